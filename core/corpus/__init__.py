@@ -1,0 +1,1 @@
+"""Raw text to clean text, a cleaner per BabyLM source."""

@@ -1,0 +1,1 @@
+"""Clean text to memory-mapped tokens, and seeded batches over them."""

@@ -1,0 +1,130 @@
+"""The errors a run can end with, each with a stable code, a message and a hint."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How the training child ends; the supervisor decides by this number what happens to the job.
+
+    75 is `EX_TEMPFAIL` and 70 `EX_SOFTWARE` of sysexits.h; any other non-zero status is a crash.
+    """
+
+    FINISHED = 0
+    FAILED = 70
+    """The run failed for a reason that another attempt would meet again; not retried."""
+    STOPPED = 75
+    """Stopped on request, after a checkpoint at a step boundary."""
+    LOCKED = 76
+    """Another process holds the run folder; nothing was touched."""
+
+
+class RunError(Exception):
+    """A run cannot go on; the subclass says why.
+
+    Attributes:
+        code: Stable machine-readable name, part of the public API.
+        hint: What the user can do about it.
+    """
+
+    code = "run_failed"
+    hint = "See the log of the job."
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint if hint is not None else type(self).hint
+
+
+class CorpusMissing(RunError):
+    """A folder or file of the corpus is not there."""
+
+    code = "corpus_missing"
+    hint = "Put the file there, or name another dataset in data.dataset."
+
+
+class CorpusEmpty(RunError):
+    """A corpus, or one of its files, holds no text that is left after cleaning."""
+
+    code = "corpus_empty"
+    hint = "Check the file, or leave it out with data.sources."
+
+
+class CorpusEncoding(RunError):
+    """A file of the corpus is not UTF-8."""
+
+    code = "corpus_encoding"
+    hint = "Convert the file to UTF-8, for example with iconv."
+
+
+class CorpusTooSmall(RunError):
+    """Fewer tokens than one window of training or validation needs."""
+
+    code = "corpus_too_small"
+    hint = "Use more text or a smaller training.seq_length."
+
+
+class WordBudgetExceeded(RunError):
+    """The corpus has more words than the track allows."""
+
+    code = "word_budget_exceeded"
+    hint = 'Use a smaller dataset, or "track": "free".'
+
+
+class TokenOutOfVocabulary(RunError):
+    """A token id lies outside the vocabulary of the model."""
+
+    code = "token_out_of_vocabulary"
+    hint = "The token file and the tokenizer do not belong together: clear the cache and retry."
+
+
+class NonFiniteLoss(RunError):
+    """The loss or the gradient norm became NaN or infinite; the weights were not touched by it."""
+
+    code = "loss_not_finite"
+    hint = "Lower training.learning_rate, lengthen training.warmup_steps or use bf16 for fp16."
+
+
+class OutOfMemory(RunError):
+    """The device or the host has no memory left for the step."""
+
+    code = "out_of_memory"
+    hint = (
+        "Lower training.micro_batch_size (gradients are accumulated, the result is the same), "
+        "or set training.gradient_checkpointing."
+    )
+
+
+class DiskFull(RunError):
+    """No space left where the run writes; the newest whole checkpoint was kept."""
+
+    code = "disk_full"
+    hint = "Free some space and retry the job: it goes on from its newest checkpoint."
+
+
+class PrecisionUnsupported(RunError):
+    """The device cannot compute in the precision that was asked for."""
+
+    code = "precision_unsupported"
+    hint = 'Use "precision": "auto".'
+
+
+class CheckpointMissing(RunError):
+    """The named checkpoint is not there, or is damaged."""
+
+    code = "checkpoint_missing"
+    hint = "List the checkpoints of the job and name one of them."
+
+
+class SpecInvalid(RunError):
+    """The run folder's spec cannot be read or does not hold together."""
+
+    code = "spec_invalid"
+    hint = "Submit the job again with a valid spec."
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to stop
+    """Raised at a safe point once a stop was asked for."""
+
+
+class RunLocked(Exception):  # noqa: N818 - not a failure of the run
+    """Another process is at work in the run folder."""

@@ -1,0 +1,1 @@
+"""Supervision: claims a job, starts its training child, records what it reports."""

@@ -1,0 +1,21 @@
+"""The architectures that can be trained: one file each, one line each in the union below."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.archs.base import Architecture
+from core.archs.gemma2 import Gemma2
+from core.archs.llama4 import Llama4
+from core.archs.olmo2 import Olmo2
+
+AnyArchitecture = Annotated[Gemma2 | Llama4 | Olmo2, Field(discriminator="architecture")]
+"""A tagged union on `architecture`."""
+
+ARCHITECTURES: dict[str, type[Architecture]] = {
+    "gemma2": Gemma2,
+    "llama4": Llama4,
+    "olmo2": Olmo2,
+}
+
+__all__ = ["ARCHITECTURES", "AnyArchitecture", "Architecture", "Gemma2", "Llama4", "Olmo2"]

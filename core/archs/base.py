@@ -1,0 +1,192 @@
+"""What every architecture offers: its fields, its Hugging Face names, and its size as arithmetic.
+
+Architectures are data. Nothing here imports torch, so the API can validate, count parameters and
+estimate without it; `core.training.model` looks the class names up.
+
+Letters: D hidden size, F intermediate size, L layers, H attention heads, K key-value heads,
+d head dimension, V vocabulary, T sequence length.
+"""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+MAX_HIDDEN_SIZE = 16_384
+MAX_VOCAB_SIZE = 1_000_000
+TARGET_HEAD_DIM = 64
+"""Head width that `num_attention_heads: null` aims at, the common choice for models of this size
+(GPT-2, Radford et al. 2019)."""
+
+
+def default_num_heads(hidden_size: int) -> int:
+    """The number of heads whose width is even, divides `hidden_size` and is nearest below 64."""
+    for head_dim in range(min(TARGET_HEAD_DIM, hidden_size), 1, -1):
+        if hidden_size % head_dim == 0 and head_dim % 2 == 0:
+            return hidden_size // head_dim
+    return 1
+
+
+class Architecture(BaseModel):
+    """The fields that all architectures share, under Hugging Face's names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    config_class: ClassVar[str]
+    """Name of the configuration class in `transformers`."""
+    model_class: ClassVar[str]
+    """Name of the causal language model class in `transformers`."""
+    title: ClassVar[str]
+    """What people call it."""
+    source: ClassVar[str]
+    """The paper or announcement that describes it."""
+
+    architecture: str
+    hidden_size: int = Field(default=768, ge=8, le=MAX_HIDDEN_SIZE, description="Width D.")
+    num_hidden_layers: int = Field(default=12, ge=1, le=256, description="Layers L.")
+    num_attention_heads: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Attention heads H; null chooses the number that makes heads 64 wide.",
+    )
+    num_key_value_heads: int | None = Field(
+        default=None, ge=1, le=1024, description="Key-value heads K; null chooses by architecture."
+    )
+    intermediate_size: int | None = Field(
+        default=None, ge=8, le=131_072, description="Width F of the MLP; null is 4 x hidden_size."
+    )
+    max_position_embeddings: int | None = Field(
+        default=None, ge=8, le=1_048_576, description="Longest input; null is training.seq_length."
+    )
+    rope_theta: float = Field(default=10_000.0, ge=1.0, le=1e9, description="Rotary base.")
+    rms_norm_eps: float = Field(default=1e-5, gt=0.0, le=1e-2, description="Epsilon of the norms.")
+    initializer_range: float = Field(
+        default=0.02, gt=0.0, le=1.0, description="Standard deviation of the initial weights."
+    )
+    attention_dropout: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="Dropout on attention."
+    )
+    attention_bias: bool = Field(default=False, description="Biases in the attention projections.")
+    tie_word_embeddings: bool = Field(
+        default=True, description="One matrix for the embeddings and the output layer."
+    )
+
+    @field_validator("num_attention_heads")
+    @classmethod
+    def _heads_divide_hidden_size(cls, heads: int | None, info: ValidationInfo) -> int | None:
+        hidden_size = info.data.get("hidden_size")
+        if heads is not None and hidden_size is not None:
+            fitting = [n for n in range(1, 257) if hidden_size % (2 * n) == 0]
+            if hidden_size % (2 * heads):
+                raise ValueError(
+                    f"must divide hidden_size {hidden_size} into heads of even width (rotary "
+                    f"embeddings turn pairs); accepted here: {fitting}"
+                )
+        return heads
+
+    @field_validator("num_key_value_heads")
+    @classmethod
+    def _key_value_heads_divide_heads(cls, heads: int | None, info: ValidationInfo) -> int | None:
+        total = info.data.get("num_attention_heads")
+        if heads is not None and total is None and info.data.get("hidden_size"):
+            total = default_num_heads(info.data["hidden_size"])
+        if heads is not None and total is not None and total % heads:
+            fitting = [n for n in range(1, total + 1) if total % n == 0]
+            raise ValueError(f"must divide num_attention_heads {total}; accepted here: {fitting}")
+        return heads
+
+    def resolve(self, *, seq_length: int) -> Self:
+        """The same architecture with every null replaced by the value that will be used."""
+        heads = self.num_attention_heads or default_num_heads(self.hidden_size)
+        return self.model_copy(
+            update={
+                "num_attention_heads": heads,
+                "num_key_value_heads": self.num_key_value_heads or self._default_kv_heads(heads),
+                "intermediate_size": self.intermediate_size or 4 * self.hidden_size,
+                "max_position_embeddings": self.max_position_embeddings or seq_length,
+            }
+        )
+
+    def _default_kv_heads(self, heads: int) -> int:
+        return heads
+
+    @property
+    def heads(self) -> int:
+        """H, also where the field is null."""
+        return self.num_attention_heads or default_num_heads(self.hidden_size)
+
+    @property
+    def kv_heads(self) -> int:
+        """K, also where the field is null."""
+        return self.num_key_value_heads or self._default_kv_heads(self.heads)
+
+    @property
+    def head_width(self) -> int:
+        """d, the width of one head."""
+        return self.hidden_size // self.heads
+
+    @property
+    def mlp_width(self) -> int:
+        """F, also where the field is null."""
+        return self.intermediate_size or 4 * self.hidden_size
+
+    def common_arguments(self, *, vocab_size: int) -> dict[str, Any]:
+        """The keyword arguments of the configuration class that all architectures share."""
+        resolved = self.resolve(seq_length=self.max_position_embeddings or 8)
+        return {
+            "vocab_size": vocab_size,
+            "hidden_size": resolved.hidden_size,
+            "intermediate_size": resolved.intermediate_size,
+            "num_hidden_layers": resolved.num_hidden_layers,
+            "num_attention_heads": resolved.num_attention_heads,
+            "num_key_value_heads": resolved.num_key_value_heads,
+            "max_position_embeddings": resolved.max_position_embeddings,
+            "rope_parameters": {"rope_type": "default", "rope_theta": resolved.rope_theta},
+            "rms_norm_eps": resolved.rms_norm_eps,
+            "initializer_range": resolved.initializer_range,
+            "attention_dropout": resolved.attention_dropout,
+            "attention_bias": resolved.attention_bias,
+            "tie_word_embeddings": resolved.tie_word_embeddings,
+        }
+
+    @abstractmethod
+    def config_arguments(self, *, vocab_size: int) -> dict[str, Any]:
+        """All keyword arguments of the Hugging Face configuration class."""
+
+    @abstractmethod
+    def layer_matrices(self, layer: int) -> tuple[int, int]:
+        """Weights in the matrices of a layer: (all of them, those that one token passes through)."""
+
+    @abstractmethod
+    def layer_vectors(self) -> int:
+        """Weights of a layer that are in no matrix product: norms."""
+
+    def attention_matrices(self) -> int:
+        """Weights of the four attention projections."""
+        return self.hidden_size * self.head_width * (2 * self.heads + 2 * self.kv_heads)
+
+    def _attention_biases(self) -> int:
+        if not self.attention_bias:
+            return 0
+        return self.head_width * (self.heads + 2 * self.kv_heads) + self.hidden_size
+
+    def num_parameters(self, *, vocab_size: int) -> int:
+        """Trainable parameters, tied embeddings counted once; equals the built model's count."""
+        matrices = sum(self.layer_matrices(layer)[0] for layer in range(self.num_hidden_layers))
+        vectors = self.num_hidden_layers * (self.layer_vectors() + self._attention_biases())
+        embeddings = vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
+        return embeddings + matrices + vectors + self.hidden_size  # the last norm
+
+    def flops_per_token(self, *, vocab_size: int, seq_length: int) -> float:
+        """Floating point operations of forward and backward for one token.
+
+        Only matrix products that the mathematics needs: 6 for each weight that the token meets
+        (2 forward, 4 backward; Kaplan et al. 2020, section 2.1), the output layer included, and
+        the two products of causal attention (Chowdhery et al. 2022, appendix B, halved because
+        a token attends to half of the window on average).
+        """
+        active = sum(self.layer_matrices(layer)[1] for layer in range(self.num_hidden_layers))
+        active += vocab_size * self.hidden_size
+        attention = self.num_hidden_layers * seq_length * self.heads * self.head_width
+        return 6.0 * active + 6.0 * attention

@@ -1,0 +1,89 @@
+"""Gemma 2."""
+
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from core.archs.base import Architecture
+
+
+class Gemma2(Architecture):
+    """Gemma 2 (Gemma Team 2024, arXiv 2408.00118): soft-capped logits, alternating local attention."""
+
+    config_class: ClassVar[str] = "Gemma2Config"
+    model_class: ClassVar[str] = "Gemma2ForCausalLM"
+    title: ClassVar[str] = "Gemma 2"
+    source: ClassVar[str] = "https://arxiv.org/abs/2408.00118"
+
+    architecture: Literal["gemma2"] = "gemma2"
+    rms_norm_eps: float = Field(default=1e-6, gt=0.0, le=1e-2, description="Epsilon of the norms.")
+    head_dim: int | None = Field(
+        default=None,
+        ge=2,
+        le=1024,
+        multiple_of=2,
+        description="Width of a head; null is hidden_size / num_attention_heads.",
+    )
+    query_pre_attn_scalar: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=65_536.0,
+        description="Scores are divided by its root; null: head_dim.",
+    )
+    sliding_window: int = Field(
+        default=4096, ge=8, le=1_048_576, description="Window of every second layer, in tokens."
+    )
+    attn_logit_softcapping: float | None = Field(
+        default=50.0, gt=0.0, le=1e6, description="Soft cap on attention scores; null: none."
+    )
+    final_logit_softcapping: float | None = Field(
+        default=30.0, gt=0.0, le=1e6, description="Soft cap on the output logits; null: none."
+    )
+    hidden_activation: Literal["gelu_pytorch_tanh", "gelu", "silu", "relu"] = Field(
+        default="gelu_pytorch_tanh", description="Activation in the MLP."
+    )
+
+    def _default_kv_heads(self, heads: int) -> int:
+        # Gemma 2 shares each key-value head between two heads (table 1 of the paper).
+        return heads // 2 if heads % 2 == 0 else heads
+
+    @property
+    def head_width(self) -> int:
+        """d, also where the field is null."""
+        return self.head_dim or self.hidden_size // self.heads
+
+    def resolve(self, *, seq_length: int) -> Self:
+        """The same architecture with every null replaced by the value that will be used."""
+        return (
+            super()
+            .resolve(seq_length=seq_length)
+            .model_copy(
+                update={
+                    "head_dim": self.head_width,
+                    "query_pre_attn_scalar": self.query_pre_attn_scalar or float(self.head_width),
+                }
+            )
+        )
+
+    def config_arguments(self, *, vocab_size: int) -> dict[str, Any]:
+        """All keyword arguments of `Gemma2Config`."""
+        scalar = self.query_pre_attn_scalar or self.head_width
+        return self.common_arguments(vocab_size=vocab_size) | {
+            "head_dim": self.head_width,
+            # The configuration class wants an integer where the value is one.
+            "query_pre_attn_scalar": int(scalar) if float(scalar).is_integer() else scalar,
+            "sliding_window": self.sliding_window,
+            "attn_logit_softcapping": self.attn_logit_softcapping,
+            "final_logit_softcapping": self.final_logit_softcapping,
+            "hidden_activation": self.hidden_activation,
+        }
+
+    def layer_matrices(self, layer: int) -> tuple[int, int]:
+        """Weights in the matrices of a layer, all and active; the same, Gemma 2 is dense."""
+        del layer
+        weights = self.attention_matrices() + 3 * self.hidden_size * self.mlp_width
+        return weights, weights
+
+    def layer_vectors(self) -> int:
+        """Norms before and after the attention and the MLP."""
+        return 4 * self.hidden_size

@@ -1,0 +1,107 @@
+"""Llama 4, the text model."""
+
+from math import gcd
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from core.archs.base import Architecture
+
+
+class Llama4(Architecture):
+    """Llama 4 (Meta 2025): top-1 experts beside a shared one, some layers without positions."""
+
+    config_class: ClassVar[str] = "Llama4TextConfig"
+    model_class: ClassVar[str] = "Llama4ForCausalLM"
+    title: ClassVar[str] = "Llama 4"
+    source: ClassVar[str] = "https://ai.meta.com/blog/llama-4-multimodal-intelligence/"
+
+    architecture: Literal["llama4"] = "llama4"
+    head_dim: int | None = Field(
+        default=None,
+        ge=2,
+        le=1024,
+        multiple_of=2,
+        description="Width of a head; null is hidden_size / num_attention_heads.",
+    )
+    rope_theta: float = Field(default=500_000.0, ge=1.0, le=1e9, description="Rotary base.")
+    num_local_experts: int = Field(
+        default=16, ge=0, le=256, description="Experts a layer; 0 makes the layers dense."
+    )
+    num_experts_per_tok: int = Field(default=1, ge=1, le=256, description="Experts a token meets.")
+    interleave_moe_layer_step: int = Field(
+        default=1, ge=1, le=256, description="Every n-th layer has experts, the others are dense."
+    )
+    use_qk_norm: bool = Field(default=True, description="Normalise queries and keys.")
+    no_rope_layer_interval: int = Field(
+        default=4, ge=1, le=256, description="Every n-th layer has no rotary embedding."
+    )
+    attention_chunk_size: int = Field(
+        default=8192, ge=8, le=1_048_576, description="Layers with positions attend within chunks."
+    )
+    hidden_act: Literal["silu", "gelu", "relu"] = Field(
+        default="silu", description="Activation in the MLP and the experts."
+    )
+
+    @field_validator("num_experts_per_tok")
+    @classmethod
+    def _not_more_than_experts(cls, chosen: int, info: ValidationInfo) -> int:
+        experts = info.data.get("num_local_experts")
+        if experts and chosen > experts:
+            raise ValueError(f"must be at most num_local_experts {experts}")
+        return chosen
+
+    def _default_kv_heads(self, heads: int) -> int:
+        # 8 as in the released models, where that divides the heads.
+        return gcd(heads, 8)
+
+    @property
+    def head_width(self) -> int:
+        """d, also where the field is null."""
+        return self.head_dim or self.hidden_size // self.heads
+
+    def resolve(self, *, seq_length: int) -> Self:
+        """The same architecture with every null replaced by the value that will be used."""
+        resolved = super().resolve(seq_length=seq_length)
+        return resolved.model_copy(update={"head_dim": self.head_width})
+
+    def moe_layers(self) -> list[int]:
+        """Indices of the layers that have experts."""
+        if self.num_local_experts == 0:
+            return []
+        step = self.interleave_moe_layer_step
+        return list(range(step - 1, self.num_hidden_layers, step))
+
+    def config_arguments(self, *, vocab_size: int) -> dict[str, Any]:
+        """All keyword arguments of `Llama4TextConfig`.
+
+        The dense layers of Llama 4 have a width of their own, `intermediate_size_mlp`; here it is
+        the same `intermediate_size`, so that one number means one thing.
+        """
+        return self.common_arguments(vocab_size=vocab_size) | {
+            "head_dim": self.head_width,
+            "intermediate_size_mlp": self.mlp_width,
+            # With no experts no layer is in moe_layers, and the two counts are never read.
+            "num_local_experts": max(1, self.num_local_experts),
+            "num_experts_per_tok": min(self.num_experts_per_tok, max(1, self.num_local_experts)),
+            "moe_layers": self.moe_layers(),
+            "interleave_moe_layer_step": self.interleave_moe_layer_step,
+            "use_qk_norm": self.use_qk_norm,
+            "no_rope_layer_interval": self.no_rope_layer_interval,
+            "attention_chunk_size": self.attention_chunk_size,
+            "hidden_act": self.hidden_act,
+        }
+
+    def layer_matrices(self, layer: int) -> tuple[int, int]:
+        """Weights in the matrices of a layer: (all, those that one token passes through)."""
+        attention = self.attention_matrices()
+        mlp = 3 * self.hidden_size * self.mlp_width
+        if layer not in self.moe_layers():
+            return attention + mlp, attention + mlp
+        router = self.num_local_experts * self.hidden_size
+        everything = attention + router + mlp * (1 + self.num_local_experts)
+        return everything, attention + router + mlp * (1 + self.num_experts_per_tok)
+
+    def layer_vectors(self) -> int:
+        """Norms before the attention and the MLP; the norm on queries and keys has no weights."""
+        return 2 * self.hidden_size

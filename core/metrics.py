@@ -1,0 +1,75 @@
+"""The catalogue of metrics: name, unit, meaning, and which way is better. Written down nowhere else."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured quantity."""
+
+    name: str
+    unit: str
+    meaning: str
+    better: Literal["lower", "higher", "neither"] = "neither"
+
+
+CATALOGUE: tuple[Metric, ...] = (
+    Metric(
+        "train/loss",
+        "nats per token",
+        "Mean loss over the tokens of the last logged step.",
+        "lower",
+    ),
+    Metric("train/learning_rate", "1", "Learning rate of the step."),
+    Metric("train/grad_norm", "1", "Norm of all gradients before clipping."),
+    Metric("train/loss_scale", "1", "Factor that keeps fp16 gradients from vanishing."),
+    Metric("validation/loss", "nats per token", "Mean loss on the validation text.", "lower"),
+    Metric("validation/perplexity", "1", "exp of the validation loss.", "lower"),
+    Metric(
+        "validation/bits_per_byte",
+        "bit per byte",
+        "Validation loss by bytes, not tokens: comparable between vocabularies.",
+        "lower",
+    ),
+    Metric("throughput/tokens_per_second", "token/s", "Tokens trained on per second.", "higher"),
+    Metric(
+        "throughput/words_per_second",
+        "word/s",
+        "White-space words trained on per second.",
+        "higher",
+    ),
+    Metric(
+        "throughput/mfu",
+        "1",
+        "Share of the device's measured matrix peak spent on the model's own products.",
+        "higher",
+    ),
+    Metric("memory/device_allocated_bytes", "byte", "Device memory held by tensors now.", "lower"),
+    Metric(
+        "memory/device_reserved_bytes", "byte", "Device memory held by the allocator now.", "lower"
+    ),
+    Metric(
+        "memory/device_peak_bytes", "byte", "Most device memory held by tensors so far.", "lower"
+    ),
+    Metric(
+        "memory/host_rss_bytes", "byte", "Resident memory of the training process now.", "lower"
+    ),
+    Metric(
+        "memory/host_peak_bytes",
+        "byte",
+        "Most resident memory of the training process so far.",
+        "lower",
+    ),
+    Metric("device/utilization", "1", "Share of the last second in which the device was busy."),
+    Metric("device/power_watts", "W", "Power drawn by the device."),
+    Metric(
+        "evaluation/minimal_pairs",
+        "1",
+        "Share of minimal pairs in which the good sentence is likelier.",
+        "higher",
+    ),
+    Metric("evaluation/blimp", "1", "BLiMP score.", "higher"),
+)
+
+BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOGUE}

@@ -1,0 +1,155 @@
+"""Every path in a run folder, and how a file or folder is published in it.
+
+Whatever somebody else may read is written beside its final name, synced, and renamed into place:
+a name that can be seen is whole.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import RunLocked
+
+STAGING_SUFFIX = ".tmp"
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """The folder of one run."""
+
+    root: Path
+
+    @property
+    def spec(self) -> Path:
+        """The resolved spec, JSON."""
+        return self.root / "spec.json"
+
+    @property
+    def journal(self) -> Path:
+        """The events, JSON lines."""
+        return self.root / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What the training child printed."""
+        return self.root / "run.log"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the one process that may write here."""
+        return self.root / "run.lock"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer, as Hugging Face saves it."""
+        return self.root / "tokenizer"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints that a user may download, a folder each."""
+        return self.root / "checkpoints"
+
+    @property
+    def resume(self) -> Path:
+        """What only resuming needs: weights, optimizer, data position, random states."""
+        return self.root / "resume"
+
+    def checkpoint(self, name: str) -> Path:
+        """The folder of the checkpoint of that name."""
+        return self.checkpoints / name
+
+
+@contextmanager
+def locked(rundir: RunDir) -> Iterator[None]:
+    """Holds the run folder for this process; the kernel lets go when the process ends.
+
+    Raises:
+        RunLocked: If another process holds it.
+    """
+    file = os.open(rundir.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunLocked(f"another process is at work in {rundir.root}") from error
+        yield
+    finally:
+        os.close(file)
+
+
+def publish_file(path: Path, content: bytes) -> None:
+    """Writes `content` under `path` so that a reader sees the old file or the new one."""
+    staging = path.with_name(path.name + STAGING_SUFFIX)
+    with staging.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    staging.replace(path)
+    sync_folder(path.parent)
+
+
+def publish_folder(final: Path, build: Callable[[Path], None]) -> bool:
+    """Lets `build` fill a folder beside `final`, syncs it, and renames it into place.
+
+    Returns False, and throws the new folder away, where `final` is already there: whoever was
+    first built the same. A folder left behind by a killed process is removed first.
+    """
+    staging = final.with_name(f"{final.name}.{os.getpid()}{STAGING_SUFFIX}")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        build(staging)
+        sync_tree(staging)
+        try:
+            staging.rename(final)
+        except OSError:
+            if not final.is_dir():
+                raise
+            return False
+        sync_folder(final.parent)
+        return True
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Removes a published folder; it is out of sight at once, whatever happens afterwards."""
+    doomed = path.with_name(f"{path.name}.{os.getpid()}.removed{STAGING_SUFFIX}")
+    try:
+        path.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def remove_staging(folder: Path) -> None:
+    """Removes what killed processes left half written in `folder`. The caller holds the lock."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.name.endswith(STAGING_SUFFIX):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def sync_tree(folder: Path) -> None:
+    """Waits until all files and folders below `folder` are on the disk."""
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(directory) / name, os.O_RDONLY)
+        sync_folder(Path(directory))
+
+
+def sync_folder(folder: Path) -> None:
+    """Waits until the names in `folder` are on the disk."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    file = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,280 @@
+"""All that a run can be told: one frozen tree that refuses what it does not know. No torch."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from core.archs import AnyArchitecture, Llama4
+from core.archs.base import MAX_VOCAB_SIZE
+from core.corpus.options import CleanOptions
+from core.presets import PRESETS, merge_preset
+
+SPEC_VERSION = 1
+NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+"""Names of datasets and checkpoints: they become folder names, so no separator and no leading dot."""
+MAX_STEPS = 100_000_000
+TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
+"""Word budgets of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
+TRACK_MAX_EPOCHS = 10
+"""Passes over the training data that the strict tracks allow (BabyLM guidelines, 2025 and 2026)."""
+
+DatasetName = Annotated[str, Field(max_length=64)]
+
+
+class Section(BaseModel):
+    """A part of the spec."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _dataset_name(name: str | None) -> str | None:
+    if name is not None and not NAME.match(name):
+        raise ValueError(
+            "must be 1 to 64 letters, digits, '.', '_' or '-', starting with one of the first two"
+        )
+    return name
+
+
+class DataSpec(Section):
+    """Which text."""
+
+    dataset: DatasetName = Field(
+        default="train_10M", description="Folder of training text under the data directory."
+    )
+    validation: DatasetName | None = Field(
+        default="dev", description="Folder of validation text; null trains without validation."
+    )
+    sources: list[DatasetName] | None = Field(
+        default=None,
+        max_length=100,
+        description="File stems to use, such as childes; null uses every text file of the folder.",
+    )
+    clean: CleanOptions = Field(
+        default_factory=CleanOptions,
+        description='true, false, "upstream", or an object with style, lowercase, punctuation.',
+    )
+
+    @field_validator("clean", mode="before")
+    @classmethod
+    def _clean_in_short(cls, value: Any) -> Any:  # Any: whatever the user sent
+        if value is True:
+            return CleanOptions()
+        if value is False:
+            return CleanOptions(style="none")
+        if value == "upstream":
+            return CleanOptions(style="upstream")
+        return value
+
+    _names = field_validator("dataset", "validation")(_dataset_name)
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_are_names(cls, sources: list[str] | None) -> list[str] | None:
+        if sources is not None and not sources:
+            raise ValueError("must name at least one source, or be null for all of them")
+        for name in sources or []:
+            _dataset_name(name)
+        return sources
+
+    @field_validator("validation")
+    @classmethod
+    def _validation_is_held_out(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and name == info.data.get("dataset"):
+            raise ValueError(
+                "must be another folder than data.dataset: validation text is held out"
+            )
+        return name
+
+
+class TokenizerSpec(Section):
+    """The byte-level BPE that is trained on the training text."""
+
+    vocab_size: int = Field(
+        default=48_000,
+        ge=260,
+        le=MAX_VOCAB_SIZE,
+        description="Entries, 256 bytes and 3 specials included.",
+    )
+    min_frequency: int = Field(
+        default=2, ge=1, le=1_000_000, description="Pairs seen less often are never merged."
+    )
+
+
+class TrainingSpec(Section):
+    """How the model is trained. A step is one update of the optimizer, counted from 1."""
+
+    seq_length: int = Field(default=128, ge=8, le=32_768, description="Tokens in a sequence.")
+    batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
+    micro_batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Sequences in one forward and backward; gradients are accumulated to batch_size. "
+        "null: the whole batch.",
+    )
+    epochs: float = Field(default=3.0, gt=0.0, le=10_000.0, description="Passes over the text.")
+    max_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_STEPS,
+        description="Stop after so many steps, if epochs allow more.",
+    )
+    learning_rate: float = Field(default=5e-4, gt=0.0, le=1.0, description="Peak learning rate.")
+    schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
+        default="linear",
+        description="After the warm-up: linear or cosine decay, constant, or stable then decay.",
+    )
+    warmup_steps: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_STEPS,
+        description="Linear warm-up; null is 500 steps or a tenth of the run, whichever is less.",
+    )
+    min_learning_rate_ratio: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="Where the decay ends, as a share of the peak."
+    )
+    decay_ratio: float = Field(
+        default=0.2, gt=0.0, le=1.0, description="Share of the steps that wsd decays over."
+    )
+    weight_decay: float = Field(
+        default=0.01, ge=0.0, le=10.0, description="Of matrices, not of norms."
+    )
+    adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="First moment decay.")
+    adam_beta2: float = Field(default=0.999, ge=0.0, lt=1.0, description="Second moment decay.")
+    adam_epsilon: float = Field(
+        default=1e-8, gt=0.0, le=1.0, description="Added to the denominator."
+    )
+    max_grad_norm: float | None = Field(
+        default=1.0, gt=0.0, le=1e9, description="Gradients are clipped to this norm; null: never."
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, "
+        "fp32 on a CPU.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto takes the GPU where there is one."
+    )
+    num_threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads; null lets torch choose."
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Recompute activations in the backward pass: less memory, slower.",
+    )
+    empty_cache_steps: int | None = Field(
+        default=None, ge=1, le=MAX_STEPS, description="Empty the CUDA cache every so many steps."
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of weights and data order.")
+    logging_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_STEPS,
+        description="Metrics every so many steps; null: about 1000 in all.",
+    )
+    eval_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_STEPS,
+        description="Validation every so many steps; null: 500, at least 10 times in all.",
+    )
+    eval_tokens: int | None = Field(
+        default=500_000,
+        ge=1,
+        le=10**12,
+        description="Validation tokens at most, taken evenly over the file; null: all of them.",
+    )
+    save_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_STEPS,
+        description="A rolling checkpoint every so many steps; null: 500, at least 5 in all.",
+    )
+    save_total_limit: int = Field(
+        default=3,
+        ge=1,
+        le=10_000,
+        description="Rolling checkpoints kept; milestones are always kept.",
+    )
+    sample_prompts: list[Annotated[str, Field(max_length=2000)]] = Field(
+        default=["Once upon a time", "The children"],
+        max_length=20,
+        description="Continued at each validation, to see what the model writes.",
+    )
+    sample_max_new_tokens: int = Field(
+        default=40, ge=1, le=1024, description="Length of such a sample."
+    )
+
+    @field_validator("micro_batch_size")
+    @classmethod
+    def _within_batch(cls, size: int | None, info: ValidationInfo) -> int | None:
+        batch = info.data.get("batch_size")
+        if size is not None and batch is not None and (size > batch or batch % size):
+            raise ValueError(f"must divide batch_size {batch}")
+        return size
+
+
+class JobSpec(Section):
+    """What a user asks for. A field given beside `preset` overrides the preset's."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, json_schema_extra={"spec_version": SPEC_VERSION}
+    )
+
+    name: str | None = Field(
+        default=None, min_length=1, max_length=200, description="For people; need not be unique."
+    )
+    preset: str | None = Field(
+        default=None, description="Start from this preset; see GET /v1/presets."
+    )
+    track: Literal["free", "strict-small", "strict"] = Field(
+        default="free",
+        description="strict-small and strict hold the job to the BabyLM rules: 10 or 100 million "
+        "words, at most 10 epochs, checkpoints by words seen.",
+    )
+    data: DataSpec = Field(default_factory=DataSpec)
+    tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
+    model: AnyArchitecture = Field(default_factory=Llama4)
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, body: Any) -> Any:  # Any: whatever the user sent
+        if not isinstance(body, dict):
+            return body
+        body = merge_preset(body)
+        model = body.get("model")
+        if isinstance(model, dict) and "architecture" not in model:
+            body = body | {"model": {"architecture": "llama4"} | model}
+        return body
+
+    @field_validator("preset")
+    @classmethod
+    def _preset_exists(cls, preset: str | None) -> str | None:
+        if preset is not None and preset not in PRESETS:
+            raise ValueError(f"must be one of {', '.join(PRESETS)}")
+        return preset
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str | None) -> str | None:
+        if name is not None and not name.isprintable():
+            raise ValueError("must not hold control characters or line breaks")
+        return name
+
+    @field_validator("training")
+    @classmethod
+    def _epochs_within_track(cls, training: TrainingSpec, info: ValidationInfo) -> TrainingSpec:
+        track = info.data.get("track", "free")
+        if track in TRACK_WORDS and training.epochs > TRACK_MAX_EPOCHS:
+            raise ValueError(
+                f"epochs is {training.epochs:g}, but track {track} allows at most {TRACK_MAX_EPOCHS}"
+            )
+        return training
+
+    def resolve(self) -> Self:
+        """The same spec with every null of the model replaced by the value that will be used."""
+        model = self.model.resolve(seq_length=self.training.seq_length)
+        name = self.name or f"{self.preset or model.architecture} on {self.data.dataset}"
+        return self.model_copy(update={"model": model, "name": name})

@@ -1,0 +1,77 @@
+"""When a run must stop: on SIGTERM or SIGINT, and when whoever watches it is gone or silent.
+
+A supervised run holds the read end of a pipe on standard input. The supervisor writes a byte at
+every heartbeat; end of file means that it died, silence that it is frozen or cut off and that
+somebody else may already have been given the job.
+"""
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+
+SILENCE_SECONDS = 10.0
+"""Silence after which a supervised run stops by itself; less than the lease of the job."""
+DEADLINE_SECONDS = 5.0
+"""Time to reach a safe point once the supervisor is gone; then the process ends hard."""
+ABANDONED_EXIT = 77
+
+
+class StopSignal:
+    """Asked at safe points: is a stop wanted, and why?"""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self._event = threading.Event()
+
+    def __call__(self) -> bool:
+        """True once a stop was asked for."""
+        return self._event.is_set()
+
+    def request(self, reason: str) -> None:
+        """Asks for a stop; the first reason stays."""
+        if not self._event.is_set():
+            self.reason = reason
+            self._event.set()
+
+    def on_signals(self) -> None:
+        """Makes SIGTERM and SIGINT ask for a stop. Only in the main thread."""
+
+        def handler(number: int, frame: FrameType | None) -> None:
+            del frame
+            self.request(signal.Signals(number).name)
+
+        signal.signal(signal.SIGTERM, handler)
+        signal.signal(signal.SIGINT, handler)
+
+    def watch_supervisor(
+        self,
+        *,
+        file: int | None = None,
+        silence_seconds: float = SILENCE_SECONDS,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        abandon: Callable[[], None] = lambda: os._exit(ABANDONED_EXIT),
+    ) -> None:
+        """Starts a thread that watches the pipe on standard input."""
+        source = sys.stdin.fileno() if file is None else file
+
+        def watch() -> None:
+            self.request(_wait_for_end(source, silence_seconds))
+            # Native code may hold the main thread for long; the folder's lock must be let go.
+            time.sleep(deadline_seconds)
+            abandon()
+
+        threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
+
+
+def _wait_for_end(file: int, silence_seconds: float) -> str:
+    while True:
+        ready, _, _ = select.select([file], [], [], silence_seconds)
+        if not ready:
+            return "supervisor silent"
+        if not os.read(file, 4096):
+            return "supervisor gone"

@@ -122,9 +122,9 @@ class SpecInvalid(RunError):
     hint = "Submit the job again with a valid spec."
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to stop
+class Stopped(Exception):
     """Raised at a safe point once a stop was asked for."""
 
 
-class RunLocked(Exception):  # noqa: N818 - not a failure of the run
+class RunLocked(Exception):
     """Another process is at work in the run folder."""

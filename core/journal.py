@@ -15,10 +15,10 @@ READ_BYTES = 1 << 20
 
 
 class JournalWriter:
-    """Appends events. Each is handed to the kernel at once, so it survives the death of this process."""
+    """Appends events; each is handed to the kernel at once and outlives this process."""
 
     def __init__(self, path: Path) -> None:
-        """Opens `path` and cuts off a torn last line. The caller holds the lock of the run folder."""
+        """Opens `path`, cuts off a torn last line. The caller holds the run folder's lock."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         os.ftruncate(self._file, _whole_length(self._file))
 

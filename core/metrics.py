@@ -1,4 +1,4 @@
-"""The catalogue of metrics: name, unit, meaning, and which way is better. Written down nowhere else."""
+"""The catalogue of metrics: name, unit, meaning, which way is better. Written down only here."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""How many steps a run takes and when it logs, validates and saves: arithmetic over spec and corpus."""
+"""How many steps a run takes and when it logs, validates and saves: arithmetic, no state."""
 
 from dataclasses import dataclass
 from math import ceil

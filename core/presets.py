@@ -48,7 +48,7 @@ LLAMA4_HEADS = {"num_key_value_heads": 8, "head_dim": 128, "num_local_experts": 
 
 PRESETS: dict[str, Preset] = {
     "sample": Preset(
-        "A tiny OLMo 2 on the sample corpus: learns toy English in about two minutes on two CPU cores.",
+        "A tiny OLMo 2 on the sample corpus: learns toy English in two minutes on two CPU cores.",
         {
             "data": {"dataset": "sample", "validation": "sample_dev"},
             "tokenizer": {"vocab_size": 1024},
@@ -84,7 +84,7 @@ PRESETS: dict[str, Preset] = {
         _small({"architecture": "olmo2"} | OLMO2_HEADS),
     ),
     "gemma2-100m": Preset(
-        "Upstream's run_gemma_100M: hidden size 768, 16 layers; 15 epochs, so not for a strict track.",
+        "Upstream's run_gemma_100M: hidden size 768, 16 layers, 15 epochs (no strict track).",
         _large({"architecture": "gemma2"}, epochs=15.0),
     ),
     "llama4-100m": Preset(
@@ -92,7 +92,7 @@ PRESETS: dict[str, Preset] = {
         _large({"architecture": "llama4"} | LLAMA4_HEADS, epochs=6.0),
     ),
     "olmo2-100m": Preset(
-        "Upstream's run_olmo2_100M: hidden size 768, 16 layers; 15 epochs, so not for a strict track.",
+        "Upstream's run_olmo2_100M: hidden size 768, 16 layers, 15 epochs (no strict track).",
         _large({"architecture": "olmo2"}, epochs=15.0),
     ),
 }

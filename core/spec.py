@@ -12,7 +12,7 @@ from core.presets import PRESETS, merge_preset
 
 SPEC_VERSION = 1
 NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-"""Names of datasets and checkpoints: they become folder names, so no separator and no leading dot."""
+"""Names of datasets and checkpoints: folder names, so no separator and no leading dot."""
 MAX_STEPS = 100_000_000
 TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
 """Word budgets of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
@@ -110,8 +110,8 @@ class TrainingSpec(Section):
         default=None,
         ge=1,
         le=65_536,
-        description="Sequences in one forward and backward; gradients are accumulated to batch_size. "
-        "null: the whole batch.",
+        description="Sequences in one forward and backward; gradients are accumulated to "
+        "batch_size. null: the whole batch.",
     )
     epochs: float = Field(default=3.0, gt=0.0, le=10_000.0, description="Passes over the text.")
     max_steps: int | None = Field(
@@ -269,7 +269,7 @@ class JobSpec(Section):
         track = info.data.get("track", "free")
         if track in TRACK_WORDS and training.epochs > TRACK_MAX_EPOCHS:
             raise ValueError(
-                f"epochs is {training.epochs:g}, but track {track} allows at most {TRACK_MAX_EPOCHS}"
+                f"epochs is {training.epochs:g}; track {track} allows at most {TRACK_MAX_EPOCHS}"
             )
         return training
 

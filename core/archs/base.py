@@ -156,7 +156,7 @@ class Architecture(BaseModel):
 
     @abstractmethod
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Weights in the matrices of a layer: (all of them, those that one token passes through)."""
+        """Weights in the matrices of a layer: (all, those that one token passes through)."""
 
     @abstractmethod
     def layer_vectors(self) -> int:

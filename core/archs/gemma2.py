@@ -8,7 +8,7 @@ from core.archs.base import Architecture
 
 
 class Gemma2(Architecture):
-    """Gemma 2 (Gemma Team 2024, arXiv 2408.00118): soft-capped logits, alternating local attention."""
+    """Gemma 2 (Gemma Team 2024): soft-capped logits, every second layer attends locally."""
 
     config_class: ClassVar[str] = "Gemma2Config"
     model_class: ClassVar[str] = "Gemma2ForCausalLM"

@@ -8,7 +8,7 @@ from core.archs.base import Architecture
 
 
 class Olmo2(Architecture):
-    """OLMo 2 (OLMo Team 2025, arXiv 2501.00656): norms after each block, and on queries and keys."""
+    """OLMo 2 (OLMo Team 2025): norms after each block, and on queries and keys."""
 
     config_class: ClassVar[str] = "Olmo2Config"
     model_class: ClassVar[str] = "Olmo2ForCausalLM"

@@ -43,7 +43,9 @@ class DataSpec(Section):
         default="train_10M", description="Folder of training text under the data directory."
     )
     validation: DatasetName | None = Field(
-        default="dev", description="Folder of validation text; null trains without validation."
+        default="dev",
+        validate_default=True,
+        description="Folder of validation text; null trains without validation.",
     )
     sources: list[DatasetName] | None = Field(
         default=None,

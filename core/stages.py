@@ -1,0 +1,97 @@
+"""The stages of a run in their order, and how a run reports where it stands in them."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.events import EventData, ProgressData, StageData, StageName
+
+log = logging.getLogger(__name__)
+
+STAGE_SHARES: dict[StageName, float] = {
+    "clean": 0.03,
+    "tokenizer": 0.04,
+    "tokenize": 0.03,
+    "train": 0.89,
+    "export": 0.01,
+}
+"""Share of the whole that each stage counts for in a progress bar, in order. Training takes nearly
+all of a run; the others get enough for the bar to be seen moving."""
+PROGRESS_SECONDS = 0.5
+"""Progress is reported no oftener: a person looks at it, and each report is a row."""
+
+
+@dataclass
+class StageReport:
+    """What a stage tells about itself while it runs."""
+
+    counts: dict[str, Any] = field(default_factory=dict)  # Any: each stage counts its own things
+    cached: bool = False
+
+
+class StageReporter:
+    """Writes the `stage` and `progress` events of one run."""
+
+    def __init__(
+        self, emit: Callable[[EventData], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._emit = emit
+        self._clock = clock
+        self._stage: StageName = "clean"
+        self._reported_at = float("-inf")
+
+    @contextmanager
+    def stage(self, name: StageName) -> Iterator[StageReport]:
+        """Reports the start and, unless an error leaves it, the end of a stage."""
+        self._stage, self._reported_at = name, float("-inf")
+        began = self._clock()
+        log.info("stage %s", name)
+        self._emit(StageData(stage=name, state="started"))
+        self.progress(0.0)
+        report = StageReport()
+        yield report
+        seconds = self._clock() - began
+        self.progress(1.0)
+        self._emit(
+            StageData(
+                stage=name,
+                state="finished",
+                seconds=seconds,
+                cached=report.cached,
+                counts=report.counts,
+            )
+        )
+        log.info("stage %s took %.1f s%s", name, seconds, " (cached)" if report.cached else "")
+
+    def progress(
+        self,
+        share: float,
+        eta_seconds: float | None = None,
+        step: int | None = None,
+        max_steps: int | None = None,
+    ) -> None:
+        """Reports that `share` (0 to 1) of the stage is done; what comes too soon is left out."""
+        now = self._clock()
+        if 0.0 < share < 1.0 and now - self._reported_at < PROGRESS_SECONDS:
+            return
+        self._reported_at = now
+        self._emit(
+            ProgressData(
+                stage=self._stage,
+                progress=overall_progress(self._stage, share),
+                stage_progress=share,
+                eta_seconds=eta_seconds,
+                step=step,
+                max_steps=max_steps,
+            )
+        )
+
+
+def overall_progress(stage: StageName, share: float) -> float:
+    """Share of the whole run that is done when `share` of `stage` is."""
+    names = list(STAGE_SHARES)
+    before = sum(STAGE_SHARES[name] for name in names[: names.index(stage)])
+    return min(1.0, before + STAGE_SHARES[stage] * share)

@@ -1,0 +1,32 @@
+"""Progress goes up from 0 to 1 over the stages, and is not reported too often."""
+
+from core.events import ProgressData, StageData
+from core.stages import STAGE_SHARES, StageReporter, overall_progress
+
+
+def test_shares_sum_to_the_whole():
+    assert abs(sum(STAGE_SHARES.values()) - 1.0) < 1e-9
+    assert overall_progress("clean", 0.0) == 0.0
+    assert abs(overall_progress("export", 1.0) - 1.0) < 1e-9
+
+
+def test_progress_never_falls_and_every_stage_reports_start_and_end():
+    events, clock = [], iter(range(1000))
+    reporter = StageReporter(events.append, clock=lambda: float(next(clock)))
+    for name in STAGE_SHARES:
+        with reporter.stage(name) as stage:
+            reporter.progress(0.5)
+            stage.counts = {"seen": 1}
+    progress = [event.progress for event in events if isinstance(event, ProgressData)]
+    assert progress == sorted(progress)
+    states = [(event.stage, event.state) for event in events if isinstance(event, StageData)]
+    assert states == [(name, state) for name in STAGE_SHARES for state in ("started", "finished")]
+
+
+def test_reports_that_come_too_soon_are_left_out():
+    events = []
+    reporter = StageReporter(events.append, clock=lambda: 0.0)
+    with reporter.stage("train"):
+        for number in range(1, 100):
+            reporter.progress(number / 100)
+    assert len([event for event in events if isinstance(event, ProgressData)]) == 2

@@ -39,9 +39,7 @@ class Batches:
     """The training batches of a token file.
 
     Window i holds tokens i T to (i + 1) T and predicts the token after each, so that every token
-    but the first is predicted once an epoch. The order of an epoch is Fisher and Yates' shuffle,
-    written out here over numbers of a PCG64 seeded with (seed, epoch). numpy promises the stream
-    of a bit generator for ever (NEP 19), but not that of `Generator.permutation`.
+    but the first is predicted once an epoch.
     """
 
     def __init__(self, tokens: TokenFile, *, seq_length: int, batch_size: int, seed: int) -> None:
@@ -70,7 +68,7 @@ class Batches:
 
     def words_seen(self, step: int) -> int:
         """Words trained on when `step` is done, repeats counted; 0 for step 0."""
-        if not _is_count(step) or step == 0:
+        if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
         _, words, _ = self._order(epoch)
@@ -78,7 +76,7 @@ class Batches:
 
     def tokens_seen(self, step: int) -> int:
         """Targets trained on when `step` is done, repeats counted; 0 for step 0."""
-        if not _is_count(step) or step == 0:
+        if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
         _, _, targets = self._order(epoch)
@@ -86,12 +84,11 @@ class Batches:
 
     def epoch(self, step: int) -> float:
         """Passes over the file that are done after `step`."""
-        _is_count(step)
-        return int(step) / self.steps_per_epoch
+        return _whole(step) / self.steps_per_epoch
 
     def _place(self, step: int) -> tuple[int, int]:
-        if not _is_count(step) or step < 1:
-            raise ValueError(f"steps are counted from 1, got {step}")
+        if _whole(step) == 0:
+            raise ValueError("steps are counted from 1, got 0")
         return divmod(int(step) - 1, self.steps_per_epoch)
 
     def _order(self, epoch: int) -> tuple[Int64s, Int64s, Int64s]:
@@ -137,8 +134,9 @@ def validation_windows(
 def permutation(size: int, *, seed: int, epoch: int) -> Int64s:
     """(size,) int64: the numbers below `size` in an order that (seed, epoch) decides.
 
-    Numbers are sorted by 64 random bits each, ties by the number: the draws come from PCG64's raw
-    stream, and a stable sort has one result.
+    The numbers are sorted by 64 random bits each, ties by the number. numpy promises that the raw
+    stream of a seeded PCG64 never changes, but not what `Generator.permutation` makes of it
+    (NEP 19), and a stable sort has one result: a run resumed with another numpy goes on the same.
     """
     draws = np.random.PCG64([seed, epoch]).random_raw(size)
     return np.argsort(draws, kind="stable")
@@ -187,12 +185,12 @@ class _Windows:
         )
 
 
-def _is_count(step: int) -> bool:
+def _whole(step: int) -> int:
     if isinstance(step, bool) or not isinstance(step, int | np.integer):
         raise TypeError(f"a step is a whole number, got {step!r}")
     if step < 0:
         raise ValueError(f"steps are counted from 1, got {step}")
-    return True
+    return int(step)
 
 
 def _positive(name: str, value: int) -> int:

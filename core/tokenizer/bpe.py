@@ -66,7 +66,7 @@ def train_bpe(
     tokenizer = new_tokenizer()
     began = time.monotonic()
     feed = _Feed(files, total, progress, should_stop)
-    tokenizer.train_from_iterator(iter(feed), trainer=_trainer(spec))
+    tokenizer.train_from_iterator(iter(feed), trainer=new_trainer(spec))
     if should_stop():
         raise Stopped
     ended = time.monotonic()
@@ -93,7 +93,8 @@ def new_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def _trainer(spec: TokenizerSpec) -> BpeTrainer:
+def new_trainer(spec: TokenizerSpec) -> BpeTrainer:
+    """How the vocabulary is learned."""
     return BpeTrainer(
         vocab_size=spec.vocab_size,
         min_frequency=spec.min_frequency,

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from core.dataset.encode import encode_split, load_tokenizer
+from core.dataset.chunks import load_tokenizer
+from core.dataset.encode import encode_split
 from core.spec import TokenizerSpec
 from core.tokenizer.bpe import new_tokenizer, new_trainer, train_bpe
 

@@ -3,19 +3,24 @@
 Letters: N tokens, M documents.
 """
 
-import mmap
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
+from core.dataset.chunks import (
+    ChunkEncoder,
+    EncodedChunk,
+    load_tokenizer,
+    split_file,
+    token_dtype,
+)
 from core.dataset.pool import serve_in_order
 from core.dataset.tokens import (
     DOCUMENTS,
@@ -26,17 +31,14 @@ from core.dataset.tokens import (
     SourceCounts,
     TokenMeta,
 )
-from core.dataset.units import Encoded, TextNotClean, UnitEncoder
-from core.errors import CorpusEmpty, CorpusEncoding, Stopped
+from core.errors import CorpusEmpty, Stopped
 
 ENCODE_VERSION = 1
 """Raised whenever the same text and tokenizer would give another token file."""
-CHUNK_BYTES = 1 << 20
-"""Text encoded at once. Larger chunks are no faster and cost 50 times their size in memory."""
 MAX_PROCESSES = 4
 """More would take over 1 GB in all, and four already encode 100 MB in about a second."""
 BYTES_PER_PROCESS = 8 << 20
-"""A process costs half a second to start, the time in which another encodes so much."""
+"""Less text than this is not worth another process: it takes 0.3 s of work to start one."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +48,6 @@ class SplitReport:
     meta: TokenMeta
     seconds: float
     processes: int
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Whole lines of a text file."""
-
-    path: Path
-    begin: int
-    end: int
-    is_last: bool
-    """The file ends here, and with it a document."""
-
-
-@dataclass(frozen=True)
-class EncodedChunk:
-    """The tokens of a chunk and the bytes of document text in it."""
-
-    encoded: Encoded
-    num_bytes: int
 
 
 def encode_split(
@@ -105,7 +88,7 @@ def encode_split(
     with ExitStack() as stack:
         writer = stack.enter_context(_Writer(output, vocab_size))
         results = serve_in_order(
-            chunks, make=_ChunkEncoder, argument=tokenizer, count=processes, should_stop=should_stop
+            chunks, make=ChunkEncoder, argument=tokenizer, count=processes, should_stop=should_stop
         )
         for chunk, result in zip(chunks, results, strict=True):
             if should_stop():
@@ -116,57 +99,13 @@ def encode_split(
     return SplitReport(writer.finish(), time.monotonic() - began, processes)
 
 
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder that Hugging Face loads."""
-    return Tokenizer.from_file(str(folder / "tokenizer.json"))
-
-
-def split_file(path: Path) -> Iterator[Chunk]:
-    """The file in chunks, cut behind line breaks, never between the two of an empty line."""
-    size = path.stat().st_size
-    if size == 0:
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        begin = 0
-        while begin < size:
-            end = text.find(b"\n", begin + CHUNK_BYTES) + 1 or size
-            if text[end : end + 1] == b"\n":
-                end += 1
-            yield Chunk(path, begin, end, is_last=end == size)
-            begin = end
-
-
-class _ChunkEncoder:
-    """Encodes chunks; lives in the process that does it."""
-
-    def __init__(self, tokenizer: Path) -> None:
-        self._encoder = UnitEncoder(load_tokenizer(tokenizer))
-
-    def __call__(self, chunk: Chunk) -> EncodedChunk:
-        with chunk.path.open("rb") as file:
-            file.seek(chunk.begin)
-            raw = file.read(chunk.end - chunk.begin)
-        if chunk.is_last:
-            raw = raw.rstrip(b"\n")
-            raw += b"\n\n" if raw else b""
-        try:
-            encoded = self._encoder.encode(raw.decode())
-        except UnicodeDecodeError as error:
-            position = chunk.begin + error.start
-            raise CorpusEncoding(f"{chunk.path}: not UTF-8 at byte {position:,}") from error
-        except TextNotClean as error:
-            where = f"{chunk.path}, bytes {chunk.begin:,} to {chunk.end:,}"
-            raise TextNotClean(f"{where}: {error}") from error
-        return EncodedChunk(encoded, len(raw) - 2 * len(encoded.document_ends))
-
-
 class _Writer:
     """Writes the files of a split as chunks come in."""
 
     def __init__(self, folder: Path, vocab_size: int) -> None:
         self._folder = folder
         self._vocab_size = vocab_size
-        self._dtype = "uint16" if vocab_size <= 1 << 16 else "uint32"
+        self._dtype = token_dtype(vocab_size)
         self._sources: dict[str, Counter[str]] = {}
         self._num_tokens = 0
         self._document_start = 0

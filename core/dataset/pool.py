@@ -1,25 +1,36 @@
-"""A few processes that answer in order.
+"""Work shared with a few more processes, the results in order.
 
-Not `concurrent.futures`: its processes hold both ends of their queue and live on for ever when
-the parent is killed. Here each holds one end of a pipe, and ends when the other is gone.
+Not `concurrent.futures` and not `multiprocessing`: processes of the first hold both ends of their
+queue and live on for ever when the parent is killed, and both run the parent's main module again
+in each process before any work is done. Here a process holds one end of a socket, ends when the
+other end is gone, and loads only what the work needs.
 """
 
 import os
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, Pipe, wait
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from core.errors import RunError, Stopped
 
-AHEAD = 2
-"""Requests given to a process at once, so that it never waits for the parent."""
+AHEAD = 3
+"""Requests that a helper has at once, so that it never waits while this process works."""
+MAX_WAITING = 16
+"""Results kept until those before them are there; this process works on while helpers start."""
 POLL_SECONDS = 0.1
+END_SECONDS = 5.0
 
 Argument = TypeVar("Argument")
 Request = TypeVar("Request")
 Result = TypeVar("Result")
+Answers = dict[int, Any]  # Any: what went through a socket has no type
 
 
 def serve_in_order(
@@ -30,78 +41,127 @@ def serve_in_order(
     count: int,
     should_stop: Callable[[], bool],
 ) -> Iterator[Result]:
-    """The result of each request in turn; an error in a process is raised here.
+    """The result of each request in turn; an error in a helper is raised here.
 
-    Each process calls `make(argument)` once and the outcome for each of its requests. With a
-    `count` of 1 all is done here. Requests must be small: they are sent without waiting.
+    Each process, this one included, calls `make(argument)` once and the outcome for its share of
+    the requests. Requests must be small: they are sent without waiting.
+
+    Args:
+        requests: What is to be done.
+        make: Importable by name.
+        argument: Its argument.
+        count: Processes, this one included.
+        should_stop: Asked between two requests, and several times a second.
 
     Raises:
-        Stopped: If a stop was asked for while a result was waited for.
+        Stopped: If a stop was asked for.
     """
-    if count <= 1:
-        yield from map(make(argument), requests)
-        return
-    # Not fork: threads of this process may hold locks that nobody would ever open in the child.
-    context = get_context("spawn")
-    processes, pipes = [], []
-    try:
-        for _ in range(count):
-            pipe, end = context.Pipe()
-            process = context.Process(target=_serve, args=(end, make, argument), daemon=True)
-            process.start()
-            end.close()
-            processes.append(process)
-            pipes.append(pipe)
-        yield from _exchange(requests, pipes, should_stop)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.join()
-        for pipe in pipes:
-            pipe.close()
+    work = make(argument)
+    following = 0  # the first request that nobody has
+    answers: Answers = {}
+    with ExitStack() as stack:
+        helpers = [stack.enter_context(_Helper.start((make, argument))) for _ in range(count - 1)]
+        for place in range(len(requests)):
+            while place not in answers:
+                if should_stop():
+                    raise Stopped
+                for helper in helpers:
+                    helper.collect(answers)
+                    following = helper.fill(requests, following)
+                if place in answers:
+                    break
+                if following < min(len(requests), place + MAX_WAITING):
+                    answers[following] = work(requests[following])
+                    following += 1
+                else:
+                    wait([helper.socket for helper in helpers], POLL_SECONDS)
+            yield answers.pop(place)
 
 
-def _exchange(
-    requests: Sequence[Any], pipes: Sequence[Any], should_stop: Callable[[], bool]
-) -> Iterator[Any]:  # Any: what goes through a pipe has no type
-    for place in range(min(len(requests), AHEAD * len(pipes))):
-        pipes[place % len(pipes)].send(requests[place])
-    for place in range(len(requests)):
-        pipe = pipes[place % len(pipes)]
-        while not pipe.poll(POLL_SECONDS):
-            if should_stop():
-                raise Stopped
+@dataclass
+class _Helper:
+    """Another process and the places of the requests it was given."""
+
+    process: subprocess.Popen[bytes]
+    socket: "Connection[Any, Any]"  # Any: see Answers
+    places: set[int] = field(default_factory=set)
+
+    @classmethod
+    def start(cls, work: tuple[Any, Any]) -> "_Helper":
+        ours, theirs = Pipe()
+        program = f"import sys; sys.path[:] = {sys.path!r}; "
+        program += f"from core.dataset.pool import help_with; help_with({theirs.fileno()})"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(theirs.fileno(),),
+        )
+        theirs.close()
+        ours.send(work)
+        return cls(process, ours)
+
+    def __enter__(self) -> "_Helper":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+        self.process.terminate()
+        self.process.wait()
+
+    def collect(self, answers: Answers) -> None:
+        """Takes what is finished."""
         try:
-            result, error = pipe.recv()
-            following = place + AHEAD * len(pipes)
-            if error is None and following < len(requests):
-                pipe.send(requests[following])
-        except (EOFError, OSError) as gone:
-            raise RunError("a process that encodes text died; is there enough memory?") from gone
-        if error is not None:
-            raise error
-        yield result
+            while self.socket.poll():
+                place, result, error = self.socket.recv()
+                if error is not None:
+                    raise error
+                self.places.discard(place)
+                answers[place] = result
+        except (EOFError, ConnectionError) as gone:
+            raise _died(self.process) from gone
+
+    def fill(self, requests: Sequence[Any], following: int) -> int:
+        """Hands out requests from `following` on; returns the first that is left."""
+        try:
+            while len(self.places) < AHEAD and following < len(requests):
+                self.socket.send((following, requests[following]))
+                self.places.add(following)
+                following += 1
+        except ConnectionError as gone:
+            raise _died(self.process) from gone
+        return following
 
 
-def _serve(
-    pipe: "Connection[Any, Any]", make: Callable[[Any], Callable[[Any], Any]], argument: Any
-) -> None:
+def _died(process: subprocess.Popen[bytes]) -> RunError:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(END_SECONDS)
+    return RunError(
+        f"a process that encodes text ended with status {process.returncode}",
+        hint="The machine may have had no memory left; see the log of the job.",
+    )
+
+
+def help_with(file: int) -> None:
+    """What a helper runs, on its end of the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this
+    answers: SimpleQueue[Any] = SimpleQueue()  # Any: see Answers
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    work: Callable[[Any], Any] | None = None
-    while True:
-        try:
-            request = pipe.recv()
-        except EOFError:
-            return
-        answer: tuple[Any, Exception | None]
-        try:
-            work = work or make(argument)
-            answer = (work(request), None)
-        except Exception as error:  # not swallowed: the parent raises it
-            answer = (None, error)
-        try:
-            pipe.send(answer)
-        except OSError:
-            return
+    socket: Connection[Any, Any] = Connection(file)
+    with socket, suppress(EOFError, ConnectionError):
+        # Sending waits until the parent reads, which it does between two pieces of its own work.
+        threading.Thread(target=_send_all, args=(socket, answers), daemon=True).start()
+        make, argument = socket.recv()
+        work = None
+        while True:
+            place, request = socket.recv()
+            try:
+                work = work or make(argument)
+                answers.put((place, work(request), None))
+            except Exception as error:  # not swallowed: the parent raises it
+                answers.put((place, None, error))
+
+
+def _send_all(socket: "Connection[Any, Any]", answers: SimpleQueue[Any]) -> None:
+    with suppress(OSError):  # the parent is gone, and the main thread hears of it
+        while True:
+            socket.send(answers.get())

@@ -16,6 +16,7 @@ Letters: N tokens, U units in the text, M documents.
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ class TextNotClean(ValueError):
 class Encoded:
     """Tokens of a stretch of text."""
 
-    ids: npt.NDArray[np.uint32]
+    ids: npt.NDArray[np.unsignedinteger[Any]]  # Any: 32 bits, or as few as the file has
     """(N,) with `<|endoftext|>` after each document that ends here."""
     starts: npt.NDArray[np.bool_]
     """(N,) whether a word starts in the token."""

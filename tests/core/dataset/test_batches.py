@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_each_token_but_the_first_is_predicted_once_an_epoch(
         assert (batch.inputs[~counted] == 1).all()
         pairs += zip(batch.inputs[counted].tolist(), batch.targets[counted].tolist(), strict=True)
     ids = tokens.ids.tolist()
-    assert sorted(pairs) == sorted(zip(ids, ids[1:], strict=False))
+    assert sorted(pairs) == sorted(pairwise(ids))
 
 
 @pytest.mark.parametrize(("seq_length", "batch_size"), [(8, 3), (13, 5), (5000, 2)])
@@ -98,10 +99,7 @@ def test_seeds_and_epochs_have_orders_of_their_own() -> None:
 
 def test_the_order_never_changes() -> None:
     # A run that is resumed with another numpy must go on in the same order.
-    assert permutation(8, seed=0, epoch=0).tolist() == ORDER_OF_EIGHT
-
-
-ORDER_OF_EIGHT = [0]
+    assert permutation(8, seed=0, epoch=0).tolist() == [3, 2, 1, 6, 0, 7, 4, 5]
 
 
 @pytest.mark.parametrize("step", [0, -1])
@@ -121,10 +119,10 @@ def test_a_step_that_is_no_whole_number_is_refused(tokens: TokenFile, step: obje
 def test_an_id_outside_the_vocabulary_names_file_position_and_id(tokens: TokenFile) -> None:
     path = tokens.folder / "tokens.bin"
     ids = np.fromfile(path, "<u2")
-    ids[37] = 400
+    ids[37] = 360
     ids.tofile(path)
     batches = Batches(TokenFile.open(tokens.folder), seq_length=8, batch_size=1000, seed=0)
-    with pytest.raises(TokenOutOfVocabulary, match=r"tokens\.bin: id 400 at position 37,"):
+    with pytest.raises(TokenOutOfVocabulary, match=r"tokens\.bin: id 360 at position 37,"):
         batches.batch(1)
 
 

@@ -1,6 +1,6 @@
 import json
 from collections.abc import Callable
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_an_unknown_description_is_refused(
 ) -> None:
     path = encode(documents).folder / "meta.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(TokenFileDamaged, match="meta.json"):
+    with pytest.raises(TokenFileDamaged, match=r"meta\.json"):
         TokenFile.open(path.parent)
 
 
@@ -51,7 +51,7 @@ def test_words_between_any_boundaries_are_counted(
         every = tokens.word_counts(np.arange(tokens.num_tokens + 1))
         assert every.tolist() == bits.tolist()
         some = np.sort(rng.integers(0, tokens.num_tokens + 1, 50))
-        expected = [int(bits[a:b].sum()) for a, b in zip(some, some[1:], strict=False)]
+        expected = [int(bits[a:b].sum()) for a, b in pairwise(some)]
         assert tokens.word_counts(some).tolist() == expected
     assert tokens.word_counts(np.array([0, tokens.num_tokens])).tolist() == [tokens.num_words]
 

@@ -21,6 +21,7 @@ WORD = st.one_of(
 LINE = st.lists(WORD, min_size=1, max_size=6).map(" ".join)
 DOCUMENT = st.lists(LINE, min_size=1, max_size=4).map("\n".join)
 DOCUMENTS = st.lists(DOCUMENT, min_size=1, max_size=5)
+# The properties take a second each: text of every kind is what they are about.
 
 
 def reference(tokenizer: Path) -> Tokenizer:
@@ -39,7 +40,7 @@ def encoder(tokenizer: Path) -> UnitEncoder:
     return UnitEncoder(load_tokenizer(tokenizer))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(documents=DOCUMENTS)
 def test_ids_are_those_of_each_document_encoded_alone(
     plain: Tokenizer, encoder: UnitEncoder, documents: list[str]
@@ -53,7 +54,7 @@ def test_ids_are_those_of_each_document_encoded_alone(
     assert begin == len(encoded.ids)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(documents=DOCUMENTS)
 def test_word_starts_are_the_words_of_each_document(
     encoder: UnitEncoder, documents: list[str]
@@ -80,7 +81,7 @@ def test_words_are_told_from_ids_alone(
         " a",
         "a ",
         "a \nb",
-        "a\n b ",
+        "a\n b",
         "a\tb",
         "a\r\nb",
         "a\u00a0b",
@@ -89,14 +90,10 @@ def test_words_are_told_from_ids_alone(
         "a\n\n\nb",
     ],
 )
-def test_other_white_space_is_refused_but_a_space_before_a_first_word(
-    encoder: UnitEncoder, text: str
-) -> None:
-    if text == " a":  # harmless: one word, and the ids of the text alone
-        assert encoder.encode(text).starts.sum() == 1
-        return
+def test_white_space_that_is_not_clean_is_refused(encoder: UnitEncoder, text: str) -> None:
     with pytest.raises(TextNotClean):
         encoder.encode(text)
+    assert encoder.encode("a b").starts.sum() == 2
 
 
 def test_forgetting_changes_nothing(

@@ -14,6 +14,10 @@ from core.tokenizer.bpe import TokenizerReport, train_bpe
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID, SPECIAL_TOKENS
 
 
+def ignore(share: float) -> None:
+    pass
+
+
 def write_text(path: Path, lines: int = 600) -> Path:
     rng = random.Random(0)
     words = ["".join(rng.choices("aeiounrstlé", k=rng.randint(1, 7))) for _ in range(150)]
@@ -26,7 +30,7 @@ def write_text(path: Path, lines: int = 600) -> Path:
 def train(text: Path, output: Path, **options: object) -> TokenizerReport:
     arguments: dict[str, object] = {
         "spec": TokenizerSpec(vocab_size=500),
-        "progress": lambda share: None,
+        "progress": ignore,
         "should_stop": lambda: False,
     }
     output.mkdir()

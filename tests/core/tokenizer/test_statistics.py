@@ -9,6 +9,10 @@ from core.tokenizer.bpe import train_bpe
 from core.tokenizer.statistics import tokenizer_statistics
 
 
+def ignore(share: float) -> None:
+    pass
+
+
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> Path:
     (tmp_path / "train.txt").write_text("the dog\n\nthe dog\n", encoding="utf-8")
@@ -16,7 +20,7 @@ def tokenizer(tmp_path: Path) -> Path:
         [tmp_path / "train.txt"],
         spec=TokenizerSpec(vocab_size=300),
         output=tmp_path,
-        progress=lambda share: None,
+        progress=ignore,
         should_stop=lambda: False,
     )
     return tmp_path

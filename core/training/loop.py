@@ -25,7 +25,12 @@ from core.stop import StopSignal
 from core.training.checkpoint import Checkpoints, Position
 from core.training.device import choose_device, measured_peak_flops, memory_metrics, prepare
 from core.training.failures import named_failure
-from core.training.model import WEIGHTS_FILE, build_model, quiet_transformers
+from core.training.model import (
+    WEIGHTS_FILE,
+    build_model,
+    checkpoint_activations,
+    quiet_transformers,
+)
 from core.training.optimizer import build_optimizer
 from core.training.resume import LoopState, load_resume_point, newest_whole, save_resume_point
 from core.training.schedule import learning_rate
@@ -107,7 +112,7 @@ class Trainer:
             spec.model, vocab_size=train.vocab_size, seed=spec.training.seed
         ).to(self.device.torch_device)
         if spec.training.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable()
+            checkpoint_activations(self.model)
         self.optimizer = build_optimizer(self.model, spec.training)
         self.stepper = Stepper(
             model=self.model,

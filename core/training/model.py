@@ -38,6 +38,13 @@ def build_model(architecture: Architecture, *, vocab_size: int, seed: int) -> Pr
     return model
 
 
+def checkpoint_activations(model: PreTrainedModel) -> None:
+    """Makes the backward pass compute activations again instead of keeping them."""
+    # transformers renamed the method in 5.x and warns of the old name.
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    (enable or model.gradient_checkpointing_enable)()
+
+
 def save_weights(model: PreTrainedModel, path: Path) -> None:
     """Writes the weights as safetensors, float32; a tied output layer is not written twice."""
     tensors = {

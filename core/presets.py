@@ -51,7 +51,7 @@ PRESETS: dict[str, Preset] = {
         "A tiny OLMo 2 on the sample corpus: learns toy English in two minutes on two CPU cores.",
         {
             "data": {"dataset": "sample", "validation": "sample_dev"},
-            "tokenizer": {"vocab_size": 1024},
+            "tokenizer": {"vocab_size": 768},
             "model": {
                 "architecture": "olmo2",
                 "hidden_size": 96,

@@ -1,0 +1,53 @@
+"""The cleaner of each source in each style, and the options that apply to all."""
+
+import re
+
+from core.corpus.cleaners import (
+    bnc_spoken,
+    childes,
+    gutenberg,
+    open_subtitles,
+    plain,
+    simple_wiki,
+    switchboard,
+    upstream,
+)
+from core.corpus.options import CleanOptions
+from core.corpus.rules import Cleaner, Transform
+
+PLAIN = "plain"
+
+STANDARD: dict[str, Cleaner] = {
+    "bnc_spoken": bnc_spoken.CLEANER,
+    "childes": childes.CLEANER,
+    "gutenberg": gutenberg.CLEANER,
+    "open_subtitles": open_subtitles.CLEANER,
+    "simple_wiki": simple_wiki.CLEANER,
+    "switchboard": switchboard.CLEANER,
+    PLAIN: plain.CLEANER,
+}
+UPSTREAM: dict[str, Cleaner] = {
+    "bnc_spoken": upstream.BNC_SPOKEN,
+    "childes": upstream.CHILDES,
+    "gutenberg": upstream.GUTENBERG,
+    "open_subtitles": upstream.OPEN_SUBTITLES,
+    "simple_wiki": upstream.SIMPLE_WIKI,
+    "switchboard": upstream.SWITCHBOARD,
+    PLAIN: plain.CLEANER,
+}
+
+NOT_WORDS = re.compile(r"[^\w\s\x00]|_")
+LOWERCASE = Transform(str.lower)
+STRIP_PUNCTUATION = Transform(lambda block: NOT_WORDS.sub(" ", block))
+
+
+def cleaner_for(source: str, options: CleanOptions) -> Cleaner:
+    """The cleaner of a source as the options want it."""
+    table = {"standard": STANDARD, "upstream": UPSTREAM}.get(options.style)
+    chosen = plain.CLEANER if table is None else table[source]
+    extra: tuple[Transform, ...] = ()
+    if options.lowercase:
+        extra += (LOWERCASE,)
+    if options.punctuation == "strip":
+        extra += (STRIP_PUNCTUATION,)
+    return Cleaner(chosen.version, chosen.steps + extra, chosen.needs_words)

@@ -1,0 +1,19 @@
+"""BNC spoken: an utterance a line; gaps in the transcript leave odd rests."""
+
+from core.corpus.rules import DROPPED, Cleaner, rule
+
+CLEANER = Cleaner(
+    version=1,
+    steps=(
+        rule("header", "= = =", r"\n= = = [^\n]*(?=\n)", "\n"),
+        rule(
+            "speaker_label",
+            ":",
+            r"\n(?:PS[0-9A-Z]{3}|[A-Z]{2,3}\d[0-9A-Z]*|UNKNOWN|SPEAKER(?: \d+)?|[A-Z]):(?= |\n)",
+            "\n" + DROPPED,
+        ),
+        rule("tag", "<", r"<[^<>\n]{1,80}>"),
+        rule("event", "[", r"\[[^\]\n]*\]"),
+        rule("space_before_mark", " ", r"(?<=\w) +(?=[.?!,;:](?:\s))", ""),
+    ),
+)

@@ -1,0 +1,29 @@
+"""CHILDES: transcripts in the CHAT format (MacWhinney 2000, The CHILDES Project, part 1)."""
+
+from core.corpus.rules import DROPPED, Cleaner, rule
+
+CLEANER = Cleaner(
+    version=1,
+    steps=(
+        rule("transcript_header", "= = =", r"\n= = = [^\n]*(?=\n)", "\n"),
+        rule("file_header", "@", r"\n@[A-Z][^\n]*", "\n" + DROPPED),
+        rule("dependent_tier", "%", r"\n%[A-Za-z]{2,6}:[^\n]*", "\n" + DROPPED),
+        rule("speaker_code", "*", r"\n\*[A-Za-z0-9]{1,4}:", "\n" + DROPPED),
+        rule("time_mark", "_", r"(?<!\S)\d+_\d+(?!\S)"),
+        rule("action", "[", r"\[[^\]\n]*\]"),
+        rule("event", "&", r"(?<!\S)&[=~+*-]?[\w:]+"),
+        rule("not_understood", "xxx", r"(?<![\w'])xxx(?![\w'])"),
+        rule("not_understood", "yyy", r"(?<![\w'])yyy(?![\w'])"),
+        rule("not_transcribed", "www", r"(?<![\w'])www(?![\w'.])"),
+        rule("terminator", "+", r"(?<!\S)\+[^\w\s]\S*"),
+        rule("pause", "(.", r"\(\.{1,3}\)"),
+        rule("restored_letters", "(", r"(?<=\w)\((\w+)\)", r"\1"),
+        rule("restored_letters", "(", r"\((\w+)\)(?=\w)", r"\1"),
+        rule("compound_mark", "+", r"(?<=\w)\+(?=\w)", " "),
+        rule("word_form_mark", "@", r"(?<=\w)@[a-z]+(?:[:$][a-z]+)?\b", ""),
+        rule("retrace_bracket", "<", r"[<>]"),
+        rule("retrace_bracket", ">", r"[<>]"),
+        rule("prosody_mark", "", r"[\u2021\u201e\u2191\u2193\u02c8\u02cc]"),
+        rule("space_before_mark", " ", r"(?<=\w) +(?=[.?!,](?:\s))", ""),
+    ),
+)

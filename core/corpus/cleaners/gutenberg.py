@@ -1,0 +1,21 @@
+"""Project Gutenberg: books, a paragraph a line, with marks of the plain-text editions."""
+
+from core.corpus.rules import DROPPED, Cleaner, rule
+
+NOTES = "Illustration|Footnote|Transcriber|Sidenote|Editor|Greek|Music|Blank|Pg|Page|Frontispiece"
+
+CLEANER = Cleaner(
+    version=1,
+    steps=(
+        rule("book_header", "= = =", r"\n= = = [^\n]*(?=\n)", "\n"),
+        rule("boilerplate_border", "*** ", r"\n\*{3} ?(?:START|END) [^\n]*(?=\n)", "\n"),
+        rule("boilerplate", "Gutenberg", r"\n[^\n]*Project Gutenberg[^\n]*", "\n" + DROPPED),
+        rule("boilerplate", "gutenberg.", r"\n[^\n]*gutenberg\.(?:org|net)[^\n]*", "\n" + DROPPED),
+        rule("boilerplate", "Proofread", r"\n[^\n]*Distributed Proofread[^\n]*", "\n" + DROPPED),
+        rule("note", "[", rf"\[(?:{NOTES})[^\]\n]*\]"),
+        rule("reference", "[", r"\[(?:\d+|[A-Z*])\]"),
+        rule("reference", "{", r"\{\d+\}"),
+        rule("italics", "_", r"(?<![^\W_])_([^_\n]+)_(?![^\W_])", r"\1"),
+        rule("emphasis", "=", r"(?<!\S)=([^=\s][^=\n]*)=(?![\w=])", r"\1"),
+    ),
+)

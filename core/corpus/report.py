@@ -1,0 +1,70 @@
+"""What cleaning did to a corpus."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Dropped(BaseModel):
+    """How often a rule took something out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int
+    examples: list[str]
+
+
+class SourceReport(BaseModel):
+    """One file, before (`in`) and after (`out`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str
+    lines_in: int
+    lines_out: int
+    words_in: int
+    words_out: int
+    bytes_in: int
+    bytes_out: int
+    documents: int
+    dropped: dict[str, Dropped]
+
+
+class CleanReport(BaseModel):
+    """All files of a dataset, by stem."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: dict[str, SourceReport]
+
+    @property
+    def words_in(self) -> int:
+        """White-space words before cleaning."""
+        return sum(report.words_in for report in self.sources.values())
+
+    @property
+    def words_out(self) -> int:
+        """White-space words after cleaning: the words that are trained on."""
+        return sum(report.words_out for report in self.sources.values())
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes after cleaning."""
+        return sum(report.bytes_out for report in self.sources.values())
+
+    def counts(self) -> dict[str, Any]:  # Any: JSON
+        """The totals, and what was dropped a source, without the examples."""
+        return {
+            "words_in": self.words_in,
+            "words": self.words_out,
+            "documents": sum(report.documents for report in self.sources.values()),
+            "bytes": self.bytes_out,
+            "sources": {
+                stem: {
+                    "words": report.words_out,
+                    "lines": report.lines_out,
+                    "dropped": {name: entry.count for name, entry in report.dropped.items()},
+                }
+                for stem, report in self.sources.items()
+            },
+        }

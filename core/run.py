@@ -1,0 +1,136 @@
+"""The program that the worker starts, and a shell can run: a run folder in, a finished one out.
+
+    python -m core.run FOLDER --data-dir data --cache-dir runs/cache
+
+FOLDER holds `spec.json`. The same call starts a run and goes on with one that was interrupted.
+"""
+
+import argparse
+import errno
+import faulthandler
+import logging
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from core.cache import Cache
+from core.errors import DiskFull, ExitCode, OutOfMemory, RunError, RunLocked, SpecInvalid, Stopped
+from core.events import ErrorData
+from core.journal import JournalWriter
+from core.pipeline import Run, run_pipeline
+from core.rundir import RunDir, locked
+from core.spec import JobSpec
+from core.stop import StopSignal
+
+log = logging.getLogger("core.run")
+
+CRASHED = 1
+"""Python's own exit status for an exception that nobody caught; the worker tries again."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the folder and returns the exit status, see `core.errors.ExitCode`."""
+    options = _parser().parse_args(arguments)
+    faulthandler.enable()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
+    )
+    stop = StopSignal()
+    stop.on_signals()
+    if options.supervised:
+        stop.watch_supervisor()
+    rundir = RunDir(options.folder.resolve())
+    try:
+        with locked(rundir), JournalWriter(rundir.journal) as journal:
+            return _run(rundir, journal, stop, options)
+    except RunLocked as error:
+        log.warning("%s", error)
+        return ExitCode.LOCKED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m core.run", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="run folder that holds spec.json")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of corpora")
+    parser.add_argument(
+        "--cache-dir", type=Path, default=Path("runs/cache"), help="results shared between runs"
+    )
+    parser.add_argument(
+        "--supervised",
+        action="store_true",
+        help="stop when standard input ends or falls silent: whoever started this is gone",
+    )
+    return parser
+
+
+def _run(
+    rundir: RunDir, journal: JournalWriter, stop: StopSignal, options: argparse.Namespace
+) -> int:
+    try:
+        run = Run(
+            spec=_read_spec(rundir),
+            rundir=rundir,
+            data_dir=options.data_dir.resolve(),
+            cache=Cache(options.cache_dir.resolve()),
+            journal=journal,
+            stop=stop,
+        )
+        run_pipeline(run)
+    except Stopped:
+        log.info("stopped: %s", stop.reason)
+        return ExitCode.STOPPED
+    except RunError as error:
+        return _failed(journal, error)
+    except MemoryError as error:
+        return _failed(journal, OutOfMemory(f"the host has no memory left: {error}"))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _failed(journal, DiskFull(f"no space left: {error}"))
+        return _crashed(journal, error)
+    except Exception as error:  # the border of the process: recorded, then the worker decides
+        return _crashed(journal, error)
+    finally:
+        _sync(journal)
+    return ExitCode.FINISHED
+
+
+def _read_spec(rundir: RunDir) -> JobSpec:
+    try:
+        return JobSpec.model_validate_json(rundir.spec.read_bytes()).resolve()
+    except FileNotFoundError as error:
+        raise SpecInvalid(f"{rundir.spec} is not there") from error
+    except ValidationError as error:
+        raise SpecInvalid(f"{rundir.spec} is not a valid spec: {error}") from error
+
+
+def _failed(journal: JournalWriter, error: RunError) -> int:
+    log.error("%s: %s", error.code, error.message, exc_info=error)
+    _record(journal, ErrorData(code=error.code, message=error.message, hint=error.hint))
+    return ExitCode.FAILED
+
+
+def _crashed(journal: JournalWriter, error: Exception) -> int:
+    log.exception("crashed")
+    message = f"{type(error).__name__}: {error}"
+    hint = "This is a fault of the service; the log of the job has the traceback."
+    _record(journal, ErrorData(code="internal_error", message=message[:2000], hint=hint))
+    return CRASHED
+
+
+def _record(journal: JournalWriter, data: ErrorData) -> None:
+    try:
+        journal.append(data)
+    except OSError as error:  # a full disk: the exit status and the log must do
+        log.error("the journal cannot be written: %s", error)
+
+
+def _sync(journal: JournalWriter) -> None:
+    try:
+        journal.sync()
+    except OSError as error:
+        log.error("the journal cannot be synced: %s", error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The sample corpus: text of our own making in the six BabyLM formats, and minimal pairs.
+
+It shows the whole way from raw text to a model in minutes, and lets anybody try the service without
+a corpus of their own.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from core.rundir import publish_folder
+from core.sample.formats import FORMATS
+from core.sample.grammar import sentence
+from core.sample.pairs import draw_pairs
+
+SAMPLE, SAMPLE_DEV, PAIRS = "sample", "sample_dev", "minimal_pairs"
+DEV_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class SampleReport:
+    """Where the parts lie."""
+
+    train: Path
+    validation: Path
+    pairs: Path
+
+
+def write_sample(data_dir: Path, *, seed: int = 0, target_bytes: int = 2_000_000) -> SampleReport:
+    """Writes the sample corpus below `data_dir`, unless it is there.
+
+    The same arguments give the same bytes. No sentence of a minimal pair, good or bad, is in the
+    text.
+
+    Args:
+        data_dir: Folder of corpora.
+        seed: Of all that is drawn.
+        target_bytes: About the size of the training text.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    pairs = draw_pairs(seed=seed)
+    held_out = {text for drawn in pairs.values() for pair in drawn for text in pair}
+    report = SampleReport(data_dir / SAMPLE, data_dir / SAMPLE_DEV, data_dir / PAIRS)
+
+    def text_folder(suffix: str, size: int) -> Callable[[Path], None]:
+        def build(folder: Path) -> None:
+            for source, (_, share) in FORMATS.items():
+                text = _source_text(source, f"{seed}:{suffix}", int(size * share), held_out)
+                (folder / f"{source}.{suffix}").write_text(text, encoding="utf-8")
+
+        return build
+
+    def pairs_folder(folder: Path) -> None:
+        for phenomenon, drawn in pairs.items():
+            lines = [
+                json.dumps({"sentence_good": good, "sentence_bad": bad, "phenomenon": phenomenon})
+                for good, bad in drawn
+            ]
+            (folder / f"{phenomenon}.jsonl").write_text("\n".join(lines) + "\n")
+
+    for folder, build in (
+        (report.train, text_folder("train", target_bytes)),
+        (report.validation, text_folder("dev", int(target_bytes * DEV_SHARE))),
+        (report.pairs, pairs_folder),
+    ):
+        if not folder.is_dir():
+            publish_folder(folder, build)
+    return report
+
+
+def _source_text(source: str, seed: str, size: int, held_out: set[str]) -> str:
+    write, _ = FORMATS[source]
+    random = Random(f"{seed}:{source}")
+
+    def draw() -> str:
+        while (text := sentence(random)) in held_out:
+            pass
+        return text
+
+    lines: list[str] = []
+    length = document = 0
+    while length < size or not document:
+        for line in write(random, draw, document=document):
+            lines.append(line)
+            length += len(line) + 1
+        document += 1
+    return "\n".join(lines) + "\n"

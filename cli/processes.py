@@ -19,6 +19,7 @@ STEADY_SECONDS = 60.0
 KILL_SECONDS = 1.0
 """What a guard gets on top of the grace period before it is ended itself."""
 MAX_LOG_BYTES = 10_000_000
+POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -88,16 +89,19 @@ class Supervised:
         if self.guard is not None and self.guard.stdin is not None:
             self.guard.stdin.close()
 
-    def end_stop(self, deadline: float) -> None:
-        """Waits for the guard until the deadline, then ends the whole group."""
+    def end_stop(self) -> None:
+        """Ends the guard hard if it is still there, and all that is left in its group."""
         if self.guard is None:
             return
-        try:
-            self.guard.wait(max(0.0, deadline - self.clock()))
-        except subprocess.TimeoutExpired:
+        if self.guard.poll() is None:
             self.say(f"{self.program.name} did not stop in time and was killed")
         self._forget(self.guard)
         self.guard = None
+
+    @property
+    def is_stopped(self) -> bool:
+        """True once the guard has ended."""
+        return self.guard is None or self.guard.poll() is not None
 
     def _forget(self, guard_process: "subprocess.Popen[bytes]") -> None:
         """Ends what a dead or stuck guard left in its group."""
@@ -110,13 +114,18 @@ class Supervised:
             guard_process.stdin.close()
 
 
-def stop_all(programs: Sequence[Supervised]) -> None:
-    """Ends all of them at the same time, each within its grace period."""
+def stop_all(programs: Sequence[Supervised], *, in_a_hurry: Callable[[], bool]) -> None:
+    """Ends all of them at the same time, each within its grace period, or at once in a hurry."""
     for supervised in programs:
         supervised.begin_stop()
+    grace = max((supervised.program.grace_seconds for supervised in programs), default=0.0)
+    deadline = time.monotonic() + grace + KILL_SECONDS
+    while time.monotonic() < deadline and not in_a_hurry():
+        if all(supervised.is_stopped for supervised in programs):
+            break
+        time.sleep(POLL_SECONDS)
     for supervised in programs:
-        grace = supervised.program.grace_seconds + KILL_SECONDS
-        supervised.end_stop(supervised.clock() + grace)
+        supervised.end_stop()
 
 
 class LogTail:

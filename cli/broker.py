@@ -1,5 +1,6 @@
 """The embedded Redis-compatible server: which binary, how it is started, what was left behind."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -67,7 +68,9 @@ class Broker:
             return False
 
 
-def find_broker(runs_dir: Path, *, find: Callable[[str], str | None] = shutil.which) -> Broker | None:
+def find_broker(
+    runs_dir: Path, *, find: Callable[[str], str | None] = shutil.which
+) -> Broker | None:
     """The server to start for that runs folder; None where no binary is to be had."""
     binary = _binary(find)
     if binary is None:
@@ -104,8 +107,8 @@ def remove_short_folder(broker: Broker) -> None:
 def end_leftover(broker: Broker) -> int | None:
     """Ends a server that an earlier `babylm serve` left behind on this folder; returns its pid.
 
-    The caller holds the lock of the runs folder, so a server at work here is nobody's. It is known
-    by its pid file and by its working directory; a process that only got the same pid is left alone.
+    The caller holds the lock of the runs folder, so a server at work here is nobody's. It is
+    known by its pid file and its working directory; a process that only got its pid is left alone.
     """
     import psutil
 
@@ -155,9 +158,7 @@ def _binary(find: Callable[[str], str | None]) -> str | None:
 
 def _own_folder(path: Path) -> bool:
     """Makes the folder; True if it is this user's alone, since anybody may write in /tmp."""
-    try:
+    with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
     info = path.lstat()
     return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from cli.client import Client
@@ -20,7 +20,7 @@ from cli.errors import CommandError
 from cli.follow import failure_of, watch_job
 from cli.options import running_service
 from cli.output import print_json, print_note, printable
-from cli.wire import Event, Job
+from cli.wire import Event
 
 PERPLEXITY_RATIO = 5.0
 """The validation perplexity must fall to a fifth of the first one."""
@@ -118,7 +118,7 @@ def _train(client: Client, findings: Findings, *, as_json: bool) -> None:
     watch_job(client, job["id"], display=display, on_event=lambda event: _note(findings, event))
     job = client.job(job["id"])
     if job["status"] != "succeeded":
-        raise failure_of(cast(Job, job))
+        raise failure_of(job)
 
 
 def _note(findings: Findings, event: Event) -> None:

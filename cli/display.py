@@ -3,11 +3,14 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from cli.output import in_time
 from cli.watch import RunView
 from cli.wire import Event
+
+if TYPE_CHECKING:
+    from rich.console import Group
 
 PLAIN_SECONDS = 5.0
 """A log gets a line of figures no oftener than this, and never twice the same."""
@@ -119,7 +122,7 @@ class BarDisplay:
         """Prints `text` above the bar."""
         self._console.print(text, markup=False)
 
-    def _draw(self) -> object:
+    def _draw(self) -> "Group":
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table

@@ -14,7 +14,6 @@ from cli.errors import CommandError
 from cli.wire import Checkpoint, CheckpointFile
 
 PART_SUFFIX = ".part"
-BLOCK_BYTES = 1 << 20
 TRIES = 6
 """Connections that may break in a row without a single byte in between."""
 RETRY_SECONDS = 0.5
@@ -61,12 +60,10 @@ def download_checkpoint(
     for file in checkpoint["files"]:
         target = output / _inside(file["path"])
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_file() and target.stat().st_size == file["size"]:
-            if _hash(target).hexdigest() == file["sha256"]:
-                advance(file["size"])
-                paths.append(target)
-                continue
-        _fetch(client, base + quote(file["path"]), file, target, advance=advance, sleep=sleep)
+        if _is_whole(target, file):
+            advance(file["size"])
+        else:
+            _fetch(client, base + quote(file["path"]), file, target, advance=advance, sleep=sleep)
         paths.append(target)
     return paths
 
@@ -157,12 +154,20 @@ def _connection(
             have = 0
         with part.open("r+b" if have else "wb") as output:
             output.seek(have)
-            for block in answer.iter_bytes(BLOCK_BYTES):
+            for block in answer.iter_raw():  # as it arrives: nothing is held back if it breaks
                 output.write(block[: size - have])
                 advance(min(len(block), size - have))
                 have += min(len(block), size - have)
             output.truncate(have)
     return have
+
+
+def _is_whole(path: Path, file: CheckpointFile) -> bool:
+    return (
+        path.is_file()
+        and path.stat().st_size == file["size"]
+        and _hash(path).hexdigest() == file["sha256"]
+    )
 
 
 def _hash(path: Path) -> "hashlib._Hash":

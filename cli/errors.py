@@ -3,7 +3,7 @@
 FAILED = 1
 BAD_USAGE = 2
 INTERRUPTED = 130
-"""What a shell reports for a program that Ctrl-C ended; `babylm follow X && next` must not go on."""
+"""What a shell reports after Ctrl-C; `babylm follow X && next` must not go on."""
 
 
 class CommandError(Exception):

@@ -24,7 +24,7 @@ def follow_job(client: Client, job_id: str, *, as_json: bool = False) -> None:
     except KeyboardInterrupt as error:
         raise CommandError(
             f"detached; job {job_id} goes on",
-            hint=f"See it again with `babylm follow {job_id}`, stop it with `babylm cancel {job_id}`.",
+            hint=f"`babylm follow {job_id}` shows it again, `babylm cancel {job_id}` ends it.",
             status=INTERRUPTED,
         ) from error
     job = client.job(job_id)
@@ -86,5 +86,3 @@ def _duration(job: Job) -> str:
         return ""
     took = datetime.fromisoformat(finished) - datetime.fromisoformat(started)
     return f" after {in_time(took.total_seconds())}"
-
-

@@ -6,6 +6,7 @@ grace period, SIGKILL to it and everything below it. If the program ends first, 
 with the same status. Run as a file, so that starting it costs nothing but the interpreter.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -13,14 +14,14 @@ import signal
 import subprocess
 import sys
 import time
-from types import FrameType
 
 POLL_SECONDS = 0.05
 
 
 def main() -> int:
     """Starts what standard input asks for and returns its exit status."""
-    order = json.loads(sys.stdin.buffer.raw.readline())  # type: ignore[attr-defined]
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as orders:
+        order = json.loads(orders.readline())
     wake, woken = os.pipe()
     os.set_blocking(woken, False)
     stop = [wake, sys.stdin.fileno()]
@@ -29,7 +30,7 @@ def main() -> int:
     ended, child_ended = os.pipe()
     os.set_blocking(child_ended, False)
     signal.signal(signal.SIGCHLD, lambda *_: _note(child_ended))
-    child = subprocess.Popen(order["command"], stdin=subprocess.DEVNULL, start_new_session=False)
+    child = subprocess.Popen(order["command"], stdin=subprocess.DEVNULL)
     while child.poll() is None:
         ready, _, _ = select.select([*stop, ended], [], [])
         if ready and ready != [ended]:
@@ -39,10 +40,8 @@ def main() -> int:
 
 
 def _note(pipe: int) -> None:
-    try:
+    with contextlib.suppress(BlockingIOError):
         os.write(pipe, b".")
-    except BlockingIOError:
-        pass
 
 
 def _stop(child: "subprocess.Popen[bytes]", grace_seconds: float) -> int:

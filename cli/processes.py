@@ -1,5 +1,6 @@
 """Programs that `babylm serve` keeps running, each below a guard and with a log file of its own."""
 
+import contextlib
 import json
 import os
 import signal
@@ -15,7 +16,7 @@ from cli import guard
 FIRST_DELAY_SECONDS = 0.5
 LAST_DELAY_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-"""A program that ran for so long is started again at once: what ended it is not what it does first."""
+"""After running for so long, a program's earlier deaths no longer count."""
 KILL_SECONDS = 1.0
 """What a guard gets on top of the grace period before it is ended itself."""
 MAX_LOG_BYTES = 10_000_000
@@ -105,10 +106,9 @@ class Supervised:
 
     def _forget(self, guard_process: "subprocess.Popen[bytes]") -> None:
         """Ends what a dead or stuck guard left in its group."""
-        try:
+        # Nobody may be left; macOS says "not permitted" where only a zombie is.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(guard_process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass  # nobody is left; macOS says "not permitted" where only a zombie is
         guard_process.wait()
         if guard_process.stdin is not None:
             guard_process.stdin.close()

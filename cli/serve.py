@@ -54,7 +54,7 @@ class Plan:
 def default_commands(workers: int) -> tuple[list[str], dict[str, Sequence[str]]]:
     """How the API and each worker are started."""
     python = [sys.executable, "-m"]
-    train = {
+    train: dict[str, Sequence[str]] = {
         "worker" if workers == 1 else f"worker-{number}": [*python, "worker", "--queue", "train"]
         for number in range(1, workers + 1)
     }

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -35,23 +35,23 @@ class _Loader(yaml.SafeLoader):
     object that JSON has no word for.
     """
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - declared so in PyYAML
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Any, Any]:  # Any: YAML
         """A mapping whose keys differ; PyYAML would keep the last of two without a word."""
-        mapping: dict[Any, Any] = {}  # Any: YAML keys
-        for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is not a string", key_node.start_mark
-                )
-            if key in mapping:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key!r} stands here twice", key_node.start_mark
-                )
-            mapping[key] = self.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
-        return mapping
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            fault = None if isinstance(key, str) else "is not a string"
+            if fault is None and key in seen:
+                fault = "stands here twice"
+            if fault is not None:
+                message = f"the key {key!r} {fault}"
+                raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
 
 
 for _tag, _pattern, _first in (
@@ -60,17 +60,17 @@ for _tag, _pattern, _first in (
     ("int", r"[-+]?[0-9]+", list("-+0123456789")),
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
 ):
-    _Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+    _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first
     )
 
 
 def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     """A decimal number; PyYAML would read `010` as eight."""
-    return int(cast(str, loader.construct_scalar(node)))
+    return int(loader.construct_scalar(node))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)  # type: ignore[no-untyped-call]
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 
 
 def build_spec(
@@ -122,7 +122,7 @@ def read_spec(path: Path) -> Body:
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:  # Any: JSON
-    """The field and the value of `a.b=value`, the value read as YAML: `3`, `5e-4`, `true`, `null`."""
+    """The field and the value of `a.b=value`, the value read as YAML: `3`, `5e-4`, `null`."""
     path, equals, text = setting.partition("=")
     if not equals or not all(path.split(".")):
         raise UsageError(

@@ -60,7 +60,7 @@ def train_here(
     command = [sys.executable, "-m", "core.run", str(output), "--supervised"]
     command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
     with rundir.log.open("ab") as log:
-        # A session of its own: Ctrl-C reaches this command alone, which then asks the child to stop.
+        # A session of its own: Ctrl-C reaches this command, which asks the child to stop.
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
         )

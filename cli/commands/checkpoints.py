@@ -67,7 +67,9 @@ def generate(
         float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.")
     ] = 0.8,
     top_k: Annotated[int | None, typer.Option("--top-k", min=1)] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="The same seed, the same text.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The same seed, the same text.")
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

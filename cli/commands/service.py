@@ -24,7 +24,10 @@ def serve(
     port: Annotated[
         int | None,
         typer.Option(
-            "--port", min=0, max=65535, help="Port, 0 for a free one  [default: BABYLM_PORT or 8000]"
+            "--port",
+            min=0,
+            max=65535,
+            help="Port, 0 for a free one  [default: BABYLM_PORT or 8000]",
         ),
     ] = None,
     workers: Annotated[

@@ -33,9 +33,7 @@ Key = Annotated[
 DataFolder = Annotated[
     str | None, typer.Option("--data_folder", help="data.dataset  [default: train_10M]")
 ]
-Model = Annotated[
-    str | None, typer.Option("--model", help="model.architecture  [default: llama4]")
-]
+Model = Annotated[str | None, typer.Option("--model", help="model.architecture  [default: llama4]")]
 VocabSize = Annotated[
     int | None, typer.Option("--vocab_size", help="tokenizer.vocab_size  [default: 48000]")
 ]
@@ -142,7 +140,8 @@ def train(
     preset: Preset = None,
     settings: Setting = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Folder of corpora  [default: BABYLM_DATA_DIR]")
+        Path | None,
+        typer.Option("--data-dir", help="Folder of corpora  [default: BABYLM_DATA_DIR]"),
     ] = None,
     cache_dir: Annotated[
         Path | None,

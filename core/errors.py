@@ -77,6 +77,13 @@ class TokenOutOfVocabulary(RunError):
     hint = "The token file and the tokenizer do not belong together: clear the cache and retry."
 
 
+class TokenFileDamaged(RunError):
+    """A token file is not what its description says."""
+
+    code = "token_file_damaged"
+    hint = "Clear the cache and retry: the text is encoded again."
+
+
 class NonFiniteLoss(RunError):
     """The loss or the gradient norm became NaN or infinite; the weights were not touched by it."""
 

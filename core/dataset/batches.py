@@ -1,0 +1,201 @@
+"""Windows over a token file, in an order that is a pure function of seed, epoch and index.
+
+Resuming a run needs the number of its step and nothing else.
+
+Letters: B sequences in a batch, T tokens in a sequence, N tokens in the file, W windows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from core.dataset.tokens import TOKENS, TokenFile
+from core.errors import CorpusTooSmall, TokenOutOfVocabulary
+from core.tokenizer.specials import PAD_ID
+
+IGNORED = -100
+"""A target that does not count; what torch's cross entropy ignores by default."""
+
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The sequences of one step; `targets[b, t]` is the token after `inputs[b, t]`."""
+
+    inputs: Int64s
+    """(B, T) int64, `<|pad|>` behind the end of the file."""
+    targets: Int64s
+    """(B, T) int64, -100 behind the end of the file."""
+    num_targets: int
+    """Targets that count."""
+    num_words: int
+    """Words that start in the windows of the batch."""
+
+
+class Batches:
+    """The training batches of a token file.
+
+    Window i holds tokens i T to (i + 1) T and predicts the token after each, so that every token
+    but the first is predicted once an epoch.
+    """
+
+    def __init__(self, tokens: TokenFile, *, seq_length: int, batch_size: int, seed: int) -> None:
+        """Prepares the windows.
+
+        Raises:
+            CorpusTooSmall: If the file has fewer than two tokens: nothing can be predicted.
+        """
+        self._windows = _Windows(tokens, seq_length)
+        self._batch_size = _positive("batch_size", batch_size)
+        self._seed = seed
+        self._ordered: tuple[int, Int64s, Int64s, Int64s] | None = None
+        self.windows = self._windows.count
+        self.steps_per_epoch = -(-self.windows // batch_size)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 1; the last of an epoch may be smaller.
+
+        Raises:
+            TokenOutOfVocabulary: If a token id is not below the size of the vocabulary.
+        """
+        epoch, index = self._place(step)
+        order, _, _ = self._order(epoch)
+        begin = index * self._batch_size
+        return self._windows.batch(order[begin : begin + self._batch_size])
+
+    def words_seen(self, step: int) -> int:
+        """Words trained on when `step` is done, repeats counted; 0 for step 0."""
+        if _whole(step) == 0:
+            return 0
+        epoch, index = self._place(step)
+        _, words, _ = self._order(epoch)
+        return epoch * self._windows.tokens.num_words + int(words[index])
+
+    def tokens_seen(self, step: int) -> int:
+        """Targets trained on when `step` is done, repeats counted; 0 for step 0."""
+        if _whole(step) == 0:
+            return 0
+        epoch, index = self._place(step)
+        _, _, targets = self._order(epoch)
+        return epoch * (self._windows.tokens.num_tokens - 1) + int(targets[index])
+
+    def epoch(self, step: int) -> float:
+        """Passes over the file that are done after `step`."""
+        return _whole(step) / self.steps_per_epoch
+
+    def _place(self, step: int) -> tuple[int, int]:
+        if _whole(step) == 0:
+            raise ValueError("steps are counted from 1, got 0")
+        return divmod(int(step) - 1, self.steps_per_epoch)
+
+    def _order(self, epoch: int) -> tuple[Int64s, Int64s, Int64s]:
+        """Windows in the order of the epoch (W,), words and targets after each of its steps."""
+        if self._ordered is None or self._ordered[0] != epoch:
+            order = permutation(self.windows, seed=self._seed, epoch=epoch)
+            ends = np.minimum(np.arange(1, self.steps_per_epoch + 1) * self._batch_size, len(order))
+            words = np.cumsum(self._windows.words[order])[ends - 1]
+            targets = np.cumsum(self._windows.targets(order))[ends - 1]
+            self._ordered = (epoch, order, words, targets)
+        return self._ordered[1:]
+
+
+def validation_windows(
+    tokens: TokenFile, *, seq_length: int, max_tokens: int | None, batch_size: int
+) -> Iterator[Batch]:
+    """Batches of windows spread evenly over the file, the same at every call.
+
+    Args:
+        tokens: The validation text.
+        seq_length: T.
+        max_tokens: Targets at most, but always one window; None takes every window.
+        batch_size: B; the last batch may be smaller.
+
+    Raises:
+        CorpusTooSmall: If the file has fewer than two tokens.
+        TokenOutOfVocabulary: If a token id is not below the size of the vocabulary.
+    """
+    windows = _Windows(tokens, seq_length)
+    _positive("batch_size", batch_size)
+    count = windows.count
+    if max_tokens is not None:
+        count = min(count, max(1, _positive("max_tokens", max_tokens) // seq_length))
+    chosen = np.arange(count, dtype=np.int64) * windows.count // count  # (W,) rising, distinct
+
+    def batches() -> Iterator[Batch]:
+        for begin in range(0, count, batch_size):
+            yield windows.batch(chosen[begin : begin + batch_size])
+
+    return batches()
+
+
+def permutation(size: int, *, seed: int, epoch: int) -> Int64s:
+    """(size,) int64: the numbers below `size` in an order that (seed, epoch) decides.
+
+    The numbers are sorted by 64 random bits each, ties by the number. numpy promises that the raw
+    stream of a seeded PCG64 never changes, but not what `Generator.permutation` makes of it
+    (NEP 19), and a stable sort has one result: a run resumed with another numpy goes on the same.
+    """
+    draws = np.random.PCG64([seed, epoch]).random_raw(size)
+    return np.argsort(draws, kind="stable")
+
+
+class _Windows:
+    """Windows of T tokens side by side; the last is filled up."""
+
+    def __init__(self, tokens: TokenFile, seq_length: int) -> None:
+        length = _positive("seq_length", seq_length)
+        if tokens.num_tokens < 2:
+            raise CorpusTooSmall(f"{tokens.folder} has {tokens.num_tokens} token; 2 are needed")
+        self.tokens = tokens
+        self._length = length
+        self.count = -(-(tokens.num_tokens - 1) // length)
+        boundaries = np.arange(self.count + 1, dtype=np.int64) * length  # (W + 1,)
+        boundaries[-1] = tokens.num_tokens  # the last token is no input, but its word is counted
+        self.words = tokens.word_counts(boundaries)  # (W,)
+
+    def targets(self, windows: Int64s) -> Int64s:
+        """Targets in each of the windows."""
+        return np.minimum(self.tokens.num_tokens - 1 - windows * self._length, self._length)
+
+    def batch(self, windows: Int64s) -> Batch:
+        """The batch of these windows."""
+        last = self.tokens.num_tokens - 1
+        begins = (windows * self._length)[:, None]  # (B, 1)
+        positions = begins + np.arange(self._length + 1)  # (B, T + 1)
+        ids = self.tokens.ids[np.minimum(positions, last)].astype(np.int64)  # (B, T + 1)
+        self._check(ids, positions)
+        inside = positions[:, 1:] <= last  # (B, T)
+        return Batch(
+            inputs=np.where(inside, ids[:, :-1], PAD_ID),
+            targets=np.where(inside, ids[:, 1:], IGNORED),
+            num_targets=int(np.count_nonzero(inside)),
+            num_words=int(self.words[windows].sum()),
+        )
+
+    def _check(self, ids: Int64s, positions: Int64s) -> None:
+        if ids.max() < self.tokens.vocab_size:
+            return
+        place = np.unravel_index(int(np.argmax(ids >= self.tokens.vocab_size)), ids.shape)
+        raise TokenOutOfVocabulary(
+            f"{self.tokens.folder / TOKENS}: id {ids[place]} at position {positions[place]}, "
+            f"but the vocabulary has {self.tokens.vocab_size} entries"
+        )
+
+
+def _whole(step: int) -> int:
+    if isinstance(step, bool) or not isinstance(step, int | np.integer):
+        raise TypeError(f"a step is a whole number, got {step!r}")
+    if step < 0:
+        raise ValueError(f"steps are counted from 1, got {step}")
+    return int(step)
+
+
+def _positive(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be positive, got {value}")
+    return value

@@ -1,0 +1,96 @@
+"""A text file in chunks of whole lines, and what encodes a chunk in whatever process.
+
+Imports little, because a helper process waits for it.
+"""
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from core.dataset.units import Encoded, TextNotClean, UnitEncoder
+from core.errors import CorpusEncoding
+
+CHUNK_BYTES = 1 << 20
+"""Text encoded at once. Larger chunks are no faster and cost 50 times their size in memory."""
+LARGEST_UINT16_VOCABULARY = 1 << 16
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Whole lines of a text file."""
+
+    path: Path
+    begin: int
+    end: int
+    is_last: bool
+    """The file ends here, and with it a document."""
+
+
+@dataclass(frozen=True)
+class EncodedChunk:
+    """The tokens of a chunk and the bytes of document text in it."""
+
+    encoded: Encoded
+    num_bytes: int
+
+
+class ChunkEncoder:
+    """Encodes chunks with the tokenizer of a folder."""
+
+    def __init__(self, tokenizer: Path) -> None:
+        self._encoder = UnitEncoder(load_tokenizer(tokenizer))
+        self._dtype = np.dtype(token_dtype(self._encoder.vocab_size))
+
+    def __call__(self, chunk: Chunk) -> EncodedChunk:
+        """The tokens of a chunk, ids as wide as the token file has them.
+
+        Raises:
+            CorpusEncoding: If it is not UTF-8.
+            TextNotClean: If it is not what the clean stage writes.
+            TokenOutOfVocabulary: If the tokenizer gives an id that is not below its size.
+        """
+        with chunk.path.open("rb") as file:
+            file.seek(chunk.begin)
+            raw = file.read(chunk.end - chunk.begin)
+        if chunk.is_last:
+            raw = raw.rstrip(b"\n")
+            raw += b"\n\n" if raw else b""
+        try:
+            encoded = self._encoder.encode(raw.decode())
+        except UnicodeDecodeError as error:
+            position = chunk.begin + error.start
+            raise CorpusEncoding(f"{chunk.path}: not UTF-8 at byte {position:,}") from error
+        except TextNotClean as error:
+            where = f"{chunk.path}, bytes {chunk.begin:,} to {chunk.end:,}"
+            raise TextNotClean(f"{where}: {error}") from error
+        encoded = replace(encoded, ids=encoded.ids.astype(self._dtype))
+        return EncodedChunk(encoded, len(raw) - 2 * len(encoded.document_ends))
+
+
+def split_file(path: Path) -> Iterator[Chunk]:
+    """The file in chunks, cut behind line breaks, never between the two of an empty line."""
+    size = path.stat().st_size
+    if size == 0:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        begin = 0
+        while begin < size:
+            end = text.find(b"\n", begin + CHUNK_BYTES) + 1 or size
+            if text[end : end + 1] == b"\n":
+                end += 1
+            yield Chunk(path, begin, end, is_last=end == size)
+            begin = end
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer in a folder that Hugging Face loads."""
+    return Tokenizer.from_file(str(folder / "tokenizer.json"))
+
+
+def token_dtype(vocab_size: int) -> str:
+    """The narrowest type that holds every id."""
+    return "uint16" if vocab_size <= LARGEST_UINT16_VOCABULARY else "uint32"

@@ -1,0 +1,66 @@
+"""How well a tokenizer fits a text: bytes, characters and tokens a word, entries never used."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from tokenizers import Tokenizer
+
+from core.dataset.units import UnitEncoder
+from core.errors import CorpusEmpty
+
+READ_BYTES = 1 << 20
+
+
+class TokenizerStatistics(BaseModel):
+    """Measured over clean text, the ends of documents not counted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bytes: int
+    characters: int
+    words: int
+    tokens: int
+    bytes_per_word: float
+    characters_per_word: float
+    tokens_per_word: float
+    bytes_per_token: float
+    unused_entries: int
+    """Vocabulary entries, specials and bytes included, that the text never uses."""
+
+
+def tokenizer_statistics(tokenizer: Tokenizer, files: Sequence[Path]) -> TokenizerStatistics:
+    """What `tokenizer` makes of clean text files, usually those of the validation text.
+
+    Raises:
+        CorpusEmpty: If there is no word in them.
+    """
+    encoder = UnitEncoder(tokenizer)
+    used = np.zeros(encoder.vocab_size, np.bool_)  # (V,)
+    num_bytes = characters = words = tokens = 0
+    for path in files:
+        with path.open("rb") as file:
+            while lines := file.readlines(READ_BYTES):
+                # Line breaks between documents are no text; those within one are not told apart
+                # here, which the figures do not show.
+                text = b"\n".join(line for line in b"".join(lines).split(b"\n") if line).decode()
+                encoded = encoder.encode(text)
+                used[encoded.ids] = True
+                num_bytes += len(text.encode())
+                characters += len(text)
+                words += int(np.count_nonzero(encoded.starts))
+                tokens += len(encoded.ids)
+    if words == 0:
+        raise CorpusEmpty("there is no text to measure the tokenizer on")
+    return TokenizerStatistics(
+        bytes=num_bytes,
+        characters=characters,
+        words=words,
+        tokens=tokens,
+        bytes_per_word=num_bytes / words,
+        characters_per_word=characters / words,
+        tokens_per_word=tokens / words,
+        bytes_per_token=num_bytes / tokens,
+        unused_entries=int(np.count_nonzero(~used)),
+    )

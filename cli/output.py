@@ -66,7 +66,7 @@ def in_bytes(count: float | None) -> str:
     unit = 0
     while abs(count) >= 1024 and unit < len(BINARY_UNITS) - 1:
         count, unit = count / 1024, unit + 1
-    return f"{count:.0f} {BINARY_UNITS[unit]}" if unit < 2 else f"{count:.1f} {BINARY_UNITS[unit]}"
+    return f"{count:.{0 if unit < 3 else 1}f} {BINARY_UNITS[unit]}"
 
 
 def in_time(seconds: float | None) -> str:

@@ -99,6 +99,7 @@ def build_spec(
     for setting in settings:
         path, value = parse_setting(setting)
         put(body, path, value)
+    encode_spec(body)
     return body
 
 
@@ -148,7 +149,7 @@ def put(body: Body, path: str, value: Any) -> None:  # Any: JSON
 
 
 def encode_spec(body: Body) -> bytes:
-    """The spec as JSON.
+    """The spec as the JSON that is sent.
 
     Raises:
         UsageError: If it holds what JSON cannot say, such as a number that is not finite.

@@ -16,12 +16,12 @@ same REST calls that [api.md](api.md) describes, so it works from another machin
   folder (it leaves its address in `runs/service.json`), else `BABYLM_HOST` and `BABYLM_PORT`, which
   are `127.0.0.1:8000` by default. `BABYLM_API_KEY` is sent as a bearer token.
 - **Which job.** An id, its beginning (four signs or more), or `last` for the newest.
-- **For programs.** `--json` prints JSON, one line to a pipe; `follow --json` prints an event a line.
-  Errors go to standard error, as JSON too.
+- **For programs.** `--json` prints JSON, one line to a pipe; `follow --json` prints a line for each
+  event. Errors go to standard error, as JSON too.
 - **Exit status.** 0 success; 1 the job or the request failed; 2 bad usage; 130 after Ctrl-C.
 - **Ctrl-C** in `follow` and `submit --follow` detaches; the job goes on. In `train` it asks for a
-  checkpoint at the next step, a second one ends the run at once. In `serve` it stops everything that
-  `serve` started, within ten seconds.
+  checkpoint at the next step, a second one ends the run at once. In `serve` it stops everything
+  that `serve` started, within ten seconds.
 
 This page is written by `python -m cli.document`.
 """
@@ -59,7 +59,7 @@ babylm submit --data_folder train_10M --model llama4 --vocab_size 32000 --seq_le
 def command_names() -> list[str]:
     """Every command, in the order of `babylm --help`."""
     return [
-        command.name or getattr(command.callback, "__name__", "")
+        command.name or str(getattr(command.callback, "__name__", ""))
         for command in app.registered_commands
     ]
 

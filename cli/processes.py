@@ -96,6 +96,7 @@ class Supervised:
             return
         if self.guard.poll() is None:
             self.say(f"{self.program.name} did not stop in time and was killed")
+            _kill_below(self.guard.pid)
         self._forget(self.guard)
         self.guard = None
 
@@ -112,6 +113,16 @@ class Supervised:
         guard_process.wait()
         if guard_process.stdin is not None:
             guard_process.stdin.close()
+
+
+def _kill_below(pid: int) -> None:
+    """Ends every descendant, also those that made a session of their own."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def stop_all(programs: Sequence[Supervised], *, in_a_hurry: Callable[[], bool]) -> None:

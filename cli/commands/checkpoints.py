@@ -29,7 +29,10 @@ def download(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download a checkpoint; goes on with a broken transfer and verifies every checksum."""
+    """Download a checkpoint and verify its checksums.
+
+    The same command again goes on with a transfer that broke off.
+    """
     import sys
 
     from cli.download import choose_checkpoint, download_checkpoint

@@ -78,7 +78,10 @@ def show(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 
 
 def follow(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
-    """Follow a job with a progress bar; Ctrl-C detaches and leaves the job alone."""
+    """Follow a job with a progress bar.
+
+    Ctrl-C detaches and leaves the job alone.
+    """
     from cli.follow import follow_job
 
     with open_client(url) as client:
@@ -129,7 +132,10 @@ def resume(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 
 
 def retry(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
-    """Put a failed or cancelled job back in the queue; it goes on from its newest checkpoint."""
+    """Put a failed or cancelled job back in the queue.
+
+    It goes on from its newest whole checkpoint.
+    """
     _wish(job, "retry", url, as_json)
 
 

@@ -101,7 +101,7 @@ def demo(
     ] = Path("runs/demo"),
     as_json: AsJson = False,
 ) -> None:
-    """Train the sample model with the real service and show what it learned."""
+    """Train the sample model and show what it learned."""
     from cli.demo import run_demo
 
     run_demo(folder, as_json=as_json)

@@ -149,7 +149,10 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train in this terminal, with no service; the same command again goes on with it."""
+    """Train in this terminal, with no service.
+
+    The same command again goes on with a run that was interrupted.
+    """
     from cli.errors import UsageError
     from cli.output import print_json_line
     from cli.specs import build_spec

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from cli.guard import wait_gone
+
 SERVERS_ON_PATH = ("valkey-server", "redis-server")
 MAX_SOCKET_PATH_BYTES = 107
 """sockaddr_un.sun_path holds 108 bytes, the closing zero among them (unix(7)); macOS 104."""
@@ -117,10 +119,9 @@ def end_leftover(broker: Broker) -> int | None:
         process = psutil.Process(int(broker.pid_file.read_text()))
         if process.is_running() and Path(process.cwd()) == broker.folder:
             process.terminate()
-            _, alive = psutil.wait_procs([process], timeout=LEFTOVER_SECONDS)
-            for stuck in alive:
+            for stuck in wait_gone([process], seconds=LEFTOVER_SECONDS):
                 stuck.kill()
-                stuck.wait(LEFTOVER_SECONDS)
+                wait_gone([stuck], seconds=LEFTOVER_SECONDS)
             ended = process.pid
     except (OSError, ValueError, psutil.Error):
         pass  # no such file, no such process, or not ours to look at

@@ -95,9 +95,14 @@ def run_demo(folder: Path, *, as_json: bool = False) -> None:
 
 def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
     """Share of pairs of each kind where the model finds the right sentence likelier."""
-    output = _run_module("core.minimal_pairs", str(checkpoint), str(pairs), "--json")
-    answer = json.loads(output.strip().splitlines()[-1])
-    scores = answer.get("accuracy", answer.get("scores", answer))
+    return accuracies_of(_run_module("core.minimal_pairs", str(checkpoint), str(pairs), "--json"))
+
+
+def accuracies_of(output: str) -> dict[str, float]:
+    """The accuracy by phenomenon in what `core.minimal_pairs` printed."""
+    answer = json.loads(output)
+    inner = [value for value in answer.values() if isinstance(value, dict)]
+    scores = inner[0] if len(inner) == 1 and "accuracy" not in inner[0] else answer
     return {
         name: float(score["accuracy"] if isinstance(score, dict) else score)
         for name, score in scores.items()

@@ -14,6 +14,10 @@ import signal
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 POLL_SECONDS = 0.05
 
@@ -59,17 +63,33 @@ def _stop(child: "subprocess.Popen[bytes]", grace_seconds: float) -> int:
     if child.poll() is None:
         child.kill()
     # Descendants of a child that ended in time have noticed it by their own pipes; wait for them.
-    _, alive = psutil.wait_procs(
-        [process for process in below if process.pid != child.pid],
-        timeout=max(0.0, deadline - time.monotonic()),
-    )
-    for process in alive:
-        try:
+    below = [process for process in below if process.pid != child.pid]
+    for process in wait_gone(below, seconds=deadline - time.monotonic()):
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-        except psutil.NoSuchProcess:
-            continue
     child.wait()
     return 0
+
+
+def wait_gone(processes: "list[psutil.Process]", *, seconds: float) -> "list[psutil.Process]":
+    """Those that still run when all are gone or the time is up.
+
+    A zombie is gone: it only waits for a parent, which in a container may never look.
+    """
+    import psutil
+
+    def runs(process: "psutil.Process") -> bool:
+        try:
+            return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return False
+
+    deadline = time.monotonic() + seconds
+    alive = [process for process in processes if runs(process)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        alive = [process for process in alive if runs(process)]
+    return alive
 
 
 if __name__ == "__main__":

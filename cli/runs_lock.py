@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from cli.errors import CommandError
+from cli.guard import wait_gone
 from cli.wire import Body
 
 LEFTOVER_SECONDS = 12.0
@@ -84,8 +85,7 @@ class RunsLock:
         if not left:
             return
         say(f"waiting for {len(left)} programs of an earlier serve to end")
-        _, alive = psutil.wait_procs(left, timeout=LEFTOVER_SECONDS)
-        for stuck in alive:
+        for stuck in wait_gone(left, seconds=LEFTOVER_SECONDS):
             try:
                 os.killpg(stuck.pid, signal.SIGKILL)
             except ProcessLookupError:

@@ -1,9 +1,11 @@
 """Runs the pipeline with no service: the run folder is the one that the user names."""
 
+import contextlib
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -47,7 +49,13 @@ def resolve_spec(body: Body) -> "JobSpec":
 
 
 def train_here(
-    body: Body, output: Path, *, data_dir: Path, cache_dir: Path, as_json: bool = False
+    body: Body,
+    output: Path,
+    *,
+    data_dir: Path,
+    cache_dir: Path,
+    as_json: bool = False,
+    program: Sequence[str] = (sys.executable, "-m", "core.run"),
 ) -> None:
     """Trains into the folder `output`; the same call again goes on with what was interrupted.
 
@@ -57,12 +65,17 @@ def train_here(
     rundir = RunDir(output)
     _write_spec(rundir, resolve_spec(body))
     seen = rundir.journal.stat().st_size if rundir.journal.exists() else 0
-    command = [sys.executable, "-m", "core.run", str(output), "--supervised"]
+    command = [*program, str(output), "--supervised"]
     command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
     with rundir.log.open("ab") as log:
         # A session of its own: Ctrl-C reaches this command, which asks the child to stop.
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            bufsize=0,
         )
     watch = _Watch(child, rundir, seen, as_json=as_json)
     _judge(watch.until_end(), watch, rundir)
@@ -84,10 +97,12 @@ class _Watch:
 
     def until_end(self) -> int:
         """The exit status of the child."""
-        if self._display is None:
-            return self._loop()
-        with self._display:
-            return self._loop()
+        try:
+            with self._display or contextlib.nullcontext():
+                return self._loop()
+        finally:
+            if self._child.stdin is not None:
+                self._child.stdin.close()  # whatever went wrong here, the child stops
 
     def _loop(self) -> int:
         while True:
@@ -113,11 +128,8 @@ class _Watch:
         if time.monotonic() - self._beat_at < HEARTBEAT_SECONDS or self._child.stdin is None:
             return
         self._beat_at = time.monotonic()
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it is on its way out; poll() tells how
             self._child.stdin.write(b".")
-            self._child.stdin.flush()
-        except BrokenPipeError:
-            pass  # it is on its way out; poll() tells how
 
     def _drain(self) -> None:
         while events := read_journal(self._rundir.journal, offset=self._offset):

@@ -182,6 +182,6 @@ class LogTail:
 
 
 def is_important(line: str) -> bool:
-    """True for warnings, errors and the last line of a traceback's head."""
+    """True for warnings and errors; Redis's advice about the kernel is no concern of 64 MB."""
     marks = ("WARNING", "ERROR", "CRITICAL", "Traceback (most recent call last)")
-    return any(mark in line for mark in marks)
+    return any(mark in line for mark in marks) and "overcommit" not in line

@@ -240,7 +240,6 @@ class _Service:
         if self._redis is None and not self._plan.redis_url:
             broker = "no broker"
         self._plan.say(f"dashboard: {self._url}/")
-        self._plan.say(
-            f"{len(self._plan.workers)} workers, {broker}, logs in {self._plan.runs_dir / 'logs'}; "
-            "Ctrl-C stops everything"
-        )
+        workers = ", ".join(self._plan.workers)
+        self._plan.say(f"{workers}; {broker}; logs in {self._plan.runs_dir / 'logs'}")
+        self._plan.say("Ctrl-C stops everything")

@@ -22,8 +22,9 @@ from core.errors import RunError, Stopped
 
 AHEAD = 3
 """Requests that a helper has at once, so that it never waits while this process works."""
-MAX_WAITING = 16
-"""Results kept until those before them are there; this process works on while helpers start."""
+MAX_WAITING = 64
+"""Results kept until those before them are there; this process works on while helpers start.
+They are 16 MB at most, of 256 KB of text each."""
 POLL_SECONDS = 0.1
 END_SECONDS = 5.0
 

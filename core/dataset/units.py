@@ -87,7 +87,11 @@ class UnitEncoder:
         units = _split(text)
         numbers = np.fromiter(map(self._numbers.__getitem__, units), np.int64, len(units))  # (U,)
         if self._numbers.new:
-            self._learn(self._numbers.new)
+            try:
+                self._learn(self._numbers.new)
+            except Exception:
+                self._forget()  # numbers without tokens must not stay
+                raise
             self._numbers.new.clear()
         lengths = self._lengths[numbers]  # (U,)
         ends = np.cumsum(lengths)  # (U,)

@@ -156,12 +156,6 @@ def save_tokenizer(tokenizer: Tokenizer, output: Path) -> None:
         "tokenizer_class": "GPT2Tokenizer",
         "unk_token": UNKNOWN,
     }
-    specials = {key: value for key, value in config.items() if str(key).endswith("_token")}
-    del specials["add_bos_token"]
     tokenizer.save(str(output / "tokenizer.json"))
-    _write_json(output / "tokenizer_config.json", config)
-    _write_json(output / "special_tokens_map.json", specials)
-
-
-def _write_json(path: Path, content: dict[str, object]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(config, indent=1) + "\n"
+    (output / "tokenizer_config.json").write_text(text, encoding="utf-8")

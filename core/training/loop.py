@@ -1,0 +1,307 @@
+"""The training loop, to be read from top to bottom.
+
+It begins at the newest whole resume point, or at step 0. Everything that it does at a step depends
+on the spec, the tokens and the resume point alone, so that a run which was interrupted ends, on a
+CPU in fp32, as one that was left alone.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from math import isfinite
+from pathlib import Path
+
+import torch
+
+from core.dataset.batches import Batches
+from core.dataset.tokens import TokenFile
+from core.errors import NonFiniteLoss, Stopped
+from core.events import CheckpointKind, EventData, MetricsData, SampleData, WarningData
+from core.generate import continue_text
+from core.plan import Plan, milestones
+from core.rundir import RunDir
+from core.spec import JobSpec
+from core.stop import StopSignal
+from core.training.checkpoint import Checkpoints, Position
+from core.training.device import choose_device, measured_peak_flops, memory_metrics, prepare
+from core.training.failures import named_failure
+from core.training.model import (
+    WEIGHTS_FILE,
+    build_model,
+    checkpoint_activations,
+    quiet_transformers,
+)
+from core.training.optimizer import build_optimizer
+from core.training.resume import LoopState, load_resume_point, newest_whole, save_resume_point
+from core.training.schedule import learning_rate
+from core.training.step import Stepper, StepResult
+from core.training.validate import validate
+
+log = logging.getLogger(__name__)
+
+SAMPLE_TEMPERATURE, SAMPLE_TOP_K = 0.8, 50
+
+ReportProgress = Callable[[float, float | None, int | None, int | None], None]
+
+
+def train_model(
+    *,
+    spec: JobSpec,
+    plan: Plan,
+    rundir: RunDir,
+    train: TokenFile,
+    validation: TokenFile | None,
+    tokenizer: Path,
+    emit: Callable[[EventData], None],
+    sync_journal: Callable[[], None],
+    stop: StopSignal,
+    report_progress: ReportProgress,
+) -> None:
+    """Trains to the last step of the plan and publishes the checkpoint `last`.
+
+    Raises:
+        Stopped: If a stop was asked for; a checkpoint was saved before.
+        RunError: If training cannot go on; a checkpoint was saved where that was possible.
+    """
+    trainer = Trainer(spec, plan, rundir, train, validation, tokenizer, emit, sync_journal, stop)
+    try:
+        trainer.run(report_progress)
+    except Stopped:
+        trainer.save_standing("interrupted")
+        raise
+    except Exception as error:
+        failure = named_failure(error, rundir.root)
+        trainer.save_standing("error")
+        if failure is None:
+            raise
+        raise failure from error
+
+
+class Trainer:
+    """The parts of one training run, and the loop over its steps."""
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        plan: Plan,
+        rundir: RunDir,
+        train: TokenFile,
+        validation: TokenFile | None,
+        tokenizer: Path,
+        emit: Callable[[EventData], None],
+        sync_journal: Callable[[], None],
+        stop: StopSignal,
+    ) -> None:
+        from transformers import AutoTokenizer
+
+        quiet_transformers()
+        self.spec, self.training, self.plan = spec, spec.training, plan
+        self.rundir, self.train, self.validation = rundir, train, validation
+        self.emit, self.sync_journal, self.stop = emit, sync_journal, stop
+        self.device = choose_device(spec.training)
+        prepare(self.device, spec.training)
+        self.peak_flops = measured_peak_flops(self.device)
+        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
+        self.batches = Batches(
+            train,
+            seq_length=spec.training.seq_length,
+            batch_size=spec.training.batch_size,
+            seed=spec.training.seed,
+        )
+        self.model = build_model(
+            spec.model, vocab_size=train.vocab_size, seed=spec.training.seed
+        ).to(self.device.torch_device)
+        if spec.training.gradient_checkpointing:
+            checkpoint_activations(self.model)
+        self.optimizer = build_optimizer(self.model, spec.training)
+        self.stepper = Stepper(
+            model=self.model,
+            optimizer=self.optimizer,
+            training=spec.training,
+            device=self.device,
+        )
+        self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
+        self.milestones = milestones(spec.track)
+        self.state = LoopState()
+        self.saved_step = -1
+        """Step of the newest resume point; -1 before there is one."""
+
+    def run(self, report_progress: ReportProgress) -> None:
+        """Every step that is left, then the last checkpoint."""
+        self._resume()
+        last = self.plan.max_steps
+        self._finish_step()
+        began, first = time.monotonic(), self.state.step
+        logged_at, logged_step = began, first
+        while self.state.step < last:
+            if self.stop():
+                raise Stopped
+            step = self.state.step + 1
+            result = self.stepper.take(
+                self.batches.batch(step),
+                learning_rate=learning_rate(step, self.plan, self.training),
+            )
+            is_logged = step % self.plan.logging_steps == 0 or step in (1, last)
+            if (is_logged or not self.device.is_cuda) and self.stepper.is_broken:
+                raise NonFiniteLoss(
+                    f"at step {step} the loss is {result.loss.item()} and the gradient norm "
+                    f"{result.grad_norm.item()}; the weights are those of the last good step"
+                )
+            self.state.step = step
+            if is_logged:
+                self._log_step(result, seconds=time.monotonic() - logged_at, since=logged_step)
+                logged_at, logged_step = time.monotonic(), step
+            eta = (time.monotonic() - began) / (step - first) * (last - step)
+            report_progress(step / last, eta, step, last)
+            self._empty_cache()
+            paused = time.monotonic()
+            self._finish_step()
+            logged_at += time.monotonic() - paused
+
+    def _finish_step(self) -> None:
+        """What is due after a step, and was not done before an interruption."""
+        step, last = self.state.step, self.plan.max_steps
+        if step:
+            self._save_milestones()
+        is_due = step % self.plan.eval_steps == 0 or step == last
+        if is_due and self.state.validated_step != step:
+            self._validate()
+        if step and (step % self.plan.save_steps == 0 or step == last):
+            self._save("last" if step == last else "rolling")
+
+    def save_standing(self, kind: CheckpointKind) -> None:
+        """Saves where the run stands, unless it stands at step 0 or that cannot be written."""
+        if self.state.step == 0 or self.state.step == self.saved_step:
+            return
+        try:
+            self._save(kind)
+        except Exception as error:  # the reason why the run ends must not be hidden by this one
+            log.exception("no %s checkpoint", kind)
+            self.emit(WarningData(code="checkpoint_not_saved", message=str(error)[:2000]))
+
+    def _resume(self) -> None:
+        def warn(code: str, message: str) -> None:
+            log.warning("%s: %s", code, message)
+            self.emit(WarningData(code=code, message=message))
+
+        point = newest_whole(self.rundir, warn)
+        if point is None:
+            return
+        load_resume_point(point, model=self.model, optimizer=self.optimizer)
+        self.state, self.saved_step = point.state, point.state.step
+        if self.stepper.scaler is not None and point.state.loss_scale is not None:
+            scaler = self.stepper.scaler.state_dict()
+            scaler["scale"] = point.state.loss_scale
+            scaler["_growth_tracker"] = point.state.loss_scale_growth or 0
+            self.stepper.scaler.load_state_dict(scaler)
+        log.info("resumed at step %d", point.state.step)
+
+    def _log_step(self, result: StepResult, *, seconds: float, since: int) -> None:
+        step = self.state.step
+        tokens = self.batches.tokens_seen(step) - self.batches.tokens_seen(since)
+        words = self.batches.words_seen(step) - self.batches.words_seen(since)
+        flops = self.spec.model.flops_per_token(
+            vocab_size=self.train.vocab_size, seq_length=self.training.seq_length
+        )
+        values = {
+            "train/loss": result.loss.item(),
+            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train/grad_norm": result.grad_norm.item(),
+            "throughput/tokens_per_second": tokens / seconds,
+            "throughput/words_per_second": words / seconds,
+            "throughput/mfu": tokens / seconds * flops / self.peak_flops,
+        } | memory_metrics(self.device)
+        if self.stepper.scaler is not None:
+            values["train/loss_scale"] = self.stepper.scaler.get_scale()
+        self._emit_metrics(values)
+
+    def _emit_metrics(self, values: dict[str, float | None] | dict[str, float]) -> None:
+        step = self.state.step
+        finite = {
+            name: value if value is not None and isfinite(value) else None
+            for name, value in values.items()
+        }
+        self.emit(
+            MetricsData(
+                step=step,
+                epoch=self.batches.epoch(step),
+                tokens_seen=self.batches.tokens_seen(step),
+                words_seen=self.batches.words_seen(step),
+                values=finite,
+            )
+        )
+        for name in [name for name, value in finite.items() if value is None]:
+            self.emit(WarningData(code="not_finite", message=f"{name} at step {step}"))
+
+    def _validate(self) -> None:
+        if self.validation is not None:
+            result = validate(
+                self.model,
+                self.validation,
+                training=self.training,
+                device=self.device,
+                should_stop=self.stop,
+            )
+            self._emit_metrics(result.metrics())
+            log.info("step %d validation loss %.4f", self.state.step, result.loss)
+            self.state.validation_loss = result.loss if isfinite(result.loss) else None
+            self._save_if_best()
+        for prompt in self.training.sample_prompts if self.state.step else []:
+            text = continue_text(
+                self.model,
+                self.tokenizer,
+                prompt,
+                max_new_tokens=self.training.sample_max_new_tokens,
+                temperature=SAMPLE_TEMPERATURE,
+                top_k=SAMPLE_TOP_K,
+                seed=self.training.seed,
+            )
+            self.emit(SampleData(step=self.state.step, prompt=prompt, text=text))
+        self.state.validated_step = self.state.step
+
+    def _save_if_best(self) -> None:
+        loss, best = self.state.validation_loss, self.state.best_validation_loss
+        if self.state.step == 0 or loss is None or (best is not None and loss >= best):
+            return
+        self.state.best_validation_loss = loss
+        self._publish("best")
+
+    def _save_milestones(self) -> None:
+        step = self.state.step
+        before, now = self.batches.words_seen(step - 1), self.batches.words_seen(step)
+        for name, words in self.milestones:
+            if before < words <= now:
+                self._publish("milestone", name=name)
+
+    def _save(self, kind: CheckpointKind) -> None:
+        """A resume point and the checkpoint that is made of it."""
+        folder = self.rundir.resume / f"step-{self.state.step:06d}"
+        if self.saved_step != self.state.step:
+            self._save_resume_point()
+        self._publish(kind, folder / WEIGHTS_FILE)
+
+    def _save_resume_point(self) -> None:
+        self.sync_journal()  # what a resumed run does not do again must be on the disk
+        if self.stepper.scaler is not None:
+            scaler = self.stepper.scaler.state_dict()
+            self.state.loss_scale = scaler["scale"]
+            self.state.loss_scale_growth = scaler["_growth_tracker"]
+        save_resume_point(self.rundir, state=self.state, model=self.model, optimizer=self.optimizer)
+        self.saved_step = self.state.step
+
+    def _publish(
+        self, kind: CheckpointKind, weights: Path | None = None, *, name: str | None = None
+    ) -> None:
+        step = self.state.step
+        position = Position(
+            step=step,
+            tokens_seen=self.batches.tokens_seen(step),
+            words_seen=self.batches.words_seen(step),
+            validation_loss=self.state.validation_loss,
+        )
+        self.checkpoints.save(kind, model=self.model, position=position, name=name, weights=weights)
+
+    def _empty_cache(self) -> None:
+        every = self.training.empty_cache_steps
+        if every and self.device.is_cuda and self.state.step % every == 0:
+            torch.cuda.empty_cache()

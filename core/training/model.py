@@ -1,0 +1,77 @@
+"""From an architecture to a Hugging Face model, and the weights to and from a file."""
+
+from pathlib import Path
+
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from core.archs import Architecture
+from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
+
+WEIGHTS_FILE = "model.safetensors"
+
+
+def quiet_transformers() -> None:
+    """Keeps the library's notes and progress bars out of the log of a run."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+
+
+def build_model(architecture: Architecture, *, vocab_size: int, seed: int) -> PreTrainedModel:
+    """The model with fresh weights, float32, in training mode.
+
+    The library initialises the weights, once; they depend on `seed` alone.
+    """
+    config_class = getattr(transformers, architecture.config_class)
+    config = config_class(
+        **architecture.config_arguments(vocab_size=vocab_size),
+        bos_token_id=END_OF_TEXT_ID,
+        eos_token_id=END_OF_TEXT_ID,
+        pad_token_id=PAD_ID,
+    )
+    torch.manual_seed(seed)
+    model_class = getattr(transformers, architecture.model_class)
+    model: PreTrainedModel = model_class(config)
+    model.train()
+    return model
+
+
+def checkpoint_activations(model: PreTrainedModel) -> None:
+    """Makes the backward pass compute activations again instead of keeping them."""
+    # transformers renamed the method in 5.x and warns of the old name.
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    (enable or model.gradient_checkpointing_enable)()
+
+
+def save_weights(model: PreTrainedModel, path: Path) -> None:
+    """Writes the weights as safetensors, float32; a tied output layer is not written twice."""
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float32).contiguous()
+        for name, tensor in model.state_dict().items()
+        if not (name == "lm_head.weight" and model.config.tie_word_embeddings)
+    }
+    # transformers 4 refuses a file that does not say which framework wrote it.
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def load_weights(model: PreTrainedModel, path: Path) -> None:
+    """Reads the weights that `save_weights` wrote into a model of the same shape.
+
+    Raises:
+        RuntimeError: If a tensor is missing, unknown or of another shape.
+    """
+    tensors = load_file(path)
+    if model.config.tie_word_embeddings:
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    model.load_state_dict(tensors, strict=True)
+
+
+def save_config(model: PreTrainedModel, folder: Path) -> None:
+    """Writes `config.json` and `generation_config.json`."""
+    model.config.architectures = [type(model).__name__]
+    model.config.dtype = "float32"
+    model.config.save_pretrained(folder)
+    if model.generation_config is not None:
+        model.generation_config.save_pretrained(folder)

@@ -1,0 +1,154 @@
+"""Resume points: all that an interrupted run needs to go on to the last bit.
+
+A resume point is a folder `resume/step-000500/`: weights, moments of the optimizer, random states,
+and a manifest of sizes and SHA-256, written last. It appears whole by a rename. Safetensors and
+JSON only: nothing that could run code when it is read.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from core.cache import hash_file
+from core.rundir import RunDir, publish_folder, remove_folder, remove_staging
+from core.training.model import WEIGHTS_FILE, load_weights, save_weights
+from core.training.optimizer import load_optimizer_tensors, optimizer_tensors
+
+log = logging.getLogger(__name__)
+
+KEPT = 2
+"""The newest, and the one before in case the newest is damaged."""
+MANIFEST, STATE, OPTIMIZER, RANDOM = (
+    "manifest.json",
+    "state.json",
+    "optimizer.safetensors",
+    "random.safetensors",
+)
+
+
+class LoopState(BaseModel):
+    """The numbers of the loop that are in no tensor."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: int = 0
+    validated_step: int = -1
+    """Step of the newest validation; -1 before there was one."""
+    validation_loss: float | None = None
+    """The newest."""
+    best_validation_loss: float | None = None
+    loss_scale: float | None = None
+    loss_scale_growth: int | None = None
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """A whole resume point."""
+
+    folder: Path
+    state: LoopState
+
+
+def save_resume_point(
+    rundir: RunDir,
+    *,
+    state: LoopState,
+    model: PreTrainedModel,
+    optimizer: torch.optim.Optimizer,
+) -> Path:
+    """Publishes a resume point and removes those that are no longer needed.
+
+    Raises:
+        OSError, SafetensorError: If the disk is full; older resume points are untouched.
+    """
+    final = rundir.resume / f"step-{state.step:06d}"
+    final.parent.mkdir(parents=True, exist_ok=True)
+
+    def build(folder: Path) -> None:
+        save_weights(model, folder / WEIGHTS_FILE)
+        save_file(optimizer_tensors(model, optimizer), folder / OPTIMIZER)
+        save_file(_random_states(), folder / RANDOM)
+        (folder / STATE).write_text(state.model_dump_json())
+        _write_manifest(folder)
+
+    publish_folder(final, build)
+    for old in _by_step(rundir)[KEPT:]:
+        remove_folder(old)
+    return final
+
+
+def newest_whole(rundir: RunDir, warn: Callable[[str, str], None]) -> ResumePoint | None:
+    """The newest resume point whose files are what its manifest says; damaged ones are removed."""
+    remove_staging(rundir.resume)
+    for folder in _by_step(rundir):
+        reason = _damage(folder)
+        if reason is None:
+            state = LoopState.model_validate_json((folder / STATE).read_bytes())
+            return ResumePoint(folder, state)
+        warn("checkpoint_damaged", f"{folder.name} is skipped: {reason}")
+        remove_folder(folder)
+    return None
+
+
+def load_resume_point(
+    point: ResumePoint, *, model: PreTrainedModel, optimizer: torch.optim.Optimizer
+) -> None:
+    """Puts weights, moments and random states back."""
+    load_weights(model, point.folder / WEIGHTS_FILE)
+    load_optimizer_tensors(model, optimizer, load_file(point.folder / OPTIMIZER))
+    states = load_file(point.folder / RANDOM)
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def _random_states() -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}  # uint8
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def _write_manifest(folder: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir())
+    entries = {
+        name: {"size": (folder / name).stat().st_size, "sha256": hash_file(folder / name)}
+        for name in names
+    }
+    with (folder / MANIFEST).open("w") as file:
+        json.dump(entries, file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with the files of a resume point; None if they are whole."""
+    try:
+        entries = json.loads((folder / MANIFEST).read_bytes())
+        for name, entry in entries.items():
+            path = folder / name
+            if path.stat().st_size != entry["size"]:
+                return f"{name} has {path.stat().st_size} bytes, not {entry['size']}"
+            if hash_file(path) != entry["sha256"]:
+                return f"the content of {name} has changed"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return f"its manifest cannot be read ({type(error).__name__}: {error})"
+    missing = {WEIGHTS_FILE, OPTIMIZER, RANDOM, STATE} - set(entries)
+    return f"its manifest lacks {', '.join(sorted(missing))}" if missing else None
+
+
+def _by_step(rundir: RunDir) -> list[Path]:
+    """Folders of resume points, newest first."""
+    if not rundir.resume.is_dir():
+        return []
+    folders = [path for path in rundir.resume.iterdir() if path.name.startswith("step-")]
+    named = [path for path in folders if path.name[5:].isdigit()]
+    return sorted(named, key=lambda path: int(path.name[5:]), reverse=True)

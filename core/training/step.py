@@ -1,0 +1,102 @@
+"""One update of the optimizer: forward, backward, clipping, step.
+
+Letters: B sequences in the batch, b in a micro-batch, T tokens in a sequence.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from transformers import PreTrainedModel
+
+from core.dataset.batches import Batch
+from core.spec import TrainingSpec
+from core.training.device import Device
+from core.training.loss import summed_loss
+from core.training.optimizer import set_learning_rate
+
+NO_CLIPPING = float("inf")
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step measured, still on the device: reading it waits for the device."""
+
+    loss: Tensor
+    """Scalar: mean over the targets of the step, in nats."""
+    grad_norm: Tensor
+    """Scalar: norm of all gradients before clipping."""
+
+
+class Stepper:
+    """Takes steps, and none after the first loss or gradient that is not finite.
+
+    Whether one was not finite is noted on the device (`is_broken`), and the fused AdamW leaves
+    weights and moments alone where its `found_inf` says so. So nothing has to be read back for the
+    weights to stay good; the loop reads the note on logged steps.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: PreTrainedModel,
+        optimizer: torch.optim.Optimizer,
+        training: TrainingSpec,
+        device: Device,
+    ) -> None:
+        self._model = model
+        self._optimizer = optimizer
+        self._training = training
+        self._device = device
+        self._parameters = list(model.parameters())
+        self._broken = torch.zeros((), device=device.torch_device)
+        self.scaler: torch.amp.GradScaler | None = None
+        if device.precision == "fp16":
+            self.scaler = torch.amp.GradScaler(device.torch_device.type)
+
+    def take(self, batch: Batch, *, learning_rate: float) -> StepResult:
+        """One step on a batch of B sequences, in micro-batches of b.
+
+        The loss is the sum over all targets divided by their number in the step, so accumulation
+        does not change it.
+        """
+        set_learning_rate(self._optimizer, learning_rate)
+        self._optimizer.zero_grad(set_to_none=True)
+        size = self._training.micro_batch_size or len(batch.inputs)
+        inputs, targets = self._device.put(batch.inputs), self._device.put(batch.targets)  # (B, T)
+        loss = torch.zeros((), device=self._device.torch_device)
+        for part in range(0, len(batch.inputs), size):
+            with self._device.autocast():
+                micro = summed_loss(
+                    self._model, inputs[part : part + size], targets[part : part + size]
+                )
+            micro = micro / batch.num_targets
+            scaled = micro if self.scaler is None else self.scaler.scale(micro)
+            scaled.backward()  # type: ignore[no-untyped-call]
+            loss += micro.detach()
+        return StepResult(loss, self._update(loss))
+
+    @property
+    def is_broken(self) -> bool:
+        """True once a loss or norm was not finite. Waits for the device."""
+        return bool(self._broken.item())
+
+    def _update(self, loss: Tensor) -> Tensor:
+        if self.scaler is not None:
+            self.scaler.unscale_(self._optimizer)
+        limit = self._training.max_grad_norm or NO_CLIPPING
+        norm = clip_grad_norm_(self._parameters, limit)
+        if self.scaler is not None:
+            # With loss scaling a gradient may overflow now and then: the scaler skips the step and
+            # halves the scale. Only the loss itself tells of a run that went wrong.
+            torch.maximum(self._broken, (~loss.isfinite()).float(), out=self._broken)
+            self.scaler.step(self._optimizer)
+            self.scaler.update()
+            return norm
+        bad = ~(loss.isfinite() & norm.isfinite())
+        torch.maximum(self._broken, bad.float(), out=self._broken)
+        self._optimizer.grad_scale = None  # type: ignore[attr-defined]  # read by fused AdamW
+        self._optimizer.found_inf = self._broken  # type: ignore[attr-defined]
+        self._optimizer.step()
+        return norm

@@ -1,0 +1,74 @@
+"""The loss on held-out text."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp, isfinite, log
+
+import torch
+from transformers import PreTrainedModel
+
+from core.dataset.batches import validation_windows
+from core.dataset.tokens import TokenFile
+from core.errors import Stopped
+from core.spec import TrainingSpec
+from core.training.device import Device
+from core.training.loss import summed_loss
+
+LARGEST_EXPONENT = 700.0
+"""exp of more is no float64."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a pass over the validation text gave."""
+
+    loss: float
+    """Nats per token."""
+    bits_per_byte: float
+
+    def metrics(self) -> dict[str, float | None]:
+        """Under the names of the catalogue."""
+        known = isfinite(self.loss) and self.loss < LARGEST_EXPONENT
+        return {
+            "validation/loss": self.loss if isfinite(self.loss) else None,
+            "validation/perplexity": exp(self.loss) if known else None,
+            "validation/bits_per_byte": self.bits_per_byte if isfinite(self.loss) else None,
+        }
+
+
+@torch.no_grad()
+def validate(
+    model: PreTrainedModel,
+    tokens: TokenFile,
+    *,
+    training: TrainingSpec,
+    device: Device,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Validation:
+    """The mean loss over the same windows at every call, spread over the whole file.
+
+    Bits per byte count the text's bytes for each token of the file, so that models with different
+    vocabularies compare (Gao et al. 2020, "The Pile", section 3.1).
+
+    Raises:
+        Stopped: If a stop was asked for meanwhile.
+    """
+    total, targets = 0.0, 0
+    model.eval()
+    try:
+        for batch in validation_windows(
+            tokens,
+            seq_length=training.seq_length,
+            max_tokens=training.eval_tokens,
+            batch_size=training.micro_batch_size or training.batch_size,
+        ):
+            if should_stop():
+                raise Stopped
+            with device.autocast():
+                loss = summed_loss(model, device.put(batch.inputs), device.put(batch.targets))
+            total += loss.item()
+            targets += batch.num_targets
+    finally:
+        model.train()
+    mean = total / targets
+    return Validation(mean, mean * tokens.num_tokens / max(1, tokens.num_bytes) / log(2.0))

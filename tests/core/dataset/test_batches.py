@@ -1,0 +1,165 @@
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from core.dataset.batches import Batches, permutation, validation_windows
+from core.dataset.tokens import TokenFile
+from core.errors import CorpusTooSmall, TokenOutOfVocabulary
+from core.plan import make_plan
+from core.spec import TrainingSpec
+
+from .conftest import toy_documents
+
+Encode = Callable[..., TokenFile]
+
+
+@pytest.fixture
+def tokens(encode: Encode) -> TokenFile:
+    return encode(toy_documents(8))
+
+
+def bits(tokens: TokenFile) -> np.ndarray:
+    return np.unpackbits(np.asarray(tokens.word_starts), bitorder="little")[: tokens.num_tokens]
+
+
+@pytest.mark.parametrize(("seq_length", "batch_size"), [(8, 3), (16, 1), (64, 7), (8, 10_000)])
+def test_the_plan_counts_the_same_windows_and_steps(
+    tokens: TokenFile, seq_length: int, batch_size: int
+) -> None:
+    batches = Batches(tokens, seq_length=seq_length, batch_size=batch_size, seed=0)
+    spec = TrainingSpec(seq_length=seq_length, batch_size=batch_size)
+    plan = make_plan(spec, num_tokens=tokens.num_tokens)
+    assert (batches.windows, batches.steps_per_epoch) == (plan.windows, plan.steps_per_epoch)
+
+
+@pytest.mark.parametrize("seq_length", [8, 9, 10, 11, 12, 13, 5000])
+def test_each_token_but_the_first_is_predicted_once_an_epoch(
+    tokens: TokenFile, seq_length: int
+) -> None:
+    batches = Batches(tokens, seq_length=seq_length, batch_size=4, seed=3)
+    pairs: list[tuple[int, int]] = []
+    for step in range(1, batches.steps_per_epoch + 1):
+        batch = batches.batch(step)
+        assert batch.inputs.shape == batch.targets.shape
+        assert batch.inputs.dtype == batch.targets.dtype == np.int64
+        counted = batch.targets != -100
+        assert batch.num_targets == counted.sum()
+        assert (batch.inputs[~counted] == 1).all()
+        pairs += zip(batch.inputs[counted].tolist(), batch.targets[counted].tolist(), strict=True)
+    ids = tokens.ids.tolist()
+    assert sorted(pairs) == sorted(pairwise(ids))
+
+
+@pytest.mark.parametrize(("seq_length", "batch_size"), [(8, 3), (13, 5), (5000, 2)])
+def test_words_and_tokens_seen_are_exact_at_every_step(
+    tokens: TokenFile, seq_length: int, batch_size: int
+) -> None:
+    batches = Batches(tokens, seq_length=seq_length, batch_size=batch_size, seed=1)
+    starts = bits(tokens)
+    words = targets = 0
+    assert batches.words_seen(0) == batches.tokens_seen(0) == 0
+    for step in range(1, 2 * batches.steps_per_epoch + 1):
+        epoch, index = divmod(step - 1, batches.steps_per_epoch)
+        order = permutation(batches.windows, seed=1, epoch=epoch)
+        batch = batches.batch(step)
+        expected = 0
+        for window in order[index * batch_size : (index + 1) * batch_size].tolist():
+            end = (window + 1) * seq_length
+            is_last = window == batches.windows - 1
+            expected += int(starts[window * seq_length : None if is_last else end].sum())
+        assert batch.num_words == expected
+        words += expected
+        targets += batch.num_targets
+        assert batches.words_seen(step) == words
+        assert batches.tokens_seen(step) == targets
+        assert batches.epoch(step) == step / batches.steps_per_epoch
+    assert words == 2 * tokens.num_words
+    assert targets == 2 * (tokens.num_tokens - 1)
+
+
+def test_a_new_object_at_any_step_goes_on_where_the_old_one_was(tokens: TokenFile) -> None:
+    def fresh() -> Batches:
+        return Batches(tokens, seq_length=8, batch_size=5, seed=9)
+
+    steps = range(1, 3 * fresh().steps_per_epoch + 1)
+    running = fresh()
+    in_order = [running.batch(step).inputs for step in steps]
+    for step in [*steps[::-7], *steps[::5]]:
+        np.testing.assert_array_equal(fresh().batch(step).inputs, in_order[step - 1])
+        np.testing.assert_array_equal(running.batch(step).inputs, in_order[step - 1])
+
+
+def test_seeds_and_epochs_have_orders_of_their_own() -> None:
+    orders = [permutation(100, seed=s, epoch=e).tolist() for s in range(3) for e in range(3)]
+    assert all(sorted(order) == list(range(100)) for order in orders)
+    assert len({tuple(order) for order in orders}) == 9
+
+
+def test_the_order_never_changes() -> None:
+    # A run that is resumed with another numpy must go on in the same order.
+    assert permutation(8, seed=0, epoch=0).tolist() == [3, 2, 1, 6, 0, 7, 4, 5]
+
+
+@pytest.mark.parametrize("step", [0, -1])
+def test_steps_are_counted_from_one(tokens: TokenFile, step: int) -> None:
+    with pytest.raises(ValueError, match="counted from 1"):
+        Batches(tokens, seq_length=8, batch_size=2, seed=0).batch(step)
+
+
+@pytest.mark.parametrize("step", [1.0, True, "1"])
+def test_a_step_that_is_no_whole_number_is_refused(tokens: TokenFile, step: object) -> None:
+    batches = Batches(tokens, seq_length=8, batch_size=2, seed=0)
+    for method in (batches.batch, batches.words_seen, batches.tokens_seen, batches.epoch):
+        with pytest.raises(TypeError, match="whole number"):
+            method(step)  # type: ignore[operator]
+
+
+def test_an_id_outside_the_vocabulary_names_file_position_and_id(tokens: TokenFile) -> None:
+    path = tokens.folder / "tokens.bin"
+    ids = np.fromfile(path, "<u2")
+    ids[37] = 360
+    ids.tofile(path)
+    batches = Batches(TokenFile.open(tokens.folder), seq_length=8, batch_size=1000, seed=0)
+    with pytest.raises(TokenOutOfVocabulary, match=r"tokens\.bin: id 360 at position 37,"):
+        batches.batch(1)
+
+
+def test_a_file_of_one_token_is_too_small(tokens: TokenFile) -> None:
+    small = TokenFile(
+        folder=tokens.folder,
+        meta=tokens.meta.model_copy(update={"num_tokens": 1}),
+        ids=tokens.ids[:1],
+        documents=tokens.documents[:1],
+        word_starts=tokens.word_starts[:1],
+    )
+    with pytest.raises(CorpusTooSmall):
+        Batches(small, seq_length=8, batch_size=1, seed=0)
+    with pytest.raises(CorpusTooSmall):
+        validation_windows(small, seq_length=8, max_tokens=None, batch_size=1)
+
+
+def test_validation_without_a_limit_takes_every_token_once(tokens: TokenFile) -> None:
+    batches = list(validation_windows(tokens, seq_length=8, max_tokens=None, batch_size=3))
+    assert sum(batch.num_targets for batch in batches) == tokens.num_tokens - 1
+    assert sum(batch.num_words for batch in batches) == tokens.num_words
+    targets = np.concatenate([batch.targets.ravel() for batch in batches])
+    assert targets[targets != -100].tolist() == tokens.ids[1:].tolist()
+
+
+@pytest.mark.parametrize("max_tokens", [1, 8, 100, 333, 10**9])
+def test_validation_is_spread_evenly_and_the_same_every_time(
+    tokens: TokenFile, max_tokens: int
+) -> None:
+    def inputs() -> np.ndarray:
+        chosen = validation_windows(tokens, seq_length=8, max_tokens=max_tokens, batch_size=3)
+        return np.concatenate([batch.inputs for batch in chosen])
+
+    np.testing.assert_array_equal(inputs(), inputs())
+    windows = -(-(tokens.num_tokens - 1) // 8)
+    count = min(windows, max(1, max_tokens // 8))
+    assert len(inputs()) == count
+    places = np.arange(count) * windows // count
+    assert count == 1 or np.ptp(np.diff(places)) <= 1
+    np.testing.assert_array_equal(inputs()[:, 0], tokens.ids[places * 8])

@@ -94,25 +94,23 @@ def run_demo(folder: Path, *, as_json: bool = False) -> None:
 
 
 def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
-    """Share of pairs of each kind where the model finds the right sentence likelier."""
-    return accuracies_of(_run_module("core.minimal_pairs", str(checkpoint), str(pairs), "--json"))
-
-
-def accuracies_of(output: str) -> dict[str, float]:
-    """The accuracy by phenomenon in what `core.minimal_pairs` printed."""
-    answer = json.loads(output)
-    inner = [value for value in answer.values() if isinstance(value, dict)]
-    scores = inner[0] if len(inner) == 1 and "accuracy" not in inner[0] else answer
-    return {
-        name: float(score["accuracy"] if isinstance(score, dict) else score)
-        for name, score in scores.items()
-        if isinstance(score, dict | float | int)
-    }
+    """By phenomenon, the share of pairs whose right sentence the model finds likelier."""
+    scores: dict[str, float] = json.loads(
+        _run_module("core.minimal_pairs", str(checkpoint), str(pairs))
+    )
+    return scores
 
 
 def pairs_folder(data_dir: Path) -> Path:
-    """Where the sample corpus keeps its minimal pairs."""
-    return data_dir / "sample_pairs"
+    """Where the sample corpus keeps its minimal pairs: a file of JSON lines a phenomenon.
+
+    Raises:
+        CommandError: If it has none.
+    """
+    files = sorted(data_dir.rglob("*.jsonl"))
+    if not files:
+        raise CommandError(f"no minimal pairs below {data_dir}")
+    return files[0].parent
 
 
 def _train(client: Client, findings: Findings, *, as_json: bool) -> None:

@@ -1,8 +1,7 @@
-import json
-
 import pytest
 
-from cli.demo import Findings, accuracies_of
+from cli.demo import Findings, pairs_folder
+from cli.errors import CommandError
 
 
 def test_a_model_that_learned_has_no_faults():
@@ -23,13 +22,9 @@ def test_what_was_not_learned_is_said(findings, said):
     assert said in findings.faults()[0]
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        {"agreement": 0.95, "gender": 1.0},
-        {"accuracies": {"agreement": 0.95, "gender": 1}},
-        {"phenomena": {"agreement": {"accuracy": 0.95, "pairs": 200}, "gender": {"accuracy": 1.0}}},
-    ],
-)
-def test_accuracies_are_read_by_phenomenon(answer):
-    assert accuracies_of(json.dumps(answer)) == {"agreement": 0.95, "gender": 1.0}
+def test_the_pairs_are_found_wherever_the_corpus_keeps_them(tmp_path):
+    with pytest.raises(CommandError, match="no minimal pairs"):
+        pairs_folder(tmp_path)
+    (tmp_path / "sample_pairs").mkdir()
+    (tmp_path / "sample_pairs" / "agreement.jsonl").write_text("{}")
+    assert pairs_folder(tmp_path) == tmp_path / "sample_pairs"

@@ -60,7 +60,8 @@ def open_client(url: str | None) -> "Client":
 
     settings = load_settings()
     address = url or running_service(settings.runs_dir) or default_address(settings)
-    return Client(address, api_key=first_key(settings))
+    keys = settings.api_keys
+    return Client(address, api_key=keys[0] if keys else None)
 
 
 def running_service(runs_dir: Path) -> str | None:
@@ -84,9 +85,3 @@ def address_of(host: str, port: int) -> str:
     """The URL under which this machine reaches that listener."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
-
-
-def first_key(settings: "Settings") -> str | None:
-    """The first of the service's API keys, for talking to it."""
-    keys = (settings.api_key or "").split(",")
-    return keys[0].strip() or None

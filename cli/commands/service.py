@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cli.errors import CommandError
 from cli.options import AsJson, load_settings
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def serve(
             data_dir=settings.data_dir,
             host=host or settings.host,
             port=settings.port if port is None else port,
-            redis_url=_redis_url(settings),
+            redis_url=settings.redis_url,
             migrate=lambda: _migrate(settings),
             api=api_command,
             workers=worker_commands,
@@ -110,9 +111,9 @@ def demo(
 def _migrate(settings: "Settings") -> None:
     from importlib import import_module
 
+    database, errors = import_module("jobs.database"), import_module("jobs.errors")
     settings.runs_dir.mkdir(parents=True, exist_ok=True)
-    import_module("jobs.database").upgrade(settings.database_url)
-
-
-def _redis_url(settings: "Settings") -> str | None:
-    return settings.redis_url or None
+    try:
+        database.upgrade(settings.database_url)
+    except errors.JobsError as error:
+        raise CommandError(error.message) from error

@@ -166,7 +166,7 @@ def train(
         body,
         output,
         data_dir=data_dir or where.data_dir,
-        cache_dir=cache_dir or where.runs_dir / "cache",
+        cache_dir=cache_dir or where.cache_folder,
         as_json=as_json,
     )
     checkpoint = output / "checkpoints" / "last"

@@ -1,23 +1,61 @@
-# Each target does all the set-up it needs.
+# Each target does all the set-up it needs, in .venv; nothing outside this folder is touched.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+# BABYLM_DEMO_FLAGS=--json and the like
+BABYLM_DEMO_FLAGS ?=
 
-.PHONY: test lint
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test bench lint format docs clean distclean
 
-test: $(VENV)/.installed
+help:
+	@echo "make demo    train a small model with the real service, about three minutes"
+	@echo "make serve   the service until Ctrl-C"
+	@echo "make test    the whole test suite"
+	@echo "make lint    formatter, linter, types, import contracts"
+	@echo "make bench   the benchmarks, a line of JSON a figure"
+	@echo "make docs    write the pages that are generated"
+	@echo "make clean   remove caches and what the demo made; make distclean: .venv too"
+
+demo: $(READY)
+	@$(BIN)/babylm demo $(BABYLM_DEMO_FLAGS)
+
+serve: $(READY)
+	@exec $(BIN)/babylm serve
+
+test: $(READY)
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/.installed
+lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
+
+docs: $(READY)
+	$(BIN)/python -m cli.document > docs/cli.md
+
+clean:
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache runs/demo
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
+
 # torch first and pinned: anything else that asks for it would pull a build of several gigabytes.
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "setting up $(VENV), a few minutes the first time"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt torch
-	$(BIN)/pip install -q -c constraints.txt -e '.[train,embedded,postgres,dev]'
+# The stamp comes last, so that an installation that broke off is begun again.
+$(READY): pyproject.toml constraints.txt
+	@echo "setting up $(VENV) with $(PYTHON); a few minutes the first time"
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d; try make PYTHON=python3.12" % v)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,embedded,postgres,dev]'
 	@touch $@

@@ -1,0 +1,92 @@
+"""Commands about what there is to train, and with what: datasets, presets, workers."""
+
+import typer
+
+from cli.options import AsJson, Url, open_client
+from cli.wire import Body
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (datasets, presets, workers):
+        app.command()(command)
+
+
+def datasets(url: Url = None, as_json: AsJson = False) -> None:
+    """List the corpora that the service has."""
+    from cli.output import in_bytes, print_json, print_table
+
+    with open_client(url) as client:
+        found = client.listing("/v1/datasets")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            str(each.get("name", "")),
+            str(_count(each.get("files"))),
+            in_bytes(each.get("bytes", each.get("size"))),
+            f"{each['words']:,}" if isinstance(each.get("words"), int) else "",
+        )
+        for each in found
+    ]
+    columns = ("dataset", "files", "size", "words")
+    print_table(columns, rows, empty="no datasets; put a folder of text under the data directory")
+
+
+def presets(url: Url = None, as_json: AsJson = False) -> None:
+    """List the named starting points for a spec."""
+    from cli.output import print_json, print_table
+
+    with open_client(url) as client:
+        found = client.listing("/v1/presets")
+    if as_json:
+        print_json(found)
+        return
+    rows = [(str(each.get("name", "")), str(each.get("description", ""))) for each in found]
+    print_table(("preset", "what it is"), rows, empty="no presets")
+
+
+def workers(url: Url = None, as_json: AsJson = False) -> None:
+    """List live workers, their devices and what they run."""
+    from cli.output import age, print_json, print_table
+
+    with open_client(url) as client:
+        found = client.listing("/v1/workers")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            str(each.get("name") or each.get("id") or ""),
+            str(each.get("queue") or ""),
+            _device(each),
+            _running(each),
+            age(each.get("seen_at") or each.get("last_seen_at")),
+        )
+        for each in found
+    ]
+    columns = ("worker", "queue", "device", "runs", "seen")
+    print_table(columns, rows, empty="no worker is alive; `babylm serve` starts one")
+
+
+def _count(files: object) -> object:
+    return len(files) if isinstance(files, list) else files or ""
+
+
+def _device(worker: Body) -> str:
+    devices = worker.get("devices", worker.get("device"))
+    if not isinstance(devices, list):
+        devices = [devices] if devices else []
+    return ", ".join(
+        str(each.get("name", each)) if isinstance(each, dict) else str(each) for each in devices
+    )
+
+
+def _running(worker: Body) -> str:
+    running = worker.get("jobs", worker.get("job_id", worker.get("running")))
+    if not isinstance(running, list):
+        running = [running] if running else []
+    return ", ".join(
+        str(each.get("id", each)) if isinstance(each, dict) else str(each) for each in running
+    )

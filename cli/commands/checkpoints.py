@@ -1,0 +1,97 @@
+"""Commands about checkpoints: download, generate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.options import AsJson, JobName, Url, open_client
+
+Name = Annotated[
+    str | None,
+    typer.Option("--checkpoint", help="Name of the checkpoint  [default: last]"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(download)
+    app.command()(generate)
+
+
+def download(
+    job: JobName,
+    checkpoint: Name = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to put it in  [default: JOB-CHECKPOINT]"),
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a checkpoint and verify its checksums.
+
+    The same command again goes on with a transfer that broke off.
+    """
+    import sys
+
+    from cli.download import choose_checkpoint, download_checkpoint
+    from cli.output import in_bytes, print_json
+
+    with open_client(url) as client:
+        job_id = client.job(job)["id"]
+        chosen = choose_checkpoint(client.checkpoints(job_id), checkpoint)
+        folder = output or Path(f"{job_id}-{chosen['name']}")
+        total = sum(file["size"] for file in chosen["files"])
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+        columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
+            task = bar.add_task("download", total=total)
+            paths = download_checkpoint(
+                client, job_id, chosen, folder, advance=lambda count: bar.advance(task, count)
+            )
+    if as_json:
+        files = [str(path) for path in paths]
+        print_json({"job": job_id, "checkpoint": chosen["name"], "files": files, "bytes": total})
+    else:
+        step = f"step {chosen['step']}"
+        print(f"{chosen['name']} ({step}) in {folder}: {in_bytes(total)}, checksums verified")
+
+
+def generate(
+    job: JobName,
+    prompt: Annotated[str, typer.Argument(help="The beginning of the text.")],
+    checkpoint: Name = None,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 60,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.")
+    ] = 0.8,
+    top_k: Annotated[int | None, typer.Option("--top-k", min=1)] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="The same seed, the same text.")
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a checkpoint go on with a text."""
+    from cli.download import choose_checkpoint
+    from cli.output import print_json, printable
+
+    body: dict[str, str | int | float] = {
+        "prompt": prompt,
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+    }
+    body |= {name: value for name, value in (("top_k", top_k), ("seed", seed)) if value is not None}
+    with open_client(url) as client:
+        job_id = client.job(job)["id"]
+        name = checkpoint or choose_checkpoint(client.checkpoints(job_id), None)["name"]
+        answer = client.generate(job_id, name, body)
+    if as_json:
+        print_json(answer)
+    else:
+        text = str(answer["text"])
+        print(printable(text if text.startswith(prompt) else prompt + text))

@@ -1,0 +1,96 @@
+"""What commands print: tables for people, JSON for programs, and figures in human units."""
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+SHORT_ID = 12
+
+
+def print_json(value: Any) -> None:  # Any: whatever the service sent
+    """`value` on standard output, indented for a terminal and on one line for a pipe."""
+    indent = 2 if sys.stdout.isatty() else None
+    print(json.dumps(value, ensure_ascii=False, indent=indent), flush=True)
+
+
+def print_json_line(value: Any) -> None:  # Any: as above
+    """`value` on one line of standard output, for streams."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def print_note(text: str) -> None:
+    """A remark for people, on standard error so that it never mixes with what is asked for."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+    """A table, or the sentence `empty` where there is nothing to show."""
+    if not rows:
+        print_note(empty)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=10_000)  # a pipe has no width: never fold a line of it
+    console.print(table)
+
+
+def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    """Names and values in two columns; an empty value is left out."""
+    width = max((len(name) for name, value in pairs if value), default=0)
+    for name, value in pairs:
+        if value:
+            print(f"{name:<{width}}  {printable(value)}")
+
+
+def printable(text: str) -> str:
+    """`text` without what could steer a terminal: names and logs come from other people."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
+
+
+def in_bytes(count: float | None) -> str:
+    """A size in the unit that suits it."""
+    if count is None:
+        return ""
+    unit = 0
+    while abs(count) >= 1024 and unit < len(BINARY_UNITS) - 1:
+        count, unit = count / 1024, unit + 1
+    return f"{count:.{0 if unit < 3 else 1}f} {BINARY_UNITS[unit]}"
+
+
+def in_time(seconds: float | None) -> str:
+    """A duration as 1:02:03, or 2:03 below an hour."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    clock = f"{minutes:02}:{whole % 60:02}"
+    return f"{hours}:{clock}" if hours else clock.removeprefix("0")
+
+
+def in_short(number: float) -> str:
+    """A count in at most four signs: 950, 12.3k, 4.5M."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(number) >= limit:
+            return f"{number / (1e3 if unit == 'k' else limit):.1f}{unit}"
+    return f"{number:.0f}"
+
+
+def age(moment: str | None) -> str:
+    """How long ago an RFC 3339 time was."""
+    if not moment:
+        return ""
+    then = datetime.fromisoformat(moment)
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return f"{in_time((datetime.now(UTC) - then).total_seconds())} ago"

@@ -1,0 +1,65 @@
+"""What the service sends, as far as the command line looks at it."""
+
+from typing import Any, Literal, TypedDict
+
+Body = dict[str, Any]
+"""A JSON object that is passed on as it is. Any: its keys are the service's to check."""
+
+FINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+
+
+class JobError(TypedDict):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class Job(TypedDict, total=False):
+    """A job. The service may send more."""
+
+    id: str
+    name: str
+    status: Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+    stage: str | None
+    progress: float
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    eta_seconds: float | None
+    attempt: int
+    worker: str | None
+    waiting_for: Any  # Any: words, or an object with a position; only shown
+    metrics: dict[str, Any] | None  # Any: the latest values by name
+    error: JobError | None
+    spec: Body
+
+
+class Event(TypedDict, total=False):
+    """An entry of a job's history; one read from a journal has no `seq`."""
+
+    seq: int
+    time: str
+    type: str
+    data: Body
+
+
+class CheckpointFile(TypedDict):
+    """A file of a checkpoint; the path is relative to its folder."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Checkpoint(TypedDict, total=False):
+    """A checkpoint that can be downloaded."""
+
+    name: str
+    kind: str
+    step: int
+    tokens_seen: int
+    words_seen: int
+    validation_loss: float | None
+    files: list[CheckpointFile]

@@ -1,1 +1,1 @@
-"""The contract between the web and the worker: job rows, states, queue and doorbell."""
+"""The contract between the web and the worker: rows, states, queue, doorbell."""

@@ -1,0 +1,274 @@
+"""What a worker writes about a job: the claim, and writes that only the claim's holder may make.
+
+The number of the attempt is the fencing token. Every write names it; where the row has moved on,
+the write changes nothing and raises `Fenced`, and the worker ends its own process.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, literal
+from sqlmodel import Session, col, select, update
+
+from core.events import ErrorData, JournalEvent, event_of, now
+from jobs.database import insert, upsert
+from jobs.errors import Fenced
+from jobs.moves import move, update_job
+from jobs.projection import Projection, finite, project
+from jobs.states import FinalStatus
+from jobs.tables import Checkpoint, Job, JobEvent, Metric, MetricStep, UtcDateTime
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked of a running job."""
+
+    cancel: bool
+    pause: bool
+
+
+def claim_next(session: Session, owner: str) -> Job | None:
+    """Gives the next queued job to `owner`: the highest priority, then the longest waiting."""
+    waiting = (
+        select(Job.id)
+        .where(Job.status == "queued")
+        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    job_id = session.exec(waiting).one_or_none()
+    if job_id is None:
+        return None
+    return move(
+        session,
+        job_id,
+        source=("queued",),
+        to="running",
+        reason=None,
+        values={
+            "attempt": Job.attempt + 1,
+            "owner": owner,
+            "heartbeat": Job.heartbeat + 1,
+            "started_at": func.coalesce(Job.started_at, literal(now(), UtcDateTime())),
+            "finished_at": None,
+            "error_code": None,
+            "error_message": None,
+            "error_hint": None,
+        },
+    )
+
+
+def heartbeat(session: Session, job_id: str, attempt: int) -> Wishes:
+    """Shows that the holder lives; returns what the user asked in the meantime.
+
+    Raises:
+        Fenced: If the attempt no longer holds the job.
+    """
+    return _wishes(_update_held(session, job_id, attempt, {}))
+
+
+def record_events(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    events: Sequence[JournalEvent],
+    *,
+    journal_offset: int,
+) -> Wishes:
+    """Copies events into rows, numbers them, and moves the journal offset and the heartbeat.
+
+    Raises:
+        Fenced: If the attempt no longer holds the job.
+        ValueError: If an event is not what its type carries.
+    """
+    values = {"last_seq": Job.last_seq + len(events), "journal_offset": journal_offset}
+    job = _update_held(session, job_id, attempt, values)
+    projection = project(
+        job_id, events, latest_metrics=job.latest_metrics, checkpoint_step=job.checkpoint_step
+    )
+    first_seq = job.last_seq - len(events) + 1
+    rows = [
+        {
+            "job_id": job_id,
+            "seq": seq,
+            "time": event.time,
+            "type": event.type,
+            "data": finite(event.data),
+        }
+        for seq, event in enumerate(events, first_seq)
+    ]
+    if rows:
+        session.execute(insert(session, JobEvent), rows)
+    _apply(session, job_id, projection)
+    return _wishes(job)
+
+
+def record_error(session: Session, job_id: str, attempt: int, error: ErrorData) -> None:
+    """Adds an `error` event that the service has to tell, not the run.
+
+    Raises:
+        Fenced: If the attempt no longer holds the job.
+    """
+    job = _update_held(session, job_id, attempt, {})
+    record_events(session, job_id, attempt, [event_of(error)], journal_offset=job.journal_offset)
+
+
+def finish(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    status: FinalStatus,
+    *,
+    error: ErrorData | None = None,
+    reason: str | None = None,
+) -> Job:
+    """Ends the job. Called once its process group is gone.
+
+    Raises:
+        Fenced: If the attempt no longer holds the job.
+    """
+    values: dict[str, object] = {
+        "finished_at": now(),
+        "eta_seconds": None,
+        "error_code": error.code if error else None,
+        "error_message": error.message if error else None,
+        "error_hint": error.hint if error else None,
+    }
+    if status == "succeeded":
+        values["progress"] = 1.0
+    job = move(
+        session,
+        job_id,
+        col(Job.attempt) == attempt,
+        source=("running",),
+        to=status,
+        reason=reason or (error.code if error else None),
+        values=values,
+    )
+    return _held(job, job_id, attempt)
+
+
+def rest(session: Session, job_id: str, attempt: int, *, reason: str | None = None) -> Job:
+    """Lays the job down as `paused`. Called once its process group is gone.
+
+    Raises:
+        Fenced: If the attempt no longer holds the job.
+    """
+    job = move(
+        session,
+        job_id,
+        col(Job.attempt) == attempt,
+        source=("running",),
+        to="paused",
+        reason=reason,
+        values={"eta_seconds": None, "pause_requested_at": None},
+    )
+    return _held(job, job_id, attempt)
+
+
+def requeue(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
+    """Puts the job back in the place that it had, for another attempt; nothing is held against it.
+
+    Raises:
+        Fenced: If the attempt no longer holds the job.
+    """
+    return _requeue(session, job_id, attempt, reason, {})
+
+
+def requeue_last(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
+    """As `requeue`, but behind those that wait: it cannot go on at the moment, others can.
+
+    Raises:
+        Fenced: If the attempt no longer holds the job.
+    """
+    return _requeue(session, job_id, attempt, reason, {"queued_at": now()})
+
+
+def requeue_counted(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
+    """As `requeue`, after an attempt that died: it counts until a new checkpoint is there.
+
+    Raises:
+        Fenced: If the attempt no longer holds the job.
+    """
+    count = {"attempts_without_checkpoint": Job.attempts_without_checkpoint + 1}
+    return _requeue(session, job_id, attempt, reason, count)
+
+
+def running_jobs(session: Session) -> list[Job]:
+    """All that some worker holds."""
+    return list(session.exec(select(Job).where(Job.status == "running")))
+
+
+def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:
+    """Takes the job from a worker that is lost; None if it showed a sign of life after all.
+
+    Wishes of the user that the worker could not fulfil are fulfilled now. That there were too many
+    attempts is judged by whoever claims it next, who can see whether the journal tells of a
+    checkpoint that was never recorded.
+    """
+    guards = (col(Job.attempt) == attempt, col(Job.heartbeat) == beat)
+    held = update_job(session, job_id, *guards, col(Job.status) == "running", values={})
+    if held is None:
+        return None
+    reason = "worker_lost"
+    if held.cancel_requested_at is not None:
+        return finish(session, job_id, attempt, "cancelled", reason=reason)
+    if held.pause_requested_at is not None:
+        return rest(session, job_id, attempt, reason=reason)
+    return requeue_counted(session, job_id, attempt, reason=reason)
+
+
+def _requeue(
+    session: Session, job_id: str, attempt: int, reason: str, values: Mapping[str, object]
+) -> Job:
+    job = move(
+        session,
+        job_id,
+        col(Job.attempt) == attempt,
+        source=("running",),
+        to="queued",
+        reason=reason,
+        values={"eta_seconds": None, **values},
+    )
+    return _held(job, job_id, attempt)
+
+
+def _update_held(session: Session, job_id: str, attempt: int, values: Mapping[str, object]) -> Job:
+    job = update_job(
+        session,
+        job_id,
+        col(Job.attempt) == attempt,
+        col(Job.status) == "running",
+        values={"heartbeat": Job.heartbeat + 1, **values},
+    )
+    return _held(job, job_id, attempt)
+
+
+def _held(job: Job | None, job_id: str, attempt: int) -> Job:
+    if job is None:
+        raise Fenced(job_id, attempt)
+    return job
+
+
+def _wishes(job: Job) -> Wishes:
+    return Wishes(
+        cancel=job.cancel_requested_at is not None, pause=job.pause_requested_at is not None
+    )
+
+
+def _apply(session: Session, job_id: str, projection: Projection) -> None:
+    if projection.job:
+        update_job(session, job_id, values=projection.job)
+    steps = list(projection.metric_steps.values())
+    upsert(session, MetricStep, steps, keys=("job_id", "step"))
+    metrics = list(projection.metrics.values())
+    upsert(session, Metric, metrics, keys=("job_id", "name", "step"))
+    saved = list(projection.checkpoints.values())
+    upsert(session, Checkpoint, saved, keys=("job_id", "name"))
+    for name, values in projection.removed.items():
+        session.exec(
+            update(Checkpoint)
+            .where(col(Checkpoint.job_id) == job_id, col(Checkpoint.name) == name)
+            .values(**values),
+            execution_options={"synchronize_session": False},
+        )

@@ -1,0 +1,207 @@
+"""The database: an engine whose transactions lose no update, and the schema it needs."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+from sqlmodel import Session, SQLModel
+
+from jobs.errors import SchemaTooNew, SchemaTooOld
+
+BUSY_SECONDS = 10.0
+"""How long a writer waits for another one."""
+ADVISORY_LOCK = 0x62616279
+"""Held on Postgres by whoever migrates."""
+READ = {"babylm": "read"}
+RELAXED = {"babylm": "relaxed"}
+
+
+class Database:
+    """Sessions on one database, each a transaction that is read-only or holds the write lock.
+
+    SQLite as SQLAlchemy and SQLModel set it up loses updates without an error: two sessions read a
+    row, both write it, and the second write rests on the first one's past. Here a write
+    transaction takes the write lock when it begins.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = make_engine(url)
+        self._readers = self.engine.execution_options(**READ)
+        self._relaxed = self.engine.execution_options(**RELAXED)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that is on the disk when the block ends; undone if the block raises."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def write_relaxed(self) -> Iterator[Session]:
+        """As `write`, but a power failure (not a crash) may undo the last of them, in order.
+
+        For what is written again anyway: heartbeats, and rows that are copied from a journal.
+        """
+        with Session(self._relaxed, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """One consistent view that neither waits for a writer nor holds one up."""
+        with Session(self._readers, expire_on_commit=False) as session:
+            yield session
+
+    def check_schema(self) -> None:
+        """Refuses a database of another version, see `check_schema`."""
+        check_schema(self.engine)
+
+    def dispose(self) -> None:
+        """Closes all connections."""
+        self.engine.dispose()
+
+
+def make_engine(url: str, *, foreign_keys: bool = True) -> Engine:
+    """An engine with what SQLite needs beyond its defaults; other databases keep theirs."""
+    options: dict[str, Any] = {"json_serializer": _to_json}  # Any: as create_engine takes them
+    parsed = make_url(url)
+    is_sqlite = parsed.get_backend_name() == "sqlite"
+    if is_sqlite:
+        if not parsed.database or parsed.database == ":memory:":
+            raise ValueError("the database must be a file: several processes share it")
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        options["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    else:
+        options["pool_pre_ping"] = True
+    engine = create_engine(parsed, pool_size=16, max_overflow=32, **options)
+    if is_sqlite:
+        _prepare_sqlite(engine, foreign_keys=foreign_keys)
+    return engine
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, record: object) -> None:
+        del record
+        # Python's module would begin transactions by itself, deferred, and not for DDL.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+        _use_wal(connection)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        kind = connection.get_execution_options().get("babylm")
+        if kind == "read":
+            connection.exec_driver_sql("BEGIN")
+            return
+        # FULL syncs at each commit, NORMAL only at checkpoints of the log.
+        level = "NORMAL" if kind == "relaxed" else "FULL"
+        connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Readers and one writer at a time; the mode stays in the file."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:  # the busy timeout does not cover this statement
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def insert(session: Session, table: type[SQLModel]) -> "postgresql.Insert | sqlite.Insert":
+    """An INSERT that knows ON CONFLICT, in the dialect of the session."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def upsert(
+    session: Session,
+    table: type[SQLModel],
+    rows: Sequence[Mapping[str, object]],
+    *,
+    keys: Sequence[str],
+) -> None:
+    """Inserts the rows; where a row of the same keys is there, the new values replace its own."""
+    if not rows:
+        return
+    statement = insert(session, table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    upserting: Insert = statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
+    session.execute(upserting, list(rows))
+
+
+def upgrade(url: str) -> None:
+    """Brings the schema up to this version of the program, in one transaction.
+
+    May be killed at any moment and called again, and called by two processes at once.
+
+    Raises:
+        SchemaTooNew: If a newer version of the program has been at work on it.
+    """
+    engine = make_engine(url, foreign_keys=False)  # SQLite drops and copies tables to change them
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+            config = migration_config()
+            _check_known(connection, ScriptDirectory.from_config(config))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def check_schema(engine: Engine) -> None:
+    """Makes sure that the schema is the one this version of the program works with.
+
+    Raises:
+        SchemaTooNew: If it is newer.
+        SchemaTooOld: If it is older, or there is none.
+    """
+    script = ScriptDirectory.from_config(migration_config())
+    with engine.execution_options(**READ).connect() as connection:
+        current = _check_known(connection, script)
+    if current != script.get_current_head():
+        raise SchemaTooOld(
+            f"the database is at {current or 'nothing'} and this program needs "
+            f"{script.get_current_head()}: run `babylm migrate`"
+        )
+
+
+def migration_config() -> Config:
+    """Alembic's configuration; the migrations are found wherever they are installed."""
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _check_known(connection: Connection, script: ScriptDirectory) -> str | None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {revision.revision for revision in script.walk_revisions()}
+    if current is not None and current not in known:
+        raise SchemaTooNew(
+            f"the database is at {current}, which this version of the program does not know: a "
+            "newer version has been at work on it. Start that one, or restore a backup"
+        )
+    return current

@@ -1,0 +1,86 @@
+"""What happened in a job: its events and its checkpoints."""
+
+from collections.abc import Sequence
+
+from sqlmodel import Session, col, select
+
+from jobs.errors import CheckpointNotFound
+from jobs.store import get_job
+from jobs.tables import Checkpoint, JobEvent
+
+EVENTS_PAGE = 1000
+ALIASES = ("best", "last")
+
+
+def events_after(
+    session: Session, job_id: str, after: int = 0, *, limit: int = EVENTS_PAGE
+) -> list[JobEvent]:
+    """The next events after the number `after`, in order."""
+    query = (
+        select(JobEvent)
+        .where(JobEvent.job_id == job_id, JobEvent.seq > after)
+        .order_by(col(JobEvent.seq))
+        .limit(limit)
+    )
+    return list(session.exec(query))
+
+
+def last_warning(session: Session, job_id: str, code: str) -> str | None:
+    """The message of the newest `warning` event with that code."""
+    query = (
+        select(JobEvent)
+        .where(JobEvent.job_id == job_id, JobEvent.type == "warning")
+        .order_by(col(JobEvent.seq).desc())
+    )
+    for event in session.exec(query):
+        if event.data["code"] == code:
+            return str(event.data["message"])
+    return None
+
+
+def list_evaluations(session: Session, job_id: str) -> list[JobEvent]:
+    """The `evaluation` events, in order."""
+    query = (
+        select(JobEvent)
+        .where(JobEvent.job_id == job_id, JobEvent.type == "evaluation")
+        .order_by(col(JobEvent.seq))
+    )
+    return list(session.exec(query))
+
+
+def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:
+    """The checkpoints that are there, by step.
+
+    Raises:
+        JobNotFound: If there is no such job.
+    """
+    get_job(session, job_id)
+    query = (
+        select(Checkpoint)
+        .where(Checkpoint.job_id == job_id, col(Checkpoint.removed_at).is_(None))
+        .order_by(col(Checkpoint.step), col(Checkpoint.created_at), col(Checkpoint.name))
+    )
+    return list(session.exec(query))
+
+
+def find_checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
+    """The checkpoint of that name; `best` and `last` also find the newest of that kind.
+
+    While a job runs there is no `last` one yet: it stands for the newest of any kind.
+
+    Raises:
+        JobNotFound: If there is no such job.
+        CheckpointNotFound: If the job has none of that name.
+    """
+    checkpoints = list_checkpoints(session, job_id)
+    for checkpoint in checkpoints:
+        if checkpoint.name == name:
+            return checkpoint
+    found: Sequence[Checkpoint] = []
+    if name in ALIASES:
+        found = [checkpoint for checkpoint in checkpoints if checkpoint.kind == name]
+    if name == "last" and not found:
+        found = checkpoints
+    if not found:
+        raise CheckpointNotFound(job_id, name, [checkpoint.name for checkpoint in checkpoints])
+    return found[-1]

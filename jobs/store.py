@@ -1,0 +1,296 @@
+"""What users do with jobs: submit, list, cancel, pause, resume, retry, delete.
+
+Functions take a session and never commit: the caller's transaction is one request.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import and_, func, or_
+from sqlmodel import Session, col, delete, select
+
+from core.events import StatusData, now
+from core.spec import JobSpec
+from jobs.database import insert
+from jobs.errors import CursorInvalid, IdempotencyConflict, JobNotFound, MoveRefused
+from jobs.moves import add_event, move, update_job
+from jobs.states import ACTIONS, FINAL, Action, Status, allowed
+from jobs.tables import Job, WorkerRow, new_id
+
+PAGE = 50
+MAX_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a queued job waits for."""
+
+    what: Literal["a worker", "its turn"]
+    position: int
+    """1 for the one that is next."""
+
+
+def hash_request(spec: JobSpec) -> str:
+    """What tells two requests under one idempotency key apart."""
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+
+
+def create_job(
+    session: Session,
+    spec: JobSpec,
+    *,
+    idempotency_key: str | None = None,
+    request_hash: str | None = None,
+    priority: int = 0,
+) -> tuple[Job, bool]:
+    """Puts a job into the queue; returns it, and whether it is new.
+
+    Args:
+        session: In a write transaction.
+        spec: Resolved: the row keeps what will be done.
+        idempotency_key: The same key with the same hash returns the first job.
+        request_hash: See `hash_request`; taken from the spec if not given.
+        priority: Higher goes first.
+
+    Raises:
+        IdempotencyConflict: If the key was used for another request.
+    """
+    moment, digest = now(), request_hash or hash_request(spec)
+    job_id = new_id()
+    job = Job(
+        id=job_id,
+        name=spec.name or job_id,
+        spec=spec.model_dump(mode="json"),
+        priority=priority,
+        idempotency_key=idempotency_key,
+        request_hash=digest,
+        created_at=moment,
+        queued_at=moment,
+        last_seq=1,
+    )
+    statement = insert(session, Job).values(**job.model_dump()).on_conflict_do_nothing()
+    inserted = session.exec(statement.returning(col(Job.id))).one_or_none()
+    if inserted is None:
+        assert idempotency_key is not None  # nothing else in the row can conflict
+        return _first_of_key(session, idempotency_key, digest), False
+    add_event(session, job_id, seq=1, data=StatusData(status="queued", attempt=0))
+    return get_job(session, job_id), True
+
+
+def _first_of_key(session: Session, key: str, digest: str) -> Job:
+    job = session.exec(select(Job).where(Job.idempotency_key == key)).one()
+    if job.request_hash != digest:
+        raise IdempotencyConflict(key, job.id)
+    return job
+
+
+def get_job(session: Session, job_id: str) -> Job:
+    """The job of that id.
+
+    Raises:
+        JobNotFound: If there is none.
+    """
+    job = session.exec(select(Job).where(Job.id == job_id)).one_or_none()
+    if job is None:
+        raise JobNotFound(job_id)
+    return job
+
+
+def list_jobs(
+    session: Session,
+    *,
+    statuses: Iterable[Status] = (),
+    limit: int = PAGE,
+    after: str | None = None,
+) -> tuple[list[Job], str | None]:
+    """A page of jobs, newest first, and the cursor of the next page if there is one.
+
+    Raises:
+        CursorInvalid: If `after` was not made by this function.
+    """
+    assert 1 <= limit <= MAX_PAGE
+    query = select(Job).order_by(col(Job.created_at).desc(), col(Job.id).desc()).limit(limit + 1)
+    wanted = list(statuses)
+    if wanted:
+        query = query.where(col(Job.status).in_(wanted))
+    if after is not None:
+        moment, job_id = _read_cursor(after)
+        older = and_(col(Job.created_at) == moment, col(Job.id) < job_id)
+        query = query.where(or_(col(Job.created_at) < moment, older))
+    jobs = list(session.exec(query))
+    more = len(jobs) > limit
+    return jobs[:limit], _cursor(jobs[limit - 1]) if more else None
+
+
+def _cursor(job: Job) -> str:
+    text = f"{job.created_at.isoformat()} {job.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        moment, job_id = text.decode().split(" ")
+        parsed = datetime.fromisoformat(moment)
+        if parsed.tzinfo is None:
+            raise ValueError("no zone")
+    except (ValueError, binascii.Error) as error:
+        raise CursorInvalid(cursor) from error
+    return parsed, job_id
+
+
+def count_jobs(session: Session) -> dict[str, int]:
+    """How many jobs there are of each status that occurs."""
+    query = select(Job.status, func.count()).group_by(Job.status)
+    return dict(session.exec(query).all())
+
+
+def queue_positions(session: Session) -> dict[str, int]:
+    """The place of each queued job, 1 for the one that is next."""
+    query = (
+        select(Job.id)
+        .where(Job.status == "queued")
+        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
+    )
+    return {job_id: place for place, job_id in enumerate(session.exec(query), 1)}
+
+
+def waiting_for(
+    job: Job, *, positions: dict[str, int], workers: Sequence[WorkerRow]
+) -> Waiting | None:
+    """What the job waits for; None if it is not queued.
+
+    Args:
+        job: Any job.
+        positions: See `queue_positions`.
+        workers: The live ones, see `jobs.workers.live_workers`.
+    """
+    if job.status != "queued":
+        return None
+    trains = any(worker.queue == "train" for worker in workers)
+    return Waiting(what="its turn" if trains else "a worker", position=positions.get(job.id, 1))
+
+
+def request_cancel(session: Session, job_id: str) -> Job:
+    """Cancels a job that has no process at once, and asks the worker of one that has.
+
+    Raises:
+        JobNotFound: If there is no such job.
+        MoveRefused: If it has ended.
+    """
+    moment = now()
+    job = move(
+        session,
+        job_id,
+        source=("queued", "paused"),
+        to="cancelled",
+        reason="cancelled by the user",
+        values={"cancel_requested_at": moment, "finished_at": moment},
+    ) or update_job(
+        session,
+        job_id,
+        col(Job.status) == "running",
+        values={"cancel_requested_at": func.coalesce(Job.cancel_requested_at, moment)},
+    )
+    return job or _refuse(session, job_id, "cancel")
+
+
+def request_pause(session: Session, job_id: str) -> Job:
+    """Lays a queued job down at once, and asks the worker of a running one.
+
+    Raises:
+        JobNotFound: If there is no such job.
+        MoveRefused: If its status forbids it, or it is about to be cancelled.
+    """
+    job = move(
+        session,
+        job_id,
+        source=("queued",),
+        to="paused",
+        reason="paused by the user",
+        values={},
+    ) or update_job(
+        session,
+        job_id,
+        col(Job.status) == "running",
+        col(Job.cancel_requested_at).is_(None),
+        values={"pause_requested_at": func.coalesce(Job.pause_requested_at, now())},
+    )
+    return job or _refuse(session, job_id, "pause")
+
+
+def resume(session: Session, job_id: str) -> Job:
+    """Puts a paused job into the queue, or takes back a pause that was asked for.
+
+    Raises:
+        JobNotFound: If there is no such job.
+        MoveRefused: If its status forbids it.
+    """
+    job = move(
+        session,
+        job_id,
+        source=("paused",),
+        to="queued",
+        reason="resumed by the user",
+        values={"queued_at": now(), "pause_requested_at": None},
+    ) or update_job(
+        session,
+        job_id,
+        col(Job.status) == "running",
+        col(Job.pause_requested_at).is_not(None),
+        values={"pause_requested_at": None},
+    )
+    return job or _refuse(session, job_id, "resume")
+
+
+def retry(session: Session, job_id: str) -> Job:
+    """Puts a failed or cancelled job into the queue; it goes on from its newest checkpoint.
+
+    Raises:
+        JobNotFound: If there is no such job.
+        MoveRefused: If its status forbids it.
+    """
+    values = {
+        "queued_at": now(),
+        "finished_at": None,
+        "cancel_requested_at": None,
+        "pause_requested_at": None,
+        "attempts_without_checkpoint": 0,
+        "error_code": None,
+        "error_message": None,
+        "error_hint": None,
+    }
+    job = move(
+        session,
+        job_id,
+        source=("failed", "cancelled"),
+        to="queued",
+        reason="retried by the user",
+        values=values,
+    )
+    return job or _refuse(session, job_id, "retry")
+
+
+def delete_job(session: Session, job_id: str) -> None:
+    """Removes an ended job and all its rows. Afterwards the caller removes its run folder.
+
+    Raises:
+        JobNotFound: If there is no such job.
+        MoveRefused: If it has not ended.
+    """
+    statement = delete(Job).where(col(Job.id) == job_id, col(Job.status).in_(FINAL))
+    if not session.exec(statement).rowcount:
+        _refuse(session, job_id, "delete")
+
+
+def _refuse(session: Session, job_id: str, action: Action) -> Job:
+    job = get_job(session, job_id)
+    reason = None
+    if job.status in ACTIONS[action]:
+        reason = "it is about to be cancelled" if action == "pause" else "no pause was asked for"
+    raise MoveRefused(action=action, status=job.status, allowed=allowed(action), reason=reason)

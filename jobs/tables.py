@@ -1,0 +1,223 @@
+"""The tables. Rows are not what the API sends: each side has a shape of its own."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, String, Text
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+ID_LENGTH = 32
+Json = dict[str, Any]
+"""A JSON object. Any: checked where it was made."""
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant in UTC; SQLite keeps no zone, so it is taken off and put on again."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuses a time without a zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a time without a zone: {value}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Gives the zone back."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+def new_id() -> str:
+    """An id that nobody can guess and that fits a folder name."""
+    return uuid4().hex
+
+
+def _id(**options: Any) -> Any:  # Any: as sqlmodel's Field
+    return Field(sa_type=String(ID_LENGTH), **options)
+
+
+def _job_id() -> Any:  # Any: as sqlmodel's Field
+    return Field(
+        sa_type=String(ID_LENGTH), foreign_key="job.id", primary_key=True, ondelete="CASCADE"
+    )
+
+
+def _time(**options: Any) -> Any:  # Any: as sqlmodel's Field
+    return Field(sa_type=UtcDateTime, **options)
+
+
+def _short(**options: Any) -> Any:  # Any: as sqlmodel's Field
+    return Field(sa_type=String(64), **options)
+
+
+class Table(SQLModel):
+    """What all tables share."""
+
+    metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
+
+
+class Job(Table, table=True):
+    """What a user asked for, and where it stands: the truth about what the service promised."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        Index(None, "status", "priority", "queued_at"),
+        Index(None, "created_at", "id"),
+    )
+
+    id: str = _id(primary_key=True, default_factory=new_id)
+    name: str = Field(sa_type=Text)
+    status: str = _short(default="queued")
+    spec: Json = Field(sa_type=JSON)
+    """The resolved spec: a later change of a default does not rewrite history."""
+    priority: int = 0
+    """Higher goes first."""
+    idempotency_key: str | None = Field(default=None, sa_type=Text, unique=True)
+    request_hash: str | None = _short(default=None)
+
+    created_at: datetime = _time()
+    queued_at: datetime = _time()
+    started_at: datetime | None = _time(default=None)
+    finished_at: datetime | None = _time(default=None)
+    cancel_requested_at: datetime | None = _time(default=None)
+    pause_requested_at: datetime | None = _time(default=None)
+
+    attempt: int = 0
+    """Starts so far; the fencing token that every write of a run carries."""
+    attempts_without_checkpoint: int = 0
+    owner: str | None = Field(default=None, sa_type=Text)
+    """The worker that holds it, or held it last."""
+    heartbeat: int = Field(default=0, sa_type=BigInteger)
+    """Counts up while the owner lives; judged by the clock of whoever watches."""
+
+    stage: str | None = _short(default=None)
+    progress: float = 0.0
+    eta_seconds: float | None = None
+    step: int | None = None
+    max_steps: int | None = None
+    checkpoint_step: int | None = None
+    """The furthest step that a checkpoint has held."""
+    latest_metrics: Json = Field(default_factory=dict, sa_type=JSON)
+    last_seq: int = 0
+    journal_offset: int = Field(default=0, sa_type=BigInteger)
+    """Bytes of the journal that are rows already."""
+
+    error_code: str | None = _short(default=None)
+    error_message: str | None = Field(default=None, sa_type=Text)
+    error_hint: str | None = Field(default=None, sa_type=Text)
+
+
+class JobEvent(Table, table=True):
+    """Something that happened to a job; `seq` counts from 1 without gaps."""
+
+    __tablename__ = "job_event"
+
+    job_id: str = _job_id()
+    seq: int = Field(primary_key=True)
+    time: datetime = _time()
+    type: str = _short()
+    data: Json = Field(sa_type=JSON)
+
+
+class MetricStep(Table, table=True):
+    """Where the run stood when it measured."""
+
+    __tablename__ = "metric_step"
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}  # Any: as SQLAlchemy has it
+
+    job_id: str = _job_id()
+    step: int = Field(primary_key=True)
+    time: datetime = _time()
+    epoch: float
+    tokens_seen: int = Field(sa_type=BigInteger)
+    words_seen: int = Field(sa_type=BigInteger)
+
+
+class Metric(Table, table=True):
+    """One measured value. A series is one stretch of the primary key."""
+
+    __tablename__ = "metric"
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}  # Any: as SQLAlchemy has it
+
+    job_id: str = _job_id()
+    name: str = Field(sa_type=String(64), primary_key=True)
+    step: int = Field(primary_key=True)
+    value: float | None = None
+    """null: it was not finite."""
+
+
+class Checkpoint(Table, table=True):
+    """A checkpoint that was published in the run folder."""
+
+    __tablename__ = "checkpoint"
+
+    job_id: str = _job_id()
+    name: str = Field(sa_type=String(64), primary_key=True)
+    kind: str = _short()
+    step: int
+    tokens_seen: int = Field(sa_type=BigInteger)
+    words_seen: int = Field(sa_type=BigInteger)
+    validation_loss: float | None = None
+    files: list[Json] = Field(sa_type=JSON)
+    """path, size and sha256 of each."""
+    bytes: int = Field(sa_type=BigInteger)
+    created_at: datetime = _time()
+    removed_at: datetime | None = _time(default=None)
+
+
+class ShortTask(Table, table=True):
+    """Work of seconds that must not wait behind a training job, such as generating text."""
+
+    __tablename__ = "short_task"
+    __table_args__ = (Index(None, "status", "created_at"),)
+
+    id: str = _id(primary_key=True, default_factory=new_id)
+    kind: str = _short()
+    job_id: str = Field(
+        sa_type=String(ID_LENGTH), foreign_key="job.id", ondelete="CASCADE", index=True
+    )
+    request: Json = Field(sa_type=JSON)
+    status: str = _short(default="queued")
+    result: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    error: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    """code, message and hint."""
+    attempt: int = 0
+    owner: str | None = Field(default=None, sa_type=Text)
+    heartbeat: int = Field(default=0, sa_type=BigInteger)
+    created_at: datetime = _time()
+    started_at: datetime | None = _time(default=None)
+    finished_at: datetime | None = _time(default=None)
+
+
+class WorkerRow(Table, table=True):
+    """A worker that is, or was lately, alive."""
+
+    __tablename__ = "worker"
+
+    id: str = Field(sa_type=String(200), primary_key=True)
+    hostname: str = Field(sa_type=Text)
+    machine: str = _short()
+    """The boot id of its kernel: locks are seen only by processes of the same one."""
+    pid: int
+    queue: str = _short()
+    slots: int
+    devices: list[Json] = Field(sa_type=JSON)
+    job_ids: list[str] = Field(sa_type=JSON)
+    started_at: datetime = _time()
+    seen_at: datetime = _time()
+    heartbeat: int = Field(default=0, sa_type=BigInteger)

@@ -1,0 +1,99 @@
+"""Starts a worker: python -m worker --queue train|short [--slots N]."""
+
+import argparse
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from jobs.errors import JobsError
+from jobs.queue import QUEUES, TASKS, make_app
+from jobs.settings import Settings
+from worker.runtime import Commands, Worker
+
+log = logging.getLogger("worker")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a worker until SIGTERM or SIGINT; returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m worker")
+    parser.add_argument("--queue", choices=QUEUES, default="train")
+    parser.add_argument("--slots", type=int, default=None)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings()
+    worker = Worker(settings, options.queue, commands(settings), slots=options.slots)
+    try:
+        worker.start()
+    except JobsError as error:
+        log.error("%s", error.message)
+        return 1
+    log.info("worker %s with %d slots is ready", worker.id, worker.slots)
+    try:
+        if settings.redis_url:
+            consume(worker, settings.redis_url)
+        else:
+            _wait_for_signal(worker)
+    finally:
+        worker.stop()
+    log.info("worker %s has ended", worker.id)
+    return 0
+
+
+def commands(settings: Settings) -> Commands:
+    """The children: the programs of `core`, named here and never imported."""
+
+    def run(folder: Path) -> list[str]:
+        return [
+            sys.executable,
+            "-m",
+            "core.run",
+            str(folder),
+            "--data-dir",
+            str(settings.data_dir.resolve()),
+            "--cache-dir",
+            str(settings.cache_folder.resolve()),
+            "--supervised",
+        ]
+
+    return Commands(run=run, generate=[sys.executable, "-m", "core.generate"])
+
+
+def consume(worker: Worker, broker_url: str) -> None:
+    """Takes Celery's wake-up calls until this process is told to end."""
+    from celery.signals import worker_shutting_down
+
+    app = make_app(broker_url)
+    name = worker.queue_name
+
+    @app.task(name=TASKS[name], ignore_result=True)  # type: ignore[untyped-decorator]
+    def look_for_work() -> None:
+        worker.take_work()
+
+    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    def shut_down(**details: object) -> None:
+        del details
+        worker.shutdown.set()
+
+    app.worker_main(
+        [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={worker.slots}",
+            f"--queues={name}",
+            f"--hostname={worker.id}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=WARNING",
+        ]
+    )
+
+
+def _wait_for_signal(worker: Worker) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.shutdown.set())
+    worker.shutdown.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

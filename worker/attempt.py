@@ -1,0 +1,203 @@
+"""One attempt of a job as the database sees it: events copied, wishes read, the end written."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
+
+from core.events import ErrorData, WarningData, event_of
+from core.journal import read_journal
+from core.rundir import RunDir, publish_file
+from jobs.attempts import (
+    Wishes,
+    finish,
+    heartbeat,
+    record_error,
+    record_events,
+    requeue,
+    requeue_counted,
+    requeue_last,
+    rest,
+)
+from jobs.database import Database
+from jobs.doorbell import Doorbell
+from jobs.history import last_warning
+from jobs.settings import Settings
+from jobs.tables import Job
+from worker.outcome import Outcome, judge
+
+log = logging.getLogger(__name__)
+
+NO_WISHES = Wishes(cancel=False, pause=False)
+LOCKED_WAIT_SECONDS = 1.0
+DATABASE_WAIT_SECONDS = 0.5
+ATTEMPT_DIED = "attempt_died"
+
+
+class Attempt:
+    """One attempt as the database sees it."""
+
+    def __init__(
+        self, database: Database, settings: Settings, doorbell: Doorbell, job: Job
+    ) -> None:
+        self._database = database
+        self._doorbell = doorbell
+        self._heartbeat_seconds = settings.heartbeat_seconds
+        self._max_attempts = settings.max_attempts
+        self._offset = job.journal_offset
+        self._spec = job.spec
+        self._reported_at = self._beaten_at = time.monotonic()
+        self.job_id, self.number = job.id, job.attempt
+        self.rundir = RunDir(settings.job_folder(job.id).resolve())
+        self.wishes = NO_WISHES
+        self.told: ErrorData | None = None
+        """The last error that the attempt told of."""
+
+    def prepare(self) -> bool:
+        """Makes the run folder ready; False if the job has died too often to be tried again."""
+        self.rundir.root.mkdir(parents=True, exist_ok=True)
+        publish_file(self.rundir.spec, json.dumps(self._spec, indent=2).encode())
+        self._doorbell.ring(self.job_id)
+        if self.rundir.journal.exists():
+            # After a power failure the journal may be shorter than what was copied of it.
+            self._offset = min(self._offset, self.rundir.journal.stat().st_size)
+        self._drain()  # of the attempt before: it may tell of a checkpoint
+        self.told = None
+        with self._database.read() as session:
+            job = session.get(Job, self.job_id)
+        if job is None or job.attempts_without_checkpoint < self._max_attempts:
+            return True
+        with self._database.read() as session:
+            last = last_warning(session, self.job_id, ATTEMPT_DIED)
+        error = ErrorData(
+            code="attempts_exhausted",
+            message=f"{self._max_attempts} attempts in a row ended without a new checkpoint"
+            + (f"; the last: {last}" if last else ""),
+            hint="The log of the job says more; `retry` tries again.",
+        )
+        self._settle(Outcome("failed", error.code, error))
+        return False
+
+    def silent_seconds(self) -> float:
+        """Time since the run last reported something."""
+        return time.monotonic() - self._reported_at
+
+    def tick(self) -> None:
+        """Copies what is new in the journal, and shows that this worker lives.
+
+        A database that is locked or full for a while does not end a run: the next tick tries again.
+
+        Raises:
+            Fenced: If the job is no longer this attempt's.
+        """
+        try:
+            copied = self._copy()
+            is_due = time.monotonic() - self._beaten_at >= self._heartbeat_seconds
+            if not copied and is_due:
+                with self._database.write_relaxed() as session:
+                    self.wishes = heartbeat(session, self.job_id, self.number)
+                self._beaten_at = time.monotonic()
+        except SQLAlchemyError as error:
+            log.warning("job %s: the database does not answer: %s", self.job_id, error)
+
+    def settle(self, status: int, *, is_shutting_down: bool) -> Outcome:
+        """Records the last events and then what became of the job.
+
+        Raises:
+            Fenced: If the job is no longer this attempt's.
+        """
+        self._drain()
+        self._insist(self._read_wishes)
+        outcome = judge(
+            status, wishes=self.wishes, is_shutting_down=is_shutting_down, told=self.told
+        )
+        if outcome.verdict == "again_later":
+            time.sleep(LOCKED_WAIT_SECONDS)
+        self._settle(outcome)
+        return outcome
+
+    def _copy(self) -> bool:
+        """Copies whole lines of the journal into rows; False if there was none."""
+        events = read_journal(self.rundir.journal, offset=self._offset)
+        if not events:
+            return False
+        offset = events[-1][1]
+        with self._database.write_relaxed() as session:
+            self.wishes = record_events(
+                session,
+                self.job_id,
+                self.number,
+                [event for event, _ in events],
+                journal_offset=offset,
+            )
+        self._offset = offset
+        self._reported_at = self._beaten_at = time.monotonic()
+        for event, _ in events:
+            if event.type == "error":
+                self.told = ErrorData.model_validate(event.data)
+        self._doorbell.ring(self.job_id)
+        return True
+
+    def _drain(self) -> None:
+        more = True
+
+        def copy() -> None:
+            nonlocal more
+            more = self._copy()
+
+        while more:
+            self._insist(copy)
+
+    def _read_wishes(self) -> None:
+        with self._database.write_relaxed() as session:
+            self.wishes = heartbeat(session, self.job_id, self.number)
+
+    def _settle(self, outcome: Outcome) -> None:
+        def write() -> None:
+            with self._database.write() as session:
+                job_id, attempt = self.job_id, self.number
+                match outcome.verdict:
+                    case "succeeded":
+                        finish(session, job_id, attempt, "succeeded")
+                    case "cancelled":
+                        finish(session, job_id, attempt, "cancelled", reason=outcome.reason)
+                    case "failed":
+                        if self.told is None and outcome.error is not None:
+                            record_error(session, job_id, attempt, outcome.error)
+                        finish(session, job_id, attempt, "failed", error=outcome.error)
+                    case "paused":
+                        rest(session, job_id, attempt, reason=outcome.reason)
+                    case "again":
+                        requeue(session, job_id, attempt, reason=outcome.reason)
+                    case "again_later":
+                        requeue_last(session, job_id, attempt, reason=outcome.reason)
+                    case "died":
+                        self._warn_of_death(session, outcome)
+                        requeue_counted(session, job_id, attempt, reason=outcome.reason)
+
+        self._insist(write)
+        self._doorbell.ring(self.job_id)
+
+    def _warn_of_death(self, session: Session, outcome: Outcome) -> None:
+        """Tells the watchers; the job goes on, so it is no error yet."""
+        if outcome.error is not None:
+            data = WarningData(code=ATTEMPT_DIED, message=outcome.error.message)
+            record_events(
+                session, self.job_id, self.number, [event_of(data)], journal_offset=self._offset
+            )
+
+    def _insist(self, write: Callable[[], None]) -> None:
+        """Writes, again and again while the database is locked or full.
+
+        The job stays `running` meanwhile, and its lease runs out if this takes too long.
+        """
+        while True:
+            try:
+                write()
+                return
+            except SQLAlchemyError as error:
+                log.warning("job %s: the database does not answer: %s", self.job_id, error)
+                time.sleep(DATABASE_WAIT_SECONDS)

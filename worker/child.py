@@ -1,0 +1,73 @@
+"""A child process with its own process group, watched through a pipe.
+
+Not PR_SET_PDEATHSIG: it is bound to the thread that forked, and a pool thread may end any time.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+SECRETS = ("BABYLM_API_KEY", "BABYLM_REDIS_URL", "BABYLM_DATABASE_URL")
+"""Settings that a child has no use for, and that its log or a crash dump must not show."""
+KILLED_FIRST = 500
+"""oom_score_adj(5): where the host runs out of memory the child goes before its worker."""
+
+
+class Child:
+    """A running child. It is in a session of its own, so a signal reaches all that it started."""
+
+    def __init__(
+        self, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Starts `command`; what it prints is appended to `log`."""
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=child_environment(environment or {}),
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+        # The right to do so is missing in some containers; then all are equal.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self.pid}/oom_score_adj").write_text(str(KILLED_FIRST))
+
+    def poll(self) -> int | None:
+        """The exit status, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    def wait(self, seconds: float) -> int | None:
+        """As `poll`, but waits for the end as long as `seconds`."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._process.wait(seconds)
+        return None
+
+    def beat(self) -> None:
+        """Shows the child that it is still watched; after a silence it stops by itself."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            os.write(self._process.stdin.fileno(), b".")
+
+    def send(self, number: signal.Signals) -> None:
+        """Signals the child and all that it started; nothing if they are gone."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def close(self) -> None:
+        """Makes sure that nothing of the process group is left, and lets go of the pipe."""
+        self.send(signal.SIGKILL)
+        self._process.wait()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
+
+def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child: ours without the secrets, and `extra`."""
+    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    return kept | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "true"} | dict(extra)

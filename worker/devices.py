@@ -1,0 +1,71 @@
+"""The devices of this machine, without torch."""
+
+import logging
+import os
+import platform
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+Device = dict[str, Any]
+"""index, name, kind, memory_bytes. Any: JSON."""
+
+
+def list_devices() -> list[Device]:
+    """The GPUs that this process may use, or the CPU where there is none."""
+    return _gpus() or [
+        {
+            "index": 0,
+            "kind": "cpu",
+            "name": platform.processor() or platform.machine(),
+            "cores": len(os.sched_getaffinity(0)),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        }
+    ]
+
+
+def num_gpus(devices: list[Device]) -> int:
+    """How many of them are GPUs."""
+    return sum(device["kind"] == "cuda" for device in devices)
+
+
+def _gpus() -> list[Device]:
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return []
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        log.debug("no NVIDIA driver: %s", error)
+        return []
+    try:
+        return [_gpu(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _gpu(pynvml: Any, index: int) -> Device:  # Any: a module without types
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    use = pynvml.nvmlDeviceGetUtilizationRates(handle)
+    return {
+        "index": index,
+        "kind": "cuda",
+        "name": pynvml.nvmlDeviceGetName(handle),
+        "memory_bytes": memory.total,
+        "memory_used_bytes": memory.used,
+        "utilization": use.gpu / 100.0,
+        "temperature_celsius": pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
+    }
+
+
+def _visible(count: int) -> list[int]:
+    """Indices that CUDA_VISIBLE_DEVICES leaves; names of other forms than numbers leave all."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return list(range(count))
+    numbers = [part.strip() for part in chosen.split(",") if part.strip()]
+    if not all(part.isdigit() for part in numbers):
+        return list(range(count))
+    return [int(part) for part in numbers if int(part) < count]

@@ -1,0 +1,66 @@
+"""What the end of a training process means for its job: a pure decision."""
+
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+from core.errors import ExitCode
+from core.events import ErrorData
+from jobs.attempts import Wishes
+
+Verdict = Literal["succeeded", "failed", "cancelled", "paused", "again", "again_later", "died"]
+
+CUT_OFF = 77
+"""The child lost sight of its supervisor and ended itself; see core.stop."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What becomes of the job, and why."""
+
+    verdict: Verdict
+    reason: str
+    error: ErrorData | None = None
+
+
+def judge(
+    status: int, *, wishes: Wishes, is_shutting_down: bool, told: ErrorData | None
+) -> Outcome:
+    """The outcome of an attempt.
+
+    Args:
+        status: Exit status of the process, negative for a signal.
+        wishes: What the user asked for.
+        is_shutting_down: The worker itself is told to end.
+        told: The last `error` event of the attempt.
+    """
+    if status == ExitCode.FINISHED:
+        return Outcome("succeeded", "finished")
+    if wishes.cancel:
+        return Outcome("cancelled", "cancelled by the user")
+    if status == ExitCode.FAILED:
+        return Outcome("failed", told.code if told else "run_failed", told or _untold(status))
+    if wishes.pause:
+        return Outcome("paused", "paused by the user")
+    if is_shutting_down:
+        return Outcome("again", "worker_shutdown")
+    if status == ExitCode.LOCKED:
+        return Outcome("again_later", "run_locked")
+    if status in (ExitCode.STOPPED, CUT_OFF):
+        return Outcome("again", "stopped")
+    return Outcome("died", "process_died", told or _untold(status))
+
+
+def _untold(status: int) -> ErrorData:
+    if status < 0:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
+        message = f"the training process was ended by {name}"
+    else:
+        message = f"the training process ended with exit status {status}"
+    hint = "See the log of the job."
+    if status == -signal.SIGKILL:
+        hint = (
+            "The kernel does this when the host runs out of memory: lower "
+            "training.micro_batch_size or set training.gradient_checkpointing."
+        )
+    return ErrorData(code="process_died", message=message, hint=hint)

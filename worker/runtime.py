@@ -1,0 +1,250 @@
+"""A worker: slots that take work, a row about itself, a sweep, and an orderly end."""
+
+import fcntl
+import logging
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.events import now
+from jobs.attempts import claim_next, reap, running_jobs
+from jobs.database import Database
+from jobs.doorbell import Doorbell
+from jobs.queue import Bell, QueueName
+from jobs.recovery import Sweeper, SweepThread
+from jobs.settings import Settings
+from jobs.short_tasks import claim_short_task
+from jobs.tables import WorkerRow
+from jobs.workers import remove_worker, report_worker
+from worker.devices import list_devices, num_gpus
+from worker.short import ShortRunner
+from worker.supervisor import CommandFor, Supervisor
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 2.0
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+FALLBACK_POLLS = 4
+"""With a broker the slots look by themselves this many times more rarely: a lost call costs only
+seconds."""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The children's command lines; tests put smaller programs there."""
+
+    run: CommandFor
+    generate: Sequence[str]
+
+
+class Worker:
+    """Takes jobs, or short tasks, from the database as long as a slot is free."""
+
+    def __init__(
+        self, settings: Settings, queue_name: QueueName, commands: Commands, *, slots: int | None
+    ) -> None:
+        self.shutdown = threading.Event()
+        self.queue_name = queue_name
+        self._settings = settings
+        self._commands = commands
+        self._database = Database(settings.database_url)
+        self._devices = list_devices()
+        gpus = num_gpus(self._devices)
+        wanted = slots or settings.num_slots or max(1, gpus)
+        self.slots = wanted if queue_name == "train" else 1
+        self._free: queue.Queue[dict[str, str]] = queue.Queue()
+        for slot in range(self.slots):
+            # One GPU a slot, so that two jobs do not meet on one device.
+            chosen = str(self._devices[slot % gpus]["index"]) if gpus > 1 else None
+            self._free.put({"CUDA_VISIBLE_DEVICES": chosen} if chosen is not None else {})
+        self._doorbell = Doorbell(settings.redis_url)
+        self._bell = Bell(settings.redis_url) if settings.redis_url else None
+        self._running: set[str] = set()
+        self._lock = threading.Lock()
+        self.id = f"{socket.gethostname()}-{queue_name}-{uuid4().hex[:8]}"
+        self._row = self._make_row()
+        self._threads: list[threading.Thread] = []
+        self._sweeper = SweepThread(
+            Sweeper(self._database, bell=self._bell, lease_seconds=settings.lease_seconds),
+            seconds=settings.sweep_seconds,
+        )
+        self._short = ShortRunner(
+            database=self._database,
+            settings=settings,
+            doorbell=self._doorbell,
+            command=commands.generate,
+            shutdown=self.shutdown,
+        )
+
+    def start(self) -> None:
+        """Begins to look for work, beside whatever rings.
+
+        Raises:
+            SchemaTooNew, SchemaTooOld: If the database is of another version.
+        """
+        self._database.check_schema()
+        self._alive = _hold(self._settings.workers_folder / self.id)
+        self._report()
+        self._take_from_the_dead()
+        polls = FALLBACK_POLLS if self._bell is not None else 1
+        seconds = self._settings.poll_seconds * polls
+        for number in range(self.slots):
+            self._spawn(f"slot-{number}", lambda: self._repeat(self.take_work, seconds))
+        self._spawn("report", lambda: self._repeat(self._report, REPORT_SECONDS))
+        self._sweeper.start()
+
+    def take_work(self) -> None:
+        """Works as long as a slot is free and there is something to do."""
+        while not self.shutdown.is_set():
+            try:
+                environment = self._free.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                worked = self._one(environment)
+            finally:
+                self._free.put(environment)
+            if not worked:
+                return
+
+    def stop(self) -> None:
+        """Stops all children at a safe point and gives their jobs back; returns when they are."""
+        self.shutdown.set()
+        for thread in self._threads:
+            thread.join()
+        self._sweeper.stop()
+        self._short.close()
+        with suppress(SQLAlchemyError), self._database.write() as session:
+            remove_worker(session, self.id)
+        self._alive.unlink(missing_ok=True)
+        self._doorbell.close()
+        if self._bell is not None:
+            self._bell.close()
+        self._database.dispose()
+
+    def _one(self, environment: dict[str, str]) -> bool:
+        """Claims and does one thing; False if there was nothing."""
+        with self._database.write() as session:
+            job = claim_next(session, self.id) if self.queue_name == "train" else None
+            task = claim_short_task(session, self.id) if self.queue_name == "short" else None
+        if job is not None:
+            with self._holding(job.id):
+                Supervisor(
+                    database=self._database,
+                    settings=self._settings,
+                    doorbell=self._doorbell,
+                    command_for=self._commands.run,
+                    shutdown=self.shutdown,
+                    environment=environment,
+                ).run(job)
+        if task is not None:
+            with self._holding(task.job_id):
+                self._short.run(task)
+        return job is not None or task is not None
+
+    def _holding(self, job_id: str) -> "_Holding":
+        return _Holding(self._running, self._lock, job_id)
+
+    def _repeat(self, work: Callable[[], None], seconds: float) -> None:
+        while not self.shutdown.is_set():
+            try:
+                work()
+            except SQLAlchemyError:  # locked or full; tried again
+                log.exception("the database does not answer")
+            except Exception:  # the border of the thread: a slot that ends takes no work ever
+                log.exception("slot")
+            self.shutdown.wait(seconds)
+
+    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _make_row(self) -> WorkerRow:
+        return WorkerRow(
+            id=self.id,
+            hostname=socket.gethostname(),
+            machine=_boot_id(),
+            pid=os.getpid(),
+            queue=self.queue_name,
+            slots=self.slots,
+            devices=self._devices,
+            job_ids=[],
+            started_at=now(),
+            seen_at=now(),
+        )
+
+    def _report(self) -> None:
+        with self._lock:
+            self._row.job_ids = sorted(self._running)
+        self._row.devices = list_devices()
+        with self._database.write_relaxed() as session:
+            report_worker(session, self._row)
+
+    def _take_from_the_dead(self) -> None:
+        """Puts back at once what dead workers of this machine held, instead of after the lease.
+
+        Each worker locks a file for as long as it lives; the kernel lets go when it ends.
+        """
+        with self._database.read() as session:
+            held = [
+                (job.id, job.attempt, job.heartbeat, job.owner) for job in running_jobs(session)
+            ]
+        for job_id, attempt, beat, owner in held:
+            if owner and _is_dead(self._settings.workers_folder / owner):
+                with self._database.write() as session:
+                    if reap(session, job_id, attempt=attempt, beat=beat) is not None:
+                        log.warning("job %s: its worker %s is dead", job_id, owner)
+
+
+class _Holding:
+    """Shows in the worker's row what it holds."""
+
+    def __init__(self, running: set[str], lock: threading.Lock, job_id: str) -> None:
+        self._running, self._lock, self._job_id = running, lock, job_id
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._running.add(self._job_id)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._running.discard(self._job_id)
+
+
+def _hold(path: Path) -> Path:
+    """Creates and locks a file until this process ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return path
+
+
+def _is_dead(path: Path) -> bool:
+    """True if the file is there and nobody holds its lock; its owner was on this machine."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(file)
+    return True
+
+
+def _boot_id() -> str:
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return socket.gethostname()[:64]

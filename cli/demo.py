@@ -29,7 +29,7 @@ ACCURACY = 0.9
 CHANCE = 0.5
 READY_SECONDS = 90.0
 STOP_SECONDS = 20.0
-PROMPTS = ("The dog", "She", "The children")
+PROMPTS = ("The dog", "Anna")
 
 
 @dataclass

@@ -66,7 +66,7 @@ PRESETS: dict[str, Preset] = {
                 "schedule": "cosine",
                 "weight_decay": 0.1,
                 "adam_beta2": 0.98,
-                "sample_prompts": ["The dog", "She"],
+                "sample_prompts": ["The dog", "Anna"],
                 "sample_max_new_tokens": 24,
             },
         },

@@ -1,0 +1,65 @@
+"""The app: built from settings, with nothing done at import."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from api.deps import Context
+from api.errors import register_handlers
+from api.routes import catalogue, checkpoints, events, health, jobs, pages
+from api.security import Gate
+from api.stream import Watchers
+from jobs.database import Database
+from jobs.doorbell import Listener
+from jobs.queue import Bell
+from jobs.recovery import Sweeper, SweepThread
+from jobs.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The API on these settings; it sweeps as long as it runs."""
+    database = Database(settings.database_url)
+    bell = Bell(settings.redis_url) if settings.redis_url else None
+    watchers = Watchers()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        database.check_schema()
+        watchers.attach(asyncio.get_running_loop())
+        sweeper = SweepThread(
+            Sweeper(database, bell=bell, lease_seconds=settings.lease_seconds),
+            seconds=settings.sweep_seconds,
+        )
+        sweeper.start()
+        listener = Listener(settings.redis_url, watchers.wake) if settings.redis_url else None
+        if listener is not None:
+            listener.start()
+        yield
+        if listener is not None:
+            listener.stop()
+        sweeper.stop()
+        if bell is not None:
+            bell.close()
+        database.dispose()
+
+    app = FastAPI(
+        title="BabyLM training service",
+        version="1",
+        description="Trains small language models from scratch on BabyLM text.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.context = Context(settings=settings, database=database, watchers=watchers, bell=bell)
+    register_handlers(app)
+    for router in (jobs.router, events.router, checkpoints.router, catalogue.router):
+        app.include_router(router, prefix="/v1")
+    app.include_router(health.router)
+    app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=str(files("dashboard"))), name="static")
+    app.add_middleware(Gate, keys=settings.api_keys, host=settings.host)
+    return app

@@ -1,0 +1,162 @@
+"""Errors as problem details (RFC 9457): one table from error to status, one shape for all."""
+
+import json
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from core.archs import ARCHITECTURES
+from core.errors import CorpusMissing
+from jobs import errors as jobs_errors
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+GIVEN_CHARACTERS = 200
+
+STATUSES: dict[type[Exception], int] = {
+    jobs_errors.JobNotFound: 404,
+    jobs_errors.CheckpointNotFound: 404,
+    jobs_errors.ShortTaskNotFound: 404,
+    jobs_errors.MoveRefused: 409,
+    jobs_errors.IdempotencyConflict: 409,
+    jobs_errors.Fenced: 409,
+    jobs_errors.CursorInvalid: 422,
+    jobs_errors.BrokerUnavailable: 503,
+    jobs_errors.SchemaTooNew: 503,
+    jobs_errors.SchemaTooOld: 503,
+    CorpusMissing: 404,
+}
+"""The status of every error of ours that can reach a route; a test fails for a missing one."""
+
+
+class Problem(Exception):
+    """A refusal that only HTTP knows of.
+
+    Attributes:
+        status: HTTP status.
+        code: Stable machine-readable name.
+        headers: Sent along, such as Retry-After.
+        fields: (field, message, given) of each invalid part of the request.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        fields: Sequence[tuple[str, str, object]] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers
+        self.fields = fields
+
+
+def problem_response(problem: Problem) -> Response:
+    """The response of a problem; whatever the request held, it can be encoded."""
+    body: dict[str, Any] = {  # Any: JSON
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+    }
+    if problem.fields:
+        body["errors"] = [
+            {"field": field, "message": message, "given": shown(given)}
+            for field, message, given in problem.fields
+        ]
+    # ASCII: a lone surrogate in a message cannot be written as UTF-8.
+    content = json.dumps(body, ensure_ascii=True).encode("ascii")
+    return Response(content, problem.status, problem.headers, media_type=MEDIA_TYPE)
+
+
+def shown(given: object) -> str:
+    """What was given, as text of a decent length."""
+    try:
+        text = json.dumps(given, ensure_ascii=True)
+    except (TypeError, ValueError, RecursionError):
+        text = ascii(given)
+    return text if len(text) <= GIVEN_CHARACTERS else text[: GIVEN_CHARACTERS - 3] + "..."
+
+
+def field_name(location: Sequence[int | str]) -> str:
+    """Where in the request a fault lies, as a user writes it: `model.hidden_size`."""
+    parts = [str(part) for part in location]
+    if parts and parts[0] in ("body", "query", "path", "header"):
+        parts = parts[1:]
+    # pydantic puts the tag of the union between the section and its field.
+    if len(parts) > 1 and parts[0] == "model" and parts[1] in ARCHITECTURES:
+        parts = [parts[0], *parts[2:]]
+    return ".".join(parts)
+
+
+def invalid_input(error: RequestValidationError) -> Problem:
+    """The problem of a request that does not fit its schema."""
+    if any(entry["type"] == "json_invalid" for entry in error.errors()):
+        reason = error.errors()[0].get("ctx", {}).get("error", "it is not JSON")
+        return Problem(400, "json_invalid", f"the body is not valid JSON: {reason}")
+    fields = [
+        (field_name(entry["loc"]), str(entry["msg"]), entry.get("input"))
+        for entry in error.errors()
+    ]
+    names = ", ".join(dict.fromkeys(name or "the body" for name, _, _ in fields))
+    return Problem(422, "input_invalid", f"not accepted: {names}", fields=fields)
+
+
+def register_handlers(app: FastAPI) -> None:
+    """Makes every error of the app a problem."""
+
+    def of_problem(request: Request, error: Problem) -> Response:
+        del request
+        return problem_response(error)
+
+    def of_input(request: Request, error: RequestValidationError) -> Response:
+        del request
+        return problem_response(invalid_input(error))
+
+    def of_http(request: Request, error: HTTPException) -> Response:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+        detail = str(error.detail)
+        if error.status_code == 404 and detail == "Not Found":
+            detail = f"there is nothing at {request.url.path}"
+        headers = dict(error.headers) if error.headers else None
+        return problem_response(Problem(error.status_code, code, detail, headers=headers))
+
+    def of_ours(request: Request, error: Exception) -> Response:
+        del request
+        code, message = getattr(error, "code", "error"), getattr(error, "message", str(error))
+        return problem_response(Problem(STATUSES[type(error)], code, message))
+
+    def of_database(request: Request, error: SQLAlchemyError) -> Response:
+        log.error("%s %s: %s", request.method, request.url.path, error)
+        detail = "the database does not answer at the moment"
+        headers = {"Retry-After": "2"}
+        return problem_response(Problem(503, "database_unavailable", detail, headers=headers))
+
+    def of_bug(request: Request, error: Exception) -> Response:
+        log.exception("%s %s", request.method, request.url.path, exc_info=error)
+        detail = "a fault of the service; its log has the traceback"
+        return problem_response(Problem(500, "internal_error", detail))
+
+    handlers: dict[type[Exception], Any] = {  # Any: Starlette's own type is as wide
+        Problem: of_problem,
+        RequestValidationError: of_input,
+        HTTPException: of_http,
+        SQLAlchemyError: of_database,
+        Exception: of_bug,
+    } | dict.fromkeys(STATUSES, of_ours)
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,68 @@
+"""The log of a run by byte offsets: nothing is read twice, nothing held for a slow reader."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import anyio
+from anyio.to_thread import run_sync
+
+TAIL_BLOCK_BYTES = 64 << 10
+MAX_TAIL_BYTES = 8 << 20
+FOLLOW_BYTES = 64 << 10
+FOLLOW_SECONDS = 0.5
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""What could move the cursor or change the colours of a terminal that shows the log."""
+
+
+def tail_log(path: Path, *, lines: int) -> tuple[str, int]:
+    """The last lines of a log, and the offset behind them; a log that is not there is empty."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return "", 0
+    with file:
+        end = start = file.seek(0, 2)
+        data = b""
+        while start > 0 and data.count(b"\n") <= lines and end - start < MAX_TAIL_BYTES:
+            begin = max(0, start - TAIL_BLOCK_BYTES)
+            file.seek(begin)
+            data = file.read(start - begin) + data
+            start = begin
+    kept = data.splitlines(keepends=True)[-lines:] if lines else []
+    return as_text(b"".join(kept)), end
+
+
+async def follow_log(
+    path: Path, *, text: str, offset: int, has_ended: Callable[[], bool]
+) -> AsyncIterator[str]:
+    """`text`, then what is appended behind `offset`, until the job has ended."""
+    yield text
+    while True:
+        ended = await run_sync(has_ended)
+        data = await run_sync(_read, path, offset)
+        offset += len(data)
+        if data:
+            yield as_text(data)
+        elif ended:
+            return
+        else:
+            await anyio.sleep(FOLLOW_SECONDS)
+
+
+def as_text(data: bytes) -> str:
+    """Bytes of a log as text that is safe to print."""
+    text = data.decode("utf-8", errors="replace")
+    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _read(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(FOLLOW_BYTES)
+    except FileNotFoundError:
+        return b""
+    # A character of several bytes is not cut: the rest of its line comes with the next look.
+    whole = data.rfind(b"\n") + 1
+    return data[:whole] if whole else (data if len(data) == FOLLOW_BYTES else b"")

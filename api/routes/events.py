@@ -1,0 +1,144 @@
+"""What happened in a job: events, their stream, metrics and the log."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response, StreamingResponse
+
+from api.deps import InContext, JobId, Reading, get_context
+from api.errors import Problem
+from api.log import follow_log, tail_log
+from api.schemas import EventPage, MetricsRead, SeriesRead, read_event
+from api.stream import MAX_WATCHERS, PAGE_EVENTS, follow
+from jobs import store
+from jobs.history import events_after
+from jobs.series import MAX_POINTS, Series, metric_names, metric_series
+from jobs.states import FINAL
+from jobs.tables import Job, JobEvent
+
+router = APIRouter(tags=["events"])
+
+MAX_SEQ = 2**31 - 1
+MAX_NAMES = 100
+
+
+@router.get("/jobs/{job_id}/events")
+def events(
+    job_id: JobId,
+    session: Reading,
+    after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+) -> EventPage:
+    """The events after a number, in order."""
+    store.get_job(session, job_id)
+    found = events_after(session, job_id, after, limit=limit)
+    return EventPage(data=[read_event(event) for event in found])
+
+
+def job_to_follow(job_id: JobId, request: Request) -> str:
+    """Refuses a stream before it begins: there, a status can still be sent."""
+    context = get_context(request)
+    if context.watchers.count >= MAX_WATCHERS:
+        detail = f"{MAX_WATCHERS} streams are open already; poll /events, or try again"
+        raise Problem(503, "too_many_streams", detail, headers={"Retry-After": "5"})
+    with context.database.read() as session:
+        store.get_job(session, job_id)
+    return job_id
+
+
+@router.get("/jobs/{job_id}/events/stream", response_class=EventSourceResponse)
+async def stream(
+    job_id: Annotated[str, Depends(job_to_follow, scope="function")],
+    context: InContext,
+    after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
+    last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """The same as server-sent events: replay, then live, to the job's last event."""
+
+    def look(seq: int) -> tuple[list[JobEvent], bool]:
+        with context.database.read() as session:
+            job = session.get(Job, job_id)
+            found = events_after(session, job_id, seq, limit=PAGE_EVENTS)
+        last = found[-1].seq if found else seq
+        return found, job is None or (job.status in FINAL and last >= job.last_seq)
+
+    start = after if last_event_id is None else last_event_id
+    async for event in follow(look, after=start, watchers=context.watchers, job_id=job_id):
+        yield ServerSentEvent(id=str(event.seq), event=event.type, data=read_event(event))
+
+
+@router.get("/jobs/{job_id}/metrics", response_model=MetricsRead)
+def metrics(
+    job_id: JobId,
+    session: Reading,
+    names: Annotated[str | None, Query(max_length=4000)] = None,
+    after_step: Annotated[int, Query(ge=-1, le=MAX_SEQ)] = -1,
+    max_points: Annotated[int, Query(ge=4, le=10_000)] = MAX_POINTS,
+    format: Annotated[Literal["json", "csv"], Query()] = "json",
+) -> MetricsRead | Response:
+    """Series by step, thinned to at most `max_points` each; all metrics unless `names` says."""
+    store.get_job(session, job_id)
+    wanted = names.split(",") if names else metric_names(session, job_id)
+    found = metric_series(
+        session, job_id, wanted[:MAX_NAMES], after_step=after_step, max_points=max_points
+    )
+    if format == "csv":
+        return Response(_csv(found), media_type="text/csv")
+    return MetricsRead(series={name: SeriesRead(**vars(series)) for name, series in found.items()})
+
+
+@router.get("/jobs/{job_id}/logs", response_class=StreamingResponse)
+def logs(
+    job_id: JobId,
+    context: InContext,
+    session: Reading,
+    tail: Annotated[int, Query(ge=0, le=100_000)] = 200,
+    follow: Annotated[bool, Query()] = False,
+) -> Response:
+    """The last lines of the log; with `follow`, then what is written until the job ends."""
+    store.get_job(session, job_id)
+    path = context.settings.job_folder(job_id) / "run.log"
+    text, offset = tail_log(path, lines=tail)
+    if not follow:
+        return Response(text, media_type="text/plain; charset=utf-8")
+
+    def has_ended() -> bool:
+        with context.database.read() as fresh:
+            job = fresh.get(Job, job_id)
+        return job is None or job.status in FINAL
+
+    lines = follow_log(path, text=text, offset=offset, has_ended=has_ended)
+    return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
+
+
+def _csv(found: dict[str, Series]) -> str:
+    """A line a step and a column a metric; empty where it was not measured or not finite."""
+    rows: dict[int, dict[str, object]] = {}
+    for name, series in found.items():
+        for index, step in enumerate(series.step):
+            row = rows.setdefault(
+                step,
+                {
+                    "step": step,
+                    "epoch": series.epoch[index],
+                    "tokens_seen": series.tokens_seen[index],
+                    "words_seen": series.words_seen[index],
+                    "time": series.time[index].isoformat(),
+                },
+            )
+            row[name] = series.value[index]
+    output = io.StringIO()
+    columns = ["step", "epoch", "tokens_seen", "words_seen", "time", *found]
+    writer = csv.DictWriter(output, columns)
+    writer.writeheader()
+    writer.writerows(_in_order(rows))
+    return output.getvalue()
+
+
+def _in_order(rows: dict[int, dict[str, object]]) -> Iterator[dict[str, object]]:
+    for step in sorted(rows):
+        yield rows[step]

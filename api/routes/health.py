@@ -1,0 +1,75 @@
+"""Is it alive, can it work, what does it count."""
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.responses import JSONResponse, Response
+
+from api.deps import Context, InContext, Reading
+from core.events import now
+from jobs.states import STATUSES
+from jobs.store import count_jobs, list_jobs
+from jobs.workers import live_workers
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz")
+async def readyz(context: InContext) -> JSONResponse:
+    """200 where database, broker and a worker are there; else 503. Each is named."""
+    checks = await run_sync(_checks, context)
+    ready = all(value in ("ok", "polling") for value in checks.values())
+    body = {"status": "ok" if ready else "unavailable", "checks": checks}
+    return JSONResponse(body, 200 if ready else 503)
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(session: Reading) -> Response:
+    """Counts for Prometheus, read from the database."""
+    registry = CollectorRegistry()
+    jobs = Gauge("babylm_jobs", "Jobs by status.", ["status"], registry=registry)
+    counts = count_jobs(session)
+    for status in STATUSES:
+        jobs.labels(status).set(counts.get(status, 0))
+    workers = Gauge("babylm_workers", "Live workers by queue.", ["queue"], registry=registry)
+    for queue in ("train", "short"):
+        alive = [worker for worker in live_workers(session) if worker.queue == queue]
+        workers.labels(queue).set(len(alive))
+    waiting, _ = list_jobs(session, statuses=("queued",), limit=1000)
+    oldest = max(((now() - job.queued_at).total_seconds() for job in waiting), default=0.0)
+    Gauge("babylm_queue_wait_seconds", "Age of the oldest queued job.", registry=registry).set(
+        oldest
+    )
+    step = Gauge("babylm_job_step", "Step of a running job.", ["job"], registry=registry)
+    rate = Gauge(
+        "babylm_job_tokens_per_second", "Training speed of a job.", ["job"], registry=registry
+    )
+    running, _ = list_jobs(session, statuses=("running",), limit=100)
+    for job in running:
+        step.labels(job.id).set(job.step or 0)
+        values = job.latest_metrics.get("values", {})
+        rate.labels(job.id).set(values.get("throughput/tokens_per_second") or 0.0)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _checks(context: Context) -> dict[str, str]:
+    checks = {"database": "ok", "broker": "polling", "worker": "none alive"}
+    try:
+        with context.database.read() as session:
+            queues = {worker.queue for worker in live_workers(session)}
+    except SQLAlchemyError as error:
+        checks["database"] = type(error).__name__
+        queues = set()
+    if "train" in queues:
+        checks["worker"] = "ok"
+    if context.bell is not None:
+        checks["broker"] = "ok" if context.bell.ping() else "does not answer"
+    return checks

@@ -1,0 +1,156 @@
+"""Submitting, listing, showing, stopping and removing jobs."""
+
+import shutil
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from sqlmodel import Session
+
+from api.corpus import check_corpus, dataset_files, file_words
+from api.deps import Context, InContext, JobId, Reading
+from api.schemas import JobPage, JobRead, read_job
+from core.errors import CorpusMissing
+from core.estimate import Estimate, estimate
+from core.spec import TRACK_WORDS, JobSpec
+from jobs import store
+from jobs.states import Status
+from jobs.tables import Job
+from jobs.workers import live_workers
+
+router = APIRouter(tags=["jobs"])
+
+LOW_DISK_SHARE = 0.9
+"""Of the free disk; a job that would fill more than that is warned of."""
+
+
+@router.post("/jobs", status_code=201)
+def create(
+    spec: JobSpec,
+    context: InContext,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+) -> JobRead:
+    """Submits a job. The same Idempotency-Key and body again return the first job, with 200."""
+    resolved = spec.resolve()
+    check_corpus(resolved, context.settings.data_dir)
+    with context.database.write() as session:
+        job, is_new = store.create_job(session, resolved, idempotency_key=idempotency_key)
+        read = _read(session, job)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return read
+
+
+@router.post("/jobs/estimate")
+def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: JSON
+    """What a job would need; nothing is stored."""
+    resolved = spec.resolve()
+    words, warnings = _words(resolved, context)
+    needs = estimate(resolved, words=words)
+    warnings += _warnings(resolved, needs, context)
+    return {
+        "spec": resolved.model_dump(mode="json"),
+        "parameter_count": needs.parameter_count,
+        "words": needs.words,
+        "tokens": needs.tokens,
+        "tokens_per_step": needs.tokens_per_step,
+        "steps": needs.steps,
+        "words_seen": needs.words_seen,
+        "device_memory_bytes": needs.device_memory_bytes,
+        "disk_bytes": needs.disk_bytes,
+        "seconds": needs.seconds,
+        "warnings": warnings,
+    }
+
+
+@router.get("/jobs")
+def list_jobs(
+    session: Reading,
+    status: Annotated[list[Status] | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
+    after: Annotated[str | None, Query(max_length=200)] = None,
+) -> JobPage:
+    """Jobs, newest first. `next` of a page is `after` of the following one."""
+    jobs, cursor = store.list_jobs(session, statuses=status or (), limit=limit, after=after)
+    positions, workers = store.queue_positions(session), live_workers(session)
+    data = [read_job(job, positions=positions, workers=workers) for job in jobs]
+    return JobPage(data=data, next=cursor)
+
+
+@router.get("/jobs/{job_id}")
+def show(job_id: JobId, session: Reading) -> JobRead:
+    """One job."""
+    return _read(session, store.get_job(session, job_id))
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202)
+def cancel(job_id: JobId, context: InContext) -> JobRead:
+    """Stops a job for good; a running one after a checkpoint, when its process is gone."""
+    with context.database.write() as session:
+        return _read(session, store.request_cancel(session, job_id))
+
+
+@router.post("/jobs/{job_id}/pause", status_code=202)
+def pause(job_id: JobId, context: InContext) -> JobRead:
+    """Lays a job down after a checkpoint; its device is free when the status says `paused`."""
+    with context.database.write() as session:
+        return _read(session, store.request_pause(session, job_id))
+
+
+@router.post("/jobs/{job_id}/resume", status_code=202)
+def resume(job_id: JobId, context: InContext) -> JobRead:
+    """Puts a paused job back into the queue."""
+    with context.database.write() as session:
+        return _read(session, store.resume(session, job_id))
+
+
+@router.post("/jobs/{job_id}/retry", status_code=202)
+def retry(job_id: JobId, context: InContext) -> JobRead:
+    """Puts a failed or cancelled job back into the queue; it goes on from its newest checkpoint."""
+    with context.database.write() as session:
+        return _read(session, store.retry(session, job_id))
+
+
+@router.delete("/jobs/{job_id}", status_code=204)
+def delete(job_id: JobId, context: InContext) -> Response:
+    """Removes an ended job with all its checkpoints."""
+    with context.database.write() as session:
+        store.delete_job(session, job_id)
+    # After the commit: a row without files is found and mended, files without a row are not.
+    shutil.rmtree(context.settings.job_folder(job_id), ignore_errors=True)
+    return Response(status_code=204)
+
+
+def _read(session: Session, job: Job) -> JobRead:
+    is_queued = job.status == "queued"
+    return read_job(
+        job,
+        positions=store.queue_positions(session) if is_queued else {},
+        workers=live_workers(session) if is_queued else [],
+    )
+
+
+def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
+    try:
+        files = dataset_files(context.settings.data_dir, spec.data.dataset)
+    except CorpusMissing as error:
+        return None, [error.message]
+    chosen = [file for file in files if spec.data.sources is None or file.stem in spec.data.sources]
+    return sum(file_words(file) for file in chosen), []
+
+
+def _warnings(spec: JobSpec, needs: Estimate, context: Context) -> list[str]:
+    warnings = []
+    folder = context.settings.runs_dir
+    free = shutil.disk_usage(folder if folder.is_dir() else ".").free
+    if needs.disk_bytes > free * LOW_DISK_SHARE:
+        warnings.append(f"the job needs {needs.disk_bytes:,} bytes of disk; {free:,} are free")
+    budget = TRACK_WORDS.get(spec.track)
+    if budget is not None and needs.words is not None and needs.words > budget:
+        warnings.append(
+            f"{spec.data.dataset} has {needs.words:,} words before cleaning; track {spec.track} "
+            f"allows {budget:,} after it"
+        )
+    if spec.training.precision == "fp16" and spec.model.architecture == "gemma2":
+        warnings.append("Gemma 2 is known to overflow in fp16; bf16 is the safe choice")
+    return warnings

@@ -1,0 +1,226 @@
+"""What goes out and what comes in beside the spec. Rows are never sent as they are."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.store import Waiting, waiting_for
+from jobs.tables import Checkpoint, Job, JobEvent, WorkerRow
+
+Json = dict[str, Any]
+"""Any: JSON."""
+
+
+class Out(BaseModel):
+    """Something that is sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ErrorRead(Out):
+    """Why a job failed."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class WaitingRead(Out):
+    """What a queued job waits for: `a worker` or `its turn`, and its place, 1 for the next."""
+
+    what: str
+    position: int
+
+
+class JobRead(Out):
+    """A job."""
+
+    id: str
+    name: str
+    status: str
+    stage: str | None
+    progress: float
+    step: int | None
+    max_steps: int | None
+    spec: Json
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    pause_requested_at: datetime | None
+    eta_seconds: float | None
+    metrics: Json
+    error: ErrorRead | None
+    attempt: int
+    worker: str | None
+    waiting_for: WaitingRead | None
+    last_seq: int
+
+
+class JobPage(Out):
+    """Some jobs, newest first, and the cursor of the next page."""
+
+    data: list[JobRead]
+    next: str | None
+
+
+class EventRead(Out):
+    """Something that happened to a job."""
+
+    seq: int
+    time: datetime
+    type: str
+    data: Json
+
+
+class EventPage(Out):
+    """Events in order."""
+
+    data: list[EventRead]
+
+
+class SeriesRead(Out):
+    """A metric over the steps; the lists are of one length. A value that was not finite is null."""
+
+    step: list[int]
+    value: list[float | None]
+    epoch: list[float]
+    tokens_seen: list[int]
+    words_seen: list[int]
+    time: list[datetime]
+
+
+class MetricsRead(Out):
+    """Series by name."""
+
+    series: dict[str, SeriesRead]
+
+
+class FileRead(Out):
+    """A file of a checkpoint."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class CheckpointRead(Out):
+    """A checkpoint that can be downloaded."""
+
+    name: str
+    kind: str
+    step: int
+    tokens_seen: int
+    words_seen: int
+    validation_loss: float | None
+    bytes: int
+    files: list[FileRead]
+    created_at: datetime
+
+
+class CheckpointPage(Out):
+    """The checkpoints of a job, by step."""
+
+    data: list[CheckpointRead]
+
+
+class GenerateBody(BaseModel):
+    """What a checkpoint shall continue."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    prompt: str = Field(default="", max_length=20_000)
+    max_new_tokens: int = Field(default=100, ge=1, le=4096)
+    temperature: float = Field(default=0.8, ge=0.0, le=10.0)
+    top_k: int | None = Field(default=50, ge=1, le=1_000_000)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+
+
+class GenerateRead(Out):
+    """The prompt with its continuation."""
+
+    text: str
+    checkpoint: str
+
+
+class WorkerRead(Out):
+    """A live worker."""
+
+    id: str
+    hostname: str
+    pid: int
+    queue: str
+    slots: int
+    devices: list[Json]
+    jobs: list[str]
+    started_at: datetime
+    seen_at: datetime
+
+
+def read_job(job: Job, *, positions: dict[str, int], workers: Sequence[WorkerRow]) -> JobRead:
+    """A row as it is sent."""
+    waiting: Waiting | None = waiting_for(job, positions=positions, workers=workers)
+    error = None
+    if job.error_code is not None:
+        error = ErrorRead(
+            code=job.error_code, message=job.error_message or "", hint=job.error_hint or ""
+        )
+    return JobRead(
+        id=job.id,
+        name=job.name,
+        status=job.status,
+        stage=job.stage,
+        progress=job.progress,
+        step=job.step,
+        max_steps=job.max_steps,
+        spec=job.spec,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        cancel_requested_at=job.cancel_requested_at,
+        pause_requested_at=job.pause_requested_at,
+        eta_seconds=job.eta_seconds,
+        metrics=job.latest_metrics,
+        error=error,
+        attempt=job.attempt,
+        worker=job.owner,
+        waiting_for=WaitingRead(what=waiting.what, position=waiting.position) if waiting else None,
+        last_seq=job.last_seq,
+    )
+
+
+def read_event(event: JobEvent) -> EventRead:
+    """A row as it is sent."""
+    return EventRead(seq=event.seq, time=event.time, type=event.type, data=event.data)
+
+
+def read_checkpoint(checkpoint: Checkpoint) -> CheckpointRead:
+    """A row as it is sent."""
+    return CheckpointRead(
+        name=checkpoint.name,
+        kind=checkpoint.kind,
+        step=checkpoint.step,
+        tokens_seen=checkpoint.tokens_seen,
+        words_seen=checkpoint.words_seen,
+        validation_loss=checkpoint.validation_loss,
+        bytes=checkpoint.bytes,
+        files=[FileRead(**file) for file in checkpoint.files],
+        created_at=checkpoint.created_at,
+    )
+
+
+def read_worker(worker: WorkerRow) -> WorkerRead:
+    """A row as it is sent."""
+    return WorkerRead(
+        id=worker.id,
+        hostname=worker.hostname,
+        pid=worker.pid,
+        queue=worker.queue,
+        slots=worker.slots,
+        devices=worker.devices,
+        jobs=worker.job_ids,
+        started_at=worker.started_at,
+        seen_at=worker.seen_at,
+    )

@@ -1,0 +1,107 @@
+"""What a job will need, by arithmetic: no torch, no corpus read beyond a count of its words.
+
+Letters: P parameters, L layers, D hidden size, F MLP width, H heads, d head width, V vocabulary,
+b sequences in a micro-batch, T tokens in a sequence.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+from core.plan import Plan, make_plan, milestones
+from core.spec import JobSpec
+
+TRAINING_BYTES_PER_PARAMETER = 16
+"""float32 weights, gradients and two moments of Adam."""
+CHECKPOINT_BYTES_PER_PARAMETER = 4
+RESUME_BYTES_PER_PARAMETER = 12
+"""Weights and two moments."""
+TOKENS_PER_WORD = 1.5
+"""Byte-level BPE on BabyLM text, punctuation included: 1.3 at 48,000 entries to 1.6 at 8,000."""
+CHUNK_BYTES = 3 * (128 << 20)
+"""Logits, their exponentials and their gradients, a chunk at a time; see core.training.loss."""
+RESUME_POINTS = 2
+ASSUMED_FLOPS = {"cpu": 1.0e11, "cuda": 1.0e14}
+"""What a step reaches: two CPU cores in fp32, and a quarter of an A100's or H100's bf16 peak."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The needs of a job; None where the corpus is not known."""
+
+    parameter_count: int
+    words: int | None
+    tokens: int | None
+    tokens_per_step: int
+    steps: int | None
+    words_seen: int | None
+    device_memory_bytes: int
+    disk_bytes: int
+    seconds: dict[str, float | None]
+    """By kind of device, training alone."""
+
+
+def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
+    """The needs of a resolved spec on a training corpus of so many words."""
+    parameters = spec.model.num_parameters(vocab_size=spec.tokenizer.vocab_size)
+    tokens = None if words is None else ceil(words * TOKENS_PER_WORD)
+    plan = None if tokens is None else make_plan(spec.training, num_tokens=tokens)
+    return Estimate(
+        parameter_count=parameters,
+        words=words,
+        tokens=tokens,
+        tokens_per_step=spec.training.batch_size * spec.training.seq_length,
+        steps=plan.max_steps if plan else None,
+        words_seen=_words_seen(plan, words),
+        device_memory_bytes=parameters * TRAINING_BYTES_PER_PARAMETER + activation_bytes(spec),
+        disk_bytes=_disk_bytes(spec, parameters, plan, words),
+        seconds={kind: _seconds(spec, plan, rate) for kind, rate in ASSUMED_FLOPS.items()},
+    )
+
+
+def activation_bytes(spec: JobSpec) -> int:
+    """Memory of what the backward pass needs of one micro-batch.
+
+    Per token and layer (Korthikanti et al. 2022, section 4.1, for these layers in float32): inputs
+    of two norms, of four attention projections and of the MLP's three, the queries, keys and
+    values, and the products of the MLP. Scores of the attention only where they are materialised,
+    which Gemma 2's soft-capping does.
+    """
+    model, training = spec.model, spec.training
+    rows = (training.micro_batch_size or training.batch_size) * training.seq_length
+    width = 2 if training.precision in ("bf16", "fp16") else 4
+    attention = model.head_width * (2 * model.heads + 2 * model.kv_heads)
+    layer = rows * width * (6 * model.hidden_size + attention + 4 * model.mlp_width)
+    if getattr(model, "attn_logit_softcapping", None) is not None:
+        layer += rows * training.seq_length * model.heads * width * 4
+    if getattr(model, "num_local_experts", 0):
+        # The module runs every token through every expert.
+        layer += rows * width * 4 * model.mlp_width * int(getattr(model, "num_local_experts", 0))
+    if training.gradient_checkpointing:
+        kept = rows * width * model.hidden_size * model.num_hidden_layers
+        return kept + layer + CHUNK_BYTES
+    return layer * model.num_hidden_layers + CHUNK_BYTES
+
+
+def _words_seen(plan: Plan | None, words: int | None) -> int | None:
+    if plan is None or words is None:
+        return None
+    return round(words * plan.max_steps / plan.steps_per_epoch)
+
+
+def _disk_bytes(spec: JobSpec, parameters: int, plan: Plan | None, words: int | None) -> int:
+    kept = spec.training.save_total_limit + 2  # and `best` and `last`
+    seen = _words_seen(plan, words)
+    if seen is not None:
+        kept += sum(count <= seen for _, count in milestones(spec.track))
+    checkpoints = kept * parameters * CHECKPOINT_BYTES_PER_PARAMETER
+    return checkpoints + RESUME_POINTS * parameters * RESUME_BYTES_PER_PARAMETER
+
+
+def _seconds(spec: JobSpec, plan: Plan | None, flops_per_second: float) -> float | None:
+    if plan is None:
+        return None
+    tokens = plan.max_steps * spec.training.batch_size * spec.training.seq_length
+    per_token = spec.model.flops_per_token(
+        vocab_size=spec.tokenizer.vocab_size, seq_length=spec.training.seq_length
+    )
+    return tokens * per_token / flops_per_second

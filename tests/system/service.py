@@ -1,0 +1,185 @@
+"""The real service in its own processes, for the tests of the whole."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import psutil
+
+FINAL = {"succeeded", "failed", "cancelled"}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
+    """The first truthy value of `condition`, polled until the deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: Any) -> dict:
+    """A job of seconds: two layers, 32 wide."""
+    model = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
+    if architecture == "llama4":
+        model["num_local_experts"] = 4
+    return {
+        "name": f"tiny {architecture}",
+        "data": {"dataset": "sample", "validation": "sample_dev"},
+        "tokenizer": {"vocab_size": 512},
+        "model": model,
+        "training": {
+            "seq_length": 32,
+            "batch_size": 8,
+            "epochs": 50,
+            "max_steps": max_steps,
+            "learning_rate": 3e-3,
+            "logging_steps": 1,
+            "eval_steps": 10,
+            "save_steps": 10,
+            "eval_tokens": 2000,
+            "num_threads": 1,
+            "sample_prompts": ["The dog"],
+            "sample_max_new_tokens": 8,
+            **training,
+        },
+    }
+
+
+class Service:
+    """`babylm serve` and a client of it."""
+
+    def __init__(self, process: subprocess.Popen, url: str, runs_dir: Path) -> None:
+        self.process = process
+        self.runs_dir = runs_dir
+        self.http = httpx.Client(base_url=url, timeout=30)
+
+    def submit(self, spec: dict, **headers: str) -> dict:
+        answer = self.http.post("/v1/jobs", json=spec, headers=headers)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    def job(self, job_id: str) -> dict:
+        return self.http.get(f"/v1/jobs/{job_id}").json()
+
+    def wait(self, job_id: str, *, seconds: float = 90, until: set[str] = FINAL) -> dict:
+        def reached() -> dict | None:
+            job = self.job(job_id)
+            return job if job["status"] in until else None
+
+        return wait_for(reached, seconds=seconds, what=f"{until}: {self.job(job_id)}")
+
+    def wait_for_step(self, job_id: str, step: int, *, seconds: float = 90) -> None:
+        def reached() -> bool:
+            steps = [e["data"]["step"] for e in self.events(job_id) if e["type"] == "metrics"]
+            job = self.job(job_id)
+            assert job["status"] not in FINAL, job
+            return bool(steps) and max(steps) >= step
+
+        wait_for(reached, seconds=seconds, what=f"step {step}")
+
+    def events(self, job_id: str) -> list[dict]:
+        events: list[dict] = []
+        while True:
+            after = events[-1]["seq"] if events else 0
+            answer = self.http.get(
+                f"/v1/jobs/{job_id}/events", params={"after": after, "limit": 1000}
+            )
+            page = answer.json()["data"]
+            if not page:
+                return events
+            events += page
+
+    def losses(self, job_id: str) -> dict[int, float]:
+        """The training loss by step; of steps that were run twice, the later one."""
+        return {
+            event["data"]["step"]: event["data"]["values"]["train/loss"]
+            for event in self.events(job_id)
+            if event["type"] == "metrics" and "train/loss" in event["data"]["values"]
+        }
+
+    def child(self, job_id: str) -> psutil.Process:
+        """The training process of a running job."""
+
+        def found() -> psutil.Process | None:
+            for process in psutil.Process(self.process.pid).children(recursive=True):
+                try:
+                    line = process.cmdline()
+                except psutil.NoSuchProcess:
+                    continue
+                if "core.run" in line and any(job_id in word for word in line):
+                    return process
+            return None
+
+        return wait_for(found, seconds=20, what=f"training process of {job_id}")
+
+    def checkpoint_hash(self, job_id: str, name: str = "last") -> str:
+        answer = self.http.get(f"/v1/jobs/{job_id}/checkpoints")
+        for checkpoint in answer.json()["data"]:
+            if checkpoint["name"] == name:
+                files = {file["path"]: file["sha256"] for file in checkpoint["files"]}
+                return files["model.safetensors"]
+        raise AssertionError(answer.text)
+
+
+@contextmanager
+def running_service(folder: Path, **environment: str) -> Iterator[Service]:
+    """The service on its embedded defaults, below `folder`, until the block ends."""
+    runs_dir = folder / "runs"
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith("BABYLM_")
+    }
+    variables |= {
+        "BABYLM_DATA_DIR": str(folder / "data"),
+        "BABYLM_RUNS_DIR": str(runs_dir),
+        **environment,
+    }
+    log = (folder / "serve.log").open("ab")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "serve", "--port", "0"],
+        cwd=ROOT,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    service: Service | None = None
+    try:
+        service = Service(process, _url(process, runs_dir, folder / "serve.log"), runs_dir)
+        yield service
+    finally:
+        if service is not None:
+            service.http.close()
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        log.close()
+
+
+def _url(process: subprocess.Popen, runs_dir: Path, log: Path) -> str:
+    def ready() -> str | None:
+        assert process.poll() is None, log.read_text()
+        try:
+            url = json.loads((runs_dir / "service.json").read_text())["url"]
+            answer = httpx.get(f"{url}/readyz", timeout=5)
+        except (FileNotFoundError, ValueError, httpx.TransportError):
+            return None
+        return url if answer.status_code == 200 else None
+
+    return wait_for(ready, seconds=40, what=f"service ready; {log.read_text()}")

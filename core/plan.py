@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from core.spec import TrainingSpec
+from core.training.options import TrainingSpec
 
 DEFAULT_INTERVAL_STEPS = 500
 """Upstream validates and saves every 500 steps."""

@@ -3,29 +3,24 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from core.archs import AnyArchitecture, Llama4
 from core.archs.base import MAX_VOCAB_SIZE
 from core.corpus.options import CleanOptions
 from core.presets import PRESETS, merge_preset
+from core.section import Section
+from core.training.options import TrainingSpec
 
 SPEC_VERSION = 1
 NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 """Names of datasets and checkpoints: folder names, so no separator and no leading dot."""
-MAX_STEPS = 100_000_000
 TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
 """Word budgets of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
 TRACK_MAX_EPOCHS = 10
 """Passes over the training data that the strict tracks allow (BabyLM guidelines, 2025 and 2026)."""
 
 DatasetName = Annotated[str, Field(max_length=64)]
-
-
-class Section(BaseModel):
-    """A part of the spec."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _dataset_name(name: str | None) -> str | None:
@@ -101,120 +96,6 @@ class TokenizerSpec(Section):
     min_frequency: int = Field(
         default=2, ge=1, le=1_000_000, description="Pairs seen less often are never merged."
     )
-
-
-class TrainingSpec(Section):
-    """How the model is trained. A step is one update of the optimizer, counted from 1."""
-
-    seq_length: int = Field(default=128, ge=8, le=32_768, description="Tokens in a sequence.")
-    batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
-    micro_batch_size: int | None = Field(
-        default=None,
-        ge=1,
-        le=65_536,
-        description="Sequences in one forward and backward; gradients are accumulated to "
-        "batch_size. null: the whole batch.",
-    )
-    epochs: float = Field(default=3.0, gt=0.0, le=10_000.0, description="Passes over the text.")
-    max_steps: int | None = Field(
-        default=None,
-        ge=1,
-        le=MAX_STEPS,
-        description="Stop after so many steps, if epochs allow more.",
-    )
-    learning_rate: float = Field(default=5e-4, gt=0.0, le=1.0, description="Peak learning rate.")
-    schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
-        default="linear",
-        description="After the warm-up: linear or cosine decay, constant, or stable then decay.",
-    )
-    warmup_steps: int | None = Field(
-        default=None,
-        ge=0,
-        le=MAX_STEPS,
-        description="Linear warm-up; null is 500 steps or a tenth of the run, whichever is less.",
-    )
-    min_learning_rate_ratio: float = Field(
-        default=0.0, ge=0.0, le=1.0, description="Where the decay ends, as a share of the peak."
-    )
-    decay_ratio: float = Field(
-        default=0.2, gt=0.0, le=1.0, description="Share of the steps that wsd decays over."
-    )
-    weight_decay: float = Field(
-        default=0.01, ge=0.0, le=10.0, description="Of matrices, not of norms."
-    )
-    adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="First moment decay.")
-    adam_beta2: float = Field(default=0.999, ge=0.0, lt=1.0, description="Second moment decay.")
-    adam_epsilon: float = Field(
-        default=1e-8, gt=0.0, le=1.0, description="Added to the denominator."
-    )
-    max_grad_norm: float | None = Field(
-        default=1.0, gt=0.0, le=1e9, description="Gradients are clipped to this norm; null: never."
-    )
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        default="auto",
-        description="auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, "
-        "fp32 on a CPU.",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto takes the GPU where there is one."
-    )
-    num_threads: int | None = Field(
-        default=None, ge=1, le=1024, description="CPU threads; null lets torch choose."
-    )
-    gradient_checkpointing: bool = Field(
-        default=False,
-        description="Recompute activations in the backward pass: less memory, slower.",
-    )
-    empty_cache_steps: int | None = Field(
-        default=None, ge=1, le=MAX_STEPS, description="Empty the CUDA cache every so many steps."
-    )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of weights and data order.")
-    logging_steps: int | None = Field(
-        default=None,
-        ge=1,
-        le=MAX_STEPS,
-        description="Metrics every so many steps; null: about 1000 in all.",
-    )
-    eval_steps: int | None = Field(
-        default=None,
-        ge=1,
-        le=MAX_STEPS,
-        description="Validation every so many steps; null: 500, at least 10 times in all.",
-    )
-    eval_tokens: int | None = Field(
-        default=500_000,
-        ge=1,
-        le=10**12,
-        description="Validation tokens at most, taken evenly over the file; null: all of them.",
-    )
-    save_steps: int | None = Field(
-        default=None,
-        ge=1,
-        le=MAX_STEPS,
-        description="A rolling checkpoint every so many steps; null: 500, at least 5 in all.",
-    )
-    save_total_limit: int = Field(
-        default=3,
-        ge=1,
-        le=10_000,
-        description="Rolling checkpoints kept; milestones are always kept.",
-    )
-    sample_prompts: list[Annotated[str, Field(max_length=2000)]] = Field(
-        default=["Once upon a time", "The children"],
-        max_length=20,
-        description="Continued at each validation, to see what the model writes.",
-    )
-    sample_max_new_tokens: int = Field(
-        default=40, ge=1, le=1024, description="Length of such a sample."
-    )
-
-    @field_validator("micro_batch_size")
-    @classmethod
-    def _within_batch(cls, size: int | None, info: ValidationInfo) -> int | None:
-        batch = info.data.get("batch_size")
-        if size is not None and batch is not None and (size > batch or batch % size):
-            raise ValueError(f"must divide batch_size {batch}")
-        return size
 
 
 class JobSpec(Section):

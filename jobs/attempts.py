@@ -206,8 +206,14 @@ def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | Non
     attempts is judged by whoever claims it next, who can see whether the journal tells of a
     checkpoint that was never recorded.
     """
-    guards = (col(Job.attempt) == attempt, col(Job.heartbeat) == beat)
-    held = update_job(session, job_id, *guards, col(Job.status) == "running", values={})
+    # A look and then a write are safe here: SQLite's write lock, or Postgres's row lock, is held.
+    unchanged = (
+        select(Job)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.heartbeat == beat)
+        .where(Job.status == "running")
+        .with_for_update()
+    )
+    held = session.exec(unchanged).one_or_none()
     if held is None:
         return None
     reason = "worker_lost"

@@ -2,16 +2,16 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from core.section import Section
 
 
-class CleanOptions(BaseModel):
+class CleanOptions(Section):
     """How raw text becomes training text.
 
     `data.clean` accepts `true` (these defaults), `false` (style `none`), `"upstream"`, or this.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     style: Literal["standard", "upstream", "none"] = Field(
         default="standard",

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from core.spec import TrainingSpec
+from core.training.options import TrainingSpec
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 """What AdamW keeps for each parameter."""

@@ -3,7 +3,7 @@
 from math import cos, pi
 
 from core.plan import Plan
-from core.spec import TrainingSpec
+from core.training.options import TrainingSpec
 
 
 def learning_rate(step: int, plan: Plan, training: TrainingSpec) -> float:

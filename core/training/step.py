@@ -11,10 +11,10 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from core.dataset.batches import Batch
-from core.spec import TrainingSpec
 from core.training.device import Device
 from core.training.loss import summed_loss
 from core.training.optimizer import set_learning_rate
+from core.training.options import TrainingSpec
 
 NO_CLIPPING = float("inf")
 

@@ -10,9 +10,9 @@ from transformers import PreTrainedModel
 from core.dataset.batches import validation_windows
 from core.dataset.tokens import TokenFile
 from core.errors import Stopped
-from core.spec import TrainingSpec
 from core.training.device import Device
 from core.training.loss import summed_loss
+from core.training.options import TrainingSpec
 
 LARGEST_EXPONENT = 700.0
 """exp of more is no float64."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.plan import make_plan, milestones
-from core.spec import TrainingSpec
+from core.training.options import TrainingSpec
 
 
 def test_every_token_but_the_first_is_predicted_once_an_epoch():

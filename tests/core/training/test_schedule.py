@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.plan import make_plan
-from core.spec import TrainingSpec
+from core.training.options import TrainingSpec
 from core.training.schedule import learning_rate
 
 NAMES = ["linear", "cosine", "constant", "wsd"]

@@ -1,0 +1,63 @@
+"""The sweep takes what is lost, by its own clock, and rings for what waits."""
+
+from jobs.attempts import claim_next, heartbeat
+from jobs.recovery import Sweeper
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def claimed(database):
+    with database.write() as session:
+        return claim_next(session, "worker")
+
+
+def test_a_job_is_taken_when_its_heartbeat_stood_still_for_the_lease(database, new_job, job_of):
+    new_job()
+    job, clock = claimed(database), Clock()
+    sweeper = Sweeper(database, bell=None, lease_seconds=15.0, clock=clock)
+    assert sweeper.reap() == []
+    clock.now += 14.0
+    assert sweeper.reap() == []
+    clock.now += 1.5
+    assert sweeper.reap() == [job.id]
+    assert job_of(job.id).status == "queued"
+
+
+def test_a_beat_in_between_starts_the_lease_anew(database, new_job):
+    new_job()
+    job, clock = claimed(database), Clock()
+    sweeper = Sweeper(database, bell=None, lease_seconds=15.0, clock=clock)
+    for _ in range(10):
+        sweeper.reap()
+        clock.now += 10.0
+        with database.write() as session:
+            heartbeat(session, job.id, job.attempt)
+    assert sweeper.reap() == []
+
+
+def test_an_observer_that_slept_for_hours_takes_nothing_at_its_first_look(database, new_job):
+    new_job()
+    job, clock = claimed(database), Clock()
+    sweeper = Sweeper(database, bell=None, lease_seconds=15.0, clock=clock)
+    sweeper.reap()
+    clock.now += 7200.0
+    with database.write() as session:
+        heartbeat(session, job.id, job.attempt)
+    assert sweeper.reap() == []
+
+
+def test_two_sweepers_take_a_job_once(database, new_job, job_of):
+    new_job()
+    job, clock = claimed(database), Clock()
+    sweepers = [Sweeper(database, bell=None, lease_seconds=15.0, clock=clock) for _ in range(2)]
+    for sweeper in sweepers:
+        sweeper.reap()
+    clock.now += 20.0
+    assert [sweeper.reap() for sweeper in sweepers] == [[job.id], []]
+    assert job_of(job.id).attempts_without_checkpoint == 1

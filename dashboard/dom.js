@@ -54,8 +54,8 @@ export function button(label, act, options = {}) {
   return el("button", { type: "button", class: name, on: { click: act }, ...rest }, label);
 }
 
-export function numbers(pairs) {
-  return el("dl", { class: "numbers" }, pairs.filter(Boolean).map(([name, value, hint]) =>
+export function numbers(pairs, kind = "") {
+  return el("dl", { class: `numbers ${kind}` }, pairs.filter(Boolean).map(([name, value, hint]) =>
     el("div", { title: hint }, el("dt", {}, name), el("dd", {}, value))));
 }
 

@@ -14,7 +14,8 @@ export const ACTIONS = {
 export const isFinal = (job) => FINAL.includes(job.status);
 
 export function statusBadge(job) {
-  const asked = !isFinal(job) && (job.cancel_requested_at ? "cancelling" : job.status === "running" && job.pause_requested_at ? "pausing" : null);
+  let asked = null; // a wish is not a status yet
+  if (job.status === "running") asked = job.cancel_requested_at ? "cancelling" : job.pause_requested_at ? "pausing" : null;
   return el("span", { class: `status ${asked ? "asked" : job.status}` }, asked ?? job.status);
 }
 

@@ -162,12 +162,12 @@ function cellsOf(job, box, curve) {
   const isRunning = job.status === "running";
   const steps = job.step === null ? "" : job.max_steps ? `${count(job.step)} / ${count(job.max_steps)}` : count(job.step);
   const about = [job.spec.model?.architecture, job.spec.data?.dataset, job.id.slice(0, 8)].filter(Boolean).join(" · ");
-  const line = standing(job);
+  const line = [standing(job), job.status !== "failed" && steps && `step ${steps}`].filter(Boolean).join(" · ");
   return [
     el("td", {}, box),
     el("th", { scope: "row", class: "name" }, el("a", { href: `#/jobs/${job.id}`, title: job.name, data: { key: `name ${job.id}` } }, job.name), el("span", {}, about)),
     el("td", {}, statusBadge(job)),
-    el("td", { class: "going" }, el("div", { class: "bar" }, el("span", { class: job.status === "failed" ? "bad" : "soft", title: line }, line.length > 34 ? `${line.slice(0, 33)}…` : line), el("span", { class: "soft nowrap" }, job.progress > 0 && job.progress < 1 ? percent(job.progress) : "")), progressBar(job), steps && el("span", { class: "second" }, `step ${steps}`)),
+    el("td", { class: "going" }, el("div", { class: "bar" }, el("span", { class: job.status === "failed" ? "bad" : "soft", title: line }, line.length > 34 ? `${line.slice(0, 33)}…` : line), el("span", { class: "soft nowrap" }, job.progress > 0 && job.progress < 1 ? percent(job.progress) : "")), progressBar(job)),
     el("td", { class: "curve" }, values["train/loss"] !== undefined && el("div", {}, curve?.values.length > 1 ? sparkline(curve.values, `Training loss, now ${fixed(values["train/loss"])}`) : null,
       el("div", {}, el("b", {}, fixed(values["train/loss"])), values["validation/loss"] !== undefined && el("span", { class: "second" }, `val. ${fixed(values["validation/loss"])}`)))),
     el("td", { class: "number speed" }, values["throughput/tokens_per_second"] && el("span", { class: isRunning ? "" : "soft" }, `${count(values["throughput/tokens_per_second"])} tok/s`)),

@@ -10,6 +10,7 @@ const HEIGHT = 210;
 const COLOURS = 8;
 const FAINT = 0.28;
 const AXIS_WIDTH = 58;
+const POWERS_OF_TWO = Array.from({ length: 50 }, (_, power) => 2 ** power); // so that bytes have round ticks
 
 export const FORMATS = {
   loss: (value) => (Math.abs(value) < 100 ? value.toFixed(3) : count(value)),
@@ -122,7 +123,7 @@ export class Chart {
       scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: log ? undefined : (_, low, high) => range(low, high) } },
       axes: [
         { ...common, values: (_, ticks) => ticks.map(xLabel), size: 30, space: 70 },
-        { ...common, size: AXIS_WIDTH, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.ticks(tick))) },
+        { ...common, size: AXIS_WIDTH, ...(this.format === bytes ? { incrs: POWERS_OF_TWO } : {}), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.ticks(tick))) },
       ],
       series: [{}, ...lines.flatMap((line) => {
         const stroke = colour(`--line-${((line.colour - 1) % COLOURS) + 1}`);

@@ -83,13 +83,6 @@ export function sampleNode({ prompt, text }, note) {
   return el("p", { class: "sample" }, rest, el("small", {}, note));
 }
 
-// Scores, by task and checkpoint, as the events tell them.
-export function evaluationsCard(events) {
-  const rows = [...events].reverse().map(({ data, time }) => [data.task, data.checkpoint ?? (data.step === null ? "–" : `step ${count(data.step)}`),
-    Object.entries(data.scores).slice(0, 6).map(([name, score]) => `${name} ${percent(score, 1)}`).join(", "), when(time)]);
-  return card({ heading: "Evaluations", wide: true }, table(["Task", "Checkpoint", "Scores", "When"], rows, { caption: "Evaluations, newest first" }));
-}
-
 export function specCard(job, text) {
   return card({ heading: "Spec", wide: true, actions: [copyButton(() => text), el("a", { class: "button", href: `#/new/${job.id}` }, "New job like this")] },
     el("details", {}, el("summary", {}, "Show it as YAML"), el("pre", { class: "code", tabIndex: 0 }, text)));

@@ -7,7 +7,8 @@ import { bytes, count, duration, exact, fixed, percent, seconds, when } from "/s
 import { act, ACTIONS, erase, isFinal, memoryOf, progressBar, standing, statusBadge, timeLeft } from "/static/jobfacts.js";
 import { Charts } from "/static/charts.js";
 import { Log } from "/static/joblog.js";
-import { Checkpoints, evaluationsCard, generateBox, sampleNode, specCard } from "/static/jobresults.js";
+import { Evaluations } from "/static/evaluations.js";
+import { Checkpoints, generateBox, sampleNode, specCard } from "/static/jobresults.js";
 import { Series } from "/static/series.js";
 import { Stages } from "/static/stages.js";
 import { yaml } from "/static/yaml.js";
@@ -23,7 +24,6 @@ export async function show({ page, signal, connection }, id) {
   let job = await get(path, { signal });
   const series = new Series();
   const stages = new Stages();
-  const evaluations = [];
   const warnings = new Map();
   const head = el("div", { class: "page-head" });
   const notices = el("div", { role: "status" });
@@ -31,14 +31,14 @@ export async function show({ page, signal, connection }, id) {
   const stageList = el("div");
   const samples = el("div", { class: "samples" }, el("p", { class: "soft" }, "Samples appear here while it trains."));
   const corpus = el("div", { class: "wide" });
-  const scores = el("div", { class: "wide" });
   const checkpoints = new Checkpoints(id, signal);
+  const evaluations = new Evaluations(id, checkpoints, { signal, onScore: readMetrics });
   const charts = new Charts({ onRange: lookCloser });
   const runs = [{ id, label: job.name, series }];
   const log = new Log(id, signal);
   signal.addEventListener("abort", () => charts.close());
   put(page, head, notices, el("section", { class: "card", "aria-label": "Where it stands" }, facts, stageList), charts.node,
-    el("div", { class: "stack below" }, checkpoints.node, scores,
+    el("div", { class: "stack below" }, checkpoints.node, evaluations.node,
       el("div", { class: "halves" }, card("What it writes while it learns", samples), generateBox(id, checkpoints, { prompt: job.spec.training?.sample_prompts?.[0] ?? "The dog" })),
       corpus, log.node, specCard(job, yaml(job.spec))));
   charts.draw(runs);
@@ -99,10 +99,6 @@ export async function show({ page, signal, connection }, id) {
     ]);
   }
 
-  function drawEvaluations() {
-    if (evaluations.length) putIfChanged(scores, evaluations.length, () => evaluationsCard(evaluations));
-  }
-
   function keep(event) {
     const { type, data } = event;
     if (type === "stage") {
@@ -113,8 +109,7 @@ export async function show({ page, signal, connection }, id) {
       samples.prepend(sampleNode(data, `step ${exact(data.step)}`));
       while (samples.children.length > SAMPLES_SHOWN) samples.lastChild.remove();
     } else if (type === "evaluation") {
-      evaluations.push(event);
-      drawEvaluations();
+      evaluations.add(event);
     } else if (type === "warning") {
       const before = warnings.get(data.code);
       warnings.set(data.code, { message: data.message, times: (before?.times ?? 0) + 1 });
@@ -122,6 +117,11 @@ export async function show({ page, signal, connection }, id) {
     } else if (type === "metrics") {
       series.add(event);
     }
+  }
+
+  async function readMetrics() {
+    series.merge((await get(`${path}/metrics`, { signal })).series);
+    charts.draw(runs);
   }
 
   // Finer points of what is zoomed into; they join those that are known.
@@ -186,9 +186,10 @@ export async function show({ page, signal, connection }, id) {
   drawHead();
   drawNotices();
   await Promise.all([
-    get(`${path}/metrics`, { signal }).then((answer) => { series.merge(answer.series); charts.draw(runs); }),
+    readMetrics(),
     readPast(),
     checkpoints.look(),
+    evaluations.look(),
   ]);
   drawFacts();
   const ticking = setInterval(() => { if (!isFinal(job)) drawFacts(); }, TICK_MILLISECONDS);

@@ -72,7 +72,7 @@ export async function show({ page, signal }, from) {
     const about = architectures.data.find(({ name }) => name === architecture());
     return el("div", { class: "field architecture" }, el("div", { class: "choices", role: "group", "aria-label": "Architecture" },
       Object.keys(models).map((name) => button(architectures.data.find((kind) => kind.name === name)?.title ?? name, () => chooseArchitecture(name), { "aria-pressed": String(name === architecture()), data: { key: `architecture ${name}` } }))),
-    about?.source && el("span", { class: "hint" }, about.source));
+    about?.source && el("span", { class: "hint" }, "After ", /^https:/.test(about.source) ? el("a", { href: about.source, rel: "noreferrer" }, about.source) : about.source));
   }
 
   function chooseArchitecture(name) {

@@ -1,5 +1,6 @@
 // Which page is shown: the address decides, so that a reload or a link shows the same.
 
+import { wait } from "/static/api.js";
 import { announce, el, put } from "/static/dom.js";
 
 // Each page is a module of its own, loaded when it is first shown.
@@ -12,6 +13,7 @@ const PAGES = {
   tokenizers: () => import("/static/pages/tokenizers.js"),
   system: () => import("/static/pages/system.js"),
 };
+const RETRY_MILLISECONDS = 1500;
 const THEMES = ["auto", "light", "dark"];
 
 const page = document.getElementById("page");
@@ -44,13 +46,30 @@ async function route() {
   try {
     const module = await (PAGES[name] ?? PAGES[""])();
     if (signal.aborted) return;
+    connection(true);
     if (shown !== wanted) { put(page); scrollTo(0, 0); }
     const isFirst = shown === null;
     shown = wanted;
     await module.show(context, ...rest.map(decodeURIComponent));
     if (!isFirst && !signal.aborted) announce(document.title);
   } catch (error) {
-    if (!signal.aborted) put(page, el("h1", {}, "That did not work"), el("p", { class: "notice error", role: "alert" }, error.message), el("p", {}, el("a", { href: "#/" }, "To the jobs")));
+    if (signal.aborted) return;
+    if (error instanceof TypeError && !(await isReachable())) { // not a refusal: the connection is lost, and comes back
+      connection(false);
+      await wait(RETRY_MILLISECONDS, signal);
+      if (!signal.aborted) route();
+      return;
+    }
+    put(page, el("h1", {}, "That did not work"), el("p", { class: "notice error", role: "alert" }, error.message), el("p", {}, el("a", { href: "#/" }, "To the jobs")));
+  }
+}
+
+async function isReachable() {
+  try {
+    await fetch("/healthz");
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -74,6 +74,7 @@ export class Chart {
     } else {
       this.plot.setData(data, false);
     }
+    this.holder.dataset.points = data[0].length;
     const [low, high] = view.zoom ?? this.ends(data[0]);
     this.isSetting = true;
     this.plot.batch(() => {

@@ -53,6 +53,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # A redirect would send names on that were never looked at, such as `..`.
+        redirect_slashes=False,
     )
     app.state.context = Context(settings=settings, database=database, watchers=watchers, bell=bell)
     register_handlers(app)

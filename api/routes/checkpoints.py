@@ -13,7 +13,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from zipstream import ZipStream
 
 from api.deps import CheckpointName, Context, InContext, JobId, Reading
-from api.errors import Problem
+from api.errors import STATUS_BY_CODE, Problem
 from api.schemas import CheckpointPage, GenerateBody, GenerateRead, read_checkpoint
 from core.rundir import RunDir
 from jobs.history import find_checkpoint, list_checkpoints
@@ -95,7 +95,9 @@ async def generate(
                 return GenerateRead(text=task.result["text"], checkpoint=checkpoint)
             if task.error is not None:
                 detail = f"{task.error['message']} {task.error['hint']}".strip()
-                raise Problem(500, task.error["code"], detail)
+                raise Problem(
+                    STATUS_BY_CODE.get(task.error["code"], 500), task.error["code"], detail
+                )
             with anyio.move_on_after(LOOK_SECONDS):
                 await news.wait()
     raise Problem(504, "time_limit", f"no text within {GENERATE_SECONDS:.0f} s; try again")

@@ -38,6 +38,7 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.CorpusTooSmall: 422,
     core_errors.WordBudgetExceeded: 422,
     core_errors.SpecInvalid: 422,
+    core_errors.EvaluationInvalid: 422,
     core_errors.PrecisionUnsupported: 422,
     core_errors.CheckpointMissing: 410,
     core_errors.TokenOutOfVocabulary: 500,

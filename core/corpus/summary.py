@@ -92,7 +92,7 @@ class _Work(threading.Thread):
             entry = cache.get("clean", clean_fingerprint(files, options), build)
             return json.loads((entry.path / "report.json").read_bytes())
         finally:
-            getattr(cache, "release", lambda: None)()
+            cache.release()
 
     def _advance(self, share: float) -> None:
         self.progress = share

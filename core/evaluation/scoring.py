@@ -2,8 +2,8 @@
 
 A sentence goes through the model's own tokenizer with its default special tokens, and its score is
 the sum of the log-probabilities of its text tokens, each given those before it. So without a token
-in front the first one is not scored; our tokenizers put none there. (babylm/evaluation-pipeline-2025,
-sentence_zero_shot; B sentences, T tokens, V vocabulary.)
+in front the first one is not scored; our tokenizers put none there
+(babylm/evaluation-pipeline-2025, sentence_zero_shot). B sentences, T tokens, V vocabulary.
 """
 
 from collections.abc import Sequence

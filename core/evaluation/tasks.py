@@ -1,6 +1,5 @@
 """What can be evaluated: folders `evaluations/<task>` of the data directory, one paradigm a file.
 
-
 A line is a JSON object with `sentence_good` and `sentence_bad`, and may say its phenomenon as
 `linguistics_term` (BLiMP's own files: Warstadt et al., TACL 8, 2020) or `phenomenon`. No torch.
 """

@@ -51,7 +51,7 @@ def is_problem(answer) -> bool:
     return True
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/estimate"])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/estimate", "/v1/tokenizers"])
 @pytest.mark.parametrize("name", BODIES)
 def test_no_body_is_answered_with_a_500(raw, path, name):
     answer = raw.send("POST", path, BODIES[name], content_type="application/json")

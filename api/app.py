@@ -10,7 +10,18 @@ from starlette.staticfiles import StaticFiles
 
 from api.deps import Context
 from api.errors import register_handlers
-from api.routes import catalogue, checkpoints, events, health, jobs, pages
+from api.routes import (
+    catalogue,
+    checkpoints,
+    datasets,
+    evaluations,
+    events,
+    health,
+    jobs,
+    pages,
+    system,
+    tokenizers,
+)
 from api.security import Gate
 from api.stream import Watchers
 from jobs.database import Database
@@ -53,13 +64,20 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # A redirect would send names on that were never looked at, such as `..`.
+        redirect_slashes=False,
     )
     app.state.context = Context(settings=settings, database=database, watchers=watchers, bell=bell)
     register_handlers(app)
-    for router in (jobs.router, events.router, checkpoints.router, catalogue.router):
-        app.include_router(router, prefix="/v1")
+    for part in (
+        *(jobs, events, checkpoints, evaluations),
+        *(tokenizers, datasets, catalogue, system),
+    ):
+        app.include_router(part.router, prefix="/v1")
     app.include_router(health.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=str(files("dashboard"))), name="static")
-    app.add_middleware(Gate, keys=settings.api_keys, host=settings.host)
+    app.add_middleware(
+        Gate, keys=settings.api_keys, host=settings.host, upload_bytes=settings.upload_bytes
+    )
     return app

@@ -70,6 +70,13 @@ class WordBudgetExceeded(RunError):
     hint = 'Use a smaller dataset, or "track": "free".'
 
 
+class TokenizerMissing(RunError):
+    """The tokenizer of the job that `tokenizer.from_job` names is not there."""
+
+    code = "tokenizer_missing"
+    hint = "Name a job that still exists and whose tokenizer stage is finished, or leave it out."
+
+
 class TokenOutOfVocabulary(RunError):
     """A token id lies outside the vocabulary of the model."""
 
@@ -120,6 +127,16 @@ class CheckpointMissing(RunError):
 
     code = "checkpoint_missing"
     hint = "List the checkpoints of the job and name one of them."
+
+
+class EvaluationInvalid(RunError):
+    """The task of an evaluation is not there, or a file of it cannot be read."""
+
+    code = "evaluation_invalid"
+    hint = (
+        "Put files of JSON lines with sentence_good and sentence_bad into evaluations/TASK of the "
+        "data directory."
+    )
 
 
 class SpecInvalid(RunError):

@@ -25,6 +25,7 @@ break is a piece of its own."""
 COUNTING_SHARE = 0.5
 """Where progress stands when all text is read. Merging reports nothing while it runs, so progress
 waits there; on 15 MB and 16,000 entries both take about as long."""
+TOKENIZER_FILE, REPORT = "tokenizer.json", "report.json"
 NO_MAX_LENGTH = int(1e30)
 """What transformers writes where a tokenizer knows no limit; export puts the model's there."""
 
@@ -80,7 +81,7 @@ def train_bpe(
         counting_seconds=feed.finished_at - began,
         merging_seconds=ended - feed.finished_at,
     )
-    (output / "report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    (output / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
     progress(1.0)
     return report
 
@@ -156,6 +157,6 @@ def save_tokenizer(tokenizer: Tokenizer, output: Path) -> None:
         "tokenizer_class": "GPT2Tokenizer",
         "unk_token": UNKNOWN,
     }
-    tokenizer.save(str(output / "tokenizer.json"))
+    tokenizer.save(str(output / TOKENIZER_FILE))
     text = json.dumps(config, indent=1) + "\n"
     (output / "tokenizer_config.json").write_text(text, encoding="utf-8")

@@ -140,7 +140,7 @@ def test_slices_give_what_one_go_gives(model, tokenizer, task):
         state = SliceState.model_validate_json(state.model_dump_json())
         times = iter([0.0, 0.0, 9.0, 9.0, 9.0])
         shares.append(
-            evaluate_slice(model, tokenizer, task, state, seconds=1.0, clock=lambda: next(times))
+            evaluate_slice(model, tokenizer, task, state, seconds=1.0, clock=times.__next__)
         )
     assert len(shares) == 5  # 32 + 32 + 6, 5, 4
     assert shares == sorted(shares)

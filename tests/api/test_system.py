@@ -1,5 +1,6 @@
 import fastapi
 import pytest
+from starlette.testclient import TestClient
 
 from api.app import create_app
 from core.cache import Cache
@@ -46,3 +47,17 @@ def test_a_worker_shows_its_devices_as_its_driver_tells_them(client, world):
 def test_an_empty_service_answers_too(settings, tmp_path, path):
     empty = settings.model_copy(update={"data_dir": tmp_path / "none"})
     assert RawClient(create_app(empty)).send("GET", path).status == 200
+
+
+def test_the_cache_is_kept_within_its_limit(settings):
+    cache = Cache(settings.cache_folder)
+    for number in range(4):
+        cache.get("clean", f"{number}" * 32, lambda folder: fill(folder, 1000))
+    cache.release()
+    app = create_app(settings.model_copy(update={"cache_bytes": 2000}))
+    with TestClient(app) as client:
+        for _ in range(2000):
+            found = client.get("/v1/system").json()["cache"]
+            if found["bytes"] <= 2000:
+                break
+    assert found == {"entries": 2, "bytes": 2000, "limit_bytes": 2000}

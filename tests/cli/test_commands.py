@@ -224,7 +224,7 @@ def test_download_and_generate_take_the_last_checkpoint(run, stub, tmp_path):
 
 def test_lists_of_what_there_is(run, stub):
     for name, row in (
-        ("datasets", {"name": "train_10M", "files": [1, 2], "bytes": 2048, "words": 1000}),
+        ("datasets", {"name": "train_10M", "sources": ["childes"], "bytes": 2048, "words": 1000}),
         ("presets", {"name": "sample", "description": "A tiny one."}),
         ("workers", {"name": "host:1", "queue": "train", "devices": [{"name": "cpu"}]}),
     ):

@@ -245,4 +245,4 @@ def test_the_page_about_the_commands_is_not_stale(monkeypatch):
     text = page()
     assert text == (ROOT / "docs" / "cli.md").read_text(), "python -m cli.document > docs/cli.md"
     for part in text.split("### babylm ")[1:]:
-        assert "--json" in part or part.startswith(("api", "worker\n"))
+        assert "--json" in part or part.startswith(("api", "worker\n", "cache\n"))

@@ -8,6 +8,7 @@ from importlib.resources import files
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
+from api.cache import CacheThread
 from api.deps import Context
 from api.errors import register_handlers
 from api.routes import (
@@ -24,6 +25,7 @@ from api.routes import (
 )
 from api.security import Gate
 from api.stream import Watchers
+from core.cache import Cache
 from jobs.database import Database
 from jobs.doorbell import Listener
 from jobs.queue import Bell
@@ -49,7 +51,13 @@ def create_app(settings: Settings) -> FastAPI:
         listener = Listener(settings.redis_url, watchers.wake) if settings.redis_url else None
         if listener is not None:
             listener.start()
+        pruner = None
+        if settings.cache_bytes is not None:
+            pruner = CacheThread(Cache(settings.cache_folder), max_bytes=settings.cache_bytes)
+            pruner.start()
         yield
+        if pruner is not None:
+            pruner.stop()
         if listener is not None:
             listener.stop()
         sweeper.stop()

@@ -127,6 +127,7 @@ class ShortRunner:
                 request["checkpoint_dir"] = str(folder)
         if task.kind == "evaluate":
             request["task_dir"] = str(data_dir / EVALUATIONS / str(request.pop("task")))
+            del request["step"], request["words_seen"]  # for those who list it
         if task.kind == "clean_report":
             assert task.dataset is not None
             del request["version"]

@@ -51,7 +51,7 @@ def serve(
             host=host or settings.host,
             port=settings.port if port is None else port,
             redis_url=settings.redis_url,
-            migrate=lambda: _migrate(settings),
+            migrate=lambda: prepare(settings),
             api=api_command,
             workers=worker_commands,
             environment=dict(os.environ),
@@ -117,3 +117,18 @@ def _migrate(settings: "Settings") -> None:
         database.upgrade(settings.database_url)
     except errors.JobsError as error:
         raise CommandError(error.message) from error
+
+
+def prepare(settings: "Settings") -> None:
+    """The schema, and the sample corpus, so that the first job of a newcomer has text.
+
+    A data folder that cannot be written, such as a read-only mount, simply has no sample.
+    """
+    from contextlib import suppress
+
+    from core.sample import SAMPLE, write_sample
+
+    _migrate(settings)
+    if not (settings.data_dir / SAMPLE).is_dir():
+        with suppress(OSError):
+            write_sample(settings.data_dir)

@@ -1,0 +1,164 @@
+"""Writes the pages that list code: `python docs/generate.py`. A test sees that none is stale."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from core.archs import ARCHITECTURES
+from core.corpus.options import CleanOptions
+from core.events import PAYLOADS
+from core.metrics import CATALOGUE
+from core.presets import PRESETS
+from core.spec import DataSpec, JobSpec, TokenizerSpec
+from core.training.options import TrainingSpec
+
+FOLDER = Path(__file__).parent
+WRITTEN_BY = "\nThis page is written by `make docs`.\n"
+SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
+    "data": (DataSpec, "Which text."),
+    "data.clean": (CleanOptions, 'Short forms: `true`, `false` and `"upstream"`.'),
+    "tokenizer": (TokenizerSpec, "The byte-level BPE."),
+    "training": (TrainingSpec, "A step is one update of the optimizer, counted from 1."),
+}
+
+
+def main() -> None:
+    """Writes every page beside this file."""
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
+
+
+def spec_page() -> str:
+    """Every field that a job can be told."""
+    lines = [
+        "# The job spec",
+        "",
+        "The body of `POST /v1/jobs`, the file of `babylm submit`, and `spec.json` of a run.",
+        "Unknown fields are refused; a refusal names the field and what would be accepted.",
+        "",
+        "## Top level",
+        "",
+        *_fields(JobSpec, skip=("data", "tokenizer", "model", "training")),
+    ]
+    for name, (section, sentence) in SECTIONS.items():
+        lines += ["", f"## {name}", "", sentence, "", *_fields(section)]
+    lines += [
+        "",
+        "## model",
+        "",
+        "`architecture` chooses one of these; `llama4` if it is left out.",
+    ]
+    for name, architecture in ARCHITECTURES.items():
+        sentence = (inspect.getdoc(architecture) or "").splitlines()[0]
+        lines += ["", f"### {name}", "", sentence, "", *_fields(architecture)]
+    lines += ["", "## Presets", "", "| preset | |", "| --- | --- |"]
+    lines += [f"| `{name}` | {preset.description} |" for name, preset in PRESETS.items()]
+    return "\n".join(lines) + "\n" + WRITTEN_BY
+
+
+def events_page() -> str:
+    """Every type of event with what it carries."""
+    lines = [
+        "# Events",
+        "",
+        "What happened in a job, in order: `GET /v1/jobs/{id}/events`, and the same live as",
+        "server-sent events. Each is `{seq, time, type, data}`; `seq` counts from 1 without gaps,",
+        "`time` is RFC 3339 in UTC. The types, and the fields of `data`:",
+    ]
+    for name, payload in PAYLOADS.items():
+        lines += ["", f"## {name}", "", inspect.getdoc(payload) or "", ""]
+        lines += ["| field | type | |", "| --- | --- | --- |"]
+        for field, info in payload.model_fields.items():
+            need = "always" if info.is_required() else f"default {_default(info)}"
+            lines.append(f"| `{field}` | {_type(info)} | {need} |")
+    return "\n".join(lines) + "\n" + WRITTEN_BY
+
+
+def metrics_page() -> str:
+    """The catalogue of metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        "The names in a `metrics` event and in `GET /v1/jobs/{id}/metrics`.",
+        "",
+        "| name | unit | better | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for metric in CATALOGUE:
+        better = "" if metric.better == "neither" else metric.better
+        lines.append(f"| `{metric.name}` | {metric.unit} | {better} | {metric.meaning} |")
+    return "\n".join(lines) + "\n" + WRITTEN_BY
+
+
+def _fields(section: type[BaseModel], skip: tuple[str, ...] = ()) -> Iterator[str]:
+    yield "| field | type | default | |"
+    yield "| --- | --- | --- | --- |"
+    for name, info in section.model_fields.items():
+        if name not in skip:
+            meaning = (info.description or "").replace("|", "\\|")
+            yield f"| `{name}` | {_type(info)} | {_default(info)} | {meaning}{_bounds(info)} |"
+
+
+def _type(info: FieldInfo) -> str:
+    text = inspect.formatannotation(info.annotation)
+    text = re.sub(r"\b[a-z_]+(\.[a-z_]+)*\.(?=[A-Z])", "", text)  # names without their modules
+    text = re.sub(r"Optional\[(\w+)\]", r"\1 | None", _without_constraints(text))
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+def _without_constraints(text: str) -> str:
+    """`Annotated[str, FieldInfo(...)]` as `str`."""
+    while (begin := text.find("Annotated[")) >= 0:
+        depth, end = 0, begin
+        for end in range(begin + len("Annotated"), len(text)):
+            depth += {"[": 1, "]": -1}.get(text[end], 0)
+            if depth == 0:
+                break
+        inner = text[begin + len("Annotated[") : end]
+        text = text[:begin] + inner.split(", ")[0] + text[end + 1 :]
+    return text
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "required"
+    value: Any = info.get_default(call_default_factory=True, validated_data={})  # Any: JSON
+    return "see below" if isinstance(value, BaseModel) else f"`{json.dumps(value)}`"
+
+
+def _bounds(info: FieldInfo) -> str:
+    """What the constraints allow, such as ` (from 1 to 100)`."""
+    found = {
+        name: getattr(constraint, name)
+        for constraint in info.metadata
+        for name in ("ge", "gt", "le", "lt", "multiple_of")
+        if getattr(constraint, name, None) is not None
+    }
+    parts = []
+    if "ge" in found:
+        parts.append(f"from {found['ge']:,}")
+    if "gt" in found:
+        parts.append(f"above {found['gt']:,}")
+    if "le" in found:
+        parts.append(f"to {found['le']:,}")
+    if "lt" in found:
+        parts.append(f"below {found['lt']:,}")
+    if "multiple_of" in found:
+        parts.append(f"a multiple of {found['multiple_of']}")
+    return f" ({' '.join(parts)})" if parts else ""
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "spec.md": spec_page,
+    "events.md": events_page,
+    "metrics.md": metrics_page,
+}
+
+if __name__ == "__main__":
+    main()

@@ -126,7 +126,7 @@ export async function show({ page, signal }, from) {
       showFaults(fields, [], summary);
       submit.disabled = false;
       const resolved = leaves(answer.spec);
-      for (const field of fields) if (!values.has(field.path)) field.setDefault(resolved[field.path]);
+      for (const field of fields) if (!values.has(field.path) && field.path in resolved) field.setDefault(resolved[field.path]);
       put(needs, needsNode(answer));
       drawPreview(answer.spec.data);
     } catch (error) {

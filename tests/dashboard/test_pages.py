@@ -3,6 +3,7 @@ import io
 import json
 import zipfile
 
+import yaml
 from playwright.sync_api import expect
 
 from tests.dashboard.conftest import points
@@ -22,12 +23,14 @@ def test_what_the_api_refuses_stands_at_its_field(tab):
     expect(start).to_be_enabled()
 
 
-def test_the_needs_follow_what_is_typed(tab):
+def test_the_needs_follow_what_is_typed(tab, service):
     page = tab.open("#/new")
     needs = page.get_by_role("region", name="What it will need")
-    expect(needs).to_contain_text("517 k")
-    page.get_by_role("region", name="Model").get_by_label("Num hidden layers").fill("6")
-    expect(needs).to_contain_text("960 k")
+    for layers in ("3", "6"):
+        page.get_by_role("region", name="Model").get_by_label("Num hidden layers").fill(layers)
+        spec = {"preset": "sample", "model": {"num_hidden_layers": int(layers)}}
+        answer = service.http.post("/v1/jobs/estimate", json=spec).json()
+        expect(needs.get_by_title(f"{answer['parameter_count']:,}")).to_be_visible()
 
 
 def test_the_spec_holds_only_what_was_chosen_and_is_there_as_commands(tab):
@@ -66,17 +69,15 @@ def test_an_option_and_an_architecture_that_the_api_learns_appear_by_themselves(
     expect(page.get_by_role("region", name="Model").get_by_label("State size")).to_be_visible()
 
 
-def test_a_job_like_an_earlier_one_has_its_spec(tab, finished):
+def test_a_job_like_an_earlier_one_has_its_spec(tab, service, finished):
     page = tab.open(f"#/new/{finished[1]['id']}")
     seed = page.get_by_role("region", name="Training").get_by_label("Seed", exact=True)
     expect(seed).to_have_value("2")
     expect(page.get_by_label("The spec")).to_contain_text("hidden_size: 32")
     expect(page.get_by_role("button", name="Start training")).to_be_enabled()
-    sent = page.evaluate(
-        """() => fetch('/v1/jobs/estimate', {method: 'POST', headers: {'Content-Type':
-        'application/json'}, body: document.querySelector('pre.code').textContent})"""
-    )
-    assert sent is not None
+    spec = yaml.safe_load(page.get_by_label("The spec").inner_text())
+    answer = service.http.post("/v1/jobs/estimate", json=spec).json()
+    assert answer["spec"] == finished[1]["spec"]
 
 
 def test_two_runs_are_compared_and_the_link_keeps_the_choice(tab, finished):

@@ -86,9 +86,14 @@ def metrics(
     after_step: Annotated[int, Query(ge=-1, le=MAX_SEQ)] = -1,
     before_step: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     max_points: Annotated[int, Query(ge=4, le=10_000)] = MAX_POINTS,
+    extremes: Annotated[bool, Query()] = True,
     format: Annotated[Literal["json", "csv"], Query()] = "json",
 ) -> MetricsRead | Response:
-    """Series by step, thinned to at most `max_points` each; all metrics unless `names` says."""
+    """Series by step, thinned to at most `max_points` each; all metrics unless `names` says.
+
+    Thinning keeps peaks, for which it looks at every point; `extremes=false` keeps points at equal
+    distances, at once however long the run is.
+    """
     store.get_job(session, job_id)
     wanted = names.split(",") if names else metric_names(session, job_id)
     found = metric_series(
@@ -98,6 +103,7 @@ def metrics(
         after_step=after_step,
         before_step=before_step,
         max_points=max_points,
+        extremes=extremes,
     )
     if format == "csv":
         return Response(_csv(found), media_type="text/csv")

@@ -17,6 +17,9 @@ const KEPT_EVENTS = "status,stage,sample,evaluation,warning,error";
 const SAMPLES_SHOWN = 40;
 const LOOK_MILLISECONDS = 1000;
 const TICK_MILLISECONDS = 5000;
+const REQUESTS = 4;
+const LONG_STEPS = 10000;
+const FIRST_POINTS = 150;
 const DETAIL_POINTS = 1500;
 
 export async function show({ page, signal, connection }, id) {
@@ -119,9 +122,20 @@ export async function show({ page, signal, connection }, id) {
     }
   }
 
+  // In a few requests at once, the loss in the first: each is drawn when it is there. Of a long run, points
+  // at equal distances come first, which takes no time, and the peaks between them as soon as they are found.
   async function readMetrics() {
-    series.merge((await get(`${path}/metrics`, { signal })).series);
-    charts.draw(runs);
+    const names = Object.keys(job.metrics?.values ?? {}).sort((a, b) => b.endsWith("/loss") - a.endsWith("/loss"));
+    if (!names.length) return;
+    if ((job.step ?? 0) > LONG_STEPS) await readShares([names], `&extremes=false&max_points=${FIRST_POINTS}`);
+    await readShares(Array.from({ length: REQUESTS }, (_, first) => names.filter((_name, index) => index % REQUESTS === first)), "");
+  }
+
+  async function readShares(shares, options) {
+    await Promise.all(shares.filter(({ length }) => length).map(async (share) => {
+      series.merge((await get(`${path}/metrics?names=${encodeURIComponent(share.join(","))}${options}`, { signal })).series);
+      charts.draw(runs);
+    }));
   }
 
   // Finer points of what is zoomed into; they join those that are known.

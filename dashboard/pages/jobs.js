@@ -143,7 +143,8 @@ export async function show({ page, signal, connection, parameters, setParameters
   }
 
   all.addEventListener("change", () => {
-    for (const { job } of view.rows.values()) choose(job, all.checked);
+    const isChosen = all.checked; // each choice draws the box anew
+    for (const { job } of view.rows.values()) choose(job, isChosen);
   });
   let typing;
   search.addEventListener("input", () => {

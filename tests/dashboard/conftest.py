@@ -105,7 +105,11 @@ def running(service):
         service.wait(job["id"])
 
 
-def points(page, title="Loss"):
-    """How many points the chart of that title shows."""
-    chart = page.get_by_role("region", name=title, exact=True).locator(".chart")
-    return int(chart.get_attribute("data-points") or 0)
+def chart(page, title="Loss"):
+    """The drawing in the chart of that title; `data-points` says how many points it shows."""
+    return page.get_by_role("region", name=title, exact=True).locator(".chart")
+
+
+def points(page):
+    """How many points the loss curve has now."""
+    return int(chart(page).get_attribute("data-points") or 0)

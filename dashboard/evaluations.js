@@ -38,7 +38,7 @@ export class Evaluations {
     const open = this.rows.filter(({ status }) => OPEN.includes(status)).map(({ id }) => id);
     this.rows = rows.data;
     this.draw();
-    if (this.rows.some(({ id, status }) => open.includes(id) && !OPEN.includes(status))) this.onScore();
+    if (this.rows.some(({ id, status }) => open.includes(id) && !OPEN.includes(status))) await this.onScore();
     if (this.rows.some(({ status }) => OPEN.includes(status)) && !this.signal.aborted) {
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.look().catch(() => {}), LOOK_MILLISECONDS);

@@ -16,7 +16,7 @@ from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
 from tests.system.service import Service, running_service
 
 IMAGES = Path(__file__).parent / "images"
-FIRST_STEPS, LIVE_STEP = 260, 120
+FIRST_STEPS, LIVE_STEP = 160, 90
 SETTLE_MILLISECONDS = 2500
 
 
@@ -58,7 +58,11 @@ def main() -> None:
 
 
 def _spec(name: str, **training: object) -> dict[str, object]:
-    options = {"seed": 1, "logging_steps": 1, "eval_steps": 20, "save_steps": 60} | training
+    options = {
+        **{"batch_size": 16, "seed": 1, "eval_tokens": 20_000},
+        **{"logging_steps": 1, "eval_steps": 10, "save_steps": 40},
+        **training,
+    }
     return {"preset": "sample", "name": name, "training": options}
 
 

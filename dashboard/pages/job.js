@@ -35,7 +35,7 @@ export async function show({ page, signal, connection }, id) {
   const samples = el("div", { class: "samples" }, el("p", { class: "soft" }, "Samples appear here while it trains."));
   const corpus = el("div", { class: "wide" });
   const checkpoints = new Checkpoints(id, signal);
-  const evaluations = new Evaluations(id, checkpoints, { signal, onScore: readMetrics });
+  const evaluations = new Evaluations(id, checkpoints, { signal, onScore: readAgain });
   const charts = new Charts({ onRange: lookCloser });
   const runs = [{ id, label: job.name, series }];
   const log = new Log(id, signal);
@@ -132,6 +132,13 @@ export async function show({ page, signal, connection }, id) {
       await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
     }
     await readShares(Array.from({ length: REQUESTS }, (_, first) => names.filter((_name, index) => index % REQUESTS === first)), "");
+  }
+
+  // A score is a metric of a name that the job may not have had before.
+  async function readAgain() {
+    job = await get(path, { signal });
+    drawHead();
+    await readMetrics();
   }
 
   async function readShares(shares, options) {

@@ -10,6 +10,8 @@ from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
 from tests.system.service import running_service, tiny_spec
 
 PATIENCE_MILLISECONDS = 20_000
+TORCH_MILLISECONDS = 90_000
+"""The first answer of the short worker, whose child must first load torch."""
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 

@@ -3,6 +3,7 @@ import json
 from playwright.sync_api import expect
 
 from core.sample import write_sample
+from tests.dashboard.conftest import TORCH_MILLISECONDS
 
 TEXT = "The dog runs to the house.\n" * 400
 
@@ -82,7 +83,8 @@ def test_a_checkpoint_is_judged_and_its_score_is_drawn(tab, service, finished, t
     box = page.get_by_role("region", name="Evaluations", exact=True)
     box.get_by_label("Checkpoint").select_option("last")
     box.get_by_role("button", name="Judge").click()
-    expect(box.get_by_role("row", name="toy").locator("b")).to_contain_text("%")
+    row = box.get_by_role("row", name="toy")
+    expect(row.locator("b")).to_contain_text("%", timeout=TORCH_MILLISECONDS)
     expect(page.get_by_role("region", name="Evaluation scores over words seen")).to_be_visible()
 
 

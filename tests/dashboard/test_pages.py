@@ -6,7 +6,7 @@ import zipfile
 import yaml
 from playwright.sync_api import expect
 
-from tests.dashboard.conftest import chart
+from tests.dashboard.conftest import TORCH_MILLISECONDS, chart
 
 
 def test_what_the_api_refuses_stands_at_its_field(tab):
@@ -124,7 +124,7 @@ def test_a_checkpoint_writes_and_the_same_seed_writes_the_same(tab, finished):
     box.get_by_label("Seed").fill("5")
     for number in (1, 2):
         box.get_by_role("button", name="Write").click()
-        expect(box.locator(".sample")).to_have_count(number)
+        expect(box.locator(".sample")).to_have_count(number, timeout=TORCH_MILLISECONDS)
     first, second = box.locator(".sample").all_inner_texts()
     assert first == second
     assert first.startswith("The girl")

@@ -1,6 +1,7 @@
 """The cleaner of each source in each style, and the options that apply to all."""
 
 import re
+from functools import partial
 
 from core.corpus.cleaners import (
     bnc_spoken,
@@ -38,7 +39,7 @@ UPSTREAM: dict[str, Cleaner] = {
 
 NOT_WORDS = re.compile(r"[^\w\s\x00]|_")
 LOWERCASE = Transform(str.lower)
-STRIP_PUNCTUATION = Transform(lambda block: NOT_WORDS.sub(" ", block))
+STRIP_PUNCTUATION = Transform(partial(NOT_WORDS.sub, " "))
 
 
 def cleaner_for(source: str, options: CleanOptions) -> Cleaner:

@@ -7,12 +7,13 @@ one CHILDES speaker, and it forgets where documents end.
 
 import re
 import unicodedata
+from functools import partial
 
 from core.corpus.rules import DROPPED, Cleaner, Transform, rule
 
-NOT_SPOKEN = re.compile(r"[^\w\s.,!?'\-]")
-NOT_PLAIN = re.compile(r"[^a-z0-9\s.,!?'\x00]")
-NOT_BARE = re.compile(r"[^a-z0-9\s\x00]")
+NOT_SPOKEN = re.compile(r"[^\w\s.,!?'\-\x00]+")
+NOT_PLAIN = re.compile(r"[^a-z0-9\s.,!?'\x00]+")
+NOT_BARE = re.compile(r"[^a-z0-9\s\x00]+")
 REPEATED = re.compile(r"([^\s\x00])\1{2,}")
 
 
@@ -25,25 +26,25 @@ LOWER = Transform(_lower)
 HEADER = rule("header", "= = =", r"\n= = = [^\n]*(?=\n)", "\n")
 URL_LINE = rule("line_with_address", "://", r"\n[^\n]*https?://[^\n]*", "\n" + DROPPED)
 WWW_LINE = rule("line_with_address", "www.", r"\n[^\n]*www\.[^\n]*", "\n" + DROPPED)
-PLAIN = Transform(lambda block: NOT_PLAIN.sub("", block))
+PLAIN = Transform(partial(NOT_PLAIN.sub, DROPPED))
 
 BNC_SPOKEN = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
         rule("address", "http", r"http\S+", DROPPED),
         rule("address", "www", r"www\S+", DROPPED),
-        rule("tag", "<", r"<[^>\n]+>", DROPPED),
-        Transform(lambda block: NOT_SPOKEN.sub("", block)),
+        rule("tag", "<", r"<[^<>\n]+>", DROPPED),
+        Transform(partial(NOT_SPOKEN.sub, DROPPED)),
     ),
     needs_words=False,
 )
 CHILDES = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
-        rule("error_mark", "[*", r"\[\*[^\]\n]+?\]", DROPPED),
-        rule("replacement", "[:", r"\[:+[^\n]*?\]", DROPPED),
+        rule("error_mark", "[*", r"\[\*[^\[\]\n]+\]", DROPPED),
+        rule("replacement", "[:", r"\[:+[^\[\]\n]*\]", DROPPED),
         rule("event", "&=0", r"&=0[\w:]+", DROPPED),
         rule("event", "&=", r"&=(\S+)", r"[\1]"),
         rule("word_form_mark", "@", r"@[\w:$*]+", DROPPED),
@@ -59,7 +60,7 @@ CHILDES = Cleaner(
     needs_words=False,
 )
 GUTENBERG = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
         LOWER,
@@ -70,36 +71,36 @@ GUTENBERG = Cleaner(
         rule(
             "chapter_line", "chapter", r"\nchapter (?:\d+|[ivxlc]+|[a-z]+)\b[^\n]*", "\n" + DROPPED
         ),
-        rule("contents_line", "", r"\n[a-z ]+(?:\d+ *)+(?=\n)", "\n" + DROPPED),
-        rule("illustration", "[illustration", r"\[illustration[^\]\n]*\]", DROPPED),
+        rule("contents_line", "", r"\n[a-z ]+\d[\d ]*(?=\n)", "\n" + DROPPED),
+        rule("illustration", "[illustration", r"\[illustration[^\[\]\n]*\]", DROPPED),
         rule("page", "page", r"\bpage \d+\b", DROPPED),
         PLAIN,
     ),
     needs_words=False,
 )
 OPEN_SUBTITLES = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
         LOWER,
         PLAIN,
         rule("address", "http", r"http\S+", DROPPED),
         rule("address", "www", r"www\S+", DROPPED),
-        Transform(lambda block: REPEATED.sub(r"\1\1", block)),
+        Transform(partial(REPEATED.sub, r"\1\1")),
     ),
     needs_words=False,
 )
 SIMPLE_WIKI = Cleaner(
-    version=1, steps=(HEADER, LOWER, URL_LINE, WWW_LINE, PLAIN), needs_words=False
+    version=2, steps=(HEADER, LOWER, URL_LINE, WWW_LINE, PLAIN), needs_words=False
 )
 SWITCHBOARD = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
         LOWER,
         URL_LINE,
         WWW_LINE,
-        Transform(lambda block: NOT_BARE.sub("", block)),
+        Transform(partial(NOT_BARE.sub, DROPPED)),
     ),
     needs_words=False,
 )

@@ -12,7 +12,6 @@ from core.corpus.rules import (
     Cleaner,
     Drops,
     clean_normal,
-    count_lines,
     count_words,
     normal_block,
     without_controls,
@@ -90,15 +89,16 @@ def clean_text(text: str, cleaner: Cleaner) -> CleanedBlock:
     while "\n\n\n" in content:
         content = content.replace("\n\n\n", "\n\n")
     within = content.count("\n\n")
+    lines = content.count("\n") + 1 - within if content else 0
     return CleanedBlock(
         content=content.encode(),
         begins_document=cleaned.startswith("\n\n"),
         ends_document=cleaned.endswith("\n\n"),
         documents_within=within,
         lines_in=lines_in,
-        lines_out=count_lines(cleaned),
+        lines_out=lines,
         words_in=words_in,
-        words_out=count_words(cleaned),
+        words_out=content.count(" ") + lines,
         drops=drops,
     )
 

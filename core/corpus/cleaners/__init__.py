@@ -1,6 +1,7 @@
 """The cleaner of each source in each style, and the options that apply to all."""
 
 import re
+from dataclasses import replace
 from functools import partial
 
 from core.corpus.cleaners import (
@@ -51,4 +52,4 @@ def cleaner_for(source: str, options: CleanOptions) -> Cleaner:
         extra += (LOWERCASE,)
     if options.punctuation == "strip":
         extra += (STRIP_PUNCTUATION,)
-    return Cleaner(chosen.version, chosen.steps + extra, chosen.needs_words)
+    return replace(chosen, steps=chosen.steps + extra)

@@ -14,6 +14,6 @@ CLEANER = Cleaner(
         ),
         rule("tag", "<", r"<[^<>\n]{1,80}>"),
         rule("event", "[", r"\[[^\[\]\n]*\]"),
-        *space_before(".?!,;:"),
     ),
+    closing=space_before(".?!,;:"),
 )

@@ -24,6 +24,6 @@ CLEANER = Cleaner(
         rule("word_form_mark", "@", r"@(?<=\w@)[a-z]+(?:[:$][a-z]+)?\b", ""),
         *marks("retrace_bracket", "<>"),
         *marks("prosody_mark", "\u2021\u201e\u2191\u2193\u02c8\u02cc"),
-        *space_before(".?!,"),
     ),
+    closing=space_before(".?!,"),
 )

@@ -9,6 +9,9 @@ CLEANER = Cleaner(
         rule("speaker_label", ":", r"\n@?[AB](?:\.?\d+)?:", "\n" + DROPPED),
         rule("event", "<", r"<[^<>\n]*>"),
         rule("event", "_talking", r"(?<!\S)[a-z]+_talking\b"),  # its brackets are lost
+        # What the transcribers noted behind a star, such as *typo, *sd or *slash error.
+        rule("transcriber_note", "*", r"\*[^\n*]{1,40}(?=\n)"),
+        rule("transcriber_note", "*", r"\*(?:slash error|listen\b|[a-z]{2}(?:,[a-z]{2})*\b)"),
         rule("disfluency_mark", "{", r"\{[A-Z]\b"),
         *marks("disfluency_mark", "}"),
         *marks("repair_bracket", "[]"),
@@ -18,6 +21,6 @@ CLEANER = Cleaner(
         rule("uncertain_words", "((", r"\(\("),
         rule("uncertain_words", "))", r"\)\)"),
         *marks("stray_mark", "*#<>"),
-        *space_before(".?!,"),
     ),
+    closing=space_before(".?!,"),
 )

@@ -224,4 +224,4 @@ def _example(block: str, match: re.Match[str]) -> str:
     if not any(character.isalnum() for character in text):
         begin = max(block.rfind("\n", 0, match.end()) + 1, match.start() - EXAMPLE_CHARACTERS // 2)
         text = block[begin : match.end() + EXAMPLE_CHARACTERS // 2].split("\n")[0]
-    return text.replace(DROPPED, "").strip()[:EXAMPLE_CHARACTERS]
+    return " ".join(text.replace(DROPPED, "").split())[:EXAMPLE_CHARACTERS]

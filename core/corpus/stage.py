@@ -59,7 +59,7 @@ def clean_corpus(
     reports: dict[str, SourceReport] = {}
     for file, part in zip(files, blocks, strict=True):
         with (output / f"{file.stem}.txt").open("wb") as target:
-            writer = _Writer(target.write)
+            writer = CleanWriter(target.write)
             for block, cleaned in zip(part, results, strict=False):
                 if should_stop():
                     raise Stopped
@@ -99,7 +99,7 @@ def count_words(path: Path) -> int:
 
 
 @dataclass
-class _Writer:
+class CleanWriter:
     """Puts blocks together: one empty line between documents, none at the start or the end."""
 
     write: Callable[[bytes], int]

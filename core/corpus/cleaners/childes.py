@@ -15,6 +15,8 @@ CLEANER = Cleaner(
         rule("not_understood", "xxx", r"xxx(?<![\w']xxx)(?![\w'])"),
         rule("not_understood", "yyy", r"yyy(?<![\w']yyy)(?![\w'])"),
         rule("not_transcribed", "www", r"www(?<![\w']www)(?![\w'.])"),
+        rule("omitted_word", "0", r"0(?<!\S0)[a-z]+"),
+        rule("omitted_word", "0", r"\n[\x00 ]*0 ?[.?!]?(?=\n)", "\n" + DROPPED),
         rule("terminator", "+", r"\+(?<!\S\+)[^\w\s]\S*"),
         rule("pause", "(.", r"\(\.{1,3}\)"),
         rule("restored_letters", "(", r"\((?<=\w\()([\w']+)\)", r"\1"),

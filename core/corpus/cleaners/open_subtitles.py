@@ -10,6 +10,7 @@ CLEANER = Cleaner(
         rule("credit", "ubtitle", r"\n[^\n]*[Ss]ubtitles? (?:by|downloaded)[^\n]*", "\n" + DROPPED),
         rule("credit", "OpenSubtitles", r"\n[^\n]*OpenSubtitles[^\n]*", "\n" + DROPPED),
         rule("credit", "www.", r"\n[^\n]*\bwww\.[^\n]*", "\n" + DROPPED),
+        rule("tag", "<", r"</?[biu]>|</?font[^<>\n]{0,60}>", DROPPED),
         rule("tag", "<", r"</?[A-Za-z][^<>\n]{0,60}>"),
         rule("position_tag", "{", r"\{[^{}\n]*\}"),
         rule("caption", "[", r"\[[^\[\]\n]*\]"),

@@ -16,6 +16,8 @@ CLEANER = Cleaner(
         rule("template", "{{", r"\{\{[^{}\n]*\}\}"),
         rule("file_link", "[[", r"\[\[(?:File|Image|Category):[^\[\]\n]*\]\]"),
         rule("link", "[[", r"\[\[(?:[^\[\]\n]*\|)?([^\[\]|\n]*)\]\]", r"\1"),
+        rule("reference", "<ref", r"<ref[^<>\n]*>[^<\n]*</ref>", DROPPED),
+        rule("tag", "<", r"</?(?:[bisu]|em|strong|small|sub|sup|ref[^<>\n]{0,200})>", DROPPED),
         rule("tag", "<", r"</?[A-Za-z][^<>\n]{0,200}>"),
         rule("reference", "[", r"\[(?:\d+|edit|citation needed)\]"),
     ),

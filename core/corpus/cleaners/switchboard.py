@@ -13,7 +13,7 @@ CLEANER = Cleaner(
         rule("transcriber_note", "*", r"\*[^\n*]{1,40}(?=\n)"),
         rule("transcriber_note", "*", r"\*(?:slash error|listen\b|[a-z]{2}(?:,[a-z]{2})*\b)"),
         rule("disfluency_mark", "{", r"\{[A-Z]\b"),
-        *marks("disfluency_mark", "}"),
+        *marks("disfluency_mark", "{}"),
         *marks("repair_bracket", "[]"),
         rule("repair_mark", "+", r"\+(?<!\S\+)(?!\S)"),
         rule("unit_mark", "-/", r"-/(?<!\S-/)(?!\S)"),

@@ -1,6 +1,6 @@
 """What the research scripts did, for a comparison with their results.
 
-Upstream lower-cases four of the six sources and keeps only letters of ASCII, digits and some
+Upstream lower-cases five of the six sources and keeps only letters of ASCII, digits and some
 punctuation. Two of its habits look at neighbouring lines and are not repeated: it joins lines of
 one CHILDES speaker, and it forgets where documents end.
 """
@@ -12,6 +12,7 @@ from functools import partial
 from core.corpus.rules import DROPPED, Cleaner, Transform, rule
 
 NOT_SPOKEN = re.compile(r"[^\w\s.,!?'\-\x00]+")
+NOT_WORDS = re.compile(r"[^\w\s\x00]+")
 NOT_PLAIN = re.compile(r"[^a-z0-9\s.,!?'\x00]+")
 NOT_BARE = re.compile(r"[^a-z0-9\s\x00]+")
 REPEATED = re.compile(r"([^\s\x00])\1{2,}")
@@ -43,6 +44,8 @@ CHILDES = Cleaner(
     version=2,
     steps=(
         HEADER,
+        rule("dependent_tier", "\n%", r"\n%[^\n]*", "\n" + DROPPED),
+        rule("speaker_code", "\n*", r"\n\*\w+: ?", "\n" + DROPPED),
         rule("error_mark", "[*", r"\[\*[^\[\]\n]+\]", DROPPED),
         rule("replacement", "[:", r"\[:+[^\[\]\n]*\]", DROPPED),
         rule("event", "&=0", r"&=0[\w:]+", DROPPED),
@@ -56,6 +59,9 @@ CHILDES = Cleaner(
         rule("prosody_mark", "", r"[\u2021\u201e\u2191\u2193\u02c8\u02cc\u2260]", DROPPED),
         rule("terminator", "+", r"\+[/.!?]+", "..."),
         rule("bracket", "<", r"[<>]", DROPPED),
+        rule("action", "[", r"\[[^\[\]\n]*\]", DROPPED),
+        Transform(str.lower),
+        Transform(partial(NOT_WORDS.sub, DROPPED)),
     ),
     needs_words=False,
 )
@@ -98,6 +104,7 @@ SWITCHBOARD = Cleaner(
     steps=(
         HEADER,
         LOWER,
+        rule("speaker_label", ":", r"\n[a-z]:", "\n" + DROPPED),
         URL_LINE,
         WWW_LINE,
         Transform(partial(NOT_BARE.sub, DROPPED)),

@@ -209,7 +209,8 @@ def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
 
     A run that has its copy already goes on with it when the other job is gone.
     """
-    from core.tokenizer.bpe import REPORT, TOKENIZER_FILE
+    from core.tokenizer.bpe import REPORT
+    from core.tokenizer.learning import TOKENIZER_FILE
 
     folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
     for folder in folders:

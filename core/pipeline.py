@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.cache import Cache, CacheEntry, fingerprint, hash_file
+from core.cache import Cache, CacheEntry, fingerprint
 from core.corpus.report import CleanReport
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
 from core.corpus.stage import CLEAN_VERSION, clean_corpus
 from core.errors import TokenizerMissing, WordBudgetExceeded
 from core.events import EventData, WarningData
+from core.file_hashes import hash_file
 from core.journal import JournalWriter
 from core.plan import make_plan
 from core.rundir import RunDir, publish_folder, remove_folder, remove_staging
@@ -121,7 +122,7 @@ def _clean_split(
         "clean",
         version=CLEAN_VERSION,
         parameters=options.model_dump(mode="json"),
-        inputs=[f"{file.source}:{file.stem}:{hash_file(file.path)}" for file in files],
+        inputs=[f"{file.source}:{file.stem}:{run.cache.hashes.of(file.path)}" for file in files],
     )
 
     def build(folder: Path) -> None:

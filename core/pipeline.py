@@ -10,10 +10,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from core.cache import Cache, CacheEntry, fingerprint
-from core.corpus.report import CleanReport
+from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
 from core.corpus.stage import CLEAN_VERSION, clean_corpus
 from core.errors import TokenizerMissing, WordBudgetExceeded
@@ -27,6 +27,8 @@ from core.stages import StageReporter
 from core.stop import StopSignal
 
 log = logging.getLogger(__name__)
+
+Mode = Literal["report", "exact", "near"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,11 @@ def _clean(run: Run, reporter: StageReporter) -> tuple[Split, Split | None]:
         stage.counts = {"train": train.report.counts()}
         if validation is not None:
             stage.counts["validation"] = validation.report.counts()
+        if data.deduplicate != "none":
+            train, found, cached = _deduplicate(run, train, validation, data.deduplicate)
+            stage.counts["train"] = train.report.counts()
+            stage.counts["duplicates"] = found
+            stage.cached &= cached
     check_budget(run.spec, train.report)
     return train, validation
 
@@ -137,6 +144,39 @@ def _clean_split(
     entry = run.cache.get("clean", key, build)
     report = CleanReport.model_validate_json((entry.path / "report.json").read_bytes())
     return Split(entry.path, key, report), entry.cached
+
+
+def _deduplicate(
+    run: Run, train: Split, validation: Split | None, mode: Mode
+) -> tuple[Split, dict[str, Any], bool]:
+    """The training text without its duplicates, what was found, and whether it was cached."""
+    from core.corpus.duplicates import DUPLICATES_VERSION, deduplicate
+
+    held_out = validation.files if validation else []
+    key = fingerprint(
+        "deduplicate",
+        version=DUPLICATES_VERSION,
+        parameters=mode,
+        inputs=[train.fingerprint, validation.fingerprint if validation else ""],
+    )
+
+    def build(folder: Path) -> None:
+        deduplicate(
+            train.files,
+            held_out,
+            mode=mode,
+            output=folder,
+            should_stop=run.stop,
+        )
+        if mode != "report":
+            recount(train.report, folder)
+
+    entry = run.cache.get("deduplicate", key, build)
+    found: dict[str, Any] = json.loads((entry.path / "duplicates.json").read_bytes())
+    if mode == "report":
+        return train, found, entry.cached
+    report = CleanReport.model_validate_json((entry.path / "report.json").read_bytes())
+    return Split(entry.path, key, report), found, entry.cached
 
 
 def check_budget(spec: JobSpec, report: CleanReport) -> None:

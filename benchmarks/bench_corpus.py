@@ -97,15 +97,16 @@ def bench_clean(corpus: Corpus, folder: Path) -> None:
     figure("corpus/clean", "reference_bytes_per_second", size / reference, "byte/s")
     short = best_of(ROUNDS, lambda: clean_folder(corpus.raw, folder / "cleaned"))
     compare("corpus/clean", "bytes_per_second", size, short, "line_by_line", reference, size)
-    one, two, all_cores = (
-        best_of(2, lambda count=count: clean_folder(corpus.long, folder / "cleaned", count))
-        for count in (1, 2, None)
+    one, two = alternate(
+        ROUNDS,
+        lambda: clean_folder(corpus.long, folder / "cleaned", 1),
+        lambda: clean_folder(corpus.long, folder / "cleaned", 2),
     )
     compare(
         "corpus/clean",
         "long_bytes_per_second",
         long_size,
-        all_cores,
+        two,
         "line_by_line",
         reference,
         size,
@@ -200,6 +201,9 @@ def bench_encode(corpus: Corpus, tokenizer: Path, folder: Path) -> None:
     plain = load_tokenizer(tokenizer)
     whole = seconds_of(lambda: encode_files(plain, files))
     compare("corpus/encode", "bytes_per_second", size, short, "one_encode_a_file", whole, size)
+    compare(
+        "corpus/encode", "long_bytes_per_second", long_size, two, "one_encode_a_file", whole, size
+    )
     batches = seconds_of(lambda: encode_documents(plain, files))
     compare(
         "corpus/encode",

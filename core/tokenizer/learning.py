@@ -50,7 +50,7 @@ def new_trainer(vocab_size: int, min_frequency: int, *, tells: bool = False) -> 
         # All 256 bytes, so that no text is unknown; sorted, so that ids do not hang on a hash.
         initial_alphabet=sorted(ByteLevel.alphabet()),
         show_progress=tells,
-        progress_format="json",
+        progress_format="json" if tells else "indicatif",  # it writes JSON though not shown
     )
 
 

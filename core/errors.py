@@ -70,6 +70,13 @@ class WordBudgetExceeded(RunError):
     hint = 'Use a smaller dataset, or "track": "free".'
 
 
+class TokenizerMissing(RunError):
+    """The tokenizer of the job that `tokenizer.from_job` names is not there."""
+
+    code = "tokenizer_missing"
+    hint = "Name a job that still exists and whose tokenizer stage is finished, or leave it out."
+
+
 class TokenOutOfVocabulary(RunError):
     """A token id lies outside the vocabulary of the model."""
 

@@ -4,18 +4,21 @@ Resuming is not a mode: finished stages are in the cache, and training goes on f
 whole checkpoint of its run folder.
 """
 
+import json
 import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-from core.cache import Cache, CacheEntry, fingerprint, hash_file
-from core.corpus.report import CleanReport
+from core.cache import Cache, CacheEntry, fingerprint
+from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
 from core.corpus.stage import CLEAN_VERSION, clean_corpus
-from core.errors import WordBudgetExceeded
+from core.errors import TokenizerMissing, WordBudgetExceeded
 from core.events import EventData, WarningData
+from core.file_hashes import hash_file
 from core.journal import JournalWriter
 from core.plan import make_plan
 from core.rundir import RunDir, publish_folder, remove_folder, remove_staging
@@ -24,6 +27,8 @@ from core.stages import StageReporter
 from core.stop import StopSignal
 
 log = logging.getLogger(__name__)
+
+Mode = Literal["report", "exact", "near"]
 
 
 @dataclass(frozen=True)
@@ -70,10 +75,15 @@ def run_pipeline(run: Run) -> None:
     """
     remove_staging(run.rundir.root)
     reporter = StageReporter(run.emit)
-    train, validation = _clean(run, reporter)
-    tokenizer, tokenizer_key = _tokenizer(run, reporter, train)
-    train_tokens = _tokenize(run, reporter, tokenizer, tokenizer_key, train, validation)
-    _train(run, reporter, tokenizer, *train_tokens)
+    try:
+        train, validation = _clean(run, reporter)
+        tokenizer, tokenizer_key = _tokenizer(run, reporter, train, validation)
+        if run.spec.task == "tokenizer":
+            return
+        train_tokens = _tokenize(run, reporter, tokenizer, tokenizer_key, train, validation)
+        _train(run, reporter, tokenizer, *train_tokens)
+    finally:
+        run.cache.release()
 
 
 def _clean(run: Run, reporter: StageReporter) -> tuple[Split, Split | None]:
@@ -100,7 +110,12 @@ def _clean(run: Run, reporter: StageReporter) -> tuple[Split, Split | None]:
         stage.counts = {"train": train.report.counts()}
         if validation is not None:
             stage.counts["validation"] = validation.report.counts()
-    _check_budget(run, train.report)
+        if data.deduplicate != "none":
+            train, found, cached = _deduplicate(run, train, validation, data.deduplicate)
+            stage.counts["train"] = train.report.counts()
+            stage.counts["duplicates"] = found
+            stage.cached &= cached
+    check_budget(run.spec, train.report)
     return train, validation
 
 
@@ -114,7 +129,7 @@ def _clean_split(
         "clean",
         version=CLEAN_VERSION,
         parameters=options.model_dump(mode="json"),
-        inputs=[f"{file.source}:{file.stem}:{hash_file(file.path)}" for file in files],
+        inputs=[f"{file.source}:{file.stem}:{run.cache.hashes.of(file.path)}" for file in files],
     )
 
     def build(folder: Path) -> None:
@@ -131,58 +146,146 @@ def _clean_split(
     return Split(entry.path, key, report), entry.cached
 
 
-def _check_budget(run: Run, report: CleanReport) -> None:
-    budget = TRACK_WORDS.get(run.spec.track)
+def _deduplicate(
+    run: Run, train: Split, validation: Split | None, mode: Mode
+) -> tuple[Split, dict[str, Any], bool]:
+    """The training text without its duplicates, what was found, and whether it was cached."""
+    from core.corpus.duplicates import DUPLICATES_VERSION, deduplicate
+
+    held_out = validation.files if validation else []
+    key = fingerprint(
+        "deduplicate",
+        version=DUPLICATES_VERSION,
+        parameters=mode,
+        inputs=[train.fingerprint, validation.fingerprint if validation else ""],
+    )
+
+    def build(folder: Path) -> None:
+        deduplicate(
+            train.files,
+            held_out,
+            mode=mode,
+            output=folder,
+            should_stop=run.stop,
+        )
+        if mode != "report":
+            recount(train.report, folder)
+
+    entry = run.cache.get("deduplicate", key, build)
+    found: dict[str, Any] = json.loads((entry.path / "duplicates.json").read_bytes())
+    if mode == "report":
+        return train, found, entry.cached
+    report = CleanReport.model_validate_json((entry.path / "report.json").read_bytes())
+    return Split(entry.path, key, report), found, entry.cached
+
+
+def check_budget(spec: JobSpec, report: CleanReport) -> None:
+    """Holds the training text to the words that the track allows.
+
+    Raises:
+        WordBudgetExceeded: If it has more.
+    """
+    budget = TRACK_WORDS.get(spec.track)
     if budget is not None and report.words_out > budget:
         raise WordBudgetExceeded(
-            f"{run.spec.data.dataset} has {report.words_out:,} words after cleaning; "
-            f"track {run.spec.track} allows {budget:,}"
+            f"{spec.data.dataset} has {report.words_out:,} words after cleaning; "
+            f"track {spec.track} allows {budget:,}"
         )
 
 
-def _tokenizer(run: Run, reporter: StageReporter, train: Split) -> tuple[Path, str]:
-    from core.tokenizer.bpe import TOKENIZER_VERSION, TokenizerReport, train_bpe
+def _tokenizer(
+    run: Run, reporter: StageReporter, train: Split, validation: Split | None
+) -> tuple[Path, str]:
+    """The run's own copy of its tokenizer, and the fingerprint of it."""
+    from core.tokenizer.bpe import REPORT, TokenizerReport
 
     spec = run.spec.tokenizer
-    key = fingerprint(
-        "tokenizer",
-        version=TOKENIZER_VERSION,
-        parameters=spec.model_dump(mode="json"),
-        inputs=[train.fingerprint],
-    )
     with reporter.stage("tokenizer") as stage:
-        entry = run.cache.get(
-            "tokenizer",
-            key,
-            lambda folder: _discard(
-                train_bpe(
-                    train.files,
-                    spec=spec,
-                    output=folder,
-                    progress=reporter.progress,
-                    should_stop=run.stop,
-                )
-            ),
-        )
-        report = TokenizerReport.model_validate_json((entry.path / "report.json").read_bytes())
-        stage.cached = entry.cached
+        if spec.from_job is None:
+            source, key, stage.cached = _train_tokenizer(run, reporter, train)
+        else:
+            source, key = _tokenizer_of_job(run, spec.from_job)
+            stage.cached = True
+        report = TokenizerReport.model_validate_json((source / REPORT).read_bytes())
         stage.counts = report.model_dump(mode="json")
-    if report.vocab_size < spec.vocab_size:
+        if source != run.rundir.tokenizer:
+            _copy_tokenizer(run, source)
+        if validation is not None:
+            stage.counts["validation"] = _measure_tokenizer(run, key, validation)
+    if spec.from_job is None and report.vocab_size < spec.vocab_size:
         run.warn(
             "vocabulary_smaller",
             f"the text gives {report.vocab_size:,} entries, not {spec.vocab_size:,}; "
             "the model is built with what there is",
         )
-    _copy_tokenizer(run, entry)
     return run.rundir.tokenizer, key
 
 
-def _copy_tokenizer(run: Run, entry: CacheEntry) -> None:
-    """Gives the run folder its own copy, so that it is whole without the cache."""
+def _train_tokenizer(run: Run, reporter: StageReporter, train: Split) -> tuple[Path, str, bool]:
+    from core.tokenizer.bpe import TOKENIZER_VERSION, train_bpe
+
+    spec = run.spec.tokenizer
+    key = fingerprint(
+        "tokenizer",
+        version=TOKENIZER_VERSION,
+        parameters=spec.model_dump(mode="json", include={"vocab_size", "min_frequency"}),
+        inputs=[train.fingerprint],
+    )
+
+    def build(folder: Path) -> None:
+        train_bpe(
+            train.files,
+            spec=spec,
+            output=folder,
+            progress=reporter.progress,
+            should_stop=run.stop,
+        )
+
+    entry = run.cache.get("tokenizer", key, build)
+    return entry.path, key, entry.cached
+
+
+def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
+    """The finished tokenizer of another run, whose folder lies beside this one's.
+
+    A run that has its copy already goes on with it when the other job is gone.
+    """
+    from core.tokenizer.bpe import REPORT
+    from core.tokenizer.learning import TOKENIZER_FILE
+
+    folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
+    for folder in folders:
+        if (folder / TOKENIZER_FILE).is_file() and (folder / REPORT).is_file():
+            content = hash_file(folder / TOKENIZER_FILE)
+            return folder, fingerprint("tokenizer", version=0, parameters={}, inputs=[content])
+    raise TokenizerMissing(f"job {job} has no tokenizer: {folders[0]} is not there or not whole")
+
+
+def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[str, Any]:
+    """How the tokenizer fits the validation text; Any: JSON."""
+    from core.tokenizer.statistics import STATISTICS_VERSION, write_statistics
+
+    key = fingerprint(
+        "statistics",
+        version=STATISTICS_VERSION,
+        parameters={},
+        inputs=[tokenizer_key, validation.fingerprint],
+    )
+    entry = run.cache.get(
+        "statistics",
+        key,
+        lambda folder: write_statistics(run.rundir.tokenizer, validation.files, folder),
+    )
+    counts: dict[str, Any] = json.loads((entry.path / "statistics.json").read_bytes())
+    return counts
+
+
+def _copy_tokenizer(run: Run, source: Path) -> None:
+    """Gives the run folder its own copy, so that it is whole without cache and other jobs."""
     remove_folder(run.rundir.tokenizer)
     publish_folder(
         run.rundir.tokenizer,
-        lambda folder: _discard(shutil.copytree(entry.path, folder, dirs_exist_ok=True)),
+        lambda folder: _discard(shutil.copytree(source, folder, dirs_exist_ok=True)),
     )
 
 

@@ -14,7 +14,7 @@ from core.training.options import TrainingSpec
 
 SPEC_VERSION = 1
 NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-"""Names of datasets and checkpoints: folder names, so no separator and no leading dot."""
+"""Names of datasets, jobs and checkpoints: folder names, so no separator and no leading dot."""
 TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
 """Word budgets of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
 TRACK_MAX_EPOCHS = 10
@@ -23,7 +23,7 @@ TRACK_MAX_EPOCHS = 10
 DatasetName = Annotated[str, Field(max_length=64)]
 
 
-def _dataset_name(name: str | None) -> str | None:
+def _folder_name(name: str | None) -> str | None:
     if name is not None and not NAME.match(name):
         raise ValueError(
             "must be 1 to 64 letters, digits, '.', '_' or '-', starting with one of the first two"
@@ -52,6 +52,12 @@ class DataSpec(Section):
         description='true, false, "upstream", or an object with style, lowercase, punctuation.',
     )
 
+    deduplicate: Literal["none", "report", "exact", "near"] = Field(
+        default="none",
+        description="report: count repeated documents and lines that are also validation text; "
+        "exact: take them out; near: documents that nearly repeat another one too.",
+    )
+
     @field_validator("clean", mode="before")
     @classmethod
     def _clean_in_short(cls, value: Any) -> Any:  # Any: whatever the user sent
@@ -63,7 +69,7 @@ class DataSpec(Section):
             return CleanOptions(style="upstream")
         return value
 
-    _names = field_validator("dataset", "validation")(_dataset_name)
+    _names = field_validator("dataset", "validation")(_folder_name)
 
     @field_validator("sources")
     @classmethod
@@ -71,7 +77,7 @@ class DataSpec(Section):
         if sources is not None and not sources:
             raise ValueError("must name at least one source, or be null for all of them")
         for name in sources or []:
-            _dataset_name(name)
+            _folder_name(name)
         return sources
 
     @field_validator("validation")
@@ -85,7 +91,14 @@ class DataSpec(Section):
 
 
 class TokenizerSpec(Section):
-    """The byte-level BPE that is trained on the training text."""
+    """The byte-level BPE that is trained on the training text, or the finished one of a job."""
+
+    from_job: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Id of a job whose tokenizer is used as it is; nothing is trained, and "
+        "min_frequency plays no part. vocab_size is then the size that the estimate counts with.",
+    )
 
     vocab_size: int = Field(
         default=48_000,
@@ -96,6 +109,11 @@ class TokenizerSpec(Section):
     min_frequency: int = Field(
         default=2, ge=1, le=1_000_000, description="Pairs seen less often are never merged."
     )
+
+    @field_validator("from_job")
+    @classmethod
+    def _job_is_a_name(cls, job: str | None) -> str | None:
+        return _folder_name(job)
 
 
 class JobSpec(Section):
@@ -115,6 +133,11 @@ class JobSpec(Section):
         default="free",
         description="strict-small and strict hold the job to the BabyLM rules: 10 or 100 million "
         "words, at most 10 epochs, checkpoints by words seen.",
+    )
+    task: Literal["model", "tokenizer"] = Field(
+        default="model",
+        description="model: the whole way to a trained model; tokenizer: ends when the tokenizer "
+        "is there and measured, and `model` and `training` play no part.",
     )
     data: DataSpec = Field(default_factory=DataSpec)
     tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)

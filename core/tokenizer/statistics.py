@@ -7,9 +7,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 
+from core.dataset.chunks import load_tokenizer
 from core.dataset.units import UnitEncoder
 from core.errors import CorpusEmpty
 
+STATISTICS_VERSION = 1
+"""Raised whenever the same text and tokenizer would give other figures."""
 READ_BYTES = 1 << 20
 
 
@@ -64,3 +67,13 @@ def tokenizer_statistics(tokenizer: Tokenizer, files: Sequence[Path]) -> Tokeniz
         bytes_per_token=num_bytes / tokens,
         unused_entries=int(np.count_nonzero(~used)),
     )
+
+
+def write_statistics(tokenizer: Path, files: Sequence[Path], output: Path) -> None:
+    """Writes the statistics of the tokenizer in a folder to `output/statistics.json`.
+
+    Raises:
+        CorpusEmpty: If there is no word in the files.
+    """
+    statistics = tokenizer_statistics(load_tokenizer(tokenizer), files)
+    (output / "statistics.json").write_text(statistics.model_dump_json(), encoding="utf-8")

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from core.cache import hash_file
+from core.file_hashes import hash_file
 from core.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.training.model import WEIGHTS_FILE, load_weights, save_weights
 from core.training.optimizer import load_optimizer_tensors, optimizer_tensors

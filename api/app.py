@@ -8,11 +8,24 @@ from importlib.resources import files
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
+from api.cache import CacheThread
 from api.deps import Context
 from api.errors import register_handlers
-from api.routes import catalogue, checkpoints, events, health, jobs, pages
+from api.routes import (
+    catalogue,
+    checkpoints,
+    datasets,
+    evaluations,
+    events,
+    health,
+    jobs,
+    pages,
+    system,
+    tokenizers,
+)
 from api.security import Gate
 from api.stream import Watchers
+from core.cache import Cache
 from jobs.database import Database
 from jobs.doorbell import Listener
 from jobs.queue import Bell
@@ -38,7 +51,13 @@ def create_app(settings: Settings) -> FastAPI:
         listener = Listener(settings.redis_url, watchers.wake) if settings.redis_url else None
         if listener is not None:
             listener.start()
+        pruner = None
+        if settings.cache_bytes is not None:
+            pruner = CacheThread(Cache(settings.cache_folder), max_bytes=settings.cache_bytes)
+            pruner.start()
         yield
+        if pruner is not None:
+            pruner.stop()
         if listener is not None:
             listener.stop()
         sweeper.stop()
@@ -53,13 +72,20 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # A redirect would send names on that were never looked at, such as `..`.
+        redirect_slashes=False,
     )
     app.state.context = Context(settings=settings, database=database, watchers=watchers, bell=bell)
     register_handlers(app)
-    for router in (jobs.router, events.router, checkpoints.router, catalogue.router):
-        app.include_router(router, prefix="/v1")
+    for part in (
+        *(jobs, events, checkpoints, evaluations),
+        *(tokenizers, datasets, catalogue, system),
+    ):
+        app.include_router(part.router, prefix="/v1")
     app.include_router(health.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=str(files("dashboard"))), name="static")
-    app.add_middleware(Gate, keys=settings.api_keys, host=settings.host)
+    app.add_middleware(
+        Gate, keys=settings.api_keys, host=settings.host, upload_bytes=settings.upload_bytes
+    )
     return app

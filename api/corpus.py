@@ -1,13 +1,40 @@
-"""Datasets as the API sees them: the folders below the data directory."""
+"""Datasets as the API sees them: folders below the data directory, and what is known of them."""
 
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from uuid import uuid4
+
+from sqlmodel import Session
 
 from api.errors import Problem
+from core.corpus.report import CleanReport
 from core.corpus.sources import SourceFile, find_source_files
-from core.corpus.stage import count_words
+from core.corpus.stage import CLEAN_VERSION, count_words
 from core.errors import CorpusMissing
 from core.spec import NAME, JobSpec
+from jobs.database import Database
+from jobs.history import finished_stage
+from jobs.short_tasks import create_short_task, forget_dataset, short_task_of_dataset
+from jobs.states import FINAL
+from jobs.store import unfinished_jobs
+from jobs.tables import Job, ShortTask
+
+COUNT_BYTES = 4 << 20
+"""A larger file is not counted while somebody waits: its words are estimated from its beginning,
+until cleaning has counted them."""
+SAMPLE_BYTES = 256 << 10
+
+
+@dataclass(frozen=True)
+class Words:
+    """White-space words before cleaning."""
+
+    count: int
+    is_exact: bool
 
 
 def dataset_names(data_dir: Path) -> list[str]:
@@ -27,20 +54,110 @@ def dataset_files(data_dir: Path, name: str) -> list[SourceFile]:
     Raises:
         CorpusMissing: If there is no such dataset.
     """
-    if not NAME.match(name):
-        raise CorpusMissing(f"{name!r} is not the name of a dataset")
+    if not NAME.match(name) or not _has_text(data_dir / name):
+        raise CorpusMissing(f"there is no dataset {name!r}")
     return find_source_files(data_dir / name)
 
 
-def file_words(file: SourceFile) -> int:
-    """White-space words of a file; counted once for each state of it."""
+def file_words(file: SourceFile) -> Words:
+    """The words of a file, counted once for each state of it."""
     return _count(file.path, file.bytes, file.path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _count(path: Path, size: int, changed_at: int) -> int:
-    del size, changed_at
-    return count_words(path)
+def _count(path: Path, size: int, changed_at: int) -> Words:
+    del changed_at
+    if size <= COUNT_BYTES:
+        return Words(count_words(path), is_exact=True)
+    with path.open("rb") as file:
+        sample = file.read(SAMPLE_BYTES)
+    share = len(sample.decode("utf-8", errors="replace").split()) / len(sample)
+    return Words(round(share * size), is_exact=False)
+
+
+def corpus_words(files: Sequence[SourceFile], report: CleanReport | None) -> Words:
+    """The words of several files of a dataset, exact where its cleaning has been reported."""
+    if report is not None and all(file.stem in report.sources for file in files):
+        return Words(sum(report.sources[file.stem].words_in for file in files), is_exact=True)
+    found = [file_words(file) for file in files]
+    return Words(sum(each.count for each in found), all(each.is_exact for each in found))
+
+
+def dataset_version(files: Sequence[SourceFile]) -> str:
+    """What changes whenever a file of the dataset, or a cleaner, does."""
+    state = [(file.path.name, file.bytes, file.path.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr((CLEAN_VERSION, state)).encode()).hexdigest()[:32]
+
+
+def clean_report(task: ShortTask | None, files: Sequence[SourceFile]) -> CleanReport | None:
+    """What the short worker has found out about these files; None if nothing so far."""
+    if task is None or task.result is None or task.request["version"] != dataset_version(files):
+        return None
+    return CleanReport.model_validate(task.result["report"])
+
+
+def ask_for_report(database: Database, name: str, files: Sequence[SourceFile]) -> ShortTask:
+    """The task that cleans the dataset as it is now; a new one if it is another than before."""
+    version = dataset_version(files)
+    with database.read() as session:
+        task = short_task_of_dataset(session, name)
+    if task is not None and task.request["version"] == version:
+        return task
+    with database.write() as session:
+        task = short_task_of_dataset(session, name)  # somebody else may have asked meanwhile
+        if task is not None and task.request["version"] == version:
+            return task
+        forget_dataset(session, name)
+        request = {"version": version}
+        return create_short_task(session, kind="clean_report", dataset=name, request=request)
+
+
+def remove_dataset(session: Session, data_dir: Path, name: str) -> Path:
+    """Takes a dataset out of sight; returns the folder that is to be removed after the commit.
+
+    Raises:
+        CorpusMissing: If there is no such dataset.
+        Problem: 409 if a job that has not ended needs it.
+    """
+    dataset_files(data_dir, name)
+    refuse_in_use(session, name)
+    forget_dataset(session, name)
+    folder = data_dir / name
+    if folder.is_symlink():  # put there by hand: the text belongs to somebody else
+        folder.unlink()
+        return folder
+    doomed = data_dir / f".{uuid4().hex}.removed"
+    folder.rename(doomed)
+    return doomed
+
+
+def remove_file(session: Session, data_dir: Path, name: str, file: str) -> None:
+    """Removes one file of a dataset.
+
+    Raises:
+        CorpusMissing: If there is no such dataset or file.
+        Problem: 409 if a job that has not ended needs it.
+    """
+    found = next((each for each in dataset_files(data_dir, name) if each.path.name == file), None)
+    if found is None:
+        raise CorpusMissing(f"dataset {name} has no file {file!r}")
+    refuse_in_use(session, name)
+    found.path.unlink()
+    if not any((data_dir / name).iterdir()):
+        shutil.rmtree(data_dir / name)
+
+
+def refuse_in_use(session: Session, name: str) -> None:
+    """Refuses to change a dataset that a job reads or will read.
+
+    Raises:
+        Problem: 409.
+    """
+    for job in unfinished_jobs(session):
+        data = job.spec["data"]
+        if name in (data["dataset"], data["validation"]):
+            detail = f"job {job.id} is {job.status} and needs {name}; cancel it first, or wait"
+            raise Problem(409, "dataset_in_use", detail)
 
 
 def check_corpus(spec: JobSpec, data_dir: Path) -> None:
@@ -67,6 +184,26 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
     if faults:
         detail = "; ".join(f"{field}: {message}" for field, message, _ in faults)
         raise Problem(422, "corpus_unknown", detail, fields=faults)
+
+
+def check_tokenizer(session: Session, spec: JobSpec) -> None:
+    """Refuses a spec that names the tokenizer of a job which has none, and never will.
+
+    Raises:
+        Problem: 422.
+    """
+    job_id = spec.tokenizer.from_job
+    if job_id is None:
+        return
+    job = session.get(Job, job_id)
+    if job is None:
+        message = f"there is no job {job_id!r}"
+    elif job.status in FINAL and finished_stage(session, job_id, "tokenizer") is None:
+        message = f"job {job_id} is {job.status} and has no tokenizer"
+    else:
+        return
+    faults = [("tokenizer.from_job", message, job_id)]
+    raise Problem(422, "tokenizer_unknown", f"tokenizer.from_job: {message}", fields=faults)
 
 
 def _has_text(folder: Path) -> bool:

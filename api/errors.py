@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from core import errors as core_errors
 from core.archs import ARCHITECTURES
-from core.errors import CorpusMissing
 from jobs import errors as jobs_errors
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,27 @@ STATUSES: dict[type[Exception], int] = {
     jobs_errors.BrokerUnavailable: 503,
     jobs_errors.SchemaTooNew: 503,
     jobs_errors.SchemaTooOld: 503,
-    CorpusMissing: 404,
+    core_errors.CorpusMissing: 404,
+    core_errors.CorpusEmpty: 422,
+    core_errors.CorpusEncoding: 422,
+    core_errors.CorpusTooSmall: 422,
+    core_errors.WordBudgetExceeded: 422,
+    core_errors.SpecInvalid: 422,
+    core_errors.EvaluationInvalid: 422,
+    core_errors.PrecisionUnsupported: 422,
+    core_errors.CheckpointMissing: 410,
+    core_errors.TokenizerMissing: 409,
+    core_errors.TokenOutOfVocabulary: 500,
+    core_errors.TokenFileDamaged: 500,
+    core_errors.NonFiniteLoss: 500,
+    core_errors.OutOfMemory: 503,
+    core_errors.DiskFull: 507,
 }
-"""The status of every error of ours that can reach a route; a test fails for a missing one."""
+"""The status of every error of ours, also of those that a child tells by code only; a test fails
+for a missing one."""
+STATUS_BY_CODE: dict[str, int] = {
+    getattr(error, "code", ""): status for error, status in STATUSES.items()
+} | {"time_limit": 504}
 
 
 class Problem(Exception):

@@ -154,9 +154,52 @@ class WorkerRead(Out):
     queue: str
     slots: int
     devices: list[Json]
+    """index, kind (cuda or cpu), name, memory_bytes; of a GPU also memory_used_bytes, utilization
+    (0 to 1), temperature_celsius and power_watts where its driver tells them."""
     jobs: list[str]
     started_at: datetime
     seen_at: datetime
+
+
+class WorkerPage(Out):
+    """The workers that are alive, oldest first."""
+
+    data: list[WorkerRead]
+
+
+class DiskRead(Out):
+    """The disk that a folder of the service lies on."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+class QueueRead(Out):
+    """Jobs by status, and short tasks that wait."""
+
+    queued: int
+    running: int
+    paused: int
+    short: int
+
+
+class CacheRead(Out):
+    """Results of stages, shared between jobs; see `babylm cache`."""
+
+    entries: int
+    bytes: int
+    limit_bytes: int | None
+
+
+class SystemRead(Out):
+    """The machine that the API runs on."""
+
+    versions: dict[str, str]
+    platform: str
+    disks: dict[str, DiskRead]
+    queue: QueueRead
+    cache: CacheRead
+    upload_limit_bytes: int
 
 
 def read_job(job: Job, *, positions: dict[str, int], workers: Sequence[WorkerRow]) -> JobRead:

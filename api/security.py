@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 
@@ -12,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import Problem, problem_response
 
 MAX_BODY_BYTES = 1 << 20
+UPLOAD = re.compile(r"/v1/datasets/[^/]+/files")
+"""What takes files instead of JSON, up to a limit of its own."""
 OPEN_PREFIXES = ("/healthz", "/readyz", "/static/", "/favicon.ico")
 """Reachable without a key: they show nothing of anybody's work."""
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "testserver"})
@@ -38,8 +41,9 @@ def is_loopback(host: str) -> bool:
 class Gate:
     """ASGI middleware that lets through only what may come in."""
 
-    def __init__(self, app: ASGIApp, *, keys: Sequence[str], host: str) -> None:
+    def __init__(self, app: ASGIApp, *, keys: Sequence[str], host: str, upload_bytes: int) -> None:
         self._app = app
+        self._upload_bytes = upload_bytes
         self._keys = [hashlib.sha256(key.encode()).digest() for key in keys]
         # Behind a key any name will do; without one a foreign name is a page of somebody else that
         # had its name resolve to this machine (DNS rebinding).
@@ -55,22 +59,36 @@ class Gate:
         if problem is not None:
             await problem_response(problem)(scope, receive, sending)
             return
-        await self._app(scope, _Limited(receive), sending)
+        await self._app(scope, _Limited(receive, self._limit(scope)), sending)
+
+    def _limit(self, scope: Scope) -> int:
+        is_upload = scope["method"] == "POST" and UPLOAD.fullmatch(scope["path"])
+        return self._upload_bytes if is_upload else MAX_BODY_BYTES
 
     def _refusal(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
         if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
             return Problem(400, "host_unknown", "this service is not known by that Host name")
-        if scope["method"] not in SAFE_METHODS and headers.get("sec-fetch-site") == "cross-site":
+        if scope["method"] not in SAFE_METHODS and self._is_foreign(headers):
             return Problem(403, "cross_site", "a page of another site must not change anything")
         if self._keys and not _is_open(scope["path"]) and not self._has_key(headers):
             detail = "send a key of this service: Authorization: Bearer KEY"
             challenge = {"WWW-Authenticate": "Bearer"}
             return Problem(401, "key_missing", detail, headers=challenge)
         length = headers.get("content-length", "0")
-        if length.isdigit() and int(length) > MAX_BODY_BYTES:
-            return _too_large()
+        limit = self._limit(scope)
+        if length.isdigit() and int(length) > limit:
+            return _too_large(limit)
         return None
+
+    def _is_foreign(self, headers: Headers) -> bool:
+        """True for a request that a page of another site makes a browser send."""
+        if headers.get("sec-fetch-site") == "cross-site":
+            return True
+        if self._keys:  # no page can send a key that it does not know
+            return False
+        origin = headers.get("origin")
+        return origin is not None and origin.partition("://")[2] != headers.get("host", "")
 
     def _has_key(self, headers: Headers) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")
@@ -83,16 +101,17 @@ class Gate:
 class _Limited:
     """A request whose body may not grow beyond the limit."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
+        self._limit = limit
         self._bytes = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._bytes += len(message.get("body", b""))
-        if self._bytes > MAX_BODY_BYTES:
+        if self._bytes > self._limit:
             # As Starlette's own error, since FastAPI turns any other one into a 400.
-            raise HTTPException(413, _too_large().detail)
+            raise HTTPException(413, _too_large(self._limit).detail)
         return message
 
 
@@ -120,5 +139,5 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _too_large() -> Problem:
-    return Problem(413, "body_too_large", f"a body may have {MAX_BODY_BYTES:,} bytes at most")
+def _too_large(limit: int) -> Problem:
+    return Problem(413, "body_too_large", f"a body may have {limit:,} bytes at most")

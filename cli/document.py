@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+from typer.models import CommandInfo
+
 from cli.main import app
 
 INTRODUCTION = """\
@@ -45,7 +47,19 @@ babylm submit --data_folder train_10M --model llama4 --vocab_size 32000 --seq_le
     "delete": "babylm delete 3f2a",
     "download": "babylm download last --checkpoint best -o my-model",
     "generate": 'babylm generate last "Once upon a time" --temperature 0.7 --seed 1',
+    "evaluate": "babylm evaluate last --task blimp",
     "datasets": "babylm datasets",
+    "datasets add": """\
+babylm datasets add my-text ./texts
+babylm datasets add train_10M babylm.zip --folder train_10M""",
+    "datasets download": "babylm datasets download https://example.org/babylm.zip --sha256 3f0c...",
+    "datasets delete": "babylm datasets delete my-text",
+    "tokenizer": "babylm tokenizer",
+    "tokenizer train": "babylm tokenizer train --dataset train_10M --vocab-size 16000 --follow",
+    "tokenizer encode": 'babylm tokenizer encode last "The dogs run."',
+    "cache": "babylm cache list",
+    "cache list": "babylm cache list",
+    "cache prune": "babylm cache prune --max-bytes 10000000000",
     "presets": "babylm presets",
     "workers": "babylm workers --json",
     "serve": "babylm serve --port 8080 --workers 2",
@@ -57,18 +71,30 @@ babylm submit --data_folder train_10M --model llama4 --vocab_size 32000 --seq_le
 
 
 def command_names() -> list[str]:
-    """Every command, in the order of `babylm --help`."""
-    return [
-        command.name or str(getattr(command.callback, "__name__", ""))
-        for command in app.registered_commands
-    ]
+    """Every command; those of a group behind the group."""
+    names = [_name(command) for command in app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        names.append(str(group.name))
+        names += [
+            f"{group.name} {_name(each)}" for each in group.typer_instance.registered_commands
+        ]
+    return names
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or str(getattr(command.callback, "__name__", ""))
 
 
 def page() -> str:
     """The whole page."""
     parts = [INTRODUCTION, _block("", _help()), "## Commands\n"]
     for name in command_names():
-        parts += [f"### babylm {name}\n", _block("sh", EXAMPLES[name]), _block("", _help(name))]
+        parts += [
+            f"### babylm {name}\n",
+            _block("sh", EXAMPLES[name]),
+            _block("", _help(*name.split())),
+        ]
     return "\n".join(parts)
 
 

@@ -6,7 +6,16 @@ import sys
 
 import typer
 
-from cli.commands import catalogue, checkpoints, jobs, service, submit
+from cli.commands import (
+    cache,
+    catalogue,
+    checkpoints,
+    datasets,
+    jobs,
+    service,
+    submit,
+    tokenizers,
+)
 from cli.errors import INTERRUPTED, CommandError
 
 app = typer.Typer(
@@ -19,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (submit, jobs, checkpoints, catalogue, service):
+for group in (submit, jobs, checkpoints, datasets, tokenizers, catalogue, cache, service):
     group.register(app)
 
 

@@ -129,6 +129,16 @@ class CheckpointMissing(RunError):
     hint = "List the checkpoints of the job and name one of them."
 
 
+class EvaluationInvalid(RunError):
+    """The task of an evaluation is not there, or a file of it cannot be read."""
+
+    code = "evaluation_invalid"
+    hint = (
+        "Put files of JSON lines with sentence_good and sentence_bad into evaluations/TASK of the "
+        "data directory."
+    )
+
+
 class SpecInvalid(RunError):
     """The run folder's spec cannot be read or does not hold together."""
 

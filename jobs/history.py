@@ -4,12 +4,16 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, col, select
 
+from core.events import StageData, StageName
 from jobs.errors import CheckpointNotFound
 from jobs.store import get_job
 from jobs.tables import Checkpoint, JobEvent
 
 EVENTS_PAGE = 1000
 ALIASES = ("best", "last")
+STAGE_EVENTS = 7
+"""Clean, tokenizer and tokenize begin and end, then training begins: a search for more would read
+all measurements of a job."""
 
 
 def events_after(
@@ -38,14 +42,22 @@ def last_warning(session: Session, job_id: str, code: str) -> str | None:
     return None
 
 
-def list_evaluations(session: Session, job_id: str) -> list[JobEvent]:
-    """The `evaluation` events, in order."""
+def finished_stage(session: Session, job_id: str, stage: StageName) -> StageData | None:
+    """What a job told at the first end of a stage; None if it has not ended one.
+
+    Looks at the first events only: the stages before training are over by then.
+    """
     query = (
         select(JobEvent)
-        .where(JobEvent.job_id == job_id, JobEvent.type == "evaluation")
+        .where(JobEvent.job_id == job_id, JobEvent.type == "stage")
         .order_by(col(JobEvent.seq))
+        .limit(STAGE_EVENTS)
     )
-    return list(session.exec(query))
+    for event in session.exec(query):
+        data = StageData.model_validate(event.data)
+        if data.stage == stage and data.state == "finished":
+            return data
+    return None
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:

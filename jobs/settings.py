@@ -82,6 +82,15 @@ class Settings(BaseSettings):
     short_task_seconds: float = Field(
         default=120.0, gt=0.0, description="Time that one generation or other short task may take."
     )
+    upload_bytes: int = Field(
+        default=2 << 30, ge=1, description="Largest file or archive that may be uploaded."
+    )
+    cache_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="Results of stages that no run uses are dropped beyond this size, the least "
+        "recently used first; null keeps all.",
+    )
     max_attempts: int = Field(
         default=3,
         ge=1,
@@ -110,6 +119,11 @@ class Settings(BaseSettings):
     def workers_folder(self) -> Path:
         """One locked file for each live worker of this machine."""
         return self.runs_dir / "workers"
+
+    @property
+    def uploads_folder(self) -> Path:
+        """What is being uploaded; beside the datasets, so that a file is published by renaming."""
+        return self.data_dir / ".uploads"
 
     def job_folder(self, job_id: str) -> Path:
         """The run folder of a job."""

@@ -1,17 +1,27 @@
-"""Short tasks: asked for by the API, done by the short worker, under the same rules as jobs."""
+"""Short tasks: asked for by the API, done by the short worker, under the same rules as jobs.
+
+Somebody waits for a quick one; the others are done in slices. After a slice the task goes back into
+the queue with what it has done so far, so quick ones wait for a slice at most, and a worker that
+dies loses a slice at most.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement
-from sqlmodel import Session, col, func, select, update
+from sqlalchemy import ColumnElement, case, literal
+from sqlmodel import Session, col, delete, func, select, update
 
 from core.events import ErrorData, now
 from jobs.errors import Fenced, ShortTaskNotFound
 from jobs.moves import FRESH
 from jobs.store import get_job
-from jobs.tables import Json, ShortTask
+from jobs.tables import Json, ShortTask, UtcDateTime
 
+Kind = Literal["generate", "encode", "evaluate", "clean_report"]
+QUICK: tuple[Kind, ...] = ("generate", "encode")
+KEEP_QUICK = timedelta(days=1)
+"""Nobody asks for the answer of a quick task later than this."""
 MAX_ATTEMPTS = 3
 LOST = ErrorData(
     code="attempts_exhausted",
@@ -20,17 +30,56 @@ LOST = ErrorData(
 )
 
 
-def create_short_task(session: Session, *, kind: str, job_id: str, request: Json) -> ShortTask:
-    """Asks for short work on a job, such as generating text from a checkpoint.
+def create_short_task(
+    session: Session,
+    *,
+    kind: Kind,
+    request: Json,
+    job_id: str | None = None,
+    dataset: str | None = None,
+) -> ShortTask:
+    """Asks for short work on a job or on a dataset.
 
     Raises:
         JobNotFound: If there is no such job.
     """
-    get_job(session, job_id)
-    task = ShortTask(kind=kind, job_id=job_id, request=request, created_at=now())
+    assert (job_id is None) is not (dataset is None)
+    if job_id is not None:
+        get_job(session, job_id)
+    old = delete(ShortTask).where(
+        col(ShortTask.kind).in_(QUICK), col(ShortTask.finished_at) < now() - KEEP_QUICK
+    )
+    session.exec(old)
+    task = ShortTask(kind=kind, job_id=job_id, dataset=dataset, request=request, created_at=now())
     session.add(task)
     session.flush()
     return task
+
+
+def short_tasks_of_job(session: Session, job_id: str, kind: Kind) -> list[ShortTask]:
+    """Its tasks of one kind, oldest first."""
+    query = (
+        select(ShortTask)
+        .where(ShortTask.job_id == job_id, ShortTask.kind == kind)
+        .order_by(col(ShortTask.created_at), col(ShortTask.id))
+    )
+    return list(session.exec(query))
+
+
+def short_task_of_dataset(session: Session, dataset: str) -> ShortTask | None:
+    """The newest task about a dataset."""
+    query = (
+        select(ShortTask)
+        .where(ShortTask.dataset == dataset)
+        .order_by(col(ShortTask.created_at).desc(), col(ShortTask.id))
+        .limit(1)
+    )
+    return session.exec(query).one_or_none()
+
+
+def forget_dataset(session: Session, dataset: str) -> None:
+    """Removes the tasks about a dataset: it was removed, or is another one now."""
+    session.exec(delete(ShortTask).where(col(ShortTask.dataset) == dataset))
 
 
 def get_short_task(session: Session, task_id: str) -> ShortTask:
@@ -46,11 +95,12 @@ def get_short_task(session: Session, task_id: str) -> ShortTask:
 
 
 def claim_short_task(session: Session, owner: str) -> ShortTask | None:
-    """Gives the oldest queued task to `owner`."""
+    """Gives the next queued task to `owner`: the quick ones first, then the oldest."""
+    is_slow = case((col(ShortTask.kind).in_(QUICK), 0), else_=1)
     waiting = (
         select(ShortTask.id)
         .where(ShortTask.status == "queued")
-        .order_by(col(ShortTask.created_at), col(ShortTask.id))
+        .order_by(is_slow, col(ShortTask.created_at), col(ShortTask.id))
         .limit(1)
         .with_for_update(skip_locked=True)
     )
@@ -62,7 +112,7 @@ def claim_short_task(session: Session, owner: str) -> ShortTask | None:
         "owner": owner,
         "attempt": ShortTask.attempt + 1,
         "heartbeat": ShortTask.heartbeat + 1,
-        "started_at": now(),
+        "started_at": func.coalesce(ShortTask.started_at, literal(now(), UtcDateTime())),
     }
     return _update(session, task_id, col(ShortTask.status) == "queued", values=values)
 
@@ -82,7 +132,13 @@ def succeed_short_task(session: Session, task_id: str, attempt: int, result: Jso
     Raises:
         Fenced: If the attempt no longer holds the task.
     """
-    values = {"status": "succeeded", "result": result, "finished_at": now()}
+    values = {
+        "status": "succeeded",
+        "result": result,
+        "progress": 1.0,
+        "state": None,
+        "finished_at": now(),
+    }
     _update_held(session, task_id, attempt, values)
 
 
@@ -103,6 +159,24 @@ def requeue_short_task(session: Session, task_id: str, attempt: int) -> None:
         Fenced: If the attempt no longer holds the task.
     """
     values = {"status": "queued", "attempt": ShortTask.attempt - 1, "owner": None}
+    _update_held(session, task_id, attempt, values)
+
+
+def put_back_short_task(
+    session: Session, task_id: str, attempt: int, *, state: Json, progress: float
+) -> None:
+    """Puts the task back after a slice; the claim is not held against it.
+
+    Raises:
+        Fenced: If the attempt no longer holds the task.
+    """
+    values = {
+        "status": "queued",
+        "attempt": ShortTask.attempt - 1,
+        "owner": None,
+        "state": state,
+        "progress": progress,
+    }
     _update_held(session, task_id, attempt, values)
 
 

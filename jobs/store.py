@@ -150,6 +150,11 @@ def count_jobs(session: Session) -> dict[str, int]:
     return dict(session.exec(query).all())
 
 
+def unfinished_jobs(session: Session) -> list[Job]:
+    """All that have not ended."""
+    return list(session.exec(select(Job).where(col(Job.status).not_in(FINAL))))
+
+
 def queue_positions(session: Session) -> dict[str, int]:
     """The place of each queued job, 1 for the one that is next."""
     query = (

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, String, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, String, Text, text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -181,18 +181,30 @@ class Checkpoint(Table, table=True):
 
 
 class ShortTask(Table, table=True):
-    """Work of seconds that must not wait behind a training job, such as generating text."""
+    """Work that must not wait behind a training job: generating text, evaluating a checkpoint.
+
+    What takes longer than seconds is done in slices, and between two of them others have a turn.
+    """
 
     __tablename__ = "short_task"
     __table_args__ = (Index(None, "status", "created_at"),)
 
     id: str = _id(primary_key=True, default_factory=new_id)
     kind: str = _short()
-    job_id: str = Field(
-        sa_type=String(ID_LENGTH), foreign_key="job.id", ondelete="CASCADE", index=True
+    job_id: str | None = Field(
+        default=None,
+        sa_type=String(ID_LENGTH),
+        foreign_key="job.id",
+        ondelete="CASCADE",
+        index=True,
     )
+    dataset: str | None = _short(default=None, index=True)
+    """The dataset that it is about, where it is about no job."""
     request: Json = Field(sa_type=JSON)
     status: str = _short(default="queued")
+    progress: float = Field(default=0.0, sa_column_kwargs={"server_default": text("0")})
+    state: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    """What its slices have done so far."""
     result: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
     error: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
     """code, message and hint."""

@@ -56,7 +56,7 @@ def commands(settings: Settings) -> Commands:
             "--supervised",
         ]
 
-    return Commands(run=run, generate=[sys.executable, "-m", "core.generate"])
+    return Commands(run=run, generate=[sys.executable, "-m", "core.short"])
 
 
 def consume(worker: Worker, broker_url: str) -> None:

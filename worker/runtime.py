@@ -7,7 +7,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -146,7 +146,7 @@ class Worker:
                     environment=environment,
                 ).run(job)
         if task is not None:
-            with self._holding(task.job_id):
+            with self._holding(task.job_id) if task.job_id else nullcontext():
                 self._short.run(task)
         return job is not None or task is not None
 

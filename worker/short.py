@@ -1,4 +1,7 @@
-"""Short tasks: passed to one warm child that holds the models, so that an answer takes no start."""
+"""Short tasks: passed to one warm child that holds the models, so that an answer takes no start.
+
+A task that takes longer comes back after a slice and goes into the queue again.
+"""
 
 import json
 import logging
@@ -10,15 +13,18 @@ from collections.abc import Sequence
 from threading import Event
 from typing import Any
 
+from core.evaluation.tasks import FOLDER as EVALUATIONS
 from core.events import ErrorData
 from core.rundir import RunDir
 from jobs.database import Database
 from jobs.doorbell import Doorbell
 from jobs.errors import Fenced
+from jobs.evaluations import record_evaluation
 from jobs.settings import Settings
 from jobs.short_tasks import (
     beat_short_task,
     fail_short_task,
+    put_back_short_task,
     requeue_short_task,
     succeed_short_task,
 )
@@ -28,14 +34,16 @@ from worker.child import child_environment
 log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.2
+SLICE_SECONDS = 1.0
+"""How long a quick task may have to wait for one that is done in slices."""
 TOO_SLOW = ErrorData(
     code="time_limit",
-    message="the text was not ready in time",
-    hint="Ask for fewer tokens, or raise BABYLM_SHORT_TASK_SECONDS.",
+    message="the answer was not ready in time",
+    hint="Ask for less at once, or raise BABYLM_SHORT_TASK_SECONDS.",
 )
 DIED = ErrorData(
     code="process_died",
-    message="the process that generates text died",
+    message="the process that answers short tasks died",
     hint="See the log of the short worker.",
 )
 
@@ -68,11 +76,15 @@ class ShortRunner:
                     requeue_short_task(session, task.id, task.attempt)
                 elif isinstance(answer, ErrorData):
                     fail_short_task(session, task.id, task.attempt, answer)
+                elif "state" in answer:
+                    put_back_short_task(session, task.id, task.attempt, **answer)
                 else:
                     succeed_short_task(session, task.id, task.attempt, answer)
+                    if task.kind == "evaluate":
+                        record_evaluation(session, task, answer)
         except Fenced as error:
             log.warning("%s", error)
-        self._doorbell.ring(task.id)
+        self._doorbell.ring(task.job_id if task.kind == "evaluate" and task.job_id else task.id)
 
     def close(self) -> None:
         """Ends the child."""
@@ -104,10 +116,26 @@ class ShortRunner:
         return TOO_SLOW
 
     def _request(self, task: ShortTask) -> dict[str, Any]:  # Any: JSON
-        rundir = RunDir(self._settings.job_folder(task.job_id).resolve())
-        request = dict(task.request)
-        folder = rundir.checkpoint(str(request.pop("checkpoint")))
-        return {"id": task.id, "checkpoint_dir": str(folder), **request}
+        request: dict[str, Any] = {"id": task.id, "kind": task.kind, **task.request}  # Any: JSON
+        data_dir = self._settings.data_dir.resolve()
+        if task.job_id is not None:
+            rundir = RunDir(self._settings.job_folder(task.job_id).resolve())
+            if task.kind == "encode":
+                request["tokenizer_dir"] = str(rundir.tokenizer)
+            else:
+                folder = rundir.checkpoint(str(request.pop("checkpoint")))
+                request["checkpoint_dir"] = str(folder)
+        if task.kind == "evaluate":
+            request["task_dir"] = str(data_dir / EVALUATIONS / str(request.pop("task")))
+            del request["step"], request["words_seen"]  # for those who list it
+        if task.kind == "clean_report":
+            assert task.dataset is not None
+            del request["version"]
+            request["dataset_dir"] = str(data_dir / task.dataset)
+            request["cache_dir"] = str(self._settings.cache_folder.resolve())
+        if task.kind in ("evaluate", "clean_report"):
+            request |= {"state": task.state, "slice_seconds": SLICE_SECONDS}
+        return request
 
 
 class _WarmChild:
@@ -170,7 +198,7 @@ def _read_answer(line: str, task_id: str) -> dict[str, Any] | ErrorData:  # Any:
     if not isinstance(answer, dict) or answer.get("id") != task_id:
         return ErrorData(
             code="internal_error",
-            message=f"the process that generates text answered {line[:200]!r}",
+            message=f"the process that answers short tasks answered {line[:200]!r}",
             hint="See the log of the short worker.",
         )
     if "error" in answer:

@@ -1,30 +1,23 @@
 """Checkpoints: what there is, single files with ranges, whole folders, and text from them."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
-import anyio
 from anyio.to_thread import run_sync
 from fastapi import APIRouter
 from fastapi import Path as PathParameter
-from sqlmodel import Session
 from starlette.responses import FileResponse, Response, StreamingResponse
 from zipstream import ZipStream
 
 from api.deps import CheckpointName, Context, InContext, JobId, Reading
 from api.errors import Problem
 from api.schemas import CheckpointPage, GenerateBody, GenerateRead, read_checkpoint
+from api.short import answer_of, ask
 from core.rundir import RunDir
 from jobs.history import find_checkpoint, list_checkpoints
-from jobs.short_tasks import create_short_task, get_short_task
-from jobs.tables import Checkpoint, ShortTask
-from jobs.workers import live_workers
+from jobs.tables import Checkpoint
 
 router = APIRouter(tags=["checkpoints"])
-
-GENERATE_SECONDS = 120.0
-LOOK_SECONDS = 0.1
 
 FilePath = Annotated[str, PathParameter(max_length=200)]
 
@@ -85,40 +78,17 @@ async def generate(
     job_id: JobId, name: CheckpointName, body: GenerateBody, context: InContext
 ) -> GenerateRead:
     """Lets a checkpoint continue a text; done by the short worker, beside any training."""
-    task_id, checkpoint = await run_sync(_ask, context, job_id, name, body)
-    deadline = time.monotonic() + GENERATE_SECONDS
-    with context.watchers.watching(task_id) as news:
-        while time.monotonic() < deadline:
-            news.clear()
-            task = await run_sync(_task, context, task_id)
-            if task.result is not None:
-                return GenerateRead(text=task.result["text"], checkpoint=checkpoint)
-            if task.error is not None:
-                detail = f"{task.error['message']} {task.error['hint']}".strip()
-                raise Problem(500, task.error["code"], detail)
-            with anyio.move_on_after(LOOK_SECONDS):
-                await news.wait()
-    raise Problem(504, "time_limit", f"no text within {GENERATE_SECONDS:.0f} s; try again")
 
+    def create() -> tuple[str, str]:
+        with context.database.write() as session:
+            checkpoint = find_checkpoint(session, job_id, name)
+            request = {"checkpoint": checkpoint.name, **body.model_dump()}
+            task = ask(session, kind="generate", job_id=job_id, request=request)
+            return task.id, checkpoint.name
 
-def _ask(context: Context, job_id: str, name: str, body: GenerateBody) -> tuple[str, str]:
-    with context.database.write() as session:
-        checkpoint = find_checkpoint(session, job_id, name)
-        _require_short_worker(session)
-        request = {"checkpoint": checkpoint.name, **body.model_dump()}
-        task = create_short_task(session, kind="generate", job_id=job_id, request=request)
-        return task.id, checkpoint.name
-
-
-def _require_short_worker(session: Session) -> None:
-    if not any(worker.queue == "short" for worker in live_workers(session)):
-        detail = "no worker for short tasks is alive: start one with `babylm worker --queue short`"
-        raise Problem(503, "no_worker", detail, headers={"Retry-After": "10"})
-
-
-def _task(context: Context, task_id: str) -> ShortTask:
-    with context.database.read() as session:
-        return get_short_task(session, task_id)
+    task_id, checkpoint_name = await run_sync(create)
+    answer = await answer_of(context, task_id)
+    return GenerateRead(text=answer["text"], checkpoint=checkpoint_name)
 
 
 def _folder(context: Context, checkpoint: Checkpoint) -> Path:

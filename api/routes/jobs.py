@@ -6,13 +6,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from sqlmodel import Session
 
-from api.corpus import check_corpus, dataset_files, file_words
+from api.corpus import check_corpus, check_tokenizer, clean_report, corpus_words, dataset_files
 from api.deps import Context, InContext, JobId, Reading
 from api.schemas import JobPage, JobRead, read_job
+from core.corpus.options import CleanOptions
 from core.errors import CorpusMissing
 from core.estimate import Estimate, estimate
 from core.spec import TRACK_WORDS, JobSpec
 from jobs import store
+from jobs.short_tasks import short_task_of_dataset
 from jobs.states import Status
 from jobs.tables import Job
 from jobs.workers import live_workers
@@ -34,8 +36,9 @@ def create(
     resolved = spec.resolve()
     check_corpus(resolved, context.settings.data_dir)
     with context.database.write() as session:
+        check_tokenizer(session, resolved)
         job, is_new = store.create_job(session, resolved, idempotency_key=idempotency_key)
-        read = _read(session, job)
+        read = read_one(session, job)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return read
@@ -80,35 +83,35 @@ def list_jobs(
 @router.get("/jobs/{job_id}")
 def show(job_id: JobId, session: Reading) -> JobRead:
     """One job."""
-    return _read(session, store.get_job(session, job_id))
+    return read_one(session, store.get_job(session, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202)
 def cancel(job_id: JobId, context: InContext) -> JobRead:
     """Stops a job for good; a running one after a checkpoint, when its process is gone."""
     with context.database.write() as session:
-        return _read(session, store.request_cancel(session, job_id))
+        return read_one(session, store.request_cancel(session, job_id))
 
 
 @router.post("/jobs/{job_id}/pause", status_code=202)
 def pause(job_id: JobId, context: InContext) -> JobRead:
     """Lays a job down after a checkpoint; its device is free when the status says `paused`."""
     with context.database.write() as session:
-        return _read(session, store.request_pause(session, job_id))
+        return read_one(session, store.request_pause(session, job_id))
 
 
 @router.post("/jobs/{job_id}/resume", status_code=202)
 def resume(job_id: JobId, context: InContext) -> JobRead:
     """Puts a paused job back into the queue."""
     with context.database.write() as session:
-        return _read(session, store.resume(session, job_id))
+        return read_one(session, store.resume(session, job_id))
 
 
 @router.post("/jobs/{job_id}/retry", status_code=202)
 def retry(job_id: JobId, context: InContext) -> JobRead:
     """Puts a failed or cancelled job back into the queue; it goes on from its newest checkpoint."""
     with context.database.write() as session:
-        return _read(session, store.retry(session, job_id))
+        return read_one(session, store.retry(session, job_id))
 
 
 @router.delete("/jobs/{job_id}", status_code=204)
@@ -121,7 +124,8 @@ def delete(job_id: JobId, context: InContext) -> Response:
     return Response(status_code=204)
 
 
-def _read(session: Session, job: Job) -> JobRead:
+def read_one(session: Session, job: Job) -> JobRead:
+    """A job as it is sent, with what it waits for."""
     is_queued = job.status == "queued"
     return read_job(
         job,
@@ -131,12 +135,20 @@ def _read(session: Session, job: Job) -> JobRead:
 
 
 def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
+    """The words of the corpus: after cleaning where they are known, else of the raw files."""
+    name = spec.data.dataset
     try:
-        files = dataset_files(context.settings.data_dir, spec.data.dataset)
+        files = dataset_files(context.settings.data_dir, name)
     except CorpusMissing as error:
         return None, [error.message]
     chosen = [file for file in files if spec.data.sources is None or file.stem in spec.data.sources]
-    return sum(file_words(file) for file in chosen), []
+    with context.database.read() as session:
+        report = clean_report(short_task_of_dataset(session, name), files)
+    if report is not None and spec.data.clean == CleanOptions():
+        return sum(report.sources[file.stem].words_out for file in chosen), []
+    words = corpus_words(chosen, report)
+    warnings = [] if words.is_exact else [f"the words of {name} are estimated from its beginning"]
+    return words.count, warnings
 
 
 def _warnings(spec: JobSpec, needs: Estimate, context: Context) -> list[str]:

@@ -1,4 +1,4 @@
-"""Commands about what there is to train, and with what: datasets, presets, workers."""
+"""Commands about what there is to train, and with what: presets, workers."""
 
 import typer
 
@@ -8,30 +8,8 @@ from cli.wire import Body
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    for command in (datasets, presets, workers):
+    for command in (presets, workers):
         app.command()(command)
-
-
-def datasets(url: Url = None, as_json: AsJson = False) -> None:
-    """List the corpora that the service has."""
-    from cli.output import in_bytes, print_json, print_table
-
-    with open_client(url) as client:
-        found = client.listing("/v1/datasets")
-    if as_json:
-        print_json(found)
-        return
-    rows = [
-        (
-            str(each.get("name", "")),
-            str(_count(each.get("files"))),
-            in_bytes(each.get("bytes", each.get("size"))),
-            f"{each['words']:,}" if isinstance(each.get("words"), int) else "",
-        )
-        for each in found
-    ]
-    columns = ("dataset", "files", "size", "words")
-    print_table(columns, rows, empty="no datasets; put a folder of text under the data directory")
 
 
 def presets(url: Url = None, as_json: AsJson = False) -> None:
@@ -68,10 +46,6 @@ def workers(url: Url = None, as_json: AsJson = False) -> None:
     ]
     columns = ("worker", "queue", "device", "runs", "seen")
     print_table(columns, rows, empty="no worker is alive; `babylm serve` starts one")
-
-
-def _count(files: object) -> object:
-    return len(files) if isinstance(files, list) else files or ""
 
 
 def _device(worker: Body) -> str:

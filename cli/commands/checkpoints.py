@@ -1,4 +1,4 @@
-"""Commands about checkpoints: download, generate."""
+"""Commands about checkpoints: download, generate, evaluate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command()(download)
     app.command()(generate)
+    app.command()(evaluate)
 
 
 def download(
@@ -33,26 +34,17 @@ def download(
 
     The same command again goes on with a transfer that broke off.
     """
-    import sys
-
     from cli.download import choose_checkpoint, download_checkpoint
     from cli.output import in_bytes, print_json
+    from cli.progress import byte_bar
 
     with open_client(url) as client:
         job_id = client.job(job)["id"]
         chosen = choose_checkpoint(client.checkpoints(job_id), checkpoint)
         folder = output or Path(f"{job_id}-{chosen['name']}")
         total = sum(file["size"] for file in chosen["files"])
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
-
-        columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn())
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
-            task = bar.add_task("download", total=total)
-            paths = download_checkpoint(
-                client, job_id, chosen, folder, advance=lambda count: bar.advance(task, count)
-            )
+        with byte_bar("download", total) as advance:
+            paths = download_checkpoint(client, job_id, chosen, folder, advance=advance)
     if as_json:
         files = [str(path) for path in paths]
         print_json({"job": job_id, "checkpoint": chosen["name"], "files": files, "bytes": total})
@@ -95,3 +87,42 @@ def generate(
     else:
         text = str(answer["text"])
         print(printable(text if text.startswith(prompt) else prompt + text))
+
+
+def evaluate(
+    job: JobName,
+    task: Annotated[
+        str, typer.Option("--task", help="A folder of minimal pairs in evaluations/ of the data.")
+    ] = "blimp",
+    checkpoint: Name = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a checkpoint on minimal pairs, such as BLiMP.
+
+    Ctrl-C leaves the evaluation alone; its score becomes a metric of the job.
+    """
+    from cli.download import choose_checkpoint
+    from cli.evaluate import wait_for_evaluation
+    from cli.output import print_json, print_table
+
+    with open_client(url) as client:
+        job_id = client.job(job)["id"]
+        name = checkpoint or choose_checkpoint(client.checkpoints(job_id), None)["name"]
+        found = wait_for_evaluation(client, job_id, name, task)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (each["name"], str(each["pairs"]), f"{each['score']:.1%}", f"{each['strict_score']:.1%}")
+        for each in found["paradigms"]
+    ]
+    rows.append(
+        (
+            f"mean of {len(rows)}",
+            str(found["pairs"]),
+            f"{found['score']:.1%}",
+            f"{found['strict_score']:.1%}",
+        )
+    )
+    print_table((task, "pairs", "right", "ties wrong"), rows, empty="")

@@ -224,7 +224,7 @@ def test_download_and_generate_take_the_last_checkpoint(run, stub, tmp_path):
 
 def test_lists_of_what_there_is(run, stub):
     for name, row in (
-        ("datasets", {"name": "train_10M", "files": [1, 2], "bytes": 2048, "words": 1000}),
+        ("datasets", {"name": "train_10M", "sources": ["childes"], "bytes": 2048, "words": 1000}),
         ("presets", {"name": "sample", "description": "A tiny one."}),
         ("workers", {"name": "host:1", "queue": "train", "devices": [{"name": "cpu"}]}),
     ):
@@ -245,4 +245,4 @@ def test_the_page_about_the_commands_is_not_stale(monkeypatch):
     text = page()
     assert text == (ROOT / "docs" / "cli.md").read_text(), "python -m cli.document > docs/cli.md"
     for part in text.split("### babylm ")[1:]:
-        assert "--json" in part or part.startswith(("api", "worker\n"))
+        assert "--json" in part or part.startswith(("api", "worker\n", "cache\n"))

@@ -1,0 +1,200 @@
+"""Corpora: what there is, what cleaning makes of it, sending more, and removing."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Path as PathParameter
+from starlette.requests import ClientDisconnect
+
+from api import uploads
+from api.corpus import (
+    ask_for_report,
+    clean_report,
+    corpus_words,
+    dataset_files,
+    dataset_names,
+    refuse_in_use,
+    remove_dataset,
+    remove_file,
+)
+from api.deps import InContext, Reading
+from api.errors import Problem
+from api.schemas import ErrorRead
+from api.schemas_datasets import (
+    CleaningRead,
+    DatasetFileRead,
+    DatasetPage,
+    DatasetRead,
+    DatasetSummary,
+    PreviewLine,
+    UnfinishedRead,
+    UploadRead,
+)
+from core.corpus.options import CleanOptions
+from core.corpus.report import CleanReport
+from core.corpus.sources import SourceFile
+from core.corpus.stage import preview
+from core.evaluation.tasks import FOLDER as EVALUATIONS
+from jobs.short_tasks import short_task_of_dataset
+from jobs.tables import ShortTask
+
+router = APIRouter(tags=["datasets"])
+
+PREVIEW_LINES = 20
+
+DatasetName = Annotated[
+    str,
+    PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name of a dataset."),
+]
+FileName = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+@router.get("/datasets")
+def list_datasets(context: InContext, session: Reading) -> DatasetPage:
+    """The datasets: folders of text below the data directory."""
+    data = []
+    for name in dataset_names(context.settings.data_dir):
+        files = dataset_files(context.settings.data_dir, name)
+        report = clean_report(short_task_of_dataset(session, name), files)
+        data.append(_summary(name, files, report))
+    return DatasetPage(data=data)
+
+
+@router.get("/datasets/{name}")
+def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
+    """One dataset: its files, their first lines before and after cleaning, and what cleaning drops.
+
+    The whole dataset is cleaned by the short worker when it is first asked for; until then
+    `cleaning.status` says how far that is. The first job finds its clean text ready.
+    """
+    files = dataset_files(context.settings.data_dir, name)
+    task = ask_for_report(context.database, name, files)
+    report = clean_report(task, files)
+    return DatasetRead(
+        **_summary(name, files, report).model_dump(),
+        files=[_file(file, report) for file in files],
+        cleaning=_cleaning(task, report),
+    )
+
+
+@router.post(
+    "/datasets/{name}/files",
+    status_code=201,
+    responses={202: {"model": UploadRead, "description": "A piece has arrived; more is to come."}},
+)
+async def upload(
+    name: DatasetName,
+    request: Request,
+    response: Response,
+    context: InContext,
+    file: Annotated[str, Query(alias="name", max_length=200, description="Name of the file.")],
+    sha256: Annotated[str | None, Query(pattern="^[0-9a-fA-F]{64}$")] = None,
+    folder: Annotated[str | None, Query(max_length=64)] = None,
+    replace: Annotated[bool, Query()] = False,
+    content_range: Annotated[str | None, Header(max_length=200)] = None,
+    content_length: Annotated[str | None, Header(max_length=20)] = None,
+) -> UploadRead:
+    """Sends a text file, or a zip or tar of text files; the body is the file itself.
+
+    In one request, or in pieces that say `Content-Range: bytes BEGIN-LAST/SIZE`: 202 until the last
+    one, then 201. What has arrived is kept when a connection breaks; `GET …/uploads` says how much.
+    `sha256` is checked before anything is published, `folder` takes one folder out of an archive,
+    `replace` allows to overwrite.
+    """
+    limit = context.settings.upload_bytes
+    uploads.file_kind(file)
+    _refuse_reserved(name)
+    piece = uploads.piece_of(content_range, content_length, limit=limit)
+    await run_sync(uploads.remove_abandoned, context.settings.uploads_folder)
+    part = context.settings.uploads_folder / name / f"{file}{uploads.PART}"
+    try:
+        received = await uploads.receive(part, piece, request.stream(), limit=limit)
+    except ClientDisconnect as error:
+        raise Problem(400, "upload_broken", "the connection broke; what arrived is kept") from error
+    if not isinstance(received, Path):
+        response.status_code = 202
+        return UploadRead(
+            dataset=name, name=file, received=received.received, size=received.size, files=[]
+        )
+    size = received.stat().st_size
+
+    def publish() -> list[str]:
+        if replace:
+            with context.database.read() as session:
+                refuse_in_use(session, name)
+        dataset = context.settings.data_dir / name
+        return uploads.publish(
+            received, file, dataset, sha256=sha256, folder=folder, replace=replace
+        )
+
+    files = await run_sync(publish)
+    response.headers["Location"] = f"/v1/datasets/{name}"
+    return UploadRead(dataset=name, name=file, received=size, size=size, files=files)
+
+
+@router.get("/datasets/{name}/uploads")
+def list_uploads(name: DatasetName, context: InContext) -> list[UnfinishedRead]:
+    """Files that have arrived in part: go on with `Content-Range` from byte `received`."""
+    found = uploads.unfinished(context.settings.uploads_folder / name)
+    return [UnfinishedRead(name=each.name, received=each.received) for each in found]
+
+
+@router.delete("/datasets/{name}", status_code=204)
+def delete_dataset(name: DatasetName, context: InContext) -> Response:
+    """Removes a dataset; 409 while a job that has not ended needs it."""
+    with context.database.write() as session:
+        doomed = remove_dataset(session, context.settings.data_dir, name)
+    shutil.rmtree(doomed, ignore_errors=True)
+    return Response(status_code=204)
+
+
+@router.delete("/datasets/{name}/files/{file}", status_code=204)
+def delete_file(name: DatasetName, file: FileName, context: InContext) -> Response:
+    """Removes one file of a dataset; 409 while a job that has not ended needs it."""
+    with context.database.write() as session:
+        remove_file(session, context.settings.data_dir, name, file)
+    return Response(status_code=204)
+
+
+def _refuse_reserved(name: str) -> None:
+    if name == EVALUATIONS:
+        detail = f"{name} is the folder of evaluations; give the dataset another name"
+        raise Problem(422, "dataset_name_invalid", detail, fields=[("name", detail, name)])
+
+
+def _summary(name: str, files: list[SourceFile], report: CleanReport | None) -> DatasetSummary:
+    words = corpus_words(files, report)
+    return DatasetSummary(
+        name=name,
+        sources=[file.stem for file in files],
+        bytes=sum(file.bytes for file in files),
+        words=words.count,
+        is_words_exact=words.is_exact,
+    )
+
+
+def _file(file: SourceFile, report: CleanReport | None) -> DatasetFileRead:
+    words = corpus_words([file], report)
+    lines = preview(file, options=CleanOptions(), max_lines=PREVIEW_LINES)
+    return DatasetFileRead(
+        name=file.path.name,
+        source=file.source,
+        bytes=file.bytes,
+        words=words.count,
+        is_words_exact=words.is_exact,
+        preview=[PreviewLine(raw=raw, cleaned=cleaned) for raw, cleaned in lines],
+    )
+
+
+def _cleaning(task: ShortTask, report: CleanReport | None) -> CleaningRead:
+    return CleaningRead(
+        status=task.status,
+        progress=task.progress,
+        error=ErrorRead(**task.error) if task.error else None,
+        words=report.words_out if report else None,
+        bytes=report.bytes_out if report else None,
+        sources=dict(report.sources) if report else {},
+    )

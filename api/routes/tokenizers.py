@@ -1,0 +1,97 @@
+"""Tokenizers: training one alone, those that jobs have, and how they split a text."""
+
+from typing import Annotated
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from api.corpus import check_corpus, check_tokenizer
+from api.deps import InContext, JobId, Reading
+from api.errors import Problem
+from api.routes.jobs import read_one
+from api.schemas import JobRead
+from api.schemas_evaluations import (
+    EncodeBody,
+    EncodeRead,
+    TokenizerBody,
+    TokenizerPage,
+    TokenizerRead,
+)
+from api.short import answer_of, ask
+from core.errors import TokenizerMissing
+from core.spec import JobSpec
+from jobs import store
+from jobs.history import finished_stage
+
+router = APIRouter(tags=["tokenizers"])
+
+
+@router.post("/tokenizers", status_code=201)
+def train(
+    body: TokenizerBody,
+    context: InContext,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+) -> JobRead:
+    """Trains a tokenizer alone, as a job; others name it as `tokenizer: {"from_job": ID}`."""
+    given = body.model_dump(mode="json", exclude_unset=True)
+    given["name"] = body.name or f"tokenizer on {body.data.dataset}"
+    try:
+        spec = JobSpec.model_validate({"task": "tokenizer", **given}).resolve()
+    except ValidationError as error:  # what a job may not have, such as a line break in its name
+        raise RequestValidationError(error.errors()) from error
+    check_corpus(spec, context.settings.data_dir)
+    with context.database.write() as session:
+        check_tokenizer(session, spec)
+        job, is_new = store.create_job(session, spec, idempotency_key=idempotency_key)
+        read = read_one(session, job)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return read
+
+
+@router.get("/tokenizers")
+def list_tokenizers(
+    session: Reading,
+    limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
+    after: Annotated[str | None, Query(max_length=200)] = None,
+) -> TokenizerPage:
+    """The jobs that have a tokenizer, newest first, and how it fits their validation text.
+
+    A page looks at `limit` jobs, so it may show fewer.
+    """
+    jobs, cursor = store.list_jobs(session, limit=limit, after=after)
+    data = []
+    for job in jobs:
+        stage = finished_stage(session, job.id, "tokenizer")
+        if stage is not None:
+            data.append(
+                TokenizerRead(
+                    job=job.id,
+                    name=job.name,
+                    dataset=job.spec["data"]["dataset"],
+                    vocab_size=stage.counts["vocab_size"],
+                    validation=stage.counts.get("validation"),
+                    created_at=job.created_at,
+                )
+            )
+    return TokenizerPage(data=data, next=cursor)
+
+
+@router.post("/tokenizers/{job_id}/encode")
+async def encode(job_id: JobId, body: EncodeBody, context: InContext) -> EncodeRead:
+    """How the tokenizer of a job splits a text: ids, vocabulary entries and character offsets."""
+
+    def create() -> str:
+        with context.database.write() as session:
+            store.get_job(session, job_id)
+            if finished_stage(session, job_id, "tokenizer") is None:
+                detail = f"job {job_id} has no tokenizer yet"
+                raise Problem(409, TokenizerMissing.code, detail)
+            request = {"text": body.text}
+            return ask(session, kind="encode", job_id=job_id, request=request).id
+
+    answer = await answer_of(context, await run_sync(create))
+    return EncodeRead(**answer)

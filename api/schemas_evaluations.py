@@ -1,0 +1,160 @@
+"""What is sent about evaluations and tokenizers."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.schemas import ErrorRead, Out
+from core.spec import DataSpec, TokenizerSpec
+from jobs.tables import ShortTask
+
+Json = dict[str, Any]
+"""Any: JSON."""
+
+
+class EvaluateBody(BaseModel):
+    """What a checkpoint shall be judged on."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    task: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$",
+        description="A folder of minimal pairs below evaluations in the data directory: blimp.",
+    )
+
+
+class ParadigmRead(Out):
+    """One file of minimal pairs: shares of right choices, with ties counted as right and not."""
+
+    name: str
+    phenomenon: str | None
+    pairs: int
+    score: float
+    strict_score: float
+
+
+class EvaluationRead(Out):
+    """An evaluation: `queued`, `running`, `succeeded` or `failed`.
+
+    `score` is the plain mean over the paradigms, ties counted as right, as the BabyLM evaluation
+    has it; `strict_score` counts them as wrong. Chance is 0.5.
+    """
+
+    id: str
+    job: str
+    task: str
+    checkpoint: str
+    step: int
+    words_seen: int
+    status: str
+    progress: float
+    score: float | None
+    strict_score: float | None
+    pairs: int | None
+    seconds: float | None
+    """Computing time."""
+    paradigms: list[ParadigmRead]
+    error: ErrorRead | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class EvaluationPage(Out):
+    """The evaluations of a job, oldest first."""
+
+    data: list[EvaluationRead]
+
+
+class TaskRead(Out):
+    """Something that checkpoints can be judged on."""
+
+    name: str
+    paradigms: int
+    bytes: int
+
+
+class TaskPage(Out):
+    """The tasks that are there, by name."""
+
+    data: list[TaskRead]
+
+
+class TokenizerBody(BaseModel):
+    """A tokenizer to train alone."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    data: DataSpec = Field(default_factory=DataSpec)
+    tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
+
+
+class TokenizerRead(Out):
+    """The tokenizer of a job; `validation` is measured on its validation text, or null."""
+
+    job: str
+    name: str
+    dataset: str
+    vocab_size: int
+    validation: Json | None
+    """bytes_per_word, characters_per_word, tokens_per_word, bytes_per_token, unused_entries, and
+    the counts they come from."""
+    created_at: datetime
+
+
+class TokenizerPage(Out):
+    """Tokenizers, newest first; `next` of a page is `after` of the following one."""
+
+    data: list[TokenizerRead]
+    next: str | None
+
+
+class EncodeBody(BaseModel):
+    """A text to split."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str = Field(max_length=20_000)
+
+
+class TokenRead(Out):
+    """A token: its id, its entry in the vocabulary, and the characters that it stands for."""
+
+    id: int
+    piece: str
+    text: str
+    start: int
+    end: int
+
+
+class EncodeRead(Out):
+    """How a text is split."""
+
+    tokens: list[TokenRead]
+
+
+def read_evaluation(task: ShortTask) -> EvaluationRead:
+    """A row as it is sent."""
+    result = task.result or {}
+    assert task.job_id is not None
+    return EvaluationRead(
+        id=task.id,
+        job=task.job_id,
+        task=task.request["task"],
+        checkpoint=task.request["checkpoint"],
+        step=task.request["step"],
+        words_seen=task.request["words_seen"],
+        status="running" if task.status == "queued" and task.started_at else task.status,
+        progress=task.progress,
+        score=result.get("score"),
+        strict_score=result.get("strict_score"),
+        pairs=result.get("pairs"),
+        seconds=result.get("seconds"),
+        paradigms=[ParadigmRead(**each) for each in result.get("paradigms", [])],
+        error=ErrorRead(**task.error) if task.error else None,
+        created_at=task.created_at,
+        started_at=task.started_at,
+        finished_at=task.finished_at,
+    )

@@ -1,0 +1,55 @@
+"""Asking the short worker, and waiting for its answer."""
+
+import time
+
+import anyio
+from anyio.to_thread import run_sync
+from sqlmodel import Session
+
+from api.deps import Context
+from api.errors import STATUS_BY_CODE, Problem
+from jobs.short_tasks import Kind, create_short_task, get_short_task
+from jobs.tables import Json, ShortTask
+from jobs.workers import live_workers
+
+WAIT_SECONDS = 120.0
+LOOK_SECONDS = 0.1
+
+
+def ask(session: Session, *, kind: Kind, job_id: str, request: Json) -> ShortTask:
+    """A new task for the short worker.
+
+    Raises:
+        Problem: 503 if there is no such worker.
+    """
+    if not any(worker.queue == "short" for worker in live_workers(session)):
+        detail = "no worker for short tasks is alive: start one with `babylm worker --queue short`"
+        raise Problem(503, "no_worker", detail, headers={"Retry-After": "10"})
+    return create_short_task(session, kind=kind, job_id=job_id, request=request)
+
+
+async def answer_of(context: Context, task_id: str) -> Json:
+    """What a task gives, once it has been done.
+
+    Raises:
+        Problem: If it failed, with the status of its code, or was not done in time.
+    """
+
+    def look() -> ShortTask:
+        with context.database.read() as session:
+            return get_short_task(session, task_id)
+
+    deadline = time.monotonic() + WAIT_SECONDS
+    with context.watchers.watching(task_id) as news:
+        while time.monotonic() < deadline:
+            news.clear()
+            task = await run_sync(look)
+            if task.result is not None:
+                return task.result
+            if task.error is not None:
+                code = task.error["code"]
+                detail = f"{task.error['message']} {task.error['hint']}".strip()
+                raise Problem(STATUS_BY_CODE.get(code, 500), code, detail)
+            with anyio.move_on_after(LOOK_SECONDS):
+                await news.wait()
+    raise Problem(504, "time_limit", f"no answer within {WAIT_SECONDS:.0f} s; try again")

@@ -1,0 +1,98 @@
+"""Reports of cleaning a whole dataset, made beside other work and kept for the jobs that follow.
+
+What is cleaned for a report goes into the cache under the name that a run looks for, so the first
+job over the dataset finds its clean text there.
+"""
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from core.cache import Cache, fingerprint, hash_file
+from core.corpus.options import CleanOptions
+from core.corpus.sources import SourceFile, find_source_files
+from core.corpus.stage import CLEAN_VERSION, clean_corpus
+from core.errors import RunError
+
+
+def clean_fingerprint(files: Sequence[SourceFile], options: CleanOptions) -> str:
+    """The name of the result of cleaning these files, as `core.pipeline` gives it."""
+    return fingerprint(
+        "clean",
+        version=CLEAN_VERSION,
+        parameters=options.model_dump(mode="json"),
+        inputs=[f"{file.source}:{file.stem}:{hash_file(file.path)}" for file in files],
+    )
+
+
+class CleanReports:
+    """Reports by dataset; each is made in a thread, whose heavy part runs in other processes."""
+
+    def __init__(self) -> None:
+        self._works: dict[Path, _Work] = {}
+
+    def look(self, dataset: Path, cache_dir: Path, *, seconds: float) -> dict[str, Any]:
+        """Waits for at most `seconds`: the report, or how far it is. Any: JSON.
+
+        Raises:
+            RunError: If the dataset cannot be cleaned.
+        """
+        work = self._works.get(dataset)
+        if work is None:
+            work = self._works[dataset] = _Work(dataset, cache_dir)
+            work.start()
+        work.join(seconds)
+        if work.is_alive():
+            return {"state": {}, "progress": work.progress}
+        del self._works[dataset]
+        if work.error is not None:
+            raise work.error
+        assert work.report is not None
+        return {"report": work.report}
+
+
+class _Work(threading.Thread):
+    def __init__(self, dataset: Path, cache_dir: Path) -> None:
+        super().__init__(name="clean", daemon=True)
+        self._dataset = dataset
+        self._cache_dir = cache_dir
+        self.progress = 0.0
+        self.report: Any = None  # Any: JSON
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Cleans, or remembers why it cannot."""
+        try:
+            self.report = self._clean()
+        except RunError as error:
+            # Whoever reads this may not be on this machine: no folder of it.
+            error.message = error.message.replace(f"{self._dataset}/", "")
+            self.error = error
+        except Exception as error:  # the border of the thread: told by whoever looks
+            self.error = error
+
+    def _clean(self) -> Any:  # Any: JSON
+
+        files = find_source_files(self._dataset)
+        options = CleanOptions()
+
+        def build(folder: Path) -> None:
+            clean_corpus(
+                files,
+                options=options,
+                output=folder,
+                progress=self._advance,
+                should_stop=lambda: False,
+            )
+
+        cache = Cache(self._cache_dir)
+        try:
+            entry = cache.get("clean", clean_fingerprint(files, options), build)
+            return json.loads((entry.path / "report.json").read_bytes())
+        finally:
+            cache.release()
+
+    def _advance(self, share: float) -> None:
+        self.progress = share

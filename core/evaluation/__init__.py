@@ -1,0 +1,1 @@
+"""Evaluations of a checkpoint on folders of minimal pairs, such as BLiMP."""

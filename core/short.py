@@ -1,0 +1,187 @@
+"""The program of the short worker: answers questions, and keeps what it needs for them warm.
+
+    python -m core.short
+
+reads a JSON line a request on standard input and answers each with a JSON line on standard output;
+it ends when its input does. A request that takes longer than its slice is answered with its state,
+and comes again with it. Nothing heavy is loaded before a request needs it.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from core.corpus.summary import CleanReports
+from core.errors import CheckpointMissing, RunError
+
+if TYPE_CHECKING:
+    from core.generate import WarmModels
+
+Json = dict[str, Any]
+"""Any: JSON."""
+
+
+class Request(BaseModel):
+    """A question; the id comes back with the answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+
+
+class GenerateRequest(Request):
+    """What to continue, and how."""
+
+    kind: Literal["generate"]
+    checkpoint_dir: Path
+    prompt: str = Field(max_length=20_000)
+    max_new_tokens: int = Field(default=100, ge=1, le=4096)
+    temperature: float = Field(default=0.8, ge=0.0, le=10.0)
+    top_k: int | None = Field(default=50, ge=1, le=1_000_000)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+
+
+class EncodeRequest(Request):
+    """Which text to split, by which tokenizer."""
+
+    kind: Literal["encode"]
+    tokenizer_dir: Path
+    text: str = Field(max_length=20_000)
+
+
+class EvaluateRequest(Request):
+    """Which checkpoint to judge on which task."""
+
+    kind: Literal["evaluate"]
+    checkpoint_dir: Path
+    task_dir: Path
+    state: Json | None = None
+    slice_seconds: float = Field(gt=0.0)
+
+
+class CleanReportRequest(Request):
+    """Which dataset to clean with the default options."""
+
+    kind: Literal["clean_report"]
+    dataset_dir: Path
+    cache_dir: Path
+    state: Json | None = None
+    slice_seconds: float = Field(gt=0.0)
+
+
+AnyRequest: TypeAdapter[GenerateRequest | EncodeRequest | EvaluateRequest | CleanReportRequest] = (
+    TypeAdapter(GenerateRequest | EncodeRequest | EvaluateRequest | CleanReportRequest)
+)
+
+
+class Desk:
+    """Answers requests one after the other."""
+
+    def __init__(self) -> None:
+        self._models: WarmModels | None = None
+        self._reports = CleanReports()
+
+    def answer(self, line: str) -> Json:
+        """The answer to one line of input; a refusal is an answer too."""
+        try:
+            request = AnyRequest.validate_json(line)
+        except ValidationError as error:
+            return {"id": _id_of(line), "error": _problem("request_invalid", str(error), "")}
+        try:
+            answer = self._answer(request)
+        except RunError as error:
+            answer = {"error": _problem(error.code, error.message, error.hint)}
+        except Exception as error:  # the border of the process: one bad request is not its end
+            message = f"{type(error).__name__}: {error}"
+            answer = {"error": _problem("internal_error", message, "")}
+        return {"id": request.id, **answer}
+
+    def _answer(
+        self, request: GenerateRequest | EncodeRequest | EvaluateRequest | CleanReportRequest
+    ) -> Json:
+        match request:
+            case GenerateRequest():
+                return self._generate(request)
+            case EncodeRequest():
+                return encode_text(request.tokenizer_dir, request.text)
+            case EvaluateRequest():
+                return self._evaluate(request)
+            case CleanReportRequest():
+                return self._reports.look(
+                    request.dataset_dir, request.cache_dir, seconds=request.slice_seconds
+                )
+
+    def _warm(self) -> "WarmModels":
+        from core.generate import WarmModels
+
+        if self._models is None:
+            self._models = WarmModels()
+        return self._models
+
+    def _generate(self, request: GenerateRequest) -> Json:
+        from core.generate import continue_text
+
+        model, tokenizer = self._warm().load(request.checkpoint_dir)
+        options = request.model_dump(exclude={"id", "kind", "checkpoint_dir", "prompt"})
+        return {"text": continue_text(model, tokenizer, request.prompt, **options)}
+
+    def _evaluate(self, request: EvaluateRequest) -> Json:
+        from core.evaluation.minimal_pairs import SliceState, evaluate_slice, evaluation_result
+
+        state = SliceState.model_validate(request.state or {})
+        model, tokenizer = self._warm().load(request.checkpoint_dir)
+        share = evaluate_slice(
+            model, tokenizer, request.task_dir, state, seconds=request.slice_seconds
+        )
+        if share < 1.0:
+            return {"state": state.model_dump(), "progress": share}
+        return evaluation_result(state).model_dump()
+
+
+def encode_text(folder: Path, text: str) -> Json:
+    """How a tokenizer splits a text: ids, vocabulary entries, and the characters each stands for.
+
+    Raises:
+        CheckpointMissing: If there is no tokenizer in the folder.
+    """
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise CheckpointMissing("the job has no tokenizer yet", hint="Wait for that stage.")
+    encoding = Tokenizer.from_file(str(path)).encode(text, add_special_tokens=False)
+    tokens = [
+        {"id": number, "piece": piece, "text": text[start:end], "start": start, "end": end}
+        for number, piece, (start, end) in zip(
+            encoding.ids, encoding.tokens, encoding.offsets, strict=True
+        )
+    ]
+    return {"tokens": tokens}
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Answers each line of `requests` until there are no more."""
+    desk = Desk()
+    for line in requests:
+        if line.strip():
+            answers.write(json.dumps(desk.answer(line)) + "\n")
+            answers.flush()
+
+
+def _id_of(line: str) -> str | None:
+    try:
+        request = json.loads(line)
+    except ValueError:
+        return None
+    return str(request.get("id")) if isinstance(request, dict) else None
+
+
+def _problem(code: str, message: str, hint: str) -> dict[str, str]:
+    return {"code": code, "message": message[:2000], "hint": hint}
+
+
+if __name__ == "__main__":
+    serve(sys.stdin, sys.stdout)

@@ -1,0 +1,46 @@
+"""The routes of the app, from its own description."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from api.app import create_app
+from jobs.settings import Settings
+
+PAGES = ("/", "/docs", "/openapi.json")
+EXAMPLES = {
+    "name": "last",
+    "path": "config.json",
+    "file": "childes.train",
+    "dataset": "words",
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@lru_cache
+def routes() -> tuple[Route, ...]:
+    """Every call of the description, by path."""
+    with TemporaryDirectory() as folder:
+        app = create_app(Settings(_env_file=None, runs_dir=Path(folder)))
+    paths = app.openapi()["paths"]
+    return tuple(
+        Route(method.upper(), path) for path, methods in sorted(paths.items()) for method in methods
+    )
+
+
+def filled(path: str, *, job_id: str, **names: str) -> str:
+    """The path with a value for each of its parameters."""
+    values = EXAMPLES | {"job_id": job_id} | names
+    for name, value in values.items():
+        path = path.replace("{" + name + "}", value)
+    assert "{" not in path, path
+    return path

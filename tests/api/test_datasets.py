@@ -1,0 +1,167 @@
+import os
+import stat
+
+import pytest
+
+from core.corpus.stage import clean_corpus
+from jobs.short_tasks import short_task_of_dataset, succeed_short_task
+from tests.api.conftest import TEXT
+from tests.api.short import ShortWorker
+
+
+def make_report(settings, tmp_path):
+    """Answers as the child of the short worker does."""
+
+    def write(session, task):
+        from core.corpus.options import CleanOptions
+        from core.corpus.sources import find_source_files
+
+        assert task.kind == "clean_report"
+        report = clean_corpus(
+            find_source_files(settings.data_dir / task.dataset),
+            options=CleanOptions(),
+            output=tmp_path,
+            progress=lambda _: None,
+            should_stop=lambda: False,
+        )
+        result = {"report": report.model_dump(mode="json")}
+        succeed_short_task(session, task.id, task.attempt, result)
+
+    return write
+
+
+def wait_for_report(client, name: str) -> dict:
+    for _ in range(2000):
+        found = client.get(f"/v1/datasets/{name}").json()
+        if found["cleaning"]["status"] == "succeeded":
+            return found
+    raise AssertionError(found)
+
+
+def test_datasets_are_listed_with_size_and_words(client):
+    found = client.get("/v1/datasets").json()["data"]
+    assert [each["name"] for each in found] == ["words", "words_dev"]
+    words = found[0]
+    assert words["sources"] == ["childes", "gutenberg"]
+    assert words["bytes"] == sum(len(line) * 20 for line in TEXT.values())
+    assert (words["words"], words["is_words_exact"]) == (200, True)
+
+
+def test_a_dataset_shows_lines_before_and_after_cleaning(client):
+    files = {each["name"]: each for each in client.get("/v1/datasets/words").json()["files"]}
+    childes = files["childes.train"]
+    assert childes["source"] == "childes"
+    assert childes["words"] == 120
+    first = childes["preview"][0]
+    assert first["raw"] == "*MOT:\tyou want the ball ."
+    assert first["cleaned"] == "you want the ball."
+
+
+def test_what_cleaning_drops_comes_from_the_short_worker_once(client, world, settings, tmp_path):
+    text = "*MOT:\tyou want it .\n%mor:\tpro v pro\n@Begin\n" * 5
+    (settings.data_dir / "words" / "childes.train").write_text(text)
+    waiting = client.get("/v1/datasets/words").json()["cleaning"]
+    assert (waiting["status"], waiting["words"], waiting["sources"]) == ("queued", None, {})
+    with ShortWorker(world, make_report(settings, tmp_path)):
+        found = wait_for_report(client, "words")
+    cleaning = found["cleaning"]
+    dropped = cleaning["sources"]["childes"]["dropped"]
+    assert sum(entry["count"] for entry in dropped.values()) >= 10
+    assert any("%mor" in line for entry in dropped.values() for line in entry["examples"])
+    assert cleaning["words"] == sum(each["words_out"] for each in cleaning["sources"].values())
+    assert cleaning["words"] < found["words"]
+    # Asked again it is the same task; once a file changes it is another.
+    with world.database.read() as session:
+        before = short_task_of_dataset(session, "words").id
+    client.get("/v1/datasets/words")
+    with world.database.read() as session:
+        assert short_task_of_dataset(session, "words").id == before
+    (settings.data_dir / "words" / "childes.train").write_text("*MOT:\tno .\n")
+    assert client.get("/v1/datasets/words").json()["cleaning"]["status"] == "queued"
+
+
+def test_a_report_that_cannot_be_made_says_why(client, world):
+    from core.events import ErrorData
+    from jobs.short_tasks import fail_short_task
+
+    def fail(session, task):
+        error = ErrorData(code="corpus_encoding", message="childes.train is not UTF-8", hint="")
+        fail_short_task(session, task.id, task.attempt, error)
+
+    client.get("/v1/datasets/words")
+    with ShortWorker(world, fail):
+        for _ in range(2000):
+            cleaning = client.get("/v1/datasets/words").json()["cleaning"]
+            if cleaning["status"] == "failed":
+                break
+    assert cleaning["error"]["code"] == "corpus_encoding"
+
+
+def test_words_of_a_large_file_are_estimated_and_said_to_be(client, settings, monkeypatch):
+    monkeypatch.setattr("api.corpus.COUNT_BYTES", 1000)
+    (settings.data_dir / "words" / "gutenberg.train").write_text("one two three four\n" * 5000)
+    words = client.get("/v1/datasets").json()["data"][0]
+    assert words["is_words_exact"] is False
+    assert words["words"] == pytest.approx(20_120, rel=0.01)
+
+
+def test_a_dataset_that_is_not_there_is_404_without_a_path(client, settings):
+    for method in ("GET", "DELETE"):
+        answer = client.request(method, "/v1/datasets/nowhere")
+        assert answer.status_code == 404
+        assert "nowhere" in answer.json()["detail"]
+        assert str(settings.data_dir) not in answer.text
+
+
+def test_a_dataset_is_removed_with_its_files(client, settings):
+    assert client.delete("/v1/datasets/words").status_code == 204
+    assert not (settings.data_dir / "words").exists()
+    assert [each["name"] for each in client.get("/v1/datasets").json()["data"]] == ["words_dev"]
+    assert client.delete("/v1/datasets/words").status_code == 404
+
+
+def test_one_file_of_a_dataset_is_removed(client, settings):
+    assert client.delete("/v1/datasets/words/files/childes.train").status_code == 204
+    assert client.get("/v1/datasets/words").json()["sources"] == ["gutenberg"]
+    assert client.delete("/v1/datasets/words/files/childes.train").status_code == 404
+    assert client.delete("/v1/datasets/words/files/gutenberg.train").status_code == 204
+    assert not (settings.data_dir / "words").exists()
+
+
+@pytest.mark.parametrize("name", ["words", "words_dev"])
+@pytest.mark.parametrize("path", ["", "/files/childes.train", "/files/childes.dev"])
+def test_what_a_job_still_needs_is_not_removed(client, world, settings, name, path):
+    job_id = world.job()
+    answer = client.delete(f"/v1/datasets/{name}{path}")
+    if answer.status_code == 404:
+        assert path  # of the other split
+        return
+    assert answer.status_code == 409
+    assert job_id in answer.json()["detail"]
+    assert (settings.data_dir / name).is_dir()
+    client.post(f"/v1/jobs/{job_id}/cancel")
+    assert client.delete(f"/v1/datasets/{name}{path}").status_code == 204
+
+
+def test_a_folder_that_was_linked_in_is_only_unlinked(client, settings, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.txt").write_text("my own text\n")
+    os.symlink(elsewhere, settings.data_dir / "linked")
+    assert client.delete("/v1/datasets/linked").status_code == 204
+    assert (elsewhere / "mine.txt").exists()
+    assert not stat.S_ISLNK(os.lstat(settings.data_dir).st_mode)
+    assert not (settings.data_dir / "linked").is_symlink()
+
+
+def test_an_estimate_uses_the_words_after_cleaning_once_they_are_known(
+    client, world, settings, tmp_path
+):
+    from tests.api.conftest import SPEC
+
+    before = client.post("/v1/jobs/estimate", json=SPEC).json()["words"]
+    client.get("/v1/datasets/words")
+    with ShortWorker(world, make_report(settings, tmp_path)):
+        found = wait_for_report(client, "words")
+    after = client.post("/v1/jobs/estimate", json=SPEC).json()["words"]
+    assert after == found["cleaning"]["words"] < before

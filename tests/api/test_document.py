@@ -1,0 +1,103 @@
+"""The page about the calls: whole, not stale, and each of its commands works."""
+
+import json
+import shlex
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from api.document import EXAMPLES, page
+from core.events import StageData
+from core.sample import write_sample
+from jobs.short_tasks import succeed_short_task
+from tests.api.routes import routes
+from tests.api.short import ShortWorker
+
+ROOT = Path(__file__).resolve().parents[2]
+ANSWERS = {"generate": {"text": "Once"}, "encode": {"tokens": []}}
+
+
+def test_each_call_has_an_example_and_no_example_is_left_over():
+    assert {str(route) for route in routes()} == set(EXAMPLES)
+
+
+def test_the_page_is_not_stale():
+    written = (ROOT / "docs" / "api.md").read_text()
+    assert page() == written, "python -m api.document > docs/api.md"
+
+
+def parsed(command: str) -> dict:
+    """What curl would send, for the options that the page uses."""
+    words = iter(shlex.split(command.replace("\\\n", "")))
+    assert next(words) == "curl"
+    request: dict = {"method": "GET", "headers": {}, "content": None}
+    for word in words:
+        if word == "-X":
+            request["method"] = next(words)
+        elif word == "-H":
+            name, _, value = next(words).partition(": ")
+            request["headers"][name] = value
+        elif word == "-d":
+            request["content"] = next(words)
+            request["method"] = "POST"
+            json.loads(request["content"])
+        elif word == "-T":
+            assert next(words) == "corpus.txt"
+            request["content"] = b"some text\n"
+        elif word in ("-C", "-o"):
+            next(words)
+        elif word not in ("-N", "-O"):
+            assert "url" not in request, word
+            request["url"] = word
+    return request
+
+
+@pytest.fixture
+def job(world, settings, request):
+    """A job in a status that its example wants, with a checkpoint and a tokenizer."""
+    write_sample(settings.data_dir, target_bytes=20_000)
+    (settings.data_dir / "evaluations").mkdir()
+    (settings.data_dir / "minimal_pairs").rename(settings.data_dir / "evaluations" / "blimp")
+    (settings.data_dir / "mine").mkdir()
+    (settings.data_dir / "mine" / "corpus.txt").write_text("text\n")
+    job_id = world.running()
+    world.checkpoint(job_id, files={"config.json": b"{}"})
+    world.metrics(job_id, 3, train__loss=1.0)
+    for stage in ("clean", "tokenizer"):
+        counts = {"vocab_size": 300}
+        world.record(job_id, StageData(stage=stage, state="finished", counts=counts))
+    return job_id
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_command_of_the_page_works(client, world, settings, job, name):
+    command = EXAMPLES[name]
+    if name.endswith("/files") and name.startswith("POST"):
+        (settings.data_dir / "mine" / "corpus.txt").unlink()
+    if name.endswith("/resume"):
+        client.post(f"/v1/jobs/{job}/pause")
+    elif name.endswith("/retry"):
+        world.end(job, "failed")
+    elif name == "DELETE /v1/jobs/{job_id}" or name.endswith(("/stream", "/logs")):
+        world.end(job)
+    world.worker("train")
+    request = parsed(command.replace("$JOB", job).replace("$URL", "http://localhost"))
+    parts = urlsplit(request.pop("url"))
+    with ShortWorker(world, _answer):
+        answer = client.request(**request, url=f"{parts.path}?{parts.query}")
+    assert answer.status_code < 300, answer.text
+    method, path = name.split(" ")
+    assert request["method"] == method
+    assert _fits(path, parts.path), (path, parts.path)
+
+
+def _answer(session, task):
+    succeed_short_task(session, task.id, task.attempt, ANSWERS.get(task.kind, {}))
+
+
+def _fits(template: str, path: str) -> bool:
+    left, right = template.split("/"), path.split("/")
+    return len(left) == len(right) and all(
+        given == wanted or wanted.startswith("{") for wanted, given in zip(left, right, strict=True)
+    )

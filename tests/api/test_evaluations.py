@@ -1,0 +1,163 @@
+import json
+
+import pytest
+
+from jobs.evaluations import record_evaluation
+from jobs.short_tasks import put_back_short_task, succeed_short_task
+from tests.api.short import ShortWorker
+
+PAIR = {"sentence_good": "The dogs run.", "sentence_bad": "The dogs runs."}
+RESULT = {
+    "score": 0.75,
+    "strict_score": 0.5,
+    "pairs": 4,
+    "seconds": 1.5,
+    "paradigms": [
+        {"name": "a", "phenomenon": "agreement", "pairs": 2, "score": 1.0, "strict_score": 0.5},
+        {"name": "b", "phenomenon": None, "pairs": 2, "score": 0.5, "strict_score": 0.5},
+    ],
+}
+
+
+@pytest.fixture
+def job_id(world, settings):
+    task = settings.data_dir / "evaluations" / "blimp"
+    task.mkdir(parents=True)
+    (task / "a.jsonl").write_text(json.dumps(PAIR) + "\n")
+    made = world.running()
+    world.metrics(made, 2, train__loss=3.0)
+    world.checkpoint(made, "last", step=3, files={"config.json": b"{}"})
+    world.metrics(made, 9, train__loss=2.0)
+    return made
+
+
+def evaluate(client, job_id, task="blimp", checkpoint="last"):
+    path = f"/v1/jobs/{job_id}/checkpoints/{checkpoint}/evaluations"
+    return client.post(path, json={"task": task})
+
+
+def finished(client, job_id) -> dict:
+    for _ in range(2000):
+        [found] = client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"]
+        if found["status"] in ("succeeded", "failed"):
+            return found
+    raise AssertionError(found)
+
+
+def test_tasks_are_the_folders_of_pairs(client, job_id):
+    [task] = client.get("/v1/evaluations").json()["data"]
+    assert (task["name"], task["paradigms"]) == ("blimp", 1)
+    assert "evaluations" not in [each["name"] for each in client.get("/v1/datasets").json()["data"]]
+
+
+def test_an_evaluation_is_asked_for_and_listed(client, world, job_id):
+    world.worker("short")
+    answer = evaluate(client, job_id)
+    assert answer.status_code == 202
+    asked = answer.json()
+    assert (asked["task"], asked["checkpoint"], asked["status"]) == ("blimp", "last", "queued")
+    assert (asked["step"], asked["words_seen"], asked["score"]) == (3, 210, None)
+    assert client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"] == [asked]
+
+
+def test_its_score_becomes_an_event_and_a_metric_where_the_checkpoint_stood(client, world, job_id):
+    def answer(session, task):
+        assert (task.kind, task.request["task"]) == ("evaluate", "blimp")
+        succeed_short_task(session, task.id, task.attempt, RESULT)
+        record_evaluation(session, task, RESULT)
+
+    with ShortWorker(world, answer):
+        evaluate(client, job_id)
+        found = finished(client, job_id)
+    assert (found["score"], found["strict_score"], found["pairs"]) == (0.75, 0.5, 4)
+    assert found["paradigms"][0]["phenomenon"] == "agreement"
+    series = client.get(f"/v1/jobs/{job_id}/metrics").json()["series"]
+    blimp = series["evaluation/blimp"]
+    assert (blimp["step"], blimp["value"], blimp["words_seen"]) == ([3], [0.75], [210])
+    assert blimp["epoch"] == [pytest.approx(0.3)]
+    assert series["train/loss"]["step"] == [2, 9]
+    events = client.get(f"/v1/jobs/{job_id}/events").json()["data"]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    evaluation, metrics = events[-2:]
+    assert evaluation["type"] == "evaluation"
+    assert evaluation["data"]["scores"] == {
+        "score": 0.75,
+        "strict_score": 0.5,
+        "paradigm/a": 1.0,
+        "paradigm/b": 0.5,
+    }
+    assert metrics["data"]["values"] == {"evaluation/blimp": 0.75}
+    job = client.get(f"/v1/jobs/{job_id}").json()
+    assert job["last_seq"] == len(events)
+    assert job["step"] == 9  # the past is evaluated; the job stands where it stood
+    assert job["metrics"]["step"] == 9
+    assert job["metrics"]["values"] == {"train/loss": 2.0, "evaluation/blimp": 0.75}
+
+
+def test_a_run_goes_on_numbering_behind_an_evaluation(client, world, job_id):
+    def answer(session, task):
+        succeed_short_task(session, task.id, task.attempt, RESULT)
+        record_evaluation(session, task, RESULT)
+
+    with ShortWorker(world, answer):
+        evaluate(client, job_id)
+        finished(client, job_id)
+    world.metrics(job_id, 10, train__loss=1.0)
+    events = client.get(f"/v1/jobs/{job_id}/events").json()["data"]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["data"]["values"] == {"train/loss": 1.0}
+
+
+def test_between_two_slices_it_shows_its_progress(client, world, job_id):
+    slices = []
+
+    def answer(session, task):
+        slices.append(task.state)
+        if len(slices) < 3:
+            state = {"file": len(slices)}
+            put_back_short_task(
+                session, task.id, task.attempt, state=state, progress=len(slices) / 3
+            )
+            return
+        succeed_short_task(session, task.id, task.attempt, RESULT)
+
+    with ShortWorker(world, answer):
+        evaluate(client, job_id)
+        found = finished(client, job_id)
+    assert slices == [None, {"file": 1}, {"file": 2}]
+    assert (found["status"], found["progress"]) == ("succeeded", 1.0)
+
+
+def test_evaluations_outlive_the_end_of_the_job_and_its_stream_ends(client, world, job_id):
+    world.end(job_id)
+
+    def answer(session, task):
+        succeed_short_task(session, task.id, task.attempt, RESULT)
+        record_evaluation(session, task, RESULT)
+
+    with ShortWorker(world, answer):
+        evaluate(client, job_id)
+        finished(client, job_id)
+    text = client.get(f"/v1/jobs/{job_id}/events/stream").text
+    assert "event: evaluation" in text
+
+
+@pytest.mark.parametrize("task", ["nothing", "../blimp", "", "a" * 41, 1, None])
+def test_a_task_that_is_not_there_names_the_field(client, world, job_id, task):
+    world.worker("short")
+    answer = evaluate(client, job_id, task=task)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "task"
+
+
+def test_a_checkpoint_that_is_not_there_is_404(client, world, job_id):
+    world.worker("short")
+    assert evaluate(client, job_id, checkpoint="chck_1M").status_code == 404
+
+
+def test_a_deleted_job_takes_its_evaluations_along(client, world, job_id):
+    world.worker("short")
+    evaluate(client, job_id)
+    world.end(job_id)
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    assert client.get(f"/v1/jobs/{job_id}/evaluations").status_code == 404

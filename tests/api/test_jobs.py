@@ -1,0 +1,148 @@
+import pytest
+
+from tests.api.conftest import SPEC
+
+
+def test_a_job_is_created_once_and_found(client):
+    created = client.post("/v1/jobs", json=SPEC)
+    assert created.status_code == 201
+    job = created.json()
+    assert created.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert (job["status"], job["name"], job["progress"]) == ("queued", "tiny", 0.0)
+    assert job["waiting_for"] == {"what": "a worker", "position": 1}
+    assert job["spec"]["model"]["num_attention_heads"] > 0
+    found = client.get(created.headers["location"])
+    assert found.json() == job
+
+
+def test_a_live_worker_makes_it_wait_for_its_turn(client, world):
+    world.job()
+    second = world.job()
+    world.worker("train")
+    waiting = client.get(f"/v1/jobs/{second}").json()["waiting_for"]
+    assert waiting == {"what": "its turn", "position": 2}
+
+
+def test_the_same_key_and_body_return_the_first_job(client):
+    headers = {"Idempotency-Key": "key-1"}
+    first = client.post("/v1/jobs", json=SPEC, headers=headers)
+    again = client.post("/v1/jobs", json=SPEC, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json()["id"] == first.json()["id"]
+    other = client.post("/v1/jobs", json=SPEC | {"name": "other"}, headers=headers)
+    assert other.status_code == 409
+    assert other.json()["code"] == "idempotency_conflict"
+    assert len(client.get("/v1/jobs").json()["data"]) == 1
+
+
+@pytest.mark.parametrize("key", ["", "k" * 201])
+def test_a_key_of_no_use_is_refused(client, key):
+    answer = client.post("/v1/jobs", json=SPEC, headers={"Idempotency-Key": key})
+    assert answer.status_code == 422
+
+
+def test_pages_hold_every_job_once_newest_first(client, world):
+    ids = [world.job() for _ in range(7)]
+    seen, after, pages = [], None, 0
+    while pages == 0 or after:
+        query = {"limit": 3} | ({"after": after} if after else {})
+        page = client.get("/v1/jobs", params=query).json()
+        seen += [job["id"] for job in page["data"]]
+        after, pages = page["next"], pages + 1
+    assert seen == ids[::-1]
+    assert pages == 3
+
+
+def test_a_page_is_not_disturbed_by_a_job_that_comes_in_between(client, world):
+    ids = [world.job() for _ in range(4)]
+    first = client.get("/v1/jobs?limit=2").json()
+    world.job()
+    second = client.get("/v1/jobs", params={"limit": 2, "after": first["next"]}).json()
+    assert [job["id"] for job in first["data"] + second["data"]] == ids[::-1]
+    assert second["next"] is None
+
+
+def test_jobs_are_filtered_by_status(client, world):
+    running = world.running()
+    queued = world.job()
+    query = {"status": ["running", "paused"]}
+    assert [job["id"] for job in client.get("/v1/jobs", params=query).json()["data"]] == [running]
+    [found] = client.get("/v1/jobs?status=queued").json()["data"]
+    assert found["id"] == queued
+    assert client.get("/v1/jobs?status=done").status_code == 422
+
+
+def test_a_queued_job_is_cancelled_at_once_and_may_be_retried(client, world):
+    path = f"/v1/jobs/{world.job()}"
+    cancelled = client.post(f"{path}/cancel")
+    assert (cancelled.status_code, cancelled.json()["status"]) == (202, "cancelled")
+    retried = client.post(f"{path}/retry")
+    assert (retried.status_code, retried.json()["status"]) == (202, "queued")
+    assert retried.json()["cancel_requested_at"] is None
+
+
+def test_a_running_job_is_only_asked_to_stop(client, world):
+    path = f"/v1/jobs/{world.running()}"
+    asked = client.post(f"{path}/pause").json()
+    assert asked["status"] == "running"
+    assert asked["pause_requested_at"] is not None
+    taken_back = client.post(f"{path}/resume").json()
+    assert (taken_back["status"], taken_back["pause_requested_at"]) == ("running", None)
+    assert client.post(f"{path}/cancel").json()["cancel_requested_at"] is not None
+    refused = client.post(f"{path}/pause")
+    assert refused.status_code == 409
+    assert "about to be cancelled" in refused.json()["detail"]
+
+
+ACTIONS = ("cancel", "pause", "resume", "retry", "delete")
+REFUSED = {
+    "queued": ("resume", "retry", "delete"),
+    "running": ("resume", "retry", "delete"),
+    "succeeded": ("cancel", "pause", "resume", "retry"),
+    "failed": ("cancel", "pause", "resume"),
+}
+
+
+@pytest.mark.parametrize("status", REFUSED)
+def test_what_a_status_forbids_is_409_and_changes_nothing(client, world, status):
+    job_id = world.job() if status == "queued" else world.running()
+    if status in ("succeeded", "failed"):
+        world.end(job_id, status)
+    before = client.get(f"/v1/jobs/{job_id}").json()
+    for action in REFUSED[status]:
+        method, path = ("DELETE", "") if action == "delete" else ("POST", f"/{action}")
+        answer = client.request(method, f"/v1/jobs/{job_id}{path}")
+        assert answer.status_code == 409, (action, answer.text)
+        assert answer.json()["code"] == "move_refused"
+        assert status in answer.json()["detail"]
+    assert client.get(f"/v1/jobs/{job_id}").json() == before
+
+
+def test_a_deleted_job_takes_its_files_along(client, world, settings):
+    job_id = world.running()
+    folder = world.checkpoint(job_id, files={"config.json": b"{}"})
+    world.end(job_id)
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    assert not folder.exists()
+    assert not settings.job_folder(job_id).exists()
+    assert client.get(f"/v1/jobs/{job_id}").status_code == 404
+    assert client.get(f"/v1/jobs/{job_id}/checkpoints").status_code == 404
+
+
+def test_an_estimate_stores_nothing_and_counts_the_words(client):
+    answer = client.post("/v1/jobs/estimate", json=SPEC)
+    assert answer.status_code == 200
+    estimate = answer.json()
+    assert estimate["words"] == 20 * 6 + 20 * 4  # the files as they are, speaker mark included
+    assert estimate["parameter_count"] > 0
+    assert estimate["steps"] > 0
+    assert client.get("/v1/jobs").json()["data"] == []
+
+
+def test_catalogue_lists_what_can_be_trained(client):
+    names = {each["name"] for each in client.get("/v1/architectures").json()["data"]}
+    assert {"gemma2", "llama4", "olmo2"} <= names
+    presets = client.get("/v1/presets").json()["data"]
+    for preset in presets:
+        assert preset["parameter_count"] > 0
+    assert {"sample", "llama4-10m", "olmo2-100m"} <= {preset["name"] for preset in presets}

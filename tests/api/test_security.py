@@ -1,0 +1,143 @@
+import pytest
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.main import refuse_open_network
+from jobs.settings import Settings
+from tests.api.raw import RawClient
+from tests.api.routes import PAGES, filled, routes
+
+OPEN = {"/healthz", "/readyz", "/"}
+"""What answers without a key: whether it works, and the page that asks for the key."""
+
+
+@pytest.fixture
+def locked(settings):
+    """A client of an app that wants a key."""
+    app = create_app(settings.model_copy(update={"api_key": _secret("first-key, second-key")}))
+    with TestClient(app, raise_server_exceptions=False):
+        yield RawClient(app)
+
+
+def _secret(text: str):
+    from pydantic import SecretStr
+
+    return SecretStr(text)
+
+
+@pytest.mark.parametrize("route", routes(), ids=str)
+def test_each_route_wants_the_key(locked, route):
+    path = filled(route.path, job_id="0" * 32)
+    answer = locked.send(route.method, path)
+    if path in OPEN:
+        assert answer.status in (200, 503)
+        return
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["code"] == "key_missing"
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path not in OPEN])
+def test_pages_that_describe_the_service_want_the_key(locked, path):
+    assert locked.send("GET", path).status == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer wrong", "Bearer", "Basic first-key", "first-key", "Bearer first-key,second-key"],
+)
+def test_a_wrong_key_is_no_key(locked, header):
+    assert locked.send("GET", "/v1/jobs", authorization=header).status == 401
+
+
+@pytest.mark.parametrize("key", ["first-key", "second-key"])
+def test_each_of_several_keys_opens(locked, key):
+    assert locked.send("GET", "/v1/jobs", authorization=f"Bearer {key}").status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/jobs", "/v1/nothing", "/healthz"])
+def test_browsers_are_told_what_they_may_do(client, path):
+    headers = client.get(path).headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "127.0.0.1.nip.io"])
+def test_a_name_that_was_made_to_point_here_is_refused(raw, host):
+    answer = raw.send("GET", "/v1/jobs", host=host)
+    assert answer.status == 400
+    assert answer.json()["code"] == "host_unknown"
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
+def test_the_names_of_this_machine_are_known(raw, host):
+    assert raw.send("GET", "/v1/jobs", host=host).status == 200
+
+
+def test_a_page_of_another_site_cannot_write(raw):
+    answer = raw.send("POST", "/v1/jobs", b'{"preset": "sample"}', sec_fetch_site="cross-site")
+    assert answer.status == 403
+    allowed = raw.send("POST", "/v1/jobs/estimate", b'{"preset": "sample"}')
+    assert allowed.status != 403
+
+
+def test_no_other_origin_is_let_in(raw):
+    answer = raw.send(
+        "OPTIONS",
+        "/v1/jobs",
+        origin="https://evil.example",
+        access_control_request_method="POST",
+    )
+    assert answer.status == 405
+    assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+def test_an_open_address_without_a_key_is_refused_at_start(host, capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        refuse_open_network(Settings(_env_file=None, host=host, runs_dir=tmp_path))
+    assert ended.value.code == 2
+    assert "BABYLM_API_KEY" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_loopback_needs_no_key(host, tmp_path):
+    refuse_open_network(Settings(_env_file=None, host=host, runs_dir=tmp_path))
+
+
+def test_names_are_stored_as_they_are_and_harm_nothing(client):
+    from tests.api.conftest import SPEC
+
+    for name in (
+        "<img src=x onerror=alert(1)>",
+        "'; DROP TABLE job; --",
+        "\N{PILE OF POO} {{7*7}}",
+    ):
+        answer = client.post("/v1/jobs", json=SPEC | {"name": name})
+        assert answer.status_code == 201
+        assert client.get(f"/v1/jobs/{answer.json()['id']}").json()["name"] == name
+    assert len(client.get("/v1/jobs").json()["data"]) == 3
+
+
+def test_health_tells_of_each_part(client, world):
+    assert client.get("/healthz").json() == {"status": "ok"}
+    alone = client.get("/readyz")
+    assert alone.status_code == 503
+    assert alone.json()["checks"] == {
+        "database": "ok",
+        "broker": "polling",
+        "worker": "none alive",
+    }
+    world.worker("train")
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ok")
+
+
+def test_counts_for_prometheus(client, world):
+    world.running()
+    world.job()
+    text = client.get("/metrics").text
+    assert 'babylm_jobs{status="running"} 1.0' in text
+    assert 'babylm_jobs{status="queued"} 1.0' in text

@@ -1,0 +1,110 @@
+import pytest
+
+from core.events import StageData
+from jobs.short_tasks import succeed_short_task
+from tests.api.conftest import SPEC
+from tests.api.short import ShortWorker
+
+BODY = {"data": {"dataset": "words", "validation": "words_dev"}, "tokenizer": {"vocab_size": 300}}
+TOKEN = {"id": 5, "piece": "\u0120dog", "text": " dog", "start": 3, "end": 7}
+
+
+@pytest.fixture
+def with_tokenizer(world):
+    """A running job whose tokenizer stage is over."""
+    job_id = world.running()
+    counts = {"vocab_size": 300, "validation": {"tokens_per_word": 1.5, "bytes_per_word": 4.0}}
+    for stage, found in (("clean", {}), ("tokenizer", counts), ("tokenize", {})):
+        world.record(
+            job_id,
+            StageData(stage=stage, state="started"),
+            StageData(stage=stage, state="finished", counts=found),
+        )
+    return job_id
+
+
+def test_a_tokenizer_is_trained_alone_as_a_job(client):
+    answer = client.post("/v1/tokenizers", json=BODY)
+    assert answer.status_code == 201
+    job = answer.json()
+    assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
+    assert job["spec"]["task"] == "tokenizer"
+    assert job["spec"]["tokenizer"]["vocab_size"] == 300
+    assert job["name"] == "tokenizer on words"
+    assert client.get(f"/v1/jobs/{job['id']}").json()["status"] == "queued"
+
+
+def test_the_same_key_makes_one_tokenizer(client):
+    headers = {"Idempotency-Key": "t"}
+    first = client.post("/v1/tokenizers", json=BODY, headers=headers)
+    again = client.post("/v1/tokenizers", json=BODY, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"vocab_size": 300}, "vocab_size"),
+        ({"tokenizer": {"vocab_size": 10}}, "tokenizer.vocab_size"),
+        ({"data": {"dataset": "nowhere"}}, "data.dataset"),
+        ({"name": "a\nb", **BODY}, "name"),
+        ({"training": {}}, "training"),
+    ],
+)
+def test_a_tokenizer_that_cannot_be_names_the_field(client, body, field):
+    answer = client.post("/v1/tokenizers", json=body)
+    assert answer.status_code == 422
+    assert field in [error["field"] for error in answer.json()["errors"]]
+
+
+def test_jobs_that_have_a_tokenizer_are_listed_with_its_fit(client, world, with_tokenizer):
+    world.job()
+    page = client.get("/v1/tokenizers").json()
+    [found] = page["data"]
+    assert page["next"] is None
+    assert (found["job"], found["dataset"]) == (with_tokenizer, "words")
+    assert found["vocab_size"] == 300
+    assert found["validation"]["tokens_per_word"] == 1.5
+
+
+def test_a_text_is_split_by_the_short_worker(client, world, with_tokenizer):
+    def split(session, task):
+        assert (task.kind, task.request) == ("encode", {"text": "the dog"})
+        succeed_short_task(session, task.id, task.attempt, {"tokens": [TOKEN]})
+
+    path = f"/v1/tokenizers/{with_tokenizer}/encode"
+    assert client.post(path, json={"text": "the dog"}).json()["code"] == "no_worker"
+    with ShortWorker(world, split):
+        answer = client.post(path, json={"text": "the dog"})
+    assert answer.json() == {"tokens": [TOKEN]}
+
+
+def test_a_job_without_a_tokenizer_splits_nothing(client, world):
+    world.worker("short")
+    answer = client.post(f"/v1/tokenizers/{world.job()}/encode", json={"text": "a"})
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "tokenizer_missing"
+
+
+def test_a_text_beyond_the_limit_is_refused(client, with_tokenizer):
+    answer = client.post(f"/v1/tokenizers/{with_tokenizer}/encode", json={"text": "a" * 20_001})
+    assert answer.status_code == 422
+
+
+def test_a_job_may_name_the_tokenizer_of_another(client, world, with_tokenizer):
+    spec = SPEC | {"tokenizer": {"from_job": with_tokenizer}}
+    assert client.post("/v1/jobs", json=spec).status_code == 201
+    unknown = client.post("/v1/jobs", json=SPEC | {"tokenizer": {"from_job": "0" * 32}})
+    assert unknown.status_code == 422
+    assert unknown.json()["errors"][0]["field"] == "tokenizer.from_job"
+
+
+def test_a_job_that_ended_without_a_tokenizer_gives_none(client, world):
+    job_id = world.running()
+    spec = SPEC | {"tokenizer": {"from_job": job_id}}
+    assert client.post("/v1/jobs", json=spec).status_code == 201  # it may have one by then
+    world.end(job_id, "failed")
+    answer = client.post("/v1/jobs", json=spec)
+    assert answer.status_code == 422
+    assert "has no tokenizer" in answer.json()["detail"]

@@ -42,6 +42,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m cli.document > docs/cli.md
+	$(BIN)/python -m cli.document_settings > .env.example
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache runs/demo

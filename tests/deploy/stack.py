@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,6 +39,7 @@ class Stack:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.data_dir = folder / "data"
+        self.uid = str(os.getuid() or 1000)
         self.environment = {
             **{name: value for name, value in os.environ.items() if name[:7] != "BABYLM_"},
             "COMPOSE_PROFILES": "cpu",
@@ -47,6 +47,8 @@ class Stack:
             "BABYLM_API_KEY": KEY,
             "BABYLM_PORT": str(self.port),
             "BABYLM_HOST_DATA_DIR": str(self.data_dir),
+            "BABYLM_UID": self.uid,
+            "BABYLM_GID": self.uid,
             "BABYLM_TRY_BASE_IMAGE": os.environ.get("BABYLM_TRY_BASE_IMAGE", "python:3.12-slim"),
             "BABYLM_TORCH_INDEX_URL": os.environ.get("BABYLM_TORCH_INDEX_URL", ""),
         }
@@ -142,9 +144,14 @@ def compose_command() -> list[str]:
 def running_stack(folder: Path) -> Iterator[Stack]:
     """Builds the images, starts the profile `cpu` on the sample corpus, and removes all of it."""
     stack = Stack(folder)
-    subprocess.run([sys.executable, "-m", "core.sample", str(stack.data_dir)], cwd=ROOT, check=True)
+    stack.data_dir.mkdir()
+    if os.getuid() == 0:
+        os.chown(stack.data_dir, int(stack.uid), int(stack.uid))
     stack.compose("build", seconds=BUILD_SECONDS)
     try:
+        stack.compose(
+            "run", "--rm", "-T", "--entrypoint", "python3", "api", "-m", "core.sample", "/data"
+        )
         stack.compose("up", "-d", seconds=START_SECONDS)
         wait_for(lambda: _answers(stack), seconds=START_SECONDS, what=lambda: stack.compose("logs"))
         yield stack

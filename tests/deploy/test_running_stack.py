@@ -100,8 +100,8 @@ def test_the_containers_can_do_little(stack):
             " os.access('/opt', os.W_OK), os.access('/runs', os.W_OK), os.access('/data', os.W_OK))"
         )
         seen = stack.inside(service, "python3", "-c", program).strip()
-        writes_data = "False"  # of another user's folder; a worker's mount is read-only besides
-        assert seen == f"1000 ['{'0' * 16}'] False True {writes_data}"
+        writes_data = service == "api"
+        assert seen == f"{stack.uid} ['{'0' * 16}'] False True {writes_data}"
 
 
 def test_the_api_carries_no_torch_and_no_image_a_compiler(stack):

@@ -38,11 +38,12 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
-	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
+	@$(BIN)/python -m benchmarks $(ONLY)
 
 docs: $(READY)
 	$(BIN)/python -m cli.document > docs/cli.md
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m cli.document_settings > .env.example
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache runs/demo

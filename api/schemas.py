@@ -64,6 +64,8 @@ class JobPage(Out):
 
     data: list[JobRead]
     next: str | None
+    counts: dict[str, int]
+    """All jobs by status, those of other pages too."""
 
 
 class EventRead(Out):
@@ -96,6 +98,12 @@ class MetricsRead(Out):
     """Series by name."""
 
     series: dict[str, SeriesRead]
+
+
+class RunsMetricsRead(Out):
+    """Series by name, by job."""
+
+    jobs: dict[str, MetricsRead]
 
 
 class FileRead(Out):

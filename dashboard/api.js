@@ -1,6 +1,13 @@
 // The public API as this page uses it. Nothing here that a curl command could not do.
 
+import { ask } from "/static/dom.js";
+
 const KEY = "babylm-key";
+const RETRY_MILLISECONDS = 1500;
+// The service sends a sign of life every 15 s; a stream that is silent for longer is dead, as after sleep.
+const SILENCE_MILLISECONDS = 40000;
+
+let asking = null;
 
 function headers(extra = {}) {
   const key = sessionStorage.getItem(KEY);
@@ -14,17 +21,21 @@ export class Refused extends Error {
   }
 }
 
-async function request(path, options = {}) {
+async function askForKey() {
+  asking ??= ask("This service needs a key", {
+    detail: "One of those in BABYLM_API_KEY. It is kept until this tab is closed.",
+    confirm: "Use this key", input: { label: "Key", type: "password" },
+  }).finally(() => { asking = null; });
+  const key = await asking;
+  if (key) sessionStorage.setItem(KEY, key);
+  return Boolean(key);
+}
+
+export async function request(path, options = {}) {
   const response = await fetch(path, { ...options, headers: headers(options.headers) });
-  if (response.status === 401) {
-    const key = window.prompt("This service needs a key (BABYLM_API_KEY):");
-    if (key) {
-      sessionStorage.setItem(KEY, key);
-      return request(path, options);
-    }
-  }
+  if (response.status === 401 && await askForKey()) return request(path, options);
   if (!response.ok) {
-    let problem = { detail: `the service answered ${response.status}` };
+    let problem = { detail: `the service answered ${response.status}`, status: response.status };
     try {
       problem = await response.json();
     } catch { /* not a problem in JSON: the status must do */ }
@@ -33,21 +44,22 @@ async function request(path, options = {}) {
   return response;
 }
 
-export async function get(path) {
-  return (await request(path)).json();
+export async function get(path, options) {
+  return (await request(path, options)).json();
 }
 
 export async function text(path) {
   return (await request(path)).text();
 }
 
-export async function post(path, body) {
-  const options = { method: "POST" };
+export async function post(path, body, options = {}) {
+  const sent = { method: "POST", ...options };
   if (body !== undefined) {
-    options.body = typeof body === "string" ? body : JSON.stringify(body);
-    options.headers = { "Content-Type": "application/json" };
+    sent.body = typeof body === "string" ? body : JSON.stringify(body);
+    sent.headers = { "Content-Type": "application/json" };
   }
-  return (await request(path, options)).json();
+  const response = await request(path, sent);
+  return response.status === 204 ? null : response.json();
 }
 
 export async function remove(path) {
@@ -65,6 +77,68 @@ export async function download(path, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
+// Sends a part of a file; `onProgress` hears of the bytes that have left. fetch cannot tell those.
+export function send(method, path, blob, { onProgress, signal, headers: extra = {} }) {
+  return new Promise((resolve, reject) => {
+    const call = new XMLHttpRequest();
+    call.open(method, path);
+    for (const [name, value] of Object.entries(headers(extra))) call.setRequestHeader(name, value);
+    call.upload.addEventListener("progress", (event) => onProgress(event.loaded));
+    call.addEventListener("load", () => {
+      let body = null;
+      try { body = JSON.parse(call.responseText); } catch { /* 204, or not JSON */ }
+      if (call.status < 300) resolve({ body, headers: call });
+      else reject(new Refused(body ?? { detail: `the service answered ${call.status}`, status: call.status }));
+    });
+    call.addEventListener("error", () => reject(new TypeError("the connection was lost")));
+    call.addEventListener("abort", () => reject(new DOMException("stopped", "AbortError")));
+    signal?.addEventListener("abort", () => call.abort());
+    call.send(blob);
+  });
+}
+
+export function wait(milliseconds, signal) {
+  return new Promise((wake) => {
+    const timer = setTimeout(wake, milliseconds);
+    signal?.addEventListener("abort", () => { clearTimeout(timer); wake(); }, { once: true });
+    addEventListener("online", () => { clearTimeout(timer); wake(); }, { once: true });
+  });
+}
+
+// Calls `look` now and every so often while the page can be seen; a lost connection is shown, and
+// looking goes on. What the service refuses ends it.
+export async function poll(look, { signal, onConnection, milliseconds = 2000 }) {
+  while (!signal.aborted) {
+    if (!document.hidden) {
+      try {
+        await look();
+        if (!signal.aborted) onConnection(true);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof Refused && error.problem.status < 500) throw error;
+        onConnection(false);
+      }
+    }
+    await wait(milliseconds, signal);
+  }
+}
+
+// The text of a response as it comes; fails when nothing has come for too long.
+async function* chunks(response, silence) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (;;) {
+      let timer;
+      const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new TypeError("silent")), silence); });
+      const { value, done } = await Promise.race([reader.read(), late]).finally(() => clearTimeout(timer));
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
 // Follows the events of a job from a number on, across lost connections, until the job's last one.
 // EventSource cannot send a key, so the stream is read by hand.
 export async function follow(job, after, onEvent, { signal, onConnection }) {
@@ -72,12 +146,9 @@ export async function follow(job, after, onEvent, { signal, onConnection }) {
     try {
       const response = await request(`/v1/jobs/${job}/events/stream?after=${after}`, { signal });
       onConnection(true);
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let buffer = "";
-      for (;;) {
-        const { value, done } = await reader.read();
-        if (done) return; // the service ends the stream after the last event
-        buffer += value;
+      for await (const chunk of chunks(response, SILENCE_MILLISECONDS)) {
+        buffer += chunk;
         const parts = buffer.split("\n\n");
         buffer = parts.pop();
         for (const part of parts) {
@@ -89,10 +160,31 @@ export async function follow(job, after, onEvent, { signal, onConnection }) {
           onEvent(event);
         }
       }
+      if (!signal.aborted && !(await isRunning(job))) return after; // it ends the stream after the last event
+    } catch (error) {
+      if (signal.aborted || (error instanceof Refused && error.problem.status === 404)) return after;
+      onConnection(false);
+    }
+    await wait(RETRY_MILLISECONDS, signal);
+  }
+  return after;
+}
+
+async function isRunning(job) {
+  return !["succeeded", "failed", "cancelled"].includes((await get(`/v1/jobs/${job}`)).status);
+}
+
+// The log from its last lines on, as it is written. After a lost connection it is read anew.
+export async function followLog(job, { signal, onStart, onText, tail = 2000 }) {
+  while (!signal.aborted) {
+    try {
+      const response = await request(`/v1/jobs/${job}/logs?tail=${tail}&follow=true`, { signal });
+      onStart();
+      for await (const chunk of chunks(response, 2 ** 31 - 1)) onText(chunk);
+      if (!(await isRunning(job))) return;
     } catch (error) {
       if (signal.aborted || (error instanceof Refused && error.problem.status === 404)) return;
-      onConnection(false);
-      await new Promise((wake) => setTimeout(wake, 1500));
     }
+    await wait(RETRY_MILLISECONDS, signal);
   }
 }

@@ -1,66 +1,184 @@
-// A line chart over the steps, by uPlot.
+// A chart of one quantity, of one run or of several, by uPlot: faint points, a smoothed line over
+// them, one cursor over all charts of a page, a drag zooms into all of them.
 
 import uPlot from "/static/vendor/uPlot.esm.js";
-import { el } from "/static/dom.js";
+import { el, put } from "/static/dom.js";
+import { bytes, count, percent, seconds, short } from "/static/format.js";
+import { smoothed, weightFor } from "/static/series.js";
 
+const HEIGHT = 210;
+const COLOURS = 8;
+const FAINT = 0.28;
+const AXIS_WIDTH = 58;
+const POWERS_OF_TWO = Array.from({ length: 50 }, (_, power) => 2 ** power); // so that bytes have round ticks
+
+export const FORMATS = {
+  loss: (value) => (Math.abs(value) < 100 ? value.toFixed(3) : count(value)),
+  tick: (value) => String(Number(value.toPrecision(4))),
+  bytes, count, percent, short,
+};
+
+const probe = el("i", { hidden: true });
+
+// Canvas knows no light-dark(): an element resolves it.
 function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  if (!probe.isConnected) document.body.append(probe);
+  probe.style.color = `var(${name})`;
+  return getComputedStyle(probe).color;
+}
+
+function faint(text) {
+  return text.replace(/^rgb\((.*)\)$/, `rgba($1, ${FAINT})`);
 }
 
 export class Chart {
-  // series: [{ name, label, colour }], format: a function from a value to text.
-  constructor(title, series, format, { log = false } = {}) {
-    this.series = series;
+  // lines: [{ series, name, label, colour (1 to 8), points, smooth }]; view: what the tools of the page say.
+  constructor(title, { format, ticks = format, calm = 0, log = false, note }) {
+    Object.assign(this, { title, format, ticks, calm, mayLog: log, lines: [] });
     this.holder = el("div", { class: "chart" });
-    this.node = el("section", { class: "card", "aria-label": title }, el("h2", {}, title), this.holder);
-    this.points = new Map();
-    const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
-    this.plot = new uPlot({
-      width: 400,
-      height: 220,
-      scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
-      axes: [axis, { ...axis, size: 64, values: (_, values) => values.map((value) => (value === null ? "" : format(value))) }],
-      series: [
-        { label: "step" },
-        ...series.map((line) => ({
-          label: line.label,
-          stroke: colour(line.colour),
-          width: 2,
-          spanGaps: true,
-          points: { show: line.points ?? false, size: 5, fill: colour(line.colour) },
-          value: (_, value) => (value === null || value === undefined ? "–" : format(value)),
-        })),
-      ],
-      legend: { live: true },
-      cursor: { points: { size: 7 } },
-    }, [[], ...series.map(() => [])], this.holder);
+    this.legend = el("ul", { class: "legend" });
+    this.node = el("section", { class: "card chart-card", "aria-label": title },
+      el("div", { class: "card-head" }, el("h2", { title: note }, title), this.legend), this.holder);
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(this.holder);
+    this.plot = null;
+  }
+
+  get isEmpty() {
+    return this.lines.every((line) => !(line.series.values.get(line.name)?.size));
   }
 
   resize() {
     const width = this.holder.clientWidth;
-    if (width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: 220 });
+    if (this.plot && width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: HEIGHT });
   }
 
-  add(step, values) {
-    const row = this.points.get(step) ?? {};
-    let known = false;
-    for (const { name } of this.series) {
-      if (name in values) { row[name] = values[name]; known = true; }
+  // Shows these lines; only another set of lines, axis or theme makes a new plot.
+  draw(lines, view, { onZoom } = {}) {
+    this.lines = lines;
+    this.onZoom = onZoom;
+    const log = view.log && this.mayLog;
+    const shape = JSON.stringify([lines.map((line) => [line.label, line.colour]), view.axis, log, colour("--ink")]);
+    if (this.isEmpty) {
+      this.clear();
+      this.holder.classList.add("none");
+      this.holder.textContent = "Nothing measured yet";
+      return;
     }
-    if (known) this.points.set(step, row);
-    return known;
+    const data = this.data(lines, view, log);
+    if (shape !== this.shape || !this.plot) {
+      this.clear();
+      this.shape = shape;
+      put(this.holder);
+      this.plot = new uPlot(this.options(lines, view.axis, log), data, this.holder);
+    } else {
+      this.plot.setData(data, false);
+    }
+    this.holder.dataset.points = data[0].length;
+    const [low, high] = view.zoom ?? this.ends(data[0]);
+    this.isSetting = true;
+    this.plot.batch(() => {
+      this.plot.setScale("x", { min: low, max: high > low ? high : low + 1 });
+    });
+    this.isSetting = false;
+    this.tell();
   }
 
-  draw() {
-    const steps = [...this.points.keys()].sort((a, b) => a - b);
-    const lines = this.series.map(({ name }) => steps.map((step) => this.points.get(step)[name] ?? null));
-    this.plot.setData([steps, ...lines]);
+  clear() {
+    this.plot?.destroy();
+    this.plot = null;
+    this.shape = null;
+    this.holder.classList.remove("none");
+    put(this.legend);
+  }
+
+  ends(x) {
+    return x.length ? [x[0], x.at(-1)] : [0, 1];
+  }
+
+  // Two curves a line, the points and the smoothed one, over the union of all x.
+  data(lines, view, log) {
+    const tables = [];
+    this.smooth = [];
+    for (const line of lines) {
+      const { x, y: raw } = line.series.line(line.name, view.axis);
+      const y = log ? raw.map((value) => (value > 0 ? value : null)) : raw;
+      const strength = line.points ? 0 : Math.max(view.smoothing, this.calm);
+      const mean = smoothed(y, weightFor(strength, y.length));
+      this.smooth.push(strength > 0);
+      tables.push([x, strength > 0 ? y : y.map(() => null), mean]);
+    }
+    return uPlot.join(tables);
+  }
+
+  options(lines, axis, log) {
+    const grid = { stroke: colour("--line"), width: 1 };
+    const common = { stroke: colour("--soft"), grid, ticks: { show: false }, font: "12px Inter, system-ui, sans-serif" };
+    const xLabel = axis === "time" ? (value) => seconds(value) : count;
+    return {
+      width: this.holder.clientWidth || 400,
+      height: HEIGHT,
+      padding: [8, 14, 0, 0],
+      legend: { show: false },
+      cursor: { sync: { key: `run by ${axis}` }, points: { size: 7 }, drag: { x: true, y: false, setScale: false } },
+      scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: log ? undefined : (_, low, high) => range(low, high) } },
+      axes: [
+        { ...common, values: (_, ticks) => ticks.map(xLabel), size: 30, space: 70 },
+        { ...common, size: AXIS_WIDTH, ...(this.format === bytes ? { incrs: POWERS_OF_TWO } : {}), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.ticks(tick))) },
+      ],
+      series: [{}, ...lines.flatMap((line) => {
+        const stroke = colour(`--line-${((line.colour - 1) % COLOURS) + 1}`);
+        return [
+          { stroke: faint(stroke), width: 1, spanGaps: true, points: { show: false } },
+          { stroke, width: 2, spanGaps: true, points: { show: line.points ?? false, size: 5, fill: stroke, stroke } },
+        ];
+      })],
+      hooks: {
+        setCursor: [() => this.tell()],
+        setSelect: [(plot) => {
+          const { left, width } = plot.select;
+          plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+          if (width > 6) this.onZoom?.([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+        }],
+        ready: [(plot) => plot.over.addEventListener("dblclick", () => this.onZoom?.(null))],
+      },
+    };
+  }
+
+  // The values under the cursor, or else the last ones, in words beside the title.
+  tell() {
+    const { plot } = this;
+    if (!plot) return;
+    const index = plot.cursor.idx;
+    const rows = this.lines.map((line, number) => {
+      const y = plot.data[(this.smooth[number] ? 1 : 2) + number * 2]; // what was measured, not the mean
+      const at = index === null || index === undefined ? nearest(y, y.length - 1) : nearest(y, index);
+      return [line, at === null ? null : y[at]];
+    });
+    const texts = rows.map(([, value]) => (value === null ? "–" : this.format(value)));
+    if (this.told === texts.join() && this.legend.childElementCount === rows.length) return;
+    this.told = texts.join();
+    put(this.legend, rows.map(([line], number) => el("li", { class: `c${((line.colour - 1) % COLOURS) + 1}` }, line.label, el("b", {}, texts[number]))));
+    this.holder.setAttribute("role", "img");
+    this.holder.setAttribute("aria-label", `${this.title}: ${rows.map(([line], number) => `${line.label} ${texts[number]}`).join(", ")}`);
   }
 
   close() {
     this.observer.disconnect();
-    this.plot.destroy();
+    this.plot?.destroy();
   }
+}
+
+// The nearest index at or before it that holds a value, or else after it.
+function nearest(values, index) {
+  for (let at = index; at >= 0; at -= 1) if (values[at] !== null && values[at] !== undefined) return at;
+  for (let at = index + 1; at < values.length; at += 1) if (values[at] !== null && values[at] !== undefined) return at;
+  return null;
+}
+
+function range(low, high) {
+  if (low === null || high === null) return [0, 1];
+  const space = high - low || Math.abs(high) * 0.1 || 1;
+  const bottom = low >= 0 && low - space * 0.08 < 0 ? 0 : low - space * 0.08;
+  return [bottom, high + space * 0.08];
 }

@@ -17,15 +17,22 @@ all measurements of a job."""
 
 
 def events_after(
-    session: Session, job_id: str, after: int = 0, *, limit: int = EVENTS_PAGE
+    session: Session,
+    job_id: str,
+    after: int = 0,
+    *,
+    limit: int = EVENTS_PAGE,
+    types: Sequence[str] = (),
 ) -> list[JobEvent]:
-    """The next events after the number `after`, in order."""
+    """The next events after the number `after`, in order; only of these types if any are named."""
     query = (
         select(JobEvent)
         .where(JobEvent.job_id == job_id, JobEvent.seq > after)
         .order_by(col(JobEvent.seq))
         .limit(limit)
     )
+    if types:
+        query = query.where(col(JobEvent.type).in_(types))
     return list(session.exec(query))
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Subquery, case, func
+from sqlalchemy import ColumnElement, ScalarSelect, func, literal
 from sqlmodel import Session, col, select
 
 from jobs.tables import Metric, MetricStep
@@ -38,75 +39,108 @@ def metric_series(
     names: Sequence[str],
     *,
     after_step: int = 0,
+    before_step: int | None = None,
     max_points: int = MAX_POINTS,
+    extremes: bool = True,
 ) -> dict[str, Series]:
-    """The series of each name, of at most `max_points` points after a step.
+    """The series of each name, of at most `max_points` points after a step and before another.
 
     A longer one is cut into buckets of as many steps each, and each bucket keeps its first, last,
     lowest and highest point. A name that the job has not measured has an empty series.
+
+    Args:
+        session: To read with.
+        job_id: Any job; one that does not exist has measured nothing.
+        names: Metrics.
+        after_step: The step before the first.
+        before_step: The step after the last; None for all there are.
+        max_points: In each series.
+        extremes: False keeps only the first point of each (then smaller) bucket and the last of
+            all: no peaks, but a few seeks instead of a look at every row.
     """
     assert max_points >= POINTS_A_BUCKET
-    return {
-        name: _series(session, job_id, name, after_step=after_step, max_points=max_points)
-        for name in names
-    }
+    result = {}
+    for name in names:
+        chosen: list[ColumnElement[bool]] = [
+            col(Metric.job_id) == job_id,
+            col(Metric.name) == name,
+            col(Metric.step) > after_step,
+        ]
+        if before_step is not None:
+            chosen.append(col(Metric.step) < before_step)
+        result[name] = _series(session, chosen, max_points=max_points, extremes=extremes)
+    return result
 
 
 def _series(
-    session: Session, job_id: str, name: str, *, after_step: int, max_points: int
+    session: Session, chosen: Sequence[ColumnElement[bool]], *, max_points: int, extremes: bool
 ) -> Series:
-    chosen: list[ColumnElement[bool]] = [
-        col(Metric.job_id) == job_id,
-        col(Metric.name) == name,
-        col(Metric.step) > after_step,
-    ]
-    bounds = select(func.count(), func.min(Metric.step), func.max(Metric.step)).where(*chosen)
-    count, low, high = session.exec(bounds).one()
-    if count > max_points:
-        num_buckets = max_points // POINTS_A_BUCKET
-        width = (high - low) // num_buckets + 1
-        steps = _steps_to_keep(session, chosen, low=low, width=width)
-        chosen = [*chosen[:2], col(Metric.step).in_(steps)]
-    return _points(session, chosen)
+    some = select(Metric.step).where(*chosen).limit(max_points + 1).subquery()
+    if session.exec(select(func.count()).select_from(some)).one() <= max_points:
+        return _points(session, chosen)
+    # Two queries, each one seek at an end of the primary key; one query would read all of it.
+    low = session.exec(select(func.min(Metric.step)).where(*chosen)).one()
+    high = session.exec(select(func.max(Metric.step)).where(*chosen)).one()
+    num_buckets = max_points // POINTS_A_BUCKET if extremes else max_points - 1
+    width = (high - low) // num_buckets + 1
+    steps = _steps_to_keep(session, chosen[:2], low=low, high=high, width=width, extremes=extremes)
+    return _points(session, [*chosen[:2], col(Metric.step).in_(steps)])
 
 
 def _steps_to_keep(
-    session: Session, chosen: Sequence[ColumnElement[bool]], *, low: int, width: int
+    session: Session,
+    series: Sequence[ColumnElement[bool]],
+    *,
+    low: int,
+    high: int,
+    width: int,
+    extremes: bool,
 ) -> list[int]:
-    bucket = (col(Metric.step) - low) // width
-    points = select(Metric.step, Metric.value, bucket.label("bucket")).where(*chosen).subquery()
-    edges = (
-        select(  # type: ignore[call-overload]  # sqlmodel types up to four columns
-            points.c.bucket,
-            func.min(points.c.step).label("first"),
-            func.max(points.c.step).label("last"),
-            func.min(points.c.value).label("lowest"),
-            func.max(points.c.value).label("highest"),
-        )
-        .group_by(points.c.bucket)
-        .subquery()
+    """The steps of the first, last, lowest and highest point of each bucket, or of the first alone.
+
+    The buckets come first and each looks at its own stretch of the primary key: grouping the rows
+    by a computed bucket, and joining them to their extremes, took four times as long over 100,000
+    rows, since no index holds a bucket.
+    """
+    edge = select(literal(low).label("low")).cte("edge", recursive=True)
+    edge = edge.union_all(select(edge.c.low + width).where(edge.c.low + width <= high))
+    within = [
+        *series,
+        col(Metric.step) >= edge.c.low,
+        col(Metric.step) < edge.c.low + width,
+        col(Metric.step) <= high,
+    ]
+
+    def end(order: ColumnElement[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
+        point = select(Metric.step).where(*within, *conditions).order_by(order).limit(1)
+        return point.correlate(edge).scalar_subquery()
+
+    first = end(col(Metric.step).asc())
+    if not extremes:
+        firsts = session.exec(select(first).select_from(edge)).all()
+        return sorted({*firsts, high} - {None})
+    is_finite = col(Metric.value).is_not(None)
+    query = select(
+        first,
+        end(col(Metric.step).desc()),
+        end(col(Metric.value).asc(), is_finite),
+        end(col(Metric.value).desc(), is_finite),
     )
-    query = (
-        select(
-            edges.c.first,
-            edges.c.last,
-            _step_of(points, edges.c.lowest),
-            _step_of(points, edges.c.highest),
-        )
-        .join(points, points.c.bucket == edges.c.bucket)
-        .group_by(edges.c.bucket, edges.c.first, edges.c.last)
-    )
-    rows = session.exec(query).all()
+    rows = session.exec(query.select_from(edge)).all()
     return sorted({step for row in rows for step in row if step is not None})
 
 
-def _step_of(points: Subquery, value: ColumnElement[float]) -> ColumnElement[int]:
-    return func.min(case((points.c.value == value, points.c.step)))
-
-
 def _points(session: Session, chosen: Sequence[ColumnElement[bool]]) -> Series:
+    # Columns and not rows of the tables: building objects took longer than the query.
     query = (
-        select(Metric.step, Metric.value, MetricStep)
+        select(  # type: ignore[call-overload]  # sqlmodel types up to four columns
+            Metric.step,
+            Metric.value,
+            MetricStep.epoch,
+            MetricStep.tokens_seen,
+            MetricStep.words_seen,
+            MetricStep.time,
+        )
         .join(
             MetricStep,
             (col(MetricStep.job_id) == col(Metric.job_id))
@@ -115,12 +149,5 @@ def _points(session: Session, chosen: Sequence[ColumnElement[bool]]) -> Series:
         .where(*chosen)
         .order_by(col(Metric.step))
     )
-    series = Series()
-    for step, value, where in session.exec(query):
-        series.step.append(step)
-        series.value.append(value)
-        series.epoch.append(where.epoch)
-        series.tokens_seen.append(where.tokens_seen)
-        series.words_seen.append(where.words_seen)
-        series.time.append(where.time)
-    return series
+    columns = list(zip(*session.exec(query).all(), strict=True))
+    return Series(*map(list, columns)) if columns else Series()

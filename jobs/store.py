@@ -101,14 +101,28 @@ def get_job(session: Session, job_id: str) -> Job:
     return job
 
 
+def existing(session: Session, job_ids: Sequence[str]) -> list[str]:
+    """Those of the ids that are jobs, in the order given."""
+    found = set(session.exec(select(Job.id).where(col(Job.id).in_(job_ids))))
+    return [job_id for job_id in dict.fromkeys(job_ids) if job_id in found]
+
+
 def list_jobs(
     session: Session,
     *,
     statuses: Iterable[Status] = (),
+    search: str | None = None,
     limit: int = PAGE,
     after: str | None = None,
 ) -> tuple[list[Job], str | None]:
     """A page of jobs, newest first, and the cursor of the next page if there is one.
+
+    Args:
+        session: To read with.
+        statuses: Only these; all where it is empty.
+        search: Only jobs whose name holds this, in any case, or whose id begins with it.
+        limit: Jobs in a page.
+        after: The cursor of this page, see above.
 
     Raises:
         CursorInvalid: If `after` was not made by this function.
@@ -118,6 +132,9 @@ def list_jobs(
     wanted = list(statuses)
     if wanted:
         query = query.where(col(Job.status).in_(wanted))
+    if search:
+        named = col(Job.name).icontains(search, autoescape=True)
+        query = query.where(or_(named, col(Job.id).startswith(search.lower(), autoescape=True)))
     if after is not None:
         moment, job_id = _read_cursor(after)
         older = and_(col(Job.created_at) == moment, col(Job.id) < job_id)

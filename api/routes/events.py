@@ -12,8 +12,9 @@ from starlette.responses import Response, StreamingResponse
 from api.deps import InContext, JobId, Reading, get_context
 from api.errors import Problem
 from api.log import follow_log, tail_log
-from api.schemas import EventPage, MetricsRead, SeriesRead, read_event
+from api.schemas import EventPage, MetricsRead, RunsMetricsRead, SeriesRead, read_event
 from api.stream import MAX_WATCHERS, PAGE_EVENTS, follow
+from core.events import PAYLOADS
 from jobs import store
 from jobs.history import events_after
 from jobs.series import MAX_POINTS, Series, metric_names, metric_series
@@ -24,6 +25,7 @@ router = APIRouter(tags=["events"])
 
 MAX_SEQ = 2**31 - 1
 MAX_NAMES = 100
+MAX_RUNS = 100
 
 
 @router.get("/jobs/{job_id}/events")
@@ -32,10 +34,15 @@ def events(
     session: Reading,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    types: Annotated[str | None, Query(max_length=200)] = None,
 ) -> EventPage:
-    """The events after a number, in order."""
+    """The events after a number, in order; `types=stage,sample` leaves out all others."""
     store.get_job(session, job_id)
-    found = events_after(session, job_id, after, limit=limit)
+    wanted = types.split(",") if types else ()
+    if unknown := [name for name in wanted if name not in PAYLOADS]:
+        message = f"there is no such type; there are: {', '.join(PAYLOADS)}"
+        raise Problem(422, "type_unknown", message, fields=[("types", message, unknown)])
+    found = events_after(session, job_id, after, limit=limit, types=wanted)
     return EventPage(data=[read_event(event) for event in found])
 
 
@@ -77,18 +84,51 @@ def metrics(
     session: Reading,
     names: Annotated[str | None, Query(max_length=4000)] = None,
     after_step: Annotated[int, Query(ge=-1, le=MAX_SEQ)] = -1,
+    before_step: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     max_points: Annotated[int, Query(ge=4, le=10_000)] = MAX_POINTS,
+    extremes: Annotated[bool, Query()] = True,
     format: Annotated[Literal["json", "csv"], Query()] = "json",
 ) -> MetricsRead | Response:
-    """Series by step, thinned to at most `max_points` each; all metrics unless `names` says."""
+    """Series by step, thinned to at most `max_points` each; all metrics unless `names` says.
+
+    Thinning keeps peaks, for which it looks at every point; `extremes=false` keeps points at equal
+    distances, at once however long the run is.
+    """
     store.get_job(session, job_id)
     wanted = names.split(",") if names else metric_names(session, job_id)
     found = metric_series(
-        session, job_id, wanted[:MAX_NAMES], after_step=after_step, max_points=max_points
+        session,
+        job_id,
+        wanted[:MAX_NAMES],
+        after_step=after_step,
+        before_step=before_step,
+        max_points=max_points,
+        extremes=extremes,
     )
     if format == "csv":
         return Response(_csv(found), media_type="text/csv")
-    return MetricsRead(series={name: SeriesRead(**vars(series)) for name, series in found.items()})
+    return _read_metrics(found)
+
+
+@router.get("/metrics")
+def metrics_of_runs(
+    session: Reading,
+    jobs: Annotated[str, Query(max_length=33 * MAX_RUNS)],
+    names: Annotated[str, Query(max_length=4000)] = "train/loss",
+    max_points: Annotated[int, Query(ge=4, le=2000)] = 60,
+) -> RunsMetricsRead:
+    """The same series of several jobs in one answer, `jobs=ID,ID`; a job that is gone is left out.
+
+    What lists and comparisons draw: a request a row would be fifty.
+    """
+    wanted = names.split(",")[:MAX_NAMES]
+    found = store.existing(session, jobs.split(",")[:MAX_RUNS])
+    return RunsMetricsRead(
+        jobs={
+            job_id: _read_metrics(metric_series(session, job_id, wanted, max_points=max_points))
+            for job_id in found
+        }
+    )
 
 
 @router.get("/jobs/{job_id}/logs", response_class=StreamingResponse)
@@ -113,6 +153,10 @@ def logs(
 
     lines = follow_log(path, text=text, offset=offset, has_ended=has_ended)
     return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
+
+
+def _read_metrics(found: dict[str, Series]) -> MetricsRead:
+    return MetricsRead(series={name: SeriesRead(**vars(series)) for name, series in found.items()})
 
 
 def _csv(found: dict[str, Series]) -> str:

@@ -72,12 +72,19 @@ def list_jobs(
     status: Annotated[list[Status] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
     after: Annotated[str | None, Query(max_length=200)] = None,
+    search: Annotated[str | None, Query(max_length=200)] = None,
 ) -> JobPage:
-    """Jobs, newest first. `next` of a page is `after` of the following one."""
-    jobs, cursor = store.list_jobs(session, statuses=status or (), limit=limit, after=after)
+    """Jobs, newest first. `next` of a page is `after` of the following one.
+
+    `search` keeps the jobs whose name holds it or whose id begins with it; `counts` says how many
+    jobs there are of each status, whatever was searched for.
+    """
+    jobs, cursor = store.list_jobs(
+        session, statuses=status or (), search=search, limit=limit, after=after
+    )
     positions, workers = store.queue_positions(session), live_workers(session)
     data = [read_job(job, positions=positions, workers=workers) for job in jobs]
-    return JobPage(data=data, next=cursor)
+    return JobPage(data=data, next=cursor, counts=store.count_jobs(session))
 
 
 @router.get("/jobs/{job_id}")

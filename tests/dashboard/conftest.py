@@ -1,0 +1,115 @@
+"""A real browser at the real service; both are started once for all tests of this folder."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from core.sample import write_sample
+from tests.system.service import running_service, tiny_spec
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+PATIENCE_MILLISECONDS = 20_000
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+
+
+def pytest_collection_modifyitems(items):
+    missing = pytest.mark.skip(reason="Chromium is not installed: apt-get install chromium")
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(240))
+            if CHROMIUM is None:
+                item.add_marker(missing)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    expect.set_options(timeout=PATIENCE_MILLISECONDS)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dashboard")
+    write_sample(folder / "data", target_bytes=60_000)
+    with running_service(folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def finished(service):
+    """Two runs that have ended, and differ in their seed."""
+    jobs = [
+        service.submit(tiny_spec(max_steps=12, eval_steps=6, save_steps=6, seed=seed))
+        for seed in (1, 2)
+    ]
+    return [service.wait(job["id"]) for job in jobs]
+
+
+class Tab:
+    """A page of the dashboard that remembers what a good page must not do."""
+
+    def __init__(self, service, page):
+        self.service = service
+        self.page = page
+        self.home = str(service.http.base_url).rstrip("/") + "/"
+        self.complaints = []
+        self.may_complain = False
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+        page.on("request", self._request)
+
+    def _console(self, message):
+        # The browser itself notes an answer of 422; an estimate that is refused is one.
+        is_refusal = message.location["url"].endswith("/v1/jobs/estimate") and "422" in message.text
+        if message.type in ("error", "warning") and not (self.may_complain or is_refusal):
+            self.complaints.append(f"{message.type}: {message.text} {message.location}")
+
+    def _request(self, request):
+        if not request.url.startswith((self.home, "data:", "blob:")):
+            self.complaints.append(f"a request to {request.url}")
+
+    def open(self, address):
+        self.page.goto(self.home + address)
+        return self.page
+
+
+@pytest.fixture
+def tab(service, browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    opened = Tab(service, context.new_page())
+    yield opened
+    context.close()
+    assert opened.complaints == []
+
+
+@pytest.fixture
+def running(service):
+    """A run that would take longer than any test; it is cancelled afterwards."""
+    job = service.submit(tiny_spec(max_steps=20_000, eval_steps=200, save_steps=200))
+    service.wait_for_step(job["id"], 3)
+    yield service.job(job["id"])
+    if service.job(job["id"])["status"] == "running":
+        service.http.post(f"/v1/jobs/{job['id']}/cancel")
+        service.wait(job["id"])
+
+
+def chart(page, title="Loss"):
+    """The drawing in the chart of that title; `data-points` says how many points it shows."""
+    return page.get_by_role("region", name=title, exact=True).locator(".chart")
+
+
+def points(page):
+    """How many points the loss curve has now."""
+    return int(chart(page).get_attribute("data-points") or 0)

@@ -1,0 +1,76 @@
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.conftest import AXE, Tab
+
+PAGES = {
+    "jobs": "",
+    "job": "#/jobs/{}",
+    "new job": "#/new",
+    "compare": "#/compare?jobs={},{}",
+    "corpora": "#/corpora",
+    "corpus": "#/corpora/sample",
+    "tokenizers": "#/tokenizers",
+    "system": "#/system",
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_serious_fault_of_accessibility(service, browser, finished, name, scheme):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+    tab = Tab(service, context.new_page())
+    page = tab.open(PAGES[name].format(*(job["id"] for job in finished)))
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    page.evaluate("for (const node of document.querySelectorAll('details')) node.open = true")
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run().then((result) => result.violations)")
+    serious = [
+        (fault["id"], node["target"], node["failureSummary"])
+        for fault in found
+        for node in fault["nodes"]
+        if fault["impact"] in ("serious", "critical")
+    ]
+    assert serious == []
+    context.close()
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone(service, browser, finished, name):
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    tab = Tab(service, context.new_page())
+    page = tab.open(PAGES[name].format(*(job["id"] for job in finished)))
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
+    assert tab.complaints == []
+
+
+def test_the_keyboard_alone_reaches_a_job(tab, finished):
+    page = tab.open("")
+    expect(page.get_by_role("row", name=finished[0]["id"][:8])).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    page.get_by_role("link", name=finished[0]["name"]).first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(finished[0]["name"])
+
+
+def test_the_colours_that_were_chosen_stay(tab):
+    page = tab.open("#/new")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(ground)
+    button = page.get_by_role("button", name="Colours")
+    button.click()
+    button.click()
+    expect(button).to_have_text("Dark")
+    page.reload()
+    expect(button).to_have_text("Dark")
+    assert page.evaluate(ground) != before

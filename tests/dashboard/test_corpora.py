@@ -1,0 +1,93 @@
+import json
+
+from playwright.sync_api import expect
+
+from core.sample import write_sample
+
+TEXT = "The dog runs to the house.\n" * 400
+
+
+def test_a_corpus_is_uploaded_looked_at_and_deleted(tab, service, tmp_path):
+    (tmp_path / "childes.train").write_text("*CHI:\tthe dog runs .\n" * 200)
+    (tmp_path / "notes.txt").write_text(TEXT)
+    page = tab.open("#/corpora")
+    page.get_by_label("Name").fill("my-own")
+    page.get_by_label("Files to send").set_input_files(
+        [tmp_path / "childes.train", tmp_path / "notes.txt"]
+    )
+    expect(page.get_by_role("heading", level=1, name="my-own")).to_be_visible()
+    words = page.get_by_role("region", name="Words by source")
+    expect(words.get_by_role("meter", name="notes.txt")).to_have_attribute("value", "2400")
+    cleaning = page.get_by_role("region", name="What cleaning drops, and why")
+    expect(cleaning.get_by_role("table", name="Cleaning by source")).to_be_visible()
+    lines = page.get_by_role("region", name="Lines, before and after cleaning")
+    expect(lines.get_by_text("*CHI:\tthe dog runs .").first).to_be_visible()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page).to_have_url(tab.home + "#/corpora")
+    assert service.http.get("/v1/datasets/my-own").status_code == 404
+
+
+def test_an_upload_goes_on_where_it_broke_off(tab, service, tmp_path):
+    file = tmp_path / "broken.txt"
+    file.write_text(TEXT)
+    data = file.read_bytes()
+    begun = service.http.post(
+        "/v1/datasets/resumed/files?name=broken.txt",
+        content=data[:5000],
+        headers={"Content-Range": f"bytes 0-4999/{len(data)}"},
+    )
+    assert begun.status_code == 202, begun.text
+    ranges = []
+    tab.page.on(
+        "request",
+        lambda sent: ranges.append(sent.headers.get("content-range")) if "/files" in sent.url else 0,
+    )
+    page = tab.open("#/corpora")
+    page.get_by_label("Name").fill("resumed")
+    page.get_by_label("Files to send").set_input_files(file)
+    expect(page.get_by_role("heading", level=1, name="resumed")).to_be_visible()
+    assert ranges == [f"bytes 5000-{len(data) - 1}/{len(data)}"]
+    assert (service.runs_dir.parent / "data" / "resumed" / "broken.txt").read_bytes() == data
+
+
+def test_a_corpus_without_a_name_is_refused_in_words(tab, tmp_path):
+    (tmp_path / "a.txt").write_text(TEXT)
+    page = tab.open("#/corpora")
+    page.get_by_label("Files to send").set_input_files(tmp_path / "a.txt")
+    expect(page.get_by_text("Give the corpus a name first")).to_be_visible()
+
+
+def test_a_tokenizer_shows_how_it_splits_a_text(tab, finished):
+    page = tab.open("#/tokenizers")
+    tokens = page.get_by_role("list", name="Tokens")
+    expect(tokens.get_by_role("listitem").first).to_be_visible()
+    page.get_by_label("Text", exact=True).fill("The dog, the dog")
+    expect(tokens).to_have_text("The·dog,·the·dog")
+    table = page.get_by_role("table", name="Tokenizers, newest first")
+    expect(table.get_by_role("row", name=finished[0]["name"]).first).to_contain_text("512")
+
+
+def test_a_checkpoint_is_judged_and_its_score_is_drawn(tab, service, finished, tmp_path):
+    write_sample(tmp_path, target_bytes=20_000)
+    folder = service.runs_dir.parent / "data" / "evaluations" / "toy"
+    folder.mkdir(parents=True)
+    for file in sorted((tmp_path / "minimal_pairs").glob("*.jsonl"))[:2]:
+        pairs = file.read_text().splitlines()[:20]
+        assert "sentence_good" in json.loads(pairs[0])
+        (folder / file.name).write_text("\n".join(pairs) + "\n")
+    page = tab.open(f"#/jobs/{finished[0]['id']}")
+    box = page.get_by_role("region", name="Evaluations", exact=True)
+    box.get_by_label("Checkpoint").select_option("last")
+    box.get_by_role("button", name="Judge").click()
+    expect(box.get_by_role("row", name="toy").locator("b")).to_contain_text("%")
+    expect(page.get_by_role("region", name="Evaluation scores over words seen")).to_be_visible()
+
+
+def test_the_system_page_says_who_works_on_what(tab, service):
+    page = tab.open("#/system")
+    expect(page.get_by_text("worker: ok")).to_be_visible()
+    workers = page.get_by_role("region", name="Workers")
+    for worker in service.http.get("/v1/workers").json()["data"]:
+        expect(workers).to_contain_text(worker["id"])
+    expect(page.get_by_role("table", name="Versions")).to_contain_text("torch")

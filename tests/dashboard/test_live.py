@@ -1,0 +1,142 @@
+import psutil
+import pytest
+from playwright.sync_api import expect
+
+from tests.dashboard.conftest import chart, points
+from tests.system.service import FINAL, tiny_spec, wait_for
+
+
+def status(page, text):
+    return expect(page.locator(".page-head .status")).to_have_text(text)
+
+
+def test_a_job_is_submitted_by_the_form_watched_without_reload_and_cancelled(tab):
+    page = tab.open("#/new")
+    page.get_by_role("button", name="sample", exact=False).first.click()
+    page.get_by_label("Name").fill("from the form")
+    training = page.get_by_role("region", name="Training")
+    training.get_by_text("All options").click()
+    for label, value in [
+        ("Max steps", "20000"),
+        ("Epochs", "10000"),
+        ("Seq length", "32"),
+        ("Batch size", "4"),
+        ("Num threads", "1"),
+        ("Logging steps", "1"),
+        ("Eval steps", "500"),
+        ("Eval tokens", "1000"),
+    ]:
+        training.get_by_label(label, exact=True).fill(value)
+    page.get_by_role("button", name="Start training").click()
+    expect(page.get_by_role("heading", level=1, name="from the form")).to_be_visible()
+    status(page, "running")
+    page.evaluate("window.wasHere = true")
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=90, what="a curve")
+    before = points(page)
+    wait_for(
+        lambda: points(page) > before or page.wait_for_timeout(100), seconds=60, what="it grows"
+    )
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("button", name="Cancel it").click()
+    status(page, "cancelled")
+    assert page.evaluate("window.wasHere")
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+
+
+def test_a_run_is_paused_and_resumed(tab, running):
+    page = tab.open(f"#/jobs/{running['id']}")
+    page.get_by_role("button", name="Pause").click()
+    status(page, "paused")
+    page.get_by_role("button", name="Resume").click()
+    status(page, "running")
+
+
+def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, service):
+    job = service.submit(tiny_spec(max_steps=400, eval_steps=400, save_steps=400))
+    service.wait_for_step(job["id"], 2)
+    page = tab.open(f"#/jobs/{job['id']}")
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=60, what="a curve")
+    tab.may_complain = True  # the browser says itself that it could not connect
+    page.evaluate("window.wasHere = true")
+    _api_of(service).kill()
+    banner = page.get_by_text("The service does not answer")
+    expect(banner).to_be_visible()
+    expect(banner).to_be_hidden()
+    ended = service.wait(job["id"])
+    assert ended["status"] == "succeeded", ended
+    status(page, "succeeded")
+    assert page.evaluate("window.wasHere")
+    steps = {e["data"]["step"] for e in service.events(job["id"]) if e["type"] == "metrics"}
+    wait_for(
+        lambda: points(page) == len(steps) or page.wait_for_timeout(100),
+        seconds=30,
+        what=f"{len(steps)} points",
+    )
+    samples = [e for e in service.events(job["id"]) if e["type"] == "sample"]
+    expect(page.locator(".samples .sample")).to_have_count(len(samples))
+
+
+def test_a_reload_shows_the_same_run(tab, finished):
+    page = tab.open(f"#/jobs/{finished[0]['id']}")
+    expect(page.locator(".samples .sample").first).to_be_visible()
+    status(page, "succeeded")
+    shown = page.locator(".samples .sample").count()
+    page.reload()
+    status(page, "succeeded")
+    expect(page.locator(".samples .sample")).to_have_count(shown)
+    expect(chart(page)).to_have_attribute("data-points", "13")  # 12 steps and the first validation
+
+
+def test_the_log_is_followed_searched_and_narrowed(tab, running):
+    page = tab.open(f"#/jobs/{running['id']}")
+    log = page.get_by_role("log")
+    expect(log).to_contain_text("stage train")
+    page.get_by_label("Search the log").fill("tokenizer")
+    expect(log.locator("mark").first).to_have_text("tokenizer")
+    expect(log).not_to_contain_text("stage clean")
+    page.get_by_label("Search the log").fill("")
+    page.get_by_label("Lines shown").select_option("errors")
+    expect(log).to_have_text("No such line.")
+
+
+def test_jobs_are_found_filtered_and_cancelled_together(tab, service, running):
+    waiting = [service.submit(tiny_spec() | {"name": f"waits {index}"}) for index in range(3)]
+    page = tab.open("")
+    row = page.get_by_role("row", name="waits 0")
+    expect(row).to_contain_text("in the queue")
+    page.get_by_label("Search jobs").fill("waits")
+    expect(page.locator(".jobs tbody tr")).to_have_count(3)
+    page.get_by_role("button", name="queued").click()
+    expect(page).to_have_url(tab.home + "#/?search=waits&status=queued")
+    page.get_by_label("Choose all jobs of this page").check()
+    page.get_by_role("button", name="Cancel 3").click()
+    page.get_by_role("button", name="Cancel them").click()
+    expect(page.get_by_text("No job like that")).to_be_visible()
+    assert {service.job(job["id"])["status"] for job in waiting} == {"cancelled"}
+    assert service.job(running["id"])["status"] == "running"
+
+
+def test_an_ended_job_is_deleted_with_its_row(tab, service):
+    job = service.submit(tiny_spec(max_steps=1))
+    service.wait(job["id"])
+    page = tab.open(f"#/jobs/{job['id']}")
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page).to_have_url(tab.home + "#/")
+    expect(page.get_by_role("row", name=job["id"][:8])).to_have_count(0)
+    assert service.http.get(f"/v1/jobs/{job['id']}").status_code == 404
+
+
+@pytest.fixture(autouse=True)
+def _no_job_left(service):
+    yield
+    for job in service.http.get("/v1/jobs", params={"limit": 100}).json()["data"]:
+        if job["status"] not in FINAL:
+            service.http.post(f"/v1/jobs/{job['id']}/cancel")
+
+
+def _api_of(service):
+    for process in psutil.Process(service.process.pid).children(recursive=True):
+        if "api" in process.cmdline():
+            return process
+    raise AssertionError("no process of the API")

@@ -1,0 +1,171 @@
+import hashlib
+import io
+import json
+import zipfile
+
+import yaml
+from playwright.sync_api import expect
+
+from tests.dashboard.conftest import chart
+
+
+def test_what_the_api_refuses_stands_at_its_field(tab):
+    page = tab.open("#/new")
+    width = page.get_by_role("region", name="Model").get_by_label("Hidden size")
+    start = page.get_by_role("button", name="Start training")
+    expect(start).to_be_enabled()
+    width.fill("many")
+    expect(width).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#field-model-hidden_size-fault")).to_contain_text("valid integer")
+    expect(start).to_be_disabled()
+    width.fill("64")
+    expect(page.locator("[aria-invalid=true]")).to_have_count(0)
+    expect(start).to_be_enabled()
+
+
+def test_the_needs_follow_what_is_typed(tab, service):
+    page = tab.open("#/new")
+    needs = page.get_by_role("region", name="What it will need")
+    for layers in ("3", "6"):
+        page.get_by_role("region", name="Model").get_by_label("Num hidden layers").fill(layers)
+        spec = {"preset": "sample", "model": {"num_hidden_layers": int(layers)}}
+        answer = service.http.post("/v1/jobs/estimate", json=spec).json()
+        expect(needs.get_by_title(f"{answer['parameter_count']:,}")).to_be_visible()
+
+
+def test_the_spec_holds_only_what_was_chosen_and_is_there_as_commands(tab):
+    page = tab.open("#/new")
+    page.get_by_label("Name").fill("it's mine")
+    page.get_by_role("region", name="Training").get_by_label("Epochs").fill("2")
+    code = page.get_by_label("The spec")
+    expect(code).to_have_text('preset: sample\nname: "it\'s mine"\ntraining:\n  epochs: 2\n')
+    page.get_by_role("button", name="curl", exact=True).click()
+    expect(code).to_contain_text("""-d '{"preset":"sample","name":"it'\\''s mine","training""")
+    page.get_by_role("button", name="babylm", exact=True).click()
+    expect(code).to_contain_text("--set training.epochs=2")
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert "babylm submit" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_an_option_and_an_architecture_that_the_api_learns_appear_by_themselves(tab):
+    def learn(route):
+        description = json.loads(route.fetch().text())
+        schemas = description["components"]["schemas"]
+        option = {"type": "integer", "default": 7, "description": "A later version has it."}
+        schemas["TrainingSpec"]["properties"]["brand_new"] = option
+        schemas["Mamba9"] = {"type": "object", "properties": {"state_size": {"type": "integer"}}}
+        mapping = schemas["JobSpec"]["properties"]["model"]["discriminator"]["mapping"]
+        mapping["mamba9"] = "#/components/schemas/Mamba9"
+        route.fulfill(json=description)
+
+    tab.page.route("**/openapi.json", learn)
+    page = tab.open("#/new")
+    training = page.get_by_role("region", name="Training")
+    training.get_by_text("All options").click()
+    expect(training.get_by_label("Brand new")).to_have_attribute("placeholder", "7")
+    tab.may_complain = True  # the service does not know it: the browser notes the refusal
+    page.get_by_role("button", name="mamba9").click()
+    expect(page.get_by_role("region", name="Model").get_by_label("State size")).to_be_visible()
+
+
+def test_a_job_like_an_earlier_one_has_its_spec(tab, service, finished):
+    page = tab.open(f"#/new/{finished[1]['id']}")
+    seed = page.get_by_role("region", name="Training").get_by_label("Seed", exact=True)
+    expect(seed).to_have_value("2")
+    expect(page.get_by_label("The spec")).to_contain_text("hidden_size: 32")
+    expect(page.get_by_role("button", name="Start training")).to_be_enabled()
+    spec = yaml.safe_load(page.get_by_label("The spec").inner_text())
+    answer = service.http.post("/v1/jobs/estimate", json=spec).json()
+    assert answer["spec"] == finished[1]["spec"]
+
+
+def test_two_runs_are_compared_and_the_link_keeps_the_choice(tab, finished):
+    first, second = finished
+    page = tab.open("")
+    for job in finished:
+        page.get_by_role("row", name=job["id"][:8]).get_by_role("checkbox").check()
+    page.get_by_role("link", name="Compare", exact=True).last.click()
+    expect(page).to_have_url(f"{tab.home}#/compare?jobs={first['id']},{second['id']}")
+    for _ in range(2):
+        results = page.get_by_role("table", name="Results")
+        expect(results.get_by_role("row")).to_have_count(3)
+        expect(page.get_by_role("table", name="Specs").get_by_role("row")).to_have_count(2)
+        expect(page.get_by_role("table", name="Specs")).to_contain_text("training.seed")
+        legend = page.get_by_role("region", name="Loss: training").locator(".legend li")
+        expect(legend).to_have_count(2)
+        page.reload()
+    page.get_by_role("button", name="Remove").first.click()
+    expect(page).to_have_url(f"{tab.home}#/compare?jobs={second['id']}")
+    page.get_by_label("Find a run to add").fill(first["id"])
+    page.locator(".found button").click()
+    expect(page.get_by_role("table", name="Results").get_by_role("row")).to_have_count(3)
+
+
+def test_a_checkpoint_is_downloaded_whole(tab, service, finished):
+    job = finished[0]
+    page = tab.open(f"#/jobs/{job['id']}")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download last").click()
+    data = download.value.path().read_bytes()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        name = next(n for n in archive.namelist() if n.endswith("model.safetensors"))
+        digest = hashlib.sha256(archive.read(name)).hexdigest()
+    assert digest == service.checkpoint_hash(job["id"])
+    page.get_by_text("Files and checksums").click()
+    expect(page.get_by_text(digest).first).to_be_visible()
+
+
+def test_a_checkpoint_writes_and_the_same_seed_writes_the_same(tab, finished):
+    page = tab.open(f"#/jobs/{finished[0]['id']}")
+    box = page.get_by_role("region", name="Let it write")
+    box.get_by_label("Beginning").fill("The girl")
+    box.get_by_label("New tokens").fill("12")
+    box.get_by_label("Seed").fill("5")
+    for number in (1, 2):
+        box.get_by_role("button", name="Write").click()
+        expect(box.locator(".sample")).to_have_count(number)
+    first, second = box.locator(".sample").all_inner_texts()
+    assert first == second
+    assert first.startswith("The girl")
+
+
+def test_charts_zoom_together_and_keep_their_axis(tab, finished):
+    page = tab.open(f"#/jobs/{finished[0]['id']}")
+    loss = page.get_by_role("region", name="Loss", exact=True).locator(".u-over")
+    expect(loss).to_be_visible()
+    area = loss.bounding_box()
+    page.mouse.move(area["x"] + 40, area["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(area["x"] + 160, area["y"] + 60, steps=4)
+    page.mouse.up()
+    reset = page.get_by_role("button", name="Reset zoom")
+    expect(reset).to_be_visible()
+    reset.click()
+    expect(reset).to_be_hidden()
+    page.get_by_role("button", name="Words", exact=True).click()
+    page.reload()
+    words = page.get_by_role("button", name="Words", exact=True)
+    expect(words).to_have_attribute("aria-pressed", "true")
+    expect(chart(page)).to_have_attribute("data-points", "13")
+
+
+def test_a_name_is_text_wherever_it_stands(tab, service):
+    name = "<img src=x onerror=\"window.hacked=1\"><b>'bold'</b>"
+    spec = {"preset": "sample", "name": name}
+    job = service.submit(spec)
+    service.http.post(f"/v1/jobs/{job['id']}/cancel")
+    for address in (
+        "",
+        f"#/jobs/{job['id']}",
+        f"#/compare?jobs={job['id']}",
+        f"#/new/{job['id']}",
+        f"#/jobs/{job['id']}?{name}",
+    ):
+        page = tab.open(address)
+        if "/new/" in address:
+            expect(page.get_by_label("Name")).to_have_value(name)
+        else:
+            expect(page.get_by_text(name).first).to_be_visible()
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("main img, main b:text('bold')").count() == 0

@@ -85,7 +85,7 @@ class SparseMixture(nn.Module):
 
     def __init__(self, mixture: Any, statistics: RouterStatistics) -> None:  # Any: untyped module
         super().__init__()
-        self.router, self.experts = mixture.router, mixture.experts
+        self.experts, self.router = mixture.experts, mixture.router
         self.shared_expert = mixture.shared_expert
         self.top_k: int = mixture.top_k
         self._statistics = statistics

@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 # BABYLM_DEMO_FLAGS=--json and the like
 BABYLM_DEMO_FLAGS ?=
+# make bench ONLY=train/gemma2-10m/fp32 runs one benchmark, ONLY=train all that begin so
+ONLY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test bench lint format docs clean distclean
@@ -14,7 +16,7 @@ help:
 	@echo "make serve   the service until Ctrl-C"
 	@echo "make test    the whole test suite"
 	@echo "make lint    formatter, linter, types, import contracts"
-	@echo "make bench   the benchmarks, a line of JSON a figure"
+	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
 	@echo "make docs    write the pages that are generated"
 	@echo "make clean   remove caches and what the demo made; make distclean: .venv too"
 

@@ -349,17 +349,16 @@ def _train(
 
     tokens = TokenFile.open(train)
     plan = make_plan(run.spec.training, num_tokens=tokens.num_tokens)
-    with reporter.stage("train") as stage:
-        stage.counts = {"steps": plan.max_steps, "windows": plan.windows}
-        train_model(
-            spec=run.spec,
-            plan=plan,
-            rundir=run.rundir,
-            train=tokens,
-            validation=TokenFile.open(validation) if validation is not None else None,
-            tokenizer=tokenizer,
-            emit=run.emit,
-            sync_journal=run.journal.sync,
-            stop=run.stop,
-            report_progress=reporter.progress,
-        )
+    train_model(
+        spec=run.spec,
+        plan=plan,
+        rundir=run.rundir,
+        train=tokens,
+        validation=TokenFile.open(validation) if validation is not None else None,
+        tokenizer=tokenizer,
+        emit=run.emit,
+        sync_journal=run.journal.sync,
+        stop=run.stop,
+        reporter=reporter,
+        compile_cache=run.cache.root / "compile",
+    )

@@ -42,6 +42,13 @@ class Device:
         ]
 
     @property
+    def has_bf16_units(self) -> bool:
+        """True where a product in bf16 is no slower than one in fp32."""
+        if self.is_cuda:
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+    @property
     def is_cuda(self) -> bool:
         """True on a GPU."""
         return self.torch_device.type == "cuda"

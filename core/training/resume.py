@@ -45,6 +45,8 @@ class LoopState(BaseModel):
     validation_loss: float | None = None
     """The newest."""
     best_validation_loss: float | None = None
+    micro_batch_size: int | None = None
+    """What `auto` found, so that a resumed run adds up in the same order."""
     loss_scale: float | None = None
     loss_scale_growth: int | None = None
 

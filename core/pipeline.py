@@ -15,7 +15,7 @@ from typing import Any, Literal
 from core.cache import Cache, CacheEntry, fingerprint
 from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
-from core.corpus.stage import CLEAN_VERSION, clean_corpus
+from core.corpus.stage import clean_corpus, clean_fingerprint
 from core.errors import TokenizerMissing, WordBudgetExceeded
 from core.events import EventData, WarningData
 from core.file_hashes import hash_file
@@ -125,12 +125,7 @@ def _clean_split(
     share = sum(file.bytes for file in files) / max(1, total)
     begin = done / max(1, total)
     options = run.spec.data.clean
-    key = fingerprint(
-        "clean",
-        version=CLEAN_VERSION,
-        parameters=options.model_dump(mode="json"),
-        inputs=[f"{file.source}:{file.stem}:{run.cache.hashes.of(file.path)}" for file in files],
-    )
+    key = clean_fingerprint(files, options, run.cache)
 
     def build(folder: Path) -> None:
         clean_corpus(

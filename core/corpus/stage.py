@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from core.cache import Cache, fingerprint
 from core.corpus.blocks import BlockCleaner, CleanedBlock, split_blocks
 from core.corpus.cleaners import STANDARD, UPSTREAM, cleaner_for
 from core.corpus.options import CleanOptions
@@ -23,6 +24,16 @@ BYTES_PER_PROCESS = 4 << 20
 """Less text than this is not worth another process: it takes 0.2 s of work to start one."""
 PREVIEW_BYTES = 64 << 10
 COUNTED_AT_ONCE = 1 << 20
+
+
+def clean_fingerprint(files: Sequence[SourceFile], options: CleanOptions, cache: Cache) -> str:
+    """The name of the result of cleaning these files in the cache."""
+    return fingerprint(
+        "clean",
+        version=CLEAN_VERSION,
+        parameters=options.model_dump(mode="json"),
+        inputs=[f"{file.source}:{file.stem}:{cache.hashes.of(file.path)}" for file in files],
+    )
 
 
 def clean_corpus(

@@ -41,7 +41,9 @@ def test_an_upload_goes_on_where_it_broke_off(tab, service, tmp_path):
     ranges = []
     tab.page.on(
         "request",
-        lambda sent: ranges.append(sent.headers.get("content-range")) if "/files" in sent.url else 0,
+        lambda sent: (
+            ranges.append(sent.headers.get("content-range")) if "/files" in sent.url else 0
+        ),
     )
     page = tab.open("#/corpora")
     page.get_by_label("Name").fill("resumed")

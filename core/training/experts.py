@@ -136,10 +136,9 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
     by_expert = chosen.flatten().argsort(stable=True)  # (N k,)
     tokens = by_expert // top_k  # (N k,)
     entering = rows[tokens] * scores.flatten()[by_expert, None]  # (N k, D)
-    product = _grouped_on_gpu if rows.is_cuda else _grouped_on_cpu
     ends = _ends(chosen, experts.gate_up_proj.shape[0])  # (E,)
-    gate, up = product(entering, experts.gate_up_proj, ends).chunk(2, dim=-1)  # (N k, F) each
-    leaving = product(up * experts.act_fn(gate), experts.down_proj, ends)  # (N k, D)
+    gate, up = _grouped(entering, experts.gate_up_proj, ends).chunk(2, dim=-1)  # (N k, F) each
+    leaving = _grouped(up * experts.act_fn(gate), experts.down_proj, ends)  # (N k, D)
     if top_k == 1:
         # Each token once: a permutation, undone by reading.
         back = torch.empty_like(by_expert).scatter_(
@@ -156,22 +155,21 @@ def _ends(chosen: Tensor, experts: int) -> Tensor:
     return counts.cumsum(0).to(torch.int32)
 
 
-def _grouped_on_gpu(rows: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
-    """One kernel over all experts; the host does not wait to learn their sizes."""
+def _grouped(rows: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
+    """Rows (M, I) in groups, each times the matrix of its group (E, I, O), in autocast's type.
+
+    On a GPU in bf16 that is one kernel, and the host does not wait to learn the sizes of the
+    groups. Elsewhere it is one product for each expert that has rows; on a CPU reading the sizes
+    waits for nothing.
+    """
     device = rows.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         rows, weights = rows.to(dtype), weights.to(dtype)
-    return functional.grouped_mm(rows, weights, offs=ends)
-
-
-def _grouped_on_cpu(rows: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
-    """One product for each expert that has rows; on a CPU reading the sizes waits for nothing."""
-    dtype = rows.dtype
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
+    if rows.is_cuda and rows.dtype == torch.bfloat16:
+        return functional.grouped_mm(rows, weights, offs=ends)
     output: Tensor = GroupedProduct.apply(  # type: ignore[no-untyped-call]
-        rows.to(dtype), weights.to(dtype), ends.tolist()
+        rows, weights, ends.tolist()
     )
     return output
 

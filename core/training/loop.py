@@ -165,9 +165,8 @@ class Trainer:
                     raise
                 self._set_micro_batch_size(size)
             except torch._dynamo.exc.TorchDynamoException as error:
-                self._warn(
-                    "not_compiled", f"torch.compile failed, training goes on without: {error}"
-                )
+                reason = str(error).partition("\n")[0]
+                self._warn("not_compiled", f"torch.compile failed and is left out: {reason}")
                 uncompile_layers(self.model)
                 self.choices = replace(self.choices, compile=False)
 

@@ -9,7 +9,7 @@ BABYLM_DEMO_FLAGS ?=
 ONLY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test bench lint format docs clean distclean
+.PHONY: help demo serve test bench lint format docs screenshots clean distclean
 
 help:
 	@echo "make demo    train a small model with the real service, about three minutes"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint    formatter, linter, types, import contracts"
 	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
 	@echo "make docs    write the pages that are generated"
+	@echo "make screenshots  the pictures of docs/images, from a real run; needs Chromium"
 	@echo "make clean   remove caches and what the demo made; make distclean: .venv too"
 
 demo: $(READY)
@@ -46,6 +47,10 @@ docs: $(READY)
 	$(BIN)/python -m cli.document > docs/cli.md
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m cli.document_settings > .env.example
+
+# LOOK=folder: every page at two widths, light and dark, to be looked at
+screenshots: $(READY)
+	$(BIN)/python -m docs.screenshots $(LOOK)
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache runs/demo

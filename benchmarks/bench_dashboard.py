@@ -6,7 +6,6 @@ from the navigation to the moment at which every chart, or every row of the page
 
 import os
 import random
-import shutil
 import socket
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from benchmarks.report import figure, note, wanted
 from core.spec import JobSpec
 from jobs import store
 from jobs.database import Database, upgrade
+from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
 
 NAMES = ("dashboard/million_points", "dashboard/jobs_5000")
 RUNS = 3
@@ -35,7 +35,6 @@ METRICS = (
     *("throughput/tokens_per_second", "throughput/words_per_second", "throughput/mfu"),
     *("memory/host_peak_bytes", "memory/device_allocated_bytes", "memory/device_peak_bytes"),
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ALL_DRAWN = """() => {
   const charts = [...document.querySelectorAll('.chart:not(.none)')];
   return charts.length >= 6 && charts.every((chart) => Number(chart.dataset.points) > 0);
@@ -63,9 +62,7 @@ def run(only: str | None = None) -> None:
             note(name, "not measured: Chromium is not installed (apt-get install chromium)")
         return
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--headless=new", "--no-sandbox", "--disable-gpu"]
-        )
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for name in names:
             runs_dir = Path(folder) / name.replace("/", "-")
             runs_dir.mkdir()

@@ -97,11 +97,14 @@ export function send(method, path, blob, { onProgress, signal, headers: extra = 
   });
 }
 
+// Sleeps; wakes early when the page is left or the machine is online again.
 export function wait(milliseconds, signal) {
-  return new Promise((wake) => {
+  return new Promise((resolve) => {
+    const over = new AbortController(); // takes the listeners away: a page may be open for weeks
+    const wake = () => { clearTimeout(timer); over.abort(); resolve(); };
     const timer = setTimeout(wake, milliseconds);
-    signal?.addEventListener("abort", () => { clearTimeout(timer); wake(); }, { once: true });
-    addEventListener("online", () => { clearTimeout(timer); wake(); }, { once: true });
+    signal?.addEventListener("abort", wake, { signal: over.signal });
+    addEventListener("online", wake, { signal: over.signal });
   });
 }
 

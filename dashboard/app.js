@@ -6,7 +6,11 @@ import { announce, el, put } from "/static/dom.js";
 // Each page is a module of its own, loaded when it is first shown.
 const PAGES = {
   "": () => import("/static/pages/jobs.js"),
-  jobs: () => import("/static/pages/job.js"),
+  jobs: () => {
+    import("/static/vendor/uPlot.esm.js"); // the end of a chain of imports: asked for at once
+    import("/static/chart.js");
+    return import("/static/pages/job.js");
+  },
   new: () => import("/static/pages/new.js"),
   compare: () => import("/static/pages/compare.js"),
   corpora: () => import("/static/pages/corpora.js"),

@@ -49,9 +49,17 @@ export function card(title, ...body) {
     el("div", { class: "card-head" }, el("h2", {}, heading), actions && el("div", { class: "bar" }, actions)), body);
 }
 
+// What its act does not handle itself, a refusal or a lost connection, is told in a dialog.
 export function button(label, act, options = {}) {
   const { class: name = "", ...rest } = options;
-  return el("button", { type: "button", class: name, on: { click: act }, ...rest }, label);
+  const click = async (event) => {
+    try {
+      await act(event);
+    } catch (error) {
+      if (error.name !== "AbortError") await ask("That did not work", { detail: error.message, confirm: "OK", mayRefuse: false });
+    }
+  };
+  return el("button", { type: "button", class: name, on: { click }, ...rest }, label);
 }
 
 export function numbers(pairs, kind = "") {
@@ -88,13 +96,13 @@ export function announce(text) {
 }
 
 // Asks in a dialog of the page; resolves to false, true, or what was typed.
-export function ask(question, { detail, confirm = "OK", danger = false, input = null } = {}) {
+export function ask(question, { detail, confirm = "OK", danger = false, input = null, mayRefuse = true } = {}) {
   return new Promise((resolve) => {
     const field = input && el("input", { type: input.type ?? "text", autocomplete: "off" });
     const dialog = el("dialog", { "aria-labelledby": "question" },
       el("form", { method: "dialog" }, el("h2", { id: "question" }, question), detail && el("p", { class: "soft" }, detail),
         field && el("label", {}, input.label, field),
-        el("div", { class: "bar end" }, el("button", { value: "" , type: "submit", formNoValidate: true }, "Not now"),
+        el("div", { class: "bar end" }, mayRefuse && el("button", { value: "", type: "submit", formNoValidate: true }, "Not now"),
           el("button", { value: "yes", type: "submit", class: danger ? "danger solid" : "primary" }, confirm))));
     // Enter in the field would press the first button, which says no.
     field?.addEventListener("keydown", (key) => { if (key.key === "Enter") { key.preventDefault(); dialog.close("yes"); } });

@@ -32,7 +32,7 @@ export async function show({ page, signal, connection, parameters, setParameters
   function choose(ids) {
     view.ids = ids;
     setParameters({ jobs: ids.join(",") });
-    look().catch(() => connection(false));
+    look().catch(() => { if (!signal.aborted) connection(false); });
   }
 
   async function look() {
@@ -84,7 +84,12 @@ export async function show({ page, signal, connection, parameters, setParameters
     clearTimeout(typing);
     typing = setTimeout(async () => {
       const query = search.value.trim();
-      const { data } = await get(`/v1/jobs?limit=8${query ? `&search=${encodeURIComponent(query)}` : ""}`, { signal });
+      let data;
+      try {
+        ({ data } = await get(`/v1/jobs?limit=8${query ? `&search=${encodeURIComponent(query)}` : ""}`, { signal }));
+      } catch { // the connection, which the clock's looks tell of
+        return;
+      }
       const free = data.filter(({ id }) => !view.ids.includes(id));
       put(picked, free.length ? free.map((job) => button([job.name, el("small", { class: "soft" }, job.id.slice(0, 6))], () => { choose([...view.ids, job.id]); search.value = ""; put(picked); search.focus({ preventScroll: true }); }))
         : el("span", { class: "soft" }, "No other run like that."));

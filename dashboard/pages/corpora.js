@@ -1,7 +1,7 @@
 // The corpora: what there is, sending more, and one of them in full.
 
 import { get, poll, remove } from "/static/api.js";
-import { announce, ask, button, card, el, numbers, put, putIfChanged, table } from "/static/dom.js";
+import { ask, button, card, el, numbers, put, putIfChanged, table } from "/static/dom.js";
 import { bytes, count, exact, percent } from "/static/format.js";
 import { linesNode } from "/static/preview.js";
 import { upload } from "/static/upload.js";
@@ -41,16 +41,11 @@ async function showOne({ page, signal, connection }, name) {
   const lines = el("div");
   const erase = button("Delete", async () => {
     if (!await ask(`Delete ${name}?`, { detail: "All its files go. Jobs that have ended keep their checkpoints.", confirm: "Delete", danger: true })) return;
-    try {
-      await remove(path);
-      location.hash = "#/corpora";
-    } catch (error) {
-      put(refusal, el("p", { class: "notice error", role: "alert" }, error.message));
-    }
+    await remove(path);
+    location.hash = "#/corpora";
   }, { class: "danger" });
-  const refusal = el("div");
   put(page, el("div", { class: "page-head" }, el("div", {}, el("h1", {}, name), el("p", {}, el("a", { href: "#/corpora" }, "All corpora"))), el("div", { class: "bar" }, erase)),
-    refusal, el("div", { class: "stack" }, head, sources, cleaning, lines, card("Add files", uploadBox(() => name, signal, () => look()))));
+    el("div", { class: "stack" }, head, sources, cleaning, lines, card("Add files", uploadBox(() => name, signal, () => look().catch(() => {})))));
 
   async function look() {
     const corpus = await get(path, { signal });
@@ -77,7 +72,8 @@ function wordsCard(corpus, path, look) {
     el("span", { class: "bar" }, el("span", { class: "soft" }, `${exact(file.words)} words · ${bytes(file.bytes)}`),
       corpus.files.length > 1 && button("Remove", async () => {
         if (!await ask(`Remove ${file.name}?`, { confirm: "Remove", danger: true })) return;
-        try { await remove(`${path}/files/${encodeURIComponent(file.name)}`); await look(); } catch (error) { announce(error.message); await ask("It was not removed", { detail: error.message }); }
+        await remove(`${path}/files/${encodeURIComponent(file.name)}`);
+        await look();
       }, { class: "quiet", "aria-label": `Remove ${file.name}`, data: { key: file.name } })),
   ])));
 }

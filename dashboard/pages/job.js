@@ -127,7 +127,10 @@ export async function show({ page, signal, connection }, id) {
   async function readMetrics() {
     const names = Object.keys(job.metrics?.values ?? {}).sort((a, b) => b.endsWith("/loss") - a.endsWith("/loss"));
     if (!names.length) return;
-    if ((job.step ?? 0) > LONG_STEPS) await readShares([names], `&extremes=false&max_points=${FIRST_POINTS}`);
+    if ((job.step ?? 0) > LONG_STEPS) {
+      await readShares([names], `&extremes=false&max_points=${FIRST_POINTS}`);
+      await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    }
     await readShares(Array.from({ length: REQUESTS }, (_, first) => names.filter((_name, index) => index % REQUESTS === first)), "");
   }
 

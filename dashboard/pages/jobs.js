@@ -21,8 +21,8 @@ export async function show({ page, signal, connection, parameters, setParameters
     el("thead", {}, el("tr", {}, el("td", {}, all), ["Job", "Status", "Progress", "Loss"].map((name) => el("th", { scope: "col" }, name)),
       ["Speed", "Memory", "Time"].map((name) => el("th", { scope: "col", class: "number" }, name)))), body));
   const nothing = el("div", { class: "card empty", hidden: true });
-  const newer = button("← Newer", () => { view.cursors.pop(); look(); });
-  const older = button("Older →", () => { view.cursors.push(view.next); look(); });
+  const newer = button("← Newer", () => { view.cursors.pop(); lookNow(); });
+  const older = button("Older →", () => { view.cursors.push(view.next); lookNow(); });
   const selected = el("div", { class: "bar selected-bar", hidden: true, role: "region", "aria-label": "Chosen jobs" });
   put(page, el("div", { class: "page-head" }, el("h1", {}, "Jobs"), el("a", { class: "button primary", href: "#/new" }, "New job")),
     el("div", { class: "filters" }, filters, search), list, nothing, el("div", { class: "bar end" }, newer, older), selected);
@@ -30,7 +30,12 @@ export async function show({ page, signal, connection, parameters, setParameters
   function filter(status) {
     Object.assign(view, { status, cursors: [] });
     setParameters({ status });
-    look();
+    lookNow();
+  }
+
+  // For a choice of the user, beside the looks of the clock.
+  function lookNow() {
+    look().catch(() => { if (!signal.aborted) connection(false); });
   }
 
   function drawFilters(counts) {
@@ -61,7 +66,7 @@ export async function show({ page, signal, connection, parameters, setParameters
       el("b", {}, `${jobs.length} chosen`),
       el("a", { class: "button", href: `#/compare?jobs=${jobs.map((job) => job.id).join(",")}` }, "Compare"),
       stoppable.length && button(`Cancel ${stoppable.length}`, () => cancelAll(stoppable), { class: "danger" }),
-      ended.length && button(`Delete ${ended.length}`, async () => { if (await erase(ended)) { view.chosen.clear(); look(); } }, { class: "danger" }),
+      ended.length && button(`Delete ${ended.length}`, async () => { if (await erase(ended)) { view.chosen.clear(); lookNow(); } }, { class: "danger" }),
       button("Clear", () => { view.chosen.clear(); drawSelected(); }, { class: "quiet" }),
     ]);
   }
@@ -75,7 +80,7 @@ export async function show({ page, signal, connection, parameters, setParameters
     }
     announce(`${jobs.length - refused} jobs cancelled${refused ? `, ${refused} had ended already` : ""}`);
     view.chosen.clear();
-    look();
+    lookNow();
   }
 
   function rowOf(job) {
@@ -152,7 +157,7 @@ export async function show({ page, signal, connection, parameters, setParameters
     typing = setTimeout(() => {
       Object.assign(view, { search: search.value.trim(), cursors: [] });
       setParameters({ search: view.search });
-      look();
+      lookNow();
     }, TYPING_MILLISECONDS);
   });
   await poll(look, { signal, onConnection: connection });

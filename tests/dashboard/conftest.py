@@ -1,19 +1,14 @@
 """A real browser at the real service; both are started once for all tests of this folder."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from core.sample import write_sample
+from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
 from tests.system.service import running_service, tiny_spec
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 PATIENCE_MILLISECONDS = 20_000
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 

@@ -4,14 +4,18 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-from core.errors import ExitCode
+from core.errors import DiskFull, ExitCode
 from core.events import ErrorData
 from jobs.attempts import Wishes
 
 Verdict = Literal["succeeded", "failed", "cancelled", "paused", "again", "again_later", "died"]
 
-CUT_OFF = 77
-"""The child lost sight of its supervisor and ended itself; see core.stop."""
+
+DISK_FULL = ErrorData(
+    code=DiskFull.code,
+    message="no space left where the run writes, not even for the journal",
+    hint=DiskFull.hint,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ def judge(
         return Outcome("succeeded", "finished")
     if wishes.cancel:
         return Outcome("cancelled", "cancelled by the user")
+    if status == ExitCode.DISK_FULL:
+        return Outcome("failed", DiskFull.code, told or DISK_FULL)
     if status == ExitCode.FAILED:
         return Outcome("failed", told.code if told else "run_failed", told or _untold(status))
     if wishes.pause:
@@ -46,7 +52,7 @@ def judge(
         return Outcome("again", "worker_shutdown")
     if status == ExitCode.LOCKED:
         return Outcome("again_later", "run_locked")
-    if status in (ExitCode.STOPPED, CUT_OFF):
+    if status in (ExitCode.STOPPED, ExitCode.ABANDONED):
         return Outcome("again", "stopped")
     return Outcome("died", "process_died", told or _untold(status))
 

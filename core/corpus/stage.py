@@ -7,8 +7,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 from core.corpus.cleaners import STANDARD, UPSTREAM, cleaner_for
 from core.corpus.options import CleanOptions
@@ -203,7 +204,9 @@ def _mapper(processes: int) -> Iterator[Run]:
         yield alone
         return
     # Not fork: the caller may hold threads.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=_end_with_parent
+    ) as pool:
 
         def together(
             path: Path, jobs: Iterator[tuple[bytes, str, CleanOptions]]
@@ -261,3 +264,19 @@ def _report(source: str, totals: _Totals) -> SourceReport:
             for name, count in sorted(totals.drops.counts.items())
         },
     )
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is gone.
+
+    The executor's processes hold both ends of their queue: after a SIGKILL of the parent they would
+    wait on it for ever.
+    """
+
+    def watch() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from core.events import LINE, EventData, JournalEvent, WarningData, event_of
+from core.events import LINE, EventData, JournalEvent, StatusData, WarningData, event_of
 
 READ_BYTES = 1 << 20
 
@@ -104,7 +104,8 @@ def whole_length(path: Path) -> int:
 def _event(line: bytes, offset: int) -> JournalEvent:
     try:
         event = LINE.validate_json(line)
-        event.payload()
+        if isinstance(event.payload(), StatusData):
+            raise ValueError("a run cannot tell the status of its job")
     except ValueError:
         message = f"the journal's line at byte {offset} is not an event and is skipped"
         return event_of(WarningData(code="journal_damaged", message=message))

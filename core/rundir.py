@@ -123,11 +123,11 @@ def publish_folder(final: Path, build: Callable[[Path], None]) -> bool:
         os.close(held)
 
 
-def remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> None:
     """Removes folders that `publish_folder` began in `folder` and whose process is gone.
 
     Each builder locks its folder for as long as it lives. Between the making of a folder and its
-    lock there is a moment, so one that is younger than `YOUNG_SECONDS` is left alone.
+    lock there is a moment, so one that is younger than `young_seconds` is left alone.
     """
     for path in folder.glob(f"*{STAGING_SUFFIX}"):
         try:
@@ -135,7 +135,7 @@ def remove_abandoned(folder: Path) -> None:
         except OSError:  # a file, or gone already
             continue
         try:
-            is_young = time.time() - os.fstat(file).st_ctime < YOUNG_SECONDS
+            is_young = time.time() - os.fstat(file).st_ctime < young_seconds
             if not is_young:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path, ignore_errors=True)

@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-from core.errors import DiskFull, ExitCode
+from core.errors import DiskFull, ExitCode, OutOfMemory
 from core.events import ErrorData
 from jobs.attempts import Wishes
 
@@ -18,6 +18,13 @@ DISK_FULL = ErrorData(
 )
 
 
+NO_MEMORY = ErrorData(
+    code=OutOfMemory.code,
+    message="the host ran out of memory and the kernel ended the training process",
+    hint=OutOfMemory.hint,
+)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What becomes of the job, and why."""
@@ -28,7 +35,12 @@ class Outcome:
 
 
 def judge(
-    status: int, *, wishes: Wishes, is_shutting_down: bool, told: ErrorData | None
+    status: int,
+    *,
+    wishes: Wishes,
+    is_shutting_down: bool,
+    ran_out_of_memory: bool,
+    told: ErrorData | None,
 ) -> Outcome:
     """The outcome of an attempt.
 
@@ -36,6 +48,7 @@ def judge(
         status: Exit status of the process, negative for a signal.
         wishes: What the user asked for.
         is_shutting_down: The worker itself is told to end.
+        ran_out_of_memory: The kernel ended processes for want of memory while the attempt ran.
         told: The last `error` event of the attempt.
     """
     if status == ExitCode.FINISHED:
@@ -54,6 +67,8 @@ def judge(
         return Outcome("again_later", "run_locked")
     if status in (ExitCode.STOPPED, ExitCode.ABANDONED):
         return Outcome("again", "stopped")
+    if status == -signal.SIGKILL and ran_out_of_memory:
+        return Outcome("died", OutOfMemory.code, NO_MEMORY)
     return Outcome("died", "process_died", told or _untold(status))
 
 
@@ -63,10 +78,4 @@ def _untold(status: int) -> ErrorData:
         message = f"the training process was ended by {name}"
     else:
         message = f"the training process ended with exit status {status}"
-    hint = "See the log of the job."
-    if status == -signal.SIGKILL:
-        hint = (
-            "The kernel does this when the host runs out of memory: lower "
-            "training.micro_batch_size or set training.gradient_checkpointing."
-        )
-    return ErrorData(code="process_died", message=message, hint=hint)
+    return ErrorData(code="process_died", message=message, hint="See the log of the job.")

@@ -121,7 +121,6 @@ curl -X DELETE "$URL/v1/datasets/mine/files/corpus.txt\"""",
     "GET /v1/system": 'curl "$URL/v1/system"',
     "GET /healthz": 'curl "$URL/healthz"',
     "GET /readyz": 'curl "$URL/readyz"',
-    "GET /v1/metrics": 'curl "$URL/v1/metrics?jobs=$JOB&names=train/loss&max_points=60"',
     "GET /metrics": 'curl "$URL/metrics"',
 }
 """A command that works for each call; the tests run them all."""

@@ -8,6 +8,7 @@ CPU in fp32, as one that was left alone.
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from math import isfinite
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 
 from core.dataset.batches import Batches
 from core.dataset.tokens import TokenFile
-from core.errors import NonFiniteLoss, Stopped
+from core.errors import NonFiniteLoss, OutOfMemory, Stopped
 from core.events import CheckpointKind, EventData, MetricsData, SampleData, WarningData
 from core.generate import continue_text
 from core.plan import Plan, milestones
@@ -86,6 +87,8 @@ def train_model(
         raise
     except Exception as error:
         failure = named_failure(error, rundir.root)
+        if isinstance(failure, OutOfMemory):
+            trainer.make_room()
         trainer.save_standing("error")
         if failure is None:
             raise
@@ -172,6 +175,7 @@ class Trainer:
 
     def run(self, reporter: StageReporter) -> None:
         """Every step that is left, then the last checkpoint."""
+        self.stop.hold()
         last = self.plan.max_steps
         self._finish_step()
         began, first = time.monotonic(), self.state.step
@@ -220,7 +224,14 @@ class Trainer:
             self._save(kind)
         except Exception as error:  # the reason why the run ends must not be hidden by this one
             log.exception("no %s checkpoint", kind)
-            self.emit(WarningData(code="checkpoint_not_saved", message=str(error)[:2000]))
+            with suppress(OSError):  # the journal is on the same full disk
+                self.emit(WarningData(code="checkpoint_not_saved", message=str(error)[:2000]))
+
+    def make_room(self) -> None:
+        """Lets go of the gradients, so that a checkpoint can be written where memory ran out."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.is_cuda:
+            torch.cuda.empty_cache()
 
     def _warn(self, code: str, message: str) -> None:
         log.warning("%s: %s", code, message)

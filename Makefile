@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 # BABYLM_DEMO_FLAGS=--json and the like
 BABYLM_DEMO_FLAGS ?=
+# make bench ONLY=train/gemma2-10m/fp32 runs one benchmark, ONLY=train all that begin so
+ONLY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test bench lint format docs screenshots clean distclean
@@ -14,7 +16,7 @@ help:
 	@echo "make serve   the service until Ctrl-C"
 	@echo "make test    the whole test suite"
 	@echo "make lint    formatter, linter, types, import contracts"
-	@echo "make bench   the benchmarks, a line of JSON a figure"
+	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
 	@echo "make docs    write the pages that are generated"
 	@echo "make screenshots  the pictures of docs/images, from a real run; needs Chromium"
 	@echo "make clean   remove caches and what the demo made; make distclean: .venv too"
@@ -39,11 +41,12 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
-	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
+	@$(BIN)/python -m benchmarks $(ONLY)
 
 docs: $(READY)
 	$(BIN)/python -m cli.document > docs/cli.md
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m cli.document_settings > .env.example
 
 # LOOK=folder: every page at two widths, light and dark, to be looked at
 screenshots: $(READY)

@@ -85,6 +85,7 @@ EXAMPLES = {
 curl -N -H 'Last-Event-ID: 0' "$URL/v1/jobs/$JOB/events/stream\"""",
     "GET /v1/jobs/{job_id}/metrics": """\
 curl "$URL/v1/jobs/$JOB/metrics?names=train/loss,validation/loss&format=csv\"""",
+    "GET /v1/metrics": 'curl "$URL/v1/metrics?jobs=$JOB&names=train/loss&max_points=60"',
     "GET /v1/jobs/{job_id}/logs": 'curl "$URL/v1/jobs/$JOB/logs?tail=50"',
     "GET /v1/jobs/{job_id}/checkpoints": 'curl "$URL/v1/jobs/$JOB/checkpoints"',
     "GET /v1/jobs/{job_id}/checkpoints/{name}/files/{path}": """\
@@ -120,7 +121,6 @@ curl -X DELETE "$URL/v1/datasets/mine/files/corpus.txt\"""",
     "GET /v1/system": 'curl "$URL/v1/system"',
     "GET /healthz": 'curl "$URL/healthz"',
     "GET /readyz": 'curl "$URL/readyz"',
-    "GET /v1/metrics": 'curl "$URL/v1/metrics?jobs=$JOB&names=train/loss&max_points=60"',
     "GET /metrics": 'curl "$URL/metrics"',
 }
 """A command that works for each call; the tests run them all."""

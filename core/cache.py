@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from core.file_hashes import FileHashes
 from core.rundir import STAGING_SUFFIX, publish_folder, remove_folder
 
 
@@ -80,6 +81,11 @@ class Cache:
         """Lets go of all results that this object holds."""
         while self._held:
             os.close(self._held.pop())
+
+    @property
+    def hashes(self) -> FileHashes:
+        """Hashes of files that were read before."""
+        return FileHashes(self.root / "hashes")
 
     def remove(self, entry: CacheEntry) -> None:
         """Drops a result, so that it is built again."""
@@ -186,9 +192,3 @@ def fingerprint(stage: str, *, version: int, parameters: Any, inputs: Iterable[s
     """
     text = json.dumps([stage, version, parameters, list(inputs)], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

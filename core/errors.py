@@ -6,16 +6,21 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """How the training child ends; the supervisor decides by this number what happens to the job.
 
-    75 is `EX_TEMPFAIL` and 70 `EX_SOFTWARE` of sysexits.h; any other non-zero status is a crash.
+    75 is `EX_TEMPFAIL` and 70 `EX_SOFTWARE` of sysexits.h, 28 is ENOSPC; any other non-zero status
+    is a crash.
     """
 
     FINISHED = 0
+    DISK_FULL = 28
+    """As FAILED, because no space is left: not even the journal may have been able to say so."""
     FAILED = 70
     """The run failed for a reason that another attempt would meet again; not retried."""
     STOPPED = 75
     """Stopped on request, after a checkpoint at a step boundary."""
     LOCKED = 76
     """Another process holds the run folder; nothing was touched."""
+    ABANDONED = 77
+    """The supervisor was gone or silent, and no safe point came in time."""
 
 
 class RunError(Exception):

@@ -17,8 +17,13 @@ RESUME_BYTES_PER_PARAMETER = 12
 """Weights and two moments."""
 TOKENS_PER_WORD = 1.5
 """Byte-level BPE on BabyLM text, punctuation included: 1.3 at 48,000 entries to 1.6 at 8,000."""
-CHUNK_BYTES = 3 * (128 << 20)
-"""Logits, their exponentials and their gradients, a chunk at a time; see core.training.loss."""
+CHUNK_BYTES = 128 << 20
+"""Logits, a chunk at a time, which their gradients replace; see core.training.loss."""
+ATTENTION_COPIES = 3
+MLP_COPIES = 4
+RESIDUAL_COPIES = 8
+"""How many tensors of the size of the heads, of the MLP and of the residual stream a layer keeps
+for its backward pass; fitted to measurements, see benchmarks/README.md."""
 RESUME_POINTS = 2
 ASSUMED_FLOPS = {"cpu": 1.0e11, "cuda": 1.0e14}
 """What a step reaches: two CPU cores in fp32, and a quarter of an A100's or H100's bf16 peak."""
@@ -52,34 +57,50 @@ def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
         tokens_per_step=spec.training.batch_size * spec.training.seq_length,
         steps=plan.max_steps if plan else None,
         words_seen=_words_seen(plan, words),
-        device_memory_bytes=parameters * TRAINING_BYTES_PER_PARAMETER + activation_bytes(spec),
+        device_memory_bytes=step_bytes(
+            spec,
+            micro_batch_size=_micro_batch_size(spec),
+            vocab_size=spec.tokenizer.vocab_size,
+        ),
         disk_bytes=_disk_bytes(spec, parameters, plan, words),
         seconds={kind: _seconds(spec, plan, rate) for kind, rate in ASSUMED_FLOPS.items()},
     )
 
 
-def activation_bytes(spec: JobSpec) -> int:
-    """Memory of what the backward pass needs of one micro-batch.
+def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
+    """Memory that a training step holds at its peak: parameters, their state, activations."""
+    parameters = spec.model.num_parameters(vocab_size=vocab_size)
+    state = parameters * TRAINING_BYTES_PER_PARAMETER
+    return state + activation_bytes(spec, micro_batch_size=micro_batch_size)
 
-    Per token and layer (Korthikanti et al. 2022, section 4.1, for these layers in float32): inputs
-    of two norms, of four attention projections and of the MLP's three, the queries, keys and
-    values, and the products of the MLP. Scores of the attention only where they are materialised,
-    which Gemma 2's soft-capping does.
+
+def activation_bytes(spec: JobSpec, *, micro_batch_size: int) -> int:
+    """Memory of what the backward pass needs of one micro-batch, and of a chunk of logits.
+
+    Per token and layer, what autograd keeps (in the manner of Korthikanti et al. 2022, section
+    4.1, for these layers): inputs of the norms, of the four attention projections and of the MLP's
+    three, the queries, keys and values, and the products of the MLP. No scores: the attention
+    computes them again, block by block.
     """
     model, training = spec.model, spec.training
-    rows = (training.micro_batch_size or training.batch_size) * training.seq_length
+    rows = micro_batch_size * training.seq_length
     width = 2 if training.precision in ("bf16", "fp16") else 4
-    attention = model.head_width * (2 * model.heads + 2 * model.kv_heads)
-    layer = rows * width * (6 * model.hidden_size + attention + 4 * model.mlp_width)
-    if getattr(model, "attn_logit_softcapping", None) is not None:
-        layer += rows * training.seq_length * model.heads * width * 4
-    if getattr(model, "num_local_experts", 0):
-        # The module runs every token through every expert.
-        layer += rows * width * 4 * model.mlp_width * int(getattr(model, "num_local_experts", 0))
+    attention = model.head_width * (ATTENTION_COPIES * (model.heads + model.kv_heads))
+    mlps = MLP_COPIES * model.mlp_width
+    experts = getattr(model, "num_local_experts", 0)
+    if experts:
+        mlps *= 1 + int(getattr(model, "num_experts_per_tok", 1))
+    layer = rows * (width * (attention + mlps) + 4 * RESIDUAL_COPIES * model.hidden_size)
     if training.gradient_checkpointing:
-        kept = rows * width * model.hidden_size * model.num_hidden_layers
+        kept = rows * 4 * model.hidden_size * model.num_hidden_layers
         return kept + layer + CHUNK_BYTES
     return layer * model.num_hidden_layers + CHUNK_BYTES
+
+
+def _micro_batch_size(spec: JobSpec) -> int:
+    """Sequences in a micro-batch; for `auto`, which depends on free memory, the whole batch."""
+    size = spec.training.micro_batch_size
+    return spec.training.batch_size if size is None or size == "auto" else size
 
 
 def _words_seen(plan: Plan | None, words: int | None) -> int | None:

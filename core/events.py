@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-StageName = Literal["clean", "tokenizer", "tokenize", "train", "evaluate", "export"]
+StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
 CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from core.events import LINE, EventData, JournalEvent, event_of
+from core.events import LINE, EventData, JournalEvent, StatusData, WarningData, event_of
 
 READ_BYTES = 1 << 20
 
@@ -65,10 +65,9 @@ def read_journal(
     """The whole events from byte `offset` on, each with the offset behind it.
 
     Reads about `limit_bytes` at once, and more only where a single line is longer. A file that is
-    not there yet has no events.
-
-    Raises:
-        ValueError: If a whole line is not an event: the file was changed by somebody else.
+    not there yet has no events. A whole line that is not an event is given as a warning: a power
+    failure leaves such lines behind the last sync, where the run does its work again anyway, and a
+    reader that stopped at one would stop there for ever.
     """
     try:
         file = path.open("rb")
@@ -84,9 +83,33 @@ def read_journal(
             block += more
     events = []
     for line in block[: block.rfind(b"\n") + 1].splitlines(keepends=True):
+        event = _event(line, offset)
         offset += len(line)
-        events.append((LINE.validate_json(line), offset))
+        events.append((event, offset))
     return events
+
+
+def whole_length(path: Path) -> int:
+    """Bytes up to and including the last newline; 0 where there is no file."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return 0
+    try:
+        return _whole_length(file)
+    finally:
+        os.close(file)
+
+
+def _event(line: bytes, offset: int) -> JournalEvent:
+    try:
+        event = LINE.validate_json(line)
+        if isinstance(event.payload(), StatusData):
+            raise ValueError("a run cannot tell the status of its job")
+    except ValueError:
+        message = f"the journal's line at byte {offset} is not an event and is skipped"
+        return event_of(WarningData(code="journal_damaged", message=message))
+    return event
 
 
 def _whole_length(file: int) -> int:

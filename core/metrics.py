@@ -24,6 +24,19 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric("train/learning_rate", "1", "Learning rate of the step."),
     Metric("train/grad_norm", "1", "Norm of all gradients before clipping."),
     Metric("train/loss_scale", "1", "Factor that keeps fp16 gradients from vanishing."),
+    Metric(
+        "experts/max_load_share",
+        "1",
+        "Largest share of the tokens that one expert of one layer got: 1/experts is even, 1 is "
+        "collapse.",
+        "lower",
+    ),
+    Metric(
+        "experts/balance_loss",
+        "1",
+        "Load-balancing loss of the experts, mean over layers: 1 is even.",
+        "lower",
+    ),
     Metric("validation/loss", "nats per token", "Mean loss on the validation text.", "lower"),
     Metric("validation/perplexity", "1", "exp of the validation loss.", "lower"),
     Metric(

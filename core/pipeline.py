@@ -10,14 +10,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from core.cache import Cache, CacheEntry, fingerprint, hash_file
-from core.corpus.report import CleanReport
+from core.cache import Cache, CacheEntry, fingerprint
+from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
-from core.corpus.stage import CLEAN_VERSION, clean_corpus
+from core.corpus.stage import clean_corpus, clean_fingerprint
 from core.errors import TokenizerMissing, WordBudgetExceeded
 from core.events import EventData, WarningData
+from core.file_hashes import hash_file
 from core.journal import JournalWriter
 from core.plan import make_plan
 from core.rundir import RunDir, publish_folder, remove_folder, remove_staging
@@ -26,6 +27,8 @@ from core.stages import StageReporter
 from core.stop import StopSignal
 
 log = logging.getLogger(__name__)
+
+Mode = Literal["report", "exact", "near"]
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,11 @@ def _clean(run: Run, reporter: StageReporter) -> tuple[Split, Split | None]:
         stage.counts = {"train": train.report.counts()}
         if validation is not None:
             stage.counts["validation"] = validation.report.counts()
+        if data.deduplicate != "none":
+            train, found, cached = _deduplicate(run, train, validation, data.deduplicate)
+            stage.counts["train"] = train.report.counts()
+            stage.counts["duplicates"] = found
+            stage.cached &= cached
     check_budget(run.spec, train.report)
     return train, validation
 
@@ -117,12 +125,7 @@ def _clean_split(
     share = sum(file.bytes for file in files) / max(1, total)
     begin = done / max(1, total)
     options = run.spec.data.clean
-    key = fingerprint(
-        "clean",
-        version=CLEAN_VERSION,
-        parameters=options.model_dump(mode="json"),
-        inputs=[f"{file.source}:{file.stem}:{hash_file(file.path)}" for file in files],
-    )
+    key = clean_fingerprint(files, options, run.cache)
 
     def build(folder: Path) -> None:
         clean_corpus(
@@ -136,6 +139,39 @@ def _clean_split(
     entry = run.cache.get("clean", key, build)
     report = CleanReport.model_validate_json((entry.path / "report.json").read_bytes())
     return Split(entry.path, key, report), entry.cached
+
+
+def _deduplicate(
+    run: Run, train: Split, validation: Split | None, mode: Mode
+) -> tuple[Split, dict[str, Any], bool]:
+    """The training text without its duplicates, what was found, and whether it was cached."""
+    from core.corpus.duplicates import DUPLICATES_VERSION, deduplicate
+
+    held_out = validation.files if validation else []
+    key = fingerprint(
+        "deduplicate",
+        version=DUPLICATES_VERSION,
+        parameters=mode,
+        inputs=[train.fingerprint, validation.fingerprint if validation else ""],
+    )
+
+    def build(folder: Path) -> None:
+        deduplicate(
+            train.files,
+            held_out,
+            mode=mode,
+            output=folder,
+            should_stop=run.stop,
+        )
+        if mode != "report":
+            recount(train.report, folder)
+
+    entry = run.cache.get("deduplicate", key, build)
+    found: dict[str, Any] = json.loads((entry.path / "duplicates.json").read_bytes())
+    if mode == "report":
+        return train, found, entry.cached
+    report = CleanReport.model_validate_json((entry.path / "report.json").read_bytes())
+    return Split(entry.path, key, report), found, entry.cached
 
 
 def check_budget(spec: JobSpec, report: CleanReport) -> None:
@@ -209,7 +245,8 @@ def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
 
     A run that has its copy already goes on with it when the other job is gone.
     """
-    from core.tokenizer.bpe import REPORT, TOKENIZER_FILE
+    from core.tokenizer.bpe import REPORT
+    from core.tokenizer.learning import TOKENIZER_FILE
 
     folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
     for folder in folders:
@@ -307,17 +344,16 @@ def _train(
 
     tokens = TokenFile.open(train)
     plan = make_plan(run.spec.training, num_tokens=tokens.num_tokens)
-    with reporter.stage("train") as stage:
-        stage.counts = {"steps": plan.max_steps, "windows": plan.windows}
-        train_model(
-            spec=run.spec,
-            plan=plan,
-            rundir=run.rundir,
-            train=tokens,
-            validation=TokenFile.open(validation) if validation is not None else None,
-            tokenizer=tokenizer,
-            emit=run.emit,
-            sync_journal=run.journal.sync,
-            stop=run.stop,
-            report_progress=reporter.progress,
-        )
+    train_model(
+        spec=run.spec,
+        plan=plan,
+        rundir=run.rundir,
+        train=tokens,
+        validation=TokenFile.open(validation) if validation is not None else None,
+        tokenizer=tokenizer,
+        emit=run.emit,
+        sync_journal=run.journal.sync,
+        stop=run.stop,
+        reporter=reporter,
+        compile_cache=run.cache.root / "compile",
+    )

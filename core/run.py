@@ -6,22 +6,23 @@ FOLDER holds `spec.json`. The same call starts a run and goes on with one that w
 """
 
 import argparse
-import errno
 import faulthandler
 import logging
+import os
 import sys
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from core.cache import Cache
-from core.errors import DiskFull, ExitCode, OutOfMemory, RunError, RunLocked, SpecInvalid, Stopped
+from core.errors import DiskFull, ExitCode, RunError, RunLocked, SpecInvalid, Stopped
 from core.events import ErrorData
+from core.failures import named_failure
 from core.journal import JournalWriter
 from core.pipeline import Run, run_pipeline
 from core.rundir import RunDir, locked
 from core.spec import JobSpec
-from core.stop import StopSignal
+from core.stop import DEADLINE_SHARE, LEASE_SECONDS, SILENCE_SHARE, StopSignal
 
 log = logging.getLogger("core.run")
 
@@ -36,10 +37,15 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
     )
-    stop = StopSignal()
+    # Before the first step nothing can be lost that is not made again: stages publish their results
+    # whole, and loading torch takes seconds that a user who cancelled should not wait for.
+    stop = StopSignal(leave=lambda: os._exit(ExitCode.STOPPED))
     stop.on_signals()
     if options.supervised:
-        stop.watch_supervisor()
+        stop.watch_supervisor(
+            silence_seconds=options.lease_seconds * SILENCE_SHARE,
+            deadline_seconds=options.lease_seconds * DEADLINE_SHARE,
+        )
     rundir = RunDir(options.folder.resolve())
     try:
         with locked(rundir), JournalWriter(rundir.journal) as journal:
@@ -61,6 +67,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="stop when standard input ends or falls silent: whoever started this is gone",
     )
+    parser.add_argument(
+        "--lease-seconds",
+        type=float,
+        default=LEASE_SECONDS,
+        help="with --supervised: be gone before so long a silence is over",
+    )
     return parser
 
 
@@ -80,16 +92,9 @@ def _run(
     except Stopped:
         log.info("stopped: %s", stop.reason)
         return ExitCode.STOPPED
-    except RunError as error:
-        return _failed(journal, error)
-    except MemoryError as error:
-        return _failed(journal, OutOfMemory(f"the host has no memory left: {error}"))
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _failed(journal, DiskFull(f"no space left: {error}"))
-        return _crashed(journal, error)
     except Exception as error:  # the border of the process: recorded, then the worker decides
-        return _crashed(journal, error)
+        failure = named_failure(error, rundir.root)
+        return _crashed(journal, error) if failure is None else _failed(journal, failure)
     finally:
         _sync(journal)
     return ExitCode.FINISHED
@@ -107,7 +112,7 @@ def _read_spec(rundir: RunDir) -> JobSpec:
 def _failed(journal: JournalWriter, error: RunError) -> int:
     log.error("%s: %s", error.code, error.message, exc_info=error)
     _record(journal, ErrorData(code=error.code, message=error.message, hint=error.hint))
-    return ExitCode.FAILED
+    return ExitCode.DISK_FULL if isinstance(error, DiskFull) else ExitCode.FAILED
 
 
 def _crashed(journal: JournalWriter, error: Exception) -> int:

@@ -7,14 +7,17 @@ a name that can be seen is whole.
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from core.errors import RunLocked
 
 STAGING_SUFFIX = ".tmp"
+YOUNG_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,15 @@ def publish_folder(final: Path, build: Callable[[Path], None]) -> bool:
     """Lets `build` fill a folder beside `final`, syncs it, and renames it into place.
 
     Returns False, and throws the new folder away, where `final` is already there: whoever was
-    first built the same. A folder left behind by a killed process is removed first.
+    first built the same. What killed processes left behind is removed first.
     """
-    staging = final.with_name(f"{final.name}.{os.getpid()}{STAGING_SUFFIX}")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(final.parent)
+    staging = final.with_name(f"{final.name}.{uuid4().hex[:8]}{STAGING_SUFFIX}")
+    staging.mkdir()
+    held = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        fcntl.flock(held, fcntl.LOCK_EX)
         build(staging)
         sync_tree(staging)
         try:
@@ -114,11 +120,34 @@ def publish_folder(final: Path, build: Callable[[Path], None]) -> bool:
         return True
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        os.close(held)
+
+
+def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> None:
+    """Removes folders that `publish_folder` began in `folder` and whose process is gone.
+
+    Each builder locks its folder for as long as it lives. Between the making of a folder and its
+    lock there is a moment, so one that is younger than `young_seconds` is left alone.
+    """
+    for path in folder.glob(f"*{STAGING_SUFFIX}"):
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:  # a file, or gone already
+            continue
+        try:
+            is_young = time.time() - os.fstat(file).st_ctime < young_seconds
+            if not is_young:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(file)
 
 
 def remove_folder(path: Path) -> None:
     """Removes a published folder; it is out of sight at once, whatever happens afterwards."""
-    doomed = path.with_name(f"{path.name}.{os.getpid()}.removed{STAGING_SUFFIX}")
+    doomed = path.with_name(f"{path.name}.{uuid4().hex[:8]}.removed{STAGING_SUFFIX}")
     try:
         path.rename(doomed)
     except FileNotFoundError:

@@ -52,6 +52,12 @@ class DataSpec(Section):
         description='true, false, "upstream", or an object with style, lowercase, punctuation.',
     )
 
+    deduplicate: Literal["none", "report", "exact", "near"] = Field(
+        default="none",
+        description="report: count repeated documents and lines that are also validation text; "
+        "exact: take them out; near: documents that nearly repeat another one too.",
+    )
+
     @field_validator("clean", mode="before")
     @classmethod
     def _clean_in_short(cls, value: Any) -> Any:  # Any: whatever the user sent

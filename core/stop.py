@@ -14,19 +14,26 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-SILENCE_SECONDS = 10.0
-"""Silence after which a supervised run stops by itself; less than the lease of the job."""
-DEADLINE_SECONDS = 5.0
-"""Time to reach a safe point once the supervisor is gone; then the process ends hard."""
-ABANDONED_EXIT = 77
+from core.errors import ExitCode
+
+LEASE_SECONDS = 15.0
+"""After so long without a sign of life the job is given to somebody else."""
+SILENCE_SHARE = 0.55
+"""Part of the lease after which a supervised run that hears nothing stops by itself."""
+DEADLINE_SHARE = 0.3
+"""Part of the lease to reach a safe point in, once the supervisor is gone; then the process ends
+hard. With the part above it is gone before the job is somebody else's, even if the supervisor's
+last sign of life was a heartbeat old."""
 
 
 class StopSignal:
     """Asked at safe points: is a stop wanted, and why?"""
 
-    def __init__(self) -> None:
+    def __init__(self, *, leave: Callable[[], None] | None = None) -> None:
+        """`leave` ends the process at once; taken until `hold` says that work could be lost."""
         self.reason: str | None = None
         self._event = threading.Event()
+        self._leave = leave
 
     def __call__(self) -> bool:
         """True once a stop was asked for."""
@@ -37,6 +44,12 @@ class StopSignal:
         if not self._event.is_set():
             self.reason = reason
             self._event.set()
+        if self._leave is not None:
+            self._leave()
+
+    def hold(self) -> None:
+        """From now on a stop waits for a safe point: what was done since the last would be lost."""
+        self._leave = None
 
     def on_signals(self) -> None:
         """Makes SIGTERM and SIGINT ask for a stop. Only in the main thread."""
@@ -52,9 +65,9 @@ class StopSignal:
         self,
         *,
         file: int | None = None,
-        silence_seconds: float = SILENCE_SECONDS,
-        deadline_seconds: float = DEADLINE_SECONDS,
-        abandon: Callable[[], None] = lambda: os._exit(ABANDONED_EXIT),
+        silence_seconds: float = LEASE_SECONDS * SILENCE_SHARE,
+        deadline_seconds: float = LEASE_SECONDS * DEADLINE_SHARE,
+        abandon: Callable[[], None] = lambda: os._exit(ExitCode.ABANDONED),
     ) -> None:
         """Starts a thread that watches the pipe on standard input."""
         source = sys.stdin.fileno() if file is None else file

@@ -67,6 +67,16 @@ def heartbeat(session: Session, job_id: str, attempt: int) -> Wishes:
     return _wishes(_update_held(session, job_id, attempt, {}))
 
 
+def read_wishes(session: Session, job_id: str, attempt: int) -> Wishes:
+    """What the user asked in the meantime, without a write.
+
+    Raises:
+        Fenced: If the attempt no longer holds the job.
+    """
+    held = select(Job).where(Job.id == job_id, Job.attempt == attempt, Job.status == "running")
+    return _wishes(_held(session.exec(held).one_or_none(), job_id, attempt))
+
+
 def record_events(
     session: Session,
     job_id: str,

@@ -22,6 +22,9 @@ from jobs.errors import SchemaTooNew, SchemaTooOld
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one."""
+RELAXED_BUSY_SECONDS = 2.0
+"""The same for what is written again anyway. A supervisor waits here between two signs of life to
+its training process, which takes a longer silence for its death."""
 ADVISORY_LOCK = 0x62616279
 """Held on Postgres by whoever migrates."""
 READ = {"babylm": "read"}
@@ -110,7 +113,10 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
             connection.exec_driver_sql("BEGIN")
             return
         # FULL syncs at each commit, NORMAL only at checkpoints of the log.
-        level = "NORMAL" if kind == "relaxed" else "FULL"
+        level, busy = ("FULL", BUSY_SECONDS)
+        if kind == "relaxed":
+            level, busy = "NORMAL", RELAXED_BUSY_SECONDS
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(busy * 1000)}")
         connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 

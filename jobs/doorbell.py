@@ -15,24 +15,29 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "job:"
 RETRY_SECONDS = 2.0
+RING_SECONDS = 0.25
+"""A supervisor rings between two looks at its training process: a frozen broker may cost it no
+more than this."""
+SILENT_SECONDS = 5.0
+"""How long a broker that did not answer is left alone."""
 
 
 class Doorbell:
     """Rings for a job; does nothing where no broker is."""
 
     def __init__(self, broker_url: str | None) -> None:
-        self._redis = connect(broker_url) if broker_url else None
+        self._redis = connect(broker_url, seconds=RING_SECONDS) if broker_url else None
         self._silent_until = 0.0
 
     def ring(self, job_id: str) -> None:
-        """Tells the watchers of the job to look again; never fails, and waits seconds at most."""
+        """Tells the watchers of the job to look again; never fails, and hardly waits."""
         if self._redis is None or time.monotonic() < self._silent_until:
             return
         try:
             self._redis.publish(CHANNEL + job_id, b"")
         except BROKER_ERRORS as error:
             # The caller supervises a training process: it must not wait at every tick.
-            self._silent_until = time.monotonic() + RETRY_SECONDS
+            self._silent_until = time.monotonic() + SILENT_SECONDS
             log.debug("the broker does not answer: %s", error)
 
     def close(self) -> None:

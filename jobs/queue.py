@@ -21,6 +21,9 @@ TASKS: dict[QueueName, str] = {"train": "babylm.train", "short": "babylm.short"}
 
 SOCKET_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
+LOOK_SECONDS = 1.0
+"""The sweep asks for the length of the queue between two looks for lost jobs: a frozen broker may
+not hold that up."""
 BROKER_ERRORS = (redis.RedisError, CeleryOperationalError, KombuOperationalError, OSError)
 """What a broker that is away, frozen or restarting looks like."""
 
@@ -70,7 +73,7 @@ class Bell:
 
     def __init__(self, broker_url: str) -> None:
         self._app = make_app(broker_url)
-        self._redis = connect(broker_url)
+        self._redis = connect(broker_url, seconds=LOOK_SECONDS)
 
     def ring(self, queue: QueueName, times: int) -> bool:
         """Makes sure that up to `times` calls wait in the queue; False if the broker is away."""
@@ -96,12 +99,12 @@ class Bell:
         self._app.close()
 
 
-def connect(broker_url: str) -> "redis.Redis":
+def connect(broker_url: str, *, seconds: float = SOCKET_SECONDS) -> "redis.Redis":
     """A client of the broker with short time-outs.
 
     `redis+socket:///path`, as Celery writes a Unix socket, is `unix:///path` to the client.
     """
     url = broker_url.replace("redis+socket://", "unix://", 1)
     return redis.Redis.from_url(
-        url, socket_timeout=SOCKET_SECONDS, socket_connect_timeout=CONNECT_SECONDS
+        url, socket_timeout=seconds, socket_connect_timeout=min(seconds, CONNECT_SECONDS)
     )

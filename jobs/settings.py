@@ -4,12 +4,13 @@ Created at entry points only; everything else is handed the object.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DATABASE_FILE = "babylm.sqlite3"
+LEASE_HEARTBEATS = 5
 
 
 def _database_url(values: dict[str, Any]) -> str:  # Any: the fields validated so far
@@ -104,6 +105,16 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as redis://localhost:6379/0 or sqlite:///f")
         return url
 
+    @model_validator(mode="after")
+    def _lease_outlasts_heartbeats(self) -> Self:
+        if self.lease_seconds < LEASE_HEARTBEATS * self.heartbeat_seconds:
+            raise ValueError(
+                f"lease_seconds is {self.lease_seconds:g} and heartbeat_seconds "
+                f"{self.heartbeat_seconds:g}: a lease must last {LEASE_HEARTBEATS} heartbeats or "
+                "more, or living workers lose their jobs"
+            )
+        return self
+
     @property
     def api_keys(self) -> tuple[str, ...]:
         """The keys that clients may send; none where the API is open."""
@@ -114,6 +125,11 @@ class Settings(BaseSettings):
     def cache_folder(self) -> Path:
         """Results of stages, shared between jobs."""
         return self.runs_dir / "cache"
+
+    @property
+    def deleted_folder(self) -> Path:
+        """Run folders that are being deleted."""
+        return self.runs_dir / "deleted"
 
     @property
     def workers_folder(self) -> Path:

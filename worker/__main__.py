@@ -54,6 +54,8 @@ def commands(settings: Settings) -> Commands:
             "--cache-dir",
             str(settings.cache_folder.resolve()),
             "--supervised",
+            "--lease-seconds",
+            str(settings.lease_seconds),
         ]
 
     return Commands(run=run, generate=[sys.executable, "-m", "core.short"])

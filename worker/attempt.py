@@ -9,12 +9,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from core.events import ErrorData, WarningData, event_of
-from core.journal import read_journal
+from core.failures import named_failure
+from core.journal import read_journal, whole_length
 from core.rundir import RunDir, publish_file
 from jobs.attempts import (
     Wishes,
     finish,
     heartbeat,
+    read_wishes,
     record_error,
     record_events,
     requeue,
@@ -61,9 +63,9 @@ class Attempt:
         self.rundir.root.mkdir(parents=True, exist_ok=True)
         publish_file(self.rundir.spec, json.dumps(self._spec, indent=2).encode())
         self._doorbell.ring(self.job_id)
-        if self.rundir.journal.exists():
-            # After a power failure the journal may be shorter than what was copied of it.
-            self._offset = min(self._offset, self.rundir.journal.stat().st_size)
+        # After a power failure the journal may be shorter than what was copied of it, and the run
+        # will first cut off a torn line.
+        self._offset = min(self._offset, whole_length(self.rundir.journal))
         self._drain()  # of the attempt before: it may tell of a checkpoint
         self.told = None
         with self._database.read() as session:
@@ -96,14 +98,19 @@ class Attempt:
         try:
             copied = self._copy()
             is_due = time.monotonic() - self._beaten_at >= self._heartbeat_seconds
-            if not copied and is_due:
+            if copied:
+                return
+            if is_due:
                 with self._database.write_relaxed() as session:
                     self.wishes = heartbeat(session, self.job_id, self.number)
                 self._beaten_at = time.monotonic()
+            else:
+                with self._database.read() as session:
+                    self.wishes = read_wishes(session, self.job_id, self.number)
         except SQLAlchemyError as error:
             log.warning("job %s: the database does not answer: %s", self.job_id, error)
 
-    def settle(self, status: int, *, is_shutting_down: bool) -> Outcome:
+    def settle(self, status: int, *, is_shutting_down: bool, ran_out_of_memory: bool) -> Outcome:
         """Records the last events and then what became of the job.
 
         Raises:
@@ -112,10 +119,33 @@ class Attempt:
         self._drain()
         self._insist(self._read_wishes)
         outcome = judge(
-            status, wishes=self.wishes, is_shutting_down=is_shutting_down, told=self.told
+            status,
+            wishes=self.wishes,
+            is_shutting_down=is_shutting_down,
+            ran_out_of_memory=ran_out_of_memory,
+            told=self.told,
         )
         if outcome.verdict == "again_later":
             time.sleep(LOCKED_WAIT_SECONDS)
+        self._settle(outcome)
+        return outcome
+
+    def give_up(self, error: OSError) -> Outcome:
+        """Records that the system refused what an attempt needs: space, processes, files.
+
+        Raises:
+            Fenced: If the job is no longer this attempt's.
+        """
+        failure = named_failure(error, self.rundir.root)
+        if failure is not None:
+            data = ErrorData(code=failure.code, message=failure.message, hint=failure.hint)
+            outcome = Outcome("failed", failure.code, data)
+        else:
+            hint = "The log of the worker says more."
+            data = ErrorData(
+                code="not_started", message=f"the run cannot start: {error}", hint=hint
+            )
+            outcome = Outcome("died", data.code, data)
         self._settle(outcome)
         return outcome
 

@@ -33,6 +33,9 @@ class Child:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        assert self._process.stdin is not None
+        # A frozen child reads nothing: once the pipe is full, a heartbeat must not freeze us too.
+        os.set_blocking(self._process.stdin.fileno(), False)
         # The right to do so is missing in some containers; then all are equal.
         with contextlib.suppress(OSError):
             Path(f"/proc/{self.pid}/oom_score_adj").write_text(str(KILLED_FIRST))

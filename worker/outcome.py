@@ -4,14 +4,25 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-from core.errors import ExitCode
+from core.errors import DiskFull, ExitCode, OutOfMemory
 from core.events import ErrorData
 from jobs.attempts import Wishes
 
 Verdict = Literal["succeeded", "failed", "cancelled", "paused", "again", "again_later", "died"]
 
-CUT_OFF = 77
-"""The child lost sight of its supervisor and ended itself; see core.stop."""
+
+DISK_FULL = ErrorData(
+    code=DiskFull.code,
+    message="no space left where the run writes, not even for the journal",
+    hint=DiskFull.hint,
+)
+
+
+NO_MEMORY = ErrorData(
+    code=OutOfMemory.code,
+    message="the host ran out of memory and the kernel ended the training process",
+    hint=OutOfMemory.hint,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,12 @@ class Outcome:
 
 
 def judge(
-    status: int, *, wishes: Wishes, is_shutting_down: bool, told: ErrorData | None
+    status: int,
+    *,
+    wishes: Wishes,
+    is_shutting_down: bool,
+    ran_out_of_memory: bool,
+    told: ErrorData | None,
 ) -> Outcome:
     """The outcome of an attempt.
 
@@ -32,12 +48,15 @@ def judge(
         status: Exit status of the process, negative for a signal.
         wishes: What the user asked for.
         is_shutting_down: The worker itself is told to end.
+        ran_out_of_memory: The kernel ended processes for want of memory while the attempt ran.
         told: The last `error` event of the attempt.
     """
     if status == ExitCode.FINISHED:
         return Outcome("succeeded", "finished")
     if wishes.cancel:
         return Outcome("cancelled", "cancelled by the user")
+    if status == ExitCode.DISK_FULL:
+        return Outcome("failed", DiskFull.code, told or DISK_FULL)
     if status == ExitCode.FAILED:
         return Outcome("failed", told.code if told else "run_failed", told or _untold(status))
     if wishes.pause:
@@ -46,8 +65,10 @@ def judge(
         return Outcome("again", "worker_shutdown")
     if status == ExitCode.LOCKED:
         return Outcome("again_later", "run_locked")
-    if status in (ExitCode.STOPPED, CUT_OFF):
+    if status in (ExitCode.STOPPED, ExitCode.ABANDONED):
         return Outcome("again", "stopped")
+    if status == -signal.SIGKILL and ran_out_of_memory:
+        return Outcome("died", OutOfMemory.code, NO_MEMORY)
     return Outcome("died", "process_died", told or _untold(status))
 
 
@@ -57,10 +78,4 @@ def _untold(status: int) -> ErrorData:
         message = f"the training process was ended by {name}"
     else:
         message = f"the training process ended with exit status {status}"
-    hint = "See the log of the job."
-    if status == -signal.SIGKILL:
-        hint = (
-            "The kernel does this when the host runs out of memory: lower "
-            "training.micro_batch_size or set training.gradient_checkpointing."
-        )
-    return ErrorData(code="process_died", message=message, hint=hint)
+    return ErrorData(code="process_died", message=message, hint="See the log of the job.")

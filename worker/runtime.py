@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.events import now
 from jobs.attempts import claim_next, reap, running_jobs
 from jobs.database import Database
+from jobs.deletion import finish_deletions
 from jobs.doorbell import Doorbell
 from jobs.queue import Bell, QueueName
 from jobs.recovery import Sweeper, SweepThread
@@ -94,6 +95,7 @@ class Worker:
         self._alive = _hold(self._settings.workers_folder / self.id)
         self._report()
         self._take_from_the_dead()
+        finish_deletions(self._database, self._settings)
         polls = FALLBACK_POLLS if self._bell is not None else 1
         seconds = self._settings.poll_seconds * polls
         for number in range(self.slots):
@@ -203,6 +205,9 @@ class Worker:
                 with self._database.write() as session:
                     if reap(session, job_id, attempt=attempt, beat=beat) is not None:
                         log.warning("job %s: its worker %s is dead", job_id, owner)
+        for path in self._settings.workers_folder.iterdir():
+            if _is_dead(path):
+                path.unlink(missing_ok=True)
 
 
 class _Holding:

@@ -15,6 +15,7 @@ from jobs.settings import Settings
 from jobs.tables import Job
 from worker.attempt import Attempt
 from worker.child import Child
+from worker.host import keep_log_short, oom_kills
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,18 @@ class Supervisor:
                 self._supervise(attempt)
         except Fenced as error:
             log.warning("%s", error)
+        except OSError as error:  # its process, if there was one, is gone
+            log.exception("job %s attempt %d", job.id, job.attempt)
+            self._give_up(attempt, error)
+
+    def _give_up(self, attempt: Attempt, error: OSError) -> None:
+        try:
+            attempt.give_up(error)
+        except Fenced as fenced:
+            log.warning("%s", fenced)
 
     def _supervise(self, attempt: Attempt) -> None:
+        kills = oom_kills()
         child = Child(
             self._command_for(attempt.rundir.root),
             log=attempt.rundir.log,
@@ -65,7 +76,11 @@ class Supervisor:
             status = self._watch(attempt, child)
         finally:
             child.close()
-        outcome = attempt.settle(status, is_shutting_down=self._shutdown.is_set())
+        outcome = attempt.settle(
+            status,
+            is_shutting_down=self._shutdown.is_set(),
+            ran_out_of_memory=oom_kills() > kills,
+        )
         log.info(
             "job %s attempt %d: %s (%s)",
             attempt.job_id,
@@ -80,10 +95,14 @@ class Supervisor:
         while (status := child.wait(self._settings.tick_seconds)) is None:
             child.beat()
             attempt.tick()
-            if attempt.wishes.cancel or attempt.wishes.pause:
+            keep_log_short(attempt.rundir.log)
+            if self._shutdown.is_set():
+                # Whatever else was asked for: whoever stops the worker does not wait longer.
+                ladder.climb(
+                    min(self._settings.shutdown_grace_seconds, self._settings.grace_seconds)
+                )
+            elif attempt.wishes.cancel or attempt.wishes.pause:
                 ladder.climb(self._settings.grace_seconds)
-            elif self._shutdown.is_set():
-                ladder.climb(self._settings.shutdown_grace_seconds)
             elif attempt.silent_seconds() > self._settings.stall_seconds:
                 self._end_stalled(attempt, child)
         return status

@@ -14,6 +14,7 @@ from core.errors import CorpusMissing
 from core.estimate import Estimate, estimate
 from core.spec import TRACK_WORDS, JobSpec
 from jobs import store
+from jobs.deletion import delete_with_folder
 from jobs.short_tasks import short_task_of_dataset
 from jobs.states import Status
 from jobs.tables import Job
@@ -124,10 +125,7 @@ def retry(job_id: JobId, context: InContext) -> JobRead:
 @router.delete("/jobs/{job_id}", status_code=204)
 def delete(job_id: JobId, context: InContext) -> Response:
     """Removes an ended job with all its checkpoints."""
-    with context.database.write() as session:
-        store.delete_job(session, job_id)
-    # After the commit: a row without files is found and mended, files without a row are not.
-    shutil.rmtree(context.settings.job_folder(job_id), ignore_errors=True)
+    delete_with_folder(context.database, context.settings, job_id)
     return Response(status_code=204)
 
 

@@ -1,5 +1,6 @@
 """What cleaning did to a corpus."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -68,3 +69,24 @@ class CleanReport(BaseModel):
                 for stem, report in self.sources.items()
             },
         }
+
+
+def recount(report: CleanReport, folder: Path) -> None:
+    """Writes the report of the same sources after some of their clean text was taken out."""
+    sources = {}
+    for stem, source in report.sources.items():
+        path = folder / f"{stem}.txt"
+        lines = words = breaks = 0
+        with path.open("rb") as file:
+            for line in file:
+                lines += line != b"\n"
+                breaks += line == b"\n"
+                words += len(line.split())
+        changes = {
+            "lines_out": lines,
+            "words_out": words,
+            "bytes_out": path.stat().st_size,
+            "documents": breaks + 1,
+        }
+        sources[stem] = source.model_copy(update=changes)
+    (folder / "report.json").write_text(CleanReport(sources=sources).model_dump_json())

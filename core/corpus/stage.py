@@ -1,53 +1,39 @@
 """Cleaning a dataset: blocks of whole lines, on all cores, written in order."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 
+from core.cache import Cache, fingerprint
+from core.corpus.blocks import BlockCleaner, CleanedBlock, split_blocks
 from core.corpus.cleaners import STANDARD, UPSTREAM, cleaner_for
 from core.corpus.options import CleanOptions
 from core.corpus.report import CleanReport, Dropped, SourceReport
 from core.corpus.rules import Drops, clean_block
 from core.corpus.sources import SourceFile
-from core.errors import CorpusEmpty, CorpusEncoding, CorpusMissing, Stopped
+from core.errors import CorpusEmpty, Stopped
+from core.pool import serve_in_order
 
 CLEAN_VERSION = sum(cleaner.version for table in (STANDARD, UPSTREAM) for cleaner in table.values())
 """Rises with the version of any cleaner."""
-BLOCK_BYTES = 2 << 20
-LONGEST_LINE_BYTES = 64 << 20
-"""A longer line is no text; it would have to be held in memory whole."""
-POOL_FROM_BYTES = 8 << 20
-"""Below, starting processes takes longer than they save."""
+MAX_PROCESSES = 12
+"""Each takes 30 to 60 MB; more would come near 1 GB in all, and wait for the one that writes."""
+BYTES_PER_PROCESS = 4 << 20
+"""Less text than this is not worth another process: it takes 0.2 s of work to start one."""
 PREVIEW_BYTES = 64 << 10
+COUNTED_AT_ONCE = 1 << 20
 
 
-@dataclass(frozen=True)
-class CleanedBlock:
-    """A block after cleaning, with its counts."""
-
-    text: str
-    lines_in: int
-    words_in: int
-    bytes_in: int
-    drops: Drops
-
-
-@dataclass
-class _Totals:
-    lines_in: int = 0
-    lines_out: int = 0
-    words_in: int = 0
-    words_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    documents: int = 0
-    drops: Drops = field(default_factory=Drops)
+def clean_fingerprint(files: Sequence[SourceFile], options: CleanOptions, cache: Cache) -> str:
+    """The name of the result of cleaning these files in the cache."""
+    return fingerprint(
+        "clean",
+        version=CLEAN_VERSION,
+        parameters=options.model_dump(mode="json"),
+        inputs=[f"{file.source}:{file.stem}:{cache.hashes.of(file.path)}" for file in files],
+    )
 
 
 def clean_corpus(
@@ -70,66 +56,34 @@ def clean_corpus(
     """
     total = sum(file.bytes for file in files)
     if processes is None:
-        processes = len(os.sched_getaffinity(0)) if total >= POOL_FROM_BYTES else 1
+        cores = len(os.sched_getaffinity(0))
+        processes = max(1, min(cores, MAX_PROCESSES, total // BYTES_PER_PROCESS))
+    blocks = [list(split_blocks(file.path, file.source)) for file in files]
+    results = serve_in_order(
+        [block for part in blocks for block in part],
+        make=BlockCleaner,
+        argument={file.source: cleaner_for(file.source, options) for file in files},
+        count=processes,
+        should_stop=should_stop,
+    )
     done = 0
     reports: dict[str, SourceReport] = {}
-    with _mapper(processes) as run:
-        for file in files:
-            totals = _Totals()
-            jobs = ((block, file.source, options) for block in read_blocks(file.path))
-            with (output / f"{file.stem}.txt").open("wb") as target:
-                writer = _Writer(target.write)
-                for block in run(file.path, jobs):
-                    if should_stop():
-                        raise Stopped
-                    _count(totals, block)
-                    writer.write(block.text)
-                    done += block.bytes_in
-                    progress(min(1.0, done / max(1, total)))
-                writer.finish(totals)
-            if totals.words_out == 0:
-                raise CorpusEmpty(f"{file.path} holds no text after cleaning")
-            reports[file.stem] = _report(file.source, totals)
+    for file, part in zip(files, blocks, strict=True):
+        with (output / f"{file.stem}.txt").open("wb") as target:
+            writer = CleanWriter(target.write)
+            for block, cleaned in zip(part, results, strict=False):
+                if should_stop():
+                    raise Stopped
+                writer.add(cleaned)
+                done += block.end - block.begin
+                progress(min(1.0, done / total))
+            writer.finish()
+        if writer.words_out == 0:
+            raise CorpusEmpty(f"{file.path} holds no text after cleaning")
+        reports[file.stem] = writer.report(file)
     report = CleanReport(sources=reports)
     (output / "report.json").write_text(report.model_dump_json())
     return report
-
-
-def clean_bytes(block: bytes, source: str, options: CleanOptions) -> CleanedBlock:
-    """Cleans whole lines of UTF-8; runs in a process of the pool."""
-    text = block.decode("utf-8")
-    drops = Drops()
-    cleaned = clean_block(text, cleaner_for(source, options), drops)
-    return CleanedBlock(cleaned, text.count("\n"), len(text.split()), len(block), drops)
-
-
-def read_blocks(path: Path, *, size: int | None = None) -> Iterator[bytes]:
-    """A file in blocks of whole lines.
-
-    Raises:
-        CorpusMissing: If it cannot be opened.
-        CorpusEncoding: If a line is longer than any text has.
-    """
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise CorpusMissing(f"{path} cannot be read: {error.strerror}") from error
-    rest = b""
-    with file:
-        while data := file.read(size or BLOCK_BYTES):
-            end = data.rfind(b"\n") + 1
-            if end == 0:
-                rest += data
-                if len(rest) > LONGEST_LINE_BYTES:
-                    raise CorpusEncoding(
-                        f"{path} has a line of more than {LONGEST_LINE_BYTES:,} bytes",
-                        hint="Break the text into lines.",
-                    )
-                continue
-            yield rest + data[:end]
-            rest = data[end:]
-    if rest:
-        yield rest
 
 
 def preview(
@@ -148,116 +102,71 @@ def preview(
 
 def count_words(path: Path) -> int:
     """White-space words of a file, whatever its encoding."""
-    return sum(len(block.decode("utf-8", errors="replace").split()) for block in read_blocks(path))
+    words = 0
+    with path.open("rb") as file:
+        while lines := file.readlines(COUNTED_AT_ONCE):
+            words += len(b"".join(lines).decode("utf-8", errors="replace").split())
+    return words
 
 
-class _Writer:
+@dataclass
+class CleanWriter:
     """Puts blocks together: one empty line between documents, none at the start or the end."""
 
-    def __init__(self, write: Callable[[bytes], int]) -> None:
-        self._write = write
-        self._ended = False
-        self.lines = self.words = self.bytes = self.documents = 0
+    write: Callable[[bytes], int]
+    lines_in: int = 0
+    lines_out: int = 0
+    words_in: int = 0
+    words_out: int = 0
+    bytes_out: int = 0
+    documents: int = 0
+    drops: Drops = field(default_factory=Drops)
+    _ended: bool = False
 
-    def write(self, text: str) -> None:
+    def add(self, block: CleanedBlock) -> None:
         """Writes a cleaned block."""
-        parts: list[str] = []
-        for line in text.split("\n")[:-1]:
-            if not line:
-                self._ended = True
-                continue
-            if self._ended or not self.documents:
-                parts.append("\n" if self.documents else "")
-                self.documents += 1
-                self._ended = False
-            parts.append(line + "\n")
-            self.lines += 1
-        data = "".join(parts).encode()
-        self.words += len(text.split())
-        self.bytes += len(data)
-        self._write(data)
+        self.lines_in += block.lines_in
+        self.lines_out += block.lines_out
+        self.words_in += block.words_in
+        self.words_out += block.words_out
+        for name, count in block.drops.counts.items():
+            self.drops.add(name, count, block.drops.examples[name])
+        self._ended |= block.begins_document
+        if not block.content:
+            return
+        if not self.documents:
+            self.documents = 1
+        elif self._ended:
+            self._put(b"\n\n")
+            self.documents += 1
+        else:
+            self._put(b"\n")
+        self._put(block.content)
+        self.documents += block.documents_within
+        self._ended = block.ends_document
 
-    def finish(self, totals: _Totals) -> None:
-        """Hands over what was counted."""
-        totals.lines_out, totals.words_out = self.lines, self.words
-        totals.bytes_out, totals.documents = self.bytes, self.documents
+    def finish(self) -> None:
+        """Ends the last line."""
+        if self.documents:
+            self._put(b"\n")
 
+    def report(self, file: SourceFile) -> SourceReport:
+        """What was counted."""
+        return SourceReport(
+            source=file.source,
+            lines_in=self.lines_in,
+            lines_out=self.lines_out,
+            words_in=self.words_in,
+            words_out=self.words_out,
+            bytes_in=file.bytes,
+            bytes_out=self.bytes_out,
+            documents=self.documents,
+            dropped={
+                name: Dropped(count=count, examples=self.drops.examples[name])
+                for name, count in sorted(self.drops.counts.items())
+            },
+        )
 
-Run = Callable[[Path, Iterator[tuple[bytes, str, CleanOptions]]], Iterator[CleanedBlock]]
-
-
-@contextmanager
-def _mapper(processes: int) -> Iterator[Run]:
-    """A function that cleans blocks in order, in this process or in several."""
-    if processes == 1:
-
-        def alone(
-            path: Path, jobs: Iterator[tuple[bytes, str, CleanOptions]]
-        ) -> Iterator[CleanedBlock]:
-            for job in jobs:
-                try:
-                    yield clean_bytes(*job)
-                except UnicodeDecodeError as error:
-                    raise _not_utf8(path) from error
-
-        yield alone
-        return
-    # Not fork: the caller may hold threads.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-
-        def together(
-            path: Path, jobs: Iterator[tuple[bytes, str, CleanOptions]]
-        ) -> Iterator[CleanedBlock]:
-            waiting: deque[Future[CleanedBlock]] = deque()
-            try:
-                for job in jobs:
-                    waiting.append(pool.submit(clean_bytes, *job))
-                    if len(waiting) > 2 * processes:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            except UnicodeDecodeError as error:
-                raise _not_utf8(path) from error
-            finally:
-                for future in waiting:
-                    future.cancel()
-
-        yield together
-
-
-def _not_utf8(path: Path) -> CorpusEncoding:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                return CorpusEncoding(
-                    f"{path} is not UTF-8: line {number}, byte {error.start + 1} "
-                    f"is 0x{line[error.start]:02x}"
-                )
-    return CorpusEncoding(f"{path} is not UTF-8")
-
-
-def _count(totals: _Totals, block: CleanedBlock) -> None:
-    totals.lines_in += block.lines_in
-    totals.words_in += block.words_in
-    totals.bytes_in += block.bytes_in
-    for name, count in block.drops.counts.items():
-        totals.drops.add(name, count, block.drops.examples[name])
-
-
-def _report(source: str, totals: _Totals) -> SourceReport:
-    return SourceReport(
-        source=source,
-        lines_in=totals.lines_in,
-        lines_out=totals.lines_out,
-        words_in=totals.words_in,
-        words_out=totals.words_out,
-        bytes_in=totals.bytes_in,
-        bytes_out=totals.bytes_out,
-        documents=totals.documents,
-        dropped={
-            name: Dropped(count=count, examples=totals.drops.examples[name])
-            for name, count in sorted(totals.drops.counts.items())
-        },
-    )
+    def _put(self, content: bytes) -> None:
+        self.write(content)
+        self.bytes_out += len(content)

@@ -6,25 +6,14 @@ job over the dataset finds its clean text there.
 
 import json
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.cache import Cache, fingerprint, hash_file
+from core.cache import Cache
 from core.corpus.options import CleanOptions
-from core.corpus.sources import SourceFile, find_source_files
-from core.corpus.stage import CLEAN_VERSION, clean_corpus
+from core.corpus.sources import find_source_files
+from core.corpus.stage import clean_corpus, clean_fingerprint
 from core.errors import RunError
-
-
-def clean_fingerprint(files: Sequence[SourceFile], options: CleanOptions) -> str:
-    """The name of the result of cleaning these files, as `core.pipeline` gives it."""
-    return fingerprint(
-        "clean",
-        version=CLEAN_VERSION,
-        parameters=options.model_dump(mode="json"),
-        inputs=[f"{file.source}:{file.stem}:{hash_file(file.path)}" for file in files],
-    )
 
 
 class CleanReports:
@@ -89,7 +78,7 @@ class _Work(threading.Thread):
 
         cache = Cache(self._cache_dir)
         try:
-            entry = cache.get("clean", clean_fingerprint(files, options), build)
+            entry = cache.get("clean", clean_fingerprint(files, options, cache), build)
             return json.loads((entry.path / "report.json").read_bytes())
         finally:
             cache.release()

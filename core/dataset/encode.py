@@ -21,7 +21,6 @@ from core.dataset.chunks import (
     split_file,
     token_dtype,
 )
-from core.dataset.pool import serve_in_order
 from core.dataset.tokens import (
     DOCUMENTS,
     DTYPES,
@@ -32,6 +31,7 @@ from core.dataset.tokens import (
     TokenMeta,
 )
 from core.errors import CorpusEmpty, Stopped
+from core.pool import serve_in_order
 
 ENCODE_VERSION = 1
 """Raised whenever the same text and tokenizer would give another token file."""

@@ -1,31 +1,32 @@
 """Trains a byte-level BPE and saves it so that `AutoTokenizer` loads it, old and new."""
 
 import json
+import os
+import select
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
-from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.trainers import BpeTrainer
 
-from core.errors import CorpusEmpty, Stopped
+from core.dataset.chunks import load_tokenizer
+from core.errors import CorpusEmpty, RunError, Stopped
 from core.spec import TokenizerSpec
+from core.tokenizer.learning import MERGE, READ
 from core.tokenizer.specials import END_OF_TEXT, PAD, SPECIAL_TOKENS, UNKNOWN
 
 TOKENIZER_VERSION = 1
 """Raised whenever the same text and spec would give another tokenizer."""
-FEED_BYTES = 8192
-"""Text handed over at once, in whole lines. `tokenizers` takes 256 of these ahead: 2 MB. Feeding
-single lines costs 30 % more time in crossing from Python; the result is the same, because a line
-break is a piece of its own."""
 COUNTING_SHARE = 0.5
-"""Where progress stands when all text is read. Merging reports nothing while it runs, so progress
-waits there; on 15 MB and 16,000 entries both take about as long."""
-TOKENIZER_FILE, REPORT = "tokenizer.json", "report.json"
+"""Where progress stands when all text is read; on 15 MB and 16,000 entries reading and merging take
+about as long."""
+POLL_SECONDS = 0.1
+SHOWN_CHARACTERS = 2000
+CONFIG_FILE, REPORT = "tokenizer_config.json", "report.json"
 NO_MAX_LENGTH = int(1e30)
 """What transformers writes where a tokenizer knows no limit; export puts the model's there."""
 
@@ -55,92 +56,93 @@ def train_bpe(
 ) -> TokenizerReport:
     """Trains on clean text files and saves tokenizer and report into the folder `output`.
 
-    A stop is noticed while text is read; merging cannot be interrupted.
+    Progress is of the text read, then of the merges computed.
 
     Raises:
         CorpusEmpty: If the files hold no text.
+        RunError: If the process that learns died.
         Stopped: If a stop was asked for.
     """
     total = sum(path.stat().st_size for path in files)
     if total == 0:
         raise CorpusEmpty("there is no text to train a tokenizer on")
-    tokenizer = new_tokenizer()
-    began = time.monotonic()
-    feed = _Feed(files, total, progress, should_stop)
-    tokenizer.train_from_iterator(iter(feed), trainer=new_trainer(spec))
-    if should_stop():
-        raise Stopped
+    began = counted = time.monotonic()
+    for stage, share in _learn(files, spec, output, should_stop):
+        if stage == READ:
+            counted = time.monotonic()
+        progress(COUNTING_SHARE * share if stage == READ else _merging(share))
     ended = time.monotonic()
-    save_tokenizer(tokenizer, output)
-    vocab_size = tokenizer.get_vocab_size()
+    save_config(output)
+    vocab_size = load_tokenizer(output).get_vocab_size()
     report = TokenizerReport(
         requested_vocab_size=spec.vocab_size,
         vocab_size=vocab_size,
         merges=vocab_size - len(SPECIAL_TOKENS) - len(ByteLevel.alphabet()),
         bytes=total,
-        counting_seconds=feed.finished_at - began,
-        merging_seconds=ended - feed.finished_at,
+        counting_seconds=counted - began,
+        merging_seconds=ended - counted,
     )
     (output / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
     progress(1.0)
     return report
 
 
-def new_tokenizer() -> Tokenizer:
-    """An untrained tokenizer: GPT-2's splitting into pieces, no normalisation, no added space."""
-    tokenizer = Tokenizer(BPE())
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=True)
-    tokenizer.decoder = ByteLevelDecoder()
-    return tokenizer
+def _merging(share: float) -> float:
+    return COUNTING_SHARE + (1.0 - COUNTING_SHARE) * share
 
 
-def new_trainer(spec: TokenizerSpec) -> BpeTrainer:
-    """How the vocabulary is learned."""
-    return BpeTrainer(
-        vocab_size=spec.vocab_size,
-        min_frequency=spec.min_frequency,
-        special_tokens=list(SPECIAL_TOKENS),
-        # All 256 bytes, so that no text is unknown; sorted, so that ids do not hang on a hash.
-        initial_alphabet=sorted(ByteLevel.alphabet()),
-        show_progress=False,
-    )
+def _learn(
+    files: Sequence[Path], spec: TokenizerSpec, output: Path, should_stop: Callable[[], bool]
+) -> Iterator[tuple[str, float]]:
+    """Runs the process that learns; gives its stage and the share of it that is done."""
+    command = [sys.executable, "-m", "core.tokenizer.learning", str(output)]
+    command += [str(spec.vocab_size), str(spec.min_frequency), *map(str, files)]
+    with _started(command) as process:
+        assert process.stderr is not None
+        file, rest, other = process.stderr.fileno(), b"", b""
+        while True:
+            if should_stop():
+                raise Stopped
+            if not select.select([file], [], [], POLL_SECONDS)[0]:
+                continue
+            data = os.read(file, 1 << 16)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            told = [line for line in lines if line.startswith(b'{"stage"')]
+            other += b"".join(line + b"\n" for line in lines if line not in told)
+            for line in told[-1:]:  # tens of thousands come; the last of a read is news enough
+                state = json.loads(line)
+                if state["stage"] in (READ, MERGE) and state["total"]:
+                    yield state["stage"], min(1.0, state["current"] / state["total"])
+        if process.wait() != 0:
+            text = other.decode(errors="replace")[-SHOWN_CHARACTERS:].strip()
+            raise RunError(
+                f"the process that trains the tokenizer ended with status {process.returncode}"
+                + (f": {text}" if text else ""),
+                hint="The machine may have had no memory left; see the log of the job.",
+            )
 
 
-class _Feed:
-    """Text in pieces of a few whole lines, reporting how far it was read."""
-
-    def __init__(
-        self,
-        files: Sequence[Path],
-        total: int,
-        progress: Callable[[float], None],
-        should_stop: Callable[[], bool],
-    ) -> None:
-        self._files = files
-        self._total = total
-        self._progress = progress
-        self._should_stop = should_stop
-        self.finished_at = 0.0
-
-    def __iter__(self) -> Iterator[str]:
-        done = 0
-        for path in self._files:
-            with path.open("rb") as file:
-                while lines := file.readlines(FEED_BYTES):
-                    if self._should_stop():
-                        raise Stopped
-                    text = b"".join(lines)
-                    done += len(text)
-                    self._progress(COUNTING_SHARE * min(1.0, done / self._total))
-                    # Two line breaks at the end would be one piece, and could become an entry.
-                    yield text.rstrip(b"\n").decode()
-        self.finished_at = time.monotonic()
+@contextmanager
+def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is gone when the block is left."""
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,  # its end tells the process that this one is gone
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def save_tokenizer(tokenizer: Tokenizer, output: Path) -> None:
-    """Writes what `AutoTokenizer.from_pretrained(output)` needs, in transformers 4.51 and 5.
+def save_config(output: Path) -> None:
+    """Writes what `AutoTokenizer.from_pretrained(output)` needs beside `tokenizer.json`.
 
-    The class is named in the configuration: left to itself, transformers 5 writes
+    It does for transformers 4.51 and 5. The class is named: left to itself, transformers 5 writes
     `TokenizersBackend`, which 4.51, pinned by the BabyLM evaluation of 2025, does not know.
     Decoding must not "clean up" spaces before punctuation, or it would not give the text back.
     """
@@ -157,6 +159,5 @@ def save_tokenizer(tokenizer: Tokenizer, output: Path) -> None:
         "tokenizer_class": "GPT2Tokenizer",
         "unk_token": UNKNOWN,
     }
-    tokenizer.save(str(output / TOKENIZER_FILE))
     text = json.dumps(config, indent=1) + "\n"
-    (output / "tokenizer_config.json").write_text(text, encoding="utf-8")
+    (output / CONFIG_FILE).write_text(text, encoding="utf-8")

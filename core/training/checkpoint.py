@@ -12,9 +12,9 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from core.cache import hash_file
 from core.events import CheckpointData, CheckpointFile, CheckpointKind, EventData
 from core.export import model_card
+from core.file_hashes import hash_file
 from core.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.spec import JobSpec
 from core.training.model import WEIGHTS_FILE, save_config, save_weights
@@ -128,7 +128,8 @@ class Checkpoints:
             if path.name.startswith(prefix) and path.name.removeprefix(prefix).isdigit()
         ]
         for step, path in sorted(found, reverse=True)[count:]:
-            remove_folder(path)
+            # Told first: a kill in between leaves a folder that nobody is shown, and that the next
+            # removal finds. The other way round a user would be shown what is no longer there.
             self._emit(
                 CheckpointData(
                     action="removed",
@@ -139,6 +140,7 @@ class Checkpoints:
                     words_seen=0,
                 )
             )
+            remove_folder(path)
 
 
 def _link(source: Path, target: Path) -> bool:

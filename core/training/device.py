@@ -42,6 +42,11 @@ class Device:
         ]
 
     @property
+    def has_bf16_units(self) -> bool:
+        """True where a product in bf16 is no slower than one in fp32."""
+        return has_bf16_units(is_cuda=self.is_cuda)
+
+    @property
     def is_cuda(self) -> bool:
         """True on a GPU."""
         return self.torch_device.type == "cuda"
@@ -58,6 +63,13 @@ class Device:
         if self.is_cuda:
             return tensor.pin_memory().to(self.torch_device, non_blocking=True)
         return tensor
+
+
+def has_bf16_units(*, is_cuda: bool | None = None) -> bool:
+    """True where the GPU, or the CPU, multiplies in bf16 by instruction. None: what there is."""
+    if torch.cuda.is_available() if is_cuda is None else is_cuda:
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def choose_device(training: TrainingSpec) -> Device:

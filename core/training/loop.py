@@ -8,6 +8,8 @@ CPU in fp32, as one that was left alone.
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 
@@ -15,15 +17,20 @@ import torch
 
 from core.dataset.batches import Batches
 from core.dataset.tokens import TokenFile
-from core.errors import NonFiniteLoss, Stopped
+from core.errors import NonFiniteLoss, OutOfMemory, Stopped
 from core.events import CheckpointKind, EventData, MetricsData, SampleData, WarningData
 from core.generate import continue_text
 from core.plan import Plan, milestones
 from core.rundir import RunDir
 from core.spec import JobSpec
+from core.stages import StageReporter
 from core.stop import StopSignal
+from core.training.attention import library_attention, use_blocks
 from core.training.checkpoint import Checkpoints, Position
+from core.training.choices import choose, smaller_micro_batch
+from core.training.compiled import as_written, compile_layers, uncompile_layers
 from core.training.device import choose_device, measured_peak_flops, memory_metrics, prepare
+from core.training.experts import use_sparse_experts
 from core.training.failures import named_failure
 from core.training.model import (
     WEIGHTS_FILE,
@@ -41,8 +48,6 @@ log = logging.getLogger(__name__)
 
 SAMPLE_TEMPERATURE, SAMPLE_TOP_K = 0.8, 50
 
-ReportProgress = Callable[[float, float | None, int | None, int | None], None]
-
 
 def train_model(
     *,
@@ -55,9 +60,12 @@ def train_model(
     emit: Callable[[EventData], None],
     sync_journal: Callable[[], None],
     stop: StopSignal,
-    report_progress: ReportProgress,
+    reporter: StageReporter,
+    compile_cache: Path | None = None,
 ) -> None:
     """Trains to the last step of the plan and publishes the checkpoint `last`.
+
+    Reports the stage `train`, and before it `compile` where something has to be prepared.
 
     Raises:
         Stopped: If a stop was asked for; a checkpoint was saved before.
@@ -65,12 +73,22 @@ def train_model(
     """
     trainer = Trainer(spec, plan, rundir, train, validation, tokenizer, emit, sync_journal, stop)
     try:
-        trainer.run(report_progress)
+        trainer.resume()
+        if trainer.needs_warm_up:
+            with reporter.stage("compile") as stage:
+                trainer.warm_up(compile_cache)
+                stage.counts = trainer.choices.counts()
+        with reporter.stage("train") as stage:
+            stage.counts = {"steps": plan.max_steps, "windows": plan.windows}
+            stage.counts |= trainer.choices.counts()
+            trainer.run(reporter)
     except Stopped:
         trainer.save_standing("interrupted")
         raise
     except Exception as error:
         failure = named_failure(error, rundir.root)
+        if isinstance(failure, OutOfMemory):
+            trainer.make_room()
         trainer.save_standing("error")
         if failure is None:
             raise
@@ -113,12 +131,16 @@ class Trainer:
         ).to(self.device.torch_device)
         if spec.training.gradient_checkpointing:
             checkpoint_activations(self.model)
+        self.choices = choose(spec, plan, self.device, vocab_size=train.vocab_size)
+        self._apply_choices()
         self.optimizer = build_optimizer(self.model, spec.training)
         self.stepper = Stepper(
             model=self.model,
             optimizer=self.optimizer,
             training=spec.training,
             device=self.device,
+            routers=self.routers,
+            micro_batch_size=self.choices.micro_batch_size,
         )
         self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
         self.milestones = milestones(spec.track)
@@ -126,9 +148,34 @@ class Trainer:
         self.saved_step = -1
         """Step of the newest resume point; -1 before there is one."""
 
-    def run(self, report_progress: ReportProgress) -> None:
+    @property
+    def needs_warm_up(self) -> bool:
+        """True where layers are compiled, or a micro-batch has to be tried on a GPU."""
+        is_tried = self.training.micro_batch_size == "auto" and self.device.is_cuda
+        return self.choices.compile or (is_tried and self.state.micro_batch_size is None)
+
+    def warm_up(self, compile_cache: Path | None) -> None:
+        """Compiles the layers, and finds the micro-batch that fits by trying."""
+        if self.choices.compile:
+            compile_layers(self.model, cache=compile_cache)
+        while True:
+            try:
+                self.stepper.warm_up(self.training.seq_length)
+                return
+            except torch.OutOfMemoryError:
+                size = smaller_micro_batch(self.training.batch_size, self.stepper.micro_batch_size)
+                if self.training.micro_batch_size != "auto" or size is None:
+                    raise
+                self._set_micro_batch_size(size)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                reason = str(error).partition("\n")[0]
+                self._warn("not_compiled", f"torch.compile failed and is left out: {reason}")
+                uncompile_layers(self.model)
+                self.choices = replace(self.choices, compile=False)
+
+    def run(self, reporter: StageReporter) -> None:
         """Every step that is left, then the last checkpoint."""
-        self._resume()
+        self.stop.hold()
         last = self.plan.max_steps
         self._finish_step()
         began, first = time.monotonic(), self.state.step
@@ -152,7 +199,7 @@ class Trainer:
                 self._log_step(result, seconds=time.monotonic() - logged_at, since=logged_step)
                 logged_at, logged_step = time.monotonic(), step
             eta = (time.monotonic() - began) / (step - first) * (last - step)
-            report_progress(step / last, eta, step, last)
+            reporter.progress(step / last, eta, step, last)
             self._empty_cache()
             paused = time.monotonic()
             self._finish_step()
@@ -177,18 +224,42 @@ class Trainer:
             self._save(kind)
         except Exception as error:  # the reason why the run ends must not be hidden by this one
             log.exception("no %s checkpoint", kind)
-            self.emit(WarningData(code="checkpoint_not_saved", message=str(error)[:2000]))
+            with suppress(OSError):  # the journal is on the same full disk
+                self.emit(WarningData(code="checkpoint_not_saved", message=str(error)[:2000]))
 
-    def _resume(self) -> None:
-        def warn(code: str, message: str) -> None:
-            log.warning("%s: %s", code, message)
-            self.emit(WarningData(code=code, message=message))
+    def make_room(self) -> None:
+        """Lets go of the gradients, so that a checkpoint can be written where memory ran out."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.is_cuda:
+            torch.cuda.empty_cache()
 
-        point = newest_whole(self.rundir, warn)
+    def _warn(self, code: str, message: str) -> None:
+        log.warning("%s: %s", code, message)
+        self.emit(WarningData(code=code, message=message[:2000]))
+
+    def _apply_choices(self) -> None:
+        for code, message in self.choices.warnings:
+            self._warn(code, message)
+        log.info("computing with %s", self.choices.counts())
+        self.routers = use_sparse_experts(self.model)
+        if self.choices.attention == "blocks":
+            use_blocks(self.model)
+        elif self.choices.attention == "flex":
+            self.model.config._attn_implementation = "flex_attention"
+
+    def _set_micro_batch_size(self, size: int) -> None:
+        self.stepper.micro_batch_size = size
+        self.choices = replace(self.choices, micro_batch_size=size)
+
+    def resume(self) -> None:
+        """Goes to the newest whole resume point, if there is one."""
+        point = newest_whole(self.rundir, self._warn)
         if point is None:
             return
         load_resume_point(point, model=self.model, optimizer=self.optimizer)
         self.state, self.saved_step = point.state, point.state.step
+        if self.training.micro_batch_size == "auto" and point.state.micro_batch_size:
+            self._set_micro_batch_size(point.state.micro_batch_size)
         if self.stepper.scaler is not None and point.state.loss_scale is not None:
             scaler = self.stepper.scaler.state_dict()
             scaler["scale"] = point.state.loss_scale
@@ -210,7 +281,9 @@ class Trainer:
             "throughput/tokens_per_second": tokens / seconds,
             "throughput/words_per_second": words / seconds,
             "throughput/mfu": tokens / seconds * flops / self.peak_flops,
-        } | memory_metrics(self.device)
+        }
+        values |= {name: value.item() for name, value in result.routing.items()}
+        values |= memory_metrics(self.device)
         if self.stepper.scaler is not None:
             values["train/loss_scale"] = self.stepper.scaler.get_scale()
         self._emit_metrics(values)
@@ -235,27 +308,30 @@ class Trainer:
 
     def _validate(self) -> None:
         if self.validation is not None:
-            result = validate(
-                self.model,
-                self.validation,
-                training=self.training,
-                device=self.device,
-                should_stop=self.stop,
-            )
+            with as_written(self.model):
+                result = validate(
+                    self.model,
+                    self.validation,
+                    training=self.training,
+                    device=self.device,
+                    micro_batch_size=self.stepper.micro_batch_size,
+                    should_stop=self.stop,
+                )
             self._emit_metrics(result.metrics())
             log.info("step %d validation loss %.4f", self.state.step, result.loss)
             self.state.validation_loss = result.loss if isfinite(result.loss) else None
             self._save_if_best()
         for prompt in self.training.sample_prompts if self.state.step else []:
-            text = continue_text(
-                self.model,
-                self.tokenizer,
-                prompt,
-                max_new_tokens=self.training.sample_max_new_tokens,
-                temperature=SAMPLE_TEMPERATURE,
-                top_k=SAMPLE_TOP_K,
-                seed=self.training.seed,
-            )
+            with as_written(self.model), library_attention(self.model):
+                text = continue_text(
+                    self.model,
+                    self.tokenizer,
+                    prompt,
+                    max_new_tokens=self.training.sample_max_new_tokens,
+                    temperature=SAMPLE_TEMPERATURE,
+                    top_k=SAMPLE_TOP_K,
+                    seed=self.training.seed,
+                )
             self.emit(SampleData(step=self.state.step, prompt=prompt, text=text))
         self.state.validated_step = self.state.step
 
@@ -286,6 +362,7 @@ class Trainer:
             scaler = self.stepper.scaler.state_dict()
             self.state.loss_scale = scaler["scale"]
             self.state.loss_scale_growth = scaler["_growth_tracker"]
+        self.state.micro_batch_size = self.stepper.micro_batch_size
         save_resume_point(self.rundir, state=self.state, model=self.model, optimizer=self.optimizer)
         self.saved_step = self.state.step
 

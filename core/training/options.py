@@ -14,12 +14,10 @@ class TrainingSpec(Section):
 
     seq_length: int = Field(default=128, ge=8, le=32_768, description="Tokens in a sequence.")
     batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
-    micro_batch_size: int | None = Field(
+    micro_batch_size: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] | None = Field(
         default=None,
-        ge=1,
-        le=65_536,
         description="Sequences in one forward and backward; gradients are accumulated to "
-        "batch_size. null: the whole batch.",
+        'batch_size. null: the whole batch; "auto": the largest part of it that fits.',
     )
     epochs: float = Field(default=3.0, gt=0.0, le=10_000.0, description="Passes over the text.")
     max_steps: int | None = Field(
@@ -66,6 +64,24 @@ class TrainingSpec(Section):
     )
     num_threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads; null lets torch choose."
+    )
+    attention: Literal["auto", "blocks", "library", "flex"] = Field(
+        default="auto",
+        description="blocks: ours, causal blocks that never hold all scores; library: what "
+        "transformers chooses; flex: fused kernels, GPU only. auto: blocks on a CPU, on a GPU flex "
+        "where scores are soft-capped and library where not.",
+    )
+    compile: Literal["auto"] | bool = Field(
+        default="auto",
+        description="Fuse the layers' elementwise part with torch.compile. auto: on a GPU for runs "
+        "long enough to win the time back, never on a CPU, where it costs a minute for 0 to 3 %.",
+    )
+    router_aux_loss_coefficient: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=100.0,
+        description="Weight of the load-balancing loss of a mixture of experts; 0: none. "
+        "Switch Transformers uses 0.01.",
     )
     gradient_checkpointing: bool = Field(
         default=False,
@@ -116,8 +132,10 @@ class TrainingSpec(Section):
 
     @field_validator("micro_batch_size")
     @classmethod
-    def _within_batch(cls, size: int | None, info: ValidationInfo) -> int | None:
+    def _within_batch(
+        cls, size: int | Literal["auto"] | None, info: ValidationInfo
+    ) -> int | Literal["auto"] | None:
         batch = info.data.get("batch_size")
-        if size is not None and batch is not None and (size > batch or batch % size):
+        if isinstance(size, int) and batch is not None and (size > batch or batch % size):
             raise ValueError(f"must divide batch_size {batch}")
         return size

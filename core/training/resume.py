@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from core.cache import hash_file
+from core.file_hashes import hash_file
 from core.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.training.model import WEIGHTS_FILE, load_weights, save_weights
 from core.training.optimizer import load_optimizer_tensors, optimizer_tensors
@@ -45,6 +45,8 @@ class LoopState(BaseModel):
     validation_loss: float | None = None
     """The newest."""
     best_validation_loss: float | None = None
+    micro_batch_size: int | None = None
+    """What `auto` found, so that a resumed run adds up in the same order."""
     loss_scale: float | None = None
     loss_scale_growth: int | None = None
 

@@ -11,7 +11,9 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from core.dataset.batches import Batch
+from core.training.compiled import as_written
 from core.training.device import Device
+from core.training.experts import RouterStatistics
 from core.training.loss import summed_loss
 from core.training.optimizer import set_learning_rate
 from core.training.options import TrainingSpec
@@ -24,9 +26,11 @@ class StepResult:
     """What a step measured, still on the device: reading it waits for the device."""
 
     loss: Tensor
-    """Scalar: mean over the targets of the step, in nats."""
+    """Scalar: mean over the targets of the step, in nats; a balancing loss is not in it."""
     grad_norm: Tensor
     """Scalar: norm of all gradients before clipping."""
+    routing: dict[str, Tensor]
+    """Scalars by the name of the metric; empty for a model without experts."""
 
 
 class Stepper:
@@ -44,11 +48,15 @@ class Stepper:
         optimizer: torch.optim.Optimizer,
         training: TrainingSpec,
         device: Device,
+        routers: RouterStatistics,
+        micro_batch_size: int,
     ) -> None:
         self._model = model
         self._optimizer = optimizer
         self._training = training
         self._device = device
+        self._routers = routers
+        self.micro_batch_size = micro_batch_size
         self._parameters = list(model.parameters())
         self._broken = torch.zeros((), device=device.torch_device)
         self.scaler: torch.amp.GradScaler | None = None
@@ -63,24 +71,56 @@ class Stepper:
         """
         set_learning_rate(self._optimizer, learning_rate)
         self._optimizer.zero_grad(set_to_none=True)
-        size = self._training.micro_batch_size or len(batch.inputs)
+        self._routers.clear()
+        size = self.micro_batch_size
         inputs, targets = self._device.put(batch.inputs), self._device.put(batch.targets)  # (B, T)
         loss = torch.zeros((), device=self._device.torch_device)
-        for part in range(0, len(batch.inputs), size):
-            with self._device.autocast():
-                micro = summed_loss(
-                    self._model, inputs[part : part + size], targets[part : part + size]
-                )
-            micro = micro / batch.num_targets
-            scaled = micro if self.scaler is None else self.scaler.scale(micro)
-            scaled.backward()  # type: ignore[no-untyped-call]
-            loss += micro.detach()
-        return StepResult(loss, self._update(loss))
+        for begin in range(0, len(batch.inputs), size):
+            part = slice(begin, begin + size)
+            share = len(batch.inputs[part]) / len(batch.inputs)
+            loss += self._micro(inputs[part], targets[part], batch.num_targets, share)
+        routing = self._routers.metrics()
+        return StepResult(loss, self._update(loss), routing)
+
+    def warm_up(self, seq_length: int) -> None:
+        """One forward and backward of the full micro-batch whose gradients are thrown away.
+
+        Compiles what is to be compiled and shows whether the micro-batch fits.
+        """
+        shape = (self.micro_batch_size, seq_length)
+        ids = torch.zeros(shape, dtype=torch.int64, device=self._device.torch_device)  # (b, T)
+        try:
+            self._micro(ids, ids, ids.numel(), 1.0)
+        finally:
+            self._optimizer.zero_grad(set_to_none=True)
+            self._routers.clear()
 
     @property
     def is_broken(self) -> bool:
         """True once a loss or norm was not finite. Waits for the device."""
         return bool(self._broken.item())
+
+    def _micro(self, inputs: Tensor, targets: Tensor, num_targets: int, share: float) -> Tensor:
+        """Forward and backward of (b, T) tokens; their part of the mean loss of the step."""
+        if len(inputs) != self.micro_batch_size:
+            with as_written(self._model):  # another shape would be compiled anew
+                return self._forward_backward(inputs, targets, num_targets, share)
+        return self._forward_backward(inputs, targets, num_targets, share)
+
+    def _forward_backward(
+        self, inputs: Tensor, targets: Tensor, num_targets: int, share: float
+    ) -> Tensor:
+        self._routers.begin_pass()
+        with self._device.autocast():
+            loss = summed_loss(self._model, inputs, targets) / num_targets
+        whole = loss
+        coefficient = self._training.router_aux_loss_coefficient
+        balance = self._routers.end_pass()
+        if coefficient and balance is not None:
+            whole = loss + coefficient * share * balance
+        scaled = whole if self.scaler is None else self.scaler.scale(whole)
+        scaled.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _update(self, loss: Tensor) -> Tensor:
         if self.scaler is not None:

@@ -43,6 +43,7 @@ def validate(
     *,
     training: TrainingSpec,
     device: Device,
+    micro_batch_size: int,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Validation:
     """The mean loss over the same windows at every call, spread over the whole file.
@@ -60,7 +61,7 @@ def validate(
             tokens,
             seq_length=training.seq_length,
             max_tokens=training.eval_tokens,
-            batch_size=training.micro_batch_size or training.batch_size,
+            batch_size=micro_batch_size,
         ):
             if should_stop():
                 raise Stopped

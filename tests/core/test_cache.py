@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from core.cache import Cache, fingerprint, hash_file
+from core.cache import Cache, fingerprint
+from core.file_hashes import hash_file
 
 
 def test_a_result_is_built_once(tmp_path):

@@ -143,3 +143,19 @@ def report_of(words):
     )
     source = SourceReport(source="plain", words_out=words, dropped={}, **numbers)
     return CleanReport(sources={"text": source})
+
+
+def test_words_that_deduplication_took_out_are_not_in_the_counts(service, corpora):
+    repeats = corpora / "repeats"
+    if not repeats.is_dir():
+        repeats.mkdir()
+        text = (corpora / "sample" / "simple_wiki.train").read_text()
+        (repeats / "simple_wiki.train").write_text(text + text)
+    data = {"dataset": "repeats", "validation": "sample_dev", "sources": ["simple_wiki"]}
+    plain = service("one", task="tokenizer", data=data)
+    stages = service("two", task="tokenizer", data=data | {"deduplicate": "exact"})
+    found = stages["clean"]["counts"]["duplicates"]
+    assert found["applied"] == "exact"
+    taken = found["exact"]["words"] + found["leaked"]["words"]
+    words = [run["clean"]["counts"]["train"]["words"] for run in (plain, stages)]
+    assert words[0] // 2 == taken == words[1]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from core.rundir import (
     locked,
     publish_file,
     publish_folder,
+    remove_abandoned,
     remove_folder,
     remove_staging,
 )
@@ -81,3 +83,28 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
         holder.wait()
         with locked(rundir):
             pass
+
+
+def test_what_a_killed_builder_left_beside_a_shared_result_goes_and_a_live_one_stays(tmp_path):
+    program = (
+        "import sys, pathlib; from core.rundir import publish_folder\n"
+        "def build(folder):\n"
+        "    print(folder, flush=True); sys.stdin.read()\n"
+        "publish_folder(pathlib.Path(sys.argv[1]) / 'result', build)"
+    )
+    builders = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]
+    with builders[0] as killed, builders[1] as alive:
+        folders = [Path(each.stdout.readline().decode().strip()) for each in (killed, alive)]
+        killed.kill()
+        killed.wait()
+        remove_abandoned(tmp_path, young_seconds=0.0)
+        assert [folder.exists() for folder in folders] == [False, True]
+        alive.stdin.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]

@@ -7,7 +7,7 @@ import pytest
 from core.cache import Cache
 from core.corpus.options import CleanOptions
 from core.corpus.sources import find_source_files
-from core.corpus.summary import clean_fingerprint
+from core.corpus.stage import clean_fingerprint
 from core.short import Desk
 from core.spec import TokenizerSpec
 from core.tokenizer.bpe import train_bpe
@@ -57,8 +57,9 @@ def test_a_report_leaves_the_clean_text_where_a_run_looks_for_it(dataset, tmp_pa
     report = clean(Desk(), dataset, tmp_path)["report"]
     assert report["sources"]["childes"]["words_out"] == 150
     assert sum(each["count"] for each in report["sources"]["childes"]["dropped"].values()) >= 50
-    key = clean_fingerprint(find_source_files(dataset), CleanOptions())
-    entry = Cache(tmp_path / "cache").get("clean", key, lambda _: pytest.fail("not there"))
+    cache = Cache(tmp_path / "cache")
+    key = clean_fingerprint(find_source_files(dataset), CleanOptions(), cache)
+    entry = cache.get("clean", key, lambda _: pytest.fail("not there"))
     assert entry.cached
     assert json.loads((entry.path / "report.json").read_text()) == report
 

@@ -41,3 +41,15 @@ def test_a_silent_supervisor_stops_the_run():
     assert abandoned.wait(5)
     assert stop.reason == "supervisor silent"
     os.close(writer)
+
+
+def test_before_there_is_anything_to_lose_a_stop_leaves_at_once():
+    left = []
+    stop = StopSignal(leave=lambda: left.append("at once"))
+    stop.request("early")
+    assert left == ["at once"]
+    gentle = StopSignal(leave=lambda: left.append("late"))
+    gentle.hold()
+    gentle.request("later")
+    assert gentle()
+    assert left == ["at once"]

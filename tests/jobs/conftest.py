@@ -1,6 +1,16 @@
-"""A real database file with the migrations applied, for each test."""
+"""A real database with the migrations applied, for each test.
+
+SQLite, or databases of their own on the Postgres server that BABYLM_TEST_POSTGRES_URL names.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import create_engine, make_url
 
 from core.spec import JobSpec
 from jobs.database import Database, upgrade
@@ -9,11 +19,27 @@ from jobs.store import create_job
 SPEC = JobSpec.model_validate({"preset": "sample"}).resolve()
 
 
+@contextmanager
+def empty_database(folder: Path) -> Iterator[str]:
+    """The address of a database with nothing in it."""
+    server = os.environ.get("BABYLM_TEST_POSTGRES_URL")
+    if server is None:
+        yield f"sqlite:///{folder / 'babylm.sqlite3'}"
+        return
+    name = f"test_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
+
+
 @pytest.fixture
 def url(tmp_path):
-    url = f"sqlite:///{tmp_path / 'babylm.sqlite3'}"
-    upgrade(url)
-    return url
+    with empty_database(tmp_path) as url:
+        upgrade(url)
+        yield url
 
 
 @pytest.fixture

@@ -50,10 +50,12 @@ def test_down_to_nothing_and_up_again(url):
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
     engine.dispose()
+    database = Database(url)
     with pytest.raises(SchemaTooOld, match="babylm migrate"):
-        Database(url).check_schema()
+        database.check_schema()
     upgrade(url)
-    Database(url).check_schema()
+    database.check_schema()
+    database.dispose()
 
 
 def test_killed_at_any_statement_it_can_be_run_again(tmp_path):
@@ -86,13 +88,14 @@ def test_two_starters_at_once_both_succeed(tmp_path):
     check_schema(make_engine(url))
 
 
-def test_a_schema_newer_than_the_program_is_refused_in_words(url, tmp_path):
-    with sqlite3.connect(tmp_path / "babylm.sqlite3") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-    for act in (upgrade, lambda url: check_schema(make_engine(url))):
+def test_a_schema_newer_than_the_program_is_refused_in_words(url):
+    engine = make_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for act in (lambda: upgrade(url), lambda: check_schema(engine)):
         with pytest.raises(SchemaTooNew, match="newer"):
-            act(url)
+            act()
+    engine.dispose()
 
 
 def test_migrations_are_found_from_any_folder(tmp_path):

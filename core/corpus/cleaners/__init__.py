@@ -1,6 +1,8 @@
 """The cleaner of each source in each style, and the options that apply to all."""
 
 import re
+from dataclasses import replace
+from functools import partial
 
 from core.corpus.cleaners import (
     bnc_spoken,
@@ -38,7 +40,7 @@ UPSTREAM: dict[str, Cleaner] = {
 
 NOT_WORDS = re.compile(r"[^\w\s\x00]|_")
 LOWERCASE = Transform(str.lower)
-STRIP_PUNCTUATION = Transform(lambda block: NOT_WORDS.sub(" ", block))
+STRIP_PUNCTUATION = Transform(partial(NOT_WORDS.sub, " "))
 
 
 def cleaner_for(source: str, options: CleanOptions) -> Cleaner:
@@ -50,4 +52,4 @@ def cleaner_for(source: str, options: CleanOptions) -> Cleaner:
         extra += (LOWERCASE,)
     if options.punctuation == "strip":
         extra += (STRIP_PUNCTUATION,)
-    return Cleaner(chosen.version, chosen.steps + extra, chosen.needs_words)
+    return replace(chosen, steps=chosen.steps + extra)

@@ -1,11 +1,11 @@
 """BNC spoken: an utterance a line; gaps in the transcript leave odd rests."""
 
-from core.corpus.rules import DROPPED, Cleaner, rule
+from core.corpus.rules import DROPPED, Cleaner, rule, space_before
 
 CLEANER = Cleaner(
-    version=1,
+    version=2,
     steps=(
-        rule("header", "= = =", r"\n= = = [^\n]*(?=\n)", "\n"),
+        rule("header", "\n= = = ", r"\n= = = [^\n]*(?=\n)", "\n"),
         rule(
             "speaker_label",
             ":",
@@ -13,7 +13,7 @@ CLEANER = Cleaner(
             "\n" + DROPPED,
         ),
         rule("tag", "<", r"<[^<>\n]{1,80}>"),
-        rule("event", "[", r"\[[^\]\n]*\]"),
-        rule("space_before_mark", " ", r"(?<=\w) +(?=[.?!,;:](?:\s))", ""),
+        rule("event", "[", r"\[[^\[\]\n]*\]"),
     ),
+    closing=space_before(".?!,;:"),
 )

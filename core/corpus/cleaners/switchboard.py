@@ -1,25 +1,26 @@
 """Switchboard: telephone talk, `A:` and `B:` before each turn, rests of disfluency markup."""
 
-from core.corpus.rules import DROPPED, Cleaner, rule
+from core.corpus.rules import DROPPED, Cleaner, marks, rule, space_before
 
 CLEANER = Cleaner(
-    version=1,
+    version=2,
     steps=(
-        rule("header", "= = =", r"\n= = = [^\n]*(?=\n)", "\n"),
+        rule("header", "\n= = = ", r"\n= = = [^\n]*(?=\n)", "\n"),
         rule("speaker_label", ":", r"\n@?[AB](?:\.?\d+)?:", "\n" + DROPPED),
-        rule("event", "<", r"<+[^<>\n]*>+"),
+        rule("event", "<", r"<[^<>\n]*>"),
+        rule("event", "_talking", r"(?<!\S)[a-z]+_talking\b"),  # its brackets are lost
+        # What the transcribers noted behind a star, such as *typo, *sd or *slash error.
+        rule("transcriber_note", "*", r"\*[^\n*]{1,40}(?=\n)"),
+        rule("transcriber_note", "*", r"\*(?:slash error|listen\b|[a-z]{2}(?:,[a-z]{2})*\b)"),
         rule("disfluency_mark", "{", r"\{[A-Z]\b"),
-        rule("disfluency_mark", "}", r"\}"),
-        rule("repair_bracket", "[", r"[\[\]]"),
-        rule("repair_bracket", "]", r"[\[\]]"),
-        rule("repair_mark", "+", r"(?<!\S)\+(?!\S)"),
-        rule("unit_mark", "/", r"(?<!\S)-*/(?!\S)"),
-        rule("uncertain_words", "((", r"\(\(|\)\)"),
-        rule("uncertain_words", "))", r"\(\(|\)\)"),
-        rule("stray_mark", "*", r"[*#<>]"),
-        rule("stray_mark", "#", r"[*#<>]"),
-        rule("stray_mark", "<", r"[*#<>]"),
-        rule("stray_mark", ">", r"[*#<>]"),
-        rule("space_before_mark", " ", r"(?<=\w) +(?=[.?!,](?:\s))", ""),
+        *marks("disfluency_mark", "{}"),
+        *marks("repair_bracket", "[]"),
+        rule("repair_mark", "+", r"\+(?<!\S\+)(?!\S)"),
+        rule("unit_mark", "-/", r"-/(?<!\S-/)(?!\S)"),
+        rule("unit_mark", "/", r"/(?<!\S/)(?!\S)"),
+        rule("uncertain_words", "((", r"\(\("),
+        rule("uncertain_words", "))", r"\)\)"),
+        *marks("stray_mark", "*#<>"),
     ),
+    closing=space_before(".?!,"),
 )

@@ -1,18 +1,20 @@
 """What the research scripts did, for a comparison with their results.
 
-Upstream lower-cases four of the six sources and keeps only letters of ASCII, digits and some
+Upstream lower-cases five of the six sources and keeps only letters of ASCII, digits and some
 punctuation. Two of its habits look at neighbouring lines and are not repeated: it joins lines of
 one CHILDES speaker, and it forgets where documents end.
 """
 
 import re
 import unicodedata
+from functools import partial
 
 from core.corpus.rules import DROPPED, Cleaner, Transform, rule
 
-NOT_SPOKEN = re.compile(r"[^\w\s.,!?'\-]")
-NOT_PLAIN = re.compile(r"[^a-z0-9\s.,!?'\x00]")
-NOT_BARE = re.compile(r"[^a-z0-9\s\x00]")
+NOT_SPOKEN = re.compile(r"[^\w\s.,!?'\-\x00]+")
+NOT_WORDS = re.compile(r"[^\w\s\x00]+")
+NOT_PLAIN = re.compile(r"[^a-z0-9\s.,!?'\x00]+")
+NOT_BARE = re.compile(r"[^a-z0-9\s\x00]+")
 REPEATED = re.compile(r"([^\s\x00])\1{2,}")
 
 
@@ -25,25 +27,27 @@ LOWER = Transform(_lower)
 HEADER = rule("header", "= = =", r"\n= = = [^\n]*(?=\n)", "\n")
 URL_LINE = rule("line_with_address", "://", r"\n[^\n]*https?://[^\n]*", "\n" + DROPPED)
 WWW_LINE = rule("line_with_address", "www.", r"\n[^\n]*www\.[^\n]*", "\n" + DROPPED)
-PLAIN = Transform(lambda block: NOT_PLAIN.sub("", block))
+PLAIN = Transform(partial(NOT_PLAIN.sub, DROPPED))
 
 BNC_SPOKEN = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
         rule("address", "http", r"http\S+", DROPPED),
         rule("address", "www", r"www\S+", DROPPED),
-        rule("tag", "<", r"<[^>\n]+>", DROPPED),
-        Transform(lambda block: NOT_SPOKEN.sub("", block)),
+        rule("tag", "<", r"<[^<>\n]+>", DROPPED),
+        Transform(partial(NOT_SPOKEN.sub, DROPPED)),
     ),
     needs_words=False,
 )
 CHILDES = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
-        rule("error_mark", "[*", r"\[\*[^\]\n]+?\]", DROPPED),
-        rule("replacement", "[:", r"\[:+[^\n]*?\]", DROPPED),
+        rule("dependent_tier", "\n%", r"\n%[^\n]*", "\n" + DROPPED),
+        rule("speaker_code", "\n*", r"\n\*\w+: ?", "\n" + DROPPED),
+        rule("error_mark", "[*", r"\[\*[^\[\]\n]+\]", DROPPED),
+        rule("replacement", "[:", r"\[:+[^\[\]\n]*\]", DROPPED),
         rule("event", "&=0", r"&=0[\w:]+", DROPPED),
         rule("event", "&=", r"&=(\S+)", r"[\1]"),
         rule("word_form_mark", "@", r"@[\w:$*]+", DROPPED),
@@ -55,11 +59,14 @@ CHILDES = Cleaner(
         rule("prosody_mark", "", r"[\u2021\u201e\u2191\u2193\u02c8\u02cc\u2260]", DROPPED),
         rule("terminator", "+", r"\+[/.!?]+", "..."),
         rule("bracket", "<", r"[<>]", DROPPED),
+        rule("action", "[", r"\[[^\[\]\n]*\]", DROPPED),
+        Transform(str.lower),
+        Transform(partial(NOT_WORDS.sub, DROPPED)),
     ),
     needs_words=False,
 )
 GUTENBERG = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
         LOWER,
@@ -70,36 +77,37 @@ GUTENBERG = Cleaner(
         rule(
             "chapter_line", "chapter", r"\nchapter (?:\d+|[ivxlc]+|[a-z]+)\b[^\n]*", "\n" + DROPPED
         ),
-        rule("contents_line", "", r"\n[a-z ]+(?:\d+ *)+(?=\n)", "\n" + DROPPED),
-        rule("illustration", "[illustration", r"\[illustration[^\]\n]*\]", DROPPED),
+        rule("contents_line", "", r"\n[a-z ]+\d[\d ]*(?=\n)", "\n" + DROPPED),
+        rule("illustration", "[illustration", r"\[illustration[^\[\]\n]*\]", DROPPED),
         rule("page", "page", r"\bpage \d+\b", DROPPED),
         PLAIN,
     ),
     needs_words=False,
 )
 OPEN_SUBTITLES = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
         LOWER,
         PLAIN,
         rule("address", "http", r"http\S+", DROPPED),
         rule("address", "www", r"www\S+", DROPPED),
-        Transform(lambda block: REPEATED.sub(r"\1\1", block)),
+        Transform(partial(REPEATED.sub, r"\1\1")),
     ),
     needs_words=False,
 )
 SIMPLE_WIKI = Cleaner(
-    version=1, steps=(HEADER, LOWER, URL_LINE, WWW_LINE, PLAIN), needs_words=False
+    version=2, steps=(HEADER, LOWER, URL_LINE, WWW_LINE, PLAIN), needs_words=False
 )
 SWITCHBOARD = Cleaner(
-    version=1,
+    version=2,
     steps=(
         HEADER,
         LOWER,
+        rule("speaker_label", ":", r"\n[a-z]:", "\n" + DROPPED),
         URL_LINE,
         WWW_LINE,
-        Transform(lambda block: NOT_BARE.sub("", block)),
+        Transform(partial(NOT_BARE.sub, DROPPED)),
     ),
     needs_words=False,
 )

@@ -1,5 +1,8 @@
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from core.errors import CorpusEmpty, Stopped
+from core.errors import CorpusEmpty, RunError, Stopped
 from core.spec import TokenizerSpec
-from core.tokenizer import bpe
+from core.tokenizer import bpe, learning
 from core.tokenizer.bpe import TokenizerReport, train_bpe
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID, SPECIAL_TOKENS
 
@@ -84,14 +87,17 @@ def test_the_same_text_gives_the_same_files(folder: Path, tmp_path: Path) -> Non
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_how_much_is_fed_at_once_does_not_matter(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bpe, "FEED_BYTES", 1)
-    train(folder.parent / "text.txt", tmp_path / "fed")
-    assert (tmp_path / "fed" / "tokenizer.json").read_bytes() == (
-        folder / "tokenizer.json"
-    ).read_bytes()
+def test_how_much_is_fed_at_once_does_not_matter(folder: Path) -> None:
+    tokenizers = []
+    for feed_bytes in (1, learning.FEED_BYTES):
+        tokenizer = learning.new_tokenizer()
+        tokenizer.train_from_iterator(
+            learning.read_text([folder.parent / "text.txt"], feed_bytes),
+            trainer=learning.new_trainer(500, 2),
+        )
+        tokenizers.append(tokenizer.to_str())
+    assert tokenizers[0] == tokenizers[1]
+    assert json.loads(tokenizers[0]) == json.loads((folder / "tokenizer.json").read_text())
 
 
 def test_little_text_gives_a_smaller_vocabulary_and_says_so(tmp_path: Path) -> None:
@@ -110,16 +116,38 @@ def test_no_text_is_refused(tmp_path: Path) -> None:
         train(tmp_path / "a.txt", tmp_path / "out")
 
 
-def test_a_stop_while_reading_is_noticed(tmp_path: Path, folder: Path) -> None:
-    asked = iter([False, False, True])
-    with pytest.raises(Stopped):
-        train(folder.parent / "text.txt", tmp_path / "out", should_stop=lambda: next(asked))
-    assert list((tmp_path / "out").iterdir()) == []
+def test_a_stop_is_obeyed_while_reading_and_while_merging(tmp_path: Path, folder: Path) -> None:
+    for number, share in enumerate((0.0, bpe.COUNTING_SHARE + 0.01)):
+        seen: list[float] = [0.0]
+        with pytest.raises(Stopped):
+            train(
+                folder.parent / "text.txt",
+                tmp_path / str(number),
+                spec=TokenizerSpec(vocab_size=2000, min_frequency=1),
+                progress=seen.append,
+                should_stop=lambda: seen[-1] >= share,  # noqa: B023 -- used within the round
+            )
+        assert list((tmp_path / str(number)).iterdir()) == []
 
 
-def test_progress_is_of_the_text_and_waits_while_merging(tmp_path: Path, folder: Path) -> None:
+def test_progress_is_of_the_text_and_then_of_the_merges(tmp_path: Path, folder: Path) -> None:
     shares: list[float] = []
     train(folder.parent / "text.txt", tmp_path / "out", progress=shares.append)
     assert shares == sorted(shares)
-    assert shares[-2:] == [bpe.COUNTING_SHARE, 1.0]
-    assert len(shares) > 3
+    assert shares[-1] == 1.0
+
+
+def test_the_process_that_learns_ends_with_its_parent(folder: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "core.tokenizer.learning", str(tmp_path), "500", "2"]
+    fifo = tmp_path / "never_ends"
+    os.mkfifo(fifo)  # reading it waits until somebody writes
+    with subprocess.Popen([*command, str(fifo)], stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 1
+
+
+def test_a_process_that_dies_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xff not text\n")
+    with pytest.raises(RunError, match=r"(?s)ended with status 1: .*UnicodeDecodeError"):
+        train(tmp_path / "a.txt", tmp_path / "out")

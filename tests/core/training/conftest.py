@@ -10,6 +10,7 @@ from core.dataset.tokens import TokenFile
 from core.plan import make_plan
 from core.rundir import RunDir
 from core.spec import JobSpec, TokenizerSpec
+from core.stages import StageReporter
 from core.stop import StopSignal
 from core.tokenizer.bpe import train_bpe
 from core.training.loop import train_model
@@ -123,7 +124,7 @@ class TinyRun:
             "emit": emit,
             "sync_journal": lambda: None,
             "stop": self.stop,
-            "report_progress": no_progress,
+            "reporter": StageReporter(self.events.append),
         }
         train_model(**options | overrides)
 

@@ -9,9 +9,9 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.archs import ARCHITECTURES
-from core.cache import hash_file
 from core.dataset.batches import validation_windows
 from core.events import CheckpointData
+from core.file_hashes import hash_file
 from core.plan import milestones
 
 

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from core.archs import ARCHITECTURES
-from core.cache import hash_file
 from core.errors import NonFiniteLoss, PrecisionUnsupported, Stopped
 from core.events import CheckpointData, SampleData, WarningData
+from core.file_hashes import hash_file
 from core.training.loop import Trainer
 
 

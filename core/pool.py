@@ -91,7 +91,7 @@ class _Helper:
     def start(cls, work: tuple[Any, Any]) -> "_Helper":
         ours, theirs = Pipe()
         program = f"import sys; sys.path[:] = {sys.path!r}; "
-        program += f"from core.dataset.pool import help_with; help_with({theirs.fileno()})"
+        program += f"from core.pool import help_with; help_with({theirs.fileno()})"
         process = subprocess.Popen(
             [sys.executable, "-c", program],
             stdin=subprocess.DEVNULL,
@@ -137,7 +137,7 @@ def _died(process: subprocess.Popen[bytes]) -> RunError:
     with suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS)
     return RunError(
-        f"a process that encodes text ended with status {process.returncode}",
+        f"a process that works on text ended with status {process.returncode}",
         hint="The machine may have had no memory left; see the log of the job.",
     )
 

@@ -1,0 +1,92 @@
+"""Learns a byte-level BPE from clean text, in a process of its own that tells how far it is.
+
+    python -m core.tokenizer.learning OUTPUT VOCAB_SIZE MIN_FREQUENCY FILE...
+
+`tokenizers` reports its merges as lines of JSON on standard error, from below Python; this program
+adds such lines for the text it reads. A process of its own is what makes them readable, what lets
+a stop end the merging, and what gives its memory back. It ends when its standard input does.
+"""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
+
+from core.tokenizer.specials import SPECIAL_TOKENS
+
+TOKENIZER_FILE = "tokenizer.json"
+FEED_BYTES = 8192
+"""Text handed over at once, in whole lines. `tokenizers` takes 256 of these ahead: 2 MB. Feeding
+single lines costs 30 % more time in crossing from Python; the result is the same, because a line
+break is a piece of its own."""
+READ, MERGE = "Read", "Compute merges"
+"""Stages as the lines call them: the first is ours, the second that of `tokenizers`."""
+REPORT_BYTES = 1 << 18
+"""Text read between two lines about it."""
+
+
+def new_tokenizer() -> Tokenizer:
+    """An untrained tokenizer: GPT-2's splitting into pieces, no normalisation, no added space."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = ByteLevelDecoder()
+    return tokenizer
+
+
+def new_trainer(vocab_size: int, min_frequency: int, *, tells: bool = False) -> BpeTrainer:
+    """How the vocabulary is learned; with `tells` it writes its progress to standard error."""
+    return BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=min_frequency,
+        special_tokens=list(SPECIAL_TOKENS),
+        # All 256 bytes, so that no text is unknown; sorted, so that ids do not hang on a hash.
+        initial_alphabet=sorted(ByteLevel.alphabet()),
+        show_progress=tells,
+        progress_format="json" if tells else "indicatif",  # it writes JSON though not shown
+    )
+
+
+def read_text(files: Sequence[Path], feed_bytes: int = FEED_BYTES) -> Iterator[str]:
+    """Text in pieces of a few whole lines, telling how far it was read."""
+    total = sum(path.stat().st_size for path in files)
+    done = told = 0
+    for path in files:
+        with path.open("rb") as file:
+            while lines := file.readlines(feed_bytes):
+                text = b"".join(lines)
+                # Two line breaks at the end would be one piece, and could become an entry.
+                yield text.rstrip(b"\n").decode()
+                done += len(text)
+                if done - told >= REPORT_BYTES or done == total:
+                    told = done
+                    line = json.dumps({"stage": READ, "current": done, "total": total})
+                    sys.stderr.write(line + "\n")
+                    sys.stderr.flush()
+
+
+def main(arguments: list[str]) -> None:
+    """Learns and saves the tokenizer that the command line describes."""
+    output, vocab_size, min_frequency, *files = arguments
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    tokenizer = new_tokenizer()
+    trainer = new_trainer(int(vocab_size), int(min_frequency), tells=True)
+    tokenizer.train_from_iterator(read_text([Path(file) for file in files]), trainer=trainer)
+    tokenizer.save(str(Path(output) / TOKENIZER_FILE))
+
+
+def _end_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

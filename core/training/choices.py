@@ -1,0 +1,134 @@
+"""What `auto` means for one run: attention, compilation and micro-batch on this device.
+
+A choice is a function of the spec, the plan and the kind of device, never of a clock; the size of
+the micro-batch depends on free memory too, and is therefore kept in the resume point. So a run that
+was interrupted goes on with the same arithmetic.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import psutil
+import torch
+
+from core.archs import Architecture
+from core.errors import SpecInvalid
+from core.estimate import step_bytes
+from core.plan import Plan
+from core.spec import JobSpec
+from core.training.compiled import missing_compiler
+from core.training.device import Device
+from core.training.options import TrainingSpec
+
+MEMORY_SHARE = 0.8
+"""Of the free memory; the rest is for what the estimate does not know."""
+COMPILE_FLOPS = 3e16
+"""A run of so many operations takes a GPU minutes, and compiling takes one."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the run computes with."""
+
+    precision: str
+    attention: Literal["blocks", "library", "flex"]
+    compile: bool
+    micro_batch_size: int
+    warnings: tuple[tuple[str, str], ...] = ()
+    """(code, message)"""
+
+    def counts(self) -> dict[str, Any]:  # Any: JSON
+        """For the report of the stage."""
+        named = asdict(self)
+        del named["warnings"]
+        return named
+
+
+def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> Choices:
+    """The choices of a run that begins now.
+
+    Raises:
+        SpecInvalid: If the spec asks for what this device cannot do.
+    """
+    compiles, warnings = _compile(spec, plan, device, vocab_size)
+    if device.precision == "bf16" and not device.has_bf16_units:
+        warnings += (
+            (
+                "slow_precision",
+                "training.precision is bf16, but this CPU has no bf16 instructions: products are "
+                "emulated, many times slower than fp32",
+            ),
+        )
+    return Choices(
+        precision=device.precision,
+        attention=_attention(spec.training, spec.model, device),
+        compile=compiles,
+        micro_batch_size=_micro_batch_size(spec, device, vocab_size),
+        warnings=warnings,
+    )
+
+
+def smaller_micro_batch(batch_size: int, micro_batch_size: int) -> int | None:
+    """The next smaller divisor of the batch; None below 1."""
+    sizes = [size for size in range(1, micro_batch_size) if batch_size % size == 0]
+    return sizes[-1] if sizes else None
+
+
+def _attention(
+    training: TrainingSpec, model: Architecture, device: Device
+) -> Literal["blocks", "library", "flex"]:
+    chosen = training.attention
+    if chosen == "flex" and not device.is_cuda:
+        raise SpecInvalid(
+            "training.attention is flex, which needs a GPU; this is a CPU. Use auto or blocks."
+        )
+    if chosen in ("blocks", "flex") and model.attention_dropout:
+        raise SpecInvalid(
+            f"training.attention {chosen} knows no dropout, and model.attention_dropout is "
+            f"{model.attention_dropout:g}. Use auto or library."
+        )
+    if chosen != "auto":
+        return chosen
+    if model.attention_dropout:
+        return "library"
+    if not device.is_cuda:
+        return "blocks"
+    return "flex" if getattr(model, "attn_logit_softcapping", None) else "library"
+
+
+def _compile(
+    spec: JobSpec, plan: Plan, device: Device, vocab_size: int
+) -> tuple[bool, tuple[tuple[str, str], ...]]:
+    wish = spec.training.compile
+    if wish == "auto":
+        tokens = plan.max_steps * spec.training.batch_size * spec.training.seq_length
+        flops = tokens * spec.model.flops_per_token(
+            vocab_size=vocab_size, seq_length=spec.training.seq_length
+        )
+        wish = device.is_cuda and flops >= COMPILE_FLOPS
+    if not wish:
+        return False, ()
+    missing = missing_compiler(device.torch_device)
+    if missing is not None:
+        return False, (("not_compiled", f"torch.compile is left out: {missing}"),)
+    return True, ()
+
+
+def _micro_batch_size(spec: JobSpec, device: Device, vocab_size: int) -> int:
+    training = spec.training
+    if training.micro_batch_size != "auto":
+        return training.micro_batch_size or training.batch_size
+    free = free_bytes(device) * MEMORY_SHARE
+    for size in range(training.batch_size, 1, -1):
+        if training.batch_size % size == 0:
+            needed = step_bytes(spec, micro_batch_size=size, vocab_size=vocab_size)
+            if needed <= free:
+                return size
+    return 1
+
+
+def free_bytes(device: Device) -> int:
+    """Memory that a tensor on the device could take."""
+    if device.is_cuda:
+        return int(torch.cuda.mem_get_info(device.torch_device)[0])
+    return int(psutil.virtual_memory().available)

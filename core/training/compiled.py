@@ -1,0 +1,64 @@
+"""Fusing the elementwise part of each layer through torch.compile, with a cache that persists.
+
+One layer is compiled, not the model: all layers of a kind share the result, so that compiling takes
+seconds whatever the depth. What is compiled is the training step on micro-batches of one shape;
+validation, sampling and the shorter last batch of an epoch run as they are written, because each
+would be compiled anew. Which of them runs is a function of the step, never of the clock, so an
+interrupted run goes on with the same arithmetic, whether the cache is warm or cold.
+"""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import torch
+from transformers import PreTrainedModel
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+COMPILERS = ("g++", "clang++", "c++")
+CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+
+
+def missing_compiler(device: torch.device) -> str | None:
+    """What torch.compile would need on this machine and does not find; None if all is there."""
+    if device.type == "cuda":
+        is_missing = importlib.util.find_spec("triton") is None
+        return "triton is not installed" if is_missing else None
+    if os.environ.get("CXX") or any(shutil.which(name) for name in COMPILERS):
+        return None
+    return f"none of {', '.join(COMPILERS)} is on the PATH"
+
+
+def compile_layers(model: PreTrainedModel, *, cache: Path | None) -> None:
+    """Marks the layers for compilation at their first call; results are kept in `cache`."""
+    if cache is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault(CACHE_VARIABLE, str(cache))
+    for layer in model.model.layers:
+        layer.compile(dynamic=False)
+
+
+def uncompile_layers(model: PreTrainedModel) -> None:
+    """Undoes `compile_layers`."""
+    for layer in model.model.layers:
+        layer._compiled_call_impl = None
+
+
+def as_written(model: PreTrainedModel) -> AbstractContextManager[object]:
+    """Within it the layers run uncompiled."""
+    if any(layer._compiled_call_impl is not None for layer in model.model.layers):
+        stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+        return stance
+    return nullcontext()
+
+
+def outside_compilation(function: Callable[P, R]) -> Callable[P, R]:
+    """Keeps torch.compile out of a function: its loops would be unrolled, its sizes vary."""
+    disabled: Callable[P, R] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    return disabled

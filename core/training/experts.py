@@ -1,0 +1,220 @@
+"""Llama 4's experts, each for its own tokens only.
+
+The module of transformers sends every token through every expert and multiplies all but the chosen
+ones by zero. Sorted by expert, the rows of a token's own experts are all that has to be computed:
+with 16 experts and one a token that is a sixteenth of the products, and the same function of the
+same parameters, so a checkpoint loads in plain transformers.
+
+Letters: N tokens, k experts a token, E experts, D hidden size, F intermediate size.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from core.training.compiled import outside_compilation
+
+
+class RouterStatistics:
+    """What the routers of one model chose in the micro-batches of a step.
+
+    Routers write here only between `begin_pass` and `end_pass`: a layer that is computed again in
+    the backward pass must not count twice.
+    """
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._counts: list[Tensor] = []
+        self._balance: list[Tensor] = []
+        self._step: list[tuple[Tensor, Tensor]] = []
+
+    def clear(self) -> None:
+        """Forgets the step."""
+        self._step.clear()
+
+    def begin_pass(self) -> None:
+        """The forward pass of a micro-batch begins."""
+        self._is_open = True
+        self._counts, self._balance = [], []
+
+    def record(self, logits: Tensor, chosen: Tensor) -> None:
+        """Notes the choices (N, k) that a layer made by its logits (N, E)."""
+        if not self._is_open:
+            return
+        counts = torch.zeros(logits.shape[1], dtype=torch.float32, device=logits.device)
+        ones = torch.ones(chosen.numel(), dtype=torch.float32, device=logits.device)
+        counts.index_add_(0, chosen.flatten(), ones)  # (E,)
+        self._counts.append(counts)
+        self._balance.append(balance_loss(logits, counts / chosen.numel()))
+
+    def end_pass(self) -> Tensor | None:
+        """The balancing loss of the pass, mean over the layers; None without experts."""
+        self._is_open = False
+        if not self._counts:
+            return None
+        balance = torch.stack(self._balance).mean()
+        self._step.append((torch.stack(self._counts), balance.detach()))  # (L, E)
+        return balance
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Of the step, by the names of the catalogue, on the device; {} without experts."""
+        if not self._step:
+            return {}
+        counts = torch.stack([counts for counts, _ in self._step]).sum(dim=0)  # (L, E)
+        shares = counts / counts.sum(dim=1, keepdim=True)
+        return {
+            "experts/max_load_share": shares.amax(),
+            "experts/balance_loss": torch.stack([loss for _, loss in self._step]).mean(),
+        }
+
+
+def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
+    """Makes each mixture of experts in the model compute only what its router chose."""
+    statistics = RouterStatistics()
+    for layer in model.model.layers:
+        if getattr(layer, "is_moe_layer", False):
+            layer.feed_forward = SparseMixture(layer.feed_forward, statistics)
+    return statistics
+
+
+class SparseMixture(nn.Module):
+    """Takes the place of a `Llama4TextMoe`, with its parts under their names."""
+
+    def __init__(self, mixture: Any, statistics: RouterStatistics) -> None:  # Any: untyped module
+        super().__init__()
+        self.experts, self.router = mixture.experts, mixture.router
+        self.shared_expert = mixture.shared_expert
+        self.top_k: int = mixture.top_k
+        self._statistics = statistics
+
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, D) to (N, D) and the router's logits (N, E)."""
+        rows = hidden_states.flatten(0, -2)  # (N, D)
+        logits = functional.linear(rows, self.router.weight)  # (N, E)
+        top, chosen = logits.topk(self.top_k, dim=1)  # (N, k) both
+        scores = top.float().sigmoid().to(rows.dtype)  # (N, k)
+        routed = _routed(rows, scores, chosen, self.experts)  # (N, D)
+        self._record(logits, chosen)
+        return self.shared_expert(rows) + routed, logits
+
+    @outside_compilation
+    def _record(self, logits: Tensor, chosen: Tensor) -> None:
+        self._statistics.record(logits, chosen)
+
+
+def balance_loss(logits: Tensor, share: Tensor) -> Tensor:
+    """E sum_e f_e P_e: 1 where tokens are spread evenly, E where one expert takes all.
+
+    f_e is the share of the choices that went to expert e and P_e the mean of its softmax
+    probability; the gradient flows through P alone (Fedus et al. 2022, "Switch Transformers",
+    equations 4 to 6).
+
+    Args:
+        logits: (N, E), of the router.
+        share: (E,), f.
+    """
+    probability = logits.float().softmax(dim=1).mean(dim=0)  # (E,)
+    return logits.shape[1] * (share.detach() * probability).sum()
+
+
+@outside_compilation
+def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tensor:
+    """The sum of each token's chosen experts, (N, D).
+
+    A token enters an expert multiplied by its score, as in the module of transformers.
+
+    Args:
+        rows: (N, D).
+        scores: (N, k).
+        chosen: (N, k) int64.
+        experts: `gate_up_proj` (E, D, 2 F), `down_proj` (E, F, D) and `act_fn`.
+    """
+    count, top_k = chosen.shape
+    by_expert = chosen.flatten().argsort(stable=True)  # (N k,)
+    tokens = by_expert // top_k  # (N k,)
+    entering = rows[tokens] * scores.flatten()[by_expert, None]  # (N k, D)
+    ends = _ends(chosen, experts.gate_up_proj.shape[0])  # (E,)
+    gate, up = _grouped(entering, experts.gate_up_proj, ends).chunk(2, dim=-1)  # (N k, F) each
+    leaving = _grouped(up * experts.act_fn(gate), experts.down_proj, ends)  # (N k, D)
+    if top_k == 1:
+        # Each token once: a permutation, undone by reading.
+        back = torch.empty_like(by_expert).scatter_(
+            0, by_expert, torch.arange(count, device=rows.device)
+        )
+        return leaving[back]
+    return torch.zeros_like(rows).index_add_(0, tokens, leaving.to(rows.dtype))
+
+
+def _ends(chosen: Tensor, experts: int) -> Tensor:
+    """(E,) int32: where the sorted rows of each expert end."""
+    counts = torch.zeros(experts, dtype=torch.int64, device=chosen.device)
+    counts.index_add_(0, chosen.flatten(), torch.ones_like(chosen).flatten())
+    return counts.cumsum(0).to(torch.int32)
+
+
+def _grouped(rows: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
+    """Rows (M, I) in groups, each times the matrix of its group (E, I, O), in autocast's type.
+
+    On a GPU in bf16 that is one kernel, and the host does not wait to learn the sizes of the
+    groups. Elsewhere it is one product for each expert that has rows; on a CPU reading the sizes
+    waits for nothing.
+    """
+    device = rows.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        rows, weights = rows.to(dtype), weights.to(dtype)
+    if rows.is_cuda and rows.dtype == torch.bfloat16:
+        return functional.grouped_mm(rows, weights, offs=ends)
+    output: Tensor = GroupedProduct.apply(  # type: ignore[no-untyped-call]
+        rows, weights, ends.tolist()
+    )
+    return output
+
+
+class GroupedProduct(torch.autograd.Function):
+    """Rows (M, I) in groups, each times the matrix of its group (E, I, O).
+
+    The gradient of the matrices is written in place for all experts: a sum over views, which
+    autograd would form, touches all of it once for each expert.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # Any: torch gives its context no type
+        rows: Tensor,
+        weights: Tensor,
+        ends: list[int],
+    ) -> Tensor:
+        """(M, O)."""
+        ctx.save_for_backward(rows, weights)
+        ctx.ends = ends
+        output = rows.new_empty(rows.shape[0], weights.shape[2])  # (M, O)
+        for expert, part in _groups(ends):
+            torch.mm(rows[part], weights[expert], out=output[part])
+        return output
+
+    @staticmethod
+    def backward(
+        ctx: Any,  # Any: torch gives its context no type
+        upstream: Tensor,
+    ) -> tuple[Tensor, Tensor, None]:
+        """Gradients by rows and matrices; zero for an expert without rows."""
+        rows, weights = ctx.saved_tensors
+        grad_rows = torch.empty_like(rows)  # (M, I)
+        grad_weights = torch.zeros_like(weights)  # (E, I, O)
+        for expert, part in _groups(ctx.ends):
+            torch.mm(upstream[part], weights[expert].T, out=grad_rows[part])
+            torch.mm(rows[part].T, upstream[part], out=grad_weights[expert])
+        return grad_rows, grad_weights, None
+
+
+def _groups(ends: list[int]) -> list[tuple[int, slice]]:
+    begins = [0, *ends[:-1]]
+    return [
+        (expert, slice(begin, end))
+        for expert, (begin, end) in enumerate(zip(begins, ends, strict=True))
+        if end > begin
+    ]

@@ -1,0 +1,158 @@
+"""What `auto` chooses, golden losses, and that compiled runs are exact too."""
+
+import shutil
+
+import pytest
+import torch
+from torch._inductor.utils import fresh_cache
+
+from core.cache import hash_file
+from core.errors import SpecInvalid, Stopped
+from core.events import StageData, WarningData
+from core.plan import make_plan
+from core.spec import JobSpec
+from core.training.choices import choose, smaller_micro_batch
+from core.training.compiled import CACHE_VARIABLE
+from core.training.device import Device
+
+GOLDEN = {
+    "gemma2": [5.686552, 5.507167, 5.315826, 5.179312, 5.112241],
+    "llama4": [5.697342, 5.515891, 5.24292, 5.091124, 5.063526],
+    "olmo2": [5.686591, 5.488568, 5.301547, 5.158403, 5.081025],
+}
+"""Losses of steps 1, 5, 10, 15 and 20 of a tiny run: one thread, fp32, seed 0. They change with the
+arithmetic of a fast path; a change of more than the tolerance is a change of the mathematics."""
+CPU = Device(torch.device("cpu"), "fp32")
+CUDA = Device(torch.device("cuda"), "bf16")
+"""Never computed on here."""
+
+
+def chosen(device=CPU, architecture="gemma2", **training):
+    model = {"architecture": architecture} | training.pop("model", {})
+    spec = JobSpec.model_validate({"model": model, "training": training}).resolve()
+    plan = make_plan(spec.training, num_tokens=training.pop("num_tokens", 10**6))
+    return choose(spec, plan, device, vocab_size=1000)
+
+
+@pytest.mark.parametrize("architecture", GOLDEN)
+def test_golden_losses(tiny_run, architecture):
+    run = tiny_run(architecture, max_steps=20, eval_steps=20, save_steps=20, sample_prompts=[])
+    run.go()
+    losses = run.values("train/loss")
+    assert [losses[step] for step in (1, 5, 10, 15, 20)] == pytest.approx(
+        GOLDEN[architecture], rel=2e-5
+    )
+
+
+def test_a_cpu_attends_in_blocks_and_compiles_nothing():
+    choices = chosen()
+    assert (choices.attention, choices.compile, choices.precision) == ("blocks", False, "fp32")
+
+
+def test_a_gpu_attends_through_flex_where_scores_are_capped_and_as_the_library_does_elsewhere():
+    assert chosen(CUDA).attention == "flex"
+    assert chosen(CUDA, "olmo2").attention == "library"
+    assert chosen(CUDA, model={"attn_logit_softcapping": None}).attention == "library"
+
+
+def test_dropout_on_attention_leaves_it_to_the_library_and_refuses_blocks():
+    assert chosen(model={"attention_dropout": 0.1}).attention == "library"
+    with pytest.raises(SpecInvalid, match="dropout"):
+        chosen(model={"attention_dropout": 0.1}, attention="blocks")
+
+
+def test_flex_is_refused_on_a_cpu():
+    with pytest.raises(SpecInvalid, match="flex"):
+        chosen(attention="flex")
+
+
+def test_without_a_compiler_the_run_goes_on_with_a_warning(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    choices = chosen(compile=True)
+    assert not choices.compile
+    assert [code for code, _ in choices.warnings] == ["not_compiled"]
+
+
+@pytest.mark.parametrize(("precision", "codes"), [("fp32", []), ("bf16", ["slow_precision"])])
+def test_bf16_without_instructions_for_it_is_warned_of(precision, codes, monkeypatch):
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
+    choices = chosen(Device(torch.device("cpu"), precision))
+    assert [code for code, _ in choices.warnings] == codes
+
+
+def test_an_automatic_micro_batch_is_the_largest_divisor_that_fits(monkeypatch):
+    sizes = {}
+    for free in (10**8, 2 * 10**9, 10**10, 10**13):
+        monkeypatch.setattr("core.training.choices.free_bytes", lambda _, free=free: free)
+        sizes[free] = chosen(
+            micro_batch_size="auto", batch_size=48, seq_length=256
+        ).micro_batch_size
+    assert list(sizes.values()) == sorted(sizes.values())
+    assert sizes[10**8] == 1
+    assert sizes[10**13] == 48
+    assert all(48 % size == 0 for size in sizes.values())
+    assert 1 < sizes[10**10] < 48
+
+
+def test_the_next_smaller_micro_batch_divides_the_batch():
+    assert [smaller_micro_batch(12, size) for size in (12, 6, 4, 3, 2, 1)] == [6, 4, 3, 2, 1, None]
+
+
+def test_a_resumed_run_keeps_the_micro_batch_it_began_with(tiny_run, monkeypatch):
+    alone, stopped = (
+        tiny_run(name=name, micro_batch_size="auto", batch_size=4) for name in ("alone", "stopped")
+    )
+    alone.go()
+    with pytest.raises(Stopped):
+        stopped.go(stop_at=6)
+    monkeypatch.setattr("core.training.choices.free_bytes", lambda _: 0)
+    stopped.go()
+    weights = [
+        hash_file(run.rundir.checkpoint("last") / "model.safetensors") for run in (alone, stopped)
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_the_balancing_loss_evens_the_experts_out_and_is_not_in_the_loss(tiny_run):
+    runs = {
+        weight: tiny_run(
+            "llama4", name=f"weight{weight}", router_aux_loss_coefficient=weight, max_steps=20
+        )
+        for weight in (0.0, 5.0)
+    }
+    for run in runs.values():
+        run.go()
+    balance = {weight: run.values("experts/balance_loss") for weight, run in runs.items()}
+    assert balance[0.0][1] == balance[5.0][1]
+    assert balance[5.0][20] < balance[0.0][20]
+    assert runs[5.0].values("train/loss")[1] == runs[0.0].values("train/loss")[1]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")  # torch warns of itself inside of its compiler
+def test_a_compiled_run_that_goes_on_with_a_cold_cache_ends_as_one_left_alone(
+    tiny_run, tmp_path, monkeypatch
+):
+    # Compiling takes seconds a kind of layer; nothing cheaper shows that the result is the same.
+    monkeypatch.delenv(CACHE_VARIABLE, raising=False)
+    runs = {name: tiny_run("olmo2", name=name, compile=True) for name in ("alone", "stopped")}
+    runs["alone"].go(compile_cache=tmp_path / "warm")
+    with pytest.raises(Stopped):
+        runs["stopped"].go(stop_at=6, compile_cache=tmp_path / "warm")
+    torch._dynamo.reset()
+    compiled_again: dict[str, int] = {}
+    with fresh_cache(compiled_again):
+        runs["stopped"].go()
+    assert any(name.endswith(".so") for name in compiled_again)
+    stages = [event.stage for event in runs["alone"].of(StageData) if event.state == "finished"]
+    assert stages == ["compile", "train"]
+    assert not [event for event in runs["stopped"].of(WarningData) if event.code == "not_compiled"]
+    weights = {
+        name: hash_file(run.rundir.checkpoint("last") / "model.safetensors")
+        for name, run in runs.items()
+    }
+    assert weights["stopped"] == weights["alone"]
+    torch._dynamo.reset()

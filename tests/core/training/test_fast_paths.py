@@ -1,0 +1,250 @@
+"""Every fast path against the plain Hugging Face model in float64: loss and every gradient."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional
+
+from core.archs import Gemma2, Llama4, Olmo2
+from core.training.attention import explicit_mask, library_attention, use_blocks, what_is_seen
+from core.training.experts import balance_loss, use_sparse_experts
+from core.training.loss import summed_loss
+from core.training.model import build_model
+
+SHAPE = {"hidden_size": 32, "max_position_embeddings": 256}
+MODELS = {
+    "gemma2": Gemma2(num_hidden_layers=2, num_attention_heads=4, head_dim=8, **SHAPE),
+    "gemma2-low-caps": Gemma2(
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        attn_logit_softcapping=0.5,
+        final_logit_softcapping=0.2,
+        **SHAPE,
+    ),
+    "gemma2-uncapped": Gemma2(
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        attn_logit_softcapping=None,
+        final_logit_softcapping=None,
+        **SHAPE,
+    ),
+    "gemma2-sliding": Gemma2(
+        num_hidden_layers=2, num_attention_heads=4, sliding_window=24, **SHAPE
+    ),
+    "llama4": Llama4(num_hidden_layers=4, num_attention_heads=4, num_local_experts=4, **SHAPE),
+    "llama4-two-experts-a-token": Llama4(
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        **SHAPE,
+    ),
+    "llama4-dense": Llama4(
+        num_hidden_layers=2, num_attention_heads=4, num_local_experts=0, **SHAPE
+    ),
+    "llama4-interleaved": Llama4(
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_local_experts=3,
+        interleave_moe_layer_step=2,
+        **SHAPE,
+    ),
+    "llama4-chunks": Llama4(
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_local_experts=2,
+        attention_chunk_size=24,
+        **SHAPE,
+    ),
+    "olmo2": Olmo2(num_hidden_layers=2, num_attention_heads=4, **SHAPE),
+    "olmo2-grouped": Olmo2(
+        num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, **SHAPE
+    ),
+}
+LENGTH = 80
+"""More than one block of queries, and no multiple of it."""
+
+
+@pytest.fixture(autouse=True)
+def _float64_throughout(monkeypatch):
+    """transformers goes through float32 in norms and softmaxes, where 1e-16 can become 1e-7."""
+    torch.set_num_threads(1)
+    to, softmax = torch.Tensor.to, functional.softmax
+
+    def stay(tensor, *arguments, **keywords):
+        is_narrowing = tensor.dtype == torch.float64 and arguments[:1] == (torch.float32,)
+        return tensor if is_narrowing else to(tensor, *arguments, **keywords)
+
+    def wide_softmax(tensor, dim=None, dtype=None):
+        return softmax(tensor, dim=dim, dtype=None if tensor.dtype == torch.float64 else dtype)
+
+    monkeypatch.setattr(torch.Tensor, "to", stay)
+    monkeypatch.setattr(torch.Tensor, "float", lambda tensor: stay(tensor, torch.float32))
+    monkeypatch.setattr(functional, "softmax", wide_softmax)
+
+
+def plain_model(architecture):
+    model = build_model(architecture, vocab_size=300, seed=0).double()
+    with torch.no_grad():  # weights that make scores, caps and routers matter
+        for name, parameter in model.named_parameters():
+            if parameter.ndim >= 2 and "embed" not in name:
+                parameter.mul_(8.0)
+    return model
+
+
+def fast_model(plain):
+    model = copy.deepcopy(plain)
+    use_sparse_experts(model)
+    use_blocks(model)
+    return model
+
+
+def some_tokens():
+    generator = torch.Generator().manual_seed(1)
+    inputs, targets = torch.randint(0, 300, (2, 3, LENGTH), generator=generator)  # (3, T) each
+    targets[0, -7:] = -100
+    return inputs, targets
+
+
+def loss_and_gradients(model, inputs, targets, **seen):
+    logits = model(input_ids=inputs, use_cache=False, **seen).logits
+    loss = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+    loss.backward()
+    return loss.item(), {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def assert_same(loss, model, expected_loss, expected):
+    assert loss.item() == pytest.approx(expected_loss, rel=1e-11)
+    actual = {name: parameter.grad for name, parameter in model.named_parameters()}
+    assert actual.keys() == expected.keys()
+    for name, gradient in expected.items():
+        scale = gradient.abs().max().item()
+        assert torch.allclose(actual[name], gradient, rtol=1e-8, atol=1e-10 * (1 + scale)), name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_loss_and_every_gradient_are_those_of_the_plain_model(name):
+    plain = plain_model(MODELS[name])
+    fast = fast_model(plain)
+    inputs, targets = some_tokens()
+    expected_loss, expected = loss_and_gradients(plain, inputs, targets)
+    loss = summed_loss(fast, inputs, targets)
+    loss.backward()
+    assert_same(loss, fast, expected_loss, expected)
+
+
+@pytest.mark.parametrize("way", ["blocks", "library"])
+@pytest.mark.parametrize("name", ["gemma2", "gemma2-sliding", "llama4", "llama4-chunks", "olmo2"])
+def test_segments_are_those_of_a_plain_model_with_an_explicit_mask(name, way):
+    plain = plain_model(MODELS[name])
+    fast = fast_model(plain)
+    inputs, targets = some_tokens()
+    segments = torch.zeros(3, LENGTH, dtype=torch.int32)
+    segments[0, 30:], segments[0, 70:], segments[2, 1:] = 1, 2, 5
+    masks = reference_masks(plain.config, segments)
+    expected_loss, expected = loss_and_gradients(plain, inputs, targets, attention_mask=masks)
+    if way == "library":
+        with library_attention(fast):
+            loss = summed_loss(fast, inputs, targets, segments)
+    else:
+        loss = summed_loss(fast, inputs, targets, segments)
+    loss.backward()
+    assert_same(loss, fast, expected_loss, expected)
+
+
+def reference_masks(config, segments):
+    """Written out position by position, from the definitions of the three kinds of layers."""
+    length = segments.shape[1]
+    masks = {}
+    for kind in ("full_attention", "sliding_attention", "chunked_attention"):
+        mask = torch.full((len(segments), 1, length, length), -1e30, dtype=torch.float64)
+        for row, column in [(q, k) for q in range(length) for k in range(q + 1)]:
+            if kind == "sliding_attention" and row - column >= getattr(
+                config, "sliding_window", length
+            ):
+                continue
+            size = getattr(config, "attention_chunk_size", length)
+            if kind == "chunked_attention" and row // size != column // size:
+                continue
+            for sequence in range(len(segments)):
+                if segments[sequence, row] == segments[sequence, column]:
+                    mask[sequence, 0, row, column] = 0.0
+        masks[kind] = mask
+    return masks["full_attention"] if config.model_type == "olmo2" else masks
+
+
+def test_a_window_no_shorter_than_the_sequence_is_full_attention():
+    wide = Gemma2(num_hidden_layers=2, num_attention_heads=4, sliding_window=LENGTH, **SHAPE)
+    fast = fast_model(plain_model(wide))
+    inputs, targets = some_tokens()
+    loss = summed_loss(fast, inputs, targets).item()
+    for layer in fast.model.layers:
+        layer.self_attn.sliding_window = None
+    assert summed_loss(fast, inputs, targets).item() == loss
+
+
+def test_an_expert_that_no_token_chose_has_a_gradient_of_zero():
+    model = fast_model(plain_model(MODELS["llama4"]))
+    summed_loss(
+        model, torch.zeros(1, 2, dtype=torch.int64), torch.ones(1, 2, dtype=torch.int64)
+    ).backward()
+    gradient = model.model.layers[0].feed_forward.experts.down_proj.grad
+    used = gradient.flatten(1).abs().sum(dim=1) > 0
+    assert 1 <= used.sum() <= 2
+    assert gradient.isfinite().all()
+
+
+def test_sparse_experts_keep_the_names_of_the_parameters():
+    plain = plain_model(MODELS["llama4"])
+    assert list(fast_model(plain).state_dict()) == list(plain.state_dict())
+
+
+def test_the_balance_loss_is_one_for_even_use_and_the_number_of_experts_for_one_alone():
+    even = torch.eye(4).repeat(2, 1) * 1e-3
+    assert balance_loss(even, torch.full((4,), 0.25)).item() == pytest.approx(1.0)
+    alone = torch.tensor([[50.0, 0.0, 0.0, 0.0]]).repeat(8, 1)
+    assert balance_loss(alone, torch.tensor([1.0, 0, 0, 0])).item() == pytest.approx(4.0)
+
+
+def test_router_statistics_count_each_pass_once():
+    model = copy.deepcopy(plain_model(MODELS["llama4"]))
+    statistics = use_sparse_experts(model)
+    inputs, targets = some_tokens()
+    statistics.begin_pass()
+    summed_loss(model, inputs, targets)
+    balance = statistics.end_pass()
+    summed_loss(model, inputs, targets)  # outside of a pass: as a layer computed again
+    metrics = statistics.metrics()
+    assert 0.25 <= metrics["experts/max_load_share"].item() <= 1.0
+    assert metrics["experts/balance_loss"].item() == pytest.approx(balance.item())
+    statistics.clear()
+    assert statistics.metrics() == {}
+
+
+def test_blocks_of_any_size_give_the_same(monkeypatch):
+    fast = fast_model(plain_model(MODELS["gemma2-sliding"]))
+    inputs, targets = some_tokens()
+    losses = []
+    for queries, scores in [(7, 1), (64, 1 << 20), (512, 100)]:
+        monkeypatch.setattr("core.training.attention.BLOCK_QUERIES", queries)
+        monkeypatch.setattr("core.training.attention.BLOCK_SCORES", scores)
+        losses.append(summed_loss(fast, inputs, targets).item())
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-12)
+
+
+def test_segments_are_no_matter_to_the_arguments_of_a_body_without_them():
+    fast = fast_model(plain_model(MODELS["olmo2"]))
+    assert what_is_seen(fast, None) == {}
+
+
+def test_an_explicit_mask_hides_the_future_and_other_segments():
+    from core.training.attention import Reach
+
+    mask = explicit_mask(torch.tensor([[0, 0, 1]]), Reach(), torch.float32)
+    assert mask.shape == (1, 1, 3, 3)
+    assert (mask[0, 0] == 0).tolist() == [
+        [True, False, False],
+        [True, True, False],
+        [False, False, True],
+    ]

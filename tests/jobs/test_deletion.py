@@ -1,0 +1,54 @@
+"""A job and its files go together, whatever dies in between."""
+
+import pytest
+
+from jobs.attempts import claim_next, finish
+from jobs.deletion import delete_with_folder, finish_deletions
+from jobs.errors import JobNotFound, MoveRefused
+from jobs.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path, url):
+    return Settings(runs_dir=tmp_path / "runs", database_url=url, _env_file=None)
+
+
+@pytest.fixture
+def ended(database, new_job, settings):
+    job_id = new_job()
+    with database.write() as session:
+        finish(session, job_id, claim_next(session, "worker").attempt, "succeeded")
+    folder = settings.job_folder(job_id)
+    folder.mkdir(parents=True)
+    (folder / "weights").write_text("heavy")
+    return job_id
+
+
+def test_rows_and_files_are_gone(database, settings, ended, job_of):
+    delete_with_folder(database, settings, ended)
+    with pytest.raises(JobNotFound):
+        job_of(ended)
+    assert not settings.job_folder(ended).exists()
+    assert list(settings.deleted_folder.iterdir()) == []
+
+
+def test_a_job_that_has_not_ended_keeps_its_files(database, settings, new_job):
+    job_id = new_job()
+    settings.job_folder(job_id).mkdir(parents=True)
+    with pytest.raises(MoveRefused):
+        delete_with_folder(database, settings, job_id)
+    assert settings.job_folder(job_id).is_dir()
+
+
+def test_a_deletion_that_died_before_its_commit_is_undone(database, settings, ended):
+    settings.deleted_folder.mkdir()
+    settings.job_folder(ended).rename(settings.deleted_folder / ended)
+    finish_deletions(database, settings)
+    assert (settings.job_folder(ended) / "weights").read_text() == "heavy"
+
+
+def test_a_deletion_that_died_after_its_commit_is_finished(database, settings, ended):
+    delete_with_folder(database, settings, ended)
+    (settings.deleted_folder / ended).mkdir()
+    finish_deletions(database, settings)
+    assert list(settings.deleted_folder.iterdir()) == []

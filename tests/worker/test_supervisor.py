@@ -1,0 +1,252 @@
+"""What becomes of a job when its training process ends, dies, hangs or is told to stop."""
+
+import os
+import signal
+import sqlite3
+import time
+
+import psutil
+import pytest
+
+from jobs.attempts import reap, requeue_counted
+from jobs.store import request_cancel, request_pause, retry
+from worker.attempt import NO_WISHES
+from worker.outcome import judge
+
+DEADLINE = 20.0
+
+
+def until(condition, what: str):
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise AssertionError(what)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_what_a_run_reports_is_rows_when_the_job_has_succeeded(stage):
+    play = stage()
+    play.play("[loss(step) for step in range(1, 501)]; saved(500)")
+    assert play.job.status == "succeeded"
+    assert play.steps() == list(range(1, 501))
+    assert play.job.checkpoint_step == 500
+
+
+def test_metrics_that_a_dead_supervisor_did_not_copy_are_copied_by_the_next(stage):
+    play = stage()
+    play.claim("killed")
+    play.play_alone("[loss(step) for step in range(1, 101)]; saved(100)")
+    with play.database.write() as session:
+        requeue_counted(session, play.job_id, 1, reason="worker_lost")
+    play.play("loss(101)")
+    assert play.job.status == "succeeded"
+    assert play.steps() == list(range(1, 102))
+    assert play.job.attempts_without_checkpoint == 0
+
+
+def test_three_attempts_without_a_new_checkpoint_end_the_job_by_name(stage):
+    play = stage()
+    for _ in range(3):
+        play.play("loss(1); os.kill(os.getpid(), signal.SIGSEGV)")
+        assert play.job.status == "queued"
+    play.play("raise SystemExit('is never started')")
+    assert (play.job.status, play.job.error_code) == ("failed", "attempts_exhausted")
+    assert "SIGSEGV" in play.job.error_message
+    assert play.job.error_hint
+    with play.database.write() as session:
+        retry(session, play.job_id)
+    play.play("loss(1)")
+    assert play.job.status == "succeeded"
+
+
+def test_a_new_checkpoint_starts_the_count_anew(stage):
+    play = stage()
+    for step in range(1, 7):
+        play.play(f"saved({step}); os._exit(1)")
+        assert play.job.attempts_without_checkpoint == 1
+    assert play.job.status == "queued"
+
+
+def test_a_cancelled_run_is_gone_with_all_that_it_started_before_the_status_says_so(stage):
+    play = stage()
+    thread = play.in_background(
+        """
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(600)
+        (folder / "pids").write_text(f"{os.getpid()} {child}")
+        signal.signal(signal.SIGTERM, lambda *_: (saved(7), os._exit(75)))
+        loss(1)
+        time.sleep(600)
+        """
+    )
+    until(play.steps, "the first step")
+    pids = [int(word) for word in (play.folder / "pids").read_text().split()]
+    with play.database.write() as session:
+        request_cancel(session, play.job_id)
+    until(lambda: play.job.status == "cancelled", "cancelled")
+    assert not [pid for pid in pids if runs(pid)]
+    assert play.job.checkpoint_step == 7
+    thread.join()
+
+
+@pytest.mark.parametrize("wish", ["cancel", "pause", "shutdown"])
+def test_a_run_that_does_not_stop_is_killed_when_the_grace_period_is_over(stage, wish):
+    # Of a worker that is told to end only its own, shorter, period counts, whatever the user asks.
+    long = {"grace_seconds": 600.0, "shutdown_grace_seconds": 0.2}
+    play = stage(**(long if wish == "shutdown" else {"grace_seconds": 0.2}))
+    thread = play.in_background(
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); loss(1); time.sleep(600)"
+    )
+    until(play.steps, "the first step")
+    with play.database.write() as session:
+        (request_pause if wish == "pause" else request_cancel)(session, play.job_id)
+    if wish == "shutdown":
+        play.shutdown.set()
+    thread.join(DEADLINE)
+    assert play.job.status == ("paused" if wish == "pause" else "cancelled")
+
+
+def test_a_worker_that_ends_gives_its_job_back_in_its_place(stage):
+    play = stage()
+    queued_at = play.job.queued_at
+    thread = play.in_background(
+        """
+        signal.signal(signal.SIGTERM, lambda *_: (saved(3), os._exit(75)))
+        loss(3)
+        time.sleep(600)
+        """
+    )
+    until(play.steps, "a step")
+    play.shutdown.set()
+    thread.join(DEADLINE)
+    assert (play.job.status, play.job.checkpoint_step) == ("queued", 3)
+    assert play.job.attempts_without_checkpoint == 0
+    assert play.job.queued_at == queued_at
+
+
+def test_a_run_that_reports_nothing_is_ended_and_the_reason_is_told(stage):
+    play = stage(stall_seconds=0.5)
+    play.play("import faulthandler; faulthandler.enable(); loss(1); time.sleep(600)")
+    assert play.job.status == "queued"
+    (warning,) = play.events("warning")
+    assert warning.data["code"] == "attempt_died"
+    assert "reported nothing" in warning.data["message"]
+    assert "Fatal Python error: Aborted" in (play.folder / "run.log").read_text()
+
+
+def test_a_supervisor_that_was_fenced_ends_its_own_run_and_writes_nothing(stage):
+    play = stage()
+    job = play.claim()
+    script = "(folder / 'pid').write_text(str(os.getpid())); loss(1); time.sleep(600)"
+    thread = play.in_background(script, job=job)
+    until(play.steps, "the first step")
+    pid = int((play.folder / "pid").read_text())
+
+    def taken() -> bool:
+        with play.database.write() as session:
+            return reap(session, job.id, attempt=1, beat=play.job.heartbeat) is not None
+
+    until(taken, "reaped between two heartbeats")
+    thread.join(DEADLINE)
+    assert not runs(pid)
+    assert play.job.status == "queued"
+    assert play.events()[-1].data["reason"] == "worker_lost"
+
+
+def test_a_database_that_is_locked_for_longer_than_the_run_waits_ends_nothing(stage):
+    """The run takes three seconds of silence for the death of its supervisor."""
+    play = stage()
+    thread = play.in_background(
+        """
+        import select
+        loss(1)
+        deadline = time.monotonic() + 5.0
+        while time.monotonic() < deadline:
+            if not select.select([sys.stdin], [], [], 3.0)[0] or not os.read(0, 4096):
+                os._exit(77)
+        loss(2)
+        """
+    )
+    until(play.steps, "the first step")
+    path = play.settings.database_url.removeprefix("sqlite:///")
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    time.sleep(4.0)  # the length of the lock is what is tested
+    writer.execute("COMMIT")
+    writer.close()
+    thread.join(DEADLINE)
+    assert (play.job.status, play.job.attempt) == ("succeeded", 1)
+    assert play.steps() == [1, 2]
+
+
+def test_a_damaged_line_of_the_journal_is_told_and_skipped(stage):
+    play = stage()
+    play.play(
+        """
+        loss(1)
+        journal.write(bytes(100) + bytes([10]))
+        tell("metrics", nonsense=1)
+        tell("status", status="succeeded", attempt=1)
+        loss(2)
+        """
+    )
+    assert play.job.status == "succeeded"
+    assert play.steps() == [1, 2]
+    assert [event.data["code"] for event in play.events("warning")] == ["journal_damaged"] * 3
+
+
+def test_a_journal_that_a_power_failure_cut_in_a_line_is_read_on_from_a_whole_one(stage):
+    play = stage()
+    play.play("[loss(step) for step in (1, 2, 3)]; os._exit(75)")
+    journal = play.folder / "events.jsonl"
+    os.truncate(journal, journal.stat().st_size - 10)
+    # As core.journal does, the next run cuts off the torn line before it writes.
+    play.play(
+        """
+        whole = (folder / "events.jsonl").read_bytes().rpartition(bytes([10]))[0]
+        os.truncate(folder / "events.jsonl", len(whole) + 1)
+        loss(3)
+        loss(4)
+        """
+    )
+    assert play.job.status == "succeeded"
+    assert play.steps() == [1, 2, 3, 3, 4]
+    assert play.events("warning") == []
+
+
+def test_a_run_folder_that_cannot_be_made_is_told_and_the_worker_goes_on(stage):
+    play = stage()
+    play.folder.parent.mkdir(parents=True)
+    play.folder.write_text("a file where the folder should be")
+    play.play("loss(1)")
+    assert play.job.status == "queued"
+    assert play.events("warning")[0].data["message"].startswith("the run cannot start")
+
+
+@pytest.mark.parametrize(
+    ("status", "memory", "verdict", "code"),
+    [
+        (28, False, "failed", "disk_full"),
+        (-signal.SIGKILL, True, "died", "out_of_memory"),
+        (-signal.SIGKILL, False, "died", "process_died"),
+        (77, False, "again", None),
+        (75, False, "again", None),
+        (76, False, "again_later", None),
+    ],
+)
+def test_the_end_of_a_process_has_a_name(status, memory, verdict, code):
+    outcome = judge(
+        status, wishes=NO_WISHES, is_shutting_down=False, ran_out_of_memory=memory, told=None
+    )
+    assert outcome.verdict == verdict
+    assert (outcome.error.code if outcome.error else None) == code

@@ -52,7 +52,7 @@ def test_a_run_is_paused_and_resumed(tab, running):
 
 
 def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, service):
-    job = service.submit(tiny_spec(max_steps=400, eval_steps=400, save_steps=400))
+    job = service.submit(tiny_spec(max_steps=250, eval_steps=250, save_steps=250))
     service.wait_for_step(job["id"], 2)
     page = tab.open(f"#/jobs/{job['id']}")
     wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=60, what="a curve")

@@ -45,6 +45,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m cli.document > docs/cli.md
+	$(BIN)/python -m api.document > docs/api.md
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m cli.document_settings > .env.example
 

@@ -81,8 +81,8 @@ RUN pip install --no-cache-dir -c constraints.txt -r worker.txt
 COPY --from=wheel /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl && pip uninstall -q -y pip
 
-# No compiler: nothing here is compiled at run time (torch.compile would want g++ on a CPU, and gcc
-# for Triton's launcher on a GPU; the training loop does not use it).
+# No compiler. torch.compile wants g++ on a CPU, where it is off by default, and gcc for Triton's
+# launcher on a GPU: without them a run trains uncompiled and says so with a warning, not_compiled.
 FROM base AS worker
 ARG UID=1000
 ARG GID=1000

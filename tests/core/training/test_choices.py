@@ -133,6 +133,7 @@ def test_the_balancing_loss_evens_the_experts_out_and_is_not_in_the_loss(tiny_ru
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.system
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")  # torch warns of itself inside of its compiler
 def test_a_compiled_run_that_goes_on_with_a_cold_cache_ends_as_one_left_alone(

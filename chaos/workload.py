@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.archs import ARCHITECTURES
-from core.cache import hash_file
+from core.file_hashes import hash_file
 from core.rundir import RunDir
 from core.sample import write_sample
 from core.spec import JobSpec

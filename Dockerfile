@@ -53,8 +53,10 @@ RUN pip install --no-cache-dir --no-deps /wheel/*.whl && pip uninstall -q -y pip
 FROM base AS api
 ARG UID=1000
 ARG GID=1000
-# A new named volume takes over owner and content of the folder that it is mounted on.
-RUN mkdir -p /data /runs && chown "$UID:$GID" /data /runs
+# A user with a name, since Celery takes a group without one for an attack. A new named volume takes
+# over owner and content of the folder that it is mounted on.
+RUN groupadd -o -g "$GID" babylm && useradd -o -u "$UID" -g "$GID" -M -d /tmp babylm \
+    && mkdir -p /data /runs && chown "$UID:$GID" /data /runs
 COPY --from=api-environment /opt/babylm /opt/babylm
 ENV BABYLM_DATA_DIR=/data \
     BABYLM_RUNS_DIR=/runs \
@@ -79,12 +81,13 @@ RUN pip install --no-cache-dir -c constraints.txt -r worker.txt
 COPY --from=wheel /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl && pip uninstall -q -y pip
 
-# No compiler: nothing here is compiled at run time (torch.compile would want g++ on a CPU, and gcc
-# for Triton's launcher on a GPU; the training loop does not use it).
+# No compiler. torch.compile wants g++ on a CPU, where it is off by default, and gcc for Triton's
+# launcher on a GPU: without them a run trains uncompiled and says so with a warning, not_compiled.
 FROM base AS worker
 ARG UID=1000
 ARG GID=1000
-RUN mkdir -p /data /runs && chown "$UID:$GID" /data /runs
+RUN groupadd -o -g "$GID" babylm && useradd -o -u "$UID" -g "$GID" -M -d /tmp babylm \
+    && mkdir -p /data /runs && chown "$UID:$GID" /data /runs
 COPY --from=worker-environment /opt/babylm /opt/babylm
 # The driver's libraries for computing and for nvidia-smi's figures; no graphics.
 ENV BABYLM_DATA_DIR=/data \

@@ -7,9 +7,11 @@ READY := $(VENV)/.installed
 BABYLM_DEMO_FLAGS ?=
 # make bench ONLY=train/gemma2-10m/fp32 runs one benchmark, ONLY=train all that begin so
 ONLY ?=
+# make chaos ROUNDS=200: that many jobs under seeded faults; a round that is done is not done again
+ROUNDS ?= small
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test bench lint format docs screenshots clean distclean
+.PHONY: help demo serve test bench chaos lint format docs screenshots clean distclean
 
 help:
 	@echo "make demo    train a small model with the real service, about three minutes"
@@ -17,6 +19,7 @@ help:
 	@echo "make test    the whole test suite"
 	@echo "make lint    formatter, linter, types, import contracts"
 	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
+	@echo "make chaos   jobs under faults on purpose, and a checker; ROUNDS=200 for the long form"
 	@echo "make docs    write the pages that are generated"
 	@echo "make screenshots  the pictures of docs/images, from a real run; needs Chromium"
 	@echo "make clean   remove caches and what the demo made; make distclean: .venv too"
@@ -43,8 +46,12 @@ format: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(ONLY)
 
+chaos: $(READY)
+	@$(BIN)/python -m chaos rounds --rounds $(ROUNDS)
+
 docs: $(READY)
 	$(BIN)/python -m cli.document > docs/cli.md
+	$(BIN)/python -m api.document > docs/api.md
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m cli.document_settings > .env.example
 

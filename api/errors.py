@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from core import errors as core_errors
 from core.archs import ARCHITECTURES
+from core.spec import JobSpec
 from jobs import errors as jobs_errors
 
 log = logging.getLogger(__name__)
@@ -126,12 +127,36 @@ def invalid_input(error: RequestValidationError) -> Problem:
     if any(entry["type"] == "json_invalid" for entry in error.errors()):
         reason = error.errors()[0].get("ctx", {}).get("error", "it is not JSON")
         return Problem(400, "json_invalid", f"the body is not valid JSON: {reason}")
-    fields = [
-        (field_name(entry["loc"]), str(entry["msg"]), entry.get("input"))
-        for entry in error.errors()
-    ]
+    fields = [(*_fault(entry), entry.get("input")) for entry in error.errors()]
     names = ", ".join(dict.fromkeys(name or "the body" for name, _, _ in fields))
     return Problem(422, "input_invalid", f"not accepted: {names}", fields=fields)
+
+
+def _fault(entry: Mapping[str, Any]) -> tuple[str, str]:  # Any: as pydantic gives it
+    """Which field is wrong, and what would be accepted there."""
+    location = entry["loc"]
+    if entry["type"] == "union_tag_invalid":
+        accepted = entry["ctx"]["expected_tags"].replace("'", "")
+        tag = entry["ctx"]["discriminator"].replace("'", "")
+        return field_name((*location, tag)), f"must be one of {accepted}"
+    if entry["type"] == "extra_forbidden":
+        known = _accepted_fields(location)
+        return field_name(location), "there is no such field" + (
+            f"; accepted here: {', '.join(known)}" if known else ""
+        )
+    return field_name(location), str(entry["msg"]).removeprefix("Value error, ")
+
+
+def _accepted_fields(location: Sequence[int | str]) -> list[str]:
+    """The fields beside an unknown one of a job spec; none where it was in another body."""
+    match [part for part in location if part != "body"]:
+        case ["model", str(architecture), _] if architecture in ARCHITECTURES:
+            return list(ARCHITECTURES[architecture].model_fields)
+        case [str(name), _] if name in JobSpec.model_fields:
+            section = JobSpec.model_fields[name].annotation
+            return list(getattr(section, "model_fields", ()))
+        case _:
+            return []
 
 
 def register_handlers(app: FastAPI) -> None:

@@ -2,7 +2,8 @@
 
 BABYLM_BENCH_ROUNDS (3), BABYLM_BENCH_STEPS (3, the first is not timed) and BABYLM_BENCH_BATCH
 (8 sequences) set the size. Each figure is a median over the rounds, each ratio the median of the
-rounds' own ratios, since the machine may be shared.
+rounds' own ratios, since the machine may be shared. BABYLM_BENCH_CLOCK=cpu runs one thread and
+counts its seconds on the processor instead of the wall, which a neighbour changes less.
 """
 
 import json

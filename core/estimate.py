@@ -21,9 +21,10 @@ CHUNK_BYTES = 128 << 20
 """Logits, a chunk at a time, which their gradients replace; see core.training.loss."""
 ATTENTION_COPIES = 3
 MLP_COPIES = 4
-RESIDUAL_COPIES = 8
-"""How many tensors of the size of the heads, of the MLP and of the residual stream a layer keeps
-for its backward pass; fitted to measurements, see benchmarks/README.md."""
+NORM_COPIES = 3
+RESIDUAL_COPIES = 2
+"""How many tensors of the width of the heads, the MLP, all norms and the residual stream a layer
+keeps for its backward pass; held against measurements in benchmarks/README.md."""
 RESUME_POINTS = 2
 ASSUMED_FLOPS = {"cpu": 1.0e11, "cuda": 1.0e14}
 """What a step reaches: two CPU cores in fp32, and a quarter of an A100's or H100's bf16 peak."""
@@ -71,10 +72,10 @@ def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
     """Memory that a training step holds at its peak: parameters, their state, activations."""
     parameters = spec.model.num_parameters(vocab_size=vocab_size)
     state = parameters * TRAINING_BYTES_PER_PARAMETER
-    return state + activation_bytes(spec, micro_batch_size=micro_batch_size)
+    return state + activation_bytes(spec, micro_batch_size=micro_batch_size, vocab_size=vocab_size)
 
 
-def activation_bytes(spec: JobSpec, *, micro_batch_size: int) -> int:
+def activation_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
     """Memory of what the backward pass needs of one micro-batch, and of a chunk of logits.
 
     Per token and layer, what autograd keeps (in the manner of Korthikanti et al. 2022, section
@@ -90,11 +91,14 @@ def activation_bytes(spec: JobSpec, *, micro_batch_size: int) -> int:
     experts = getattr(model, "num_local_experts", 0)
     if experts:
         mlps *= 1 + int(getattr(model, "num_experts_per_tok", 1))
-    layer = rows * (width * (attention + mlps) + 4 * RESIDUAL_COPIES * model.hidden_size)
+    # Norms compute in float32 whatever the precision.
+    wide = NORM_COPIES * model.layer_vectors() + RESIDUAL_COPIES * model.hidden_size
+    layer = rows * (width * (attention + mlps) + 4 * wide)
+    chunk = min(CHUNK_BYTES, 4 * rows * vocab_size)
     if training.gradient_checkpointing:
         kept = rows * 4 * model.hidden_size * model.num_hidden_layers
-        return kept + layer + CHUNK_BYTES
-    return layer * model.num_hidden_layers + CHUNK_BYTES
+        return kept + layer + chunk
+    return layer * model.num_hidden_layers + chunk
 
 
 def _micro_batch_size(spec: JobSpec) -> int:

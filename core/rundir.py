@@ -107,7 +107,8 @@ def publish_folder(final: Path, build: Callable[[Path], None]) -> bool:
     staging.mkdir()
     held = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        # Shared: whoever builds may hold the folder too, and only who removes it wants it alone.
+        fcntl.flock(held, fcntl.LOCK_SH)
         build(staging)
         sync_tree(staging)
         try:

@@ -157,8 +157,7 @@ export function showFaults(fields, errors, summary) {
   const byPath = new Map(fields.map((field) => [field.path, field]));
   const told = new Map();
   const rest = [];
-  for (const { field, message } of errors) {
-    const text = message.replace(/^Value error, /, "");
+  for (const { field, message: text } of errors) {
     // A list's entry, data.sources.0, is told at the list.
     const known = byPath.get(field) ?? byPath.get(field.replace(/\.\d+$/, "")) ?? [...byPath.values()].find(({ path }) => field.startsWith(`${path}.`));
     if (known) told.set(known, [told.get(known), text].filter(Boolean).join("; "));

@@ -146,6 +146,7 @@ class Attempt:
                 code="not_started", message=f"the run cannot start: {error}", hint=hint
             )
             outcome = Outcome("died", data.code, data)
+            time.sleep(LOCKED_WAIT_SECONDS)  # what is short now may be there in a moment
         self._settle(outcome)
         return outcome
 

@@ -145,6 +145,8 @@ class Trainer:
         self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
         self.milestones = milestones(spec.track)
         self.state = LoopState()
+        self.is_told = True
+        """Whether the journal has what the last step measured."""
         self.saved_step = -1
         """Step of the newest resume point; -1 before there is one."""
 
@@ -194,10 +196,12 @@ class Trainer:
                     f"at step {step} the loss is {result.loss.item()} and the gradient norm "
                     f"{result.grad_norm.item()}; the weights are those of the last good step"
                 )
+            self.is_told = not is_logged
             self.state.step = step
             if is_logged:
                 self._log_step(result, seconds=time.monotonic() - logged_at, since=logged_step)
                 logged_at, logged_step = time.monotonic(), step
+                self.is_told = True
             eta = (time.monotonic() - began) / (step - first) * (last - step)
             reporter.progress(step / last, eta, step, last)
             self._empty_cache()
@@ -217,8 +221,12 @@ class Trainer:
             self._save("last" if step == last else "rolling")
 
     def save_standing(self, kind: CheckpointKind) -> None:
-        """Saves where the run stands, unless it stands at step 0 or that cannot be written."""
-        if self.state.step == 0 or self.state.step == self.saved_step:
+        """Saves where the run stands, unless it stands at step 0 or that cannot be written.
+
+        Nor where the last step has not been told of: a run that went on from here would never take
+        it again, and its loss would be missing for ever.
+        """
+        if self.state.step == 0 or self.state.step == self.saved_step or not self.is_told:
             return
         try:
             self._save(kind)

@@ -1,5 +1,6 @@
 """The real app on a real database file, called in this process."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from core.events import CheckpointData, CheckpointFile, MetricsData, event_of
 from core.spec import JobSpec
 from jobs.attempts import claim_next, finish, record_events
 from jobs.database import Database, upgrade
-from jobs.settings import Settings
+from jobs.settings import DATABASE_FILE, Settings
 from jobs.store import create_job
 from jobs.tables import WorkerRow, new_id
 from jobs.workers import report_worker
@@ -35,11 +36,20 @@ def write_corpus(data_dir: Path) -> None:
             (data_dir / folder / f"{source}.{suffix}").write_text(line * 20)
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with all migrations; copied for each test, because making one is dear."""
+    file = tmp_path_factory.mktemp("migrated") / DATABASE_FILE
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, migrated: Path) -> Settings:
     made = Settings(_env_file=None, data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
     write_corpus(made.data_dir)
-    upgrade(made.database_url)
+    made.runs_dir.mkdir()
+    shutil.copy(migrated, made.runs_dir / DATABASE_FILE)
     return made
 
 

@@ -1,5 +1,7 @@
 """Whatever comes in, the answer is a problem in one shape, and never a 500."""
 
+import json
+
 import pytest
 
 from api.errors import MEDIA_TYPE, STATUSES
@@ -201,3 +203,22 @@ def test_each_error_has_a_status(error):
 def test_no_two_errors_share_a_code():
     codes = [error.code for error in STATUSES]
     assert len(codes) == len(set(codes))
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "accepted"),
+    [
+        ({"training": {"batchsize": 3}}, "training.batchsize", "batch_size"),
+        ({"model": {"architecture": "olmo2", "heads": 3}}, "model.heads", "num_attention_heads"),
+        ({"model": {"architecture": "mamba"}}, "model.architecture", "gemma2, llama4, olmo2"),
+        ({"preset": "nope"}, "preset", "olmo2-10m"),
+    ],
+)
+def test_a_refusal_names_the_field_and_what_would_be_accepted(raw, body, field, accepted):
+    answer = raw.send(
+        "POST", "/v1/jobs", json.dumps(body).encode(), content_type="application/json"
+    )
+    [error] = answer.json()["errors"]
+    assert error["field"] == field
+    assert accepted in error["message"]
+    assert "Value error" not in error["message"]

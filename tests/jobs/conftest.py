@@ -4,6 +4,7 @@ SQLite, or databases of their own on the Postgres server that BABYLM_TEST_POSTGR
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy import create_engine, make_url
 
 from core.spec import JobSpec
 from jobs.database import Database, upgrade
+from jobs.settings import DATABASE_FILE
 from jobs.store import create_job
 
 SPEC = JobSpec.model_validate({"preset": "sample"}).resolve()
@@ -35,10 +37,21 @@ def empty_database(folder: Path) -> Iterator[str]:
     engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory):
+    """An empty SQLite file with all migrations, copied for each test: making one is dear."""
+    file = tmp_path_factory.mktemp("migrated") / DATABASE_FILE
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
 @pytest.fixture
-def url(tmp_path):
+def url(tmp_path, migrated):
     with empty_database(tmp_path) as url:
-        upgrade(url)
+        if url.startswith("sqlite"):
+            shutil.copy(migrated, make_url(url).database)
+        else:
+            upgrade(url)
         yield url
 
 

@@ -1,13 +1,16 @@
 """Training: it learns, it stops, and it goes on to the last bit."""
 
+import errno
 import math
 
 import pytest
+import torch
 
 from core.archs import ARCHITECTURES
-from core.errors import NonFiniteLoss, PrecisionUnsupported, Stopped
+from core.errors import DiskFull, NonFiniteLoss, OutOfMemory, PrecisionUnsupported, Stopped
 from core.events import CheckpointData, SampleData, WarningData
 from core.file_hashes import hash_file
+from core.stop import StopSignal
 from core.training.loop import Trainer
 
 
@@ -221,3 +224,41 @@ def test_words_seen_at_the_end_of_an_epoch_are_the_words_of_the_text(tiny_run):
     last = [event for event in run.events if "train/loss" in getattr(event, "values", {})][-1]
     assert last.words_seen == 2 * run.train.num_words
     assert last.epoch == 2.0
+
+
+def test_a_step_that_could_not_be_told_of_is_taken_again(tiny_run):
+    """As on a disk that is full for a moment: the journal refuses a line, a checkpoint fits."""
+    undisturbed = tiny_run(name="undisturbed")
+    undisturbed.go()
+    run = tiny_run(name="full")
+
+    def refusing(event) -> None:
+        if "train/loss" in getattr(event, "values", {}) and event.step == 7:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        run.events.append(event)
+
+    with pytest.raises(DiskFull):
+        run.go(emit=refusing)
+    run.go()
+    assert run.values("train/loss") == undisturbed.values("train/loss")
+
+
+def test_memory_that_runs_out_is_named_after_a_checkpoint_from_which_the_run_goes_on(tiny_run):
+    undisturbed = tiny_run(name="undisturbed")
+    undisturbed.go()
+    run = tiny_run(name="full")
+
+    class NoMemory(StopSignal):
+        """Asked between two steps: raises there what a step raises that is too large."""
+
+        def __call__(self) -> bool:
+            if run.values("train/loss") and max(run.values("train/loss")) == 7:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return False
+
+    with pytest.raises(OutOfMemory) as told:
+        run.go(stop=NoMemory())
+    assert "micro_batch_size" in told.value.hint
+    assert "error-000007" in run.names()
+    run.go()
+    assert run.values("train/loss") == undisturbed.values("train/loss")

@@ -1,0 +1,171 @@
+"""The checker: compares database, journals, files and weights with what nothing happened to.
+
+It reads SQLite, the journals and the files by itself and shares no code with the service beyond the
+table of moves, so that a fault of the service is not repeated here.
+"""
+
+import hashlib
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from chaos.workload import STEPS, Curves, Golden
+from jobs.states import MOVES
+
+SERVICE_EVENTS = {"status"}
+SERVICE_WARNINGS = {"attempt_died", "journal_damaged"}
+
+Row = sqlite3.Row
+
+
+class Checker:
+    """Looks at one service after its end."""
+
+    def __init__(self, runs: Path, *, damaged: set[Path]) -> None:
+        self._runs = runs
+        self._damaged = damaged
+        self.violations: list[str] = []
+        self.attempts = 0
+        self.interrupted = 0
+        """Jobs with more than one attempt."""
+
+    def check(self, jobs: Mapping[str, str], goldens: Mapping[str, Golden]) -> None:
+        """Checks everything.
+
+        Args:
+            jobs: Id of the job by the key that it was submitted with.
+            goldens: Its undisturbed run, by key.
+        """
+        database = sqlite3.connect(f"file:{self._runs / 'babylm.sqlite3'}?mode=ro", uri=True)
+        database.row_factory = sqlite3.Row
+        with database:
+            if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
+                self._violated("the database is damaged")
+            rows = {row["id"]: row for row in database.execute("SELECT * FROM job")}
+            if sorted(rows) != sorted(jobs.values()):
+                self._violated(f"{len(jobs)} jobs were accepted, {len(rows)} are there")
+            for key, job_id in jobs.items():
+                if job_id in rows:
+                    self._job(database, rows[job_id], goldens[key])
+        database.close()
+        self._partial_files()
+
+    def _violated(self, what: str) -> None:
+        self.violations.append(what)
+
+    def _job(self, database: sqlite3.Connection, row: Row, golden: Golden) -> None:
+        job_id = row["id"]
+        self.attempts += row["attempt"]
+        self.interrupted += row["attempt"] > 1
+        if row["status"] != "succeeded":
+            self._violated(f"job {job_id} is {row['status']} ({row['error_code']})")
+            return
+        query = "SELECT seq, type, data FROM job_event WHERE job_id = ? ORDER BY seq"
+        events = [
+            (event["seq"], event["type"], json.loads(event["data"]))
+            for event in database.execute(query, (job_id,))
+        ]
+        self._events(row, events)
+        self._journal(job_id, events)
+        self._curves(database, job_id, golden)
+        self._checkpoints(database, job_id, golden)
+        self._resume_points(job_id)
+
+    def _events(self, row: Row, events: "list[tuple[int, str, Any]]") -> None:
+        job_id = row["id"]
+        if [seq for seq, _, _ in events] != list(range(1, row["last_seq"] + 1)):
+            self._violated(f"job {job_id}: its events have a gap or a repeat")
+        statuses = [data["status"] for _, kind, data in events if kind == "status"]
+        for before, after in pairwise(statuses):
+            if (before, after) not in MOVES:
+                self._violated(f"job {job_id} went from {before} to {after}")
+        if statuses[-1:] != ["succeeded"] or events[-1][1] != "status":
+            self._violated(f"job {job_id}: its last event is not its end")
+
+    def _journal(self, job_id: str, events: "list[tuple[int, str, Any]]") -> None:
+        """Every line of the journal is an event, in the same order, and nothing else is one."""
+        told = [
+            (event["type"], _finite(event["data"]))
+            for event in _lines(self._runs / "jobs" / job_id / "events.jsonl")
+        ]
+        copied = [
+            (kind, data)
+            for _, kind, data in events
+            if kind not in SERVICE_EVENTS
+            and not (kind == "warning" and data["code"] in SERVICE_WARNINGS)
+            and not (kind == "error" and (kind, data) not in told)
+        ]
+        if told != copied:
+            self._violated(
+                f"job {job_id}: the journal has {len(told)} events, the database {len(copied)} "
+                "of them, or in another order"
+            )
+
+    def _curves(self, database: sqlite3.Connection, job_id: str, golden: Golden) -> None:
+        curves: Curves = {name: {} for name in golden.curves}
+        query = "SELECT name, step, value FROM metric WHERE job_id = ?"
+        for metric in database.execute(query, (job_id,)):
+            if metric["name"] in curves:
+                curves[metric["name"]][metric["step"]] = metric["value"]
+        if sorted(curves["train/loss"]) != list(range(1, STEPS + 1)):
+            self._violated(f"job {job_id}: {len(curves['train/loss'])} of {STEPS} losses")
+        for name, curve in golden.curves.items():
+            if curves[name] != curve:
+                self._violated(f"job {job_id}: {name} differs from the undisturbed run")
+
+    def _checkpoints(self, database: sqlite3.Connection, job_id: str, golden: Golden) -> None:
+        folder = self._runs / "jobs" / job_id / "checkpoints"
+        query = "SELECT name, files FROM checkpoint WHERE job_id = ? AND removed_at IS NULL"
+        shown = {
+            row["name"]: json.loads(row["files"]) for row in database.execute(query, (job_id,))
+        }
+        for name, files in shown.items():
+            for file in files:
+                path = folder / name / file["path"]
+                if not path.is_file():
+                    self._violated(f"job {job_id}: {name} is shown without {file['path']}")
+                elif (path.stat().st_size, _sha256(path)) != (file["size"], file["sha256"]):
+                    self._violated(f"job {job_id}: {name}/{file['path']} is not what is shown")
+        if "last" not in shown:
+            self._violated(f"job {job_id} has no last checkpoint")
+        elif _sha256(folder / "last" / "model.safetensors") != golden.weights:
+            self._violated(f"job {job_id}: its weights differ from the undisturbed run")
+
+    def _resume_points(self, job_id: str) -> None:
+        for point in sorted((self._runs / "jobs" / job_id / "resume").glob("step-??????")):
+            if point in self._damaged:
+                continue
+            try:
+                entries = json.loads((point / "manifest.json").read_bytes())
+                whole = all(
+                    _sha256(point / name) == entry["sha256"] for name, entry in entries.items()
+                )
+            except (OSError, ValueError, KeyError):
+                whole = False
+            if not whole:
+                self._violated(f"job {job_id}: {point.name} can be seen and is not whole")
+
+    def _partial_files(self) -> None:
+        for path in (self._runs / "jobs").glob("*/**/*.tmp"):
+            self._violated(f"left half written: {path.relative_to(self._runs)}")
+
+
+def _lines(journal: Path) -> Iterator[Any]:  # Any: JSON
+    for line in journal.read_bytes().splitlines():
+        yield json.loads(line)
+
+
+def _finite(value: Any) -> Any:  # Any: JSON
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return value
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

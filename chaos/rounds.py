@@ -1,0 +1,193 @@
+"""A round: one seed, one service, some jobs, faults until all of them are done, then the check."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from chaos.check import Checker
+from chaos.client import POLL_SECONDS, Client
+from chaos.faults import FAULTS, Injector, Target, set_clock
+from chaos.processes import Sampler, Service
+from chaos.workload import golden, spec_of, write_corpus
+
+SETTINGS = {
+    "BABYLM_LEASE_SECONDS": "6",
+    "BABYLM_HEARTBEAT_SECONDS": "0.5",
+    "BABYLM_MAX_ATTEMPTS": "10000",
+}
+"""Unlike the defaults: a short lease, because time is dear here, and no end to attempts, because
+the harness kills them oftener than any host would."""
+FAULT_SECONDS = (0.8, 2.0)
+FAULTS_A_JOB = 4
+"""So many on average: each costs an attempt its start, which is mostly the loading of torch."""
+SUBMIT_SECONDS = (0.2, 2.0)
+SETTLE_SECONDS = 90.0
+"""All jobs must have ended so long after the last fault."""
+ROUND_SECONDS = 900.0
+DISK_BYTES = 192 << 20
+CLOCK_SOURCE = Path(__file__).with_name("clock.c")
+
+
+@dataclass
+class Round:
+    """What came of a round."""
+
+    seed: int
+    mode: str
+    jobs: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    unavailable: list[str] = field(default_factory=list)
+    """Faults that this machine or mode does not offer."""
+    attempts: int = 0
+    interrupted_jobs: int = 0
+    revivals: dict[str, int] = field(default_factory=dict)
+    looks: int = 0
+    """Times that the sampler looked for two trainers."""
+    violations: list[str] = field(default_factory=list)
+    settle_seconds: float = 0.0
+    seconds: float = 0.0
+
+
+def run_round(seed: int, *, num_jobs: int, mode: str, goldens: Path, keep: bool = False) -> Round:
+    """Runs a round in a folder of its own, which stays if something was violated."""
+    result = Round(seed=seed, mode=mode)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    began = time.monotonic()
+    with _small_disk(folder / "runs") as is_small:
+        try:
+            _run(result, folder, num_jobs, goldens, is_small_disk=is_small)
+        except Exception as error:  # the border of a round: the others go on
+            result.violations.append(f"{type(error).__name__}: {error}")
+        if result.violations or keep:
+            kept = Path(f"{folder}-kept")
+            shutil.copytree(folder, kept, ignore=shutil.ignore_patterns("*.sock", "cache"))
+            result.violations.append(f"see {kept}")
+    shutil.rmtree(folder, ignore_errors=True)
+    result.seconds = round(time.monotonic() - began, 1)
+    return result
+
+
+@contextmanager
+def _small_disk(folder: Path) -> Iterator[bool]:
+    """A file system of its own for `folder`, where this user may mount one."""
+    folder.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _run(result: Round, folder: Path, num_jobs: int, goldens: Path, *, is_small_disk: bool) -> None:
+    rng = random.Random(result.seed)
+    write_corpus(folder / "data")
+    service = Service(folder, mode=result.mode, settings=SETTINGS)
+    client = Client(service.url)
+    target = Target(service, client, rng, is_small_disk=is_small_disk)
+    target.clock_file = _bend_clock(service, folder)
+    numbers = {f"{result.seed}-{n}": result.seed * num_jobs + n for n in range(num_jobs)}
+    sampler = Sampler(service.runs / "jobs")
+    service.start()
+    try:
+        sampler.start()
+        injector = Injector(target, seconds=FAULT_SECONDS)
+        submitter = threading.Thread(target=_submit, args=(target, numbers), daemon=True)
+        submitter.start()
+        injector.start()
+        _until_done(client, numbers, result, injector)
+        submitter.join()
+    finally:
+        sampler.stop()
+        for part in service.parts.values():
+            part.send(signal.SIGCONT)
+        service.stop()
+        client.close()
+    left = service.left_over()
+    checker = Checker(service.runs, damaged=target.damaged)
+    checker.check(client.jobs, {key: golden(n, folder=goldens) for key, n in numbers.items()})
+    result.jobs, result.faults = len(client.jobs), injector.counts
+    result.unavailable = _unavailable(target)
+    result.attempts, result.interrupted_jobs = checker.attempts, checker.interrupted
+    result.revivals, result.looks = client.revivals, sampler.looks
+    result.violations += client.problems + checker.violations
+    result.violations += [f"two trainers: {double}" for double in sampler.doubles]
+    result.violations += [f"left over: {line}" for line in left]
+
+
+def _submit(target: Target, numbers: dict[str, int]) -> None:
+    rng = random.Random(target.random.random())
+    for key, number in numbers.items():
+        spec = spec_of(number)
+        target.client.submit(key, spec)
+        target.specs[key] = spec
+        time.sleep(rng.uniform(*SUBMIT_SECONDS))
+
+
+def _until_done(client: Client, numbers: dict[str, int], result: Round, injector: Injector) -> None:
+    """Tends the jobs: faults until two are left, then none, so that the end can be timed."""
+    done: set[str] = set()
+    deadline = time.monotonic() + ROUND_SECONDS
+    calm_at: float | None = None
+    while len(done) < len(numbers):
+        for key, job_id in list(client.jobs.items()):
+            if key not in done and client.tend(job_id):
+                done.add(key)
+        injector.allow(FAULTS_A_JOB * (len(done) + 2))
+        is_enough = len(done) >= len(numbers) - 2 or time.monotonic() > deadline
+        if calm_at is None and is_enough and len(client.jobs) == len(numbers):
+            injector.stop()
+            calm_at = time.monotonic()
+        if calm_at is not None and time.monotonic() - calm_at > SETTLE_SECONDS:
+            left = sorted(set(numbers) - done)
+            result.violations.append(f"stuck {SETTLE_SECONDS:.0f} s after the last fault: {left}")
+            break
+        time.sleep(POLL_SECONDS)
+    if calm_at is None:
+        injector.stop()
+        calm_at = time.monotonic()
+    result.settle_seconds = round(time.monotonic() - calm_at, 1)
+
+
+def _bend_clock(service: Service, folder: Path) -> Path | None:
+    """Lets one worker see a wall clock that a file decides."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return None
+    library, file = folder / "clock.so", folder / "clock"
+    command = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(CLOCK_SOURCE), "-ldl"]
+    subprocess.run(command, check=True)
+    set_clock(file, 0.0)
+    worker = service.worker_parts()[-1]
+    worker.environment = worker.environment | {
+        "LD_PRELOAD": str(library),
+        "BABYLM_CLOCK_FILE": str(file),
+    }
+    return file
+
+
+def _unavailable(target: Target) -> list[str]:
+    missing = []
+    if not target.is_small_disk:
+        missing.append("fill disk (mounting a small file system is not permitted)")
+    if target.clock_file is None:
+        missing.append("jump clock (no C compiler)")
+    if target.service.broker is None:
+        missing += [name for name in FAULTS if "redis" in name or "calls" in name]
+    return missing
+
+
+def as_line(result: Round) -> dict[str, object]:
+    """A round as JSON."""
+    return asdict(result)

@@ -1,0 +1,84 @@
+"""A crash before, and in the middle of, each file event of the saves of a run.
+
+By ckpt-chaos, which knows nothing of this project: it runs the command once and writes down each
+file that is created, renamed or removed, runs it again for each of these events and kills it there,
+resumes it, and compares the final weights. To begin from an older point than the newest whole one
+counts as a failure too.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from chaos.workload import ROOT, Spec, spec_of, write_corpus
+from core.archs import ARCHITECTURES
+from core.spec import JobSpec
+
+STEPS, SAVE_STEPS = 4, 2
+"""Two resume points, both kept: the tool takes one that the run itself removes for lost."""
+FAIL_ON = "HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL"
+POINT_SECONDS = 180
+
+
+def crash_saves(architectures: Sequence[str], *, points: int) -> int:
+    """Crashes the saves of each architecture; prints a JSON line each; 1 if one did not resume."""
+    status = 0
+    with tempfile.TemporaryDirectory(prefix="saves-") as name:
+        folder = Path(name)
+        write_corpus(folder / "data")
+        for architecture in architectures:
+            status |= _crash(architecture, folder, points)
+    return status
+
+
+def _crash(architecture: str, folder: Path, points: int) -> int:
+    spec = folder / f"{architecture}.json"
+    spec.write_text(JobSpec.model_validate(_spec(architecture)).resolve().model_dump_json())
+    program = [sys.executable, "-m", "chaos.saved_run"]
+    places = [str(spec), str(folder / "data"), str(folder / "cache")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    # The stages before training are not what is crashed: their results are shared already.
+    warm = [*program, str(folder / f"warm-{architecture}"), *places]
+    subprocess.run(warm, cwd=ROOT, env=environment, check=True, capture_output=True)
+    work = folder / f"work-{architecture}"
+    command = [
+        *(sys.executable, "-m", "ckpt_chaos", "run"),
+        *("--work", str(work), "--modes", "before,torn", "--fail-on", FAIL_ON),
+        *("--checkpoint-glob", "{out}/resume/step-*"),
+        *("--step-regex", r"resumed at step (\d+)"),
+        *("--result-file", "{out}/checkpoints/last/model.safetensors"),
+        *("--timeout", str(POINT_SECONDS), "--jobs", "2"),
+        *(("--max-points", str(points)) if points else ()),
+        *("--", *program, "{out}", *places),
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True
+    )
+    verdicts = _verdicts(work)
+    line = {"architecture": architecture, "points": sum(verdicts.values()), "verdicts": verdicts}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+    if done.returncode or set(verdicts) != {"PASS"}:
+        sys.stderr.write(done.stdout + done.stderr)
+        return 1
+    return 0
+
+
+def _verdicts(work: Path) -> dict[str, int]:
+    """How often each verdict was given, from the tool's own results."""
+    counts: Counter[str] = Counter()
+    for path in work.rglob("result.json"):
+        content = json.loads(path.read_text())
+        counts[str(content.get("verdict", "no verdict"))] += 1
+    return dict(counts)
+
+
+def _spec(architecture: str) -> Spec:
+    spec = spec_of(list(ARCHITECTURES).index(architecture))
+    spec["training"] |= {"max_steps": STEPS, "save_steps": SAVE_STEPS, "eval_steps": SAVE_STEPS}
+    return spec

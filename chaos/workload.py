@@ -1,0 +1,122 @@
+"""What is trained under faults: tiny models of all architectures, and their undisturbed runs."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.archs import ARCHITECTURES
+from core.file_hashes import hash_file
+from core.rundir import RunDir
+from core.sample import write_sample
+from core.spec import JobSpec
+
+ROOT = Path(__file__).resolve().parents[1]
+CORPUS_BYTES = 150_000
+STEPS = 120
+SEEDS = 3
+"""Seeds of training: with three architectures nine undisturbed runs are enough for any number of
+rounds."""
+TRAINED = ("train/loss", "train/grad_norm", "train/learning_rate", "validation/loss")
+"""Metrics that must be the same to the last bit; others tell of time and memory."""
+GOLDEN_SECONDS = 300.0
+
+Spec = dict[str, Any]  # Any: JSON
+Curves = dict[str, dict[int, float | None]]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """How a run ends that nothing happened to."""
+
+    curves: Curves
+    weights: str
+    """SHA-256 of `model.safetensors` of the checkpoint `last`."""
+
+
+def spec_of(number: int) -> Spec:
+    """The spec of the job with that number: architectures and seeds in turn."""
+    architecture = list(ARCHITECTURES)[number % len(ARCHITECTURES)]
+    model: Spec = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
+    if architecture == "llama4":
+        model["num_local_experts"] = 4
+    return {
+        "name": f"{architecture} under faults",
+        "data": {"dataset": "sample", "validation": "sample_dev"},
+        "tokenizer": {"vocab_size": 512},
+        "model": model,
+        "training": {
+            "seq_length": 32,
+            "batch_size": 8,
+            "epochs": 50,
+            "max_steps": STEPS,
+            "learning_rate": 3e-3,
+            "logging_steps": 1,
+            "eval_steps": 30,
+            "save_steps": 15,
+            "eval_tokens": 2000,
+            "num_threads": 1,
+            "precision": "fp32",
+            "device": "cpu",
+            "seed": number // len(ARCHITECTURES) % SEEDS,
+            "sample_prompts": [],
+        },
+    }
+
+
+def write_corpus(data_dir: Path) -> None:
+    """Writes the sample corpus where it is not there yet."""
+    if not data_dir.exists():
+        write_sample(data_dir, target_bytes=CORPUS_BYTES)
+
+
+def golden(number: int, *, folder: Path) -> Golden:
+    """The undisturbed run of a spec, by `python -m core.run`; trained once and kept in `folder`."""
+    spec = spec_of(number)
+    training, model = spec["training"], spec["model"]
+    run = folder / f"{model['architecture']}-{training['seed']}"
+    kept = run / "golden.json"
+    if not kept.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        resolved = JobSpec.model_validate(spec).resolve()
+        (run / "spec.json").write_text(resolved.model_dump_json())
+        command = [sys.executable, "-m", "core.run", str(run)]
+        command += ["--data-dir", str(folder / "data"), "--cache-dir", str(folder / "cache")]
+        write_corpus(folder / "data")
+        with (run / "run.log").open("ab") as log:
+            subprocess.run(
+                command,
+                cwd=ROOT,
+                check=True,
+                stdout=log,
+                stderr=log,
+                timeout=GOLDEN_SECONDS,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
+            )
+        weights = hash_file(RunDir(run).checkpoint("last") / "model.safetensors")
+        content = {"curves": journal_curves(run / "events.jsonl"), "weights": weights}
+        kept.write_text(json.dumps(content))
+    content = json.loads(kept.read_text())
+    curves = {
+        name: {int(step): value for step, value in curve.items()}
+        for name, curve in content["curves"].items()
+    }
+    return Golden(curves, content["weights"])
+
+
+def journal_curves(journal: Path) -> Curves:
+    """The trained metrics of a journal by name and step; of a step done twice the later value.
+
+    Reads the lines by itself: the checker shares no reader with what it checks.
+    """
+    curves: Curves = {name: {} for name in TRAINED}
+    for line in journal.read_bytes().splitlines():
+        event = json.loads(line)
+        if event["type"] == "metrics":
+            for name, value in event["data"]["values"].items():
+                if name in curves:
+                    curves[name][event["data"]["step"]] = value
+    return curves

@@ -1,0 +1,89 @@
+"""A disk that is full at any point of a run: named, nothing that can be seen is broken, and the run
+goes on when there is room."""
+
+import hashlib
+import json
+import os
+import subprocess
+
+import pytest
+
+from core.errors import DiskFull
+from core.events import CheckpointData
+from core.file_hashes import hash_file
+from core.training.resume import newest_whole
+
+POINTS = 10
+BLOCK = 4096
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Makes a file system of so many bytes, and resizes it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size: int, *options: str) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([*options, f"size={size}"])]
+        done = subprocess.run([*command, "tmpfs", str(folder)], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip("this user may not mount a file system; `make chaos` says so too")
+
+    yield folder, mount
+    subprocess.run(["umount", str(folder)], capture_output=True, check=False)
+
+
+def used(folder) -> int:
+    """Bytes of the blocks that the file system has given out."""
+    space = os.statvfs(folder)
+    return (space.f_blocks - space.f_bfree) * space.f_frsize
+
+
+def visible_is_whole(run) -> None:
+    """Every checkpoint that was told of and not removed is what was told of it."""
+    shown = {}
+    for event in run.of(CheckpointData):
+        if event.action == "saved":
+            shown[event.name] = event.files
+        else:
+            shown.pop(event.name, None)
+    for name, files in shown.items():
+        for file in files:
+            content = (run.rundir.checkpoint(name) / file.path).read_bytes()
+            assert len(content) == file.size
+            assert hashlib.sha256(content).hexdigest() == file.sha256
+    for point in run.rundir.resume.glob("step-*"):
+        if not point.name.endswith(".tmp"):
+            for name, entry in json.loads((point / "manifest.json").read_bytes()).items():
+                assert hash_file(point / name) == entry["sha256"]
+
+
+def test_a_disk_that_is_full_at_any_point_breaks_nothing(tiny_run, small_disk, tmp_path):
+    folder, mount = small_disk
+    alone = tiny_run(name="alone")
+    alone.go()
+    weights = hash_file(alone.rundir.checkpoint("last") / "model.safetensors")
+    mount(64 << 20)
+    measured = tiny_run(name="disk/measured")
+    measured.go()
+    needed = used(folder)
+    subprocess.run(["umount", str(folder)], check=True)
+    full = 0
+    for point in range(1, POINTS + 1):
+        size = max(BLOCK * 8, needed * point // (POINTS + 1) // BLOCK * BLOCK)
+        mount(size)
+        run = tiny_run(name=f"disk/run-{point}")
+        with pytest.raises(DiskFull) as told:
+            run.go()
+        assert told.value.hint
+        full += 1
+        visible_is_whole(run)
+        mount(64 << 20, "remount")
+        whole = newest_whole(run.rundir, lambda *_: pytest.fail("a damaged resume point"))
+        run.go()
+        visible_is_whole(run)
+        assert hash_file(run.rundir.checkpoint("last") / "model.safetensors") == weights
+        assert run.values("train/loss") == alone.values("train/loss")
+        assert whole is None or whole.state.step <= 12
+        subprocess.run(["umount", str(folder)], check=True)
+    assert full == POINTS

@@ -81,9 +81,15 @@ RUN pip install --no-cache-dir -c constraints.txt -r worker.txt
 COPY --from=wheel /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl && pip uninstall -q -y pip
 
-# No compiler. torch.compile wants g++ on a CPU, where it is off by default, and gcc for Triton's
-# launcher on a GPU: without them a run trains uncompiled and says so with a warning, not_compiled.
+# torch.compile builds small C++ libraries on a CPU, and Triton a launcher in C for each kernel on a
+# GPU, while a job runs: so this image keeps a compiler, and python3-dev where the base's own Python
+# has no headers.
 FROM base AS worker
+RUN apt-get update \
+    && if [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; \
+        then headers=; else headers=python3-dev; fi \
+    && apt-get install -y --no-install-recommends g++ $headers \
+    && rm -rf /var/lib/apt/lists/*
 ARG UID=1000
 ARG GID=1000
 RUN groupadd -o -g "$GID" babylm && useradd -o -u "$UID" -g "$GID" -M -d /tmp babylm \

@@ -64,7 +64,7 @@ class Stack:
 
     def docker(self, *words: str) -> str:
         """Runs docker."""
-        return self._run(["docker", *words], 60.0)
+        return self._run(["docker", *words], 300.0)
 
     def container(self, service: str) -> str:
         """The id of a service's container, running or not."""

@@ -19,6 +19,7 @@ from chaos.workload import Spec
 from jobs.queue import BROKER_ERRORS, TASKS, connect, make_app
 
 LOCK_SECONDS = 3.0
+LARGEST_DISK_BYTES = 1 << 30
 FULL_SECONDS = 2.0
 WIPED_SECONDS = 1.0
 CALLS = 20
@@ -229,7 +230,11 @@ def lock_database(target: Target) -> bool:
 
 def fill_disk(target: Target) -> bool:
     """No byte is free in the runs folder for a while."""
-    if not target.is_small_disk:
+    # Looked at each time: when the small file system is gone, the host's own must not be filled.
+    if (
+        not target.is_small_disk
+        or shutil.disk_usage(target.service.runs).total > LARGEST_DISK_BYTES
+    ):
         return False
     ballast = target.service.runs / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):

@@ -32,7 +32,10 @@ function connection(isUp) {
 function markNavigation(name) {
   const here = name === "jobs" ? "#/" : `#/${name}`;
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.getAttribute("href") === here) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") === here) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "center" }); // the row of links is wider than a phone
+    }
     else link.removeAttribute("aria-current");
   }
 }

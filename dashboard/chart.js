@@ -62,7 +62,7 @@ export class Chart {
     if (this.isEmpty) {
       this.clear();
       this.holder.classList.add("none");
-      this.holder.textContent = "Nothing measured yet";
+      this.holder.textContent = view.isLoading ? "Loading…" : "Nothing measured yet";
       return;
     }
     const data = this.data(lines, view, log);

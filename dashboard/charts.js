@@ -27,7 +27,7 @@ export class Charts {
   constructor({ onRange } = {}) {
     this.onRange = onRange;
     const saved = JSON.parse(localStorage.getItem(SAVED) ?? "{}");
-    this.view = { axis: "step", smoothing: 0.4, log: false, ...saved, zoom: null };
+    this.view = { axis: "step", smoothing: 0.4, log: false, ...saved, zoom: null, isLoading: true };
     this.charts = new Map();
     this.grid = el("div", { class: "grid charts" });
     this.reset = button("Reset zoom", () => this.zoom(null), { hidden: true });
@@ -51,6 +51,11 @@ export class Charts {
     Object.assign(this.view, change);
     const { axis, smoothing, log } = this.view;
     localStorage.setItem(SAVED, JSON.stringify({ axis, smoothing, log }));
+    this.draw();
+  }
+
+  loaded() {
+    this.view.isLoading = false;
     this.draw();
   }
 
@@ -98,7 +103,7 @@ export class Charts {
   kinds() {
     const names = new Set(this.runs.flatMap(({ series }) => series.names));
     const listed = new Set(CHARTS.flatMap(({ metrics }) => metrics.map(([name]) => name)));
-    const always = this.runs.length === 1 ? 4 : 1;
+    const always = this.runs.length === 1 ? 3 : 1; // a row of places while there is nothing yet
     let known = CHARTS.filter(({ metrics }, index) => index < always || metrics.some(([name]) => names.has(name)));
     if (this.runs.length > 1) {
       known = known.flatMap((kind) => kind.metrics.filter(([name], index) => names.has(name) || index === 0)

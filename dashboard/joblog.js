@@ -36,7 +36,7 @@ export class Log {
     this.drawAll();
     followLog(this.job, {
       signal: this.signal,
-      onStart: () => { this.lines = []; this.rest = ""; put(this.view); },
+      onStart: () => { this.lines = []; this.rest = ""; this.drawAll(); },
       onText: (text) => this.add(text),
     });
   }

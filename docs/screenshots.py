@@ -6,10 +6,11 @@ With a folder as argument, each page goes there at two widths, light and dark, t
 
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from core.sample import write_sample
 from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
@@ -17,7 +18,13 @@ from tests.system.service import Service, running_service
 
 IMAGES = Path(__file__).parent / "images"
 FIRST_STEPS, LIVE_STEP = 160, 90
-SETTLE_MILLISECONDS = 2500
+SETTLE_MILLISECONDS = 1500
+PATIENCE_MILLISECONDS = 15_000
+DRAWN = """() => {
+  const curves = [...document.querySelectorAll('.chart')];
+  const needs = [...document.querySelectorAll('.tokens, .lines, .numbers, .jobs tbody tr')];
+  return curves.length ? curves.every((curve) => curve.dataset.points) : needs.length > 0;
+}"""
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,8 @@ def _take(browser: Browser, service: Service, picture: Picture, target: Path) ->
     )
     page: Page = context.new_page()
     page.goto(f"{str(service.http.base_url).rstrip('/')}/{picture.address}")
+    with suppress(TimeoutError):  # a job that waits has no curve
+        page.wait_for_function(DRAWN, timeout=PATIENCE_MILLISECONDS)
     page.wait_for_timeout(SETTLE_MILLISECONDS)
     page.screenshot(path=target, full_page=picture.whole)
     context.close()

@@ -52,6 +52,7 @@ export async function show({ page, signal, connection, parameters, setParameters
       view.series.set(id, series);
       view.read.set(id, job.last_seq);
     }));
+    charts.loaded();
     if (!signal.aborted) draw();
   }
 

@@ -50,7 +50,7 @@ export async function show({ page, signal, connection }, id) {
     document.title = `${job.status === "running" && job.progress ? `${percent(job.progress)} ` : ""}${job.name} – BabyLM`;
     putIfChanged(head, [job.name, job.status, job.cancel_requested_at, job.pause_requested_at, job.waiting_for, job.worker], () => [
       el("div", {}, el("h1", {}, job.name),
-        el("p", { class: "bar" }, statusBadge(job), job.waiting_for && el("span", {}, standing(job)), el("span", {}, `${job.spec.model.architecture} on ${job.spec.data.dataset}`), el("span", {}, `submitted ${when(job.created_at)}`), job.worker && job.status === "running" && el("span", {}, `on ${job.worker}`))),
+        el("p", { class: "bar facts" }, statusBadge(job), job.waiting_for && el("span", {}, standing(job)), el("span", {}, `${job.spec.model.architecture} on ${job.spec.data.dataset}`), el("span", {}, `submitted ${when(job.created_at)}`), job.worker && job.status === "running" && el("span", {}, `on ${job.worker}`))),
       el("div", { class: "bar" }, ACTIONS[job.status].map((action) => actionButton(action)),
         isFinal(job) && button("Delete", async () => { if (await erase([job])) location.hash = "#/"; }, { class: "danger" }),
         el("a", { class: "button", href: `#/compare?jobs=${id}` }, "Compare"), el("a", { class: "button", href: `#/new/${id}` }, "New job like this")),
@@ -215,6 +215,7 @@ export async function show({ page, signal, connection }, id) {
     checkpoints.look(),
     evaluations.look(),
   ]);
+  charts.loaded();
   drawFacts();
   const ticking = setInterval(() => { if (!isFinal(job)) drawFacts(); }, TICK_MILLISECONDS);
   signal.addEventListener("abort", () => clearInterval(ticking));

@@ -178,6 +178,6 @@ function cellsOf(job, box, curve) {
       el("div", {}, el("b", {}, fixed(values["train/loss"])), values["validation/loss"] !== undefined && el("span", { class: "second" }, `val. ${fixed(values["validation/loss"])}`)))),
     el("td", { class: "number speed" }, values["throughput/tokens_per_second"] && el("span", { class: isRunning ? "" : "soft" }, `${count(values["throughput/tokens_per_second"])} tok/s`)),
     el("td", { class: "number memory" }, memoryOf(job) && el("span", { class: isRunning ? "" : "soft" }, bytes(memoryOf(job)))),
-    el("td", { class: "number time" }, timeLeft(job) ?? (job.finished_at ? seconds(duration(job)) : ""), el("span", { class: "second" }, ago(job.finished_at ?? job.started_at ?? job.created_at))),
+    el("td", { class: "number time" }, timeLeft(job) ?? (job.finished_at && job.started_at ? seconds(duration(job)) : ""), el("span", { class: "second" }, ago(job.finished_at ?? job.started_at ?? job.created_at))),
   ];
 }

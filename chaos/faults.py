@@ -361,6 +361,8 @@ class Injector(threading.Thread):
     def stop(self) -> None:
         """Ends the thread, and waits for what the faults have yet to set right."""
         self._ended.set()
-        self.join()
+        if self.is_alive():
+            self.join()
         for thread in self._target.later:
             thread.join()
+        self._target.later.clear()

@@ -30,8 +30,9 @@ FAULT_SECONDS = (0.8, 2.0)
 FAULTS_A_JOB = 4
 """So many on average: each costs an attempt its start, which is mostly the loading of torch."""
 SUBMIT_SECONDS = (0.2, 2.0)
-SETTLE_SECONDS = 90.0
-"""All jobs must have ended so long after the last fault."""
+SETTLE_SECONDS = 240.0
+"""All jobs must have ended so long after the last fault, or they count as stuck. The time that it
+took is in the report; a machine that others use as well must not make a violation of it."""
 ROUND_SECONDS = 900.0
 DISK_BYTES = 192 << 20
 CLOCK_SOURCE = Path(__file__).with_name("clock.c")
@@ -99,16 +100,17 @@ def _run(result: Round, folder: Path, num_jobs: int, goldens: Path, *, is_small_
     target.clock_file = _bend_clock(service, folder)
     numbers = {f"{result.seed}-{n}": result.seed * num_jobs + n for n in range(num_jobs)}
     sampler = Sampler(service.runs / "jobs")
+    injector = Injector(target, seconds=FAULT_SECONDS)
     service.start()
     try:
         sampler.start()
-        injector = Injector(target, seconds=FAULT_SECONDS)
         submitter = threading.Thread(target=_submit, args=(target, numbers), daemon=True)
         submitter.start()
         injector.start()
         _until_done(client, numbers, result, injector)
         submitter.join()
     finally:
+        injector.stop()
         sampler.stop()
         for part in service.parts.values():
             part.send(signal.SIGCONT)

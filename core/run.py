@@ -9,6 +9,7 @@ import argparse
 import faulthandler
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from core.cache import Cache
 from core.errors import DiskFull, ExitCode, RunError, RunLocked, SpecInvalid, Stopped
+from core.estimate import estimate
 from core.events import ErrorData
 from core.failures import named_failure
 from core.journal import JournalWriter
@@ -88,6 +90,7 @@ def _run(
             journal=journal,
             stop=stop,
         )
+        warn_of_low_disk(run)
         run_pipeline(run)
     except Stopped:
         log.info("stopped: %s", stop.reason)
@@ -98,6 +101,18 @@ def _run(
     finally:
         _sync(journal)
     return ExitCode.FINISHED
+
+
+def warn_of_low_disk(run: Run) -> None:
+    """Tells the user before anything is done that the disk may fill while the run trains."""
+    needed = estimate(run.spec, words=None).disk_bytes
+    free = shutil.disk_usage(run.rundir.root).free
+    if needed > free:
+        run.warn(
+            "disk_low",
+            f"the checkpoints of this run need about {needed:,} bytes and {free:,} are free: it "
+            "fails with disk_full when they are used up, and can then be retried",
+        )
 
 
 def _read_spec(rundir: RunDir) -> JobSpec:

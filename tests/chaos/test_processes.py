@@ -1,0 +1,41 @@
+"""What the harness sees of processes."""
+
+import subprocess
+import sys
+
+from chaos.processes import Sampler, trainers, writes_to
+from tests.worker.test_supervisor import until
+
+AT_WORK = (
+    "import sys; file = open(sys.argv[2] + '/events.jsonl', 'ab'); print('open', flush=True); "
+    "sys.stdin.read()"
+)
+
+
+def start(folder) -> subprocess.Popen:
+    """A process that looks like a training process at work."""
+    command = [sys.executable, "-c", AT_WORK, "core.run", str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"open\n"
+    return process
+
+
+def test_two_processes_at_work_on_one_job_are_seen_and_one_is_not(tmp_path):
+    jobs = tmp_path / "jobs"
+    for name in ("one", "two"):
+        (jobs / name).mkdir(parents=True)
+    sampler = Sampler(jobs, seconds=0.01)
+    sampler.start()
+    with start(jobs / "one") as first, start(jobs / "two") as other:
+        assert trainers(jobs) == {first.pid: "one", other.pid: "two"}
+        assert writes_to(first.pid, jobs / "one" / "events.jsonl")
+        looks = sampler.looks
+        until(lambda: sampler.looks > looks + 2, "two more looks")
+        assert sampler.doubles == []
+        with start(jobs / "one") as second:
+            until(lambda: sampler.doubles, "seen")
+            assert str(second.pid) in sampler.doubles[0]
+            second.stdin.close()
+        first.stdin.close()
+        other.stdin.close()
+    sampler.stop()

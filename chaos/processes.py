@@ -21,6 +21,7 @@ from cli.broker import Broker, find_broker
 RESTART_SECONDS = 0.2
 STOP_SECONDS = 12.0
 GONE_SECONDS = 20.0
+SAMPLER_NICE = -10
 
 
 def free_port() -> int:
@@ -221,6 +222,8 @@ class Sampler(threading.Thread):
 
     def run(self) -> None:
         """The loop."""
+        with suppress(PermissionError):  # looks are late on a busy machine otherwise
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SAMPLER_NICE)
         while not self._ended.wait(self._seconds):
             self.looks += 1
             by_job: dict[str, list[int]] = {}

@@ -1,0 +1,41 @@
+"""Runs the benchmarks: `python -m benchmarks [NAME or prefix]`, or `make bench ONLY=NAME`.
+
+Each module `bench_<area>.py` has `NAMES`, the benchmarks it knows, and `run(only)`, which measures
+those that `benchmarks.report.wanted` picks and prints them.
+"""
+
+import argparse
+import pkgutil
+import sys
+from importlib import import_module
+
+import benchmarks
+from benchmarks.report import wanted
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("only", nargs="?", help="a benchmark, or the beginning of several")
+    parser.add_argument("--list", action="store_true", help="print the names and stop")
+    options = parser.parse_args(arguments)
+    only = options.only or None
+    modules = [
+        import_module(f"benchmarks.{found.name}")
+        for found in pkgutil.iter_modules(benchmarks.__path__)
+        if found.name.startswith("bench_")
+    ]
+    chosen = [(module, wanted(module.NAMES, only)) for module in modules]
+    if not any(names for _, names in chosen):
+        known = [name for module in modules for name in module.NAMES]
+        print(f"no benchmark is called {only!r}; there are: {', '.join(known)}", file=sys.stderr)
+        return 2
+    for module, names in chosen:
+        if options.list:
+            print("\n".join(names), end="\n" if names else "")
+        elif names:
+            module.run(only)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import struct
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -27,6 +28,7 @@ STORM = 8
 CLOCK_JUMPS = (3600.0, -3600.0, 0.0)
 IN_TRAINING = b'"train/loss"'
 TAIL_BYTES = 1000
+TRAINER_SECONDS, TRAINER_LOOK_SECONDS = 10.0, 0.05
 
 
 @dataclass
@@ -325,6 +327,19 @@ FAULTS: dict[str, Callable[[Target], bool]] = {
     "resubmit storm": resubmit_storm,
 }
 """By name; a round takes them in turn, in an order that its seed decides."""
+IN_TRAINER = {
+    "kill trainer",
+    "stop trainer",
+    "end trainer",
+    "kill worker and trainers",
+    "flip a bit of a checkpoint",
+    "truncate a checkpoint",
+    "truncate a manifest",
+    "fill disk",
+    "cancel storm",
+    "pause storm",
+}
+"""Those that are meant for a process in the middle of its steps."""
 
 
 class Injector(threading.Thread):
@@ -354,9 +369,18 @@ class Injector(threading.Thread):
                     rng.shuffle(waiting)
                     self._ended.wait(0.05)  # nothing may be there to hit
                 name = waiting.pop()
+                if name in IN_TRAINER:
+                    self._await_trainer()
                 if FAULTS[name](self._target):
                     self.counts[name] = self.counts.get(name, 0) + 1
                     break
+
+    def _await_trainer(self) -> None:
+        """Waits a little for a process that takes steps: starting takes longer than training."""
+        deadline = time.monotonic() + TRAINER_SECONDS
+        while self._target.trainer() is None and time.monotonic() < deadline:
+            if self._ended.wait(TRAINER_LOOK_SECONDS):
+                return
 
     def stop(self) -> None:
         """Ends the thread, and waits for what the faults have yet to set right."""

@@ -21,6 +21,8 @@ from cli.broker import Broker, find_broker
 RESTART_SECONDS = 0.2
 STOP_SECONDS = 12.0
 GONE_SECONDS = 20.0
+SAMPLER_NICE = -10
+SETTLED_SECONDS = 1.0
 
 
 def free_port() -> int:
@@ -177,20 +179,42 @@ class Service:
 
 def trainers(jobs: Path) -> dict[int, str]:
     """Processes that run `core.run` on a folder of `jobs`: pid to the name of the folder."""
-    prefix = str(jobs).encode() + b"/"
-    found = {}
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    return Trainers(jobs).look()
+
+
+class Trainers:
+    """As `trainers`, again and again.
+
+    To read a command line the kernel waits for a lock that a process which loads torch holds much
+    of the time, so each is read for the first second only: by then it is what it stays.
+    """
+
+    def __init__(self, jobs: Path) -> None:
+        self._prefix = str(jobs).encode() + b"/"
+        self._seen: dict[int, tuple[float, str | None]] = {}
+        """When a process was first seen, and the job that it trains."""
+
+    def look(self) -> dict[int, str]:
+        """One look."""
+        moment = time.monotonic()
+        before, self._seen = self._seen, {}
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                first, job = before.get(int(name), (moment, None))
+                if moment - first < SETTLED_SECONDS:
+                    job = self._job(name)
+                self._seen[int(name)] = first, job
+        return {pid: job for pid, (_, job) in self._seen.items() if job is not None}
+
+    def _job(self, pid: str) -> str | None:
         try:
-            words = Path("/proc", name, "cmdline").read_bytes().split(b"\0")
+            words = Path("/proc", pid, "cmdline").read_bytes().split(b"\0")
         except OSError:
-            continue
-        if b"core.run" in words:
-            for word in words:
-                if word.startswith(prefix):
-                    found[int(name)] = word.removeprefix(prefix).decode()
-    return found
+            return None
+        folders = [word for word in words if word.startswith(self._prefix)]
+        if b"core.run" not in words or not folders:
+            return None
+        return folders[0].removeprefix(self._prefix).decode()
 
 
 def writes_to(pid: int, file: Path) -> bool:
@@ -217,14 +241,17 @@ class Sampler(threading.Thread):
         self.looks = 0
         self.doubles: list[str] = []
         self._jobs, self._seconds = jobs, seconds
+        self._trainers = Trainers(jobs)
         self._ended = threading.Event()
 
     def run(self) -> None:
         """The loop."""
+        with suppress(PermissionError):  # looks are late on a busy machine otherwise
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SAMPLER_NICE)
         while not self._ended.wait(self._seconds):
             self.looks += 1
             by_job: dict[str, list[int]] = {}
-            for pid, job in trainers(self._jobs).items():
+            for pid, job in self._trainers.look().items():
                 by_job.setdefault(job, []).append(pid)
             for job, pids in by_job.items():
                 journal = self._jobs / job / "events.jsonl"

@@ -8,10 +8,10 @@ counts as a failure too.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +23,8 @@ STEPS, SAVE_STEPS = 4, 2
 """Two resume points, both kept: the tool takes one that the run itself removes for lost."""
 FAIL_ON = "HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL"
 POINT_SECONDS = 180
+COUNT = re.compile(r"\b(PASS|[A-Z]+_[A-Z]+): (\d+)\b")
+"""The last line of the tool's table, such as `PASS: 21   LOST_WORK: 1`."""
 
 
 def crash_saves(architectures: Sequence[str], *, points: int) -> int:
@@ -59,8 +61,13 @@ def _crash(architecture: str, folder: Path, points: int) -> int:
     done = subprocess.run(
         command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True
     )
-    verdicts = _verdicts(work)
-    line = {"architecture": architecture, "points": sum(verdicts.values()), "verdicts": verdicts}
+    verdicts = {name: int(count) for name, count in COUNT.findall(done.stdout)}
+    line = {
+        "architecture": architecture,
+        "points": sum(verdicts.values()) - 1,  # without the one that nothing was done to
+        "crashed": sum(json.loads(path.read_text())["crashed"] for path in _results(work)),
+        "verdicts": verdicts,
+    }
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
     if done.returncode or set(verdicts) != {"PASS"}:
@@ -69,13 +76,9 @@ def _crash(architecture: str, folder: Path, points: int) -> int:
     return 0
 
 
-def _verdicts(work: Path) -> dict[str, int]:
-    """How often each verdict was given, from the tool's own results."""
-    counts: Counter[str] = Counter()
-    for path in work.rglob("result.json"):
-        content = json.loads(path.read_text())
-        counts[str(content.get("verdict", "no verdict"))] += 1
-    return dict(counts)
+def _results(work: Path) -> list[Path]:
+    """The tool's own record of each point."""
+    return sorted(work.rglob("result.json"))
 
 
 def _spec(architecture: str) -> Spec:

@@ -98,6 +98,7 @@ def test_two_runs_are_compared_and_the_link_keeps_the_choice(tab, finished):
     page.get_by_role("button", name="Remove").first.click()
     expect(page).to_have_url(f"{tab.home}#/compare?jobs={second['id']}")
     page.get_by_label("Find a run to add").fill(first["id"])
+    expect(page.locator(".found button")).to_have_count(1)
     page.locator(".found button").click()
     expect(page.get_by_role("table", name="Results").get_by_role("row")).to_have_count(3)
 

@@ -133,12 +133,13 @@ def test_a_checkpoint_writes_and_the_same_seed_writes_the_same(tab, finished):
 
 def test_charts_zoom_together_and_keep_their_axis(tab, finished):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
-    loss = page.get_by_role("region", name="Loss", exact=True).locator(".u-over")
-    expect(loss).to_be_visible()
-    area = loss.bounding_box()
-    page.mouse.move(area["x"] + 40, area["y"] + 50)
+    section = page.get_by_role("region", name="Loss", exact=True)
+    expect(chart(page)).to_have_attribute("data-points", "13")  # drawn, not only framed
+    loss = section.locator(".u-over")
+    # Each hover waits until what is still arriving above has stopped moving the chart.
+    loss.hover(position={"x": 40, "y": 50})
     page.mouse.down()
-    page.mouse.move(area["x"] + 160, area["y"] + 60, steps=4)
+    loss.hover(position={"x": 160, "y": 60})
     page.mouse.up()
     reset = page.get_by_role("button", name="Reset zoom")
     expect(reset).to_be_visible()

@@ -3,13 +3,13 @@
 from core.corpus.rules import DROPPED, Cleaner, marks, rule
 
 CLEANER = Cleaner(
-    version=2,
+    version=3,
     steps=(
         rule("header", "\n= = = ", r"\n= = = [^\n]*(?=\n)", "\n"),
         rule("time_code", "-->", r"\n[\d:,. ]{0,20}\d:\d\d[^\n-]{0,20}-->[^\n]*", "\n" + DROPPED),
         rule("credit", "ubtitle", r"\n[^\n]*[Ss]ubtitles? (?:by|downloaded)[^\n]*", "\n" + DROPPED),
         rule("credit", "OpenSubtitles", r"\n[^\n]*OpenSubtitles[^\n]*", "\n" + DROPPED),
-        rule("credit", "www.", r"\n[^\n]*\bwww\.[^\n]*", "\n" + DROPPED),
+        rule("credit", "www.", r"\n[^\n]*www\.[^\n]*", "\n" + DROPPED),
         rule("tag", "<", r"</?[biu]>|</?font[^<>\n]{0,60}>", DROPPED),
         rule("tag", "<", r"</?[A-Za-z][^<>\n]{0,60}>"),
         rule("position_tag", "{", r"\{[^{}\n]*\}"),

@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
@@ -115,8 +115,10 @@ def remove_abandoned(uploads: Path) -> None:
     """Removes what nobody has gone on with for a week."""
     if uploads.is_dir():
         for path in uploads.glob("*/*"):
-            if time.time() - path.stat().st_mtime > KEEP_SECONDS:
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            # A sender beside this one may have finished its file since it was listed.
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > KEEP_SECONDS:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 async def receive(

@@ -1,8 +1,24 @@
 """What holds for all tests."""
 
+import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # The same examples at every run: a run that fails by chance tells nobody what they broke. To search
 # for new ones: pytest --hypothesis-profile=default.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
+
+
+class ByService(LoadFileScheduling):
+    """A file stays in one process: what it sets up is set up once; so does the whole dashboard."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/dashboard" if file.startswith("tests/dashboard/") else file
+
+
+@pytest.hookimpl(optionalhook=True)  # with -p no:xdist nobody asks
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByService:
+    return ByService(config, log)

@@ -165,6 +165,14 @@ def test_senders_at_the_same_moment_leave_one_whole_file(app, client, settings):
     assert (settings.data_dir / "mine" / "a.txt").read_bytes() in contents
 
 
+def test_a_part_that_another_sender_finished_meanwhile_is_no_error(client, settings):
+    folder = settings.uploads_folder / "other"
+    folder.mkdir(parents=True)
+    # Listed, yet not there to be looked at: what a sender leaves who publishes in between.
+    (folder / "b.txt.part").symlink_to("published-since")
+    assert send(client, "a.txt", TEXT).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

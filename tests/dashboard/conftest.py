@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(missing)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser():
     expect.set_options(timeout=PATIENCE_MILLISECONDS)
     with sync_playwright() as playwright:
@@ -34,7 +34,7 @@ def browser():
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def service(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dashboard")
     write_sample(folder / "data", target_bytes=60_000)
@@ -42,7 +42,7 @@ def service(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def finished(service):
     """Two runs that have ended, and differ in their seed."""
     jobs = [

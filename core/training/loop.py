@@ -25,7 +25,7 @@ from core.rundir import RunDir
 from core.spec import JobSpec
 from core.stages import StageReporter
 from core.stop import StopSignal
-from core.training.attention import library_attention, use_blocks
+from core.training.attention import FLEX, library_attention, use_blocks
 from core.training.checkpoint import Checkpoints, Position
 from core.training.choices import choose, smaller_micro_batch
 from core.training.compiled import as_written, compile_layers, uncompile_layers
@@ -125,6 +125,7 @@ class Trainer:
             seq_length=spec.training.seq_length,
             batch_size=spec.training.batch_size,
             seed=spec.training.seed,
+            packing=spec.training.packing,
         )
         self.model = build_model(
             spec.model, vocab_size=train.vocab_size, seed=spec.training.seed
@@ -253,7 +254,7 @@ class Trainer:
         if self.choices.attention == "blocks":
             use_blocks(self.model)
         elif self.choices.attention == "flex":
-            self.model.config._attn_implementation = "flex_attention"
+            self.model.config._attn_implementation = FLEX
 
     def _set_micro_batch_size(self, size: int) -> None:
         self.stepper.micro_batch_size = size

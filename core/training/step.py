@@ -74,11 +74,13 @@ class Stepper:
         self._routers.clear()
         size = self.micro_batch_size
         inputs, targets = self._device.put(batch.inputs), self._device.put(batch.targets)  # (B, T)
+        segments = None if batch.segments is None else self._device.put(batch.segments)  # (B, T)
         loss = torch.zeros((), device=self._device.torch_device)
         for begin in range(0, len(batch.inputs), size):
             part = slice(begin, begin + size)
             share = len(batch.inputs[part]) / len(batch.inputs)
-            loss += self._micro(inputs[part], targets[part], batch.num_targets, share)
+            seen = None if segments is None else segments[part]
+            loss += self._micro(inputs[part], targets[part], seen, batch.num_targets, share)
         routing = self._routers.metrics()
         return StepResult(loss, self._update(loss), routing)
 
@@ -89,8 +91,9 @@ class Stepper:
         """
         shape = (self.micro_batch_size, seq_length)
         ids = torch.zeros(shape, dtype=torch.int64, device=self._device.torch_device)  # (b, T)
+        segments = ids.int() if self._training.packing == "documents" else None
         try:
-            self._micro(ids, ids, ids.numel(), 1.0)
+            self._micro(ids, ids, segments, ids.numel(), 1.0)
         finally:
             self._optimizer.zero_grad(set_to_none=True)
             self._routers.clear()
@@ -100,19 +103,31 @@ class Stepper:
         """True once a loss or norm was not finite. Waits for the device."""
         return bool(self._broken.item())
 
-    def _micro(self, inputs: Tensor, targets: Tensor, num_targets: int, share: float) -> Tensor:
+    def _micro(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        segments: Tensor | None,
+        num_targets: int,
+        share: float,
+    ) -> Tensor:
         """Forward and backward of (b, T) tokens; their part of the mean loss of the step."""
         if len(inputs) != self.micro_batch_size:
             with as_written(self._model):  # another shape would be compiled anew
-                return self._forward_backward(inputs, targets, num_targets, share)
-        return self._forward_backward(inputs, targets, num_targets, share)
+                return self._forward_backward(inputs, targets, segments, num_targets, share)
+        return self._forward_backward(inputs, targets, segments, num_targets, share)
 
     def _forward_backward(
-        self, inputs: Tensor, targets: Tensor, num_targets: int, share: float
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        segments: Tensor | None,
+        num_targets: int,
+        share: float,
     ) -> Tensor:
         self._routers.begin_pass()
         with self._device.autocast():
-            loss = summed_loss(self._model, inputs, targets) / num_targets
+            loss = summed_loss(self._model, inputs, targets, segments) / num_targets
         whole = loss
         coefficient = self._training.router_aux_loss_coefficient
         balance = self._routers.end_pass()

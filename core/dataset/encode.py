@@ -37,7 +37,7 @@ ENCODE_VERSION = 1
 """Raised whenever the same text and tokenizer would give another token file."""
 MAX_PROCESSES = 4
 """More would take over 1 GB in all, and four already encode 100 MB in about a second."""
-BYTES_PER_PROCESS = 8 << 20
+BYTES_PER_PROCESS = 6 << 20
 """Less text than this is not worth another process: it takes 0.3 s of work to start one."""
 
 

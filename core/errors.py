@@ -134,6 +134,13 @@ class CheckpointMissing(RunError):
     hint = "List the checkpoints of the job and name one of them."
 
 
+class ExportInvalid(RunError):
+    """The finished checkpoint is not what was written, or plain transformers cannot load it."""
+
+    code = "export_invalid"
+    hint = "Retry the job: the checkpoint is written anew. If it happens again, check the disk."
+
+
 class EvaluationInvalid(RunError):
     """The task of an evaluation is not there, or a file of it cannot be read."""
 

@@ -17,6 +17,7 @@ from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
 from core.corpus.stage import clean_corpus, clean_fingerprint
 from core.errors import TokenizerMissing, WordBudgetExceeded
+from core.evaluation.tasks import require_tasks
 from core.events import EventData, WarningData
 from core.file_hashes import hash_file
 from core.journal import JournalWriter
@@ -76,12 +77,15 @@ def run_pipeline(run: Run) -> None:
     remove_staging(run.rundir.root)
     reporter = StageReporter(run.emit)
     try:
+        _require_tasks(run)
         train, validation = _clean(run, reporter)
         tokenizer, tokenizer_key = _tokenizer(run, reporter, train, validation)
         if run.spec.task == "tokenizer":
             return
         train_tokens = _tokenize(run, reporter, tokenizer, tokenizer_key, train, validation)
         _train(run, reporter, tokenizer, *train_tokens)
+        _evaluate(run, reporter)
+        _export(run, reporter, *train_tokens)
     finally:
         run.cache.release()
 
@@ -357,3 +361,39 @@ def _train(
         reporter=reporter,
         compile_cache=run.cache.root / "compile",
     )
+
+
+def _require_tasks(run: Run) -> None:
+    """Refuses a run that could not be judged, before hours of training."""
+    if run.spec.task == "model" and run.spec.evaluation.tasks:
+        require_tasks(run.data_dir, run.spec.evaluation.tasks)
+
+
+def _evaluate(run: Run, reporter: StageReporter) -> None:
+    if not run.spec.evaluation.tasks:
+        return
+    from core.evaluation.stage import evaluate_checkpoints
+
+    with reporter.stage("evaluate") as stage:
+        stage.counts = evaluate_checkpoints(
+            spec=run.spec,
+            rundir=run.rundir,
+            data_dir=run.data_dir,
+            emit=run.emit,
+            should_stop=run.stop,
+            progress=reporter.progress,
+        )
+
+
+def _export(run: Run, reporter: StageReporter, train: Path, validation: Path | None) -> None:
+    from core.dataset.tokens import TokenFile
+    from core.export import check_export
+
+    with reporter.stage("export") as stage:
+        stage.counts = check_export(
+            rundir=run.rundir,
+            tokens=TokenFile.open(validation or train),
+            seq_length=run.spec.training.seq_length,
+            emit=run.emit,
+            warn=run.warn,
+        )

@@ -46,6 +46,7 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.TokenOutOfVocabulary: 500,
     core_errors.TokenFileDamaged: 500,
     core_errors.NonFiniteLoss: 500,
+    core_errors.ExportInvalid: 500,
     core_errors.OutOfMemory: 503,
     core_errors.DiskFull: 507,
 }

@@ -16,12 +16,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.cache import Cache
+from core.context import Run
 from core.errors import DiskFull, ExitCode, RunError, RunLocked, SpecInvalid, Stopped
 from core.estimate import estimate
 from core.events import ErrorData
 from core.failures import named_failure
 from core.journal import JournalWriter
-from core.pipeline import Run, run_pipeline
+from core.pipeline import run_pipeline
 from core.rundir import RunDir, locked
 from core.spec import JobSpec
 from core.stop import DEADLINE_SHARE, LEASE_SECONDS, SILENCE_SHARE, StopSignal

@@ -73,8 +73,8 @@ class TrainingSpec(Section):
     )
     compile: Literal["auto"] | bool = Field(
         default="auto",
-        description="Fuse the layers' elementwise part with torch.compile. auto: on a GPU for runs "
-        "long enough to win the time back, never on a CPU, where it costs a minute for 0 to 3 %.",
+        description="Fuse the layers' elementwise part with torch.compile. auto: for runs long "
+        "enough to win back the minute or two that it takes: minutes of a GPU, hours of a CPU.",
     )
     router_aux_loss_coefficient: float = Field(
         default=0.0,

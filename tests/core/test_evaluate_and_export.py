@@ -7,10 +7,11 @@ import pytest
 
 from core import export
 from core.cache import Cache
+from core.context import Run
 from core.errors import EvaluationInvalid, ExportInvalid, Stopped
 from core.evaluation import stage as evaluation_stage
 from core.journal import JournalWriter, read_journal
-from core.pipeline import Run, run_pipeline
+from core.pipeline import run_pipeline
 from core.rundir import RunDir
 from core.sample import write_sample
 from core.spec import JobSpec

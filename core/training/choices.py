@@ -35,6 +35,7 @@ class Choices:
     attention: Literal["blocks", "library", "flex"]
     compile: bool
     micro_batch_size: int
+    num_devices: int = 1
     warnings: tuple[tuple[str, str], ...] = ()
     """(code, message)"""
 
@@ -65,12 +66,13 @@ def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> Cho
         attention=_attention(spec.training, spec.model, device),
         compile=compiles,
         micro_batch_size=_micro_batch_size(spec, device, vocab_size),
+        num_devices=spec.training.num_devices,
         warnings=warnings,
     )
 
 
 def smaller_micro_batch(batch_size: int, micro_batch_size: int) -> int | None:
-    """The next smaller divisor of the batch; None below 1."""
+    """The next smaller divisor of a device's share of the batch; None below 1."""
     sizes = [size for size in range(1, micro_batch_size) if batch_size % size == 0]
     return sizes[-1] if sizes else None
 
@@ -118,10 +120,12 @@ def _compile(
 def _micro_batch_size(spec: JobSpec, device: Device, vocab_size: int) -> int:
     training = spec.training
     if training.micro_batch_size != "auto":
-        return training.micro_batch_size or training.batch_size
+        return training.micro_batch_size or training.device_batch_size
     free = free_bytes(device) * MEMORY_SHARE
-    for size in range(training.batch_size, 1, -1):
-        if training.batch_size % size == 0:
+    if not device.is_cuda:
+        free /= training.num_devices  # processes on one host share its memory
+    for size in range(training.device_batch_size, 1, -1):
+        if training.device_batch_size % size == 0:
             needed = step_bytes(spec, micro_batch_size=size, vocab_size=vocab_size)
             if needed <= free:
                 return size

@@ -42,14 +42,18 @@ class RouterStatistics:
         self._counts, self._balance = [], []
 
     def record(self, logits: Tensor, chosen: Tensor) -> None:
-        """Notes the choices (N, k) that a layer made by its logits (N, E)."""
-        if not self._is_open:
-            return
+        """Notes the choices (N, k) that a layer made by its logits (N, E).
+
+        A layer that is computed again is not noted again, but must compute the same: the backward
+        pass of the balancing loss, whose tensors were not kept, goes through the second time.
+        """
         counts = torch.zeros(logits.shape[1], dtype=torch.float32, device=logits.device)
         ones = torch.ones(chosen.numel(), dtype=torch.float32, device=logits.device)
         counts.index_add_(0, chosen.flatten(), ones)  # (E,)
-        self._counts.append(counts)
-        self._balance.append(balance_loss(logits, counts / chosen.numel()))
+        balance = balance_loss(logits, counts / chosen.numel())
+        if self._is_open:
+            self._counts.append(counts)
+            self._balance.append(balance)
 
     def end_pass(self) -> Tensor | None:
         """The balancing loss of the pass, mean over the layers; None without experts."""

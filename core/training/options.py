@@ -15,6 +15,11 @@ class TrainingSpec(Section):
     """How the model is trained. A step is one update of the optimizer, counted from 1."""
 
     seq_length: int = Field(default=128, ge=8, le=32_768, description="Tokens in a sequence.")
+    packing: Literal["stream", "documents"] = Field(
+        default="stream",
+        description="Documents stand one behind the other in the sequences. stream: a token sees "
+        "all before it in its sequence; documents: only those of its own document.",
+    )
     batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
     num_devices: int = Field(
         default=1,

@@ -11,7 +11,7 @@ from core.dataset.batches import Batches
 from core.dataset.tokens import TokenFile
 from core.plan import Plan
 from core.spec import JobSpec
-from core.training.attention import use_blocks
+from core.training.attention import FLEX, use_blocks
 from core.training.choices import Choices, choose
 from core.training.device import Device
 from core.training.experts import use_sparse_experts
@@ -63,7 +63,11 @@ def build_parts(
     """
     training = spec.training
     batches = Batches(
-        train, seq_length=training.seq_length, batch_size=training.batch_size, seed=training.seed
+        train,
+        seq_length=training.seq_length,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        packing=training.packing,
     )
     model = build_model(spec.model, vocab_size=train.vocab_size, seed=training.seed).to(
         device.torch_device
@@ -78,7 +82,7 @@ def build_parts(
     if choices.attention == "blocks":
         use_blocks(model)
     elif choices.attention == "flex":
-        model.config._attn_implementation = "flex_attention"
+        model.config._attn_implementation = FLEX
     optimizer = build_optimizer(model, training)
     share = None
     if training.num_devices > 1:

@@ -81,11 +81,15 @@ class Stepper:
             rows = self._share.rows(len(batch.inputs))
         inputs = self._device.put(batch.inputs[rows])  # (B or fewer, T)
         targets = self._device.put(batch.targets[rows])  # as inputs
+        segments = None
+        if batch.segments is not None:
+            segments = self._device.put(batch.segments[rows])  # as inputs
         loss = torch.zeros((), device=self._device.torch_device)
         for begin in range(0, len(inputs), size):
             part = slice(begin, begin + size)
             share = len(inputs[part]) / len(batch.inputs)
-            loss += self._micro(inputs[part], targets[part], batch.num_targets, share)
+            seen = None if segments is None else segments[part]
+            loss += self._micro(inputs[part], targets[part], seen, batch.num_targets, share)
         if self._share is not None:
             loss = self._share.add_up(loss, self._routers)
         routing = self._routers.metrics()
@@ -98,8 +102,9 @@ class Stepper:
         """
         shape = (self.micro_batch_size, seq_length)
         ids = torch.zeros(shape, dtype=torch.int64, device=self._device.torch_device)  # (b, T)
+        segments = ids.int() if self._training.packing == "documents" else None
         try:
-            self._micro(ids, ids, ids.numel(), 1.0)
+            self._micro(ids, ids, segments, ids.numel(), 1.0)
         finally:
             self._optimizer.zero_grad(set_to_none=True)
             self._routers.clear()
@@ -115,19 +120,31 @@ class Stepper:
         else:
             self._share.clear()
 
-    def _micro(self, inputs: Tensor, targets: Tensor, num_targets: int, share: float) -> Tensor:
+    def _micro(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        segments: Tensor | None,
+        num_targets: int,
+        share: float,
+    ) -> Tensor:
         """Forward and backward of (b, T) tokens; their part of the mean loss of the step."""
         if len(inputs) != self.micro_batch_size:
             with as_written(self._model):  # another shape would be compiled anew
-                return self._forward_backward(inputs, targets, num_targets, share)
-        return self._forward_backward(inputs, targets, num_targets, share)
+                return self._forward_backward(inputs, targets, segments, num_targets, share)
+        return self._forward_backward(inputs, targets, segments, num_targets, share)
 
     def _forward_backward(
-        self, inputs: Tensor, targets: Tensor, num_targets: int, share: float
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        segments: Tensor | None,
+        num_targets: int,
+        share: float,
     ) -> Tensor:
         self._routers.begin_pass()
         with self._device.autocast():
-            loss = summed_loss(self._model, inputs, targets) / num_targets
+            loss = summed_loss(self._model, inputs, targets, segments) / num_targets
         whole = loss
         coefficient = self._training.router_aux_loss_coefficient
         balance = self._routers.end_pass()

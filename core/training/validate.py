@@ -66,12 +66,18 @@ def validate(
             seq_length=training.seq_length,
             max_tokens=training.eval_tokens,
             batch_size=micro_batch_size,
+            packing=training.packing,
         )
         for batch in windows if share is None else share.part_of(windows):
             if should_stop():
                 raise Stopped
             with device.autocast():
-                loss = summed_loss(model, device.put(batch.inputs), device.put(batch.targets))
+                loss = summed_loss(
+                    model,
+                    device.put(batch.inputs),
+                    device.put(batch.targets),
+                    None if batch.segments is None else device.put(batch.segments),
+                )
             total += loss.item()
             targets += batch.num_targets
     finally:

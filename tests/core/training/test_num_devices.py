@@ -57,6 +57,8 @@ def test_two_devices_give_the_curve_of_one(tiny_run, architecture):
     if architecture == "llama4":
         # The balancing loss is one of each micro-batch: two devices are as two micro-batches.
         options |= {"router_aux_loss_coefficient": 0.1}
+    if architecture == "olmo2":
+        options |= {"packing": "documents"}
     one = tiny_run(architecture, name="one", micro_batch_size=2, **options)
     two = tiny_run(architecture, name="two", num_devices=2, **options)
     assert Batches(one.train, seq_length=128, batch_size=4, seed=0).batch(8).inputs.shape[0] == 1

@@ -68,12 +68,7 @@ def run(only: str | None) -> None:
 
 
 def prepare(folder: Path) -> Corpus:
-    named = os.environ.get(DATA)
-    if named is None:
-        note("corpus", f"{DATA} is not set: this is the sample corpus, not real text")
-        raw = write_sample(folder / "data", target_bytes=15_000_000).train
-    else:
-        raw = Path(named) / "train_10M"
+    raw = raw_text(folder)
     files = sorted(path for path in raw.iterdir() if path.is_file())
     times = -(-LONG_BYTES // sum(path.stat().st_size for path in files))
     long = folder / "long" / "train_long"
@@ -86,6 +81,15 @@ def prepare(folder: Path) -> Corpus:
     clean = folder / "clean"
     clean_folder(raw, clean)
     return Corpus(raw, long, clean)
+
+
+def raw_text(folder: Path) -> Path:
+    """The training text as it is handed out; `folder` is where a sample may be written."""
+    named = os.environ.get(DATA)
+    if named is not None:
+        return Path(named) / "train_10M"
+    note("corpus", f"{DATA} is not set: this is the sample corpus, not real text")
+    return write_sample(folder / "data", target_bytes=15_000_000).train
 
 
 # corpus/clean

@@ -25,6 +25,8 @@ NORM_COPIES = 3
 RESIDUAL_COPIES = 2
 """How many tensors of the width of the heads, the MLP, all norms and the residual stream a layer
 keeps for its backward pass; held against measurements in benchmarks/README.md."""
+MASK_BYTES = 4
+"""float32, of each pair of tokens, where masks are written out."""
 RESUME_POINTS = 2
 ASSUMED_FLOPS = {"cpu": 1.0e11, "cuda": 1.0e14}
 """What a step reaches: two CPU cores in fp32, and a quarter of an A100's or H100's bf16 peak."""
@@ -41,9 +43,10 @@ class Estimate:
     steps: int | None
     words_seen: int | None
     device_memory_bytes: int
+    """Of each device."""
     disk_bytes: int
     seconds: dict[str, float | None]
-    """By kind of device, training alone."""
+    """By kind of device, training alone; GPUs share the work, processes on a CPU only split it."""
 
 
 def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
@@ -64,7 +67,10 @@ def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
             vocab_size=spec.tokenizer.vocab_size,
         ),
         disk_bytes=_disk_bytes(spec, parameters, plan, words),
-        seconds={kind: _seconds(spec, plan, rate) for kind, rate in ASSUMED_FLOPS.items()},
+        seconds={
+            kind: _seconds(spec, plan, rate * (spec.training.num_devices if kind == "cuda" else 1))
+            for kind, rate in ASSUMED_FLOPS.items()
+        },
     )
 
 
@@ -94,17 +100,31 @@ def activation_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -
     # Norms compute in float32 whatever the precision.
     wide = NORM_COPIES * model.layer_vectors() + RESIDUAL_COPIES * model.hidden_size
     layer = rows * (width * (attention + mlps) + 4 * wide)
-    chunk = min(CHUNK_BYTES, 4 * rows * vocab_size)
+    chunk = min(CHUNK_BYTES, 4 * rows * vocab_size) + _mask_bytes(spec, rows)
     if training.gradient_checkpointing:
         kept = rows * 4 * model.hidden_size * model.num_hidden_layers
         return kept + layer + chunk
     return layer * model.num_hidden_layers + chunk
 
 
+def _mask_bytes(spec: JobSpec, rows: int) -> int:
+    """Masks that tell documents apart, for the attention that wants them whole.
+
+    Ours and flex attention do not; `auto` is one of them on a CPU and where scores are capped.
+    """
+    training, model = spec.training, spec.model
+    is_capped = getattr(model, "attn_logit_softcapping", None) is not None
+    may_want = training.attention == "library" or (training.attention == "auto" and not is_capped)
+    if training.packing == "stream" or not may_want:
+        return 0
+    kinds = 1 if model.architecture == "olmo2" else 2  # of layers, each with a mask of its own
+    return kinds * MASK_BYTES * rows * training.seq_length
+
+
 def _micro_batch_size(spec: JobSpec) -> int:
-    """Sequences in a micro-batch; for `auto`, which depends on free memory, the whole batch."""
+    """Sequences in a micro-batch; for `auto`, which depends on free memory, a device's share."""
     size = spec.training.micro_batch_size
-    return spec.training.batch_size if size is None or size == "auto" else size
+    return spec.training.device_batch_size if size is None or size == "auto" else size
 
 
 def _words_seen(plan: Plan | None, words: int | None) -> int | None:

@@ -7,17 +7,20 @@ Letters: B sequences in a batch, T tokens in a sequence, N tokens in the file, W
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from core.dataset.tokens import TOKENS, TokenFile
 from core.errors import CorpusTooSmall, TokenOutOfVocabulary
-from core.tokenizer.specials import PAD_ID
+from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
 
 IGNORED = -100
 """A target that does not count; what torch's cross entropy ignores by default."""
 
+Packing = Literal["stream", "documents"]
+Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
 
@@ -33,6 +36,9 @@ class Batch:
     """Targets that count."""
     num_words: int
     """Words that start in the windows of the batch."""
+    segments: Int32s | None = None
+    """(B, T) int32: which document of its window an input belongs to, counted from its first; an
+    input may see those of its own. None: all before it."""
 
 
 class Batches:
@@ -42,13 +48,21 @@ class Batches:
     but the first is predicted once an epoch.
     """
 
-    def __init__(self, tokens: TokenFile, *, seq_length: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        tokens: TokenFile,
+        *,
+        seq_length: int,
+        batch_size: int,
+        seed: int,
+        packing: Packing = "stream",
+    ) -> None:
         """Prepares the windows.
 
         Raises:
             CorpusTooSmall: If the file has fewer than two tokens: nothing can be predicted.
         """
-        self._windows = _Windows(tokens, seq_length)
+        self._windows = _Windows(tokens, seq_length, packing)
         self._batch_size = _positive("batch_size", batch_size)
         self._seed = seed
         self._ordered: tuple[int, Int64s, Int64s, Int64s] | None = None
@@ -103,7 +117,12 @@ class Batches:
 
 
 def validation_windows(
-    tokens: TokenFile, *, seq_length: int, max_tokens: int | None, batch_size: int
+    tokens: TokenFile,
+    *,
+    seq_length: int,
+    max_tokens: int | None,
+    batch_size: int,
+    packing: Packing = "stream",
 ) -> Iterator[Batch]:
     """Batches of windows spread evenly over the file, the same at every call.
 
@@ -112,12 +131,13 @@ def validation_windows(
         seq_length: T.
         max_tokens: Targets at most, but always one window; None takes every window.
         batch_size: B; the last batch may be smaller.
+        packing: Whether the batches tell documents apart.
 
     Raises:
         CorpusTooSmall: If the file has fewer than two tokens.
         TokenOutOfVocabulary: If a token id is not below the size of the vocabulary.
     """
-    windows = _Windows(tokens, seq_length)
+    windows = _Windows(tokens, seq_length, packing)
     _positive("batch_size", batch_size)
     count = windows.count
     if max_tokens is not None:
@@ -142,15 +162,26 @@ def permutation(size: int, *, seed: int, epoch: int) -> Int64s:
     return np.argsort(draws, kind="stable")
 
 
+def segments(inputs: Int64s) -> Int32s:
+    """(B, T) int32: the document of each input, counted within its window.
+
+    `<|endoftext|>` belongs to the document behind it: seen alone it says that one begins, and the
+    first token of a document is predicted from it and nothing else. No other token has its id,
+    because special tokens written out in a text are encoded as text.
+    """
+    return np.cumsum(inputs == END_OF_TEXT_ID, axis=1, dtype=np.int32)
+
+
 class _Windows:
     """Windows of T tokens side by side; the last is filled up."""
 
-    def __init__(self, tokens: TokenFile, seq_length: int) -> None:
+    def __init__(self, tokens: TokenFile, seq_length: int, packing: Packing) -> None:
         length = _positive("seq_length", seq_length)
         if tokens.num_tokens < 2:
             raise CorpusTooSmall(f"{tokens.folder} has {tokens.num_tokens} token; 2 are needed")
         self.tokens = tokens
         self._length = length
+        self._packing = packing
         self.count = -(-(tokens.num_tokens - 1) // length)
         boundaries = np.arange(self.count + 1, dtype=np.int64) * length  # (W + 1,)
         boundaries[-1] = tokens.num_tokens  # the last token is no input, but its word is counted
@@ -168,11 +199,13 @@ class _Windows:
         ids = self.tokens.ids[np.minimum(positions, last)].astype(np.int64)  # (B, T + 1)
         self._check(ids, positions)
         inside = positions[:, 1:] <= last  # (B, T)
+        inputs = np.where(inside, ids[:, :-1], PAD_ID)
         return Batch(
-            inputs=np.where(inside, ids[:, :-1], PAD_ID),
+            inputs=inputs,
             targets=np.where(inside, ids[:, 1:], IGNORED),
             num_targets=int(np.count_nonzero(inside)),
             num_words=int(self.words[windows].sum()),
+            segments=segments(inputs) if self._packing == "documents" else None,
         )
 
     def _check(self, ids: Int64s, positions: Int64s) -> None:

@@ -20,15 +20,23 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 
 from core.training.compiled import outside_compilation
+from core.training.masks import (
+    Reach,
+    causal_mask,
+    explicit_mask,
+    flex_mask,
+    segment_mask,
+    tempered_anew,
+)
 
 NAME = "babylm_blocks"
 """Under this name transformers finds `attend`. It has no mask function there, so none is built."""
+FLEX = "flex_attention"
+"""Torch's fused attention, as transformers calls it."""
 BLOCK_QUERIES = 64
 """Small blocks skip more of the products above the diagonal; smaller ones multiply slower."""
 BLOCK_SCORES = 1 << 20
 """Scores held at once, 4 MiB in float32: a cache of that size is common."""
-MASKED = -1e30
-"""exp of it is 0, and unlike infinity it is no NaN after a subtraction."""
 
 
 def use_blocks(model: PreTrainedModel) -> None:
@@ -53,12 +61,13 @@ def library_attention(model: PreTrainedModel) -> Iterator[None]:
 def what_is_seen(model: PreTrainedModel, segments: Tensor | None) -> dict[str, Any]:
     """The arguments of the model's body that keep tokens within their segments (B, T).
 
-    Any: keywords. Our own attention takes the segments; any other gets explicit masks, which for
-    a model with two kinds of layers come by the kind.
+    Any: keywords. Our own attention takes the segments; any other gets masks, which for a model
+    with two kinds of layers come by the kind.
     """
     if segments is None:
         return {}
-    if model.config._attn_implementation == NAME:
+    attention = model.config._attn_implementation
+    if attention == NAME:
         return {"segments": segments}
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
     reaches = {
@@ -67,36 +76,15 @@ def what_is_seen(model: PreTrainedModel, segments: Tensor | None) -> dict[str, A
         "chunked_attention": Reach(chunk=getattr(model.config, "attention_chunk_size", None)),
     }
     dtype = model.lm_head.weight.dtype
-    masks = {kind: explicit_mask(segments, reaches[kind], dtype) for kind in kinds}
+    masks = {
+        kind: flex_mask(segments, reaches[kind])
+        if attention == FLEX
+        else explicit_mask(segments, reaches[kind], dtype)
+        for kind in kinds
+    }
     if model.config.model_type == "olmo2":  # its body takes one mask
         return {"attention_mask": masks["full_attention"]}
     return {"attention_mask": masks}
-
-
-def explicit_mask(segments: Tensor, reach: "Reach", dtype: torch.dtype) -> Tensor:
-    """(B, 1, T, T): 0 where a token sees another, far below 0 where not."""
-    whole = slice(0, segments.shape[1])
-    like = torch.empty(0, dtype=dtype, device=segments.device)
-    return _segment_mask(segments, whole, whole, _mask(whole, whole, reach, like))[:, 0]
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How far back a token looks, itself included."""
-
-    window: int | None = None
-    """At most so many tokens."""
-    chunk: int | None = None
-    """Only tokens of its own chunk of so many."""
-
-    def first(self, query: int) -> int:
-        """The first position that the query at a position sees."""
-        first = 0
-        if self.window is not None:
-            first = max(first, query - self.window + 1)
-        if self.chunk is not None:
-            first = max(first, query - query % self.chunk)
-        return first
 
 
 def attend(
@@ -136,6 +124,9 @@ def attend(
         window=sliding_window if sliding_window is not None and sliding_window < length else None,
         chunk=chunk if chunk is not None and chunk < length else None,
     )
+    if segments is not None:
+        query = tempered_anew(module, query, segments)
+        reach, segments = reach.within(segments)
     output = _blocked(query, key, value, segments, scaling, softcap, reach)  # (B, H, T, d)
     return output.transpose(1, 2), None
 
@@ -280,7 +271,7 @@ def _blocks(
         rows, columns = slice(begin, end), slice(first, end)
         size, seen = end - begin, end - first
         groups = heads // kv_heads
-        whole = _mask(rows, columns, reach, query)  # (Q, N) or (Q, Q)
+        whole = causal_mask(rows, columns, reach, query)  # (Q, N) or (Q, Q)
         step = (
             max(1, BLOCK_SCORES // (heads * size * seen)) if query.device.type == "cpu" else batch
         )
@@ -289,7 +280,7 @@ def _blocks(
             count = part.stop - part.start
             mask = whole[None, None, None]
             if segments is not None:
-                mask = _segment_mask(segments[part], rows, columns, whole)
+                mask = segment_mask(segments[part], rows, columns, whole)
             yield _Block(
                 sequences=part,
                 rows=rows,
@@ -302,30 +293,6 @@ def _blocks(
                 softcap=softcap,
                 shape=(count, kv_heads, groups, size, seen),
             )
-
-
-def _mask(rows: slice, columns: slice, reach: Reach, like: Tensor) -> Tensor:
-    """0 where a row sees a column, far below 0 where not: (Q, N), or the last (Q, Q) of it."""
-    queries = torch.arange(rows.start, rows.stop, device=like.device)[:, None]  # (Q, 1)
-    is_plain = reach.window is None and reach.chunk is None
-    start = rows.start if is_plain else columns.start
-    keys = torch.arange(start, columns.stop, device=like.device)[None]  # (1, N)
-    hidden = keys > queries
-    if reach.window is not None:
-        hidden = hidden | (keys <= queries - reach.window)
-    if reach.chunk is not None:
-        hidden = hidden | (keys < queries - queries % reach.chunk)
-    return torch.zeros(hidden.shape, dtype=like.dtype, device=like.device).masked_fill_(
-        hidden, MASKED
-    )
-
-
-def _segment_mask(segments: Tensor, rows: slice, columns: slice, whole: Tensor) -> Tensor:
-    """(b, 1, 1, Q, N): `whole`, and other segments hidden."""
-    other = segments[:, rows, None] != segments[:, None, columns]  # (b, Q, N)
-    mask = torch.zeros(other.shape, dtype=whole.dtype, device=whole.device)
-    mask[..., other.shape[-1] - whole.shape[-1] :] += whole
-    return mask.masked_fill_(other, MASKED)[:, None, None]
 
 
 def _product_dtype(query: Tensor) -> torch.dtype:

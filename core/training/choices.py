@@ -22,6 +22,8 @@ from core.training.options import TrainingSpec
 
 MEMORY_SHARE = 0.8
 """Of the free memory; the rest is for what the estimate does not know."""
+TEMPERED_LENGTH = 8192
+"""Llama 4's `floor_scale`: its layers without rotary embeddings scale by position from here on."""
 COMPILE_FLOPS = {"cuda": 3e16, "cpu": 3e15}
 """A run of so many operations takes a GPU minutes, and two CPU cores hours; compiling takes one or
 two minutes and won 8 % (fp32) to 29 % (bf16) of Gemma 2's steps on a CPU with AVX-512 and AMX."""
@@ -35,6 +37,7 @@ class Choices:
     attention: Literal["blocks", "library", "flex"]
     compile: bool
     micro_batch_size: int
+    num_devices: int = 1
     warnings: tuple[tuple[str, str], ...] = ()
     """(code, message)"""
 
@@ -60,17 +63,19 @@ def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> Cho
                 "emulated, many times slower than fp32",
             ),
         )
+    attention = _attention(spec.training, spec.model, device)
     return Choices(
         precision=device.precision,
-        attention=_attention(spec.training, spec.model, device),
+        attention=attention,
         compile=compiles,
-        micro_batch_size=_micro_batch_size(spec, device, vocab_size),
+        micro_batch_size=_micro_batch_size(_with_attention(spec, attention), device, vocab_size),
+        num_devices=spec.training.num_devices,
         warnings=warnings,
     )
 
 
 def smaller_micro_batch(batch_size: int, micro_batch_size: int) -> int | None:
-    """The next smaller divisor of the batch; None below 1."""
+    """The next smaller divisor of a device's share of the batch; None below 1."""
     sizes = [size for size in range(1, micro_batch_size) if batch_size % size == 0]
     return sizes[-1] if sizes else None
 
@@ -88,6 +93,14 @@ def _attention(
             f"training.attention {chosen} knows no dropout, and model.attention_dropout is "
             f"{model.attention_dropout:g}. Use auto or library."
         )
+    if chosen != "blocks" and _needs_blocks(training, model):
+        if chosen != "auto":
+            raise SpecInvalid(
+                f"training.attention is {chosen}, which knows positions in the sequence alone; "
+                f"layers of Llama 4 scale by positions in the document from {TEMPERED_LENGTH:,} "
+                "tokens on, and training.packing is documents. Use auto or blocks."
+            )
+        return "blocks"
     if chosen != "auto":
         return chosen
     if model.attention_dropout:
@@ -95,6 +108,12 @@ def _attention(
     if not device.is_cuda:
         return "blocks"
     return "flex" if getattr(model, "attn_logit_softcapping", None) else "library"
+
+
+def _needs_blocks(training: TrainingSpec, model: Architecture) -> bool:
+    """Whether only our own attention gives what each document alone would get."""
+    is_long = training.seq_length >= TEMPERED_LENGTH
+    return training.packing == "documents" and model.architecture == "llama4" and is_long
 
 
 def _compile(
@@ -115,13 +134,21 @@ def _compile(
     return True, ()
 
 
+def _with_attention(spec: JobSpec, attention: str) -> JobSpec:
+    """The spec with what `auto` means here, which decides how much memory masks take."""
+    training = spec.training.model_copy(update={"attention": attention})
+    return spec.model_copy(update={"training": training})
+
+
 def _micro_batch_size(spec: JobSpec, device: Device, vocab_size: int) -> int:
     training = spec.training
     if training.micro_batch_size != "auto":
-        return training.micro_batch_size or training.batch_size
+        return training.micro_batch_size or training.device_batch_size
     free = free_bytes(device) * MEMORY_SHARE
-    for size in range(training.batch_size, 1, -1):
-        if training.batch_size % size == 0:
+    if not device.is_cuda:
+        free /= training.num_devices  # processes on one host share its memory
+    for size in range(training.device_batch_size, 1, -1):
+        if training.device_batch_size % size == 0:
             needed = step_bytes(spec, micro_batch_size=size, vocab_size=vocab_size)
             if needed <= free:
                 return size

@@ -79,6 +79,46 @@ def test_words_and_tokens_seen_are_exact_at_every_step(
     assert targets == 2 * (tokens.num_tokens - 1)
 
 
+def test_a_stream_has_no_segments(tokens: TokenFile) -> None:
+    assert Batches(tokens, seq_length=8, batch_size=2, seed=0).batch(1).segments is None
+
+
+@pytest.mark.parametrize("seq_length", [8, 13, 5000])
+def test_segments_are_the_documents_and_a_separator_opens_the_next(
+    tokens: TokenFile, seq_length: int
+) -> None:
+    plain = Batches(tokens, seq_length=seq_length, batch_size=3, seed=1)
+    apart = Batches(tokens, seq_length=seq_length, batch_size=3, seed=1, packing="documents")
+    order = permutation(plain.windows, seed=1, epoch=0)
+    for step in range(1, plain.steps_per_epoch + 1):
+        batch, expected = apart.batch(step), plain.batch(step)
+        np.testing.assert_array_equal(batch.inputs, expected.inputs)
+        np.testing.assert_array_equal(batch.targets, expected.targets)
+        assert (apart.words_seen(step), apart.tokens_seen(step)) == (
+            plain.words_seen(step),
+            plain.tokens_seen(step),
+        )
+        assert batch.segments is not None
+        assert batch.segments.shape == batch.inputs.shape
+        assert batch.segments.dtype == np.int32
+        windows = order[(step - 1) * 3 : step * 3]
+        for window, found, counted in zip(
+            windows.tolist(), batch.segments, batch.targets != -100, strict=True
+        ):
+            # The separator stands right before the start of the next document.
+            places = window * seq_length + np.flatnonzero(counted)
+            documents = np.searchsorted(tokens.documents[1:], places + 1, "right")
+            assert (np.diff(found[counted]) == np.diff(documents)).all()
+
+
+def test_validation_tells_documents_apart_where_asked(tokens: TokenFile) -> None:
+    (batch,) = validation_windows(
+        tokens, seq_length=16, max_tokens=16, batch_size=1, packing="documents"
+    )
+    assert batch.segments is not None
+    assert batch.segments.tolist() == np.cumsum(batch.inputs == 0, axis=1).tolist()
+
+
 def test_a_new_object_at_any_step_goes_on_where_the_old_one_was(tokens: TokenFile) -> None:
     def fresh() -> Batches:
         return Batches(tokens, seq_length=8, batch_size=5, seed=9)

@@ -74,6 +74,15 @@ def test_flex_is_refused_on_a_cpu():
         chosen(attention="flex")
 
 
+def test_long_documents_of_llama4_keep_their_positions_only_in_blocks():
+    documents = {"architecture": "llama4", "packing": "documents", "seq_length": 8192}
+    assert chosen(CUDA, **documents).attention == "blocks"
+    assert chosen(CUDA, **documents | {"seq_length": 4096}).attention == "library"
+    assert chosen(CUDA, **documents | {"packing": "stream"}).attention == "library"
+    with pytest.raises(SpecInvalid, match="library, which knows positions in the sequence alone"):
+        chosen(CUDA, **documents, attention="library")
+
+
 def test_without_a_compiler_the_run_goes_on_with_a_warning(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)

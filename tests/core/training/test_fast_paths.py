@@ -1,15 +1,19 @@
 """Every fast path against the plain Hugging Face model in float64: loss and every gradient."""
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
 from torch.nn import functional
 
 from core.archs import Gemma2, Llama4, Olmo2
-from core.training.attention import explicit_mask, library_attention, use_blocks, what_is_seen
+from core.dataset.batches import segments
+from core.tokenizer.specials import END_OF_TEXT_ID
+from core.training.attention import FLEX, library_attention, use_blocks, what_is_seen
 from core.training.experts import balance_loss, use_sparse_experts
 from core.training.loss import summed_loss
+from core.training.masks import Reach, explicit_mask
 from core.training.model import build_model
 
 SHAPE = {"hidden_size": 32, "max_position_embeddings": 256}
@@ -68,13 +72,16 @@ LENGTH = 80
 
 @pytest.fixture(autouse=True)
 def _float64_throughout(monkeypatch):
-    """transformers goes through float32 in norms and softmaxes, where 1e-16 can become 1e-7."""
+    """transformers goes through float32 in norms, softmaxes and the angles of rotary embeddings,
+    where 1e-16 can become 1e-7.
+    """
     torch.set_num_threads(1)
     to, softmax = torch.Tensor.to, functional.softmax
 
     def stay(tensor, *arguments, **keywords):
-        is_narrowing = tensor.dtype == torch.float64 and arguments[:1] == (torch.float32,)
-        return tensor if is_narrowing else to(tensor, *arguments, **keywords)
+        if torch.float32 in (*arguments[:1], keywords.get("dtype")):
+            return to(tensor, torch.float64)
+        return to(tensor, *arguments, **keywords)
 
     def wide_softmax(tensor, dim=None, dtype=None):
         return softmax(tensor, dim=dim, dtype=None if tensor.dtype == torch.float64 else dtype)
@@ -153,6 +160,71 @@ def test_segments_are_those_of_a_plain_model_with_an_explicit_mask(name, way):
     assert_same(loss, fast, expected_loss, expected)
 
 
+@pytest.mark.parametrize("way", ["blocks", "library"])
+@pytest.mark.parametrize("name", MODELS)
+def test_packed_documents_are_the_documents_alone(name, way):
+    plain = plain_model(MODELS[name])
+    fast = fast_model(plain)
+    inputs, targets = some_documents()
+    expected_loss, expected = losses_of_documents_alone(plain, inputs, targets)
+    seen = torch.from_numpy(segments(inputs.numpy()))
+    with library_attention(fast) if way == "library" else nullcontext():
+        loss = summed_loss(fast, inputs, targets, seen)
+        loss.backward()
+    assert_same(loss, fast, expected_loss, expected)
+
+
+def some_documents():
+    """Windows of documents of all kinds of lengths: none, one token, longer than the window."""
+    inputs, targets = some_tokens()
+    inputs = inputs.where(inputs != END_OF_TEXT_ID, 5)
+    for sequence, places in enumerate([[0, 1, 30, 79], [3, 4, 5, 50], []]):
+        inputs[sequence, places] = END_OF_TEXT_ID
+    return inputs, targets
+
+
+def losses_of_documents_alone(plain, inputs, targets):
+    """Each stretch from one `<|endoftext|>` up to the next by itself, through the plain model."""
+    total = torch.zeros((), dtype=torch.float64)
+    for row, expected in zip(inputs, targets, strict=True):
+        ends = [*(row == END_OF_TEXT_ID).nonzero().flatten().tolist(), len(row)]
+        for begin, end in zip([0, *ends], ends, strict=False):
+            if begin < end:
+                alone = row[None, begin:end]
+                logits = plain(input_ids=alone, use_cache=False).logits[0]
+                total += functional.cross_entropy(logits, expected[begin:end], reduction="sum")
+    total.backward()
+    return total.item(), {name: parameter.grad for name, parameter in plain.named_parameters()}
+
+
+def test_layers_that_temper_by_position_count_from_the_document():
+    plain = plain_model(MODELS["llama4"])
+    for layer in plain.model.layers:
+        layer.self_attn.floor_scale = 8  # 8192 in the configuration: too long to compute here
+    fast = fast_model(plain)
+    inputs, targets = some_documents()
+    expected_loss, expected = losses_of_documents_alone(plain, inputs, targets)
+    loss = summed_loss(fast, inputs, targets, torch.from_numpy(segments(inputs.numpy())))
+    loss.backward()
+    assert_same(loss, fast, expected_loss, expected)
+
+
+# Torch warns of its own code when inductor is loaded, and that this way is slow.
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:flex_attention called without:UserWarning")
+@pytest.mark.parametrize("name", ["gemma2", "gemma2-sliding", "llama4-chunks", "olmo2"])
+def test_the_mask_of_flex_attention_hides_the_same(name):
+    # Only the forward pass: torch has no backward pass of flex attention on a CPU.
+    fast = fast_model(plain_model(MODELS[name]))
+    inputs, targets = some_documents()
+    seen = torch.from_numpy(segments(inputs.numpy()))
+    expected = summed_loss(fast, inputs, targets, seen)
+    fast.config._attn_implementation = FLEX
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"):
+        loss = summed_loss(fast, inputs, targets, seen)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-11)
+
+
 def reference_masks(config, segments):
     """Written out position by position, from the definitions of the three kinds of layers."""
     length = segments.shape[1]
@@ -165,10 +237,11 @@ def reference_masks(config, segments):
             ):
                 continue
             size = getattr(config, "attention_chunk_size", length)
-            if kind == "chunked_attention" and row // size != column // size:
-                continue
             for sequence in range(len(segments)):
-                if segments[sequence, row] == segments[sequence, column]:
+                own = segments[sequence].tolist()
+                first = own.index(own[row])  # chunks begin anew with each segment
+                is_near = (row - first) // size == (column - first) // size
+                if own[row] == own[column] and (is_near or kind != "chunked_attention"):
                     mask[sequence, 0, row, column] = 0.0
         masks[kind] = mask
     return masks["full_attention"] if config.model_type == "olmo2" else masks
@@ -239,8 +312,6 @@ def test_segments_are_no_matter_to_the_arguments_of_a_body_without_them():
 
 
 def test_an_explicit_mask_hides_the_future_and_other_segments():
-    from core.training.attention import Reach
-
     mask = explicit_mask(torch.tensor([[0, 0, 1]]), Reach(), torch.float32)
     assert mask.shape == (1, 1, 3, 3)
     assert (mask[0, 0] == 0).tolist() == [

@@ -8,7 +8,7 @@ import torch
 
 from core.archs import ARCHITECTURES
 from core.errors import DiskFull, NonFiniteLoss, OutOfMemory, PrecisionUnsupported, Stopped
-from core.events import CheckpointData, SampleData, WarningData
+from core.events import CheckpointData, MetricsData, SampleData, WarningData
 from core.file_hashes import hash_file
 from core.stop import StopSignal
 from core.training.loop import Trainer
@@ -94,6 +94,29 @@ def test_a_damaged_newest_resume_point_is_skipped_with_a_warning(tiny_run, name,
     assert weights(run) == weights(alone)
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_run_that_keeps_documents_apart_counts_the_same_and_goes_on_to_the_last_bit(
+    tiny_run, architecture
+):
+    packed = {"packing": "documents", "micro_batch_size": 2, "gradient_checkpointing": True}
+    stream = tiny_run(architecture, name="stream")
+    alone = tiny_run(architecture, name="alone", **packed)
+    stopped = tiny_run(architecture, name="stopped", **packed)
+    stream.go()
+    alone.go()
+    with pytest.raises(Stopped):
+        stopped.go(stop_at=5)
+    stopped.go()
+    assert weights(stopped) == weights(alone)
+    for step, loss in stream.values("train/loss").items():
+        assert alone.values("train/loss")[step] != loss
+    counts = [
+        [(event.step, event.words_seen, event.tokens_seen) for event in run.of(MetricsData)]
+        for run in (stream, alone)
+    ]
+    assert counts[0] == counts[1]
+
+
 def test_accumulation_does_not_change_the_run(tiny_run):
     whole, parts = tiny_run(name="whole"), tiny_run(name="parts", micro_batch_size=1)
     whole.go()
@@ -102,8 +125,11 @@ def test_accumulation_does_not_change_the_run(tiny_run):
         assert parts.values("train/loss")[step] == pytest.approx(loss, rel=1e-5)
 
 
-def test_gradient_checkpointing_does_not_change_the_run(tiny_run):
-    plain, saving = tiny_run(name="plain"), tiny_run(name="saving", gradient_checkpointing=True)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradient_checkpointing_does_not_change_the_run(tiny_run, architecture):
+    options = {"router_aux_loss_coefficient": 0.1}  # plays no part without experts
+    plain = tiny_run(architecture, name="plain", **options)
+    saving = tiny_run(architecture, name="saving", gradient_checkpointing=True, **options)
     plain.go()
     saving.go()
     for step, loss in plain.values("train/loss").items():

@@ -14,7 +14,8 @@ from api.errors import Problem
 from core.corpus.report import CleanReport
 from core.corpus.sources import SourceFile, find_source_files
 from core.corpus.stage import CLEAN_VERSION, count_words
-from core.errors import CorpusMissing
+from core.errors import CorpusMissing, EvaluationInvalid
+from core.evaluation.tasks import require_tasks
 from core.spec import NAME, JobSpec
 from jobs.database import Database
 from jobs.history import finished_stage
@@ -184,6 +185,20 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
     if faults:
         detail = "; ".join(f"{field}: {message}" for field, message, _ in faults)
         raise Problem(422, "corpus_unknown", detail, fields=faults)
+
+
+def check_tasks(spec: JobSpec, data_dir: Path) -> None:
+    """Refuses a spec that asks for an evaluation which is not there, naming the field.
+
+    Raises:
+        Problem: 422.
+    """
+    try:
+        require_tasks(data_dir, spec.evaluation.tasks)
+    except EvaluationInvalid as error:
+        faults = [("evaluation.tasks", error.message, spec.evaluation.tasks)]
+        detail = f"evaluation.tasks: {error.message}"
+        raise Problem(422, "task_unknown", detail, fields=faults) from error
 
 
 def check_tokenizer(session: Session, spec: JobSpec) -> None:

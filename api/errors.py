@@ -41,11 +41,13 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.SpecInvalid: 422,
     core_errors.EvaluationInvalid: 422,
     core_errors.PrecisionUnsupported: 422,
+    core_errors.DevicesMissing: 422,
     core_errors.CheckpointMissing: 410,
     core_errors.TokenizerMissing: 409,
     core_errors.TokenOutOfVocabulary: 500,
     core_errors.TokenFileDamaged: 500,
     core_errors.NonFiniteLoss: 500,
+    core_errors.ExportInvalid: 500,
     core_errors.OutOfMemory: 503,
     core_errors.DiskFull: 507,
 }
@@ -54,6 +56,10 @@ for a missing one."""
 STATUS_BY_CODE: dict[str, int] = {
     getattr(error, "code", ""): status for error, status in STATUSES.items()
 } | {"time_limit": 504}
+
+
+SPEC_PATHS = ("/v1/jobs", "/v1/jobs/estimate")
+"""Calls whose body is a job spec."""
 
 
 class Problem(Exception):
@@ -122,17 +128,17 @@ def field_name(location: Sequence[int | str]) -> str:
     return ".".join(parts)
 
 
-def invalid_input(error: RequestValidationError) -> Problem:
-    """The problem of a request that does not fit its schema."""
+def invalid_input(error: RequestValidationError, *, is_spec: bool) -> Problem:
+    """The problem of a request that does not fit its schema; `is_spec`: its body is a job spec."""
     if any(entry["type"] == "json_invalid" for entry in error.errors()):
         reason = error.errors()[0].get("ctx", {}).get("error", "it is not JSON")
         return Problem(400, "json_invalid", f"the body is not valid JSON: {reason}")
-    fields = [(*_fault(entry), entry.get("input")) for entry in error.errors()]
+    fields = [(*_fault(entry, is_spec), entry.get("input")) for entry in error.errors()]
     names = ", ".join(dict.fromkeys(name or "the body" for name, _, _ in fields))
     return Problem(422, "input_invalid", f"not accepted: {names}", fields=fields)
 
 
-def _fault(entry: Mapping[str, Any]) -> tuple[str, str]:  # Any: as pydantic gives it
+def _fault(entry: Mapping[str, Any], is_spec: bool) -> tuple[str, str]:  # Any: pydantic's
     """Which field is wrong, and what would be accepted there."""
     location = entry["loc"]
     if entry["type"] == "union_tag_invalid":
@@ -140,14 +146,26 @@ def _fault(entry: Mapping[str, Any]) -> tuple[str, str]:  # Any: as pydantic giv
         tag = entry["ctx"]["discriminator"].replace("'", "")
         return field_name((*location, tag)), f"must be one of {accepted}"
     if entry["type"] == "extra_forbidden":
-        known = _accepted_fields(location)
-        return field_name(location), "there is no such field" + (
+        known = _accepted_fields(location, is_spec)
+        message = "there is no such field" + (
             f"; accepted here: {', '.join(known)}" if known else ""
         )
+        home = _section_of(str(location[-1])) if is_spec else None
+        return field_name(location), message + (f"; did you mean {home}?" if home else "")
     return field_name(location), str(entry["msg"]).removeprefix("Value error, ")
 
 
-def _accepted_fields(location: Sequence[int | str]) -> list[str]:
+def _section_of(field: str) -> str | None:
+    """Where in a job spec a field of that name is; None where there is none or more than one."""
+    found = [
+        f"{name}.{field}"
+        for name, section in JobSpec.model_fields.items()
+        if field in getattr(section.annotation, "model_fields", ())
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _accepted_fields(location: Sequence[int | str], is_spec: bool) -> list[str]:
     """The fields beside an unknown one of a job spec; none where it was in another body."""
     match [part for part in location if part != "body"]:
         case ["model", str(architecture), _] if architecture in ARCHITECTURES:
@@ -155,6 +173,8 @@ def _accepted_fields(location: Sequence[int | str]) -> list[str]:
         case [str(name), _] if name in JobSpec.model_fields:
             section = JobSpec.model_fields[name].annotation
             return list(getattr(section, "model_fields", ()))
+        case [_] if is_spec:
+            return list(JobSpec.model_fields)
         case _:
             return []
 
@@ -167,8 +187,8 @@ def register_handlers(app: FastAPI) -> None:
         return problem_response(error)
 
     def of_input(request: Request, error: RequestValidationError) -> Response:
-        del request
-        return problem_response(invalid_input(error))
+        is_spec = request.url.path in SPEC_PATHS
+        return problem_response(invalid_input(error, is_spec=is_spec))
 
     def of_http(request: Request, error: HTTPException) -> Response:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")

@@ -6,7 +6,7 @@ of their first step, so that the one who compares them can see that they compute
 - `ours`: the step of this project, as `babylm train` takes it;
 - `upstream`: Hugging Face's Trainer as the scripts that this project replaces set it up, with
   gradient checkpointing, a collator that checks and clamps token by token, and a callback that
-  empties the cache;
+  empties the cache, in its own precision: fp16 on a GPU, fp32 on a CPU;
 - `trainer`: the same Trainer without those three, compiled where BABYLM_BENCH_COMPILE=1;
 - `plain`: a loop of the nanoGPT kind around the Hugging Face model, with a fused AdamW.
 """
@@ -174,6 +174,7 @@ def _hugging_face(
             gradient_checkpointing=as_upstream,
             torch_compile=not as_upstream and os.environ.get("BABYLM_BENCH_COMPILE") == "1",
             bf16=training.precision == "bf16",
+            fp16=training.precision == "fp16",
             optim="adamw_torch" if as_upstream else "adamw_torch_fused",
             remove_unused_columns=False,
             train_sampling_strategy="sequential",
@@ -230,7 +231,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="the first is not timed")
     options = parser.parse_args()
     quiet_transformers()
-    spec = bench_spec(options.model, precision=options.precision, batch_size=options.batch_size)
+    precision = options.precision
+    if options.way == "upstream":  # whatever the others compute in
+        precision = "fp16" if torch.cuda.is_available() else "fp32"
+    spec = bench_spec(options.model, precision=precision, batch_size=options.batch_size)
     data = windows(spec, options.batch_size * options.steps)
     if BY_CPU:
         torch.set_num_threads(1)

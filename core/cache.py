@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -86,10 +85,6 @@ class Cache:
     def hashes(self) -> FileHashes:
         """Hashes of files that were read before."""
         return FileHashes(self.root / "hashes")
-
-    def remove(self, entry: CacheEntry) -> None:
-        """Drops a result, so that it is built again."""
-        shutil.rmtree(entry.path, ignore_errors=True)
 
     def entries(self) -> list[CacheInfo]:
         """All finished results, the least recently used first."""

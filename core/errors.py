@@ -127,11 +127,28 @@ class PrecisionUnsupported(RunError):
     hint = 'Use "precision": "auto".'
 
 
+class DevicesMissing(RunError):
+    """The run sees fewer GPUs than it was told to use."""
+
+    code = "devices_missing"
+    hint = (
+        "Lower training.num_devices, or give the worker fewer slots (BABYLM_NUM_SLOTS): they share "
+        "its GPUs evenly."
+    )
+
+
 class CheckpointMissing(RunError):
     """The named checkpoint is not there, or is damaged."""
 
     code = "checkpoint_missing"
     hint = "List the checkpoints of the job and name one of them."
+
+
+class ExportInvalid(RunError):
+    """The finished checkpoint is not what was written, or plain transformers cannot load it."""
+
+    code = "export_invalid"
+    hint = "Retry the job: the checkpoint is written anew. If it happens again, check the disk."
 
 
 class EvaluationInvalid(RunError):
@@ -153,6 +170,17 @@ class SpecInvalid(RunError):
 
 class Stopped(Exception):
     """Raised at a safe point once a stop was asked for."""
+
+
+class RankDied(Exception):
+    """The process of another device of the run ended; the run can be tried again.
+
+    Attributes:
+        code, hint: As of a `RunError`.
+    """
+
+    code = "rank_died"
+    hint = "The log of the job has what it said last."
 
 
 class RunLocked(Exception):

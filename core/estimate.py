@@ -43,9 +43,10 @@ class Estimate:
     steps: int | None
     words_seen: int | None
     device_memory_bytes: int
+    """Of each device."""
     disk_bytes: int
     seconds: dict[str, float | None]
-    """By kind of device, training alone."""
+    """By kind of device, training alone; GPUs share the work, processes on a CPU only split it."""
 
 
 def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
@@ -66,7 +67,10 @@ def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
             vocab_size=spec.tokenizer.vocab_size,
         ),
         disk_bytes=_disk_bytes(spec, parameters, plan, words),
-        seconds={kind: _seconds(spec, plan, rate) for kind, rate in ASSUMED_FLOPS.items()},
+        seconds={
+            kind: _seconds(spec, plan, rate * (spec.training.num_devices if kind == "cuda" else 1))
+            for kind, rate in ASSUMED_FLOPS.items()
+        },
     )
 
 
@@ -118,9 +122,9 @@ def _mask_bytes(spec: JobSpec, rows: int) -> int:
 
 
 def _micro_batch_size(spec: JobSpec) -> int:
-    """Sequences in a micro-batch; for `auto`, which depends on free memory, the whole batch."""
+    """Sequences in a micro-batch; for `auto`, which depends on free memory, a device's share."""
     size = spec.training.micro_batch_size
-    return spec.training.batch_size if size is None or size == "auto" else size
+    return spec.training.device_batch_size if size is None or size == "auto" else size
 
 
 def _words_seen(plan: Plan | None, words: int | None) -> int | None:

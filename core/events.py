@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from core.evaluation.results import EvaluationResult
+
 StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
 CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted"]
 
@@ -88,12 +90,13 @@ class SampleData(EventData):
 
 
 class EvaluationData(EventData):
-    """The result of an evaluation: scores from 0 to 1 by name."""
+    """The result of an evaluation: scores from 0 to 1 by name, and all that was found."""
 
     step: int | None
     checkpoint: str | None
     task: str
     scores: dict[str, float]
+    result: EvaluationResult | None = None
 
 
 class WarningData(EventData):

@@ -1,61 +1,133 @@
-"""The model card of a checkpoint."""
+"""The stage `export`: what a user will download is loaded as a user will load it.
 
-from math import exp
+Training computes with our own attention, experts and loss. Here the finished checkpoint goes
+through plain `transformers`, and both must say the same of the same text.
+"""
 
-from core.archs import ARCHITECTURES
-from core.spec import JobSpec
+from collections.abc import Callable
+from typing import Any
 
-SKIPPED = {"name", "preset", "sample_prompts"}
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from core.dataset.batches import Batch, validation_windows
+from core.dataset.tokens import TokenFile
+from core.errors import ExportInvalid
+from core.events import CheckpointData, EventData
+from core.file_hashes import hash_file
+from core.journal import events_of_types
+from core.rundir import RunDir, remove_folder
+from core.training.attention import use_blocks
+from core.training.experts import use_sparse_experts
+from core.training.loss import summed_loss
+
+NAME = "last"
+WINDOWS = 4
+"""Sequences that are compared."""
+TOLERANCE = 1e-3
+"""Nats a token between the two ways; in float32 they differ by about 1e-6."""
 
 
-def model_card(
-    spec: JobSpec,
+def check_export(
     *,
-    parameters: int,
-    step: int,
-    tokens_seen: int,
-    words_seen: int,
-    validation_loss: float | None,
-) -> str:
-    """A Hugging Face model card: what it is, what it was trained on and how, how good it is."""
-    title = ARCHITECTURES[spec.model.architecture].title
-    lines = [
-        "---",
-        "language: en",
-        "library_name: transformers",
-        "pipeline_tag: text-generation",
-        f"tags: [babylm, {spec.model.architecture}]",
-        "---",
-        "",
-        f"# {spec.name or title}",
-        "",
-        f"A {title} model of {parameters:,} parameters, trained from scratch on the dataset "
-        f"`{spec.data.dataset}` (BabyLM track: {spec.track}).",
-        "",
-        "```python",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer",
-        'model = AutoModelForCausalLM.from_pretrained("PATH")',
-        'tokenizer = AutoTokenizer.from_pretrained("PATH")',
-        "```",
-        "",
-        "## Budget and result",
-        "",
-        "| | |",
-        "| --- | --- |",
-        f"| optimizer steps | {step:,} |",
-        f"| words seen, repeats counted | {words_seen:,} |",
-        f"| tokens seen, repeats counted | {tokens_seen:,} |",
-    ]
-    if validation_loss is not None:
-        lines += [
-            f"| validation loss (nats per token, `{spec.data.validation}`) "
-            f"| {validation_loss:.4f} |",
-            f"| validation perplexity | {exp(validation_loss):.2f} |",
-        ]
-    lines += ["", "## Spec", "", "| field | value |", "| --- | --- |"]
-    for section in ("data", "tokenizer", "model", "training"):
-        for field, value in getattr(spec, section).model_dump(mode="json").items():
-            if field not in SKIPPED and value is not None:
-                lines.append(f"| {section}.{field} | {value} |")
-    lines += ["", "`spec.json` holds all of it; the same spec and corpus train the same model.", ""]
-    return "\n".join(lines)
+    rundir: RunDir,
+    tokens: TokenFile,
+    seq_length: int,
+    emit: Callable[[EventData], None],
+    warn: Callable[[str, str], None],
+) -> dict[str, Any]:
+    """Checks the checkpoint `last`; what was found, for the report of the stage (Any: JSON).
+
+    Args:
+        rundir: The run.
+        tokens: Text to compare on, the validation text where there is some.
+        seq_length: Tokens in a sequence.
+        emit: Takes the event of a checkpoint that had to be removed.
+        warn: Told if the two ways differ by more than rounding.
+
+    Raises:
+        ExportInvalid: If a file is not what was told of it, or does not load. The checkpoint is
+            removed then, so that a retry writes it anew from the newest resume point.
+    """
+    told = _told(rundir)
+    try:
+        _check_files(rundir, told)
+        model, vocabulary = _load(rundir)
+    except ExportInvalid:
+        emit(told.model_copy(update={"action": "removed", "files": []}))
+        remove_folder(rundir.checkpoint(NAME))
+        raise
+    batch = next(
+        iter(
+            validation_windows(
+                tokens, seq_length=seq_length, max_tokens=WINDOWS * seq_length, batch_size=WINDOWS
+            )
+        )
+    )
+    plain, ours = _plain_loss(model, batch), _our_loss(model, batch)
+    if not abs(plain - ours) <= TOLERANCE:
+        warn(
+            "export_differs",
+            f"plain transformers gives the checkpoint {NAME} a loss of {plain:.6f} where training "
+            f"gives {ours:.6f} on the same {batch.num_targets} tokens",
+        )
+    return {
+        "files": len(told.files),
+        "bytes": sum(file.size for file in told.files),
+        "parameters": model.num_parameters(),
+        "vocabulary": vocabulary,
+        "compared_tokens": batch.num_targets,
+        "loss": plain,
+        "loss_difference": abs(plain - ours),
+    }
+
+
+def _told(rundir: RunDir) -> CheckpointData:
+    """The newest word about the checkpoint."""
+    told = None
+    for event in events_of_types(rundir.journal, "checkpoint"):
+        if isinstance(event, CheckpointData) and event.name == NAME and event.action == "saved":
+            told = event
+    if told is None:
+        raise ExportInvalid(f"the journal tells of no checkpoint {NAME}")
+    return told
+
+
+def _check_files(rundir: RunDir, told: CheckpointData) -> None:
+    for file in told.files:
+        path = rundir.checkpoint(NAME) / file.path
+        if not path.is_file() or path.stat().st_size != file.size or hash_file(path) != file.sha256:
+            raise ExportInvalid(f"{NAME}/{file.path} is not the file that was written")
+
+
+def _load(rundir: RunDir) -> tuple[PreTrainedModel, int]:
+    """The model and the size of the tokenizer's vocabulary, by `transformers` alone."""
+    folder = rundir.checkpoint(NAME)
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ExportInvalid(f"transformers cannot load the checkpoint {NAME}: {error}") from error
+    wrong = {kind: sorted(map(str, names)) for kind, names in found.items() if names}
+    if wrong:
+        raise ExportInvalid(f"transformers loads the checkpoint {NAME} with {wrong}")
+    return model.eval(), len(tokenizer)
+
+
+@torch.no_grad()
+def _plain_loss(model: PreTrainedModel, batch: Batch) -> float:
+    """Mean loss in nats per token of the model as the library computes it."""
+    logits = model(torch.from_numpy(batch.inputs), use_cache=False).logits.flatten(0, 1)  # (N, V)
+    targets = torch.from_numpy(batch.targets).flatten()  # (N,)
+    return torch.nn.functional.cross_entropy(logits.float(), targets).item()
+
+
+@torch.no_grad()
+def _our_loss(model: PreTrainedModel, batch: Batch) -> float:
+    """The same as training computes it; the model is changed for it."""
+    use_sparse_experts(model)
+    use_blocks(model)
+    total = summed_loss(model, torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets))
+    return total.item() / batch.num_targets

@@ -5,6 +5,7 @@ reader never passes it on, and the next writer cuts it off.
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -87,6 +88,20 @@ def read_journal(
         offset += len(line)
         events.append((event, offset))
     return events
+
+
+def events_of_types(path: Path, *types: str) -> Iterator[EventData]:
+    """What the whole events of these types carry, from first to last.
+
+    A journal is nearly all measurements, so only lines that name a type are read as JSON.
+    """
+    marks = tuple(f'"type":"{name}"'.encode() for name in types)
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n") and any(mark in line for mark in marks):
+                event = _event(line, 0)
+                if event.type in types:
+                    yield event.payload()
 
 
 def whole_length(path: Path) -> int:

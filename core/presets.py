@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SECTIONS = ("data", "tokenizer", "model", "training")
+SECTIONS = ("data", "tokenizer", "model", "training", "evaluation")
 
 
 @dataclass(frozen=True)

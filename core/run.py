@@ -16,12 +16,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.cache import Cache
-from core.errors import DiskFull, ExitCode, RunError, RunLocked, SpecInvalid, Stopped
+from core.context import Run
+from core.errors import DiskFull, ExitCode, RankDied, RunError, RunLocked, SpecInvalid, Stopped
 from core.estimate import estimate
 from core.events import ErrorData
 from core.failures import named_failure
 from core.journal import JournalWriter
-from core.pipeline import Run, run_pipeline
+from core.pipeline import run_pipeline
 from core.rundir import RunDir, locked
 from core.spec import JobSpec
 from core.stop import DEADLINE_SHARE, LEASE_SECONDS, SILENCE_SHARE, StopSignal
@@ -132,6 +133,9 @@ def _failed(journal: JournalWriter, error: RunError) -> int:
 
 def _crashed(journal: JournalWriter, error: Exception) -> int:
     log.exception("crashed")
+    if isinstance(error, RankDied):
+        _record(journal, ErrorData(code=error.code, message=str(error), hint=error.hint))
+        return CRASHED
     message = f"{type(error).__name__}: {error}"
     hint = "This is a fault of the service; the log of the job has the traceback."
     _record(journal, ErrorData(code="internal_error", message=message[:2000], hint=hint))

@@ -57,6 +57,11 @@ class RunDir:
         return self.root / "checkpoints"
 
     @property
+    def evaluations(self) -> Path:
+        """How far evaluations that are not finished have come, a file each."""
+        return self.root / "evaluations"
+
+    @property
     def resume(self) -> Path:
         """What only resuming needs: weights, optimizer, data position, random states."""
         return self.root / "resume"

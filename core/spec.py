@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 from core.archs import AnyArchitecture, Llama4
 from core.archs.base import MAX_VOCAB_SIZE
 from core.corpus.options import CleanOptions
+from core.evaluation.options import EvaluationSpec
 from core.presets import PRESETS, merge_preset
 from core.section import Section
 from core.training.options import TrainingSpec
@@ -143,6 +144,7 @@ class JobSpec(Section):
     tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
     model: AnyArchitecture = Field(default_factory=Llama4)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
+    evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
 
     @model_validator(mode="before")
     @classmethod

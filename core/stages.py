@@ -16,7 +16,8 @@ STAGE_SHARES: dict[StageName, float] = {
     "tokenizer": 0.04,
     "tokenize": 0.03,
     "compile": 0.01,
-    "train": 0.88,
+    "train": 0.85,
+    "evaluate": 0.03,
     "export": 0.01,
 }
 """Share of the whole that each stage counts for in a progress bar, in order. Training takes nearly

@@ -6,7 +6,7 @@ import { isFinal } from "/static/jobfacts.js";
 
 const ORDER = ["clean", "tokenizer", "tokenize", "train", "evaluate", "export"];
 // Shown once the job has come to them: not every job does.
-const RARE = ["evaluate", "export"];
+const RARE = ["evaluate"];
 const NAMES = { clean: "Clean", tokenizer: "Tokenizer", tokenize: "Tokenize", train: "Train", evaluate: "Evaluate", export: "Export" };
 
 export class Stages {

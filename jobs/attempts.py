@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from sqlalchemy import func, literal
 from sqlmodel import Session, col, select, update
 
-from core.events import ErrorData, JournalEvent, event_of, now
+from core.events import ErrorData, EvaluationData, JournalEvent, event_of, now
 from jobs.database import insert, upsert
 from jobs.errors import Fenced
+from jobs.evaluations import list_evaluation
 from jobs.moves import move, update_job
 from jobs.projection import Projection, finite, project
 from jobs.states import FinalStatus
@@ -110,6 +111,9 @@ def record_events(
     if rows:
         session.execute(insert(session, JobEvent), rows)
     _apply(session, job_id, projection)
+    for event in events:
+        if event.type == "evaluation":
+            list_evaluation(session, job_id, EvaluationData.model_validate(event.data))
     return _wishes(job)
 
 

@@ -2,13 +2,12 @@
 
 from sqlmodel import Session, col, select
 
+from core.evaluation.results import EvaluationResult
 from core.events import EvaluationData, MetricsData, now
 from jobs.database import insert, upsert
 from jobs.errors import CheckpointNotFound
 from jobs.moves import add_event, update_job
 from jobs.tables import Checkpoint, Job, Json, Metric, MetricStep, ShortTask
-
-SCORE, STRICT_SCORE = "score", "strict_score"
 
 
 def metric_name(task: str) -> str:
@@ -16,40 +15,84 @@ def metric_name(task: str) -> str:
     return f"evaluation/{task}"
 
 
-def record_evaluation(session: Session, task: ShortTask, result: Json) -> None:
-    """Adds an `evaluation` and a `metrics` event, and the metric, where the checkpoint stood.
-
-    The metric lies at the step of the checkpoint, which may be long past, so it moves neither the
-    step nor the other latest values of the job.
+def record_evaluation(session: Session, task: ShortTask, answer: Json) -> None:
+    """Tells the job of what the short worker found: an `evaluation` event, and its metric.
 
     Raises:
         CheckpointNotFound: If the checkpoint never was one of the job.
     """
     assert task.job_id is not None
     checkpoint = _checkpoint(session, task.job_id, str(task.request["checkpoint"]))
-    name = str(task.request["task"])
-    scores = {SCORE: result[SCORE], STRICT_SCORE: result[STRICT_SCORE]}
-    scores |= {f"paradigm/{each['name']}": each[SCORE] for each in result["paradigms"]}
+    result = EvaluationResult.model_validate(answer)
     evaluation = EvaluationData(
-        step=checkpoint.step, checkpoint=checkpoint.name, task=name, scores=scores
+        step=checkpoint.step,
+        checkpoint=checkpoint.name,
+        task=str(task.request["task"]),
+        scores=result.scores(),
+        result=result,
     )
+    job = update_job(session, task.job_id, values={"last_seq": Job.last_seq + 1})
+    if job is None:  # deleted in the meantime; the task went with it
+        return
+    add_event(session, task.job_id, seq=job.last_seq, data=evaluation)
+    _record_metric(session, checkpoint, evaluation)
+
+
+def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -> None:
+    """What a run told of itself becomes a metric, and is listed beside what users asked for.
+
+    An evaluation of a checkpoint that nobody told of stays an event alone: a journal that lost a
+    line to a power failure must not stop whoever reads it.
+    """
+    try:
+        checkpoint = _checkpoint(session, job_id, str(evaluation.checkpoint))
+    except CheckpointNotFound:
+        return
+    told_at = now()
+    request = {
+        "checkpoint": checkpoint.name,
+        "task": evaluation.task,
+        "step": checkpoint.step,
+        "words_seen": checkpoint.words_seen,
+    }
+    row = ShortTask(
+        kind="evaluate",
+        job_id=job_id,
+        request=request,
+        status="succeeded",
+        progress=1.0,
+        result=evaluation.result.model_dump() if evaluation.result else evaluation.scores,
+        created_at=told_at,
+        started_at=told_at,
+        finished_at=told_at,
+    )
+    session.add(row)
+    _record_metric(session, checkpoint, evaluation)
+
+
+def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: EvaluationData) -> None:
+    """Adds a `metrics` event, and the metric, where the checkpoint stood.
+
+    The metric lies at the step of the checkpoint, which may be long past, so it moves neither the
+    step nor the other latest values of the job.
+    """
+    job_id = checkpoint.job_id
     metrics = MetricsData(
         step=checkpoint.step,
         epoch=_epoch(session, checkpoint),
         tokens_seen=checkpoint.tokens_seen,
         words_seen=checkpoint.words_seen,
-        values={metric_name(name): result[SCORE]},
+        values={metric_name(evaluation.task): evaluation.scores["score"]},
     )
-    job = update_job(session, task.job_id, values={"last_seq": Job.last_seq + 2})
-    if job is None:  # deleted in the meantime; the task went with it
+    job = update_job(session, job_id, values={"last_seq": Job.last_seq + 1})
+    if job is None:
         return
-    add_event(session, task.job_id, seq=job.last_seq - 1, data=evaluation)
-    add_event(session, task.job_id, seq=job.last_seq, data=metrics)
-    _add_metric(session, task.job_id, metrics)
+    add_event(session, job_id, seq=job.last_seq, data=metrics)
+    _add_metric(session, job_id, metrics)
     latest = dict(job.latest_metrics)
     latest["values"] = latest.get("values", {}) | metrics.values
     if "step" in latest:
-        update_job(session, task.job_id, values={"latest_metrics": latest})
+        update_job(session, job_id, values={"latest_metrics": latest})
 
 
 def _checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:

@@ -45,7 +45,11 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address the API listens on.")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port the API listens on.")
     num_slots: int | None = Field(
-        default=None, ge=1, le=64, description="Jobs a worker runs at a time; null: one a GPU."
+        default=None,
+        ge=1,
+        le=64,
+        description="Jobs a worker runs at a time; null: one a GPU. Fewer share the GPUs evenly, "
+        "for jobs with training.num_devices.",
     )
     lease_seconds: float = Field(
         default=15.0,

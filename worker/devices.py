@@ -29,6 +29,14 @@ def num_gpus(devices: list[Device]) -> int:
     return sum(device["kind"] == "cuda" for device in devices)
 
 
+def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
+    """Indices of the GPUs that jobs of a slot may use: an even share, or one with others."""
+    gpus = [device["index"] for device in devices if device["kind"] == "cuda"]
+    if slots >= len(gpus):
+        return [gpus[slot % len(gpus)]] if gpus else []
+    return gpus[slot * len(gpus) // slots : (slot + 1) * len(gpus) // slots]
+
+
 def _gpus() -> list[Device]:
     try:
         import pynvml

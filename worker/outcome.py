@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-from core.errors import DiskFull, ExitCode, OutOfMemory
+from core.errors import DiskFull, ExitCode, OutOfMemory, RankDied
 from core.events import ErrorData
 from jobs.attempts import Wishes
 
@@ -67,7 +67,8 @@ def judge(
         return Outcome("again_later", "run_locked")
     if status in (ExitCode.STOPPED, ExitCode.ABANDONED):
         return Outcome("again", "stopped")
-    if status == -signal.SIGKILL and ran_out_of_memory:
+    was_killed = status == -signal.SIGKILL or (told is not None and told.code == RankDied.code)
+    if was_killed and ran_out_of_memory:
         return Outcome("died", OutOfMemory.code, NO_MEMORY)
     return Outcome("died", "process_died", told or _untold(status))
 

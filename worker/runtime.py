@@ -25,7 +25,7 @@ from jobs.settings import Settings
 from jobs.short_tasks import claim_short_task
 from jobs.tables import WorkerRow
 from jobs.workers import remove_worker, report_worker
-from worker.devices import list_devices, num_gpus
+from worker.devices import gpus_of_slot, list_devices, num_gpus
 from worker.short import ShortRunner
 from worker.supervisor import CommandFor, Supervisor
 
@@ -63,9 +63,9 @@ class Worker:
         self.slots = wanted if queue_name == "train" else 1
         self._free: queue.Queue[dict[str, str]] = queue.Queue()
         for slot in range(self.slots):
-            # One GPU a slot, so that two jobs do not meet on one device.
-            chosen = str(self._devices[slot % gpus]["index"]) if gpus > 1 else None
-            self._free.put({"CUDA_VISIBLE_DEVICES": chosen} if chosen is not None else {})
+            # Its own GPUs a slot, so that two jobs do not meet on one device.
+            chosen = ",".join(map(str, gpus_of_slot(self._devices, slot, self.slots)))
+            self._free.put({"CUDA_VISIBLE_DEVICES": chosen} if gpus > 1 else {})
         self._doorbell = Doorbell(settings.redis_url)
         self._bell = Bell(settings.redis_url) if settings.redis_url else None
         self._running: set[str] = set()

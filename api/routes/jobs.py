@@ -6,12 +6,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from sqlmodel import Session
 
-from api.corpus import check_corpus, check_tokenizer, clean_report, corpus_words, dataset_files
+from api.corpus import (
+    check_corpus,
+    check_tasks,
+    check_tokenizer,
+    clean_report,
+    corpus_words,
+    dataset_files,
+)
 from api.deps import Context, InContext, JobId, Reading
 from api.schemas import JobPage, JobRead, read_job
 from core.corpus.options import CleanOptions
-from core.errors import CorpusMissing
+from core.errors import CorpusMissing, EvaluationInvalid
 from core.estimate import Estimate, estimate
+from core.evaluation.tasks import require_tasks
 from core.spec import TRACK_WORDS, JobSpec
 from jobs import store
 from jobs.deletion import delete_with_folder
@@ -36,6 +44,7 @@ def create(
     """Submits a job. The same Idempotency-Key and body again return the first job, with 200."""
     resolved = spec.resolve()
     check_corpus(resolved, context.settings.data_dir)
+    check_tasks(resolved, context.settings.data_dir)
     with context.database.write() as session:
         check_tokenizer(session, resolved)
         job, is_new = store.create_job(session, resolved, idempotency_key=idempotency_key)
@@ -168,6 +177,10 @@ def _warnings(spec: JobSpec, needs: Estimate, context: Context) -> list[str]:
             f"{spec.data.dataset} has {needs.words:,} words before cleaning; track {spec.track} "
             f"allows {budget:,} after it"
         )
+    try:
+        require_tasks(context.settings.data_dir, spec.evaluation.tasks)
+    except EvaluationInvalid as error:
+        warnings.append(error.message)
     if spec.training.precision == "fp16" and spec.model.architecture == "gemma2":
         warnings.append("Gemma 2 is known to overflow in fp16; bf16 is the safe choice")
     return warnings

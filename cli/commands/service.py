@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.errors import CommandError
+from cli.extras import require_training
 from cli.options import AsJson, load_settings
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def serve(
     from cli.serve import Plan, default_commands
     from cli.serve import serve as run
 
+    require_training()
     settings = load_settings()
     api_command, worker_commands = default_commands(workers)
     run(
@@ -79,6 +81,7 @@ def worker(
     import os
     import sys
 
+    require_training()
     command = [sys.executable, "-m", "worker", "--queue", queue]
     if slots is not None:
         command += ["--slots", str(slots)]
@@ -105,6 +108,7 @@ def demo(
     """Train the sample model and show what it learned."""
     from cli.demo import run_demo
 
+    require_training()
     run_demo(folder, as_json=as_json)
 
 

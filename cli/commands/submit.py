@@ -154,12 +154,14 @@ def train(
     The same command again goes on with a run that was interrupted.
     """
     from cli.errors import UsageError
+    from cli.extras import require_training
     from cli.output import print_json_line
     from cli.specs import build_spec
     from cli.train import train_here
 
     if output is None:
         raise UsageError("--output is missing", hint="Name the folder of the run: -o my-run")
+    require_training()
     body = build_spec(file=spec, preset=preset, settings=settings or [], flat={})
     where = load_settings()
     train_here(

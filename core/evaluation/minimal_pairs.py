@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel
 
 from core.errors import EvaluationInvalid
+from core.evaluation.results import EvaluationResult, ParadigmScore
 from core.evaluation.scoring import BATCH_SENTENCES, sentence_scores
 from core.evaluation.tasks import paradigm_files, read_paradigm
 
@@ -44,27 +45,6 @@ class SliceState(BaseModel):
     tallies: dict[str, Tally] = Field(default_factory=dict)
 
 
-class ParadigmScore(BaseModel):
-    """Shares of right choices in one paradigm."""
-
-    name: str
-    phenomenon: str | None
-    pairs: int
-    score: float
-    strict_score: float
-
-
-class EvaluationResult(BaseModel):
-    """The scores of a whole task, from 0 to 1; chance is 0.5."""
-
-    score: float
-    """Plain mean over the paradigms, ties counted as right: the official figure."""
-    strict_score: float
-    pairs: int
-    seconds: float
-    paradigms: list[ParadigmScore]
-
-
 def evaluate_slice(
     model: PreTrainedModel,
     tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
@@ -86,7 +66,8 @@ def evaluate_slice(
     if not files:
         raise EvaluationInvalid(f"there is no task {task.name}, or it has no .jsonl file")
     began = clock()
-    while state.file < len(files) and clock() - began < seconds:
+    is_time_left = True
+    while state.file < len(files) and is_time_left:
         paradigm = read_paradigm(files[state.file])
         order = sorted(paradigm.pairs, key=lambda pair: max(len(pair.good), len(pair.bad)))
         tally = state.tallies.setdefault(paradigm.name, Tally(phenomenon=paradigm.phenomenon))
@@ -101,6 +82,7 @@ def evaluate_slice(
         state.pair += len(batch)
         if state.pair >= len(order):
             state.file, state.pair = state.file + 1, 0
+        is_time_left = clock() - began < seconds
     state.seconds += clock() - began
     return _share(state, files)
 

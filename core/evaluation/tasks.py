@@ -6,6 +6,7 @@ A line is a JSON object with `sentence_good` and `sentence_bad`, and may say its
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,6 +46,21 @@ def task_names(data_dir: Path) -> list[str]:
         for path in folder.iterdir()
         if TASK_NAME.match(path.name) and paradigm_files(path)
     )
+
+
+def require_tasks(data_dir: Path, tasks: Sequence[str]) -> None:
+    """Refuses tasks that are not there.
+
+    Raises:
+        EvaluationInvalid: Naming them, and those that are.
+    """
+    names = task_names(data_dir)
+    missing = [task for task in tasks if task not in names]
+    if missing:
+        known = ", ".join(names) if names else "none so far"
+        raise EvaluationInvalid(
+            f"there is no evaluation task {', '.join(missing)}; there are: {known}"
+        )
 
 
 def paradigm_files(folder: Path) -> list[Path]:

@@ -13,8 +13,8 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from core.events import CheckpointData, CheckpointFile, CheckpointKind, EventData
-from core.export import model_card
 from core.file_hashes import hash_file
+from core.model_card import model_card
 from core.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.spec import JobSpec
 from core.training.model import WEIGHTS_FILE, save_config, save_weights

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import torch
 
-from core.errors import PrecisionUnsupported
+from core.errors import DevicesMissing, PrecisionUnsupported
 from core.training.options import TrainingSpec
 
 log = logging.getLogger(__name__)
@@ -80,6 +80,7 @@ def choose_device(training: TrainingSpec) -> Device:
 
     Raises:
         PrecisionUnsupported: If the machine has no GPU or the device lacks the precision.
+        DevicesMissing: If it has fewer GPUs than `num_devices`.
     """
     has_cuda = torch.cuda.is_available()
     if training.device == "cuda" and not has_cuda:
@@ -88,6 +89,11 @@ def choose_device(training: TrainingSpec) -> Device:
             hint='Use "device": "auto", or run a worker on a machine with a GPU.',
         )
     use_cuda = has_cuda and training.device != "cpu"
+    if use_cuda and torch.cuda.device_count() < training.num_devices:
+        raise DevicesMissing(
+            f"training.num_devices is {training.num_devices}, and this run sees "
+            f"{torch.cuda.device_count()} GPU(s)"
+        )
     torch_device = torch.device("cuda" if use_cuda else "cpu")
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if use_cuda else True
     precision = training.precision
@@ -102,8 +108,9 @@ def choose_device(training: TrainingSpec) -> Device:
 
 def prepare(device: Device, training: TrainingSpec) -> None:
     """Sets threads and allocator, once, before the first large tensor."""
-    if training.num_threads is not None:
-        torch.set_num_threads(training.num_threads)
+    if training.num_threads is not None or training.num_devices > 1:
+        threads = training.num_threads or torch.get_num_threads()
+        torch.set_num_threads(max(1, threads // training.num_devices))
     if not device.is_cuda:
         keep_freed_memory()
 

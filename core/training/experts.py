@@ -25,7 +25,8 @@ class RouterStatistics:
     the backward pass must not count twice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, layers: int = 0, experts: int = 0) -> None:
+        self._shape = (layers, experts)
         self._is_open = False
         self._counts: list[Tensor] = []
         self._balance: list[Tensor] = []
@@ -63,6 +64,27 @@ class RouterStatistics:
         self._step.append((torch.stack(self._counts), balance.detach()))  # (L, E)
         return balance
 
+    @property
+    def num_sums(self) -> int:
+        """Length of `sums`."""
+        layers, experts = self._shape
+        return layers * experts + 2 if experts else 0
+
+    def sums(self) -> Tensor:
+        """What ranks add up, (num_sums,) float32: choices, balancing losses, number of passes."""
+        if not self._step:
+            return torch.zeros(self.num_sums)
+        counts = torch.stack([counts for counts, _ in self._step]).sum(dim=0)  # (L, E)
+        balance = torch.stack([loss for _, loss in self._step]).sum()
+        passes = torch.full_like(balance, len(self._step))
+        return torch.cat([counts.flatten(), balance[None], passes[None]])
+
+    def replace(self, sums: Tensor) -> None:
+        """Makes `sums`, added up over the ranks, the step that is told of."""
+        if self.num_sums:
+            counts = sums[:-2].view(self._shape)  # (L, E)
+            self._step = [(counts, sums[-2] / sums[-1])]
+
     def metrics(self) -> dict[str, Tensor]:
         """Of the step, by the names of the catalogue, on the device; {} without experts."""
         if not self._step:
@@ -77,10 +99,11 @@ class RouterStatistics:
 
 def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
     """Makes each mixture of experts in the model compute only what its router chose."""
-    statistics = RouterStatistics()
-    for layer in model.model.layers:
-        if getattr(layer, "is_moe_layer", False):
-            layer.feed_forward = SparseMixture(layer.feed_forward, statistics)
+    mixed = [layer for layer in model.model.layers if getattr(layer, "is_moe_layer", False)]
+    experts = mixed[0].feed_forward.router.weight.shape[0] if mixed else 0
+    statistics = RouterStatistics(layers=len(mixed), experts=experts)
+    for layer in mixed:
+        layer.feed_forward = SparseMixture(layer.feed_forward, statistics)
     return statistics
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import torch
 
-from core.dataset.batches import Batches
 from core.dataset.tokens import TokenFile
 from core.errors import NonFiniteLoss, OutOfMemory, Stopped
 from core.events import CheckpointKind, EventData, MetricsData, SampleData, WarningData
@@ -25,23 +24,18 @@ from core.rundir import RunDir
 from core.spec import JobSpec
 from core.stages import StageReporter
 from core.stop import StopSignal
-from core.training.attention import FLEX, library_attention, use_blocks
+from core.training.attention import library_attention
 from core.training.checkpoint import Checkpoints, Position
-from core.training.choices import choose, smaller_micro_batch
+from core.training.choices import smaller_micro_batch
 from core.training.compiled import as_written, compile_layers, uncompile_layers
 from core.training.device import choose_device, measured_peak_flops, memory_metrics, prepare
-from core.training.experts import use_sparse_experts
 from core.training.failures import named_failure
-from core.training.model import (
-    WEIGHTS_FILE,
-    build_model,
-    checkpoint_activations,
-    quiet_transformers,
-)
-from core.training.optimizer import build_optimizer
-from core.training.resume import LoopState, load_resume_point, newest_whole, save_resume_point
+from core.training.model import WEIGHTS_FILE, quiet_transformers
+from core.training.parts import build_parts
+from core.training.ranks import Ranks
+from core.training.resume import LoopState, newest_whole, save_resume_point
 from core.training.schedule import learning_rate
-from core.training.step import Stepper, StepResult
+from core.training.step import StepResult
 from core.training.validate import validate
 
 log = logging.getLogger(__name__)
@@ -71,7 +65,15 @@ def train_model(
         Stopped: If a stop was asked for; a checkpoint was saved before.
         RunError: If training cannot go on; a checkpoint was saved where that was possible.
     """
-    trainer = Trainer(spec, plan, rundir, train, validation, tokenizer, emit, sync_journal, stop)
+    with Ranks(spec.training.seed, emit) as ranks:
+        ranks.start(spec, plan, train=train, validation=validation, compile_cache=compile_cache)
+        trainer = Trainer(
+            spec, plan, rundir, train, validation, tokenizer, emit, sync_journal, stop, ranks
+        )
+        _train(trainer, reporter, compile_cache)
+
+
+def _train(trainer: "Trainer", reporter: StageReporter, compile_cache: Path | None) -> None:
     try:
         trainer.resume()
         if trainer.needs_warm_up:
@@ -79,20 +81,23 @@ def train_model(
                 trainer.warm_up(compile_cache)
                 stage.counts = trainer.choices.counts()
         with reporter.stage("train") as stage:
-            stage.counts = {"steps": plan.max_steps, "windows": plan.windows}
+            stage.counts = {"steps": trainer.plan.max_steps, "windows": trainer.plan.windows}
             stage.counts |= trainer.choices.counts()
             trainer.run(reporter)
     except Stopped:
         trainer.save_standing("interrupted")
         raise
     except Exception as error:
-        failure = named_failure(error, rundir.root)
+        cause = trainer.ranks.cause_of(error)
+        failure = named_failure(cause, trainer.rundir.root)
         if isinstance(failure, OutOfMemory):
             trainer.make_room()
         trainer.save_standing("error")
-        if failure is None:
-            raise
-        raise failure from error
+        if failure is not None:
+            raise failure from error
+        if cause is not error:
+            raise cause from error
+        raise
 
 
 class Trainer:
@@ -109,6 +114,7 @@ class Trainer:
         emit: Callable[[EventData], None],
         sync_journal: Callable[[], None],
         stop: StopSignal,
+        ranks: Ranks | None = None,
     ) -> None:
         from transformers import AutoTokenizer
 
@@ -116,33 +122,16 @@ class Trainer:
         self.spec, self.training, self.plan = spec, spec.training, plan
         self.rundir, self.train, self.validation = rundir, train, validation
         self.emit, self.sync_journal, self.stop = emit, sync_journal, stop
+        self.ranks = ranks or Ranks(spec.training.seed, emit)
         self.device = choose_device(spec.training)
         prepare(self.device, spec.training)
         self.peak_flops = measured_peak_flops(self.device)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-        self.batches = Batches(
-            train,
-            seq_length=spec.training.seq_length,
-            batch_size=spec.training.batch_size,
-            seed=spec.training.seed,
-            packing=spec.training.packing,
-        )
-        self.model = build_model(
-            spec.model, vocab_size=train.vocab_size, seed=spec.training.seed
-        ).to(self.device.torch_device)
-        if spec.training.gradient_checkpointing:
-            checkpoint_activations(self.model)
-        self.choices = choose(spec, plan, self.device, vocab_size=train.vocab_size)
-        self._apply_choices()
-        self.optimizer = build_optimizer(self.model, spec.training)
-        self.stepper = Stepper(
-            model=self.model,
-            optimizer=self.optimizer,
-            training=spec.training,
-            device=self.device,
-            routers=self.routers,
-            micro_batch_size=self.choices.micro_batch_size,
-        )
+        self.parts = build_parts(spec, plan, self.device, train, rank=0, warn=self._warn)
+        self.batches, self.model = self.parts.batches, self.parts.model
+        self.optimizer, self.stepper = self.parts.optimizer, self.parts.stepper
+        self.choices = self.parts.choices
+        """As the parts were built with; trying may change them."""
         self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
         self.milestones = milestones(spec.track)
         self.state = LoopState()
@@ -164,9 +153,15 @@ class Trainer:
         while True:
             try:
                 self.stepper.warm_up(self.training.seq_length)
+                self.ranks.warm_up(
+                    micro_batch_size=self.stepper.micro_batch_size,
+                    is_compiled=self.choices.compile,
+                )
                 return
             except torch.OutOfMemoryError:
-                size = smaller_micro_batch(self.training.batch_size, self.stepper.micro_batch_size)
+                size = smaller_micro_batch(
+                    self.training.device_batch_size, self.stepper.micro_batch_size
+                )
                 if self.training.micro_batch_size != "auto" or size is None:
                     raise
                 self._set_micro_batch_size(size)
@@ -187,6 +182,7 @@ class Trainer:
             if self.stop():
                 raise Stopped
             step = self.state.step + 1
+            self.ranks.take(step)
             result = self.stepper.take(
                 self.batches.batch(step),
                 learning_rate=learning_rate(step, self.plan, self.training),
@@ -246,16 +242,6 @@ class Trainer:
         log.warning("%s: %s", code, message)
         self.emit(WarningData(code=code, message=message[:2000]))
 
-    def _apply_choices(self) -> None:
-        for code, message in self.choices.warnings:
-            self._warn(code, message)
-        log.info("computing with %s", self.choices.counts())
-        self.routers = use_sparse_experts(self.model)
-        if self.choices.attention == "blocks":
-            use_blocks(self.model)
-        elif self.choices.attention == "flex":
-            self.model.config._attn_implementation = FLEX
-
     def _set_micro_batch_size(self, size: int) -> None:
         self.stepper.micro_batch_size = size
         self.choices = replace(self.choices, micro_batch_size=size)
@@ -263,18 +249,19 @@ class Trainer:
     def resume(self) -> None:
         """Goes to the newest whole resume point, if there is one."""
         point = newest_whole(self.rundir, self._warn)
-        if point is None:
-            return
-        load_resume_point(point, model=self.model, optimizer=self.optimizer)
-        self.state, self.saved_step = point.state, point.state.step
-        if self.training.micro_batch_size == "auto" and point.state.micro_batch_size:
-            self._set_micro_batch_size(point.state.micro_batch_size)
-        if self.stepper.scaler is not None and point.state.loss_scale is not None:
-            scaler = self.stepper.scaler.state_dict()
-            scaler["scale"] = point.state.loss_scale
-            scaler["_growth_tracker"] = point.state.loss_scale_growth or 0
-            self.stepper.scaler.load_state_dict(scaler)
-        log.info("resumed at step %d", point.state.step)
+        if point is not None:
+            self.parts.go_to(point)
+            self.state, self.saved_step = point.state, point.state.step
+            size = point.state.micro_batch_size
+            # Found on fewer devices it may be more than the share of this one.
+            fits = size is not None and self.training.device_batch_size % size == 0
+            if self.training.micro_batch_size == "auto" and size is not None and fits:
+                self._set_micro_batch_size(size)
+            log.info("resumed at step %d", point.state.step)
+        self.ranks.join(self.device)
+        self.ranks.resume(
+            point.folder if point else None, micro_batch_size=self.stepper.micro_batch_size
+        )
 
     def _log_step(self, result: StepResult, *, seconds: float, since: int) -> None:
         step = self.state.step
@@ -283,13 +270,14 @@ class Trainer:
         flops = self.spec.model.flops_per_token(
             vocab_size=self.train.vocab_size, seq_length=self.training.seq_length
         )
+        peak_flops = self.peak_flops * self.training.num_devices
         values = {
             "train/loss": result.loss.item(),
             "train/learning_rate": self.optimizer.param_groups[0]["lr"],
             "train/grad_norm": result.grad_norm.item(),
             "throughput/tokens_per_second": tokens / seconds,
             "throughput/words_per_second": words / seconds,
-            "throughput/mfu": tokens / seconds * flops / self.peak_flops,
+            "throughput/mfu": tokens / seconds * flops / peak_flops,
         }
         values |= {name: value.item() for name, value in result.routing.items()}
         values |= memory_metrics(self.device)
@@ -317,6 +305,7 @@ class Trainer:
 
     def _validate(self) -> None:
         if self.validation is not None:
+            self.ranks.validate()
             with as_written(self.model):
                 result = validate(
                     self.model,
@@ -325,6 +314,7 @@ class Trainer:
                     device=self.device,
                     micro_batch_size=self.stepper.micro_batch_size,
                     should_stop=self.stop,
+                    share=self.parts.share,
                 )
             self._emit_metrics(result.metrics())
             log.info("step %d validation loss %.4f", self.state.step, result.loss)

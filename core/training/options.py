@@ -7,6 +7,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from core.section import Section
 
 MAX_STEPS = 100_000_000
+MAX_DEVICES = 64
+"""More than any one machine has."""
 
 
 class TrainingSpec(Section):
@@ -19,10 +21,18 @@ class TrainingSpec(Section):
         "all before it in its sequence; documents: only those of its own document.",
     )
     batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
+    num_devices: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_DEVICES,
+        description="Devices that share each batch evenly, a process each: GPUs of one machine, or "
+        "parts of its CPU. Must divide batch_size.",
+    )
     micro_batch_size: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] | None = Field(
         default=None,
-        description="Sequences in one forward and backward; gradients are accumulated to "
-        'batch_size. null: the whole batch; "auto": the largest part of it that fits.',
+        description="Sequences in one forward and backward of a device; gradients are "
+        'accumulated to batch_size. null: the device\'s whole share of the batch; "auto": the '
+        "largest part of it that fits.",
     )
     epochs: float = Field(default=3.0, gt=0.0, le=10_000.0, description="Passes over the text.")
     max_steps: int | None = Field(
@@ -78,8 +88,8 @@ class TrainingSpec(Section):
     )
     compile: Literal["auto"] | bool = Field(
         default="auto",
-        description="Fuse the layers' elementwise part with torch.compile. auto: on a GPU for runs "
-        "long enough to win the time back, never on a CPU, where it costs a minute for 0 to 3 %.",
+        description="Fuse the layers' elementwise part with torch.compile. auto: for runs long "
+        "enough to win back the minute or two that it takes: minutes of a GPU, hours of a CPU.",
     )
     router_aux_loss_coefficient: float = Field(
         default=0.0,
@@ -135,12 +145,38 @@ class TrainingSpec(Section):
         default=40, ge=1, le=1024, description="Length of such a sample."
     )
 
+    @property
+    def device_batch_size(self) -> int:
+        """Sequences of a step that one device takes."""
+        return self.batch_size // self.num_devices
+
+    @field_validator("num_devices")
+    @classmethod
+    def _shares_the_batch(cls, devices: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch_size")
+        if batch is not None and batch % devices:
+            accepted = _divisors(batch, most=MAX_DEVICES)
+            raise ValueError(f"must divide batch_size {batch}: {accepted} would be accepted")
+        return devices
+
     @field_validator("micro_batch_size")
     @classmethod
     def _within_batch(
         cls, size: int | Literal["auto"] | None, info: ValidationInfo
     ) -> int | Literal["auto"] | None:
-        batch = info.data.get("batch_size")
-        if isinstance(size, int) and batch is not None and (size > batch or batch % size):
+        batch, devices = info.data.get("batch_size"), info.data.get("num_devices")
+        if not isinstance(size, int) or batch is None or devices is None:
+            return size
+        share = batch // devices
+        if share % size and devices == 1:
             raise ValueError(f"must divide batch_size {batch}")
+        if share % size:
+            raise ValueError(
+                f"must divide the {share} sequences that each device takes (batch_size {batch} on "
+                f"{devices} devices): {_divisors(share, most=share)} would be accepted"
+            )
         return size
+
+
+def _divisors(number: int, *, most: int) -> str:
+    return ", ".join(str(size) for size in range(1, most + 1) if number % size == 0)

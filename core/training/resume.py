@@ -93,11 +93,15 @@ def newest_whole(rundir: RunDir, warn: Callable[[str, str], None]) -> ResumePoin
     for folder in _by_step(rundir):
         reason = _damage(folder)
         if reason is None:
-            state = LoopState.model_validate_json((folder / STATE).read_bytes())
-            return ResumePoint(folder, state)
+            return read_resume_point(folder)
         warn("checkpoint_damaged", f"{folder.name} is skipped: {reason}")
         remove_folder(folder)
     return None
+
+
+def read_resume_point(folder: Path) -> ResumePoint:
+    """The resume point in a folder that is known to be whole."""
+    return ResumePoint(folder, LoopState.model_validate_json((folder / STATE).read_bytes()))
 
 
 def load_resume_point(

@@ -17,6 +17,7 @@ from core.training.experts import RouterStatistics
 from core.training.loss import summed_loss
 from core.training.optimizer import set_learning_rate
 from core.training.options import TrainingSpec
+from core.training.share import Share
 
 NO_CLIPPING = float("inf")
 
@@ -50,8 +51,11 @@ class Stepper:
         device: Device,
         routers: RouterStatistics,
         micro_batch_size: int,
+        share: Share | None = None,
     ) -> None:
+        """`share` is this rank's part of each step; None takes the whole of it."""
         self._model = model
+        self._share = share
         self._optimizer = optimizer
         self._training = training
         self._device = device
@@ -64,23 +68,30 @@ class Stepper:
             self.scaler = torch.amp.GradScaler(device.torch_device.type)
 
     def take(self, batch: Batch, *, learning_rate: float) -> StepResult:
-        """One step on a batch of B sequences, in micro-batches of b.
+        """One step on a batch of B sequences, this rank's share of them in micro-batches of b.
 
         The loss is the sum over all targets divided by their number in the step, so accumulation
         does not change it.
         """
         set_learning_rate(self._optimizer, learning_rate)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._clear_gradients()
         self._routers.clear()
-        size = self.micro_batch_size
-        inputs, targets = self._device.put(batch.inputs), self._device.put(batch.targets)  # (B, T)
-        segments = None if batch.segments is None else self._device.put(batch.segments)  # (B, T)
+        size, rows = self.micro_batch_size, slice(None)
+        if self._share is not None:
+            rows = self._share.rows(len(batch.inputs))
+        inputs = self._device.put(batch.inputs[rows])  # (B or fewer, T)
+        targets = self._device.put(batch.targets[rows])  # as inputs
+        segments = None
+        if batch.segments is not None:
+            segments = self._device.put(batch.segments[rows])  # as inputs
         loss = torch.zeros((), device=self._device.torch_device)
-        for begin in range(0, len(batch.inputs), size):
+        for begin in range(0, len(inputs), size):
             part = slice(begin, begin + size)
-            share = len(batch.inputs[part]) / len(batch.inputs)
+            share = len(inputs[part]) / len(batch.inputs)
             seen = None if segments is None else segments[part]
             loss += self._micro(inputs[part], targets[part], seen, batch.num_targets, share)
+        if self._share is not None:
+            loss = self._share.add_up(loss, self._routers)
         routing = self._routers.metrics()
         return StepResult(loss, self._update(loss), routing)
 
@@ -102,6 +113,12 @@ class Stepper:
     def is_broken(self) -> bool:
         """True once a loss or norm was not finite. Waits for the device."""
         return bool(self._broken.item())
+
+    def _clear_gradients(self) -> None:
+        if self._share is None:
+            self._optimizer.zero_grad(set_to_none=True)
+        else:
+            self._share.clear()
 
     def _micro(
         self,

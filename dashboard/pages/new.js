@@ -16,8 +16,9 @@ const IMPORTANT = {
   tokenizer: ["vocab_size"],
   model: ["hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size", "num_local_experts"],
   training: ["epochs", "max_steps", "seq_length", "batch_size", "learning_rate", "schedule", "precision", "seed"],
+  evaluation: ["tasks", "checkpoints"],
 };
-const HEADINGS = { data: "Text", tokenizer: "Tokenizer", model: "Model", training: "Training" };
+const HEADINGS = { data: "Text", tokenizer: "Tokenizer", model: "Model", training: "Training", evaluation: "Evaluation" };
 const FORMS = [["YAML", (spec) => yaml(spec) || "{}\n"], ["curl", curl], ["babylm", babylm]];
 
 export async function show({ page, signal }, from) {

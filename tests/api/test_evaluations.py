@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from core.evaluation.results import EvaluationResult
+from core.events import EvaluationData, ProgressData
 from jobs.evaluations import record_evaluation
 from jobs.short_tasks import put_back_short_task, succeed_short_task
 from tests.api.short import ShortWorker
@@ -92,6 +94,60 @@ def test_its_score_becomes_an_event_and_a_metric_where_the_checkpoint_stood(clie
     assert job["step"] == 9  # the past is evaluated; the job stands where it stood
     assert job["metrics"]["step"] == 9
     assert job["metrics"]["values"] == {"train/loss": 2.0, "evaluation/blimp": 0.75}
+
+
+def test_what_a_run_judged_itself_is_listed_and_a_metric_too(client, world, job_id):
+    result = EvaluationResult.model_validate(RESULT)
+    told = EvaluationData(
+        step=3, checkpoint="last", task="blimp", scores=result.scores(), result=result
+    )
+    world.record(job_id, told, ProgressData(stage="export", progress=1.0, stage_progress=1.0))
+    [listed] = client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"]
+    assert (listed["status"], listed["progress"], listed["checkpoint"]) == (
+        "succeeded",
+        1.0,
+        "last",
+    )
+    assert {name: listed[name] for name in RESULT} == RESULT
+    series = client.get(f"/v1/jobs/{job_id}/metrics").json()["series"]
+    assert (series["evaluation/blimp"]["step"], series["evaluation/blimp"]["value"]) == (
+        [3],
+        [0.75],
+    )
+    events = client.get(f"/v1/jobs/{job_id}/events").json()["data"]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert [event["type"] for event in events[-3:]] == ["evaluation", "progress", "metrics"]
+    job = client.get(f"/v1/jobs/{job_id}").json()
+    assert (job["last_seq"], job["step"], job["stage"]) == (len(events), 9, "export")
+
+
+def test_an_evaluation_of_a_checkpoint_that_nobody_told_of_stops_no_reader(client, world, job_id):
+    world.record(job_id, EvaluationData(step=1, checkpoint="gone", task="a", scores={"score": 1.0}))
+    assert client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"] == []
+    assert client.get(f"/v1/jobs/{job_id}/events").json()["data"][-1]["type"] == "evaluation"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        (["nobody"], "there is no evaluation task nobody; there are: blimp"),
+        (["../blimp"], "'../blimp' must be 1 to 40 letters, digits, '.', '_' or '-'"),
+        (["blimp", "blimp"], "must name each task once; blimp is there twice"),
+    ],
+)
+def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(client, job_id, tasks, message):
+    body = {"preset": "sample", "data": {"dataset": "words", "validation": None}}
+    answer = client.post("/v1/jobs", json=body | {"evaluation": {"tasks": tasks}})
+    assert answer.status_code == 422
+    [fault] = answer.json()["errors"]
+    assert fault["field"] == "evaluation.tasks"
+    assert message in fault["message"]
+
+
+def test_an_estimate_warns_of_a_task_that_is_not_there(client, job_id):
+    body = {"preset": "sample", "evaluation": {"tasks": ["nobody"]}}
+    warnings = client.post("/v1/jobs/estimate", json=body).json()["warnings"]
+    assert "there is no evaluation task nobody; there are: blimp" in warnings
 
 
 def test_a_run_goes_on_numbering_behind_an_evaluation(client, world, job_id):

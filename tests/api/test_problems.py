@@ -108,6 +108,19 @@ def test_a_refusal_names_the_field_and_what_was_given(client):
     assert "training.epoch" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/estimate"])
+def test_a_field_in_the_wrong_place_is_told_where_it_belongs(client, path):
+    body = {"learning_rate": 1e-3, "data": {"seed": 1}, "nonsense": 1}
+    faults = {
+        fault["field"]: fault["message"] for fault in client.post(path, json=body).json()["errors"]
+    }
+    accepted = "accepted here: name, preset, track, task, data, tokenizer, model, training"
+    assert accepted in faults["learning_rate"]
+    assert faults["learning_rate"].endswith("did you mean training.learning_rate?")
+    assert faults["data.seed"].endswith("did you mean training.seed?")
+    assert "did you mean" not in faults["nonsense"]
+
+
 def test_an_unknown_corpus_is_named_with_those_that_are_there(client):
     answer = client.post("/v1/jobs", json=SPEC | {"data": {"dataset": "nowhere"}})
     assert answer.status_code == 422

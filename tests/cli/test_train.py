@@ -92,8 +92,11 @@ def test_a_spec_that_is_not_valid_names_its_fields():
 
 
 CALLER = """
+import signal
 import sys
 from pathlib import Path
+# A shell that runs the tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.cli.test_train import WAIT, train
 from cli.errors import CommandError
 try:

@@ -6,10 +6,12 @@ import shutil
 import pytest
 
 from core.cache import Cache
+from core.context import Run
+from core.corpus.prepare import check_budget
 from core.corpus.report import CleanReport, SourceReport
 from core.errors import TokenizerMissing, WordBudgetExceeded
 from core.journal import JournalWriter, read_journal
-from core.pipeline import Run, check_budget, run_pipeline
+from core.pipeline import run_pipeline
 from core.rundir import RunDir
 from core.sample import write_sample
 from core.spec import JobSpec

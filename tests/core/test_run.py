@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 from core.cache import Cache
+from core.context import Run
 from core.errors import ExitCode
 from core.events import WarningData
 from core.journal import JournalWriter, read_journal
-from core.pipeline import Run
 from core.run import warn_of_low_disk
 from core.rundir import RunDir
 from core.sample import write_sample

@@ -65,8 +65,9 @@ def test_a_report_leaves_the_clean_text_where_a_run_looks_for_it(dataset, tmp_pa
 
 
 def test_a_run_finds_what_was_cleaned_for_a_report(dataset, tmp_path):
+    from core.context import Run
     from core.journal import JournalWriter
-    from core.pipeline import Run, run_pipeline
+    from core.pipeline import run_pipeline
     from core.rundir import RunDir
     from core.spec import JobSpec
     from core.stop import StopSignal

@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 
+from core.events import ErrorData
 from jobs.attempts import reap, requeue_counted
 from jobs.store import request_cancel, request_pause, retry
 from worker.attempt import NO_WISHES
@@ -250,3 +251,13 @@ def test_the_end_of_a_process_has_a_name(status, memory, verdict, code):
     )
     assert outcome.verdict == verdict
     assert (outcome.error.code if outcome.error else None) == code
+
+
+@pytest.mark.parametrize(("memory", "code"), [(True, "out_of_memory"), (False, "rank_died")])
+def test_a_process_of_another_device_that_the_kernel_ended_has_the_same_name(memory, code):
+    told = ErrorData(code="rank_died", message="device 1 was ended by SIGKILL", hint="See the log.")
+    outcome = judge(
+        1, wishes=NO_WISHES, is_shutting_down=False, ran_out_of_memory=memory, told=told
+    )
+    assert outcome.verdict == "died"
+    assert outcome.error.code == code

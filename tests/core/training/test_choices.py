@@ -13,6 +13,7 @@ from core.events import StageData, WarningData
 from core.file_hashes import hash_file
 from core.plan import make_plan
 from core.spec import JobSpec
+from core.training import choices as choices_module
 from core.training.choices import choose, smaller_micro_batch
 from core.training.compiled import CACHE_VARIABLE
 from core.training.device import Device
@@ -31,8 +32,9 @@ CUDA = Device(torch.device("cuda"), "bf16")
 
 def chosen(device=CPU, architecture="gemma2", **training):
     model = {"architecture": architecture} | training.pop("model", {})
+    num_tokens = training.pop("num_tokens", 10**6)
     spec = JobSpec.model_validate({"model": model, "training": training}).resolve()
-    plan = make_plan(spec.training, num_tokens=training.pop("num_tokens", 10**6))
+    plan = make_plan(spec.training, num_tokens=num_tokens)
     return choose(spec, plan, device, vocab_size=1000)
 
 
@@ -46,9 +48,13 @@ def test_golden_losses(tiny_run, architecture):
     )
 
 
-def test_a_cpu_attends_in_blocks_and_compiles_nothing():
+def test_a_cpu_attends_in_blocks_and_compiles_for_a_run_of_hours_only(monkeypatch):
+    monkeypatch.setattr(choices_module, "missing_compiler", lambda _: None)
     choices = chosen()
     assert (choices.attention, choices.compile, choices.precision) == ("blocks", False, "fp32")
+    assert not chosen(epochs=1).compile
+    assert chosen(num_tokens=10**9).compile
+    assert not chosen(num_tokens=10**9, compile=False).compile
 
 
 def test_a_gpu_attends_through_flex_where_scores_are_capped_and_as_the_library_does_elsewhere():

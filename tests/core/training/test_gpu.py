@@ -77,3 +77,15 @@ def test_compiled_layers_are_the_plain_model_in_bf16(tmp_path):
     plain, fast = plain_and_fast(Llama4(num_attention_heads=4, num_local_experts=8, **SHAPE))
     compile_layers(fast, cache=tmp_path)
     check(plain, fast, tolerance=0.05)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_two_gpus_give_the_curve_of_one(tiny_run):
+    one, two = (
+        tiny_run("llama4", name=str(devices), num_devices=devices, precision="fp32", compile=False)
+        for devices in (1, 2)
+    )
+    one.go()
+    two.go()
+    for name in ("train/loss", "validation/loss"):
+        assert two.values(name) == pytest.approx(one.values(name), rel=1e-4)

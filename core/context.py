@@ -1,0 +1,50 @@
+"""A run and all that it works with: what every stage is given."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.cache import Cache
+from core.corpus.report import CleanReport
+from core.events import EventData, WarningData
+from core.journal import JournalWriter
+from core.rundir import RunDir
+from core.spec import JobSpec
+from core.stop import StopSignal
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run and all that it works with."""
+
+    spec: JobSpec
+    rundir: RunDir
+    data_dir: Path
+    cache: Cache
+    journal: JournalWriter
+    stop: StopSignal
+
+    def emit(self, data: EventData) -> None:
+        """Writes an event into the journal."""
+        self.journal.append(data)
+
+    def warn(self, code: str, message: str) -> None:
+        """Tells the user of something that does not stop the run."""
+        log.warning("%s: %s", code, message)
+        self.emit(WarningData(code=code, message=message))
+
+
+@dataclass(frozen=True)
+class Split:
+    """The cleaned text of the training or of the validation data."""
+
+    folder: Path
+    fingerprint: str
+    report: CleanReport
+
+    @property
+    def files(self) -> list[Path]:
+        """The cleaned files, in order."""
+        return sorted(self.folder.glob("*.txt"))

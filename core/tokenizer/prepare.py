@@ -1,0 +1,107 @@
+"""The stage `tokenizer`: the run's own copy of its tokenizer, trained, cached or of another job."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from core.cache import fingerprint
+from core.context import Run, Split
+from core.errors import TokenizerMissing
+from core.file_hashes import hash_file
+from core.rundir import RunDir, publish_folder, remove_folder
+from core.stages import StageReporter
+from core.tokenizer.bpe import REPORT, TOKENIZER_VERSION, TokenizerReport, train_bpe
+from core.tokenizer.learning import TOKENIZER_FILE
+from core.tokenizer.statistics import STATISTICS_VERSION, write_statistics
+
+
+def prepare_tokenizer(
+    run: Run, reporter: StageReporter, train: Split, validation: Split | None
+) -> tuple[Path, str]:
+    """The run's own copy of its tokenizer, and the fingerprint of it."""
+    spec = run.spec.tokenizer
+    with reporter.stage("tokenizer") as stage:
+        if spec.from_job is None:
+            source, key, stage.cached = _train_tokenizer(run, reporter, train)
+        else:
+            source, key = _tokenizer_of_job(run, spec.from_job)
+            stage.cached = True
+        report = TokenizerReport.model_validate_json((source / REPORT).read_bytes())
+        stage.counts = report.model_dump(mode="json")
+        if source != run.rundir.tokenizer:
+            _copy_tokenizer(run, source)
+        if validation is not None:
+            stage.counts["validation"] = _measure_tokenizer(run, key, validation)
+    if spec.from_job is None and report.vocab_size < spec.vocab_size:
+        run.warn(
+            "vocabulary_smaller",
+            f"the text gives {report.vocab_size:,} entries, not {spec.vocab_size:,}; "
+            "the model is built with what there is",
+        )
+    return run.rundir.tokenizer, key
+
+
+def _train_tokenizer(run: Run, reporter: StageReporter, train: Split) -> tuple[Path, str, bool]:
+    spec = run.spec.tokenizer
+    key = fingerprint(
+        "tokenizer",
+        version=TOKENIZER_VERSION,
+        parameters=spec.model_dump(mode="json", include={"vocab_size", "min_frequency"}),
+        inputs=[train.fingerprint],
+    )
+
+    def build(folder: Path) -> None:
+        train_bpe(
+            train.files,
+            spec=spec,
+            output=folder,
+            progress=reporter.progress,
+            should_stop=run.stop,
+        )
+
+    entry = run.cache.get("tokenizer", key, build)
+    return entry.path, key, entry.cached
+
+
+def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
+    """The finished tokenizer of another run, whose folder lies beside this one's.
+
+    A run that has its copy already goes on with it when the other job is gone.
+    """
+    folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
+    for folder in folders:
+        if (folder / TOKENIZER_FILE).is_file() and (folder / REPORT).is_file():
+            content = hash_file(folder / TOKENIZER_FILE)
+            return folder, fingerprint("tokenizer", version=0, parameters={}, inputs=[content])
+    raise TokenizerMissing(f"job {job} has no tokenizer: {folders[0]} is not there or not whole")
+
+
+def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[str, Any]:
+    """How the tokenizer fits the validation text; Any: JSON."""
+    key = fingerprint(
+        "statistics",
+        version=STATISTICS_VERSION,
+        parameters={},
+        inputs=[tokenizer_key, validation.fingerprint],
+    )
+    entry = run.cache.get(
+        "statistics",
+        key,
+        lambda folder: write_statistics(run.rundir.tokenizer, validation.files, folder),
+    )
+    counts: dict[str, Any] = json.loads((entry.path / "statistics.json").read_bytes())
+    return counts
+
+
+def _copy_tokenizer(run: Run, source: Path) -> None:
+    """Gives the run folder its own copy, so that it is whole without cache and other jobs."""
+    remove_folder(run.rundir.tokenizer)
+    publish_folder(
+        run.rundir.tokenizer,
+        lambda folder: _discard(shutil.copytree(source, folder, dirs_exist_ok=True)),
+    )
+
+
+def _discard(value: object) -> None:
+    del value

@@ -1,0 +1,221 @@
+"""What comes after training: judging the checkpoints, and loading them as a user will."""
+
+import json
+import shutil
+
+import pytest
+
+from core import export
+from core.cache import Cache
+from core.context import Run
+from core.errors import EvaluationInvalid, ExportInvalid, Stopped
+from core.evaluation import stage as evaluation_stage
+from core.journal import JournalWriter, read_journal
+from core.pipeline import run_pipeline
+from core.rundir import RunDir
+from core.sample import write_sample
+from core.spec import JobSpec
+from core.stop import StopSignal
+from core.training import loop
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+TRAINING = {
+    **{"seq_length": 16, "batch_size": 4, "max_steps": 3, "eval_tokens": 64},
+    **{"num_threads": 1, "sample_prompts": []},
+}
+MODELS = {
+    "gemma2": SMALL | {"num_key_value_heads": 1, "head_dim": 16},
+    "llama4": SMALL | {"num_key_value_heads": 1, "head_dim": 16, "num_local_experts": 4},
+    "olmo2": SMALL,
+}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """Data folder with the sample corpus and two tasks, and a cache for all runs."""
+    folder = tmp_path_factory.mktemp("shared")
+    write_sample(folder / "data", target_bytes=60_000)
+    tasks = folder / "data" / "evaluations"
+    tasks.mkdir()
+    (tasks / "pairs").mkdir()
+    for file in (folder / "data" / "minimal_pairs").glob("*.jsonl"):
+        some = file.read_text().splitlines(keepends=True)[:40]
+        (tasks / "pairs" / file.name).write_text("".join(some))
+    shutil.copytree(tasks / "pairs", tasks / "again")
+    return folder
+
+
+class Runs:
+    """One run folder, run as often as a test likes."""
+
+    def __init__(self, shared, folder):
+        self.shared = shared
+        self.dir = RunDir(folder)
+        folder.mkdir()
+
+    def run(self, *, architecture="olmo2", tasks=(), checkpoints="last", should_stop=None):
+        spec = {
+            "data": {"dataset": "sample", "validation": "sample_dev"},
+            "tokenizer": {"vocab_size": 400},
+            "model": {"architecture": architecture} | MODELS[architecture],
+            "training": TRAINING,
+            "evaluation": {"tasks": list(tasks), "checkpoints": checkpoints},
+        }
+        with JournalWriter(self.dir.journal) as journal:
+            run_pipeline(
+                Run(
+                    spec=JobSpec.model_validate(spec).resolve(),
+                    rundir=self.dir,
+                    data_dir=self.shared / "data",
+                    cache=Cache(self.shared / "cache"),
+                    journal=journal,
+                    stop=StopSignal(),
+                )
+            )
+
+    def told(self, kind):
+        return [event.data for event, _ in read_journal(self.dir.journal) if event.type == kind]
+
+    def judged(self):
+        return [(told["checkpoint"], told["task"]) for told in self.told("evaluation")]
+
+    def stage(self, name):
+        ended = [
+            told
+            for told in self.told("stage")
+            if told["stage"] == name and told["state"] == "finished"
+        ]
+        return ended[-1] if ended else None
+
+
+@pytest.fixture
+def runs(shared, tmp_path):
+    return Runs(shared, tmp_path / "run")
+
+
+@pytest.fixture
+def milestones(monkeypatch):
+    """Two milestones within the three steps of a run."""
+    monkeypatch.setattr(loop, "milestones", lambda _track: [("chck_1M", 10), ("chck_2M", 60)])
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+def test_a_finished_checkpoint_is_loaded_and_says_what_training_said(runs, architecture):
+    runs.run(architecture=architecture)
+    counts = runs.stage("export")["counts"]
+    assert counts["vocabulary"] == 400
+    assert 1.0 < counts["loss"] < 10.0
+    assert counts["loss_difference"] < 1e-5
+    files = runs.dir.checkpoint("last")
+    assert counts["bytes"] == sum(path.stat().st_size for path in files.iterdir())
+    assert runs.told("warning") == []
+    assert runs.stage("evaluate") is None  # nothing was asked for
+
+
+def test_another_loss_by_plain_transformers_is_told(runs, monkeypatch):
+    monkeypatch.setattr(export, "use_blocks", lambda model: model.model.norm.weight.data.mul_(1.5))
+    runs.run()
+    [warning] = runs.told("warning")
+    assert warning["code"] == "export_differs"
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "README.md"])
+def test_a_file_that_is_not_what_was_written_fails_and_a_retry_writes_it_anew(
+    runs, monkeypatch, file
+):
+    check = export.check_export
+    path = runs.dir.checkpoint("last") / file
+
+    def damage(**arguments):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.unlink()  # the weights are a second name of the resume point's
+        path.write_bytes(content)
+        return check(**arguments)
+
+    monkeypatch.setattr(export, "check_export", damage)
+    with pytest.raises(ExportInvalid, match=f"last/{file} is not the file that was written"):
+        runs.run()
+    assert runs.told("checkpoint")[-1]["action"] == "removed"
+    assert not path.parent.exists()
+    monkeypatch.setattr(export, "check_export", check)
+    runs.run()
+    assert runs.told("checkpoint")[-1]["action"] == "saved"
+    assert runs.stage("export")["counts"]["loss_difference"] < 1e-5
+
+
+def test_a_checkpoint_that_transformers_cannot_load_fails_the_run(runs, monkeypatch):
+    check = export.check_export
+
+    def without_weights(**arguments):
+        (runs.dir.checkpoint("last") / "config.json").write_text('{"model_type": "nobody"}')
+        return check(**arguments)
+
+    monkeypatch.setattr(export, "_check_files", lambda *_: None)
+    monkeypatch.setattr(export, "check_export", without_weights)
+    with pytest.raises(ExportInvalid, match="transformers cannot load the checkpoint last"):
+        runs.run()
+
+
+def test_the_last_checkpoint_is_judged_on_each_task(runs, milestones, shared):
+    runs.run(tasks=["pairs", "again"])
+    assert runs.judged() == [("last", "pairs"), ("last", "again")]
+    first, second = runs.told("evaluation")
+    pairs = (shared / "data" / "evaluations" / "pairs").glob("*.jsonl")
+    assert first["result"]["pairs"] == sum(len(file.read_text().splitlines()) for file in pairs)
+    assert first["scores"] == second["scores"]  # the same pairs under another name
+    assert first["scores"]["score"] == first["result"]["score"]
+    assert first["step"] == 3
+    assert runs.stage("evaluate")["counts"] == {
+        "pairs": first["scores"]["score"],
+        "again": second["scores"]["score"],
+    }
+    assert list(runs.dir.evaluations.iterdir()) == []
+
+
+def test_milestones_are_judged_too_where_that_is_asked(runs, milestones):
+    runs.run(tasks=["pairs"], checkpoints="milestones")
+    assert runs.judged() == [("chck_1M", "pairs"), ("chck_2M", "pairs"), ("last", "pairs")]
+    steps = [told["step"] for told in runs.told("evaluation")]
+    assert steps == sorted(steps)
+
+
+def test_an_interrupted_evaluation_goes_on_and_tells_each_score_once(runs, milestones, monkeypatch):
+    judge, begun = evaluation_stage.evaluate_slice, []
+
+    def a_little(model, tokenizer, task, state, *, seconds):
+        begun.append((state.file, state.pair))
+        if len(begun) in (2, 5):
+            raise Stopped
+        return judge(model, tokenizer, task, state, seconds=1e-9)
+
+    monkeypatch.setattr(evaluation_stage, "evaluate_slice", a_little)
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            runs.run(tasks=["pairs"], checkpoints="milestones")
+    runs.run(tasks=["pairs"], checkpoints="milestones")
+    assert begun[0] == (0, 0)
+    assert begun[2] == begun[1] != (0, 0)  # what was begun is gone on with
+    assert runs.judged() == [("chck_1M", "pairs"), ("chck_2M", "pairs"), ("last", "pairs")]
+
+
+def test_a_run_of_unknown_tasks_is_refused_before_it_trains(runs):
+    with pytest.raises(EvaluationInvalid, match="no evaluation task nobody; there are: again"):
+        runs.run(tasks=["pairs", "nobody"])
+    assert runs.told("stage") == []
+
+
+def test_a_task_that_breaks_meanwhile_is_a_warning_and_the_others_are_judged(
+    runs, shared, monkeypatch
+):
+    broken = shared / "data" / "evaluations" / "broken"
+    broken.mkdir()
+    (broken / "a.jsonl").write_text(json.dumps({"sentence_good": "a"}) + "\n")
+    try:
+        runs.run(tasks=["broken", "pairs"])
+    finally:
+        shutil.rmtree(broken)
+    [warning] = runs.told("warning")
+    assert warning["code"] == "not_evaluated"
+    assert "a.jsonl, line 1" in warning["message"]
+    assert runs.judged() == [("last", "pairs")]

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 from core.errors import ExitCode, RunError
 from core.events import ErrorData
+from core.loading import loading
 from core.training.messages import COMMAND, Answer, Begin, Command, End, lines, send
 
 log = logging.getLogger("core.follower")
@@ -39,8 +40,9 @@ def main() -> int:
         format=f"%(asctime)s %(levelname)s device {begin.rank}: %(message)s",
         stream=sys.stdout,
     )
-    from core.training.failures import named_failure
-    from core.training.following import follow
+    with loading("torch"):
+        from core.training.failures import named_failure
+        from core.training.following import follow
 
     try:
         follow(begin, commands, lambda answer: send(connection, answer))

@@ -9,6 +9,7 @@ from pathlib import Path
 from core.context import Run
 from core.corpus.prepare import clean_splits
 from core.evaluation.tasks import require_tasks
+from core.loading import loading
 from core.plan import make_plan
 from core.rundir import remove_staging
 from core.stages import StageReporter
@@ -46,7 +47,9 @@ def _train(
     run: Run, reporter: StageReporter, tokenizer: Path, train: Path, validation: Path | None
 ) -> None:
     from core.dataset.tokens import TokenFile
-    from core.training.loop import train_model
+
+    with loading("torch"):
+        from core.training.loop import train_model
 
     tokens = TokenFile.open(train)
     plan = make_plan(run.spec.training, num_tokens=tokens.num_tokens)

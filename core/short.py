@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from core.corpus.summary import CleanReports
 from core.errors import CheckpointMissing, RunError
+from core.loading import loading
 
 if TYPE_CHECKING:
     from core.generate import WarmModels
@@ -115,7 +116,8 @@ class Desk:
                 )
 
     def _warm(self) -> "WarmModels":
-        from core.generate import WarmModels
+        with loading("torch"):
+            from core.generate import WarmModels
 
         if self._models is None:
             self._models = WarmModels()
@@ -129,7 +131,12 @@ class Desk:
         return {"text": continue_text(model, tokenizer, request.prompt, **options)}
 
     def _evaluate(self, request: EvaluateRequest) -> Json:
-        from core.evaluation.minimal_pairs import SliceState, evaluate_slice, evaluation_result
+        with loading("torch"):
+            from core.evaluation.minimal_pairs import (
+                SliceState,
+                evaluate_slice,
+                evaluation_result,
+            )
 
         state = SliceState.model_validate(request.state or {})
         model, tokenizer = self._warm().load(request.checkpoint_dir)

@@ -67,8 +67,10 @@ async function route() {
       if (!signal.aborted) route();
       return;
     }
-    const isLocked = error instanceof Refused && error.problem.status === 401;
-    put(page, el("div", { class: "page-head" }, el("h1", {}, isLocked ? "A key is needed" : "That did not work")), el("p", { class: "notice error", role: "alert" }, error.problem?.errors?.map(({ message }) => message).join("; ") || error.message),
+    const status = error instanceof Refused ? error.problem.status : null;
+    const heading = { 401: "A key is needed", 404: "Nothing is here", 422: "Nothing is here" }[status] ?? "That did not work";
+    const text = status === 422 ? "The address of this page is not whole, or was changed." : error.message;
+    put(page, el("div", { class: "page-head" }, el("h1", {}, heading)), el("p", { class: "notice error", role: "alert" }, text),
       el("div", { class: "bar" }, button("Try again", route, { class: "primary" }), el("a", { class: "button", href: "#/" }, "To the jobs")));
   }
 }

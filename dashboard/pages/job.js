@@ -64,6 +64,7 @@ export async function show({ page, signal, connection }, id) {
   function drawFacts() {
     const values = job.metrics?.values ?? {};
     const at = [progressBar(job), Math.floor(Date.now() / TICK_MILLISECONDS)];
+    charts.node.hidden = isFinal(job) && !job.metrics; // nothing was measured, and nothing will be
     const time = isFinal(job) ? ["Took", seconds(duration(job))] : ["Time left", timeLeft(job)?.replace(" left", "") ?? "–"];
     putIfChanged(facts, [job, at[1]], () => [numbers(hasModel ? [
       ["Progress", percent(job.progress)],

@@ -189,6 +189,14 @@ def test_the_tasks_that_are_there_are_offered(tab, service):
     expect(offer).to_have_attribute("aria-pressed", "false")
 
 
+def test_an_address_of_nothing_is_told_in_words(tab):
+    tab.may_complain = True  # the browser notes the refusal
+    for job, text in [("0" * 32, "no job"), ("not-a-job", "not whole")]:
+        page = tab.open(f"#/jobs/{job}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is here")
+        expect(page.get_by_role("alert")).to_contain_text(text)
+
+
 def test_a_name_is_text_wherever_it_stands(tab, service):
     name = "<img src=x onerror=\"window.hacked=1\"><b>'bold'</b>"
     spec = {"preset": "sample", "name": name}

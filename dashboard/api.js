@@ -6,12 +6,16 @@ const KEY = "babylm-key";
 const RETRY_MILLISECONDS = 1500;
 // The service sends a sign of life every 15 s; a stream that is silent for longer is dead, as after sleep.
 const SILENCE_MILLISECONDS = 40000;
+const OFFLINE = "the machine is offline";
 
 let asking = null;
 
-function headers(extra = {}) {
-  const key = sessionStorage.getItem(KEY);
+function headers(extra = {}, key = sessionStorage.getItem(KEY)) {
   return key ? { Authorization: `Bearer ${key}`, ...extra } : extra;
+}
+
+export function hasKey() {
+  return sessionStorage.getItem(KEY) !== null;
 }
 
 export class Refused extends Error {
@@ -21,19 +25,26 @@ export class Refused extends Error {
   }
 }
 
-async function askForKey() {
+// True when there is a key to try in place of the one that was refused (null: none was sent). However many
+// requests are refused at once, one question is asked.
+async function anotherKey(refused) {
+  if (sessionStorage.getItem(KEY) !== refused) return true; // it was given while this request was under way
   asking ??= ask("This service needs a key", {
     detail: "One of those in BABYLM_API_KEY. It is kept until this tab is closed.",
+    fault: refused === null ? null : "The service does not know that key. Look for spaces and letters that are missing.",
     confirm: "Use this key", input: { label: "Key", type: "password" },
+  }).then((key) => {
+    if (key) sessionStorage.setItem(KEY, key.trim());
+    else sessionStorage.removeItem(KEY);
+    return Boolean(key);
   }).finally(() => { asking = null; });
-  const key = await asking;
-  if (key) sessionStorage.setItem(KEY, key);
-  return Boolean(key);
+  return asking;
 }
 
 export async function request(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: headers(options.headers) });
-  if (response.status === 401 && await askForKey()) return request(path, options);
+  const key = sessionStorage.getItem(KEY);
+  const response = await fetch(path, { ...options, headers: headers(options.headers, key) });
+  if (response.status === 401 && await anotherKey(key)) return request(path, options);
   if (!response.ok) {
     let problem = { detail: `the service answered ${response.status}`, status: response.status };
     try {
@@ -66,12 +77,21 @@ export async function remove(path) {
   await request(path, { method: "DELETE" });
 }
 
-export async function download(path, name) {
-  if (!sessionStorage.getItem(KEY)) { // the browser's own download resumes and shows progress
+// `onProgress` hears of the bytes that have come, where the page has to fetch them itself.
+export async function download(path, name, onProgress) {
+  if (!hasKey()) { // the browser's own download resumes and shows progress, but cannot send a key
     Object.assign(document.createElement("a"), { href: path, download: name }).click();
     return;
   }
-  const blob = await (await request(path)).blob();
+  let received = 0;
+  const counted = new TransformStream({
+    transform(chunk, out) {
+      received += chunk.byteLength;
+      onProgress?.(received);
+      out.enqueue(chunk);
+    },
+  });
+  const blob = await new Response((await request(path)).body.pipeThrough(counted)).blob();
   const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
@@ -126,20 +146,32 @@ export async function poll(look, { signal, onConnection, milliseconds = 2000 }) 
   }
 }
 
-// The text of a response as it comes; fails when nothing has come for too long.
+// The text of a response as it comes; fails when nothing has come for too long, or the machine goes
+// offline: a connection that is dead then would only be known by its silence.
 async function* chunks(response, silence) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const over = new AbortController();
+  const offline = new Promise((_, reject) => {
+    addEventListener("offline", () => reject(new TypeError(OFFLINE)), { signal: over.signal });
+  });
+  offline.catch(() => {}); // it may come between two reads
   try {
     for (;;) {
       let timer;
       const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new TypeError("silent")), silence); });
-      const { value, done } = await Promise.race([reader.read(), late]).finally(() => clearTimeout(timer));
+      const { value, done } = await Promise.race([reader.read(), late, offline]).finally(() => clearTimeout(timer));
       if (done) return;
       yield value;
     }
   } finally {
+    over.abort();
     reader.cancel().catch(() => {});
   }
+}
+
+// What no later try will change: the job is gone, or the key is refused.
+function isFinalRefusal(error) {
+  return error instanceof Refused && [401, 403, 404].includes(error.problem.status);
 }
 
 // Follows the events of a job from a number on, across lost connections, until the job's last one.
@@ -165,7 +197,9 @@ export async function follow(job, after, onEvent, { signal, onConnection }) {
       }
       if (!signal.aborted && !(await isRunning(job))) return after; // it ends the stream after the last event
     } catch (error) {
-      if (signal.aborted || (error instanceof Refused && error.problem.status === 404)) return after;
+      if (signal.aborted) return after;
+      if (isFinalRefusal(error)) throw error;
+      if (error.message === OFFLINE) continue; // a service on this machine can still be reached
       onConnection(false);
     }
     await wait(RETRY_MILLISECONDS, signal);
@@ -186,7 +220,7 @@ export async function followLog(job, { signal, onStart, onText, tail = 2000 }) {
       for await (const chunk of chunks(response, 2 ** 31 - 1)) onText(chunk);
       if (!(await isRunning(job))) return;
     } catch (error) {
-      if (signal.aborted || (error instanceof Refused && error.problem.status === 404)) return;
+      if (signal.aborted || isFinalRefusal(error)) return;
     }
     await wait(RETRY_MILLISECONDS, signal);
   }

@@ -1,7 +1,7 @@
 // Which page is shown: the address decides, so that a reload or a link shows the same.
 
-import { wait } from "/static/api.js";
-import { announce, el, put } from "/static/dom.js";
+import { Refused, wait } from "/static/api.js";
+import { announce, button, el, put } from "/static/dom.js";
 
 // Each page is a module of its own, loaded when it is first shown.
 const PAGES = {
@@ -67,7 +67,11 @@ async function route() {
       if (!signal.aborted) route();
       return;
     }
-    put(page, el("h1", {}, "That did not work"), el("p", { class: "notice error", role: "alert" }, error.message), el("p", {}, el("a", { href: "#/" }, "To the jobs")));
+    const status = error instanceof Refused ? error.problem.status : null;
+    const heading = { 401: "A key is needed", 404: "Nothing is here", 422: "Nothing is here" }[status] ?? "That did not work";
+    const text = status === 422 ? "The address of this page is not whole, or was changed." : error.message;
+    put(page, el("div", { class: "page-head" }, el("h1", {}, heading)), el("p", { class: "notice error", role: "alert" }, text),
+      el("div", { class: "bar" }, button("Try again", route, { class: "primary" }), el("a", { class: "button", href: "#/" }, "To the jobs")));
   }
 }
 
@@ -97,7 +101,7 @@ function setTheme(name) {
   if (name === "auto") delete root.dataset.theme;
   else root.dataset.theme = name;
   const node = document.getElementById("theme");
-  node.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[name];
+  node.querySelector("span").textContent = { auto: "Auto", light: "Light", dark: "Dark" }[name];
   node.setAttribute("aria-label", `Colours: ${name}. Press for the next.`);
   dispatchEvent(new Event("themechange"));
 }

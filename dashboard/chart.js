@@ -2,19 +2,26 @@
 // them, one cursor over all charts of a page, a drag zooms into all of them.
 
 import uPlot from "/static/vendor/uPlot.esm.js";
-import { el, put } from "/static/dom.js";
+import { announce, el, put } from "/static/dom.js";
 import { bytes, count, percent, seconds, short } from "/static/format.js";
 import { smoothed, weightFor } from "/static/series.js";
 
-const HEIGHT = 210;
+const HEIGHT = 226;
 const COLOURS = 8;
 const FAINT = 0.28;
-const AXIS_WIDTH = 58;
+const LEAST_AXIS_WIDTH = 34;
+const FONT = "12px Inter, system-ui, sans-serif";
+const X_LABELS = { step: "steps", words_seen: "words seen", time: "time since the start" };
+const KEY_ZOOM = 0.6;
+const KEY_MOVES = 40; // so many presses of an arrow cross a chart
+const NARROWEST = 1e-4; // of the whole: what the keys zoom into
 const POWERS_OF_TWO = Array.from({ length: 50 }, (_, power) => 2 ** power); // so that bytes have round ticks
 
 export const FORMATS = {
   loss: (value) => (Math.abs(value) < 100 ? value.toFixed(3) : count(value)),
   tick: (value) => String(Number(value.toPrecision(4))),
+  // As many places as tell the numbers of an axis apart.
+  percentTick: (value, step) => percent(value, step > 0 ? Math.min(3, Math.max(0, Math.ceil(-Math.log10(step * 100) - 1e-9))) : 0),
   bytes, count, percent, short,
 };
 
@@ -35,7 +42,7 @@ export class Chart {
   // lines: [{ series, name, label, colour (1 to 8), points, smooth }]; view: what the tools of the page say.
   constructor(title, { format, ticks = format, calm = 0, log = false, note }) {
     Object.assign(this, { title, format, ticks, calm, mayLog: log, lines: [] });
-    this.holder = el("div", { class: "chart" });
+    this.holder = el("div", { class: "chart", on: { keydown: (press) => this.key(press), blur: () => this.plot?.setCursor({ left: -10, top: -10 }) } });
     this.legend = el("ul", { class: "legend" });
     this.node = el("section", { class: "card chart-card", "aria-label": title },
       el("div", { class: "card-head" }, el("h2", { title: note }, title), this.legend), this.holder);
@@ -57,6 +64,7 @@ export class Chart {
   draw(lines, view, { onZoom } = {}) {
     this.lines = lines;
     this.onZoom = onZoom;
+    this.axis = view.axis;
     const log = view.log && this.mayLog;
     const shape = JSON.stringify([lines.map((line) => [line.label, line.colour]), view.axis, log, colour("--ink")]);
     if (this.isEmpty) {
@@ -89,6 +97,7 @@ export class Chart {
     this.plot = null;
     this.shape = null;
     this.holder.classList.remove("none");
+    for (const name of ["tabindex", "role", "aria-roledescription", "aria-label"]) this.holder.removeAttribute(name);
     put(this.legend);
   }
 
@@ -113,7 +122,7 @@ export class Chart {
 
   options(lines, axis, log) {
     const grid = { stroke: colour("--line"), width: 1 };
-    const common = { stroke: colour("--soft"), grid, ticks: { show: false }, font: "12px Inter, system-ui, sans-serif" };
+    const common = { stroke: colour("--soft"), grid, ticks: { show: false }, font: FONT };
     const xLabel = axis === "time" ? (value) => seconds(value) : count;
     return {
       width: this.holder.clientWidth || 400,
@@ -123,8 +132,8 @@ export class Chart {
       cursor: { sync: { key: `run by ${axis}` }, points: { size: 7 }, drag: { x: true, y: false, setScale: false } },
       scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: log ? undefined : (_, low, high) => range(low, high) } },
       axes: [
-        { ...common, values: (_, ticks) => ticks.map(xLabel), size: 30, space: 70 },
-        { ...common, size: AXIS_WIDTH, ...(this.format === bytes ? { incrs: POWERS_OF_TWO } : {}), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.ticks(tick))) },
+        { ...common, values: (_, ticks) => ticks.map(xLabel), size: 26, space: 70, label: X_LABELS[axis], labelFont: FONT, labelSize: 18, labelGap: 0 },
+        { ...common, size: axisWidth, ...(this.format === bytes ? { incrs: POWERS_OF_TWO } : {}), values: (_, ticks, __, ___, step) => ticks.map((tick) => (tick === null ? "" : this.ticks(tick, step))) },
       ],
       series: [{}, ...lines.flatMap((line) => {
         const stroke = colour(`--line-${((line.colour - 1) % COLOURS) + 1}`);
@@ -159,14 +168,64 @@ export class Chart {
     if (this.told === texts.join() && this.legend.childElementCount === rows.length) return;
     this.told = texts.join();
     put(this.legend, rows.map(([line], number) => el("li", { class: `c${((line.colour - 1) % COLOURS) + 1}` }, line.label, el("b", {}, texts[number]))));
-    this.holder.setAttribute("role", "img");
+    this.holder.tabIndex = 0;
+    this.holder.setAttribute("role", "application");
+    this.holder.setAttribute("aria-roledescription", "chart");
     this.holder.setAttribute("aria-label", `${this.title}: ${rows.map(([line], number) => `${line.label} ${texts[number]}`).join(", ")}`);
+  }
+
+  key(press) {
+    const acts = {
+      ArrowLeft: () => this.move(-1), ArrowRight: () => this.move(1), Escape: () => this.onZoom?.(null),
+      "+": () => this.scale(KEY_ZOOM), "=": () => this.scale(KEY_ZOOM), "-": () => this.scale(1 / KEY_ZOOM),
+    };
+    if (!this.plot || press.ctrlKey || press.metaKey || press.altKey || !acts[press.key]) return;
+    press.preventDefault();
+    acts[press.key]();
+  }
+
+  // Moves the cursor of all charts; at the edge of what is zoomed into, the view goes on by half of itself.
+  move(direction) {
+    const { plot } = this;
+    const [x] = plot.data;
+    const { min, max } = plot.scales.x;
+    const shown = x.filter((value) => value >= min && value <= max).length;
+    const at = plot.cursor.idx ?? plot.valToIdx((min + max) / 2);
+    const next = Math.min(x.length - 1, Math.max(0, at + direction * Math.max(1, Math.round(shown / KEY_MOVES))));
+    if (x[next] < min || x[next] > max) {
+      const by = direction > 0 ? Math.min((max - min) / 2, x.at(-1) - max) : -Math.min((max - min) / 2, min - x[0]);
+      this.onZoom?.([min + by, max + by]);
+    } else {
+      plot.setCursor({ left: plot.valToPos(x[next], "x"), top: HEIGHT / 2 });
+      announce(`${X_LABELS[this.axis]} ${count(x[next])}: ${this.holder.getAttribute("aria-label")}`);
+    }
+  }
+
+  // Zooms about the cursor, or else about the middle.
+  scale(factor) {
+    const { plot } = this;
+    const { min, max } = plot.scales.x;
+    const [low, high] = this.ends(plot.data[0]);
+    const { idx } = plot.cursor;
+    const at = idx === null || idx === undefined ? (min + max) / 2 : plot.data[0][idx];
+    const [begin, end] = [Math.max(low, at - (at - min) * factor), Math.min(high, at + (max - at) * factor)];
+    if (end - begin < (high - low) * NARROWEST) return;
+    this.onZoom?.(begin <= low && end >= high ? null : [begin, end]);
   }
 
   close() {
     this.observer.disconnect();
     this.plot?.destroy();
   }
+}
+
+// As wide as the longest of its numbers, so that the curve has the rest.
+function axisWidth(plot, values, axisIndex, cycle) {
+  const axis = plot.axes[axisIndex];
+  if (cycle > 1 || !values?.length) return cycle > 1 ? axis._size : LEAST_AXIS_WIDTH;
+  plot.ctx.font = axis.font[0];
+  const longest = Math.max(...values.map((text) => plot.ctx.measureText(text).width)) / devicePixelRatio;
+  return Math.max(LEAST_AXIS_WIDTH, Math.ceil(longest) + axis.gap + 4);
 }
 
 // The nearest index at or before it that holds a value, or else after it.

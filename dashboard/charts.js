@@ -4,7 +4,7 @@ import { button, el, put, putIfChanged } from "/static/dom.js";
 import { Chart, FORMATS } from "/static/chart.js";
 import { seconds } from "/static/format.js";
 
-const { loss, tick, bytes, count, percent, short } = FORMATS;
+const { loss, tick, bytes, count, percent, percentTick, short } = FORMATS;
 
 // name, and what it is called where several share a chart. Every metric that is not listed here, one of a
 // later version for example, gets a chart of its own.
@@ -14,9 +14,9 @@ const CHARTS = [
   { title: "Learning rate", metrics: [["train/learning_rate", "learning rate"]], format: short, exact: true, log: true },
   { title: "Gradient norm", metrics: [["train/grad_norm", "before clipping"]], format: short, log: true },
   { title: "Throughput", metrics: [["throughput/tokens_per_second", "tokens/s"], ["throughput/words_per_second", "words/s"]], format: count, calm: 0.35 },
-  { title: "Model FLOPs utilisation", metrics: [["throughput/mfu", "of the peak"]], format: percent, calm: 0.35, note: "Share of the device's measured matrix peak" },
+  { title: "Model FLOPs utilisation", metrics: [["throughput/mfu", "of the peak"]], format: percent, ticks: percentTick, calm: 0.35, note: "Share of the device's measured matrix peak" },
   { title: "Memory", metrics: [["memory/host_rss_bytes", "host"], ["memory/host_peak_bytes", "host, peak"], ["memory/device_allocated_bytes", "device"], ["memory/device_reserved_bytes", "reserved"], ["memory/device_peak_bytes", "device, peak"]], format: bytes, exact: true },
-  { title: "Device", metrics: [["device/utilization", "busy"]], format: percent, calm: 0.2 },
+  { title: "Device", metrics: [["device/utilization", "busy"]], format: percent, ticks: percentTick, calm: 0.2 },
   { title: "Bits per byte", metrics: [["validation/bits_per_byte", "validation"]], format: loss, ticks: tick, log: true, note: "Comparable between vocabularies" },
 ];
 const AXES = [["step", "Steps"], ["words_seen", "Words"], ["time", "Time"]];
@@ -35,7 +35,7 @@ export class Charts {
     const smoothing = el("input", { type: "range", min: 0, max: 1, step: 0.05, value: this.view.smoothing, on: { input: () => this.set({ smoothing: Number(smoothing.value) }) } });
     const log = el("input", { type: "checkbox", checked: this.view.log, on: { change: () => this.set({ log: log.checked }) } });
     this.tools = el("div", { class: "tools" }, this.axes, el("label", { class: "inline" }, "Smoothing", smoothing),
-      el("label", { class: "inline" }, log, "Log scale"), this.reset, el("span", { class: "soft small" }, "Drag over a chart to zoom."));
+      el("label", { class: "inline" }, log, "Log scale"), this.reset, el("span", { class: "soft small hint-zoom" }, "Drag over a chart to zoom, or go to it by Tab and press + − ← → Esc."));
     this.node = el("div", {}, this.tools, this.grid);
     this.runs = [];
     this.onTheme = () => this.draw();
@@ -114,8 +114,8 @@ export class Charts {
     const chart = (name) => ({ title: titleOf(name), metrics: [[name, "value"]], format: unitOf(name) });
     return [
       ...known,
-      ...(this.runs.length > 1 ? scores.map((name) => ({ ...chart(name), format: percent, axis: "words_seen" }))
-        : scores.length ? [{ title: "Evaluation scores over words seen", metrics: scores.map((name) => [name, name.slice(11)]), format: (value) => percent(value, 1), axis: "words_seen" }] : []),
+      ...(this.runs.length > 1 ? scores.map((name) => ({ ...chart(name), format: (value) => percent(value, 1), ticks: percentTick, axis: "words_seen" }))
+        : scores.length ? [{ title: "Evaluation scores over words seen", metrics: scores.map((name) => [name, name.slice(11)]), format: (value) => percent(value, 1), ticks: percentTick, axis: "words_seen" }] : []),
       ...others.map(chart),
     ];
   }

@@ -49,17 +49,20 @@ export function card(title, ...body) {
     el("div", { class: "card-head" }, el("h2", {}, heading), actions && el("div", { class: "bar" }, actions)), body);
 }
 
-// What its act does not handle itself, a refusal or a lost connection, is told in a dialog.
-export function button(label, act, options = {}) {
-  const { class: name = "", ...rest } = options;
-  const click = async (event) => {
+// The act; what it does not handle itself, a refusal or a lost connection, is told in a dialog.
+export function told(act) {
+  return async (event) => {
     try {
       await act(event);
     } catch (error) {
       if (error.name !== "AbortError") await ask("That did not work", { detail: error.message, confirm: "OK", mayRefuse: false });
     }
   };
-  return el("button", { type: "button", class: name, on: { click }, ...rest }, label);
+}
+
+export function button(label, act, options = {}) {
+  const { class: name = "", ...rest } = options;
+  return el("button", { type: "button", class: name, on: { click: told(act) }, ...rest }, label);
 }
 
 export function numbers(pairs, kind = "") {
@@ -67,9 +70,9 @@ export function numbers(pairs, kind = "") {
     el("div", { title: hint }, el("dt", {}, name), el("dd", {}, value))));
 }
 
-export function table(heads, rows, { caption, empty = "Nothing yet." } = {}) {
+export function table(heads, rows, { caption, empty = "Nothing yet.", kind = "" } = {}) {
   if (!rows.length) return el("p", { class: "soft" }, empty);
-  return el("div", { class: "scroll", tabIndex: 0, role: "region", "aria-label": caption },
+  return el("div", { class: `scroll ${kind}`, tabIndex: 0, role: "region", "aria-label": caption },
     el("table", {}, el("caption", { class: "hidden" }, caption),
       el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col", class: head.startsWith?.("#") ? "number" : "" }, head.replace?.(/^#/, "") ?? head)))),
       el("tbody", {}, rows.map((cells) => el("tr", {}, cells.map((cell, index) =>
@@ -96,16 +99,17 @@ export function announce(text) {
 }
 
 // Asks in a dialog of the page; resolves to false, true, or what was typed.
-export function ask(question, { detail, confirm = "OK", danger = false, input = null, mayRefuse = true } = {}) {
+export function ask(question, { detail, fault, confirm = "OK", danger = false, input = null, mayRefuse = true } = {}) {
   return new Promise((resolve) => {
     const field = input && el("input", { type: input.type ?? "text", autocomplete: "off" });
     const dialog = el("dialog", { "aria-labelledby": "question" },
       el("form", { method: "dialog" }, el("h2", { id: "question" }, question), detail && el("p", { class: "soft" }, detail),
+        fault && el("p", { class: "notice error", role: "alert" }, fault),
         field && el("label", {}, input.label, field),
         el("div", { class: "bar end" }, mayRefuse && el("button", { value: "", type: "submit", formNoValidate: true }, "Not now"),
           el("button", { value: "yes", type: "submit", class: danger ? "danger solid" : "primary" }, confirm))));
     // Enter in the field would press the first button, which says no.
-    field?.addEventListener("keydown", (key) => { if (key.key === "Enter") { key.preventDefault(); dialog.close("yes"); } });
+    field?.addEventListener("keydown", (key) => { if (key.key === "Enter") { key.preventDefault(); if (field.value) dialog.close("yes"); } });
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue === "yes" && (field ? field.value : true));

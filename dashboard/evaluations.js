@@ -64,8 +64,11 @@ export class Evaluations {
       ...[...this.rows].reverse().map((row) => [row.task, row.checkpoint, count(row.words_seen), scoreOf(row), row.pairs === null ? "–" : exact(row.pairs), seconds(row.seconds)]),
       ...own.reverse().map(({ task, checkpoint, step, scores }) => [task, checkpoint ?? `step ${count(step)}`, "–", percent(scores.score ?? Object.values(scores)[0], 1), "–", "–"]),
     ];
-    putIfChanged(this.body, [this.rows, own], () => [
-      table(["Task", "Checkpoint", "#Words seen", "#Score", "#Pairs", "#Took"], rows, { caption: "Evaluations, newest first", empty: "None yet. Put a folder of minimal pairs, such as BLiMP, below evaluations in the data directory, and judge a checkpoint here." }),
+    const hasTasks = this.task.childElementCount > 0;
+    const none = hasTasks ? "None yet. Judge a checkpoint here, or name tasks in evaluation.tasks of a spec: the run then judges itself at its end."
+      : "None yet. Put a folder of minimal pairs, such as BLiMP, below evaluations in the data directory, and judge a checkpoint here.";
+    putIfChanged(this.body, [this.rows, own, hasTasks], () => [
+      table(["Task", "Checkpoint", "#Words seen", "#Score", "#Pairs", "#Took"], rows, { caption: "Evaluations, newest first", empty: none }),
       this.rows.filter(({ paradigms }) => paradigms.length > 1).reverse().map((row) => el("details", {}, el("summary", {}, `${row.task} on ${row.checkpoint}, by paradigm`),
         el("div", { class: "bars below" }, [...row.paradigms].sort((a, b) => b.score - a.score).flatMap(({ name, score, pairs }) => [
           el("span", {}, name.replaceAll("_", " ")), el("meter", { min: 0, max: 1, value: score, "aria-label": `${name}: ${percent(score, 1)}` }), el("span", { class: "soft" }, `${percent(score, 1)} of ${exact(pairs)}`)])))),

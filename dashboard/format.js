@@ -25,6 +25,7 @@ export function bytes(value) {
 
 export function seconds(value) {
   if (missing(value)) return NONE;
+  if (value > 0 && value < 0.05) return "< 0.1 s";
   if (value > 0 && value < 10) return `${value.toFixed(1)} s`;
   const total = Math.max(0, Math.round(value));
   const [days, hours, minutes] = [Math.floor(total / 86400), Math.floor(total / 3600) % 24, Math.floor(total / 60) % 60];

@@ -1,7 +1,7 @@
 // What a job leaves behind: checkpoints, evaluations, and text that a checkpoint writes.
 
 import { download, get, post } from "/static/api.js";
-import { button, card, copyButton, el, put, putIfChanged, table } from "/static/dom.js";
+import { button, card, copyButton, el, put, putIfChanged, table, told } from "/static/dom.js";
 import { bytes, count, fixed, percent, when } from "/static/format.js";
 
 export class Checkpoints {
@@ -21,21 +21,41 @@ export class Checkpoints {
     for (const listener of this.listeners) listener(this.data);
   }
 
+  downloadButton(point) {
+    const node = button("Download", async () => {
+      node.disabled = true;
+      try {
+        await download(`/v1/jobs/${this.job}/checkpoints/${point.name}/archive`, `${this.job.slice(0, 8)}-${point.name}.zip`,
+          (received) => { node.textContent = percent(Math.min(1, received / point.bytes)); });
+      } finally {
+        node.disabled = false;
+        node.textContent = "Download";
+      }
+    }, { "aria-label": `Download ${point.name}`, data: { key: `download ${point.name}` } });
+    return node;
+  }
+
   draw() {
     if (!this.data.length) return el("p", { class: "soft" }, "None yet. The first one is saved while it trains.");
     return [
       table(["Name", "Kind", "#Step", "#Words seen", "#Validation loss", "#Size", "Saved", ""], this.data.map((point) => [
         point.name, point.kind, count(point.step), count(point.words_seen), fixed(point.validation_loss), bytes(point.bytes), when(point.created_at),
-        button("Download", () => download(`/v1/jobs/${this.job}/checkpoints/${point.name}/archive`, `${this.job.slice(0, 8)}-${point.name}.zip`), { "aria-label": `Download ${point.name}`, data: { key: `download ${point.name}` } }),
-      ]), { caption: "Checkpoints, newest first" }),
+        this.downloadButton(point),
+      ]), { caption: "Checkpoints, newest first", kind: "checkpoints" }),
       el("details", { class: "files" }, el("summary", {}, "Files and checksums"), this.data.map((point) => [
         el("h3", {}, point.name),
         table(["File", "#Size", "SHA-256"], point.files.map((file) => [
-          el("a", { href: `/v1/jobs/${this.job}/checkpoints/${point.name}/files/${file.path}`, on: { click: (click) => { click.preventDefault(); download(click.currentTarget.getAttribute("href"), file.path); } } }, file.path),
+          fileLink(`/v1/jobs/${this.job}/checkpoints/${point.name}/files/${file.path}`, file.path),
           bytes(file.size), el("code", {}, file.sha256)]), { caption: `Files of ${point.name}` }),
       ])),
     ];
   }
+}
+
+// A link, so that its address can be copied; the click goes the way that can carry a key.
+function fileLink(path, name) {
+  const follow = told(() => download(path, name));
+  return el("a", { href: path, on: { click: (click) => { click.preventDefault(); follow(); } } }, name);
 }
 
 const OPTIONS = [
@@ -72,9 +92,12 @@ export function generateBox(job, checkpoints, { prompt = "The dog" } = {}) {
     else if (data.some(({ name }) => name === "best")) choice.value = "best";
     if (write.textContent === "Write") write.disabled = !data.length;
   });
-  return card("Let it write", el("label", {}, "Beginning", field), el("div", { class: "fields" },
+  const none = el("p", { class: "soft" }, "It can write here as soon as its first checkpoint is saved.");
+  const form = el("div", { hidden: true }, el("label", {}, "Beginning", field), el("div", { class: "fields close" },
     el("label", {}, "Checkpoint", choice), inputs.map(([option, input]) => el("label", {}, option.label, input))),
-  el("div", { class: "bar end" }, write), out);
+  el("div", { class: "bar end" }, write));
+  checkpoints.listeners.push(({ length }) => { none.hidden = length > 0; form.hidden = !length; });
+  return card("Let it write", none, form, out);
 }
 
 export function sampleNode({ prompt, text }, note) {

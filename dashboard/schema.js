@@ -38,12 +38,13 @@ export class Field {
     const name = path.split(".").at(-1);
     this.id = `field-${path.replaceAll(".", "-")}`;
     this.isList = schema.type === "array";
-    this.control = this.makeControl(suggestions);
+    this.control = this.makeControl(this.isList ? null : suggestions);
     this.control.id = this.id;
     this.hint = el("span", { class: "hint", id: `${this.id}-hint` }, schema.description ?? "");
     this.fault = el("span", { class: "fault", id: `${this.id}-fault`, hidden: true });
     this.control.setAttribute("aria-describedby", `${this.hint.id} ${this.fault.id}`);
-    this.node = el("div", { class: "field" }, el("label", {}, el("span", { class: "label" }, titleOf(name)), this.control), this.fault, this.hint);
+    this.offers = this.isList && suggestions?.length ? this.makeOffers(suggestions) : null;
+    this.node = el("div", { class: "field" }, el("label", {}, el("span", { class: "label" }, titleOf(name)), this.control), this.offers, this.fault, this.hint);
     this.control.addEventListener("input", () => this.changed());
     this.fill();
   }
@@ -60,6 +61,18 @@ export class Field {
     if (this.isList) return el("textarea", { rows: 2, placeholder: "one a line" });
     const isNumber = ["integer", "number"].includes(schema.type);
     return el("input", { type: "text", inputMode: isNumber ? "decimal" : "text", spellcheck: false, autocomplete: "off" });
+  }
+
+  // Names that may stand in a list: pressed, a name is put in or taken out.
+  makeOffers(names) {
+    const entries = () => this.control.value.split("\n").map((line) => line.trim()).filter(Boolean);
+    const buttons = names.map((name) => el("button", { type: "button", on: { click: () => {
+      const now = entries();
+      this.control.value = (now.includes(name) ? now.filter((one) => one !== name) : [...now, name]).join("\n");
+      this.changed();
+    } } }, name));
+    this.markOffers = () => buttons.forEach((node, index) => node.setAttribute("aria-pressed", String(entries().includes(names[index]))));
+    return el("div", { class: "bar offers" }, buttons);
   }
 
   // Puts into the control what the user has chosen.
@@ -83,7 +96,7 @@ export class Field {
   setDefault(value) {
     const text = shownValue(value);
     if (this.first) this.first.textContent = text ? `${text} (default)` : "default";
-    else this.control.placeholder = this.isList && value === null ? "one a line" : text;
+    else this.control.placeholder = this.isList && !value?.length ? "one a line" : text;
   }
 
   changed() {
@@ -109,6 +122,7 @@ export class Field {
   }
 
   mark() {
+    this.markOffers?.();
     this.node.classList.toggle("changed", this.values.has(this.path));
   }
 

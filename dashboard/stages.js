@@ -5,9 +5,13 @@ import { count, exact, seconds } from "/static/format.js";
 import { isFinal } from "/static/jobfacts.js";
 
 const ORDER = ["clean", "tokenizer", "tokenize", "train", "evaluate", "export"];
-// Shown once the job has come to them: not every job does.
-const RARE = ["evaluate"];
 const NAMES = { clean: "Clean", tokenizer: "Tokenizer", tokenize: "Tokenize", train: "Train", evaluate: "Evaluate", export: "Export" };
+
+// Not every job has each: which, its spec says.
+function isDue(name, spec) {
+  if (spec.task === "tokenizer") return ["clean", "tokenizer"].includes(name);
+  return name !== "evaluate" || spec.evaluation?.tasks?.length > 0;
+}
 
 export class Stages {
   constructor() {
@@ -20,7 +24,7 @@ export class Stages {
   }
 
   list(job) {
-    const names = ORDER.filter((name) => !RARE.includes(name) || this.known.has(name) || job.stage === name);
+    const names = ORDER.filter((name) => isDue(name, job.spec) || this.known.has(name) || job.stage === name);
     return el("ol", { class: "stages", "aria-label": "Stages" }, names.map((name) => {
       const stage = this.known.get(name);
       const isDone = stage?.state === "finished";

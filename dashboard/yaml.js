@@ -1,5 +1,7 @@
 // A spec as YAML, and as the commands that submit it.
 
+import { hasKey } from "/static/api.js";
+
 const PLAIN = /^[A-Za-z_][\w ./-]*$/;
 const RESERVED = /^(true|false|null|yes|no|on|off|y|n|~)$/i;
 
@@ -23,7 +25,8 @@ function quoted(text) {
 }
 
 export function curl(spec) {
-  return `curl -s ${location.origin}/v1/jobs \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(JSON.stringify(spec))}`;
+  const key = hasKey() ? '  -H "Authorization: Bearer $BABYLM_API_KEY" \\\n' : "";
+  return `curl -s ${location.origin}/v1/jobs \\\n${key}  -H 'Content-Type: application/json' \\\n  -d ${quoted(JSON.stringify(spec))}`;
 }
 
 export function babylm(spec, settings) {

@@ -4,6 +4,7 @@ Starts the service, trains real runs on the sample corpus, and photographs every
 With a folder as argument, each page goes there at two widths, light and dark, to be looked at.
 """
 
+import shutil
 import sys
 import tempfile
 from contextlib import suppress
@@ -18,12 +19,19 @@ from tests.system.service import Service, running_service
 
 IMAGES = Path(__file__).parent / "images"
 FIRST_STEPS, LIVE_STEP = 160, 90
-SETTLE_MILLISECONDS = 1500
+SETTLE_MILLISECONDS = 900
 PATIENCE_MILLISECONDS = 15_000
+EMPTY = {
+    "empty-jobs": "",
+    "empty-compare": "#/compare",
+    "empty-tokenizers": "#/tokenizers",
+    "not-there": "#/jobs/00000000-0000-0000-0000-000000000000",
+}
 DRAWN = """() => {
   const curves = [...document.querySelectorAll('.chart')];
-  const needs = [...document.querySelectorAll('.tokens, .lines, .numbers, .jobs tbody tr')];
-  return curves.length ? curves.every((curve) => curve.dataset.points) : needs.length > 0;
+  const isDrawn = (curve) => curve.dataset.points || /^Nothing/.test(curve.textContent);
+  const kinds = '.tokens, .lines, .numbers, .jobs tbody tr, .empty, .notice, .found button, .task';
+  return curves.length ? curves.every(isDrawn) : document.querySelectorAll(kinds).length > 0;
 }"""
 
 
@@ -53,15 +61,24 @@ def main() -> None:
         )
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         with running_service(folder) as service:
+            if review:
+                _take_all(browser, service, _sheet(EMPTY), review)
             jobs = _train(service)
-            for picture in _review(jobs) if review else _pictures(jobs):
-                target = (review or IMAGES) / f"{picture.name}.png"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _take(browser, service, picture, target)
-                sys.stdout.write(f"{target}\n")
+            if review:
+                _take_all(browser, service, _sheet(_addresses(service, jobs)), review)
+            else:
+                _take_all(browser, service, _pictures(jobs), IMAGES)
             for job in jobs:
                 service.http.post(f"/v1/jobs/{job}/cancel")
         browser.close()
+
+
+def _take_all(browser: Browser, service: Service, pictures: list[Picture], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        target = folder / f"{picture.name}.png"
+        _take(browser, service, picture, target)
+        sys.stdout.write(f"{target}\n")
 
 
 def _spec(name: str, **training: object) -> dict[str, object]:
@@ -70,7 +87,8 @@ def _spec(name: str, **training: object) -> dict[str, object]:
         **{"logging_steps": 1, "eval_steps": 10, "save_steps": 40},
         **training,
     }
-    return {"preset": "sample", "name": name, "training": options}
+    task = {"tasks": ["minimal_pairs"]}
+    return {"preset": "sample", "name": name, "training": options, "evaluation": task}
 
 
 def _train(service: Service) -> list[str]:
@@ -81,6 +99,8 @@ def _train(service: Service) -> list[str]:
     service.wait(jobs[0], seconds=1500)
     task = {"task": "minimal_pairs"}
     for checkpoint in service.http.get(f"/v1/jobs/{jobs[0]}/checkpoints").json()["data"]:
+        if checkpoint["name"] == "last":
+            continue  # the run has judged it itself
         path = f"/v1/jobs/{jobs[0]}/checkpoints/{checkpoint['name']}/evaluations"
         service.http.post(path, json=task).raise_for_status()
     jobs.append(service.submit(_spec("Gemma 2, same size") | {"model": _gemma2()})["id"])
@@ -109,20 +129,45 @@ def _pictures(jobs: list[str]) -> list[Picture]:
     ]
 
 
-def _review(jobs: list[str]) -> list[Picture]:
+def _addresses(service: Service, jobs: list[str]) -> dict[str, str]:
+    """Every page, and what is hard to lay out: a failure, long names, a tokenizer alone."""
     ended, live, waiting = jobs
-    addresses = {
+    long_name = "a name that somebody " + "wrote_without_a_single_space_" * 5
+    tokenizer = {
+        "name": long_name,
+        "data": {"dataset": "sample", "validation": "sample_dev"},
+        "tokenizer": {"vocab_size": 600},
+    }
+    alone = service.http.post("/v1/tokenizers", json=tokenizer).json()["id"]
+    one_line = "/v1/datasets/one_line/files?name=text.txt"
+    service.http.post(one_line, content=b"The dog sleeps.\n").raise_for_status()
+    data = {"dataset": "one_line", "validation": None}
+    broken = service.submit(_spec("Its text is gone") | {"data": data})["id"]
+    shutil.rmtree(service.runs_dir.parent / "data" / "one_line")
+    service.http.post(f"/v1/jobs/{live}/pause")  # so that these two have their turn
+    service.wait(live, until={"paused", "succeeded"}, seconds=300)
+    service.http.post(f"/v1/jobs/{waiting}/pause")
+    service.wait(waiting, until={"paused", "succeeded"}, seconds=300)
+    service.wait(alone, seconds=300)
+    service.wait(broken, seconds=300)
+    return {
         "jobs": "",
+        "job-failed": f"#/jobs/{broken}",
+        "job-tokenizer": f"#/jobs/{alone}",
         "job-ended": f"#/jobs/{ended}",
         "job-live": f"#/jobs/{live}",
         "job-waiting": f"#/jobs/{waiting}",
         "new": "#/new",
-        "compare": f"#/compare?jobs={ended},{live}",
+        "compare": f"#/compare?jobs={ended},{live},{broken}",
         "corpora": "#/corpora",
         "corpus": "#/corpora/sample",
         "tokenizers": "#/tokenizers",
         "system": "#/system",
     }
+
+
+def _sheet(addresses: dict[str, str]) -> list[Picture]:
+    """Each of them whole, at two widths, light and dark."""
     return [
         Picture(f"{name}-{width}-{scheme}", address, width=width, scheme=scheme, whole=True)
         for name, address in addresses.items()
@@ -138,7 +183,7 @@ def _take(browser: Browser, service: Service, picture: Picture, target: Path) ->
     )
     page: Page = context.new_page()
     page.goto(f"{str(service.http.base_url).rstrip('/')}/{picture.address}")
-    with suppress(TimeoutError):  # a job that waits has no curve
+    with suppress(TimeoutError):  # a picture of what is there is better than none
         page.wait_for_function(DRAWN, timeout=PATIENCE_MILLISECONDS)
     page.wait_for_timeout(SETTLE_MILLISECONDS)
     page.screenshot(path=target, full_page=picture.whole)

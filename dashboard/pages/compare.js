@@ -92,9 +92,9 @@ export async function show({ page, signal, connection, parameters, setParameters
         return;
       }
       if (query !== search.value.trim()) return; // a later question is on its way
-      const free = data.filter(({ id }) => !view.ids.includes(id));
+      const free = data.filter(({ id, spec }) => !view.ids.includes(id) && spec.task !== "tokenizer");
       put(picked, free.length ? free.map((job) => button([job.name, el("small", { class: "soft" }, job.id.slice(0, 6))], () => { choose([...view.ids, job.id]); search.value = ""; put(picked); search.focus({ preventScroll: true }); }))
-        : el("span", { class: "soft" }, "No other run like that."));
+        : el("span", { class: "soft" }, query ? "No other run like that." : "There is no other run yet."));
     }, TYPING_MILLISECONDS);
   }
 

@@ -40,20 +40,23 @@ export async function show({ page, signal, connection }, id) {
   const runs = [{ id, label: job.name, series }];
   const log = new Log(id, signal);
   signal.addEventListener("abort", () => charts.close());
-  put(page, head, notices, el("section", { class: "card", "aria-label": "Where it stands" }, facts, stageList), charts.node,
-    el("div", { class: "stack below" }, checkpoints.node, evaluations.node,
-      el("div", { class: "halves" }, card("What it writes while it learns", samples), generateBox(id, checkpoints, { prompt: job.spec.training?.sample_prompts?.[0] ?? "The dog" })),
-      corpus, log.node, specCard(job, yaml(job.spec))));
+  const hasModel = job.spec.task !== "tokenizer"; // or else it ends with its tokenizer
+  put(page, head, notices, el("section", { class: "card", "aria-label": "Where it stands" }, facts, stageList), hasModel && charts.node,
+    el("div", { class: "stack below" }, hasModel && [checkpoints.node, evaluations.node,
+      el("div", { class: "halves" }, card("What it writes while it learns", samples), generateBox(id, checkpoints, { prompt: job.spec.training?.sample_prompts?.[0] ?? "The dog" }))],
+    corpus, log.node, specCard(job, yaml(job.spec))));
   charts.draw(runs);
 
   function drawHead() {
     document.title = `${job.status === "running" && job.progress ? `${percent(job.progress)} ` : ""}${job.name} – BabyLM`;
     putIfChanged(head, [job.name, job.status, job.cancel_requested_at, job.pause_requested_at, job.waiting_for, job.worker], () => [
       el("div", {}, el("h1", {}, job.name),
-        el("p", { class: "bar facts" }, statusBadge(job), job.waiting_for && el("span", {}, standing(job)), el("span", {}, `${job.spec.model.architecture} on ${job.spec.data.dataset}`), el("span", {}, `submitted ${when(job.created_at)}`), job.worker && job.status === "running" && el("span", {}, `on ${job.worker}`))),
+        el("p", { class: "bar facts" }, statusBadge(job), job.waiting_for && el("span", {}, standing(job)), el("span", {}, `${hasModel ? job.spec.model.architecture : "tokenizer"} on ${job.spec.data.dataset}`), el("span", {}, `submitted ${when(job.created_at)}`), job.worker && job.status === "running" && el("span", {}, `on ${job.worker}`))),
       el("div", { class: "bar" }, ACTIONS[job.status].map((action) => actionButton(action)),
         isFinal(job) && button("Delete", async () => { if (await erase([job])) location.hash = "#/"; }, { class: "danger" }),
-        el("a", { class: "button", href: `#/compare?jobs=${id}` }, "Compare"), el("a", { class: "button", href: `#/new/${id}` }, "New job like this")),
+        hasModel ? el("a", { class: "button", href: `#/compare?jobs=${id}` }, "Compare")
+          : job.status === "succeeded" && el("a", { class: "button primary", href: `#/tokenizers/${id}` }, "See how it splits a text"),
+        el("a", { class: "button", href: `#/new/${id}` }, "New job like this")),
     ]);
     drawFacts();
   }
@@ -61,7 +64,9 @@ export async function show({ page, signal, connection }, id) {
   function drawFacts() {
     const values = job.metrics?.values ?? {};
     const at = [progressBar(job), Math.floor(Date.now() / TICK_MILLISECONDS)];
-    putIfChanged(facts, [job, at[1]], () => [numbers([
+    charts.node.hidden = isFinal(job) && !job.metrics; // nothing was measured, and nothing will be
+    const time = isFinal(job) ? ["Took", seconds(duration(job))] : ["Time left", timeLeft(job)?.replace(" left", "") ?? "–"];
+    putIfChanged(facts, [job, at[1]], () => [numbers(hasModel ? [
       ["Progress", percent(job.progress)],
       ["Step", job.step === null ? "–" : `${exact(job.step)}${job.max_steps ? ` / ${exact(job.max_steps)}` : ""}`],
       ["Training loss", fixed(values["train/loss"])],
@@ -69,10 +74,10 @@ export async function show({ page, signal, connection }, id) {
       ["Perplexity", fixed(values["validation/perplexity"], 2)],
       ["Words seen", count(job.metrics?.words_seen), `${exact(job.metrics?.words_seen)} words, ${exact(job.metrics?.tokens_seen)} tokens`],
       ["Speed", values["throughput/tokens_per_second"] ? `${count(values["throughput/tokens_per_second"])} tok/s` : "–"],
-      ["Of the peak", percent(values["throughput/mfu"]), "Model FLOPs utilisation"],
+      ["MFU", percent(values["throughput/mfu"]), "Model FLOPs utilisation: the share of the device's measured peak"],
       ["Memory", bytes(memoryOf(job))],
-      isFinal(job) ? ["Took", seconds(duration(job))] : ["Time left", timeLeft(job)?.replace(" left", "") ?? "–"],
-    ], "five"), el("div", { class: "progress-line" }, at[0])]);
+      time,
+    ] : [["Progress", percent(job.progress)], ["Vocabulary", exact(job.spec.tokenizer.vocab_size)], time], "five"), el("div", { class: "progress-line" }, at[0])]);
     put(stageList, stages.list(job));
   }
 
@@ -194,14 +199,21 @@ export async function show({ page, signal, connection }, id) {
   async function watch() {
     if (watching) return;
     watching = true;
-    seen = await follow(id, seen, (event) => {
-      seen = event.seq;
-      keep(event);
-      if (event.type === "metrics") charts.draw(runs);
-      if (event.type === "checkpoint") checkpoints.look().catch(() => {});
-      look();
-    }, { signal, onConnection: connection });
-    watching = false;
+    try {
+      seen = await follow(id, seen, (event) => {
+        seen = event.seq;
+        keep(event);
+        if (event.type === "metrics") charts.draw(runs);
+        if (event.type === "checkpoint") checkpoints.look().catch(() => {});
+        look();
+      }, { signal, onConnection: connection });
+    } catch (error) { // it was deleted, or the key is no longer good
+      warnings.set("refused stream", { message: `This page is no longer live: ${error.message}`, isError: true });
+      drawNotices();
+      return;
+    } finally {
+      watching = false;
+    }
     if (signal.aborted) return;
     await look();
     if (!isFinal(job)) watch(); // it was put back into the queue while we read the end

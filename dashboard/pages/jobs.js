@@ -167,7 +167,7 @@ function cellsOf(job, box, curve) {
   const values = job.metrics?.values ?? {};
   const isRunning = job.status === "running";
   const steps = job.step === null ? "" : job.max_steps ? `${count(job.step)} / ${count(job.max_steps)}` : count(job.step);
-  const about = [job.spec.model?.architecture, job.spec.data?.dataset, job.id.slice(0, 8)].filter(Boolean).join(" · ");
+  const about = [job.spec.task === "tokenizer" ? "tokenizer" : job.spec.model?.architecture, job.spec.data?.dataset, job.id.slice(0, 8)].filter(Boolean).join(" · ");
   const line = [standing(job), job.status !== "failed" && steps && `step ${steps}`].filter(Boolean).join(" · ");
   return [
     el("td", {}, box),

@@ -23,8 +23,8 @@ const FORMS = [["YAML", (spec) => yaml(spec) || "{}\n"], ["curl", curl], ["babyl
 
 export async function show({ page, signal }, from) {
   document.title = "New job – BabyLM";
-  const [presets, openapi, datasets, architectures, earlier] = await Promise.all([
-    get("/v1/presets"), get("/openapi.json"), get("/v1/datasets"), get("/v1/architectures"), from ? get(`/v1/jobs/${from}`) : null]);
+  const [presets, openapi, datasets, tasks, architectures, earlier] = await Promise.all([
+    get("/v1/presets"), get("/openapi.json"), get("/v1/datasets"), get("/v1/evaluations"), get("/v1/architectures"), from ? get(`/v1/jobs/${from}`) : null]);
   const root = openapi;
   const schema = openapi.components.schemas.JobSpec;
   const models = schema.properties.model.discriminator.mapping;
@@ -43,10 +43,12 @@ export async function show({ page, signal }, from) {
   const preview = el("div");
   const submit = button("Start training", start, { class: "primary" });
   const spec = () => nested(values);
+  const corpora = datasets.data.map(({ name }) => name);
+  // What lies in the data directory, for the fields that name it.
+  const names = { "data.dataset": corpora, "data.validation": corpora, "evaluation.tasks": tasks.data.map(({ name }) => name) };
 
   function make(path, field) {
-    const suggestions = path === "data.dataset" || path === "data.validation" ? datasets.data.map(({ name }) => name) : null;
-    const made = new Field(path, field, { values, onChange: later, suggestions });
+    const made = new Field(path, field, { values, onChange: later, suggestions: names[path] ?? null });
     made.setDefault(defaults[path] ?? field.default ?? (field.mayBeNull ? null : undefined));
     return made;
   }
@@ -221,6 +223,6 @@ function needsNode(answer) {
     ["Tokens", answer.tokens === null ? "–" : `≈ ${count(answer.tokens)}`], ["Steps", answer.steps === null ? "–" : `≈ ${count(answer.steps)}`],
     ["Words seen", count(answer.words_seen)], ["Tokens a step", count(answer.tokens_per_step)],
     ["Memory", `≈ ${bytes(answer.device_memory_bytes)}`], ["Disk", `≈ ${bytes(answer.disk_bytes)}`],
-    ...Object.entries(answer.seconds).map(([kind, value]) => [{ cpu: "Time on two cores", cuda: "Time on a GPU" }[kind] ?? `Time, ${kind}`, value === null ? "–" : `≈ ${seconds(value)}`]),
+    ...Object.entries(answer.seconds).map(([kind, value]) => [{ cpu: "Time on two cores", cuda: "Time on a GPU" }[kind] ?? `Time, ${kind}`, value === null ? "–" : value < 1 ? "under 1 s" : `≈ ${seconds(value)}`]),
   ]), el("div", { class: "warnings" }, answer.warnings.map((warning) => el("p", { class: "notice" }, warning)))];
 }

@@ -5,7 +5,7 @@ import { card, el, numbers, put, putIfChanged, table } from "/static/dom.js";
 import { ago, bytes, exact, percent } from "/static/format.js";
 
 const LOOK_MILLISECONDS = 2500;
-const NAMES = { train: "trains", short: "short work: text, evaluations" };
+const NAMES = { train: "trains", short: "short work (text, evaluations)" };
 
 export async function show({ page, signal, connection }) {
   document.title = "System – BabyLM";
@@ -36,7 +36,7 @@ function readyCard(checks, queue) {
 
 function workersCard(workers) {
   return card("Workers", workers.length ? el("div", { class: "stack" }, workers.map((worker) => el("article", { class: "worker" },
-    el("div", { class: "bar spread" }, el("h3", {}, worker.id), el("span", { class: "soft small" }, `${NAMES[worker.queue] ?? worker.queue}, ${exact(worker.slots)} at a time, process ${worker.pid}, started ${ago(worker.started_at)}`)),
+    el("div", { class: "bar spread" }, el("h3", {}, worker.id), el("span", { class: "soft small" }, [NAMES[worker.queue] ?? worker.queue, `${exact(worker.slots)} at a time`, `process ${worker.pid}`, `started ${ago(worker.started_at)}`].join(" · "))),
     worker.jobs.length > 0 && el("p", { class: "small" }, "Runs ", worker.jobs.map((id, index) => [index ? ", " : "", el("a", { href: `#/jobs/${id}` }, id.slice(0, 8))])),
     worker.queue === "train" && worker.devices.map(deviceNode)))) : el("p", { class: "notice" }, "No worker is alive: jobs wait until one is started with ", el("code", {}, "babylm worker"), "."));
 }
@@ -58,5 +58,5 @@ function restCards({ disks, cache, versions, platform }) {
       const used = disk.total_bytes - disk.free_bytes;
       return [el("span", {}, name), el("meter", { min: 0, max: disk.total_bytes, value: used, high: disk.total_bytes * 0.9, "aria-label": `Disk of ${name}: ${bytes(disk.free_bytes)} free` }), el("span", { class: "soft" }, `${bytes(disk.free_bytes)} free of ${bytes(disk.total_bytes)}`)];
     })), el("p", { class: "soft small below" }, `The cache of stage results holds ${exact(cache.entries)} entries, ${bytes(cache.bytes)}${cache.limit_bytes ? ` of at most ${bytes(cache.limit_bytes)}` : ""}.`)),
-    card("Versions", table(["Part", "Version"], [...Object.entries(versions), ["platform", el("span", { class: "small" }, platform)]], { caption: "Versions" })));
+    card("Versions", table(["Part", "Version"], [...Object.entries(versions), ["platform", el("span", { class: "small anywhere" }, platform)]], { caption: "Versions" })));
 }

@@ -6,14 +6,15 @@ import { exact, fixed, percent, when } from "/static/format.js";
 
 const LOOK_MILLISECONDS = 5000;
 const TYPING_MILLISECONDS = 300;
+const VOCABULARY = 8000;
 const SENTENCE = "The neighbours' children couldn't stop laughing at the extraordinarily small dog.";
 
 export async function show({ page, signal, connection }, chosen) {
   document.title = "Tokenizers – BabyLM";
   const list = el("div");
   const splits = el("div");
-  put(page, el("div", { class: "page-head" }, el("div", {}, el("h1", {}, "Tokenizers"), el("p", {}, "Each job learns one from its text; jobs over the same text share it.")), trainButton()),
-    el("div", { class: "stack" }, splits, list));
+  put(page, el("div", { class: "page-head" }, el("div", {}, el("h1", {}, "Tokenizers"), el("p", {}, "Each job learns one from its text; jobs over the same text share it."))),
+    el("div", { class: "stack" }, splits, list, await trainCard(signal)));
   await poll(async () => {
     const { data } = await get("/v1/tokenizers?limit=100", { signal });
     if (signal.aborted) return;
@@ -25,8 +26,35 @@ export async function show({ page, signal, connection }, chosen) {
   }, { signal, onConnection: connection, milliseconds: LOOK_MILLISECONDS });
 }
 
-function trainButton() {
-  return el("a", { class: "button", href: "#/new" }, "New job");
+// Training one alone, as a job: the way to it is short, every other option is on the page of a new job.
+async function trainCard(signal) {
+  const { data } = await get("/v1/datasets", { signal });
+  const names = data.map(({ name }) => name);
+  const corpus = el("select", {}, names.map((name) => el("option", { value: name }, name)));
+  const validation = el("select", {}, el("option", { value: "" }, "none"), names.map((name) => el("option", { value: name }, name)));
+  const size = el("input", { type: "number", value: VOCABULARY, min: 1, step: 1 });
+  const said = el("div", { role: "status" });
+  const chooseValidation = () => { validation.value = [`${corpus.value}_dev`, "dev"].find((name) => names.includes(name)) ?? ""; };
+  corpus.addEventListener("change", chooseValidation);
+  chooseValidation();
+  const train = button("Train", async () => {
+    put(said);
+    train.disabled = true;
+    try {
+      const body = { data: { dataset: corpus.value, validation: validation.value || null }, tokenizer: { vocab_size: Number(size.value) } };
+      const job = await post("/v1/tokenizers", body, { signal });
+      location.hash = `#/jobs/${job.id}`;
+    } catch (error) {
+      const faults = error.problem?.errors?.map(({ field, message }) => `${field}: ${message}`).join("; ");
+      put(said, el("p", { class: "notice error" }, faults || error.message));
+    } finally {
+      train.disabled = false;
+    }
+  }, { class: "primary" });
+  return card("Train a tokenizer alone", names.length
+    ? [el("div", { class: "task" }, el("label", {}, "Corpus", corpus), el("label", {}, "Measured on", validation), el("label", {}, "Vocabulary size", size), train), said,
+      el("p", { class: "soft small" }, "Jobs then name it as ", el("code", {}, "tokenizer.from_job"), " and share its vocabulary.")]
+    : el("p", { class: "soft" }, "A corpus is needed first: ", el("a", { href: "#/corpora" }, "send one"), "."));
 }
 
 function splitCard(tokenizers, chosen, signal) {

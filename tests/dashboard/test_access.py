@@ -51,6 +51,25 @@ def test_a_page_fits_a_phone(service, browser, finished, name):
     assert tab.complaints == []
 
 
+def test_a_long_name_fits_a_phone(service, browser, finished):
+    name = "wrote_without_a_single_space_" * 6
+    job = service.submit({"preset": "sample", "name": name})
+    service.http.post(f"/v1/jobs/{job['id']}/cancel")
+    ids = ",".join([job["id"], finished[0]["id"]])
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    tab = Tab(service, context.new_page())
+    pages = ["", f"#/jobs/{job['id']}", f"#/new/{job['id']}", "#/compare", f"#/compare?jobs={ids}"]
+    for address in pages:
+        page = tab.open(address)
+        expect(page.get_by_text(name).first).to_be_visible()
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
+    context.close()
+    assert tab.complaints == []
+
+
 def test_the_keyboard_alone_reaches_a_job(tab, finished):
     page = tab.open("")
     expect(page.get_by_role("row", name=finished[0]["id"][:8])).to_be_visible()

@@ -71,6 +71,29 @@ def test_a_tokenizer_shows_how_it_splits_a_text(tab, finished):
     expect(table.get_by_role("row", name=finished[0]["name"]).first).to_contain_text("512")
 
 
+def test_a_tokenizer_is_trained_alone_and_shows_how_it_splits(tab, service):
+    page = tab.open("#/tokenizers")
+    form = page.get_by_role("region", name="Train a tokenizer alone")
+    form.get_by_label("Corpus").select_option("sample")
+    expect(form.get_by_label("Measured on")).to_have_value("sample_dev")
+    form.get_by_label("Vocabulary size").fill("3")
+    tab.may_complain = True  # the browser notes the refusal
+    form.get_by_role("button", name="Train").click()
+    expect(form.get_by_role("status")).to_contain_text("tokenizer.vocab_size")
+    tab.may_complain = False
+    form.get_by_label("Vocabulary size").fill("400")
+    form.get_by_role("button", name="Train").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("tokenizer on sample")
+    expect(page.get_by_role("list", name="Stages").get_by_role("listitem")).to_have_count(2)
+    expect(page.get_by_role("region", name="Checkpoints")).to_have_count(0)
+    page.get_by_role("link", name="See how it splits a text").click()
+    split = page.get_by_role("region", name="How a text is split")
+    expect(split.get_by_label("Tokenizer")).to_contain_text("tokenizer on sample (400)")
+    expect(split.get_by_role("list", name="Tokens").get_by_role("listitem").first).to_be_visible()
+    made = service.http.get("/v1/tokenizers").json()["data"][0]
+    assert (made["vocab_size"], made["dataset"]) == (400, "sample")
+
+
 def test_a_checkpoint_is_judged_and_its_score_is_drawn(tab, service, finished, tmp_path):
     write_sample(tmp_path, target_bytes=20_000)
     folder = service.runs_dir.parent / "data" / "evaluations" / "toy"

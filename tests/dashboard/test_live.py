@@ -66,14 +66,46 @@ def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, servic
     assert ended["status"] == "succeeded", ended
     status(page, "succeeded")
     assert page.evaluate("window.wasHere")
-    steps = {e["data"]["step"] for e in service.events(job["id"]) if e["type"] == "metrics"}
+    _expect_each_event_once(page, service, job["id"])
+
+
+def test_a_machine_that_goes_offline_is_told_and_the_run_is_caught_up_with(tab, service, running):
+    page = tab.open(f"#/jobs/{running['id']}")
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=60, what="a curve")
+    page.evaluate("window.wasHere = true")
+    tab.may_complain = True  # the browser says itself that it is offline
+    page.context.set_offline(True)
+    banner = page.get_by_text("The service does not answer")
+    expect(banner).to_be_visible()
+    seen = points(page)
+    service.wait_for_step(running["id"], seen + 20)
+    assert points(page) < seen + 20
+    page.context.set_offline(False)
+    expect(banner).to_be_hidden()
     wait_for(
-        lambda: points(page) == len(steps) or page.wait_for_timeout(100),
+        lambda: points(page) > seen + 20 or page.wait_for_timeout(100),
         seconds=30,
-        what=f"{len(steps)} points",
+        what="what was missed",
     )
-    samples = [e for e in service.events(job["id"]) if e["type"] == "sample"]
-    expect(page.locator(".samples .sample")).to_have_count(len(samples))
+    service.http.post(f"/v1/jobs/{running['id']}/cancel")
+    status(page, "cancelled")
+    assert page.evaluate("window.wasHere")
+    _expect_each_event_once(page, service, running["id"])
+
+
+@pytest.mark.parametrize("address", ["", "#/corpora", "#/system"])
+def test_a_list_tells_of_a_lost_connection_and_goes_on(tab, address):
+    page = tab.open(address)
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_be_visible()
+    page.evaluate("document.querySelector('h1').wasHere = true")
+    tab.may_complain = True
+    page.context.set_offline(True)
+    banner = page.get_by_text("The service does not answer")
+    expect(banner).to_be_visible()
+    page.context.set_offline(False)
+    expect(banner).to_be_hidden()
+    assert page.evaluate("document.querySelector('h1').wasHere")
 
 
 def test_a_reload_shows_the_same_run(tab, finished):
@@ -133,6 +165,19 @@ def _no_job_left(service):
     for job in service.http.get("/v1/jobs", params={"limit": 100}).json()["data"]:
         if job["status"] not in FINAL:
             service.http.post(f"/v1/jobs/{job['id']}/cancel")
+
+
+def _expect_each_event_once(page, service, job_id):
+    """The curve has a point for each step that was measured; each sample stands there once."""
+    events = service.events(job_id)
+    steps = {event["data"]["step"] for event in events if event["type"] == "metrics"}
+    wait_for(
+        lambda: points(page) == len(steps) or page.wait_for_timeout(100),
+        seconds=30,
+        what=f"{len(steps)} points",
+    )
+    samples = [event for event in events if event["type"] == "sample"]
+    expect(page.locator(".samples .sample")).to_have_count(len(samples))
 
 
 def _api_of(service):

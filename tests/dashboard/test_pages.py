@@ -152,6 +152,51 @@ def test_charts_zoom_together_and_keep_their_axis(tab, finished):
     expect(chart(page)).to_have_attribute("data-points", "13")
 
 
+def test_a_chart_is_read_and_zoomed_by_the_keyboard(tab, finished):
+    page = tab.open(f"#/jobs/{finished[0]['id']}")
+    loss = chart(page)
+    expect(loss).to_have_attribute("data-points", "13")
+    loss.focus()
+    told = page.locator("#live")
+    page.keyboard.press("ArrowRight")
+    expect(told).to_contain_text("steps 7: Loss: training")
+    page.keyboard.press("ArrowRight")
+    expect(told).to_contain_text("steps 8: Loss: training")
+    reset = page.get_by_role("button", name="Reset zoom")
+    for key in ("Escape", "-"):
+        page.keyboard.press("+")
+        expect(reset).to_be_visible()
+        page.keyboard.press(key)
+        expect(reset).to_be_hidden()
+    expect(loss).to_be_focused()
+
+
+def test_the_tasks_that_are_there_are_offered(tab, service):
+    folder = service.runs_dir.parent / "data" / "evaluations" / "offered"
+    folder.mkdir(parents=True)
+    pair = '{"sentence_good": "The dogs run.", "sentence_bad": "The dogs runs."}\n'
+    (folder / "agreement.jsonl").write_text(pair)
+    page = tab.open("#/new")
+    section = page.get_by_role("region", name="Evaluation")
+    offer = section.get_by_role("button", name="offered")
+    code = page.get_by_label("The spec")
+    offer.click()
+    expect(section.get_by_label("Tasks")).to_have_value("offered")
+    expect(code).to_contain_text("tasks: [offered]")
+    expect(offer).to_have_attribute("aria-pressed", "true")
+    offer.click()
+    expect(code).not_to_contain_text("offered")
+    expect(offer).to_have_attribute("aria-pressed", "false")
+
+
+def test_an_address_of_nothing_is_told_in_words(tab):
+    tab.may_complain = True  # the browser notes the refusal
+    for job, text in [("0" * 32, "no job"), ("not-a-job", "not whole")]:
+        page = tab.open(f"#/jobs/{job}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is here")
+        expect(page.get_by_role("alert")).to_contain_text(text)
+
+
 def test_a_name_is_text_wherever_it_stands(tab, service):
     name = "<img src=x onerror=\"window.hacked=1\"><b>'bold'</b>"
     spec = {"preset": "sample", "name": name}

@@ -60,10 +60,13 @@ def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: A
 class Service:
     """`babylm serve` and a client of it."""
 
-    def __init__(self, process: subprocess.Popen, url: str, runs_dir: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen, url: str, runs_dir: Path, key: str | None = None
+    ) -> None:
         self.process = process
         self.runs_dir = runs_dir
-        self.http = httpx.Client(base_url=url, timeout=30)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.http = httpx.Client(base_url=url, timeout=30, headers=headers)
 
     def submit(self, spec: dict, **headers: str) -> dict:
         answer = self.http.post("/v1/jobs", json=spec, headers=headers)
@@ -157,7 +160,8 @@ def running_service(folder: Path, **environment: str) -> Iterator[Service]:
     )
     service: Service | None = None
     try:
-        service = Service(process, _url(process, runs_dir, folder / "serve.log"), runs_dir)
+        url = _url(process, runs_dir, folder / "serve.log")
+        service = Service(process, url, runs_dir, environment.get("BABYLM_API_KEY"))
         yield service
     finally:
         if service is not None:

@@ -60,10 +60,17 @@ def test_a_long_name_fits_a_phone(service, browser, finished):
         viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
     )
     tab = Tab(service, context.new_page())
-    pages = ["", f"#/jobs/{job['id']}", f"#/new/{job['id']}", "#/compare", f"#/compare?jobs={ids}"]
-    for address in pages:
+    # On what each page has the name and the page before it has not, so that it is this one.
+    pages = [
+        ("", "link"),
+        (f"#/jobs/{job['id']}", "heading"),
+        (f"#/new/{job['id']}", "link"),
+        ("#/compare", "button"),
+        (f"#/compare?jobs={ids}", "link"),
+    ]
+    for address, role in pages:
         page = tab.open(address)
-        expect(page.get_by_text(name).first).to_be_visible()
+        expect(page.get_by_role(role, name=name).first).to_be_visible()
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, address
     context.close()

@@ -15,7 +15,9 @@ const X_LABELS = { step: "steps", words_seen: "words seen", time: "time since th
 const KEY_ZOOM = 0.6;
 const KEY_MOVES = 40; // so many presses of an arrow cross a chart
 const NARROWEST = 1e-4; // of the whole: what the keys zoom into
-const POWERS_OF_TWO = Array.from({ length: 50 }, (_, power) => 2 ** power); // so that bytes have round ticks
+// Bytes have round ticks, none closer than the MiB that a label shows.
+const POWERS_OF_TWO = Array.from({ length: 30 }, (_, power) => 2 ** (power + 20));
+const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat(); // there is no half step
 
 export const FORMATS = {
   loss: (value) => (Math.abs(value) < 100 ? value.toFixed(3) : count(value)),
@@ -132,7 +134,7 @@ export class Chart {
       cursor: { sync: { key: `run by ${axis}` }, points: { size: 7 }, drag: { x: true, y: false, setScale: false } },
       scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: log ? undefined : (_, low, high) => range(low, high) } },
       axes: [
-        { ...common, values: (_, ticks) => ticks.map(xLabel), size: 26, space: 70, label: X_LABELS[axis], labelFont: FONT, labelSize: 18, labelGap: 0 },
+        { ...common, ...(axis === "time" ? {} : { incrs: WHOLE }), values: (_, ticks) => ticks.map(xLabel), size: 26, space: 70, label: X_LABELS[axis], labelFont: FONT, labelSize: 18, labelGap: 0 },
         { ...common, size: axisWidth, ...(this.format === bytes ? { incrs: POWERS_OF_TWO } : {}), values: (_, ticks, __, ___, step) => ticks.map((tick) => (tick === null ? "" : this.ticks(tick, step))) },
       ],
       series: [{}, ...lines.flatMap((line) => {

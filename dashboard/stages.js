@@ -42,7 +42,7 @@ export class Stages {
     const parts = Object.entries(counts).filter(([, part]) => part?.sources);
     if (!parts.length) return null;
     return card({ heading: "What cleaning did", wide: true }, parts.map(([part, data]) => [
-      el("p", {}, `${part === "train" ? "Training" : "Validation"} text: ${exact(data.words)} words kept of ${exact(data.words_in)}, in ${exact(data.documents)} documents.`),
+      el("p", {}, `${part === "train" ? "Training" : "Validation"} text: ${exact(data.words)} words kept of ${exact(data.words_in)}, in ${exact(data.documents)} document${data.documents === 1 ? "" : "s"}.`),
       el("details", {}, el("summary", {}, "By source"), table(["Source", "#Words", "#Lines", "Changed and dropped"], Object.entries(data.sources).map(([source, { words, lines, dropped }]) => [
         source, exact(words), exact(lines), Object.entries(dropped ?? {}).sort((a, b) => b[1] - a[1]).map(([rule, number]) => `${rule.replaceAll("_", " ")} ${count(number)}`).join(", ") || "nothing"]), { caption: `Sources of the ${part} text` })),
     ]));

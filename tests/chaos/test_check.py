@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from chaos.check import Checker
+from chaos.check import Checker, _is_told
 from chaos.workload import TRAINED, golden, journal_curves
 from core.journal import read_journal
 from core.spec import JobSpec
@@ -116,3 +116,12 @@ def test_curves_are_read_from_a_journal_without_the_services_reader(finished):
     assert curves == truth.curves
     assert set(curves) == set(TRAINED)
     assert json.loads(json.dumps(curves["train/loss"][1])) == truth.curves["train/loss"][1]
+
+
+def test_an_error_that_the_service_told_in_the_words_of_the_run_is_no_extra_event():
+    full = ("error", {"code": "disk_full"})
+    told = [("stage", {"n": 1}), full, ("stage", {"n": 2})]
+    assert _is_told([("stage", {"n": 1}), full, full, full, ("stage", {"n": 2})], told)
+    assert not _is_told([("stage", {"n": 1}), ("stage", {"n": 2})], told)
+    assert not _is_told([("stage", {"n": 2}), full, ("stage", {"n": 1})], told)
+    assert not _is_told([*told, ("stage", {"n": 2})], told)

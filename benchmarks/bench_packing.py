@@ -13,20 +13,13 @@ from statistics import median
 from typing import Literal
 
 from benchmarks.bench_corpus import clean_folder, ignore, never, raw_text
-from benchmarks.contender import bench_spec, new_model
-from benchmarks.report import figure, note, wanted
+from benchmarks.contender import bench_spec, our_stepper
+from benchmarks.report import figure, wanted
 from core.dataset.batches import Batches
 from core.dataset.encode import encode_split
 from core.dataset.tokens import TokenFile
-from core.plan import make_plan
-from core.spec import JobSpec, TokenizerSpec
+from core.spec import TokenizerSpec
 from core.tokenizer.bpe import train_bpe
-from core.training.attention import use_blocks
-from core.training.choices import choose
-from core.training.device import choose_device, prepare
-from core.training.experts import use_sparse_experts
-from core.training.optimizer import build_optimizer
-from core.training.step import Stepper
 
 NAMES = ("packing/gemma2-10m", "packing/llama4-10m", "packing/olmo2-10m")
 WAYS: tuple[Literal["stream", "documents"], ...] = ("stream", "documents")
@@ -81,7 +74,7 @@ def compare(name: str, tokens: TokenFile) -> None:
         )
         for way in WAYS
     }
-    stepper = new_stepper(spec, tokens)
+    stepper = our_stepper(spec, num_tokens=tokens.num_tokens)
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     documents = []
     for step in range(1, int(os.environ.get("BABYLM_BENCH_ROUNDS", "5")) + 2):
@@ -96,29 +89,3 @@ def compare(name: str, tokens: TokenFile) -> None:
     stream, apart = (size / median(seconds[way][1:]) for way in WAYS)
     figure(name, "tokens_per_second", apart, "token/s", "stream", apart / stream)
     figure(name, "documents_per_sequence", sum(documents) / len(documents), "1")
-
-
-def new_stepper(spec: JobSpec, tokens: TokenFile) -> Stepper:
-    training = spec.training
-    device = choose_device(training)
-    prepare(device, training)
-    model = new_model(spec)
-    choices = choose(
-        spec,
-        make_plan(training, num_tokens=tokens.num_tokens),
-        device,
-        vocab_size=spec.tokenizer.vocab_size,
-    )
-    routers = use_sparse_experts(model)
-    if choices.attention == "blocks":
-        use_blocks(model)
-    else:
-        note("packing", f"attention is {choices.attention}")
-    return Stepper(
-        model=model,
-        optimizer=build_optimizer(model, training),
-        training=training,
-        device=device,
-        routers=routers,
-        micro_batch_size=choices.micro_batch_size,
-    )

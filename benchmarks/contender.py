@@ -72,18 +72,20 @@ def windows(spec: JobSpec, count: int) -> np.ndarray[Any, Any]:
     return np.minimum(ids + 3, vocabulary - 1).astype(np.int64)
 
 
-def ours(spec: JobSpec, data: np.ndarray[Any, Any], timing: Timing) -> None:
+def our_stepper(spec: JobSpec, *, num_tokens: int) -> Stepper:
+    """What takes the steps of a run over so many tokens, with all that `auto` chooses for it."""
     training, vocabulary = spec.training, spec.tokenizer.vocab_size
     device = choose_device(training)
     prepare(device, training)
     model = new_model(spec)
-    choices = choose(spec, make_plan(training, num_tokens=10**8), device, vocab_size=vocabulary)
+    plan = make_plan(training, num_tokens=num_tokens)
+    choices = choose(spec, plan, device, vocab_size=vocabulary)
     routers = use_sparse_experts(model)
     if choices.attention == "blocks":
         use_blocks(model)
     if choices.compile:
         compile_layers(model, cache=None)
-    stepper = Stepper(
+    return Stepper(
         model=model,
         optimizer=build_optimizer(model, training),
         training=training,
@@ -91,6 +93,11 @@ def ours(spec: JobSpec, data: np.ndarray[Any, Any], timing: Timing) -> None:
         routers=routers,
         micro_batch_size=choices.micro_batch_size,
     )
+
+
+def ours(spec: JobSpec, data: np.ndarray[Any, Any], timing: Timing) -> None:
+    training = spec.training
+    stepper = our_stepper(spec, num_tokens=10**8)
     for rows in steps(data, training.batch_size):
         began = CLOCK()
         batch = Batch(rows[:, :-1], rows[:, 1:], rows[:, 1:].size, 0)

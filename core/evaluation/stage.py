@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 from transformers import PreTrainedModel
 
-from core.errors import EvaluationInvalid, Stopped
+from core.errors import CheckpointMissing, EvaluationInvalid, Stopped
 from core.evaluation.minimal_pairs import SliceState, evaluate_slice, evaluation_result
 from core.evaluation.results import EvaluationResult
 from core.evaluation.tasks import FOLDER
 from core.events import CheckpointData, EvaluationData, EventData, WarningData
-from core.generate import load_checkpoint
+from core.generate import WarmModels
 from core.journal import events_of_types
 from core.rundir import RunDir, publish_file
 from core.spec import JobSpec
@@ -52,6 +52,7 @@ def evaluate_checkpoints(
         Stopped: If a stop was asked for.
     """
     due = _due(spec, rundir)
+    models = WarmModels()  # the tasks of a checkpoint follow one another
     device = choose_device(spec.training).torch_device
     for number, judgement in enumerate(due):
 
@@ -59,7 +60,7 @@ def evaluate_checkpoints(
             progress((number + share) / len(due))
 
         try:
-            model, tokenizer = load_checkpoint(rundir.checkpoint(judgement.checkpoint.name))
+            model, tokenizer = models.load(rundir.checkpoint(judgement.checkpoint.name))
             result = _judge(
                 model.to(device),
                 tokenizer,
@@ -68,7 +69,7 @@ def evaluate_checkpoints(
                 should_stop,
                 advance,
             )
-        except EvaluationInvalid as error:
+        except (CheckpointMissing, EvaluationInvalid) as error:
             emit(WarningData(code="not_evaluated", message=f"{judgement.task}: {error.message}"))
             continue
         emit(

@@ -3,6 +3,7 @@
 Letters: B sequences in the batch, b in a micro-batch, T tokens in a sequence.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -129,30 +130,20 @@ class Stepper:
         share: float,
     ) -> Tensor:
         """Forward and backward of (b, T) tokens; their part of the mean loss of the step."""
-        if len(inputs) != self.micro_batch_size:
-            with as_written(self._model):  # another shape would be compiled anew
-                return self._forward_backward(inputs, targets, segments, num_targets, share)
-        return self._forward_backward(inputs, targets, segments, num_targets, share)
-
-    def _forward_backward(
-        self,
-        inputs: Tensor,
-        targets: Tensor,
-        segments: Tensor | None,
-        num_targets: int,
-        share: float,
-    ) -> Tensor:
-        self._routers.begin_pass()
-        with self._device.autocast():
-            loss = summed_loss(self._model, inputs, targets, segments) / num_targets
-        whole = loss
-        coefficient = self._training.router_aux_loss_coefficient
-        balance = self._routers.end_pass()
-        if coefficient and balance is not None:
-            whole = loss + coefficient * share * balance
-        scaled = whole if self.scaler is None else self.scaler.scale(whole)
-        scaled.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        # Another shape would be compiled anew.
+        is_odd = len(inputs) != self.micro_batch_size
+        with as_written(self._model) if is_odd else nullcontext():
+            self._routers.begin_pass()
+            with self._device.autocast():
+                loss = summed_loss(self._model, inputs, targets, segments) / num_targets
+            whole = loss
+            coefficient = self._training.router_aux_loss_coefficient
+            balance = self._routers.end_pass()
+            if coefficient and balance is not None:
+                whole = loss + coefficient * share * balance
+            scaled = whole if self.scaler is None else self.scaler.scale(whole)
+            scaled.backward()  # type: ignore[no-untyped-call]
+            return loss.detach()
 
     def _update(self, loss: Tensor) -> Tensor:
         if self.scaler is not None:

@@ -8,16 +8,14 @@ was interrupted goes on with the same arithmetic.
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import psutil
-import torch
-
 from core.archs import Architecture
 from core.errors import SpecInvalid
 from core.estimate import step_bytes
 from core.plan import Plan
 from core.spec import JobSpec
 from core.training.compiled import missing_compiler
-from core.training.device import Device
+from core.training.device import Device, free_bytes
+from core.training.fit import Fit
 from core.training.options import TrainingSpec
 
 MEMORY_SHARE = 0.8
@@ -29,6 +27,13 @@ COMPILE_FLOPS = {"cuda": 3e16, "cpu": 3e15}
 two minutes and won 8 % (fp32) to 29 % (bf16) of Gemma 2's steps on a CPU with AVX-512 and AMX."""
 
 
+CHECKPOINTING_WARNING = (
+    "gradient_checkpointing",
+    "not even one sequence fits the free memory with its activations, so the backward pass "
+    "computes them again, which takes about a third longer; other processes may hold the memory",
+)
+
+
 @dataclass(frozen=True)
 class Choices:
     """What the run computes with."""
@@ -37,9 +42,15 @@ class Choices:
     attention: Literal["blocks", "library", "flex"]
     compile: bool
     micro_batch_size: int
+    gradient_checkpointing: bool
     num_devices: int = 1
     warnings: tuple[tuple[str, str], ...] = ()
     """(code, message)"""
+
+    @property
+    def fit(self) -> Fit:
+        """What decides how much memory a step takes."""
+        return Fit(self.micro_batch_size, self.gradient_checkpointing)
 
     def counts(self) -> dict[str, Any]:  # Any: JSON
         """For the report of the stage."""
@@ -64,20 +75,18 @@ def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> Cho
             ),
         )
     attention = _attention(spec.training, spec.model, device)
+    fit = _fit(_with_attention(spec, attention), device, vocab_size)
+    if fit.gradient_checkpointing and not spec.training.gradient_checkpointing:
+        warnings += (CHECKPOINTING_WARNING,)
     return Choices(
         precision=device.precision,
         attention=attention,
         compile=compiles,
-        micro_batch_size=_micro_batch_size(_with_attention(spec, attention), device, vocab_size),
+        micro_batch_size=fit.micro_batch_size,
+        gradient_checkpointing=fit.gradient_checkpointing,
         num_devices=spec.training.num_devices,
         warnings=warnings,
     )
-
-
-def smaller_micro_batch(batch_size: int, micro_batch_size: int) -> int | None:
-    """The next smaller divisor of a device's share of the batch; None below 1."""
-    sizes = [size for size in range(1, micro_batch_size) if batch_size % size == 0]
-    return sizes[-1] if sizes else None
 
 
 def _attention(
@@ -140,23 +149,34 @@ def _with_attention(spec: JobSpec, attention: str) -> JobSpec:
     return spec.model_copy(update={"training": training})
 
 
-def _micro_batch_size(spec: JobSpec, device: Device, vocab_size: int) -> int:
+def _fit(spec: JobSpec, device: Device, vocab_size: int) -> Fit:
+    """As the spec says; where it leaves it to us, checkpointing only if nothing fits without."""
     training = spec.training
     if training.micro_batch_size != "auto":
-        return training.micro_batch_size or training.device_batch_size
+        size = training.micro_batch_size or training.device_batch_size
+        return Fit(size, training.gradient_checkpointing)
+    fit = None
+    if not training.gradient_checkpointing:
+        fit = _largest_fit(spec, device, vocab_size, gradient_checkpointing=False)
+    return fit or checkpointed_fit(spec, device, vocab_size)
+
+
+def checkpointed_fit(spec: JobSpec, device: Device, vocab_size: int) -> Fit:
+    """The largest micro-batch whose estimate fits if activations are computed again; at least 1."""
+    return _largest_fit(spec, device, vocab_size, gradient_checkpointing=True) or Fit(1, True)
+
+
+def _largest_fit(
+    spec: JobSpec, device: Device, vocab_size: int, *, gradient_checkpointing: bool
+) -> Fit | None:
+    training = spec.training.model_copy(update={"gradient_checkpointing": gradient_checkpointing})
+    spec = spec.model_copy(update={"training": training})
     free = free_bytes(device) * MEMORY_SHARE
     if not device.is_cuda:
         free /= training.num_devices  # processes on one host share its memory
-    for size in range(training.device_batch_size, 1, -1):
+    for size in range(training.device_batch_size, 0, -1):
         if training.device_batch_size % size == 0:
             needed = step_bytes(spec, micro_batch_size=size, vocab_size=vocab_size)
             if needed <= free:
-                return size
-    return 1
-
-
-def free_bytes(device: Device) -> int:
-    """Memory that a tensor on the device could take."""
-    if device.is_cuda:
-        return int(torch.cuda.mem_get_info(device.torch_device)[0])
-    return int(psutil.virtual_memory().available)
+                return Fit(size, gradient_checkpointing)
+    return None

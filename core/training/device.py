@@ -151,6 +151,13 @@ def _product_seconds(left: torch.Tensor, *, is_cuda: bool) -> float:
     return time.perf_counter() - began
 
 
+def free_bytes(device: Device) -> int:
+    """Memory that a tensor on the device could take."""
+    if device.is_cuda:
+        return int(torch.cuda.mem_get_info(device.torch_device)[0])
+    return int(psutil.virtual_memory().available)
+
+
 def memory_metrics(device: Device) -> dict[str, float]:
     """Memory in bytes, now and at most so far, under the names of the catalogue."""
     metrics = {

@@ -53,10 +53,10 @@ def follow(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer],
     )
     for command in commands:
         match command:
-            case Resume(folder=folder, micro_batch_size=size):
+            case Resume(folder=folder, fit=fit):
                 if folder is not None:
                     parts.go_to(read_resume_point(folder))
-                parts.stepper.micro_batch_size = size
+                parts.take_fit(fit)
                 answer(DONE)
             case WarmUp():
                 answer(_warm_up(parts, command, begin))
@@ -81,7 +81,7 @@ def follow(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer],
 
 
 def _warm_up(parts: Parts, command: WarmUp, begin: Begin) -> Answer:
-    parts.stepper.micro_batch_size = command.micro_batch_size
+    parts.take_fit(command.fit)
     uncompile_layers(parts.model)
     if command.compile:
         compile_layers(parts.model, cache=begin.compile_cache)

@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 
@@ -26,8 +25,7 @@ from core.stages import StageReporter
 from core.stop import StopSignal
 from core.training.attention import library_attention
 from core.training.checkpoint import Checkpoints, Position
-from core.training.choices import smaller_micro_batch
-from core.training.compiled import as_written, compile_layers, uncompile_layers
+from core.training.compiled import as_written
 from core.training.device import choose_device, measured_peak_flops, memory_metrics, prepare
 from core.training.failures import named_failure
 from core.training.model import WEIGHTS_FILE, quiet_transformers
@@ -37,6 +35,7 @@ from core.training.resume import LoopState, newest_whole, save_resume_point
 from core.training.schedule import learning_rate
 from core.training.step import StepResult
 from core.training.validate import validate
+from core.training.warm_up import WarmUp
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +75,13 @@ def train_model(
 def _train(trainer: "Trainer", reporter: StageReporter, compile_cache: Path | None) -> None:
     try:
         trainer.resume()
-        if trainer.needs_warm_up:
+        if trainer.warm_up.is_needed:
             with reporter.stage("compile") as stage:
-                trainer.warm_up(compile_cache)
-                stage.counts = trainer.choices.counts()
+                trainer.warm_up.run(compile_cache)
+                stage.counts = trainer.warm_up.choices.counts()
         with reporter.stage("train") as stage:
             stage.counts = {"steps": trainer.plan.max_steps, "windows": trainer.plan.windows}
-            stage.counts |= trainer.choices.counts()
+            stage.counts |= trainer.warm_up.choices.counts()
             trainer.run(reporter)
     except Stopped:
         trainer.save_standing("interrupted")
@@ -130,8 +129,9 @@ class Trainer:
         self.parts = build_parts(spec, plan, self.device, train, rank=0, warn=self._warn)
         self.batches, self.model = self.parts.batches, self.parts.model
         self.optimizer, self.stepper = self.parts.optimizer, self.parts.stepper
-        self.choices = self.parts.choices
-        """As the parts were built with; trying may change them."""
+        self.warm_up = WarmUp(
+            spec, self.parts, self.ranks, self.device, train.vocab_size, self._warn
+        )
         self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
         self.milestones = milestones(spec.track)
         self.state = LoopState()
@@ -139,37 +139,6 @@ class Trainer:
         """Whether the journal has what the last step measured."""
         self.saved_step = -1
         """Step of the newest resume point; -1 before there is one."""
-
-    @property
-    def needs_warm_up(self) -> bool:
-        """True where layers are compiled, or a micro-batch has to be tried on a GPU."""
-        is_tried = self.training.micro_batch_size == "auto" and self.device.is_cuda
-        return self.choices.compile or (is_tried and self.state.micro_batch_size is None)
-
-    def warm_up(self, compile_cache: Path | None) -> None:
-        """Compiles the layers, and finds the micro-batch that fits by trying."""
-        if self.choices.compile:
-            compile_layers(self.model, cache=compile_cache)
-        while True:
-            try:
-                self.stepper.warm_up(self.training.seq_length)
-                self.ranks.warm_up(
-                    micro_batch_size=self.stepper.micro_batch_size,
-                    is_compiled=self.choices.compile,
-                )
-                return
-            except torch.OutOfMemoryError:
-                size = smaller_micro_batch(
-                    self.training.device_batch_size, self.stepper.micro_batch_size
-                )
-                if self.training.micro_batch_size != "auto" or size is None:
-                    raise
-                self._set_micro_batch_size(size)
-            except torch._dynamo.exc.TorchDynamoException as error:
-                reason = str(error).partition("\n")[0]
-                self._warn("not_compiled", f"torch.compile failed and is left out: {reason}")
-                uncompile_layers(self.model)
-                self.choices = replace(self.choices, compile=False)
 
     def run(self, reporter: StageReporter) -> None:
         """Every step that is left, then the last checkpoint."""
@@ -242,26 +211,13 @@ class Trainer:
         log.warning("%s: %s", code, message)
         self.emit(WarningData(code=code, message=message[:2000]))
 
-    def _set_micro_batch_size(self, size: int) -> None:
-        self.stepper.micro_batch_size = size
-        self.choices = replace(self.choices, micro_batch_size=size)
-
     def resume(self) -> None:
         """Goes to the newest whole resume point, if there is one."""
         point = newest_whole(self.rundir, self._warn)
+        self.warm_up.resume(point)
         if point is not None:
-            self.parts.go_to(point)
             self.state, self.saved_step = point.state, point.state.step
-            size = point.state.micro_batch_size
-            # Found on fewer devices it may be more than the share of this one.
-            fits = size is not None and self.training.device_batch_size % size == 0
-            if self.training.micro_batch_size == "auto" and size is not None and fits:
-                self._set_micro_batch_size(size)
             log.info("resumed at step %d", point.state.step)
-        self.ranks.join(self.device)
-        self.ranks.resume(
-            point.folder if point else None, micro_batch_size=self.stepper.micro_batch_size
-        )
 
     def _log_step(self, result: StepResult, *, seconds: float, since: int) -> None:
         step = self.state.step
@@ -361,7 +317,7 @@ class Trainer:
             scaler = self.stepper.scaler.state_dict()
             self.state.loss_scale = scaler["scale"]
             self.state.loss_scale_growth = scaler["_growth_tracker"]
-        self.state.micro_batch_size = self.stepper.micro_batch_size
+        self.warm_up.note(self.state)
         save_resume_point(self.rundir, state=self.state, model=self.model, optimizer=self.optimizer)
         self.saved_step = self.state.step
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from core.events import ErrorData
 from core.plan import Plan
 from core.spec import JobSpec
+from core.training.fit import Fit
 
 
 class Message(BaseModel):
@@ -43,14 +44,14 @@ class Resume(Message):
 
     kind: Literal["resume"] = "resume"
     folder: Path | None
-    micro_batch_size: int
+    fit: Fit
 
 
 class WarmUp(Message):
     """Compile, and try a micro-batch. Answered."""
 
     kind: Literal["warm_up"] = "warm_up"
-    micro_batch_size: int
+    fit: Fit
     compile: bool
 
 

@@ -100,7 +100,8 @@ class TrainingSpec(Section):
     )
     gradient_checkpointing: bool = Field(
         default=False,
-        description="Recompute activations in the backward pass: less memory, slower.",
+        description="Recompute activations in the backward pass: less memory, slower. Turned on "
+        'by itself only where micro_batch_size is "auto" and not one sequence fits without.',
     )
     empty_cache_steps: int | None = Field(
         default=None, ge=1, le=MAX_STEPS, description="Empty the CUDA cache every so many steps."

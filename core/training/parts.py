@@ -15,6 +15,7 @@ from core.training.attention import FLEX, use_blocks
 from core.training.choices import Choices, choose
 from core.training.device import Device
 from core.training.experts import use_sparse_experts
+from core.training.fit import Fit
 from core.training.model import build_model, checkpoint_activations
 from core.training.optimizer import build_optimizer
 from core.training.resume import ResumePoint, load_resume_point
@@ -46,6 +47,12 @@ class Parts:
             saved["_growth_tracker"] = state.loss_scale_growth or 0
             scaler.load_state_dict(saved)
 
+    def take_fit(self, fit: Fit) -> None:
+        """Takes so much of a batch at once from now on."""
+        self.stepper.micro_batch_size = fit.micro_batch_size
+        if fit.gradient_checkpointing:
+            checkpoint_activations(self.model)
+
 
 def build_parts(
     spec: JobSpec,
@@ -72,8 +79,6 @@ def build_parts(
     model = build_model(spec.model, vocab_size=train.vocab_size, seed=training.seed).to(
         device.torch_device
     )
-    if training.gradient_checkpointing:
-        checkpoint_activations(model)
     choices = choose(spec, plan, device, vocab_size=train.vocab_size)
     for code, message in choices.warnings:
         warn(code, message)
@@ -102,4 +107,6 @@ def build_parts(
         micro_batch_size=choices.micro_batch_size,
         share=share,
     )
-    return Parts(batches, model, choices, optimizer, stepper, share)
+    parts = Parts(batches, model, choices, optimizer, stepper, share)
+    parts.take_fit(choices.fit)
+    return parts

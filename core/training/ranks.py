@@ -30,6 +30,7 @@ from core.events import ErrorData, EventData
 from core.plan import Plan
 from core.spec import JobSpec
 from core.training.device import Device, choose_device
+from core.training.fit import Fit
 from core.training.messages import (
     Answer,
     Begin,
@@ -123,18 +124,18 @@ class Ranks:
         )
         self._remove_folder()
 
-    def resume(self, folder: Path | None, *, micro_batch_size: int) -> None:
+    def resume(self, folder: Path | None, fit: Fit) -> None:
         """Makes all ranks go to a resume point; None stays at step 0."""
-        self._tell(Resume(folder=folder, micro_batch_size=micro_batch_size))
+        self._tell(Resume(folder=folder, fit=fit))
         self._await_answers()
 
-    def warm_up(self, *, micro_batch_size: int, is_compiled: bool) -> None:
+    def warm_up(self, fit: Fit, *, is_compiled: bool) -> None:
         """Lets the others compile and try the micro-batch that fits rank 0.
 
         Raises:
             torch.OutOfMemoryError: If it does not fit one of them.
         """
-        self._tell(WarmUp(micro_batch_size=micro_batch_size, compile=is_compiled))
+        self._tell(WarmUp(fit=fit, compile=is_compiled))
         if "no_memory" in self._await_answers():
             raise torch.OutOfMemoryError("another device of the run has no memory left")
 

@@ -47,6 +47,7 @@ class LoopState(BaseModel):
     best_validation_loss: float | None = None
     micro_batch_size: int | None = None
     """What `auto` found, so that a resumed run adds up in the same order."""
+    gradient_checkpointing: bool = False
     loss_scale: float | None = None
     loss_scale_growth: int | None = None
 

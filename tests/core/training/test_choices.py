@@ -9,14 +9,18 @@ import torch
 from torch._inductor.utils import fresh_cache
 
 from core.errors import SpecInvalid, Stopped
+from core.estimate import step_bytes
 from core.events import StageData, WarningData
 from core.file_hashes import hash_file
 from core.plan import make_plan
 from core.spec import JobSpec
 from core.training import choices as choices_module
-from core.training.choices import choose, smaller_micro_batch
+from core.training.choices import MEMORY_SHARE, choose
 from core.training.compiled import CACHE_VARIABLE
 from core.training.device import Device
+from core.training.fit import Fit
+from core.training.step import Stepper
+from core.training.warm_up import WarmUp
 
 GOLDEN = {
     "gemma2": [5.686552, 5.507167, 5.315826, 5.179312, 5.112241],
@@ -114,7 +118,70 @@ def test_an_automatic_micro_batch_is_the_largest_divisor_that_fits(monkeypatch):
 
 
 def test_the_next_smaller_micro_batch_divides_the_batch():
-    assert [smaller_micro_batch(12, size) for size in (12, 6, 4, 3, 2, 1)] == [6, 4, 3, 2, 1, None]
+    fits = [Fit(12, gradient_checkpointing=True)]
+    while (smaller := fits[-1].smaller(12)) is not None:
+        fits.append(smaller)
+    assert [fit.micro_batch_size for fit in fits] == [12, 6, 4, 3, 2, 1]
+    assert all(fit.gradient_checkpointing for fit in fits)
+
+
+def test_activations_are_computed_again_only_where_one_sequence_does_not_fit(monkeypatch):
+    spec = JobSpec.model_validate(
+        {"training": {"micro_batch_size": "auto", "batch_size": 8, "seq_length": 4096}}
+    ).resolve()
+    needs = {
+        again: step_bytes(
+            spec.model_copy(
+                update={
+                    "training": spec.training.model_copy(update={"gradient_checkpointing": again})
+                }
+            ),
+            micro_batch_size=1,
+            vocab_size=1000,
+        )
+        for again in (False, True)
+    }
+    plan = make_plan(spec.training, num_tokens=10**6)
+
+    def choices_with(needed):
+        monkeypatch.setattr(choices_module, "free_bytes", lambda _: needed / MEMORY_SHARE + 1)
+        return choose(spec, plan, CPU, vocab_size=1000)
+
+    assert choices_with(needs[False]).fit == Fit(1, gradient_checkpointing=False)
+    assert choices_with(needs[True]).fit == Fit(1, gradient_checkpointing=True)
+    assert [code for code, _ in choices_with(needs[True]).warnings] == ["gradient_checkpointing"]
+    assert not choices_with(needs[False]).warnings
+
+
+def test_trying_goes_on_with_fewer_sequences_and_then_computes_activations_again(
+    tiny_run, monkeypatch
+):
+    """On a GPU an estimate may be too low; the trial step tells."""
+    tried = []
+    warm_up = Stepper.warm_up
+
+    def short_of_memory(stepper, seq_length):
+        is_again = any(
+            getattr(module, "gradient_checkpointing", False) for module in stepper._model.modules()
+        )
+        tried.append((stepper.micro_batch_size, is_again))
+        if not is_again or stepper.micro_batch_size > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        warm_up(stepper, seq_length)
+
+    monkeypatch.setattr(Stepper, "warm_up", short_of_memory)
+    monkeypatch.setattr(WarmUp, "is_needed", True)
+    run, plain = (
+        tiny_run(name="tried", micro_batch_size="auto", batch_size=4),
+        tiny_run(name="plain", micro_batch_size=2, batch_size=4),
+    )
+    run.go()
+    assert tried == [(4, False), (2, False), (1, False), (4, True), (2, True)]
+    warnings = [event.code for event in run.events if isinstance(event, WarningData)]
+    assert warnings == ["gradient_checkpointing"]
+    monkeypatch.undo()
+    plain.go()
+    assert run.values("train/loss") == plain.values("train/loss")
 
 
 def test_a_resumed_run_keeps_the_micro_batch_it_began_with(tiny_run, monkeypatch):

@@ -146,7 +146,7 @@ def test_a_trial_step_on_each_device_leaves_no_trace(tiny_run):
             ranks,
         )
         trainer.resume()
-        trainer.warm_up(None)
+        trainer.warm_up.run(None)
         trainer.run(StageReporter(two.events.append))
     assert two.values("train/loss") == pytest.approx(one.values("train/loss"), rel=1e-5)
 

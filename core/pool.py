@@ -57,11 +57,11 @@ def serve_in_order(
     Raises:
         Stopped: If a stop was asked for.
     """
-    work = make(argument)
     following = 0  # the first request that nobody has
     answers: Answers = {}
     with ExitStack() as stack:
         helpers = [stack.enter_context(_Helper.start((make, argument))) for _ in range(count - 1)]
+        work = make(argument)  # while the helpers start
         for place in range(len(requests)):
             while place not in answers:
                 if should_stop():

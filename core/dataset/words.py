@@ -6,9 +6,9 @@ document or after a space or a line break. Clean text has no other white space.
 Letters: V vocabulary, N tokens.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from tokenizers import Tokenizer
 from core.tokenizer.specials import SPECIAL_TOKENS
 
 WHITE_SPACE = b" \n"
+WORD_WITHIN = re.compile(rb"[ \n][^ \n]")
+"""Where a word starts behind the first byte."""
 Flags = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.integer[Any]]  # Any: whatever width the ids come in
 
@@ -46,10 +48,11 @@ class WordFlags:
             if not entry:
                 closes[index] = True
                 continue
-            starts = [byte not in WHITE_SPACE for byte in entry]
-            inside = sum(now and not before for before, now in pairwise(starts))
-            inner[index], opens[index], closes[index] = inside > 0, starts[0], not starts[-1]
-            if inside + starts[0] > 1:
+            begins_word = entry[0] not in WHITE_SPACE
+            inside = len(WORD_WITHIN.findall(entry))
+            inner[index], opens[index] = inside > 0, begins_word
+            closes[index] = entry[-1] in WHITE_SPACE
+            if inside + begins_word > 1:
                 raise ValueError(f"two words may start in token {index}, {entry!r}")
         return cls(inner, opens, closes)
 
@@ -65,12 +68,12 @@ class WordFlags:
 
 def vocabulary_bytes(tokenizer: Tokenizer) -> list[bytes | None]:
     """The bytes of each vocabulary entry, by id; None for special tokens and unused ids."""
-    byte_of = {character: byte for byte, character in byte_characters().items()}
+    byte_of = {ord(character): byte for byte, character in byte_characters().items()}
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
     entries: list[bytes | None] = [None] * (max(vocabulary.values()) + 1)
     for text, index in vocabulary.items():
         if text not in SPECIAL_TOKENS:
-            entries[index] = bytes(byte_of[character] for character in text)
+            entries[index] = text.translate(byte_of).encode("latin-1")
     return entries
 
 

@@ -118,6 +118,12 @@ class Trainer:
         from transformers import AutoTokenizer
 
         quiet_transformers()
+
+        def warn(code: str, message: str) -> None:  # no method: what keeps it must not keep this
+            log.warning("%s: %s", code, message)
+            emit(WarningData(code=code, message=message[:2000]))
+
+        self.warn = warn
         self.spec, self.training, self.plan = spec, spec.training, plan
         self.rundir, self.train, self.validation = rundir, train, validation
         self.emit, self.sync_journal, self.stop = emit, sync_journal, stop
@@ -126,11 +132,11 @@ class Trainer:
         prepare(self.device, spec.training)
         self.peak_flops = measured_peak_flops(self.device)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-        self.parts = build_parts(spec, plan, self.device, train, rank=0, warn=self._warn)
+        self.parts = build_parts(spec, plan, self.device, train, rank=0, warn=self.warn)
         self.batches, self.model = self.parts.batches, self.parts.model
         self.optimizer, self.stepper = self.parts.optimizer, self.parts.stepper
         self.warm_up = WarmUp(
-            spec, self.parts, self.ranks, self.device, train.vocab_size, self._warn
+            spec, self.parts, self.ranks, self.device, train.vocab_size, self.warn
         )
         self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
         self.milestones = milestones(spec.track)
@@ -207,13 +213,9 @@ class Trainer:
         if self.device.is_cuda:
             torch.cuda.empty_cache()
 
-    def _warn(self, code: str, message: str) -> None:
-        log.warning("%s: %s", code, message)
-        self.emit(WarningData(code=code, message=message[:2000]))
-
     def resume(self) -> None:
         """Goes to the newest whole resume point, if there is one."""
-        point = newest_whole(self.rundir, self._warn)
+        point = newest_whole(self.rundir, self.warn)
         self.warm_up.resume(point)
         if point is not None:
             self.state, self.saved_step = point.state, point.state.step

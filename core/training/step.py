@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 from transformers import PreTrainedModel
 
 from core.dataset.batches import Batch
@@ -21,6 +21,8 @@ from core.training.options import TrainingSpec
 from core.training.share import Share
 
 NO_CLIPPING = float("inf")
+CLIPPING_EPSILON = 1e-6
+"""As `clip_grad_norm_` has it."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,7 @@ class Stepper:
     def _update(self, loss: Tensor) -> Tensor:
         if self.scaler is not None:
             self.scaler.unscale_(self._optimizer)
-        limit = self._training.max_grad_norm or NO_CLIPPING
-        norm = clip_grad_norm_(self._parameters, limit)
+        norm = self._clip() if self.scaler is not None else get_total_norm(self._gradients())
         if self.scaler is not None:
             # With loss scaling a gradient may overflow now and then: the scaler skips the step and
             # halves the scale. Only the loss itself tells of a run that went wrong.
@@ -159,7 +160,21 @@ class Stepper:
             return norm
         bad = ~(loss.isfinite() & norm.isfinite())
         torch.maximum(self._broken, bad.float(), out=self._broken)
-        self._optimizer.grad_scale = None  # type: ignore[attr-defined]  # read by fused AdamW
+        # Fused AdamW divides gradients by the one and leaves all alone for the other. Clipping so
+        # saves a pass that reads and writes every gradient.
+        self._optimizer.grad_scale = self._excess(norm)  # type: ignore[attr-defined]
         self._optimizer.found_inf = self._broken  # type: ignore[attr-defined]
         self._optimizer.step()
         return norm
+
+    def _gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
+
+    def _clip(self) -> Tensor:
+        """Clips in place, for a scaler that has its own use for `grad_scale`."""
+        return clip_grad_norm_(self._parameters, self._training.max_grad_norm or NO_CLIPPING)
+
+    def _excess(self, norm: Tensor) -> Tensor | None:
+        """What gradients have to be divided by, at least 1; None where nothing is clipped."""
+        limit = self._training.max_grad_norm
+        return None if limit is None else ((norm + CLIPPING_EPSILON) / limit).clamp(min=1.0)

@@ -12,6 +12,8 @@ import redis
 from celery import Celery
 from celery.exceptions import OperationalError as CeleryOperationalError
 from kombu.exceptions import OperationalError as KombuOperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +102,15 @@ class Bell:
 
 
 def connect(broker_url: str, *, seconds: float = SOCKET_SECONDS) -> "redis.Redis":
-    """A client of the broker with short time-outs.
+    """A client of the broker with short time-outs, each call tried once: the callers look again.
 
+    The library's own three further tries, with pauses, would make seconds of a quarter of one.
     `redis+socket:///path`, as Celery writes a Unix socket, is `unix:///path` to the client.
     """
     url = broker_url.replace("redis+socket://", "unix://", 1)
     return redis.Redis.from_url(
-        url, socket_timeout=seconds, socket_connect_timeout=min(seconds, CONNECT_SECONDS)
+        url,
+        socket_timeout=seconds,
+        socket_connect_timeout=min(seconds, CONNECT_SECONDS),
+        retry=Retry(NoBackoff(), 0),
     )

@@ -2,8 +2,11 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from jobs.errors import JobsError
@@ -12,6 +15,9 @@ from jobs.settings import Settings
 from worker.runtime import Commands, Worker
 
 log = logging.getLogger("worker")
+
+CELERY_SECONDS = 2.0
+"""For Celery to say good-bye to the broker, when all that it ran has ended."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings()
     worker = Worker(settings, options.queue, commands(settings), slots=options.slots)
+    for number in (signal.SIGTERM, signal.SIGINT):  # Celery puts its own in their place
+        signal.signal(number, lambda *_: worker.shutdown.set())
     try:
         worker.start()
     except JobsError as error:
@@ -33,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         if settings.redis_url:
             consume(worker, settings.redis_url)
         else:
-            _wait_for_signal(worker)
+            worker.shutdown.wait()
     finally:
         worker.stop()
     log.info("worker %s has ended", worker.id)
@@ -77,6 +85,7 @@ def consume(worker: Worker, broker_url: str) -> None:
         del details
         worker.shutdown.set()
 
+    threading.Thread(target=_end_with, args=(worker,), name="end", daemon=True).start()
     app.worker_main(
         [
             "worker",
@@ -91,10 +100,18 @@ def consume(worker: Worker, broker_url: str) -> None:
     )
 
 
-def _wait_for_signal(worker: Worker) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.shutdown.set())
+def _end_with(worker: Worker) -> None:
+    """Ends this process once the worker has stopped, if Celery does not.
+
+    A broker that is frozen holds Celery for minutes: it waits for answers, again and again, and
+    looks for a signal only in between. By then nothing of it is needed any more.
+    """
     worker.shutdown.wait()
+    worker.stop()
+    time.sleep(CELERY_SECONDS)
+    log.warning("worker %s has ended; Celery still waits for the broker and is left", worker.id)
+    logging.shutdown()
+    os._exit(0)
 
 
 if __name__ == "__main__":

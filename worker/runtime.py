@@ -70,6 +70,7 @@ class Worker:
         self._bell = Bell(settings.redis_url) if settings.redis_url else None
         self._running: set[str] = set()
         self._lock = threading.Lock()
+        self._stopping, self._is_stopped = threading.Lock(), False
         self.id = f"{socket.gethostname()}-{queue_name}-{uuid4().hex[:8]}"
         self._row = self._make_row()
         self._threads: list[threading.Thread] = []
@@ -118,8 +119,17 @@ class Worker:
                 return
 
     def stop(self) -> None:
-        """Stops all children at a safe point and gives their jobs back; returns when they are."""
+        """Stops all children at a safe point and gives their jobs back; returns when they are.
+
+        Whoever calls it again waits for the first call.
+        """
         self.shutdown.set()
+        with self._stopping:
+            if not self._is_stopped:
+                self._stop()
+                self._is_stopped = True
+
+    def _stop(self) -> None:
         for thread in self._threads:
             thread.join()
         self._sweeper.stop()

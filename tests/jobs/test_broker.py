@@ -72,7 +72,7 @@ def test_without_a_server_nothing_fails_and_nothing_waits_long(tmp_path):
     bell.close()
 
 
-def test_a_frozen_server_holds_up_a_ring_for_seconds_at_most(broker):
+def test_a_frozen_server_holds_up_a_ring_for_a_moment_at_most(broker):
     process, url = broker
     doorbell = Doorbell(url)
     doorbell.ring("abc")
@@ -84,7 +84,7 @@ def test_a_frozen_server_holds_up_a_ring_for_seconds_at_most(broker):
         began = time.monotonic()
         doorbell.ring("abc")  # it has just been silent: not asked again
         assert time.monotonic() - began < 0.05
-        assert first < 15
+        assert first < 2
     finally:
         process.send_signal(signal.SIGCONT)
         doorbell.close()

@@ -10,6 +10,7 @@ from torch.nn import functional
 from core.archs import Gemma2, Llama4, Olmo2
 from core.dataset.batches import segments
 from core.tokenizer.specials import END_OF_TEXT_ID
+from core.training import experts
 from core.training.attention import FLEX, library_attention, use_blocks, what_is_seen
 from core.training.experts import balance_loss, use_sparse_experts
 from core.training.loss import summed_loss
@@ -266,6 +267,27 @@ def test_an_expert_that_no_token_chose_has_a_gradient_of_zero():
     used = gradient.flatten(1).abs().sum(dim=1) > 0
     assert 1 <= used.sum() <= 2
     assert gradient.isfinite().all()
+
+
+def test_groups_that_are_padded_give_the_same(monkeypatch):
+    """As in bf16 on a CPU; here in float64, where every gradient can be told apart."""
+    of, sizes = experts._Groups.of.__func__, []
+
+    def padded(chosen, count, padded):
+        groups = of(experts._Groups, chosen, count, padded=True)
+        sizes.append(groups.ends.diff(prepend=torch.zeros(1, dtype=torch.int32)))
+        return groups
+
+    monkeypatch.setattr(experts, "PADDED_ROWS", 5)
+    monkeypatch.setattr(experts._Groups, "of", padded)
+    plain = plain_model(MODELS["llama4"])
+    fast = fast_model(plain)
+    inputs, targets = some_tokens()
+    expected_loss, expected = loss_and_gradients(plain, inputs, targets)
+    loss = summed_loss(fast, inputs, targets)
+    loss.backward()
+    assert_same(loss, fast, expected_loss, expected)
+    assert all((size % 5 == 0).all() and size.sum() > inputs.numel() for size in sizes)
 
 
 def test_sparse_experts_keep_the_names_of_the_parameters():

@@ -101,6 +101,7 @@ def test_chunks_do_not_change_the_loss(monkeypatch):
     inputs = torch.arange(48).view(3, 16)
     whole = summed_loss(model, inputs, inputs)
     monkeypatch.setattr("core.training.loss.CHUNK_ELEMENTS", 300 * 7)
+    monkeypatch.setattr("core.training.loss.CHUNK_ROWS", 7)
     parts = summed_loss(model, inputs, inputs)
     assert parts.item() == pytest.approx(whole.item(), rel=1e-12)
 

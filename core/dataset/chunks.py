@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from core.dataset.units import Encoded, TextNotClean, UnitEncoder
+from core.dataset.units import Encoded, Learned, TextNotClean, UnitEncoder
 from core.errors import CorpusEncoding
 
 CHUNK_BYTES = 1 << 18
@@ -44,6 +44,15 @@ class ChunkEncoder:
     def __init__(self, tokenizer: Path) -> None:
         self._encoder = UnitEncoder(load_tokenizer(tokenizer))
         self._dtype = np.dtype(token_dtype(self._encoder.vocab_size))
+
+    def news(self) -> list[Learned]:
+        """What was learned since the last call, for the other processes."""
+        return self._encoder.news()
+
+    def adopt(self, news: list[Learned]) -> None:
+        """Takes the news of another process."""
+        for learned in news:
+            self._encoder.adopt(learned)
 
     def __call__(self, chunk: Chunk) -> EncodedChunk:
         """The tokens of a chunk, ids as wide as the token file has them.

@@ -52,21 +52,43 @@ class Encoded:
     """(M,) number of tokens up to and with each `<|endoftext|>`."""
 
 
+@dataclass(frozen=True)
+class Learned:
+    """Units that one process has learned, for another one that would meet them too."""
+
+    units: list[str]
+    """U of them."""
+    lengths: npt.NDArray[np.int64]
+    """(U,) their numbers of tokens."""
+    packed: npt.NDArray[np.uint32]
+    """(N,) their tokens in a row: id << 1, and whether a word starts there."""
+
+
 class _Numbers(dict[str, int]):
     """Numbers units in the order they are met."""
 
     def __init__(self) -> None:
         super().__init__()
         self.new: list[str] = []
+        self.following = 0
+        """The next number; those of units that were adopted twice are not used."""
 
     def __missing__(self, unit: str) -> int:
-        number = self[unit] = len(self)
+        number = self[unit] = self.following
+        self.following += 1
         self.new.append(unit)
         return number
 
 
 class UnitEncoder:
     """Encodes clean text; special tokens written out in the text are text."""
+
+    _packed: npt.NDArray[np.uint32]
+    """(N,) tokens of all units remembered, as in `Learned`."""
+    _lengths: npt.NDArray[np.int64]
+    """By the number of a unit, how many tokens it has."""
+    _offsets: npt.NDArray[np.int64]
+    """By the number of a unit, where in `_packed` they begin."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         _check_splitting(tokenizer)
@@ -75,6 +97,7 @@ class UnitEncoder:
         self._tokenizer = tokenizer
         self._flags = WordFlags.of(vocabulary_bytes(tokenizer))
         self._newline = tokenizer.get_vocab()[byte_characters()[ord("\n")]]
+        self._news: list[Learned] = []
         self._forget()
 
     def encode(self, text: str) -> Encoded:
@@ -101,9 +124,28 @@ class UnitEncoder:
             self._forget()
         return Encoded(packed >> 1, (packed & 1).astype(np.bool_), ends[numbers == 0])
 
+    def news(self) -> list[Learned]:
+        """What was learned since the last call."""
+        news, self._news = self._news, []
+        return news
+
+    def adopt(self, learned: Learned) -> None:
+        """Takes what another process with the same tokenizer has learned."""
+        for number, unit in enumerate(learned.units, self._numbers.following):
+            self._numbers.setdefault(unit, number)
+        self._numbers.following += len(learned.units)
+        self._append(learned)
+
+    def _append(self, learned: Learned) -> None:
+        begins = np.cumsum(learned.lengths) - learned.lengths + len(self._packed)  # (U,)
+        self._offsets = np.concatenate([self._offsets, begins])
+        self._lengths = np.concatenate([self._lengths, learned.lengths])
+        self._packed = np.concatenate([self._packed, learned.packed])
+
     def _forget(self) -> None:
         self._numbers = _Numbers()
         self._numbers.update({DOCUMENT_END: 0, "\n": 1})
+        self._numbers.following = 2
         self._packed = np.array([END_OF_TEXT_ID << 1, self._newline << 1], np.uint32)
         self._lengths = np.ones(2, np.int64)
         self._offsets = np.arange(2, dtype=np.int64)
@@ -123,13 +165,14 @@ class UnitEncoder:
             raise TokenOutOfVocabulary(
                 f"the tokenizer gives id {ids.max()}, but its vocabulary has {self.vocab_size}"
             )
-        packed = ids << 1 | self._flags.starts(ids)
-        breaks = np.flatnonzero(ids == self._newline)  # one behind each unit
+        is_break = ids == self._newline  # one behind each unit
+        breaks = np.flatnonzero(is_break)
         assert len(breaks) == len(units), "a line break must be a token of its own"
-        begins = np.concatenate([[0], breaks[:-1] + 1])
-        self._offsets = np.concatenate([self._offsets, begins + len(self._packed)])
-        self._lengths = np.concatenate([self._lengths, breaks - begins])
-        self._packed = np.concatenate([self._packed, packed])
+        lengths = np.diff(breaks, prepend=-1) - 1  # (U,)
+        packed = (ids << 1 | self._flags.starts(ids))[~is_break]  # (N,)
+        learned = Learned(units.copy(), lengths, packed)
+        self._append(learned)
+        self._news.append(learned)
 
 
 def _split(text: str) -> list[str]:

@@ -106,6 +106,25 @@ def test_forgetting_changes_nothing(
     assert len(forgetful._numbers) <= 3
 
 
+def test_what_another_process_learned_need_not_be_learned_again(
+    tokenizer: Path, encoder: UnitEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (UnitEncoder(load_tokenizer(tokenizer)) for _ in range(2))
+    first.encode("the dog sees\nit's 42")
+    second.encode("a cat sees the")
+    learned = first.news()
+    assert first.news() == []
+    for units_ in learned:
+        second.adopt(units_)  # `sees` is known to both
+    texts = ("the dog sees\nit's 42 a cat", "a new cat sees it's dog")
+    expected = [encoder.encode(text).ids.tolist() for text in texts]
+    asked: list[list[str]] = []
+    learn = second._learn
+    monkeypatch.setattr(second, "_learn", lambda new: (asked.append(new.copy()), learn(new)))
+    assert [second.encode(text).ids.tolist() for text in texts] == expected
+    assert asked == [[" a"], [" new", " it's"]]
+
+
 def test_a_tokenizer_that_splits_otherwise_is_refused(plain: Tokenizer) -> None:
     other = Tokenizer.from_str(plain.to_str().replace('"use_regex":true', '"use_regex":false'))
     with pytest.raises(ValueError, match="GPT-2's splitting"):

@@ -8,8 +8,6 @@ was interrupted goes on with the same arithmetic.
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import torch
-
 from core.archs import Architecture
 from core.errors import SpecInvalid
 from core.estimate import step_bytes
@@ -24,8 +22,6 @@ MEMORY_SHARE = 0.8
 """Of the free memory; the rest is for what the estimate does not know."""
 TEMPERED_LENGTH = 8192
 """Llama 4's `floor_scale`: its layers without rotary embeddings scale by position from here on."""
-LIBRARY_HEAD_WIDTH = 64
-"""Up to here torch's fused attention was 10 to 45 % faster in fp32 with AVX-512."""
 COMPILE_FLOPS = {"cuda": 3e16, "cpu": 3e15}
 """A run of so many operations takes a GPU minutes, and two CPU cores hours; compiling takes one or
 two minutes and won 8 % (fp32) to 29 % (bf16) of Gemma 2's steps on a CPU with AVX-512 and AMX."""
@@ -119,26 +115,8 @@ def _attention(
     if model.attention_dropout:
         return "library"
     if not device.is_cuda:
-        return "library" if _library_is_faster(training, model, device) else "blocks"
+        return "blocks"
     return "flex" if getattr(model, "attn_logit_softcapping", None) else "library"
-
-
-def _library_is_faster(training: TrainingSpec, model: Architecture, device: Device) -> bool:
-    """Whether torch's fused attention for CPUs beats our blocks: narrow heads, whole sequences.
-
-    It holds its scores in registers where ours write them to the cache; it knows no soft cap, and
-    any mask but the causal one makes it slow. Measured in benchmarks/README.md.
-    """
-    windows = ("sliding_window", "attention_chunk_size")
-    reach = [getattr(model, name, None) or training.seq_length for name in windows]
-    return (
-        device.precision == "fp32"
-        and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and model.head_width <= LIBRARY_HEAD_WIDTH
-        and getattr(model, "attn_logit_softcapping", None) is None
-        and training.packing == "stream"
-        and min(reach) >= training.seq_length
-    )
 
 
 def _needs_blocks(training: TrainingSpec, model: Architecture) -> bool:

@@ -61,20 +61,6 @@ def test_a_cpu_attends_in_blocks_and_compiles_for_a_run_of_hours_only(monkeypatc
     assert not chosen(num_tokens=10**9, compile=False).compile
 
 
-def test_a_cpu_with_wide_registers_leaves_narrow_heads_in_fp32_to_the_library(monkeypatch):
-    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
-    narrow = {"model": {"hidden_size": 256, "num_attention_heads": 32}}
-    assert chosen(architecture="olmo2", **narrow).attention == "library"
-    assert chosen(architecture="olmo2", packing="documents", **narrow).attention == "blocks"
-    bf16 = Device(torch.device("cpu"), "bf16")
-    assert chosen(bf16, "olmo2", **narrow).attention == "blocks"
-    wide = {"model": {"hidden_size": 256, "num_attention_heads": 2}}
-    assert chosen(architecture="olmo2", **wide).attention == "blocks"
-    assert chosen(architecture="gemma2").attention == "blocks"
-    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX2")
-    assert chosen(architecture="olmo2", **narrow).attention == "blocks"
-
-
 def test_a_gpu_attends_through_flex_where_scores_are_capped_and_as_the_library_does_elsewhere():
     assert chosen(CUDA).attention == "flex"
     assert chosen(CUDA, "olmo2").attention == "library"

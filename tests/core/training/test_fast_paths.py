@@ -10,7 +10,7 @@ from torch.nn import functional
 from core.archs import Gemma2, Llama4, Olmo2
 from core.dataset.batches import segments
 from core.tokenizer.specials import END_OF_TEXT_ID
-from core.training import attention, experts
+from core.training import blocks, experts
 from core.training.attention import FLEX, library_attention, use_blocks, what_is_seen
 from core.training.experts import balance_loss, use_sparse_experts
 from core.training.loss import summed_loss
@@ -322,8 +322,8 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
     inputs, targets = some_tokens()
     losses = []
     for queries, scores in [(7, 1), (64, 1 << 20), (512, 100)]:
-        monkeypatch.setattr("core.training.attention.BLOCK_QUERIES", queries)
-        monkeypatch.setitem(attention.BLOCK_SCORES, 8, scores)
+        monkeypatch.setattr("core.training.blocks.BLOCK_QUERIES", queries)
+        monkeypatch.setitem(blocks.BLOCK_SCORES, 8, scores)
         losses.append(summed_loss(fast, inputs, targets).item())
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-12)
 

@@ -8,9 +8,6 @@ same parameters, so a checkpoint loads in plain transformers.
 Letters: N tokens, k experts a token, E experts, D hidden size, F intermediate size.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,10 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from core.training.blocks import product_dtype
 from core.training.compiled import outside_compilation
-
-PADDED_ROWS = 64
-"""What sizes of groups are multiples of, where they are padded."""
+from core.training.grouped import Groups, grouped_product, read_distinct
 
 
 class RouterStatistics:
@@ -168,137 +164,20 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
     top_k = chosen.shape[1]
     by_expert = chosen.flatten().argsort(stable=True)  # (N k,)
     tokens = by_expert // top_k  # (N k,)
-    entering = rows[tokens] * scores.flatten()[by_expert, None]  # (N k, D)
-    dtype = _product_dtype(experts.gate_up_proj)
-    groups = _Groups.of(chosen, experts.gate_up_proj.shape[0], padded=dtype.itemsize < 4)
-    entering = groups.spread(entering.to(dtype))  # (M, D)
-    gate, up = _grouped(entering, experts.gate_up_proj, groups.ends).chunk(2, dim=-1)  # (M, F) each
-    leaving = _grouped(up * experts.act_fn(gate), experts.down_proj, groups.ends)  # (M, D)
+    dtype = product_dtype(experts.gate_up_proj)
+    groups = Groups.of(chosen, experts.gate_up_proj.shape[0], padded=dtype.itemsize < 4)
     if top_k == 1:
         # Each token once: a permutation, undone by reading.
         back = torch.empty_like(by_expert).scatter_(0, by_expert, groups.places)
-        return leaving[back]
+        sorted_rows = read_distinct(rows, tokens)  # (N, D)
+    else:
+        sorted_rows = rows[tokens]  # (N k, D)
+    entering = groups.spread((sorted_rows * scores.flatten()[by_expert, None]).to(dtype))  # (M, D)
+    gate, up = grouped_product(entering, experts.gate_up_proj, groups.ends).chunk(
+        2, dim=-1
+    )  # (M, F) each
+    leaving = grouped_product(up * experts.act_fn(gate), experts.down_proj, groups.ends)  # (M, D)
+    if top_k == 1:
+        return read_distinct(leaving, back)
     leaving = leaving[groups.places].to(rows.dtype)  # (N k, D)
     return torch.zeros_like(rows).index_add_(0, tokens, leaving)
-
-
-@dataclass(frozen=True)
-class _Groups:
-    """Where the rows of each expert stand among M rows, sorted by expert."""
-
-    places: Tensor
-    """(N k,) of the rows in their order."""
-    ends: Tensor
-    """(E,) int32: where the rows of each expert end."""
-    is_padded: bool
-    """Rows of zeros may stand behind those of an expert, so that few sizes of groups occur: in bf16
-    a CPU's matrix product is compiled for each shape, which takes as long as ten products."""
-
-    @classmethod
-    def of(cls, chosen: Tensor, experts: int, *, padded: bool) -> "_Groups":
-        """Of the choices (N, k); padded is for a CPU alone."""
-        counts = torch.zeros(experts, dtype=torch.int64, device=chosen.device)
-        counts.index_add_(0, chosen.flatten(), torch.ones_like(chosen).flatten())
-        places = torch.arange(chosen.numel(), device=chosen.device)
-        if not padded or chosen.is_cuda:
-            return cls(places, counts.cumsum(0).to(torch.int32), is_padded=False)
-        multiple = max(1, chosen.numel() // experts // 2 // PADDED_ROWS) * PADDED_ROWS
-        sizes = (counts + multiple - 1) // multiple * multiple  # (E,)
-        shifts = (sizes - counts).cumsum(0) - (sizes - counts)  # (E,)
-        places += shifts.repeat_interleave(counts)
-        return cls(places, sizes.cumsum(0).to(torch.int32), is_padded=True)
-
-    def spread(self, rows: Tensor) -> Tensor:
-        """Rows (N k, D) at their places, zeros between: (M, D)."""
-        if not self.is_padded:
-            return rows
-        empty = rows.new_zeros(int(self.ends[-1]), rows.shape[1])
-        return empty.index_copy(0, self.places, rows)
-
-
-def _product_dtype(weights: Tensor) -> torch.dtype:
-    device = weights.device.type
-    is_narrow = torch.is_autocast_enabled(device)
-    return torch.get_autocast_dtype(device) if is_narrow else weights.dtype
-
-
-def _grouped(rows: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
-    """Rows (M, I) in groups, each times the matrix of its group (E, I, O), in the rows' type.
-
-    On a GPU in bf16 that is one kernel, and the host does not wait to learn the sizes of the
-    groups. Elsewhere it is one product for each expert that has rows; on a CPU reading the sizes
-    waits for nothing.
-    """
-    if rows.is_cuda and rows.dtype == torch.bfloat16:
-        return functional.grouped_mm(rows, weights.to(rows.dtype), offs=ends)
-    output: Tensor = GroupedProduct.apply(  # type: ignore[no-untyped-call]
-        rows, weights, ends.tolist()
-    )
-    return output
-
-
-class GroupedProduct(torch.autograd.Function):
-    """Rows (M, I) in groups, each times the matrix of its group (E, I, O), in the rows' type.
-
-    The matrices of a small model with 16 experts are most of what a step reads and writes, so they
-    go through memory as few times as can be: each is rounded to the rows' type when it is used, its
-    gradient is written once, in place, and none is filled with zeros that has rows. A sum over
-    views, which autograd would form, touches all of them once for each expert.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,  # Any: torch gives its context no type
-        rows: Tensor,
-        weights: Tensor,
-        ends: list[int],
-    ) -> Tensor:
-        """(M, O)."""
-        ctx.save_for_backward(rows, weights)
-        ctx.ends = ends
-        output = rows.new_empty(rows.shape[0], weights.shape[2])  # (M, O)
-        for matrix, _, part in _used(weights, rows.dtype, ends):
-            torch.mm(rows[part], matrix, out=output[part])
-        return output
-
-    @staticmethod
-    def backward(
-        ctx: Any,  # Any: torch gives its context no type
-        upstream: Tensor,
-    ) -> tuple[Tensor, Tensor, None]:
-        """Gradients by rows and matrices; zero for an expert without rows."""
-        rows, weights = ctx.saved_tensors
-        grad_rows = torch.empty_like(rows)  # (M, I)
-        grad_weights = torch.empty_like(weights)  # (E, I, O)
-        product = rows.new_empty(weights.shape[1:])  # (I, O)
-        for matrix, expert, part in _used(weights, rows.dtype, ctx.ends):
-            torch.mm(upstream[part], matrix.T, out=grad_rows[part])
-            if rows.dtype == weights.dtype:
-                torch.mm(rows[part].T, upstream[part], out=grad_weights[expert])
-            else:
-                torch.mm(rows[part].T, upstream[part], out=product)
-                grad_weights[expert].copy_(product)
-        for expert, part in enumerate(_parts(ctx.ends)):
-            if part.start == part.stop:
-                grad_weights[expert].zero_()
-        return grad_rows, grad_weights, None
-
-
-def _used(
-    weights: Tensor, dtype: torch.dtype, ends: list[int]
-) -> Iterator[tuple[Tensor, int, slice]]:
-    """Matrix (I, O), number and rows of each expert that has rows.
-
-    A matrix of another type is valid until the next one is asked for: they share the memory that it
-    is rounded into, which stays in the cache of the processor.
-    """
-    rounded = None if dtype == weights.dtype else weights.new_empty(weights.shape[1:], dtype=dtype)
-    for expert, part in enumerate(_parts(ends)):
-        if part.start < part.stop:
-            matrix = weights[expert]
-            yield matrix if rounded is None else rounded.copy_(matrix), expert, part
-
-
-def _parts(ends: list[int]) -> list[slice]:
-    """The rows of each expert, of which there may be none."""
-    return [slice(*bounds) for bounds in pairwise([0, *ends])]

@@ -10,7 +10,7 @@ from torch.nn import functional
 from core.archs import Gemma2, Llama4, Olmo2
 from core.dataset.batches import segments
 from core.tokenizer.specials import END_OF_TEXT_ID
-from core.training import blocks, experts
+from core.training import blocks, grouped
 from core.training.attention import FLEX, library_attention, use_blocks, what_is_seen
 from core.training.experts import balance_loss, use_sparse_experts
 from core.training.loss import summed_loss
@@ -271,15 +271,15 @@ def test_an_expert_that_no_token_chose_has_a_gradient_of_zero():
 
 def test_groups_that_are_padded_give_the_same(monkeypatch):
     """As in bf16 on a CPU; here in float64, where every gradient can be told apart."""
-    of, sizes = experts._Groups.of.__func__, []
+    of, sizes = grouped.Groups.of.__func__, []
 
     def padded(chosen, count, padded):
-        groups = of(experts._Groups, chosen, count, padded=True)
+        groups = of(grouped.Groups, chosen, count, padded=True)
         sizes.append(groups.ends.diff(prepend=torch.zeros(1, dtype=torch.int32)))
         return groups
 
-    monkeypatch.setattr(experts, "PADDED_ROWS", 5)
-    monkeypatch.setattr(experts._Groups, "of", padded)
+    monkeypatch.setattr(grouped, "PADDED_ROWS", 5)
+    monkeypatch.setattr(grouped.Groups, "of", padded)
     plain = plain_model(MODELS["llama4"])
     fast = fast_model(plain)
     inputs, targets = some_tokens()

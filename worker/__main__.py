@@ -95,6 +95,7 @@ def consume(worker: Worker, broker_url: str) -> None:
             f"--hostname={worker.id}@%h",
             "--without-gossip",
             "--without-mingle",
+            "--without-heartbeat",
             "--loglevel=WARNING",
         ]
     )

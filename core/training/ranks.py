@@ -198,10 +198,10 @@ class Ranks:
 
     def _watch(self, peer: "Peer") -> None:
         """A rank has ended; called in a thread of its own."""
+        self._death.set()  # also where rank 0 has noticed: it may be waiting for the cause
         if self._noticed.is_set():
             return
         log.error("%s", peer.failure())
-        self._death.set()
         if not self._noticed.wait(self._notice_seconds):
             self._leave(self._first_failure())
 

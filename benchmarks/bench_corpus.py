@@ -176,14 +176,16 @@ def bench_encode(corpus: Corpus, tokenizer: Path, folder: Path) -> None:
     long = folder / "clean_long"
     clean_folder(corpus.long, long)
     long_files, long_size = sorted(long.glob("*.txt")), folder_bytes(long)
-    tokens = folder / "tokens"
-    tokens.mkdir()
+    outputs: list[Path] = []
 
     def ours(files: list[Path], processes: int | None = None) -> None:
+        outputs.append(
+            Path(tempfile.mkdtemp(dir=folder))
+        )  # as in a run, where nothing is there yet
         encode_split(
             files,
             tokenizer=tokenizer,
-            output=tokens,
+            output=outputs[-1],
             progress=ignore,
             should_stop=never,
             processes=processes,
@@ -200,7 +202,7 @@ def bench_encode(corpus: Corpus, tokenizer: Path, folder: Path) -> None:
         long_size,
     )
     short = best_of(ROUNDS, lambda: ours(files))
-    mismatches = recount(TokenFile.open(tokens), files)
+    mismatches = recount(TokenFile.open(outputs[-1]), files)
     figure("corpus/encode", "documents_with_other_word_count", mismatches, "1")
     plain = load_tokenizer(tokenizer)
     whole = seconds_of(lambda: encode_files(plain, files))

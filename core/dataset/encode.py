@@ -17,7 +17,6 @@ import numpy.typing as npt
 from core.dataset.chunks import (
     ChunkEncoder,
     EncodedChunk,
-    load_tokenizer,
     split_file,
     token_dtype,
 )
@@ -82,11 +81,10 @@ def encode_split(
     if processes is None:
         cores = len(os.sched_getaffinity(0))
         processes = max(1, min(cores, MAX_PROCESSES, total // BYTES_PER_PROCESS))
-    vocab_size = load_tokenizer(tokenizer).get_vocab_size()
     chunks = [chunk for path in files for chunk in split_file(path)]
     done = 0
     with ExitStack() as stack:
-        writer = stack.enter_context(_Writer(output, vocab_size))
+        writer = stack.enter_context(_Writer(output))
         results = serve_in_order(
             chunks, make=ChunkEncoder, argument=tokenizer, count=processes, should_stop=should_stop
         )
@@ -102,10 +100,9 @@ def encode_split(
 class _Writer:
     """Writes the files of a split as chunks come in."""
 
-    def __init__(self, folder: Path, vocab_size: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._vocab_size = vocab_size
-        self._dtype = token_dtype(vocab_size)
+        self._vocab_size = 0
         self._sources: dict[str, Counter[str]] = {}
         self._num_tokens = 0
         self._document_start = 0
@@ -126,7 +123,9 @@ class _Writer:
     def add(self, source: str, result: EncodedChunk) -> None:
         """Appends a chunk."""
         encoded = result.encoded
-        self._tokens.write(encoded.ids.astype(DTYPES[self._dtype]).tobytes())
+        self._vocab_size = result.vocab_size
+        dtype = DTYPES[token_dtype(self._vocab_size)]
+        self._tokens.write(encoded.ids.astype(dtype, copy=False).data)
         self._add_bits(encoded.starts)
         ends = encoded.document_ends + self._num_tokens  # (M,)
         starts = np.concatenate([[self._document_start], ends]).astype("<u8")  # (M + 1,)
@@ -153,7 +152,7 @@ class _Writer:
         totals = sum(self._sources.values(), Counter[str]())
         meta = TokenMeta.model_validate(
             {
-                "dtype": self._dtype,
+                "dtype": token_dtype(self._vocab_size),
                 "vocab_size": self._vocab_size,
                 "num_tokens": totals["tokens"],
                 "num_words": totals["words"],

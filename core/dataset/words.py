@@ -6,7 +6,6 @@ document or after a space or a line break. Clean text has no other white space.
 Letters: V vocabulary, N tokens.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,6 @@ from tokenizers import Tokenizer
 from core.tokenizer.specials import SPECIAL_TOKENS
 
 WHITE_SPACE = b" \n"
-WORD_WITHIN = re.compile(rb"[ \n][^ \n]")
-"""Where a word starts behind the first byte."""
 Flags = npt.NDArray[np.bool_]
 Integers = npt.NDArray[np.integer[Any]]  # Any: whatever width the ids come in
 
@@ -42,19 +39,25 @@ class WordFlags:
         Raises:
             ValueError: If words could start twice within one entry; one bit a token is stored.
         """
-        size = len(entries)
-        inner, opens, closes = (np.zeros(size, dtype=np.bool_) for _ in range(3))
-        for index, entry in enumerate(entries):
-            if not entry:
-                closes[index] = True
-                continue
-            begins_word = entry[0] not in WHITE_SPACE
-            inside = len(WORD_WITHIN.findall(entry))
-            inner[index], opens[index] = inside > 0, begins_word
-            closes[index] = entry[-1] in WHITE_SPACE
-            if inside + begins_word > 1:
-                raise ValueError(f"two words may start in token {index}, {entry!r}")
-        return cls(inner, opens, closes)
+        text = np.frombuffer(b"".join(entry or b"" for entry in entries), np.uint8)  # (B,)
+        is_space = np.isin(text, np.frombuffer(WHITE_SPACE, np.uint8))  # (B,)
+        lengths = np.array([len(entry or b"") for entry in entries])  # (V,)
+        (filled,) = np.nonzero(lengths)  # (F,)
+        ends = np.cumsum(lengths)[filled]  # (F,)
+        begins = ends - lengths[filled]  # (F,)
+        within = ~is_space  # (B,) whether a word starts here, if no entry does
+        within[1:] &= is_space[:-1]
+        within[begins] = False
+        inside = np.zeros(len(entries), np.int64)
+        inside[filled] = np.add.reduceat(within, begins, dtype=np.int64)
+        opens = np.zeros(len(entries), np.bool_)
+        opens[filled] = ~is_space[begins]
+        closes = np.ones(len(entries), np.bool_)
+        closes[filled] = is_space[ends - 1]
+        (twice,) = np.nonzero(inside + opens > 1)
+        if len(twice):
+            raise ValueError(f"two words may start in token {twice[0]}, {entries[twice[0]]!r}")
+        return cls(inside > 0, opens, closes)
 
     def starts(self, ids: Integers) -> Flags:
         """Whether a word starts in each token of a document: (N,) integer -> (N,) bool."""

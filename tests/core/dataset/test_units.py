@@ -99,7 +99,7 @@ def test_white_space_that_is_not_clean_is_refused(encoder: UnitEncoder, text: st
 def test_forgetting_changes_nothing(
     tokenizer: Path, encoder: UnitEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(units, "MAX_UNITS", 3)
+    monkeypatch.setattr(units, "MAX_WORDS", 3)
     forgetful = UnitEncoder(load_tokenizer(tokenizer))
     for text in ("the dog sees\nit's 42", "a cat sees the dog", "the dog sees"):
         assert forgetful.encode(text).ids.tolist() == encoder.encode(text).ids.tolist()
@@ -107,7 +107,7 @@ def test_forgetting_changes_nothing(
 
 
 def test_what_another_process_learned_need_not_be_learned_again(
-    tokenizer: Path, encoder: UnitEncoder, monkeypatch: pytest.MonkeyPatch
+    tokenizer: Path, encoder: UnitEncoder
 ) -> None:
     first, second = (UnitEncoder(load_tokenizer(tokenizer)) for _ in range(2))
     first.encode("the dog sees\nit's 42")
@@ -118,11 +118,10 @@ def test_what_another_process_learned_need_not_be_learned_again(
         second.adopt(units_)  # `sees` is known to both
     texts = ("the dog sees\nit's 42 a cat", "a new cat sees it's dog")
     expected = [encoder.encode(text).ids.tolist() for text in texts]
-    asked: list[list[str]] = []
-    learn = second._learn
-    monkeypatch.setattr(second, "_learn", lambda new: (asked.append(new.copy()), learn(new)))
+    second.news()
     assert [second.encode(text).ids.tolist() for text in texts] == expected
-    assert asked == [[" a"], [" new", " it's"]]
+    own = [(new.words, new.begins_line.tolist()) for new in second.news()]
+    assert own == [(["a"], [False]), (["new", "it's"], [False, False])]  # at a line's start before
 
 
 def test_a_tokenizer_that_splits_otherwise_is_refused(plain: Tokenizer) -> None:

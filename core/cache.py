@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from core.file_hashes import FileHashes
-from core.rundir import STAGING_SUFFIX, publish_folder, remove_folder
+from core.rundir import STAGING_SUFFIX, is_still, publish_folder, remove_folder
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,17 @@ class Cache:
     root: Path
     _held: list[int] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def get(self, stage: str, fingerprint: str, build: Callable[[Path], None]) -> CacheEntry:
+    def get(
+        self,
+        stage: str,
+        fingerprint: str,
+        build: Callable[[Path], None],
+        *,
+        resume: bool = False,
+    ) -> CacheEntry:
         """The result of that fingerprint; `build` is called with an empty folder if there is none.
 
+        With `resume` it may get what an interrupted one left behind (see `publish_folder`).
         The result is held, and safe from `prune`, until `release` or the end of the process. Two
         builders at once do no harm: the second finds the place taken and drops its own.
         """
@@ -70,11 +78,11 @@ class Cache:
                 stack.callback(os.close, locks[0])
                 build(folder)
 
-            if publish_folder(final, build_held):
+            if publish_folder(final, build_held, resume=resume):
                 stack.pop_all()
                 self._held.extend(locks)
                 return CacheEntry(final, cached=False)
-        return self.get(stage, fingerprint, build)  # another builder was first
+        return self.get(stage, fingerprint, build, resume=resume)  # another builder was first
 
     def release(self) -> None:
         """Lets go of all results that this object holds."""
@@ -120,7 +128,7 @@ class Cache:
             file = _lock(final, fcntl.LOCK_SH)
         except FileNotFoundError:
             return False
-        if not _is_still(final, file):  # pruned between opening and locking
+        if not is_still(final, file):  # pruned between opening and locking
             os.close(file)
             return False
         self._held.append(file)
@@ -138,13 +146,6 @@ def _lock(folder: Path, mode: int) -> int:
     return file
 
 
-def _is_still(path: Path, file: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file))
-    except FileNotFoundError:
-        return False
-
-
 def _remove_if_free(folder: Path) -> bool:
     """Removes a folder unless somebody holds it."""
     try:
@@ -152,7 +153,7 @@ def _remove_if_free(folder: Path) -> bool:
     except (BlockingIOError, FileNotFoundError):
         return False
     try:
-        if _is_still(folder, file):
+        if is_still(folder, file):
             remove_folder(folder)
         return True
     finally:

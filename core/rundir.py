@@ -9,12 +9,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from core.errors import RunLocked
+from core.errors import RunLocked, Stopped
 
 STAGING_SUFFIX = ".tmp"
 YOUNG_SECONDS = 10.0
@@ -100,20 +100,24 @@ def publish_file(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def publish_folder(final: Path, build: Callable[[Path], None]) -> bool:
+def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool = False) -> bool:
     """Lets `build` fill a folder beside `final`, syncs it, and renames it into place.
 
-    Returns False, and throws the new folder away, where `final` is already there: whoever was
-    first built the same. What killed processes left behind is removed first.
+    Args:
+        final: The folder that others see.
+        build: Called with an empty folder.
+        resume: `build` may get the folder of an earlier call for `final` instead, which was killed
+            or raised `Stopped`.
+
+    Returns:
+        False, and throws the new folder away, where `final` is already there: whoever was first
+        built the same. What killed processes left behind is removed first.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
+    staging, held = _begin(final, resume=resume)
     remove_abandoned(final.parent)
-    staging = final.with_name(f"{final.name}.{uuid4().hex[:8]}{STAGING_SUFFIX}")
-    staging.mkdir()
-    held = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    keep = False
     try:
-        # Shared: whoever builds may hold the folder too, and only who removes it wants it alone.
-        fcntl.flock(held, fcntl.LOCK_SH)
         build(staging)
         sync_tree(staging)
         try:
@@ -124,9 +128,50 @@ def publish_folder(final: Path, build: Callable[[Path], None]) -> bool:
             return False
         sync_folder(final.parent)
         return True
+    except Stopped:
+        keep = resume
+        raise
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(staging, ignore_errors=True)
         os.close(held)
+
+
+def _begin(final: Path, *, resume: bool) -> tuple[Path, int]:
+    """A folder to build in, and its descriptor, which holds a lock for as long as it is open."""
+    while True:
+        staging = final.with_name(f"{final.name}.{uuid4().hex[:8]}{STAGING_SUFFIX}")
+        if not (resume and _take_over(final, staging)):
+            staging.mkdir()
+        with suppress(FileNotFoundError):
+            held = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            # Shared: whoever builds may hold the folder too, and only who takes it wants it alone.
+            fcntl.flock(held, fcntl.LOCK_SH)
+            if is_still(staging, held):
+                return staging, held
+            os.close(held)  # taken before it was locked
+
+
+def _take_over(final: Path, staging: Path) -> bool:
+    """Renames a folder in which a builder of `final` began, and that it does not hold any more."""
+    for path in final.parent.glob(f"{final.name}.{'[0-9a-f]' * 8}{STAGING_SUFFIX}"):
+        with suppress(OSError):  # its builder lives, or it is gone
+            file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.rename(staging)
+            finally:
+                os.close(file)
+            return True
+    return False
+
+
+def is_still(path: Path, file: int) -> bool:
+    """Whether the path still names what was opened."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> None:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from core.cache import Cache, fingerprint
+from core.errors import Stopped
 from core.file_hashes import hash_file
 
 
@@ -33,6 +34,49 @@ def test_a_build_that_fails_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError):
         cache.get("clean", "abc", broken)
     assert list((tmp_path / "clean").iterdir()) == []
+
+
+def test_what_a_stop_or_a_kill_left_is_gone_on_with(tmp_path):
+    program = (
+        "import sys, pathlib; from core.cache import Cache\n"
+        "def build(folder):\n"
+        "    (folder / 'half').write_text(sys.argv[2]); print('there', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "Cache(pathlib.Path(sys.argv[1])).get('tokenize', 'abc', build, resume=True)"
+    )
+
+    def start(said):
+        builder = subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path), said],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert builder.stdout.readline() == b"there\n"
+        return builder
+
+    found = []
+
+    def stopped(folder):
+        found.append({path.name: path.read_text() for path in folder.iterdir()})
+        (folder / "half").write_text("stopped")
+        raise Stopped
+
+    def whole(folder):
+        found.append({path.name: path.read_text() for path in folder.iterdir()})
+
+    cache = Cache(tmp_path)
+    with start("killed") as killed, start("alive") as alive:
+        killed.kill()
+        killed.wait()
+        with pytest.raises(Stopped):
+            cache.get("tokenize", "abc", stopped, resume=True)
+        cache.get("tokenize", "another", whole, resume=True)
+        entry = cache.get("tokenize", "abc", whole, resume=True)
+        assert found == [{"half": "killed"}, {}, {"half": "stopped"}]
+        alive.stdin.close()
+        assert alive.wait() == 0
+    assert (entry.path / "half").read_text() == "stopped"
+    assert {path.name for path in entry.path.parent.iterdir()} == {"abc", "another"}
 
 
 def test_the_fingerprint_changes_with_everything_that_decides_the_result(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import psutil
 import pytest
 
-from core.dataset import chunks
+from core.dataset import chunks, writer
 from core.dataset.chunks import load_tokenizer, split_file
 from core.dataset.encode import encode_split
 from core.dataset.tokens import TokenFile
@@ -180,3 +180,62 @@ def test_a_process_that_dies_is_told(
     text = write_clean(tmp_path / "a.txt", toy_documents(1))
     with pytest.raises(RunError, match="ended with status -9"):
         run([text], tokenizer, tmp_path / "out", processes=2, should_stop=kill_helpers)
+
+
+def stop_at(share: float) -> tuple[Callable[[float], None], Callable[[], bool]]:
+    """For `progress` and `should_stop`: a stop when that much is written."""
+    shares = [0.0]
+    return shares.append, lambda: shares[-1] >= share
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 50)
+    monkeypatch.setattr(writer, "SAVE_BYTES", 150)
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
+def test_an_interrupted_encoding_goes_on_and_writes_the_same_bytes(
+    tokenizer: Path, tmp_path: Path, share: float
+) -> None:
+    texts = [write_clean(tmp_path / name, toy_documents(seed)) for seed, name in enumerate("ab")]
+    run(texts, tokenizer, tmp_path / "whole")
+    progress, should_stop = stop_at(share)
+    with pytest.raises(Stopped):
+        run(texts, tokenizer, tmp_path / "out", progress=progress, should_stop=should_stop)
+    shares: list[float] = []
+    encode_split(
+        texts,
+        tokenizer=tokenizer,
+        output=tmp_path / "out",
+        progress=shares.append,
+        should_stop=lambda: False,
+    )
+    assert share - 0.1 < shares[0] < share + 0.1
+    assert shares[-1] == 1.0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
+    for name in FILES:
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("tokens.bin", b""), ("progress.json", b"{"), ("documents.bin", None)],
+)
+def test_what_was_left_behind_and_is_damaged_is_encoded_again(
+    tokenizer: Path, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    texts = [write_clean(tmp_path / "a", toy_documents(1))]
+    run(texts, tokenizer, tmp_path / "whole")
+    progress, should_stop = stop_at(0.5)
+    output = tmp_path / "out"
+    with pytest.raises(Stopped):
+        run(texts, tokenizer, output, progress=progress, should_stop=should_stop)
+    (output / name).write_bytes(content) if content is not None else (output / name).unlink()
+    encode_split(
+        texts, tokenizer=tokenizer, output=output, progress=ignore, should_stop=lambda: False
+    )
+    for each in FILES:
+        assert (output / each).read_bytes() == (tmp_path / "whole" / each).read_bytes()

@@ -24,6 +24,7 @@ from core.training.masks import (
     flex_mask,
     tempered_anew,
 )
+from core.training.norms import use_unit_norms
 
 NAME = "babylm_blocks"
 """Under this name transformers finds `attend`. It has no mask function there, so none is built."""
@@ -36,6 +37,7 @@ FUSED_HEAD_WIDTH = {8: 64, 4: 64, 2: 32}
 
 def use_blocks(model: PreTrainedModel) -> None:
     """Makes the model attend through `attend`."""
+    use_unit_norms(model)
     AttentionInterface.register(NAME, attend)
     model._babylm_library_attention = model.config._attn_implementation
     model.config._attn_implementation = NAME

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from core.training.blocks import product_dtype
 from core.training.compiled import outside_compilation
-from core.training.grouped import Groups, grouped_product, read_distinct
+from core.training.grouped import Groups, expert_mlp, read_distinct
 
 
 class RouterStatistics:
@@ -169,14 +169,13 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
     if top_k == 1:
         # Each token once: a permutation, undone by reading.
         back = torch.empty_like(by_expert).scatter_(0, by_expert, groups.places)
-        sorted_rows = read_distinct(rows, tokens)  # (N, D)
+        sorted_rows = read_distinct((rows * scores).to(dtype), tokens)  # (N, D)
     else:
-        sorted_rows = rows[tokens]  # (N k, D)
-    entering = groups.spread((sorted_rows * scores.flatten()[by_expert, None]).to(dtype))  # (M, D)
-    gate, up = grouped_product(entering, experts.gate_up_proj, groups.ends).chunk(
-        2, dim=-1
-    )  # (M, F) each
-    leaving = grouped_product(up * experts.act_fn(gate), experts.down_proj, groups.ends)  # (M, D)
+        sorted_rows = (rows[tokens] * scores.flatten()[by_expert, None]).to(dtype)  # (N k, D)
+    entering = groups.spread(sorted_rows)  # (M, D)
+    leaving = expert_mlp(  # (M, D)
+        entering, experts.gate_up_proj, experts.down_proj, experts.act_fn, groups.ends
+    )
     if top_k == 1:
         return read_distinct(leaving, back)
     leaving = leaving[groups.places].to(rows.dtype)  # (N k, D)

@@ -1,10 +1,10 @@
-"""Rows in groups, each group times a matrix of its own: what a mixture of experts multiplies.
+"""Rows in groups, each group through an expert of its own: what a mixture of experts computes.
 
-Letters: N tokens, k experts a token, E experts, M rows sorted by expert, I and O the sides of a
-matrix.
+Letters: N tokens, k experts a token, E experts, D hidden size, F intermediate size, M rows sorted
+by expert, I and O the sides of a matrix.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -51,66 +51,107 @@ class Groups:
         return empty.index_copy(0, self.places, rows)
 
 
-def grouped_product(rows: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
-    """Rows (M, I) in groups, each times the matrix of its group (E, I, O), in the rows' type.
+def expert_mlp(
+    rows: Tensor,
+    gate_up: Tensor,
+    down: Tensor,
+    activation: Callable[[Tensor], Tensor],
+    ends: Tensor,
+) -> Tensor:
+    """Rows (M, D) in groups, each through its expert: (up activation(gate)) down, to (M, D).
 
-    On a GPU in bf16 that is one kernel, and the host does not wait to learn the sizes of the
+    On a GPU in bf16 a product is one kernel, and the host does not wait to learn the sizes of the
     groups. Elsewhere it is one product for each expert that has rows; on a CPU reading the sizes
     waits for nothing.
+
+    Args:
+        rows: In the type to multiply in.
+        gate_up: (E, D, 2 F), gate before up.
+        down: (E, F, D).
+        activation: Elementwise.
+        ends: (E,) int32, where the rows of each expert end.
     """
     if rows.is_cuda and rows.dtype == torch.bfloat16:
-        return functional.grouped_mm(rows, weights.to(rows.dtype), offs=ends)
-    output: Tensor = GroupedProduct.apply(  # type: ignore[no-untyped-call]
-        rows, weights, ends.tolist()
+        both = functional.grouped_mm(rows, gate_up.to(rows.dtype), offs=ends)  # (M, 2 F)
+        gate, up = both.chunk(2, dim=-1)  # (M, F) each
+        return functional.grouped_mm(up * activation(gate), down.to(rows.dtype), offs=ends)
+    output: Tensor = ExpertMlp.apply(  # type: ignore[no-untyped-call]
+        rows, gate_up, down, activation, ends.tolist()
     )
     return output
 
 
-class GroupedProduct(torch.autograd.Function):
-    """Rows (M, I) in groups, each times the matrix of its group (E, I, O), in the rows' type.
+class ExpertMlp(torch.autograd.Function):
+    """See `expert_mlp`.
 
     The matrices of a small model with 16 experts are most of what a step reads and writes, so they
     go through memory as few times as can be: each is rounded to the rows' type when it is used, its
     gradient is written once, in place, and none is filled with zeros that has rows. A sum over
-    views, which autograd would form, touches all of them once for each expert.
+    views, which autograd would form, touches all of them once for each expert. Kept for the
+    backward pass are the rows and the outcome of the first product; the rest is formed again.
     """
 
     @staticmethod
     def forward(
         ctx: Any,  # Any: torch gives its context no type
         rows: Tensor,
-        weights: Tensor,
+        gate_up: Tensor,
+        down: Tensor,
+        activation: Callable[[Tensor], Tensor],
         ends: list[int],
     ) -> Tensor:
-        """(M, O)."""
-        ctx.save_for_backward(rows, weights)
-        ctx.ends = ends
-        output = rows.new_empty(rows.shape[0], weights.shape[2])  # (M, O)
-        for matrix, _, part in _used(weights, rows.dtype, ends):
-            torch.mm(rows[part], matrix, out=output[part])
+        """(M, D)."""
+        both = rows.new_empty(rows.shape[0], gate_up.shape[2])  # (M, 2 F)
+        for matrix, _, part in _used(gate_up, rows.dtype, ends):
+            torch.mm(rows[part], matrix, out=both[part])
+        gate, up = both.chunk(2, dim=-1)  # (M, F) each
+        product = activation(gate).mul_(up)
+        output = torch.empty_like(rows)  # (M, D)
+        for matrix, _, part in _used(down, rows.dtype, ends):
+            torch.mm(product[part], matrix, out=output[part])
+        ctx.save_for_backward(rows, both, gate_up, down)
+        ctx.options = (activation, ends)
         return output
 
     @staticmethod
     def backward(
         ctx: Any,  # Any: torch gives its context no type
         upstream: Tensor,
-    ) -> tuple[Tensor, Tensor, None]:
+    ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Gradients by rows and matrices; zero for an expert without rows."""
-        rows, weights = ctx.saved_tensors
-        grad_rows = torch.empty_like(rows)  # (M, I)
-        grad_weights = torch.empty_like(weights)  # (E, I, O)
-        product = rows.new_empty(weights.shape[1:])  # (I, O)
-        for matrix, expert, part in _used(weights, rows.dtype, ctx.ends):
-            torch.mm(upstream[part], matrix.T, out=grad_rows[part])
-            if rows.dtype == weights.dtype:
-                torch.mm(rows[part].T, upstream[part], out=grad_weights[expert])
-            else:
-                torch.mm(rows[part].T, upstream[part], out=product)
-                grad_weights[expert].copy_(product)
-        for expert, part in enumerate(_parts(ctx.ends)):
-            if part.start == part.stop:
-                grad_weights[expert].zero_()
-        return grad_rows, grad_weights, None
+        rows, both, gate_up, down = ctx.saved_tensors
+        activation, ends = ctx.options
+        gate, up = both.chunk(2, dim=-1)  # (M, F) each
+        with torch.enable_grad():
+            gate = gate.detach().requires_grad_()
+            activated = activation(gate)
+        grad_product, grad_down = _product_gradients(activated.detach() * up, down, upstream, ends)
+        grad_both = torch.empty_like(both)  # (M, 2 F)
+        grad_gate, grad_up = grad_both.chunk(2, dim=-1)
+        torch.mul(grad_product, activated.detach(), out=grad_up)
+        grad_gate.copy_(*torch.autograd.grad(activated, gate, grad_product.mul_(up)))
+        grad_rows, grad_gate_up = _product_gradients(rows, gate_up, grad_both, ends)
+        return grad_rows, grad_gate_up, grad_down, None, None
+
+
+def _product_gradients(
+    rows: Tensor, weights: Tensor, upstream: Tensor, ends: list[int]
+) -> tuple[Tensor, Tensor]:
+    """Gradients by rows (M, I) and weights (E, I, O), of the gradient (M, O) by their product."""
+    grad_rows = torch.empty_like(rows)
+    grad_weights = torch.empty_like(weights)
+    product = rows.new_empty(weights.shape[1:])  # (I, O)
+    for matrix, expert, part in _used(weights, rows.dtype, ends):
+        torch.mm(upstream[part], matrix.T, out=grad_rows[part])
+        if rows.dtype == weights.dtype:
+            torch.mm(rows[part].T, upstream[part], out=grad_weights[expert])
+        else:
+            torch.mm(rows[part].T, upstream[part], out=product)
+            grad_weights[expert].copy_(product)
+    for expert, part in enumerate(_parts(ends)):
+        if part.start == part.stop:
+            grad_weights[expert].zero_()
+    return grad_rows, grad_weights
 
 
 def _used(

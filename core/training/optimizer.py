@@ -22,13 +22,22 @@ def build_optimizer(model: nn.Module, training: TrainingSpec) -> torch.optim.Ada
             "weight_decay": 0.0,
         },
     ]
-    return torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         groups,
         lr=training.learning_rate,
         betas=(training.adam_beta1, training.adam_beta2),
         eps=training.adam_epsilon,
         fused=True,
     )
+    # AdamW itself would do so after the first step, in the holes that activations left between the
+    # gradients; what then lives for the whole run cuts the memory into pieces (1.4 GB of 6.2 lost).
+    for parameter in parameters:
+        optimizer.state[parameter] = {
+            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+    return optimizer
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -60,10 +60,10 @@ class Settings(BaseSettings):
         default=1.0, gt=0.0, description="Time between two heartbeats of a running job."
     )
     tick_seconds: float = Field(
-        default=0.2, gt=0.0, description="Time between two looks at a training process."
+        default=0.4, gt=0.0, description="Time between two looks at a training process."
     )
     sweep_seconds: float = Field(
-        default=1.0, gt=0.0, description="Time between two looks for lost and waiting jobs."
+        default=2.0, gt=0.0, description="Time between two looks for lost and waiting jobs."
     )
     poll_seconds: float = Field(
         default=0.5, gt=0.0, description="Time between two looks for work where no broker is."

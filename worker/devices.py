@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+from functools import cache
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -37,16 +38,28 @@ def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
     return gpus[slot * len(gpus) // slots : (slot + 1) * len(gpus) // slots]
 
 
-def _gpus() -> list[Device]:
+@cache
+def _has_driver() -> bool:
+    """Whether there is an NVIDIA driver; looking for it again every two seconds would be felt."""
     try:
         import pynvml
-    except ModuleNotFoundError:
-        return []
-    try:
+
         pynvml.nvmlInit()
+    except ModuleNotFoundError:
+        return False
     except pynvml.NVMLError as error:
         log.debug("no NVIDIA driver: %s", error)
+        return False
+    pynvml.nvmlShutdown()
+    return True
+
+
+def _gpus() -> list[Device]:
+    if not _has_driver():
         return []
+    import pynvml
+
+    pynvml.nvmlInit()
     try:
         return [_gpu(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
     finally:

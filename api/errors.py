@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,8 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from core import errors as core_errors
-from core.archs import ARCHITECTURES
-from core.spec import JobSpec
+from core.spec_faults import explain
 from jobs import errors as jobs_errors
 
 log = logging.getLogger(__name__)
@@ -117,66 +116,14 @@ def shown(given: object) -> str:
     return text if len(text) <= GIVEN_CHARACTERS else text[: GIVEN_CHARACTERS - 3] + "..."
 
 
-def field_name(location: Sequence[int | str]) -> str:
-    """Where in the request a fault lies, as a user writes it: `model.hidden_size`."""
-    parts = [str(part) for part in location]
-    if parts and parts[0] in ("body", "query", "path", "header"):
-        parts = parts[1:]
-    # pydantic puts the tag of the union between the section and its field.
-    if len(parts) > 1 and parts[0] == "model" and parts[1] in ARCHITECTURES:
-        parts = [parts[0], *parts[2:]]
-    return ".".join(parts)
-
-
 def invalid_input(error: RequestValidationError, *, is_spec: bool) -> Problem:
     """The problem of a request that does not fit its schema; `is_spec`: its body is a job spec."""
     if any(entry["type"] == "json_invalid" for entry in error.errors()):
         reason = error.errors()[0].get("ctx", {}).get("error", "it is not JSON")
         return Problem(400, "json_invalid", f"the body is not valid JSON: {reason}")
-    fields = [(*_fault(entry, is_spec), entry.get("input")) for entry in error.errors()]
+    fields = [(*explain(entry, is_spec=is_spec), entry.get("input")) for entry in error.errors()]
     names = ", ".join(dict.fromkeys(name or "the body" for name, _, _ in fields))
     return Problem(422, "input_invalid", f"not accepted: {names}", fields=fields)
-
-
-def _fault(entry: Mapping[str, Any], is_spec: bool) -> tuple[str, str]:  # Any: pydantic's
-    """Which field is wrong, and what would be accepted there."""
-    location = entry["loc"]
-    if entry["type"] == "union_tag_invalid":
-        accepted = entry["ctx"]["expected_tags"].replace("'", "")
-        tag = entry["ctx"]["discriminator"].replace("'", "")
-        return field_name((*location, tag)), f"must be one of {accepted}"
-    if entry["type"] == "extra_forbidden":
-        known = _accepted_fields(location, is_spec)
-        message = "there is no such field" + (
-            f"; accepted here: {', '.join(known)}" if known else ""
-        )
-        home = _section_of(str(location[-1])) if is_spec else None
-        return field_name(location), message + (f"; did you mean {home}?" if home else "")
-    return field_name(location), str(entry["msg"]).removeprefix("Value error, ")
-
-
-def _section_of(field: str) -> str | None:
-    """Where in a job spec a field of that name is; None where there is none or more than one."""
-    found = [
-        f"{name}.{field}"
-        for name, section in JobSpec.model_fields.items()
-        if field in getattr(section.annotation, "model_fields", ())
-    ]
-    return found[0] if len(found) == 1 else None
-
-
-def _accepted_fields(location: Sequence[int | str], is_spec: bool) -> list[str]:
-    """The fields beside an unknown one of a job spec; none where it was in another body."""
-    match [part for part in location if part != "body"]:
-        case ["model", str(architecture), _] if architecture in ARCHITECTURES:
-            return list(ARCHITECTURES[architecture].model_fields)
-        case [str(name), _] if name in JobSpec.model_fields:
-            section = JobSpec.model_fields[name].annotation
-            return list(getattr(section, "model_fields", ()))
-        case [_] if is_spec:
-            return list(JobSpec.model_fields)
-        case _:
-            return []
 
 
 def register_handlers(app: FastAPI) -> None:

@@ -34,14 +34,13 @@ def resolve_spec(body: Body) -> "JobSpec":
     from pydantic import ValidationError
 
     from core.spec import JobSpec
+    from core.spec_faults import explain
 
     try:
         return JobSpec.model_validate(body).resolve()
     except ValidationError as error:
-        problems = [
-            {"field": ".".join(str(part) for part in item["loc"]), "message": item["msg"]}
-            for item in error.errors()
-        ]
+        explained = [explain(item) for item in error.errors()]
+        problems = [{"field": field, "message": message} for field, message in explained]
         lines = [f"  {problem['field']}: {problem['message']}" for problem in problems]
         raise CommandError(
             "\n".join(["the spec is not valid", *lines]), details={"errors": problems}

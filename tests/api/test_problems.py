@@ -121,6 +121,19 @@ def test_a_field_in_the_wrong_place_is_told_where_it_belongs(client, path):
     assert "did you mean" not in faults["nonsense"]
 
 
+@pytest.mark.parametrize(
+    ("body", "meant"),
+    [
+        ({"training": {"learning_rat": 1e-3}}, "training.learning_rate"),
+        ({"trainig": {}}, "training"),
+        ({"model": {"architecture": "olmo2", "hiden_size": 64}}, "model.hidden_size"),
+    ],
+)
+def test_a_mistyped_field_is_told_what_it_is_like(client, body, meant):
+    [fault] = client.post("/v1/jobs", json=body).json()["errors"]
+    assert fault["message"].endswith(f"; did you mean {meant}?")
+
+
 def test_an_unknown_corpus_is_named_with_those_that_are_there(client):
     answer = client.post("/v1/jobs", json=SPEC | {"data": {"dataset": "nowhere"}})
     assert answer.status_code == 422

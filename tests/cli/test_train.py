@@ -91,6 +91,12 @@ def test_a_spec_that_is_not_valid_names_its_fields():
     assert raised.value.details["errors"]
 
 
+def test_a_mistyped_field_is_told_what_it_is_like():
+    with pytest.raises(CommandError, match=r"training\.learning_rat: there is no") as told:
+        resolve_spec({"training": {"learning_rat": 1e-3}})
+    assert str(told.value).endswith("; did you mean training.learning_rate?")
+
+
 CALLER = """
 import signal
 import sys

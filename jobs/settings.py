@@ -60,7 +60,12 @@ class Settings(BaseSettings):
         default=1.0, gt=0.0, description="Time between two heartbeats of a running job."
     )
     tick_seconds: float = Field(
-        default=0.4, gt=0.0, description="Time between two looks at a training process."
+        default=0.2, gt=0.0, description="Time between two looks at a training process."
+    )
+    copy_seconds: float = Field(
+        default=0.4,
+        ge=0.0,
+        description="Time between two copies of a run's new events into the database.",
     )
     sweep_seconds: float = Field(
         default=2.0, gt=0.0, description="Time between two looks for lost and waiting jobs."

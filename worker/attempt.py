@@ -48,10 +48,12 @@ class Attempt:
         self._database = database
         self._doorbell = doorbell
         self._heartbeat_seconds = settings.heartbeat_seconds
+        self._copy_seconds = settings.copy_seconds
         self._max_attempts = settings.max_attempts
         self._offset = job.journal_offset
         self._spec = job.spec
         self._reported_at = self._beaten_at = time.monotonic()
+        self._copied_at = float("-inf")
         self.job_id, self.number = job.id, job.attempt
         self.rundir = RunDir(settings.job_folder(job.id).resolve())
         self.wishes = NO_WISHES
@@ -90,17 +92,21 @@ class Attempt:
     def tick(self) -> None:
         """Copies what is new in the journal, and shows that this worker lives.
 
+        Copying wakes all that watch the job and takes five times as long as to see whether somebody
+        wants the run to end, so it is not done at every tick.
+
         A database that is locked or full for a while does not end a run: the next tick tries again.
 
         Raises:
             Fenced: If the job is no longer this attempt's.
         """
         try:
-            copied = self._copy()
-            is_due = time.monotonic() - self._beaten_at >= self._heartbeat_seconds
-            if copied:
-                return
-            if is_due:
+            moment = time.monotonic()
+            if moment - self._copied_at >= self._copy_seconds:
+                self._copied_at = moment
+                if self._copy():
+                    return
+            if moment - self._beaten_at >= self._heartbeat_seconds:
                 with self._database.write_relaxed() as session:
                     self.wishes = heartbeat(session, self.job_id, self.number)
                 self._beaten_at = time.monotonic()

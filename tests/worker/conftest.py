@@ -39,7 +39,12 @@ class Stage:
     """One job, a database and a supervisor with an impatient clock."""
 
     def __init__(self, folder, **settings) -> None:
-        fast = {"tick_seconds": 0.02, "heartbeat_seconds": 0.05, "grace_seconds": 10.0}
+        fast = {
+            "tick_seconds": 0.02,
+            "copy_seconds": 0.0,
+            "heartbeat_seconds": 0.05,
+            "grace_seconds": 10.0,
+        }
         self.settings = Settings(runs_dir=folder / "runs", _env_file=None, **(fast | settings))
         upgrade(self.settings.database_url)
         self.database = Database(self.settings.database_url)

@@ -100,6 +100,25 @@ def test_a_cancelled_run_is_gone_with_all_that_it_started_before_the_status_says
     thread.join()
 
 
+def test_a_wish_is_heard_between_two_copies_of_what_the_run_tells(stage):
+    play = stage(copy_seconds=3600.0)
+    thread = play.in_background(
+        """
+        signal.signal(signal.SIGTERM, lambda *_: (loss(2), os._exit(75)))
+        time.sleep(1)
+        loss(1)
+        (folder / "told").touch()
+        time.sleep(600)
+        """
+    )
+    until((play.folder / "told").exists, "the first step")
+    with play.database.write() as session:
+        request_cancel(session, play.job_id)
+    until(lambda: play.job.status == "cancelled", "cancelled")
+    thread.join()
+    assert play.steps() == [1, 2]  # copied when the run had ended
+
+
 @pytest.mark.parametrize("wish", ["cancel", "pause", "shutdown"])
 def test_a_run_that_does_not_stop_is_killed_when_the_grace_period_is_over(stage, wish):
     # Of a worker that is told to end only its own, shorter, period counts, whatever the user asks.

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections import Counter
@@ -38,6 +39,8 @@ def main() -> int:
     soak = commands.add_parser("soak", help="jobs and readers for a while; memory must be flat")
     soak.add_argument("--minutes", type=float, default=30.0)
     options = parser.parse_args()
+    # As Ctrl-C: each command ends the services that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if options.command == "rounds":
         return _rounds(options)
     if options.command == "latency":

@@ -23,7 +23,7 @@ AHEAD = 3
 """Requests that a helper has at once, so that it never waits while this process works."""
 MAX_WAITING = 64
 """Results kept until those before them are there; this process works on while helpers start.
-They are 16 MB at most, of 256 KB of text each."""
+They are 32 MB at most, of 512 KB of text each."""
 POLL_MILLISECONDS = 100
 END_SECONDS = 5.0
 

@@ -115,9 +115,9 @@ def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool =
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     staging, held = _begin(final, resume=resume)
-    remove_abandoned(final.parent)
     keep = False
     try:
+        remove_abandoned(final.parent)
         build(staging)
         sync_tree(staging)
         try:

@@ -83,11 +83,15 @@ class ChunkEncoder:
         return EncodedChunk(encoded, num_bytes, self._encoder.vocab_size)
 
 
-def split_file(path: Path) -> Iterator[Chunk]:
-    """The file in chunks, cut behind line breaks, never between the two of an empty line."""
+def split_file(path: Path, *, begin: int = 0) -> Iterator[Chunk]:
+    """The file in chunks, cut behind line breaks, never between the two of an empty line.
+
+    Args:
+        path: The file.
+        begin: Where the first chunk begins; 0 or the end of a chunk, of whatever size.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
-        begin = 0
         while begin < size:
             file.seek(begin + CHUNK_BYTES)
             file.readline()

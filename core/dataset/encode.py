@@ -2,9 +2,8 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
 from core.dataset.chunks import Chunk, ChunkEncoder, split_file
@@ -63,13 +62,12 @@ def encode_split(
     if processes is None:
         cores = len(os.sched_getaffinity(0))
         processes = max(1, min(cores, MAX_PROCESSES, total // BYTES_PER_PROCESS))
-    chunks = [chunk for path in files for chunk in split_file(path)]
     with SplitWriter.open(output) as writer:
-        left = _after(chunks, writer.progress.text_bytes)
+        chunks = list(_chunks(files, writer.progress.text_bytes))
         results = serve_in_order(
-            left, make=ChunkEncoder, argument=tokenizer, count=processes, should_stop=should_stop
+            chunks, make=ChunkEncoder, argument=tokenizer, count=processes, should_stop=should_stop
         )
-        for chunk, result in zip(left, results, strict=True):
+        for chunk, result in zip(chunks, results, strict=True):
             if should_stop():
                 raise Stopped
             writer.add(chunk.path.stem, chunk.end - chunk.begin, result)
@@ -78,7 +76,9 @@ def encode_split(
     return SplitReport(meta, time.monotonic() - began, processes)
 
 
-def _after(chunks: Sequence[Chunk], text_bytes: int) -> Sequence[Chunk]:
-    """The chunks behind so many bytes of text."""
-    ends = accumulate((chunk.end - chunk.begin for chunk in chunks), initial=0)
-    return chunks[list(ends).index(text_bytes) :]
+def _chunks(files: Sequence[Path], done: int) -> Iterator[Chunk]:
+    """The text behind the first `done` bytes of all files in a row."""
+    for path in files:
+        size = path.stat().st_size
+        yield from split_file(path, begin=min(done, size))
+        done = max(0, done - size)

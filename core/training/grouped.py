@@ -129,7 +129,8 @@ class ExpertMlp(torch.autograd.Function):
         grad_both = torch.empty_like(both)  # (M, 2 F)
         grad_gate, grad_up = grad_both.chunk(2, dim=-1)
         torch.mul(grad_product, activated.detach(), out=grad_up)
-        grad_gate.copy_(*torch.autograd.grad(activated, gate, grad_product.mul_(up)))
+        (by_gate,) = torch.autograd.grad(activated, gate, grad_product.mul_(up))
+        grad_gate.copy_(by_gate)
         grad_rows, grad_gate_up = _product_gradients(rows, gate_up, grad_both, ends)
         return grad_rows, grad_gate_up, grad_down, None, None
 

@@ -220,6 +220,30 @@ def test_an_interrupted_encoding_goes_on_and_writes_the_same_bytes(
 
 
 @pytest.mark.usefixtures("small_steps")
+def test_a_version_that_cuts_otherwise_goes_on_too(
+    tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [write_clean(tmp_path / name, toy_documents(seed)) for seed, name in enumerate("ab")]
+    run(texts, tokenizer, tmp_path / "whole")
+    progress, should_stop = stop_at(0.6)
+    output = tmp_path / "out"
+    with pytest.raises(Stopped):
+        run(texts, tokenizer, output, progress=progress, should_stop=should_stop)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 33)
+    shares: list[float] = []
+    encode_split(
+        texts,
+        tokenizer=tokenizer,
+        output=output,
+        progress=shares.append,
+        should_stop=lambda: False,
+    )
+    assert shares[0] > 0.5
+    for name in FILES:
+        assert (output / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize(
     ("name", "content"),
     [("tokens.bin", b""), ("progress.json", b"{"), ("documents.bin", None)],

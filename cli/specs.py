@@ -111,7 +111,9 @@ def read_spec(path: Path) -> Body:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     try:
         body = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)

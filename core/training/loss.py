@@ -47,7 +47,7 @@ def summed_loss(
     cap = getattr(model.config, "final_logit_softcapping", None)
     rows = hidden.flatten(0, 1)  # (N, D)
     loss: Tensor = LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        rows, model.lm_head.weight, targets.flatten(), cap
+        rows, model.lm_head.weight, targets.flatten(), cap, torch.is_grad_enabled()
     )
     return loss
 
@@ -62,13 +62,16 @@ class LinearCrossEntropy(torch.autograd.Function):
         weight: Tensor,
         targets: Tensor,
         cap: float | None,
+        wants: bool,
     ) -> Tensor:
-        """Rows (N, D), weight (V, D), targets (N,) int64, to a scalar."""
+        """Rows (N, D), weight (V, D), targets (N,) int64, to a scalar; `wants` gradients or not.
+
+        Within a function torch no longer tells whether somebody outside wants them.
+        """
         device = rows.device.type
         narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         rows_used, weight_used = rows.to(narrow), weight.to(narrow)
         wide = torch.promote_types(rows_used.dtype, torch.float32)
-        wants = rows.requires_grad or weight.requires_grad
         total = torch.zeros((), dtype=wide, device=rows.device)
         grad_rows = torch.empty_like(rows_used) if wants else None  # (N, D)
         grad_weight = torch.zeros(weight.shape, dtype=wide, device=rows.device) if wants else None
@@ -100,11 +103,11 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(
         ctx: Any,  # Any: torch gives its context no type
         upstream: Tensor,
-    ) -> tuple[Tensor, Tensor, None, None]:
+    ) -> tuple[Tensor, Tensor, None, None, None]:
         """The gradients that the forward pass formed, times the one that comes in."""
         grad_rows, grad_weight = ctx.saved_tensors
         upstream = upstream * ctx.scale
-        return grad_rows * upstream.to(grad_rows.dtype), grad_weight * upstream, None, None
+        return grad_rows * upstream.to(grad_rows.dtype), grad_weight * upstream, None, None, None
 
 
 def _loss_and_gradient(logits: Tensor, targets: Tensor, cap: float | None) -> Tensor:

@@ -110,6 +110,12 @@ def test_a_file_that_makes_no_sense_is_bad_usage(tmp_path, name, content, said):
         read_spec(file)
 
 
+def test_a_file_that_is_not_there_is_named_once(tmp_path):
+    with pytest.raises(UsageError) as raised:
+        read_spec(tmp_path / "a.yaml")
+    assert str(raised.value) == f"{tmp_path / 'a.yaml'} cannot be read: No such file or directory"
+
+
 def test_a_section_that_is_a_number_has_no_fields():
     with pytest.raises(UsageError, match="training is 3"):
         build_spec(file=None, preset=None, settings=["training=3", "training.seed=1"], flat={})

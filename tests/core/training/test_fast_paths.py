@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from core.archs import Gemma2, Llama4, Olmo2
 from core.dataset.batches import segments
@@ -260,6 +261,18 @@ def test_a_window_no_shorter_than_the_sequence_is_full_attention():
     for layer in fast.model.layers:
         layer.self_attn.sliding_window = None
     assert summed_loss(fast, inputs, targets).item() == loss
+
+
+def test_a_validation_forms_no_gradients():
+    model = fast_model(plain_model(MODELS["olmo2"]))
+    inputs, targets = some_tokens()
+    with FlopCounterMode(display=False) as trained:
+        loss = summed_loss(model, inputs, targets)
+    with torch.no_grad(), FlopCounterMode(display=False) as validated:
+        assert summed_loss(model, inputs, targets).item() == loss.item()
+    # The gradient by the rows; the one by the weights is added up in place, which is not counted.
+    product = 2 * inputs.numel() * model.lm_head.weight.numel()
+    assert trained.get_total_flops() - validated.get_total_flops() == product
 
 
 def test_an_expert_that_no_token_chose_has_a_gradient_of_zero():

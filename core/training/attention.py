@@ -17,14 +17,15 @@ from torch.nn import functional
 from transformers import AttentionInterface, PreTrainedModel
 
 from core.training.blocks import BlockAttention, product_dtype
-from core.training.compiled import outside_compilation
+from core.training.compiled import is_compiled, outside_compilation
+from core.training.llama4_attention import use_fusible_attention
 from core.training.masks import (
     Reach,
+    causal_flex_mask,
     explicit_mask,
     flex_mask,
     tempered_anew,
 )
-from core.training.norms import use_unit_norms
 
 NAME = "babylm_blocks"
 """Under this name transformers finds `attend`. It has no mask function there, so none is built."""
@@ -37,17 +38,27 @@ FUSED_HEAD_WIDTH = {8: 64, 4: 64, 2: 32}
 
 def use_blocks(model: PreTrainedModel) -> None:
     """Makes the model attend through `attend`."""
-    use_unit_norms(model)
+    _use(model, NAME)
+
+
+def use_flex(model: PreTrainedModel) -> None:
+    """Makes the model attend through torch's flex attention, where it is compiled."""
+    _use(model, FLEX)
+
+
+def _use(model: PreTrainedModel, name: str) -> None:
+    use_fusible_attention(model)
     AttentionInterface.register(NAME, attend)
-    model._babylm_library_attention = model.config._attn_implementation
-    model.config._attn_implementation = NAME
+    if model.config._attn_implementation not in (NAME, FLEX):
+        model._babylm_library_attention = model.config._attn_implementation
+    model.config._attn_implementation = name
 
 
 @contextmanager
 def library_attention(model: PreTrainedModel) -> Iterator[None]:
     """Within it the model attends as transformers chose: for generating, with its caches."""
     chosen = model.config._attn_implementation
-    if chosen == NAME:
+    if chosen in (NAME, FLEX):
         model.config._attn_implementation = model._babylm_library_attention
     try:
         yield
@@ -55,30 +66,51 @@ def library_attention(model: PreTrainedModel) -> Iterator[None]:
         model.config._attn_implementation = chosen
 
 
-def what_is_seen(model: PreTrainedModel, segments: Tensor | None) -> dict[str, Any]:
+@contextmanager
+def as_written(model: PreTrainedModel) -> Iterator[None]:
+    """Within it the layers run uncompiled, in blocks where they attended through flex attention.
+
+    Flex attention is a fused kernel only where it is compiled; else it forms all scores.
+    """
+    if not is_compiled(model):
+        yield
+        return
+    chosen = model.config._attn_implementation
+    if chosen == FLEX:
+        model.config._attn_implementation = NAME
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        model.config._attn_implementation = chosen
+
+
+def what_is_seen(model: PreTrainedModel, inputs: Tensor, segments: Tensor | None) -> dict[str, Any]:
     """The arguments of the model's body that keep tokens within their segments (B, T).
 
     Any: keywords. Our own attention takes the segments; any other gets masks, which for a model
-    with two kinds of layers come by the kind.
+    with two kinds of layers come by the kind. Without segments the library makes its own, but the
+    ones for flex attention anew for each batch, which takes as long as some layers.
     """
-    if segments is None:
-        return {}
     attention = model.config._attn_implementation
     if attention == NAME:
-        return {"segments": segments}
+        return {} if segments is None else {"segments": segments}
+    if segments is None and attention != FLEX:
+        return {}
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
     reaches = {
         "full_attention": Reach(),
         "sliding_attention": Reach(window=getattr(model.config, "sliding_window", None)),
         "chunked_attention": Reach(chunk=getattr(model.config, "attention_chunk_size", None)),
     }
-    dtype = model.lm_head.weight.dtype
-    masks = {
-        kind: flex_mask(segments, reaches[kind])
-        if attention == FLEX
-        else explicit_mask(segments, reaches[kind], dtype)
-        for kind in kinds
-    }
+    masks: dict[str, Any] = {}
+    for kind in kinds:
+        if segments is None:
+            masks[kind] = causal_flex_mask(inputs.shape[1], reaches[kind], inputs.device)
+        elif attention == FLEX:
+            masks[kind] = flex_mask(segments, reaches[kind])
+        else:
+            masks[kind] = explicit_mask(segments, reaches[kind], model.lm_head.weight.dtype)
     if model.config.model_type == "olmo2":  # its body takes one mask
         return {"attention_mask": masks["full_attention"]}
     return {"attention_mask": masks}
@@ -124,27 +156,33 @@ def attend(
     if segments is not None:
         query = tempered_anew(module, query, segments)
         reach, segments = reach.within(segments)
-    elif softcap is None and reach == Reach() and _is_narrow(query):
+    elif softcap is None and reach == Reach() and _is_for_torch(query):
         return _fused(query, key, value, scaling), None
     output = _blocked(query, key, value, segments, scaling, softcap, reach)  # (B, H, T, d)
     return output.transpose(1, 2), None
 
 
-def _is_narrow(query: Tensor) -> bool:
-    """Whether torch's fused kernel for CPUs beats blocks on heads of this width.
+def _is_for_torch(query: Tensor) -> bool:
+    """Whether torch's fused kernel beats blocks: on a GPU, and for narrow heads on a CPU.
 
-    It holds the scores of narrow heads in registers, where ours go through the cache; it needs wide
-    registers, and knows no cap and no mask but the causal one. Measured in benchmarks/README.md.
+    There it holds the scores of narrow heads in registers, where ours go through the cache; it
+    needs wide registers. It knows no cap and no mask but the causal one. Measured in
+    benchmarks/README.md.
     """
+    if query.is_cuda:
+        return True
     if query.device.type != "cpu" or not HAS_WIDE_REGISTERS:
         return False
     return query.shape[-1] <= FUSED_HEAD_WIDTH[product_dtype(query).itemsize]
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-    """Causal attention by torch's kernel, (B, T, H, d), in float32 at least: its bf16 is slower."""
+    """Causal attention by torch's kernel, (B, T, H, d).
+
+    On a CPU in float32 at least: its bf16 is slower there.
+    """
     dtype = product_dtype(query)
-    wide = torch.promote_types(dtype, torch.float32)
+    wide = dtype if query.is_cuda else torch.promote_types(dtype, torch.float32)
     with torch.autocast(query.device.type, enabled=False):
         output = functional.scaled_dot_product_attention(
             query.to(wide),

@@ -22,11 +22,15 @@ MEMORY_SHARE = 0.8
 """Of the free memory; the rest is for what the estimate does not know."""
 TEMPERED_LENGTH = 8192
 """Llama 4's `floor_scale`: its layers without rotary embeddings scale by position from here on."""
-COMPILE_FLOPS = {"cuda": 3e16, "cpu": 3e15}
-"""A run of so many operations takes a GPU minutes, and two CPU cores hours; compiling takes one or
-two minutes and won 8 % (fp32) to 29 % (bf16) of Gemma 2's steps on a CPU with AVX-512 and AMX."""
+COMPILE_FLOPS = 3e15
+"""A run of so many operations takes two CPU cores hours, and a GPU a minute if it is compiled and
+minutes if not, where a small model waits for its kernels to be launched. Compiling takes 12 to 30
+seconds on the host of an H200, one or two minutes on two cores, where it won 8 % (fp32) to 29 %
+(bf16) of Gemma 2's steps with AVX-512 and AMX."""
 
 
+FLEX_HEAD_WIDTH = 16
+"""Narrower heads torch's flex attention refuses."""
 CHECKPOINTING_WARNING = (
     "gradient_checkpointing",
     "not even one sequence fits the free memory with its activations, so the backward pass "
@@ -43,6 +47,8 @@ class Choices:
     compile: bool
     micro_batch_size: int
     gradient_checkpointing: bool
+    cuda_graph: bool = False
+    """Whether the passes of a full batch are recorded, and launched as a whole."""
     num_devices: int = 1
     warnings: tuple[tuple[str, str], ...] = ()
     """(code, message)"""
@@ -75,7 +81,7 @@ def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> Cho
             ),
         )
     attention = _attention(spec.training, spec.model, device)
-    fit = _fit(_with_attention(spec, attention), device, vocab_size)
+    fit = _fit(_decided(spec, attention, compiles, device), device, vocab_size)
     if fit.gradient_checkpointing and not spec.training.gradient_checkpointing:
         warnings += (CHECKPOINTING_WARNING,)
     return Choices(
@@ -84,6 +90,7 @@ def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> Cho
         compile=compiles,
         micro_batch_size=fit.micro_batch_size,
         gradient_checkpointing=fit.gradient_checkpointing,
+        cuda_graph=compiles and _is_capturable(spec, device, attention, fit),
         num_devices=spec.training.num_devices,
         warnings=warnings,
     )
@@ -116,7 +123,26 @@ def _attention(
         return "library"
     if not device.is_cuda:
         return "blocks"
-    return "flex" if getattr(model, "attn_logit_softcapping", None) else "library"
+    if getattr(model, "attn_logit_softcapping", None) and model.head_width >= FLEX_HEAD_WIDTH:
+        return "flex"
+    # Of whole sequences `blocks` leaves to torch's kernel what it can.
+    return "library" if training.packing == "documents" else "blocks"
+
+
+def _is_capturable(spec: JobSpec, device: Device, attention: str, fit: Fit) -> bool:
+    """Whether every step does the same on the GPU, and the host need not look or choose.
+
+    Masks of documents are made on the host's word, dropout and recomputation read random states,
+    and of several devices none was there to try it.
+    """
+    return (
+        device.is_cuda
+        and device.precision != "fp16"
+        and attention != "library"
+        and spec.training.packing == "stream"
+        and spec.training.num_devices == 1
+        and not fit.gradient_checkpointing
+    )
 
 
 def _needs_blocks(training: TrainingSpec, model: Architecture) -> bool:
@@ -134,7 +160,7 @@ def _compile(
         flops = tokens * spec.model.flops_per_token(
             vocab_size=vocab_size, seq_length=spec.training.seq_length
         )
-        wish = flops >= COMPILE_FLOPS[device.torch_device.type]
+        wish = flops >= COMPILE_FLOPS
     if not wish:
         return False, ()
     missing = missing_compiler(device.torch_device)
@@ -143,9 +169,15 @@ def _compile(
     return True, ()
 
 
-def _with_attention(spec: JobSpec, attention: str) -> JobSpec:
-    """The spec with what `auto` means here, which decides how much memory masks take."""
-    training = spec.training.model_copy(update={"attention": attention})
+def _decided(spec: JobSpec, attention: str, compiles: bool, device: Device) -> JobSpec:
+    """The spec with what `auto` means here, which decides how much memory a step takes."""
+    decided = {
+        "attention": attention,
+        "compile": compiles,
+        "precision": device.precision,
+        "device": device.torch_device.type,
+    }
+    training = spec.training.model_copy(update=decided)
     return spec.model_copy(update={"training": training})
 
 
@@ -163,6 +195,8 @@ def _fit(spec: JobSpec, device: Device, vocab_size: int) -> Fit:
 
 def checkpointed_fit(spec: JobSpec, device: Device, vocab_size: int) -> Fit:
     """The largest micro-batch whose estimate fits if activations are computed again; at least 1."""
+    training = spec.training.model_copy(update={"device": device.torch_device.type})
+    spec = spec.model_copy(update={"training": training})
     return _largest_fit(spec, device, vocab_size, gradient_checkpointing=True) or Fit(1, True)
 
 

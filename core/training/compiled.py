@@ -11,7 +11,6 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -50,12 +49,9 @@ def uncompile_layers(model: PreTrainedModel) -> None:
         layer._compiled_call_impl = None
 
 
-def as_written(model: PreTrainedModel) -> AbstractContextManager[object]:
-    """Within it the layers run uncompiled."""
-    if any(layer._compiled_call_impl is not None for layer in model.model.layers):
-        stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
-        return stance
-    return nullcontext()
+def is_compiled(model: PreTrainedModel) -> bool:
+    """Whether `compile_layers` was the last of the two."""
+    return any(layer._compiled_call_impl is not None for layer in model.model.layers)
 
 
 def outside_compilation(function: Callable[P, R]) -> Callable[P, R]:

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from core.training.blocks import product_dtype
 from core.training.compiled import outside_compilation
-from core.training.grouped import Groups, expert_mlp, read_distinct
+from core.training.grouped import Groups, count_choices, expert_mlp, read_distinct
 
 
 class RouterStatistics:
@@ -43,16 +43,12 @@ class RouterStatistics:
         self._is_open = True
         self._counts, self._balance = [], []
 
-    def record(self, logits: Tensor, chosen: Tensor) -> None:
-        """Notes the choices (N, k) that a layer made by its logits (N, E).
+    def record(self, counts: Tensor, balance: Tensor) -> None:
+        """Notes what a layer chose, (E,) float32, and its balancing loss, a scalar.
 
         A layer that is computed again is not noted again, but must compute the same: the backward
         pass of the balancing loss, whose tensors were not kept, goes through the second time.
         """
-        counts = torch.zeros(logits.shape[1], dtype=torch.float32, device=logits.device)
-        ones = torch.ones(chosen.numel(), dtype=torch.float32, device=logits.device)
-        counts.index_add_(0, chosen.flatten(), ones)  # (E,)
-        balance = balance_loss(logits, counts / chosen.numel())
         if self._is_open:
             self._counts.append(counts)
             self._balance.append(balance)
@@ -65,6 +61,15 @@ class RouterStatistics:
         balance = torch.stack(self._balance).mean()
         self._step.append((torch.stack(self._counts), balance.detach()))  # (L, E)
         return balance
+
+    def newest(self) -> tuple[Tensor, Tensor] | None:
+        """Choices (L, E) and balancing loss of the newest pass; None without experts."""
+        return self._step[-1] if self._step else None
+
+    def add(self, statistics: tuple[Tensor, Tensor]) -> None:
+        """Notes a pass that was launched as a whole; the next launch writes over its tensors."""
+        counts, balance = statistics
+        self._step.append((counts.clone(), balance.clone()))
 
     @property
     def num_sums(self) -> int:
@@ -125,13 +130,15 @@ class SparseMixture(nn.Module):
         logits = functional.linear(rows, self.router.weight)  # (N, E)
         top, chosen = logits.topk(self.top_k, dim=1)  # (N, k) both
         scores = top.float().sigmoid().to(rows.dtype)  # (N, k)
-        routed = _routed(rows, scores, chosen, self.experts)  # (N, D)
-        self._record(logits, chosen)
+        route = _routed if rows.is_cuda else _routed_as_written
+        routed = route(rows, scores, chosen, self.experts)  # (N, D)
+        counts = count_choices(chosen, logits.shape[1]).float()  # (E,)
+        self._record(counts, balance_loss(logits, counts / chosen.numel()))
         return self.shared_expert(rows) + routed, logits
 
     @outside_compilation
-    def _record(self, logits: Tensor, chosen: Tensor) -> None:
-        self._statistics.record(logits, chosen)
+    def _record(self, counts: Tensor, balance: Tensor) -> None:
+        self._statistics.record(counts, balance)
 
 
 def balance_loss(logits: Tensor, share: Tensor) -> Tensor:
@@ -149,7 +156,6 @@ def balance_loss(logits: Tensor, share: Tensor) -> Tensor:
     return logits.shape[1] * (share.detach() * probability).sum()
 
 
-@outside_compilation
 def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tensor:
     """The sum of each token's chosen experts, (N, D).
 
@@ -180,3 +186,7 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
         return read_distinct(leaving, back)
     leaving = leaving[groups.places].to(rows.dtype)  # (N k, D)
     return torch.zeros_like(rows).index_add_(0, tokens, leaving)
+
+
+_routed_as_written = outside_compilation(_routed)
+"""On a CPU, where sizes of groups are read, and are others at each step."""

@@ -7,11 +7,12 @@ import torch
 from torch import distributed
 
 from core.dataset.tokens import TokenFile
-from core.training.compiled import as_written, compile_layers, uncompile_layers
+from core.training.attention import as_written
+from core.training.compiled import compile_layers, uncompile_layers
 from core.training.device import choose_device, prepare
 from core.training.messages import Answer, Begin, Command, Resume, Take, Validate, WarmUp
 from core.training.model import quiet_transformers
-from core.training.parts import Parts, build_parts
+from core.training.parts import Parts, build_parts, training_batches
 from core.training.resume import read_resume_point
 from core.training.schedule import learning_rate
 from core.training.share import join_group, seed_step
@@ -35,11 +36,13 @@ def follow(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer],
     if device.is_cuda:
         torch.cuda.set_device(begin.rank)
     prepare(device, training)
+    train = TokenFile.open(begin.train)
+    batches = training_batches(train, training)
     parts = build_parts(
         begin.spec,
         begin.plan,
         device,
-        TokenFile.open(begin.train),
+        vocab_size=train.vocab_size,
         rank=begin.rank,
         warn=lambda code, message: log.info("%s: %s", code, message),  # rank 0 warns the user
     )
@@ -63,7 +66,7 @@ def follow(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer],
             case Take(step=step):
                 seed_step(training.seed, step=step, rank=begin.rank)
                 parts.stepper.take(
-                    parts.batches.batch(step),
+                    batches.batch(step),
                     learning_rate=learning_rate(step, begin.plan, training),
                 )
             case Validate():

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.training.compiled import outside_compilation
+
 PADDED_ROWS = 64
 """What sizes of groups are multiples of, where they are padded."""
 
@@ -32,8 +34,7 @@ class Groups:
     @classmethod
     def of(cls, chosen: Tensor, experts: int, *, padded: bool) -> "Groups":
         """Of the choices (N, k); padded is for a CPU alone."""
-        counts = torch.zeros(experts, dtype=torch.int64, device=chosen.device)
-        counts.index_add_(0, chosen.flatten(), torch.ones_like(chosen).flatten())
+        counts = count_choices(chosen, experts)
         places = torch.arange(chosen.numel(), device=chosen.device)
         if not padded or chosen.is_cuda:
             return cls(places, counts.cumsum(0).to(torch.int32), is_padded=False)
@@ -49,6 +50,12 @@ class Groups:
             return rows
         empty = rows.new_zeros(int(self.ends[-1]), rows.shape[1])
         return empty.index_copy(0, self.places, rows)
+
+
+def count_choices(chosen: Tensor, experts: int) -> Tensor:
+    """How often each of the experts was chosen, (E,) int64, of the choices (N, k)."""
+    numbers = torch.arange(experts, device=chosen.device)
+    return (chosen.flatten()[None] == numbers[:, None]).sum(dim=1)
 
 
 def expert_mlp(
@@ -72,13 +79,66 @@ def expert_mlp(
         ends: (E,) int32, where the rows of each expert end.
     """
     if rows.is_cuda and rows.dtype == torch.bfloat16:
-        both = functional.grouped_mm(rows, gate_up.to(rows.dtype), offs=ends)  # (M, 2 F)
-        gate, up = both.chunk(2, dim=-1)  # (M, F) each
-        return functional.grouped_mm(up * activation(gate), down.to(rows.dtype), offs=ends)
+        return _grouped(rows, gate_up, down, type(activation).__name__, ends)
     output: Tensor = ExpertMlp.apply(  # type: ignore[no-untyped-call]
         rows, gate_up, down, activation, ends.tolist()
     )
     return output
+
+
+@outside_compilation
+def _grouped(rows: Tensor, gate_up: Tensor, down: Tensor, activation: str, ends: Tensor) -> Tensor:
+    """`GroupedMlp` behind a border that torch.compile does not cross: it has kernels of its own."""
+    output: Tensor = GroupedMlp.apply(  # type: ignore[no-untyped-call]
+        rows, gate_up, down, activation, ends
+    )
+    return output
+
+
+class GroupedMlp(torch.autograd.Function):
+    """See `expert_mlp`: on a GPU, in bf16.
+
+    Kept for the backward pass are the rows, the outcome of the first product and the rounded
+    matrices; what lies between the products is formed again, beside its gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # Any: torch gives its context no type
+        rows: Tensor,
+        gate_up: Tensor,
+        down: Tensor,
+        activation: str,
+        ends: Tensor,
+    ) -> Tensor:
+        """(M, D)."""
+        from core.training.gate_kernel import gated
+
+        gate_up, down = gate_up.to(rows.dtype), down.to(rows.dtype)
+        both = functional.grouped_mm(rows, gate_up, offs=ends)  # (M, 2 F)
+        output = functional.grouped_mm(gated(both, activation), down, offs=ends)
+        ctx.save_for_backward(rows, both, gate_up, down, ends)
+        ctx.activation = activation
+        return output
+
+    @staticmethod
+    def backward(
+        ctx: Any,  # Any: torch gives its context no type
+        upstream: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        """Gradients by rows and matrices; zero for an expert without rows."""
+        from core.training.gate_kernel import gated_gradient
+
+        rows, both, gate_up, down, ends = ctx.saved_tensors
+        upstream = upstream.contiguous()
+        grad_product = functional.grouped_mm(upstream, down.transpose(1, 2), offs=ends)  # (M, F)
+        grad_both, product = gated_gradient(both, grad_product, ctx.activation)
+        grad_rows = functional.grouped_mm(grad_both, gate_up.transpose(1, 2), offs=ends)
+        # Any rows (M, I) and upstream (M, O) of the same group give (I, O): (E, I, O) in all.
+        grad_down = functional.grouped_mm(product.T, upstream, offs=ends)
+        grad_gate_up = functional.grouped_mm(rows.T, grad_both, offs=ends)
+        # The product of no rows is zero, so an expert that nobody chose needs no care.
+        return grad_rows, grad_gate_up.float(), grad_down.float(), None, None
 
 
 class ExpertMlp(torch.autograd.Function):

@@ -23,13 +23,12 @@ from core.rundir import RunDir
 from core.spec import JobSpec
 from core.stages import StageReporter
 from core.stop import StopSignal
-from core.training.attention import library_attention
+from core.training.attention import as_written, library_attention
 from core.training.checkpoint import Checkpoints, Position
-from core.training.compiled import as_written
 from core.training.device import choose_device, measured_peak_flops, memory_metrics, prepare
 from core.training.failures import named_failure
 from core.training.model import WEIGHTS_FILE, quiet_transformers
-from core.training.parts import build_parts
+from core.training.parts import build_parts, training_batches
 from core.training.ranks import Ranks
 from core.training.resume import LoopState, newest_whole, save_resume_point
 from core.training.schedule import learning_rate
@@ -132,8 +131,10 @@ class Trainer:
         prepare(self.device, spec.training)
         self.peak_flops = measured_peak_flops(self.device)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-        self.parts = build_parts(spec, plan, self.device, train, rank=0, warn=self.warn)
-        self.batches, self.model = self.parts.batches, self.parts.model
+        self.parts = build_parts(
+            spec, plan, self.device, vocab_size=train.vocab_size, rank=0, warn=self.warn
+        )
+        self.batches, self.model = training_batches(train, self.training), self.parts.model
         self.optimizer, self.stepper = self.parts.optimizer, self.parts.stepper
         self.warm_up = WarmUp(
             spec, self.parts, self.ranks, self.device, train.vocab_size, self.warn

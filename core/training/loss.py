@@ -8,6 +8,7 @@ gradients are formed together, some rows at a time, in the forward pass (Wijmans
 Letters: B sequences, T tokens, N = B T rows, C rows of a chunk, D hidden size, V vocabulary.
 """
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ from transformers import PreTrainedModel
 
 from core.training.attention import what_is_seen
 
-CHUNK_ELEMENTS = 1 << 25
-"""Logits held at once: 128 MiB in float32, enough rows for the products to run at full speed."""
+CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
+"""Logits held at once: 128 MiB in float32 on a CPU, 512 MiB in bf16 on a GPU. Enough rows for the
+products to run at full speed."""
 CHUNK_ROWS = 64
 """A chunk has a multiple of these: products of other numbers of rows take up to seven times longer
 in bf16 on a CPU."""
@@ -42,7 +44,7 @@ def summed_loss(
     Returns:
         A scalar, float32 (float64 for a float64 model).
     """
-    seen = what_is_seen(model, segments)
+    seen = what_is_seen(model, inputs, segments)
     hidden = model.model(input_ids=inputs, use_cache=False, **seen).last_hidden_state  # (B, T, D)
     cap = getattr(model.config, "final_logit_softcapping", None)
     rows = hidden.flatten(0, 1)  # (N, D)
@@ -75,7 +77,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         total = torch.zeros((), dtype=wide, device=rows.device)
         grad_rows = torch.empty_like(rows_used) if wants else None  # (N, D)
         grad_weight = torch.zeros(weight.shape, dtype=wide, device=rows.device) if wants else None
-        size = max(1, CHUNK_ELEMENTS // weight.shape[0] // CHUNK_ROWS) * CHUNK_ROWS
+        size = max(1, CHUNK_ELEMENTS[device] // weight.shape[0] // CHUNK_ROWS) * CHUNK_ROWS
         nothing = rows_used.new_empty(1)
         with torch.autocast(device, enabled=False):
             for begin in range(0, rows.shape[0], size):
@@ -87,13 +89,10 @@ class LinearCrossEntropy(torch.autograd.Function):
                     beta=0.0,
                     alpha=2.0 / cap if cap else 1.0,
                 )
-                total += _loss_and_gradient(logits, targets[part], cap)
+                total += _loss_and_gradient(logits, targets[part], cap, wants=wants)
                 if grad_rows is not None and grad_weight is not None:
                     torch.mm(logits, weight_used, out=grad_rows[part])
-                    if logits.dtype == wide:
-                        grad_weight.addmm_(logits.T, rows_used[part])
-                    else:
-                        grad_weight += logits.T @ rows_used[part]
+                    _add_product(grad_weight, logits.T, rows_used[part])
         if grad_rows is not None and grad_weight is not None:
             ctx.save_for_backward(grad_rows.to(rows.dtype), grad_weight.to(weight.dtype))
             ctx.scale = 1.0 if cap is None else SIGMOID_SCALE
@@ -107,15 +106,35 @@ class LinearCrossEntropy(torch.autograd.Function):
         """The gradients that the forward pass formed, times the one that comes in."""
         grad_rows, grad_weight = ctx.saved_tensors
         upstream = upstream * ctx.scale
-        return grad_rows * upstream.to(grad_rows.dtype), grad_weight * upstream, None, None, None
+        # In place: nobody else has it, and a copy of it would be the largest tensor there is.
+        grad_weight.mul_(upstream)
+        return grad_rows * upstream.to(grad_rows.dtype), grad_weight, None, None, None
 
 
-def _loss_and_gradient(logits: Tensor, targets: Tensor, cap: float | None) -> Tensor:
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Adds left (V, C) times right (C, D) to the total (V, D), which may be of a wider type."""
+    if left.dtype == total.dtype:
+        total.addmm_(left, right)
+    elif total.is_cuda:  # the product is added up in the wider type, and never written by itself
+        torch.addmm(total, left, right, out_dtype=total.dtype, out=total)
+    else:
+        total += left @ right
+
+
+def _loss_and_gradient(
+    logits: Tensor, targets: Tensor, cap: float | None, *, wants: bool
+) -> Tensor:
     """The summed loss of a chunk; the logits (C, V) become the gradient by them, in place.
 
-    On a CPU some rows at a time, so that the passes over them stay in its cache. With a cap the
-    logits come as 2 / cap times the product, and the gradient by the product leaves as a quarter.
+    On a CPU some rows at a time, so that the passes over them stay in its cache, and on a GPU in
+    one kernel. With a cap the logits come as 2 / cap times the product, and the gradient by the
+    product leaves as a quarter. Only the kernel leaves it out where nobody wants it: it takes no
+    pass of its own elsewhere.
     """
+    if logits.is_cuda and find_spec("triton") is not None:
+        from core.training.loss_kernel import loss_and_gradient
+
+        return loss_and_gradient(logits, targets, cap, ignored=IGNORED, wants_gradient=wants)
     count, vocabulary = logits.shape
     wide = torch.promote_types(logits.dtype, torch.float32)
     total = torch.zeros((), dtype=wide, device=logits.device)

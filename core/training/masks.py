@@ -10,6 +10,7 @@ Letters: B sequences, T tokens, Q queries of a block, N keys that they look at.
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +18,9 @@ from torch import Tensor, nn
 
 MASKED = -1e30
 """exp of it is 0, and unlike infinity it is no NaN after a subtraction."""
+SHORT_LENGTH, SHORT_BLOCK, LONG_BLOCK = 1024, 64, 128
+"""Sides of the blocks that flex attention skips where nothing in them is seen: in short sequences
+small ones skip more, 12 % of the time for 256 tokens on an H200."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,7 @@ def explicit_mask(segments: Tensor, reach: Reach, dtype: torch.dtype) -> Tensor:
 
 
 def flex_mask(segments: Tensor, reach: Reach) -> Any:
-    """The same for flex attention, blocks of it instead of all.
-
-    Any: the BlockMask of torch; its module is loaded here, because only a GPU needs it.
-    """
-    from torch.nn.attention.flex_attention import create_block_mask
-
+    """The same for flex attention, blocks of it instead of all. Any: the BlockMask of torch."""
     reach, numbers = reach.within(segments)
     window = reach.window
 
@@ -103,15 +102,35 @@ def flex_mask(segments: Tensor, reach: Reach) -> Any:
         return seen if window is None else seen & (key > query - window)
 
     count, length = segments.shape
-    return create_block_mask(
-        sees,
-        count,
-        None,
-        length,
-        length,
-        device=segments.device,
-        _compile=segments.is_cuda,  # else all T x T are formed on the way
-    )
+    return _block_mask(sees, count, length, segments.device)
+
+
+@cache
+def causal_flex_mask(length: int, reach: Reach, device: torch.device) -> Any:
+    """Of sequences that are one segment each, as `flex_mask`; made once for all batches."""
+    window, chunk = reach.window, reach.chunk
+
+    def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        del batch, head
+        seen = key <= query
+        if window is not None and window < length:
+            seen = seen & (key > query - window)
+        if chunk is not None and chunk < length:
+            seen = seen & (key >= query - query % chunk)
+        return seen
+
+    return _block_mask(sees, None, length, device)
+
+
+def _block_mask(sees: Any, count: int | None, length: int, device: torch.device) -> Any:
+    """Any: torch's own types, whose module is loaded here, because only a GPU needs it."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    make = create_block_mask
+    if device.type == "cuda" and count is not None:  # else all B x T x T are formed on the way
+        make = torch.compile(create_block_mask)
+    size = SHORT_BLOCK if length <= SHORT_LENGTH else LONG_BLOCK
+    return make(sees, count, None, length, length, device=device, BLOCK_SIZE=size)
 
 
 def causal_mask(rows: slice, columns: slice, reach: Reach, like: Tensor) -> Tensor:

@@ -82,14 +82,16 @@ class TrainingSpec(Section):
     )
     attention: Literal["auto", "blocks", "library", "flex"] = Field(
         default="auto",
-        description="blocks: ours, causal blocks that never hold all scores; library: what "
-        "transformers chooses; flex: fused kernels, GPU only. auto: blocks on a CPU, on a GPU flex "
-        "where scores are soft-capped and library where not.",
+        description="blocks: ours, causal blocks that never hold all scores, or torch's fused "
+        "kernel where it computes the same faster; library: what transformers chooses; flex: fused "
+        "kernels, GPU only. auto: blocks, on a GPU flex where scores are soft-capped, and library "
+        "where they are not and documents are packed.",
     )
     compile: Literal["auto"] | bool = Field(
         default="auto",
-        description="Fuse the layers' elementwise part with torch.compile. auto: for runs long "
-        "enough to win back the minute or two that it takes: minutes of a GPU, hours of a CPU.",
+        description="Fuse the layers' elementwise part with torch.compile, and on a GPU launch "
+        "steps as CUDA graphs. auto: for runs long enough to win back the half minute to two "
+        "minutes that it takes: minutes of a GPU, hours of a CPU.",
     )
     router_aux_loss_coefficient: float = Field(
         default=0.0,

@@ -1,4 +1,4 @@
-"""What computes a step, built the same way in every rank: batches, model, optimizer, stepper."""
+"""What computes a step, built the same way in every rank: model, optimizer, stepper."""
 
 import logging
 from collections.abc import Callable
@@ -11,13 +11,14 @@ from core.dataset.batches import Batches
 from core.dataset.tokens import TokenFile
 from core.plan import Plan
 from core.spec import JobSpec
-from core.training.attention import FLEX, use_blocks
+from core.training.attention import use_blocks, use_flex
 from core.training.choices import Choices, choose
 from core.training.device import Device
 from core.training.experts import use_sparse_experts
 from core.training.fit import Fit
 from core.training.model import build_model, checkpoint_activations
 from core.training.optimizer import build_optimizer
+from core.training.options import TrainingSpec
 from core.training.resume import ResumePoint, load_resume_point
 from core.training.share import Share
 from core.training.step import Stepper
@@ -29,7 +30,6 @@ log = logging.getLogger(__name__)
 class Parts:
     """What computes a step."""
 
-    batches: Batches
     model: PreTrainedModel
     choices: Choices
     optimizer: torch.optim.AdamW
@@ -54,12 +54,23 @@ class Parts:
             checkpoint_activations(self.model)
 
 
+def training_batches(tokens: TokenFile, training: TrainingSpec) -> Batches:
+    """The batches of all steps, the same in every rank."""
+    return Batches(
+        tokens,
+        seq_length=training.seq_length,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        packing=training.packing,
+    )
+
+
 def build_parts(
     spec: JobSpec,
     plan: Plan,
     device: Device,
-    train: TokenFile,
     *,
+    vocab_size: int,
     rank: int,
     warn: Callable[[str, str], None],
 ) -> Parts:
@@ -69,17 +80,10 @@ def build_parts(
         SpecInvalid: If the spec asks for what this device cannot do.
     """
     training = spec.training
-    batches = Batches(
-        train,
-        seq_length=training.seq_length,
-        batch_size=training.batch_size,
-        seed=training.seed,
-        packing=training.packing,
-    )
-    model = build_model(spec.model, vocab_size=train.vocab_size, seed=training.seed).to(
+    model = build_model(spec.model, vocab_size=vocab_size, seed=training.seed).to(
         device.torch_device
     )
-    choices = choose(spec, plan, device, vocab_size=train.vocab_size)
+    choices = choose(spec, plan, device, vocab_size=vocab_size)
     for code, message in choices.warnings:
         warn(code, message)
     log.info("computing with %s", choices.counts())
@@ -87,7 +91,7 @@ def build_parts(
     if choices.attention == "blocks":
         use_blocks(model)
     elif choices.attention == "flex":
-        model.config._attn_implementation = FLEX
+        use_flex(model)
     optimizer = build_optimizer(model, training)
     share = None
     if training.num_devices > 1:
@@ -107,6 +111,6 @@ def build_parts(
         micro_batch_size=choices.micro_batch_size,
         share=share,
     )
-    parts = Parts(batches, model, choices, optimizer, stepper, share)
+    parts = Parts(model, choices, optimizer, stepper, share)
     parts.take_fit(choices.fit)
     return parts

@@ -12,7 +12,8 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from transformers import PreTrainedModel
 
 from core.dataset.batches import Batch
-from core.training.compiled import as_written
+from core.training.attention import as_written
+from core.training.captured import CapturedPass
 from core.training.device import Device
 from core.training.experts import RouterStatistics
 from core.training.loss import summed_loss
@@ -65,6 +66,7 @@ class Stepper:
         self._routers = routers
         self.micro_batch_size = micro_batch_size
         self._parameters = list(model.parameters())
+        self._captured: CapturedPass | None = None
         self._broken = torch.zeros((), device=device.torch_device)
         self.scaler: torch.amp.GradScaler | None = None
         if device.precision == "fp16":
@@ -79,7 +81,7 @@ class Stepper:
         set_learning_rate(self._optimizer, learning_rate)
         self._clear_gradients()
         self._routers.clear()
-        size, rows = self.micro_batch_size, slice(None)
+        rows = slice(None)
         if self._share is not None:
             rows = self._share.rows(len(batch.inputs))
         inputs = self._device.put(batch.inputs[rows])  # (B or fewer, T)
@@ -87,27 +89,70 @@ class Stepper:
         segments = None
         if batch.segments is not None:
             segments = self._device.put(batch.segments[rows])  # as inputs
-        loss = torch.zeros((), device=self._device.torch_device)
-        for begin in range(0, len(inputs), size):
-            part = slice(begin, begin + size)
-            share = len(inputs[part]) / len(batch.inputs)
-            seen = None if segments is None else segments[part]
-            loss += self._micro(inputs[part], targets[part], seen, batch.num_targets, share)
+        loss = self._passes(inputs, targets, segments, batch)
         if self._share is not None:
             loss = self._share.add_up(loss, self._routers)
         routing = self._routers.metrics()
         return StepResult(loss, self._update(loss), routing)
+
+    def _passes(
+        self, inputs: Tensor, targets: Tensor, segments: Tensor | None, batch: Batch
+    ) -> Tensor:
+        """All micro-batches of a step; the sum of their parts of its loss."""
+        size = self.micro_batch_size
+        loss = torch.zeros((), device=self._device.torch_device)
+        captured = self._captured if self._is_full(batch) else None
+        if captured is not None:
+            captured.begin_step()
+        for begin in range(0, len(inputs), size):
+            part = slice(begin, begin + size)
+            if captured is not None:
+                loss += captured.launch(inputs[part], targets[part])
+                continue
+            share = len(inputs[part]) / len(batch.inputs)
+            seen = None if segments is None else segments[part]
+            loss += self._micro(inputs[part], targets[part], seen, batch.num_targets, share)
+        return loss
+
+    def _is_full(self, batch: Batch) -> bool:
+        """Whether a batch is like those that a captured pass was recorded for."""
+        return (
+            len(batch.inputs) == self._training.batch_size
+            and batch.num_targets == batch.inputs.size
+        )
 
     def warm_up(self, seq_length: int) -> None:
         """One forward and backward of the full micro-batch whose gradients are thrown away.
 
         Compiles what is to be compiled and shows whether the micro-batch fits.
         """
+        self._captured = None
         shape = (self.micro_batch_size, seq_length)
         ids = torch.zeros(shape, dtype=torch.int64, device=self._device.torch_device)  # (b, T)
         segments = ids.int() if self._training.packing == "documents" else None
         try:
             self._micro(ids, ids, segments, ids.numel(), 1.0)
+        finally:
+            self._optimizer.zero_grad(set_to_none=True)
+            self._routers.clear()
+
+    def capture(self, seq_length: int) -> None:
+        """Records the passes of full batches as a CUDA graph, which steps launch from then on.
+
+        Raises:
+            RuntimeError: If that cannot be done; steps go on without.
+        """
+        training, size = self._training, self.micro_batch_size
+        num_targets = training.batch_size * seq_length
+        share = size / training.batch_size
+        try:
+            self._captured = CapturedPass(
+                lambda inputs, targets: self._micro(inputs, targets, None, num_targets, share),
+                parameters=self._parameters,
+                routers=self._routers,
+                shape=(size, seq_length),
+                adds_up=size < training.batch_size,
+            )
         finally:
             self._optimizer.zero_grad(set_to_none=True)
             self._routers.clear()
@@ -163,8 +208,8 @@ class Stepper:
         norm = get_total_norm(gradients)
         bad = ~(loss.isfinite() & norm.isfinite())
         torch.maximum(self._broken, bad.float(), out=self._broken)
-        # Fused AdamW divides gradients by the one and leaves all alone for the other. Clipping so
-        # saves a pass that reads and writes every gradient.
+        # AdamW divides gradients by the one and leaves all alone for the other. Clipping so saves a
+        # pass that reads and writes every gradient.
         excess = None if limit is None else ((norm + CLIPPING_EPSILON) / limit).clamp(min=1.0)
         self._optimizer.grad_scale = excess  # type: ignore[attr-defined]
         self._optimizer.found_inf = self._broken  # type: ignore[attr-defined]

@@ -79,6 +79,8 @@ class WarmUp:
             try:
                 self._parts.stepper.warm_up(self._training.seq_length)
                 self._ranks.warm_up(self.choices.fit, is_compiled=self.choices.compile)
+                if self.choices.cuda_graph:
+                    self._capture()
                 return
             except torch.OutOfMemoryError:
                 fit = self._smaller()
@@ -89,7 +91,17 @@ class WarmUp:
                 reason = str(error).partition("\n")[0]
                 self._warn("not_compiled", f"torch.compile failed and is left out: {reason}")
                 uncompile_layers(self._parts.model)
-                self.choices = replace(self.choices, compile=False)
+                self.choices = replace(self.choices, compile=False, cuda_graph=False)
+
+    def _capture(self) -> None:
+        try:
+            self._parts.stepper.capture(self._training.seq_length)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            self._warn("not_captured", f"steps are launched kernel by kernel: {reason}")
+            self.choices = replace(self.choices, cuda_graph=False)
 
     def _smaller(self) -> Fit | None:
         """Fewer sequences; below one of them, activations that are computed again."""
@@ -107,4 +119,5 @@ class WarmUp:
             self.choices,
             micro_batch_size=fit.micro_batch_size,
             gradient_checkpointing=fit.gradient_checkpointing,
+            cuda_graph=self.choices.cuda_graph and not fit.gradient_checkpointing,
         )

@@ -61,10 +61,27 @@ def test_a_cpu_attends_in_blocks_and_compiles_for_a_run_of_hours_only(monkeypatc
     assert not chosen(num_tokens=10**9, compile=False).compile
 
 
-def test_a_gpu_attends_through_flex_where_scores_are_capped_and_as_the_library_does_elsewhere():
+def test_a_gpu_attends_through_flex_where_scores_are_capped_and_in_blocks_elsewhere():
     assert chosen(CUDA).attention == "flex"
-    assert chosen(CUDA, "olmo2").attention == "library"
-    assert chosen(CUDA, model={"attn_logit_softcapping": None}).attention == "library"
+    assert chosen(CUDA, model={"head_dim": 8}).attention == "blocks"
+    assert chosen(CUDA, "olmo2").attention == "blocks"
+    assert chosen(CUDA, model={"attn_logit_softcapping": None}).attention == "blocks"
+    assert chosen(CUDA, "olmo2", packing="documents").attention == "library"
+
+
+def test_a_gpu_records_the_passes_of_a_compiled_run_that_does_the_same_at_every_step(monkeypatch):
+    monkeypatch.setattr(choices_module, "missing_compiler", lambda _: None)
+    for architecture in ("gemma2", "llama4", "olmo2"):
+        assert chosen(CUDA, architecture, compile=True).cuda_graph
+    assert not chosen(CUDA, compile=False).cuda_graph
+    assert not chosen(compile=True).cuda_graph
+    assert not chosen(Device(torch.device("cuda"), "fp16"), compile=True).cuda_graph
+    for field, value in (
+        ("packing", "documents"),
+        ("attention", "library"),
+        ("gradient_checkpointing", True),
+    ):
+        assert not chosen(CUDA, compile=True, **{field: value}).cuda_graph
 
 
 def test_dropout_on_attention_leaves_it_to_the_library_and_refuses_blocks():
@@ -82,7 +99,7 @@ def test_long_documents_of_llama4_keep_their_positions_only_in_blocks():
     documents = {"architecture": "llama4", "packing": "documents", "seq_length": 8192}
     assert chosen(CUDA, **documents).attention == "blocks"
     assert chosen(CUDA, **documents | {"seq_length": 4096}).attention == "library"
-    assert chosen(CUDA, **documents | {"packing": "stream"}).attention == "library"
+    assert chosen(CUDA, **documents | {"packing": "stream"}).attention == "blocks"
     with pytest.raises(SpecInvalid, match="library, which knows positions in the sequence alone"):
         chosen(CUDA, **documents, attention="library")
 
@@ -127,7 +144,14 @@ def test_the_next_smaller_micro_batch_divides_the_batch():
 
 def test_activations_are_computed_again_only_where_one_sequence_does_not_fit(monkeypatch):
     spec = JobSpec.model_validate(
-        {"training": {"micro_batch_size": "auto", "batch_size": 8, "seq_length": 4096}}
+        {
+            "training": {
+                "micro_batch_size": "auto",
+                "batch_size": 8,
+                "seq_length": 4096,
+                "device": "cpu",
+            }
+        }
     ).resolve()
     needs = {
         again: step_bytes(

@@ -12,7 +12,7 @@ from core.archs import Gemma2, Llama4, Olmo2
 from core.dataset.batches import segments
 from core.tokenizer.specials import END_OF_TEXT_ID
 from core.training import blocks, grouped
-from core.training.attention import FLEX, library_attention, use_blocks, what_is_seen
+from core.training.attention import library_attention, use_blocks, use_flex, what_is_seen
 from core.training.experts import balance_loss, use_sparse_experts
 from core.training.loss import summed_loss
 from core.training.masks import Reach, explicit_mask
@@ -48,6 +48,15 @@ MODELS = {
     ),
     "llama4-dense": Llama4(
         num_hidden_layers=2, num_attention_heads=4, num_local_experts=0, **SHAPE
+    ),
+    "llama4-bare": Llama4(
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=0,
+        use_qk_norm=False,
+        attention_bias=True,
+        **SHAPE,
     ),
     "llama4-interleaved": Llama4(
         num_hidden_layers=4,
@@ -225,7 +234,7 @@ def test_the_mask_of_flex_attention_hides_the_same(name):
     inputs, targets = some_documents()
     seen = torch.from_numpy(segments(inputs.numpy()))
     expected = summed_loss(fast, inputs, targets, seen)
-    fast.config._attn_implementation = FLEX
+    use_flex(fast)
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         loss = summed_loss(fast, inputs, targets, seen)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-11)
@@ -343,7 +352,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
 
 def test_segments_are_no_matter_to_the_arguments_of_a_body_without_them():
     fast = fast_model(plain_model(MODELS["olmo2"]))
-    assert what_is_seen(fast, None) == {}
+    assert what_is_seen(fast, some_tokens()[0], None) == {}
 
 
 def test_an_explicit_mask_hides_the_future_and_other_segments():

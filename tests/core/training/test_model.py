@@ -100,7 +100,7 @@ def test_chunks_do_not_change_the_loss(monkeypatch):
     model = build_model(VARIANTS[0], vocab_size=300, seed=0).double()
     inputs = torch.arange(48).view(3, 16)
     whole = summed_loss(model, inputs, inputs)
-    monkeypatch.setattr("core.training.loss.CHUNK_ELEMENTS", 300 * 7)
+    monkeypatch.setattr("core.training.loss.CHUNK_ELEMENTS", {"cpu": 300 * 7})
     monkeypatch.setattr("core.training.loss.CHUNK_ROWS", 7)
     parts = summed_loss(model, inputs, inputs)
     assert parts.item() == pytest.approx(whole.item(), rel=1e-12)

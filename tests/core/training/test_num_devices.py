@@ -34,7 +34,8 @@ from core.spec import JobSpec
 from core.stages import StageReporter
 from core.training.choices import choose
 from core.training.device import Device, choose_device
-from core.training.experts import RouterStatistics
+from core.training.experts import RouterStatistics, balance_loss
+from core.training.grouped import count_choices
 from core.training.loop import Trainer
 from core.training.options import TrainingSpec
 from core.training.ranks import Ranks
@@ -356,7 +357,8 @@ def _record(statistics: RouterStatistics, logits: torch.Tensor, passes: list[int
     for number in passes:
         statistics.begin_pass()
         for layer in logits[:, 2 * number : 2 * number + 2]:
-            statistics.record(layer, layer.topk(1, dim=1).indices)
+            counts = count_choices(layer.topk(1, dim=1).indices, layer.shape[1]).float()
+            statistics.record(counts, balance_loss(layer, counts / len(layer)))
         statistics.end_pass()
 
 

@@ -17,14 +17,29 @@ RESUME_BYTES_PER_PARAMETER = 12
 """Weights and two moments."""
 TOKENS_PER_WORD = 1.5
 """Byte-level BPE on BabyLM text, punctuation included: 1.3 at 48,000 entries to 1.6 at 8,000."""
-CHUNK_BYTES = 128 << 20
+CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
 """Logits, a chunk at a time, which their gradients replace; see core.training.loss."""
-ATTENTION_COPIES = 3
-MLP_COPIES = 4
-NORM_COPIES = 3
-RESIDUAL_COPIES = 2
-"""How many tensors of the width of the heads, the MLP, all norms and the residual stream a layer
-keeps for its backward pass; held against measurements in benchmarks/README.md."""
+ROUNDED_BYTES_PER_PARAMETER = 2
+"""Matrices in 16 bits, as a GPU multiplies them, kept from the forward to the backward pass."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """How many tensors a layer keeps for its backward pass, by their width."""
+
+    attention: float
+    """Of the width of all heads and all key-value heads together."""
+    mlp: float
+    norms: float
+    """Of all norms, float32."""
+    residual: float
+    """Of the residual stream, float32."""
+
+
+AS_WRITTEN = Copies(attention=3.0, mlp=4.0, norms=3.0, residual=2.0)
+COMPILED = Copies(attention=2.25, mlp=2.25, norms=0.0, residual=6.0)
+"""What torch.compile does not form again. Both are held against measurements in
+benchmarks/README.md: growth of a CPU process, and the six presets on an H200."""
 MASK_BYTES = 4
 """float32, of each pair of tokens, where masks are written out."""
 RESUME_POINTS = 2
@@ -75,9 +90,15 @@ def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
 
 
 def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
-    """Memory that a training step holds at its peak: parameters, their state, activations."""
+    """Memory that a training step holds at its peak: parameters, their state, activations.
+
+    Where the spec leaves device, precision or compilation open, what a GPU and a run of the
+    presets' length get: bf16, compiled.
+    """
     parameters = spec.model.num_parameters(vocab_size=vocab_size)
     state = parameters * TRAINING_BYTES_PER_PARAMETER
+    if _is_for_gpu(spec) and _width(spec) == 2:
+        state += parameters * ROUNDED_BYTES_PER_PARAMETER
     return state + activation_bytes(spec, micro_batch_size=micro_batch_size, vocab_size=vocab_size)
 
 
@@ -91,20 +112,40 @@ def activation_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -
     """
     model, training = spec.model, spec.training
     rows = micro_batch_size * training.seq_length
-    width = 2 if training.precision in ("bf16", "fp16") else 4
-    attention = model.head_width * (ATTENTION_COPIES * (model.heads + model.kv_heads))
-    mlps = MLP_COPIES * model.mlp_width
+    width = _width(spec)
+    is_compiled = _is_for_gpu(spec) and training.compile and not training.gradient_checkpointing
+    copies = COMPILED if is_compiled else AS_WRITTEN
+    attention = model.head_width * (copies.attention * (model.heads + model.kv_heads))
+    mlps = copies.mlp * model.mlp_width
     experts = getattr(model, "num_local_experts", 0)
     if experts:
         mlps *= 1 + int(getattr(model, "num_experts_per_tok", 1))
     # Norms compute in float32 whatever the precision.
-    wide = NORM_COPIES * model.layer_vectors() + RESIDUAL_COPIES * model.hidden_size
+    wide = copies.norms * model.layer_vectors() + copies.residual * model.hidden_size
     layer = rows * (width * (attention + mlps) + 4 * wide)
-    chunk = min(CHUNK_BYTES, 4 * rows * vocab_size) + _mask_bytes(spec, rows)
+    chunk = _chunk_bytes(spec, rows * vocab_size) + _mask_bytes(spec, rows)
     if training.gradient_checkpointing:
         kept = rows * 4 * model.hidden_size * model.num_hidden_layers
-        return kept + layer + chunk
-    return layer * model.num_hidden_layers + chunk
+        return round(kept + layer + chunk)
+    return round(layer * model.num_hidden_layers + chunk)
+
+
+def _is_for_gpu(spec: JobSpec) -> bool:
+    return spec.training.device != "cpu"
+
+
+def _width(spec: JobSpec) -> int:
+    """Bytes of a number in a matrix product."""
+    precision = spec.training.precision
+    is_narrow = precision in ("bf16", "fp16") or (precision == "auto" and _is_for_gpu(spec))
+    return 2 if is_narrow else 4
+
+
+def _chunk_bytes(spec: JobSpec, logits: int) -> int:
+    """On a CPU their softmax is float32; a GPU's kernel leaves them as they are."""
+    if _is_for_gpu(spec):
+        return _width(spec) * min(CHUNK_ELEMENTS["cuda"], logits)
+    return 4 * min(CHUNK_ELEMENTS["cpu"], logits)
 
 
 def _mask_bytes(spec: JobSpec, rows: int) -> int:

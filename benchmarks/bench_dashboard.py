@@ -16,15 +16,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2 as httpx
-from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.report import figure, note, wanted
 from core.spec import JobSpec
 from jobs import store
 from jobs.database import Database, upgrade
 from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 NAMES = ("dashboard/million_points", "dashboard/jobs_5000")
 RUNS = 3
@@ -61,6 +64,8 @@ def run(only: str | None = None) -> None:
         for name in names:
             note(name, "not measured: Chromium is not installed (apt-get install chromium)")
         return
+    from playwright.sync_api import sync_playwright  # the other benchmarks run without it
+
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         for name in names:
@@ -79,7 +84,7 @@ def run(only: str | None = None) -> None:
         browser.close()
 
 
-def _million_points(browser: Browser, address: str) -> None:
+def _million_points(browser: "Browser", address: str) -> None:
     opened = [_open(browser, address, ALL_DRAWN, then=SCROLL) for _ in range(RUNS)]
     figure(NAMES[0], "open_seconds", statistics.median(seconds for seconds, _ in opened), "s")
     frames = sorted(frame for _, frames in opened for frame in frames)
@@ -87,7 +92,7 @@ def _million_points(browser: Browser, address: str) -> None:
 
 
 def _open(
-    browser: Browser, address: str, until: str, then: str | None = None
+    browser: "Browser", address: str, until: str, then: str | None = None
 ) -> tuple[float, list[float]]:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()

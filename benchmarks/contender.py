@@ -9,16 +9,23 @@ of their first step, so that the one who compares them can see that they compute
   empties the cache, in its own precision: fp16 on a GPU, fp32 on a CPU;
 - `trainer`: the same Trainer without those three, compiled where BABYLM_BENCH_COMPILE=1;
 - `plain`: a loop of the nanoGPT kind around the Hugging Face model, with a fused AdamW.
+
+Starting takes a minute and a step milliseconds, so one process serves many rounds. When its first
+steps are taken it prints {"state": "ready", "first_loss": ...}. For every line `go` on standard
+input it takes `--steps` steps in one timed window and prints what the window measured; at the end
+of the input it exits. By hand: `echo go | python -m benchmarks.contender ours olmo2-10m`.
 """
 
 import argparse
+import contextlib
+import fcntl
+import itertools
 import json
 import os
 import resource
-import tempfile
+import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,46 +35,119 @@ from torch.nn import functional
 from core.dataset.batches import Batch
 from core.plan import make_plan
 from core.spec import JobSpec
-from core.training.attention import use_blocks
-from core.training.choices import choose
-from core.training.compiled import compile_layers
-from core.training.device import Device, choose_device, measured_peak_flops, prepare
-from core.training.experts import use_sparse_experts
+from core.training.device import RSS_UNIT_BYTES, Device, choose_device, measured_peak_flops, prepare
 from core.training.model import build_model, quiet_transformers
 from core.training.optimizer import build_optimizer
+from core.training.parts import build_parts
+from core.training.ranks import Ranks
 from core.training.step import Stepper
+from core.training.warm_up import WarmUp
 
 BY_CPU = os.environ.get("BABYLM_BENCH_CLOCK") == "cpu"
 """For a machine that others use: one thread, timed in its own seconds on the processor."""
 CLOCK = time.process_time if BY_CPU else time.perf_counter
 DENSE = "-dense"
 """Behind a preset's name: without experts."""
+WARM_UP_STEPS = 2
+"""Before a contender is ready. The Trainer tells the loss of a step only in the next one."""
+LOCK_VARIABLE = "BABYLM_BENCH_LOCK"
+"""Names a file that baselines lock until they are ready: a GPU has memory for one at a time."""
+CPU_BATCH_SIZE = 8
+"""Where none is asked for; a GPU takes the preset's own."""
+NUM_BATCHES = 8
+"""So many differ; then they come again."""
+
+Batches = np.ndarray[Any, Any]
+"""(NUM_BATCHES, B, T + 1) int64 token ids."""
 
 
-@dataclass
-class Timing:
-    """Seconds and loss of each step."""
+class Watch:
+    """Paces the steps of a way and times them: first the warm-up, then a window a line of input."""
 
-    seconds: list[float] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
+    def __init__(
+        self, spec: JobSpec, device: Device, *, num_steps: int, alone: contextlib.ExitStack
+    ) -> None:
+        """`alone` is closed once this contender is ready."""
+        self._alone = alone
+        self.first_loss: float | None = None
+        self.details: dict[str, int] = {}
+        """What else the line `ready` tells."""
+        self._spec = spec
+        self._device = device
+        self._num_steps = num_steps
+        self._peak_flops = 0.0
+        self._memory = 0
+
+    def pace(self) -> Iterator[None]:
+        """To be resumed before each step; ends where no more are wanted.
+
+        On a GPU the memory that is only cached goes back before each wait, for the contenders that
+        share the device. So the first step of a window would allocate anew, and is not timed.
+        """
+        yield from itertools.repeat(None, WARM_UP_STEPS)
+        self._rest()
+        self._alone.close()
+        say(state="ready", first_loss=self.first_loss, **self.details)
+        for _ in sys.stdin:
+            yield from itertools.repeat(None, 1 if self._device.is_cuda else 0)
+            began = self._now()
+            yield from itertools.repeat(None, self._num_steps)
+            seconds = self._now() - began
+            self._report(seconds)
+
+    def _now(self) -> float:
+        if self._device.is_cuda:
+            torch.cuda.synchronize()
+        return CLOCK()
+
+    def _rest(self) -> None:
+        """Notes the peak of memory, which the matrix products of `peak_flops` do not belong to."""
+        if self._device.is_cuda:
+            self._memory = max(self._memory, torch.cuda.max_memory_allocated())
+            torch.cuda.empty_cache()
+        else:
+            self._memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES
+
+    def _report(self, seconds: float) -> None:
+        self._rest()
+        self._peak_flops = max(self._peak_flops, peak_flops(self._device))
+        if self._device.is_cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        training = self._spec.training
+        tokens = self._num_steps * training.batch_size * training.seq_length / seconds
+        flops = self._spec.model.flops_per_token(
+            vocab_size=self._spec.tokenizer.vocab_size, seq_length=training.seq_length
+        )
+        say(
+            tokens_per_second=tokens,
+            mfu=tokens * flops / self._peak_flops,
+            memory_peak_bytes=self._memory,
+        )
 
 
-def bench_spec(model: str, *, precision: str, batch_size: int) -> JobSpec:
-    """A preset's model with batches of `batch_size` sequences."""
-    body: dict[str, Any] = {
-        "preset": model.removesuffix(DENSE),
-        "training": {"precision": precision, "batch_size": batch_size, "warmup_steps": 0},
-    }
+def say(**line: Any) -> None:
+    """Tells the one who started this process; `sys.stdout` goes to standard error meanwhile."""
+    print(json.dumps(line), file=sys.__stdout__, flush=True)
+
+
+def bench_spec(model: str, *, precision: str, batch_size: int | None) -> JobSpec:
+    """A preset's model with batches of `batch_size` sequences; None takes the preset's own."""
+    training: dict[str, Any] = {"precision": precision, "warmup_steps": 0}
+    if batch_size is not None:
+        training["batch_size"] = batch_size
+    body: dict[str, Any] = {"preset": model.removesuffix(DENSE), "training": training}
     if model.endswith(DENSE):
         body["model"] = {"num_local_experts": 0}
     return JobSpec.model_validate(body).resolve()
 
 
-def windows(spec: JobSpec, count: int) -> np.ndarray[Any, Any]:
-    """(count, T + 1) int64 token ids, as frequent as words are: by Zipf's law."""
-    vocabulary = spec.tokenizer.vocab_size
+def token_batches(spec: JobSpec) -> Batches:
+    """Tokens as frequent as words are: by Zipf's law."""
+    vocabulary, training = spec.tokenizer.vocab_size, spec.training
     weights = 1.0 / np.arange(3, vocabulary)
-    draws = np.random.default_rng(0).random((count, spec.training.seq_length + 1))
+    shape = (NUM_BATCHES, training.batch_size, training.seq_length + 1)
+    draws = np.random.default_rng(0).random(shape)
     ids = np.searchsorted(np.cumsum(weights / weights.sum()), draws)
     return np.minimum(ids + 3, vocabulary - 1).astype(np.int64)
 
@@ -77,128 +157,88 @@ def our_stepper(spec: JobSpec, *, num_tokens: int) -> Stepper:
     training, vocabulary = spec.training, spec.tokenizer.vocab_size
     device = choose_device(training)
     prepare(device, training)
-    model = new_model(spec)
     plan = make_plan(training, num_tokens=num_tokens)
-    choices = choose(spec, plan, device, vocab_size=vocabulary)
-    routers = use_sparse_experts(model)
-    if choices.attention == "blocks":
-        use_blocks(model)
-    if choices.compile:
-        compile_layers(model, cache=None)
-    return Stepper(
-        model=model,
-        optimizer=build_optimizer(model, training),
-        training=training,
-        device=device,
-        routers=routers,
-        micro_batch_size=choices.micro_batch_size,
-    )
+    parts = build_parts(spec, plan, device, vocab_size=vocabulary, rank=0, warn=warn)
+    warm_up = WarmUp(spec, parts, Ranks(training.seed, lambda _: None), device, vocabulary, warn)
+    if warm_up.is_needed:
+        warm_up.run(None)
+    print(f"ours computes with {warm_up.choices.counts()}", file=sys.stderr)
+    return parts.stepper
 
 
-def ours(spec: JobSpec, data: np.ndarray[Any, Any], timing: Timing) -> None:
+def warn(code: str, message: str) -> None:
+    print(f"{code}: {message}", file=sys.stderr)
+
+
+def ours(spec: JobSpec, data: Batches, watch: Watch) -> None:
     training = spec.training
     stepper = our_stepper(spec, num_tokens=10**8)
-    for rows in steps(data, training.batch_size):
-        began = CLOCK()
+    # It depends on the memory that is free, which contenders of a GPU share.
+    watch.details["micro_batch_size"] = stepper.micro_batch_size
+
+    def take(rows: np.ndarray[Any, Any]) -> torch.Tensor:
         batch = Batch(rows[:, :-1], rows[:, 1:], rows[:, 1:].size, 0)
-        result = stepper.take(batch, learning_rate=training.learning_rate)
-        timing.losses.append(result.loss.item())
-        timing.seconds.append(CLOCK() - began)
+        return stepper.take(batch, learning_rate=training.learning_rate).loss
+
+    repeat(take, data, watch)
 
 
-def plain(spec: JobSpec, data: np.ndarray[Any, Any], timing: Timing) -> None:
+def plain(spec: JobSpec, data: Batches, watch: Watch) -> None:
     training = spec.training
     device = choose_device(training)
     model = new_model(spec)
     optimizer = build_optimizer(model, training)
-    for rows in steps(data, training.batch_size):
-        began = CLOCK()
-        ids = torch.from_numpy(rows)
+
+    def take(rows: np.ndarray[Any, Any]) -> torch.Tensor:
+        ids = device.put(rows)  # (B, T + 1)
         with device.autocast():
             logits = model(input_ids=ids[:, :-1]).logits
             loss = functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), training.max_grad_norm or 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        timing.losses.append(loss.item())
-        timing.seconds.append(CLOCK() - began)
+        return loss.detach()
+
+    repeat(take, data, watch)
 
 
-def upstream(spec: JobSpec, data: np.ndarray[Any, Any], timing: Timing) -> None:
-    _hugging_face(spec, data, timing, as_upstream=True)
-
-
-def trainer(spec: JobSpec, data: np.ndarray[Any, Any], timing: Timing) -> None:
-    _hugging_face(spec, data, timing, as_upstream=False)
-
-
-def _hugging_face(
-    spec: JobSpec, data: np.ndarray[Any, Any], timing: Timing, *, as_upstream: bool
+def repeat(
+    take: Callable[[np.ndarray[Any, Any]], torch.Tensor], data: Batches, watch: Watch
 ) -> None:
-    from transformers import Trainer, TrainerCallback, TrainingArguments
-
-    training, vocabulary = spec.training, spec.tokenizer.vocab_size
-
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            self.began = CLOCK()
-
-        def on_step_end(self, _args: Any, state: Any, *_: Any, **__: Any) -> None:
-            timing.seconds.append(CLOCK() - self.began)
-            if as_upstream and state.global_step % 10 == 0 and torch.cuda.is_available():
-                torch.cuda.empty_cache()
-
-        def on_log(self, *_: Any, logs: dict[str, float] | None = None, **__: Any) -> None:
-            if logs and "loss" in logs:
-                timing.losses.append(logs["loss"])
-
-    def careful(rows: list[list[int]]) -> dict[str, torch.Tensor]:
-        checked = [[min(max(int(token), 0), vocabulary - 1) for token in row] for row in rows]
-        return fast([torch.tensor(row) for row in checked])
-
-    def fast(rows: list[Any]) -> dict[str, torch.Tensor]:
-        ids = torch.stack([torch.as_tensor(row) for row in rows])  # (B, T + 1)
-        # The model shifts labels by one itself; the first label stands for no token.
-        return {
-            "input_ids": ids[:, :-1],
-            "labels": ids[:, :-1],
-            "shift_labels": ids[:, 1:].contiguous(),
-        }
-
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            per_device_train_batch_size=training.batch_size,
-            max_steps=len(data) // training.batch_size,
-            learning_rate=training.learning_rate,
-            weight_decay=training.weight_decay,
-            lr_scheduler_type="constant",
-            logging_steps=1,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            gradient_checkpointing=as_upstream,
-            torch_compile=not as_upstream and os.environ.get("BABYLM_BENCH_COMPILE") == "1",
-            bf16=training.precision == "bf16",
-            fp16=training.precision == "fp16",
-            optim="adamw_torch" if as_upstream else "adamw_torch_fused",
-            remove_unused_columns=False,
-            train_sampling_strategy="sequential",
-            use_cpu=not torch.cuda.is_available(),
-            seed=0,
-        )
-        rows: list[Any] = [row.tolist() for row in data] if as_upstream else list(data)
-        Trainer(
-            model=new_model(spec),
-            args=arguments,
-            train_dataset=rows,
-            data_collator=careful if as_upstream else fast,
-            callbacks=[Clock()],
-        ).train()
+    """Takes steps as the watch paces them; reads no loss but the first, which waits for a GPU."""
+    for _, rows in zip(watch.pace(), itertools.cycle(data), strict=False):
+        loss = take(rows)
+        if watch.first_loss is None:
+            watch.first_loss = loss.item()
 
 
-WAYS: dict[str, Callable[[JobSpec, np.ndarray[Any, Any], Timing], None]] = {
+def upstream(spec: JobSpec, data: Batches, watch: Watch) -> None:
+    hugging_face(spec, data, watch, as_upstream=True)
+
+
+def trainer(spec: JobSpec, data: Batches, watch: Watch) -> None:
+    hugging_face(spec, data, watch, as_upstream=False)
+
+
+def hugging_face(spec: JobSpec, data: Batches, watch: Watch, *, as_upstream: bool) -> None:
+    from benchmarks.hugging_face import train  # takes seconds, which the other ways need not wait
+
+    def note_loss(loss: float) -> None:
+        if watch.first_loss is None:
+            watch.first_loss = loss
+
+    train(
+        spec,
+        new_model(spec),
+        data.reshape(-1, data.shape[-1]),
+        pace=watch.pace(),
+        note_loss=note_loss,
+        as_upstream=as_upstream,
+    )
+
+
+WAYS: dict[str, Callable[[JobSpec, Batches, Watch], None]] = {
     "ours": ours,
     "upstream": upstream,
     "trainer": trainer,
@@ -224,50 +264,31 @@ def peak_flops(device: Device) -> float:
     return 2.0 * 1024**3 / min(seconds)
 
 
-def steps(data: np.ndarray[Any, Any], batch_size: int) -> Iterator[np.ndarray[Any, Any]]:
-    for begin in range(0, len(data), batch_size):
-        yield data[begin : begin + batch_size]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("model")
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=3, help="the first is not timed")
+    parser.add_argument("--batch-size", type=int, help="8 on a CPU, the preset's own on a GPU")
+    parser.add_argument("--steps", type=int, help="of a window; 3 on a CPU, 10 on a GPU")
     options = parser.parse_args()
     quiet_transformers()
+    is_cuda = torch.cuda.is_available()
     precision = options.precision
     if options.way == "upstream":  # whatever the others compute in
-        precision = "fp16" if torch.cuda.is_available() else "fp32"
-    spec = bench_spec(options.model, precision=precision, batch_size=options.batch_size)
-    data = windows(spec, options.batch_size * options.steps)
+        precision = "fp16" if is_cuda else "fp32"
+    batch_size = options.batch_size or (None if is_cuda else CPU_BATCH_SIZE)
+    spec = bench_spec(options.model, precision=precision, batch_size=batch_size)
     if BY_CPU:
         torch.set_num_threads(1)
-    device = choose_device(spec.training)
-    peak = peak_flops(device)
-    timing = Timing()
-    WAYS[options.way](spec, data, timing)
-    peak = max(peak, peak_flops(device))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if torch.cuda.is_available():
-        memory = torch.cuda.max_memory_allocated()
-    seconds = float(np.median(timing.seconds[1:]))
-    tokens = options.batch_size * spec.training.seq_length / seconds
-    flops = spec.model.flops_per_token(
-        vocab_size=spec.tokenizer.vocab_size, seq_length=spec.training.seq_length
-    )
-    print(
-        json.dumps(
-            {
-                "first_loss": timing.losses[0],
-                "tokens_per_second": tokens,
-                "mfu": tokens * flops / peak,
-                "memory_peak_bytes": memory,
-            }
-        )
-    )
+    num_steps = options.steps or (10 if is_cuda else 3)
+    alone = contextlib.ExitStack()
+    lock = os.environ.get(LOCK_VARIABLE)
+    if lock and options.way != "ours":  # which compiles meanwhile, and needs the least memory
+        fcntl.flock(alone.enter_context(open(lock, "w")), fcntl.LOCK_EX)  # noqa: SIM115
+    watch = Watch(spec, choose_device(spec.training), num_steps=num_steps, alone=alone)
+    with contextlib.redirect_stdout(sys.stderr):  # the Trainer prints what it logs
+        WAYS[options.way](spec, token_batches(spec), watch)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 """What AdamW keeps for each parameter."""
 
 
+HAS_TRITON = find_spec("triton") is not None
 LARGE = 1 << 23
 """Weights of a tensor that on a GPU is updated by a kernel of its own, which takes 10 microseconds
 to launch; torch updates the others many at a time."""
@@ -31,7 +32,7 @@ class AdamW(torch.optim.AdamW):
     def step(self, closure: Any = None) -> Any:  # Any: as torch has it
         """One update of all tensors that have a gradient."""
         groups, large = self.param_groups, []
-        if self.found_inf is not None and find_spec("triton") is not None:
+        if self.found_inf is not None and HAS_TRITON:
             large = [[each for each in group["params"] if _is_large(each)] for group in groups]
         if not any(large):
             return super().step(closure)

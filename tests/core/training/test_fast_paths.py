@@ -12,7 +12,16 @@ from core.archs import Gemma2, Llama4, Olmo2
 from core.dataset.batches import segments
 from core.tokenizer.specials import END_OF_TEXT_ID
 from core.training import blocks, grouped
-from core.training.attention import library_attention, use_blocks, use_flex, what_is_seen
+from core.training.attention import (
+    FLEX,
+    NAME,
+    as_written,
+    library_attention,
+    use_blocks,
+    use_flex,
+    what_is_seen,
+)
+from core.training.compiled import compile_layers
 from core.training.experts import balance_loss, use_sparse_experts
 from core.training.loss import summed_loss
 from core.training.masks import Reach, explicit_mask
@@ -238,6 +247,19 @@ def test_the_mask_of_flex_attention_hides_the_same(name):
     with torch.no_grad(), torch.compiler.set_stance("force_eager"):
         loss = summed_loss(fast, inputs, targets, seen)
     assert loss.item() == pytest.approx(expected.item(), rel=1e-11)
+
+
+def test_compiled_flex_attention_becomes_blocks_where_layers_run_as_written():
+    fast = fast_model(plain_model(MODELS["gemma2"]))
+    inputs, targets = some_tokens()
+    expected = summed_loss(fast, inputs, targets).item()
+    use_flex(fast)
+    compile_layers(fast, cache=None)
+    with torch.no_grad(), as_written(fast):
+        assert summed_loss(fast, inputs, targets).item() == expected
+        with library_attention(fast):
+            assert fast.config._attn_implementation not in (FLEX, NAME)
+    assert fast.config._attn_implementation == FLEX
 
 
 def reference_masks(config, segments):

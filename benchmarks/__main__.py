@@ -6,6 +6,7 @@ those that `benchmarks.report.wanted` picks and prints them.
 
 import argparse
 import pkgutil
+import signal
 import sys
 from importlib import import_module
 
@@ -18,6 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("only", nargs="?", help="a benchmark, or the beginning of several")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     options = parser.parse_args(arguments)
+    # As Ctrl-C: each benchmark ends the processes that it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     only = options.only or None
     modules = [
         import_module(f"benchmarks.{found.name}")

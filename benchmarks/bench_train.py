@@ -3,8 +3,9 @@
 The processes prepare first and stay alive; then each is timed alone, in turn, for
 BABYLM_BENCH_ROUNDS (3) rounds of a window of BABYLM_BENCH_STEPS steps (3 on a CPU, 10 on a GPU) of
 BABYLM_BENCH_BATCH sequences (8 on a CPU, the preset's own on a GPU). On a GPU the ways of one
-benchmark prepare side by side, and with BABYLM_BENCH_TOGETHER=1 those of all benchmarks that are
-wanted, as far as its memory goes; on a CPU one after the other, because they would share its cores.
+benchmark prepare side by side, the baselines of a 100M preset one at a time because of its memory,
+and with BABYLM_BENCH_TOGETHER=1 those of all benchmarks that are wanted. On a CPU they prepare one
+after the other, because they would share its cores.
 
 Each figure is a median over the rounds, each ratio the median of the rounds' own ratios, since the
 machine may be shared. BABYLM_BENCH_CLOCK=cpu runs one thread and counts its seconds on the
@@ -78,7 +79,7 @@ class Contender:
             stderr=self._errors,
             text=True,
             env=os.environ
-            | {LOCK_VARIABLE: LOCK_FILE.name}
+            | ({LOCK_VARIABLE: LOCK_FILE.name} if model in LARGE_MODELS else {})
             | (UPSTREAM_ENVIRONMENT if way == "upstream" else {}),
         )
 

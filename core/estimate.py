@@ -18,7 +18,8 @@ RESUME_BYTES_PER_PARAMETER = 12
 TOKENS_PER_WORD = 1.5
 """Byte-level BPE on BabyLM text, punctuation included: 1.3 at 48,000 entries to 1.6 at 8,000."""
 CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
-"""Logits, a chunk at a time, which their gradients replace; see core.training.loss."""
+"""Logits that core.training.loss holds at once, which their gradients replace: 128 MiB in float32
+on a CPU, 512 MiB in bf16 on a GPU. Enough rows for the products to run at full speed."""
 ROUNDED_BYTES_PER_PARAMETER = 2
 """Matrices in 16 bits, as a GPU multiplies them, kept from the forward to the backward pass."""
 

@@ -81,7 +81,7 @@ def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> Cho
             ),
         )
     attention = _attention(spec.training, spec.model, device)
-    fit = _fit(_decided(spec, attention, compiles, device), device, vocab_size)
+    fit = _fit(_decided(spec, attention=attention, compile=compiles), device, vocab_size)
     if fit.gradient_checkpointing and not spec.training.gradient_checkpointing:
         warnings += (CHECKPOINTING_WARNING,)
     return Choices(
@@ -169,16 +169,10 @@ def _compile(
     return True, ()
 
 
-def _decided(spec: JobSpec, attention: str, compiles: bool, device: Device) -> JobSpec:
+def _decided(spec: JobSpec, **training: Any) -> JobSpec:  # Any: fields of the section
     """The spec with what `auto` means here, which decides how much memory a step takes."""
-    decided = {
-        "attention": attention,
-        "compile": compiles,
-        "precision": device.precision,
-        "device": device.torch_device.type,
-    }
-    training = spec.training.model_copy(update=decided)
-    return spec.model_copy(update={"training": training})
+    decided = spec.training.model_copy(update=training)
+    return spec.model_copy(update={"training": decided})
 
 
 def _fit(spec: JobSpec, device: Device, vocab_size: int) -> Fit:
@@ -195,16 +189,19 @@ def _fit(spec: JobSpec, device: Device, vocab_size: int) -> Fit:
 
 def checkpointed_fit(spec: JobSpec, device: Device, vocab_size: int) -> Fit:
     """The largest micro-batch whose estimate fits if activations are computed again; at least 1."""
-    training = spec.training.model_copy(update={"device": device.torch_device.type})
-    spec = spec.model_copy(update={"training": training})
     return _largest_fit(spec, device, vocab_size, gradient_checkpointing=True) or Fit(1, True)
 
 
 def _largest_fit(
     spec: JobSpec, device: Device, vocab_size: int, *, gradient_checkpointing: bool
 ) -> Fit | None:
-    training = spec.training.model_copy(update={"gradient_checkpointing": gradient_checkpointing})
-    spec = spec.model_copy(update={"training": training})
+    spec = _decided(
+        spec,
+        device=device.torch_device.type,
+        precision=device.precision,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+    training = spec.training
     free = free_bytes(device) * MEMORY_SHARE
     if not device.is_cuda:
         free /= training.num_devices  # processes on one host share its memory

@@ -20,6 +20,8 @@ from transformers import PreTrainedModel
 P = ParamSpec("P")
 R = TypeVar("R")
 
+HAS_TRITON = importlib.util.find_spec("triton") is not None
+"""What compiles for a GPU, our own kernels too; it comes with torch's builds for CUDA."""
 COMPILERS = ("g++", "clang++", "c++")
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -27,8 +29,7 @@ CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 def missing_compiler(device: torch.device) -> str | None:
     """What torch.compile would need on this machine and does not find; None if all is there."""
     if device.type == "cuda":
-        is_missing = importlib.util.find_spec("triton") is None
-        return "triton is not installed" if is_missing else None
+        return None if HAS_TRITON else "triton is not installed"
     if os.environ.get("CXX") or any(shutil.which(name) for name in COMPILERS):
         return None
     return f"none of {', '.join(COMPILERS)} is on the PATH"

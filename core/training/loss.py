@@ -8,18 +8,16 @@ gradients are formed together, some rows at a time, in the forward pass (Wijmans
 Letters: B sequences, T tokens, N = B T rows, C rows of a chunk, D hidden size, V vocabulary.
 """
 
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core.estimate import CHUNK_ELEMENTS
 from core.training.attention import what_is_seen
+from core.training.compiled import HAS_TRITON
 
-CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
-"""Logits held at once: 128 MiB in float32 on a CPU, 512 MiB in bf16 on a GPU. Enough rows for the
-products to run at full speed."""
 CHUNK_ROWS = 64
 """A chunk has a multiple of these: products of other numbers of rows take up to seven times longer
 in bf16 on a CPU."""
@@ -131,7 +129,7 @@ def _loss_and_gradient(
     product leaves as a quarter. Only the kernel leaves it out where nobody wants it: it takes no
     pass of its own elsewhere.
     """
-    if logits.is_cuda and find_spec("triton") is not None:
+    if logits.is_cuda and HAS_TRITON:
         from core.training.loss_kernel import loss_and_gradient
 
         return loss_and_gradient(logits, targets, cap, ignored=IGNORED, wants_gradient=wants)

@@ -1,18 +1,16 @@
 """AdamW over two groups: matrices, which decay, and vectors, which do not."""
 
-from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from core.training.compiled import HAS_TRITON
 from core.training.options import TrainingSpec
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 """What AdamW keeps for each parameter."""
 
-
-HAS_TRITON = find_spec("triton") is not None
 LARGE = 1 << 23
 """Weights of a tensor that on a GPU is updated by a kernel of its own, which takes 10 microseconds
 to launch; torch updates the others many at a time."""

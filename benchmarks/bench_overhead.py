@@ -1,39 +1,143 @@
 """What the service costs a run: the same job by `babylm train` and through the service, in turn.
 
-`service/overhead`: tokens a second between the first and the last step, by the run's own times, so
-that start, validation and saves count as they fall between them. The service is the whole of it:
-API, Celery workers, Redis, and a client that follows the job as a browser does. Both ways use every
-core. BABYLM_BENCH_ROUNDS (3) pairs are taken, the ratio is the median of the pairs' own.
+`service/overhead`: steps that the run takes in windows of time that only it and what belongs to it
+have. The service is the whole of it: API, Celery workers, Redis, and a client that follows the job.
+Both runs live from beginning to end and are stopped (SIGSTOP) while the other one goes on, because
+the same run differs by 15 % from itself on a shared machine from one minute to the next. Windows
+last WINDOW_SECONDS, in the order A B B A, ten pairs in each of BABYLM_BENCH_ROUNDS (3) rounds. A
+step that a window cuts is finished in the next, so no time is lost or counted twice:
+what counts is the time that a side was let go on between the last event before its first window and
+the last event of its last one. The standard error in the notes is of the windows' own numbers of
+steps, which are whole, and so is too large. They also tell what each process took of the processor.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
+
 from benchmarks.report import figure, note, wanted
-from chaos.client import Client as Patient
+from chaos.client import Client
 from chaos.processes import Service
 from chaos.workload import ROOT, write_corpus
-from cli.client import Client
-from cli.sse import follow_events
 from core.journal import read_journal
 from core.rundir import RunDir
 from core.spec import JobSpec
 
 NAMES = ("service/overhead",)
-STEPS = 600
 SPEC: dict[str, Any] = {
-    "preset": "sample",
+    "preset": "olmo2-10m",
+    "data": {"dataset": "sample", "validation": "sample_dev"},
     "tokenizer": {"vocab_size": 512},
-    "training": {"max_steps": STEPS, "epochs": 1000, "save_steps": 200, "eval_steps": 200},
+    "training": {"max_steps": 30_000, "epochs": 10_000, "logging_steps": 1},
 }
-"""Steps of some 60 ms, logged one by one: a run of a real model has fewer events a second."""
+"""The benchmark ends the runs. A larger vocabulary would make steps longer and events rarer."""
+CPU_BATCH_SIZE = 8
+"""As `benchmarks.contender` has it; a GPU takes the preset's own."""
+GPU_LOGGING_STEPS = 10
+"""Steps of milliseconds."""
+WINDOW_SECONDS = 4.0
+"""Shorter than any time after which the service would take a part of itself for dead."""
+PAIRS = 10
+SETTLED_STEPS = 50
+"""Before the first window: compiled, and with its first events stored."""
+START_SECONDS = 300.0
+POLL_SECONDS = 0.05
+LOG_CHARACTERS = 2000
+
+
+@dataclass
+class Side:
+    """One of the two ways: processes that can be stopped, and the journal of their run."""
+
+    roots: dict[str, int]
+    """Processes by name; their children belong to the side too."""
+    journal: Path
+    foreground: "subprocess.Popen[bytes]"
+    """Ends when the run does, and tells why in `log`."""
+    log: Path
+
+    def send(self, number: signal.Signals) -> None:
+        """Signals all its processes, children before those that wait for them."""
+        for root in self.roots.values():
+            signal_family(root, number)
+
+    def seconds(self) -> dict[str, float]:
+        """Of the processor, that each root took so far, the run apart from the worker."""
+        taken: dict[str, float] = {}
+        for name, root in self.roots.items():
+            for process in family(root):
+                part = "run" if "core.run" in process.cmdline() else name
+                taken[part] = taken.get(part, 0.0) + sum(process.cpu_times()[:2])
+        return taken
+
+
+class Windows:
+    """Counts the steps that a side takes while it is let go on, and the time that they took."""
+
+    def __init__(self, side: Side) -> None:
+        self.side = side
+        self.steps: list[int] = []
+        """Of each window."""
+        self._offset, self._step, self._step_time = 0, 0, 0.0
+        self._stopped = 0.0
+        self._begun = 0.0
+        """Seconds before the first window that its first step had already taken."""
+
+    def settle(self) -> None:
+        """Waits until the run is in its stride, then stops it.
+
+        Raises:
+            RuntimeError: If it does not get there.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while self._last_step() < SETTLED_STEPS:
+            if time.monotonic() > deadline or self.side.foreground.poll() is not None:
+                words = self.side.log.read_text(errors="replace")[-LOG_CHARACTERS:]
+                raise RuntimeError(f"the run did not get to step {SETTLED_STEPS}:\n{words}")
+            time.sleep(POLL_SECONDS)
+        self._stop()
+        self._last_step()
+        self._begun = self._stopped - self._step_time
+
+    def take(self) -> None:
+        """One window."""
+        before = self._last_step()
+        self.side.send(signal.SIGCONT)
+        time.sleep(WINDOW_SECONDS)
+        self._stop()
+        self.steps.append(self._last_step() - before)
+
+    def rate(self) -> float:
+        """Steps a second of all windows."""
+        seconds = len(self.steps) * WINDOW_SECONDS
+        return sum(self.steps) / (seconds + self._begun - (self._stopped - self._step_time))
+
+    def _stop(self) -> None:
+        self.side.send(signal.SIGSTOP)
+        self._stopped = time.time()
+
+    def _last_step(self) -> int:
+        while events := read_journal(self.side.journal, offset=self._offset):
+            self._offset = events[-1][1]
+            for event, _ in events:
+                if event.type == "metrics" and "train/loss" in event.data["values"]:
+                    self._step, self._step_time = event.data["step"], event.time.timestamp()
+        return self._step
 
 
 def run(only: str | None = None) -> None:
@@ -42,70 +146,112 @@ def run(only: str | None = None) -> None:
 
 
 def _measure(name: str) -> None:
-    rounds = int(os.environ.get("BABYLM_BENCH_ROUNDS", "3"))
+    pairs = PAIRS * int(os.environ.get("BABYLM_BENCH_ROUNDS", "3"))
+    spec = _spec()
     folder = Path(tempfile.mkdtemp(prefix="overhead-"))
     write_corpus(folder / "data")
-    threads = {"OMP_NUM_THREADS": str(os.cpu_count())}
-    alone, served = [], []
     try:
-        for number in range(rounds):
-            alone.append(_alone(folder, f"alone-{number}", threads))
-            served.append(_served(folder / f"service-{number}", folder / "data", threads))
+        with ExitStack() as stack:
+            alone = Windows(stack.enter_context(_alone(folder, spec)))
+            alone.settle()
+            served = Windows(stack.enter_context(_served(folder / "service", spec)))
+            stack.callback(served.side.send, signal.SIGCONT)  # who is stopped does not end
+            served.settle()
+            before = served.side.seconds()
+            for number in range(pairs):
+                for windows in (alone, served) if number % 2 == 0 else (served, alone):
+                    windows.take()
+            _report(name, spec, alone, served)
+            elapsed = pairs * WINDOW_SECONDS
+            for part, seconds in served.side.seconds().items():
+                share = (seconds - before.get(part, 0.0)) / elapsed
+                note(name, f"{part} takes {share:.1%} of a core")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    ratio = statistics.median(mine / other for mine, other in zip(served, alone, strict=True))
+
+
+def _spec() -> dict[str, Any]:
+    if torch.cuda.is_available():
+        return SPEC | {"training": SPEC["training"] | {"logging_steps": GPU_LOGGING_STEPS}}
+    return SPEC | {"training": SPEC["training"] | {"batch_size": CPU_BATCH_SIZE}}
+
+
+def _report(name: str, spec: dict[str, Any], alone: Windows, served: Windows) -> None:
+    training = JobSpec.model_validate(spec).resolve().training
     figure(
         name,
         "tokens_per_second",
-        statistics.median(served),
+        served.rate() * training.batch_size * training.seq_length,
         "token/s",
         baseline="babylm train",
-        ratio=ratio,
+        ratio=served.rate() / alone.rate(),
     )
-    note(name, f"alone {[round(x) for x in alone]}, served {[round(x) for x in served]}")
+    ratios = [mine / other for mine, other in zip(served.steps, alone.steps, strict=True)]
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5
+    note(name, f"{len(ratios)} pairs, standard error {error:.4f}")
+    note(name, f"steps of each window: alone {alone.steps}, served {served.steps}")
 
 
-def _alone(folder: Path, run_name: str, threads: dict[str, str]) -> float:
-    spec = folder / "spec.json"
-    spec.write_text(json.dumps(SPEC))
-    output = folder / run_name
-    command = [sys.executable, "-m", "cli.main", "train", str(spec), "--output", str(output)]
-    command += [
-        "--data-dir",
-        str(folder / "data"),
-        "--cache-dir",
-        str(folder / f"{run_name}-cache"),
-    ]
-    environment = os.environ | threads | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-    return _rate(RunDir(output))
+@contextlib.contextmanager
+def _alone(folder: Path, spec: dict[str, Any]) -> Iterator[Side]:
+    written, output = folder / "spec.json", folder / "alone"
+    written.write_text(json.dumps(spec))
+    command = ["train", str(written), "--output", str(output)]
+    command += ["--data-dir", str(folder / "data"), "--cache-dir", str(folder / "alone-cache")]
+    with _command(command, folder / "alone.log") as process:
+        roots = {"run": process.pid}
+        yield Side(roots, RunDir(output).journal, process, folder / "alone.log")
 
 
-def _served(folder: Path, data: Path, threads: dict[str, str]) -> float:
-    shutil.copytree(data, folder / "data")
+@contextlib.contextmanager
+def _served(folder: Path, spec: dict[str, Any]) -> Iterator[Side]:
+    write_corpus(folder / "data")
+    threads = {"OMP_NUM_THREADS": str(os.cpu_count())}  # as many as `babylm train` takes
     service = Service(folder, mode="embedded", workers=1, settings=threads)
     service.start()
     try:
-        patient = Patient(service.url)  # the service is still starting
-        job_id = patient.submit("overhead", SPEC)
-        with Client(service.url) as client:
-            for _ in follow_events(client, job_id):
-                pass
-        status = patient.job(job_id)["status"]
-        patient.close()
-        assert status == "succeeded", f"job {job_id} {status}"
-        return _rate(RunDir(service.runs / "jobs" / job_id))
+        client = Client(service.url)  # waits for the service to start
+        job_id = client.submit("overhead", spec)
+        client.close()
+        command = ["follow", job_id, "--url", service.url]
+        with _command(command, folder / "follower.log") as follower:
+            roots = {name: part.pid for name, part in service.parts.items() if part.pid}
+            journal = RunDir(service.runs / "jobs" / job_id).journal
+            roots |= {"follower": follower.pid}
+            yield Side(roots, journal, follower, folder / "follower.log")
     finally:
         service.stop()
 
 
-def _rate(run_dir: RunDir) -> float:
-    """Tokens a second between the first and the last step."""
-    training = JobSpec.model_validate(SPEC).resolve().training
-    times = [
-        event.time
-        for event, _ in read_journal(run_dir.journal, limit_bytes=run_dir.journal.stat().st_size)
-        if event.type == "metrics" and "train/loss" in event.data["values"]
-    ]
-    tokens = (STEPS - 1) * training.batch_size * training.seq_length
-    return tokens / (times[-1] - times[0]).total_seconds()
+@contextlib.contextmanager
+def _command(words: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Runs `babylm` meanwhile. It is killed in the end: what it trains need not be saved."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", *words],
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        signal_family(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process, its children and theirs; none where it has ended."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def signal_family(pid: int, number: signal.Signals) -> None:
+    """Children first."""
+    for process in reversed(family(pid)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(number)

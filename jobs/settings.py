@@ -63,12 +63,12 @@ class Settings(BaseSettings):
         default=0.2, gt=0.0, description="Time between two looks at a training process."
     )
     copy_seconds: float = Field(
-        default=1.0,
+        default=0.4,
         ge=0.0,
         description="Time between two copies of a run's new events into the database.",
     )
     sweep_seconds: float = Field(
-        default=4.0, gt=0.0, description="Time between two looks for lost and waiting jobs."
+        default=2.0, gt=0.0, description="Time between two looks for lost and waiting jobs."
     )
     poll_seconds: float = Field(
         default=0.5, gt=0.0, description="Time between two looks for work where no broker is."

@@ -39,31 +39,32 @@ def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
 
 
 @cache
-def _has_driver() -> bool:
-    """Whether there is an NVIDIA driver; looking for it again every two seconds would be felt."""
+def _driver() -> Any:  # Any: a module without types
+    """NVIDIA's library, or None where there is no driver.
+
+    Looked for and initialised once: again at every report it took 7 % of a core beside an H200.
+    """
     try:
         import pynvml
 
         pynvml.nvmlInit()
     except ModuleNotFoundError:
-        return False
+        return None
     except pynvml.NVMLError as error:
         log.debug("no NVIDIA driver: %s", error)
-        return False
-    pynvml.nvmlShutdown()
-    return True
+        return None
+    return pynvml
 
 
 def _gpus() -> list[Device]:
-    if not _has_driver():
+    driver = _driver()
+    if driver is None:
         return []
-    import pynvml
-
-    pynvml.nvmlInit()
     try:
-        return [_gpu(pynvml, index) for index in _visible(pynvml.nvmlDeviceGetCount())]
-    finally:
-        pynvml.nvmlShutdown()
+        return [_gpu(driver, index) for index in _visible(driver.nvmlDeviceGetCount())]
+    except driver.NVMLError:
+        _driver.cache_clear()  # loaded anew meanwhile, say: the next look begins from scratch
+        raise
 
 
 def _gpu(pynvml: Any, index: int) -> Device:  # Any: a module without types

@@ -1,8 +1,12 @@
-"""Which GPUs the jobs of a slot may use."""
+"""Which GPUs there are, and which of them the jobs of a slot may use."""
+
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from worker.devices import gpus_of_slot
+from worker import devices as module
+from worker.devices import gpus_of_slot, list_devices
 
 
 def gpus(count: int) -> list:
@@ -23,3 +27,63 @@ def gpus(count: int) -> list:
 def test_slots_share_the_gpus_evenly(count, slots, shares):
     devices = gpus(count) or [{"index": 0, "kind": "cpu"}]
     assert [gpus_of_slot(devices, slot, slots) for slot in range(slots)] == shares
+
+
+class Driver(SimpleNamespace):
+    """Stands in for NVIDIA's library, of whose driver the machines that test have none."""
+
+    NVMLError = type("NVMLError", (Exception,), {})
+    NVML_TEMPERATURE_GPU = 0
+
+    def __init__(self):
+        super().__init__(starts=0, is_lost=False)
+
+    def nvmlInit(self):
+        self.starts += 1
+        self.is_lost = False
+
+    def nvmlDeviceGetCount(self):
+        if self.is_lost:
+            raise self.NVMLError("driver not loaded")
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetMemoryInfo(self, handle):
+        return SimpleNamespace(total=80, used=20)
+
+    def nvmlDeviceGetUtilizationRates(self, handle):
+        return SimpleNamespace(gpu=50)
+
+    def nvmlDeviceGetName(self, handle):
+        return f"card {handle}"
+
+    def nvmlDeviceGetTemperature(self, handle, sensor):
+        return 40
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    driver = Driver()
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    module._driver.cache_clear()
+    yield driver
+    module._driver.cache_clear()
+
+
+def test_the_driver_is_started_once_for_all_reports(driver):
+    reports = [list_devices() for _ in range(3)]
+    assert [device["name"] for device in reports[-1]] == ["card 0", "card 1"]
+    assert reports[-1][0]["utilization"] == 0.5
+    assert driver.starts == 1
+
+
+def test_a_driver_that_was_lost_is_started_again(driver):
+    list_devices()
+    driver.is_lost = True
+    with pytest.raises(driver.NVMLError):
+        list_devices()
+    assert len(list_devices()) == 2
+    assert driver.starts == 2

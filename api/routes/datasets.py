@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from starlette.requests import ClientDisconnect
 
-from api import uploads
+from api import publishing, uploads
 from api.corpus import (
     ask_for_report,
     clean_report,
@@ -105,7 +105,7 @@ async def upload(
     `replace` allows to overwrite.
     """
     limit = context.settings.upload_bytes
-    uploads.file_kind(file)
+    publishing.file_kind(file)
     _refuse_reserved(name)
     piece = uploads.piece_of(content_range, content_length, limit=limit)
     await run_sync(uploads.remove_abandoned, context.settings.uploads_folder)
@@ -126,7 +126,7 @@ async def upload(
             with context.database.read() as session:
                 refuse_in_use(session, name)
         dataset = context.settings.data_dir / name
-        return uploads.publish(
+        return publishing.publish(
             received, file, dataset, sha256=sha256, folder=folder, replace=replace
         )
 

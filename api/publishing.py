@@ -1,0 +1,203 @@
+"""Putting a whole upload into its dataset: checked first, then each file at once, by a rename."""
+
+import codecs
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+from uuid import uuid4
+
+from api.archives import SUFFIXES as ARCHIVE_SUFFIXES
+from api.archives import is_archive, members
+from api.errors import Problem
+from core.corpus.sources import SUFFIXES as TEXT_SUFFIXES
+from core.rundir import publish_folder, sync_folder
+from core.spec import NAME
+
+BUFFER_BYTES = 1 << 20
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """At most `size` of the next bytes."""
+
+
+def file_kind(name: str) -> str:
+    """`text` or `archive`.
+
+    Raises:
+        Problem: 422 if the name is that of neither, or is no name.
+    """
+    if NAME.match(name):
+        if name.endswith(ARCHIVE_SUFFIXES):
+            return "archive"
+        if name.endswith(TEXT_SUFFIXES):
+            return "text"
+    accepted = ", ".join((*TEXT_SUFFIXES, *ARCHIVE_SUFFIXES))
+    detail = (
+        "a file has a name of up to 64 letters, digits, '.', '_' and '-' and one of the suffixes "
+        f"{accepted}"
+    )
+    raise Problem(422, "file_name_invalid", detail, fields=[("name", detail, name)])
+
+
+def publish(
+    whole: Path,
+    name: str,
+    dataset: Path,
+    *,
+    sha256: str | None,
+    folder: str | None,
+    replace: bool,
+) -> list[str]:
+    """Puts a whole upload into its dataset: the file, or the text files of the archive.
+
+    Everything is checked first, and each file appears whole, by a rename. The upload is gone
+    afterwards, also if it was refused. Returns the names of the files.
+
+    Raises:
+        Problem: 422 if the content is not what it should be, 409 if a file is there already.
+    """
+    staging = whole.parent / f"{uuid4().hex}.tmp"
+    staging.mkdir()
+    try:
+        _check_hash(whole, sha256)
+        with told_full_disk():
+            if is_archive(name):
+                _unpack(whole, name, staging, folder)
+            else:
+                with whole.open("rb") as source:
+                    check_text(source, name, lambda _: None)
+                whole.replace(staging / name)
+            names = sorted(path.name for path in staging.iterdir())
+            with _alone(staging.parent):
+                _refuse_taken(dataset, names, replace=replace)
+                _move(staging, dataset, names)
+        return names
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        whole.unlink(missing_ok=True)
+
+
+def check_text(source: _Readable, name: str, write: Callable[[bytes], object]) -> None:
+    """Reads a text to its end, and hands on what it reads.
+
+    Raises:
+        Problem: 422 if it is not UTF-8, holds NUL bytes, or is empty.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    position, is_empty = 0, True
+    while True:
+        block = source.read(BUFFER_BYTES)
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            raise _bad_text(name, f"is not UTF-8 near byte {position + error.start}") from error
+        if b"\0" in block:
+            raise _bad_text(name, f"holds a NUL at byte {position + block.index(0)}: it is no text")
+        if not block:
+            break
+        is_empty = is_empty and not text.strip()
+        position += len(block)
+        write(block)
+    if is_empty:
+        raise Problem(422, "corpus_empty", f"{name} holds no text")
+
+
+@contextmanager
+def told_full_disk() -> Iterator[None]:
+    """A full disk within it is a Problem, 507."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Problem(507, "disk_full", "the disk of the service is full") from error
+        raise
+
+
+def _unpack(whole: Path, name: str, staging: Path, folder: str | None) -> None:
+    stems: dict[str, PurePosixPath] = {}
+
+    def wanted(inner: PurePosixPath) -> bool:
+        is_text = inner.name.endswith(TEXT_SUFFIXES) and not inner.name.startswith(".")
+        return is_text and folder in (None, inner.parent.name)
+
+    for inner, reader in members(whole, name, wanted):
+        if file_kind(inner.name) != "text":
+            continue
+        stem = _stem(inner.name)
+        if stem in stems:
+            raise Problem(
+                422,
+                "archive_ambiguous",
+                f"{name} holds {stems[stem]} and {inner}: name the folder to take with ?folder=",
+            )
+        stems[stem] = inner
+        with (staging / inner.name).open("xb") as target:
+            check_text(reader, str(inner), target.write)
+    if not stems:
+        where = f" in a folder {folder!r}" if folder else ""
+        accepted = ", ".join(TEXT_SUFFIXES)
+        raise Problem(422, "archive_empty", f"{name} has no text file{where}; accepted: {accepted}")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Lets one upload of a dataset be published at a time, also of several processes."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def _refuse_taken(dataset: Path, names: list[str], *, replace: bool) -> None:
+    there = {_stem(path.name): path.name for path in dataset.iterdir()} if dataset.is_dir() else {}
+    for name in names:
+        taken = there.get(_stem(name))
+        if taken is not None and (taken != name or not replace):
+            hint = "; send it with ?replace=true" if taken == name else ""
+            raise Problem(409, "file_exists", f"{dataset.name} has {taken} already{hint}")
+
+
+def _move(staging: Path, dataset: Path, names: list[str]) -> None:
+    if not dataset.exists():
+
+        def build(folder: Path) -> None:
+            for name in names:
+                (staging / name).replace(folder / name)
+
+        publish_folder(dataset, build)
+        return
+    for name in names:
+        with (staging / name).open("rb") as file:
+            os.fsync(file.fileno())
+        (staging / name).replace(dataset / name)
+    sync_folder(dataset)
+
+
+def _stem(name: str) -> str:
+    for suffix in TEXT_SUFFIXES:
+        if name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return name
+
+
+def _check_hash(whole: Path, sha256: str | None) -> None:
+    if sha256 is None:
+        return
+    with whole.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256.lower():
+        detail = f"what arrived has the SHA-256 {found}, not {sha256}; send it again"
+        raise Problem(422, "checksum_wrong", detail)
+
+
+def _bad_text(name: str, reason: str) -> Problem:
+    return Problem(422, "corpus_encoding", f"{name} {reason}")

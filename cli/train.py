@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -13,9 +14,9 @@ from cli.display import Display, display_for_output
 from cli.errors import INTERRUPTED, CommandError, UsageError
 from cli.output import print_json_line, print_note
 from cli.wire import Body, Event
-from core.errors import ExitCode
+from core.errors import ExitCode, RunLocked
 from core.journal import read_journal
-from core.rundir import RunDir, publish_file
+from core.rundir import RunDir, locked, publish_file
 
 if TYPE_CHECKING:
     from core.spec import JobSpec
@@ -149,14 +150,38 @@ def _write_spec(rundir: RunDir, spec: "JobSpec") -> None:
         if not rundir.spec.exists():
             publish_file(rundir.spec, content)
             return
-        same = json.loads(rundir.spec.read_bytes()) == json.loads(content)
+        if json.loads(rundir.spec.read_bytes()) == json.loads(content):
+            return
+        if _failed_at_once(rundir):
+            _begin_anew(rundir, content)
+            return
+    except RunLocked as error:
+        raise CommandError(str(error)) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{rundir.root} cannot be used: {error}") from error
-    if not same:
-        raise UsageError(
-            f"{rundir.root} holds a run of another spec",
-            hint="Choose another --output, or submit the spec in its spec.json to go on with it.",
-        )
+    raise UsageError(
+        f"{rundir.root} holds a run of another spec",
+        hint="Choose another --output, or submit the spec in its spec.json to go on with it.",
+    )
+
+
+def _failed_at_once(rundir: RunDir) -> bool:
+    """Whether the run that was here failed before it had anything that is worth keeping."""
+    if rundir.resume.exists() or rundir.checkpoints.exists():
+        return False
+    last, offset = None, 0
+    while events := read_journal(rundir.journal, offset=offset):
+        last, offset = events[-1]
+    return last is not None and last.type == "error"
+
+
+def _begin_anew(rundir: RunDir, content: bytes) -> None:
+    """Puts a mended spec in the place of one that failed, with nothing left of what it told."""
+    with locked(rundir):
+        shutil.rmtree(rundir.tokenizer, ignore_errors=True)
+        rundir.journal.unlink(missing_ok=True)
+        rundir.log.unlink(missing_ok=True)
+        publish_file(rundir.spec, content)
 
 
 def _judge(status: int, watch: _Watch, rundir: RunDir) -> None:

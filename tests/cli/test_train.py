@@ -9,6 +9,7 @@ import pytest
 
 from cli.errors import CommandError
 from cli.train import resolve_spec, train_here
+from core.rundir import RunDir, locked
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILD = """
@@ -29,6 +30,7 @@ FINISH = "journal.append(StageData(stage='train', state='finished', seconds=2.0)
 FAIL = "journal.append(ErrorData(code='c', message='m', hint='h')); sys.exit(70)"
 WAIT = "Path(folder / 'up').touch()\n    while not stop(): time.sleep(0.01)\n    sys.exit(75)"
 SPEC = {"preset": "sample"}
+OTHER = {"preset": "sample", "training": {"seed": 1}}
 
 
 def train(tmp_path: Path, act: str, *, body: dict = SPEC, **more: bool) -> Path:
@@ -80,9 +82,36 @@ def test_a_folder_of_another_run_is_not_touched(tmp_path):
     output = train(tmp_path, FINISH)
     before = (output / "spec.json").read_bytes()
     with pytest.raises(CommandError, match="another spec") as raised:
-        train(tmp_path, FINISH, body={"preset": "sample", "training": {"seed": 1}})
+        train(tmp_path, FINISH, body=OTHER)
     assert raised.value.status == 2
     assert (output / "spec.json").read_bytes() == before
+
+
+def test_a_mended_spec_takes_the_place_of_one_that_failed_at_once(tmp_path, capsys):
+    with pytest.raises(CommandError, match="the run failed"):
+        train(tmp_path, FAIL)
+    output = train(tmp_path, FINISH, body=OTHER)
+    assert json.loads((output / "spec.json").read_text())["training"]["seed"] == 1
+    assert '"type":"error"' not in (output / "events.jsonl").read_text()
+    assert "train: took 0:02" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kept", ["resume", "checkpoints"])
+def test_what_a_failed_run_has_trained_is_not_touched(tmp_path, kept):
+    with pytest.raises(CommandError, match="the run failed"):
+        train(tmp_path, f"(folder / '{kept}').mkdir(); {FAIL}")
+    with pytest.raises(CommandError, match="another spec"):
+        train(tmp_path, FINISH, body=OTHER)
+    assert (tmp_path / "run" / kept).exists()
+
+
+def test_a_failed_run_that_somebody_retries_is_not_touched(tmp_path):
+    with pytest.raises(CommandError, match="the run failed"):
+        train(tmp_path, FAIL)
+    folder = RunDir(tmp_path / "run")
+    with locked(folder), pytest.raises(CommandError, match="another process"):
+        train(tmp_path, FINISH, body=OTHER)
+    assert json.loads(folder.spec.read_text())["training"]["seed"] == 0
 
 
 def test_a_spec_that_is_not_valid_names_its_fields():

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 from core import errors as core_errors
 from core.spec_faults import explain
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 GIVEN_CHARACTERS = 200
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 STATUSES: dict[type[Exception], int] = {
     jobs_errors.JobNotFound: 404,
@@ -126,6 +128,18 @@ def invalid_input(error: RequestValidationError, *, is_spec: bool) -> Problem:
     return Problem(422, "input_invalid", f"not accepted: {names}", fields=fields)
 
 
+def _known_methods(request: Request) -> list[str]:
+    """All that the path of the request takes; Starlette tells those of its first route alone."""
+    return [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in request.app.routes
+        )
+    ]
+
+
 def register_handlers(app: FastAPI) -> None:
     """Makes every error of the app a problem."""
 
@@ -143,6 +157,10 @@ def register_handlers(app: FastAPI) -> None:
         if error.status_code == 404 and detail == "Not Found":
             detail = f"there is nothing at {request.url.path}"
         headers = dict(error.headers) if error.headers else None
+        if error.status_code == 405:
+            known = ", ".join(_known_methods(request))
+            headers = (headers or {}) | {"Allow": known}
+            detail = f"{request.url.path} does not know {request.method}, only {known}"
         return problem_response(Problem(error.status_code, code, detail, headers=headers))
 
     def of_ours(request: Request, error: Exception) -> Response:

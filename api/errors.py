@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 
 from core import errors as core_errors
 from core.spec_faults import explain
@@ -130,14 +130,15 @@ def invalid_input(error: RequestValidationError, *, is_spec: bool) -> Problem:
 
 def _known_methods(request: Request) -> list[str]:
     """All that the path of the request takes; Starlette tells those of its first route alone."""
-    return [
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    known = [
         method
         for method in METHODS
         if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL
-            for route in request.app.routes
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
         )
     ]
+    return known or ["GET", "HEAD"]  # mounted are files, behind a route for every method
 
 
 def register_handlers(app: FastAPI) -> None:

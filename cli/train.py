@@ -176,12 +176,15 @@ def _failed_at_once(rundir: RunDir) -> bool:
 
 
 def _begin_anew(rundir: RunDir, content: bytes) -> None:
-    """Puts a mended spec in the place of one that failed, with nothing left of what it told."""
+    """Puts a mended spec in the place of one that failed, with nothing left of what it told.
+
+    In this order a kill at any moment leaves a folder that the next call takes, with either spec.
+    """
     with locked(rundir):
         shutil.rmtree(rundir.tokenizer, ignore_errors=True)
+        publish_file(rundir.spec, content)
         rundir.journal.unlink(missing_ok=True)
         rundir.log.unlink(missing_ok=True)
-        publish_file(rundir.spec, content)
 
 
 def _judge(status: int, watch: _Watch, rundir: RunDir) -> None:

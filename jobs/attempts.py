@@ -74,14 +74,8 @@ def read_wishes(session: Session, job_id: str, attempt: int) -> Wishes:
     Raises:
         Fenced: If the attempt no longer holds the job.
     """
-    held = select(col(Job.cancel_requested_at), col(Job.pause_requested_at)).where(
-        Job.id == job_id, Job.attempt == attempt, Job.status == "running"
-    )
-    found = session.exec(held).one_or_none()
-    if found is None:
-        raise Fenced(job_id, attempt)
-    cancel, pause = found
-    return Wishes(cancel=cancel is not None, pause=pause is not None)
+    held = select(Job).where(Job.id == job_id, Job.attempt == attempt, Job.status == "running")
+    return _wishes(_held(session.exec(held).one_or_none(), job_id, attempt))
 
 
 def record_events(

@@ -163,10 +163,10 @@ def attend(
 
 
 def _is_for_torch(query: Tensor) -> bool:
-    """Whether torch's fused kernel beats blocks: on a GPU, and for narrow heads on a CPU.
+    """Whether torch's fused kernel beats blocks: on a GPU, and on a CPU with wide registers.
 
-    There it holds the scores of narrow heads in registers, where ours go through the cache; it
-    needs wide registers. It knows no cap and no mask but the causal one. Measured in
+    There it loops over blocks in C++, and holds the scores of narrow heads in registers; wide heads
+    it multiplies slower in bf16. It knows no cap and no mask but the causal one. Measured in
     benchmarks/README.md.
     """
     if query.is_cuda:

@@ -197,6 +197,12 @@ def test_a_method_that_a_route_does_not_know_is_405(raw, route):
     assert answer.json()["detail"].endswith(f"does not know PATCH, only {known}")
 
 
+def test_a_file_of_the_dashboard_cannot_be_written(raw):
+    answer = raw.send("POST", "/static/index.html", b"x")
+    assert answer.status == 405
+    assert answer.json()["detail"] == "/static/index.html does not know POST, only GET, HEAD"
+
+
 @pytest.mark.parametrize("route", [each for each in routes() if "{job" in each.path], ids=str)
 def test_a_job_that_is_not_there_is_404(raw, route):
     body = b"{}" if route.method == "POST" else b""

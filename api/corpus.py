@@ -174,7 +174,10 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
         if name is None:
             continue
         if name not in names:
-            message = f"there is no dataset of that name; there are: {known}"
+            message = (
+                f"there is no dataset {name}; there are: {known}. Add it with `babylm datasets add "
+                f"{name} PATH`, or put its text files into the folder {name} of the data"
+            )
             faults.append((f"data.{field}", message, name))
             continue
         stems = [file.stem for file in dataset_files(data_dir, name)]

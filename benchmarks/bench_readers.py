@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.report import figure, note, wanted
 from chaos.client import Client
 from chaos.processes import Service
-from chaos.workload import spec_of, write_corpus
+from chaos.workload import Spec, spec_of, write_corpus
 
 NAMES = ("service/readers",)
 STEPS = 1500
@@ -59,7 +59,7 @@ def _measure(name: str) -> None:
     note(name, f"alone {[round(x, 1) for x in alone]}, with readers {[round(x, 1) for x in read]}")
 
 
-def _spec() -> dict:
+def _spec() -> Spec:
     spec = spec_of(2)
     spec["training"] |= {"max_steps": STEPS, "epochs": 1000, "save_steps": 500, "eval_steps": 500}
     return spec

@@ -20,7 +20,7 @@ RUN python3 -m venv /opt/build \
 WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY api api
-COPY cli cli
+COPY babylm babylm
 COPY core core
 COPY dashboard dashboard
 COPY jobs jobs

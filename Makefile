@@ -50,10 +50,10 @@ chaos: $(READY)
 	@$(BIN)/python -m chaos rounds --rounds $(ROUNDS)
 
 docs: $(READY)
-	$(BIN)/python -m cli.document > docs/cli.md
-	$(BIN)/python -m api.document > docs/api.md
+	$(BIN)/python -m babylm.generate_docs > docs/cli.md
+	$(BIN)/python -m api.generate_docs > docs/api.md
 	$(BIN)/python docs/generate.py
-	$(BIN)/python -m cli.document_settings > .env.example
+	$(BIN)/python -m babylm.generate_settings_docs > .env.example
 
 # LOOK=folder: every page at two widths, light and dark, to be looked at
 screenshots: $(READY)

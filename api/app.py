@@ -25,10 +25,10 @@ from api.routes import (
 )
 from api.security import Gate
 from api.stream import Watchers
-from core.cache import Cache
+from core.storage.cache import Cache
 from jobs.database import Database
-from jobs.doorbell import Listener
-from jobs.queue import Bell
+from jobs.notifier import Listener
+from jobs.queue import QueueNotifier
 from jobs.recovery import Sweeper, SweepThread
 from jobs.settings import Settings
 
@@ -36,7 +36,7 @@ from jobs.settings import Settings
 def create_app(settings: Settings) -> FastAPI:
     """The API on these settings; it sweeps as long as it runs."""
     database = Database(settings.database_url)
-    bell = Bell(settings.redis_url) if settings.redis_url else None
+    notifier = QueueNotifier(settings.redis_url) if settings.redis_url else None
     watchers = Watchers()
 
     @asynccontextmanager
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         database.check_schema()
         watchers.attach(asyncio.get_running_loop())
         sweeper = SweepThread(
-            Sweeper(database, bell=bell, lease_seconds=settings.lease_seconds),
+            Sweeper(database, notifier=notifier, lease_seconds=settings.lease_seconds),
             seconds=settings.sweep_seconds,
         )
         sweeper.start()
@@ -61,8 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
         if listener is not None:
             listener.stop()
         sweeper.stop()
-        if bell is not None:
-            bell.close()
+        if notifier is not None:
+            notifier.close()
         database.dispose()
 
     app = FastAPI(
@@ -75,7 +75,9 @@ def create_app(settings: Settings) -> FastAPI:
         # A redirect would send names on that were never looked at, such as `..`.
         redirect_slashes=False,
     )
-    app.state.context = Context(settings=settings, database=database, watchers=watchers, bell=bell)
+    app.state.context = Context(
+        settings=settings, database=database, watchers=watchers, notifier=notifier
+    )
     register_handlers(app)
     for part in (
         *(jobs, events, checkpoints, evaluations),

@@ -3,7 +3,7 @@
 import logging
 import threading
 
-from core.cache import Cache
+from core.storage.cache import Cache
 
 log = logging.getLogger(__name__)
 

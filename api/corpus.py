@@ -16,7 +16,7 @@ from core.corpus.sources import SourceFile, find_source_files
 from core.corpus.stage import CLEAN_VERSION, count_words
 from core.errors import CorpusMissing, EvaluationInvalid
 from core.evaluation.tasks import require_tasks
-from core.spec import NAME, JobSpec
+from core.spec.job import NAME, JobSpec
 from jobs.database import Database
 from jobs.history import finished_stage
 from jobs.short_tasks import create_short_task, forget_dataset, short_task_of_dataset

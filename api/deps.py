@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from api.stream import Watchers
 from jobs.database import Database
-from jobs.queue import Bell
+from jobs.queue import QueueNotifier
 from jobs.settings import Settings
 
 
@@ -20,7 +20,7 @@ class Context:
     settings: Settings
     database: Database
     watchers: Watchers
-    bell: Bell | None
+    notifier: QueueNotifier | None
     """Only for asking whether the broker answers; routes never publish."""
 
 

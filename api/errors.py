@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Mount
 
 from core import errors as core_errors
-from core.spec_faults import explain
+from core.spec.faults import explain
 from jobs import errors as jobs_errors
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ STATUSES: dict[type[Exception], int] = {
     jobs_errors.JobNotFound: 404,
     jobs_errors.CheckpointNotFound: 404,
     jobs_errors.ShortTaskNotFound: 404,
-    jobs_errors.MoveRefused: 409,
+    jobs_errors.InvalidTransition: 409,
     jobs_errors.IdempotencyConflict: 409,
     jobs_errors.Fenced: 409,
     jobs_errors.CursorInvalid: 422,

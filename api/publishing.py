@@ -16,8 +16,8 @@ from api.archives import SUFFIXES as ARCHIVE_SUFFIXES
 from api.archives import is_archive, members
 from api.errors import Problem
 from core.corpus.sources import SUFFIXES as TEXT_SUFFIXES
-from core.rundir import publish_folder, sync_folder
-from core.spec import NAME
+from core.spec.job import NAME
+from core.storage.rundir import publish_folder, sync_folder
 
 BUFFER_BYTES = 1 << 20
 

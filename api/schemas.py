@@ -236,7 +236,7 @@ def read_job(job: Job, *, positions: dict[str, int], workers: Sequence[WorkerRow
         metrics=job.latest_metrics,
         error=error,
         attempt=job.attempt,
-        worker=job.owner,
+        worker=job.worker_id,
         waiting_for=WaitingRead(what=waiting.what, position=waiting.position) if waiting else None,
         last_seq=job.last_seq,
     )

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import ErrorRead, Out
-from core.spec import DataSpec, TokenizerSpec
+from core.spec.job import DataSpec, TokenizerSpec
 from jobs.tables import ShortTask
 
 Json = dict[str, Any]

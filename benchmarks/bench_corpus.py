@@ -24,14 +24,14 @@ from tokenizers import Tokenizer
 
 from benchmarks.cleaning_reference import clean_file
 from benchmarks.report import figure, note, wanted
-from core.corpus.options import CleanOptions
 from core.corpus.sources import find_source_files
 from core.corpus.stage import clean_corpus
 from core.dataset.chunks import load_tokenizer
 from core.dataset.encode import encode_split
 from core.dataset.tokens import TokenFile
 from core.sample import write_sample
-from core.spec import TokenizerSpec
+from core.spec.corpus import CleanOptions
+from core.spec.job import TokenizerSpec
 from core.tokenizer.bpe import train_bpe
 from core.tokenizer.learning import new_tokenizer, new_trainer
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import httpx2 as httpx
 
 from benchmarks.report import figure, note, wanted
-from core.spec import JobSpec
+from core.spec.job import JobSpec
 from jobs import store
 from jobs.database import Database, upgrade
 from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
@@ -172,7 +172,7 @@ def _api(runs_dir: Path) -> Iterator[str]:
         "BABYLM_PORT": str(port),
         "BABYLM_HOST": "127.0.0.1",
     }
-    command = [sys.executable, "-m", "cli.main", "api"]
+    command = [sys.executable, "-m", "babylm.main", "api"]
     process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -34,9 +34,9 @@ from benchmarks.report import figure, note, wanted
 from chaos.client import Client
 from chaos.processes import Service
 from chaos.workload import ROOT, write_corpus
-from core.journal import read_journal
-from core.rundir import RunDir
-from core.spec import JobSpec
+from core.events.journal import read_journal
+from core.spec.job import JobSpec
+from core.storage.rundir import RunDir
 
 NAMES = ("service/overhead",)
 SPEC: dict[str, Any] = {
@@ -228,7 +228,7 @@ def _command(words: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]
     """Runs `babylm` meanwhile. It is killed in the end: what it trains need not be saved."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *words],
+            [sys.executable, "-m", "babylm.main", *words],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
             stdout=output,

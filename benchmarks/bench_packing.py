@@ -18,7 +18,7 @@ from benchmarks.report import figure, wanted
 from core.dataset.batches import Batches
 from core.dataset.encode import encode_split
 from core.dataset.tokens import TokenFile
-from core.spec import TokenizerSpec
+from core.spec.job import TokenizerSpec
 from core.tokenizer.bpe import train_bpe
 
 NAMES = ("packing/gemma2-10m", "packing/llama4-10m", "packing/olmo2-10m")

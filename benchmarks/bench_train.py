@@ -27,7 +27,7 @@ from typing import Any, Self
 import torch
 
 from benchmarks.report import figure, note, wanted
-from core.training.device import has_bf16_units
+from core.training.execution.device import has_bf16_units
 
 MODELS = ("gemma2-10m", "llama4-10m", "llama4-10m-dense", "olmo2-10m")
 LARGE_MODELS = ("gemma2-100m", "llama4-100m", "olmo2-100m")

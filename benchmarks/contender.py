@@ -32,16 +32,22 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from core.checkpoints.model import build_model, quiet_transformers
 from core.dataset.batches import Batch
-from core.plan import make_plan
-from core.spec import JobSpec
-from core.training.device import RSS_UNIT_BYTES, Device, choose_device, measured_peak_flops, prepare
-from core.training.model import build_model, quiet_transformers
-from core.training.optimizer import build_optimizer
-from core.training.parts import build_parts
-from core.training.ranks import Ranks
+from core.spec.job import JobSpec
+from core.spec.plan import make_plan
+from core.training.components import build_components
+from core.training.distributed.ranks import Ranks
+from core.training.execution.device import (
+    RSS_UNIT_BYTES,
+    Device,
+    choose_device,
+    measured_peak_flops,
+    prepare,
+)
+from core.training.execution.probe import Probe
+from core.training.optimizers.fused_adamw import build_optimizer
 from core.training.step import Stepper
-from core.training.warm_up import WarmUp
 
 BY_CPU = os.environ.get("BABYLM_BENCH_CLOCK") == "cpu"
 """For a machine that others use: one thread, timed in its own seconds on the processor."""
@@ -158,8 +164,8 @@ def our_stepper(spec: JobSpec, *, num_tokens: int) -> Stepper:
     device = choose_device(training)
     prepare(device, training)
     plan = make_plan(training, num_tokens=num_tokens)
-    parts = build_parts(spec, plan, device, vocab_size=vocabulary, rank=0, warn=warn)
-    warm_up = WarmUp(spec, parts, Ranks(training.seed, lambda _: None), device, vocabulary, warn)
+    parts = build_components(spec, plan, device, vocab_size=vocabulary, rank=0, warn=warn)
+    warm_up = Probe(spec, parts, Ranks(training.seed, lambda _: None), device, vocabulary, warn)
     if warm_up.is_needed:
         warm_up.run(None)
     print(f"ours computes with {warm_up.choices.counts()}", file=sys.stderr)

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 
-from core.spec import JobSpec
+from core.spec.job import JobSpec
 
 MAX_STEPS = 10**6
 """More than anyone asks for: the end of the input ends the training."""

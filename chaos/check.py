@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.workload import STEPS, Curves, Golden
-from jobs.states import MOVES
+from jobs.states import TRANSITIONS
 
 SERVICE_EVENTS = {"status"}
 SERVICE_WARNINGS = {"attempt_died", "journal_damaged"}
@@ -81,7 +81,7 @@ class Checker:
             self._violated(f"job {job_id}: its events have a gap or a repeat")
         statuses = [data["status"] for _, kind, data in events if kind == "status"]
         for before, after in pairwise(statuses):
-            if (before, after) not in MOVES:
+            if (before, after) not in TRANSITIONS:
                 self._violated(f"job {job_id} went from {before} to {after}")
         if statuses[-1:] != ["succeeded"] or events[-1][1] != "status":
             self._violated(f"job {job_id}: its last event is not its end")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from babylm.broker import Broker, find_broker
 from chaos.workload import ROOT
-from cli.broker import Broker, find_broker
 
 RESTART_SECONDS = 0.2
 STOP_SECONDS = 12.0
@@ -120,14 +120,14 @@ class Service:
 
         if self.broker is not None:
             yield part("redis", *self.broker.command())
-        yield part("api", sys.executable, "-m", "cli.main", "api")
+        yield part("api", sys.executable, "-m", "babylm.main", "api")
         for number in range(workers):
             yield part(f"worker-{number}", sys.executable, "-m", "worker", "--queue", "train")
         yield part("short", sys.executable, "-m", "worker", "--queue", "short")
 
     def start(self) -> None:
         """Makes the database and starts everything."""
-        migrate = [sys.executable, "-m", "cli.main", "migrate"]
+        migrate = [sys.executable, "-m", "babylm.main", "migrate"]
         subprocess.run(migrate, cwd=ROOT, env=self.environment, check=True, capture_output=True)
         self._keeper.start()
 

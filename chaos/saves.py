@@ -17,7 +17,7 @@ from pathlib import Path
 
 from chaos.workload import ROOT, Spec, spec_of, write_corpus
 from core.archs import ARCHITECTURES
-from core.spec import JobSpec
+from core.spec.job import JobSpec
 
 STEPS, SAVE_STEPS = 4, 2
 """Two resume points, both kept: the tool takes one that the run itself removes for lost."""

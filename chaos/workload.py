@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from core.archs import ARCHITECTURES
-from core.file_hashes import hash_file
-from core.rundir import RunDir
 from core.sample import write_sample
-from core.spec import JobSpec
+from core.spec.job import JobSpec
+from core.storage.file_hashes import hash_file
+from core.storage.rundir import RunDir
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS_BYTES = 150_000

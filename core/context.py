@@ -4,13 +4,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.cache import Cache
 from core.corpus.report import CleanReport
-from core.events import EventData, WarningData
-from core.journal import JournalWriter
-from core.rundir import RunDir
-from core.spec import JobSpec
-from core.stop import StopSignal
+from core.events.journal import JournalWriter
+from core.events.types import EventData, WarningData
+from core.process.stop import StopSignal
+from core.spec.job import JobSpec
+from core.storage.cache import Cache
+from core.storage.rundir import RunDir
 
 log = logging.getLogger(__name__)
 

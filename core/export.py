@@ -13,13 +13,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from core.dataset.batches import Batch, validation_windows
 from core.dataset.tokens import TokenFile
 from core.errors import ExportInvalid
-from core.events import CheckpointData, EventData
-from core.file_hashes import hash_file
-from core.journal import events_of_types
-from core.rundir import RunDir, remove_folder
-from core.training.attention import use_blocks
-from core.training.experts import use_sparse_experts
+from core.events.journal import events_of_types
+from core.events.types import CheckpointData, EventData
+from core.storage.file_hashes import hash_file
+from core.storage.rundir import RunDir, remove_folder
+from core.training.attention.select import use_blocks
 from core.training.loss import summed_loss
+from core.training.moe.experts import use_sparse_experts
 
 NAME = "last"
 WINDOWS = 4

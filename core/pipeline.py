@@ -9,10 +9,10 @@ from pathlib import Path
 from core.context import Run
 from core.corpus.prepare import clean_splits
 from core.evaluation.tasks import require_tasks
-from core.loading import loading
-from core.plan import make_plan
-from core.rundir import remove_staging
+from core.process.loading import loading
+from core.spec.plan import make_plan
 from core.stages import StageReporter
+from core.storage.rundir import remove_staging
 
 
 def run_pipeline(run: Run) -> None:

@@ -15,17 +15,17 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from core.cache import Cache
 from core.context import Run
 from core.errors import DiskFull, ExitCode, RankDied, RunError, RunLocked, SpecInvalid, Stopped
-from core.estimate import estimate
-from core.events import ErrorData
-from core.failures import named_failure
-from core.journal import JournalWriter
+from core.events.journal import JournalWriter
+from core.events.types import ErrorData
 from core.pipeline import run_pipeline
-from core.rundir import RunDir, locked
-from core.spec import JobSpec
-from core.stop import DEADLINE_SHARE, LEASE_SECONDS, SILENCE_SHARE, StopSignal
+from core.process.failures import named_failure
+from core.process.stop import DEADLINE_SHARE, LEASE_SECONDS, SILENCE_SHARE, StopSignal
+from core.spec.estimate import estimate
+from core.spec.job import JobSpec
+from core.storage.cache import Cache
+from core.storage.rundir import RunDir, locked
 
 log = logging.getLogger("core.run")
 

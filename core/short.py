@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from core.corpus.summary import CleanReports
 from core.errors import CheckpointMissing, RunError
-from core.loading import loading
+from core.process.loading import loading
 
 if TYPE_CHECKING:
-    from core.generate import WarmModels
+    from core.checkpoints.generate import WarmModels
 
 Json = dict[str, Any]
 """Any: JSON."""
@@ -78,7 +78,7 @@ AnyRequest: TypeAdapter[GenerateRequest | EncodeRequest | EvaluateRequest | Clea
 )
 
 
-class Desk:
+class RequestHandler:
     """Answers requests one after the other."""
 
     def __init__(self) -> None:
@@ -117,14 +117,14 @@ class Desk:
 
     def _warm(self) -> "WarmModels":
         with loading("torch"):
-            from core.generate import WarmModels
+            from core.checkpoints.generate import WarmModels
 
         if self._models is None:
             self._models = WarmModels()
         return self._models
 
     def _generate(self, request: GenerateRequest) -> Json:
-        from core.generate import continue_text
+        from core.checkpoints.generate import continue_text
 
         model, tokenizer = self._warm().load(request.checkpoint_dir)
         options = request.model_dump(exclude={"id", "kind", "checkpoint_dir", "prompt"})
@@ -171,10 +171,10 @@ def encode_text(folder: Path, text: str) -> Json:
 
 def serve(requests: TextIO, answers: TextIO) -> None:
     """Answers each line of `requests` until there are no more."""
-    desk = Desk()
+    handler = RequestHandler()
     for line in requests:
         if line.strip():
-            answers.write(json.dumps(desk.answer(line)) + "\n")
+            answers.write(json.dumps(handler.answer(line)) + "\n")
             answers.flush()
 
 

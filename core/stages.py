@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.events import EventData, ProgressData, StageData, StageName
+from core.events.types import EventData, ProgressData, StageData, StageName
 
 log = logging.getLogger(__name__)
 

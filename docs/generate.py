@@ -11,12 +11,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from core.archs import ARCHITECTURES
-from core.corpus.options import CleanOptions
-from core.events import PAYLOADS
-from core.metrics import CATALOGUE
-from core.presets import PRESETS
-from core.spec import DataSpec, JobSpec, TokenizerSpec
-from core.training.options import TrainingSpec
+from core.events.metrics import CATALOGUE
+from core.events.types import PAYLOADS
+from core.spec.corpus import CleanOptions
+from core.spec.job import DataSpec, JobSpec, TokenizerSpec
+from core.spec.presets import PRESETS
+from core.spec.training import TrainingSpec
 
 FOLDER = Path(__file__).parent
 WRITTEN_BY = "\nThis page is written by `make docs`.\n"

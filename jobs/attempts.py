@@ -10,26 +10,26 @@ from dataclasses import dataclass
 from sqlalchemy import func, literal
 from sqlmodel import Session, col, select, update
 
-from core.events import ErrorData, EvaluationData, JournalEvent, event_of, now
+from core.events.types import ErrorData, EvaluationData, JournalEvent, event_of, now
 from jobs.database import insert, upsert
 from jobs.errors import Fenced
 from jobs.evaluations import list_evaluation
-from jobs.moves import move, update_job
 from jobs.projection import Projection, finite, project
 from jobs.states import FinalStatus
 from jobs.tables import Checkpoint, Job, JobEvent, Metric, MetricStep, UtcDateTime
+from jobs.transitions import transition, update_job
 
 
 @dataclass(frozen=True)
-class Wishes:
+class StopRequest:
     """What the user asked of a running job."""
 
     cancel: bool
     pause: bool
 
 
-def claim_next(session: Session, owner: str) -> Job | None:
-    """Gives the next queued job to `owner`: the highest priority, then the longest waiting."""
+def claim_next(session: Session, worker_id: str) -> Job | None:
+    """Gives the next queued job to `worker_id`: the highest priority, then the longest waiting."""
     waiting = (
         select(Job.id)
         .where(Job.status == "queued")
@@ -40,7 +40,7 @@ def claim_next(session: Session, owner: str) -> Job | None:
     job_id = session.exec(waiting).one_or_none()
     if job_id is None:
         return None
-    return move(
+    return transition(
         session,
         job_id,
         source=("queued",),
@@ -48,7 +48,7 @@ def claim_next(session: Session, owner: str) -> Job | None:
         reason=None,
         values={
             "attempt": Job.attempt + 1,
-            "owner": owner,
+            "owner": worker_id,
             "heartbeat": Job.heartbeat + 1,
             "started_at": func.coalesce(Job.started_at, literal(now(), UtcDateTime())),
             "finished_at": None,
@@ -59,23 +59,23 @@ def claim_next(session: Session, owner: str) -> Job | None:
     )
 
 
-def heartbeat(session: Session, job_id: str, attempt: int) -> Wishes:
+def heartbeat(session: Session, job_id: str, attempt: int) -> StopRequest:
     """Shows that the holder lives; returns what the user asked in the meantime.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
     """
-    return _wishes(_update_held(session, job_id, attempt, {}))
+    return _stop_request(_update_held(session, job_id, attempt, {}))
 
 
-def read_wishes(session: Session, job_id: str, attempt: int) -> Wishes:
+def read_stop_request(session: Session, job_id: str, attempt: int) -> StopRequest:
     """What the user asked in the meantime, without a write.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
     """
     held = select(Job).where(Job.id == job_id, Job.attempt == attempt, Job.status == "running")
-    return _wishes(_held(session.exec(held).one_or_none(), job_id, attempt))
+    return _stop_request(_held(session.exec(held).one_or_none(), job_id, attempt))
 
 
 def record_events(
@@ -85,7 +85,7 @@ def record_events(
     events: Sequence[JournalEvent],
     *,
     journal_offset: int,
-) -> Wishes:
+) -> StopRequest:
     """Copies events into rows, numbers them, and moves the journal offset and the heartbeat.
 
     Raises:
@@ -114,7 +114,7 @@ def record_events(
     for event in events:
         if event.type == "evaluation":
             list_evaluation(session, job_id, EvaluationData.model_validate(event.data))
-    return _wishes(job)
+    return _stop_request(job)
 
 
 def record_error(session: Session, job_id: str, attempt: int, error: ErrorData) -> None:
@@ -150,7 +150,7 @@ def finish(
     }
     if status == "succeeded":
         values["progress"] = 1.0
-    job = move(
+    job = transition(
         session,
         job_id,
         col(Job.attempt) == attempt,
@@ -162,13 +162,13 @@ def finish(
     return _held(job, job_id, attempt)
 
 
-def rest(session: Session, job_id: str, attempt: int, *, reason: str | None = None) -> Job:
+def mark_paused(session: Session, job_id: str, attempt: int, *, reason: str | None = None) -> Job:
     """Lays the job down as `paused`. Called once its process group is gone.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
     """
-    job = move(
+    job = transition(
         session,
         job_id,
         col(Job.attempt) == attempt,
@@ -216,7 +216,7 @@ def running_jobs(session: Session) -> list[Job]:
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:
     """Takes the job from a worker that is lost; None if it showed a sign of life after all.
 
-    Wishes of the user that the worker could not fulfil are fulfilled now. That there were too many
+    StopRequest of the user that the worker could not fulfil are fulfilled now. That there were too many
     attempts is judged by whoever claims it next, who can see whether the journal tells of a
     checkpoint that was never recorded.
     """
@@ -234,14 +234,14 @@ def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | Non
     if held.cancel_requested_at is not None:
         return finish(session, job_id, attempt, "cancelled", reason=reason)
     if held.pause_requested_at is not None:
-        return rest(session, job_id, attempt, reason=reason)
+        return mark_paused(session, job_id, attempt, reason=reason)
     return requeue_counted(session, job_id, attempt, reason=reason)
 
 
 def _requeue(
     session: Session, job_id: str, attempt: int, reason: str, values: Mapping[str, object]
 ) -> Job:
-    job = move(
+    job = transition(
         session,
         job_id,
         col(Job.attempt) == attempt,
@@ -270,8 +270,8 @@ def _held(job: Job | None, job_id: str, attempt: int) -> Job:
     return job
 
 
-def _wishes(job: Job) -> Wishes:
-    return Wishes(
+def _stop_request(job: Job) -> StopRequest:
+    return StopRequest(
         cancel=job.cancel_requested_at is not None, pause=job.pause_requested_at is not None
     )
 

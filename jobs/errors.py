@@ -24,7 +24,7 @@ class JobNotFound(JobsError):
         super().__init__(f"there is no job {job_id}")
 
 
-class MoveRefused(JobsError):
+class InvalidTransition(JobsError):
     """The status of the job does not allow what was asked.
 
     Attributes:

@@ -2,12 +2,12 @@
 
 from sqlmodel import Session, col, select
 
-from core.evaluation.results import EvaluationResult
-from core.events import EvaluationData, MetricsData, now
+from core.events.results import EvaluationResult
+from core.events.types import EvaluationData, MetricsData, now
 from jobs.database import insert, upsert
 from jobs.errors import CheckpointNotFound
-from jobs.moves import add_event, update_job
 from jobs.tables import Checkpoint, Job, Json, Metric, MetricStep, ShortTask
+from jobs.transitions import add_event, update_job
 
 
 def metric_name(task: str) -> str:

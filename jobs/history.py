@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, col, select
 
-from core.events import StageData, StageName
+from core.events.types import StageData, StageName
 from jobs.errors import CheckpointNotFound
 from jobs.store import get_job
 from jobs.tables import Checkpoint, JobEvent

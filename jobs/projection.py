@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.events import (
+from core.events.types import (
     CheckpointData,
     JournalEvent,
     MetricsData,

@@ -70,14 +70,14 @@ def make_app(broker_url: str) -> Celery:
     return app
 
 
-class Bell:
+class QueueNotifier:
     """Rings the workers of a queue. Called from threads that may wait, never from a request."""
 
     def __init__(self, broker_url: str) -> None:
         self._app = make_app(broker_url)
         self._redis = connect(broker_url, seconds=LOOK_SECONDS)
 
-    def ring(self, queue: QueueName, times: int) -> bool:
+    def notify(self, queue: QueueName, times: int) -> bool:
         """Makes sure that up to `times` calls wait in the queue; False if the broker is away."""
         try:
             waiting = int(self._redis.llen(queue))

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from jobs.attempts import reap, running_jobs
 from jobs.database import Database
-from jobs.queue import Bell
+from jobs.queue import QueueNotifier
 from jobs.short_tasks import count_queued_short_tasks, reap_short_task, running_short_tasks
 from jobs.store import count_jobs
 from jobs.workers import all_workers, live_workers, remove_worker
@@ -33,7 +33,7 @@ class _Seen:
     at: float
 
 
-class StillWatch:
+class HeartbeatMonitor:
     """Tells which of the things it is shown have not changed for a while.
 
     Judged by the watcher's own monotonic clock, from when it first saw the beat: neither a wrong
@@ -68,20 +68,20 @@ class Sweeper:
         self,
         database: Database,
         *,
-        bell: Bell | None,
+        notifier: QueueNotifier | None,
         lease_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
-        self._bell = bell
-        self._jobs = StillWatch(lease_seconds, clock)
-        self._tasks = StillWatch(lease_seconds, clock)
-        self._workers = StillWatch(max(lease_seconds, FORGET_WORKER_SECONDS), clock)
+        self._notifier = notifier
+        self._jobs = HeartbeatMonitor(lease_seconds, clock)
+        self._tasks = HeartbeatMonitor(lease_seconds, clock)
+        self._workers = HeartbeatMonitor(max(lease_seconds, FORGET_WORKER_SECONDS), clock)
 
     def sweep(self) -> None:
         """One look: reap what is lost, ring for what waits."""
         self.reap()
-        self.ring()
+        self.notify()
 
     def reap(self) -> list[str]:
         """Takes what lost workers hold; returns the ids of those jobs."""
@@ -109,18 +109,18 @@ class Sweeper:
                 remove_worker(session, worker_id)
         return reaped
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Rings once for each queued job that a free slot could take."""
-        if self._bell is None:
+        if self._notifier is None:
             return
         with self._database.read() as session:
             queued = count_jobs(session).get("queued", 0)
             short = count_queued_short_tasks(session)
             slots = sum(w.slots for w in live_workers(session) if w.queue == "train")
         if queued:
-            self._bell.ring("train", min(queued, max(1, slots)))
+            self._notifier.notify("train", min(queued, max(1, slots)))
         if short:
-            self._bell.ring("short", 1)
+            self._notifier.notify("short", 1)
 
 
 class SweepThread(threading.Thread):

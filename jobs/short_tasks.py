@@ -12,11 +12,11 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, case, literal
 from sqlmodel import Session, col, delete, func, select, update
 
-from core.events import ErrorData, now
+from core.events.types import ErrorData, now
 from jobs.errors import Fenced, ShortTaskNotFound
-from jobs.moves import FRESH
 from jobs.store import get_job
 from jobs.tables import Json, ShortTask, UtcDateTime
+from jobs.transitions import FRESH
 
 Kind = Literal["generate", "encode", "evaluate", "clean_report"]
 QUICK: tuple[Kind, ...] = ("generate", "encode")
@@ -94,8 +94,8 @@ def get_short_task(session: Session, task_id: str) -> ShortTask:
     return task
 
 
-def claim_short_task(session: Session, owner: str) -> ShortTask | None:
-    """Gives the next queued task to `owner`: the quick ones first, then the oldest."""
+def claim_short_task(session: Session, worker_id: str) -> ShortTask | None:
+    """Gives the next queued task to `worker_id`: the quick ones first, then the oldest."""
     is_slow = case((col(ShortTask.kind).in_(QUICK), 0), else_=1)
     waiting = (
         select(ShortTask.id)
@@ -109,7 +109,7 @@ def claim_short_task(session: Session, owner: str) -> ShortTask | None:
         return None
     values = {
         "status": "running",
-        "owner": owner,
+        "owner": worker_id,
         "attempt": ShortTask.attempt + 1,
         "heartbeat": ShortTask.heartbeat + 1,
         "started_at": func.coalesce(ShortTask.started_at, literal(now(), UtcDateTime())),

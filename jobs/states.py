@@ -10,7 +10,7 @@ ShortStatus = Literal["queued", "running", "succeeded", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 FINAL: frozenset[Status] = frozenset(get_args(FinalStatus))
 
-MOVES: dict[tuple[Status, Status], str] = {
+TRANSITIONS: dict[tuple[Status, Status], str] = {
     ("queued", "running"): "a worker claimed it",
     ("queued", "paused"): "pause was asked",
     ("queued", "cancelled"): "cancel was asked",

@@ -14,13 +14,13 @@ from typing import Literal
 from sqlalchemy import and_, func, or_
 from sqlmodel import Session, col, delete, select
 
-from core.events import StatusData, now
-from core.spec import JobSpec
+from core.events.types import StatusData, now
+from core.spec.job import JobSpec
 from jobs.database import insert
-from jobs.errors import CursorInvalid, IdempotencyConflict, JobNotFound, MoveRefused
-from jobs.moves import add_event, move, update_job
+from jobs.errors import CursorInvalid, IdempotencyConflict, InvalidTransition, JobNotFound
 from jobs.states import ACTIONS, FINAL, Action, Status, allowed
 from jobs.tables import Job, WorkerRow, new_id
+from jobs.transitions import add_event, transition, update_job
 
 PAGE = 50
 MAX_PAGE = 1000
@@ -203,10 +203,10 @@ def request_cancel(session: Session, job_id: str) -> Job:
 
     Raises:
         JobNotFound: If there is no such job.
-        MoveRefused: If it has ended.
+        InvalidTransition: If it has ended.
     """
     moment = now()
-    job = move(
+    job = transition(
         session,
         job_id,
         source=("queued", "paused"),
@@ -227,9 +227,9 @@ def request_pause(session: Session, job_id: str) -> Job:
 
     Raises:
         JobNotFound: If there is no such job.
-        MoveRefused: If its status forbids it, or it is about to be cancelled.
+        InvalidTransition: If its status forbids it, or it is about to be cancelled.
     """
-    job = move(
+    job = transition(
         session,
         job_id,
         source=("queued",),
@@ -251,9 +251,9 @@ def resume(session: Session, job_id: str) -> Job:
 
     Raises:
         JobNotFound: If there is no such job.
-        MoveRefused: If its status forbids it.
+        InvalidTransition: If its status forbids it.
     """
-    job = move(
+    job = transition(
         session,
         job_id,
         source=("paused",),
@@ -275,7 +275,7 @@ def retry(session: Session, job_id: str) -> Job:
 
     Raises:
         JobNotFound: If there is no such job.
-        MoveRefused: If its status forbids it.
+        InvalidTransition: If its status forbids it.
     """
     values = {
         "queued_at": now(),
@@ -287,7 +287,7 @@ def retry(session: Session, job_id: str) -> Job:
         "error_message": None,
         "error_hint": None,
     }
-    job = move(
+    job = transition(
         session,
         job_id,
         source=("failed", "cancelled"),
@@ -303,7 +303,7 @@ def delete_job(session: Session, job_id: str) -> None:
 
     Raises:
         JobNotFound: If there is no such job.
-        MoveRefused: If it has not ended.
+        InvalidTransition: If it has not ended.
     """
     statement = delete(Job).where(col(Job.id) == job_id, col(Job.status).in_(FINAL))
     if not session.exec(statement).rowcount:
@@ -315,4 +315,6 @@ def _refuse(session: Session, job_id: str, action: Action) -> Job:
     reason = None
     if job.status in ACTIONS[action]:
         reason = "it is about to be cancelled" if action == "pause" else "no pause was asked for"
-    raise MoveRefused(action=action, status=job.status, allowed=allowed(action), reason=reason)
+    raise InvalidTransition(
+        action=action, status=job.status, allowed=allowed(action), reason=reason
+    )

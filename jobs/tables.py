@@ -100,7 +100,7 @@ class Job(Table, table=True):
     attempt: int = 0
     """Starts so far; the fencing token that every write of a run carries."""
     attempts_without_checkpoint: int = 0
-    owner: str | None = Field(default=None, sa_type=Text)
+    worker_id: str | None = Field(default=None, sa_type=Text)
     """The worker that holds it, or held it last."""
     heartbeat: int = Field(default=0, sa_type=BigInteger)
     """Counts up while the owner lives; judged by the clock of whoever watches."""
@@ -209,7 +209,7 @@ class ShortTask(Table, table=True):
     error: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
     """code, message and hint."""
     attempt: int = 0
-    owner: str | None = Field(default=None, sa_type=Text)
+    worker_id: str | None = Field(default=None, sa_type=Text)
     heartbeat: int = Field(default=0, sa_type=BigInteger)
     created_at: datetime = _time()
     started_at: datetime | None = _time(default=None)

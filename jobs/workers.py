@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, delete, select
 
-from core.events import now
+from core.events.types import now
 from jobs.database import upsert
 from jobs.tables import WorkerRow
 

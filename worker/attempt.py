@@ -8,32 +8,32 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from core.events import ErrorData, WarningData, event_of
-from core.failures import named_failure
-from core.journal import read_journal, whole_length
-from core.rundir import RunDir, publish_file
+from core.events.journal import read_journal, whole_length
+from core.events.types import ErrorData, WarningData, event_of
+from core.process.failures import named_failure
+from core.storage.rundir import RunDir, publish_file
 from jobs.attempts import (
-    Wishes,
+    StopRequest,
     finish,
     heartbeat,
-    read_wishes,
+    mark_paused,
+    read_stop_request,
     record_error,
     record_events,
     requeue,
     requeue_counted,
     requeue_last,
-    rest,
 )
 from jobs.database import Database
-from jobs.doorbell import Doorbell
 from jobs.history import last_warning
+from jobs.notifier import JobNotifier
 from jobs.settings import Settings
 from jobs.tables import Job
 from worker.outcome import Outcome, judge
 
 log = logging.getLogger(__name__)
 
-NO_WISHES = Wishes(cancel=False, pause=False)
+NO_STOP_REQUEST = StopRequest(cancel=False, pause=False)
 LOCKED_WAIT_SECONDS = 1.0
 DATABASE_WAIT_SECONDS = 0.5
 ATTEMPT_DIED = "attempt_died"
@@ -43,10 +43,10 @@ class Attempt:
     """One attempt as the database sees it."""
 
     def __init__(
-        self, database: Database, settings: Settings, doorbell: Doorbell, job: Job
+        self, database: Database, settings: Settings, job_notifier: JobNotifier, job: Job
     ) -> None:
         self._database = database
-        self._doorbell = doorbell
+        self._job_notifier = job_notifier
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._copy_seconds = settings.copy_seconds
         self._max_attempts = settings.max_attempts
@@ -56,20 +56,20 @@ class Attempt:
         self._copied_at = float("-inf")
         self.job_id, self.number = job.id, job.attempt
         self.rundir = RunDir(settings.job_folder(job.id).resolve())
-        self.wishes = NO_WISHES
-        self.told: ErrorData | None = None
+        self.stop_request = NO_STOP_REQUEST
+        self.last_error: ErrorData | None = None
         """The last error that the attempt told of."""
 
     def prepare(self) -> bool:
         """Makes the run folder ready; False if the job has died too often to be tried again."""
         self.rundir.root.mkdir(parents=True, exist_ok=True)
         publish_file(self.rundir.spec, json.dumps(self._spec, indent=2).encode())
-        self._doorbell.ring(self.job_id)
+        self._job_notifier.notify(self.job_id)
         # After a power failure the journal may be shorter than what was copied of it, and the run
         # will first cut off a torn line.
         self._offset = min(self._offset, whole_length(self.rundir.journal))
         self._drain()  # of the attempt before: it may tell of a checkpoint
-        self.told = None
+        self.last_error = None
         with self._database.read() as session:
             job = session.get(Job, self.job_id)
         if job is None or job.attempts_without_checkpoint < self._max_attempts:
@@ -108,11 +108,11 @@ class Attempt:
                     return
             if moment - self._beaten_at >= self._heartbeat_seconds:
                 with self._database.write_relaxed() as session:
-                    self.wishes = heartbeat(session, self.job_id, self.number)
+                    self.stop_request = heartbeat(session, self.job_id, self.number)
                 self._beaten_at = time.monotonic()
             else:
                 with self._database.read() as session:
-                    self.wishes = read_wishes(session, self.job_id, self.number)
+                    self.stop_request = read_stop_request(session, self.job_id, self.number)
         except SQLAlchemyError as error:
             log.warning("job %s: the database does not answer: %s", self.job_id, error)
 
@@ -126,10 +126,10 @@ class Attempt:
         self._insist(self._read_wishes)
         outcome = judge(
             status,
-            wishes=self.wishes,
+            stop_request=self.stop_request,
             is_shutting_down=is_shutting_down,
             ran_out_of_memory=ran_out_of_memory,
-            told=self.told,
+            last_error=self.last_error,
         )
         if outcome.verdict == "again_later":
             time.sleep(LOCKED_WAIT_SECONDS)
@@ -163,7 +163,7 @@ class Attempt:
             return False
         offset = events[-1][1]
         with self._database.write_relaxed() as session:
-            self.wishes = record_events(
+            self.stop_request = record_events(
                 session,
                 self.job_id,
                 self.number,
@@ -174,8 +174,8 @@ class Attempt:
         self._reported_at = self._beaten_at = time.monotonic()
         for event, _ in events:
             if event.type == "error":
-                self.told = ErrorData.model_validate(event.data)
-        self._doorbell.ring(self.job_id)
+                self.last_error = ErrorData.model_validate(event.data)
+        self._job_notifier.notify(self.job_id)
         return True
 
     def _drain(self) -> None:
@@ -190,7 +190,7 @@ class Attempt:
 
     def _read_wishes(self) -> None:
         with self._database.write_relaxed() as session:
-            self.wishes = heartbeat(session, self.job_id, self.number)
+            self.stop_request = heartbeat(session, self.job_id, self.number)
 
     def _settle(self, outcome: Outcome) -> None:
         def write() -> None:
@@ -202,11 +202,11 @@ class Attempt:
                     case "cancelled":
                         finish(session, job_id, attempt, "cancelled", reason=outcome.reason)
                     case "failed":
-                        if self.told is None and outcome.error is not None:
+                        if self.last_error is None and outcome.error is not None:
                             record_error(session, job_id, attempt, outcome.error)
                         finish(session, job_id, attempt, "failed", error=outcome.error)
                     case "paused":
-                        rest(session, job_id, attempt, reason=outcome.reason)
+                        mark_paused(session, job_id, attempt, reason=outcome.reason)
                     case "again":
                         requeue(session, job_id, attempt, reason=outcome.reason)
                     case "again_later":
@@ -216,7 +216,7 @@ class Attempt:
                         requeue_counted(session, job_id, attempt, reason=outcome.reason)
 
         self._insist(write)
-        self._doorbell.ring(self.job_id)
+        self._job_notifier.notify(self.job_id)
 
     def _warn_of_death(self, session: Session, outcome: Outcome) -> None:
         """Tells the watchers; the job goes on, so it is no error yet."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from core.errors import DiskFull, ExitCode, OutOfMemory, RankDied
-from core.events import ErrorData
-from jobs.attempts import Wishes
+from core.events.types import ErrorData
+from jobs.attempts import StopRequest
 
 Verdict = Literal["succeeded", "failed", "cancelled", "paused", "again", "again_later", "died"]
 
@@ -37,29 +37,31 @@ class Outcome:
 def judge(
     status: int,
     *,
-    wishes: Wishes,
+    stop_request: StopRequest,
     is_shutting_down: bool,
     ran_out_of_memory: bool,
-    told: ErrorData | None,
+    last_error: ErrorData | None,
 ) -> Outcome:
     """The outcome of an attempt.
 
     Args:
         status: Exit status of the process, negative for a signal.
-        wishes: What the user asked for.
+        stop_request: What the user asked for.
         is_shutting_down: The worker itself is told to end.
         ran_out_of_memory: The kernel ended processes for want of memory while the attempt ran.
-        told: The last `error` event of the attempt.
+        last_error: The last `error` event of the attempt.
     """
     if status == ExitCode.FINISHED:
         return Outcome("succeeded", "finished")
-    if wishes.cancel:
+    if stop_request.cancel:
         return Outcome("cancelled", "cancelled by the user")
     if status == ExitCode.DISK_FULL:
-        return Outcome("failed", DiskFull.code, told or DISK_FULL)
+        return Outcome("failed", DiskFull.code, last_error or DISK_FULL)
     if status == ExitCode.FAILED:
-        return Outcome("failed", told.code if told else "run_failed", told or _untold(status))
-    if wishes.pause:
+        return Outcome(
+            "failed", last_error.code if last_error else "run_failed", last_error or _untold(status)
+        )
+    if stop_request.pause:
         return Outcome("paused", "paused by the user")
     if is_shutting_down:
         return Outcome("again", "worker_shutdown")
@@ -67,10 +69,12 @@ def judge(
         return Outcome("again_later", "run_locked")
     if status in (ExitCode.STOPPED, ExitCode.ABANDONED):
         return Outcome("again", "stopped")
-    was_killed = status == -signal.SIGKILL or (told is not None and told.code == RankDied.code)
+    was_killed = status == -signal.SIGKILL or (
+        last_error is not None and last_error.code == RankDied.code
+    )
     if was_killed and ran_out_of_memory:
         return Outcome("died", OutOfMemory.code, NO_MEMORY)
-    return Outcome("died", "process_died", told or _untold(status))
+    return Outcome("died", "process_died", last_error or _untold(status))
 
 
 def _untold(status: int) -> ErrorData:

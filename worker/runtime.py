@@ -14,12 +14,12 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.events import now
+from core.events.types import now
 from jobs.attempts import claim_next, reap, running_jobs
 from jobs.database import Database
 from jobs.deletion import finish_deletions
-from jobs.doorbell import Doorbell
-from jobs.queue import Bell, QueueName
+from jobs.notifier import JobNotifier
+from jobs.queue import QueueName, QueueNotifier
 from jobs.recovery import Sweeper, SweepThread
 from jobs.settings import Settings
 from jobs.short_tasks import claim_short_task
@@ -66,8 +66,8 @@ class Worker:
             # Its own GPUs a slot, so that two jobs do not meet on one device.
             chosen = ",".join(map(str, gpus_of_slot(self._devices, slot, self.slots)))
             self._free.put({"CUDA_VISIBLE_DEVICES": chosen} if gpus > 1 else {})
-        self._doorbell = Doorbell(settings.redis_url)
-        self._bell = Bell(settings.redis_url) if settings.redis_url else None
+        self._job_notifier = JobNotifier(settings.redis_url)
+        self._notifier = QueueNotifier(settings.redis_url) if settings.redis_url else None
         self._running: set[str] = set()
         self._lock = threading.Lock()
         self._stopping, self._is_stopped = threading.Lock(), False
@@ -75,13 +75,13 @@ class Worker:
         self._row = self._make_row()
         self._threads: list[threading.Thread] = []
         self._sweeper = SweepThread(
-            Sweeper(self._database, bell=self._bell, lease_seconds=settings.lease_seconds),
+            Sweeper(self._database, notifier=self._notifier, lease_seconds=settings.lease_seconds),
             seconds=settings.sweep_seconds,
         )
         self._short = ShortRunner(
             database=self._database,
             settings=settings,
-            doorbell=self._doorbell,
+            job_notifier=self._job_notifier,
             command=commands.generate,
             shutdown=self.shutdown,
         )
@@ -97,7 +97,7 @@ class Worker:
         self._report()
         self._take_from_the_dead()
         finish_deletions(self._database, self._settings)
-        polls = FALLBACK_POLLS if self._bell is not None else 1
+        polls = FALLBACK_POLLS if self._notifier is not None else 1
         seconds = self._settings.poll_seconds * polls
         for number in range(self.slots):
             self._spawn(f"slot-{number}", lambda: self._repeat(self.take_work, seconds))
@@ -137,9 +137,9 @@ class Worker:
         with suppress(SQLAlchemyError), self._database.write() as session:
             remove_worker(session, self.id)
         self._alive.unlink(missing_ok=True)
-        self._doorbell.close()
-        if self._bell is not None:
-            self._bell.close()
+        self._job_notifier.close()
+        if self._notifier is not None:
+            self._notifier.close()
         self._database.dispose()
 
     def _one(self, environment: dict[str, str]) -> bool:
@@ -152,7 +152,7 @@ class Worker:
                 Supervisor(
                     database=self._database,
                     settings=self._settings,
-                    doorbell=self._doorbell,
+                    job_notifier=self._job_notifier,
                     command_for=self._commands.run,
                     shutdown=self.shutdown,
                     environment=environment,
@@ -208,13 +208,13 @@ class Worker:
         """
         with self._database.read() as session:
             held = [
-                (job.id, job.attempt, job.heartbeat, job.owner) for job in running_jobs(session)
+                (job.id, job.attempt, job.heartbeat, job.worker_id) for job in running_jobs(session)
             ]
-        for job_id, attempt, beat, owner in held:
-            if owner and _is_dead(self._settings.workers_folder / owner):
+        for job_id, attempt, beat, worker_id in held:
+            if worker_id and _is_dead(self._settings.workers_folder / worker_id):
                 with self._database.write() as session:
                     if reap(session, job_id, attempt=attempt, beat=beat) is not None:
-                        log.warning("job %s: its worker %s is dead", job_id, owner)
+                        log.warning("job %s: its worker %s is dead", job_id, worker_id)
         for path in self._settings.workers_folder.iterdir():
             if _is_dead(path):
                 path.unlink(missing_ok=True)

@@ -14,12 +14,12 @@ from threading import Event
 from typing import Any
 
 from core.evaluation.tasks import FOLDER as EVALUATIONS
-from core.events import ErrorData
-from core.rundir import RunDir
+from core.events.types import ErrorData
+from core.storage.rundir import RunDir
 from jobs.database import Database
-from jobs.doorbell import Doorbell
 from jobs.errors import Fenced
 from jobs.evaluations import record_evaluation
+from jobs.notifier import JobNotifier
 from jobs.settings import Settings
 from jobs.short_tasks import (
     beat_short_task,
@@ -56,13 +56,13 @@ class ShortRunner:
         *,
         database: Database,
         settings: Settings,
-        doorbell: Doorbell,
+        job_notifier: JobNotifier,
         command: Sequence[str],
         shutdown: Event,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._doorbell = doorbell
+        self._job_notifier = job_notifier
         self._command = command
         self._shutdown = shutdown
         self._child: _WarmChild | None = None
@@ -84,7 +84,9 @@ class ShortRunner:
                         record_evaluation(session, task, answer)
         except Fenced as error:
             log.warning("%s", error)
-        self._doorbell.ring(task.job_id if task.kind == "evaluate" and task.job_id else task.id)
+        self._job_notifier.notify(
+            task.job_id if task.kind == "evaluate" and task.job_id else task.id
+        )
 
     def close(self) -> None:
         """Ends the child."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 
-from core.events import ErrorData
+from core.events.types import ErrorData
 from jobs.database import Database
-from jobs.doorbell import Doorbell
 from jobs.errors import Fenced
+from jobs.notifier import JobNotifier
 from jobs.settings import Settings
 from jobs.tables import Job
 from worker.attempt import Attempt
@@ -34,21 +34,21 @@ class Supervisor:
         *,
         database: Database,
         settings: Settings,
-        doorbell: Doorbell,
+        job_notifier: JobNotifier,
         command_for: CommandFor,
         shutdown: Event,
         environment: dict[str, str] | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
-        self._doorbell = doorbell
+        self._job_notifier = job_notifier
         self._command_for = command_for
         self._shutdown = shutdown
         self._environment = environment or {}
 
     def run(self, job: Job) -> None:
         """Sees an attempt of a claimed job to its end; afterwards its process group is gone."""
-        attempt = Attempt(self._database, self._settings, self._doorbell, job)
+        attempt = Attempt(self._database, self._settings, self._job_notifier, job)
         try:
             if attempt.prepare():
                 self._supervise(attempt)
@@ -91,25 +91,25 @@ class Supervisor:
 
     def _watch(self, attempt: Attempt, child: Child) -> int:
         """Ticks until the process has ended; returns its exit status."""
-        ladder = _StopLadder(child)
+        escalation = _Escalation(child)
         while (status := child.wait(self._settings.tick_seconds)) is None:
             child.beat()
             attempt.tick()
             keep_log_short(attempt.rundir.log)
             if self._shutdown.is_set():
                 # Whatever else was asked for: whoever stops the worker does not wait longer.
-                ladder.climb(
+                escalation.escalate(
                     min(self._settings.shutdown_grace_seconds, self._settings.grace_seconds)
                 )
-            elif attempt.wishes.cancel or attempt.wishes.pause:
-                ladder.climb(self._settings.grace_seconds)
+            elif attempt.stop_request.cancel or attempt.stop_request.pause:
+                escalation.escalate(self._settings.grace_seconds)
             elif attempt.silent_seconds() > self._settings.stall_seconds:
                 self._end_stalled(attempt, child)
         return status
 
     def _end_stalled(self, attempt: Attempt, child: Child) -> None:
         log.error("job %s reports nothing: it is ended", attempt.job_id)
-        attempt.told = ErrorData(
+        attempt.last_error = ErrorData(
             code="stalled",
             message=f"the run reported nothing for {self._settings.stall_seconds:.0f} s",
             hint="The end of the log says where it hung.",
@@ -119,14 +119,14 @@ class Supervisor:
             child.send(signal.SIGKILL)
 
 
-class _StopLadder:
+class _Escalation:
     """SIGTERM first, then, when the grace period is over, SIGKILL."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
         self._asked_at: float | None = None
 
-    def climb(self, grace_seconds: float) -> None:
+    def escalate(self, grace_seconds: float) -> None:
         """One look at where the stop stands; called at every tick."""
         if self._asked_at is None:
             self._asked_at = time.monotonic()

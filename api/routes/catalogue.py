@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from api.schemas import Json
 from core.archs import ARCHITECTURES
-from core.presets import PRESETS
-from core.spec import JobSpec
+from core.spec.job import JobSpec
+from core.spec.presets import PRESETS
 
 router = APIRouter(tags=["catalogue"])
 

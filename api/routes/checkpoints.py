@@ -13,7 +13,7 @@ from api.deps import CheckpointName, Context, InContext, JobId, Reading
 from api.errors import Problem
 from api.schemas import CheckpointPage, GenerateBody, GenerateRead, read_checkpoint
 from api.short import answer_of, ask
-from core.rundir import RunDir
+from core.storage.rundir import RunDir
 from jobs.history import find_checkpoint, list_checkpoints
 from jobs.tables import Checkpoint
 

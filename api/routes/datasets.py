@@ -33,11 +33,11 @@ from api.schemas_datasets import (
     UnfinishedRead,
     UploadRead,
 )
-from core.corpus.options import CleanOptions
 from core.corpus.report import CleanReport
 from core.corpus.sources import SourceFile
 from core.corpus.stage import preview
 from core.evaluation.tasks import FOLDER as EVALUATIONS
+from core.spec.corpus import CleanOptions
 from jobs.short_tasks import short_task_of_dataset
 from jobs.tables import ShortTask
 

@@ -14,7 +14,7 @@ from api.errors import Problem
 from api.log import follow_log, tail_log
 from api.schemas import EventPage, MetricsRead, RunsMetricsRead, SeriesRead, read_event
 from api.stream import MAX_WATCHERS, PAGE_EVENTS, follow
-from core.events import PAYLOADS
+from core.events.types import PAYLOADS
 from jobs import store
 from jobs.history import events_after
 from jobs.series import MAX_POINTS, Series, metric_names, metric_series

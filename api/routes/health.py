@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 
 from api.deps import Context, InContext, Reading
-from core.events import now
+from core.events.types import now
 from jobs.states import STATUSES
 from jobs.store import count_jobs, list_jobs
 from jobs.workers import live_workers
@@ -70,6 +70,6 @@ def _checks(context: Context) -> dict[str, str]:
         queues = set()
     if "train" in queues:
         checks["worker"] = "ok"
-    if context.bell is not None:
-        checks["broker"] = "ok" if context.bell.ping() else "does not answer"
+    if context.notifier is not None:
+        checks["broker"] = "ok" if context.notifier.ping() else "does not answer"
     return checks

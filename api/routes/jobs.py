@@ -16,11 +16,11 @@ from api.corpus import (
 )
 from api.deps import Context, InContext, JobId, Reading
 from api.schemas import JobPage, JobRead, read_job
-from core.corpus.options import CleanOptions
 from core.errors import CorpusMissing, EvaluationInvalid
-from core.estimate import Estimate, estimate
 from core.evaluation.tasks import require_tasks
-from core.spec import TRACK_WORDS, JobSpec
+from core.spec.corpus import CleanOptions
+from core.spec.estimate import Estimate, estimate
+from core.spec.job import TRACK_WORDS, JobSpec
 from jobs import store
 from jobs.deletion import delete_with_folder
 from jobs.short_tasks import short_task_of_dataset

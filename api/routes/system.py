@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from api.deps import InContext, Reading
 from api.schemas import CacheRead, DiskRead, QueueRead, SystemRead, WorkerPage, read_worker
-from core.cache import Cache
+from core.storage.cache import Cache
 from jobs.short_tasks import count_queued_short_tasks
 from jobs.store import count_jobs
 from jobs.workers import live_workers

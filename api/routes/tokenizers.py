@@ -21,7 +21,7 @@ from api.schemas_evaluations import (
 )
 from api.short import answer_of, ask
 from core.errors import TokenizerMissing
-from core.spec import JobSpec
+from core.spec.job import JobSpec
 from jobs import store
 from jobs.history import finished_stage
 

@@ -1,7 +1,7 @@
 """What every architecture offers: its fields, its Hugging Face names, and its size as arithmetic.
 
 Architectures are data. Nothing here imports torch, so the API can validate, count parameters and
-estimate without it; `core.training.model` looks the class names up.
+estimate without it; `core.checkpoints.model` looks the class names up.
 
 Letters: D hidden size, F intermediate size, L layers, H attention heads, K key-value heads,
 d head dimension, V vocabulary, T sequence length.

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from core.cache import fingerprint
 from core.context import Run, Split
 from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
 from core.corpus.stage import clean_corpus, clean_fingerprint
 from core.errors import WordBudgetExceeded
-from core.spec import TRACK_WORDS, JobSpec
+from core.spec.job import TRACK_WORDS, JobSpec
 from core.stages import StageReporter
+from core.storage.cache import fingerprint
 
 Mode = Literal["report", "exact", "near"]
 

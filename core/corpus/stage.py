@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from core.cache import Cache, fingerprint
 from core.corpus.blocks import BlockCleaner, CleanedBlock, split_blocks
 from core.corpus.cleaners import STANDARD, UPSTREAM, cleaner_for
-from core.corpus.options import CleanOptions
 from core.corpus.report import CleanReport, Dropped, SourceReport
 from core.corpus.rules import Drops, clean_block
 from core.corpus.sources import SourceFile
 from core.errors import CorpusEmpty, Stopped
-from core.pool import serve_in_order
+from core.process.pool import serve_in_order
+from core.spec.corpus import CleanOptions
+from core.storage.cache import Cache, fingerprint
 
 CLEAN_VERSION = sum(cleaner.version for table in (STANDARD, UPSTREAM) for cleaner in table.values())
 """Rises with the version of any cleaner."""

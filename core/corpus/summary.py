@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from core.cache import Cache
-from core.corpus.options import CleanOptions
 from core.corpus.sources import find_source_files
 from core.corpus.stage import clean_corpus, clean_fingerprint
 from core.errors import RunError
+from core.spec.corpus import CleanOptions
+from core.storage.cache import Cache
 
 
 class CleanReports:

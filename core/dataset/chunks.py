@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from core.dataset.units import Encoded, Learned, TextNotClean, UnitEncoder
 from core.errors import CorpusEncoding
+from core.tokenizer.units import Encoded, Learned, TextNotClean, UnitEncoder
 
 CHUNK_BYTES = 1 << 17
 """Text encoded at once. Its words fit a core's cache: twice or half as much takes 6 % longer."""

@@ -10,7 +10,7 @@ from core.dataset.chunks import Chunk, ChunkEncoder, split_file
 from core.dataset.tokens import TokenMeta
 from core.dataset.writer import SplitWriter
 from core.errors import Stopped
-from core.pool import serve_in_order
+from core.process.pool import serve_in_order
 
 ENCODE_VERSION = 1
 """Raised whenever the same text and tokenizer would give another token file."""

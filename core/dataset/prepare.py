@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from core.cache import CacheEntry, fingerprint
 from core.context import Run, Split
 from core.dataset.encode import ENCODE_VERSION, encode_split
 from core.dataset.tokens import TokenFile
 from core.stages import StageReporter
+from core.storage.cache import CacheEntry, fingerprint
 
 
 def encode_splits(

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from core.dataset.chunks import EncodedChunk, token_dtype
 from core.dataset.tokens import DOCUMENTS, DTYPES, META, TOKENS, WORD_STARTS, TokenMeta
 from core.errors import CorpusEmpty
-from core.rundir import publish_file
+from core.storage.rundir import publish_file
 
 PROGRESS = "progress.json"
 SAVE_BYTES = 128 << 20

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from transformers import PreTrainedModel
 
 from core.errors import EvaluationInvalid
-from core.evaluation.results import EvaluationResult, ParadigmScore
 from core.evaluation.scoring import BATCH_SENTENCES, sentence_scores
 from core.evaluation.tasks import paradigm_files, read_paradigm
+from core.events.results import EvaluationResult, ParadigmScore
 
 PAIRS_A_BATCH = BATCH_SENTENCES // 2
 

@@ -12,16 +12,16 @@ from typing import Any
 from pydantic import ValidationError
 from transformers import PreTrainedModel
 
+from core.checkpoints.generate import WarmModels
 from core.errors import CheckpointMissing, EvaluationInvalid, Stopped
 from core.evaluation.minimal_pairs import SliceState, evaluate_slice, evaluation_result
-from core.evaluation.results import EvaluationResult
 from core.evaluation.tasks import FOLDER
-from core.events import CheckpointData, EvaluationData, EventData, WarningData
-from core.generate import WarmModels
-from core.journal import events_of_types
-from core.rundir import RunDir, publish_file
-from core.spec import JobSpec
-from core.training.device import choose_device
+from core.events.journal import events_of_types
+from core.events.results import EvaluationResult
+from core.events.types import CheckpointData, EvaluationData, EventData, WarningData
+from core.spec.job import JobSpec
+from core.storage.rundir import RunDir, publish_file
+from core.training.execution.device import choose_device
 
 SLICE_SECONDS = 5.0
 """As much is done again after a kill, and so long a stop may have to wait."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from core.rundir import publish_folder
 from core.sample.formats import FORMATS
 from core.sample.grammar import sentence
 from core.sample.pairs import draw_pairs
+from core.storage.rundir import publish_folder
 
 SAMPLE, SAMPLE_DEV, PAIRS = "sample", "sample_dev", "minimal_pairs"
 DEV_SHARE = 0.05

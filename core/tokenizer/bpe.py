@@ -15,7 +15,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from core.dataset.chunks import load_tokenizer
 from core.errors import CorpusEmpty, RunError, Stopped
-from core.spec import TokenizerSpec
+from core.spec.job import TokenizerSpec
 from core.tokenizer.learning import MERGE, READ
 from core.tokenizer.specials import END_OF_TEXT, PAD, SPECIAL_TOKENS, UNKNOWN
 

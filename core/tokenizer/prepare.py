@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from core.cache import fingerprint
 from core.context import Run, Split
 from core.errors import TokenizerMissing
-from core.file_hashes import hash_file
-from core.rundir import RunDir, publish_folder, remove_folder
 from core.stages import StageReporter
+from core.storage.cache import fingerprint
+from core.storage.file_hashes import hash_file
+from core.storage.rundir import RunDir, publish_folder, remove_folder
 from core.tokenizer.bpe import REPORT, TOKENIZER_VERSION, TokenizerReport, train_bpe
 from core.tokenizer.learning import TOKENIZER_FILE
 from core.tokenizer.statistics import STATISTICS_VERSION, write_statistics

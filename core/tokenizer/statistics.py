@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 
 from core.dataset.chunks import load_tokenizer
-from core.dataset.units import UnitEncoder
 from core.errors import CorpusEmpty
+from core.tokenizer.units import UnitEncoder
 
 STATISTICS_VERSION = 1
 """Raised whenever the same text and tokenizer would give other figures."""

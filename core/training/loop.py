@@ -14,27 +14,32 @@ from pathlib import Path
 
 import torch
 
+from core.checkpoints.generate import continue_text
+from core.checkpoints.model import WEIGHTS_FILE, quiet_transformers
+from core.checkpoints.writer import Checkpoints, Position
 from core.dataset.tokens import TokenFile
 from core.errors import NonFiniteLoss, OutOfMemory, Stopped
-from core.events import CheckpointKind, EventData, MetricsData, SampleData, WarningData
-from core.generate import continue_text
-from core.plan import Plan, milestones
-from core.rundir import RunDir
-from core.spec import JobSpec
+from core.events.types import CheckpointKind, EventData, MetricsData, SampleData, WarningData
+from core.process.stop import StopSignal
+from core.spec.job import JobSpec
+from core.spec.plan import Plan, milestones
 from core.stages import StageReporter
-from core.stop import StopSignal
-from core.training.attention import as_written, library_attention
-from core.training.checkpoint import Checkpoints, Position
-from core.training.device import choose_device, measured_peak_flops, memory_metrics, prepare
-from core.training.failures import named_failure
-from core.training.model import WEIGHTS_FILE, quiet_transformers
-from core.training.parts import build_parts, training_batches
-from core.training.ranks import Ranks
+from core.storage.rundir import RunDir
+from core.training.attention.select import eager_mode, library_attention
+from core.training.components import build_components, training_batches
+from core.training.distributed.ranks import Ranks
+from core.training.execution.device import (
+    choose_device,
+    measured_peak_flops,
+    memory_metrics,
+    prepare,
+)
+from core.training.execution.failures import named_failure
+from core.training.execution.probe import Probe
+from core.training.optimizers.schedule import learning_rate
 from core.training.resume import LoopState, newest_whole, save_resume_point
-from core.training.schedule import learning_rate
 from core.training.step import StepResult
 from core.training.validate import validate
-from core.training.warm_up import WarmUp
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +82,10 @@ def _train(trainer: "Trainer", reporter: StageReporter, compile_cache: Path | No
         if trainer.warm_up.is_needed:
             with reporter.stage("compile") as stage:
                 trainer.warm_up.run(compile_cache)
-                stage.counts = trainer.warm_up.choices.counts()
+                stage.counts = trainer.warm_up.execution_plan.counts()
         with reporter.stage("train") as stage:
             stage.counts = {"steps": trainer.plan.max_steps, "windows": trainer.plan.windows}
-            stage.counts |= trainer.warm_up.choices.counts()
+            stage.counts |= trainer.warm_up.execution_plan.counts()
             trainer.run(reporter)
     except Stopped:
         trainer.save_standing("interrupted")
@@ -131,13 +136,13 @@ class Trainer:
         prepare(self.device, spec.training)
         self.peak_flops = measured_peak_flops(self.device)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-        self.parts = build_parts(
+        self.components = build_components(
             spec, plan, self.device, vocab_size=train.vocab_size, rank=0, warn=self.warn
         )
-        self.batches, self.model = training_batches(train, self.training), self.parts.model
-        self.optimizer, self.stepper = self.parts.optimizer, self.parts.stepper
-        self.warm_up = WarmUp(
-            spec, self.parts, self.ranks, self.device, train.vocab_size, self.warn
+        self.batches, self.model = training_batches(train, self.training), self.components.model
+        self.optimizer, self.stepper = self.components.optimizer, self.components.stepper
+        self.warm_up = Probe(
+            spec, self.components, self.ranks, self.device, train.vocab_size, self.warn
         )
         self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
         self.milestones = milestones(spec.track)
@@ -265,7 +270,7 @@ class Trainer:
     def _validate(self) -> None:
         if self.validation is not None:
             self.ranks.validate()
-            with as_written(self.model):
+            with eager_mode(self.model):
                 result = validate(
                     self.model,
                     self.validation,
@@ -273,14 +278,14 @@ class Trainer:
                     device=self.device,
                     micro_batch_size=self.stepper.micro_batch_size,
                     should_stop=self.stop,
-                    share=self.parts.share,
+                    reducer=self.components.reducer,
                 )
             self._emit_metrics(result.metrics())
             log.info("step %d validation loss %.4f", self.state.step, result.loss)
             self.state.validation_loss = result.loss if isfinite(result.loss) else None
             self._save_if_best()
         for prompt in self.training.sample_prompts if self.state.step else []:
-            with as_written(self.model), library_attention(self.model):
+            with eager_mode(self.model), library_attention(self.model):
                 text = continue_text(
                     self.model,
                     self.tokenizer,

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from core.estimate import CHUNK_ELEMENTS
-from core.training.attention import what_is_seen
-from core.training.compiled import HAS_TRITON
+from core.spec.estimate import CHUNK_ELEMENTS
+from core.training.attention.select import attention_mask_arguments
+from core.training.execution.compiled import HAS_TRITON
 
 CHUNK_ROWS = 64
 """A chunk has a multiple of these: products of other numbers of rows take up to seven times longer
@@ -42,7 +42,7 @@ def summed_loss(
     Returns:
         A scalar, float32 (float64 for a float64 model).
     """
-    seen = what_is_seen(model, inputs, segments)
+    seen = attention_mask_arguments(model, inputs, segments)
     hidden = model.model(input_ids=inputs, use_cache=False, **seen).last_hidden_state  # (B, T, D)
     cap = getattr(model.config, "final_logit_softcapping", None)
     rows = hidden.flatten(0, 1)  # (N, D)
@@ -62,19 +62,23 @@ class LinearCrossEntropy(torch.autograd.Function):
         weight: Tensor,
         targets: Tensor,
         cap: float | None,
-        wants: bool,
+        needs_grad: bool,
     ) -> Tensor:
-        """Rows (N, D), weight (V, D), targets (N,) int64, to a scalar; `wants` gradients or not.
+        """Rows (N, D), weight (V, D), targets (N,) int64, to a scalar; `needs_grad` gradients or not.
 
         Within a function torch no longer tells whether somebody outside wants them.
         """
         device = rows.device.type
-        narrow = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        rows_used, weight_used = rows.to(narrow), weight.to(narrow)
+        compute_dtype = (
+            torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        )
+        rows_used, weight_used = rows.to(compute_dtype), weight.to(compute_dtype)
         wide = torch.promote_types(rows_used.dtype, torch.float32)
         total = torch.zeros((), dtype=wide, device=rows.device)
-        grad_rows = torch.empty_like(rows_used) if wants else None  # (N, D)
-        grad_weight = torch.zeros(weight.shape, dtype=wide, device=rows.device) if wants else None
+        grad_rows = torch.empty_like(rows_used) if needs_grad else None  # (N, D)
+        grad_weight = (
+            torch.zeros(weight.shape, dtype=wide, device=rows.device) if needs_grad else None
+        )
         size = max(1, CHUNK_ELEMENTS[device] // weight.shape[0] // CHUNK_ROWS) * CHUNK_ROWS
         nothing = rows_used.new_empty(1)
         with torch.autocast(device, enabled=False):
@@ -87,7 +91,7 @@ class LinearCrossEntropy(torch.autograd.Function):
                     beta=0.0,
                     alpha=2.0 / cap if cap else 1.0,
                 )
-                total += _loss_and_gradient(logits, targets[part], cap, wants=wants)
+                total += _loss_and_gradient(logits, targets[part], cap, needs_grad=needs_grad)
                 if grad_rows is not None and grad_weight is not None:
                     torch.mm(logits, weight_used, out=grad_rows[part])
                     _add_product(grad_weight, logits.T, rows_used[part])
@@ -120,7 +124,7 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def _loss_and_gradient(
-    logits: Tensor, targets: Tensor, cap: float | None, *, wants: bool
+    logits: Tensor, targets: Tensor, cap: float | None, *, needs_grad: bool
 ) -> Tensor:
     """The summed loss of a chunk; the logits (C, V) become the gradient by them, in place.
 
@@ -130,9 +134,9 @@ def _loss_and_gradient(
     pass of its own elsewhere.
     """
     if logits.is_cuda and HAS_TRITON:
-        from core.training.loss_kernel import loss_and_gradient
+        from core.training.kernels.loss import loss_and_gradient
 
-        return loss_and_gradient(logits, targets, cap, ignored=IGNORED, wants_gradient=wants)
+        return loss_and_gradient(logits, targets, cap, ignored=IGNORED, needs_grad=needs_grad)
     count, vocabulary = logits.shape
     wide = torch.promote_types(logits.dtype, torch.float32)
     total = torch.zeros((), dtype=wide, device=logits.device)

@@ -17,10 +17,10 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from core.file_hashes import hash_file
-from core.rundir import RunDir, publish_folder, remove_folder, remove_staging
-from core.training.model import WEIGHTS_FILE, load_weights, save_weights
-from core.training.optimizer import load_optimizer_tensors, optimizer_tensors
+from core.checkpoints.model import WEIGHTS_FILE, load_weights, save_weights
+from core.storage.file_hashes import hash_file
+from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
+from core.training.optimizers.fused_adamw import load_optimizer_tensors, optimizer_tensors
 
 log = logging.getLogger(__name__)
 

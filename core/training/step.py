@@ -12,14 +12,14 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from transformers import PreTrainedModel
 
 from core.dataset.batches import Batch
-from core.training.attention import as_written
-from core.training.captured import CapturedPass
-from core.training.device import Device
-from core.training.experts import RouterStatistics
+from core.spec.training import TrainingSpec
+from core.training.attention.select import eager_mode
+from core.training.distributed.reducer import GradientReducer
+from core.training.execution.cuda_graph import CudaGraph
+from core.training.execution.device import Device
 from core.training.loss import summed_loss
-from core.training.optimizer import set_learning_rate
-from core.training.options import TrainingSpec
-from core.training.share import Share
+from core.training.moe.experts import RouterStatistics
+from core.training.optimizers.fused_adamw import set_learning_rate
 
 NO_CLIPPING = float("inf")
 CLIPPING_EPSILON = 1e-6
@@ -55,18 +55,18 @@ class Stepper:
         device: Device,
         routers: RouterStatistics,
         micro_batch_size: int,
-        share: Share | None = None,
+        reducer: GradientReducer | None = None,
     ) -> None:
-        """`share` is this rank's part of each step; None takes the whole of it."""
+        """`reducer` is this rank's part of each step; None takes the whole of it."""
         self._model = model
-        self._share = share
+        self._reducer = reducer
         self._optimizer = optimizer
         self._training = training
         self._device = device
         self._routers = routers
         self.micro_batch_size = micro_batch_size
         self._parameters = list(model.parameters())
-        self._captured: CapturedPass | None = None
+        self._cuda_graph: CudaGraph | None = None
         self._broken = torch.zeros((), device=device.torch_device)
         self.scaler: torch.amp.GradScaler | None = None
         if device.precision == "fp16":
@@ -82,16 +82,16 @@ class Stepper:
         self._clear_gradients()
         self._routers.clear()
         rows = slice(None)
-        if self._share is not None:
-            rows = self._share.rows(len(batch.inputs))
+        if self._reducer is not None:
+            rows = self._reducer.rows(len(batch.inputs))
         inputs = self._device.put(batch.inputs[rows])  # (B or fewer, T)
         targets = self._device.put(batch.targets[rows])  # as inputs
         segments = None
         if batch.segments is not None:
             segments = self._device.put(batch.segments[rows])  # as inputs
         loss = self._passes(inputs, targets, segments, batch)
-        if self._share is not None:
-            loss = self._share.add_up(loss, self._routers)
+        if self._reducer is not None:
+            loss = self._reducer.add_up(loss, self._routers)
         routing = self._routers.metrics()
         return StepResult(loss, self._update(loss), routing)
 
@@ -101,17 +101,17 @@ class Stepper:
         """All micro-batches of a step; the sum of their parts of its loss."""
         size = self.micro_batch_size
         loss = torch.zeros((), device=self._device.torch_device)
-        captured = self._captured if self._is_full(batch) else None
-        if captured is not None:
-            captured.begin_step()
+        cuda_graph = self._cuda_graph if self._is_full(batch) else None
+        if cuda_graph is not None:
+            cuda_graph.begin_step()
         for begin in range(0, len(inputs), size):
             part = slice(begin, begin + size)
-            if captured is not None:
-                loss += captured.launch(inputs[part], targets[part])
+            if cuda_graph is not None:
+                loss += cuda_graph.launch(inputs[part], targets[part])
                 continue
-            share = len(inputs[part]) / len(batch.inputs)
+            reducer = len(inputs[part]) / len(batch.inputs)
             seen = None if segments is None else segments[part]
-            loss += self._micro(inputs[part], targets[part], seen, batch.num_targets, share)
+            loss += self._micro(inputs[part], targets[part], seen, batch.num_targets, reducer)
         return loss
 
     def _is_full(self, batch: Batch) -> bool:
@@ -126,7 +126,7 @@ class Stepper:
 
         Compiles what is to be compiled and shows whether the micro-batch fits.
         """
-        self._captured = None
+        self._cuda_graph = None
         shape = (self.micro_batch_size, seq_length)
         ids = torch.zeros(shape, dtype=torch.int64, device=self._device.torch_device)  # (b, T)
         segments = ids.int() if self._training.packing == "documents" else None
@@ -144,10 +144,10 @@ class Stepper:
         """
         training, size = self._training, self.micro_batch_size
         num_targets = training.batch_size * seq_length
-        share = size / training.batch_size
+        reducer = size / training.batch_size
         try:
-            self._captured = CapturedPass(
-                lambda inputs, targets: self._micro(inputs, targets, None, num_targets, share),
+            self._cuda_graph = CudaGraph(
+                lambda inputs, targets: self._micro(inputs, targets, None, num_targets, reducer),
                 parameters=self._parameters,
                 routers=self._routers,
                 shape=(size, seq_length),
@@ -163,10 +163,10 @@ class Stepper:
         return bool(self._broken.item())
 
     def _clear_gradients(self) -> None:
-        if self._share is None:
+        if self._reducer is None:
             self._optimizer.zero_grad(set_to_none=True)
         else:
-            self._share.clear()
+            self._reducer.clear()
 
     def _micro(
         self,
@@ -174,12 +174,12 @@ class Stepper:
         targets: Tensor,
         segments: Tensor | None,
         num_targets: int,
-        share: float,
+        reducer: float,
     ) -> Tensor:
         """Forward and backward of (b, T) tokens; their part of the mean loss of the step."""
         # Another shape would be compiled anew.
         is_odd = len(inputs) != self.micro_batch_size
-        with as_written(self._model) if is_odd else nullcontext():
+        with eager_mode(self._model) if is_odd else nullcontext():
             self._routers.begin_pass()
             with self._device.autocast():
                 loss = summed_loss(self._model, inputs, targets, segments) / num_targets
@@ -187,7 +187,7 @@ class Stepper:
             coefficient = self._training.router_aux_loss_coefficient
             balance = self._routers.end_pass()
             if coefficient and balance is not None:
-                whole = loss + coefficient * share * balance
+                whole = loss + coefficient * reducer * balance
             scaled = whole if self.scaler is None else self.scaler.scale(whole)
             scaled.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
@@ -210,8 +210,8 @@ class Stepper:
         torch.maximum(self._broken, bad.float(), out=self._broken)
         # AdamW divides gradients by the one and leaves all alone for the other. Clipping so saves a
         # pass that reads and writes every gradient.
-        excess = None if limit is None else ((norm + CLIPPING_EPSILON) / limit).clamp(min=1.0)
-        self._optimizer.grad_scale = excess  # type: ignore[attr-defined]
+        grad_scale = None if limit is None else ((norm + CLIPPING_EPSILON) / limit).clamp(min=1.0)
+        self._optimizer.grad_scale = grad_scale  # type: ignore[attr-defined]
         self._optimizer.found_inf = self._broken  # type: ignore[attr-defined]
         self._optimizer.step()
         return norm

@@ -10,10 +10,10 @@ from transformers import PreTrainedModel
 from core.dataset.batches import validation_windows
 from core.dataset.tokens import TokenFile
 from core.errors import Stopped
-from core.training.device import Device
+from core.spec.training import TrainingSpec
+from core.training.distributed.reducer import GradientReducer
+from core.training.execution.device import Device
 from core.training.loss import summed_loss
-from core.training.options import TrainingSpec
-from core.training.share import Share
 
 LARGEST_EXPONENT = 700.0
 """exp of more is no float64."""
@@ -46,11 +46,11 @@ def validate(
     device: Device,
     micro_batch_size: int,
     should_stop: Callable[[], bool] = lambda: False,
-    share: Share | None = None,
+    reducer: GradientReducer | None = None,
 ) -> Validation:
     """The mean loss over the same windows at every call, spread over the whole file.
 
-    With a `share` the ranks take the batches in turn, and all must call this.
+    With a `reducer` the ranks take the batches in turn, and all must call this.
 
     Bits per byte count the text's bytes for each token of the file, so that models with different
     vocabularies compare (Gao et al. 2020, "The Pile", section 3.1).
@@ -68,7 +68,7 @@ def validate(
             batch_size=micro_batch_size,
             packing=training.packing,
         )
-        for batch in windows if share is None else share.part_of(windows):
+        for batch in windows if reducer is None else reducer.part_of(windows):
             if should_stop():
                 raise Stopped
             with device.autocast():
@@ -82,7 +82,7 @@ def validate(
             targets += batch.num_targets
     finally:
         model.train()
-    if share is not None:
-        total, targets = share.total(total, targets)
+    if reducer is not None:
+        total, targets = reducer.total(total, targets)
     mean = total / targets
     return Validation(mean, mean * tokens.num_tokens / max(1, tokens.num_bytes) / log(2.0))

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from core.events import CheckpointData, CheckpointFile, MetricsData, event_of
-from core.spec import JobSpec
+from core.events.types import CheckpointData, CheckpointFile, MetricsData, event_of
+from core.spec.job import JobSpec
 from jobs.attempts import claim_next, finish, record_events
 from jobs.database import Database, upgrade
 from jobs.settings import DATABASE_FILE, Settings
@@ -139,7 +139,7 @@ class World:
             finish(session, job_id, 1, status)
 
     def worker(self, queue: str = "train", devices: list[dict] | None = None) -> str:
-        from core.events import now
+        from core.events.types import now
 
         row = WorkerRow(
             id=f"host-{queue}-{new_id()[:8]}",

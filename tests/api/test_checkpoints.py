@@ -136,7 +136,7 @@ def test_generating_gives_the_text_of_the_short_worker(client, world, job_id):
     ("code", "status"), [("checkpoint_missing", 410), ("time_limit", 504), ("process_died", 500)]
 )
 def test_what_the_short_worker_refuses_has_a_status(client, world, job_id, code, status):
-    from core.events import ErrorData
+    from core.events.types import ErrorData
 
     def fail(session, task):
         error = ErrorData(code=code, message="no text", hint="Try again.")

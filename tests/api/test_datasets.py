@@ -13,8 +13,8 @@ def make_report(settings, tmp_path):
     """Answers as the child of the short worker does."""
 
     def write(session, task):
-        from core.corpus.options import CleanOptions
         from core.corpus.sources import find_source_files
+        from core.spec.corpus import CleanOptions
 
         assert task.kind == "clean_report"
         report = clean_corpus(
@@ -81,7 +81,7 @@ def test_what_cleaning_drops_comes_from_the_short_worker_once(client, world, set
 
 
 def test_a_report_that_cannot_be_made_says_why(client, world):
-    from core.events import ErrorData
+    from core.events.types import ErrorData
     from jobs.short_tasks import fail_short_task
 
     def fail(session, task):

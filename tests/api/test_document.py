@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from api.document import EXAMPLES, page
-from core.events import StageData
+from api.generate_docs import EXAMPLES, page
+from core.events.types import StageData
 from core.sample import write_sample
 from jobs.short_tasks import succeed_short_task
 from tests.api.routes import routes
@@ -24,7 +24,7 @@ def test_each_call_has_an_example_and_no_example_is_left_over():
 
 def test_the_page_is_not_stale():
     written = (ROOT / "docs" / "api.md").read_text()
-    assert page() == written, "python -m api.document > docs/api.md"
+    assert page() == written, "python -m api.generate_docs > docs/api.md"
 
 
 def parsed(command: str) -> dict:

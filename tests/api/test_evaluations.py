@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from core.evaluation.results import EvaluationResult
-from core.events import EvaluationData, ProgressData
+from core.events.results import EvaluationResult
+from core.events.types import EvaluationData, ProgressData
 from jobs.evaluations import record_evaluation
 from jobs.short_tasks import put_back_short_task, succeed_short_task
 from tests.api.short import ShortWorker

@@ -3,7 +3,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from core.cache import Cache
+from core.storage.cache import Cache
 from tests.api.raw import RawClient
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from core.events import StageData
+from core.events.types import StageData
 from jobs.short_tasks import succeed_short_task
 from tests.api.conftest import SPEC
 from tests.api.short import ShortWorker

@@ -8,8 +8,8 @@ import pytest
 
 from chaos.check import Checker, _is_told
 from chaos.workload import TRAINED, golden, journal_curves
-from core.journal import read_journal
-from core.spec import JobSpec
+from core.events.journal import read_journal
+from core.spec.job import JobSpec
 from jobs.attempts import claim_next, finish, record_events
 from jobs.database import Database, upgrade
 from jobs.store import create_job

@@ -6,16 +6,16 @@ import shutil
 import pytest
 
 from core import export
-from core.cache import Cache
 from core.context import Run
 from core.errors import EvaluationInvalid, ExportInvalid, Stopped
 from core.evaluation import stage as evaluation_stage
-from core.journal import JournalWriter, read_journal
+from core.events.journal import JournalWriter, read_journal
 from core.pipeline import run_pipeline
-from core.rundir import RunDir
+from core.process.stop import StopSignal
 from core.sample import write_sample
-from core.spec import JobSpec
-from core.stop import StopSignal
+from core.spec.job import JobSpec
+from core.storage.cache import Cache
+from core.storage.rundir import RunDir
 from core.training import loop
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}

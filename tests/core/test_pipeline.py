@@ -5,17 +5,17 @@ import shutil
 
 import pytest
 
-from core.cache import Cache
 from core.context import Run
 from core.corpus.prepare import check_budget
 from core.corpus.report import CleanReport, SourceReport
 from core.errors import TokenizerMissing, WordBudgetExceeded
-from core.journal import JournalWriter, read_journal
+from core.events.journal import JournalWriter, read_journal
 from core.pipeline import run_pipeline
-from core.rundir import RunDir
+from core.process.stop import StopSignal
 from core.sample import write_sample
-from core.spec import JobSpec
-from core.stop import StopSignal
+from core.spec.job import JobSpec
+from core.storage.cache import Cache
+from core.storage.rundir import RunDir
 
 MODEL = {
     "architecture": "olmo2",

@@ -4,16 +4,16 @@ import signal
 import subprocess
 import sys
 
-from core.cache import Cache
 from core.context import Run
 from core.errors import ExitCode
-from core.events import WarningData
-from core.journal import JournalWriter, read_journal
+from core.events.journal import JournalWriter, read_journal
+from core.events.types import WarningData
+from core.process.stop import StopSignal
 from core.run import warn_of_low_disk
-from core.rundir import RunDir
 from core.sample import write_sample
-from core.spec import JobSpec
-from core.stop import StopSignal
+from core.spec.job import JobSpec
+from core.storage.cache import Cache
+from core.storage.rundir import RunDir
 
 SPEC = JobSpec.model_validate({"preset": "sample"}).resolve()
 

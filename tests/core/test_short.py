@@ -4,12 +4,12 @@ import sys
 
 import pytest
 
-from core.cache import Cache
-from core.corpus.options import CleanOptions
 from core.corpus.sources import find_source_files
 from core.corpus.stage import clean_fingerprint
-from core.short import Desk
-from core.spec import TokenizerSpec
+from core.short import RequestHandler
+from core.spec.corpus import CleanOptions
+from core.spec.job import TokenizerSpec
+from core.storage.cache import Cache
 from core.tokenizer.bpe import train_bpe
 
 
@@ -37,16 +37,18 @@ def tokenizer_dir(tmp_path):
     return folder
 
 
-def ask(desk: Desk, **request) -> dict:
-    answer = desk.answer(json.dumps({"id": "7", **request}))
+def ask(handler: RequestHandler, **request) -> dict:
+    answer = handler.answer(json.dumps({"id": "7", **request}))
     assert answer["id"] == "7"
     return answer
 
 
-def clean(desk: Desk, dataset, tmp_path, **options) -> dict:
+def clean(handler: RequestHandler, dataset, tmp_path, **options) -> dict:
     request = {"kind": "clean_report", "slice_seconds": 0.2, "state": None} | options
     while True:
-        answer = ask(desk, dataset_dir=str(dataset), cache_dir=str(tmp_path / "cache"), **request)
+        answer = ask(
+            handler, dataset_dir=str(dataset), cache_dir=str(tmp_path / "cache"), **request
+        )
         if "state" not in answer:
             return answer
         assert 0.0 <= answer["progress"] <= 1.0
@@ -54,7 +56,7 @@ def clean(desk: Desk, dataset, tmp_path, **options) -> dict:
 
 
 def test_a_report_leaves_the_clean_text_where_a_run_looks_for_it(dataset, tmp_path):
-    report = clean(Desk(), dataset, tmp_path)["report"]
+    report = clean(RequestHandler(), dataset, tmp_path)["report"]
     assert report["sources"]["childes"]["words_out"] == 150
     assert sum(each["count"] for each in report["sources"]["childes"]["dropped"].values()) >= 50
     cache = Cache(tmp_path / "cache")
@@ -66,13 +68,13 @@ def test_a_report_leaves_the_clean_text_where_a_run_looks_for_it(dataset, tmp_pa
 
 def test_a_run_finds_what_was_cleaned_for_a_report(dataset, tmp_path):
     from core.context import Run
-    from core.journal import JournalWriter
+    from core.events.journal import JournalWriter
     from core.pipeline import run_pipeline
-    from core.rundir import RunDir
-    from core.spec import JobSpec
-    from core.stop import StopSignal
+    from core.process.stop import StopSignal
+    from core.spec.job import JobSpec
+    from core.storage.rundir import RunDir
 
-    clean(Desk(), dataset, tmp_path)
+    clean(RequestHandler(), dataset, tmp_path)
     spec = {
         "task": "tokenizer",
         "data": {"dataset": "words", "validation": None},
@@ -102,26 +104,31 @@ def test_a_run_finds_what_was_cleaned_for_a_report(dataset, tmp_path):
 
 def test_a_dataset_that_cannot_be_cleaned_says_why_without_a_path(dataset, tmp_path):
     (dataset / "gutenberg.train").write_bytes(b"good\n\xff\n")
-    desk = Desk()
-    error = clean(desk, dataset, tmp_path)["error"]
+    handler = RequestHandler()
+    error = clean(handler, dataset, tmp_path)["error"]
     assert error["code"] == "corpus_encoding"
     assert error["message"].startswith("gutenberg.train is not UTF-8: line 2")
     # Mended, it is cleaned: nothing of the failure is kept.
     (dataset / "gutenberg.train").write_text("good\n")
-    assert "report" in clean(desk, dataset, tmp_path)
+    assert "report" in clean(handler, dataset, tmp_path)
 
 
 def test_a_text_is_split_with_its_characters(tokenizer_dir):
     text = "the dog \N{PILE OF POO} caf\u00e9"
-    tokens = ask(Desk(), kind="encode", tokenizer_dir=str(tokenizer_dir), text=text)["tokens"]
+    tokens = ask(RequestHandler(), kind="encode", tokenizer_dir=str(tokenizer_dir), text=text)[
+        "tokens"
+    ]
     assert tokens[0] == {"id": tokens[0]["id"], "piece": "the", "text": "the", "start": 0, "end": 3}
     assert all(text[each["start"] : each["end"]] == each["text"] for each in tokens)
     assert tokens[-1]["end"] == len(text)
-    assert ask(Desk(), kind="encode", tokenizer_dir=str(tokenizer_dir), text="")["tokens"] == []
+    assert (
+        ask(RequestHandler(), kind="encode", tokenizer_dir=str(tokenizer_dir), text="")["tokens"]
+        == []
+    )
 
 
 def test_a_tokenizer_that_is_not_there_is_an_answer(tmp_path):
-    error = ask(Desk(), kind="encode", tokenizer_dir=str(tmp_path), text="a")["error"]
+    error = ask(RequestHandler(), kind="encode", tokenizer_dir=str(tmp_path), text="a")["error"]
     assert error["code"] == "checkpoint_missing"
 
 
@@ -130,14 +137,14 @@ def test_a_checkpoint_that_is_not_there_is_an_answer(tmp_path, kind):
     more = (
         {"prompt": "a"} if kind == "generate" else {"task_dir": str(tmp_path), "slice_seconds": 1.0}
     )
-    error = ask(Desk(), kind=kind, checkpoint_dir=str(tmp_path / "last"), **more)["error"]
+    error = ask(RequestHandler(), kind=kind, checkpoint_dir=str(tmp_path / "last"), **more)["error"]
     assert error["code"] == "checkpoint_missing"
     assert str(tmp_path) not in error["message"]
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"id": "7"}', '{"id": "7", "kind": "rm"}', "\ud800"])
 def test_a_request_of_no_use_is_an_answer(line):
-    assert Desk().answer(line)["error"]["code"] == "request_invalid"
+    assert RequestHandler().answer(line)["error"]["code"] == "request_invalid"
 
 
 def test_the_program_is_light_until_it_is_asked_for_more(tokenizer_dir):

@@ -1,6 +1,6 @@
 """Progress goes up from 0 to 1 over the stages, and is not reported too often."""
 
-from core.events import ProgressData, StageData
+from core.events.types import ProgressData, StageData
 from core.stages import STAGE_SHARES, StageReporter, overall_progress
 
 

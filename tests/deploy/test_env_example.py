@@ -2,7 +2,7 @@
 
 import re
 
-from cli.document_settings import FOR_COMPOSE, page, service_variables
+from babylm.generate_settings_docs import FOR_COMPOSE, page, service_variables
 from jobs.settings import Settings
 from tests.deploy.test_compose_file import ROOT, variables
 
@@ -11,7 +11,7 @@ LINE = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
 
 
 def test_the_example_is_not_stale():
-    assert EXAMPLE.read_text() == page(), "python -m cli.document_settings > .env.example"
+    assert EXAMPLE.read_text() == page(), "python -m babylm.generate_settings_docs > .env.example"
 
 
 def test_every_setting_is_there_once_with_its_meaning():

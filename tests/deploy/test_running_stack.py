@@ -9,8 +9,8 @@ import sqlite3
 
 import pytest
 
-from cli.client import Client
-from cli.download import choose_checkpoint, download_checkpoint
+from babylm.client import Client
+from babylm.download import choose_checkpoint, download_checkpoint
 from tests.deploy.stack import FINAL, KEY, running_stack, wait_for
 
 pytestmark = [

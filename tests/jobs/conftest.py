@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from core.spec import JobSpec
+from core.spec.job import JobSpec
 from jobs.database import Database, upgrade
 from jobs.settings import DATABASE_FILE
 from jobs.store import create_job

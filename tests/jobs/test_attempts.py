@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from core.events import (
+from core.events.types import (
     CheckpointData,
     CheckpointFile,
     ErrorData,
@@ -17,11 +17,11 @@ from jobs.attempts import (
     claim_next,
     finish,
     heartbeat,
+    mark_paused,
     reap,
     record_events,
     requeue,
     requeue_counted,
-    rest,
 )
 from jobs.errors import CheckpointNotFound, Fenced
 from jobs.history import events_after, find_checkpoint, list_checkpoints
@@ -29,9 +29,9 @@ from jobs.series import metric_series
 from jobs.store import request_cancel
 
 
-def claim(database, owner="worker"):
+def claim(database, worker_id="worker"):
     with database.write() as session:
-        return claim_next(session, owner)
+        return claim_next(session, worker_id)
 
 
 def record(database, job, data, *, offset=0):
@@ -83,7 +83,7 @@ def test_writers_racing_on_one_job_leave_no_gap_and_no_repeat(database, new_job)
         lambda session, job: heartbeat(session, job.id, job.attempt),
         lambda session, job: record_events(session, job.id, job.attempt, [], journal_offset=9),
         lambda session, job: finish(session, job.id, job.attempt, "succeeded"),
-        lambda session, job: rest(session, job.id, job.attempt),
+        lambda session, job: mark_paused(session, job.id, job.attempt),
         lambda session, job: requeue(session, job.id, job.attempt, reason="test"),
     ],
 )

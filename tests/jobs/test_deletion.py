@@ -4,7 +4,7 @@ import pytest
 
 from jobs.attempts import claim_next, finish
 from jobs.deletion import delete_with_folder, finish_deletions
-from jobs.errors import JobNotFound, MoveRefused
+from jobs.errors import InvalidTransition, JobNotFound
 from jobs.settings import Settings
 
 
@@ -35,7 +35,7 @@ def test_rows_and_files_are_gone(database, settings, ended, job_of):
 def test_a_job_that_has_not_ended_keeps_its_files(database, settings, new_job):
     job_id = new_job()
     settings.job_folder(job_id).mkdir(parents=True)
-    with pytest.raises(MoveRefused):
+    with pytest.raises(InvalidTransition):
         delete_with_folder(database, settings, job_id)
     assert settings.job_folder(job_id).is_dir()
 

@@ -18,24 +18,24 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from core.events import CheckpointData, WarningData, event_of
+from core.events.types import CheckpointData, WarningData, event_of
 from jobs.attempts import (
     claim_next,
     finish,
     heartbeat,
-    read_wishes,
+    mark_paused,
+    read_stop_request,
     reap,
     record_events,
     requeue,
     requeue_counted,
     requeue_last,
-    rest,
 )
 from jobs.database import Database, upgrade
-from jobs.errors import Fenced, MoveRefused
+from jobs.errors import Fenced, InvalidTransition
 from jobs.history import events_after
 from jobs.recovery import Sweeper
-from jobs.states import FINAL, MOVES
+from jobs.states import FINAL, TRANSITIONS
 from jobs.store import create_job, get_job, request_cancel, request_pause, resume, retry
 from tests.jobs.conftest import SPEC
 
@@ -62,7 +62,7 @@ class Protocol(RuleBasedStateMachine):
         self.time = [0.0, 1000.0]
         self.beaten_at = 0.0
         self.sweepers = [
-            Sweeper(self.database, bell=None, lease_seconds=LEASE, clock=self._clock(index))
+            Sweeper(self.database, notifier=None, lease_seconds=LEASE, clock=self._clock(index))
             for index in range(2)
         ]
         with self.database.write() as session:
@@ -116,9 +116,9 @@ class Protocol(RuleBasedStateMachine):
             before = self._row()
             try:
                 with self.database.read() as session:
-                    wishes = read_wishes(session, self.job_id, self.believes[name])
-                assert wishes.cancel == (before.cancel_requested_at is not None)
-                assert wishes.pause == (before.pause_requested_at is not None)
+                    stop_request = read_stop_request(session, self.job_id, self.believes[name])
+                assert stop_request.cancel == (before.cancel_requested_at is not None)
+                assert stop_request.pause == (before.pause_requested_at is not None)
             except Fenced:
                 assert (before.attempt, before.status) != (self.believes[name], "running")
                 del self.believes[name]
@@ -173,7 +173,7 @@ class Protocol(RuleBasedStateMachine):
         if row.cancel_requested_at is not None:
             fulfilled = self._try(name, lambda s, j, a: finish(s, j, a, "cancelled"))
         elif row.pause_requested_at is not None:
-            fulfilled = self._try(name, rest)
+            fulfilled = self._try(name, mark_paused)
         else:
             return
         if fulfilled:
@@ -222,7 +222,7 @@ class Protocol(RuleBasedStateMachine):
         try:
             with self.database.write() as session:
                 action(session, self.job_id)
-        except MoveRefused:
+        except InvalidTransition:
             assert self._row() == before, "a refused wish changed the row"
 
     @precondition(lambda self: self._row().status in ("failed", "cancelled"))
@@ -249,7 +249,7 @@ class Protocol(RuleBasedStateMachine):
             row = get_job(session, self.job_id)
         assert [event.seq for event in events] == list(range(1, row.last_seq + 1))
         statuses = [event.data["status"] for event in events if event.type == "status"]
-        assert all(move in MOVES for move in pairwise(statuses))
+        assert all(transition in TRANSITIONS for transition in pairwise(statuses))
         assert statuses[-1] == row.status
         assert (row.finished_at is not None) == (row.status in FINAL)
 

@@ -20,7 +20,7 @@ def claimed(database):
 def test_a_job_is_taken_when_its_heartbeat_stood_still_for_the_lease(database, new_job, job_of):
     new_job()
     job, clock = claimed(database), Clock()
-    sweeper = Sweeper(database, bell=None, lease_seconds=15.0, clock=clock)
+    sweeper = Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock)
     assert sweeper.reap() == []
     clock.now += 14.0
     assert sweeper.reap() == []
@@ -32,7 +32,7 @@ def test_a_job_is_taken_when_its_heartbeat_stood_still_for_the_lease(database, n
 def test_a_beat_in_between_starts_the_lease_anew(database, new_job):
     new_job()
     job, clock = claimed(database), Clock()
-    sweeper = Sweeper(database, bell=None, lease_seconds=15.0, clock=clock)
+    sweeper = Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock)
     for _ in range(10):
         sweeper.reap()
         clock.now += 10.0
@@ -44,7 +44,7 @@ def test_a_beat_in_between_starts_the_lease_anew(database, new_job):
 def test_an_observer_that_slept_for_hours_takes_nothing_at_its_first_look(database, new_job):
     new_job()
     job, clock = claimed(database), Clock()
-    sweeper = Sweeper(database, bell=None, lease_seconds=15.0, clock=clock)
+    sweeper = Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock)
     sweeper.reap()
     clock.now += 7200.0
     with database.write() as session:
@@ -55,7 +55,7 @@ def test_an_observer_that_slept_for_hours_takes_nothing_at_its_first_look(databa
 def test_two_sweepers_take_a_job_once(database, new_job, job_of):
     new_job()
     job, clock = claimed(database), Clock()
-    sweepers = [Sweeper(database, bell=None, lease_seconds=15.0, clock=clock) for _ in range(2)]
+    sweepers = [Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock) for _ in range(2)]
     for sweeper in sweepers:
         sweeper.reap()
     clock.now += 20.0

@@ -2,9 +2,9 @@
 
 import pytest
 
-from core.spec import JobSpec
+from core.spec.job import JobSpec
 from jobs.attempts import claim_next, finish
-from jobs.errors import CursorInvalid, IdempotencyConflict, JobNotFound, MoveRefused
+from jobs.errors import CursorInvalid, IdempotencyConflict, InvalidTransition, JobNotFound
 from jobs.history import events_after
 from jobs.store import (
     create_job,
@@ -86,14 +86,14 @@ def test_cancel_and_pause_of_a_running_job_are_wishes_with_a_time(database, new_
 def test_what_the_status_forbids_is_refused_and_changes_nothing(database, new_job, job_of):
     job_id = new_job()
     for action in (resume, retry, delete_job):
-        with pytest.raises(MoveRefused), database.write() as session:
+        with pytest.raises(InvalidTransition), database.write() as session:
             action(session, job_id)
     with database.write() as session:
         claim_next(session, "worker")
     with database.write() as session:
         finish(session, job_id, 1, "succeeded")
     for action in (request_cancel, request_pause, resume, retry):
-        with pytest.raises(MoveRefused, match="succeeded"), database.write() as session:
+        with pytest.raises(InvalidTransition, match="succeeded"), database.write() as session:
             action(session, job_id)
     assert job_of(job_id).status == "succeeded"
 

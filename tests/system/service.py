@@ -150,7 +150,7 @@ def running_service(folder: Path, **environment: str) -> Iterator[Service]:
     }
     log = (folder / "serve.log").open("ab")
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "serve", "--port", "0"],
+        [sys.executable, "-m", "babylm.main", "serve", "--port", "0"],
         cwd=ROOT,
         env=variables,
         stdin=subprocess.DEVNULL,

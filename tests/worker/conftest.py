@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from core.spec import JobSpec
+from core.spec.job import JobSpec
 from jobs.attempts import claim_next
 from jobs.database import Database, upgrade
-from jobs.doorbell import Doorbell
 from jobs.history import events_after
+from jobs.notifier import JobNotifier
 from jobs.settings import Settings
 from jobs.store import create_job, get_job
 from worker.supervisor import Supervisor
@@ -53,9 +53,9 @@ class Stage:
             self.job_id = create_job(session, SPEC)[0].id
         self.folder = self.settings.job_folder(self.job_id)
 
-    def claim(self, owner: str = "first"):
+    def claim(self, worker_id: str = "first"):
         with self.database.write() as session:
-            job = claim_next(session, owner)
+            job = claim_next(session, worker_id)
         assert job is not None
         return job
 
@@ -69,7 +69,7 @@ class Stage:
         Supervisor(
             database=self.database,
             settings=self.settings,
-            doorbell=Doorbell(None),
+            job_notifier=JobNotifier(None),
             command_for=command,
             shutdown=self.shutdown,
         ).run(job or self.claim())

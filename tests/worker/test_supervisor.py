@@ -8,10 +8,10 @@ import time
 import psutil
 import pytest
 
-from core.events import ErrorData
+from core.events.types import ErrorData
 from jobs.attempts import reap, requeue_counted
 from jobs.store import request_cancel, request_pause, retry
-from worker.attempt import NO_WISHES
+from worker.attempt import NO_STOP_REQUEST
 from worker.outcome import judge
 
 DEADLINE = 20.0
@@ -230,7 +230,7 @@ def test_a_journal_that_a_power_failure_cut_in_a_line_is_read_on_from_a_whole_on
     play.play("[loss(step) for step in (1, 2, 3)]; os._exit(75)")
     journal = play.folder / "events.jsonl"
     os.truncate(journal, journal.stat().st_size - 10)
-    # As core.journal does, the next run cuts off the torn line before it writes.
+    # As core.events.journal does, the next run cuts off the torn line before it writes.
     play.play(
         """
         whole = (folder / "events.jsonl").read_bytes().rpartition(bytes([10]))[0]
@@ -266,7 +266,11 @@ def test_a_run_folder_that_cannot_be_made_is_told_and_the_worker_goes_on(stage):
 )
 def test_the_end_of_a_process_has_a_name(status, memory, verdict, code):
     outcome = judge(
-        status, wishes=NO_WISHES, is_shutting_down=False, ran_out_of_memory=memory, told=None
+        status,
+        stop_request=NO_STOP_REQUEST,
+        is_shutting_down=False,
+        ran_out_of_memory=memory,
+        last_error=None,
     )
     assert outcome.verdict == verdict
     assert (outcome.error.code if outcome.error else None) == code
@@ -274,9 +278,15 @@ def test_the_end_of_a_process_has_a_name(status, memory, verdict, code):
 
 @pytest.mark.parametrize(("memory", "code"), [(True, "out_of_memory"), (False, "rank_died")])
 def test_a_process_of_another_device_that_the_kernel_ended_has_the_same_name(memory, code):
-    told = ErrorData(code="rank_died", message="device 1 was ended by SIGKILL", hint="See the log.")
+    last_error = ErrorData(
+        code="rank_died", message="device 1 was ended by SIGKILL", hint="See the log."
+    )
     outcome = judge(
-        1, wishes=NO_WISHES, is_shutting_down=False, ran_out_of_memory=memory, told=told
+        1,
+        stop_request=NO_STOP_REQUEST,
+        is_shutting_down=False,
+        ran_out_of_memory=memory,
+        last_error=last_error,
     )
     assert outcome.verdict == "died"
     assert outcome.error.code == code

@@ -14,8 +14,8 @@ from core.corpus.cleaners import (
     switchboard,
     upstream,
 )
-from core.corpus.options import CleanOptions
 from core.corpus.rules import Cleaner, Transform
+from core.spec.corpus import CleanOptions
 
 PLAIN = "plain"
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from core.corpus.blocks import clean_text
 from core.corpus.cleaners import PLAIN, STANDARD, UPSTREAM, cleaner_for
-from core.corpus.options import CleanOptions
 from core.sample.formats import FORMATS
+from core.spec.corpus import CleanOptions
 
 GOLDEN = Path(__file__).parent / "golden"
 MARKUP = {

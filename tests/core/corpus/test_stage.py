@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from core.corpus.blocks import LONGEST_LINE_BYTES, Block, BlockCleaner, clean_text, split_blocks
 from core.corpus.cleaners import PLAIN, STANDARD, cleaner_for
-from core.corpus.options import CleanOptions
 from core.corpus.report import CleanReport
 from core.corpus.sources import find_source_files
 from core.corpus.stage import CleanWriter, clean_corpus, count_words, preview
 from core.errors import CorpusEmpty, CorpusEncoding, CorpusMissing, Stopped
 from core.sample import write_sample
+from core.spec.corpus import CleanOptions
 
 OPTIONS = CleanOptions()
 

@@ -8,7 +8,7 @@ import pytest
 
 from core.dataset.encode import encode_split
 from core.dataset.tokens import TokenFile
-from core.spec import TokenizerSpec
+from core.spec.job import TokenizerSpec
 from core.tokenizer.bpe import train_bpe
 
 WORDS = [

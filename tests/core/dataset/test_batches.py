@@ -7,8 +7,8 @@ import pytest
 from core.dataset.batches import Batches, permutation, validation_windows
 from core.dataset.tokens import TokenFile
 from core.errors import CorpusTooSmall, TokenOutOfVocabulary
-from core.plan import make_plan
-from core.training.options import TrainingSpec
+from core.spec.plan import make_plan
+from core.spec.training import TrainingSpec
 
 from .conftest import toy_documents
 

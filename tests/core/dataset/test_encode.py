@@ -11,8 +11,8 @@ from core.dataset import chunks, writer
 from core.dataset.chunks import load_tokenizer, split_file
 from core.dataset.encode import encode_split
 from core.dataset.tokens import TokenFile
-from core.dataset.units import TextNotClean
 from core.errors import CorpusEmpty, CorpusEncoding, RunError, Stopped, TokenOutOfVocabulary
+from core.tokenizer.units import TextNotClean
 
 from .conftest import ignore, toy_documents, write_clean
 

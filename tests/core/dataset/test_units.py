@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from core.dataset import units
 from core.dataset.chunks import load_tokenizer
-from core.dataset.units import TextNotClean, UnitEncoder
-from core.dataset.words import WordFlags, vocabulary_bytes
+from core.tokenizer import units
+from core.tokenizer.units import TextNotClean, UnitEncoder
+from core.tokenizer.words import WordFlags, vocabulary_bytes
 
 PIECES = ["'s", "'ll", "'", "don't", "12", "3", "!?", "...", "é", "中", "ß", "\U0001f600", "_", "a"]
 PIECES += ["Word", "<|endoftext|>", "<|pad|>", "e\u0301", "\u200b", "\u00ad", "\x00"]

@@ -9,7 +9,7 @@ from core.errors import EvaluationInvalid
 from core.evaluation.minimal_pairs import SliceState, evaluate_slice, evaluation_result
 from core.evaluation.scoring import sentence_scores
 from core.evaluation.tasks import read_paradigm, task_names
-from core.spec import TokenizerSpec
+from core.spec.job import TokenizerSpec
 from core.tokenizer.bpe import train_bpe
 
 WORDS = ["dog", "dogs", "cat", "cats", "run", "runs", "see", "sees", "the", "a", "near", "home"]

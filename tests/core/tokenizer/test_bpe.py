@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from core.errors import CorpusEmpty, RunError, Stopped
-from core.spec import TokenizerSpec
+from core.spec.job import TokenizerSpec
 from core.tokenizer import bpe, learning
 from core.tokenizer.bpe import TokenizerReport, train_bpe
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID, SPECIAL_TOKENS

@@ -4,7 +4,7 @@ import pytest
 
 from core.dataset.chunks import load_tokenizer
 from core.errors import CorpusEmpty
-from core.spec import TokenizerSpec
+from core.spec.job import TokenizerSpec
 from core.tokenizer.bpe import train_bpe
 from core.tokenizer.statistics import tokenizer_statistics
 

@@ -7,11 +7,11 @@ import torch
 
 from core.dataset.encode import encode_split
 from core.dataset.tokens import TokenFile
-from core.plan import make_plan
-from core.rundir import RunDir
-from core.spec import JobSpec, TokenizerSpec
+from core.process.stop import StopSignal
+from core.spec.job import JobSpec, TokenizerSpec
+from core.spec.plan import make_plan
 from core.stages import StageReporter
-from core.stop import StopSignal
+from core.storage.rundir import RunDir
 from core.tokenizer.bpe import train_bpe
 from core.training.loop import train_model
 
@@ -20,8 +20,8 @@ VERBS = ["sees", "see", "likes", "like", "follows", "follow"]
 PLACES = ["in the garden", "near the river", "at home", "on the hill", "by the sea"]
 
 
-def no_progress(share, *_):
-    assert 0.0 <= share <= 1.0
+def no_progress(reducer, *_):
+    assert 0.0 <= reducer <= 1.0
 
 
 def write_text(path: Path, *, documents: int, start: int = 0) -> None:

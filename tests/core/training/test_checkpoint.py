@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.archs import ARCHITECTURES
 from core.dataset.batches import validation_windows
-from core.events import CheckpointData
-from core.file_hashes import hash_file
-from core.plan import milestones
+from core.events.types import CheckpointData
+from core.spec.plan import milestones
+from core.storage.file_hashes import hash_file
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

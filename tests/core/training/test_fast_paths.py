@@ -9,23 +9,24 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.archs import Gemma2, Llama4, Olmo2
+from core.checkpoints.model import build_model
 from core.dataset.batches import segments
 from core.tokenizer.specials import END_OF_TEXT_ID
-from core.training import blocks, grouped
-from core.training.attention import (
+from core.training.attention.masks import AttentionSpan, explicit_mask
+from core.training.attention.select import (
     FLEX,
     NAME,
-    as_written,
+    attention_mask_arguments,
+    blocks,
+    eager_mode,
     library_attention,
     use_blocks,
     use_flex,
-    what_is_seen,
 )
-from core.training.compiled import compile_layers
-from core.training.experts import balance_loss, use_sparse_experts
+from core.training.execution.compiled import compile_layers
 from core.training.loss import summed_loss
-from core.training.masks import Reach, explicit_mask
-from core.training.model import build_model
+from core.training.moe import grouped
+from core.training.moe.experts import balance_loss, use_sparse_experts
 
 SHAPE = {"hidden_size": 32, "max_position_embeddings": 256}
 MODELS = {
@@ -255,7 +256,7 @@ def test_compiled_flex_attention_becomes_blocks_where_layers_run_as_written():
     expected = summed_loss(fast, inputs, targets).item()
     use_flex(fast)
     compile_layers(fast, cache=None)
-    with torch.no_grad(), as_written(fast):
+    with torch.no_grad(), eager_mode(fast):
         assert summed_loss(fast, inputs, targets).item() == expected
         with library_attention(fast):
             assert fast.config._attn_implementation not in (FLEX, NAME)
@@ -366,7 +367,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
     inputs, targets = some_tokens()
     losses = []
     for queries, scores in [(7, 1), (64, 1 << 20), (512, 100)]:
-        monkeypatch.setattr("core.training.blocks.BLOCK_QUERIES", queries)
+        monkeypatch.setattr("core.training.attention.blocks.BLOCK_QUERIES", queries)
         monkeypatch.setitem(blocks.BLOCK_SCORES, 8, scores)
         losses.append(summed_loss(fast, inputs, targets).item())
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-12)
@@ -374,11 +375,11 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
 
 def test_segments_are_no_matter_to_the_arguments_of_a_body_without_them():
     fast = fast_model(plain_model(MODELS["olmo2"]))
-    assert what_is_seen(fast, some_tokens()[0], None) == {}
+    assert attention_mask_arguments(fast, some_tokens()[0], None) == {}
 
 
 def test_an_explicit_mask_hides_the_future_and_other_segments():
-    mask = explicit_mask(torch.tensor([[0, 0, 1]]), Reach(), torch.float32)
+    mask = explicit_mask(torch.tensor([[0, 0, 1]]), AttentionSpan(), torch.float32)
     assert mask.shape == (1, 1, 3, 3)
     assert (mask[0, 0] == 0).tolist() == [
         [True, False, False],

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from core.errors import DiskFull
-from core.events import CheckpointData
-from core.file_hashes import hash_file
+from core.events.types import CheckpointData
+from core.storage.file_hashes import hash_file
 from core.training.resume import newest_whole
 
 POINTS = 10

@@ -7,16 +7,16 @@ import torch
 from torch.nn import functional
 
 from core.archs import Gemma2, Llama4, Olmo2
+from core.checkpoints.model import build_model
 from core.errors import Stopped
-from core.events import StageData
+from core.events.types import StageData
+from core.spec.training import TrainingSpec
 from core.training import loss as loss_module
-from core.training.attention import use_blocks, use_flex, what_is_seen
-from core.training.compiled import compile_layers
-from core.training.experts import use_sparse_experts
+from core.training.attention.select import attention_mask_arguments, use_blocks, use_flex
+from core.training.execution.compiled import compile_layers
 from core.training.loss import LinearCrossEntropy, summed_loss
-from core.training.model import build_model
-from core.training.optimizer import build_optimizer
-from core.training.options import TrainingSpec
+from core.training.moe.experts import use_sparse_experts
+from core.training.optimizers.fused_adamw import build_optimizer
 
 pytestmark = [
     pytest.mark.gpu,
@@ -42,7 +42,7 @@ def plain_and_fast(architecture):
 def check(plain, fast, *, tolerance, segments=None):
     inputs, targets = torch.randint(0, 512, (2, 4, 256), device="cuda")  # (4, 256) each
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        seen = what_is_seen(plain, inputs, segments)
+        seen = attention_mask_arguments(plain, inputs, segments)
         logits = plain(input_ids=inputs, use_cache=False, **seen).logits.float()
         expected = functional.cross_entropy(
             logits.flatten(0, 1), targets.flatten(), reduction="sum"
@@ -184,12 +184,12 @@ def test_a_run_by_a_recorded_graph_has_the_curve_of_one_kernel_by_kernel(
 
 
 def test_a_recorded_run_that_was_stopped_goes_on_where_it_was(tiny_run):
-    whole, parts = (tiny_run("llama4", name=name, compile=True) for name in ("whole", "parts"))
+    whole, components = (tiny_run("llama4", name=name, compile=True) for name in ("whole", "parts"))
     whole.go()
     with pytest.raises(Stopped):
-        parts.go(stop_at=6)
-    parts.go()
-    assert parts.values("train/loss") == pytest.approx(whole.values("train/loss"), rel=1e-2)
+        components.go(stop_at=6)
+    components.go()
+    assert components.values("train/loss") == pytest.approx(whole.values("train/loss"), rel=1e-2)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")

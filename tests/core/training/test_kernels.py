@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="needs trito
 LOSS = """
 import torch
 from torch.nn import functional
-from core.training.loss_kernel import loss_and_gradient
+from core.training.kernels.loss import loss_and_gradient
 
 for vocabulary in (300, 5000):
     for cap in (None, 0.5, 30.0):
@@ -38,7 +38,7 @@ for vocabulary in (300, 5000):
 GATE = """
 import torch
 from torch import nn
-from core.training.gate_kernel import gated, gated_gradient
+from core.training.kernels.gate import gated, gated_gradient
 
 for activation in (nn.SiLU(), nn.GELU(), nn.ReLU()):
     for width in (48, 1500):
@@ -54,7 +54,7 @@ for activation in (nn.SiLU(), nn.GELU(), nn.ReLU()):
 """
 ADAMW = """
 import torch
-from core.training.adamw_kernel import update
+from core.training.kernels.adamw import update
 
 theirs = torch.randn(50, 70, requires_grad=True)
 ours = theirs.detach().clone()

@@ -10,10 +10,10 @@ import torch
 from transformers.models.llama4.modeling_llama4 import Llama4TextAttention, apply_rotary_emb
 
 from core.archs import Llama4
-from core.training.attention import library_attention, use_blocks
-from core.training.llama4_attention import FusibleAttention, rotated, use_fusible_attention
-from core.training.model import build_model, checkpoint_activations
-from core.training.norms import turned_unit_norm, unit_norm
+from core.checkpoints.model import build_model, checkpoint_activations
+from core.training.attention.llama4 import FusibleAttention, rotated, use_fusible_attention
+from core.training.attention.norms import turned_unit_norm, unit_norm
+from core.training.attention.select import library_attention, use_blocks
 
 LENGTH = 48
 DTYPES = [torch.float32, torch.bfloat16]

@@ -8,9 +8,9 @@ import torch
 
 from core.archs import ARCHITECTURES
 from core.errors import DiskFull, NonFiniteLoss, OutOfMemory, PrecisionUnsupported, Stopped
-from core.events import CheckpointData, MetricsData, SampleData, WarningData
-from core.file_hashes import hash_file
-from core.stop import StopSignal
+from core.events.types import CheckpointData, MetricsData, SampleData, WarningData
+from core.process.stop import StopSignal
+from core.storage.file_hashes import hash_file
 from core.training.loop import Trainer
 
 
@@ -118,11 +118,11 @@ def test_a_run_that_keeps_documents_apart_counts_the_same_and_goes_on_to_the_las
 
 
 def test_accumulation_does_not_change_the_run(tiny_run):
-    whole, parts = tiny_run(name="whole"), tiny_run(name="parts", micro_batch_size=1)
+    whole, components = tiny_run(name="whole"), tiny_run(name="parts", micro_batch_size=1)
     whole.go()
-    parts.go()
+    components.go()
     for step, loss in whole.values("train/loss").items():
-        assert parts.values("train/loss")[step] == pytest.approx(loss, rel=1e-5)
+        assert components.values("train/loss")[step] == pytest.approx(loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -177,9 +177,9 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tiny_run):
 
 def test_a_run_that_diverges_fails_by_name_and_keeps_its_good_weights(tiny_run, monkeypatch):
     run = tiny_run()
-    broken = _DivergingTokens(run, at_step=7)
+    found_inf = _DivergingTokens(run, at_step=7)
     with pytest.raises(NonFiniteLoss, match="step 7"):
-        broken.go()
+        found_inf.go()
     assert "error-000006" in run.names()
     saved = [event for event in run.of(CheckpointData) if event.kind == "error"]
     assert saved[0].step == 6
@@ -215,7 +215,7 @@ class _DivergingTokens:
 
 
 def _plan(run):
-    from core.plan import make_plan
+    from core.spec.plan import make_plan
 
     return make_plan(run.spec.training, num_tokens=run.train.num_tokens)
 
@@ -226,7 +226,7 @@ def test_samples_and_all_metrics_are_reported(tiny_run):
     samples = run.of(SampleData)
     assert [sample.step for sample in samples] == [4, 8, 12]
     assert all(sample.text.startswith("the dog") for sample in samples)
-    from core.metrics import BY_NAME
+    from core.events.metrics import BY_NAME
 
     names = {name for event in run.events for name in getattr(event, "values", {})}
     assert names <= set(BY_NAME)

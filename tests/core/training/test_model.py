@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from core.archs import ARCHITECTURES, Gemma2, Llama4, Olmo2
+from core.checkpoints.model import build_model
 from core.training.loss import summed_loss
-from core.training.model import build_model
 
 VARIANTS = [
     Gemma2(hidden_size=32, num_hidden_layers=3, max_position_embeddings=64),
@@ -102,8 +102,8 @@ def test_chunks_do_not_change_the_loss(monkeypatch):
     whole = summed_loss(model, inputs, inputs)
     monkeypatch.setattr("core.training.loss.CHUNK_ELEMENTS", {"cpu": 300 * 7})
     monkeypatch.setattr("core.training.loss.CHUNK_ROWS", 7)
-    parts = summed_loss(model, inputs, inputs)
-    assert parts.item() == pytest.approx(whole.item(), rel=1e-12)
+    components = summed_loss(model, inputs, inputs)
+    assert components.item() == pytest.approx(whole.item(), rel=1e-12)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others():

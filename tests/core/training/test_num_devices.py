@@ -24,22 +24,22 @@ import torch
 from core.archs import ARCHITECTURES
 from core.dataset.batches import Batches
 from core.errors import DevicesMissing, ExitCode, RankDied, RunError, Stopped
-from core.events import StageData
-from core.file_hashes import hash_file
-from core.journal import read_journal
-from core.plan import make_plan
-from core.rundir import RunDir
+from core.events.journal import read_journal
+from core.events.types import StageData
 from core.sample import write_sample
-from core.spec import JobSpec
+from core.spec.job import JobSpec
+from core.spec.plan import make_plan
+from core.spec.training import TrainingSpec
 from core.stages import StageReporter
-from core.training.choices import choose
-from core.training.device import Device, choose_device
-from core.training.experts import RouterStatistics, balance_loss
-from core.training.grouped import count_choices
+from core.storage.file_hashes import hash_file
+from core.storage.rundir import RunDir
+from core.training.distributed.ranks import Ranks
+from core.training.distributed.reducer import GradientReducer, seed_step
+from core.training.execution.device import Device, choose_device
+from core.training.execution.plan import choose
 from core.training.loop import Trainer
-from core.training.options import TrainingSpec
-from core.training.ranks import Ranks
-from core.training.share import Share, seed_step
+from core.training.moe.experts import RouterStatistics, balance_loss
+from core.training.moe.grouped import count_choices
 
 GONE_SECONDS = 15.0
 """Promised are seconds; a busy machine gets some more."""
@@ -158,9 +158,9 @@ BUSY = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from core.plan import make_plan
-from core.spec import JobSpec
-from core.training.ranks import Ranks
+from core.spec.plan import make_plan
+from core.spec.job import JobSpec
+from core.training.distributed.ranks import Ranks
 
 spec = JobSpec.model_validate({"training": {"num_devices": 2, "device": "cpu"}}).resolve()
 ranks = Ranks(0, lambda error: print(error.code, flush=True), notice_seconds=0.1)
@@ -215,11 +215,11 @@ class Process:
                 self._command, stdout=log, stderr=log, start_new_session=True
             )
 
-    def reach(self, step: int) -> None:
+    def span(self, step: int) -> None:
         """Waits until a step was logged, and notes the processes."""
         self.wait_for(lambda: any(number >= step for number in self.steps()), seconds=90.0)
         self.family = psutil.Process(self.popen.pid).children(recursive=True)
-        (self.other,) = [one for one in self.family if "core.follower" in one.cmdline()]
+        (self.other,) = [one for one in self.family if "core.training.distributed" in one.cmdline()]
 
     def steps(self) -> list[int]:
         events = read_journal(self.rundir.journal, limit_bytes=1 << 30)
@@ -258,7 +258,7 @@ def process(tmp_path):
 def test_the_processes_of_a_run_end_together_and_the_next_call_goes_on(process):
     """Three starts in one test: each begins where the one before was ended."""
     process.start()
-    process.reach(25)
+    process.span(25)
     for one in (psutil.Process(process.popen.pid), process.other):
         sockets = one.net_connections("inet")
         assert sockets
@@ -270,7 +270,7 @@ def test_the_processes_of_a_run_end_together_and_the_next_call_goes_on(process):
 
     told = max(process.steps())
     process.start()
-    process.reach(told + 25)
+    process.span(told + 25)
     log = process.rundir.log.read_text()
     assert "resumed at step" in log
     process.popen.kill()
@@ -278,7 +278,7 @@ def test_the_processes_of_a_run_end_together_and_the_next_call_goes_on(process):
 
     told = max(process.steps())
     process.start()
-    process.reach(told + 25)
+    process.span(told + 25)
     os.killpg(process.popen.pid, signal.SIGTERM)
     assert process.wait_until_gone() == ExitCode.STOPPED
     points = [int(path.name.removeprefix("step-")) for path in process.rundir.resume.iterdir()]
@@ -315,25 +315,25 @@ def test_an_automatic_micro_batch_is_a_part_of_the_devices_share(monkeypatch):
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 64])
 @pytest.mark.parametrize("num_ranks", [2, 3, 4])
 def test_the_ranks_take_each_sequence_once_and_as_evenly_as_can_be(count, num_ranks):
-    shares = [_share(rank, num_ranks) for rank in range(num_ranks)]
-    rows = [list(range(count))[share.rows(count)] for share in shares]
+    shares = [_reducer(rank, num_ranks) for rank in range(num_ranks)]
+    rows = [list(range(count))[reducer.rows(count)] for reducer in shares]
     assert list(chain(*rows)) == list(range(count))
     assert max(map(len, rows)) - min(map(len, rows)) <= 1
-    parts = [list(share.part_of(range(count))) for share in shares]
-    assert sorted(chain(*parts)) == list(range(count))
+    components = [list(reducer.part_of(range(count))) for reducer in shares]
+    assert sorted(chain(*components)) == list(range(count))
 
 
-def _share(rank: int, num_ranks: int) -> Share:
+def _reducer(rank: int, num_ranks: int) -> GradientReducer:
     cpu = Device(torch.device("cpu"), "fp32")
-    return Share([], rank=rank, num_ranks=num_ranks, device=cpu, num_routed=0)
+    return GradientReducer([], rank=rank, num_ranks=num_ranks, device=cpu, num_routed=0)
 
 
 def test_gradients_are_gathered_in_one_buffer_that_backward_adds_to():
     parameters = [torch.nn.Parameter(torch.ones(size)) for size in (3, 5)]
     cpu = Device(torch.device("cpu"), "fp32")
-    share = Share(parameters, rank=0, num_ranks=2, device=cpu, num_routed=0)
+    reducer = GradientReducer(parameters, rank=0, num_ranks=2, device=cpu, num_routed=0)
     for _ in range(2):
-        share.clear()
+        reducer.clear()
         for _ in range(2):
             sum((parameter * 2.0).sum() for parameter in parameters).backward()
         assert [parameter.grad.tolist() for parameter in parameters] == [[4.0] * 3, [4.0] * 5]
@@ -343,14 +343,14 @@ def test_gradients_are_gathered_in_one_buffer_that_backward_adds_to():
 
 def test_router_statistics_of_ranks_add_up_to_those_of_one():
     logits = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0))  # (L, N, E)
-    parts, whole = [RouterStatistics(layers=2, experts=4) for _ in range(3)], None
-    for statistics, passes in zip(parts, ([0, 1], [2], []), strict=True):
+    components, whole = [RouterStatistics(layers=2, experts=4) for _ in range(3)], None
+    for statistics, passes in zip(components, ([0, 1], [2], []), strict=True):
         _record(statistics, logits, passes)
     whole = RouterStatistics(layers=2, experts=4)
     _record(whole, logits, [0, 1, 2])
-    parts[2].replace(sum(statistics.sums() for statistics in parts))
+    components[2].replace(sum(statistics.sums() for statistics in components))
     for name, value in whole.metrics().items():
-        assert parts[2].metrics()[name].item() == pytest.approx(value.item(), rel=1e-6)
+        assert components[2].metrics()[name].item() == pytest.approx(value.item(), rel=1e-6)
 
 
 def _record(statistics: RouterStatistics, logits: torch.Tensor, passes: list[int]) -> None:
@@ -374,7 +374,7 @@ def test_each_rank_draws_its_own_numbers_and_the_same_ones_again():
 
 
 def test_the_estimate_is_of_a_device_and_the_steps_are_those_of_the_job():
-    from core.estimate import estimate
+    from core.spec.estimate import estimate
 
     def needs(**training):
         return estimate(JobSpec.model_validate({"training": training}).resolve(), words=10**6)

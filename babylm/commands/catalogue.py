@@ -1,0 +1,66 @@
+"""Commands about what there is to train, and with what: presets, workers."""
+
+import typer
+
+from babylm.options import AsJson, Url, open_client
+from babylm.wire import Body
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (presets, workers):
+        app.command()(command)
+
+
+def presets(url: Url = None, as_json: AsJson = False) -> None:
+    """List the named starting points for a spec."""
+    from babylm.output import print_json, print_table
+
+    with open_client(url) as client:
+        found = client.listing("/v1/presets")
+    if as_json:
+        print_json(found)
+        return
+    rows = [(str(each.get("name", "")), str(each.get("description", ""))) for each in found]
+    print_table(("preset", "what it is"), rows, empty="no presets")
+
+
+def workers(url: Url = None, as_json: AsJson = False) -> None:
+    """List live workers, their devices and what they run."""
+    from babylm.output import age, print_json, print_table
+
+    with open_client(url) as client:
+        found = client.listing("/v1/workers")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            str(each.get("name") or each.get("id") or ""),
+            str(each.get("queue") or ""),
+            _device(each),
+            _running(each),
+            age(each.get("seen_at") or each.get("last_seen_at")),
+        )
+        for each in found
+    ]
+    columns = ("worker", "queue", "device", "runs", "seen")
+    print_table(columns, rows, empty="no worker is alive; `babylm serve` starts one")
+
+
+def _device(worker: Body) -> str:
+    devices = worker.get("devices", worker.get("device"))
+    if not isinstance(devices, list):
+        devices = [devices] if devices else []
+    return ", ".join(
+        str(each.get("name", each)) if isinstance(each, dict) else str(each) for each in devices
+    )
+
+
+def _running(worker: Body) -> str:
+    running = worker.get("jobs", worker.get("job_id", worker.get("running")))
+    if not isinstance(running, list):
+        running = [running] if running else []
+    return ", ".join(
+        str(each.get("id", each)) if isinstance(each, dict) else str(each) for each in running
+    )

@@ -1,0 +1,128 @@
+"""Commands about corpora: list, add, download."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from babylm.options import AsJson, Url, open_client
+
+group = typer.Typer(
+    help="List corpora, add to them, and fetch them from the internet.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="datasets")
+
+
+@group.callback()
+def datasets(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
+    """List the corpora that the service has, or act on them."""
+    if context.invoked_subcommand is not None:
+        return
+    from babylm.output import in_bytes, print_json, print_table
+
+    with open_client(url) as client:
+        found = client.listing("/v1/datasets")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            str(each.get("name", "")),
+            ", ".join(each.get("sources", [])),
+            in_bytes(each.get("bytes")),
+            ("" if each.get("is_words_exact") else "about ") + f"{each.get('words', 0):,}",
+        )
+        for each in found
+    ]
+    columns = ("dataset", "files", "size", "words")
+    print_table(columns, rows, empty="no datasets; add one with `babylm datasets add NAME PATH`")
+
+
+@group.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Name of the dataset, new or not.")],
+    path: Annotated[Path, typer.Argument(help="A text file, a zip or tar, or a folder of text.")],
+    folder: Annotated[
+        str | None, typer.Option("--folder", help="The one folder to take out of an archive.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite files that are there already.")
+    ] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send text to the service, here or on another machine.
+
+    The same command again goes on with a transfer that broke off.
+    """
+    from babylm.output import in_bytes, print_json
+    from babylm.progress import byte_bar
+    from babylm.upload import files_to_send, upload_file
+
+    files = files_to_send(path)
+    total = sum(file.stat().st_size for file in files)
+    published: list[str] = []
+    with open_client(url) as client, byte_bar("upload", total) as advance:
+        for file in files:
+            published += upload_file(
+                client, name, file, folder=folder, replace=replace, advance=advance
+            )
+    if as_json:
+        print_json({"dataset": name, "files": published, "bytes": total})
+    else:
+        print(f"{name}: {', '.join(published)} ({in_bytes(total)} sent)")
+
+
+@group.command()
+def download(
+    address: Annotated[str, typer.Argument(metavar="URL", help="http:// or https:// address.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write  [default: its own name]")
+    ] = None,
+    sha256: Annotated[
+        str | None,
+        typer.Option("--sha256", help="What the content must have; else it is kept out."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a file, such as the official BabyLM data, for `babylm datasets add`.
+
+    The same command again goes on with a transfer that broke off. The service itself never fetches
+    anything.
+    """
+    from babylm.fetch import fetch_file, name_in
+    from babylm.output import in_bytes, print_json
+    from babylm.progress import byte_bar
+
+    target = output or Path(name_in(address))
+    with byte_bar("download", None) as advance:
+        found = fetch_file(address, target, sha256=sha256, advance=advance)
+    if as_json:
+        print_json({"file": str(target), "bytes": found.size, "sha256": found.sha256})
+    else:
+        print(f"{target}: {in_bytes(found.size)}, SHA-256 {found.sha256}")
+
+
+@group.command()
+def delete(
+    name: Annotated[str, typer.Argument(help="Name of the dataset.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a dataset that no unfinished job needs."""
+    from urllib.parse import quote
+
+    from babylm.output import print_json
+
+    with open_client(url) as client:
+        client.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
+    if as_json:
+        print_json({"deleted": name})
+    else:
+        print(f"{name} is removed")

@@ -1,0 +1,138 @@
+"""Commands that run parts of the service: serve, api, worker, migrate, demo."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from babylm.errors import CommandError
+from babylm.extras import require_training
+from babylm.options import AsJson, load_settings
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    for command in (serve, api, worker, migrate, demo):
+        app.command()(command)
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option("--host", help="Address  [default: BABYLM_HOST or 127.0.0.1]")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            help="Port, 0 for a free one  [default: BABYLM_PORT or 8000]",
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=64, help="Train so many jobs at a time.")
+    ] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Run API, workers and an embedded Redis until Ctrl-C."""
+    import os
+
+    from babylm.serve import Plan, default_commands
+    from babylm.serve import serve as run
+
+    require_training()
+    settings = load_settings()
+    api_command, worker_commands = default_commands(workers)
+    run(
+        Plan(
+            runs_dir=settings.runs_dir,
+            data_dir=settings.data_dir,
+            host=host or settings.host,
+            port=settings.port if port is None else port,
+            redis_url=settings.redis_url,
+            migrate=lambda: prepare(settings),
+            api=api_command,
+            workers=worker_commands,
+            environment=dict(os.environ),
+            as_json=as_json,
+        )
+    )
+
+
+def api() -> None:
+    """Run the API alone, as compose does."""
+    from importlib import import_module
+
+    import_module("api.main").run()
+
+
+def worker(
+    queue: Annotated[
+        Literal["train", "short"], typer.Option("--queue", help="Which work to take.")
+    ] = "train",
+    slots: Annotated[
+        int | None, typer.Option("--slots", min=1, max=64, help="Jobs at a time, one a device.")
+    ] = None,
+) -> None:
+    """Run one worker alone, as compose does."""
+    import os
+    import sys
+
+    require_training()
+    command = [sys.executable, "-m", "worker", "--queue", queue]
+    if slots is not None:
+        command += ["--slots", str(slots)]
+    os.execv(sys.executable, command)  # it becomes the worker, so that signals reach it
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Bring the database up to this version's schema."""
+    from babylm.output import print_json
+
+    _migrate(load_settings())
+    if as_json:
+        print_json({"migrated": True})
+    else:
+        print("the database is up to date")
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Where its runs and its corpus go.")
+    ] = Path("runs/demo"),
+    as_json: AsJson = False,
+) -> None:
+    """Train the sample model and show what it learned."""
+    from babylm.demo import run_demo
+
+    require_training()
+    run_demo(folder, as_json=as_json)
+
+
+def _migrate(settings: "Settings") -> None:
+    from importlib import import_module
+
+    database, errors = import_module("jobs.database"), import_module("jobs.errors")
+    settings.runs_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        database.upgrade(settings.database_url)
+    except errors.JobsError as error:
+        raise CommandError(error.message) from error
+
+
+def prepare(settings: "Settings") -> None:
+    """The schema, and the sample corpus, so that the first job of a newcomer has text.
+
+    A data folder that cannot be written, such as a read-only mount, simply has no sample.
+    """
+    from contextlib import suppress
+
+    from core.sample import SAMPLE, write_sample
+
+    _migrate(settings)
+    if not (settings.data_dir / SAMPLE).is_dir():
+        with suppress(OSError):
+            write_sample(settings.data_dir)

@@ -1,0 +1,198 @@
+"""Commands that take a spec: submit, estimate, train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from babylm.options import AsJson, Url, load_settings, open_client
+from babylm.wire import Body
+
+SpecFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="SPEC", help="Spec as YAML or JSON.", show_default=False),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option("--preset", help="Start from this preset, see `babylm presets`."),
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Set a field of the spec, such as training.epochs=3; may be repeated.",
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key", help="The same key and spec twice make one job; random if left out."
+    ),
+]
+DataFolder = Annotated[
+    str | None, typer.Option("--data_folder", help="data.dataset  [default: train_10M]")
+]
+Model = Annotated[str | None, typer.Option("--model", help="model.architecture  [default: llama4]")]
+VocabSize = Annotated[
+    int | None, typer.Option("--vocab_size", help="tokenizer.vocab_size  [default: 48000]")
+]
+SeqLength = Annotated[
+    int | None, typer.Option("--seq_length", help="training.seq_length  [default: 128]")
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch_size", help="training.batch_size  [default: 16]")
+]
+Epoch = Annotated[float | None, typer.Option("--epoch", help="training.epochs  [default: 3]")]
+HiddenSize = Annotated[
+    int | None, typer.Option("--hidden_size", help="model.hidden_size  [default: 768]")
+]
+Layers = Annotated[
+    int | None, typer.Option("--num_hidden_layers", help="model.num_hidden_layers  [default: 12]")
+]
+Heads = Annotated[
+    int | None,
+    typer.Option("--num_attention_heads", help="model.num_attention_heads  [default: chosen]"),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command()(submit)
+    app.command()(estimate)
+    app.command()(train)
+
+
+def submit(
+    spec: SpecFile = None,
+    preset: Preset = None,
+    settings: Setting = None,
+    data_folder: DataFolder = None,
+    model: Model = None,
+    vocab_size: VocabSize = None,
+    seq_length: SeqLength = None,
+    batch_size: BatchSize = None,
+    epoch: Epoch = None,
+    hidden_size: HiddenSize = None,
+    num_hidden_layers: Layers = None,
+    num_attention_heads: Heads = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
+    idempotency_key: Key = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a job: from a file, a preset, or upstream's flat options."""
+    from uuid import uuid4
+
+    from babylm.follow import follow_job
+    from babylm.output import print_json
+    from babylm.specs import build_spec
+
+    flat: dict[str, str | int | float | None] = {
+        "data_folder": data_folder,
+        "model": model,
+        "vocab_size": vocab_size,
+        "seq_length": seq_length,
+        "batch_size": batch_size,
+        "epoch": epoch,
+        "hidden_size": hidden_size,
+        "num_hidden_layers": num_hidden_layers,
+        "num_attention_heads": num_attention_heads,
+    }
+    body = build_spec(file=spec, preset=preset, settings=settings or [], flat=flat)
+    with open_client(url) as client:
+        job = client.submit(body, idempotency_key=idempotency_key or str(uuid4()))
+        if follow:
+            if not as_json:
+                print(f"job {job['id']}")
+            follow_job(client, job["id"], as_json=as_json)
+        elif as_json:
+            print_json(job)
+        else:
+            print(f"job {job['id']} {job['status']}; see it with `babylm follow {job['id']}`")
+
+
+def estimate(
+    spec: SpecFile = None,
+    preset: Preset = None,
+    settings: Setting = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a job would cost; nothing is stored."""
+    from babylm.output import print_json
+    from babylm.specs import build_spec
+
+    body = build_spec(file=spec, preset=preset, settings=settings or [], flat={})
+    with open_client(url) as client:
+        answer = client.estimate(body)
+    if as_json:
+        print_json(answer)
+    else:
+        _print_estimate(answer)
+
+
+def train(
+    spec: SpecFile = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the run.", show_default=False)
+    ] = None,
+    preset: Preset = None,
+    settings: Setting = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option("--data-dir", help="Folder of corpora  [default: BABYLM_DATA_DIR]"),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option("--cache-dir", help="Results shared between runs  [default: RUNS_DIR/cache]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train in this terminal, with no service.
+
+    The same command again goes on with a run that was interrupted.
+    """
+    from babylm.errors import UsageError
+    from babylm.extras import require_training
+    from babylm.output import print_json_line
+    from babylm.specs import build_spec
+    from babylm.train import train_here
+
+    if output is None:
+        raise UsageError("--output is missing", hint="Name the folder of the run: -o my-run")
+    require_training()
+    body = build_spec(file=spec, preset=preset, settings=settings or [], flat={})
+    where = load_settings()
+    train_here(
+        body,
+        output,
+        data_dir=data_dir or where.data_dir,
+        cache_dir=cache_dir or where.cache_folder,
+        as_json=as_json,
+    )
+    checkpoint = output / "checkpoints" / "last"
+    if as_json:
+        print_json_line({"checkpoint": str(checkpoint)})
+    else:
+        print(f"done; the checkpoint is {checkpoint}")
+
+
+def _print_estimate(answer: Body) -> None:
+    from babylm.output import in_bytes, in_time, print_note, print_pairs, printable
+
+    pairs = []
+    for name, value in answer.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            continue
+        shown = f"{value:,}" if isinstance(value, int | float) else value
+        if name.endswith("_bytes") and isinstance(value, int | float):
+            shown = in_bytes(value)
+        elif name.endswith("_seconds") and isinstance(value, int | float):
+            shown = in_time(value)
+        title = name.removesuffix("_bytes").removesuffix("_seconds").replace("_", " ")
+        pairs.append((title, shown))
+    print_pairs(pairs)
+    for warning in answer.get("warnings") or []:
+        text = warning.get("message", warning) if isinstance(warning, dict) else warning
+        print_note(f"warning: {printable(str(text))}")

@@ -1,0 +1,227 @@
+"""The main job end to end, on a corpus of the project's own: does the model learn?"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from babylm.client import Client
+from babylm.display import PlainDisplay, display_for_output
+from babylm.download import choose_checkpoint, download_checkpoint
+from babylm.errors import CommandError
+from babylm.follow import failure_of, watch_job
+from babylm.options import running_service
+from babylm.output import print_json, print_note, printable
+from babylm.wire import Event
+
+PERPLEXITY_RATIO = 5.0
+"""The validation perplexity must fall to a fifth of the first one."""
+ACCURACY = 0.9
+"""Of each kind of minimal pair; a model that knows nothing is right half the time."""
+CHANCE = 0.5
+READY_SECONDS = 90.0
+STOP_SECONDS = 20.0
+PROMPTS = ("The dog", "Anna")
+
+
+@dataclass
+class Findings:
+    """What the demo saw."""
+
+    job: str = ""
+    checkpoint: str = ""
+    perplexities: list[float] = field(default_factory=list)
+    first_loss: float | None = None
+    accuracies: dict[str, float] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def faults(self) -> list[str]:
+        """What the model did not learn; empty if all is well."""
+        if len(self.perplexities) < 2:
+            return ["fewer than two validations took place"]
+        faults = []
+        first, last = self.perplexities[0], self.perplexities[-1]
+        if last * PERPLEXITY_RATIO > first:
+            faults.append(
+                f"validation perplexity fell from {first:.1f} to {last:.1f}, "
+                f"which is not a factor of {PERPLEXITY_RATIO:g}"
+            )
+        if not self.accuracies:
+            faults.append("no minimal pair was judged")
+        for name, accuracy in self.accuracies.items():
+            if accuracy < ACCURACY:
+                faults.append(f"{name}: {accuracy:.1%} of the minimal pairs, below {ACCURACY:.0%}")
+        return faults
+
+
+def run_demo(folder: Path, *, as_json: bool = False) -> None:
+    """Trains the preset `sample` with the whole service and says what the model learned.
+
+    Raises:
+        CommandError: If it did not learn what it must, or anything failed on the way.
+    """
+    folder = folder.resolve()
+    data_dir = folder / "data"
+    began = time.monotonic()
+    say = print_note if as_json else _say
+    say(f"sample corpus in {data_dir}")
+    _run_module("core.sample", str(data_dir))
+    findings = Findings()
+    with _service(folder, data_dir) as url, Client(url) as client:
+        say(f"service at {url}; its dashboard shows the same as this")
+        _train(client, findings, as_json=as_json)
+        checkpoint = choose_checkpoint(client.checkpoints(findings.job), None)
+        target = folder / "checkpoint"
+        download_checkpoint(client, findings.job, checkpoint, target)
+        findings.checkpoint = str(target)
+        for prompt in PROMPTS:
+            body = {"prompt": prompt, "max_new_tokens": 24, "temperature": 0.7, "seed": 1}
+            answer = client.generate(findings.job, checkpoint["name"], body)
+            text = str(answer["text"])
+            findings.texts.append(text if text.startswith(prompt) else prompt + text)
+        findings.accuracies = minimal_pairs(target, pairs_folder(data_dir))
+    findings.seconds = time.monotonic() - began
+    _report(findings, as_json=as_json)
+
+
+def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
+    """By phenomenon, the share of pairs whose right sentence the model finds likelier."""
+    scores: dict[str, float] = json.loads(
+        _run_module("core.sample.minimal_pairs", str(checkpoint), str(pairs))
+    )
+    return scores
+
+
+def pairs_folder(data_dir: Path) -> Path:
+    """Where the sample corpus keeps its minimal pairs: a file of JSON lines a phenomenon.
+
+    Raises:
+        CommandError: If it has none.
+    """
+    files = sorted(data_dir.rglob("*.jsonl"))
+    if not files:
+        raise CommandError(f"no minimal pairs below {data_dir}")
+    return files[0].parent
+
+
+def _train(client: Client, findings: Findings, *, as_json: bool) -> None:
+    key = str(uuid4())
+    job = client.submit({"preset": "sample"}, idempotency_key=key)
+    findings.job = job["id"]
+    display = PlainDisplay(write=print_note) if as_json else display_for_output()
+    watch_job(client, job["id"], display=display, on_event=lambda event: _note(findings, event))
+    job = client.job(job["id"])
+    if job["status"] != "succeeded":
+        raise failure_of(job)
+
+
+def _note(findings: Findings, event: Event) -> None:
+    values = event["data"].get("values") if event["type"] == "metrics" else None
+    if not values:
+        return
+    if findings.first_loss is None:
+        findings.first_loss = values.get("train/loss")
+    perplexity = values.get("validation/perplexity")
+    if perplexity is not None:
+        findings.perplexities.append(perplexity)
+
+
+@contextmanager
+def _service(folder: Path, data_dir: Path) -> Iterator[str]:
+    """The address of the service on its embedded defaults, until the block ends."""
+    runs_dir = folder / "runs"
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("BABYLM_")}
+    own = {
+        "BABYLM_RUNS_DIR": str(runs_dir),
+        "BABYLM_DATA_DIR": str(data_dir),
+        "PYTHONPATH": os.pathsep.join(path for path in [os.getcwd(), *sys.path[1:]] if path),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "serve.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "babylm.main", "serve", "--host", "127.0.0.1", "--port", "0"],
+            cwd=folder,  # away from the .env of whoever runs the demo
+            env=keep | own,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            yield _await_service(process, runs_dir, folder / "serve.log")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()  # its guards see that and end the rest
+                process.wait()
+
+
+def _await_service(process: "subprocess.Popen[bytes]", runs_dir: Path, log: Path) -> str:
+    """Waits until the service and a worker of it are ready."""
+    from babylm.client import ServiceError, ServiceUnreachable
+
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.1)
+        url = running_service(runs_dir)
+        if url is None:
+            continue
+        try:
+            with Client(url) as client:
+                client.call("GET", "/readyz")
+        except (ServiceError, ServiceUnreachable):
+            continue
+        return url
+    raise CommandError("the service did not start", hint=f"See {log} and {runs_dir / 'logs'}.")
+
+
+def _run_module(*command: str) -> str:
+    """What a module of this project prints, run in its own process."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise CommandError(f"{' '.join(command)} failed:\n{printable(done.stderr[-3000:])}")
+    return done.stdout
+
+
+def _report(findings: Findings, *, as_json: bool) -> None:
+    faults = findings.faults()
+    if as_json:
+        body: dict[str, Any] = {**asdict(findings), "faults": faults}  # Any: JSON
+        print_json(body)
+    else:
+        _print_findings(findings)
+    if faults:
+        raise CommandError("the model did not learn enough:\n  " + "\n  ".join(faults))
+
+
+def _print_findings(findings: Findings) -> None:
+    _say("")
+    if findings.perplexities:
+        first, last = findings.perplexities[0], findings.perplexities[-1]
+        ratio = first / last
+        _say(f"validation perplexity  {first:.1f} at first, {last:.2f} at the end ({ratio:.0f}x)")
+    _say("minimal pairs          before  after")
+    for name, accuracy in findings.accuracies.items():
+        _say(f"  {name:<20} {CHANCE:>6.0%}  {accuracy:.1%}")
+    _say("the model writes")
+    for text in findings.texts:
+        _say(f"  {printable(text)}")
+    _say(f"checkpoint             {findings.checkpoint}")
+    _say(f"all of it took {findings.seconds:.0f} s")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,140 @@
+"""Fetches a file from an address that the user gave: resumed, checked, whole or not there."""
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import httpx2 as httpx
+
+from babylm.errors import CommandError, UsageError
+
+PART_SUFFIX = ".part"
+TRIES = 6
+"""Connections that may break in a row without a single byte in between."""
+RETRY_SECONDS = 0.5
+TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+Advance = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that has arrived."""
+
+    size: int
+    sha256: str
+
+
+def name_in(address: str) -> str:
+    """The file name at the end of an address.
+
+    Raises:
+        UsageError: If it is no address of the web, or ends in no name.
+    """
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise UsageError(f"{address!r} is no http:// or https:// address")
+    name = PurePosixPath(unquote(parts.path)).name
+    if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
+        raise UsageError(f"{address} names no file", hint="Say where to put it with -o FILE.")
+    return name
+
+
+def fetch_file(
+    address: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    advance: Advance = lambda _: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Fetched:
+    """Puts what lies at `address` into `target`.
+
+    What an earlier call left behind is gone on with, if the server still has the same content.
+
+    Raises:
+        UsageError: If it is no address of the web.
+        CommandError: If it cannot be had, or has another checksum.
+    """
+    if urlsplit(address).scheme not in ("http", "https"):
+        raise UsageError(f"{address!r} is no http:// or https:// address")
+    part = target.with_name(target.name + PART_SUFFIX)
+    note = part.with_name(part.name + ".etag")
+    with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as http:
+        failures = 0
+        advance(_size(part))
+        while True:
+            before = _size(part)
+            try:
+                if _connection(http, address, part, note, advance):
+                    break
+                reason = "the connection ended early"
+            except httpx.TransportError as error:
+                reason = str(error) or type(error).__name__
+            failures = 0 if _size(part) > before else failures + 1
+            if failures >= TRIES:
+                hint = "Run the same command again: it goes on where it stopped."
+                raise CommandError(f"{address} cannot be fetched: {reason}", hint=hint)
+            sleep(RETRY_SECONDS * 2**failures)
+    return _finish(part, note, target, sha256)
+
+
+def _connection(http: httpx.Client, address: str, part: Path, note: Path, advance: Advance) -> bool:
+    """One request from where the part ends; True if the file is whole now."""
+    have = _size(part)
+    etag = note.read_text() if note.is_file() else ""
+    headers = {"Accept-Encoding": "identity"}
+    if have and etag:
+        headers |= {"Range": f"bytes={have}-", "If-Range": etag}
+    with http.stream("GET", address, headers=headers) as answer:
+        if answer.status_code == 416:  # what is here is no beginning of what is there
+            advance(-have)
+            part.unlink()
+            return False
+        if answer.status_code in (429, 500, 502, 503, 504):
+            raise httpx.RemoteProtocolError(f"the server answered {answer.status_code}")
+        if answer.is_error:
+            raise CommandError(f"{address}: the server answered {answer.status_code}")
+        match = RANGE.match(answer.headers.get("content-range", ""))
+        begin = int(match[1]) if answer.status_code == 206 and match else 0
+        if begin != have:
+            advance(begin - have)
+        length = answer.headers.get("content-length")
+        # A strong tag is one under which the bytes do not change.
+        tag = answer.headers.get("etag", "")
+        note.write_text("" if tag.startswith("W/") else tag)
+        have = begin
+        with part.open("r+b" if part.exists() else "wb") as output:
+            output.seek(begin)
+            output.truncate()
+            for block in answer.iter_raw():
+                output.write(block)
+                advance(len(block))
+                have += len(block)
+        return length is None or have == begin + int(length)
+
+
+def _finish(part: Path, note: Path, target: Path, sha256: str | None) -> Fetched:
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    note.unlink(missing_ok=True)
+    if sha256 is not None and digest != sha256.lower():
+        part.unlink()
+        raise CommandError(
+            f"{target.name} arrived with the SHA-256 {digest}, not {sha256}, and was thrown away",
+            hint="Check the address and the checksum.",
+        )
+    size = part.stat().st_size
+    part.replace(target)
+    return Fetched(size, digest)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,117 @@
+"""Writes docs/cli.md: `python -m babylm.generate_docs > docs/cli.md`. A test sees that it is not stale."""
+
+import os
+import subprocess
+import sys
+
+from typer.models import CommandInfo
+
+from babylm.main import app
+
+INTRODUCTION = """\
+# The babylm command
+
+`make serve` and `make demo` install it into `.venv/bin/babylm`. It speaks to the service over the
+same REST calls that [api.md](api.md) describes, so it works from another machine too.
+
+- **Which service.** `--url`, else `BABYLM_URL`, else the `babylm serve` that works on the same runs
+  folder (it leaves its address in `runs/service.json`), else `BABYLM_HOST` and `BABYLM_PORT`, which
+  are `127.0.0.1:8000` by default. `BABYLM_API_KEY` is sent as a bearer token.
+- **Which job.** An id, its beginning (four signs or more), or `last` for the newest.
+- **For programs.** `--json` prints JSON, one line to a pipe; `follow --json` prints a line for each
+  event. Errors go to standard error, as JSON too.
+- **Exit status.** 0 success; 1 the job or the request failed; 2 bad usage; 130 after Ctrl-C.
+- **Ctrl-C** in `follow` and `submit --follow` detaches; the job goes on. In `train` it asks for a
+  checkpoint at the next step, a second one ends the run at once. In `serve` it stops everything
+  that `serve` started, within ten seconds.
+
+This page is written by `python -m babylm.generate_docs`.
+"""
+
+EXAMPLES = {
+    "submit": """\
+babylm submit --preset llama4-10m --set track=strict-small --follow
+babylm submit my-spec.yaml --set training.learning_rate=5e-4 --set data.sources='[childes]'
+babylm submit --data_folder train_10M --model llama4 --vocab_size 32000 --seq_length 256 \\
+  --batch_size 32 --epoch 10 --hidden_size 256 --num_hidden_layers 8 --num_attention_heads 8""",
+    "estimate": "babylm estimate --preset gemma2-100m --set training.batch_size=64",
+    "train": "babylm train my-spec.yaml --output my-run",
+    "jobs": "babylm jobs --status running",
+    "show": "babylm show last",
+    "follow": "babylm follow last",
+    "logs": "babylm logs last --tail 50 --follow",
+    "cancel": "babylm cancel 3f2a",
+    "pause": "babylm pause last",
+    "resume": "babylm resume last",
+    "retry": "babylm retry last",
+    "delete": "babylm delete 3f2a",
+    "download": "babylm download last --checkpoint best -o my-model",
+    "generate": 'babylm generate last "Once upon a time" --temperature 0.7 --seed 1',
+    "evaluate": "babylm evaluate last --task blimp",
+    "datasets": "babylm datasets",
+    "datasets add": """\
+babylm datasets add my-text ./texts
+babylm datasets add train_10M babylm.zip --folder train_10M""",
+    "datasets download": "babylm datasets download https://example.org/babylm.zip --sha256 3f0c...",
+    "datasets delete": "babylm datasets delete my-text",
+    "tokenizer": "babylm tokenizer",
+    "tokenizer train": "babylm tokenizer train --dataset train_10M --vocab-size 16000 --follow",
+    "tokenizer encode": 'babylm tokenizer encode last "The dogs run."',
+    "cache": "babylm cache list",
+    "cache list": "babylm cache list",
+    "cache prune": "babylm cache prune --max-bytes 10000000000",
+    "presets": "babylm presets",
+    "workers": "babylm workers --json",
+    "serve": "babylm serve --port 8080 --workers 2",
+    "api": "BABYLM_REDIS_URL=redis://redis:6379/0 babylm api",
+    "worker": "BABYLM_REDIS_URL=redis://redis:6379/0 babylm worker --queue train",
+    "migrate": "BABYLM_DATABASE_URL=postgresql+psycopg://user@host/babylm babylm migrate",
+    "demo": "babylm demo",
+}
+
+
+def command_names() -> list[str]:
+    """Every command; those of a group behind the group."""
+    names = [_name(command) for command in app.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        names.append(str(group.name))
+        names += [
+            f"{group.name} {_name(each)}" for each in group.typer_instance.registered_commands
+        ]
+    return names
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or str(getattr(command.callback, "__name__", ""))
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, _block("", _help()), "## Commands\n"]
+    for name in command_names():
+        parts += [
+            f"### babylm {name}\n",
+            _block("sh", EXAMPLES[name]),
+            _block("", _help(*name.split())),
+        ]
+    return "\n".join(parts)
+
+
+def _help(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "babylm.main", *words, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "80", "TERMINAL_WIDTH": "80"},
+    )
+    return done.stdout.strip()
+
+
+def _block(language: str, text: str) -> str:
+    return f"```{language}\n{text}\n```\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

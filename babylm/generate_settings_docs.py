@@ -1,0 +1,120 @@
+"""Writes .env.example: `python -m babylm.generate_settings_docs > .env.example`.
+
+A test sees that it is not stale, and that it names every variable of docker-compose.yml.
+"""
+
+import sys
+import textwrap
+from dataclasses import dataclass
+
+from pydantic.fields import FieldInfo
+
+from jobs.settings import DATABASE_FILE, Settings
+
+WIDTH = 100
+INTRODUCTION = """\
+# Copy this file to `.env`. It is read by `babylm` in the folder that it lies in, and by docker
+# compose. A line that begins with # shows a default. An empty value counts as none.
+#
+# This file is written by `python -m babylm.generate_settings_docs`.
+"""
+COMPOSE = "# ---- docker compose alone ----\n"
+SERVICE = """\
+# ---- the service, in compose and without ----
+# In compose, BABYLM_DATA_DIR and BABYLM_RUNS_DIR are set to the places of the volumes, and
+# BABYLM_HOST and BABYLM_PORT say where the host publishes the API.
+"""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A line of the file: a name, what it means, its value and whether it is only shown."""
+
+    name: str
+    meaning: str
+    value: str
+    is_shown_only: bool = True
+
+    def text(self) -> str:
+        """The comment and the line."""
+        comment = textwrap.fill(
+            self.meaning, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+        )
+        return f"{comment}\n{'#' if self.is_shown_only else ''}{self.name}={self.value}\n"
+
+
+FOR_COMPOSE = (
+    Variable(
+        "COMPOSE_PROFILES",
+        "Which train worker is started: gpu, or cpu on a host without an NVIDIA GPU.",
+        "gpu",
+        is_shown_only=False,
+    ),
+    Variable(
+        "BABYLM_HOST_DATA_DIR",
+        "Folder of the host with the corpora; it must belong to BABYLM_UID for uploads to work.",
+        "./data",
+    ),
+    Variable("BABYLM_UID", "User that the images are built for and everything runs as.", "1000"),
+    Variable("BABYLM_GID", "Its group.", "1000"),
+    Variable(
+        "BABYLM_TORCH_INDEX_URL",
+        "A package index asked for torch beside PyPI when the worker's image is built. On a host "
+        "without a GPU, https://download.pytorch.org/whl/cpu saves the CUDA libraries.",
+        "",
+    ),
+    Variable(
+        "BABYLM_WORKER_MEMORY",
+        "Most memory of the train worker and its training processes, for example 24g; 0: no limit.",
+        "0",
+    ),
+    Variable("BABYLM_SHORT_MEMORY", "The same of the worker that generates text.", "4g"),
+    Variable("BABYLM_API_MEMORY", "The same of the API.", "1g"),
+    Variable("BABYLM_REDIS_MEMORY", "The same of Redis, which holds 64 MB at most.", "256m"),
+)
+DEFAULTS_IN_WORDS = {"database_url": f"sqlite:///runs/{DATABASE_FILE}"}
+"""Defaults that depend on other settings, as they are where those have their own defaults."""
+COMPOSE_NOTES = {
+    "api_key": "Compose needs one: inside its container the API listens on all addresses.",
+    "database_url": "In compose the same is sqlite:////runs/babylm.sqlite3.",
+    "redis_url": "Compose runs one of its own unless this names another.",
+    "shutdown_grace_seconds": "Compose gives 50, below its stop_grace_period of 60 s.",
+}
+WRITTEN_OUT = ("api_key",)
+"""Settings whose line is there to be filled in."""
+
+
+def service_variables() -> list[Variable]:
+    """One for each field of `Settings`."""
+    prefix = Settings.model_config.get("env_prefix", "")
+    return [
+        Variable(
+            f"{prefix}{name}".upper(),
+            " ".join([field.description or "", *filter(None, [COMPOSE_NOTES.get(name)])]),
+            _default(name, field),
+            is_shown_only=name not in WRITTEN_OUT,
+        )
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def page() -> str:
+    """The whole file."""
+    parts = [
+        INTRODUCTION,
+        COMPOSE,
+        *(variable.text() for variable in FOR_COMPOSE),
+        SERVICE,
+        *(variable.text() for variable in service_variables()),
+    ]
+    return "\n".join(parts)
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if name in DEFAULTS_IN_WORDS:
+        return DEFAULTS_IN_WORDS[name]
+    return "" if field.default is None else str(field.default)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,61 @@
+"""Entry of the `babylm` command."""
+
+import json
+import os
+import sys
+
+import typer
+
+from babylm.commands import (
+    cache,
+    catalogue,
+    checkpoints,
+    datasets,
+    jobs,
+    service,
+    submit,
+    tokenizers,
+)
+from babylm.errors import INTERRUPTED, CommandError
+
+app = typer.Typer(
+    name="babylm",
+    help="Train small language models on BabyLM text, on your own machine.",
+    epilog="Exit status: 0 success, 1 the job or request failed, 2 bad usage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (submit, jobs, checkpoints, datasets, tokenizers, catalogue, cache, service):
+    group.register(app)
+
+
+def main() -> None:
+    """Runs the command line and ends the process with its exit status."""
+    try:
+        app(prog_name="babylm")
+    except CommandError as error:
+        _report(error)
+        sys.exit(error.status)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; keep Python from complaining at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _report(error: CommandError) -> None:
+    if "--json" in sys.argv:
+        body = {"error": {"message": error.message, "hint": error.hint, **error.details}}
+        print(json.dumps(body, ensure_ascii=False, default=str), file=sys.stderr)
+        return
+    print(f"babylm: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

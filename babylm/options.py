@@ -1,0 +1,87 @@
+"""Options that several commands share, and what they stand for."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from babylm.errors import UsageError
+
+if TYPE_CHECKING:
+    from babylm.client import Client
+    from jobs.settings import Settings
+
+SERVICE_FILE = "service.json"
+"""Below the runs folder: where a running `babylm serve` can be reached."""
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="BABYLM_URL",
+        help="Address of the service; without it, the one that `babylm serve` runs here.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+JobName = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB", help="Id of a job, the beginning of one, or `last`.", show_default=False
+    ),
+]
+
+
+def load_settings() -> "Settings":
+    """The settings from the environment and `.env`.
+
+    Raises:
+        UsageError: If one of them makes no sense.
+    """
+    from pydantic import ValidationError
+
+    from jobs.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"  BABYLM_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise UsageError("\n".join(["the settings make no sense", *lines])) from error
+
+
+def open_client(url: str | None) -> "Client":
+    """A client of the service that was named, or found."""
+    from babylm.client import Client
+
+    settings = load_settings()
+    address = url or running_service(settings.runs_dir) or default_address(settings)
+    keys = settings.api_keys
+    return Client(address, api_key=keys[0] if keys else None)
+
+
+def running_service(runs_dir: Path) -> str | None:
+    """The address of the `babylm serve` that works on this runs folder, if one is alive."""
+    try:
+        entry = json.loads((runs_dir / SERVICE_FILE).read_text())
+        os.kill(int(entry["pid"]), 0)
+        return str(entry["url"])
+    except PermissionError:
+        return str(entry["url"])  # alive, and somebody else's
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def default_address(settings: "Settings") -> str:
+    """Where the API listens by its settings."""
+    return address_of(settings.host, settings.port)
+
+
+def address_of(host: str, port: int) -> str:
+    """The URL under which this machine reaches that listener."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

@@ -1,0 +1,172 @@
+"""Builds the body of a submit from a file, a preset, `--set` and upstream's flat options."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from babylm.errors import UsageError
+from babylm.wire import Body
+
+MODEL_ALIASES = {"gemma": "gemma2", "llama": "llama4", "olmo": "olmo2"}
+"""Names that upstream's users type for the three architectures."""
+
+FLAT_FIELDS = {
+    "data_folder": "data.dataset",
+    "model": "model.architecture",
+    "vocab_size": "tokenizer.vocab_size",
+    "seq_length": "training.seq_length",
+    "batch_size": "training.batch_size",
+    "epoch": "training.epochs",
+    "hidden_size": "model.hidden_size",
+    "num_hidden_layers": "model.num_hidden_layers",
+    "num_attention_heads": "model.num_attention_heads",
+}
+"""Upstream's options and where they stand in the spec; upstream's defaults are the spec's own."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with the scalars of its version 1.2, which are JSON's.
+
+    PyYAML follows 1.1, where `5e-4` is a string, `no` is false, `1:30` is ninety and a date is an
+    object that JSON has no word for.
+    """
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - declared so in PyYAML
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Any, Any]:  # Any: YAML
+        """A mapping whose keys differ; PyYAML would keep the last of two without a word."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            fault = None if isinstance(key, str) else "is not a string"
+            if fault is None and key in seen:
+                fault = "stands here twice"
+            if fault is not None:
+                message = f"the key {key!r} {fault}"
+                raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first
+    )
+
+
+def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    """A decimal number; PyYAML would read `010` as eight."""
+    return int(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+
+
+def build_spec(
+    *,
+    file: Path | None,
+    preset: str | None,
+    settings: Sequence[str],
+    flat: dict[str, str | int | float | None],
+) -> Body:
+    """The spec to submit. Later ones win: file, preset, flat options, `--set`.
+
+    Raises:
+        UsageError: If nothing at all is given, or something cannot be read.
+    """
+    given = {name: value for name, value in flat.items() if value is not None}
+    if file is None and preset is None and not settings and not given:
+        raise UsageError(
+            "nothing to submit",
+            hint="Name a SPEC file, a --preset (see `babylm presets`), or at least one option.",
+        )
+    body = read_spec(file) if file is not None else {}
+    if preset is not None:
+        body["preset"] = preset
+    for name, value in given.items():
+        put(body, FLAT_FIELDS[name], _flat_value(name, value))
+    for setting in settings:
+        path, value = parse_setting(setting)
+        put(body, path, value)
+    encode_spec(body)
+    return body
+
+
+def read_spec(path: Path) -> Body:
+    """The spec in a YAML or JSON file.
+
+    Raises:
+        UsageError: If it cannot be read or is not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    try:
+        body = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
+    except (ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} is not valid: {error}") from error
+    if not isinstance(body, dict):
+        raise UsageError(f"{path} holds no mapping of fields", hint="Begin with `preset: sample`.")
+    return body
+
+
+def parse_setting(setting: str) -> tuple[str, Any]:  # Any: JSON
+    """The field and the value of `a.b=value`, the value read as YAML: `3`, `5e-4`, `null`."""
+    path, equals, text = setting.partition("=")
+    if not equals or not all(path.split(".")):
+        raise UsageError(
+            f"--set {setting!r} is not of the form field=value",
+            hint="For example --set training.epochs=3",
+        )
+    try:
+        return path, yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {path}: {text!r} is not valid YAML: {error}") from error
+
+
+def put(body: Body, path: str, value: Any) -> None:  # Any: JSON
+    """Sets the field at a dotted path, with the sections above it."""
+    *sections, name = path.split(".")
+    place = body
+    for section in sections:
+        inner = place.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"{path}: {section} is {inner!r}, which has no fields")
+        place = inner
+    place[name] = value
+
+
+def encode_spec(body: Body) -> bytes:
+    """The spec as the JSON that is sent.
+
+    Raises:
+        UsageError: If it holds what JSON cannot say, such as a number that is not finite.
+    """
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except ValueError as error:
+        raise UsageError(f"the spec cannot be sent: {error}") from error
+
+
+def _flat_value(name: str, value: str | float) -> str | int | float:
+    if name == "data_folder":
+        return PurePosixPath(str(value)).name or str(value)
+    if name == "model":
+        return MODEL_ALIASES.get(str(value).lower(), str(value).lower())
+    if name == "epoch":
+        return int(value) if float(value).is_integer() else float(value)
+    return value

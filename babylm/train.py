@@ -1,0 +1,203 @@
+"""Runs the pipeline with no service: the run folder is the one that the user names."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from babylm.display import Display, display_for_output
+from babylm.errors import INTERRUPTED, CommandError, UsageError
+from babylm.output import print_json_line, print_note
+from babylm.wire import Body, Event
+from core.errors import ExitCode, RunLocked
+from core.events.journal import read_journal
+from core.storage.rundir import RunDir, locked, publish_file
+
+if TYPE_CHECKING:
+    from core.spec.job import JobSpec
+
+POLL_SECONDS = 0.2
+HEARTBEAT_SECONDS = 1.0
+"""The child stops by itself after ten seconds without a byte: it never outlives this command."""
+
+
+def resolve_spec(body: Body) -> "JobSpec":
+    """The spec with nothing left open.
+
+    Raises:
+        CommandError: If it is not valid; the message names every wrong field.
+    """
+    from pydantic import ValidationError
+
+    from core.spec.faults import explain
+    from core.spec.job import JobSpec
+
+    try:
+        return JobSpec.model_validate(body).resolve()
+    except ValidationError as error:
+        explained = [explain(item) for item in error.errors()]
+        problems = [{"field": field, "message": message} for field, message in explained]
+        lines = [f"  {problem['field']}: {problem['message']}" for problem in problems]
+        raise CommandError(
+            "\n".join(["the spec is not valid", *lines]), details={"errors": problems}
+        ) from error
+
+
+def train_here(
+    body: Body,
+    output: Path,
+    *,
+    data_dir: Path,
+    cache_dir: Path,
+    as_json: bool = False,
+    program: Sequence[str] = (sys.executable, "-m", "core.run"),
+) -> None:
+    """Trains into the folder `output`; the same call again goes on with what was interrupted.
+
+    Raises:
+        CommandError: If the run failed or was interrupted.
+    """
+    rundir = RunDir(output)
+    _write_spec(rundir, resolve_spec(body))
+    seen = rundir.journal.stat().st_size if rundir.journal.exists() else 0
+    command = [*program, str(output), "--supervised"]
+    command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
+    with rundir.log.open("ab") as log:
+        # A session of its own: Ctrl-C reaches this command, which asks the child to stop.
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            bufsize=0,
+        )
+    watch = _Watch(child, rundir, seen, as_json=as_json)
+    _judge(watch.until_end(), watch, rundir)
+
+
+class _Watch:
+    """Passes a child's journal on to the screen until the child is gone."""
+
+    def __init__(
+        self, child: subprocess.Popen[bytes], rundir: RunDir, offset: int, *, as_json: bool
+    ) -> None:
+        self.interrupted = False
+        self.error: Body | None = None
+        self._child = child
+        self._rundir = rundir
+        self._offset = offset
+        self._beat_at = float("-inf")
+        self._display: Display | None = None if as_json else display_for_output()
+
+    def until_end(self) -> int:
+        """The exit status of the child."""
+        try:
+            with self._display or contextlib.nullcontext():
+                return self._loop()
+        finally:
+            if self._child.stdin is not None:
+                self._child.stdin.close()  # whatever went wrong here, the child stops
+
+    def _loop(self) -> int:
+        while True:
+            try:
+                status = self._child.poll()
+                self._drain()
+                if status is not None:
+                    return status
+                self._beat()
+                time.sleep(POLL_SECONDS)
+            except KeyboardInterrupt:
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self.interrupted:
+            self._child.kill()
+            return
+        self.interrupted = True
+        self._child.terminate()
+        print_note("stopping at the next step, with a checkpoint; Ctrl-C again ends it at once")
+
+    def _beat(self) -> None:
+        if time.monotonic() - self._beat_at < HEARTBEAT_SECONDS or self._child.stdin is None:
+            return
+        self._beat_at = time.monotonic()
+        with contextlib.suppress(BrokenPipeError):  # it is on its way out; poll() tells how
+            self._child.stdin.write(b".")
+
+    def _drain(self) -> None:
+        while events := read_journal(self._rundir.journal, offset=self._offset):
+            for entry, self._offset in events:
+                event = cast(Event, entry.model_dump(mode="json"))
+                if event["type"] == "error":
+                    self.error = event["data"]
+                if self._display is None:
+                    print_json_line(event)
+                else:
+                    self._display.show(event)
+
+
+def _write_spec(rundir: RunDir, spec: "JobSpec") -> None:
+    content = spec.model_dump_json(indent=2).encode()
+    try:
+        rundir.root.mkdir(parents=True, exist_ok=True)
+        if not rundir.spec.exists():
+            publish_file(rundir.spec, content)
+            return
+        if json.loads(rundir.spec.read_bytes()) == json.loads(content):
+            return
+        if _failed_at_once(rundir):
+            _begin_anew(rundir, content)
+            return
+    except RunLocked as error:
+        raise CommandError(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{rundir.root} cannot be used: {error}") from error
+    raise UsageError(
+        f"{rundir.root} holds a run of another spec",
+        hint="Choose another --output, or submit the spec in its spec.json to go on with it.",
+    )
+
+
+def _failed_at_once(rundir: RunDir) -> bool:
+    """Whether the run that was here failed before it had anything that is worth keeping."""
+    if rundir.resume.exists() or rundir.checkpoints.exists():
+        return False
+    last, offset = None, 0
+    while events := read_journal(rundir.journal, offset=offset):
+        last, offset = events[-1]
+    return last is not None and last.type == "error"
+
+
+def _begin_anew(rundir: RunDir, content: bytes) -> None:
+    """Puts a mended spec in the place of one that failed, with nothing left of what it told.
+
+    In this order a kill at any moment leaves a folder that the next call takes, with either spec.
+    """
+    with locked(rundir):
+        shutil.rmtree(rundir.tokenizer, ignore_errors=True)
+        publish_file(rundir.spec, content)
+        rundir.journal.unlink(missing_ok=True)
+        rundir.log.unlink(missing_ok=True)
+
+
+def _judge(status: int, watch: _Watch, rundir: RunDir) -> None:
+    if status == ExitCode.FINISHED:
+        return
+    if status == ExitCode.LOCKED:
+        raise CommandError(f"another process is at work in {rundir.root}")
+    if watch.interrupted or status == ExitCode.STOPPED:
+        raise CommandError(
+            "interrupted", hint="Run the same command again to go on.", status=INTERRUPTED
+        )
+    if watch.error is not None:
+        message = f"the run failed: {watch.error['message']} ({watch.error['code']})"
+        raise CommandError(message, hint=watch.error.get("hint"), details=watch.error)
+    how = f"by signal {-status}" if status < 0 else f"with status {status}"
+    raise CommandError(f"the run ended {how}", hint=f"See {rundir.log}.")

@@ -1,0 +1,1 @@
+"""Models and checkpoints: building, saving, loading, text generation, the model card."""

@@ -1,0 +1,86 @@
+"""Text from a checkpoint, and checkpoints that are kept in memory for the next question."""
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from core.checkpoints.model import quiet_transformers
+from core.errors import CheckpointMissing
+from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
+
+WARM_MODELS = 2
+
+
+@torch.no_grad()
+def continue_text(
+    model: PreTrainedModel,
+    tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+    prompt: str,
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    seed: int,
+) -> str:
+    """The prompt and what the model writes after it, up to the end of its text.
+
+    The same seed gives the same text; temperature 0 takes the likeliest token. An empty prompt
+    starts a text. The random state of the caller is left as it was.
+    """
+    ids = [END_OF_TEXT_ID, *tokenizer(prompt)["input_ids"]]
+    room = model.config.max_position_embeddings
+    ids = ids[-max(1, room - max_new_tokens) :]
+    inputs = torch.tensor([ids], device=model.device)  # (1, T)
+    options: dict[str, Any] = {"do_sample": temperature > 0.0}  # Any: generate's keywords
+    if temperature > 0.0:
+        options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": 1.0}
+    was_training = model.training
+    model.eval()
+    devices = [model.device] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        written = model.generate(
+            inputs,
+            attention_mask=torch.ones_like(inputs),
+            max_new_tokens=max_new_tokens,
+            pad_token_id=PAD_ID,
+            eos_token_id=END_OF_TEXT_ID,
+            use_cache=True,
+            **options,
+        )
+    model.train(was_training)
+    text: str = tokenizer.decode(written[0, len(ids) :], skip_special_tokens=True)
+    return prompt + text
+
+
+class WarmModels:
+    """The checkpoints asked for last, loaded."""
+
+    def __init__(self) -> None:
+        quiet_transformers()
+        self._warm: OrderedDict[Path, tuple[PreTrainedModel, Any]] = OrderedDict()
+
+    def load(self, folder: Path) -> tuple[PreTrainedModel, Any]:
+        """Model and tokenizer, see `load_checkpoint`.
+
+        Raises:
+            CheckpointMissing: If there is none.
+        """
+        if folder not in self._warm:
+            if not (folder / "config.json").is_file():
+                raise CheckpointMissing(f"the checkpoint {folder.name} is not there any more")
+            self._warm[folder] = load_checkpoint(folder)
+        self._warm.move_to_end(folder)
+        while len(self._warm) > WARM_MODELS:
+            self._warm.popitem(last=False)
+        return self._warm[folder]
+
+
+def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, Any]:
+    """Model, ready to evaluate, and tokenizer of a checkpoint, on the CPU."""
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    model.eval()
+    return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)

@@ -1,0 +1,61 @@
+"""The model card of a checkpoint."""
+
+from math import exp
+
+from core.archs import ARCHITECTURES
+from core.spec.job import JobSpec
+
+SKIPPED = {"name", "preset", "sample_prompts"}
+
+
+def model_card(
+    spec: JobSpec,
+    *,
+    parameters: int,
+    step: int,
+    tokens_seen: int,
+    words_seen: int,
+    validation_loss: float | None,
+) -> str:
+    """A Hugging Face model card: what it is, what it was trained on and how, how good it is."""
+    title = ARCHITECTURES[spec.model.architecture].title
+    lines = [
+        "---",
+        "language: en",
+        "library_name: transformers",
+        "pipeline_tag: text-generation",
+        f"tags: [babylm, {spec.model.architecture}]",
+        "---",
+        "",
+        f"# {spec.name or title}",
+        "",
+        f"A {title} model of {parameters:,} parameters, trained from scratch on the dataset "
+        f"`{spec.data.dataset}` (BabyLM track: {spec.track}).",
+        "",
+        "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer",
+        'model = AutoModelForCausalLM.from_pretrained("PATH")',
+        'tokenizer = AutoTokenizer.from_pretrained("PATH")',
+        "```",
+        "",
+        "## Budget and result",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| optimizer steps | {step:,} |",
+        f"| words seen, repeats counted | {words_seen:,} |",
+        f"| tokens seen, repeats counted | {tokens_seen:,} |",
+    ]
+    if validation_loss is not None:
+        lines += [
+            f"| validation loss (nats per token, `{spec.data.validation}`) "
+            f"| {validation_loss:.4f} |",
+            f"| validation perplexity | {exp(validation_loss):.2f} |",
+        ]
+    lines += ["", "## Spec", "", "| field | value |", "| --- | --- |"]
+    for section in ("data", "tokenizer", "model", "training"):
+        for field, value in getattr(spec, section).model_dump(mode="json").items():
+            if field not in SKIPPED and value is not None:
+                lines.append(f"| {section}.{field} | {value} |")
+    lines += ["", "`spec.json` holds all of it; the same spec and corpus train the same model.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,159 @@
+"""Checkpoints that a user downloads: published whole, never changed, removed by rule.
+
+Names: `step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `error-000123` and
+`interrupted-000123`. The kind and the step of a checkpoint can be read off its name.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from core.checkpoints.model import WEIGHTS_FILE, save_config, save_weights
+from core.checkpoints.model_card import model_card
+from core.events.types import CheckpointData, CheckpointFile, CheckpointKind, EventData
+from core.spec.job import JobSpec
+from core.storage.file_hashes import hash_file
+from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
+
+PREFIXES: dict[CheckpointKind, str] = {
+    "rolling": "step-",
+    "best": "best-",
+    "error": "error-",
+    "interrupted": "interrupted-",
+}
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in the run a checkpoint was taken."""
+
+    step: int
+    tokens_seen: int
+    words_seen: int
+    validation_loss: float | None
+
+
+class Checkpoints:
+    """Publishes and removes the checkpoints of one run."""
+
+    def __init__(
+        self,
+        *,
+        spec: JobSpec,
+        rundir: RunDir,
+        tokenizer: Path,
+        emit: Callable[[EventData], None],
+    ) -> None:
+        self._spec = spec
+        self._rundir = rundir
+        self._tokenizer = tokenizer
+        self._emit = emit
+        rundir.checkpoints.mkdir(exist_ok=True)
+        remove_staging(rundir.checkpoints)
+
+    def save(
+        self,
+        kind: CheckpointKind,
+        *,
+        model: PreTrainedModel,
+        position: Position,
+        name: str | None = None,
+        weights: Path | None = None,
+    ) -> None:
+        """Publishes a checkpoint and tells of it.
+
+        One of that name that is there already was published by an attempt that died before it
+        could tell: a resumed run comes to the same weights, so it is told of now.
+
+        Args:
+            kind: Why it is kept.
+            model: Its weights and configuration.
+            position: Where the run is.
+            name: For milestones; other kinds have their own names.
+            weights: A file of the same weights on the same disk, linked instead of written.
+        """
+        name = name or ("last" if kind == "last" else f"{PREFIXES[kind]}{position.step:06d}")
+        folder = self._rundir.checkpoint(name)
+        publish_folder(folder, lambda target: self._build(target, model, position, weights))
+        self._emit(
+            CheckpointData(
+                action="saved",
+                name=name,
+                kind=kind,
+                step=position.step,
+                tokens_seen=position.tokens_seen,
+                words_seen=position.words_seen,
+                validation_loss=position.validation_loss,
+                files=_files(folder),
+            )
+        )
+        if kind == "best":
+            self._keep_newest("best", 1)
+        if kind == "rolling":
+            self._keep_newest("rolling", self._spec.training.save_total_limit)
+        if kind in ("rolling", "last"):
+            # What was saved when the run stood still is behind it now.
+            self._keep_newest("interrupted", 0)
+            self._keep_newest("error", 0)
+
+    def _build(
+        self, folder: Path, model: PreTrainedModel, position: Position, weights: Path | None
+    ) -> None:
+        if weights is None or not _link(weights, folder / WEIGHTS_FILE):
+            save_weights(model, folder / WEIGHTS_FILE)
+        save_config(model, folder)
+        for file in sorted(self._tokenizer.iterdir()):
+            if file.name != "report.json":
+                shutil.copyfile(file, folder / file.name)
+        (folder / "spec.json").write_text(self._spec.model_dump_json(indent=2))
+        card = model_card(
+            self._spec,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            step=position.step,
+            tokens_seen=position.tokens_seen,
+            words_seen=position.words_seen,
+            validation_loss=position.validation_loss,
+        )
+        (folder / "README.md").write_text(card)
+
+    def _keep_newest(self, kind: CheckpointKind, count: int) -> None:
+        prefix = PREFIXES[kind]
+        found = [
+            (int(path.name.removeprefix(prefix)), path)
+            for path in self._rundir.checkpoints.iterdir()
+            if path.name.startswith(prefix) and path.name.removeprefix(prefix).isdigit()
+        ]
+        for step, path in sorted(found, reverse=True)[count:]:
+            # Told first: a kill in between leaves a folder that nobody is shown, and that the next
+            # removal finds. The other way round a user would be shown what is no longer there.
+            self._emit(
+                CheckpointData(
+                    action="removed",
+                    name=path.name,
+                    kind=kind,
+                    step=step,
+                    tokens_seen=0,
+                    words_seen=0,
+                )
+            )
+            remove_folder(path)
+
+
+def _link(source: Path, target: Path) -> bool:
+    """A second name for the file; False where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
+
+
+def _files(folder: Path) -> list[CheckpointFile]:
+    return [
+        CheckpointFile(path=path.name, size=path.stat().st_size, sha256=hash_file(path))
+        for path in sorted(folder.iterdir())
+    ]

@@ -1,0 +1,159 @@
+"""What a run reports: the types of events and what each carries.
+
+An event is a fact in the past tense, written after it is true. The run writes these into its
+journal; the service copies them into rows and gives each its sequence number there.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from core.events.results import EvaluationResult
+
+StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
+CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted"]
+
+
+class EventData(BaseModel):
+    """What an event of one type carries."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StatusData(EventData):
+    """The status of the job changed. Written by the service, never by the run."""
+
+    status: str
+    attempt: int
+    reason: str | None = None
+
+
+class StageData(EventData):
+    """A stage began or ended."""
+
+    stage: StageName
+    state: Literal["started", "finished"]
+    seconds: float | None = None
+    cached: bool = False
+    counts: dict[str, Any] = Field(default_factory=dict)  # Any: each stage counts its own things
+
+
+class ProgressData(EventData):
+    """How far the run is: shares from 0 to 1, seconds that are left."""
+
+    stage: StageName
+    progress: float
+    stage_progress: float
+    eta_seconds: float | None = None
+    step: int | None = None
+    max_steps: int | None = None
+
+
+class MetricsData(EventData):
+    """Measurements at a step. A value that is not finite is null, with a warning beside it."""
+
+    step: int
+    epoch: float
+    tokens_seen: int
+    words_seen: int
+    values: dict[str, float | None]
+
+
+class CheckpointFile(EventData):
+    """One file of a checkpoint; the path is relative to the checkpoint's folder."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class CheckpointData(EventData):
+    """A checkpoint was published, or removed by the retention rules."""
+
+    action: Literal["saved", "removed"]
+    name: str
+    kind: CheckpointKind
+    step: int
+    tokens_seen: int
+    words_seen: int
+    validation_loss: float | None = None
+    files: list[CheckpointFile] = Field(default_factory=list)
+
+
+class SampleData(EventData):
+    """A text that the model wrote."""
+
+    step: int
+    prompt: str
+    text: str
+
+
+class EvaluationData(EventData):
+    """The result of an evaluation: scores from 0 to 1 by name, and all that was found."""
+
+    step: int | None
+    checkpoint: str | None
+    task: str
+    scores: dict[str, float]
+    result: EvaluationResult | None = None
+
+
+class WarningData(EventData):
+    """Something that a user should know and that does not stop the run."""
+
+    code: str
+    message: str
+
+
+class ErrorData(EventData):
+    """Why the run failed."""
+
+    code: str
+    message: str
+    hint: str
+
+
+PAYLOADS: dict[str, type[EventData]] = {
+    "status": StatusData,
+    "stage": StageData,
+    "progress": ProgressData,
+    "metrics": MetricsData,
+    "checkpoint": CheckpointData,
+    "sample": SampleData,
+    "evaluation": EvaluationData,
+    "warning": WarningData,
+    "error": ErrorData,
+}
+"""The type of an event, by the name it has in JSON."""
+
+TYPE_NAMES: dict[type[EventData], str] = {payload: name for name, payload in PAYLOADS.items()}
+
+EventType = Annotated[str, Field(pattern="^(" + "|".join(PAYLOADS) + ")$")]
+
+
+class JournalEvent(BaseModel):
+    """A line of the journal."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    time: datetime
+    type: EventType
+    data: dict[str, Any]  # Any: checked against PAYLOADS[type] by payload()
+
+    def payload(self) -> EventData:
+        """The data as the class of its type."""
+        return PAYLOADS[self.type].model_validate(self.data)
+
+
+LINE: TypeAdapter[JournalEvent] = TypeAdapter(JournalEvent)
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)
+
+
+def event_of(data: EventData) -> JournalEvent:
+    """`data` as an event that happened now."""
+    return JournalEvent(time=now(), type=TYPE_NAMES[type(data)], data=data.model_dump(mode="json"))

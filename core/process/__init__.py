@@ -1,0 +1,1 @@
+"""Processes and their ends: pool, stop requests, loading of libraries, system errors."""

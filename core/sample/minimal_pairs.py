@@ -1,0 +1,57 @@
+"""Accuracy on minimal pairs after `<|endoftext|>`: is the good sentence likelier than the bad one?
+
+    python -m core.sample.minimal_pairs CHECKPOINT_DIR PAIRS_DIR
+
+prints a JSON object of the share of right choices a file. Unlike an official evaluation
+(`core.evaluation`) it scores the first word too, given that a text begins, and takes no ties: the
+sample's pairs may differ in their first word.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from core.checkpoints.generate import load_checkpoint
+from core.checkpoints.model import quiet_transformers
+from core.evaluation.scoring import sentence_scores
+from core.tokenizer.specials import END_OF_TEXT_ID
+
+
+def accuracy(
+    model: PreTrainedModel,
+    tokenizer: Any,  # Any: as above
+    file: Path,
+) -> float:
+    """Share of the pairs of a JSON lines file in which the good sentence is strictly likelier."""
+    pairs = [json.loads(line) for line in file.read_text().splitlines()]
+    good, bad = (
+        sentence_scores(
+            model, tokenizer, [pair[f"sentence_{side}"] for pair in pairs], start=[END_OF_TEXT_ID]
+        )
+        for side in ("good", "bad")
+    )
+    return sum(left > right for left, right in zip(good, bad, strict=True)) / len(pairs)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Scores a checkpoint on every `.jsonl` file of a folder."""
+    parser = argparse.ArgumentParser(prog="python -m core.sample.minimal_pairs")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("pairs", type=Path)
+    options = parser.parse_args(arguments)
+    quiet_transformers()
+    model, tokenizer = load_checkpoint(options.checkpoint)
+    scores = {
+        file.stem: accuracy(model, tokenizer, file)
+        for file in sorted(options.pairs.glob("*.jsonl"))
+    }
+    sys.stdout.write(json.dumps(scores) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""What the user can say about cleaning."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from core.spec.section import Section
+
+
+class CleanOptions(Section):
+    """How raw text becomes training text.
+
+    `data.clean` accepts `true` (these defaults), `false` (style `none`), `"upstream"`, or this.
+    """
+
+    style: Literal["standard", "upstream", "none"] = Field(
+        default="standard",
+        description="standard: a cleaner per source that keeps case and punctuation; upstream: "
+        "what the research scripts did; none: only white space is put in order.",
+    )
+    lowercase: bool = Field(default=False, description="Lower-case all text.")
+    punctuation: Literal["keep", "strip"] = Field(
+        default="keep", description="strip removes everything that is not a letter, digit or space."
+    )

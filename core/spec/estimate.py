@@ -1,0 +1,194 @@
+"""What a job will need, by arithmetic: no torch, no corpus read beyond a count of its words.
+
+Letters: P parameters, L layers, D hidden size, F MLP width, H heads, d head width, V vocabulary,
+b sequences in a micro-batch, T tokens in a sequence.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+from core.spec.job import JobSpec
+from core.spec.plan import Plan, make_plan, milestones
+
+TRAINING_BYTES_PER_PARAMETER = 16
+"""float32 weights, gradients and two moments of Adam."""
+CHECKPOINT_BYTES_PER_PARAMETER = 4
+RESUME_BYTES_PER_PARAMETER = 12
+"""Weights and two moments."""
+TOKENS_PER_WORD = 1.5
+"""Byte-level BPE on BabyLM text, punctuation included: 1.3 at 48,000 entries to 1.6 at 8,000."""
+CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
+"""Logits that core.training.loss holds at once, which their gradients replace: 128 MiB in float32
+on a CPU, 512 MiB in bf16 on a GPU. Enough rows for the products to run at full speed."""
+ROUNDED_BYTES_PER_PARAMETER = 2
+"""Matrices in 16 bits, as a GPU multiplies them, kept from the forward to the backward pass."""
+
+
+@dataclass(frozen=True)
+class Copies:
+    """How many tensors a layer keeps for its backward pass, by their width."""
+
+    attention: float
+    """Of the width of all heads and all key-value heads together."""
+    mlp: float
+    norms: float
+    """Of all norms, float32."""
+    residual: float
+    """Of the residual stream, float32."""
+
+
+AS_WRITTEN = Copies(attention=3.0, mlp=4.0, norms=3.0, residual=2.0)
+COMPILED = Copies(attention=2.25, mlp=2.25, norms=0.0, residual=6.0)
+"""What torch.compile does not form again. Both are held against measurements in
+benchmarks/README.md: growth of a CPU process, and the six presets on an H200."""
+MASK_BYTES = 4
+"""float32, of each pair of tokens, where masks are written out."""
+RESUME_POINTS = 2
+ASSUMED_FLOPS = {"cpu": 1.0e11, "cuda": 1.0e14}
+"""What a step reaches: two CPU cores in fp32, and a quarter of an A100's or H100's bf16 peak."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The needs of a job; None where the corpus is not known."""
+
+    parameter_count: int
+    words: int | None
+    tokens: int | None
+    tokens_per_step: int
+    steps: int | None
+    words_seen: int | None
+    device_memory_bytes: int
+    """Of each device."""
+    disk_bytes: int
+    seconds: dict[str, float | None]
+    """By kind of device, training alone; GPUs share the work, processes on a CPU only split it."""
+
+
+def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
+    """The needs of a resolved spec on a training corpus of so many words."""
+    parameters = spec.model.num_parameters(vocab_size=spec.tokenizer.vocab_size)
+    tokens = None if words is None else ceil(words * TOKENS_PER_WORD)
+    plan = None if tokens is None else make_plan(spec.training, num_tokens=tokens)
+    return Estimate(
+        parameter_count=parameters,
+        words=words,
+        tokens=tokens,
+        tokens_per_step=spec.training.batch_size * spec.training.seq_length,
+        steps=plan.max_steps if plan else None,
+        words_seen=_words_seen(plan, words),
+        device_memory_bytes=step_bytes(
+            spec,
+            micro_batch_size=_micro_batch_size(spec),
+            vocab_size=spec.tokenizer.vocab_size,
+        ),
+        disk_bytes=_disk_bytes(spec, parameters, plan, words),
+        seconds={
+            kind: _seconds(spec, plan, rate * (spec.training.num_devices if kind == "cuda" else 1))
+            for kind, rate in ASSUMED_FLOPS.items()
+        },
+    )
+
+
+def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
+    """Memory that a training step holds at its peak: parameters, their state, activations.
+
+    Where the spec leaves device, precision or compilation open, what a GPU and a run of the
+    presets' length get: bf16, compiled.
+    """
+    parameters = spec.model.num_parameters(vocab_size=vocab_size)
+    state = parameters * TRAINING_BYTES_PER_PARAMETER
+    if _is_for_gpu(spec) and _width(spec) == 2:
+        state += parameters * ROUNDED_BYTES_PER_PARAMETER
+    return state + activation_bytes(spec, micro_batch_size=micro_batch_size, vocab_size=vocab_size)
+
+
+def activation_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
+    """Memory of what the backward pass needs of one micro-batch, and of a chunk of logits.
+
+    Per token and layer, what autograd keeps (in the manner of Korthikanti et al. 2022, section
+    4.1, for these layers): inputs of the norms, of the four attention projections and of the MLP's
+    three, the queries, keys and values, and the products of the MLP. No scores: the attention
+    computes them again, block by block.
+    """
+    model, training = spec.model, spec.training
+    rows = micro_batch_size * training.seq_length
+    width = _width(spec)
+    is_compiled = _is_for_gpu(spec) and training.compile and not training.gradient_checkpointing
+    copies = COMPILED if is_compiled else AS_WRITTEN
+    attention = model.head_width * (copies.attention * (model.heads + model.kv_heads))
+    mlps = copies.mlp * model.mlp_width
+    experts = getattr(model, "num_local_experts", 0)
+    if experts:
+        mlps *= 1 + int(getattr(model, "num_experts_per_tok", 1))
+    # Norms compute in float32 whatever the precision.
+    wide = copies.norms * model.layer_vectors() + copies.residual * model.hidden_size
+    layer = rows * (width * (attention + mlps) + 4 * wide)
+    chunk = _chunk_bytes(spec, rows * vocab_size) + _mask_bytes(spec, rows)
+    if training.gradient_checkpointing:
+        kept = rows * 4 * model.hidden_size * model.num_hidden_layers
+        return round(kept + layer + chunk)
+    return round(layer * model.num_hidden_layers + chunk)
+
+
+def _is_for_gpu(spec: JobSpec) -> bool:
+    return spec.training.device != "cpu"
+
+
+def _width(spec: JobSpec) -> int:
+    """Bytes of a number in a matrix product."""
+    precision = spec.training.precision
+    is_narrow = precision in ("bf16", "fp16") or (precision == "auto" and _is_for_gpu(spec))
+    return 2 if is_narrow else 4
+
+
+def _chunk_bytes(spec: JobSpec, logits: int) -> int:
+    """On a CPU their softmax is float32; a GPU's kernel leaves them as they are."""
+    if _is_for_gpu(spec):
+        return _width(spec) * min(CHUNK_ELEMENTS["cuda"], logits)
+    return 4 * min(CHUNK_ELEMENTS["cpu"], logits)
+
+
+def _mask_bytes(spec: JobSpec, rows: int) -> int:
+    """Masks that tell documents apart, for the attention that wants them whole.
+
+    Ours and flex attention do not; `auto` is one of them on a CPU and where scores are capped.
+    """
+    training, model = spec.training, spec.model
+    is_capped = getattr(model, "attn_logit_softcapping", None) is not None
+    may_want = training.attention == "library" or (training.attention == "auto" and not is_capped)
+    if training.packing == "stream" or not may_want:
+        return 0
+    kinds = 1 if model.architecture == "olmo2" else 2  # of layers, each with a mask of its own
+    return kinds * MASK_BYTES * rows * training.seq_length
+
+
+def _micro_batch_size(spec: JobSpec) -> int:
+    """Sequences in a micro-batch; for `auto`, which depends on free memory, a device's share."""
+    size = spec.training.micro_batch_size
+    return spec.training.device_batch_size if size is None or size == "auto" else size
+
+
+def _words_seen(plan: Plan | None, words: int | None) -> int | None:
+    if plan is None or words is None:
+        return None
+    return round(words * plan.max_steps / plan.steps_per_epoch)
+
+
+def _disk_bytes(spec: JobSpec, parameters: int, plan: Plan | None, words: int | None) -> int:
+    kept = spec.training.save_total_limit + 2  # and `best` and `last`
+    seen = _words_seen(plan, words)
+    if seen is not None:
+        kept += sum(count <= seen for _, count in milestones(spec.track))
+    checkpoints = kept * parameters * CHECKPOINT_BYTES_PER_PARAMETER
+    return checkpoints + RESUME_POINTS * parameters * RESUME_BYTES_PER_PARAMETER
+
+
+def _seconds(spec: JobSpec, plan: Plan | None, flops_per_second: float) -> float | None:
+    if plan is None:
+        return None
+    tokens = plan.max_steps * spec.training.batch_size * spec.training.seq_length
+    per_token = spec.model.flops_per_token(
+        vocab_size=spec.tokenizer.vocab_size, seq_length=spec.training.seq_length
+    )
+    return tokens * per_token / flops_per_second

@@ -1,0 +1,38 @@
+"""What the user can say about evaluation. No torch."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from core.evaluation.tasks import TASK_NAME
+from core.spec.section import Section
+
+
+class EvaluationSpec(Section):
+    """What the checkpoints of a run are judged on once it is trained."""
+
+    tasks: list[Annotated[str, Field(max_length=40)]] = Field(
+        default=[],
+        max_length=20,
+        description="Folders of minimal pairs under evaluations in the data directory, such as "
+        "blimp; see GET /v1/evaluations.",
+    )
+    checkpoints: Literal["last", "milestones"] = Field(
+        default="last",
+        description="last: the trained model; milestones: those by words seen too, as the strict "
+        "tracks report them.",
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _names_once(cls, tasks: list[str]) -> list[str]:
+        for task in tasks:
+            if not TASK_NAME.match(task):
+                raise ValueError(
+                    f"{task!r} must be 1 to 40 letters, digits, '.', '_' or '-', starting with one "
+                    "of the first two"
+                )
+        twice = sorted({task for task in tasks if tasks.count(task) > 1})
+        if twice:
+            raise ValueError(f"must name each task once; {', '.join(twice)} is there twice")
+        return tasks

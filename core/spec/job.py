@@ -1,0 +1,188 @@
+"""All that a run can be told: one frozen tree that refuses what it does not know. No torch."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from core.archs import AnyArchitecture, Llama4
+from core.archs.base import MAX_VOCAB_SIZE
+from core.spec.corpus import CleanOptions
+from core.spec.evaluation import EvaluationSpec
+from core.spec.presets import PRESETS, merge_preset
+from core.spec.section import Section
+from core.spec.training import TrainingSpec
+
+SPEC_VERSION = 1
+NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+"""Names of datasets, jobs and checkpoints: folder names, so no separator and no leading dot."""
+TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
+"""Word budgets of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
+TRACK_MAX_EPOCHS = 10
+"""Passes over the training data that the strict tracks allow (BabyLM guidelines, 2025 and 2026)."""
+
+DatasetName = Annotated[str, Field(max_length=64)]
+
+
+def _folder_name(name: str | None) -> str | None:
+    if name is not None and not NAME.match(name):
+        raise ValueError(
+            "must be 1 to 64 letters, digits, '.', '_' or '-', starting with one of the first two"
+        )
+    return name
+
+
+class DataSpec(Section):
+    """Which text."""
+
+    dataset: DatasetName = Field(
+        default="train_10M", description="Folder of training text under the data directory."
+    )
+    validation: DatasetName | None = Field(
+        default="dev",
+        validate_default=True,
+        description="Folder of validation text; null trains without validation.",
+    )
+    sources: list[DatasetName] | None = Field(
+        default=None,
+        max_length=100,
+        description="File stems to use, such as childes; null uses every text file of the folder.",
+    )
+    clean: CleanOptions = Field(
+        default_factory=CleanOptions,
+        description='true, false, "upstream", or an object with style, lowercase, punctuation.',
+    )
+
+    deduplicate: Literal["none", "report", "exact", "near"] = Field(
+        default="none",
+        description="report: count repeated documents and lines that are also validation text; "
+        "exact: take them out; near: documents that nearly repeat another one too.",
+    )
+
+    @field_validator("clean", mode="before")
+    @classmethod
+    def _clean_in_short(cls, value: Any) -> Any:  # Any: whatever the user sent
+        if value is True:
+            return CleanOptions()
+        if value is False:
+            return CleanOptions(style="none")
+        if value == "upstream":
+            return CleanOptions(style="upstream")
+        return value
+
+    _names = field_validator("dataset", "validation")(_folder_name)
+
+    @field_validator("sources")
+    @classmethod
+    def _sources_are_names(cls, sources: list[str] | None) -> list[str] | None:
+        if sources is not None and not sources:
+            raise ValueError("must name at least one source, or be null for all of them")
+        for name in sources or []:
+            _folder_name(name)
+        return sources
+
+    @field_validator("validation")
+    @classmethod
+    def _validation_is_held_out(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is not None and name == info.data.get("dataset"):
+            raise ValueError(
+                "must be another folder than data.dataset: validation text is held out"
+            )
+        return name
+
+
+class TokenizerSpec(Section):
+    """The byte-level BPE that is trained on the training text, or the finished one of a job."""
+
+    from_job: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Id of a job whose tokenizer is used as it is; nothing is trained, and "
+        "min_frequency plays no part. vocab_size is then the size that the estimate counts with.",
+    )
+
+    vocab_size: int = Field(
+        default=48_000,
+        ge=260,
+        le=MAX_VOCAB_SIZE,
+        description="Entries, 256 bytes and 3 specials included.",
+    )
+    min_frequency: int = Field(
+        default=2, ge=1, le=1_000_000, description="Pairs seen less often are never merged."
+    )
+
+    @field_validator("from_job")
+    @classmethod
+    def _job_is_a_name(cls, job: str | None) -> str | None:
+        return _folder_name(job)
+
+
+class JobSpec(Section):
+    """What a user asks for. A field given beside `preset` overrides the preset's."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, json_schema_extra={"spec_version": SPEC_VERSION}
+    )
+
+    name: str | None = Field(
+        default=None, min_length=1, max_length=200, description="For people; need not be unique."
+    )
+    preset: str | None = Field(
+        default=None, description="Start from this preset; see GET /v1/presets."
+    )
+    track: Literal["free", "strict-small", "strict"] = Field(
+        default="free",
+        description="strict-small and strict hold the job to the BabyLM rules: 10 or 100 million "
+        "words, at most 10 epochs, checkpoints by words seen.",
+    )
+    task: Literal["model", "tokenizer"] = Field(
+        default="model",
+        description="model: the whole way to a trained model; tokenizer: ends when the tokenizer "
+        "is there and measured, and `model` and `training` play no part.",
+    )
+    data: DataSpec = Field(default_factory=DataSpec)
+    tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
+    model: AnyArchitecture = Field(default_factory=Llama4)
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+    evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, body: Any) -> Any:  # Any: whatever the user sent
+        if not isinstance(body, dict):
+            return body
+        body = merge_preset(body)
+        model = body.get("model")
+        if isinstance(model, dict) and "architecture" not in model:
+            body = body | {"model": {"architecture": "llama4"} | model}
+        return body
+
+    @field_validator("preset")
+    @classmethod
+    def _preset_exists(cls, preset: str | None) -> str | None:
+        if preset is not None and preset not in PRESETS:
+            raise ValueError(f"must be one of {', '.join(PRESETS)}")
+        return preset
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str | None) -> str | None:
+        if name is not None and not name.isprintable():
+            raise ValueError("must not hold control characters or line breaks")
+        return name
+
+    @field_validator("training")
+    @classmethod
+    def _epochs_within_track(cls, training: TrainingSpec, info: ValidationInfo) -> TrainingSpec:
+        track = info.data.get("track", "free")
+        if track in TRACK_WORDS and training.epochs > TRACK_MAX_EPOCHS:
+            raise ValueError(
+                f"epochs is {training.epochs:g}; track {track} allows at most {TRACK_MAX_EPOCHS}"
+            )
+        return training
+
+    def resolve(self) -> Self:
+        """The same spec with every null of the model replaced by the value that will be used."""
+        model = self.model.resolve(seq_length=self.training.seq_length)
+        name = self.name or f"{self.preset or model.architecture} on {self.data.dataset}"
+        return self.model_copy(update={"model": model, "name": name})

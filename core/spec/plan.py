@@ -1,0 +1,72 @@
+"""How many steps a run takes and when it logs, validates and saves: arithmetic, no state."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from core.spec.training import TrainingSpec
+
+DEFAULT_INTERVAL_STEPS = 500
+"""Upstream validates and saves every 500 steps."""
+DEFAULT_WARMUP_STEPS = 500
+"""Upstream's warm-up."""
+LOGGED_POINTS = 1000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Numbers of a training run that follow from its spec and its token count."""
+
+    windows: int
+    """Sequences in one pass over the tokens; the last may be partly padding."""
+    steps_per_epoch: int
+    max_steps: int
+    warmup_steps: int
+    decay_steps: int
+    """Steps over which the `wsd` schedule decays."""
+    logging_steps: int
+    eval_steps: int
+    save_steps: int
+
+
+def make_plan(training: TrainingSpec, *, num_tokens: int) -> Plan:
+    """The plan for a training file of `num_tokens` tokens.
+
+    A window of `seq_length` tokens predicts the token after each of them, so every token but the
+    first is predicted once an epoch. The last batch of an epoch may be smaller.
+    """
+    windows = max(1, ceil((num_tokens - 1) / training.seq_length))
+    steps_per_epoch = ceil(windows / training.batch_size)
+    max_steps = max(1, ceil(training.epochs * steps_per_epoch))
+    if training.max_steps is not None:
+        max_steps = min(max_steps, training.max_steps)
+    warmup = min(DEFAULT_WARMUP_STEPS, max_steps // 10)
+    if training.warmup_steps is not None:
+        warmup = min(training.warmup_steps, max_steps)
+    return Plan(
+        windows=windows,
+        steps_per_epoch=steps_per_epoch,
+        max_steps=max_steps,
+        warmup_steps=warmup,
+        decay_steps=max(1, round(training.decay_ratio * max_steps)),
+        logging_steps=training.logging_steps or max(1, max_steps // LOGGED_POINTS),
+        eval_steps=training.eval_steps or _interval(max_steps, at_least=10),
+        save_steps=training.save_steps or _interval(max_steps, at_least=5),
+    )
+
+
+def _interval(max_steps: int, *, at_least: int) -> int:
+    return max(1, min(DEFAULT_INTERVAL_STEPS, ceil(max_steps / at_least)))
+
+
+def milestones(track: str) -> list[tuple[str, int]]:
+    """Names and word counts of the checkpoints that a BabyLM track asks for.
+
+    Every million words to ten, every ten to a hundred and, for `strict`, every hundred to a
+    thousand, repeats counted (BabyLM evaluation pipeline 2025 and 2026, README, "Checkpoints").
+    """
+    millions: list[int] = []
+    if track in ("strict-small", "strict"):
+        millions = [*range(1, 11), *range(20, 101, 10)]
+    if track == "strict":
+        millions += range(200, 1001, 100)
+    return [(f"chck_{number}M", number * 1_000_000) for number in millions]

@@ -1,0 +1,185 @@
+"""What the user can say about training. No torch."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from core.spec.section import Section
+
+MAX_STEPS = 100_000_000
+MAX_DEVICES = 64
+"""More than any one machine has."""
+
+
+class TrainingSpec(Section):
+    """How the model is trained. A step is one update of the optimizer, counted from 1."""
+
+    seq_length: int = Field(default=128, ge=8, le=32_768, description="Tokens in a sequence.")
+    packing: Literal["stream", "documents"] = Field(
+        default="stream",
+        description="Documents stand one behind the other in the sequences. stream: a token sees "
+        "all before it in its sequence; documents: only those of its own document.",
+    )
+    batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
+    num_devices: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_DEVICES,
+        description="Devices that share each batch evenly, a process each: GPUs of one machine, or "
+        "parts of its CPU. Must divide batch_size.",
+    )
+    micro_batch_size: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] | None = Field(
+        default=None,
+        description="Sequences in one forward and backward of a device; gradients are "
+        'accumulated to batch_size. null: the device\'s whole share of the batch; "auto": the '
+        "largest part of it that fits.",
+    )
+    epochs: float = Field(default=3.0, gt=0.0, le=10_000.0, description="Passes over the text.")
+    max_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_STEPS,
+        description="Stop after so many steps, if epochs allow more.",
+    )
+    learning_rate: float = Field(default=5e-4, gt=0.0, le=1.0, description="Peak learning rate.")
+    schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
+        default="linear",
+        description="After the warm-up: linear or cosine decay, constant, or stable then decay.",
+    )
+    warmup_steps: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_STEPS,
+        description="Linear warm-up; null is 500 steps or a tenth of the run, whichever is less.",
+    )
+    min_learning_rate_ratio: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="Where the decay ends, as a share of the peak."
+    )
+    decay_ratio: float = Field(
+        default=0.2, gt=0.0, le=1.0, description="Share of the steps that wsd decays over."
+    )
+    weight_decay: float = Field(
+        default=0.01, ge=0.0, le=10.0, description="Of matrices, not of norms."
+    )
+    adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="First moment decay.")
+    adam_beta2: float = Field(default=0.999, ge=0.0, lt=1.0, description="Second moment decay.")
+    adam_epsilon: float = Field(
+        default=1e-8, gt=0.0, le=1.0, description="Added to the denominator."
+    )
+    max_grad_norm: float | None = Field(
+        default=1.0, gt=0.0, le=1e9, description="Gradients are clipped to this norm; null: never."
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, "
+        "fp32 on a CPU.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto takes the GPU where there is one."
+    )
+    num_threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads; null lets torch choose."
+    )
+    attention: Literal["auto", "blocks", "library", "flex"] = Field(
+        default="auto",
+        description="blocks: ours, causal blocks that never hold all scores, or torch's fused "
+        "kernel where it computes the same faster; library: what transformers chooses; flex: fused "
+        "kernels, GPU only. auto: blocks, on a GPU flex where scores are soft-capped, and library "
+        "where they are not and documents are packed.",
+    )
+    compile: Literal["auto"] | bool = Field(
+        default="auto",
+        description="Fuse the layers' elementwise part with torch.compile, and on a GPU launch "
+        "steps as CUDA graphs. auto: for runs long enough to win back the half minute to two "
+        "minutes that it takes: minutes of a GPU, hours of a CPU.",
+    )
+    router_aux_loss_coefficient: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=100.0,
+        description="Weight of the load-balancing loss of a mixture of experts; 0: none. "
+        "Switch Transformers uses 0.01.",
+    )
+    gradient_checkpointing: bool = Field(
+        default=False,
+        description="Recompute activations in the backward pass: less memory, slower. Turned on "
+        'by itself only where micro_batch_size is "auto" and not one sequence fits without.',
+    )
+    empty_cache_steps: int | None = Field(
+        default=None, ge=1, le=MAX_STEPS, description="Empty the CUDA cache every so many steps."
+    )
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of weights and data order.")
+    logging_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_STEPS,
+        description="Metrics every so many steps; null: about 1000 in all.",
+    )
+    eval_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_STEPS,
+        description="Validation every so many steps; null: 500, at least 10 times in all.",
+    )
+    eval_tokens: int | None = Field(
+        default=500_000,
+        ge=1,
+        le=10**12,
+        description="Validation tokens at most, taken evenly over the file; null: all of them.",
+    )
+    save_steps: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_STEPS,
+        description="A rolling checkpoint every so many steps; null: 500, at least 5 in all.",
+    )
+    save_total_limit: int = Field(
+        default=3,
+        ge=1,
+        le=10_000,
+        description="Rolling checkpoints kept; milestones are always kept.",
+    )
+    sample_prompts: list[Annotated[str, Field(max_length=2000)]] = Field(
+        default=["Once upon a time", "The children"],
+        max_length=20,
+        description="Continued at each validation, to see what the model writes.",
+    )
+    sample_max_new_tokens: int = Field(
+        default=40, ge=1, le=1024, description="Length of such a sample."
+    )
+
+    @property
+    def device_batch_size(self) -> int:
+        """Sequences of a step that one device takes."""
+        return self.batch_size // self.num_devices
+
+    @field_validator("num_devices")
+    @classmethod
+    def _shares_the_batch(cls, devices: int, info: ValidationInfo) -> int:
+        batch = info.data.get("batch_size")
+        if batch is not None and batch % devices:
+            accepted = _divisors(batch, most=MAX_DEVICES)
+            raise ValueError(f"must divide batch_size {batch}: {accepted} would be accepted")
+        return devices
+
+    @field_validator("micro_batch_size")
+    @classmethod
+    def _within_batch(
+        cls, size: int | Literal["auto"] | None, info: ValidationInfo
+    ) -> int | Literal["auto"] | None:
+        batch, devices = info.data.get("batch_size"), info.data.get("num_devices")
+        if not isinstance(size, int) or batch is None or devices is None:
+            return size
+        share = batch // devices
+        if share % size and devices == 1:
+            raise ValueError(f"must divide batch_size {batch}")
+        if share % size:
+            raise ValueError(
+                f"must divide the {share} sequences that each device takes (batch_size {batch} on "
+                f"{devices} devices): {_divisors(share, most=share)} would be accepted"
+            )
+        return size
+
+
+def _divisors(number: int, *, most: int) -> str:
+    return ", ".join(str(size) for size in range(1, most + 1) if number % size == 0)

@@ -1,0 +1,1 @@
+"""Folders on disk: run folder, cache, file hashes. No torch."""

@@ -1,0 +1,116 @@
+"""What computes a step, built the same way in every rank: model, optimizer, stepper."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from core.checkpoints.model import build_model, checkpoint_activations
+from core.dataset.batches import Batches
+from core.dataset.tokens import TokenFile
+from core.spec.job import JobSpec
+from core.spec.plan import Plan
+from core.spec.training import TrainingSpec
+from core.training.attention.select import use_blocks, use_flex
+from core.training.distributed.reducer import GradientReducer
+from core.training.execution.device import Device
+from core.training.execution.micro_batch import MicroBatch
+from core.training.execution.plan import ExecutionPlan, choose
+from core.training.moe.experts import use_sparse_experts
+from core.training.optimizers.fused_adamw import build_optimizer
+from core.training.resume import ResumePoint, load_resume_point
+from core.training.step import Stepper
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Components:
+    """What computes a step."""
+
+    model: PreTrainedModel
+    execution_plan: ExecutionPlan
+    optimizer: torch.optim.AdamW
+    stepper: Stepper
+    reducer: GradientReducer | None
+    """None where there is one device."""
+
+    def go_to(self, point: ResumePoint) -> None:
+        """Puts weights, moments, random states and loss scale back."""
+        load_resume_point(point, model=self.model, optimizer=self.optimizer)
+        scaler, state = self.stepper.scaler, point.state
+        if scaler is not None and state.loss_scale is not None:
+            saved = scaler.state_dict()
+            saved["scale"] = state.loss_scale
+            saved["_growth_tracker"] = state.loss_scale_growth or 0
+            scaler.load_state_dict(saved)
+
+    def use_micro_batch(self, micro_batch: MicroBatch) -> None:
+        """Takes so much of a batch at once from now on."""
+        self.stepper.micro_batch_size = micro_batch.micro_batch_size
+        if micro_batch.gradient_checkpointing:
+            checkpoint_activations(self.model)
+
+
+def training_batches(tokens: TokenFile, training: TrainingSpec) -> Batches:
+    """The batches of all steps, the same in every rank."""
+    return Batches(
+        tokens,
+        seq_length=training.seq_length,
+        batch_size=training.batch_size,
+        seed=training.seed,
+        packing=training.packing,
+    )
+
+
+def build_components(
+    spec: JobSpec,
+    plan: Plan,
+    device: Device,
+    *,
+    vocab_size: int,
+    rank: int,
+    warn: Callable[[str, str], None],
+) -> Components:
+    """The parts of one rank, with fresh weights that depend on the seed alone.
+
+    Raises:
+        SpecInvalid: If the spec asks for what this device cannot do.
+    """
+    training = spec.training
+    model = build_model(spec.model, vocab_size=vocab_size, seed=training.seed).to(
+        device.torch_device
+    )
+    execution_plan = choose(spec, plan, device, vocab_size=vocab_size)
+    for code, message in execution_plan.warnings:
+        warn(code, message)
+    log.info("computing with %s", execution_plan.counts())
+    routers = use_sparse_experts(model)
+    if execution_plan.attention == "blocks":
+        use_blocks(model)
+    elif execution_plan.attention == "flex":
+        use_flex(model)
+    optimizer = build_optimizer(model, training)
+    reducer = None
+    if training.num_devices > 1:
+        reducer = GradientReducer(
+            list(model.parameters()),
+            rank=rank,
+            num_ranks=training.num_devices,
+            device=device,
+            num_routed=routers.num_sums,
+        )
+    stepper = Stepper(
+        model=model,
+        optimizer=optimizer,
+        training=training,
+        device=device,
+        routers=routers,
+        micro_batch_size=execution_plan.micro_batch_size,
+        reducer=reducer,
+    )
+    components = Components(model, execution_plan, optimizer, stepper, reducer)
+    components.use_micro_batch(execution_plan.micro_batch)
+    return components

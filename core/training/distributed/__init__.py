@@ -1,0 +1,1 @@
+"""Data-parallel training on the GPUs of one machine: one process for each GPU."""

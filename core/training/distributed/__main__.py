@@ -1,0 +1,90 @@
+"""The program of the ranks that follow: `core.training.distributed.ranks` starts it, standard input leads it.
+
+    python -m core.training.distributed
+
+It writes nothing but lines to the log, and ends when standard input does: rank 0 is gone then.
+"""
+
+import faulthandler
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+
+from core.errors import ExitCode, RunError
+from core.events.types import ErrorData
+from core.process.loading import loading
+from core.training.distributed.messages import COMMAND, Answer, Begin, Command, End, lines, send
+
+log = logging.getLogger("core.training.distributed")
+
+CRASHED = 1
+
+
+def main() -> int:
+    """Does what it is told; returns the exit status."""
+    faulthandler.enable()
+    # Whoever stops the run signals the whole group; rank 0 decides at which step all of it stops.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = _leader()
+    commands = _commands(connection)
+    begin = next(commands)
+    assert isinstance(begin, Begin)
+    logging.basicConfig(
+        level=logging.WARNING,
+        format=f"%(asctime)s %(levelname)s device {begin.rank}: %(message)s",
+        stream=sys.stdout,
+    )
+    with loading("torch"):
+        from core.training.distributed.rank_worker import run_rank
+        from core.training.execution.failures import named_failure
+
+    try:
+        run_rank(begin, commands, lambda answer: send(connection, answer))
+    except Exception as error:  # the border of the process: told, then rank 0 decides
+        log.exception("failed")
+        failure = named_failure(error, begin.train)
+        send(connection, Answer(state="failed", error=_told(failure)))
+        return CRASHED
+    return ExitCode.FINISHED
+
+
+def _commands(connection: socket.socket) -> Iterator[Command]:
+    """What rank 0 says. A thread reads ahead, so that its end is seen while the device is busy."""
+    inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
+
+    def read() -> None:
+        command: Command | None = None
+        for line in lines(connection):
+            command = COMMAND.validate_json(line)
+            inbox.put(command)
+        if not isinstance(command, End):
+            os._exit(ExitCode.ABANDONED)
+
+    threading.Thread(target=read, name="rank-0-watch", daemon=True).start()
+    while not isinstance(command := inbox.get(), End):
+        yield command
+
+
+def _leader() -> socket.socket:
+    """The connection to rank 0, taken from standard input so that no child of ours inherits it."""
+    connection = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return connection
+
+
+def _told(failure: RunError | None) -> ErrorData | None:
+    if failure is None:
+        return None
+    return ErrorData(code=failure.code, message=failure.message, hint=failure.hint)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

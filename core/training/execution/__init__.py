@@ -1,0 +1,1 @@
+"""How a step is executed: device, precision, micro-batch, compilation, CUDA graphs."""

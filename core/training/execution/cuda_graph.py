@@ -1,0 +1,78 @@
+"""A micro-batch as one CUDA graph: recorded once, and then launched as a whole.
+
+A small model's forward and backward are over a thousand kernels of a few microseconds each, which
+Python cannot launch as fast as a GPU works them off. A graph of them is launched at once.
+
+Letters: b sequences in a micro-batch, T tokens.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from core.training.moe.experts import RouterStatistics
+
+PASSES_BEFORE = 2
+"""Before recording: what kernels set up at their first call must not be recorded."""
+
+
+class CudaGraph:
+    """Forward and backward of b sequences; gradients lie where they did at every launch."""
+
+    def __init__(
+        self,
+        run: Callable[[Tensor, Tensor], Tensor],
+        *,
+        parameters: Sequence[nn.Parameter],
+        routers: RouterStatistics,
+        shape: tuple[int, int],
+        adds_up: bool,
+    ) -> None:
+        """Records `run`.
+
+        Args:
+            run: From inputs and targets (b, T) int64 on the GPU to a scalar, their part of the
+                loss, after a backward pass.
+            parameters: Whose gradients `run` forms.
+            routers: What `run` counts in.
+            shape: (b, T).
+            adds_up: Whether a step has several micro-batches. If not, gradients are written
+                instead of added, which saves reading and clearing them.
+
+        Raises:
+            RuntimeError: If something in `run` cannot be recorded.
+        """
+        self._parameters, self._routers, self._adds_up = parameters, routers, adds_up
+        self._inputs = torch.zeros(shape, dtype=torch.int64, device="cuda")
+        self._targets = torch.zeros_like(self._inputs)
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(PASSES_BEFORE):
+                run(self._inputs, self._targets)
+        torch.cuda.current_stream().wait_stream(stream)
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter) if adds_up else None
+        self._graph = torch.cuda.CUDAGraph()
+        routers.clear()
+        with torch.cuda.graph(self._graph):
+            self._loss = run(self._inputs, self._targets)
+        self._gradients = [parameter.grad for parameter in parameters]
+        self._routing = routers.newest()
+
+    def begin_step(self) -> None:
+        """Clears what the micro-batches of a step add up."""
+        if self._adds_up:
+            torch._foreach_zero_([each for each in self._gradients if each is not None])
+        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+            parameter.grad = gradient
+
+    def launch(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Inputs and targets (b, T) to their loss, valid until the next launch. Does not wait."""
+        self._inputs.copy_(inputs, non_blocking=True)
+        self._targets.copy_(targets, non_blocking=True)
+        self._graph.replay()
+        if self._routing is not None:
+            self._routers.add(self._routing)
+        return self._loss

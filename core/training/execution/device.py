@@ -1,0 +1,186 @@
+"""Where and in which precision a run computes, and what it uses of the machine."""
+
+import contextlib
+import ctypes
+import logging
+import resource
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+
+from core.errors import DevicesMissing, PrecisionUnsupported
+from core.spec.training import TrainingSpec
+
+log = logging.getLogger(__name__)
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Parameters of glibc's mallopt(3), from malloc.h."""
+PEAK_SIDES = (256, 512, 1024, 2048, 4096, 8192)
+"""Of the square matrices multiplied to find the peak. It begins small because a CPU without bf16
+instructions needs 100 seconds for one product of 2048."""
+PEAK_SECONDS = 0.02
+"""A product that takes as long is large enough to come near the peak."""
+PEAK_PRODUCTS = 5
+"""The fastest counts: a busy host may take any of them away for a while."""
+RSS_UNIT_BYTES = 1024
+"""getrusage(2) counts ru_maxrss in kibibytes on Linux."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device and a precision that it can compute in."""
+
+    torch_device: torch.device
+    precision: str
+    """fp32, bf16 or fp16."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the matrix products."""
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+            self.precision
+        ]
+
+    @property
+    def has_bf16_units(self) -> bool:
+        """True where a product in bf16 is no slower than one in fp32."""
+        return has_bf16_units(is_cuda=self.is_cuda)
+
+    @property
+    def is_cuda(self) -> bool:
+        """True on a GPU."""
+        return self.torch_device.type == "cuda"
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:  # Any: torch's own
+        """Mixed precision for a forward pass; nothing in fp32."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.torch_device.type, dtype=self.dtype)
+
+    def put(self, array: Any) -> torch.Tensor:  # Any: a numpy array of int64
+        """The array as a tensor on the device; on a GPU the copy does not wait."""
+        tensor = torch.from_numpy(array)
+        if self.is_cuda:
+            return tensor.pin_memory().to(self.torch_device, non_blocking=True)
+        return tensor
+
+
+def has_bf16_units(*, is_cuda: bool | None = None) -> bool:
+    """True where the GPU, or the CPU, multiplies in bf16 by instruction. None: what there is."""
+    if torch.cuda.is_available() if is_cuda is None else is_cuda:
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def choose_device(training: TrainingSpec) -> Device:
+    """The device and precision that the spec asks for, or the best where it says `auto`.
+
+    Raises:
+        PrecisionUnsupported: If the machine has no GPU or the device lacks the precision.
+        DevicesMissing: If it has fewer GPUs than `num_devices`.
+    """
+    has_cuda = torch.cuda.is_available()
+    if training.device == "cuda" and not has_cuda:
+        raise PrecisionUnsupported(
+            "training.device is cuda, but this machine has no CUDA device",
+            hint='Use "device": "auto", or run a worker on a machine with a GPU.',
+        )
+    use_cuda = has_cuda and training.device != "cpu"
+    if use_cuda and torch.cuda.device_count() < training.num_devices:
+        raise DevicesMissing(
+            f"training.num_devices is {training.num_devices}, and this run sees "
+            f"{torch.cuda.device_count()} GPU(s)"
+        )
+    torch_device = torch.device("cuda" if use_cuda else "cpu")
+    has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if use_cuda else True
+    precision = training.precision
+    if precision == "auto":
+        precision = ("bf16" if has_bf16 else "fp16") if use_cuda else "fp32"
+    if precision == "fp16" and not use_cuda:
+        raise PrecisionUnsupported("training.precision is fp16, which needs a GPU; this is a CPU")
+    if precision == "bf16" and not has_bf16:
+        raise PrecisionUnsupported(f"{torch.cuda.get_device_name()} cannot compute in bf16")
+    return Device(torch_device, precision)
+
+
+def prepare(device: Device, training: TrainingSpec) -> None:
+    """Sets threads and allocator, once, before the first large tensor."""
+    if training.num_threads is not None or training.num_devices > 1:
+        threads = training.num_threads or torch.get_num_threads()
+        torch.set_num_threads(max(1, threads // training.num_devices))
+    if not device.is_cuda:
+        keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep large freed blocks instead of giving them back to the kernel.
+
+    Activations are freed and taken again at every step; by default each time costs page faults for
+    every 4 KiB, which takes 17 to 30 % of a step on a CPU. Does nothing with another libc.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def measured_peak_flops(device: Device) -> float:
+    """Floating point operations per second of a large matrix product in the run's precision.
+
+    The share of it that a step reaches is the model FLOPs utilisation. Measured rather than read
+    from a table, because it depends on threads, clocks and neighbours. Takes about 0.3 seconds.
+    """
+    best = 0.0
+    for side in PEAK_SIDES:
+        left = torch.randn(side, side, device=device.torch_device).to(device.dtype)
+        seconds = min(_product_seconds(left, is_cuda=device.is_cuda) for _ in range(PEAK_PRODUCTS))
+        best = max(best, 2.0 * side**3 / seconds)
+        if seconds > PEAK_SECONDS:
+            break
+    return best
+
+
+def _product_seconds(left: torch.Tensor, *, is_cuda: bool) -> float:
+    began = time.perf_counter()
+    left @ left
+    if is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def free_bytes(device: Device) -> int:
+    """Memory that a tensor on the device could take."""
+    if device.is_cuda:
+        return int(torch.cuda.mem_get_info(device.torch_device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def memory_metrics(device: Device) -> dict[str, float]:
+    """Memory in bytes, now and at most so far, under the names of the catalogue."""
+    metrics = {
+        "memory/host_rss_bytes": float(psutil.Process().memory_info().rss),
+        "memory/host_peak_bytes": float(
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES
+        ),
+    }
+    if device.is_cuda:
+        metrics |= {
+            "memory/device_allocated_bytes": float(torch.cuda.memory_allocated()),
+            "memory/device_reserved_bytes": float(torch.cuda.memory_reserved()),
+            "memory/device_peak_bytes": float(torch.cuda.max_memory_allocated()),
+        } | _nvml_metrics()
+    return metrics
+
+
+def _nvml_metrics() -> dict[str, float]:
+    try:
+        return {
+            "device/utilization": torch.cuda.utilization() / 100.0,
+            "device/power_watts": torch.cuda.power_draw() / 1000.0,
+        }
+    except (ModuleNotFoundError, RuntimeError) as error:
+        log.debug("the driver tells no utilisation: %s", error)
+        return {}

@@ -1,0 +1,131 @@
+"""What comes before the first step of an attempt: compiling, and finding what fits by trying."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from core.spec.job import JobSpec
+from core.training.components import Components
+from core.training.distributed.ranks import Ranks
+from core.training.execution.compiled import compile_layers, uncompile_layers
+from core.training.execution.device import Device
+from core.training.execution.micro_batch import MicroBatch
+from core.training.execution.plan import (
+    CHECKPOINTING_WARNING,
+    ExecutionPlan,
+    checkpointed_micro_batch,
+)
+from core.training.resume import LoopState, ResumePoint
+
+
+class Probe:
+    """Brings the parts of rank 0, and the other ranks with it, to where steps can be taken."""
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        components: Components,
+        ranks: Ranks,
+        device: Device,
+        vocab_size: int,
+        warn: Callable[[str, str], None],
+    ) -> None:
+        self.execution_plan: ExecutionPlan = components.execution_plan
+        """As the parts were built with; trying may change them."""
+        self._spec, self._training, self._vocab_size = spec, spec.training, vocab_size
+        self._components, self._ranks, self._device, self._warn = components, ranks, device, warn
+        self._is_found = False
+
+    @property
+    def is_needed(self) -> bool:
+        """True where layers are compiled, or a micro-batch has to be tried on a GPU."""
+        return self.execution_plan.compile or (self._is_automatic and not self._is_found)
+
+    @property
+    def _is_automatic(self) -> bool:
+        return self._training.micro_batch_size == "auto" and self._device.is_cuda
+
+    def resume(self, point: ResumePoint | None) -> None:
+        """Goes to a resume point, all ranks together; None stays at step 0."""
+        if point is not None:
+            self._components.go_to(point)
+            self._keep(point.state)
+        self._ranks.join(self._device)
+        self._ranks.resume(point.folder if point else None, self.execution_plan.micro_batch)
+
+    def _keep(self, state: LoopState) -> None:
+        """Takes what the run began with, so that it adds up in the same order."""
+        size = state.micro_batch_size
+        # Found on fewer devices it may be more than the share of this one.
+        micro_batches = size is not None and self._training.device_batch_size % size == 0
+        if self._training.micro_batch_size == "auto" and size is not None and micro_batches:
+            self._set(
+                MicroBatch(
+                    size, state.gradient_checkpointing or self.execution_plan.gradient_checkpointing
+                )
+            )
+            self._is_found = True
+
+    def note(self, state: LoopState) -> None:
+        """Writes down what `resume` takes."""
+        state.micro_batch_size = self.execution_plan.micro_batch_size
+        state.gradient_checkpointing = self.execution_plan.gradient_checkpointing
+
+    def run(self, compile_cache: Path | None) -> None:
+        """Compiles the layers, and finds what fits by trying.
+
+        Raises:
+            torch.OutOfMemoryError: If nothing smaller is left, or the spec forbids it.
+        """
+        if self.execution_plan.compile:
+            compile_layers(self._components.model, cache=compile_cache)
+        while True:
+            try:
+                self._components.stepper.warm_up(self._training.seq_length)
+                self._ranks.warm_up(
+                    self.execution_plan.micro_batch, is_compiled=self.execution_plan.compile
+                )
+                if self.execution_plan.cuda_graph:
+                    self._capture()
+                return
+            except torch.OutOfMemoryError:
+                micro_batch = self._smaller()
+                if micro_batch is None:
+                    raise
+                self._set(micro_batch)
+            except torch._dynamo.exc.TorchDynamoException as error:
+                reason = str(error).partition("\n")[0]
+                self._warn("not_compiled", f"torch.compile failed and is left out: {reason}")
+                uncompile_layers(self._components.model)
+                self.execution_plan = replace(self.execution_plan, compile=False, cuda_graph=False)
+
+    def _capture(self) -> None:
+        try:
+            self._components.stepper.capture(self._training.seq_length)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            self._warn("not_captured", f"steps are launched kernel by kernel: {reason}")
+            self.execution_plan = replace(self.execution_plan, cuda_graph=False)
+
+    def _smaller(self) -> MicroBatch | None:
+        """Fewer sequences; below one of them, activations that are computed again."""
+        if self._training.micro_batch_size != "auto":
+            return None
+        micro_batch = self.execution_plan.micro_batch.smaller(self._training.device_batch_size)
+        if micro_batch is None and not self.execution_plan.gradient_checkpointing:
+            self._warn(*CHECKPOINTING_WARNING)
+            return checkpointed_micro_batch(self._spec, self._device, self._vocab_size)
+        return micro_batch
+
+    def _set(self, micro_batch: MicroBatch) -> None:
+        self._components.use_micro_batch(micro_batch)
+        self.execution_plan = replace(
+            self.execution_plan,
+            micro_batch_size=micro_batch.micro_batch_size,
+            gradient_checkpointing=micro_batch.gradient_checkpointing,
+            cuda_graph=self.execution_plan.cuda_graph and not micro_batch.gradient_checkpointing,
+        )

@@ -1,0 +1,1 @@
+"""Triton kernels. Each has a reference implementation in torch."""

@@ -1,0 +1,115 @@
+"""Softmax, loss and gradient of rows of logits on a GPU, in one pass out and one back.
+
+The same function as `core.training.loss` forms by torch's own operations, which would read and
+write the logits about ten times; here they are read once, read again while they are in the cache,
+and written once (as Hsu et al. 2024, "Liger Kernel", do).
+
+Letters: C rows of a chunk, V vocabulary.
+"""
+
+# Triton reads the annotations of a kernel as its own.
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+BLOCK = 4096
+"""Logits of a row that a program holds at once: 16 a thread."""
+WARPS = 8
+
+
+@triton.jit
+def _capped(part, TWO_CAP: tl.constexpr):
+    """Scores of logits in float32, and the sigmoid that the cap is made of."""
+    sigmoid = part
+    if TWO_CAP > 0.0:
+        sigmoid = 1.0 / (1.0 + tl.exp(-part))
+        part = TWO_CAP * sigmoid
+    return part, sigmoid
+
+
+@triton.jit
+def _row(
+    logits,
+    targets,
+    losses,
+    stride,
+    VOCABULARY: tl.constexpr,
+    TWO_CAP: tl.constexpr,
+    WITH_GRADIENT: tl.constexpr,
+    IGNORED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One row: its loss, and the gradient in place of the logits."""
+    row = tl.program_id(0).to(tl.int64)
+    begin = logits + row * stride
+    target = tl.load(targets + row)
+    counts = target != IGNORED
+    # Each lane keeps a running maximum and a sum of its own; they meet once, at the end.
+    largest = tl.full((BLOCK,), -float("inf"), tl.float32)
+    total = tl.zeros((BLOCK,), tl.float32)
+    for first in range(0, VOCABULARY, BLOCK):
+        columns = first + tl.arange(0, BLOCK)
+        inside = columns < VOCABULARY
+        scores, _ = _capped(
+            tl.load(begin + columns, mask=inside, other=0.0).to(tl.float32), TWO_CAP
+        )
+        scores = tl.where(inside, scores, -float("inf"))
+        higher = tl.maximum(largest, scores)
+        # A lane without a column so far has -inf in both, and -inf minus -inf is no number.
+        shift = tl.where(higher == -float("inf"), 0.0, higher)
+        total = total * tl.exp(largest - shift) + tl.exp(scores - shift)
+        largest = higher
+    maximum = tl.max(largest, axis=0)
+    normaliser = maximum + tl.log(tl.sum(total * tl.exp(largest - maximum), axis=0))
+    own = tl.load(begin + tl.where(counts, target, 0)).to(tl.float32)
+    own, _ = _capped(own, TWO_CAP)
+    tl.store(losses + row, tl.where(counts, normaliser - own, 0.0))
+    if WITH_GRADIENT:
+        tl.debug_barrier()  # the target's logit is read by all before it is written over
+        for first in range(0, VOCABULARY, BLOCK):
+            columns = first + tl.arange(0, BLOCK)
+            inside = columns < VOCABULARY
+            part = tl.load(begin + columns, mask=inside, other=0.0).to(tl.float32)
+            scores, sigmoid = _capped(part, TWO_CAP)
+            slope = tl.exp(scores - normaliser) - tl.where(columns == target, 1.0, 0.0)
+            if TWO_CAP > 0.0:
+                slope *= sigmoid * (1.0 - sigmoid)
+            slope = tl.where(counts, slope, 0.0)
+            tl.store(begin + columns, slope.to(logits.dtype.element_ty), mask=inside)
+
+
+def loss_and_gradient(
+    logits: Tensor, targets: Tensor, cap: float | None, *, ignored: int, needs_grad: bool
+) -> Tensor:
+    """The summed loss of a chunk; the logits become the gradient by them where that is wanted.
+
+    Args:
+        logits: (C, V), float32 or narrower, rows contiguous. With a cap they come as 2 / cap times
+            the product, and the gradient by the product leaves as a quarter; see
+            `core.training.loss`.
+        targets: (C,) int64.
+        cap: The soft cap, if any.
+        ignored: The target that does not count.
+        needs_grad: Else the logits stay as they are.
+
+    Returns:
+        A scalar, float32.
+    """
+    count, vocabulary = logits.shape
+    losses = torch.empty(count, dtype=torch.float32, device=logits.device)
+    _row[(count,)](
+        logits,
+        targets,
+        losses,
+        logits.stride(0),
+        VOCABULARY=vocabulary,
+        TWO_CAP=2.0 * cap if cap else 0.0,
+        WITH_GRADIENT=needs_grad,
+        IGNORED=ignored,
+        BLOCK=BLOCK,
+        num_warps=WARPS,
+    )
+    return losses.sum()

@@ -1,0 +1,1 @@
+"""Mixture of experts: routing, balancing loss and grouped matrix products."""

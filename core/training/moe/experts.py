@@ -1,0 +1,192 @@
+"""Llama 4's experts, each for its own tokens only.
+
+The module of transformers sends every token through every expert and multiplies all but the chosen
+ones by zero. Sorted by expert, the rows of a token's own experts are all that has to be computed:
+with 16 experts and one a token that is a sixteenth of the products, and the same function of the
+same parameters, so a checkpoint loads in plain transformers.
+
+Letters: N tokens, k experts a token, E experts, D hidden size, F intermediate size.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from core.training.attention.blocks import product_dtype
+from core.training.execution.compiled import outside_compilation
+from core.training.moe.grouped import Groups, count_choices, expert_mlp, read_distinct
+
+
+class RouterStatistics:
+    """What the routers of one model chose in the micro-batches of a step.
+
+    Routers write here only between `begin_pass` and `end_pass`: a layer that is computed again in
+    the backward pass must not count twice.
+    """
+
+    def __init__(self, *, layers: int = 0, experts: int = 0) -> None:
+        self._shape = (layers, experts)
+        self._is_open = False
+        self._counts: list[Tensor] = []
+        self._balance: list[Tensor] = []
+        self._step: list[tuple[Tensor, Tensor]] = []
+
+    def clear(self) -> None:
+        """Forgets the step."""
+        self._step.clear()
+
+    def begin_pass(self) -> None:
+        """The forward pass of a micro-batch begins."""
+        self._is_open = True
+        self._counts, self._balance = [], []
+
+    def record(self, counts: Tensor, balance: Tensor) -> None:
+        """Notes what a layer chose, (E,) float32, and its balancing loss, a scalar.
+
+        A layer that is computed again is not noted again, but must compute the same: the backward
+        pass of the balancing loss, whose tensors were not kept, goes through the second time.
+        """
+        if self._is_open:
+            self._counts.append(counts)
+            self._balance.append(balance)
+
+    def end_pass(self) -> Tensor | None:
+        """The balancing loss of the pass, mean over the layers; None without experts."""
+        self._is_open = False
+        if not self._counts:
+            return None
+        balance = torch.stack(self._balance).mean()
+        self._step.append((torch.stack(self._counts), balance.detach()))  # (L, E)
+        return balance
+
+    def newest(self) -> tuple[Tensor, Tensor] | None:
+        """ExecutionPlan (L, E) and balancing loss of the newest pass; None without experts."""
+        return self._step[-1] if self._step else None
+
+    def add(self, statistics: tuple[Tensor, Tensor]) -> None:
+        """Notes a pass that was launched as a whole; the next launch writes over its tensors."""
+        counts, balance = statistics
+        self._step.append((counts.clone(), balance.clone()))
+
+    @property
+    def num_sums(self) -> int:
+        """Length of `sums`."""
+        layers, experts = self._shape
+        return layers * experts + 2 if experts else 0
+
+    def sums(self) -> Tensor:
+        """What ranks add up, (num_sums,) float32: choices, balancing losses, number of passes."""
+        if not self._step:
+            return torch.zeros(self.num_sums)
+        counts = torch.stack([counts for counts, _ in self._step]).sum(dim=0)  # (L, E)
+        balance = torch.stack([loss for _, loss in self._step]).sum()
+        passes = torch.full_like(balance, len(self._step))
+        return torch.cat([counts.flatten(), balance[None], passes[None]])
+
+    def replace(self, sums: Tensor) -> None:
+        """Makes `sums`, added up over the ranks, the step that is told of."""
+        if self.num_sums:
+            counts = sums[:-2].view(self._shape)  # (L, E)
+            self._step = [(counts, sums[-2] / sums[-1])]
+
+    def metrics(self) -> dict[str, Tensor]:
+        """Of the step, by the names of the catalogue, on the device; {} without experts."""
+        if not self._step:
+            return {}
+        counts = torch.stack([counts for counts, _ in self._step]).sum(dim=0)  # (L, E)
+        shares = counts / counts.sum(dim=1, keepdim=True)
+        return {
+            "experts/max_load_share": shares.amax(),
+            "experts/balance_loss": torch.stack([loss for _, loss in self._step]).mean(),
+        }
+
+
+def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
+    """Makes each mixture of experts in the model compute only what its router chose."""
+    mixed = [layer for layer in model.model.layers if getattr(layer, "is_moe_layer", False)]
+    experts = mixed[0].feed_forward.router.weight.shape[0] if mixed else 0
+    statistics = RouterStatistics(layers=len(mixed), experts=experts)
+    for layer in mixed:
+        layer.feed_forward = SparseMixture(layer.feed_forward, statistics)
+    return statistics
+
+
+class SparseMixture(nn.Module):
+    """Takes the place of a `Llama4TextMoe`, with its parts under their names."""
+
+    def __init__(self, mixture: Any, statistics: RouterStatistics) -> None:  # Any: untyped module
+        super().__init__()
+        self.experts, self.router = mixture.experts, mixture.router
+        self.shared_expert = mixture.shared_expert
+        self.top_k: int = mixture.top_k
+        self._statistics = statistics
+
+    def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, D) to (N, D) and the router's logits (N, E)."""
+        rows = hidden_states.flatten(0, -2)  # (N, D)
+        logits = functional.linear(rows, self.router.weight)  # (N, E)
+        top, chosen = logits.topk(self.top_k, dim=1)  # (N, k) both
+        scores = top.float().sigmoid().to(rows.dtype)  # (N, k)
+        route = _routed if rows.is_cuda else _routed_as_written
+        routed = route(rows, scores, chosen, self.experts)  # (N, D)
+        counts = count_choices(chosen, logits.shape[1]).float()  # (E,)
+        self._record(counts, balance_loss(logits, counts / chosen.numel()))
+        return self.shared_expert(rows) + routed, logits
+
+    @outside_compilation
+    def _record(self, counts: Tensor, balance: Tensor) -> None:
+        self._statistics.record(counts, balance)
+
+
+def balance_loss(logits: Tensor, share: Tensor) -> Tensor:
+    """E sum_e f_e P_e: 1 where tokens are spread evenly, E where one expert takes all.
+
+    f_e is the share of the choices that went to expert e and P_e the mean of its softmax
+    probability; the gradient flows through P alone (Fedus et al. 2022, "Switch Transformers",
+    equations 4 to 6).
+
+    Args:
+        logits: (N, E), of the router.
+        share: (E,), f.
+    """
+    probability = logits.float().softmax(dim=1).mean(dim=0)  # (E,)
+    return logits.shape[1] * (share.detach() * probability).sum()
+
+
+def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tensor:
+    """The sum of each token's chosen experts, (N, D).
+
+    A token enters an expert multiplied by its score, as in the module of transformers.
+
+    Args:
+        rows: (N, D).
+        scores: (N, k).
+        chosen: (N, k) int64.
+        experts: `gate_up_proj` (E, D, 2 F), `down_proj` (E, F, D) and `act_fn`.
+    """
+    top_k = chosen.shape[1]
+    by_expert = chosen.flatten().argsort(stable=True)  # (N k,)
+    tokens = by_expert // top_k  # (N k,)
+    dtype = product_dtype(experts.gate_up_proj)
+    groups = Groups.of(chosen, experts.gate_up_proj.shape[0], padded=dtype.itemsize < 4)
+    if top_k == 1:
+        # Each token once: a permutation, undone by reading.
+        back = torch.empty_like(by_expert).scatter_(0, by_expert, groups.places)
+        sorted_rows = read_distinct((rows * scores).to(dtype), tokens)  # (N, D)
+    else:
+        sorted_rows = (rows[tokens] * scores.flatten()[by_expert, None]).to(dtype)  # (N k, D)
+    entering = groups.spread(sorted_rows)  # (M, D)
+    leaving = expert_mlp(  # (M, D)
+        entering, experts.gate_up_proj, experts.down_proj, experts.act_fn, groups.ends
+    )
+    if top_k == 1:
+        return read_distinct(leaving, back)
+    leaving = leaving[groups.places].to(rows.dtype)  # (N k, D)
+    return torch.zeros_like(rows).index_add_(0, tokens, leaving)
+
+
+_routed_as_written = outside_compilation(_routed)
+"""On a CPU, where sizes of groups are read, and are others at each step."""

@@ -1,0 +1,30 @@
+"""The learning rate as a pure function of the step."""
+
+from math import cos, pi
+
+from core.spec.plan import Plan
+from core.spec.training import TrainingSpec
+
+
+def learning_rate(step: int, plan: Plan, training: TrainingSpec) -> float:
+    """The learning rate of a step, counted from 1.
+
+    It rises linearly over `warmup_steps`, to the peak at the last of them. Then `linear` and
+    `cosine` (Loshchilov and Hutter 2017, without restarts) fall to `min_learning_rate_ratio` at the
+    last step, `wsd` (Hu et al. 2024, section 4) stays and falls linearly over the last
+    `decay_steps`, and `constant` stays.
+    """
+    peak = training.learning_rate
+    if step <= plan.warmup_steps:
+        return peak * step / plan.warmup_steps
+    floor = training.min_learning_rate_ratio
+    begin = plan.warmup_steps
+    if training.schedule == "constant":
+        return peak
+    if training.schedule == "wsd":
+        begin = max(begin, plan.max_steps - plan.decay_steps)
+        if step <= begin:
+            return peak
+    reducer = min(1.0, (step - begin) / max(1, plan.max_steps - begin))
+    left = 0.5 * (1.0 + cos(pi * reducer)) if training.schedule == "cosine" else 1.0 - reducer
+    return peak * (floor + (1.0 - floor) * left)

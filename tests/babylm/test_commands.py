@@ -1,0 +1,244 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from babylm.document import page
+
+from tests.cli.conftest import error_of
+from tests.cli.stub import Answer, problem, ranged, stream
+
+ROOT = Path(__file__).resolve().parents[2]
+JOB = {
+    "id": "job-1",
+    "name": "tiny",
+    "status": "running",
+    "stage": "train",
+    "progress": 0.5,
+    "created_at": "2026-11-24T05:00:00Z",
+    "started_at": "2026-11-24T05:00:01Z",
+    "finished_at": "2026-11-24T05:01:05Z",
+    "eta_seconds": 12.0,
+    "attempt": 1,
+    "worker": "host:1",
+    "metrics": {"step": 3, "values": {"train/loss": 3.25}},
+    "error": None,
+    "spec": {},
+}
+ERROR = {"code": "corpus_empty", "message": "gutenberg.train is empty", "hint": "Leave it out."}
+
+
+def test_help_loads_nothing_heavy():
+    # A process of its own: what this one has loaded says nothing.
+    code = (
+        "import sys; sys.argv = ['babylm', '--help']\n"
+        "from babylm.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'pydantic', 'httpx2', 'rich', 'celery', 'sqlalchemy'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "submit" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_bad_usage_is_2(run):
+    assert run("submit", "--no-such-option").exit_code == 2
+    assert run("no-such-command").exit_code == 2
+    assert error_of(run("submit")).status == 2
+
+
+def test_submit_sends_the_spec_with_a_key(run, stub):
+    stub.routes["POST /v1/jobs"] = Answer(201, JOB)
+    for _ in range(2):
+        result = run(
+            "submit", "--url", stub.url, "--preset", "sample", "--set", "training.epochs=3"
+        )
+        assert result.exit_code == 0, result
+        assert "job-1" in result.stdout
+    assert stub.requests[0].body == {"preset": "sample", "training": {"epochs": 3}}
+    keys = [request.headers["idempotency-key"] for request in stub.requests]
+    assert len(set(keys)) == 2
+
+
+def test_the_service_is_found_by_environment_key_included(run, stub):
+    stub.routes["GET /v1/jobs"] = Answer(200, {"data": [JOB], "next": None})
+    result = run("jobs", "--json", BABYLM_URL=stub.url, BABYLM_API_KEY="first, second")
+    assert json.loads(result.stdout) == [JOB]
+    assert stub.requests[0].headers["authorization"] == "Bearer first"
+
+
+def test_a_running_serve_is_found_through_its_file(run, stub, tmp_path):
+    import os
+
+    (tmp_path / "runs").mkdir()
+    file = tmp_path / "runs" / "service.json"
+    stub.routes["GET /v1/jobs"] = Answer(200, {"data": [], "next": None})
+    file.write_text(json.dumps({"url": stub.url, "pid": os.getpid()}))
+    assert run("jobs").exit_code == 0
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    file.write_text(json.dumps({"url": stub.url, "pid": gone.pid}))
+    assert error_of(run("jobs", BABYLM_PORT="1")).message == "no service at http://127.0.0.1:1"
+
+
+def test_tables_show_what_a_job_is_about(run, stub):
+    stub.routes["GET /v1/jobs"] = Answer(200, {"data": [JOB], "next": None})
+    stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB | {"name": "evil\x1b]0;name"})
+    checkpoint = {
+        "name": "best",
+        "kind": "best",
+        "step": 3,
+        "words_seen": 12345,
+        "validation_loss": 3.0,
+        "files": [{"path": "a", "size": 2048, "sha256": ""}],
+    }
+    stub.routes["GET /v1/jobs/job-1/checkpoints"] = Answer(200, {"data": [checkpoint]})
+    listed = run("jobs", "--url", stub.url).stdout
+    assert "job-1" in listed
+    assert "50%" in listed
+    shown = run("show", "job-1", "--url", stub.url).stdout
+    assert "train/loss 3.25" in shown
+    assert "12,345" in shown
+    assert "2 KiB" in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("wish", ["cancel", "pause", "resume", "retry"])
+def test_wishes_are_passed_on_and_a_refusal_is_1(run, stub, wish):
+    stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
+    stub.routes[f"POST /v1/jobs/job-1/{wish}"] = [
+        Answer(202, JOB),
+        problem(409, f"a running job cannot {wish}"),
+    ]
+    assert run(wish, "job-1", "--url", stub.url).exit_code == 0
+    error = error_of(run(wish, "job-1", "--url", stub.url))
+    assert (error.status, error.message) == (1, f"a running job cannot {wish} (409)")
+
+
+def test_delete_removes_a_job(run, stub):
+    stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
+    stub.routes["DELETE /v1/jobs/job-1"] = Answer(204)
+    assert run("delete", "job-1", "--url", stub.url).exit_code == 0
+
+
+def history(status: str) -> list[dict]:
+    data = [
+        ("status", {"status": "running", "attempt": 1}),
+        ("stage", {"stage": "clean", "state": "finished", "seconds": 2.0, "cached": False}),
+        ("progress", {"stage": "train", "progress": 0.5, "stage_progress": 0.4, "step": 9}),
+        ("metrics", {"step": 10, "values": {"validation/loss": 3.0, "train/loss": None}}),
+        ("checkpoint", {"action": "saved", "name": "last", "kind": "last", "step": 10}),
+        ("sample", {"step": 10, "prompt": "The", "text": " dog"}),
+        ("warning", {"code": "w", "message": "a \x1b warning"}),
+        ("status", {"status": status, "attempt": 1}),
+    ]
+    return [
+        {"seq": seq, "time": "2026-11-24T05:00:00Z", "type": kind, "data": body}
+        for seq, (kind, body) in enumerate(data, 1)
+    ]
+
+
+def followed(stub, status: str, **job: object) -> list[dict]:
+    events = history(status)
+    stub.routes["GET /v1/jobs/job-1/events/stream"] = stream(*events)
+    stub.routes["GET /v1/jobs/job-1/events"] = Answer(200, {"data": []})
+    stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB | {"status": status} | job)
+    return events
+
+
+def test_follow_shows_plain_lines_to_a_pipe(run, stub):
+    followed(stub, "succeeded")
+    result = run("follow", "job-1", "--url", stub.url)
+    assert result.exit_code == 0, result
+    lines = result.stdout.splitlines()
+    assert "clean: took 0:02" in lines
+    assert "step 10: validation loss 3.0000" in lines
+    assert "step 10: 'The dog'" in lines
+    assert "warning: a ? warning" in lines
+    assert lines[-1].startswith("job job-1 succeeded after 1:04")
+
+
+def test_follow_of_a_failed_job_is_1_and_says_why(run, stub):
+    followed(stub, "failed", error=ERROR)
+    error = error_of(run("follow", "job-1", "--url", stub.url))
+    assert error.status == 1
+    assert "gutenberg.train is empty (corpus_empty)" in error.message
+    assert error.hint == "Leave it out."
+
+
+def test_follow_as_json_is_one_event_a_line(run, stub):
+    events = followed(stub, "cancelled")
+    result = run("follow", "job-1", "--url", stub.url, "--json")
+    assert [json.loads(line) for line in result.stdout.splitlines()] == events
+    assert error_of(result).status == 1
+
+
+def test_ctrl_c_detaches_without_cancelling(run, stub, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    followed(stub, "running")
+    monkeypatch.setattr("babylm.sse.parse_messages", interrupted)
+    error = error_of(run("follow", "job-1", "--url", stub.url))
+    assert (error.status, error.message) == (130, "detached; job job-1 goes on")
+    assert not [request for request in stub.requests if request.method == "POST"]
+
+
+def test_logs_are_printed_without_what_steers_a_terminal(run, stub):
+    stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
+    stub.routes["GET /v1/jobs/job-1/logs"] = Answer(200, b"one\n\x1b[31mtwo\n")
+    assert run("logs", "job-1", "--tail", "2", "--url", stub.url).stdout == "one\n?[31mtwo\n"
+    assert "tail=2" in stub.requests[-1].path
+
+
+def test_download_and_generate_take_the_last_checkpoint(run, stub, tmp_path):
+    import hashlib
+
+    files = [{"path": "a.txt", "size": 3, "sha256": hashlib.sha256(b"abc").hexdigest()}]
+    stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
+    stub.routes["GET /v1/jobs/job-1/checkpoints"] = Answer(
+        200, {"data": [{"name": "last", "step": 3, "files": files}]}
+    )
+    stub.routes["GET /v1/jobs/job-1/checkpoints/last/files/a.txt"] = ranged(b"abc")
+    result = run("download", "job-1", "-o", tmp_path / "out", "--url", stub.url)
+    assert result.exit_code == 0, result
+    assert (tmp_path / "out" / "a.txt").read_text() == "abc"
+    generated = Answer(200, {"text": " dog runs"})
+    stub.routes["POST /v1/jobs/job-1/checkpoints/last/generate"] = generated
+    result = run("generate", "job-1", "The", "--seed", "1", "--url", stub.url)
+    assert result.stdout == "The dog runs\n"
+    assert stub.requests[-1].body["seed"] == 1
+    assert "top_k" not in stub.requests[-1].body
+
+
+def test_lists_of_what_there_is(run, stub):
+    for name, row in (
+        ("datasets", {"name": "train_10M", "sources": ["childes"], "bytes": 2048, "words": 1000}),
+        ("presets", {"name": "sample", "description": "A tiny one."}),
+        ("workers", {"name": "host:1", "queue": "train", "devices": [{"name": "cpu"}]}),
+    ):
+        stub.routes[f"GET /v1/{name}"] = Answer(200, {"data": [row]})
+        assert row["name"] in run(name, "--url", stub.url).stdout
+        assert json.loads(run(name, "--url", stub.url, "--json").stdout) == [row]
+
+
+def test_settings_that_make_no_sense_are_bad_usage(run):
+    error = error_of(run("jobs", BABYLM_PORT="many"))
+    assert error.status == 2
+    assert "BABYLM_PORT" in error.message
+
+
+def test_the_page_about_the_commands_is_not_stale(monkeypatch):
+    # Starts each command once, about two seconds in all: what it prints is the page.
+    monkeypatch.chdir(ROOT)
+    text = page()
+    assert text == (ROOT / "docs" / "cli.md").read_text(), (
+        "python -m babylm.generate_docs > docs/cli.md"
+    )
+    for part in text.split("### babylm ")[1:]:
+        assert "--json" in part or part.startswith(("api", "worker\n", "cache\n"))

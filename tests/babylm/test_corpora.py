@@ -1,0 +1,168 @@
+"""Sending to the real API over HTTP, and fetching from a small server."""
+
+import threading
+from hashlib import sha256
+
+import pytest
+import uvicorn
+
+from api.app import create_app
+from babylm import upload
+from babylm.fetch import fetch_file, name_in
+from jobs.database import upgrade
+from jobs.settings import Settings
+from tests.cli.conftest import error_of
+from tests.cli.stub import Answer, ranged
+
+TEXT = "".join(f"line {number} of a text\n" for number in range(5000)).encode()
+
+
+@pytest.fixture
+def service(tmp_path):
+    """(address, data folder) of the API, alone."""
+    settings = Settings(_env_file=None, data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
+    upgrade(settings.database_url)
+    config = uvicorn.Config(create_app(settings), port=0, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        pass
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}", settings.data_dir
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_folder_becomes_a_dataset_in_pieces(run, service, tmp_path, monkeypatch):
+    monkeypatch.setattr(upload, "PIECE_BYTES", 10_000)
+    url, data_dir = service
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    (folder / "childes.train").write_bytes(TEXT)
+    (folder / "gutenberg.train").write_bytes(TEXT[:100])
+    (folder / "notes.md").write_text("not text for training")
+    result = run("datasets", "add", "mine", folder, "--url", url)
+    assert result.exit_code == 0, result.exception
+    assert (data_dir / "mine" / "childes.train").read_bytes() == TEXT
+    assert sorted(path.name for path in (data_dir / "mine").iterdir()) == [
+        "childes.train",
+        "gutenberg.train",
+    ]
+    listed = run("datasets", "--url", url)
+    assert "childes, gutenberg" in listed.stdout
+    again = run("datasets", "add", "mine", folder / "childes.train", "--url", url)
+    assert "replace=true" in error_of(again).message
+    assert run("datasets", "delete", "mine", "--url", url).exit_code == 0
+    assert not (data_dir / "mine").exists()
+
+
+def test_an_upload_goes_on_where_it_stopped(run, service, tmp_path, monkeypatch):
+    from babylm.client import Client
+
+    url, data_dir = service
+    file = tmp_path / "a.txt"
+    file.write_bytes(TEXT)
+    with Client(url) as client:
+        headers = {"Content-Range": f"bytes 0-49999/{len(TEXT)}"}
+        client.call(
+            "POST",
+            "/v1/datasets/mine/files?name=a.txt",
+            content=TEXT[:50_000],
+            headers=headers,
+        )
+        gained = []
+        upload.upload_file(client, "mine", file, folder=None, replace=False, advance=gained.append)
+    assert gained == [50_000, len(TEXT) - 50_000]
+    assert (data_dir / "mine" / "a.txt").read_bytes() == TEXT
+
+
+def test_what_cannot_be_sent_is_bad_usage(run, tmp_path):
+    assert error_of(run("datasets", "add", "mine", tmp_path / "none")).status == 2
+    (tmp_path / "empty").mkdir()
+    assert error_of(run("datasets", "add", "mine", tmp_path / "empty")).status == 2
+
+
+def test_a_download_survives_a_broken_connection(stub, tmp_path):
+    whole, broken = ranged(TEXT), ranged(TEXT, cut_after=30_000)
+
+    def with_tag(answer):
+        def tagged(request):
+            given = answer(request)
+            given.headers["ETag"] = '"one"'
+            return given
+
+        return tagged
+
+    stub.routes["GET /data.txt"] = [with_tag(broken), with_tag(whole)]
+    target = tmp_path / "data.txt"
+    gained: list[int] = []
+    digest = sha256(TEXT).hexdigest()
+    found = fetch_file(
+        f"{stub.url}/data.txt", target, sha256=digest, advance=gained.append, sleep=lambda _: None
+    )
+    assert target.read_bytes() == TEXT
+    assert (found.size, found.sha256) == (len(TEXT), digest)
+    assert sum(gained) == len(TEXT)
+    second = stub.requests[1].headers
+    assert (second["range"], second["if-range"]) == ("bytes=30000-", '"one"')
+    assert [path.name for path in tmp_path.iterdir()] == ["data.txt"]
+
+
+def test_without_a_strong_tag_a_download_begins_again(stub, tmp_path):
+    stub.routes["GET /data.txt"] = [ranged(TEXT, cut_after=30_000), ranged(TEXT)]
+    target = tmp_path / "data.txt"
+    fetch_file(f"{stub.url}/data.txt", target, sleep=lambda _: None)
+    assert target.read_bytes() == TEXT
+    assert "range" not in stub.requests[1].headers
+
+
+def test_a_wrong_checksum_leaves_nothing(run, stub, tmp_path):
+    stub.routes["GET /data.txt"] = Answer(200, TEXT)
+    result = run("datasets", "download", f"{stub.url}/data.txt", "--sha256", "0" * 64)
+    assert sha256(TEXT).hexdigest() in error_of(result).message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_there_is_said(run, stub):
+    result = run("datasets", "download", f"{stub.url}/none.txt")
+    assert "404" in error_of(result).message
+
+
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://a/b", "data.txt", "http:///x"])
+def test_only_addresses_of_the_web_are_fetched(run, address):
+    assert error_of(run("datasets", "download", address)).status == 2
+
+
+def test_a_name_comes_from_the_end_of_the_address():
+    assert name_in("https://example.org/a/babylm%20data.zip?download=1") == "babylm data.zip"
+
+
+def test_the_cache_is_listed_and_pruned(run, tmp_path):
+    from core.storage.cache import Cache
+
+    cache = Cache(tmp_path / "runs" / "cache")
+    cache.get("clean", "a" * 32, lambda folder: (folder / "x").write_bytes(b"x" * 500) and None)
+    cache.release()
+    assert '"bytes": 500' in run("cache", "list", "--json").stdout
+    assert "0 results" in run("cache", "prune", BABYLM_CACHE_BYTES="500").stdout
+    assert "1 results" in run("cache", "prune").stdout
+    assert cache.entries() == []
+
+
+def test_an_evaluation_is_waited_for(run, stub):
+    job = {"id": "0" * 32, "status": "running"}
+    waiting = {"id": "e", "status": "queued", "progress": 0.0}
+    paradigm = {"name": "island", "pairs": 4, "score": 0.75, "strict_score": 0.5}
+    done = waiting | {"status": "succeeded", "progress": 1.0, "score": 0.75, "strict_score": 0.5}
+    done |= {"pairs": 4, "paradigms": [paradigm]}
+    base = f"/v1/jobs/{job['id']}"
+    stub.routes |= {
+        f"GET {base}": Answer(200, job),
+        f"POST {base}/checkpoints/last/evaluations": Answer(202, waiting),
+        f"GET {base}/evaluations": Answer(200, {"data": [done]}),
+    }
+    result = run("evaluate", job["id"], "--checkpoint", "last", "--url", stub.url)
+    assert "island" in result.stdout
+    assert "75.0%" in result.stdout
+    assert stub.requests[1].body == {"task": "blimp"}

@@ -1,0 +1,30 @@
+import pytest
+
+from babylm.demo import Findings, pairs_folder
+from babylm.errors import CommandError
+
+
+def test_a_model_that_learned_has_no_faults():
+    findings = Findings(perplexities=[500.0, 100.0], accuracies={"agreement": 0.9})
+    assert findings.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("findings", "said"),
+    [
+        (Findings(perplexities=[500.0]), "fewer than two"),
+        (Findings(perplexities=[500.0, 101.0], accuracies={"a": 1.0}), "not a factor of 5"),
+        (Findings(perplexities=[500.0, 90.0], accuracies={"a": 0.89}), "a: 89.0%"),
+        (Findings(perplexities=[500.0, 90.0]), "no minimal pair"),
+    ],
+)
+def test_what_was_not_learned_is_said(findings, said):
+    assert said in findings.faults()[0]
+
+
+def test_the_pairs_are_found_wherever_the_corpus_keeps_them(tmp_path):
+    with pytest.raises(CommandError, match="no minimal pairs"):
+        pairs_folder(tmp_path)
+    (tmp_path / "sample_pairs").mkdir()
+    (tmp_path / "sample_pairs" / "agreement.jsonl").write_text("{}")
+    assert pairs_folder(tmp_path) == tmp_path / "sample_pairs"

@@ -1,0 +1,121 @@
+import hashlib
+
+import pytest
+
+from babylm.download import choose_checkpoint, download_checkpoint
+from babylm.errors import CommandError
+from tests.cli.stub import Answer, ranged
+
+CONTENT = bytes(range(256)) * 2000
+FILES = "GET /v1/jobs/j/checkpoints/last/files/"
+
+
+def checkpoint(content: bytes = CONTENT, path: str = "model.safetensors") -> dict:
+    digest = hashlib.sha256(content).hexdigest()
+    return {
+        "name": "last",
+        "step": 3,
+        "files": [{"path": path, "size": len(content), "sha256": digest}],
+    }
+
+
+def fetch(client, chosen, folder):
+    gained = []
+    paths = download_checkpoint(
+        client, "j", chosen, folder, advance=gained.append, sleep=lambda _: None
+    )
+    return paths, sum(gained)
+
+
+def ranges(stub):
+    return [request.headers.get("range") for request in stub.requests]
+
+
+def test_files_come_whole_below_the_folder(stub, client, tmp_path):
+    stub.routes[FILES + "sub/model.safetensors"] = ranged(CONTENT)
+    paths, gained = fetch(client, checkpoint(path="sub/model.safetensors"), tmp_path)
+    assert paths == [tmp_path / "sub/model.safetensors"]
+    assert paths[0].read_bytes() == CONTENT
+    assert gained == len(CONTENT)
+    assert [path.name for path in paths[0].parent.iterdir()] == ["model.safetensors"]
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(stub, client, tmp_path):
+    stub.routes[FILES + "model.safetensors"] = [
+        ranged(CONTENT, cut_after=100_000),
+        Answer(503, {}),
+        ranged(CONTENT),
+    ]
+    paths, gained = fetch(client, checkpoint(), tmp_path)
+    assert paths[0].read_bytes() == CONTENT
+    assert gained == len(CONTENT)
+    assert ranges(stub)[0] is None
+    begin = int(ranges(stub)[2].removeprefix("bytes=").removesuffix("-"))
+    assert 0 < begin <= 100_000
+
+
+def test_a_part_of_an_earlier_call_is_gone_on_with(stub, client, tmp_path):
+    (tmp_path / "model.safetensors.part").write_bytes(CONTENT[:1234])
+    stub.routes[FILES + "model.safetensors"] = ranged(CONTENT)
+    paths, gained = fetch(client, checkpoint(), tmp_path)
+    assert paths[0].read_bytes() == CONTENT
+    assert (gained, ranges(stub)) == (len(CONTENT), ["bytes=1234-"])
+
+
+def test_a_part_of_something_else_is_thrown_away_and_fetched_anew(stub, client, tmp_path):
+    (tmp_path / "model.safetensors.part").write_bytes(b"x" * 1234)
+    stub.routes[FILES + "model.safetensors"] = ranged(CONTENT)
+    paths, gained = fetch(client, checkpoint(), tmp_path)
+    assert paths[0].read_bytes() == CONTENT
+    assert (gained, ranges(stub)) == (len(CONTENT), ["bytes=1234-", None])
+
+
+def test_a_server_without_ranges_sends_it_all_again(stub, client, tmp_path):
+    (tmp_path / "model.safetensors.part").write_bytes(CONTENT[:1234])
+    stub.routes[FILES + "model.safetensors"] = Answer(200, CONTENT)
+    paths, gained = fetch(client, checkpoint(), tmp_path)
+    assert (paths[0].read_bytes(), gained) == (CONTENT, len(CONTENT))
+
+
+def test_a_wrong_checksum_leaves_nothing_behind(stub, client, tmp_path):
+    stub.routes[FILES + "model.safetensors"] = ranged(b"y" * len(CONTENT))
+    with pytest.raises(CommandError, match="wrong checksum"):
+        fetch(client, checkpoint(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_already_is_not_fetched_again(stub, client, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(CONTENT)
+    _, gained = fetch(client, checkpoint(), tmp_path)
+    assert (gained, stub.requests) == (len(CONTENT), [])
+
+
+def test_an_empty_file_is_a_file(stub, client, tmp_path):
+    stub.routes[FILES + "model.safetensors"] = Answer(200, b"")
+    paths, _ = fetch(client, checkpoint(b""), tmp_path)
+    assert paths[0].read_bytes() == b""
+
+
+def test_a_server_that_never_gets_further_is_given_up(stub, client, tmp_path):
+    stub.routes[FILES + "model.safetensors"] = Answer(503, {})
+    with pytest.raises(CommandError, match="cannot be fetched") as raised:
+        fetch(client, checkpoint(), tmp_path)
+    assert "goes on" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "a\\..\\x", "", "a\0"])
+def test_a_path_that_leaves_the_folder_is_refused(client, tmp_path, path):
+    with pytest.raises(CommandError, match="outside"):
+        fetch(client, checkpoint(path=path), tmp_path)
+
+
+def test_the_checkpoint_is_the_one_named_else_the_last():
+    rolling = {"name": "step-10", "step": 10, "files": []}
+    best, last = {"name": "best", "step": 5}, {"name": "last", "step": 10}
+    assert choose_checkpoint([best, last], None) is last
+    assert choose_checkpoint([rolling, best], None) is rolling
+    assert choose_checkpoint([last, best], "best") is best
+    with pytest.raises(CommandError, match="there are last, best"):
+        choose_checkpoint([last, best], "gone")
+    with pytest.raises(CommandError, match="no checkpoint yet"):
+        choose_checkpoint([], None)

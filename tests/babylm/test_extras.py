@@ -1,0 +1,28 @@
+import pytest
+from typer.testing import CliRunner
+
+from babylm import extras
+from babylm.errors import CommandError
+from babylm.main import app
+
+
+@pytest.fixture
+def without_torch(monkeypatch):
+    found = extras.find_spec
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "torch" else found(name))
+
+
+@pytest.mark.parametrize(
+    "command", [["serve"], ["demo"], ["worker"], ["train", "spec.yaml", "--output", "out"]]
+)
+def test_a_command_that_trains_says_what_is_missing(without_torch, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    error = CliRunner().invoke(app, command).exception
+    assert isinstance(error, CommandError)
+    assert error.message == "this installation cannot train: torch is not installed"
+    assert "babylm-service[train,embedded]" in error.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_here_nothing_is_missing():
+    extras.require_training()

@@ -1,0 +1,31 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def babylm(*words, **more):
+    return subprocess.run(
+        [sys.executable, "-m", "babylm.main", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        **more,
+    )
+
+
+def test_a_failure_is_a_sentence_a_hint_and_the_status_not_a_traceback():
+    done = babylm("jobs", "--url", "http://127.0.0.1:1")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[0] == "babylm: no service at http://127.0.0.1:1"
+    assert done.stderr.splitlines()[1].startswith("hint: Start one with `babylm serve`")
+
+
+def test_a_failure_is_json_where_json_was_asked_for():
+    done = babylm("jobs", "--json", "--url", "http://127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert json.loads(done.stderr)["error"]["message"].startswith("no service")

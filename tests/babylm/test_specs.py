@@ -1,0 +1,129 @@
+import json
+
+import pytest
+
+from babylm.errors import UsageError
+from babylm.specs import build_spec, encode_spec, parse_setting, read_spec
+from core.spec.job import JobSpec
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("010", 10),
+        ("-2", -2),
+        ("5e-4", 5e-4),
+        ("0.5", 0.5),
+        (".5", 0.5),
+        ("1E3", 1000.0),
+        ("true", True),
+        ("null", None),
+        ("", None),
+        ("no", "no"),
+        ("1:30", "1:30"),
+        ("2026-01-01", "2026-01-01"),
+        ("'3'", "3"),
+        ("llama4", "llama4"),
+        ("[The dog, She]", ["The dog", "She"]),
+        ("a=b", "a=b"),
+    ],
+)
+def test_the_value_of_a_setting_has_the_type_that_yaml_gives_it(text, value):
+    path, parsed = parse_setting(f"training.x={text}")
+    assert path == "training.x"
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize("setting", ["epochs", "=3", "a..b=1", "training.x=[1"])
+def test_a_setting_that_makes_no_sense_is_bad_usage(setting):
+    with pytest.raises(UsageError) as raised:
+        parse_setting(setting)
+    assert raised.value.status == 2
+
+
+def test_upstreams_flat_options_reach_the_fields_that_they_mean():
+    flat = {
+        "data_folder": "data/train_100M",
+        "model": "gemma",
+        "vocab_size": 16000,
+        "seq_length": 64,
+        "batch_size": 8,
+        "epoch": 2.0,
+        "hidden_size": 256,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+    }
+    spec = JobSpec.model_validate(build_spec(file=None, preset=None, settings=[], flat=flat))
+    assert spec.data.dataset == "train_100M"
+    assert spec.model.architecture == "gemma2"
+    assert (spec.model.hidden_size, spec.model.num_hidden_layers) == (256, 4)
+    assert spec.model.num_attention_heads == 4
+    assert spec.tokenizer.vocab_size == 16000
+    assert (spec.training.seq_length, spec.training.batch_size) == (64, 8)
+    assert spec.training.epochs == 2
+
+
+def test_what_the_flat_options_leave_out_is_upstreams_default():
+    body = build_spec(file=None, preset=None, settings=[], flat={"epoch": 3.0, "model": None})
+    assert body == {"training": {"epochs": 3}}
+    spec = JobSpec.model_validate(body)
+    assert (spec.data.dataset, spec.model.architecture) == ("train_10M", "llama4")
+    assert (spec.tokenizer.vocab_size, spec.training.seq_length) == (48000, 128)
+    assert (spec.training.batch_size, spec.training.epochs) == (16, 3)
+    assert (spec.model.hidden_size, spec.model.num_hidden_layers) == (768, 12)
+
+
+def test_file_preset_flat_options_and_settings_win_in_that_order(tmp_path):
+    file = tmp_path / "spec.yaml"
+    file.write_text("preset: sample\ntraining:\n  learning_rate: 5e-4\n  epochs: 1\n  seed: 1\n")
+    body = build_spec(
+        file=file, preset="olmo2-10m", settings=["training.seed=3"], flat={"epoch": 2.0}
+    )
+    assert body == {
+        "preset": "olmo2-10m",
+        "training": {"learning_rate": 5e-4, "epochs": 2, "seed": 3},
+    }
+
+
+def test_nothing_at_all_is_refused_rather_than_trained_for_hours():
+    with pytest.raises(UsageError, match="nothing to submit"):
+        build_spec(file=None, preset=None, settings=[], flat={"epoch": None})
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.yaml", "a: 1\na: 2\n", "stands here twice"),
+        ("a.yaml", "- 1\n", "no mapping"),
+        ("a.yaml", "a: [1\n", "not valid"),
+        ("a.yaml", "1: 2\n", "not a string"),
+        ("a.json", "{'a': 1}", "not valid"),
+        ("a.yaml", "caf\udce9", "cannot be read"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_bad_usage(tmp_path, name, content, said):
+    file = tmp_path / name
+    file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UsageError, match=said):
+        read_spec(file)
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path):
+    with pytest.raises(UsageError) as raised:
+        read_spec(tmp_path / "a.yaml")
+    assert str(raised.value) == f"{tmp_path / 'a.yaml'} cannot be read: No such file or directory"
+
+
+def test_a_section_that_is_a_number_has_no_fields():
+    with pytest.raises(UsageError, match="training is 3"):
+        build_spec(file=None, preset=None, settings=["training=3", "training.seed=1"], flat={})
+
+
+def test_json_files_and_encoding(tmp_path):
+    file = tmp_path / "spec.json"
+    file.write_text(json.dumps({"training": {"learning_rate": 5e-4}}))
+    assert encode_spec(read_spec(file)) == file.read_bytes()
+    with pytest.raises(UsageError, match="cannot be sent"):
+        encode_spec({"training": {"learning_rate": float("nan")}})

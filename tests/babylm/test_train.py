@@ -1,0 +1,174 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from babylm.errors import CommandError
+from babylm.train import resolve_spec, train_here
+from core.storage.rundir import RunDir, locked
+
+ROOT = Path(__file__).resolve().parents[2]
+CHILD = """
+import sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from core.events.types import ErrorData, ProgressData, StageData, WarningData
+from core.events.journal import JournalWriter
+from core.process.stop import StopSignal
+stop = StopSignal(); stop.on_signals(); stop.watch_supervisor()
+folder = Path(sys.argv[1])
+with JournalWriter(folder / "events.jsonl") as journal:
+    journal.append(StageData(stage="train", state="started"))
+    journal.append(ProgressData(stage="train", progress=0.5, stage_progress=0.5))
+    {act}
+"""
+FINISH = "journal.append(StageData(stage='train', state='finished', seconds=2.0))"
+FAIL = "journal.append(ErrorData(code='c', message='m', hint='h')); sys.exit(70)"
+WAIT = "Path(folder / 'up').touch()\n    while not stop(): time.sleep(0.01)\n    sys.exit(75)"
+SPEC = {"preset": "sample"}
+OTHER = {"preset": "sample", "training": {"seed": 1}}
+
+
+def train(tmp_path: Path, act: str, *, body: dict = SPEC, **more: bool) -> Path:
+    output = tmp_path / "run"
+    code = CHILD.format(root=str(ROOT), act=act)
+    train_here(
+        body,
+        output,
+        data_dir=tmp_path,
+        cache_dir=tmp_path / "cache",
+        program=[sys.executable, "-c", code],
+        **more,
+    )
+    return output
+
+
+def test_the_folder_holds_the_resolved_spec_and_the_journal_is_shown(tmp_path, capsys):
+    output = train(tmp_path, FINISH)
+    spec = json.loads((output / "spec.json").read_text())
+    assert spec["model"]["num_key_value_heads"] is not None
+    shown = capsys.readouterr().out
+    assert "train: took 0:02" in shown
+    assert " 50%  train" in shown
+
+
+def test_events_are_json_lines_and_a_second_call_shows_only_what_is_new(tmp_path, capsys):
+    for _ in range(2):
+        train(tmp_path, FINISH, as_json=True)
+        lines = capsys.readouterr().out.splitlines()
+        assert [json.loads(line)["type"] for line in lines] == ["stage", "progress", "stage"]
+
+
+def test_a_failed_run_says_why(tmp_path):
+    with pytest.raises(CommandError) as raised:
+        train(tmp_path, FAIL)
+    assert raised.value.message == "the run failed: m (c)"
+    assert (raised.value.hint, raised.value.status) == ("h", 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(76, "another process"), (1, "with status 1"), (75, "interrupted")]
+)
+def test_other_ends_are_told_apart(tmp_path, status, said):
+    with pytest.raises(CommandError, match=said):
+        train(tmp_path, f"sys.exit({status})")
+
+
+def test_a_folder_of_another_run_is_not_touched(tmp_path):
+    output = train(tmp_path, FINISH)
+    before = (output / "spec.json").read_bytes()
+    with pytest.raises(CommandError, match="another spec") as raised:
+        train(tmp_path, FINISH, body=OTHER)
+    assert raised.value.status == 2
+    assert (output / "spec.json").read_bytes() == before
+
+
+def test_a_mended_spec_takes_the_place_of_one_that_failed_at_once(tmp_path, capsys):
+    with pytest.raises(CommandError, match="the run failed"):
+        train(tmp_path, FAIL)
+    output = train(tmp_path, FINISH, body=OTHER)
+    assert json.loads((output / "spec.json").read_text())["training"]["seed"] == 1
+    assert '"type":"error"' not in (output / "events.jsonl").read_text()
+    assert "train: took 0:02" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kept", ["resume", "checkpoints"])
+def test_what_a_failed_run_has_trained_is_not_touched(tmp_path, kept):
+    with pytest.raises(CommandError, match="the run failed"):
+        train(tmp_path, f"(folder / '{kept}').mkdir(); {FAIL}")
+    with pytest.raises(CommandError, match="another spec"):
+        train(tmp_path, FINISH, body=OTHER)
+    assert (tmp_path / "run" / kept).exists()
+
+
+def test_a_failed_run_that_somebody_retries_is_not_touched(tmp_path):
+    with pytest.raises(CommandError, match="the run failed"):
+        train(tmp_path, FAIL)
+    folder = RunDir(tmp_path / "run")
+    with locked(folder), pytest.raises(CommandError, match="another process"):
+        train(tmp_path, FINISH, body=OTHER)
+    assert json.loads(folder.spec.read_text())["training"]["seed"] == 0
+
+
+def test_a_spec_that_is_not_valid_names_its_fields():
+    with pytest.raises(CommandError, match=r"training\.epochs") as raised:
+        resolve_spec({"training": {"epochs": -1}})
+    assert raised.value.details["errors"]
+
+
+def test_a_mistyped_field_is_told_what_it_is_like():
+    with pytest.raises(CommandError, match=r"training\.learning_rat: there is no") as told:
+        resolve_spec({"training": {"learning_rat": 1e-3}})
+    assert str(told.value).endswith("; did you mean training.learning_rate?")
+
+
+CALLER = """
+import signal
+import sys
+from pathlib import Path
+# A shell that runs the tests in the background has them ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from tests.cli.test_train import WAIT, train
+from babylm.errors import CommandError
+try:
+    train(Path(sys.argv[1]), WAIT)
+except CommandError as error:
+    sys.stderr.write(error.message)
+    sys.exit(error.status)
+"""
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_child_stops_with_the_command(tmp_path, number):
+    import psutil
+
+    from tests.cli.test_serve import wait_for
+
+    command = subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(tmp_path)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    wait_for((tmp_path / "run" / "up").exists, seconds=20, what="child up")
+    children = psutil.Process(command.pid).children()
+    command.send_signal(number)
+    _, errors = command.communicate(timeout=20)
+    if number == signal.SIGINT:
+        assert command.returncode == 130
+        assert "checkpoint" in errors
+        assert errors.endswith("interrupted")
+
+    def gone() -> bool:
+        return all(
+            not child.is_running() or child.status() == psutil.STATUS_ZOMBIE for child in children
+        )
+
+    wait_for(gone, seconds=10, what="child gone")

@@ -1,0 +1,55 @@
+"""A run stops when it is told to, and when whoever watches it is gone or silent."""
+
+import os
+import threading
+
+from core.process.stop import StopSignal
+
+
+def watched(silence_seconds: float) -> tuple[StopSignal, int, threading.Event]:
+    reader, writer = os.pipe()
+    stop, abandoned = StopSignal(), threading.Event()
+    stop.watch_supervisor(
+        file=reader,
+        silence_seconds=silence_seconds,
+        deadline_seconds=0.05,
+        abandon=abandoned.set,
+    )
+    return stop, writer, abandoned
+
+
+def test_the_first_reason_stays():
+    stop = StopSignal()
+    assert not stop()
+    stop.request("first")
+    stop.request("second")
+    assert stop()
+    assert stop.reason == "first"
+
+
+def test_a_supervisor_that_died_stops_the_run_and_then_ends_it_hard():
+    stop, writer, abandoned = watched(silence_seconds=30)
+    os.write(writer, b".")
+    assert not stop()
+    os.close(writer)
+    assert abandoned.wait(5)
+    assert stop.reason == "supervisor gone"
+
+
+def test_a_silent_supervisor_stops_the_run():
+    stop, writer, abandoned = watched(silence_seconds=0.05)
+    assert abandoned.wait(5)
+    assert stop.reason == "supervisor silent"
+    os.close(writer)
+
+
+def test_before_there_is_anything_to_lose_a_stop_leaves_at_once():
+    left = []
+    stop = StopSignal(leave=lambda: left.append("at once"))
+    stop.request("early")
+    assert left == ["at once"]
+    gentle = StopSignal(leave=lambda: left.append("late"))
+    gentle.hold()
+    gentle.request("later")
+    assert gentle()
+    assert left == ["at once"]

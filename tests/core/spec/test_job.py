@@ -1,0 +1,104 @@
+"""The job spec: defaults, presets, refusals that name the field."""
+
+import pytest
+from pydantic import ValidationError
+
+from core.archs import ARCHITECTURES
+from core.spec.job import JobSpec
+from core.spec.presets import PRESETS
+
+
+def refused_field(body: dict) -> tuple:
+    with pytest.raises(ValidationError) as caught:
+        JobSpec.model_validate(body)
+    return caught.value.errors()[0]["loc"]
+
+
+def test_defaults_are_upstreams():
+    spec = JobSpec()
+    assert spec.data.dataset == "train_10M"
+    assert spec.model.architecture == "llama4"
+    assert spec.tokenizer.vocab_size == 48_000
+    assert (spec.training.seq_length, spec.training.batch_size, spec.training.epochs) == (
+        128,
+        16,
+        3,
+    )
+    assert (spec.model.hidden_size, spec.model.num_hidden_layers) == (768, 12)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_valid_spec(name):
+    spec = JobSpec.model_validate({"preset": name}).resolve()
+    assert spec.preset == name
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_resolved_spec_is_read_back_unchanged(name):
+    spec = JobSpec.model_validate({"preset": name}).resolve()
+    assert JobSpec.model_validate_json(spec.model_dump_json()).resolve() == spec
+
+
+def test_a_field_beside_the_preset_overrides_it_and_leaves_the_others():
+    spec = JobSpec.model_validate({"preset": "llama4-10m", "training": {"epochs": 3}})
+    assert spec.training.epochs == 3
+    assert spec.training.seq_length == 256
+
+
+def test_another_architecture_beside_a_preset_takes_none_of_its_shape():
+    spec = JobSpec.model_validate({"preset": "llama4-10m", "model": {"architecture": "gemma2"}})
+    assert spec.model.architecture == "gemma2"
+    assert spec.model.hidden_size == 768
+
+
+def test_an_unknown_preset_is_refused_by_name():
+    assert refused_field({"preset": "gpt5"}) == ("preset",)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"nonsense": 1}, ("nonsense",)),
+        ({"training": {"lr": 1}}, ("training", "lr")),
+        ({"training": {"epochs": True}}, ("training", "epochs")),
+        ({"training": {"batch_size": "7"}}, ("training", "batch_size")),
+        ({"training": {"batch_size": 8, "micro_batch_size": 3}}, ("training", "micro_batch_size")),
+        ({"training": {"learning_rate": float("nan")}}, ("training", "learning_rate")),
+        ({"tokenizer": {"vocab_size": 2**63}}, ("tokenizer", "vocab_size")),
+        ({"data": {"dataset": "../etc"}}, ("data", "dataset")),
+        ({"data": {"dataset": "train\n"}}, ("data", "dataset")),
+        ({"data": {"dataset": "dev"}}, ("data", "validation")),
+        ({"data": {"sources": []}}, ("data", "sources")),
+        ({"data": {"deduplicate": "fuzzy"}}, ("data", "deduplicate")),
+        ({"tokenizer": {"from_job": "../etc"}}, ("tokenizer", "from_job")),
+        ({"task": "everything"}, ("task",)),
+        ({"name": "two\nlines"}, ("name",)),
+        ({"track": "strict", "training": {"epochs": 11}}, ("training",)),
+    ],
+)
+def test_a_refusal_names_the_field(body, field):
+    assert refused_field(body) == field
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_heads_must_divide_the_width_evenly(architecture):
+    body = {"architecture": architecture, "hidden_size": 100, "num_attention_heads": 7}
+    assert refused_field({"model": body})[-1] == "num_attention_heads"
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("hidden_size", [8, 96, 256, 768, 1000])
+def test_no_number_of_heads_given_chooses_a_valid_one(architecture, hidden_size):
+    body = {"model": {"architecture": architecture, "hidden_size": hidden_size}}
+    model = JobSpec.model_validate(body).resolve().model
+    assert hidden_size % model.num_attention_heads == 0
+    assert model.num_attention_heads % model.num_key_value_heads == 0
+    again = model.model_dump(mode="json")
+    assert JobSpec.model_validate({"model": again}).model == model
+
+
+@pytest.mark.parametrize(
+    ("given", "style"), [(True, "standard"), (False, "none"), ("upstream", "upstream")]
+)
+def test_cleaning_in_short(given, style):
+    assert JobSpec.model_validate({"data": {"clean": given}}).data.clean.style == style

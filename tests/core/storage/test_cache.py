@@ -1,0 +1,189 @@
+"""Stage results: built once for a fingerprint, which covers all that decides them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from core.errors import Stopped
+from core.storage.cache import Cache, fingerprint
+from core.storage.file_hashes import hash_file
+
+
+def test_a_result_is_built_once(tmp_path):
+    cache, built = Cache(tmp_path), []
+
+    def build(folder):
+        built.append(folder)
+        (folder / "result").write_text("text")
+
+    first = cache.get("clean", "abc", build)
+    second = cache.get("clean", "abc", build)
+    assert (first.cached, second.cached, len(built)) == (False, True, 1)
+    assert (second.path / "result").read_text() == "text"
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path):
+    cache = Cache(tmp_path)
+
+    def broken(folder):
+        (folder / "half").write_text("")
+        raise RuntimeError("died")
+
+    with pytest.raises(RuntimeError):
+        cache.get("clean", "abc", broken)
+    assert list((tmp_path / "clean").iterdir()) == []
+
+
+def test_what_a_stop_or_a_kill_left_is_gone_on_with(tmp_path):
+    program = (
+        "import sys, pathlib; from core.storage.cache import Cache\n"
+        "def build(folder):\n"
+        "    (folder / 'half').write_text(sys.argv[2]); print('there', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "Cache(pathlib.Path(sys.argv[1])).get('tokenize', 'abc', build, resume=True)"
+    )
+
+    def start(said):
+        builder = subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path), said],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert builder.stdout.readline() == b"there\n"
+        return builder
+
+    found = []
+
+    def stopped(folder):
+        found.append({path.name: path.read_text() for path in folder.iterdir()})
+        (folder / "half").write_text("stopped")
+        raise Stopped
+
+    def whole(folder):
+        found.append({path.name: path.read_text() for path in folder.iterdir()})
+
+    cache = Cache(tmp_path)
+    with start("killed") as killed, start("alive") as alive:
+        killed.kill()
+        killed.wait()
+        with pytest.raises(Stopped):
+            cache.get("tokenize", "abc", stopped, resume=True)
+        cache.get("tokenize", "another", whole, resume=True)
+        entry = cache.get("tokenize", "abc", whole, resume=True)
+        assert found == [{"half": "killed"}, {}, {"half": "stopped"}]
+        alive.stdin.close()
+        assert alive.wait() == 0
+    assert (entry.path / "half").read_text() == "stopped"
+    assert {path.name for path in entry.path.parent.iterdir()} == {"abc", "another"}
+
+
+def test_the_fingerprint_changes_with_everything_that_decides_the_result(tmp_path):
+    file = tmp_path / "text"
+    file.write_text("one")
+    base = {"version": 1, "parameters": {"a": 1}, "inputs": [hash_file(file)]}
+    file.write_text("two")
+    variants = [
+        fingerprint("clean", **base),
+        fingerprint("tokenize", **base),
+        fingerprint("clean", **base | {"version": 2}),
+        fingerprint("clean", **base | {"parameters": {"a": 2}}),
+        fingerprint("clean", **base | {"inputs": [hash_file(file)]}),
+    ]
+    assert len(set(variants)) == len(variants)
+    assert fingerprint("clean", **base) == variants[0]
+
+
+def write(size):
+    return lambda folder: (folder / "result").write_bytes(bytes(size))
+
+
+def used(cache, *names):
+    """Fills a cache with results of 100 bytes, used one second apart, and lets go of them."""
+    for second, name in enumerate(names):
+        entry = cache.get("clean", name, write(100))
+        os.utime(entry.path, (second, second))
+    cache.release()
+
+
+def test_results_are_listed_by_their_last_use(tmp_path):
+    cache = Cache(tmp_path)
+    used(cache, "a", "b", "c")
+    cache.get("clean", "a", write(100))  # used again, now
+    listed = cache.entries()
+    assert [(info.stage, info.fingerprint, info.bytes) for info in listed] == [
+        ("clean", "b", 100),
+        ("clean", "c", 100),
+        ("clean", "a", 100),
+    ]
+    assert listed[-1].used_at.year > 2000
+    assert listed[0].used_at.tzinfo is not None
+
+
+def test_pruning_drops_the_least_recently_used_until_the_rest_fits(tmp_path):
+    cache = Cache(tmp_path)
+    used(cache, "a", "b", "c")
+    assert [info.fingerprint for info in cache.prune(250)] == ["a"]
+    assert cache.prune(250) == []
+    assert [info.fingerprint for info in cache.prune(0)] == ["b", "c"]
+    assert list((tmp_path / "clean").iterdir()) == []
+
+
+def test_pruning_leaves_what_a_run_uses_or_has_just_built(tmp_path):
+    running, pruning = Cache(tmp_path), Cache(tmp_path)
+    used(pruning, "old", "other")
+    running.get("clean", "old", write(100))
+    running.get("tokenize", "new", write(100))
+    assert [info.fingerprint for info in pruning.prune(0)] == ["other"]
+    running.release()
+    assert [info.fingerprint for info in pruning.prune(0)] == ["old", "new"]
+
+
+def test_what_another_process_uses_is_not_dropped_and_is_free_when_it_is_killed(tmp_path):
+    # A real process: a lock that the kernel does not drop with its holder would pass in one.
+    program = (
+        "import sys, pathlib; from core.storage.cache import Cache; "
+        "Cache(pathlib.Path(sys.argv[1])).get('clean', 'a', lambda folder: None); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", program, tmp_path], **pipes) as user:
+        assert user.stdout.readline() == b"held\n"
+        (tmp_path / "clean" / "a" / "text").write_bytes(bytes(10))
+        assert Cache(tmp_path).prune(0) == []
+        user.kill()
+    assert [info.fingerprint for info in Cache(tmp_path).prune(0)] == ["a"]
+
+
+def test_pruning_removes_what_killed_builders_left_and_nothing_that_is_being_built(tmp_path):
+    cache = Cache(tmp_path)
+    left = tmp_path / "clean" / "abc.123.tmp"
+    left.mkdir(parents=True)
+
+    def build(folder):
+        (folder / "half").write_text("text")
+        Cache(tmp_path).prune(0)
+        assert not left.exists()
+        assert (folder / "half").exists()
+
+    assert cache.get("clean", "def", build).path.is_dir()
+    assert [info.fingerprint for info in cache.entries()] == ["def"]
+
+
+def test_a_result_that_another_builder_finished_first_is_taken(tmp_path):
+    first, second = Cache(tmp_path), Cache(tmp_path)
+
+    def build(folder):
+        (folder / "by").write_text("second")
+        first.get("clean", "a", lambda folder: (folder / "by").write_text("first"))
+
+    entry = second.get("clean", "a", build)
+    assert (entry.cached, (entry.path / "by").read_text()) == (True, "first")
+    first.release()
+    assert second.prune(0) == []  # held by the second too
+
+
+def test_an_empty_cache_has_no_entries(tmp_path):
+    assert Cache(tmp_path / "none").entries() == []
+    assert Cache(tmp_path / "none").prune(0) == []

@@ -1,0 +1,59 @@
+"""Hashes of files are remembered while the file is what it was, and no longer."""
+
+import hashlib
+import os
+
+import pytest
+
+from core.storage.file_hashes import FileHashes, hash_file
+
+
+@pytest.fixture
+def hashes(tmp_path):
+    """For which any change lies in the past."""
+    return FileHashes(tmp_path / "hashes", clock=lambda: 4e9)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A file that changed long ago, as far as its times tell."""
+    path = tmp_path / "text"
+    write(path, b"one")
+    return path
+
+
+def write(path, content, when=1_000_000_000):
+    path.write_bytes(content)
+    os.utime(path, (when, when))
+
+
+def sha(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def plant(hashes, path, wrong):
+    """Puts another hash into the memory of a path, so that reading the memory shows."""
+    (memory,) = hashes.folder.iterdir()
+    memory.write_text(memory.read_text().replace(sha(path.read_bytes()), wrong))
+
+
+def test_a_file_that_just_changed_is_not_remembered(tmp_path, file):
+    hashes = FileHashes(tmp_path / "hashes")
+    assert hashes.of(file) == sha(b"one")  # its inode changed now, whatever its times say
+    assert not hashes.folder.exists()
+
+
+def test_a_settled_file_is_remembered_until_it_changes(hashes, file):
+    assert hashes.of(file) == sha(b"one")
+    plant(hashes, file, "remembered")
+    assert hashes.of(file) == "remembered"
+    write(file, b"two")  # the same size and time, as a careless copy has them
+    assert hashes.of(file) == sha(b"two")
+
+
+def test_a_torn_memory_is_forgotten(hashes, file):
+    hashes.of(file)
+    (memory,) = hashes.folder.iterdir()
+    for torn in ("", "[1, 2", "{}", "[]"):
+        memory.write_text(torn)
+        assert hashes.of(file) == sha(b"one") == hash_file(file)

@@ -1,4 +1,4 @@
-"""Writes docs/api.md: `python -m api.generate_docs > docs/api.md`. A test sees that it is not stale."""
+"""Writes docs/api.md (`python -m api.generate_docs`); a test fails if the page is stale."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writes docs/cli.md: `python -m babylm.generate_docs > docs/cli.md`. A test sees that it is not stale."""
+"""Writes docs/cli.md (`python -m babylm.generate_docs`); a test fails if the page is stale."""
 
 import os
 import subprocess

@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.corpus.report import CleanReport
 from core.events.journal import JournalWriter
 from core.events.types import EventData, WarningData
 from core.process.stop import StopSignal
@@ -34,17 +33,3 @@ class Run:
         """Tells the user of something that does not stop the run."""
         log.warning("%s: %s", code, message)
         self.emit(WarningData(code=code, message=message))
-
-
-@dataclass(frozen=True)
-class Split:
-    """The cleaned text of the training or of the validation data."""
-
-    folder: Path
-    fingerprint: str
-    report: CleanReport
-
-    @property
-    def files(self) -> list[Path]:
-        """The cleaned files, in order."""
-        return sorted(self.folder.glob("*.txt"))

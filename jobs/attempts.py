@@ -216,8 +216,8 @@ def running_jobs(session: Session) -> list[Job]:
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:
     """Takes the job from a worker that is lost; None if it showed a sign of life after all.
 
-    StopRequest of the user that the worker could not fulfil are fulfilled now. That there were too many
-    attempts is judged by whoever claims it next, who can see whether the journal tells of a
+    A stop request that the worker did not carry out is carried out now. That there were too
+    many attempts is judged by whoever claims it next, who can see whether the journal tells of a
     checkpoint that was never recorded.
     """
     # A look and then a write are safe here: SQLite's write lock, or Postgres's row lock, is held.

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from core.context import Run, Split
+from core.context import Run
 from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
+from core.corpus.split import Split
 from core.corpus.stage import clean_corpus, clean_fingerprint
 from core.errors import WordBudgetExceeded
 from core.spec.job import TRACK_WORDS, JobSpec

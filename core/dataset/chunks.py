@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from core.errors import CorpusEncoding
+from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.units import Encoded, Learned, TextNotClean, UnitEncoder
 
 CHUNK_BYTES = 1 << 17
@@ -100,11 +100,6 @@ def split_file(path: Path, *, begin: int = 0) -> Iterator[Chunk]:
                 end += 1
             yield Chunk(path, begin, end, is_last=end == size)
             begin = end
-
-
-def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder that Hugging Face loads."""
-    return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def token_dtype(vocab_size: int) -> str:

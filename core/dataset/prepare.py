@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from core.context import Run, Split
+from core.context import Run
+from core.corpus.split import Split
 from core.dataset.encode import ENCODE_VERSION, encode_split
 from core.dataset.tokens import TokenFile
 from core.stages import StageReporter

@@ -5,17 +5,15 @@ A line is a JSON object with `sentence_good` and `sentence_bad`, and may say its
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from core.errors import EvaluationInvalid
+from core.spec.evaluation import TASK_NAME
 
 FOLDER = "evaluations"
-TASK_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")
-"""A folder name; short enough for `evaluation/<task>` to be the name of a metric."""
 PHENOMENON_FIELDS = ("linguistics_term", "phenomenon")
 
 

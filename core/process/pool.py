@@ -114,7 +114,8 @@ class _Helper:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         memory = os.memfd_create("babylm-helper")
         program = f"import sys; sys.path[:] = {sys.path!r}; "
-        program += f"from core.process.pool_worker import help_with; help_with({theirs.fileno()}, {memory})"
+        program += "from core.process.pool_worker import help_with; "
+        program += f"help_with({theirs.fileno()}, {memory})"
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-c", program],

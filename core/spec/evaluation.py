@@ -1,11 +1,14 @@
 """What the user can say about evaluation. No torch."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from core.evaluation.tasks import TASK_NAME
 from core.spec.section import Section
+
+TASK_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")
+"""A folder name; short enough for `evaluation/<task>` to be the name of a metric."""
 
 
 class EvaluationSpec(Section):

@@ -13,10 +13,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 from tokenizers.pre_tokenizers import ByteLevel
 
-from core.dataset.chunks import load_tokenizer
 from core.errors import CorpusEmpty, RunError, Stopped
 from core.spec.job import TokenizerSpec
 from core.tokenizer.learning import MERGE, READ
+from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.specials import END_OF_TEXT, PAD, SPECIAL_TOKENS, UNKNOWN
 
 TOKENIZER_VERSION = 1

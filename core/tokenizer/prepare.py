@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from core.context import Run, Split
+from core.context import Run
+from core.corpus.split import Split
 from core.errors import TokenizerMissing
 from core.stages import StageReporter
 from core.storage.cache import fingerprint

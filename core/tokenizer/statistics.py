@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from tokenizers import Tokenizer
 
-from core.dataset.chunks import load_tokenizer
 from core.errors import CorpusEmpty
+from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.units import UnitEncoder
 
 STATISTICS_VERSION = 1

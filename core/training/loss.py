@@ -64,7 +64,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         cap: float | None,
         needs_grad: bool,
     ) -> Tensor:
-        """Rows (N, D), weight (V, D), targets (N,) int64, to a scalar; `needs_grad` gradients or not.
+        """Rows (N, D), weight (V, D), targets (N,) int64, to a scalar; gradients if `needs_grad`.
 
         Within a function torch no longer tells whether somebody outside wants them.
         """

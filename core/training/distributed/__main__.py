@@ -1,8 +1,9 @@
-"""The program of the ranks that follow: `core.training.distributed.ranks` starts it, standard input leads it.
+"""The program of a rank worker: `core.training.distributed.ranks` starts and drives it.
 
     python -m core.training.distributed
 
-It writes nothing but lines to the log, and ends when standard input does: rank 0 is gone then.
+Rank 0 drives it through standard input. It writes nothing but lines to the log, and ends when
+standard input is closed, which means that rank 0 is gone.
 """
 
 import faulthandler

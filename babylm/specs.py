@@ -10,9 +10,10 @@ import yaml
 
 from babylm.errors import UsageError
 from babylm.wire import Body
+from core.archs import ARCHITECTURES
 
-MODEL_ALIASES = {"gemma": "gemma2", "llama": "llama4", "olmo": "olmo2"}
-"""Names that upstream's users type for the three architectures."""
+MODEL_ALIASES = {kind.alias: name for name, kind in ARCHITECTURES.items()}
+"""The research scripts' name of each architecture, and ours."""
 
 FLAT_FIELDS = {
     "data_folder": "data.dataset",

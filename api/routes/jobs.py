@@ -181,6 +181,6 @@ def _warnings(spec: JobSpec, needs: Estimate, context: Context) -> list[str]:
         require_tasks(context.settings.data_dir, spec.evaluation.tasks)
     except EvaluationInvalid as error:
         warnings.append(error.message)
-    if spec.training.precision == "fp16" and spec.model.architecture == "gemma2":
-        warnings.append("Gemma 2 is known to overflow in fp16; bf16 is the safe choice")
+    if spec.training.precision == "fp16" and not spec.model.is_safe_in_fp16:
+        warnings.append(f"{spec.model.title} is known to overflow in fp16; bf16 is the safe choice")
     return warnings

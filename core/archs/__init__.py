@@ -9,6 +9,9 @@ from core.archs.gemma2 import Gemma2
 from core.archs.llama4 import Llama4
 from core.archs.olmo2 import Olmo2
 
+DEFAULT_ARCHITECTURE = Llama4
+"""Of a spec that names none, as in the research scripts."""
+
 AnyArchitecture = Annotated[Gemma2 | Llama4 | Olmo2, Field(discriminator="architecture")]
 """A tagged union on `architecture`."""
 
@@ -18,4 +21,12 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
     "olmo2": Olmo2,
 }
 
-__all__ = ["ARCHITECTURES", "AnyArchitecture", "Architecture", "Gemma2", "Llama4", "Olmo2"]
+__all__ = [
+    "ARCHITECTURES",
+    "DEFAULT_ARCHITECTURE",
+    "AnyArchitecture",
+    "Architecture",
+    "Gemma2",
+    "Llama4",
+    "Olmo2",
+]

@@ -40,6 +40,14 @@ class Architecture(BaseModel):
     """What people call it."""
     source: ClassVar[str]
     """The paper or announcement that describes it."""
+    alias: ClassVar[str]
+    """Name that the research scripts' command line has for it."""
+    num_mask_kinds: ClassVar[int] = 1
+    """Kinds of layers by attention mask; a body with one kind takes one mask, not a mapping."""
+    is_safe_in_fp16: ClassVar[bool] = True
+    """False for a model whose activations are known to exceed 65,504, the largest fp16 number."""
+    has_attention_temperature: ClassVar[bool] = False
+    """Whether queries are scaled by their position, which packed documents would shift."""
 
     architecture: str
     hidden_size: int = Field(default=768, ge=8, le=MAX_HIDDEN_SIZE, description="Width D.")

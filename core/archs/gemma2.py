@@ -14,6 +14,10 @@ class Gemma2(Architecture):
     model_class: ClassVar[str] = "Gemma2ForCausalLM"
     title: ClassVar[str] = "Gemma 2"
     source: ClassVar[str] = "https://arxiv.org/abs/2408.00118"
+    alias: ClassVar[str] = "gemma"
+    num_mask_kinds: ClassVar[int] = 2  # sliding window, full
+    # Its residual stream overflows (google/gemma_pytorch issue 24).
+    is_safe_in_fp16: ClassVar[bool] = False
 
     architecture: Literal["gemma2"] = "gemma2"
     rms_norm_eps: float = Field(default=1e-6, gt=0.0, le=1e-2, description="Epsilon of the norms.")

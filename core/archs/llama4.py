@@ -15,6 +15,9 @@ class Llama4(Architecture):
     model_class: ClassVar[str] = "Llama4ForCausalLM"
     title: ClassVar[str] = "Llama 4"
     source: ClassVar[str] = "https://ai.meta.com/blog/llama-4-multimodal-intelligence/"
+    alias: ClassVar[str] = "llama"
+    num_mask_kinds: ClassVar[int] = 2  # chunked, full
+    has_attention_temperature: ClassVar[bool] = True
 
     architecture: Literal["llama4"] = "llama4"
     head_dim: int | None = Field(

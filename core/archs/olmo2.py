@@ -14,6 +14,7 @@ class Olmo2(Architecture):
     model_class: ClassVar[str] = "Olmo2ForCausalLM"
     title: ClassVar[str] = "OLMo 2"
     source: ClassVar[str] = "https://arxiv.org/abs/2501.00656"
+    alias: ClassVar[str] = "olmo"
 
     architecture: Literal["olmo2"] = "olmo2"
     hidden_act: Literal["silu", "gelu", "relu"] = Field(

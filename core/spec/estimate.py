@@ -159,8 +159,7 @@ def _mask_bytes(spec: JobSpec, rows: int) -> int:
     may_want = training.attention == "library" or (training.attention == "auto" and not is_capped)
     if training.packing == "stream" or not may_want:
         return 0
-    kinds = 1 if model.architecture == "olmo2" else 2  # of layers, each with a mask of its own
-    return kinds * MASK_BYTES * rows * training.seq_length
+    return model.num_mask_kinds * MASK_BYTES * rows * training.seq_length
 
 
 def _micro_batch_size(spec: JobSpec) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from core.archs import AnyArchitecture, Llama4
+from core.archs import DEFAULT_ARCHITECTURE, AnyArchitecture
 from core.archs.base import MAX_VOCAB_SIZE
 from core.spec.corpus import CleanOptions
 from core.spec.evaluation import EvaluationSpec
@@ -142,7 +142,7 @@ class JobSpec(Section):
     )
     data: DataSpec = Field(default_factory=DataSpec)
     tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
-    model: AnyArchitecture = Field(default_factory=Llama4)
+    model: AnyArchitecture = Field(default_factory=DEFAULT_ARCHITECTURE)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
 
@@ -154,7 +154,8 @@ class JobSpec(Section):
         body = merge_preset(body)
         model = body.get("model")
         if isinstance(model, dict) and "architecture" not in model:
-            body = body | {"model": {"architecture": "llama4"} | model}
+            name = DEFAULT_ARCHITECTURE.model_fields["architecture"].default
+            body = body | {"model": {"architecture": name} | model}
         return body
 
     @field_validator("preset")

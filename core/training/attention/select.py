@@ -99,7 +99,8 @@ def attention_mask_arguments(
         return {} if segments is None else {"segments": segments}
     if segments is None and attention != FLEX:
         return {}
-    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
+    layer_types = getattr(model.config, "layer_types", None)
+    kinds = set(layer_types or ["full_attention"])
     reaches = {
         "full_attention": AttentionSpan(),
         "sliding_attention": AttentionSpan(window=getattr(model.config, "sliding_window", None)),
@@ -115,7 +116,7 @@ def attention_mask_arguments(
             masks[kind] = flex_mask(segments, reaches[kind])
         else:
             masks[kind] = explicit_mask(segments, reaches[kind], model.lm_head.weight.dtype)
-    if model.config.model_type == "olmo2":  # its body takes one mask
+    if layer_types is None:  # the body of a model without `layer_types` takes one mask
         return {"attention_mask": masks["full_attention"]}
     return {"attention_mask": masks}
 

@@ -150,7 +150,7 @@ def _is_capturable(spec: JobSpec, device: Device, attention: str, micro_batch: M
 def _needs_blocks(training: TrainingSpec, model: Architecture) -> bool:
     """Whether only our own attention gives what each document alone would get."""
     is_long = training.seq_length >= TEMPERED_LENGTH
-    return training.packing == "documents" and model.architecture == "llama4" and is_long
+    return training.packing == "documents" and model.has_attention_temperature and is_long
 
 
 def _compile(

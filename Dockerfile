@@ -58,8 +58,10 @@ ARG GID=1000
 RUN groupadd -o -g "$GID" babylm && useradd -o -u "$UID" -g "$GID" -M -d /tmp babylm \
     && mkdir -p /data /runs && chown "$UID:$GID" /data /runs
 COPY --from=api-environment /opt/babylm /opt/babylm
+# PYTHONSAFEPATH: python3 never imports from /tmp, in health checks and `docker compose exec` too.
 ENV BABYLM_DATA_DIR=/data \
     BABYLM_RUNS_DIR=/runs \
+    PYTHONSAFEPATH=1 \
     HOME=/tmp
 WORKDIR /tmp
 USER ${UID}:${GID}
@@ -98,6 +100,7 @@ COPY --from=worker-environment /opt/babylm /opt/babylm
 # The driver's libraries for computing and for nvidia-smi's figures; no graphics.
 ENV BABYLM_DATA_DIR=/data \
     BABYLM_RUNS_DIR=/runs \
+    PYTHONSAFEPATH=1 \
     HOME=/tmp \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 WORKDIR /tmp

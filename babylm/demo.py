@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from babylm.follow import failure_of, watch_job
 from babylm.options import running_service
 from babylm.output import print_json, print_note, printable
 from babylm.wire import Event
+from core.process.program import python_command
 
 PERPLEXITY_RATIO = 5.0
 """The validation perplexity must fall to a fifth of the first one."""
@@ -143,12 +143,11 @@ def _service(folder: Path, data_dir: Path) -> Iterator[str]:
     own = {
         "BABYLM_RUNS_DIR": str(runs_dir),
         "BABYLM_DATA_DIR": str(data_dir),
-        "PYTHONPATH": os.pathsep.join(path for path in [os.getcwd(), *sys.path[1:]] if path),
     }
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "babylm.main", "serve", "--host", "127.0.0.1", "--port", "0"],
+            python_command("babylm.main", "serve", "--host", "127.0.0.1", "--port", "0"),
             cwd=folder,  # away from the .env of whoever runs the demo
             env=keep | own,
             stdin=subprocess.DEVNULL,
@@ -186,13 +185,15 @@ def _await_service(process: "subprocess.Popen[bytes]", runs_dir: Path, log: Path
     raise CommandError("the service did not start", hint=f"See {log} and {runs_dir / 'logs'}.")
 
 
-def _run_module(*command: str) -> str:
+def _run_module(module: str, *arguments: str) -> str:
     """What a module of this project prints, run in its own process."""
     done = subprocess.run(
-        [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+        python_command(module, *arguments), capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise CommandError(f"{' '.join(command)} failed:\n{printable(done.stderr[-3000:])}")
+        raise CommandError(
+            f"{' '.join([module, *arguments])} failed:\n{printable(done.stderr[-3000:])}"
+        )
     return done.stdout
 
 

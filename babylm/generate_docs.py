@@ -7,6 +7,7 @@ import sys
 from typer.models import CommandInfo
 
 from babylm.main import app
+from core.process.program import python_command
 
 INTRODUCTION = """\
 # The babylm command
@@ -100,7 +101,7 @@ def page() -> str:
 
 def _help(*words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "babylm.main", *words, "--help"],
+        python_command("babylm.main", *words, "--help"),
         capture_output=True,
         text=True,
         check=True,

@@ -5,13 +5,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from babylm import guard
+from core.process.program import isolated_command
 
 FIRST_DELAY_SECONDS = 0.5
 LAST_DELAY_SECONDS = 30.0
@@ -55,7 +55,7 @@ class Supervised:
         self.program.log.parent.mkdir(parents=True, exist_ok=True)
         with self.program.log.open("ab") as log:
             self.guard = subprocess.Popen(
-                [sys.executable, "-I", guard.__file__],
+                isolated_command(guard.__file__),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

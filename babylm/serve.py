@@ -18,6 +18,7 @@ from babylm.options import SERVICE_FILE, address_of
 from babylm.output import print_json_line, printable
 from babylm.processes import LogTail, Program, Supervised, stop_all
 from babylm.runs_lock import RunsLock
+from core.process.program import python_command
 from core.storage.rundir import publish_file
 
 TICK_SECONDS = 0.1
@@ -53,13 +54,14 @@ class Plan:
 
 def default_commands(workers: int) -> tuple[list[str], dict[str, Sequence[str]]]:
     """How the API and each worker are started."""
-    python = [sys.executable, "-m"]
     train: dict[str, Sequence[str]] = {
-        "worker" if workers == 1 else f"worker-{number}": [*python, "worker", "--queue", "train"]
+        "worker" if workers == 1 else f"worker-{number}": python_command(
+            "worker", "--queue", "train"
+        )
         for number in range(1, workers + 1)
     }
-    short = {"worker-short": [*python, "worker", "--queue", "short"]}
-    return [*python, "babylm.main", "api"], train | short
+    short = {"worker-short": python_command("worker", "--queue", "short")}
+    return python_command("babylm.main", "api"), train | short
 
 
 def serve(plan: Plan) -> None:

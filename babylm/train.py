@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from babylm.output import print_json_line, print_note
 from babylm.wire import Body, Event
 from core.errors import ExitCode, RunLocked
 from core.events.journal import read_journal
+from core.process.program import python_command
 from core.storage.rundir import RunDir, locked, publish_file
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def train_here(
     data_dir: Path,
     cache_dir: Path,
     as_json: bool = False,
-    program: Sequence[str] = (sys.executable, "-m", "core.run"),
+    program: Sequence[str] | None = None,
 ) -> None:
     """Trains into the folder `output`; the same call again goes on with what was interrupted.
 
@@ -65,7 +65,7 @@ def train_here(
     rundir = RunDir(output)
     _write_spec(rundir, resolve_spec(body))
     seen = rundir.journal.stat().st_size if rundir.journal.exists() else 0
-    command = [*program, str(output), "--supervised"]
+    command = [*(program or python_command("core.run")), str(output), "--supervised"]
     command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
     with rundir.log.open("ab") as log:
         # A session of its own: Ctrl-C reaches this command, which asks the child to stop.

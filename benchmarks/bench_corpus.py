@@ -29,6 +29,7 @@ from core.corpus.stage import clean_corpus
 from core.dataset.chunks import load_tokenizer
 from core.dataset.encode import encode_split
 from core.dataset.tokens import TokenFile
+from core.process.program import python_command
 from core.sample import write_sample
 from core.spec.corpus import CleanOptions
 from core.spec.job import TokenizerSpec
@@ -263,7 +264,7 @@ def bench_pipeline(corpus: Corpus, folder: Path) -> None:
     size = folder_bytes(corpus.long)
     output = folder / "pipeline"
     output.mkdir()
-    command = [sys.executable, "-m", "benchmarks.bench_corpus", str(corpus.long), str(output)]
+    command = python_command("benchmarks.bench_corpus", str(corpus.long), str(output))
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         with peak_resident(process.pid) as peak:

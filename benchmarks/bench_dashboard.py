@@ -9,7 +9,6 @@ import random
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 import httpx2 as httpx
 
 from benchmarks.report import figure, note, wanted
+from core.process.program import python_command
 from core.spec.job import JobSpec
 from jobs import store
 from jobs.database import Database, upgrade
@@ -172,7 +172,7 @@ def _api(runs_dir: Path) -> Iterator[str]:
         "BABYLM_PORT": str(port),
         "BABYLM_HOST": "127.0.0.1",
     }
-    command = [sys.executable, "-m", "babylm.main", "api"]
+    command = python_command("babylm.main", "api")
     process = subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -18,7 +18,6 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -33,8 +32,9 @@ import torch
 from benchmarks.report import figure, note, wanted
 from chaos.client import Client
 from chaos.processes import Service
-from chaos.workload import ROOT, write_corpus
+from chaos.workload import write_corpus
 from core.events.journal import read_journal
+from core.process.program import python_command
 from core.spec.job import JobSpec
 from core.storage.rundir import RunDir
 
@@ -228,8 +228,7 @@ def _command(words: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]
     """Runs `babylm` meanwhile. It is killed in the end: what it trains need not be saved."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "babylm.main", *words],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            python_command("babylm.main", *words),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -27,6 +27,7 @@ from typing import Any, Self
 import torch
 
 from benchmarks.report import figure, note, wanted
+from core.process.program import python_command
 from core.training.execution.device import has_bf16_units
 
 MODELS = ("gemma2-10m", "llama4-10m", "llama4-10m-dense", "olmo2-10m")
@@ -65,7 +66,7 @@ class Contender:
     """
 
     def __init__(self, way: str, model: str, precision: str) -> None:
-        command = [sys.executable, "-m", "benchmarks.contender", way, model]
+        command = python_command("benchmarks.contender", way, model)
         command += ["--precision", precision]
         for option, variable in OPTIONS.items():
             if variable in os.environ:

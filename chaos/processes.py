@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import psutil
 
 from babylm.broker import Broker, find_broker
 from chaos.workload import ROOT
+from core.process.program import python_command
 
 RESTART_SECONDS = 0.2
 STOP_SECONDS = 12.0
@@ -104,7 +104,6 @@ class Service:
     def _environment(self, settings: dict[str, str]) -> dict[str, str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("BABYLM_")}
         kept |= {
-            "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
             "BABYLM_DATA_DIR": str(self.data),
             "BABYLM_RUNS_DIR": str(self.runs),
@@ -120,14 +119,14 @@ class Service:
 
         if self.broker is not None:
             yield part("redis", *self.broker.command())
-        yield part("api", sys.executable, "-m", "babylm.main", "api")
+        yield part("api", *python_command("babylm.main", "api"))
         for number in range(workers):
-            yield part(f"worker-{number}", sys.executable, "-m", "worker", "--queue", "train")
-        yield part("short", sys.executable, "-m", "worker", "--queue", "short")
+            yield part(f"worker-{number}", *python_command("worker", "--queue", "train"))
+        yield part("short", *python_command("worker", "--queue", "short"))
 
     def start(self) -> None:
         """Makes the database and starts everything."""
-        migrate = [sys.executable, "-m", "babylm.main", "migrate"]
+        migrate = python_command("babylm.main", "migrate")
         subprocess.run(migrate, cwd=ROOT, env=self.environment, check=True, capture_output=True)
         self._keeper.start()
 

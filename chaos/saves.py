@@ -17,6 +17,7 @@ from pathlib import Path
 
 from chaos.workload import ROOT, Spec, spec_of, write_corpus
 from core.archs import ARCHITECTURES
+from core.process.program import python_command
 from core.spec.job import JobSpec
 
 STEPS, SAVE_STEPS = 4, 2
@@ -41,15 +42,15 @@ def crash_saves(architectures: Sequence[str], *, points: int) -> int:
 def _crash(architecture: str, folder: Path, points: int) -> int:
     spec = folder / f"{architecture}.json"
     spec.write_text(JobSpec.model_validate(_spec(architecture)).resolve().model_dump_json())
-    program = [sys.executable, "-m", "chaos.saved_run"]
+    program = python_command("chaos.saved_run")
     places = [str(spec), str(folder / "data"), str(folder / "cache")]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     # The stages before training are not what is crashed: their results are shared already.
     warm = [*program, str(folder / f"warm-{architecture}"), *places]
     subprocess.run(warm, cwd=ROOT, env=environment, check=True, capture_output=True)
     work = folder / f"work-{architecture}"
     command = [
-        *(sys.executable, "-m", "ckpt_chaos", "run"),
+        *python_command("ckpt_chaos", "run"),
         *("--work", str(work), "--modes", "before,torn", "--fail-on", FAIL_ON),
         *("--checkpoint-glob", "{out}/resume/step-*"),
         *("--step-regex", r"resumed at step (\d+)"),

@@ -1,14 +1,13 @@
 """What is trained under faults: tiny models of all architectures, and their undisturbed runs."""
 
 import json
-import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.archs import ARCHITECTURES
+from core.process.program import python_command
 from core.sample import write_sample
 from core.spec.job import JobSpec
 from core.storage.file_hashes import hash_file
@@ -83,7 +82,7 @@ def golden(number: int, *, folder: Path) -> Golden:
         run.mkdir(parents=True, exist_ok=True)
         resolved = JobSpec.model_validate(spec).resolve()
         (run / "spec.json").write_text(resolved.model_dump_json())
-        command = [sys.executable, "-m", "core.run", str(run)]
+        command = python_command("core.run", str(run))
         command += ["--data-dir", str(folder / "data"), "--cache-dir", str(folder / "cache")]
         write_corpus(folder / "data")
         with (run / "run.log").open("ab") as log:
@@ -94,7 +93,6 @@ def golden(number: int, *, folder: Path) -> Golden:
                 stdout=log,
                 stderr=log,
                 timeout=GOLDEN_SECONDS,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
             )
         weights = hash_file(RunDir(run).checkpoint("last") / "model.safetensors")
         content = {"curves": journal_curves(run / "events.jsonl"), "weights": weights}

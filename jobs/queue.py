@@ -5,12 +5,16 @@ there is no result backend, no late acknowledgement, no retry and no time limit 
 life of a job belongs to its row.
 """
 
+import importlib
 import logging
+from collections.abc import Callable
+from types import ModuleType
 from typing import Literal
 
 import redis
 from celery import Celery
 from celery.exceptions import OperationalError as CeleryOperationalError
+from celery.loaders.app import AppLoader
 from kombu.exceptions import OperationalError as KombuOperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -30,9 +34,21 @@ BROKER_ERRORS = (redis.RedisError, CeleryOperationalError, KombuOperationalError
 """What a broker that is away, frozen or restarting looks like."""
 
 
+class _Loader(AppLoader):  # type: ignore[misc]
+    """Celery's own loader puts the working folder first on the import path while it imports."""
+
+    def import_from_cwd(
+        self, module: str, imp: Callable[..., ModuleType] | None = None, package: str | None = None
+    ) -> ModuleType:
+        """Imports a module, not from the working folder."""
+        return (imp or importlib.import_module)(module, package=package)
+
+
 def make_app(broker_url: str) -> Celery:
     """The Celery app on a broker."""
-    app = Celery("babylm", broker=broker_url, set_as_current=False)
+    # No fixups: the one for Django imports from the working folder if the user's environment has
+    # DJANGO_SETTINGS_MODULE.
+    app = Celery("babylm", broker=broker_url, set_as_current=False, loader=_Loader, fixups=())
     app.conf.update(
         task_ignore_result=True,
         # Early: a late one is delivered again after the visibility timeout, while the job runs.

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 
+from core.process.program import python_command
 from jobs.errors import JobsError
 from jobs.queue import QUEUES, TASKS, make_app
 from jobs.settings import Settings
@@ -52,9 +53,7 @@ def commands(settings: Settings) -> Commands:
     """The children: the programs of `core`, named here and never imported."""
 
     def run(folder: Path) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
+        return python_command(
             "core.run",
             str(folder),
             "--data-dir",
@@ -64,9 +63,9 @@ def commands(settings: Settings) -> Commands:
             "--supervised",
             "--lease-seconds",
             str(settings.lease_seconds),
-        ]
+        )
 
-    return Commands(run=run, generate=[sys.executable, "-m", "core.short"])
+    return Commands(run=run, generate=python_command("core.short"))
 
 
 def consume(worker: Worker, broker_url: str) -> None:

@@ -79,13 +79,14 @@ def worker(
 ) -> None:
     """Run one worker alone, as compose does."""
     import os
-    import sys
+
+    from core.process.program import python_command
 
     require_training()
-    command = [sys.executable, "-m", "worker", "--queue", queue]
+    command = python_command("worker", "--queue", queue)
     if slots is not None:
         command += ["--slots", str(slots)]
-    os.execv(sys.executable, command)  # it becomes the worker, so that signals reach it
+    os.execv(command[0], command)  # it becomes the worker, so that signals reach it
 
 
 def migrate(as_json: AsJson = False) -> None:

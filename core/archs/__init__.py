@@ -30,11 +30,3 @@ __all__ = [
     "Llama4",
     "Olmo2",
 ]
-    "ARCHITECTURES",
-    "DEFAULT_ARCHITECTURE",
-    "AnyArchitecture",
-    "Architecture",
-    "Gemma2",
-    "Llama4",
-    "Olmo2",
-]

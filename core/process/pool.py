@@ -10,7 +10,6 @@ import os
 import select
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import TypeVar
 
 from core.errors import RunError, Stopped
 from core.process.pool_worker import Channel, Content, Learner
+from core.process.program import python_command
 
 AHEAD = 3
 """Requests that a helper has at once, so that it never waits while this process works."""
@@ -113,12 +113,9 @@ class _Helper:
         """Starts a process and tells it what its work is."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         memory = os.memfd_create("babylm-helper")
-        program = f"import sys; sys.path[:] = {sys.path!r}; "
-        program += "from core.process.pool_worker import help_with; "
-        program += f"help_with({theirs.fileno()}, {memory})"
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-c", program],
+                python_command("core.process.pool_main", str(theirs.fileno()), str(memory)),
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), memory),
             )

@@ -4,7 +4,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from tokenizers.pre_tokenizers import ByteLevel
 
 from core.errors import CorpusEmpty, RunError, Stopped
+from core.process.program import python_command
 from core.spec.job import TokenizerSpec
 from core.tokenizer.learning import MERGE, READ
 from core.tokenizer.loading import load_tokenizer
@@ -95,7 +95,7 @@ def _learn(
     files: Sequence[Path], spec: TokenizerSpec, output: Path, should_stop: Callable[[], bool]
 ) -> Iterator[tuple[str, float]]:
     """Runs the process that learns; gives its stage and the share of it that is done."""
-    command = [sys.executable, "-m", "core.tokenizer.learning", str(output)]
+    command = python_command("core.tokenizer.learning", str(output))
     command += [str(spec.vocab_size), str(spec.min_frequency), *map(str, files)]
     with _started(command) as process:
         assert process.stderr is not None
@@ -131,7 +131,6 @@ def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         command,
         stdin=subprocess.PIPE,  # its end tells the process that this one is gone
         stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     ) as process:
         try:
             yield process

@@ -1,14 +1,15 @@
 import json
 import subprocess
-import sys
 from pathlib import Path
+
+from core.process.program import python_command
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def babylm(*words, **more):
     return subprocess.run(
-        [sys.executable, "-m", "babylm.main", *words],
+        python_command("babylm.main", *words),
         cwd=ROOT,
         capture_output=True,
         text=True,

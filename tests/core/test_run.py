@@ -2,12 +2,12 @@
 
 import signal
 import subprocess
-import sys
 
 from core.context import Run
 from core.errors import ExitCode
 from core.events.journal import JournalWriter, read_journal
 from core.events.types import WarningData
+from core.process.program import python_command
 from core.process.stop import StopSignal
 from core.run import warn_of_low_disk
 from core.sample import write_sample
@@ -39,7 +39,7 @@ def test_a_disk_too_small_for_the_checkpoints_is_told_before_the_run_begins(tmp_
 
 
 def test_a_spec_that_cannot_be_read_fails_by_name(tmp_path):
-    command = [sys.executable, "-m", "core.run", str(tmp_path)]
+    command = python_command("core.run", str(tmp_path))
     done = subprocess.run(command, capture_output=True, check=False)
     assert done.returncode == ExitCode.FAILED
     (event, _), *_ = read_journal(tmp_path / "events.jsonl")
@@ -52,7 +52,7 @@ def test_a_stop_while_torch_is_loading_ends_the_run_at_once(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "spec.json").write_text(SPEC.model_dump_json())
-    command = [sys.executable, "-m", "core.run", str(folder)]
+    command = python_command("core.run", str(folder))
     command += ["--data-dir", str(tmp_path / "data"), "--cache-dir", str(tmp_path / "cache")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for line in process.stdout:

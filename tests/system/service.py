@@ -4,9 +4,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,11 @@ from typing import Any
 import httpx2 as httpx
 import psutil
 
+from core.process.program import python_command
+
 FINAL = {"succeeded", "failed", "cancelled"}
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = tuple(python_command("babylm.main"))
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
@@ -137,7 +139,9 @@ class Service:
 
 
 @contextmanager
-def running_service(folder: Path, **environment: str) -> Iterator[Service]:
+def running_service(
+    folder: Path, *, program: Sequence[str] = PROGRAM, cwd: Path = ROOT, **environment: str
+) -> Iterator[Service]:
     """The service on its embedded defaults, below `folder`, until the block ends."""
     runs_dir = folder / "runs"
     variables = {
@@ -150,8 +154,8 @@ def running_service(folder: Path, **environment: str) -> Iterator[Service]:
     }
     log = (folder / "serve.log").open("ab")
     process = subprocess.Popen(
-        [sys.executable, "-m", "babylm.main", "serve", "--port", "0"],
-        cwd=ROOT,
+        [*program, "serve", "--port", "0"],
+        cwd=cwd,
         env=variables,
         stdin=subprocess.DEVNULL,
         stdout=log,

@@ -3,12 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from core.process.program import python_command
 from jobs.database import upgrade
 from jobs.settings import Settings
 
@@ -35,7 +35,7 @@ def test_a_worker_ends_when_told_to_though_its_broker_is_frozen(frozen, broker, 
         server.send_signal(signal.SIGSTOP)
     with log.open("wb") as output:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "worker", "--queue", "train"],
+            python_command("worker", "--queue", "train"),
             env=environment,
             stdout=output,
             stderr=output,

@@ -12,7 +12,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,6 +26,7 @@ from torch import distributed
 from core.dataset.tokens import TokenFile
 from core.errors import ExitCode, RankDied, RunError
 from core.events.types import ErrorData, EventData
+from core.process.program import python_command
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
 from core.training.distributed.messages import (
@@ -47,7 +47,6 @@ from core.training.execution.micro_batch import MicroBatch
 
 log = logging.getLogger(__name__)
 
-PROGRAM = (sys.executable, "-m", "core.training.distributed")
 CRASHED = 1
 NOTICE_SECONDS = 5.0
 """Rank 0 may be at anything when another rank dies; after so long without noticing it is ended."""
@@ -232,7 +231,9 @@ class Peer:
         self._told: Answer | None = None
         self._connection, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(PROGRAM, stdin=theirs.fileno())
+            self._process = subprocess.Popen(
+                python_command("core.training.distributed"), stdin=theirs.fileno()
+            )
         threading.Thread(target=self._listen, name=f"rank-{rank}", daemon=True).start()
 
     @property

@@ -2,7 +2,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from core.errors import CorpusEmpty, RunError, Stopped
+from core.process.program import python_command
 from core.spec.job import TokenizerSpec
 from core.tokenizer import bpe, learning
 from core.tokenizer.bpe import TokenizerReport, train_bpe
@@ -138,7 +138,7 @@ def test_progress_is_of_the_text_and_then_of_the_merges(tmp_path: Path, folder: 
 
 
 def test_the_process_that_learns_ends_with_its_parent(folder: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "core.tokenizer.learning", str(tmp_path), "500", "2"]
+    command = python_command("core.tokenizer.learning", str(tmp_path), "500", "2")
     fifo = tmp_path / "never_ends"
     os.mkfifo(fifo)  # reading it waits until somebody writes
     with subprocess.Popen([*command, str(fifo)], stdin=subprocess.PIPE) as process:

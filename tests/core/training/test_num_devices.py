@@ -26,6 +26,7 @@ from core.dataset.batches import Batches
 from core.errors import DevicesMissing, ExitCode, RankDied, RunError, Stopped
 from core.events.journal import read_journal
 from core.events.types import StageData
+from core.process.program import python_command
 from core.sample import write_sample
 from core.spec.job import JobSpec
 from core.spec.plan import make_plan
@@ -206,7 +207,7 @@ class Process:
         model = {"hidden_size": 16, "num_hidden_layers": 2}
         spec = {"preset": "sample", "model": model, "training": training}
         self.rundir.spec.write_text(json.dumps(spec))
-        self._command = [sys.executable, "-m", "core.run", str(self.rundir.root)]
+        self._command = python_command("core.run", str(self.rundir.root))
         self._command += ["--data-dir", str(folder / "data"), "--cache-dir", str(folder / "cache")]
 
     def start(self) -> None:

@@ -48,7 +48,7 @@ def claim_next(session: Session, worker_id: str) -> Job | None:
         reason=None,
         values={
             "attempt": Job.attempt + 1,
-            "owner": worker_id,
+            "worker_id": worker_id,
             "heartbeat": Job.heartbeat + 1,
             "started_at": func.coalesce(Job.started_at, literal(now(), UtcDateTime())),
             "finished_at": None,

@@ -109,7 +109,7 @@ def claim_short_task(session: Session, worker_id: str) -> ShortTask | None:
         return None
     values = {
         "status": "running",
-        "owner": worker_id,
+        "worker_id": worker_id,
         "attempt": ShortTask.attempt + 1,
         "heartbeat": ShortTask.heartbeat + 1,
         "started_at": func.coalesce(ShortTask.started_at, literal(now(), UtcDateTime())),
@@ -158,7 +158,7 @@ def requeue_short_task(session: Session, task_id: str, attempt: int) -> None:
     Raises:
         Fenced: If the attempt no longer holds the task.
     """
-    values = {"status": "queued", "attempt": ShortTask.attempt - 1, "owner": None}
+    values = {"status": "queued", "attempt": ShortTask.attempt - 1, "worker_id": None}
     _update_held(session, task_id, attempt, values)
 
 
@@ -173,7 +173,7 @@ def put_back_short_task(
     values = {
         "status": "queued",
         "attempt": ShortTask.attempt - 1,
-        "owner": None,
+        "worker_id": None,
         "state": state,
         "progress": progress,
     }
@@ -199,7 +199,7 @@ def reap_short_task(session: Session, task_id: str, *, attempt: int, beat: int) 
         col(ShortTask.heartbeat) == beat,
     )
     if attempt < MAX_ATTEMPTS:
-        return _update(session, task_id, *guards, values={"status": "queued", "owner": None})
+        return _update(session, task_id, *guards, values={"status": "queued", "worker_id": None})
     values = {"status": "failed", "error": LOST.model_dump(), "finished_at": now()}
     return _update(session, task_id, *guards, values=values)
 

@@ -103,7 +103,7 @@ class Job(Table, table=True):
     worker_id: str | None = Field(default=None, sa_type=Text)
     """The worker that holds it, or held it last."""
     heartbeat: int = Field(default=0, sa_type=BigInteger)
-    """Counts up while the owner lives; judged by the clock of whoever watches."""
+    """Counts up while the worker is alive; judged by the monotonic clock of the observer."""
 
     stage: str | None = _short(default=None)
     progress: float = 0.0

@@ -1,8 +1,8 @@
-"""The program of a helper process: `core.process.pool` starts it with a socket and a file in memory.
+"""The program of a pool worker: `core.process.pool` starts it with a socket and shared memory.
 
     python -m core.process.pool_main SOCKET MEMORY
 
-Apart from `core.process.pool_worker`, because what is pickled between two processes names that module.
+Not part of `core.process.pool_worker`: pickled objects name that module.
 """
 
 import sys

@@ -15,7 +15,7 @@ from core.process.pool import serve_in_order
 from core.process.program import python_command
 from tests.shadows import Shadows
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 FOLDERS = [*PACKAGES, "chaos", "benchmarks", "docs"]
@@ -72,9 +72,9 @@ def test_helpers_of_the_corpus_stages_are_safe(shadows):
 def test_a_child_has_the_packages_of_its_parent(tmp_path):
     """Not those of the copy that is installed."""
     other = tmp_path / "other" / "core"
-    other.mkdir(parents=True)
-    for name in ("__init__.py", "program.py"):
-        shutil.copy(ROOT / "core" / name, other)
+    (other / "process").mkdir(parents=True)
+    for name in ("__init__.py", "process/__init__.py", "process/program.py"):
+        shutil.copy(ROOT / "core" / name, other / name)
     (other / "run.py").write_text("print('another copy')")
     code = (
         f"import subprocess, sys; sys.path.insert(0, {str(other.parent)!r})\n"
@@ -91,7 +91,7 @@ def test_every_python_child_is_started_by_the_one_function(folder):
     found = [
         f"{file.relative_to(ROOT)}:{line}: {what}"
         for file in files
-        if file != ROOT / "core" / "program.py"
+        if file != ROOT / "core" / "process" / "program.py"
         for line, what in starts(ast.parse(file.read_text()))
     ]
     assert found == [], "use core.process.program.python_command"

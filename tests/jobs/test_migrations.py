@@ -15,20 +15,36 @@ from jobs.database import Database, check_schema, make_engine, migration_config,
 from jobs.errors import SchemaTooNew, SchemaTooOld
 from jobs.tables import Table
 
-KILLED_AT = """
+KILLED_AT_EACH_STATEMENT = """
 import os, signal, sys
+from pathlib import Path
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from jobs.database import upgrade
-count = 0
+
+folder = Path(sys.argv[1])
+seen = fatal = 0
+
 def before(*_):
-    global count
-    count += 1
-    if count == int(sys.argv[2]):
+    global seen
+    seen += 1
+    if seen == fatal:
         os.kill(os.getpid(), signal.SIGKILL)
+
 event.listen(Engine, "before_cursor_execute", before)
-upgrade(sys.argv[1])
+for fatal in range(1, 200):
+    process = os.fork()
+    if process == 0:
+        upgrade(f"sqlite:///{folder / 'killed.sqlite3'}")
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    print(fatal, status, flush=True)
+    if status != -signal.SIGKILL:
+        break
+    for file in folder.glob("killed.sqlite3*"):
+        (folder / f"{fatal:03d}-{file.name}").write_bytes(file.read_bytes())
 """
+"""Forks for each statement, since starting Python and SQLAlchemy is most of the time."""
 
 
 def run(program: str, *arguments: str) -> subprocess.Popen:
@@ -59,22 +75,24 @@ def test_down_to_nothing_and_up_again(url):
 
 
 def test_killed_at_any_statement_it_can_be_run_again(tmp_path):
-    url = f"sqlite:///{tmp_path / 'killed.sqlite3'}"
-    kills = 0
-    for statement in range(1, 60):
-        process = run(KILLED_AT, url, str(statement))
-        with process:
-            process.communicate()
-        if process.returncode == 0:
-            break
-        assert process.returncode == -signal.SIGKILL
-        kills += 1
-        with sqlite3.connect(tmp_path / "killed.sqlite3") as connection:
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_EACH_STATEMENT, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *kills, last = (tuple(map(int, line.split())) for line in process.stdout.splitlines())
+    assert last == (len(kills) + 1, 0)
+    assert len(kills) >= 10
+    for statement, status in kills:
+        assert status == -signal.SIGKILL
+        with sqlite3.connect(tmp_path / f"{statement:03d}-killed.sqlite3") as connection:
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         connection.close()
         assert tables == (0,), f"statement {statement} left something behind"
-    assert kills >= 10
-    check_schema(make_engine(url))
+    engine = make_engine(f"sqlite:///{tmp_path / 'killed.sqlite3'}")
+    check_schema(engine)
+    engine.dispose()
 
 
 def test_two_starters_at_once_both_succeed(tmp_path):

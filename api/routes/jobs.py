@@ -183,4 +183,4 @@ def _warnings(spec: JobSpec, needs: Estimate, context: Context) -> list[str]:
         warnings.append(error.message)
     if spec.training.precision == "fp16" and spec.model.architecture == "gemma2":
         warnings.append("Gemma 2 is known to overflow in fp16; bf16 is the safe choice")
-    return warnings
+    return warnings + spec.model.compatibility_warnings()

@@ -11,18 +11,19 @@ ONLY ?=
 ROUNDS ?= small
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test bench chaos lint format docs screenshots clean distclean
+.PHONY: help demo serve test compat bench chaos lint format docs screenshots clean distclean
 
 help:
 	@echo "make demo    train a small model with the real service, about three minutes"
 	@echo "make serve   the service until Ctrl-C"
 	@echo "make test    the whole test suite"
+	@echo "make compat  exported checkpoints in other releases of transformers; builds .compat"
 	@echo "make lint    formatter, linter, types, import contracts"
 	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
 	@echo "make chaos   jobs under faults on purpose, and a checker; ROUNDS=200 for the long form"
 	@echo "make docs    write the pages that are generated"
 	@echo "make screenshots  the pictures of docs/images, from a real run; needs Chromium"
-	@echo "make clean   remove caches and what the demo made; make distclean: .venv too"
+	@echo "make clean   remove caches and what the demo made; make distclean: .venv and .compat too"
 
 demo: $(READY)
 	@$(BIN)/babylm demo $(BABYLM_DEMO_FLAGS)
@@ -32,6 +33,10 @@ serve: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+compat: $(READY)
+	$(BIN)/python -m tests.compat.build
+	$(BIN)/python -m pytest -n 0 -rs -m compat tests/compat
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -64,7 +69,7 @@ clean:
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) .compat
 
 # torch first and pinned: anything else that asks for it would pull a build of several gigabytes.
 # The stamp comes last, so that an installation that broke off is begun again.

@@ -26,8 +26,12 @@ HEARTBEAT_SECONDS = 1.0
 """The child stops by itself after ten seconds without a byte: it never outlives this command."""
 
 
-def resolve_spec(body: Body) -> "JobSpec":
+def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
     """The spec with nothing left open.
+
+    Args:
+        body: What the user wrote.
+        begun: The spec of the run to go on with; see `JobSpec.resolve`.
 
     Raises:
         CommandError: If it is not valid; the message names every wrong field.
@@ -38,7 +42,7 @@ def resolve_spec(body: Body) -> "JobSpec":
     from core.spec.job import JobSpec
 
     try:
-        return JobSpec.model_validate(body).resolve()
+        return JobSpec.model_validate(body).resolve(begun=begun)
     except ValidationError as error:
         explained = [explain(item) for item in error.errors()]
         problems = [{"field": field, "message": message} for field, message in explained]
@@ -63,7 +67,7 @@ def train_here(
         CommandError: If the run failed or was interrupted.
     """
     rundir = RunDir(output)
-    _write_spec(rundir, resolve_spec(body))
+    _write_spec(rundir, body)
     seen = rundir.journal.stat().st_size if rundir.journal.exists() else 0
     command = [*(program or python_command("core.run")), str(output), "--supervised"]
     command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
@@ -143,14 +147,14 @@ class _Watch:
                     self._display.show(event)
 
 
-def _write_spec(rundir: RunDir, spec: "JobSpec") -> None:
-    content = spec.model_dump_json(indent=2).encode()
+def _write_spec(rundir: RunDir, body: Body) -> None:
+    content = resolve_spec(body).model_dump_json(indent=2).encode()
     try:
         rundir.root.mkdir(parents=True, exist_ok=True)
         if not rundir.spec.exists():
             publish_file(rundir.spec, content)
             return
-        if json.loads(rundir.spec.read_bytes()) == json.loads(content):
+        if _is_spec_of(rundir.spec.read_bytes(), body, content):
             return
         if _failed_at_once(rundir):
             _begin_anew(rundir, content)
@@ -163,6 +167,21 @@ def _write_spec(rundir: RunDir, spec: "JobSpec") -> None:
         f"{rundir.root} holds a run of another spec",
         hint="Choose another --output, or submit the spec in its spec.json to go on with it.",
     )
+
+
+def _is_spec_of(stored: bytes, body: Body, content: bytes) -> bool:
+    """Whether a run began with this spec, also where a default has changed since."""
+    from pydantic import ValidationError
+
+    from core.spec.job import STORED, JobSpec
+
+    if json.loads(stored) == json.loads(content):
+        return True
+    try:
+        begun = JobSpec.model_validate_json(stored, context=STORED)
+    except ValidationError:
+        return False
+    return resolve_spec(body, begun=begun) == begun
 
 
 def _failed_at_once(rundir: RunDir) -> bool:

@@ -23,7 +23,7 @@ from core.pipeline import run_pipeline
 from core.process.failures import named_failure
 from core.process.stop import DEADLINE_SHARE, LEASE_SECONDS, SILENCE_SHARE, StopSignal
 from core.spec.estimate import estimate
-from core.spec.job import JobSpec
+from core.spec.job import STORED, JobSpec
 from core.storage.cache import Cache
 from core.storage.rundir import RunDir, locked
 
@@ -118,7 +118,8 @@ def warn_of_low_disk(run: Run) -> None:
 
 def _read_spec(rundir: RunDir) -> JobSpec:
     try:
-        return JobSpec.model_validate_json(rundir.spec.read_bytes()).resolve()
+        content = rundir.spec.read_bytes()
+        return JobSpec.model_validate_json(content, context=STORED).resolve()
     except FileNotFoundError as error:
         raise SpecInvalid(f"{rundir.spec} is not there") from error
     except ValidationError as error:

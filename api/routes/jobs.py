@@ -183,4 +183,4 @@ def _warnings(spec: JobSpec, needs: Estimate, context: Context) -> list[str]:
         warnings.append(error.message)
     if spec.training.precision == "fp16" and not spec.model.is_safe_in_fp16:
         warnings.append(f"{spec.model.title} is known to overflow in fp16; bf16 is the safe choice")
-    return warnings
+    return warnings + spec.model.compatibility_warnings()

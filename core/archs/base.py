@@ -14,6 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 MAX_HIDDEN_SIZE = 16_384
 MAX_VOCAB_SIZE = 1_000_000
+DEFAULT_MAX_POSITION_EMBEDDINGS = 2048
+"""Evaluations hold texts longer than the sequences of training; upstream's models take 2,048 tokens
+and more. No weight depends on it: positions are rotary."""
+OFFICIAL_TRANSFORMERS = "4.51.3"
+"""The release that the BabyLM evaluation pipelines of 2025 and 2026 pin."""
 TARGET_HEAD_DIM = 64
 """Head width that `num_attention_heads: null` aims at, the common choice for models of this size
 (GPT-2, Radford et al. 2019)."""
@@ -65,7 +70,11 @@ class Architecture(BaseModel):
         default=None, ge=8, le=131_072, description="Width F of the MLP; null is 4 x hidden_size."
     )
     max_position_embeddings: int | None = Field(
-        default=None, ge=8, le=1_048_576, description="Longest input; null is training.seq_length."
+        default=None,
+        ge=8,
+        le=1_048_576,
+        description="Longest input, at least training.seq_length; null is 2048, or "
+        "training.seq_length if that is longer.",
     )
     rope_theta: float = Field(default=10_000.0, ge=1.0, le=1e9, description="Rotary base.")
     rms_norm_eps: float = Field(default=1e-5, gt=0.0, le=1e-2, description="Epsilon of the norms.")
@@ -112,9 +121,18 @@ class Architecture(BaseModel):
                 "num_attention_heads": heads,
                 "num_key_value_heads": self.num_key_value_heads or self._default_kv_heads(heads),
                 "intermediate_size": self.intermediate_size or 4 * self.hidden_size,
-                "max_position_embeddings": self.max_position_embeddings or seq_length,
+                "max_position_embeddings": self.max_position_embeddings
+                or max(seq_length, DEFAULT_MAX_POSITION_EMBEDDINGS),
             }
         )
+
+    def exported_config(self) -> dict[str, Any]:
+        """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
+        return {}
+
+    def compatibility_warnings(self) -> list[str]:
+        """Settings of this model that `OFFICIAL_TRANSFORMERS` ignores or cannot run."""
+        return []
 
     def _default_kv_heads(self, heads: int) -> int:
         return heads

@@ -30,9 +30,10 @@ class Gemma2(Architecture):
     )
     query_pre_attn_scalar: float | None = Field(
         default=None,
-        gt=0.0,
+        ge=1.0,
         le=65_536.0,
-        description="Scores are divided by its root; null: head_dim.",
+        multiple_of=1.0,
+        description="Scores are divided by its root; a whole number; null: head_dim.",
     )
     sliding_window: int = Field(
         default=4096, ge=8, le=1_048_576, description="Window of every second layer, in tokens."
@@ -71,16 +72,24 @@ class Gemma2(Architecture):
 
     def config_arguments(self, *, vocab_size: int) -> dict[str, Any]:
         """All keyword arguments of `Gemma2Config`."""
-        scalar = self.query_pre_attn_scalar or self.head_width
         return self.common_arguments(vocab_size=vocab_size) | {
             "head_dim": self.head_width,
-            # The configuration class wants an integer where the value is one.
-            "query_pre_attn_scalar": int(scalar) if float(scalar).is_integer() else scalar,
+            # The configuration class refuses floats.
+            "query_pre_attn_scalar": int(self.query_pre_attn_scalar or self.head_width),
             "sliding_window": self.sliding_window,
             "attn_logit_softcapping": self.attn_logit_softcapping,
             "final_logit_softcapping": self.final_logit_softcapping,
             "hidden_activation": self.hidden_activation,
         }
+
+    def exported_config(self) -> dict[str, Any]:
+        """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
+        if self.attn_logit_softcapping is None:
+            return {}
+        # transformers 4 uses PyTorch's attention by default, which drops the soft cap of the scores
+        # without a warning, and reads no public entry that says otherwise. 5 ignores this one: its
+        # default for Gemma 2 is eager.
+        return {"_attn_implementation_internal": "eager"}
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
         """Weights in the matrices of a layer, all and active; the same, Gemma 2 is dense."""

@@ -5,7 +5,14 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from core.archs.base import Architecture
+from core.archs.base import (
+    DEFAULT_MAX_POSITION_EMBEDDINGS,
+    OFFICIAL_TRANSFORMERS,
+    Architecture,
+)
+
+OFFICIAL_NO_ROPE_INTERVAL = 4
+"""Fixed in the code of `OFFICIAL_TRANSFORMERS`, whatever `config.json` says."""
 
 
 class Llama4(Architecture):
@@ -67,6 +74,43 @@ class Llama4(Architecture):
         """The same architecture with every null replaced by the value that will be used."""
         resolved = super().resolve(seq_length=seq_length)
         return resolved.model_copy(update={"head_dim": self.head_width})
+
+    def exported_config(self) -> dict[str, Any]:
+        """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
+        # transformers 4.51 otherwise builds a bfloat16 cache in every forward pass. Meta's
+        # checkpoints have the same entry; generation uses that of generation_config.json.
+        return {"use_cache": False}
+
+    def compatibility_warnings(self) -> list[str]:
+        """Settings of this model that `OFFICIAL_TRANSFORMERS` ignores or cannot run."""
+        release, warnings = f"transformers {OFFICIAL_TRANSFORMERS}", []
+        if self._no_rope_layers(self.no_rope_layer_interval) != self._no_rope_layers(
+            OFFICIAL_NO_ROPE_INTERVAL
+        ):
+            warnings.append(
+                f"no_rope_layer_interval is {self.no_rope_layer_interval}: {release}, which the "
+                f"BabyLM evaluation uses, computes with {OFFICIAL_NO_ROPE_INTERVAL} whatever the "
+                "checkpoint says, so its scores are not those of this model; use "
+                f"{OFFICIAL_NO_ROPE_INTERVAL}, or evaluate with transformers 4.57 or newer"
+            )
+        longest = self.max_position_embeddings or DEFAULT_MAX_POSITION_EMBEDDINGS
+        if self.attention_chunk_size < longest:
+            warnings.append(
+                f"attention_chunk_size is {self.attention_chunk_size}: {release}, which the BabyLM "
+                "evaluation uses, fails or computes other scores where inputs are padded or longer "
+                f"than that; use at least max_position_embeddings ({longest}), or evaluate with "
+                "transformers 4.57 or newer"
+            )
+        if self.attention_bias:
+            warnings.append(
+                f"attention_bias is true: {release}, which the BabyLM evaluation uses, and every "
+                "other release before 5 leave the biases of Llama 4 out, so its scores are not "
+                "those of this model; use false, or evaluate with transformers 5"
+            )
+        return warnings
+
+    def _no_rope_layers(self, interval: int) -> list[int]:
+        return list(range(interval - 1, self.num_hidden_layers, interval))
 
     def moe_layers(self) -> list[int]:
         """Indices of the layers that have experts."""

@@ -1,5 +1,6 @@
 """From an architecture to a Hugging Face model, and the weights to and from a file."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from transformers import PreTrainedModel
 from core.archs import Architecture
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
 
-WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
 
 def quiet_transformers() -> None:
@@ -68,10 +69,20 @@ def load_weights(model: PreTrainedModel, path: Path) -> None:
     model.load_state_dict(tensors, strict=True)
 
 
-def save_config(model: PreTrainedModel, folder: Path) -> None:
-    """Writes `config.json` and `generation_config.json`."""
+def save_config(model: PreTrainedModel, folder: Path, architecture: Architecture) -> None:
+    """Writes `config.json` and `generation_config.json` so that transformers 4 and 5 agree."""
     model.config.architectures = [type(model).__name__]
     model.config.dtype = "float32"
     model.config.save_pretrained(folder)
+    path = folder / CONFIG_FILE
+    config = json.loads(path.read_text(encoding="utf-8"))
+    # Names of transformers 4, which ignores the new ones; 5 reads both.
+    config |= {
+        "rope_theta": config["rope_parameters"]["rope_theta"],
+        "torch_dtype": config["dtype"],
+        **architecture.exported_config(),
+    }
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     if model.generation_config is not None:
+        model.generation_config.use_cache = True
         model.generation_config.save_pretrained(folder)

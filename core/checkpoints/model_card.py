@@ -52,6 +52,9 @@ def model_card(
             f"| {validation_loss:.4f} |",
             f"| validation perplexity | {exp(validation_loss):.2f} |",
         ]
+    warnings = spec.model.compatibility_warnings()
+    if warnings:
+        lines += ["", "## Compatibility", "", *(f"- {warning}." for warning in warnings)]
     lines += ["", "## Spec", "", "| field | value |", "| --- | --- |"]
     for section in ("data", "tokenizer", "model", "training"):
         for field, value in getattr(spec, section).model_dump(mode="json").items():

@@ -18,6 +18,7 @@ from core.events.types import CheckpointData, CheckpointFile, CheckpointKind, Ev
 from core.spec.job import JobSpec
 from core.storage.file_hashes import hash_file
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
+from core.tokenizer.config import set_max_length
 
 PREFIXES: dict[CheckpointKind, str] = {
     "rolling": "step-",
@@ -105,10 +106,11 @@ class Checkpoints:
     ) -> None:
         if weights is None or not _link(weights, folder / WEIGHTS_FILE):
             save_weights(model, folder / WEIGHTS_FILE)
-        save_config(model, folder)
+        save_config(model, folder, self._spec.model)
         for file in sorted(self._tokenizer.iterdir()):
             if file.name != "report.json":
                 shutil.copyfile(file, folder / file.name)
+        set_max_length(folder, model.config.max_position_embeddings)
         (folder / "spec.json").write_text(self._spec.model_dump_json(indent=2))
         card = model_card(
             self._spec,

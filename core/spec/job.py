@@ -21,6 +21,9 @@ TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000
 TRACK_MAX_EPOCHS = 10
 """Passes over the training data that the strict tracks allow (BabyLM guidelines, 2025 and 2026)."""
 
+STORED = {"stored": True}
+"""Validation context of a spec that was accepted before: rules added since do not refuse it."""
+
 DatasetName = Annotated[str, Field(max_length=64)]
 
 
@@ -182,8 +185,35 @@ class JobSpec(Section):
             )
         return training
 
-    def resolve(self) -> Self:
-        """The same spec with every null of the model replaced by the value that will be used."""
+    @field_validator("training")
+    @classmethod
+    def _sequences_fit_the_model(cls, training: TrainingSpec, info: ValidationInfo) -> TrainingSpec:
+        model = info.data.get("model")
+        longest = None if model is None else model.max_position_embeddings
+        if longest is not None and longest < training.seq_length and info.context != STORED:
+            raise ValueError(
+                f"seq_length is {training.seq_length}, and model.max_position_embeddings is "
+                f"{longest}: the model must take whole sequences; raise "
+                f"model.max_position_embeddings to {training.seq_length} or more, leave it out, or "
+                "shorten the sequences"
+            )
+        return training
+
+    def resolve(self, *, begun: "JobSpec | None" = None) -> Self:
+        """The same spec with every null of the model replaced by the value that will be used.
+
+        Args:
+            begun: The resolved spec of a run that exists. Fields that are null here keep its
+                values, because a default may have changed since the run began.
+        """
         model = self.model.resolve(seq_length=self.training.seq_length)
+        if begun is not None and type(begun.model) is type(model):
+            # A field that is null after `resolve` too has null as a value of its own.
+            kept = {
+                name: getattr(begun.model, name)
+                for name in type(model).model_fields
+                if getattr(self.model, name) is None and getattr(model, name) is not None
+            }
+            model = model.model_copy(update=kept)
         name = self.name or f"{self.preset or model.architecture} on {self.data.dataset}"
         return self.model_copy(update={"model": model, "name": name})

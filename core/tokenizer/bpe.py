@@ -15,9 +15,10 @@ from tokenizers.pre_tokenizers import ByteLevel
 from core.errors import CorpusEmpty, RunError, Stopped
 from core.process.program import python_command
 from core.spec.job import TokenizerSpec
+from core.tokenizer.config import save_config
 from core.tokenizer.learning import MERGE, READ
 from core.tokenizer.loading import load_tokenizer
-from core.tokenizer.specials import END_OF_TEXT, PAD, SPECIAL_TOKENS, UNKNOWN
+from core.tokenizer.specials import SPECIAL_TOKENS
 
 TOKENIZER_VERSION = 1
 """Raised whenever the same text and spec would give another tokenizer."""
@@ -26,9 +27,7 @@ COUNTING_SHARE = 0.5
 about as long."""
 POLL_SECONDS = 0.1
 SHOWN_CHARACTERS = 2000
-CONFIG_FILE, REPORT = "tokenizer_config.json", "report.json"
-NO_MAX_LENGTH = int(1e30)
-"""What transformers writes where a tokenizer knows no limit; export puts the model's there."""
+REPORT = "report.json"
 
 
 class TokenizerReport(BaseModel):
@@ -136,27 +135,3 @@ def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
-
-
-def save_config(output: Path) -> None:
-    """Writes what `AutoTokenizer.from_pretrained(output)` needs beside `tokenizer.json`.
-
-    It does for transformers 4.51 and 5. The class is named: left to itself, transformers 5 writes
-    `TokenizersBackend`, which 4.51, pinned by the BabyLM evaluation of 2025, does not know.
-    Decoding must not "clean up" spaces before punctuation, or it would not give the text back.
-    """
-    config = {
-        "add_bos_token": False,
-        "add_prefix_space": False,
-        "bos_token": END_OF_TEXT,
-        "clean_up_tokenization_spaces": False,
-        "eos_token": END_OF_TEXT,
-        "errors": "replace",
-        "model_max_length": NO_MAX_LENGTH,
-        "pad_token": PAD,
-        "padding_side": "right",
-        "tokenizer_class": "GPT2Tokenizer",
-        "unk_token": UNKNOWN,
-    }
-    text = json.dumps(config, indent=1) + "\n"
-    (output / CONFIG_FILE).write_text(text, encoding="utf-8")

@@ -129,6 +129,24 @@ def test_a_deleted_job_takes_its_files_along(client, world, settings):
     assert client.get(f"/v1/jobs/{job_id}/checkpoints").status_code == 404
 
 
+def test_an_estimate_warns_of_what_the_official_evaluation_cannot_compute(client):
+    model = {"architecture": "llama4", "attention_bias": True, "no_rope_layer_interval": 3}
+    body = {"data": {"dataset": "sample", "validation": None}, "model": model}
+    warnings = client.post("/v1/jobs/estimate", json=body).json()["warnings"]
+    for field in model.keys() - {"architecture"}:
+        assert [line for line in warnings if line.startswith(f"{field} is") and "4.51.3" in line]
+
+
+def test_a_model_shorter_than_the_sequences_is_refused_at_submit(client):
+    body = {"model": {"max_position_embeddings": 64}, "training": {"seq_length": 128}}
+    for path in ("/v1/jobs", "/v1/jobs/estimate"):
+        answer = client.post(path, json=body)
+        assert answer.status_code == 422
+        [fault] = answer.json()["errors"]
+        assert fault["field"] == "training"
+        assert "model.max_position_embeddings is 64" in fault["message"]
+
+
 def test_an_estimate_stores_nothing_and_counts_the_words(client):
     answer = client.post("/v1/jobs/estimate", json=SPEC)
     assert answer.status_code == 200

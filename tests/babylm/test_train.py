@@ -87,6 +87,18 @@ def test_a_folder_of_another_run_is_not_touched(tmp_path):
     assert (output / "spec.json").read_bytes() == before
 
 
+def test_a_run_that_began_with_another_default_goes_on_with_it(tmp_path):
+    output = train(tmp_path, FINISH)
+    spec = json.loads((output / "spec.json").read_text())
+    spec["model"]["max_position_embeddings"] = spec["training"]["seq_length"]
+    (output / "spec.json").write_text(json.dumps(spec))
+    train(tmp_path, FINISH)
+    assert json.loads((output / "spec.json").read_text()) == spec
+    given = {"preset": "sample", "model": {"max_position_embeddings": 4096}}
+    with pytest.raises(CommandError, match="holds a run of another spec"):
+        train(tmp_path, FINISH, body=given)
+
+
 def test_a_mended_spec_takes_the_place_of_one_that_failed_at_once(tmp_path, capsys):
     with pytest.raises(CommandError, match="the run failed"):
         train(tmp_path, FAIL)

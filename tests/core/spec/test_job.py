@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.archs import ARCHITECTURES
-from core.spec.job import JobSpec
+from core.spec.job import STORED, JobSpec
 from core.spec.presets import PRESETS
 
 
@@ -102,3 +102,40 @@ def test_no_number_of_heads_given_chooses_a_valid_one(architecture, hidden_size)
 )
 def test_cleaning_in_short(given, style):
     assert JobSpec.model_validate({"data": {"clean": given}}).data.clean.style == style
+
+
+SHORT = {"model": {"max_position_embeddings": 64}, "training": {"seq_length": 128}}
+
+
+def test_a_model_that_cannot_take_whole_sequences_is_refused():
+    with pytest.raises(ValidationError, match=r"raise model.max_position_embeddings to 128"):
+        JobSpec.model_validate(SHORT)
+    equal = {"model": {"max_position_embeddings": 128}, "training": {"seq_length": 128}}
+    assert JobSpec.model_validate(equal).resolve().model.max_position_embeddings == 128
+
+
+def test_a_stored_spec_is_not_refused_by_a_rule_that_came_later():
+    spec = JobSpec.model_validate(SHORT, context=STORED).resolve()
+    assert spec.model.max_position_embeddings == 64
+    again = JobSpec.model_validate_json(spec.model_dump_json(), context=STORED)
+    assert again.resolve() == spec
+
+
+def test_what_is_left_open_keeps_the_values_with_which_a_run_began():
+    body = {"model": {"architecture": "gemma2", "attn_logit_softcapping": None}}
+    given = JobSpec.model_validate(body)
+    old = {"max_position_embeddings": 128, "num_key_value_heads": 3}
+    model = given.resolve().model.model_copy(update=old)
+    begun = given.resolve().model_copy(update={"model": model})
+    assert given.resolve() != begun
+    assert given.resolve(begun=begun) == begun
+    # A null that means "none" is a value: it is not replaced.
+    capped = begun.model_copy(
+        update={"model": model.model_copy(update={"attn_logit_softcapping": 50.0})}
+    )
+    assert given.resolve(begun=capped).model.attn_logit_softcapping is None
+    # What the user gives wins, and another architecture keeps nothing.
+    longer = JobSpec.model_validate({"model": body["model"] | {"max_position_embeddings": 512}})
+    assert longer.resolve(begun=begun).model.max_position_embeddings == 512
+    other = JobSpec.model_validate({"model": {"architecture": "olmo2"}})
+    assert other.resolve(begun=begun) == other.resolve()

@@ -1,5 +1,6 @@
 import json
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 from core.process.program import python_command
@@ -30,3 +31,8 @@ def test_a_failure_is_json_where_json_was_asked_for():
     done = babylm("jobs", "--json", "--url", "http://127.0.0.1:1")
     assert (done.returncode, done.stdout) == (1, "")
     assert json.loads(done.stderr)["error"]["message"].startswith("no service")
+
+
+def test_the_version_is_that_of_the_installed_project():
+    done = babylm("--version")
+    assert (done.returncode, done.stdout) == (0, f"babylm {version('babylm-service')}\n")

@@ -11,7 +11,7 @@ LOOK_SECONDS = 60.0
 
 
 class CacheThread(threading.Thread):
-    """Prunes now and then; what a run uses is locked and stays."""
+    """Prunes now and then; what an unfinished run needs is locked or pinned and stays."""
 
     def __init__(self, cache: Cache, *, max_bytes: int, seconds: float = LOOK_SECONDS) -> None:
         super().__init__(name="cache", daemon=True)

@@ -38,6 +38,7 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.CorpusEmpty: 422,
     core_errors.CorpusEncoding: 422,
     core_errors.CorpusTooSmall: 422,
+    core_errors.CorpusChanged: 409,
     core_errors.WordBudgetExceeded: 422,
     core_errors.SpecInvalid: 422,
     core_errors.EvaluationInvalid: 422,

@@ -201,6 +201,7 @@ def _begin_anew(rundir: RunDir, content: bytes) -> None:
     """
     with locked(rundir):
         shutil.rmtree(rundir.tokenizer, ignore_errors=True)
+        rundir.inputs.unlink(missing_ok=True)
         publish_file(rundir.spec, content)
         rundir.journal.unlink(missing_ok=True)
         rundir.log.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from core.events.journal import JournalWriter
@@ -9,6 +10,7 @@ from core.events.types import EventData, WarningData
 from core.process.stop import StopSignal
 from core.spec.job import JobSpec
 from core.storage.cache import Cache
+from core.storage.inputs import Inputs
 from core.storage.rundir import RunDir
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,11 @@ class Run:
     cache: Cache
     journal: JournalWriter
     stop: StopSignal
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The text and the tokenizer that the run is trained on, as far as stages have finished."""
+        return Inputs(self.spec, self.rundir, self.cache)
 
     def emit(self, data: EventData) -> None:
         """Writes an event into the journal."""

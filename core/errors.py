@@ -68,6 +68,17 @@ class CorpusTooSmall(RunError):
     hint = "Use more text or a smaller training.seq_length."
 
 
+class CorpusChanged(RunError):
+    """The text or the tokenizer is no longer what the run was started with.
+
+    Its checkpoints belong to the old text: trained on another one they would give a model that no
+    spec describes.
+    """
+
+    code = "corpus_changed"
+    hint = "Restore the files and retry, or submit a new job for the text as it is now."
+
+
 class WordBudgetExceeded(RunError):
     """The corpus has more words than the track allows."""
 
@@ -86,14 +97,17 @@ class TokenOutOfVocabulary(RunError):
     """A token id lies outside the vocabulary of the model."""
 
     code = "token_out_of_vocabulary"
-    hint = "The token file and the tokenizer do not belong together: clear the cache and retry."
+    hint = (
+        "The token file and the tokenizer do not belong together: delete the folder of the token "
+        "file and retry."
+    )
 
 
 class TokenFileDamaged(RunError):
     """A token file is not what its description says."""
 
     code = "token_file_damaged"
-    hint = "Clear the cache and retry: the text is encoded again."
+    hint = "Delete the folder of the token file and retry: the text is encoded again."
 
 
 class NonFiniteLoss(RunError):

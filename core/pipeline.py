@@ -1,14 +1,15 @@
 """The stages of a run, each taken from the cache where its result is known already.
 
-Resuming is not a mode: finished stages are in the cache, and training goes on from the newest
-whole checkpoint of its run folder.
+Resuming is not a mode: finished stages are in the cache, where the run keeps them for itself
+(`core.storage.inputs`), and training goes on from the newest whole resume point of its run folder.
 """
 
 from pathlib import Path
 
 from core.context import Run
 from core.corpus.prepare import clean_splits
-from core.evaluation.tasks import require_tasks
+from core.errors import RunError
+from core.evaluation.tasks import require_tasks, task_content
 from core.process.loading import loading
 from core.spec.plan import make_plan
 from core.stages import StageReporter
@@ -32,13 +33,23 @@ def run_pipeline(run: Run) -> None:
 
         tokenizer, tokenizer_key = prepare_tokenizer(run, reporter, train, validation)
         if run.spec.task == "tokenizer":
+            run.inputs.unpin()
             return
         from core.dataset.prepare import encode_splits
 
         train_tokens = encode_splits(run, reporter, tokenizer, tokenizer_key, train, validation)
+        if run.inputs.is_adopting:
+            run.inputs.adopt()
         _train(run, reporter, tokenizer, *train_tokens)
         _evaluate(run, reporter)
         _export(run, reporter, *train_tokens)
+        run.inputs.unpin()
+    except RunError:
+        # What failed before anything was trained may be put right in the dataset: a retry reads it
+        # again.
+        if not run.inputs.has_trained:
+            run.inputs.forget()
+        raise
     finally:
         run.cache.release()
 
@@ -79,6 +90,13 @@ def _evaluate(run: Run, reporter: StageReporter) -> None:
         return
     from core.evaluation.stage import evaluate_checkpoints
 
+    for task in run.spec.evaluation.tasks:
+        if not run.inputs.record_task(task, task_content(run.data_dir, task)):
+            run.warn(
+                "evaluation_changed",
+                f"the files of the evaluation task {task} were edited since this run first used "
+                "them; its scores from before and after cannot be compared",
+            )
     with reporter.stage("evaluate") as stage:
         stage.counts = evaluate_checkpoints(
             spec=run.spec,

@@ -55,7 +55,7 @@ def prune(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Drop results, the least recently used first; what a run uses stays."""
+    """Drop results, the least recently used first; what an unfinished run needs stays."""
     from babylm.output import in_bytes, print_json
     from core.storage.cache import Cache
 

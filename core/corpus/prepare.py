@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,11 +10,12 @@ from core.context import Run
 from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
 from core.corpus.split import Split
-from core.corpus.stage import clean_corpus, clean_fingerprint
-from core.errors import WordBudgetExceeded
+from core.corpus.stage import clean_corpus, clean_fingerprint, require_unchanged
+from core.errors import CorpusChanged, CorpusMissing, WordBudgetExceeded
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.stages import StageReporter
-from core.storage.cache import fingerprint
+from core.storage.cache import CacheEntry, fingerprint
+from core.storage.inputs import changed_files, require_text_of_journal
 
 Mode = Literal["report", "exact", "near"]
 
@@ -26,56 +28,111 @@ def clean_splits(run: Run, reporter: StageReporter) -> tuple[Split, Split | None
     """
     data = run.spec.data
     with reporter.stage("clean") as stage:
-        train_files = find_source_files(run.data_dir / data.dataset, sources=data.sources)
-        validation_files = (
-            find_source_files(run.data_dir / data.validation, sources=data.sources)
-            if data.validation
-            else []
-        )
-        absent = missing_sources(train_files)
-        if absent and data.sources is None:
-            run.warn("source_missing", f"{data.dataset} has no {', '.join(absent)}")
-        total = sum(file.bytes for file in [*train_files, *validation_files])
-        train, train_cached = _clean_split(run, reporter, train_files, done=0, total=total)
-        validation, cached = None, True
-        if validation_files:
-            done = sum(file.bytes for file in train_files)
-            validation, cached = _clean_split(
-                run, reporter, validation_files, done=done, total=total
-            )
-        stage.cached = train_cached and cached
-        stage.counts = {"train": train.report.counts()}
-        if validation is not None:
-            stage.counts["validation"] = validation.report.counts()
+        train = _RawSplit.open(run, "train", data.dataset)
+        validation = _RawSplit.open(run, "validation", data.validation) if data.validation else None
+        raw = [train] if validation is None else [train, validation]
+        total = sum(split.bytes for split in raw)
+        done, cleaned, stage.cached = 0, [], True
+        for split in raw:
+            result, cached = _clean_split(run, reporter, split, done=done, total=total)
+            cleaned.append(result)
+            stage.cached &= cached
+            stage.counts[split.name] = result.report.counts()
+            done += split.bytes
+        clean_train, clean_validation = cleaned[0], cleaned[1] if validation else None
         if data.deduplicate != "none":
-            train, found, cached = _deduplicate(run, train, validation, data.deduplicate)
-            stage.counts["train"] = train.report.counts()
+            clean_train, found, cached = _deduplicate(
+                run, clean_train, clean_validation, data.deduplicate
+            )
+            stage.counts["train"] = clean_train.report.counts()
             stage.counts["duplicates"] = found
             stage.cached &= cached
-    check_budget(run.spec, train.report)
-    return train, validation
+        if run.inputs.is_adopting:
+            require_text_of_journal(run.rundir.journal, stage.counts)
+    check_budget(run.spec, clean_train.report)
+    return clean_train, clean_validation
+
+
+@dataclass(frozen=True)
+class _RawSplit:
+    """A dataset of the run: its result where the run has it already, else its files."""
+
+    name: Literal["train", "validation"]
+    entry: CacheEntry | None
+    files: Sequence[SourceFile]
+
+    @classmethod
+    def open(cls, run: Run, name: Literal["train", "validation"], dataset: str) -> "_RawSplit":
+        """Looks for the result first: the dataset may have been edited or removed since."""
+        entry = run.inputs.find(f"clean/{name}")
+        return cls(name, entry, [] if entry is not None else _find_files(run, name, dataset))
+
+    @property
+    def bytes(self) -> int:
+        """What has to be cleaned."""
+        return sum(file.bytes for file in self.files)
+
+
+def _find_files(run: Run, split: str, dataset: str) -> list[SourceFile]:
+    """The files of a dataset.
+
+    Raises:
+        CorpusMissing: If the dataset, or a file that the spec names, is not there.
+        CorpusChanged: If they are not those that the run began with.
+    """
+    folder, sources = run.data_dir / dataset, run.spec.data.sources
+    before = run.inputs.files(split)
+    try:
+        files = find_source_files(folder, sources=sources)
+    except CorpusMissing as error:
+        if not before:
+            raise
+        present = [name for name in before if (folder / name).is_file()]
+        changes = changed_files(before, {name: before[name] for name in present})
+        raise _changed(run, dataset, changes) from error
+    now = {file.path.name: run.cache.hashes.of(file.path) for file in files}
+    if before and (changes := changed_files(before, now)):
+        raise _changed(run, dataset, changes)
+    run.inputs.record_files(split, now)
+    absent = missing_sources(files)
+    if split == "train" and absent and sources is None:
+        run.warn("source_missing", f"{dataset} has no {', '.join(absent)}")
+    return files
+
+
+def _changed(run: Run, dataset: str, changes: str) -> CorpusChanged:
+    return run.inputs.changed(
+        f"the cleaned text of dataset {dataset} that this run began with is no longer in the "
+        f"cache, and cannot be made again because the dataset has changed: {changes}"
+    )
 
 
 def _clean_split(
-    run: Run, reporter: StageReporter, files: Sequence[SourceFile], *, done: int, total: int
+    run: Run, reporter: StageReporter, split: _RawSplit, *, done: int, total: int
 ) -> tuple[Split, bool]:
-    share = sum(file.bytes for file in files) / max(1, total)
-    begin = done / max(1, total)
+    entry = split.entry or _clean(run, reporter, split, done=done, total=total)
+    report = CleanReport.model_validate_json((entry.path / "report.json").read_bytes())
+    return Split(entry.path, entry.fingerprint, report), entry.cached
+
+
+def _clean(
+    run: Run, reporter: StageReporter, split: _RawSplit, *, done: int, total: int
+) -> CacheEntry:
+    begin, share = done / max(1, total), split.bytes / max(1, total)
     options = run.spec.data.clean
-    key = clean_fingerprint(files, options, run.cache)
+    key = clean_fingerprint(split.files, options, run.cache)
 
     def build(folder: Path) -> None:
         clean_corpus(
-            files,
+            split.files,
             options=options,
             output=folder,
             progress=lambda part: reporter.progress(begin + share * part),
             should_stop=run.stop,
         )
+        require_unchanged(split.files, options, run.cache, key)
 
-    entry = run.cache.get("clean", key, build)
-    report = CleanReport.model_validate_json((entry.path / "report.json").read_bytes())
-    return Split(entry.path, key, report), entry.cached
+    return run.inputs.take(f"clean/{split.name}", key, build)
 
 
 def _deduplicate(
@@ -103,12 +160,12 @@ def _deduplicate(
         if mode != "report":
             recount(train.report, folder)
 
-    entry = run.cache.get("deduplicate", key, build)
+    entry = run.inputs.take("deduplicate", key, build)
     found: dict[str, Any] = json.loads((entry.path / "duplicates.json").read_bytes())
     if mode == "report":
         return train, found, entry.cached
     report = CleanReport.model_validate_json((entry.path / "report.json").read_bytes())
-    return Split(entry.path, key, report), found, entry.cached
+    return Split(entry.path, entry.fingerprint, report), found, entry.cached
 
 
 def check_budget(spec: JobSpec, report: CleanReport) -> None:

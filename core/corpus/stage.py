@@ -11,7 +11,7 @@ from core.corpus.cleaners import STANDARD, UPSTREAM, cleaner_for
 from core.corpus.report import CleanReport, Dropped, SourceReport
 from core.corpus.rules import Drops, clean_block
 from core.corpus.sources import SourceFile
-from core.errors import CorpusEmpty, Stopped
+from core.errors import CorpusChanged, CorpusEmpty, Stopped
 from core.process.pool import serve_in_order
 from core.spec.corpus import CleanOptions
 from core.storage.cache import Cache, fingerprint
@@ -23,6 +23,7 @@ MAX_PROCESSES = 12
 BYTES_PER_PROCESS = 4 << 20
 """Less text than this is not worth another process: it takes 0.2 s of work to start one."""
 PREVIEW_BYTES = 64 << 10
+SHOWN_FILES = 10
 COUNTED_AT_ONCE = 1 << 20
 
 
@@ -84,6 +85,28 @@ def clean_corpus(
     report = CleanReport(sources=reports)
     (output / "report.json").write_text(report.model_dump_json())
     return report
+
+
+def require_unchanged(
+    files: Sequence[SourceFile], options: CleanOptions, cache: Cache, key: str
+) -> None:
+    """Refuses the result of files that were edited while they were cleaned.
+
+    It would stay in the cache under a fingerprint that belongs to other text.
+
+    Raises:
+        CorpusChanged: If the fingerprint is no longer `key`.
+    """
+    try:
+        is_unchanged = clean_fingerprint(files, options, cache) == key
+    except FileNotFoundError:
+        is_unchanged = False
+    if not is_unchanged:
+        names = ", ".join(file.path.name for file in files[:SHOWN_FILES])
+        raise CorpusChanged(
+            f"one of {len(files)} files ({names}) was edited while it was being cleaned",
+            hint="Try again when the files are no longer being written.",
+        )
 
 
 def preview(

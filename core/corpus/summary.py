@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.corpus.sources import find_source_files
-from core.corpus.stage import clean_corpus, clean_fingerprint
+from core.corpus.stage import clean_corpus, clean_fingerprint, require_unchanged
 from core.errors import RunError
 from core.spec.corpus import CleanOptions
 from core.storage.cache import Cache
@@ -75,10 +75,12 @@ class _Work(threading.Thread):
                 progress=self._advance,
                 should_stop=lambda: False,
             )
+            require_unchanged(files, options, cache, key)
 
         cache = Cache(self._cache_dir)
+        key = clean_fingerprint(files, options, cache)
         try:
-            entry = cache.get("clean", clean_fingerprint(files, options, cache), build)
+            entry = cache.get("clean", key, build)
             return json.loads((entry.path / "report.json").read_bytes())
         finally:
             cache.release()

@@ -48,7 +48,8 @@ def encode_splits(
                 parameters={},
                 inputs=[tokenizer_key, split.fingerprint],
             )
-            entries.append(run.cache.get("tokenize", key, build, resume=True))
+            name = "tokenize/validation" if index else "tokenize/train"
+            entries.append(run.inputs.take(name, key, build, resume=True))
             tokens = TokenFile.open(entries[-1].path)
             stage.counts["validation" if index else "train"] = {
                 "tokens": tokens.num_tokens,

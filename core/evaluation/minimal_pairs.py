@@ -43,6 +43,13 @@ class SliceState(BaseModel):
     seconds: float = 0.0
     """Computing time so far."""
     tallies: dict[str, Tally] = Field(default_factory=dict)
+    content: list[tuple[str, int, int]] | None = None
+    """Name, bytes and time of change of each file that was counted; None in states of versions
+    that did not note it."""
+
+    def begin_again(self) -> None:
+        """Drops what was counted."""
+        self.file, self.pair, self.tallies = 0, 0, {}
 
 
 def evaluate_slice(
@@ -66,6 +73,10 @@ def evaluate_slice(
     if not files:
         raise EvaluationInvalid(f"there is no task {task.name}, or it has no .jsonl file")
     began = clock()
+    content = [_stat(path) for path in files]
+    if state.content not in (None, content):
+        state.begin_again()  # a score over pairs of two versions would be of neither
+    state.content = content
     is_time_left = True
     while state.file < len(files) and is_time_left:
         paradigm = read_paradigm(files[state.file])
@@ -106,6 +117,11 @@ def evaluation_result(state: SliceState) -> EvaluationResult:
         seconds=state.seconds,
         paradigms=paradigms,
     )
+
+
+def _stat(path: Path) -> tuple[str, int, int]:
+    found = path.stat()
+    return path.name, found.st_size, found.st_mtime_ns
 
 
 def _share(state: SliceState, files: list[Path]) -> float:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from core.errors import EvaluationInvalid
 from core.spec.evaluation import TASK_NAME
+from core.storage.cache import fingerprint
+from core.storage.file_hashes import hash_file
 
 FOLDER = "evaluations"
 PHENOMENON_FIELDS = ("linguistics_term", "phenomenon")
@@ -64,6 +66,17 @@ def require_tasks(data_dir: Path, tasks: Sequence[str]) -> None:
 def paradigm_files(folder: Path) -> list[Path]:
     """The files of a task, by name."""
     return sorted(path for path in folder.glob("*.jsonl") if path.is_file())
+
+
+def task_content(data_dir: Path, task: str) -> str:
+    """A hash of the names and contents of a task's files."""
+    files = paradigm_files(data_dir / FOLDER / task)
+    return fingerprint(
+        "evaluation",
+        version=1,
+        parameters=[path.name for path in files],
+        inputs=[hash_file(path) for path in files],
+    )
 
 
 def read_paradigm(path: Path) -> Paradigm:

@@ -7,6 +7,10 @@ changes; so its modification time is free to say when it was last used.
 Whoever builds or uses a result holds a kernel lock (flock) on its folder, shared, until it lets go
 or ends; pruning takes only what it can lock for itself. A lock in the kernel cannot be left
 behind by a process that was killed, as a file that says "in use" would be.
+
+A run that has not finished needs its results also while it is paused or waits for a retry: it pins
+them. A pin is a symbolic link `.pins/<stage>/<fingerprint>/<run>` to a file of the run folder that
+names the fingerprint; it is void where that file is gone or names it no longer.
 """
 
 import fcntl
@@ -17,11 +21,14 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.storage.file_hashes import FileHashes
 from core.storage.rundir import STAGING_SUFFIX, is_still, publish_folder, remove_folder
+
+PINS = ".pins"
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,11 @@ class CacheEntry:
 
     path: Path
     cached: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """Its name in the cache."""
+        return self.path.name
 
 
 @dataclass(frozen=True)
@@ -84,6 +96,46 @@ class Cache:
                 return CacheEntry(final, cached=False)
         return self.get(stage, fingerprint, build, resume=resume)  # another builder was first
 
+    def find(self, stage: str, fingerprint: str) -> CacheEntry | None:
+        """The result of that fingerprint, held as by `get`; None if there is none."""
+        final = self.root / stage / fingerprint
+        return CacheEntry(final, cached=True) if self._hold(final) else None
+
+    def pin(self, stage: str, fingerprint: str, owner: Path) -> None:
+        """Keeps a result from `prune` for as long as the file `owner` names its fingerprint.
+
+        The caller holds the result until `owner` is written.
+        """
+        link = self._pin(stage, fingerprint, owner)
+        while not link.is_symlink():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            # Not found: `prune` removed the empty folder in between.
+            with suppress(FileNotFoundError, FileExistsError):
+                # Relative, so that it holds where all of it is moved or mounted elsewhere.
+                link.symlink_to(os.path.relpath(owner, link.parent))
+
+    def unpin(self, stage: str, fingerprint: str, owner: Path) -> None:
+        """Takes a pin back; harmless where there is none."""
+        _remove_pin(self._pin(stage, fingerprint, owner))
+
+    def _pin(self, stage: str, fingerprint: str, owner: Path) -> Path:
+        name = hashlib.sha256(bytes(owner)).hexdigest()[:32]
+        return self.root.resolve() / PINS / stage / fingerprint / name
+
+    def _is_pinned(self, stage: str, fingerprint: str) -> bool:
+        """Whether a run needs the result; removes pins that are void. The caller holds it alone."""
+        folder = self.root / PINS / stage / fingerprint
+        for link in list(folder.iterdir()) if folder.is_dir() else []:
+            try:
+                if fingerprint.encode() in link.read_bytes():
+                    return True
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError:  # no reason to take from a run what it may need
+                return True
+            _remove_pin(link)
+        return False
+
     def release(self) -> None:
         """Lets go of all results that this object holds."""
         while self._held:
@@ -106,18 +158,19 @@ class Cache:
     def prune(self, max_bytes: int) -> list[CacheInfo]:
         """Drops results, the least recently used first, until `max_bytes` are left at most.
 
-        What a run holds stays, so more than `max_bytes` may be left. Folders that killed builders
-        left half written go too; they are in no list. Returns what was dropped.
+        What a run holds or has pinned stays, so more than `max_bytes` may be left. Folders that
+        killed builders left half written go too; they are in no list. Returns what was dropped.
         """
         for folder in _folders(self.root, staging=True):
-            _remove_if_free(folder)
+            _remove_if_free(folder, lambda: False)
         entries = self.entries()
         total = sum(info.bytes for info in entries)
         dropped = []
         for info in entries:
             if total <= max_bytes:
                 break
-            if _remove_if_free(self.root / info.stage / info.fingerprint):
+            folder = self.root / info.stage / info.fingerprint
+            if _remove_if_free(folder, partial(self._is_pinned, info.stage, info.fingerprint)):
                 dropped.append(info)
                 total -= info.bytes
         return dropped
@@ -146,13 +199,24 @@ def _lock(folder: Path, mode: int) -> int:
     return file
 
 
-def _remove_if_free(folder: Path) -> bool:
-    """Removes a folder unless somebody holds it."""
+def _remove_pin(link: Path) -> None:
+    link.unlink(missing_ok=True)
+    with suppress(OSError):  # others pin the same result
+        link.parent.rmdir()
+
+
+def _remove_if_free(folder: Path, is_pinned: Callable[[], bool]) -> bool:
+    """Removes a folder unless a process holds it or `is_pinned`.
+
+    Pins are read under the exclusive lock, which no run that is about to pin the result can lose.
+    """
     try:
         file = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, FileNotFoundError):
         return False
     try:
+        if is_pinned():
+            return False
         if is_still(folder, file):
             remove_folder(folder)
         return True
@@ -167,7 +231,7 @@ def _folders(root: Path, *, staging: bool = False) -> Iterable[Path]:
     return [
         folder
         for stage in sorted(root.iterdir())
-        if stage.is_dir()
+        if stage.is_dir() and stage.name != PINS
         for folder in sorted(stage.iterdir())
         if folder.is_dir() and folder.name.endswith(STAGING_SUFFIX) is staging
     ]

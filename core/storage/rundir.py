@@ -37,6 +37,11 @@ class RunDir:
         return self.root / "events.jsonl"
 
     @property
+    def inputs(self) -> Path:
+        """The text and the tokenizer that the run is trained on: JSON, `core.storage.inputs`."""
+        return self.root / "inputs.json"
+
+    @property
     def log(self) -> Path:
         """What the training child printed."""
         return self.root / "run.log"

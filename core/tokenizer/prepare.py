@@ -11,6 +11,7 @@ from core.errors import TokenizerMissing
 from core.stages import StageReporter
 from core.storage.cache import fingerprint
 from core.storage.file_hashes import hash_file
+from core.storage.inputs import OwnTokenizer
 from core.storage.rundir import RunDir, publish_folder, remove_folder
 from core.tokenizer.bpe import REPORT, TOKENIZER_VERSION, TokenizerReport, train_bpe
 from core.tokenizer.learning import TOKENIZER_FILE
@@ -23,15 +24,20 @@ def prepare_tokenizer(
     """The run's own copy of its tokenizer, and the fingerprint of it."""
     spec = run.spec.tokenizer
     with reporter.stage("tokenizer") as stage:
-        if spec.from_job is None:
+        stage.cached = True
+        own = run.inputs.tokenizer
+        if own is not None and _content(run.rundir.tokenizer) == own.sha256:
+            source, key = run.rundir.tokenizer, own.fingerprint
+        elif spec.from_job is None:
             source, key, stage.cached = _train_tokenizer(run, reporter, train)
         else:
             source, key = _tokenizer_of_job(run, spec.from_job)
-            stage.cached = True
         report = TokenizerReport.model_validate_json((source / REPORT).read_bytes())
         stage.counts = report.model_dump(mode="json")
         if source != run.rundir.tokenizer:
             _copy_tokenizer(run, source)
+        content = hash_file(run.rundir.tokenizer / TOKENIZER_FILE)
+        run.inputs.record_tokenizer(OwnTokenizer(fingerprint=key, sha256=content))
         if validation is not None:
             stage.counts["validation"] = _measure_tokenizer(run, key, validation)
     if spec.from_job is None and report.vocab_size < spec.vocab_size:
@@ -61,19 +67,19 @@ def _train_tokenizer(run: Run, reporter: StageReporter, train: Split) -> tuple[P
             should_stop=run.stop,
         )
 
-    entry = run.cache.get("tokenizer", key, build)
-    return entry.path, key, entry.cached
+    entry = run.inputs.take("tokenizer", key, build)
+    return entry.path, entry.fingerprint, entry.cached
 
 
 def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
     """The finished tokenizer of another run, whose folder lies beside this one's.
 
-    A run that has its copy already goes on with it when the other job is gone.
+    A run that has its copy already goes on with it when the other job is gone, and always where it
+    has weights that belong to it.
     """
     folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
-    for folder in folders:
-        if (folder / TOKENIZER_FILE).is_file() and (folder / REPORT).is_file():
-            content = hash_file(folder / TOKENIZER_FILE)
+    for folder in reversed(folders) if run.inputs.has_trained else folders:
+        if (content := _content(folder)) is not None:
             return folder, fingerprint("tokenizer", version=0, parameters={}, inputs=[content])
     raise TokenizerMissing(f"job {job} has no tokenizer: {folders[0]} is not there or not whole")
 
@@ -96,12 +102,33 @@ def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[
 
 
 def _copy_tokenizer(run: Run, source: Path) -> None:
-    """Gives the run folder its own copy, so that it is whole without cache and other jobs."""
+    """Gives the run folder its own copy, so that it is whole without cache and other jobs.
+
+    Raises:
+        CorpusChanged: If the run has weights that belong to another tokenizer.
+    """
+    own, new = _content(run.rundir.tokenizer), _content(source)
+    recorded = run.inputs.tokenizer
+    expected = recorded.sha256 if recorded is not None else own
+    if run.inputs.has_trained and expected is not None and new != expected:
+        raise run.inputs.changed(
+            "the tokenizer of this run has changed: its weights belong to the one with SHA-256 "
+            f"{expected}, and the stage now gives {new}"
+        )
+    if own == new:
+        return
     remove_folder(run.rundir.tokenizer)
     publish_folder(
         run.rundir.tokenizer,
         lambda folder: _discard(shutil.copytree(source, folder, dirs_exist_ok=True)),
     )
+
+
+def _content(folder: Path) -> str | None:
+    """SHA-256 of a tokenizer; None where it is not there or not whole."""
+    if not (folder / TOKENIZER_FILE).is_file() or not (folder / REPORT).is_file():
+        return None
+    return hash_file(folder / TOKENIZER_FILE)
 
 
 def _discard(value: object) -> None:

@@ -37,7 +37,13 @@ from core.training.execution.device import (
 from core.training.execution.failures import named_failure
 from core.training.execution.probe import Probe
 from core.training.optimizers.schedule import learning_rate
-from core.training.resume import LoopState, newest_whole, save_resume_point
+from core.training.resume import (
+    LoopState,
+    TrainedOn,
+    newest_whole,
+    require_same_inputs,
+    save_resume_point,
+)
 from core.training.step import StepResult
 from core.training.validate import validate
 
@@ -146,6 +152,7 @@ class Trainer:
         )
         self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
         self.milestones = milestones(spec.track)
+        self.trained_on = TrainedOn.of(tokenizer, train, validation)
         self.state = LoopState()
         self.is_told = True
         """Whether the journal has what the last step measured."""
@@ -222,6 +229,8 @@ class Trainer:
     def resume(self) -> None:
         """Goes to the newest whole resume point, if there is one."""
         point = newest_whole(self.rundir, self.warn)
+        if point is not None:
+            require_same_inputs(point, self.trained_on, vocab_size=self.train.vocab_size)
         self.warm_up.resume(point)
         if point is not None:
             self.state, self.saved_step = point.state, point.state.step
@@ -326,6 +335,7 @@ class Trainer:
             self.state.loss_scale = scaler["scale"]
             self.state.loss_scale_growth = scaler["_growth_tracker"]
         self.warm_up.note(self.state)
+        self.state.trained_on = self.trained_on
         save_resume_point(self.rundir, state=self.state, model=self.model, optimizer=self.optimizer)
         self.saved_step = self.state.step
 

@@ -219,3 +219,28 @@ def test_a_task_that_breaks_meanwhile_is_a_warning_and_the_others_are_judged(
     assert warning["code"] == "not_evaluated"
     assert "a.jsonl, line 1" in warning["message"]
     assert runs.judged() == [("last", "pairs")]
+
+
+def test_a_task_edited_between_two_judgements_is_told(runs, shared, milestones, monkeypatch):
+    judge, begun = evaluation_stage.evaluate_slice, []
+
+    def once(*arguments, **options):
+        begun.append(arguments)
+        if len(begun) == 2:
+            raise Stopped
+        return judge(*arguments, **options | {"seconds": 1e9})
+
+    monkeypatch.setattr(evaluation_stage, "evaluate_slice", once)
+    edited = shared / "data" / "evaluations" / "edited"
+    shutil.copytree(shared / "data" / "evaluations" / "pairs", edited)
+    try:
+        with pytest.raises(Stopped):
+            runs.run(tasks=["edited"], checkpoints="milestones")
+        file = next(edited.iterdir())
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:10]))
+        runs.run(tasks=["edited"], checkpoints="milestones")
+    finally:
+        shutil.rmtree(edited)
+    [warning] = runs.told("warning")
+    assert warning["code"] == "evaluation_changed"
+    assert len(runs.judged()) == 3

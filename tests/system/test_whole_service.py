@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import shutil
 import signal
 import time
 import zipfile
@@ -117,6 +118,26 @@ def test_a_paused_run_rests_and_ends_with_the_same_weights(service):
     service.wait(job_id, until={"paused", "succeeded"})
     assert service.job(job_id)["status"] == "paused"
     assert service.http.post(f"/v1/jobs/{job_id}/resume").status_code == 202
+    assert service.wait(job_id)["status"] == "succeeded"
+    assert service.losses(job_id) == service.losses(golden)
+    assert service.checkpoint_hash(job_id) == service.checkpoint_hash(golden)
+
+
+def test_a_paused_run_keeps_its_text_when_a_file_is_added(service):
+    data = service.runs_dir.parent / "data"
+    shutil.copytree(data / "sample", data / "growing")
+    spec = tiny_spec(max_steps=200, eval_steps=100, save_steps=50)
+    spec["data"]["dataset"] = "growing"
+    golden = service.submit(spec)["id"]
+    job_id = service.submit(spec)["id"]
+    service.wait_for_step(job_id, 5)
+    service.http.post(f"/v1/jobs/{job_id}/pause")
+    service.wait(job_id, until={"paused", "succeeded"})
+    assert service.job(job_id)["status"] == "paused"
+    text = b"Zebras zigzag quizzically .\n" * 2000
+    added = service.http.post("/v1/datasets/growing/files?name=notes.txt", content=text)
+    assert added.status_code == 201, added.text
+    service.http.post(f"/v1/jobs/{job_id}/resume")
     assert service.wait(job_id)["status"] == "succeeded"
     assert service.losses(job_id) == service.losses(golden)
     assert service.checkpoint_hash(job_id) == service.checkpoint_hash(golden)

@@ -183,3 +183,16 @@ def test_tasks_are_folders_with_pairs(tmp_path, task):
 def test_a_task_that_was_removed_is_named(model, tokenizer, tmp_path):
     with pytest.raises(EvaluationInvalid, match="gone"):
         evaluate_slice(model, tokenizer, tmp_path / "gone", SliceState(), seconds=1.0)
+
+
+def test_files_edited_between_two_slices_are_counted_from_the_start(model, tokenizer, task):
+    state = SliceState()
+    assert evaluate_slice(model, tokenizer, task, state, seconds=1e-9) < 1.0
+    lines = (task / "a.jsonl").read_text().splitlines(keepends=True)
+    (task / "a.jsonl").write_text("".join(lines[35:]))
+    state = SliceState.model_validate_json(state.model_dump_json())
+    assert evaluate_slice(model, tokenizer, task, state, seconds=1e9) == 1.0
+    alone = SliceState()
+    evaluate_slice(model, tokenizer, task, alone, seconds=1e9)
+    assert state.tallies == alone.tallies
+    assert state.tallies["a"].pairs == 35

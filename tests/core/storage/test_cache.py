@@ -187,3 +187,32 @@ def test_a_result_that_another_builder_finished_first_is_taken(tmp_path):
 def test_an_empty_cache_has_no_entries(tmp_path):
     assert Cache(tmp_path / "none").entries() == []
     assert Cache(tmp_path / "none").prune(0) == []
+
+
+def test_a_pin_keeps_a_result_while_its_owner_names_it(tmp_path):
+    cache = Cache(tmp_path / "cache")
+    owners = [tmp_path / "jobs" / name / "inputs.json" for name in ("one", "two")]
+    for owner in owners:
+        owner.parent.mkdir(parents=True)
+        owner.write_text('{"clean": "abc"}')
+        cache.pin("clean", "abc", owner)
+        cache.pin("clean", "abc", owner)
+    used(cache, "abc", "other")
+    assert [info.fingerprint for info in cache.prune(0)] == ["other"]
+    cache.unpin("clean", "abc", owners[0])
+    cache.unpin("clean", "abc", owners[0])
+    assert cache.prune(0) == []
+    owners[1].write_text('{"clean": "another"}')
+    assert [info.fingerprint for info in cache.prune(0)] == ["abc"]
+    assert list((tmp_path / "cache" / ".pins" / "clean").iterdir()) == []
+
+
+def test_pins_hold_where_the_runs_folder_was_moved(tmp_path):
+    owner = tmp_path / "runs" / "jobs" / "one" / "inputs.json"
+    owner.parent.mkdir(parents=True)
+    owner.write_text("abc")
+    cache = Cache(tmp_path / "runs" / "cache")
+    used(cache, "abc")
+    cache.pin("clean", "abc", owner)
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    assert Cache(tmp_path / "moved" / "cache").prune(0) == []

@@ -1,0 +1,233 @@
+"""The inputs of a run: the text and the tokenizer that its weights belong to.
+
+`inputs.json` in the run folder names the result of each finished stage in the cache, and the
+dataset's files with their hashes. A run that is resumed, retried or restarted uses these results,
+whatever happened to the dataset meanwhile. They are pinned in the cache until the run has finished
+or its folder is gone.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from core.errors import CorpusChanged
+from core.events.journal import events_of_types
+from core.events.types import StageData
+from core.spec.job import JobSpec
+from core.storage.cache import Cache, CacheEntry, fingerprint
+from core.storage.rundir import STAGING_SUFFIX, RunDir, publish_file
+
+log = logging.getLogger(__name__)
+
+SHOWN_NAMES = 10
+UNTRAINED_HINT = (
+    "Restore the files and retry. This job has trained nothing yet: a second retry, or a new job, "
+    "takes the text as it is now."
+)
+
+
+class OwnTokenizer(BaseModel):
+    """The copy of the tokenizer in the run folder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fingerprint: str
+    sha256: str
+    """Of `tokenizer.json`."""
+
+
+class InputRecord(BaseModel):
+    """`inputs.json`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format_version: Literal[1] = 1
+    asked: str
+    """Fingerprint of what the spec asks of the text and the tokenizer."""
+    files: dict[str, dict[str, str]] = {}
+    """`train` and `validation`: the hash of each file of the dataset, by name."""
+    results: dict[str, str] = {}
+    """Fingerprints by the name of the result: `clean/train`, `tokenizer`, `tokenize/train`, ..."""
+    tokenizer: OwnTokenizer | None = None
+    tasks: dict[str, str] = {}
+    """Hashes of the evaluation tasks that checkpoints were judged on."""
+
+
+class Inputs:
+    """The inputs of one run, recorded as its stages finish."""
+
+    def __init__(self, spec: JobSpec, rundir: RunDir, cache: Cache) -> None:
+        self._rundir, self._cache = rundir, cache
+        self._asked = fingerprint(
+            "inputs",
+            version=1,
+            parameters=[spec.data.model_dump(mode="json"), spec.tokenizer.model_dump(mode="json")],
+            inputs=[],
+        )
+        record = _read(rundir.inputs)
+        self.is_adopting = record is None and self.has_trained
+        """True for a run that an older version began: its record is written once it is checked."""
+        self._record = record or InputRecord(asked=self._asked)
+        if self._record.asked != self._asked and not self.has_trained:
+            self.forget()  # the spec was edited before anything was trained
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether the run began with weights that belong to its text."""
+        return any(
+            not path.name.endswith(STAGING_SUFFIX)
+            for folder in (self._rundir.resume, self._rundir.checkpoints)
+            if folder.is_dir()
+            for path in folder.iterdir()
+        )
+
+    @property
+    def tokenizer(self) -> OwnTokenizer | None:
+        """The tokenizer that the run began with."""
+        return self._record.tokenizer
+
+    def files(self, split: str) -> dict[str, str]:
+        """Hashes of the files that a split was made of, by name; empty before it is recorded."""
+        return self._record.files.get(split, {})
+
+    def find(self, name: str) -> CacheEntry | None:
+        """The recorded result of that name; None if there is none, or the cache lost it."""
+        recorded = self._record.results.get(name)
+        if recorded is None:
+            return None
+        entry = self._cache.find(_stage(name), recorded)
+        if entry is not None:
+            self._cache.pin(_stage(name), recorded, self._rundir.inputs)
+        return entry
+
+    def take(
+        self,
+        name: str,
+        key: str,
+        build: Callable[[Path], None],
+        *,
+        resume: bool = False,
+    ) -> CacheEntry:
+        """The recorded result of that name, else the one of `key`, which is recorded.
+
+        Raises:
+            CorpusChanged: If the recorded result is lost and `key` is another.
+        """
+        if (entry := self.find(name)) is not None:
+            return entry
+        self.require(name, key, "this version of the service makes another of the same text")
+        entry = self._cache.get(_stage(name), key, build, resume=resume)
+        self._cache.pin(_stage(name), key, self._rundir.inputs)
+        self._record.results[name] = key
+        self._save()
+        return entry
+
+    def require(self, name: str, key: str, reason: str) -> None:
+        """Refuses a `key` that is not the recorded one.
+
+        Raises:
+            CorpusChanged: With the reason.
+        """
+        if self._record.results.get(name, key) != key:
+            raise self.changed(
+                f"the result {name} that this run began with is no longer in the cache, and "
+                f"cannot be made again: {reason}"
+            )
+
+    def changed(self, message: str) -> CorpusChanged:
+        """The error, with a hint for this run."""
+        return CorpusChanged(message, hint=None if self.has_trained else UNTRAINED_HINT)
+
+    def record_files(self, split: str, files: dict[str, str]) -> None:
+        """Notes the files of a split; saved with its result."""
+        self._record.files[split] = files
+
+    def record_tokenizer(self, tokenizer: OwnTokenizer) -> None:
+        """Notes the run's own copy of its tokenizer."""
+        self._record.tokenizer = tokenizer
+        self._save()
+
+    def record_task(self, task: str, content: str) -> bool:
+        """Notes the content of an evaluation task; False if the run used another before."""
+        before = self._record.tasks.get(task, content)
+        self._record.tasks[task] = content
+        self._save()
+        return before == content
+
+    def adopt(self) -> None:
+        """Writes the record of a run that was begun without one, after all checks."""
+        self.is_adopting = False
+        self._save()
+
+    def forget(self) -> None:
+        """Removes the record, so that the next attempt takes the text as it is then."""
+        self.unpin()
+        self._rundir.inputs.unlink(missing_ok=True)
+        self._record = InputRecord(asked=self._asked)
+
+    def unpin(self) -> None:
+        """Lets the cache drop the results: the run has finished."""
+        for name, recorded in self._record.results.items():
+            self._cache.unpin(_stage(name), recorded, self._rundir.inputs)
+
+    def _save(self) -> None:
+        if not self.is_adopting:
+            publish_file(self._rundir.inputs, self._record.model_dump_json(indent=2).encode())
+
+
+def changed_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which files were added, removed and edited, in words; empty if none was."""
+    groups = {
+        "added": now.keys() - before.keys(),
+        "removed": before.keys() - now.keys(),
+        "edited": {name for name in before.keys() & now.keys() if before[name] != now[name]},
+    }
+    return "; ".join(f"{what}: {_shown(names)}" for what, names in groups.items() if names)
+
+
+def require_text_of_journal(journal: Path, counts: Mapping[str, Any]) -> None:
+    """Compares the cleaned text with what the journal says of the attempts before.
+
+    For runs of older versions, which kept no hashes. Any: JSON.
+
+    Raises:
+        CorpusChanged: Naming the sources whose words or lines are others.
+    """
+    told: Mapping[str, Any] | None = None
+    for event in events_of_types(journal, "stage"):
+        if isinstance(event, StageData) and event.stage == "clean" and event.state == "finished":
+            told = event.counts
+    if told is None:
+        return
+    for split in ("train", "validation"):
+        changes = changed_files(_sizes(told, split), _sizes(counts, split))
+        if changes:
+            raise CorpusChanged(f"the {split} text is not what this run was trained on: {changes}")
+
+
+def _sizes(counts: Mapping[str, Any], split: str) -> dict[str, tuple[int, int]]:
+    sources = counts.get(split, {}).get("sources", {})
+    return {stem: (source["words"], source["lines"]) for stem, source in sources.items()}
+
+
+def _shown(names: set[str]) -> str:
+    listed = ", ".join(sorted(names)[:SHOWN_NAMES])
+    more = len(names) - SHOWN_NAMES
+    return f"{listed} and {more} more" if more > 0 else listed
+
+
+def _stage(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _read(path: Path) -> InputRecord | None:
+    try:
+        return InputRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        log.warning("%s is not used: %s", path, error)
+        return None

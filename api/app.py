@@ -33,9 +33,9 @@ from jobs.recovery import Sweeper, SweepThread
 from jobs.settings import Settings
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The API on these settings; it sweeps as long as it runs."""
-    database = Database(settings.database_url)
+def create_app(settings: Settings, *, database: Database | None = None) -> FastAPI:
+    """The API on these settings; it sweeps as long as it runs, and then closes the database."""
+    database = database or Database(settings.database_url)
     notifier = QueueNotifier(settings.redis_url) if settings.redis_url else None
     watchers = Watchers()
 

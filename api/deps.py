@@ -1,16 +1,26 @@
 """What routes are handed: the context of the app, sessions, and names that are safe."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 from sqlmodel import Session
 
+from api.bulkhead import Bulkhead
 from api.stream import Watchers
 from jobs.database import Database
 from jobs.queue import QueueNotifier
 from jobs.settings import Settings
+
+READ_THREADS = 8
+"""Reads are mostly Python code: more threads would only compete for the interpreter lock, with the
+event loop too."""
+WRITE_THREADS = 4
+"""SQLite has one writer at a time; while it is locked, reads still have their threads."""
+FOLLOW_THREADS = 4
+FILE_THREADS = 4
+MAX_WAITING_READS = 512
+MAX_WAITING_WRITES = 128
 
 
 @dataclass(frozen=True)
@@ -22,23 +32,33 @@ class Context:
     watchers: Watchers
     notifier: QueueNotifier | None
     """Only for asking whether the broker answers; routes never publish."""
+    reads: Bulkhead = field(
+        default_factory=lambda: Bulkhead(max_threads=READ_THREADS, max_waiting=MAX_WAITING_READS)
+    )
+    writes: Bulkhead = field(
+        default_factory=lambda: Bulkhead(max_threads=WRITE_THREADS, max_waiting=MAX_WAITING_WRITES)
+    )
+    follows: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FOLLOW_THREADS))
+    """The queries of open streams and of waits for a short task, one at a time each."""
+    files: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FILE_THREADS))
+    """Publishing of complete uploads, such as the unpacking of an archive."""
 
 
-def get_context(request: Request) -> Context:
+async def get_context(request: Request) -> Context:
     """The context of the app that answers."""
     context: Context = request.app.state.context
     return context
 
 
-def read_session(context: Annotated[Context, Depends(get_context)]) -> Iterator[Session]:
-    """A read-only transaction for one request."""
-    with context.database.read() as session:
-        yield session
+async def lazy_session(context: Annotated[Context, Depends(get_context)]) -> Session:
+    """A read-only session. It takes a connection at its first query; `ThreadRoute` closes it."""
+    return context.database.lazy_read()
 
 
 InContext = Annotated[Context, Depends(get_context)]
-Reading = Annotated[Session, Depends(read_session, scope="function")]
-"""Closed before the response is sent: a slow reader holds no connection."""
+Reading = Annotated[Session, Depends(lazy_session)]
+"""For synchronous functions of a `ThreadRoute` only. It is closed before the response is sent: a
+slow reader holds no connection."""
 
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a job.")]
 CheckpointName = Annotated[

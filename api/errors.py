@@ -145,15 +145,16 @@ def _known_methods(request: Request) -> list[str]:
 def register_handlers(app: FastAPI) -> None:
     """Makes every error of the app a problem."""
 
-    def of_problem(request: Request, error: Problem) -> Response:
+    async def of_problem(request: Request, error: Problem) -> Response:
         del request
         return problem_response(error)
 
+    # In a thread: it may take long if a body has many faults.
     def of_input(request: Request, error: RequestValidationError) -> Response:
         is_spec = request.url.path in SPEC_PATHS
         return problem_response(invalid_input(error, is_spec=is_spec))
 
-    def of_http(request: Request, error: HTTPException) -> Response:
+    async def of_http(request: Request, error: HTTPException) -> Response:
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         detail = str(error.detail)
         if error.status_code == 404 and detail == "Not Found":
@@ -165,18 +166,18 @@ def register_handlers(app: FastAPI) -> None:
             detail = f"{request.url.path} does not know {request.method}, only {known}"
         return problem_response(Problem(error.status_code, code, detail, headers=headers))
 
-    def of_ours(request: Request, error: Exception) -> Response:
+    async def of_ours(request: Request, error: Exception) -> Response:
         del request
         code, message = getattr(error, "code", "error"), getattr(error, "message", str(error))
         return problem_response(Problem(STATUSES[type(error)], code, message))
 
-    def of_database(request: Request, error: SQLAlchemyError) -> Response:
+    async def of_database(request: Request, error: SQLAlchemyError) -> Response:
         log.error("%s %s: %s", request.method, request.url.path, error)
         detail = "the database does not answer at the moment"
         headers = {"Retry-After": "2"}
         return problem_response(Problem(503, "database_unavailable", detail, headers=headers))
 
-    def of_bug(request: Request, error: Exception) -> Response:
+    async def of_bug(request: Request, error: Exception) -> Response:
         log.exception("%s %s", request.method, request.url.path, exc_info=error)
         detail = "a fault of the service; its log has the traceback"
         return problem_response(Problem(500, "internal_error", detail))

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
-from anyio.to_thread import run_sync
+
+from api.bulkhead import Bulkhead
 
 TAIL_BLOCK_BYTES = 64 << 10
 MAX_TAIL_BYTES = 8 << 20
@@ -34,13 +36,12 @@ def tail_log(path: Path, *, lines: int) -> tuple[str, int]:
 
 
 async def follow_log(
-    path: Path, *, text: str, offset: int, has_ended: Callable[[], bool]
+    path: Path, *, text: str, offset: int, has_ended: Callable[[], bool], bulkhead: Bulkhead
 ) -> AsyncIterator[str]:
     """`text`, then what is appended behind `offset`, until the job has ended."""
     yield text
     while True:
-        ended = await run_sync(has_ended)
-        data = await run_sync(_read, path, offset)
+        ended, data = await bulkhead.run(partial(_look, path, offset, has_ended))
         offset += len(data)
         if data:
             yield as_text(data)
@@ -54,6 +55,11 @@ def as_text(data: bytes) -> str:
     """Bytes of a log as text that is safe to print."""
     text = data.decode("utf-8", errors="replace")
     return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _look(path: Path, offset: int, has_ended: Callable[[], bool]) -> tuple[bool, bytes]:
+    ended = has_ended()  # before reading: what was written until then is in the file
+    return ended, _read(path, offset)
 
 
 def _read(path: Path, offset: int) -> bytes:

@@ -3,7 +3,6 @@
 import time
 
 import anyio
-from anyio.to_thread import run_sync
 from sqlmodel import Session
 
 from api.deps import Context
@@ -43,7 +42,7 @@ async def answer_of(context: Context, task_id: str) -> Json:
     with context.watchers.watching(task_id) as news:
         while time.monotonic() < deadline:
             news.clear()
-            task = await run_sync(look)
+            task = await context.follows.run(look)
             if task.result is not None:
                 return task.result
             if task.error is not None:

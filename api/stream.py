@@ -8,9 +8,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
-from anyio.to_thread import run_sync
+from api.bulkhead import Bulkhead
+from api.errors import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from jobs.tables import JobEvent
 
 MAX_WATCHERS = 100
+MAX_ANSWERS = 100
+"""Each waits up to two minutes, and asks the database ten times a second."""
 LOOK_SECONDS = 1.0
 """How long a lost call of the doorbell goes unnoticed."""
 PAGE_EVENTS = 500
@@ -30,6 +34,7 @@ class Watchers:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.count = 0
+        self._answers = 0
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Names the loop that the watchers run on."""
@@ -59,20 +64,36 @@ class Watchers:
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
 
+    @contextmanager
+    def awaiting_answer(self) -> "Iterator[None]":
+        """Counts a client that waits for a short task.
+
+        Raises:
+            Problem: 503 if too many clients wait already.
+        """
+        if self._answers >= MAX_ANSWERS:
+            detail = f"{MAX_ANSWERS} requests wait for the short worker already; try again later"
+            raise Problem(503, "too_many_short_tasks", detail, headers={"Retry-After": "5"})
+        self._answers += 1
+        try:
+            yield
+        finally:
+            self._answers -= 1
+
 
 Look = Callable[[int], "tuple[list[JobEvent], bool]"]
 """From a number: the next events, and whether the job has ended with the last of them."""
 
 
 async def follow(
-    look: Look, *, after: int, watchers: Watchers, job_id: str
+    look: Look, *, after: int, watchers: Watchers, job_id: str, bulkhead: Bulkhead
 ) -> "AsyncIterator[JobEvent]":
     """The events after a number, without gap or repeat, until the job's last one."""
     # Watching begins before the first look, so that nothing falls between the two.
     with watchers.watching(job_id) as news:
         while True:
             news.clear()
-            events, has_ended = await run_sync(look, after)
+            events, has_ended = await bulkhead.run(partial(look, after))
             for event in events:
                 yield event
                 after = event.seq

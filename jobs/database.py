@@ -28,6 +28,10 @@ RELAXED_BUSY_SECONDS = 2.0
 its training process, which takes a longer silence for its death."""
 ADVISORY_LOCK = 0x62616279
 """Held on Postgres by whoever migrates."""
+KEPT_CONNECTIONS = 16
+MAX_CONNECTIONS = 48
+"""Of one process. Whoever holds one needs nothing else to finish, so that a smaller number makes
+callers wait, but never for ever."""
 READ = {"babylm": "read"}
 RELAXED = {"babylm": "relaxed"}
 
@@ -40,8 +44,8 @@ class Database:
     transaction takes the write lock when it begins.
     """
 
-    def __init__(self, url: str) -> None:
-        self.engine = make_engine(url)
+    def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS) -> None:
+        self.engine = make_engine(url, max_connections=max_connections)
         self._readers = self.engine.execution_options(**READ)
         self._relaxed = self.engine.execution_options(**RELAXED)
 
@@ -63,8 +67,12 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """One consistent view that neither waits for a writer nor holds one up."""
-        with Session(self._readers, expire_on_commit=False) as session:
+        with self.lazy_read() as session:
             yield session
+
+    def lazy_read(self) -> Session:
+        """The same as a session that takes a connection at its first query, to be closed."""
+        return Session(self._readers, expire_on_commit=False)
 
     def check_schema(self) -> None:
         """Refuses a database of another version, see `check_schema`."""
@@ -75,7 +83,9 @@ class Database:
         self.engine.dispose()
 
 
-def make_engine(url: str, *, foreign_keys: bool = True) -> Engine:
+def make_engine(
+    url: str, *, foreign_keys: bool = True, max_connections: int = MAX_CONNECTIONS
+) -> Engine:
     """An engine with what SQLite needs beyond its defaults; other databases keep theirs."""
     options: dict[str, Any] = {"json_serializer": _to_json}  # Any: as create_engine takes them
     parsed = make_url(url)
@@ -87,7 +97,8 @@ def make_engine(url: str, *, foreign_keys: bool = True) -> Engine:
         options["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
     else:
         options["pool_pre_ping"] = True
-    engine = create_engine(parsed, pool_size=16, max_overflow=32, **options)
+    kept = min(KEPT_CONNECTIONS, max_connections)
+    engine = create_engine(parsed, pool_size=kept, max_overflow=max_connections - kept, **options)
     if is_sqlite:
         _prepare_sqlite(engine, foreign_keys=foreign_keys)
     return engine

@@ -1,13 +1,12 @@
 """What can be trained: architectures and presets."""
 
-from fastapi import APIRouter
-
+from api.routing import thread_router
 from api.schemas import Json
 from core.archs import ARCHITECTURES
 from core.spec.job import JobSpec
 from core.spec.presets import PRESETS
 
-router = APIRouter(tags=["catalogue"])
+router = thread_router("catalogue")
 
 
 @router.get("/architectures")

@@ -3,21 +3,20 @@
 from pathlib import Path
 from typing import Annotated
 
-from anyio.to_thread import run_sync
-from fastapi import APIRouter
 from fastapi import Path as PathParameter
 from starlette.responses import FileResponse, Response, StreamingResponse
 from zipstream import ZipStream
 
 from api.deps import CheckpointName, Context, InContext, JobId, Reading
 from api.errors import Problem
+from api.routing import thread_router
 from api.schemas import CheckpointPage, GenerateBody, GenerateRead, read_checkpoint
 from api.short import answer_of, ask
 from core.storage.rundir import RunDir
 from jobs.history import find_checkpoint, list_checkpoints
 from jobs.tables import Checkpoint
 
-router = APIRouter(tags=["checkpoints"])
+router = thread_router("checkpoints")
 
 FilePath = Annotated[str, PathParameter(max_length=200)]
 
@@ -59,6 +58,7 @@ def archive(
 ) -> StreamingResponse:
     """The whole checkpoint as an uncompressed zip, made while it is sent."""
     checkpoint = find_checkpoint(session, job_id, name)
+    session.close()  # looking at every file may take long
     folder = _folder(context, checkpoint)
     stream = ZipStream(sized=True)
     label = f"{job_id[:8]}-{checkpoint.name}"
@@ -86,8 +86,9 @@ async def generate(
             task = ask(session, kind="generate", job_id=job_id, request=request)
             return task.id, checkpoint.name
 
-    task_id, checkpoint_name = await run_sync(create)
-    answer = await answer_of(context, task_id)
+    with context.watchers.awaiting_answer():
+        task_id, checkpoint_name = await context.writes.run(create)
+        answer = await answer_of(context, task_id)
     return GenerateRead(text=answer["text"], checkpoint=checkpoint_name)
 
 

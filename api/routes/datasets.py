@@ -1,11 +1,11 @@
 """Corpora: what there is, what cleaning makes of it, sending more, and removing."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from starlette.requests import ClientDisconnect
 
@@ -22,6 +22,7 @@ from api.corpus import (
 )
 from api.deps import InContext, Reading
 from api.errors import Problem
+from api.routing import thread_router
 from api.schemas import ErrorRead
 from api.schemas_datasets import (
     CleaningRead,
@@ -41,7 +42,7 @@ from core.spec.corpus import CleanOptions
 from jobs.short_tasks import short_task_of_dataset
 from jobs.tables import ShortTask
 
-router = APIRouter(tags=["datasets"])
+router = thread_router("datasets")
 
 PREVIEW_LINES = 20
 
@@ -108,7 +109,7 @@ async def upload(
     publishing.file_kind(file)
     _refuse_reserved(name)
     piece = uploads.piece_of(content_range, content_length, limit=limit)
-    await run_sync(uploads.remove_abandoned, context.settings.uploads_folder)
+    await context.writes.run(partial(uploads.remove_abandoned, context.settings.uploads_folder))
     part = context.settings.uploads_folder / name / f"{file}{uploads.PART}"
     try:
         received = await uploads.receive(part, piece, request.stream(), limit=limit)
@@ -130,7 +131,7 @@ async def upload(
             received, file, dataset, sha256=sha256, folder=folder, replace=replace
         )
 
-    files = await run_sync(publish)
+    files = await context.files.run(publish)
     response.headers["Location"] = f"/v1/datasets/{name}"
     return UploadRead(dataset=name, name=file, received=size, size=size, files=files)
 

@@ -1,9 +1,8 @@
 """Judging checkpoints on minimal pairs, such as BLiMP."""
 
-from fastapi import APIRouter
-
 from api.deps import CheckpointName, InContext, JobId, Reading
 from api.errors import Problem
+from api.routing import thread_router
 from api.schemas_evaluations import (
     EvaluateBody,
     EvaluationPage,
@@ -18,7 +17,7 @@ from jobs.history import find_checkpoint
 from jobs.short_tasks import short_tasks_of_job
 from jobs.store import get_job
 
-router = APIRouter(tags=["evaluations"])
+router = thread_router("evaluations")
 
 
 @router.get("/evaluations")

@@ -5,13 +5,14 @@ import io
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response, StreamingResponse
 
-from api.deps import InContext, JobId, Reading, get_context
+from api.deps import InContext, JobId, Reading
 from api.errors import Problem
 from api.log import follow_log, tail_log
+from api.routing import thread_router
 from api.schemas import EventPage, MetricsRead, RunsMetricsRead, SeriesRead, read_event
 from api.stream import MAX_WATCHERS, PAGE_EVENTS, follow
 from core.events.types import PAYLOADS
@@ -21,7 +22,7 @@ from jobs.series import MAX_POINTS, Series, metric_names, metric_series
 from jobs.states import FINAL
 from jobs.tables import Job, JobEvent
 
-router = APIRouter(tags=["events"])
+router = thread_router("events")
 
 MAX_SEQ = 2**31 - 1
 MAX_NAMES = 100
@@ -46,20 +47,23 @@ def events(
     return EventPage(data=[read_event(event) for event in found])
 
 
-def job_to_follow(job_id: JobId, request: Request) -> str:
+async def job_to_follow(job_id: JobId, context: InContext) -> str:
     """Refuses a stream before it begins: there, a status can still be sent."""
-    context = get_context(request)
     if context.watchers.count >= MAX_WATCHERS:
         detail = f"{MAX_WATCHERS} streams are open already; poll /events, or try again"
         raise Problem(503, "too_many_streams", detail, headers={"Retry-After": "5"})
-    with context.database.read() as session:
-        store.get_job(session, job_id)
+
+    def require_job() -> None:
+        with context.database.read() as session:
+            store.get_job(session, job_id)
+
+    await context.reads.run(require_job)
     return job_id
 
 
 @router.get("/jobs/{job_id}/events/stream", response_class=EventSourceResponse)
 async def stream(
-    job_id: Annotated[str, Depends(job_to_follow, scope="function")],
+    job_id: Annotated[str, Depends(job_to_follow)],
     context: InContext,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
@@ -74,7 +78,10 @@ async def stream(
         return found, job is None or (job.status in FINAL and last >= job.last_seq)
 
     start = after if last_event_id is None else last_event_id
-    async for event in follow(look, after=start, watchers=context.watchers, job_id=job_id):
+    found = follow(
+        look, after=start, watchers=context.watchers, job_id=job_id, bulkhead=context.follows
+    )
+    async for event in found:
         yield ServerSentEvent(id=str(event.seq), event=event.type, data=read_event(event))
 
 
@@ -141,6 +148,7 @@ def logs(
 ) -> Response:
     """The last lines of the log; with `follow`, then what is written until the job ends."""
     store.get_job(session, job_id)
+    session.close()  # reading the log may take long
     path = context.settings.job_folder(job_id) / "run.log"
     text, offset = tail_log(path, lines=tail)
     if not follow:
@@ -151,7 +159,9 @@ def logs(
             job = fresh.get(Job, job_id)
         return job is None or job.status in FINAL
 
-    lines = follow_log(path, text=text, offset=offset, has_ended=has_ended)
+    lines = follow_log(
+        path, text=text, offset=offset, has_ended=has_ended, bulkhead=context.follows
+    )
     return StreamingResponse(lines, media_type="text/plain; charset=utf-8")
 
 

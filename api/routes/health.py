@@ -1,31 +1,30 @@
 """Is it alive, can it work, what does it count."""
 
-from anyio.to_thread import run_sync
-from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 
 from api.deps import Context, InContext, Reading
+from api.routing import thread_router
 from core.events.types import now
 from jobs.states import STATUSES
 from jobs.store import count_jobs, list_jobs
 from jobs.workers import live_workers
 
-router = APIRouter(tags=["operations"])
+router = thread_router("operations")
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
-    """The process answers."""
+async def healthz() -> dict[str, str]:
+    """The process answers; this needs neither a thread nor a connection."""
     return {"status": "ok"}
 
 
 @router.get("/readyz")
 async def readyz(context: InContext) -> JSONResponse:
     """200 where database, broker and a worker are there; else 503. Each is named."""
-    checks = await run_sync(_checks, context)
+    checks = await context.reads.run(lambda: _checks(context))
     ready = all(value in ("ok", "polling") for value in checks.values())
     body = {"status": "ok" if ready else "unavailable", "checks": checks}
     return JSONResponse(body, 200 if ready else 503)

@@ -3,7 +3,7 @@
 import shutil
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from sqlmodel import Session
 
 from api.corpus import (
@@ -15,6 +15,7 @@ from api.corpus import (
     dataset_files,
 )
 from api.deps import Context, InContext, JobId, Reading
+from api.routing import thread_router
 from api.schemas import JobPage, JobRead, read_job
 from core.errors import CorpusMissing, EvaluationInvalid
 from core.evaluation.tasks import require_tasks
@@ -28,7 +29,7 @@ from jobs.states import Status
 from jobs.tables import Job
 from jobs.workers import live_workers
 
-router = APIRouter(tags=["jobs"])
+router = thread_router("jobs")
 
 LOW_DISK_SHARE = 0.9
 """Of the free disk; a job that would fill more than that is warned of."""

@@ -3,10 +3,12 @@
 from html import escape
 from importlib.resources import files
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-router = APIRouter(include_in_schema=False)
+from api.routing import thread_router
+
+router = thread_router(include_in_schema=False)
 
 DASHBOARD = "dashboard"
 

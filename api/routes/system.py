@@ -5,16 +5,15 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from fastapi import APIRouter
-
 from api.deps import InContext, Reading
+from api.routing import thread_router
 from api.schemas import CacheRead, DiskRead, QueueRead, SystemRead, WorkerPage, read_worker
 from core.storage.cache import Cache
 from jobs.short_tasks import count_queued_short_tasks
 from jobs.store import count_jobs
 from jobs.workers import live_workers
 
-router = APIRouter(tags=["system"])
+router = thread_router("system")
 
 PACKAGES = (
     *("babylm-service", "fastapi", "celery", "redis", "sqlmodel", "torch", "transformers"),

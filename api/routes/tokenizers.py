@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
@@ -11,6 +10,7 @@ from api.corpus import check_corpus, check_tokenizer
 from api.deps import InContext, JobId, Reading
 from api.errors import Problem
 from api.routes.jobs import read_one
+from api.routing import thread_router
 from api.schemas import JobRead
 from api.schemas_evaluations import (
     EncodeBody,
@@ -25,7 +25,7 @@ from core.spec.job import JobSpec
 from jobs import store
 from jobs.history import finished_stage
 
-router = APIRouter(tags=["tokenizers"])
+router = thread_router("tokenizers")
 
 
 @router.post("/tokenizers", status_code=201)
@@ -93,5 +93,6 @@ async def encode(job_id: JobId, body: EncodeBody, context: InContext) -> EncodeR
             request = {"text": body.text}
             return ask(session, kind="encode", job_id=job_id, request=request).id
 
-    answer = await answer_of(context, await run_sync(create))
+    with context.watchers.awaiting_answer():
+        answer = await answer_of(context, await context.writes.run(create))
     return EncodeRead(**answer)

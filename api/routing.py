@@ -1,0 +1,70 @@
+"""Routes whose functions run in a bulkhead's thread and hold a connection only while they run."""
+
+import inspect
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from sqlmodel import Session
+
+from api.deps import Context, InContext
+from api.security import SAFE_METHODS
+
+CONTEXT = "bulkhead_context"
+"""Parameter that `ThreadRoute` adds to a function; no route may use the name."""
+
+
+class ThreadRoute(APIRoute):
+    """A route that calls a synchronous function once, in one thread of one bulkhead.
+
+    FastAPI by itself needs a thread several times for one request: for dependencies, for the
+    function and for the validation of its result. A request that holds a connection meanwhile waits
+    for a thread, and all threads may wait for a connection. Here the session of a request is closed
+    in the same call, and the rest of the request needs no thread.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],  # Any: as FastAPI takes them
+        *,
+        methods: set[str] | list[str] | None = None,
+        **options: Any,  # Any: as FastAPI takes them
+    ) -> None:
+        if not (inspect.iscoroutinefunction(endpoint) or inspect.isasyncgenfunction(endpoint)):
+            endpoint = _in_thread(endpoint, is_read=set(methods or ["GET"]) <= SAFE_METHODS)
+        super().__init__(path, endpoint, methods=methods, **options)
+
+
+def thread_router(tag: str | None = None, *, include_in_schema: bool = True) -> APIRouter:
+    """A router whose synchronous functions run in bulkheads."""
+    tags = [tag] if tag else []
+    return APIRouter(tags=[*tags], route_class=ThreadRoute, include_in_schema=include_in_schema)
+
+
+def _in_thread(
+    endpoint: Callable[..., Any],  # Any: as FastAPI takes them
+    *,
+    is_read: bool,
+) -> Callable[..., Coroutine[Any, Any, Any]]:
+    @wraps(endpoint)
+    async def call(**values: Any) -> Any:  # Any: the parameters and result of a route
+        context: Context = values.pop(CONTEXT)
+        sessions = [value for value in values.values() if isinstance(value, Session)]
+
+        def run() -> Any:  # Any: the result of a route
+            try:
+                return endpoint(**values)
+            finally:
+                for session in sessions:
+                    session.close()
+
+        return await (context.reads if is_read else context.writes).run(run)
+
+    signature = inspect.signature(endpoint)
+    added = inspect.Parameter(CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=InContext)
+    parameters = [*signature.parameters.values(), added]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return call

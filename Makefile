@@ -11,7 +11,8 @@ ONLY ?=
 ROUNDS ?= small
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test compat bench chaos lint format docs screenshots clean distclean
+.PHONY: help demo serve test compat bench chaos lint format docs dashboard dashboard-types dashboard-check \
+  screenshots clean distclean
 
 help:
 	@echo "make demo    train a small model with the real service, about three minutes"
@@ -22,6 +23,8 @@ help:
 	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
 	@echo "make chaos   jobs under faults on purpose, and a checker; ROUNDS=200 for the long form"
 	@echo "make docs    write the pages that are generated"
+	@echo "make dashboard        build dashboard/dist from dashboard/src; needs Node 20 or later"
+	@echo "make dashboard-check  format, lint and types of the dashboard, and that dist is up to date"
 	@echo "make screenshots  the pictures of docs/images, from a real run; needs Chromium"
 	@echo "make clean   remove caches and what the demo made; make distclean: .venv and .compat too"
 
@@ -59,6 +62,27 @@ docs: $(READY)
 	$(BIN)/python -m api.generate_docs > docs/api.md
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m babylm.generate_settings_docs > .env.example
+
+dashboard: $(READY) dashboard/node_modules/.package-lock.json dashboard-types
+	cd dashboard && npx biome check --write .
+	cd dashboard && npm run --silent build
+
+# The TypeScript types of the API, from its own OpenAPI document.
+dashboard-types: $(READY) dashboard/node_modules/.package-lock.json
+	$(BIN)/python -m api.openapi > dashboard/openapi.json
+	cd dashboard && node build.mjs --types openapi.json
+
+ifeq ($(shell command -v node 2> /dev/null),)
+dashboard-check:
+	@echo "dashboard-check: skipped, node is not installed"
+else
+dashboard-check: $(READY) dashboard/node_modules/.package-lock.json
+	$(BIN)/python -m api.openapi > dashboard/openapi.json
+	cd dashboard && npm run --silent check
+endif
+
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json
+	cd dashboard && npm ci --no-audit --no-fund --loglevel=error
 
 # LOOK=folder: every page at two widths, light and dark, to be looked at
 screenshots: $(READY)

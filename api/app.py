@@ -86,7 +86,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         app.include_router(part.router, prefix="/v1")
     app.include_router(health.router)
     app.include_router(pages.router)
-    app.mount("/static", StaticFiles(directory=str(files("dashboard"))), name="static")
+    app.mount("/static", StaticFiles(directory=str(files("dashboard") / "dist")), name="static")
     app.add_middleware(
         Gate, keys=settings.api_keys, host=settings.host, upload_bytes=settings.upload_bytes
     )

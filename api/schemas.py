@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.events.types import StageName
+from jobs.states import Status
 from jobs.store import Waiting, waiting_for
 from jobs.tables import Checkpoint, Job, JobEvent, WorkerRow
 
@@ -39,8 +41,8 @@ class JobRead(Out):
 
     id: str
     name: str
-    status: str
-    stage: str | None
+    status: Status
+    stage: StageName | None
     progress: float
     step: int | None
     max_steps: int | None

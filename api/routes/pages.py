@@ -16,7 +16,7 @@ DASHBOARD = "dashboard"
 @router.get("/")
 def index() -> Response:
     """The dashboard."""
-    page = str(files(DASHBOARD) / "index.html")
+    page = str(files(DASHBOARD) / "dist" / "index.html")
     return FileResponse(page, headers={"Cache-Control": "no-cache"})
 
 

@@ -13,7 +13,7 @@ def test_a_corpus_is_uploaded_looked_at_and_deleted(tab, service, tmp_path):
     (tmp_path / "notes.txt").write_text(TEXT)
     page = tab.open("#/corpora")
     page.get_by_label("Name").fill("my-own")
-    page.get_by_label("Files to send").set_input_files(
+    page.get_by_label("Files to upload").set_input_files(
         [tmp_path / "childes.train", tmp_path / "notes.txt"]
     )
     expect(page.get_by_role("heading", level=1, name="my-own")).to_be_visible()
@@ -48,7 +48,7 @@ def test_an_upload_goes_on_where_it_broke_off(tab, service, tmp_path):
     )
     page = tab.open("#/corpora")
     page.get_by_label("Name").fill("resumed")
-    page.get_by_label("Files to send").set_input_files(file)
+    page.get_by_label("Files to upload").set_input_files(file)
     expect(page.get_by_role("heading", level=1, name="resumed")).to_be_visible()
     assert ranges == [f"bytes 5000-{len(data) - 1}/{len(data)}"]
     assert (service.runs_dir.parent / "data" / "resumed" / "broken.txt").read_bytes() == data
@@ -57,7 +57,7 @@ def test_an_upload_goes_on_where_it_broke_off(tab, service, tmp_path):
 def test_a_corpus_without_a_name_is_refused_in_words(tab, tmp_path):
     (tmp_path / "a.txt").write_text(TEXT)
     page = tab.open("#/corpora")
-    page.get_by_label("Files to send").set_input_files(tmp_path / "a.txt")
+    page.get_by_label("Files to upload").set_input_files(tmp_path / "a.txt")
     expect(page.get_by_text("Give the corpus a name first")).to_be_visible()
 
 
@@ -103,9 +103,9 @@ def test_a_checkpoint_is_judged_and_its_score_is_drawn(tab, service, finished, t
         assert "sentence_good" in json.loads(pairs[0])
         (folder / file.name).write_text("\n".join(pairs) + "\n")
     page = tab.open(f"#/jobs/{finished[0]['id']}")
-    box = page.get_by_role("region", name="Evaluations", exact=True)
+    box = page.get_by_role("region", name="Evaluation", exact=True)
     box.get_by_label("Checkpoint").select_option("last")
-    box.get_by_role("button", name="Judge").click()
+    box.get_by_role("button", name="Evaluate").click()
     row = box.get_by_role("row", name="toy")
     expect(row.locator("b")).to_contain_text("%", timeout=TORCH_MILLISECONDS)
     expect(page.get_by_role("region", name="Evaluation scores over words seen")).to_be_visible()

@@ -93,7 +93,7 @@ def test_with_a_key_a_run_is_followed_and_its_checkpoint_comes(tab, locked):
         lambda: points(page) > before or page.wait_for_timeout(100), seconds=60, what="it grows"
     )
     page.get_by_role("button", name="Cancel", exact=True).click()
-    page.get_by_role("button", name="Cancel it").click()
+    page.get_by_role("button", name="Cancel the job").click()
     expect(page.locator(".page-head .status")).to_have_text("cancelled")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").first.click()
@@ -112,7 +112,7 @@ def test_with_a_key_a_corpus_is_sent_and_the_commands_carry_one(tab, locked, tmp
     (tmp_path / "notes.txt").write_text("The dog runs to the house.\n" * 400)
     page = opened(tab, "#/corpora")
     page.get_by_label("Name").fill("behind-a-key")
-    page.get_by_label("Files to send").set_input_files(tmp_path / "notes.txt")
+    page.get_by_label("Files to upload").set_input_files(tmp_path / "notes.txt")
     expect(page.get_by_role("heading", level=1, name="behind-a-key")).to_be_visible()
     assert locked.http.get("/v1/datasets/behind-a-key").json()["words"] == 2400
     page.get_by_role("navigation").get_by_role("link", name="New job").click()

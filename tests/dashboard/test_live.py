@@ -17,10 +17,10 @@ def test_a_job_is_submitted_by_the_form_watched_without_reload_and_cancelled(tab
     training = page.get_by_role("region", name="Training")
     training.get_by_text("All options").click()
     for label, value in [
-        ("Max steps", "20000"),
+        ("Maximum steps", "20000"),
         ("Epochs", "10000"),
-        ("Seq length", "32"),
-        ("Batch size", "4"),
+        ("Sequence length", "32"),
+        ("Batch size (sequences)", "4"),
         ("Num threads", "1"),
         ("Logging steps", "1"),
         ("Eval steps", "500"),
@@ -37,7 +37,7 @@ def test_a_job_is_submitted_by_the_form_watched_without_reload_and_cancelled(tab
         lambda: points(page) > before or page.wait_for_timeout(100), seconds=60, what="it grows"
     )
     page.get_by_role("button", name="Cancel", exact=True).click()
-    page.get_by_role("button", name="Cancel it").click()
+    page.get_by_role("button", name="Cancel the job").click()
     status(page, "cancelled")
     assert page.evaluate("window.wasHere")
     expect(page.get_by_role("button", name="Retry")).to_be_visible()
@@ -128,7 +128,7 @@ def test_the_log_is_followed_searched_and_narrowed(tab, running):
     expect(log).not_to_contain_text("stage clean")
     page.get_by_label("Search the log").fill("")
     page.get_by_label("Lines shown").select_option("errors")
-    expect(log).to_have_text("No such line.")
+    expect(log).to_have_text("No matching line.")
 
 
 def test_jobs_are_found_filtered_and_cancelled_together(tab, service, running):
@@ -140,10 +140,10 @@ def test_jobs_are_found_filtered_and_cancelled_together(tab, service, running):
     expect(page.locator(".jobs tbody tr")).to_have_count(3)
     page.get_by_role("button", name="queued").click()
     expect(page).to_have_url(tab.home + "#/?search=waits&status=queued")
-    page.get_by_label("Choose all jobs of this page").check()
+    page.get_by_label("Select all jobs on this page").check()
     page.get_by_role("button", name="Cancel 3").click()
-    page.get_by_role("button", name="Cancel them").click()
-    expect(page.get_by_text("No job like that")).to_be_visible()
+    page.get_by_role("button", name="Cancel the jobs").click()
+    expect(page.get_by_text("No matching job")).to_be_visible()
     assert {service.job(job["id"])["status"] for job in waiting} == {"cancelled"}
     assert service.job(running["id"])["status"] == "running"
 
@@ -152,6 +152,7 @@ def test_an_ended_job_is_deleted_with_its_row(tab, service):
     job = service.submit(tiny_spec(max_steps=1))
     service.wait(job["id"])
     page = tab.open(f"#/jobs/{job['id']}")
+    page.get_by_role("button", name="More actions").click()
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page).to_have_url(tab.home + "#/")

@@ -160,11 +160,12 @@ def free_bytes(device: Device) -> int:
 
 def memory_metrics(device: Device) -> dict[str, float]:
     """Memory in bytes, now and at most so far, under the names of the catalogue."""
+    resident = psutil.Process().memory_info().rss
+    # The kernel updates the peak less often than the current size.
+    peak = max(resident, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES)
     metrics = {
-        "memory/host_rss_bytes": float(psutil.Process().memory_info().rss),
-        "memory/host_peak_bytes": float(
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES
-        ),
+        "memory/host_rss_bytes": float(resident),
+        "memory/host_peak_bytes": float(peak),
     }
     if device.is_cuda:
         metrics |= {

@@ -1,0 +1,158 @@
+// The public API as the dashboard uses it: nothing here that a curl command could not do.
+
+import { ask } from "../ui/dialog.tsx";
+import type { Problem } from "./types.ts";
+
+const KEY = "babylm-key";
+const REVOKE_MILLISECONDS = 60_000;
+
+let asking: Promise<boolean> | null = null;
+
+export class Refused extends Error {
+  problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail ?? "The service refused the request.");
+    this.problem = problem;
+  }
+}
+
+export function hasKey() {
+  return sessionStorage.getItem(KEY) !== null;
+}
+
+function authorized(
+  extra: Record<string, string> = {},
+  key = sessionStorage.getItem(KEY),
+): Record<string, string> {
+  return key ? { Authorization: `Bearer ${key}`, ...extra } : extra;
+}
+
+// True if there is a key to try instead of the refused one (null: none was sent). However many
+// requests are refused at once, the user is asked once.
+async function anotherKey(refused: string | null): Promise<boolean> {
+  if (sessionStorage.getItem(KEY) !== refused) return true;
+  asking ??= ask("This service needs a key", {
+    detail: "Enter one of the keys in BABYLM_API_KEY. It is kept until this tab is closed.",
+    fault: refused === null ? undefined : "The service does not know this key. Check for typos.",
+    confirm: "Use this key",
+    refuse: "Not now",
+    input: { label: "Key", type: "password" },
+  })
+    .then((key) => {
+      if (key) sessionStorage.setItem(KEY, String(key).trim());
+      else sessionStorage.removeItem(KEY);
+      return Boolean(key);
+    })
+    .finally(() => {
+      asking = null;
+    });
+  return asking;
+}
+
+type Options = Omit<RequestInit, "headers"> & { headers?: Record<string, string> };
+
+export async function request(path: string, options: Options = {}): Promise<Response> {
+  const key = sessionStorage.getItem(KEY);
+  const response = await fetch(path, { ...options, headers: authorized(options.headers, key) });
+  if (response.status === 401 && (await anotherKey(key))) return request(path, options);
+  if (!response.ok) throw new Refused(await problemOf(response));
+  return response;
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  try {
+    return await response.json();
+  } catch {
+    return { detail: `The service answered ${response.status}.`, status: response.status };
+  }
+}
+
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await request(path, { signal })).json();
+}
+
+async function send_<T>(method: string, path: string, body: unknown, signal?: AbortSignal) {
+  const options: Options = { method, signal };
+  if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers = { "Content-Type": "application/json" };
+  }
+  const response = await request(path, options);
+  return (response.status === 204 ? null : await response.json()) as T;
+}
+
+export function post<T>(path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  return send_("POST", path, body, signal);
+}
+
+export function patch<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {
+  return send_("PATCH", path, body, signal);
+}
+
+export async function remove(path: string): Promise<void> {
+  await request(path, { method: "DELETE" });
+}
+
+// Saves a blob under a name.
+export function save(blob: Blob, name: string) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), REVOKE_MILLISECONDS);
+}
+
+// Downloads a file; `onProgress` gets the bytes received where the page has to fetch them itself.
+export async function download(path: string, name: string, onProgress?: (bytes: number) => void) {
+  if (!hasKey()) {
+    // The browser's own download resumes and shows progress, but cannot send a key.
+    Object.assign(document.createElement("a"), { href: path, download: name }).click();
+    return;
+  }
+  let received = 0;
+  const counted = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, out) {
+      received += chunk.byteLength;
+      onProgress?.(received);
+      out.enqueue(chunk);
+    },
+  });
+  const body = (await request(path)).body!.pipeThrough(counted);
+  save(await new Response(body).blob(), name);
+}
+
+interface SendOptions {
+  onProgress: (bytes: number) => void;
+  signal?: AbortSignal;
+  headers?: Record<string, string>;
+}
+
+// Sends a part of a file; XMLHttpRequest, because fetch reports no upload progress.
+export function send<T>(method: string, path: string, blob: Blob, options: SendOptions) {
+  return new Promise<T | null>((resolve, reject) => {
+    const call = new XMLHttpRequest();
+    call.open(method, path);
+    for (const [name, value] of Object.entries(authorized(options.headers))) {
+      call.setRequestHeader(name, value);
+    }
+    call.upload.addEventListener("progress", (event) => options.onProgress(event.loaded));
+    call.addEventListener("load", () => {
+      let body = null;
+      try {
+        body = JSON.parse(call.responseText);
+      } catch {
+        // 204, or not JSON
+      }
+      if (call.status < 300) resolve(body);
+      else {
+        const detail = `The service answered ${call.status}.`;
+        reject(new Refused(body ?? { detail, status: call.status }));
+      }
+    });
+    call.addEventListener("error", () => reject(new TypeError("The connection was lost.")));
+    call.addEventListener("abort", () => reject(new DOMException("stopped", "AbortError")));
+    options.signal?.addEventListener("abort", () => call.abort());
+    call.send(blob);
+  });
+}

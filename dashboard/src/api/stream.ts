@@ -1,0 +1,144 @@
+// Polling, and following the events and the log of a job across lost connections.
+
+import { isConnected } from "../lib/state.ts";
+import { get, Refused, request } from "./client.ts";
+import type { Job, JobEvent } from "./types.ts";
+
+const RETRY_MILLISECONDS = 1500;
+// The service sends a keep-alive every 15 s; a stream that is silent for longer is dead.
+const SILENCE_MILLISECONDS = 40_000;
+const OFFLINE = "the machine is offline";
+
+// Sleeps; wakes early if the page is left or the machine is online again.
+export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const over = new AbortController(); // removes the listeners: a page may be open for weeks
+    const wake = () => {
+      clearTimeout(timer);
+      over.abort();
+      resolve();
+    };
+    const timer = setTimeout(wake, milliseconds);
+    signal?.addEventListener("abort", wake, { signal: over.signal });
+    addEventListener("online", wake, { signal: over.signal });
+  });
+}
+
+// Calls `look` now and at an interval while the page is visible. A lost connection is shown and
+// polling continues; a refusal ends it with that error.
+export async function poll(look: () => Promise<void>, signal: AbortSignal, milliseconds = 2000) {
+  while (!signal.aborted) {
+    if (!document.hidden) {
+      try {
+        await look();
+        if (!signal.aborted) isConnected.value = true;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof Refused && (error.problem.status ?? 0) < 500) throw error;
+        if (!(error instanceof Refused) && !(error instanceof TypeError)) throw error;
+        isConnected.value = false;
+      }
+    }
+    await wait(milliseconds, signal);
+  }
+}
+
+// The text of a response as it arrives; fails if nothing arrives for too long or the machine goes
+// offline, since a dead connection is otherwise noticed only by its silence.
+async function* chunks(response: Response, silence: number): AsyncGenerator<string> {
+  const decoder = new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>;
+  const reader = response.body!.pipeThrough(decoder).getReader();
+  const over = new AbortController();
+  const offline = new Promise<never>((_, reject) => {
+    const fail = () => reject(new TypeError(OFFLINE));
+    addEventListener("offline", fail, { signal: over.signal });
+  });
+  offline.catch(() => {}); // it may come between two reads
+  try {
+    for (;;) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new TypeError("silent")), silence);
+      });
+      const { value, done } = await Promise.race([reader.read(), late, offline]).finally(() =>
+        clearTimeout(timer),
+      );
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    over.abort();
+    reader.cancel().catch(() => {});
+  }
+}
+
+function isFinalRefusal(error: unknown) {
+  return error instanceof Refused && [401, 403, 404].includes(error.problem.status ?? 0);
+}
+
+async function isOpen(job: string) {
+  const { status } = await get<Job>(`/v1/jobs/${job}`);
+  return !["succeeded", "failed", "cancelled"].includes(status);
+}
+
+function eventOf(part: string): JobEvent | null {
+  const lines = part.split("\n").filter((line) => line.startsWith("data:"));
+  return lines.length ? JSON.parse(lines.map((line) => line.slice(5)).join("\n")) : null;
+}
+
+// Follows the events of a job after a sequence number until its last one; returns the last number.
+// EventSource cannot send a key, so the stream is read by hand.
+export async function follow(
+  job: string,
+  after: number,
+  onEvent: (event: JobEvent) => void,
+  signal: AbortSignal,
+): Promise<number> {
+  let last = after;
+  while (!signal.aborted) {
+    try {
+      const response = await request(`/v1/jobs/${job}/events/stream?after=${last}`, { signal });
+      isConnected.value = true;
+      let buffer = "";
+      for await (const chunk of chunks(response, SILENCE_MILLISECONDS)) {
+        const parts = (buffer + chunk).split("\n\n");
+        buffer = parts.pop()!;
+        for (const event of parts.map(eventOf)) {
+          if (!event || event.seq <= last) continue;
+          last = event.seq;
+          onEvent(event);
+        }
+      }
+      if (!signal.aborted && !(await isOpen(job))) return last; // closed after the last event
+    } catch (error) {
+      if (signal.aborted) return last;
+      if (isFinalRefusal(error)) throw error;
+      // A service on this machine can be reached offline too: reconnect at once.
+      if ((error as Error).message === OFFLINE) continue;
+      isConnected.value = false;
+    }
+    await wait(RETRY_MILLISECONDS, signal);
+  }
+  return last;
+}
+
+interface LogOptions {
+  signal: AbortSignal;
+  onStart: () => void;
+  onText: (text: string) => void;
+}
+
+// Follows the log from its last 2,000 lines on; after a lost connection it is read again.
+export async function followLog(job: string, { signal, onStart, onText }: LogOptions) {
+  while (!signal.aborted) {
+    try {
+      const response = await request(`/v1/jobs/${job}/logs?tail=2000&follow=true`, { signal });
+      onStart();
+      for await (const chunk of chunks(response, 2 ** 31 - 1)) onText(chunk);
+      if (!(await isOpen(job))) return;
+    } catch (error) {
+      if (signal.aborted || isFinalRefusal(error)) return;
+    }
+    await wait(RETRY_MILLISECONDS, signal);
+  }
+}

@@ -1,0 +1,46 @@
+// Shapes of the API by their short names; schema.ts is generated from the OpenAPI document.
+
+import { type components, jobReadStageAnyOf0Values, jobReadStatusValues } from "./schema.ts";
+
+type Schemas = components["schemas"];
+
+export type Status = Schemas["JobRead"]["status"];
+export type StageName = NonNullable<Schemas["JobRead"]["stage"]>;
+export const STATUSES = jobReadStatusValues as unknown as readonly Status[];
+export const STAGES = jobReadStageAnyOf0Values as unknown as readonly StageName[];
+
+export interface LatestMetrics {
+  step: number;
+  words_seen?: number;
+  tokens_seen?: number;
+  values: Record<string, number | null>;
+}
+// Any JSON: the form is made from the schema, and a stored spec may be older than this page.
+// biome-ignore lint/suspicious/noExplicitAny: a spec is JSON
+export type Spec = Record<string, any>;
+export type Job = Omit<Schemas["JobRead"], "metrics" | "spec"> & {
+  metrics: LatestMetrics | null;
+  spec: Spec;
+};
+export type JobPage = Omit<Schemas["JobPage"], "data"> & { data: Job[] };
+export type Checkpoint = Schemas["CheckpointRead"];
+export type MetricsRead = Schemas["MetricsRead"];
+export type System = Schemas["SystemRead"];
+export type Worker = Schemas["WorkerRead"];
+export type Tokenizer = Schemas["TokenizerRead"];
+export type Dataset = Schemas["DatasetRead"];
+export type Evaluation = Schemas["EvaluationRead"];
+
+export interface JobEvent {
+  seq: number;
+  time: string;
+  type: string;
+  // biome-ignore lint/suspicious/noExplicitAny: each type of event has a payload of its own
+  data: any;
+}
+export interface Problem {
+  status?: number;
+  detail?: string;
+  code?: string;
+  errors?: { field: string; message: string }[];
+}

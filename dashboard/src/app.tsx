@@ -1,0 +1,94 @@
+// The frame of every page, and which page the address shows.
+
+import { useEffect, useRef } from "preact/hooks";
+import { announce, announcement, isConnected } from "./lib/state.ts";
+import { PAGES } from "./pages/index.tsx";
+import { type Route, route } from "./router.ts";
+import { NotFound } from "./ui/page.tsx";
+import { ThemeButton } from "./ui/theme.tsx";
+
+const LINKS = [
+  ["#/", "Jobs"],
+  ["#/new", "New job"],
+  ["#/compare", "Compare"],
+  ["#/corpora", "Corpora"],
+  ["#/tokenizers", "Tokenizers"],
+  ["#/system", "System"],
+];
+
+export function App() {
+  return (
+    <>
+      <SkipLink />
+      <header>
+        <a class="brand" href="#/">
+          <img src="/static/icon.svg" alt="" width="26" height="26" />
+          BabyLM
+        </a>
+        <Navigation page={route.value.page} />
+        <ThemeButton />
+      </header>
+      <p id="connection" role="status" hidden={isConnected.value}>
+        The service does not answer. Retrying; nothing is lost.
+      </p>
+      <main id="page" tabIndex={-1}>
+        <Page {...route.value} />
+      </main>
+      <div id="live" class="hidden" role="status" aria-live="polite">
+        {announcement.value}
+      </div>
+    </>
+  );
+}
+
+function Page({ page, parts, parameters }: Route) {
+  const shown = useRef<string | null>(null);
+  const path = [page, ...parts].join("/");
+  useEffect(() => {
+    isConnected.value = true;
+    scrollTo(0, 0);
+    if (shown.current !== null) announce(document.title);
+    shown.current = path;
+  }, [path]);
+  const View = PAGES[page];
+  if (!View) {
+    return <NotFound>There is no page “{page}”. The address may be incomplete.</NotFound>;
+  }
+  return <View key={path} parts={parts} parameters={parameters} />;
+}
+
+function SkipLink() {
+  const skip = (click: Event) => {
+    click.preventDefault(); // the address names the page and has no room for an anchor
+    document.getElementById("page")?.focus();
+  };
+  return (
+    // biome-ignore lint/a11y/useValidAnchor: it moves the focus within the page
+    <a class="skip" href="#page" onClick={skip}>
+      Skip to the content
+    </a>
+  );
+}
+
+function Navigation({ page }: { page: string }) {
+  const current = useRef<HTMLAnchorElement>(null);
+  const here = page === "jobs" ? "#/" : `#/${page}`;
+  useEffect(() => {
+    // The row of links is wider than a phone.
+    current.current?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [here]);
+  return (
+    <nav aria-label="Pages">
+      {LINKS.map(([href, label]) => (
+        <a
+          key={href}
+          href={href}
+          ref={href === here ? current : undefined}
+          aria-current={href === here ? "page" : undefined}
+        >
+          {label}
+        </a>
+      ))}
+    </nav>
+  );
+}

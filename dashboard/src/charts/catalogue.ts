@@ -1,0 +1,173 @@
+// Which metrics share a chart, and how their values are written.
+
+import { bytes, count, percent, seconds, short } from "../lib/format.ts";
+import type { Axis } from "../lib/series.ts";
+
+export type Format = (value: number, step?: number) => string;
+
+export interface Kind {
+  title: string;
+  // Name, and its label where several share a chart.
+  metrics: [name: string, label: string][];
+  format: Format;
+  ticks?: Format;
+  note?: string;
+  unit?: string;
+  isWide?: boolean;
+  mayLog?: boolean;
+  // Drawn as measured, without smoothing.
+  isExact?: boolean;
+  // The least smoothing, for values that jump.
+  calm?: number;
+  axis?: Axis;
+}
+
+const loss: Format = (value) => (Math.abs(value) < 100 ? value.toFixed(3) : count(value));
+const tick: Format = (value) => String(Number(value.toPrecision(4)));
+const share: Format = (value) => percent(value, 1);
+
+// As many digits as distinguish the ticks of an axis.
+const shareTick: Format = (value, step = 0) =>
+  percent(
+    value,
+    step > 0 ? Math.min(3, Math.max(0, Math.ceil(-Math.log10(step * 100) - 1e-9))) : 0,
+  );
+
+const KINDS: Kind[] = [
+  {
+    title: "Loss",
+    metrics: [
+      ["train/loss", "training"],
+      ["validation/loss", "validation"],
+    ],
+    format: loss,
+    ticks: tick,
+    mayLog: true,
+    note: "Cross-entropy in nats per token",
+    unit: "nats per token",
+    isWide: true,
+  },
+  {
+    title: "Perplexity",
+    metrics: [["validation/perplexity", "validation"]],
+    format: short,
+    mayLog: true,
+    note: "exp of the validation loss",
+  },
+  {
+    title: "Bits per byte",
+    metrics: [["validation/bits_per_byte", "validation"]],
+    format: loss,
+    ticks: tick,
+    mayLog: true,
+    note: "Validation loss per byte, comparable between vocabularies",
+  },
+  {
+    title: "Learning rate",
+    metrics: [["train/learning_rate", "learning rate"]],
+    format: short,
+    isExact: true,
+    mayLog: true,
+  },
+  {
+    title: "Gradient norm",
+    metrics: [["train/grad_norm", "before clipping"]],
+    format: short,
+    mayLog: true,
+  },
+  {
+    title: "Throughput",
+    metrics: [
+      ["throughput/tokens_per_second", "tokens/s"],
+      ["throughput/words_per_second", "words/s"],
+    ],
+    format: count,
+    calm: 0.35,
+  },
+  {
+    title: "Model FLOPs utilisation",
+    metrics: [["throughput/mfu", "of peak"]],
+    format: share,
+    ticks: shareTick,
+    calm: 0.35,
+    note: "Share of the device's measured peak for matrix products",
+  },
+  {
+    title: "Memory",
+    metrics: [
+      ["memory/host_rss_bytes", "host"],
+      ["memory/host_peak_bytes", "host, peak"],
+      ["memory/device_allocated_bytes", "device"],
+      ["memory/device_reserved_bytes", "reserved"],
+      ["memory/device_peak_bytes", "device, peak"],
+    ],
+    format: bytes,
+    isExact: true,
+  },
+  {
+    title: "Device",
+    metrics: [["device/utilization", "busy"]],
+    format: share,
+    ticks: shareTick,
+    calm: 0.2,
+  },
+  {
+    title: "Power",
+    metrics: [["device/power_watts", "device"]],
+    format: (value) => `${Math.round(value)} W`,
+    calm: 0.2,
+  },
+];
+
+const SCORE = "evaluation/";
+// Charts that have a place before anything is measured: of one run, of several.
+const ALWAYS = { one: 1, several: 1 };
+
+function titleOf(name: string) {
+  const text = name
+    .replace("/", ": ")
+    .replace(/_bytes$/, "")
+    .replaceAll("_", " ");
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+function formatOf(name: string): Format {
+  if (name.endsWith("_bytes")) return bytes;
+  return name.endsWith("_seconds") ? seconds : short;
+}
+
+// A chart of its own for a metric that is not in the catalogue, such as one of a later version.
+function other(name: string): Kind {
+  return { title: titleOf(name), metrics: [[name, "value"]], format: formatOf(name) };
+}
+
+function scores(names: string[], isSeveral: boolean): Kind[] {
+  const known = names.filter((name) => name.startsWith(SCORE)).sort();
+  const common = { format: share, ticks: shareTick, axis: "words_seen" as const };
+  if (isSeveral) return known.map((name) => ({ ...other(name), ...common }));
+  const metrics = known.map((name): [string, string] => [name, name.slice(SCORE.length)]);
+  return known.length ? [{ title: "Evaluation scores over words seen", metrics, ...common }] : [];
+}
+
+// The charts for which there is data. Over several runs each metric has its own chart.
+export function kindsFor(names: string[], isSeveral: boolean): Kind[] {
+  const has = new Set(names);
+  const listed = new Set(KINDS.flatMap(({ metrics }) => metrics.map(([name]) => name)));
+  const always = isSeveral ? ALWAYS.several : ALWAYS.one;
+  let known = KINDS.filter(
+    ({ metrics }, index) => index < always || metrics.some(([name]) => has.has(name)),
+  );
+  if (isSeveral) known = known.flatMap((kind) => apart(kind, has));
+  const rest = names.filter((name) => !listed.has(name) && !name.startsWith(SCORE)).sort();
+  return [...known, ...scores(names, isSeveral), ...rest.map(other)];
+}
+
+function apart(kind: Kind, has: Set<string>): Kind[] {
+  return kind.metrics
+    .filter(([name], index) => has.has(name) || index === 0)
+    .map((metric) => ({
+      ...kind,
+      metrics: [metric],
+      title: kind.metrics.length > 1 ? `${kind.title}: ${metric[1]}` : kind.title,
+    }));
+}

@@ -1,0 +1,235 @@
+// A chart of one quantity, of one run or several: legend, drawing, tooltip, tools.
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { exact, seconds } from "../lib/format.ts";
+import type { Axis } from "../lib/series.ts";
+import { announce } from "../lib/state.ts";
+import { Menu } from "../ui/controls.tsx";
+import { schemeVersion } from "../ui/theme.tsx";
+import type { Kind } from "./catalogue.ts";
+import { PlotController } from "./controller.ts";
+import { saveCsv, savePng, saveSvg } from "./export.ts";
+import { COLOURS, colour, type Line, type Mark } from "./plot.ts";
+import { chartView, type Zoom } from "./view.ts";
+
+interface Props {
+  kind: Kind;
+  lines: Line[];
+  marks: Mark[];
+  // Changes with the data.
+  version: number;
+  isLoading: boolean;
+  zoom: Zoom;
+  onZoom: (zoom: Zoom) => void;
+}
+
+export function Chart({ kind, lines, marks, version, isLoading, zoom, onZoom }: Props) {
+  const holder = useRef<HTMLDivElement>(null);
+  const [plot, setPlot] = useState<PlotController | null>(null);
+  const [hidden, setHidden] = useState<Set<string>>(new Set());
+  const [isFull, setFull] = useState(false);
+  const view = chartView.value;
+  const axis = kind.axis ?? view.axis;
+  const isEmpty = lines.every((line) => !line.series.has(line.name));
+  useEffect(() => {
+    const made = new PlotController(holder.current!);
+    setPlot(made);
+    return () => made.close();
+  }, []);
+  useEffect(() => {
+    if (!plot) return;
+    plot.onZoom = kind.axis ? () => {} : onZoom;
+    const drawn = kind.axis ? null : zoom;
+    if (isEmpty) plot.clear();
+    else plot.draw({ kind, lines, view, axis, zoom: drawn, marks, hidden });
+  }, [plot, version, view, zoom, hidden, marks.length, lines.length, schemeVersion.value]);
+  const isShown = plot && !isEmpty;
+  return (
+    <section
+      class={`card chart-card${kind.isWide ? " wide" : ""}${isFull ? " full" : ""}`}
+      aria-label={kind.title}
+    >
+      <div class="card-head">
+        <h2 title={kind.note}>{kind.title}</h2>
+        {isShown && <Tools {...{ kind, lines, plot, axis, isFull, setFull }} />}
+      </div>
+      {isShown && <Legend {...{ kind, lines, plot, hidden, setHidden }} />}
+      <Holder host={holder} {...{ kind, lines, plot, isEmpty, isLoading, isFull, setFull }} />
+    </section>
+  );
+}
+
+interface HolderProps {
+  host: { current: HTMLDivElement | null };
+  kind: Kind;
+  lines: Line[];
+  plot: PlotController | null;
+  isEmpty: boolean;
+  isLoading: boolean;
+  isFull: boolean;
+  setFull: (isFull: boolean) => void;
+}
+
+function Holder({ host, kind, lines, plot, isEmpty, isLoading, isFull, setFull }: HolderProps) {
+  const summary = useMemo(() => () => summaryOf(kind, lines, plot), [kind, lines, plot]);
+  const onKeyDown = (press: KeyboardEvent) => {
+    if (press.key === "Escape" && isFull) setFull(false);
+    else if (plot?.key(press)) {
+      const place = plot.place();
+      announce(`Step ${exact(place?.at?.step)}: ${summary()}`);
+    }
+  };
+  const isDrawn = plot && !isEmpty;
+  const facts = isDrawn
+    ? { role: "application", tabIndex: 0, "aria-label": summary() }
+    : { role: undefined, tabIndex: undefined, "aria-label": undefined };
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: an application once it is drawn
+    // biome-ignore lint/a11y/useAriaPropsSupportedByRole: as above
+    <div
+      ref={host}
+      class={`chart${isEmpty ? " none" : ""}`}
+      aria-roledescription={isDrawn ? "chart" : undefined}
+      onKeyDown={onKeyDown}
+      onBlur={() => plot?.leave()}
+      {...(facts as object)}
+    >
+      {isEmpty && <span>{isLoading ? "Loading…" : "Nothing measured yet"}</span>}
+      {isDrawn && <Tooltip kind={kind} lines={lines} plot={plot} />}
+    </div>
+  );
+}
+
+function summaryOf(kind: Kind, lines: Line[], plot: PlotController | null) {
+  const texts = (plot?.values() ?? []).map((value, index) => {
+    return `${lines[index]?.label} ${value === null ? "not measured" : kind.format(value)}`;
+  });
+  return `${kind.title}: ${texts.join(", ")}`;
+}
+
+interface PartProps {
+  kind: Kind;
+  lines: Line[];
+  plot: PlotController;
+}
+
+interface LegendProps extends PartProps {
+  hidden: Set<string>;
+  setHidden: (hidden: Set<string>) => void;
+}
+
+// The measured values under the cursor, or the last ones. A press hides a line, a double press
+// shows it alone.
+function Legend({ kind, lines, plot, hidden, setHidden }: LegendProps) {
+  plot.version.value;
+  const values = plot.values();
+  const toggle = (label: string) => {
+    const next = new Set(hidden);
+    if (!next.delete(label)) next.add(label);
+    setHidden(next);
+  };
+  const isolate = (label: string) => {
+    const others = lines.map((line) => line.label).filter((one) => one !== label);
+    const isAlone = others.length > 0 && others.every((one) => hidden.has(one));
+    setHidden(new Set(isAlone ? [] : others));
+  };
+  return (
+    <ul class="legend">
+      {lines.map((line, index) => (
+        <li key={line.label} class={`c${((line.colour - 1) % COLOURS) + 1}`}>
+          <button
+            type="button"
+            aria-pressed={!hidden.has(line.label)}
+            title="Press to hide or show, double-press to show alone"
+            onClick={() => toggle(line.label)}
+            onDblClick={() => isolate(line.label)}
+          >
+            {line.label}
+            <b>{text(kind, values[index])}</b>
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function text(kind: Kind, value: number | null | undefined) {
+  return value === null || value === undefined ? "–" : kind.format(value);
+}
+
+function Tooltip({ kind, lines, plot }: PartProps) {
+  if (!plot.isHovered.value) return null;
+  const place = plot.place();
+  if (!place?.at) return null;
+  const values = plot.values();
+  const isRight = place.left > place.width / 2;
+  const left = isRight ? place.left - 12 : place.left + 12;
+  const style = { left: `${left}px`, transform: isRight ? "translateX(-100%)" : undefined };
+  return (
+    <div class="tooltip" style={style} aria-hidden="true">
+      <Pair name="Step" value={exact(place.at.step)} />
+      <Pair name="Words" value={exact(place.at.words)} />
+      <Pair name="Time" value={seconds(place.at.seconds)} />
+      {lines.map((line, index) => (
+        <Pair
+          key={line.label}
+          name={line.label}
+          value={text(kind, values[index])}
+          colour={colour(`--line-${((line.colour - 1) % COLOURS) + 1}`)}
+        />
+      ))}
+      {place.marks.map((mark) => (
+        <div key={mark.label} class={`mark ${mark.kind}`}>
+          {mark.label}
+        </div>
+      ))}
+    </div>
+  );
+}
+
+function Pair({ name, value, colour: tone }: { name: string; value: string; colour?: string }) {
+  return (
+    <div class="pair">
+      <span style={tone ? { color: tone } : undefined}>{name}</span>
+      <b>{value}</b>
+    </div>
+  );
+}
+
+interface ToolsProps extends PartProps {
+  axis: Axis;
+  isFull: boolean;
+  setFull: (isFull: boolean) => void;
+}
+
+function Tools({ kind, lines, plot, axis, isFull, setFull }: ToolsProps) {
+  const { title } = kind;
+  const png = () => {
+    const canvas = plot.canvas();
+    if (canvas) savePng(canvas, title);
+  };
+  const item = (label: string, act: () => void): ComponentChildren => (
+    <button type="button" onClick={act}>
+      {label}
+    </button>
+  );
+  return (
+    <div class="chart-tools">
+      <button
+        type="button"
+        class="quiet icon"
+        aria-label={isFull ? `Close the full screen of ${title}` : `${title} in full screen`}
+        title={isFull ? "Close" : "Full screen"}
+        onClick={() => setFull(!isFull)}
+      >
+        {isFull ? "✕" : "⤢"}
+      </button>
+      <Menu label="⋯" name={`Save ${title}`} class="quiet icon">
+        {item("Save as PNG", png)}
+        {item("Save as SVG", () => saveSvg(lines, title, axis, (value) => kind.format(value)))}
+        {item("Save as CSV", () => saveCsv(lines, title))}
+      </Menu>
+    </div>
+  );
+}

@@ -1,0 +1,130 @@
+// The charts of a run, or of several over each other, and the tools over them.
+
+import { useSignal } from "@preact/signals";
+import { useCallback } from "preact/hooks";
+import type { Series } from "../lib/series.ts";
+import { Choices } from "../ui/controls.tsx";
+import { type Kind, kindsFor } from "./catalogue.ts";
+import { Chart } from "./chart.tsx";
+import type { Line, Mark } from "./plot.ts";
+import { changeView, chartView, type Zoom } from "./view.ts";
+
+export interface Run {
+  id: string;
+  label: string;
+  series: Series;
+}
+
+interface Props {
+  runs: Run[];
+  version: number;
+  isLoading: boolean;
+  marks?: Mark[];
+  // Called with the steps that are zoomed into, to request finer points.
+  onRange?: (low: number, high: number) => void;
+}
+
+const MEASURED_SELDOM = /^(validation|evaluation)\//;
+
+export function Charts({ runs, version, isLoading, marks = [], onRange }: Props) {
+  const zoom = useSignal<Zoom>(null);
+  const setZoom = useCallback(
+    (range: Zoom) => {
+      zoom.value = range;
+      if (!range || !onRange || !runs.length) return;
+      const { axis } = chartView.value;
+      const [low, high] = range.map((edge) => runs[0].series.at(edge, axis)?.step ?? 0);
+      onRange(low, high);
+    },
+    [onRange, runs],
+  );
+  const names = [...new Set(runs.flatMap(({ series }) => series.names))];
+  const kinds = kindsFor(names, runs.length > 1);
+  return (
+    <>
+      <Tools zoom={zoom.value} setZoom={setZoom} />
+      <div class="grid charts">
+        {kinds.map((kind) => (
+          <Chart
+            key={kind.title}
+            kind={kind}
+            lines={linesOf(kind, runs)}
+            marks={runs.length > 1 ? [] : marks}
+            {...{ version, isLoading, zoom: zoom.value, onZoom: setZoom }}
+          />
+        ))}
+      </div>
+    </>
+  );
+}
+
+function linesOf(kind: Kind, runs: Run[]): Line[] {
+  const isSeveral = runs.length > 1;
+  return runs.flatMap((run, number) =>
+    kind.metrics
+      .filter(([name]) => run.series.has(name))
+      .slice(0, isSeveral ? 1 : undefined)
+      .map(([name, label], index) => ({
+        series: run.series,
+        name,
+        label: isSeveral ? run.label : label,
+        colour: isSeveral ? number + 1 : index + 1,
+        showsPoints: !kind.isExact && MEASURED_SELDOM.test(name),
+      })),
+  );
+}
+
+function Tools({ zoom, setZoom }: { zoom: Zoom; setZoom: (zoom: Zoom) => void }) {
+  const view = chartView.value;
+  return (
+    <div class="tools">
+      <Choices
+        label="Horizontal axis"
+        value={view.axis}
+        onChange={(axis) => {
+          setZoom(null);
+          changeView({ axis });
+        }}
+        options={[
+          { value: "step", label: "Steps" },
+          { value: "words_seen", label: "Words" },
+          { value: "time", label: "Time" },
+        ]}
+      />
+      <label class="inline">
+        Smoothing
+        <input
+          type="range"
+          min={0}
+          max={1}
+          step={0.05}
+          value={view.smoothing}
+          onInput={(event) => changeView({ smoothing: Number(event.currentTarget.value) })}
+        />
+        <output>{view.smoothing.toFixed(2)}</output>
+      </label>
+      <Toggle label="Log scale" name="log" />
+      <Toggle label="Cut outliers" name="cut" />
+      <Toggle label="Marks" name="marks" />
+      {zoom && (
+        <button type="button" onClick={() => setZoom(null)}>
+          Reset zoom
+        </button>
+      )}
+      <span class="soft small hint-zoom">Drag to zoom. Keys: Tab, + − ← → Esc.</span>
+    </div>
+  );
+}
+
+function Toggle({ label, name }: { label: string; name: "log" | "cut" | "marks" }) {
+  return (
+    <label class="inline">
+      <input
+        type="checkbox"
+        checked={chartView.value[name]}
+        onChange={(event) => changeView({ [name]: event.currentTarget.checked })}
+      />
+      {label}
+    </label>
+  );
+}

@@ -1,0 +1,97 @@
+// Facts about a job that several pages show.
+
+import { post, remove } from "../api/client.ts";
+import type { Job, Spec, Status } from "../api/types.ts";
+import { ask } from "../ui/dialog.tsx";
+import { type Maybe, plural, seconds } from "./format.ts";
+
+const FINAL: readonly Status[] = ["succeeded", "failed", "cancelled"];
+export type Action = "pause" | "cancel" | "resume" | "retry";
+
+export const isFinal = ({ status }: Pick<Job, "status">) => FINAL.includes(status);
+export const isTokenizer = ({ spec }: Pick<Job, "spec">) => spec.task === "tokenizer";
+
+export function valuesOf(job: Job): Record<string, number | null> {
+  return job.metrics?.values ?? {};
+}
+
+// A sentence on what the job does or waits for.
+export function activity(job: Job): string {
+  if (job.waiting_for) {
+    const { what, position } = job.waiting_for;
+    return what === "a worker" ? `waits for a worker, ${place(position)}` : place(position);
+  }
+  if (job.status === "failed") return job.error?.message ?? "failed";
+  if (job.status === "running") return job.stage ? stageTitle(job.stage) : "starting";
+  if (job.status === "cancelled") return job.step ? "stopped" : "stopped before the first step";
+  return job.stage && !isFinal(job) ? `in ${stageTitle(job.stage).toLowerCase()}` : "";
+}
+
+function place(position: number) {
+  return `number ${position} in the queue`;
+}
+
+export function stageTitle(name: string) {
+  return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+}
+
+// A request is not a status yet: the worker acts on it at its next check.
+export function shownStatus(job: Job): string {
+  if (job.status !== "running") return job.status;
+  if (job.cancel_requested_at) return "cancelling";
+  return job.pause_requested_at ? "pausing" : job.status;
+}
+
+export function timeLeft(job: Job): string | null {
+  if (job.status !== "running" || job.eta_seconds === null) return null;
+  return seconds(job.eta_seconds);
+}
+
+export function duration(job: Job): number | null {
+  if (!job.started_at) return null;
+  const end = job.finished_at ? Date.parse(job.finished_at) : Date.now();
+  return (end - Date.parse(job.started_at)) / 1000;
+}
+
+export function memoryOf(job: Job): Maybe {
+  const values = valuesOf(job);
+  return values["memory/device_allocated_bytes"] ?? values["memory/host_rss_bytes"] ?? null;
+}
+
+export function architectureOf(job: Job): string {
+  return isTokenizer(job) ? "tokenizer" : (job.spec.model?.architecture ?? "");
+}
+
+export function act(job: Job, action: Action): Promise<Job> {
+  return post(`/v1/jobs/${job.id}/${action}`);
+}
+
+export function confirmCancel(jobs: Job[]) {
+  const question = jobs.length === 1 ? "Cancel this job?" : `Cancel ${plural(jobs.length, "job")}?`;
+  return ask(question, {
+    detail: "A running job saves a checkpoint first. Retry continues from there.",
+    confirm: jobs.length === 1 ? "Cancel the job" : "Cancel the jobs",
+    refuse: "Keep running",
+    danger: true,
+  });
+}
+
+export async function erase(jobs: Job[]): Promise<boolean> {
+  const question = jobs.length === 1 ? `Delete “${jobs[0].name}”?` : `Delete ${jobs.length} jobs?`;
+  const detail = "All checkpoints are deleted too. This cannot be undone.";
+  if (!(await ask(question, { detail, confirm: "Delete", danger: true }))) return false;
+  for (const job of jobs) await remove(`/v1/jobs/${job.id}`);
+  return true;
+}
+
+// Every leaf of a spec by its path, such as model.hidden_size.
+export function leaves(value: unknown, path = "", into: Spec = {}): Spec {
+  if (value !== null && typeof value === "object" && !Array.isArray(value)) {
+    for (const [key, item] of Object.entries(value)) {
+      leaves(item, path ? `${path}.${key}` : key, into);
+    }
+  } else {
+    into[path] = value;
+  }
+  return into;
+}

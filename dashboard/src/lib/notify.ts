@@ -1,0 +1,21 @@
+// A notification of the browser when a job ends, for jobs that the user chose on this page.
+
+import { signal } from "@preact/signals";
+import type { Job } from "../api/types.ts";
+import { isFinal } from "./jobs.ts";
+
+// The ids of the jobs to notify about.
+export const notified = signal<Set<string>>(new Set());
+
+// Asks for the permission; whether it was given.
+export async function notifyAbout(id: string): Promise<boolean> {
+  if (!("Notification" in window)) return false;
+  if ((await Notification.requestPermission()) !== "granted") return false;
+  notified.value = new Set(notified.value).add(id);
+  return true;
+}
+
+export function notifyIfEnded(before: string | undefined, job: Job) {
+  if (!notified.value.has(job.id) || before === job.status || !isFinal(job)) return;
+  new Notification(`${job.name}: ${job.status}`, { body: job.error?.message, tag: job.id });
+}

@@ -1,0 +1,134 @@
+// One corpus: its sources, what cleaning drops, its lines before and after.
+
+import { useRef, useState } from "preact/hooks";
+import { get, remove } from "../../api/client.ts";
+import { poll } from "../../api/stream.ts";
+import { bytes, count, exact, percent } from "../../lib/format.ts";
+import { navigate } from "../../router.ts";
+import { Card, type Fact, Numbers } from "../../ui/card.tsx";
+import { Button } from "../../ui/controls.tsx";
+import { ask } from "../../ui/dialog.tsx";
+import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
+import { type CleaningRead, CleaningReport } from "./cleaning.tsx";
+import { type Summary, wordsOf } from "./index.tsx";
+import { Lines, type PreviewLine } from "./lines.tsx";
+import { UploadBox } from "./upload.tsx";
+
+const LOOK_MILLISECONDS = 3000;
+
+interface CorpusFile {
+  name: string;
+  bytes: number;
+  words: number;
+  preview: PreviewLine[];
+}
+interface Corpus extends Summary {
+  files: CorpusFile[];
+  cleaning: CleaningRead | null;
+}
+
+export function CorpusPage({ name }: { name: string }) {
+  useTitle(name);
+  const path = `/v1/datasets/${encodeURIComponent(name)}`;
+  const [corpus, setCorpus] = useState<Corpus | null>(null);
+  const look = useRef(async () => {});
+  const { error, again } = useTask(
+    (signal) => {
+      look.current = async () => setCorpus(await get<Corpus>(path, signal));
+      return poll(() => look.current(), signal, LOOK_MILLISECONDS);
+    },
+    [name],
+  );
+  if (error) return <Failure error={error} again={again} />;
+  const erase = async () => {
+    const detail = "All its files are deleted. Jobs that have ended keep their checkpoints.";
+    if (!(await ask(`Delete ${name}?`, { detail, confirm: "Delete", danger: true }))) return;
+    await remove(path);
+    navigate("#/corpora");
+  };
+  return (
+    <>
+      <PageHead title={name} note={<a href="#/corpora">All corpora</a>}>
+        <Button class="danger" act={erase}>
+          Delete
+        </Button>
+      </PageHead>
+      <div class="stack">
+        {corpus && <Size corpus={corpus} />}
+        {corpus && <Words corpus={corpus} path={path} look={() => look.current()} />}
+        {corpus?.cleaning && <CleaningReport cleaning={corpus.cleaning} />}
+        {corpus && <AllLines files={corpus.files} />}
+        <Card title="Add files">
+          <UploadBox dataset={name} onDone={() => look.current().catch(() => {})} />
+        </Card>
+      </div>
+    </>
+  );
+}
+
+function Size({ corpus }: { corpus: Corpus }) {
+  const { cleaning } = corpus;
+  const kept = cleaning?.words ?? null;
+  const facts: (Fact | null)[] = [
+    ["Words", wordsOf(corpus), exact(corpus.words)],
+    ["Size", bytes(corpus.bytes)],
+    ["Files", exact(corpus.files.length)],
+    cleaning && ["Words after cleaning", kept === null ? "counting…" : count(kept), exact(kept)],
+    kept === null ? null : ["Kept", percent(kept / corpus.words, 1)],
+  ];
+  return (
+    <section class="card" aria-label="Size">
+      <Numbers facts={facts} />
+    </section>
+  );
+}
+
+interface WordsProps {
+  corpus: Corpus;
+  path: string;
+  look: () => Promise<void>;
+}
+
+function Words({ corpus, path, look }: WordsProps) {
+  const most = Math.max(1, ...corpus.files.map(({ words }) => words));
+  const drop = async (name: string) => {
+    if (!(await ask(`Remove ${name}?`, { confirm: "Remove", danger: true }))) return;
+    await remove(`${path}/files/${encodeURIComponent(name)}`);
+    await look();
+  };
+  return (
+    <Card title="Words by source">
+      <div class="bars">
+        {corpus.files.map(({ name, words, bytes: size }) => (
+          <>
+            <span>{name}</span>
+            <meter min={0} max={most} value={words} aria-label={`${name}: ${exact(words)} words`} />
+            <span class="bar">
+              <span class="soft">
+                {exact(words)} words · {bytes(size)}
+              </span>
+              {corpus.files.length > 1 && (
+                <Button class="quiet" aria-label={`Remove ${name}`} act={() => drop(name)}>
+                  Remove
+                </Button>
+              )}
+            </span>
+          </>
+        ))}
+      </div>
+    </Card>
+  );
+}
+
+function AllLines({ files }: { files: CorpusFile[] }) {
+  return (
+    <Card title="Lines, before and after cleaning">
+      {files.map(({ name, preview }, index) => (
+        <details key={name} open={index === 0}>
+          <summary>{name}</summary>
+          <Lines lines={preview} />
+        </details>
+      ))}
+    </Card>
+  );
+}

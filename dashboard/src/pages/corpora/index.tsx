@@ -1,0 +1,104 @@
+// The corpora: all of them, or one.
+
+import { useState } from "preact/hooks";
+import { get } from "../../api/client.ts";
+import { poll } from "../../api/stream.ts";
+import { bytes, count, exact } from "../../lib/format.ts";
+import { navigate } from "../../router.ts";
+import { Card, Numbers } from "../../ui/card.tsx";
+import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
+import type { PageProps } from "../index.tsx";
+import { CorpusPage } from "./corpus.tsx";
+import { UploadBox } from "./upload.tsx";
+
+const LOOK_MILLISECONDS = 3000;
+const SOURCES_SHOWN = 8;
+
+export interface Summary {
+  name: string;
+  words: number;
+  bytes: number;
+  sources: string[];
+  is_words_exact?: boolean;
+}
+
+export function CorporaPage({ parts }: PageProps) {
+  return parts[0] ? <CorpusPage name={parts[0]} /> : <AllCorpora />;
+}
+
+export function wordsOf({ words, is_words_exact: isExact }: Summary) {
+  return isExact === false ? `≈ ${count(words)}` : count(words);
+}
+
+function AllCorpora() {
+  useTitle("Corpora");
+  const [all, setAll] = useState<Summary[] | null>(null);
+  const [name, setName] = useState("");
+  const { error, again } = useTask(
+    (signal) =>
+      poll(
+        async () => setAll((await get<{ data: Summary[] }>("/v1/datasets", signal)).data),
+        signal,
+        LOOK_MILLISECONDS,
+      ),
+    [],
+  );
+  if (error) return <Failure error={error} again={again} />;
+  return (
+    <>
+      <PageHead title="Corpora" note="Folders of text that jobs train and validate on." />
+      <div class="grid">
+        {all?.map((corpus) => (
+          <CorpusCard key={corpus.name} corpus={corpus} />
+        ))}
+        {all?.length === 0 && (
+          <div class="card empty wide">
+            <h2>No corpora yet</h2>
+            <p class="soft">Upload text files below, or put a folder into the data directory.</p>
+          </div>
+        )}
+      </div>
+      <Card title="New corpus" class="below">
+        <div class="fields">
+          <label>
+            Name
+            <input
+              type="text"
+              placeholder="my-corpus"
+              autocomplete="off"
+              spellcheck={false}
+              value={name}
+              onInput={(event) => setName(event.currentTarget.value.trim())}
+            />
+          </label>
+        </div>
+        <div class="below">
+          <UploadBox
+            dataset={name}
+            onDone={(done) => navigate(`#/corpora/${encodeURIComponent(done)}`)}
+          />
+        </div>
+      </Card>
+    </>
+  );
+}
+
+function CorpusCard({ corpus }: { corpus: Summary }) {
+  const { name, sources } = corpus;
+  return (
+    <a class="card corpus" href={`#/corpora/${encodeURIComponent(name)}`}>
+      <h2>{name}</h2>
+      <Numbers
+        facts={[
+          ["Words", wordsOf(corpus)],
+          ["Size", bytes(corpus.bytes)],
+          ["Files", exact(sources.length)],
+        ]}
+      />
+      <p class="soft small">
+        {sources.slice(0, SOURCES_SHOWN).join(" · ")}
+        {sources.length > SOURCES_SHOWN && " …"}
+      </p>
+    </a>
+  );
+}

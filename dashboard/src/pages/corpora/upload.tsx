@@ -1,0 +1,154 @@
+// Uploading files to a corpus.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Refused } from "../../api/client.ts";
+import { bytes } from "../../lib/format.ts";
+import { upload } from "../../lib/upload.ts";
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const CONFLICT = 409;
+
+interface Transfer {
+  file: File;
+  sent: number;
+  state: "waiting" | "sending" | "done" | "failed";
+  note: string;
+  // After a failure: whether sending it again may succeed, and whether it replaces a file.
+  mayRetry?: boolean;
+  isConflict?: boolean;
+}
+
+interface Props {
+  dataset: string;
+  onDone: (dataset: string) => void;
+}
+
+export function UploadBox({ dataset, onDone }: Props) {
+  const [transfers, setTransfers] = useState<Transfer[]>([]);
+  const [fault, setFault] = useState("");
+  const abort = useRef(new AbortController());
+  useEffect(() => () => abort.current.abort(), []);
+  const { signal } = abort.current;
+  const change = (file: File, values: Partial<Transfer>) =>
+    setTransfers((all) => all.map((one) => (one.file === file ? { ...one, ...values } : one)));
+  const sendAll = async (files: File[]) => {
+    if (!NAME.test(dataset)) {
+      setFault("Give the corpus a name first: letters, digits, “.”, “_” and “-”.");
+      return;
+    }
+    setFault("");
+    setTransfers(files.map((file) => ({ file, sent: 0, state: "waiting", note: "waiting" })));
+    let isWhole = files.length > 0;
+    for (const file of files) {
+      isWhole = (await sendOne(dataset, file, { signal, change })) && isWhole;
+    }
+    if (isWhole && !signal.aborted) onDone(dataset);
+  };
+  const again = async ({ file, isConflict }: Transfer) => {
+    const sent = await sendOne(dataset, file, { signal, change, replace: isConflict });
+    if (sent) onDone(dataset);
+  };
+  return (
+    <>
+      <DropArea onFiles={sendAll} />
+      <div class="stack uploads" role="status">
+        {fault && (
+          <p class="notice error" role="alert">
+            {fault}
+          </p>
+        )}
+        {transfers.map((one) => (
+          <TransferRow key={one.file.name} transfer={one} again={() => again(one)} />
+        ))}
+      </div>
+    </>
+  );
+}
+
+interface SendOptions {
+  signal: AbortSignal;
+  change: (file: File, values: Partial<Transfer>) => void;
+  replace?: boolean;
+}
+
+async function sendOne(dataset: string, file: File, { signal, change, replace }: SendOptions) {
+  const total = bytes(file.size);
+  const onProgress = (sent: number) => {
+    change(file, { sent, state: "sending", note: `${bytes(sent)} of ${total}` });
+  };
+  try {
+    const { files } = await upload(dataset, file, { signal, replace, onProgress });
+    const note = files.length === 1 ? "done" : `${files.length} files`;
+    change(file, { sent: file.size, state: "done", note: `${total}, ${note}` });
+    return true;
+  } catch (error) {
+    if (signal.aborted) return false;
+    const status = error instanceof Refused ? error.problem.status : undefined;
+    const isConflict = status === CONFLICT;
+    // What the service refuses for its content is refused again.
+    const mayRetry = isConflict || status === undefined || status >= 500;
+    change(file, { state: "failed", note: (error as Error).message, isConflict, mayRetry });
+    return false;
+  }
+}
+
+function DropArea({ onFiles }: { onFiles: (files: File[]) => void }) {
+  const [isOver, setOver] = useState(false);
+  const input = useRef<HTMLInputElement>(null);
+  const drag = (value: boolean) => (event: DragEvent) => {
+    event.preventDefault();
+    setOver(value);
+  };
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the button inside does the same
+    <div
+      class={`drop${isOver ? " over" : ""}`}
+      onDragOver={drag(true)}
+      onDragLeave={drag(false)}
+      onDrop={(event) => {
+        drag(false)(event);
+        onFiles([...(event.dataTransfer?.files ?? [])]);
+      }}
+    >
+      <p>Drop text files (.txt, .train, .dev, .test) here, or a zip or tar archive of them.</p>
+      <button type="button" onClick={() => input.current?.click()}>
+        Choose files
+      </button>
+      <input
+        ref={input}
+        type="file"
+        multiple
+        class="hidden"
+        aria-label="Files to upload"
+        onChange={(event) => {
+          onFiles([...(event.currentTarget.files ?? [])]);
+          event.currentTarget.value = "";
+        }}
+      />
+    </div>
+  );
+}
+
+function TransferRow({ transfer, again }: { transfer: Transfer; again: () => void }) {
+  const { file, sent, state, note, mayRetry, isConflict } = transfer;
+  const kind = { done: "succeeded", failed: "failed", sending: "", waiting: "" }[state];
+  return (
+    <div>
+      <div class="bar spread small">
+        <span>{file.name}</span>
+        <span class="soft">{state === "failed" ? "not uploaded" : note}</span>
+      </div>
+      <progress class={kind} max={file.size} value={sent} aria-label={`Uploading ${file.name}`} />
+      {state === "failed" && (
+        <p class="notice error" role="alert">
+          {note}{" "}
+          {mayRetry && (
+            <button type="button" onClick={again}>
+              {isConflict ? "Replace the file" : "Try again"}
+            </button>
+          )}
+        </p>
+      )}
+    </div>
+  );
+}

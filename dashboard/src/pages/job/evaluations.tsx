@@ -1,0 +1,166 @@
+// Scores of checkpoints on minimal pairs, and evaluating one more.
+
+import { useState } from "preact/hooks";
+import type { Evaluation } from "../../api/types.ts";
+import { count, exact, percent, plural, seconds } from "../../lib/format.ts";
+import { isFinal } from "../../lib/jobs.ts";
+import { Card, Table } from "../../ui/card.tsx";
+import { bestCheckpoint } from "./header.tsx";
+import type { JobStore } from "./store.ts";
+
+export function Evaluations({ store }: { store: JobStore }) {
+  const hasTasks = store.tasks.value.length > 0;
+  const canEvaluate = hasTasks && Boolean(store.checkpoints.value?.length);
+  const rows = [...store.evaluations.value].reverse();
+  return (
+    <Card title="Evaluation" id="evaluation" class="section">
+      {canEvaluate && <EvaluateForm store={store} />}
+      <Table
+        caption="Evaluations, newest first"
+        heads={["Task", "Checkpoint", "#Words seen", "#Score", "#Pairs", "#Duration"]}
+        rows={[...rows.map(cellsOf), ...ownScores(store)]}
+        empty={emptyText(store, hasTasks)}
+      />
+      {rows
+        .filter(({ paradigms }) => paradigms.length > 1)
+        .map((row) => (
+          <Paradigms key={row.id} row={row} />
+        ))}
+    </Card>
+  );
+}
+
+function emptyText(store: JobStore, hasTasks: boolean) {
+  const job = store.job.value!;
+  if (!hasTasks) {
+    return (
+      <>
+        There are no evaluation tasks. Put a folder of minimal pairs, such as BLiMP, into{" "}
+        <code>evaluations/</code> in the data directory.
+      </>
+    );
+  }
+  if (isFinal(job) && !store.checkpoints.value?.length) {
+    return "Nothing to evaluate: the job ended before it saved a checkpoint.";
+  }
+  return "No evaluations yet. Tasks in evaluation.tasks of the spec run at the end of the job.";
+}
+
+function EvaluateForm({ store }: { store: JobStore }) {
+  const [isBusy, setBusy] = useState(false);
+  const [fault, setFault] = useState("");
+  const preferred = bestCheckpoint(store)?.name;
+  const submit = async (event: SubmitEvent) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget as HTMLFormElement);
+    setBusy(true);
+    setFault("");
+    try {
+      await store.evaluate(String(form.get("checkpoint")), String(form.get("task")));
+    } catch (error) {
+      setFault((error as Error).message);
+    }
+    setBusy(false);
+  };
+  return (
+    <form class="task" onSubmit={submit}>
+      <label>
+        Task
+        <select name="task">
+          {store.tasks.value.map(({ name, paradigms }) => (
+            <option key={name} value={name}>
+              {name} ({plural(paradigms, "paradigm")})
+            </option>
+          ))}
+        </select>
+      </label>
+      <label>
+        Checkpoint
+        <select name="checkpoint">
+          {(store.checkpoints.value ?? []).map(({ name }) => (
+            <option key={name} value={name} selected={name === preferred}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <button type="submit" class="primary" disabled={isBusy}>
+        Evaluate
+      </button>
+      {fault && (
+        <p class="notice error" role="alert">
+          {fault}
+        </p>
+      )}
+    </form>
+  );
+}
+
+function cellsOf(row: Evaluation) {
+  return [
+    row.task,
+    row.checkpoint,
+    count(row.words_seen),
+    <Score key="score" row={row} />,
+    row.pairs === null ? "–" : exact(row.pairs),
+    seconds(row.seconds),
+  ];
+}
+
+function Score({ row }: { row: Evaluation }) {
+  if (row.status === "failed") {
+    return (
+      <span class="bad" title={row.error?.hint}>
+        {row.error?.message ?? "failed"}
+      </span>
+    );
+  }
+  if (row.score !== null) return <b>{percent(row.score, 1)}</b>;
+  const value = row.status === "running" ? row.progress : 0;
+  return <progress max={1} value={value} aria-label={`${row.task} on ${row.checkpoint}`} />;
+}
+
+// Scores that the run measured itself and that no evaluation above replaces.
+function ownScores(store: JobStore) {
+  const rows = new Set(
+    store.evaluations.value.map(({ task, checkpoint }) => `${task} ${checkpoint}`),
+  );
+  return [...store.scores.value.values()]
+    .map(({ data }) => data)
+    .filter(({ task, checkpoint }) => !rows.has(`${task} ${checkpoint}`))
+    .reverse()
+    .map(({ task, checkpoint, step, scores }) => [
+      task,
+      checkpoint ?? `step ${count(step)}`,
+      count(wordsAt(store, step)),
+      <b key="score">{percent(scores.score ?? Object.values(scores)[0], 1)}</b>,
+      "–",
+      "–",
+    ]);
+}
+
+function wordsAt(store: JobStore, step: number | null) {
+  return step === null ? null : store.series.at(step, "step")?.words;
+}
+
+function Paradigms({ row }: { row: Evaluation }) {
+  const sorted = [...row.paradigms].sort((a, b) => b.score - a.score);
+  return (
+    <details>
+      <summary>
+        {row.task} on {row.checkpoint}, by paradigm
+      </summary>
+      <div class="bars below">
+        {sorted.map(({ name, score, pairs }) => (
+          <>
+            <span>{name.replaceAll("_", " ")}</span>
+            <meter min={0} max={1} value={score} aria-label={`${name}: ${percent(score, 1)}`} />
+            <span class="soft">
+              {percent(score, 1)} of {exact(pairs)}
+            </span>
+          </>
+        ))}
+      </div>
+    </details>
+  );
+}

@@ -1,0 +1,196 @@
+// What the job has reached: results, progress in words, stages, facts; and its notices.
+
+import type { Job } from "../../api/types.ts";
+import { bytes, count, exact, fixed, percent, seconds, short } from "../../lib/format.ts";
+import { duration, isFinal, isTokenizer, memoryOf, timeLeft, valuesOf } from "../../lib/jobs.ts";
+import { type Fact, Numbers } from "../../ui/card.tsx";
+import { ProgressBar } from "../../ui/status.tsx";
+import { Budget } from "./budget.tsx";
+import { Stages } from "./stages.tsx";
+import type { JobStore } from "./store.ts";
+
+const JOULES_PER_KWH = 3.6e6;
+const JOULES_PER_WH = 3600;
+const SCORE = "evaluation/";
+
+export function Overview({ store }: { store: JobStore }) {
+  const job = store.job.value!;
+  if (isTokenizer(job)) return <TokenizerOverview store={store} />;
+  return (
+    <section class="card section" id="overview" aria-label="Overview">
+      {isFinal(job) && !job.metrics?.step ? (
+        <p class="unstarted">{UNSTARTED[job.status]}</p>
+      ) : (
+        <Measured store={store} />
+      )}
+      <Stages store={store} />
+      <Facts store={store} />
+    </section>
+  );
+}
+
+const UNSTARTED: Record<string, string> = {
+  cancelled: "Stopped before the first step.",
+  failed: "Failed before the first step.",
+  succeeded: "The job ended without training a step.",
+};
+
+function Measured({ store }: { store: JobStore }) {
+  const job = store.job.value!;
+  return (
+    <>
+      <Numbers kind="results" facts={results(store, job)} />
+      <Numbers facts={progress(job)} />
+      <div class="progress-line">
+        <ProgressBar job={job} />
+      </div>
+      <Budget store={store} />
+    </>
+  );
+}
+
+function TokenizerOverview({ store }: { store: JobStore }) {
+  const job = store.job.value!;
+  return (
+    <section class="card section" id="overview" aria-label="Overview">
+      <Numbers
+        facts={[
+          ["Progress", percent(job.progress)],
+          ["Vocabulary", exact(job.spec.tokenizer.vocab_size)],
+          time(job),
+        ]}
+      />
+      <div class="progress-line">
+        <ProgressBar job={job} />
+      </div>
+      <Stages store={store} />
+    </section>
+  );
+}
+
+function time(job: Job): Fact {
+  if (isFinal(job)) return ["Duration", seconds(duration(job))];
+  const left = timeLeft(job);
+  // The remaining stages, such as the evaluation, are part of the estimate of the service.
+  return ["Time left", left ?? "–", "Until the end of the last stage"];
+}
+
+// What a reader looks for first: the losses and the scores.
+function results(store: JobStore, job: Job): Fact[] {
+  store.version.value;
+  const values = valuesOf(job);
+  const validation = values["validation/loss"];
+  const isFirst = store.series.stepsOf("validation/loss").length === 1 && !isFinal(job);
+  const scores = Object.keys(values).filter((name) => name.startsWith(SCORE));
+  return [
+    ["Training loss", fixed(values["train/loss"])],
+    [
+      "Validation loss",
+      validation === undefined && job.status === "running" ? "not yet" : fixed(validation),
+      isFirst ? "Measured before or at the first steps" : undefined,
+    ],
+    ["Perplexity", short(values["validation/perplexity"])],
+    ["Bits per byte", fixed(values["validation/bits_per_byte"])],
+    ...scores.map((name): Fact => [name.slice(SCORE.length), percent(values[name], 1)]),
+  ];
+}
+
+function progress(job: Job): Fact[] {
+  const values = valuesOf(job);
+  const speed = values["throughput/tokens_per_second"];
+  const step = job.step === null ? "–" : exact(job.step);
+  const steps = job.max_steps ? `${step} / ${exact(job.max_steps)}` : step;
+  const words = job.metrics?.words_seen;
+  const isMeasuring = job.status === "running" && job.stage === "train" && !job.step;
+  return [
+    [
+      "Progress",
+      isMeasuring ? "first validation" : percent(job.progress),
+      isMeasuring ? "The untrained model is validated before the first step" : undefined,
+    ],
+    ["Step", steps],
+    [
+      "Words seen",
+      count(words),
+      `${exact(words)} words, ${exact(job.metrics?.tokens_seen)} tokens`,
+    ],
+    ["Speed", speed ? `${count(speed)} tok/s` : "–"],
+    ["MFU", percent(values["throughput/mfu"]), "Model FLOPs utilisation: share of the peak"],
+    ["Memory", bytes(memoryOf(job))],
+    time(job),
+  ].map((fact) => fact as Fact);
+}
+
+function Facts({ store }: { store: JobStore }) {
+  const job = store.job.value!;
+  store.version.value;
+  const { spec } = job;
+  const joules = store.series.integral("device/power_watts");
+  const energy = joules === null ? null : energyText(joules);
+  const parts = [
+    ["Parameters", exact(store.estimate.value?.parameter_count)],
+    ["Seed", String(spec.training.seed)],
+    ["Device", spec.training.device === "auto" ? "chosen by the worker" : spec.training.device],
+    ["Precision", spec.training.precision],
+    ["Track", spec.track],
+    ["Attempt", exact(job.attempt)],
+    ["Worker", job.worker ?? "–"],
+    energy && ["Energy", energy],
+  ].filter((part): part is [string, string] => Boolean(part));
+  return (
+    <dl class="facts-line">
+      {parts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function energyText(joules: number) {
+  const kwh = joules / JOULES_PER_KWH;
+  return kwh >= 0.1 ? `${kwh.toFixed(2)} kWh` : `${(joules / JOULES_PER_WH).toFixed(1)} Wh`;
+}
+
+const NOTICES = 5;
+
+// Why the job failed and how to fix it, and warnings, which can be dismissed.
+export function Notices({ store }: { store: JobStore }) {
+  const job = store.job.value!;
+  const warnings = [...store.warnings.value].slice(-NOTICES);
+  return (
+    <div role="status">
+      {job.status === "failed" && job.error && (
+        <div class="notice error" role="alert">
+          <h2>What went wrong</h2>
+          <p>{job.error.message}</p>
+          {job.error.hint && (
+            <p>
+              <b>How to fix it</b>
+              {job.error.hint}
+            </p>
+          )}
+          <code class="small">{job.error.code}</code>
+        </div>
+      )}
+      {warnings.map(([code, { message, isError, times }]) => (
+        <div key={code} class={`notice bar spread${isError ? " error" : ""}`}>
+          <span>
+            {message}
+            {times > 1 && ` (${times} times)`}
+          </span>
+          <button
+            type="button"
+            class="quiet"
+            aria-label={`Dismiss: ${message}`}
+            onClick={() => store.dismiss(code)}
+          >
+            Dismiss
+          </button>
+        </div>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,65 @@
+// The row of links to the sections of a job; the address keeps the chosen one.
+
+import { useEffect, useState } from "preact/hooks";
+import { setParameters } from "../../router.ts";
+
+const SECTIONS: [id: string, label: string, needsModel: boolean][] = [
+  ["overview", "Overview", false],
+  ["charts", "Charts", true],
+  ["samples", "Samples", true],
+  ["evaluation", "Evaluation", true],
+  ["checkpoints", "Checkpoints", true],
+  ["log", "Log", false],
+  ["config", "Config", false],
+];
+
+interface Props {
+  hasModel: boolean;
+  wanted: string | null;
+  isLoading: boolean;
+}
+
+export function Sections({ hasModel, wanted, isLoading }: Props) {
+  const [visible, setVisible] = useState("overview");
+  const known = SECTIONS.filter(([, , needsModel]) => hasModel || !needsModel);
+  useEffect(() => {
+    if (wanted && !isLoading) scrollToSection(wanted);
+  }, [wanted, isLoading]);
+  useEffect(() => {
+    const look = () => setVisible(sectionInView(known.map(([id]) => id)));
+    addEventListener("scroll", look, { passive: true });
+    return () => removeEventListener("scroll", look);
+  }, [hasModel]);
+  const go = (click: Event, id: string) => {
+    click.preventDefault(); // the address names the page and has no room for an anchor
+    setParameters({ section: id });
+    scrollToSection(id);
+  };
+  return (
+    <nav class="sections" aria-label="Sections">
+      {known.map(([id, label]) => (
+        <a
+          key={id}
+          href={`${location.hash.split("?")[0]}?section=${id}`}
+          aria-current={id === visible ? "true" : undefined}
+          onClick={(click) => go(click, id)}
+        >
+          {label}
+        </a>
+      ))}
+    </nav>
+  );
+}
+
+function scrollToSection(id: string) {
+  document.getElementById(id)?.scrollIntoView({ block: "start" });
+}
+
+// The last section whose beginning is above the upper third of the window.
+function sectionInView(ids: string[]) {
+  const isAbove = (id: string) => {
+    const top = document.getElementById(id)?.getBoundingClientRect().top;
+    return top !== undefined && top < innerHeight / 3;
+  };
+  return ids.findLast(isAbove) ?? ids[0];
+}

@@ -1,0 +1,308 @@
+// Everything that is known about one job: built from the API, then kept up to date by its events,
+// so that a reload, a sleep or a lost connection changes nothing.
+
+import { signal } from "@preact/signals";
+import { get, post } from "../../api/client.ts";
+import { follow } from "../../api/stream.ts";
+import type { Checkpoint, Evaluation, Job, JobEvent, MetricsRead } from "../../api/types.ts";
+import type { Mark } from "../../charts/plot.ts";
+import { exact } from "../../lib/format.ts";
+import { type Action, act, isFinal } from "../../lib/jobs.ts";
+import { notifyIfEnded } from "../../lib/notify.ts";
+import { Series } from "../../lib/series.ts";
+import { announce } from "../../lib/state.ts";
+
+const KEPT_EVENTS = "status,stage,sample,evaluation,warning,error";
+const LOOK_MILLISECONDS = 1000;
+const EVALUATION_MILLISECONDS = 2000;
+const SAMPLES_KEPT = 200;
+const REQUESTS = 4;
+const LONG_STEPS = 10_000;
+const FIRST_POINTS = 150;
+const DETAIL_POINTS = 1500;
+const OPEN = ["queued", "running"];
+
+export interface StageState {
+  stage: string;
+  state: "started" | "finished";
+  seconds: number | null;
+  cached: boolean;
+  // biome-ignore lint/suspicious/noExplicitAny: each stage counts things of its own
+  counts: Record<string, any>;
+  time: string;
+}
+export interface Warning {
+  message: string;
+  times: number;
+  time: number;
+  isError?: boolean;
+}
+export interface Sample {
+  seq: number;
+  step: number;
+  prompt: string;
+  text: string;
+}
+export interface Estimate {
+  parameter_count: number;
+  words: number | null;
+  words_seen: number | null;
+}
+
+export class JobStore {
+  job = signal<Job | null>(null);
+  estimate = signal<Estimate | null>(null);
+  series = new Series();
+  // Changes when points are added.
+  version = signal(0);
+  isLoading = signal(true);
+  stages = signal<Map<string, StageState>>(new Map());
+  warnings = signal<Map<string, Warning>>(new Map());
+  samples = signal<Sample[]>([]);
+  checkpoints = signal<Checkpoint[] | null>(null);
+  evaluations = signal<Evaluation[]>([]);
+  tasks = signal<{ name: string; paradigms: number }[]>([]);
+  scores = signal<Map<number, JobEvent>>(new Map());
+  private resumes = signal<Map<number, Mark>>(new Map());
+  private seen = 0;
+  private isWatching = false;
+  private isLooking = false;
+  private lookAgain = false;
+  private isDrawing = false;
+
+  constructor(
+    readonly id: string,
+    private abort: AbortSignal,
+  ) {}
+
+  get path() {
+    return `/v1/jobs/${this.id}`;
+  }
+
+  async load() {
+    const job = await get<Job>(this.path, this.abort);
+    this.job.value = job;
+    this.seen = job.last_seq;
+    this.readEstimate(job);
+    await Promise.all([
+      this.readMetrics(),
+      this.readPast(job.last_seq),
+      this.readCheckpoints(),
+      this.readEvaluations(),
+    ]);
+    this.isLoading.value = false;
+    if (!isFinal(job)) this.watch();
+  }
+
+  private async readEstimate(job: Job) {
+    if (job.spec.task === "tokenizer") return;
+    try {
+      this.estimate.value = await post<Estimate>("/v1/jobs/estimate", job.spec, this.abort);
+    } catch {
+      // a spec that an older version accepted: the page shows no parameter count
+    }
+  }
+
+  // The loss comes in the first of a few parallel requests. Of a long run, points at equal distances
+  // are requested first, since extremes take the service time to find.
+  async readMetrics() {
+    const job = this.job.value!;
+    const names = Object.keys(job.metrics?.values ?? {});
+    names.sort((a, b) => Number(b.endsWith("/loss")) - Number(a.endsWith("/loss")));
+    if (!names.length) return;
+    if ((job.step ?? 0) > LONG_STEPS) {
+      await this.readNames(names, `&extremes=false&max_points=${FIRST_POINTS}`);
+      await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    }
+    const shares = Array.from({ length: REQUESTS }, (_, share) =>
+      names.filter((_name, index) => index % REQUESTS === share),
+    );
+    await Promise.all(shares.map((share) => this.readNames(share, "")));
+  }
+
+  private async readNames(names: string[], options: string) {
+    if (!names.length) return;
+    const query = `names=${encodeURIComponent(names.join(","))}${options}`;
+    const { series } = await get<MetricsRead>(`${this.path}/metrics?${query}`, this.abort);
+    this.series.merge(series);
+    this.changed();
+  }
+
+  // Finer points of a range that is zoomed into.
+  async lookCloser(low: number, high: number) {
+    const range = `after_step=${Math.max(-1, Math.floor(low) - 1)}&before_step=${Math.ceil(high) + 1}`;
+    try {
+      const path = `${this.path}/metrics?${range}&max_points=${DETAIL_POINTS}`;
+      this.series.merge((await get<MetricsRead>(path, this.abort)).series);
+      this.changed();
+    } catch {
+      // the coarse points stay
+    }
+  }
+
+  // At most one drawing a frame.
+  private changed() {
+    if (this.isDrawing) return;
+    this.isDrawing = true;
+    requestAnimationFrame(() => {
+      this.isDrawing = false;
+      this.version.value += 1;
+    });
+  }
+
+  private async readPast(last: number) {
+    let after = 0;
+    for (;;) {
+      const query = `types=${KEPT_EVENTS}&after=${after}&limit=1000`;
+      const { data } = await get<{ data: JobEvent[] }>(`${this.path}/events?${query}`, this.abort);
+      const past = data.filter(({ seq }) => seq <= last);
+      for (const event of past) this.keep(event);
+      if (data.length < 1000 || past.length < data.length) return;
+      after = data.at(-1)!.seq;
+    }
+  }
+
+  async readCheckpoints() {
+    const { data } = await get<{ data: Checkpoint[] }>(`${this.path}/checkpoints`, this.abort);
+    this.checkpoints.value = [...data].reverse();
+  }
+
+  async readEvaluations() {
+    const [tasks, rows] = await Promise.all([
+      get<{ data: { name: string; paradigms: number }[] }>("/v1/evaluations", this.abort),
+      get<{ data: Evaluation[] }>(`${this.path}/evaluations`, this.abort),
+    ]);
+    const wereOpen = this.evaluations.value.filter(({ status }) => OPEN.includes(status));
+    this.tasks.value = tasks.data;
+    this.evaluations.value = rows.data;
+    const isOpen = (id: string) =>
+      rows.data.some((row) => row.id === id && OPEN.includes(row.status));
+    if (wereOpen.some(({ id }) => !isOpen(id))) await this.readAgain();
+    if (rows.data.some(({ status }) => OPEN.includes(status)) && !this.abort.aborted) {
+      setTimeout(() => this.readEvaluations().catch(() => {}), EVALUATION_MILLISECONDS);
+    }
+  }
+
+  // A score is a metric whose name the job may not have had before.
+  private async readAgain() {
+    this.job.value = await get<Job>(this.path, this.abort);
+    await this.readMetrics();
+  }
+
+  async evaluate(checkpoint: string, task: string) {
+    await post(`${this.path}/checkpoints/${checkpoint}/evaluations`, { task });
+    await this.readEvaluations();
+  }
+
+  private keep(event: JobEvent) {
+    const { type, data, time, seq } = event;
+    if (type === "stage") this.keepStage(event);
+    else if (type === "sample") {
+      const others = this.samples.value.filter((sample) => sample.seq !== seq);
+      this.samples.value = [{ seq, ...data }, ...others].slice(0, SAMPLES_KEPT);
+    } else if (type === "evaluation") {
+      this.scores.value = new Map(this.scores.value).set(seq, event);
+    } else if (type === "warning") {
+      const times = (this.warnings.value.get(data.code)?.times ?? 0) + 1;
+      this.warn(data.code, { message: data.message, times, time: Date.parse(time) });
+    } else if (type === "status" && data.status === "running" && data.attempt > 1) {
+      const label = `Resumed, attempt ${exact(data.attempt)}`;
+      const mark: Mark = { kind: "resume", label, time: Date.parse(time) };
+      this.resumes.value = new Map(this.resumes.value).set(seq, mark);
+    } else if (type === "metrics") this.series.add(event);
+  }
+
+  private keepStage({ data, time }: JobEvent) {
+    const before = this.stages.value.get(data.stage);
+    const counts = data.state === "finished" ? data.counts : (before?.counts ?? {});
+    this.stages.value = new Map(this.stages.value).set(data.stage, { ...data, counts, time });
+  }
+
+  private warn(code: string, warning: Warning) {
+    this.warnings.value = new Map(this.warnings.value).set(code, warning);
+  }
+
+  dismiss(code: string) {
+    const kept = new Map(this.warnings.value);
+    kept.delete(code);
+    this.warnings.value = kept;
+  }
+
+  // Milestones, checkpoints, warnings and resumes on the axis of the charts.
+  marks(): Mark[] {
+    const saved = (this.checkpoints.value ?? []).map(
+      ({ name, kind, step }): Mark => ({
+        kind: kind === "milestone" ? "milestone" : "checkpoint",
+        label: kind === "milestone" ? `Milestone ${name}` : `Checkpoint ${name}`,
+        step,
+      }),
+    );
+    const warnings = [...this.warnings.value.values()].filter(({ isError }) => !isError);
+    return [
+      ...saved,
+      ...warnings.map(({ message, time }): Mark => ({ kind: "warning", label: message, time })),
+      ...this.resumes.value.values(),
+    ];
+  }
+
+  // Refreshes the job at most once a second, however many events arrive.
+  private async look() {
+    if (this.isLooking) {
+      this.lookAgain = true;
+      return;
+    }
+    this.isLooking = true;
+    try {
+      do {
+        this.lookAgain = false;
+        const before = this.job.value?.status;
+        const job = await get<Job>(this.path, this.abort);
+        this.job.value = job;
+        if (before !== job.status) announce(`${job.name}: ${job.status}`);
+        notifyIfEnded(before, job);
+        await new Promise((wake) => setTimeout(wake, LOOK_MILLISECONDS));
+      } while (this.lookAgain && !this.abort.aborted);
+    } catch {
+      // the stream reports a lost connection
+    } finally {
+      this.isLooking = false;
+    }
+  }
+
+  private onEvent(event: JobEvent) {
+    this.seen = event.seq;
+    this.keep(event);
+    if (event.type === "metrics") this.changed();
+    if (event.type === "checkpoint") this.readCheckpoints().catch(() => {});
+    this.look();
+  }
+
+  async watch() {
+    if (this.isWatching) return;
+    this.isWatching = true;
+    try {
+      this.seen = await follow(this.id, this.seen, (event) => this.onEvent(event), this.abort);
+    } catch (error) {
+      const message = `This page is no longer updated: ${(error as Error).message}`;
+      this.warn("refused stream", { message, times: 1, time: Date.now(), isError: true });
+      return;
+    } finally {
+      this.isWatching = false;
+    }
+    if (this.abort.aborted) return;
+    await this.look();
+    if (this.job.value && !isFinal(this.job.value)) this.watch(); // it was queued again meanwhile
+  }
+
+  async act(action: Action) {
+    try {
+      this.job.value = await act(this.job.value!, action);
+      announce(`${action}: ${this.job.value.status}`);
+    } catch (error) {
+      if ((error as Error).name === "AbortError") return;
+      const { message } = error as Error;
+      this.warn(`refused ${action}`, { message, times: 1, time: Date.now(), isError: true });
+    }
+    if (action === "retry" || action === "resume") this.watch();
+  }
+}

@@ -1,0 +1,177 @@
+// The columns of the list: what each shows and sorts by.
+
+import type { ComponentChildren } from "preact";
+import type { Job } from "../../api/types.ts";
+import { ago, bytes, count, fixed, percent, seconds, short } from "../../lib/format.ts";
+import {
+  activity,
+  architectureOf,
+  duration,
+  isTokenizer,
+  memoryOf,
+  timeLeft,
+  valuesOf,
+} from "../../lib/jobs.ts";
+import { Sparkline } from "../../ui/sparkline.tsx";
+import { ProgressBar, StatusBadge } from "../../ui/status.tsx";
+
+export interface Column {
+  key: string;
+  title: string;
+  kind?: string;
+  isNumber?: boolean;
+  value: (job: Job) => string | number | null | undefined;
+  show: (job: Job, curve: (number | null)[]) => ComponentChildren;
+}
+
+const ACTIVITY_LENGTH = 34;
+
+function metric(key: string, title: string, name: string, text: (value: number) => string): Column {
+  return {
+    key,
+    title,
+    isNumber: true,
+    value: (job) => valuesOf(job)[name],
+    show: (job) => {
+      const value = valuesOf(job)[name];
+      return value === undefined || value === null ? "" : text(value);
+    },
+  };
+}
+
+function Activity({ job }: { job: Job }) {
+  const steps = job.max_steps ? `${count(job.step)} / ${count(job.max_steps)}` : count(job.step);
+  const parts = [activity(job), job.status !== "failed" && job.step !== null && `step ${steps}`];
+  const line = parts.filter(Boolean).join(" · ");
+  const isLong = line.length > ACTIVITY_LENGTH;
+  const isPart = job.progress > 0 && job.progress < 1;
+  return (
+    <>
+      <div class="bar">
+        <span class={job.status === "failed" ? "bad" : "soft"} title={line}>
+          {isLong ? `${line.slice(0, ACTIVITY_LENGTH - 1)}…` : line}
+        </span>
+        <span class="soft nowrap">{isPart ? percent(job.progress) : ""}</span>
+      </div>
+      <ProgressBar job={job} />
+    </>
+  );
+}
+
+function Loss({ job, curve }: { job: Job; curve: (number | null)[] }) {
+  const values = valuesOf(job);
+  const loss = values["train/loss"];
+  const validation = values["validation/loss"];
+  if (loss === undefined) return null;
+  return (
+    <div>
+      {curve.length > 1 && <Sparkline values={curve} label={`Training loss, now ${fixed(loss)}`} />}
+      <div>
+        <b>{fixed(loss)}</b>
+        {validation !== undefined && <span class="second">val. {fixed(validation)}</span>}
+      </div>
+    </div>
+  );
+}
+
+function Time({ job }: { job: Job }) {
+  const left = timeLeft(job);
+  return (
+    <>
+      {left ? `${left} left` : job.finished_at && job.started_at ? seconds(duration(job)) : ""}
+      <span class="second">{ago(job.finished_at ?? job.started_at ?? job.created_at)}</span>
+    </>
+  );
+}
+
+export const COLUMNS: Column[] = [
+  {
+    key: "status",
+    title: "Status",
+    kind: "state",
+    value: (job) => job.status,
+    show: (job) => <StatusBadge job={job} />,
+  },
+  {
+    key: "progress",
+    title: "Progress",
+    kind: "going",
+    value: (job) => job.progress,
+    show: (job) => <Activity job={job} />,
+  },
+  {
+    key: "loss",
+    title: "Loss",
+    kind: "curve",
+    value: (job) => valuesOf(job)["train/loss"],
+    show: (job, curve) => <Loss job={job} curve={curve} />,
+  },
+  metric("validation", "Validation loss", "validation/loss", (value) => fixed(value)),
+  metric("perplexity", "Perplexity", "validation/perplexity", (value) => short(value)),
+  metric("speed", "Speed", "throughput/tokens_per_second", (value) => `${count(value)} tok/s`),
+  metric("mfu", "MFU", "throughput/mfu", (value) => percent(value)),
+  {
+    key: "memory",
+    title: "Memory",
+    isNumber: true,
+    value: memoryOf,
+    show: (job) => (memoryOf(job) ? bytes(memoryOf(job)) : ""),
+  },
+  {
+    key: "seed",
+    title: "Seed",
+    isNumber: true,
+    value: (job) => job.spec.training?.seed,
+    show: (job) => (isTokenizer(job) ? "" : job.spec.training?.seed),
+  },
+  {
+    key: "rate",
+    title: "Learning rate",
+    isNumber: true,
+    value: (job) => job.spec.training?.learning_rate,
+    show: (job) => (isTokenizer(job) ? "" : short(job.spec.training?.learning_rate)),
+  },
+  {
+    key: "words",
+    title: "Words seen",
+    isNumber: true,
+    value: (job) => job.metrics?.words_seen,
+    show: (job) => (job.metrics?.words_seen ? count(job.metrics.words_seen) : ""),
+  },
+  {
+    key: "architecture",
+    title: "Architecture",
+    value: architectureOf,
+    show: architectureOf,
+  },
+  {
+    key: "dataset",
+    title: "Dataset",
+    value: (job) => job.spec.data?.dataset,
+    show: (job) => job.spec.data?.dataset,
+  },
+  {
+    key: "time",
+    title: "Time",
+    kind: "time",
+    isNumber: true,
+    value: (job) => Date.parse(job.finished_at ?? job.started_at ?? job.created_at),
+    show: (job) => <Time job={job} />,
+  },
+];
+
+export const DEFAULT_COLUMNS = ["status", "progress", "loss", "speed", "memory", "time"];
+
+// All columns, with one for each evaluation that some job has.
+export function columnsOf(jobs: Job[]): Column[] {
+  const names = new Set(jobs.flatMap((job) => Object.keys(valuesOf(job))));
+  const scores = [...names].filter((name) => name.startsWith("evaluation/")).sort();
+  const last = COLUMNS.length - 1;
+  return [
+    ...COLUMNS.slice(0, last),
+    ...scores.map((name) =>
+      metric(name, name.slice("evaluation/".length), name, (value) => percent(value, 1)),
+    ),
+    COLUMNS[last],
+  ];
+}

@@ -1,0 +1,218 @@
+// The filters over the list.
+
+import { useEffect, useRef } from "preact/hooks";
+import { save } from "../../api/client.ts";
+import { type Job, STATUSES } from "../../api/types.ts";
+import { count } from "../../lib/format.ts";
+import { Choices, Menu } from "../../ui/controls.tsx";
+import { type Column, DEFAULT_COLUMNS } from "./columns.tsx";
+import type { Query } from "./query.ts";
+import type { JobList } from "./store.ts";
+
+const TYPING_MILLISECONDS = 250;
+
+type Change = (values: Partial<Record<keyof Query, string>>) => void;
+
+interface Props {
+  list: JobList;
+  query: Query;
+  change: Change;
+  columns: Column[];
+  fault: string;
+  jobs: Job[];
+}
+
+export function Filters({ list, query, change, columns, fault, jobs }: Props) {
+  return (
+    <>
+      <div class="filters">
+        <StatusFilter list={list} query={query} change={change} />
+        <div class="bar">
+          <Search
+            label="Search jobs"
+            hint="Search by name or id"
+            value={query.search}
+            onChange={(search) => change({ search })}
+          />
+          <FilterMenu list={list} query={query} change={change} fault={fault} />
+          <ColumnMenu query={query} change={change} columns={columns} />
+          <button type="button" onClick={() => saveTable(jobs, columns)}>
+            CSV
+          </button>
+        </div>
+      </div>
+      <ActiveFilters query={query} change={change} />
+    </>
+  );
+}
+
+function StatusFilter({ list, query, change }: Pick<Props, "list" | "query" | "change">) {
+  const counts = list.counts.value;
+  const total = Object.values(counts).reduce((sum, number) => sum + number, 0);
+  const shown = STATUSES.filter((name) => counts[name] || name === query.status);
+  return (
+    <Choices
+      label="Status"
+      value={query.status}
+      onChange={(status) => change({ status })}
+      options={[
+        { value: "", label: "All", note: count(total) },
+        ...shown.map((name) => ({ value: name, label: name, note: count(counts[name] ?? 0) })),
+      ]}
+    />
+  );
+}
+
+interface SearchProps {
+  label: string;
+  hint: string;
+  value: string;
+  onChange: (value: string) => void;
+}
+
+// Reports what was typed after a short pause.
+function Search({ label, hint, value, onChange }: SearchProps) {
+  const field = useRef<HTMLInputElement>(null);
+  const timer = useRef<ReturnType<typeof setTimeout>>();
+  useEffect(() => {
+    const { current } = field;
+    if (current && document.activeElement !== current) current.value = value;
+  }, [value]);
+  const onInput = () => {
+    clearTimeout(timer.current);
+    timer.current = setTimeout(
+      () => onChange(field.current?.value.trim() ?? ""),
+      TYPING_MILLISECONDS,
+    );
+  };
+  return (
+    <input
+      ref={field}
+      type="search"
+      aria-label={label}
+      placeholder={hint}
+      defaultValue={value}
+      onInput={onInput}
+    />
+  );
+}
+
+function FilterMenu({ list, query, change, fault }: Omit<Props, "columns" | "jobs">) {
+  const jobs = list.jobs.value ?? [];
+  const distinct = (value: (job: Job) => string | undefined, chosen: string) =>
+    [...new Set([...jobs.map(value), chosen])].filter(Boolean).sort() as string[];
+  const architectures = distinct((job) => job.spec.model?.architecture, query.architecture);
+  const datasets = distinct((job) => job.spec.data?.dataset, query.dataset);
+  return (
+    <Menu label="Filter" stays>
+      <div class="menu-form">
+        <Select
+          label="Architecture"
+          value={query.architecture}
+          names={architectures}
+          onChange={(architecture) => change({ architecture })}
+        />
+        <Select
+          label="Dataset"
+          value={query.dataset}
+          names={datasets}
+          onChange={(dataset) => change({ dataset })}
+        />
+        <div class="field">
+          <span class="label">Values</span>
+          <Search
+            label="Filter by values"
+            hint="validation/loss < 4 and seed = 1"
+            value={query.where}
+            onChange={(where) => change({ where })}
+          />
+          {fault && (
+            <span class="fault" role="alert">
+              {fault}
+            </span>
+          )}
+          <span class="hint">
+            A metric or an option of the spec, one of {"< <= = != >= >"}, and a value.
+          </span>
+        </div>
+      </div>
+    </Menu>
+  );
+}
+
+interface SelectProps {
+  label: string;
+  value: string;
+  names: string[];
+  onChange: (value: string) => void;
+}
+
+function Select({ label, value, names, onChange }: SelectProps) {
+  return (
+    <label>
+      {label}
+      <select value={value} onChange={(event) => onChange(event.currentTarget.value)}>
+        <option value="">any</option>
+        {names.map((name) => (
+          <option key={name} value={name}>
+            {name}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function ColumnMenu({ query, change, columns }: Pick<Props, "query" | "change" | "columns">) {
+  const shown = query.columns ?? DEFAULT_COLUMNS;
+  const toggle = (key: string) => {
+    const next = shown.includes(key) ? shown.filter((one) => one !== key) : [...shown, key];
+    change({ columns: next.join() === DEFAULT_COLUMNS.join() ? "" : next.join(",") || "name" });
+  };
+  return (
+    <Menu label="Columns" stays>
+      {columns.map(({ key, title }) => (
+        <label key={key} class="inline menu-item">
+          <input type="checkbox" checked={shown.includes(key)} onChange={() => toggle(key)} />
+          {title}
+        </label>
+      ))}
+    </Menu>
+  );
+}
+
+function ActiveFilters({ query, change }: Pick<Props, "query" | "change">) {
+  const names = ["architecture", "dataset", "where"] as const;
+  const active = names.filter((name) => query[name]);
+  if (!active.length) return null;
+  return (
+    <div class="bar active-filters">
+      {active.map((name) => (
+        <button
+          key={name}
+          type="button"
+          class="tag"
+          aria-label={`Remove the filter ${query[name]}`}
+          onClick={() => change({ [name]: "" })}
+        >
+          {name === "where" ? query.where : `${name}: ${query[name]}`}
+          <span aria-hidden="true"> ×</span>
+        </button>
+      ))}
+    </div>
+  );
+}
+
+function quoted(value: unknown) {
+  const text = String(value ?? "");
+  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function saveTable(jobs: Job[], columns: Column[]) {
+  const heads = ["id", "name", "created_at", ...columns.map(({ key }) => key)];
+  const rows = jobs.map((job) =>
+    [job.id, job.name, job.created_at, ...columns.map(({ value }) => value(job))].map(quoted),
+  );
+  const text = [heads, ...rows].map((cells) => cells.join(",")).join("\n");
+  save(new Blob([`${text}\n`], { type: "text/csv" }), "jobs.csv");
+}

@@ -1,0 +1,142 @@
+// What the job will need, the button that starts it, and the same job as text and commands.
+
+import { useState } from "preact/hooks";
+import { bytes, count, exact, plural, seconds } from "../../lib/format.ts";
+import { command, curl, python, yaml } from "../../lib/spec.ts";
+import { navigate } from "../../router.ts";
+import { Card, type Fact, Numbers } from "../../ui/card.tsx";
+import { Button, Choices, CopyButton } from "../../ui/controls.tsx";
+import type { Estimate, NewJob } from "./store.ts";
+
+const DEVICES: Record<string, string> = { cpu: "Time on two cores", cuda: "Time on a GPU" };
+
+export function Needs({ job }: { job: NewJob }) {
+  const estimate = job.estimate.value;
+  return (
+    <Card title="What it will need">
+      <div aria-live="polite" class={job.isCurrent.value ? "" : "stale"}>
+        {estimate ? (
+          <Numbers facts={factsOf(estimate)} />
+        ) : (
+          <p class="soft">
+            {job.faults.value.size ? "Correct the marked fields first." : "Estimating…"}
+          </p>
+        )}
+        {estimate && (
+          <div class="warnings">
+            {estimate.warnings.map((warning) => (
+              <p key={warning} class="notice">
+                {warning}
+              </p>
+            ))}
+          </div>
+        )}
+      </div>
+      <div role="alert">
+        {job.general.value.map(({ field, message }) => (
+          <p key={`${field} ${message}`} class="notice error">
+            {field && <b>{field}</b>}
+            {message}
+          </p>
+        ))}
+      </div>
+      <Start job={job} />
+    </Card>
+  );
+}
+
+function about(value: number | null, text: (value: number) => string) {
+  return value === null ? "–" : `≈ ${text(value)}`;
+}
+
+function factsOf(answer: Estimate): Fact[] {
+  return [
+    ["Parameters", count(answer.parameter_count), exact(answer.parameter_count)],
+    ["Words", count(answer.words), exact(answer.words)],
+    ["Tokens", about(answer.tokens, count)],
+    ["Steps", about(answer.steps, count)],
+    ["Words seen", count(answer.words_seen)],
+    ["Tokens per step", count(answer.tokens_per_step)],
+    ["Memory", about(answer.device_memory_bytes, bytes)],
+    ["Disk", about(answer.disk_bytes, bytes)],
+    ...Object.entries(answer.seconds).map(
+      ([kind, value]): Fact => [
+        DEVICES[kind] ?? `Time, ${kind}`,
+        value !== null && value < 1 ? "under 1 s" : about(value, seconds),
+      ],
+    ),
+  ];
+}
+
+function Start({ job }: { job: NewJob }) {
+  const faults = job.faults.value;
+  const start = async () => {
+    const made = await job.start();
+    if (made) navigate(`#/jobs/${made.id}`);
+    else showFault(job);
+  };
+  return (
+    <div class="bar end">
+      {faults.size > 0 && (
+        <button type="button" class="attention" onClick={() => showFault(job)}>
+          {plural(faults.size, "field needs", "fields need")} attention
+        </button>
+      )}
+      <Button
+        class="primary"
+        disabled={faults.size > 0 || job.general.value.length > 0}
+        act={start}
+      >
+        Start training
+      </Button>
+    </div>
+  );
+}
+
+// Leads to the first field that is wrong.
+function showFault(job: NewJob) {
+  const [path] = job.faults.value.keys();
+  if (!path) return;
+  const node = document.getElementById(`field-${path.replaceAll(".", "-")}`);
+  node?.closest("details")?.setAttribute("open", "");
+  node?.scrollIntoView({ block: "center" });
+  node?.focus({ preventScroll: true });
+}
+
+type Form = "YAML" | "curl" | "babylm" | "Python";
+
+export function Code({ job }: { job: NewJob }) {
+  const [form, setForm] = useState<Form>("YAML");
+  const forms: Record<Form, () => string> = {
+    YAML: () => yaml(job.spec) || "{}\n",
+    curl: () => curl(job.spec),
+    babylm: () => command(job.spec, [...job.values.value]),
+    Python: () => python(job.spec),
+  };
+  const text = forms[form]();
+  const choices = (
+    <Choices
+      label="Format"
+      value={form}
+      onChange={setForm}
+      options={(Object.keys(forms) as Form[]).map((value) => ({ value, label: value }))}
+    />
+  );
+  return (
+    <Card
+      title="The same job as text"
+      actions={
+        <>
+          {choices}
+          <CopyButton text={() => text} />
+        </>
+      }
+    >
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
+      {/* biome-ignore lint/a11y/useAriaPropsSupportedByRole: named for those who hear the page */}
+      <pre class="code" tabIndex={0} aria-label="The spec">
+        {text}
+      </pre>
+    </Card>
+  );
+}

@@ -1,0 +1,303 @@
+// The state of the form for a new job: what was chosen, its defaults, and what the API says to it.
+
+import { signal } from "@preact/signals";
+import { get, post, Refused } from "../../api/client.ts";
+import { wait } from "../../api/stream.ts";
+import type { Job, Spec } from "../../api/types.ts";
+import { leaves } from "../../lib/jobs.ts";
+import {
+  defaultsOf,
+  type FieldEntry,
+  fieldsOf,
+  nested,
+  resolve,
+  type Schema,
+} from "../../lib/schema.ts";
+import type { Summary } from "../corpora/index.tsx";
+
+const WAIT_MILLISECONDS = 300;
+const SIZES = [
+  ...["hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"],
+  ...["intermediate_size", "max_position_embeddings", "tie_word_embeddings"],
+];
+
+export interface Preset {
+  name: string;
+  description: string;
+  parameter_count: number;
+  spec: Spec;
+}
+export interface Architecture {
+  name: string;
+  title: string;
+  source?: string;
+}
+export interface Estimate {
+  spec: Spec;
+  parameter_count: number;
+  words: number | null;
+  tokens: number | null;
+  tokens_per_step: number;
+  steps: number | null;
+  words_seen: number | null;
+  device_memory_bytes: number;
+  disk_bytes: number;
+  seconds: Record<string, number | null>;
+  warnings: string[];
+}
+export interface Catalogue {
+  presets: Preset[];
+  root: Schema;
+  corpora: Summary[];
+  tasks: { name: string }[];
+  architectures: Architecture[];
+  device: "cuda" | "cpu";
+  earlier: Job | null;
+}
+
+export async function readCatalogue(from: string | undefined, signal: AbortSignal) {
+  type Data<T> = { data: T[] };
+  const [presets, root, corpora, tasks, architectures, workers, earlier] = await Promise.all([
+    get<Data<Preset>>("/v1/presets", signal),
+    get<Schema>("/openapi.json", signal),
+    get<Data<Summary>>("/v1/datasets", signal),
+    get<Data<{ name: string }>>("/v1/evaluations", signal),
+    get<Data<Architecture>>("/v1/architectures", signal),
+    get<Data<{ devices: { kind: string }[] }>>("/v1/workers", signal),
+    from ? get<Job>(`/v1/jobs/${from}`, signal) : null,
+  ]);
+  const hasGpu = workers.data.some(({ devices }) => devices.some(({ kind }) => kind === "cuda"));
+  const catalogue: Catalogue = {
+    presets: presets.data,
+    root,
+    corpora: corpora.data,
+    tasks: tasks.data,
+    architectures: architectures.data,
+    device: hasGpu ? "cuda" : "cpu",
+    earlier,
+  };
+  return catalogue;
+}
+
+export class NewJob {
+  values = signal<Map<string, unknown>>(new Map());
+  defaults = signal<Spec>({});
+  // Defaults that the service derives from what was chosen.
+  derived = signal<Spec>({});
+  estimate = signal<Estimate | null>(null);
+  // Whether the estimate is that of the values shown.
+  isCurrent = signal(false);
+  faults = signal<Map<string, string>>(new Map());
+  // What is wrong and belongs to no field.
+  general = signal<{ field: string; message: string }[]>([]);
+  note = signal("");
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    readonly catalogue: Catalogue,
+    private abort: AbortSignal,
+  ) {
+    if (catalogue.earlier) this.startFrom(catalogue.earlier);
+    else this.choosePreset(this.firstPreset()?.name);
+  }
+
+  get schema(): Schema {
+    return this.catalogue.root.components.schemas.JobSpec;
+  }
+
+  get models(): Record<string, string> {
+    return this.schema.properties.model.discriminator.mapping;
+  }
+
+  get architecture(): string {
+    const chosen = this.values.value.get("model.architecture");
+    return String(chosen ?? this.defaults.value["model.architecture"] ?? "llama4");
+  }
+
+  get preset() {
+    const name = this.values.value.get("preset");
+    return this.catalogue.presets.find((preset) => preset.name === name);
+  }
+
+  get spec(): Spec {
+    return nested(this.values.value);
+  }
+
+  private modelSchema(architecture: string) {
+    return resolve({ $ref: this.models[architecture] }, this.catalogue.root);
+  }
+
+  // The fields of a section; an empty name: those beside the sections.
+  fields(section: string): FieldEntry[] {
+    const { root } = this.catalogue;
+    if (section === "model") return fieldsOf("model", this.modelSchema(this.architecture), root);
+    if (section) {
+      const part = this.schema.properties[section];
+      return fieldsOf(section, resolve(part.allOf?.[0] ?? part, root), root);
+    }
+    return fieldsOf("", this.schema, root, ["preset", "model"]).filter(
+      ({ path }) => !path.includes("."),
+    );
+  }
+
+  private firstPreset() {
+    const { presets, corpora } = this.catalogue;
+    const names = corpora.map(({ name }) => name);
+    return presets.find(({ spec }) => names.includes(spec.data.dataset)) ?? presets[0];
+  }
+
+  set(path: string, value: unknown) {
+    const values = new Map(this.values.value);
+    if (value === undefined) values.delete(path);
+    else values.set(path, value);
+    this.replace(values);
+  }
+
+  private replace(values: Map<string, unknown>) {
+    this.values.value = values;
+    this.isCurrent.value = false;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.look(), WAIT_MILLISECONDS);
+  }
+
+  choosePreset(name: string | undefined) {
+    const values = new Map([...this.values.value].filter(([path]) => path === "name"));
+    if (name) values.set("preset", name);
+    this.useDefaults(this.catalogue.presets.find((preset) => preset.name === name)?.spec ?? {});
+    this.note.value = "";
+    this.replace(values);
+  }
+
+  private useDefaults(spec: Spec) {
+    const { name: _, ...rest } = leaves(spec);
+    this.defaults.value = rest;
+    this.derived.value = {};
+  }
+
+  // Another architecture keeps the sizes of the preset, so that the model stays comparable.
+  chooseArchitecture(name: string) {
+    if (name === this.architecture) return;
+    const known = this.modelSchema(name).properties;
+    const values = new Map(
+      [...this.values.value].filter(
+        ([path]) => !path.startsWith("model.") || path.slice("model.".length) in known,
+      ),
+    );
+    const { preset } = this;
+    const model = preset?.spec.model;
+    this.note.value = "";
+    if (model?.architecture === name) {
+      for (const size of [...SIZES, "architecture", "head_dim"]) values.delete(`model.${size}`);
+    } else {
+      values.set("model.architecture", name);
+      if (model) this.keepSizes(model, known, values);
+    }
+    this.replace(values);
+  }
+
+  private keepSizes(model: Spec, known: Schema, values: Map<string, unknown>) {
+    for (const size of SIZES) {
+      if (size in known && size in model) values.set(`model.${size}`, model[size]);
+    }
+    if ("head_dim" in known) {
+      values.set("model.head_dim", Math.floor(model.hidden_size / model.num_attention_heads));
+    }
+    const title = this.catalogue.architectures.find(({ name }) => name === model.architecture);
+    this.note.value =
+      `This leaves the preset “${this.preset!.name}”, which is ${title?.title ?? ""}. ` +
+      "Its sizes are kept; compare the parameter count before you start.";
+  }
+
+  private async look() {
+    const sent = this.spec;
+    const text = JSON.stringify(sent);
+    const isOld = () => this.abort.aborted || text !== JSON.stringify(this.spec);
+    try {
+      const answer = await post<Estimate>("/v1/jobs/estimate", sent, this.abort);
+      if (isOld()) return;
+      this.refuse([]);
+      this.estimate.value = answer;
+      this.derived.value = leaves(answer.spec);
+      this.isCurrent.value = true;
+    } catch (error) {
+      if (isOld()) return;
+      if (error instanceof Refused) this.refused(error);
+      else {
+        await wait(WAIT_MILLISECONDS * 5, this.abort);
+        this.look(); // the connection was lost
+      }
+    }
+  }
+
+  private refused(error: Refused) {
+    this.estimate.value = null; // never that of another spec
+    this.isCurrent.value = false;
+    this.refuse(error.problem.errors ?? [{ field: "", message: error.message }]);
+  }
+
+  private refuse(errors: { field: string; message: string }[]) {
+    const paths = ["", ...this.sections()].flatMap((section) =>
+      this.fields(section).map(({ path }) => path),
+    );
+    const faults = new Map<string, string>();
+    const general = [];
+    for (const { field, message } of errors) {
+      // An entry of a list, data.sources.0, belongs to the list.
+      const path = paths.find((known) => field === known || field.startsWith(`${known}.`));
+      if (path) faults.set(path, [faults.get(path), message].filter(Boolean).join("; "));
+      else general.push({ field, message });
+    }
+    this.faults.value = faults;
+    this.general.value = general;
+  }
+
+  sections(): string[] {
+    return Object.entries<Schema>(this.schema.properties)
+      .filter(([, part]) => part.$ref || part.discriminator || part.allOf)
+      .map(([name]) => name);
+  }
+
+  // Submits the job; true if it was accepted.
+  async start(): Promise<Job | null> {
+    try {
+      return await post<Job>("/v1/jobs", this.spec);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.refused(error);
+      return null;
+    }
+  }
+
+  // Takes over what differs from the preset of the earlier job, or from the defaults.
+  private startFrom({ spec }: Job) {
+    const preset = this.catalogue.presets.find(({ name }) => name === spec.preset);
+    const values = new Map<string, unknown>();
+    if (preset) values.set("preset", preset.name);
+    this.useDefaults(preset?.spec ?? {});
+    const isOther = preset && preset.spec.model.architecture !== spec.model.architecture;
+    const base = preset ? this.defaults.value : leaves(this.schemaDefaults(spec));
+    for (const [path, value] of Object.entries(leaves(spec))) {
+      if (path === "preset" || path === "name") continue;
+      const before = isOther && path.startsWith("model.") ? undefined : base[path];
+      if (JSON.stringify(before ?? null) !== JSON.stringify(value)) values.set(path, value);
+    }
+    if (isOther || !preset) values.set("model.architecture", spec.model.architecture);
+    const isNamed =
+      spec.name !== `${spec.preset ?? spec.model.architecture} on ${spec.data.dataset}`;
+    if (isNamed) values.set("name", nextName(spec.name));
+    this.replace(values);
+  }
+
+  private schemaDefaults(spec: Spec): Spec {
+    const { root } = this.catalogue;
+    const result = defaultsOf(this.schema, root);
+    result.model = defaultsOf(this.modelSchema(spec.model.architecture), root);
+    return result;
+  }
+}
+
+// A copy has a name of its own: "run" is followed by "run (2)".
+export function nextName(name: string): string {
+  const found = /^(.*) \((\d+)\)$/.exec(name);
+  return found ? `${found[1]} (${Number(found[2]) + 1})` : `${name} (2)`;
+}

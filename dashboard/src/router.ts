@@ -1,0 +1,46 @@
+// The address: `#/page/part?name=value`. Every view is restored from it.
+
+import { signal } from "@preact/signals";
+
+export interface Route {
+  page: string;
+  parts: string[];
+  parameters: URLSearchParams;
+}
+
+function decoded(text: string) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a percent sign that encodes nothing
+  }
+}
+
+function parse(): Route {
+  const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+  const [page, ...parts] = path.split("/").map(decoded);
+  return { page, parts, parameters: new URLSearchParams(query ?? "") };
+}
+
+export const route = signal(parse());
+
+addEventListener("hashchange", () => {
+  route.value = parse();
+});
+
+export function navigate(hash: string) {
+  location.hash = hash;
+}
+
+// Keeps values in the address without adding to the history; empty ones are removed.
+export function setParameters(values: Record<string, string | null | undefined>) {
+  const [path, query] = location.hash.split("?");
+  const parameters = new URLSearchParams(query ?? "");
+  for (const [key, value] of Object.entries(values)) {
+    if (value) parameters.set(key, value);
+    else parameters.delete(key);
+  }
+  const text = parameters.toString();
+  history.replaceState(null, "", `${path || "#/"}${text ? `?${text}` : ""}`);
+  route.value = parse();
+}

@@ -1,0 +1,112 @@
+// What every page shares: its heading, loading its data, and the message if that failed.
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { Refused } from "../api/client.ts";
+import { wait } from "../api/stream.ts";
+import { isConnected } from "../lib/state.ts";
+
+const RETRY_MILLISECONDS = 1500;
+
+interface HeadProps {
+  title: string;
+  note?: ComponentChildren;
+  children?: ComponentChildren;
+}
+
+export function PageHead({ title, note, children }: HeadProps) {
+  return (
+    <div class="page-head">
+      <div>
+        <h1>{title}</h1>
+        {note && <p>{note}</p>}
+      </div>
+      {children && <div class="bar">{children}</div>}
+    </div>
+  );
+}
+
+export function useTitle(title: string) {
+  useEffect(() => {
+    document.title = `${title} – BabyLM`;
+  }, [title]);
+}
+
+async function isReachable() {
+  try {
+    await fetch("/healthz");
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export interface Task {
+  error: Error | null;
+  again: () => void;
+}
+
+// Runs `work` until the component is removed or `keys` change. A lost connection is shown and the
+// work starts again; any other error is returned.
+export function useTask(work: (signal: AbortSignal) => Promise<void>, keys: unknown[]): Task {
+  const [error, setError] = useState<Error | null>(null);
+  const [attempt, setAttempt] = useState(0);
+  useEffect(() => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    setError(null);
+    const fail = async (problem: Error) => {
+      if (signal.aborted) return;
+      if (problem instanceof TypeError && !(await isReachable())) {
+        isConnected.value = false;
+        await wait(RETRY_MILLISECONDS, signal);
+        if (!signal.aborted) setAttempt((number) => number + 1);
+      } else {
+        setError(problem);
+      }
+    };
+    work(signal).catch(fail);
+    return () => controller.abort();
+  }, [...keys, attempt]);
+  return { error, again: () => setAttempt((number) => number + 1) };
+}
+
+const HEADINGS: Record<number, string> = { 401: "A key is needed", 404: "Not found" };
+
+export function Failure({ error, again }: { error: Error; again?: () => void }) {
+  const status = error instanceof Refused ? (error.problem.status ?? 0) : 0;
+  return (
+    <>
+      <PageHead title={HEADINGS[status] ?? "This page could not be loaded"} />
+      <p class="notice error" role="alert">
+        {error.message}
+      </p>
+      <div class="bar">
+        {again && (
+          <button type="button" class="primary" onClick={again}>
+            Try again
+          </button>
+        )}
+        <a class="button" href="#/">
+          All jobs
+        </a>
+      </div>
+    </>
+  );
+}
+
+export function NotFound({ children }: { children: ComponentChildren }) {
+  return (
+    <>
+      <PageHead title="Not found" />
+      <p class="notice error" role="alert">
+        {children}
+      </p>
+      <div class="bar">
+        <a class="button primary" href="#/">
+          All jobs
+        </a>
+      </div>
+    </>
+  );
+}

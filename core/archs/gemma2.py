@@ -14,6 +14,10 @@ class Gemma2(Architecture):
     model_class: ClassVar[str] = "Gemma2ForCausalLM"
     title: ClassVar[str] = "Gemma 2"
     source: ClassVar[str] = "https://arxiv.org/abs/2408.00118"
+    residual_branches: ClassVar[tuple[str, ...]] = (
+        "post_attention_layernorm",
+        "post_feedforward_layernorm",
+    )
 
     architecture: Literal["gemma2"] = "gemma2"
     rms_norm_eps: float = Field(default=1e-6, gt=0.0, le=1e-2, description="Epsilon of the norms.")

@@ -15,6 +15,7 @@ class Llama4(Architecture):
     model_class: ClassVar[str] = "Llama4ForCausalLM"
     title: ClassVar[str] = "Llama 4"
     source: ClassVar[str] = "https://ai.meta.com/blog/llama-4-multimodal-intelligence/"
+    residual_branches: ClassVar[tuple[str, ...]] = ("self_attn", "feed_forward")
 
     architecture: Literal["llama4"] = "llama4"
     head_dim: int | None = Field(

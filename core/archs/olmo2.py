@@ -14,6 +14,10 @@ class Olmo2(Architecture):
     model_class: ClassVar[str] = "Olmo2ForCausalLM"
     title: ClassVar[str] = "OLMo 2"
     source: ClassVar[str] = "https://arxiv.org/abs/2501.00656"
+    residual_branches: ClassVar[tuple[str, ...]] = (
+        "post_attention_layernorm",
+        "post_feedforward_layernorm",
+    )
 
     architecture: Literal["olmo2"] = "olmo2"
     hidden_act: Literal["silu", "gelu", "relu"] = Field(

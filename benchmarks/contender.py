@@ -46,7 +46,7 @@ from core.training.execution.device import (
     prepare,
 )
 from core.training.execution.probe import Probe
-from core.training.optimizers.fused_adamw import build_optimizer
+from core.training.optimizers.builders import build_optimizer
 from core.training.step import Stepper
 
 BY_CPU = os.environ.get("BABYLM_BENCH_CLOCK") == "cpu"

@@ -53,6 +53,8 @@ class Architecture(BaseModel):
     """False for a model whose activations are known to exceed 65,504, the largest fp16 number."""
     has_attention_temperature: ClassVar[bool] = False
     """Whether queries are scaled by their position, which packed documents would shift."""
+    residual_branches: ClassVar[tuple[str, ...]]
+    """Modules of a layer whose outputs are added to the residual stream."""
 
     architecture: str
     hidden_size: int = Field(default=768, ge=8, le=MAX_HIDDEN_SIZE, description="Width D.")
@@ -83,6 +85,14 @@ class Architecture(BaseModel):
     )
     attention_dropout: float = Field(
         default=0.0, ge=0.0, lt=1.0, description="Dropout on attention."
+    )
+    dropout: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Dropout on what attention and MLP add to the residual stream, in training "
+        "only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) "
+        "use 0.1.",
     )
     attention_bias: bool = Field(default=False, description="Biases in the attention projections.")
     tie_word_embeddings: bool = Field(

@@ -18,6 +18,10 @@ class Gemma2(Architecture):
     num_mask_kinds: ClassVar[int] = 2  # sliding window, full
     # Its residual stream overflows (google/gemma_pytorch issue 24).
     is_safe_in_fp16: ClassVar[bool] = False
+    residual_branches: ClassVar[tuple[str, ...]] = (
+        "post_attention_layernorm",
+        "post_feedforward_layernorm",
+    )
 
     architecture: Literal["gemma2"] = "gemma2"
     rms_norm_eps: float = Field(default=1e-6, gt=0.0, le=1e-2, description="Epsilon of the norms.")

@@ -25,6 +25,7 @@ class Llama4(Architecture):
     alias: ClassVar[str] = "llama"
     num_mask_kinds: ClassVar[int] = 2  # chunked, full
     has_attention_temperature: ClassVar[bool] = True
+    residual_branches: ClassVar[tuple[str, ...]] = ("self_attn", "feed_forward")
 
     architecture: Literal["llama4"] = "llama4"
     head_dim: int | None = Field(

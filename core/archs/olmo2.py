@@ -15,6 +15,10 @@ class Olmo2(Architecture):
     title: ClassVar[str] = "OLMo 2"
     source: ClassVar[str] = "https://arxiv.org/abs/2501.00656"
     alias: ClassVar[str] = "olmo"
+    residual_branches: ClassVar[tuple[str, ...]] = (
+        "post_attention_layernorm",
+        "post_feedforward_layernorm",
+    )
 
     architecture: Literal["olmo2"] = "olmo2"
     hidden_act: Literal["silu", "gelu", "relu"] = Field(

@@ -1,6 +1,7 @@
 """Checkpoints that a user downloads: published whole, never changed, removed by rule.
 
-Names: `step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `error-000123` and
+Names: `step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `ema`
+(averaged weights of the last step), `error-000123` and
 `interrupted-000123`. The kind and the step of a checkpoint can be read off its name.
 """
 
@@ -26,6 +27,9 @@ PREFIXES: dict[CheckpointKind, str] = {
     "error": "error-",
     "interrupted": "interrupted-",
 }
+
+ONCE: tuple[CheckpointKind, ...] = ("last", "ema")
+"""Kinds of which a run has one checkpoint, named like the kind."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Checkpoints:
             name: For milestones; other kinds have their own names.
             weights: A file of the same weights on the same disk, linked instead of written.
         """
-        name = name or ("last" if kind == "last" else f"{PREFIXES[kind]}{position.step:06d}")
+        name = name or (kind if kind in ONCE else f"{PREFIXES[kind]}{position.step:06d}")
         folder = self._rundir.checkpoint(name)
         publish_folder(folder, lambda target: self._build(target, model, position, weights))
         self._emit(

@@ -18,7 +18,7 @@ from core.evaluation.minimal_pairs import SliceState, evaluate_slice, evaluation
 from core.evaluation.tasks import FOLDER
 from core.events.journal import events_of_types
 from core.events.results import EvaluationResult
-from core.events.types import CheckpointData, EvaluationData, EventData, WarningData
+from core.events.types import CheckpointData, CheckpointKind, EvaluationData, EventData, WarningData
 from core.spec.job import JobSpec
 from core.storage.rundir import RunDir, publish_file
 from core.training.execution.device import choose_device
@@ -91,7 +91,9 @@ def evaluate_checkpoints(
 
 def _due(spec: JobSpec, rundir: RunDir) -> list[Judgement]:
     """What the spec asks for and the journal does not know yet, by checkpoint, then by task."""
-    kinds = ("last",) if spec.evaluation.checkpoints == "last" else ("milestone", "last")
+    kinds: tuple[CheckpointKind, ...] = ("last", "ema")
+    if spec.evaluation.checkpoints != "last":
+        kinds = ("milestone", *kinds)
     checkpoints: dict[str, CheckpointData] = {}
     told: set[tuple[str | None, str]] = set()
     for event in events_of_types(rundir.journal, "checkpoint", "evaluation"):

@@ -45,6 +45,18 @@ CATALOGUE: tuple[Metric, ...] = (
         "Validation loss by bytes, not tokens: comparable between vocabularies.",
         "lower",
     ),
+    Metric(
+        "validation/ema_loss",
+        "nats per token",
+        "Mean loss of the averaged weights on the validation text.",
+        "lower",
+    ),
+    Metric(
+        "validation/ema_bits_per_byte",
+        "bit per byte",
+        "The same by bytes, not tokens.",
+        "lower",
+    ),
     Metric("throughput/tokens_per_second", "token/s", "Tokens trained on per second.", "higher"),
     Metric(
         "throughput/words_per_second",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from core.events.results import EvaluationResult
 
 StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
-CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted"]
+CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted", "ema"]
 
 
 class EventData(BaseModel):

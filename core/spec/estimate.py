@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from math import ceil
 
 from core.spec.job import JobSpec
+from core.spec.optimizers import OPTIMIZERS
 from core.spec.plan import Plan, make_plan, milestones
 
-TRAINING_BYTES_PER_PARAMETER = 16
-"""float32 weights, gradients and two moments of Adam."""
+FLOAT32_BYTES = 4
+TRAINING_BYTES_PER_PARAMETER = 8
+"""float32 weights and gradients; the optimizer's state comes on top."""
 CHECKPOINT_BYTES_PER_PARAMETER = 4
-RESUME_BYTES_PER_PARAMETER = 12
-"""Weights and two moments."""
 TOKENS_PER_WORD = 1.5
 """Byte-level BPE on BabyLM text, punctuation included: 1.3 at 48,000 entries to 1.6 at 8,000."""
 CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
@@ -41,6 +41,8 @@ AS_WRITTEN = Copies(attention=3.0, mlp=4.0, norms=3.0, residual=2.0)
 COMPILED = Copies(attention=2.25, mlp=2.25, norms=0.0, residual=6.0)
 """What torch.compile does not form again. Both are held against measurements in
 benchmarks/README.md: growth of a CPU process, and the six presets on an H200."""
+DROPOUT_MASKS = 2
+"""Of each layer, a byte for each element of the residual stream."""
 MASK_BYTES = 4
 """float32, of each pair of tokens, where masks are written out."""
 RESUME_POINTS = 2
@@ -97,10 +99,19 @@ def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
     presets' length get: bf16, compiled.
     """
     parameters = spec.model.num_parameters(vocab_size=vocab_size)
-    state = parameters * TRAINING_BYTES_PER_PARAMETER
+    state = parameters * TRAINING_BYTES_PER_PARAMETER + state_bytes(spec, vocab_size=vocab_size)
     if _is_for_gpu(spec) and _width(spec) == 2:
         state += parameters * ROUNDED_BYTES_PER_PARAMETER
     return state + activation_bytes(spec, micro_batch_size=micro_batch_size, vocab_size=vocab_size)
+
+
+def state_bytes(spec: JobSpec, *, vocab_size: int) -> int:
+    """What the optimizer and the average of the weights keep from step to step."""
+    optimizer = OPTIMIZERS[spec.training.optimizer]
+    elements = optimizer.num_state_elements(spec.model, vocab_size)
+    if spec.training.ema_decay is not None:
+        elements += spec.model.num_parameters(vocab_size=vocab_size)
+    return FLOAT32_BYTES * elements
 
 
 def activation_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
@@ -124,6 +135,8 @@ def activation_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -
     # Norms compute in float32 whatever the precision.
     wide = copies.norms * model.layer_vectors() + copies.residual * model.hidden_size
     layer = rows * (width * (attention + mlps) + 4 * wide)
+    if model.dropout:
+        layer += rows * DROPOUT_MASKS * model.hidden_size
     chunk = _chunk_bytes(spec, rows * vocab_size) + _mask_bytes(spec, rows)
     if training.gradient_checkpointing:
         kept = rows * 4 * model.hidden_size * model.num_hidden_layers
@@ -180,7 +193,9 @@ def _disk_bytes(spec: JobSpec, parameters: int, plan: Plan | None, words: int | 
     if seen is not None:
         kept += sum(count <= seen for _, count in milestones(spec.track))
     checkpoints = kept * parameters * CHECKPOINT_BYTES_PER_PARAMETER
-    return checkpoints + RESUME_POINTS * parameters * RESUME_BYTES_PER_PARAMETER
+    weights = parameters * FLOAT32_BYTES
+    resume_point = weights + state_bytes(spec, vocab_size=spec.tokenizer.vocab_size)
+    return checkpoints + RESUME_POINTS * resume_point
 
 
 def _seconds(spec: JobSpec, plan: Plan | None, flops_per_second: float) -> float | None:

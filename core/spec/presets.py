@@ -1,4 +1,4 @@
-"""Named starting points: upstream's six run scripts, and a tiny one for the demo.
+"""Named starting points: upstream's six run scripts, the best known recipe, and a demo.
 
 Upstream's scripts pass `--num_attention_heads` to Llama 4 alone, so its other models are built with
 the defaults of the Hugging Face classes. Where that is so the preset says the number, because the
@@ -9,6 +9,8 @@ weights would otherwise have other shapes. Upstream also accumulates 8 batches w
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from core.best_presets import EXPERTS, HEADS_OF_64, best_cpu, best_large, best_small
 
 SECTIONS = ("data", "tokenizer", "model", "training", "evaluation")
 
@@ -95,6 +97,30 @@ PRESETS: dict[str, Preset] = {
         "Upstream's run_olmo2_100M: hidden size 768, 16 layers, 15 epochs (no strict track).",
         _large({"architecture": "olmo2"}, epochs=15.0),
     ),
+    "best-cpu": Preset(
+        "The recipe for a few CPU cores: OLMo 2, hidden size 128, 6 layers.",
+        best_cpu(),
+    ),
+    "best-10m": Preset(
+        "The recipe for BabyLM strict-small on one GPU: OLMo 2, hidden size 512, 16 layers.",
+        best_small({"architecture": "olmo2"}),
+    ),
+    "best-gemma2-10m": Preset(
+        "The recipe for BabyLM strict-small: Gemma 2, hidden size 512, 16 layers.",
+        best_small({"architecture": "gemma2"} | HEADS_OF_64),
+    ),
+    "best-llama4-10m": Preset(
+        "The recipe for BabyLM strict-small: Llama 4, hidden size 512, 16 layers of 4 experts.",
+        best_small({"architecture": "llama4"} | EXPERTS, router_aux_loss_coefficient=0.01),
+    ),
+    "best-olmo2-10m": Preset(
+        "The same as best-10m.",
+        best_small({"architecture": "olmo2"}),
+    ),
+    "best-100m": Preset(
+        "The recipe for BabyLM strict on one GPU: OLMo 2, hidden size 768, 16 layers.",
+        best_large(),
+    ),
 }
 
 
@@ -109,7 +135,7 @@ def merge_preset(body: dict[str, Any]) -> dict[str, Any]:
     preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None:
         return body
-    merged = dict(body)
+    merged = {key: preset.spec[key] for key in ("track",) if key in preset.spec} | body
     for section in SECTIONS:
         given, base = body.get(section), preset.spec.get(section)
         if base is None:

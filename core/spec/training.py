@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from core.spec.optimizers import OPTIMIZERS
 from core.spec.section import Section
 
 MAX_STEPS = 100_000_000
@@ -41,6 +42,25 @@ class TrainingSpec(Section):
         le=MAX_STEPS,
         description="Stop after so many steps, if epochs allow more.",
     )
+    optimizer: str = Field(
+        default="adamw",
+        json_schema_extra={"enum": list(OPTIMIZERS)},
+        description="; ".join(f"{kind.name}: {kind.description}" for kind in OPTIMIZERS.values())
+        + " (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).",
+    )
+    muon_learning_rate: float = Field(
+        default=0.02,
+        gt=0.0,
+        le=1.0,
+        description="Peak learning rate of Muon's matrices, in the shape of the schedule; "
+        "learning_rate is then that of the other weights. 0.02 in Jordan et al. 2024.",
+    )
+    muon_momentum: float = Field(
+        default=0.95,
+        ge=0.0,
+        lt=1.0,
+        description="Nesterov momentum of Muon; 0.95 in Jordan et al. 2024.",
+    )
     learning_rate: float = Field(default=5e-4, gt=0.0, le=1.0, description="Peak learning rate.")
     schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
         default="linear",
@@ -60,6 +80,19 @@ class TrainingSpec(Section):
     )
     weight_decay: float = Field(
         default=0.01, ge=0.0, le=10.0, description="Of matrices, not of norms."
+    )
+    weight_decay_schedule: Literal["constant", "linear"] = Field(
+        default="constant",
+        description="linear: the weight decay falls to zero over the run "
+        "(nanochat, scripts/base_train.py).",
+    )
+    ema_decay: float | None = Field(
+        default=None,
+        gt=0.0,
+        lt=1.0,
+        description="Decay of an exponential moving average of the weights, which is validated "
+        "next to them and published as the checkpoint `ema`; null: none. GPT-BERT "
+        "(Charpentier and Samuel 2024) uses 0.999. At step n it is at most (1 + n) / (10 + n).",
     )
     adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="First moment decay.")
     adam_beta2: float = Field(default=0.999, ge=0.0, lt=1.0, description="Second moment decay.")
@@ -152,6 +185,13 @@ class TrainingSpec(Section):
     def device_batch_size(self) -> int:
         """Sequences of a step that one device takes."""
         return self.batch_size // self.num_devices
+
+    @field_validator("optimizer")
+    @classmethod
+    def _optimizer_exists(cls, name: str) -> str:
+        if name not in OPTIMIZERS:
+            raise ValueError(f"must be one of {', '.join(OPTIMIZERS)}")
+        return name
 
     @field_validator("num_devices")
     @classmethod

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +15,14 @@ from core.spec.job import JobSpec
 from core.spec.plan import Plan
 from core.spec.training import TrainingSpec
 from core.training.attention.select import use_blocks, use_flex
+from core.training.average import WeightAverage
 from core.training.distributed.reducer import GradientReducer
+from core.training.dropout import use_residual_dropout
 from core.training.execution.device import Device
 from core.training.execution.micro_batch import MicroBatch
 from core.training.execution.plan import ExecutionPlan, choose
 from core.training.moe.experts import use_sparse_experts
-from core.training.optimizers.fused_adamw import build_optimizer
+from core.training.optimizers.builders import build_optimizer
 from core.training.resume import ResumePoint, load_resume_point
 from core.training.step import Stepper
 
@@ -32,14 +35,29 @@ class Components:
 
     model: PreTrainedModel
     execution_plan: ExecutionPlan
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     stepper: Stepper
     reducer: GradientReducer | None
     """None where there is one device."""
+    average: WeightAverage | None
+    """None unless the spec asks for one."""
+
+    def after_step(self, step: int) -> None:
+        """Includes the weights after a step in their average."""
+        if self.average is not None:
+            self.average.update(step)
+
+    def averaged_weights(self, wanted: bool) -> AbstractContextManager[None]:
+        """Within it the model has the average of its weights, if `wanted` and there is one."""
+        if self.average is None or not wanted:
+            return nullcontext()
+        return self.average.swapped()
 
     def go_to(self, point: ResumePoint) -> None:
         """Puts weights, moments, random states and loss scale back."""
         load_resume_point(point, model=self.model, optimizer=self.optimizer)
+        if self.average is not None:
+            self.average.load(point.folder)
         scaler, state = self.stepper.scaler, point.state
         if scaler is not None and state.loss_scale is not None:
             saved = scaler.state_dict()
@@ -92,7 +110,13 @@ def build_components(
         use_blocks(model)
     elif execution_plan.attention == "flex":
         use_flex(model)
+    if spec.model.dropout:
+        branches = spec.model.residual_branches
+        use_residual_dropout(model, branches, probability=spec.model.dropout)
     optimizer = build_optimizer(model, training)
+    average = None
+    if training.ema_decay is not None:
+        average = WeightAverage(model, decay=training.ema_decay)
     reducer = None
     if training.num_devices > 1:
         reducer = GradientReducer(
@@ -111,6 +135,6 @@ def build_components(
         micro_batch_size=execution_plan.micro_batch_size,
         reducer=reducer,
     )
-    components = Components(model, execution_plan, optimizer, stepper, reducer)
+    components = Components(model, execution_plan, optimizer, stepper, reducer, average)
     components.use_micro_batch(execution_plan.micro_batch)
     return components

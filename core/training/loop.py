@@ -36,7 +36,7 @@ from core.training.execution.device import (
 )
 from core.training.execution.failures import named_failure
 from core.training.execution.probe import Probe
-from core.training.optimizers.schedule import learning_rate
+from core.training.optimizers.schedule import learning_rate, weight_decay
 from core.training.resume import (
     LoopState,
     TrainedOn,
@@ -45,7 +45,7 @@ from core.training.resume import (
     save_resume_point,
 )
 from core.training.step import StepResult
-from core.training.validate import validate
+from core.training.validate import Validation, validate
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +174,7 @@ class Trainer:
             result = self.stepper.take(
                 self.batches.batch(step),
                 learning_rate=learning_rate(step, self.plan, self.training),
+                weight_decay=weight_decay(step, self.plan, self.training),
             )
             is_logged = step % self.plan.logging_steps == 0 or step in (1, last)
             if (is_logged or not self.device.is_cuda) and self.stepper.is_broken:
@@ -181,6 +182,7 @@ class Trainer:
                     f"at step {step} the loss is {result.loss.item()} and the gradient norm "
                     f"{result.grad_norm.item()}; the weights are those of the last good step"
                 )
+            self.components.after_step(step)
             self.is_told = not is_logged
             self.state.step = step
             if is_logged:
@@ -278,18 +280,16 @@ class Trainer:
 
     def _validate(self) -> None:
         if self.validation is not None:
-            self.ranks.validate()
-            with eager_mode(self.model):
-                result = validate(
-                    self.model,
-                    self.validation,
-                    training=self.training,
-                    device=self.device,
-                    micro_batch_size=self.stepper.micro_batch_size,
-                    should_stop=self.stop,
-                    reducer=self.components.reducer,
-                )
-            self._emit_metrics(result.metrics())
+            result = self._validation(self.validation)
+            values = result.metrics()
+            if self.components.average is not None:
+                average = self._validation(self.validation, averaged=True)
+                self.state.ema_validation_loss = average.loss if isfinite(average.loss) else None
+                values |= {
+                    "validation/ema_loss": average.loss,
+                    "validation/ema_bits_per_byte": average.bits_per_byte,
+                }
+            self._emit_metrics(values)
             log.info("step %d validation loss %.4f", self.state.step, result.loss)
             self.state.validation_loss = result.loss if isfinite(result.loss) else None
             self._save_if_best()
@@ -306,6 +306,20 @@ class Trainer:
                 )
             self.emit(SampleData(step=self.state.step, prompt=prompt, text=text))
         self.state.validated_step = self.state.step
+
+    def _validation(self, tokens: TokenFile, *, averaged: bool = False) -> Validation:
+        """A pass over the validation text with the weights or with their average, on all ranks."""
+        self.ranks.validate(averaged=averaged)
+        with eager_mode(self.model), self.components.averaged_weights(averaged):
+            return validate(
+                self.model,
+                tokens,
+                training=self.training,
+                device=self.device,
+                micro_batch_size=self.stepper.micro_batch_size,
+                should_stop=self.stop,
+                reducer=self.components.reducer,
+            )
 
     def _save_if_best(self) -> None:
         loss, best = self.state.validation_loss, self.state.best_validation_loss
@@ -326,6 +340,9 @@ class Trainer:
         folder = self.rundir.resume / f"step-{self.state.step:06d}"
         if self.saved_step != self.state.step:
             self._save_resume_point()
+        if kind == "last" and self.components.average is not None:
+            with self.components.averaged_weights(True):
+                self._publish("ema", loss=self.state.ema_validation_loss)
         self._publish(kind, folder / WEIGHTS_FILE)
 
     def _save_resume_point(self) -> None:
@@ -336,18 +353,29 @@ class Trainer:
             self.state.loss_scale_growth = scaler["_growth_tracker"]
         self.warm_up.note(self.state)
         self.state.trained_on = self.trained_on
-        save_resume_point(self.rundir, state=self.state, model=self.model, optimizer=self.optimizer)
+        save_resume_point(
+            self.rundir,
+            state=self.state,
+            model=self.model,
+            optimizer=self.optimizer,
+            average=self.components.average,
+        )
         self.saved_step = self.state.step
 
     def _publish(
-        self, kind: CheckpointKind, weights: Path | None = None, *, name: str | None = None
+        self,
+        kind: CheckpointKind,
+        weights: Path | None = None,
+        *,
+        name: str | None = None,
+        loss: float | None = None,
     ) -> None:
         step = self.state.step
         position = Position(
             step=step,
             tokens_seen=self.batches.tokens_seen(step),
             words_seen=self.batches.words_seen(step),
-            validation_loss=self.state.validation_loss,
+            validation_loss=loss if kind == "ema" else self.state.validation_loss,
         )
         self.checkpoints.save(kind, model=self.model, position=position, name=name, weights=weights)
 

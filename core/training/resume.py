@@ -24,6 +24,7 @@ from core.errors import CorpusChanged
 from core.storage.file_hashes import hash_file
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.tokenizer.learning import TOKENIZER_FILE
+from core.training.average import WeightAverage
 from core.training.optimizers.fused_adamw import load_optimizer_tensors, optimizer_tensors
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ class LoopState(BaseModel):
     validation_loss: float | None = None
     """The newest."""
     best_validation_loss: float | None = None
+    ema_validation_loss: float | None = None
+    """The newest of the averaged weights."""
     micro_batch_size: int | None = None
     """What `auto` found, so that a resumed run adds up in the same order."""
     gradient_checkpointing: bool = False
@@ -102,6 +105,7 @@ def save_resume_point(
     state: LoopState,
     model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None = None,
 ) -> Path:
     """Publishes a resume point and removes those that are no longer needed.
 
@@ -115,6 +119,8 @@ def save_resume_point(
         save_weights(model, folder / WEIGHTS_FILE)
         save_file(optimizer_tensors(model, optimizer), folder / OPTIMIZER)
         save_file(_random_states(), folder / RANDOM)
+        if average is not None:
+            average.save(folder)
         (folder / STATE).write_text(state.model_dump_json())
         _write_manifest(folder)
 

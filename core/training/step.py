@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from transformers import PreTrainedModel
 
 from core.dataset.batches import Batch
+from core.spec.optimizers import OPTIMIZERS
 from core.spec.training import TrainingSpec
 from core.training.attention.select import eager_mode
 from core.training.distributed.reducer import GradientReducer
@@ -19,7 +20,7 @@ from core.training.execution.cuda_graph import CudaGraph
 from core.training.execution.device import Device
 from core.training.loss import summed_loss
 from core.training.moe.experts import RouterStatistics
-from core.training.optimizers.fused_adamw import set_learning_rate
+from core.training.optimizers.fused_adamw import guarded_step, set_rates
 
 NO_CLIPPING = float("inf")
 CLIPPING_EPSILON = 1e-6
@@ -41,9 +42,9 @@ class StepResult:
 class Stepper:
     """Takes steps, and none after the first loss or gradient that is not finite.
 
-    Whether one was not finite is noted on the device (`is_broken`), and the fused AdamW leaves
-    weights and moments alone where its `found_inf` says so. So nothing has to be read back for the
-    weights to stay good; the loop reads the note on logged steps.
+    Whether one was not finite is noted on the device (`is_broken`), and an optimizer that applies
+    `found_inf` itself then changes neither weights nor state. So nothing has to be read back for
+    the weights to stay good; the loop reads the note on logged steps.
     """
 
     def __init__(
@@ -72,13 +73,17 @@ class Stepper:
         if device.precision == "fp16":
             self.scaler = torch.amp.GradScaler(device.torch_device.type)
 
-    def take(self, batch: Batch, *, learning_rate: float) -> StepResult:
+    def take(
+        self, batch: Batch, *, learning_rate: float, weight_decay: float | None = None
+    ) -> StepResult:
         """One step on a batch of B sequences, this rank's share of them in micro-batches of b.
 
         The loss is the sum over all targets divided by their number in the step, so accumulation
-        does not change it.
+        does not change it. `weight_decay` defaults to the spec's.
         """
-        set_learning_rate(self._optimizer, learning_rate)
+        if weight_decay is None:
+            weight_decay = self._training.weight_decay
+        set_rates(self._optimizer, learning_rate=learning_rate, weight_decay=weight_decay)
         self._clear_gradients()
         self._routers.clear()
         rows = slice(None)
@@ -208,10 +213,12 @@ class Stepper:
         norm = get_total_norm(gradients)
         bad = ~(loss.isfinite() & norm.isfinite())
         torch.maximum(self._broken, bad.float(), out=self._broken)
-        # AdamW divides gradients by the one and leaves all alone for the other. Clipping so saves a
-        # pass that reads and writes every gradient.
+        # An optimizer that applies `grad_scale` itself saves a pass over all gradients.
         grad_scale = None if limit is None else ((norm + CLIPPING_EPSILON) / limit).clamp(min=1.0)
-        self._optimizer.grad_scale = grad_scale  # type: ignore[attr-defined]
-        self._optimizer.found_inf = self._broken  # type: ignore[attr-defined]
-        self._optimizer.step()
+        guarded_step(
+            self._optimizer,
+            applies_grad_scale=OPTIMIZERS[self._training.optimizer].applies_grad_scale,
+            grad_scale=grad_scale,
+            found_inf=self._broken,
+        )
         return norm

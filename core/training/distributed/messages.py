@@ -66,6 +66,8 @@ class Validate(Message):
     """Take part in a validation; all ranks meet at its end."""
 
     kind: Literal["validate"] = "validate"
+    averaged: bool = False
+    """With the average of the weights instead of the weights."""
 
 
 class End(Message):

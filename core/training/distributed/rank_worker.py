@@ -14,7 +14,7 @@ from core.training.distributed.messages import Answer, Begin, Command, Probe, Re
 from core.training.distributed.reducer import join_group, seed_step
 from core.training.execution.compiled import compile_layers, uncompile_layers
 from core.training.execution.device import choose_device, prepare
-from core.training.optimizers.schedule import learning_rate
+from core.training.optimizers.schedule import learning_rate, weight_decay
 from core.training.resume import read_resume_point
 from core.training.validate import validate
 
@@ -68,10 +68,12 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
                 components.stepper.take(
                     batches.batch(step),
                     learning_rate=learning_rate(step, begin.plan, training),
+                    weight_decay=weight_decay(step, begin.plan, training),
                 )
-            case Validate():
+                components.after_step(step)
+            case Validate(averaged=averaged):
                 assert validation is not None
-                with eager_mode(components.model):
+                with eager_mode(components.model), components.averaged_weights(averaged):
                     validate(
                         components.model,
                         validation,

@@ -144,9 +144,9 @@ class Ranks:
             self._tell(Take(step=step))
             seed_step(self._seed, step=step, rank=0)
 
-    def validate(self) -> None:
-        """Makes the others validate their part; rank 0 must do so next."""
-        self._tell(Validate())
+    def validate(self, *, averaged: bool = False) -> None:
+        """Makes the others validate their part; rank 0 must do so next, with the same weights."""
+        self._tell(Validate(averaged=averaged))
 
     def cause_of(self, error: Exception) -> Exception:
         """Why rank 0 met `error`: another rank's failure where one failed, else the error."""

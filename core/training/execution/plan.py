@@ -143,6 +143,7 @@ def _is_capturable(spec: JobSpec, device: Device, attention: str, micro_batch: M
         and attention != "library"
         and spec.training.packing == "stream"
         and spec.training.num_devices == 1
+        and not spec.model.dropout
         and not micro_batch.gradient_checkpointing
     )
 

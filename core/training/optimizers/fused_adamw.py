@@ -1,5 +1,6 @@
-"""AdamW over two groups: matrices, which decay, and vectors, which do not."""
+"""Optimizers in the training loop: AdamW, rates, the guarded step, and state for resume points."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -87,19 +88,22 @@ def _is_large(parameter: nn.Parameter) -> bool:
     return parameter.is_contiguous() and gradient.is_contiguous()
 
 
-def build_optimizer(model: nn.Module, training: TrainingSpec) -> AdamW:
+def build_adamw(parameters: Sequence[nn.Parameter], training: TrainingSpec) -> AdamW:
     """AdamW (Loshchilov and Hutter 2019); weight decay on tensors of two or more dimensions."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {
             "params": [parameter for parameter in parameters if parameter.ndim >= 2],
             "weight_decay": training.weight_decay,
+            "decay_scale": 1.0,
         },
         {
             "params": [parameter for parameter in parameters if parameter.ndim < 2],
             "weight_decay": 0.0,
+            "decay_scale": 0.0,
         },
     ]
+    shared = {"lr_scale": 1.0, "state_names": MOMENTS}
+    groups = [group | shared for group in groups]
     optimizer = AdamW(
         groups,
         lr=training.learning_rate,
@@ -118,31 +122,74 @@ def build_optimizer(model: nn.Module, training: TrainingSpec) -> AdamW:
     return optimizer
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the learning rate of all groups."""
+def set_rates(
+    optimizer: torch.optim.Optimizer, *, learning_rate: float, weight_decay: float
+) -> None:
+    """Sets learning rate and weight decay of all groups, each times the scale of the group."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = learning_rate * group["lr_scale"]
+        group["weight_decay"] = weight_decay * group["decay_scale"]
+
+
+def guarded_step(
+    optimizer: torch.optim.Optimizer,
+    *,
+    applies_grad_scale: bool,
+    grad_scale: Tensor | None,
+    found_inf: Tensor,
+) -> None:
+    """One step with the gradients divided by `grad_scale`, or none if `found_inf` is not 0.
+
+    Waits for the device if the optimizer does not apply the two itself.
+    """
+    if applies_grad_scale:
+        optimizer.grad_scale = grad_scale  # type: ignore[attr-defined]
+        optimizer.found_inf = found_inf  # type: ignore[attr-defined]
+        optimizer.step()
+        return
+    if found_inf.item():
+        return
+    if grad_scale is not None:
+        parameters = (each for group in optimizer.param_groups for each in group["params"])
+        gradients = [each.grad for each in parameters if each.grad is not None]
+        torch._foreach_div_(gradients, grad_scale)
+    optimizer.step()
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The state of the optimizer by `<parameter>:<moment>`, on the CPU."""
+    """The state of the optimizer by `<parameter>:<state name>`, on the CPU.
+
+    State that the optimizer creates at its first step is missing before that step.
+    """
+    names = _state_names(optimizer)
     return {
-        f"{name}:{moment}": optimizer.state[parameter][moment].detach().cpu().contiguous()
+        f"{name}:{kept}": optimizer.state[parameter][kept].detach().cpu().contiguous()
         for name, parameter in model.named_parameters()
-        if parameter in optimizer.state
-        for moment in MOMENTS
+        for kept in names.get(parameter, ())
+        if kept in optimizer.state.get(parameter, {})
     }
 
 
 def load_optimizer_tensors(
     model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Puts back what `optimizer_tensors` gave.
+    """Restores what `optimizer_tensors` returned.
 
     Raises:
-        KeyError: If the state of a parameter is missing.
+        KeyError: If the state of a parameter is missing: it was saved by another optimizer.
     """
+    names = _state_names(optimizer)
     for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {
-            moment: tensors[f"{name}:{moment}"].to(parameter.device) for moment in MOMENTS
-        }
+        if parameter in names:
+            optimizer.state[parameter] = {
+                kept: tensors[f"{name}:{kept}"].to(parameter.device) for kept in names[parameter]
+            }
+
+
+def _state_names(optimizer: torch.optim.Optimizer) -> dict[Tensor, tuple[str, ...]]:
+    """The names of each parameter's state, as its group declares them."""
+    return {
+        parameter: tuple(group["state_names"])
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }

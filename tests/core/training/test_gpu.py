@@ -16,7 +16,7 @@ from core.training.attention.select import attention_mask_arguments, use_blocks,
 from core.training.execution.compiled import compile_layers
 from core.training.loss import LinearCrossEntropy, summed_loss
 from core.training.moe.experts import use_sparse_experts
-from core.training.optimizers.fused_adamw import build_optimizer
+from core.training.optimizers.builders import build_optimizer
 
 pytestmark = [
     pytest.mark.gpu,

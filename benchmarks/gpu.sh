@@ -1,0 +1,71 @@
+#!/bin/sh
+# Everything that needs a GPU, in the order of its value, within a time budget:
+#
+#     OUT=folder TEXT=babylm.tar.xz sh benchmarks/gpu.sh
+#
+# 1. the tests marked gpu, 2. baseline and final runs of the recipe study, 3. figures of the presets,
+# 4. further runs of the study until the budget is spent. The output folder keeps what is done: the
+# same command with the same folder continues there. SHAPE=tiny runs it on a CPU within a minute.
+#
+#   OUT            output folder: results.jsonl, bench.jsonl, tests.log       (runs/gpu)
+#   TEXT           text of the study: a folder or archive with train_10M, dev (none: study skipped)
+#   BUDGET_SECONDS seconds for the whole script                               (540)
+#   SHAPE          shape of the study, see benchmarks/recipe/conditions.py    (gpu-10m)
+#   PARALLEL       runs of the study at a time                                (3)
+#   ARCHITECTURES  of the study                                             (olmo2 gemma2 llama4)
+#   PYTHON         interpreter                                                (.venv/bin/python)
+set -u
+OUT=${OUT:-runs/gpu}
+TEXT=${TEXT:-}
+BUDGET_SECONDS=${BUDGET_SECONDS:-540}
+SHAPE=${SHAPE:-gpu-10m}
+PARALLEL=${PARALLEL:-3}
+ARCHITECTURES=${ARCHITECTURES:-olmo2 gemma2 llama4}
+PYTHON=${PYTHON:-.venv/bin/python}
+began=$(date +%s)
+status=0
+mkdir -p "$OUT"
+
+left() {
+    echo $((BUDGET_SECONDS - $(date +%s) + began))
+}
+
+# step NAME SECONDS COMMAND...: once only, for at most SECONDS and what is left of the budget
+step() {
+    name=$1 limit=$2
+    shift 2
+    [ -e "$OUT/$name.done" ] && return
+    [ "$(left)" -lt "$limit" ] && limit=$(left)
+    if [ "$limit" -le 0 ]; then
+        echo "gpu.sh: no time is left for $name" >&2
+        return
+    fi
+    if timeout "$limit" "$@"; then
+        touch "$OUT/$name.done"
+    else
+        echo "gpu.sh: $name did not finish; run the same command again" >&2
+        status=1
+    fi
+}
+
+study() {
+    seconds=$(left)
+    if [ "$seconds" -le 0 ]; then
+        echo "gpu.sh: no time is left for the study" >&2
+        return
+    fi
+    "$PYTHON" -m benchmarks.recipe ${TEXT:+--text "$TEXT"} --work "$OUT/recipe" \
+        --results "$OUT/results.jsonl" --shape "$SHAPE" --parallel "$PARALLEL" \
+        --architectures $ARCHITECTURES --budget-seconds "$seconds" "$@" || status=1
+}
+
+if [ "$SHAPE" != tiny ]; then
+    step tests 120 "$PYTHON" -m pytest -m gpu -n 0 tests/core/training >"$OUT/tests.log" 2>&1
+fi
+study --seeds 0 --conditions baseline final
+if [ "$SHAPE" != tiny ]; then
+    step presets 150 "$PYTHON" -m benchmarks train >>"$OUT/bench.jsonl"
+    study
+fi
+"$PYTHON" -m benchmarks.recipe --results "$OUT/results.jsonl" --report
+exit $status

@@ -1,0 +1,122 @@
+"""Runs the study: `python -m benchmarks.recipe --text PATH --work DIR --results FILE`.
+
+Runs whose line is in the results file are skipped, and a run that was interrupted continues from
+its newest checkpoint, so the same command can be repeated until the table is complete. `--report`
+prints the table of what is there.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.recipe.conditions import ARCHITECTURES, CONDITIONS, SEEDS, SHAPES, Entry, table
+from benchmarks.recipe.runs import Figures, RunFailed, figures, start, stop
+from benchmarks.recipe.summary import summary
+from benchmarks.recipe.text import prepare_text
+
+POLL_SECONDS = 0.5
+TEXT_VARIABLE = "BABYLM_RECIPE_TEXT"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    done = _read(options.results)
+    if options.report:
+        print(summary(done))
+        return 0
+    if options.text is None or not options.text.exists():
+        print(
+            f"recipe: skipped, because there is no text at {options.text}: name a folder with "
+            f"train_10M and dev, or a tar archive of them, with --text or {TEXT_VARIABLE}",
+            file=sys.stderr,
+        )
+        return 0
+    # As Ctrl-C: the runs that were started save a checkpoint and end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    shape = SHAPES[options.shape]
+    options.work.mkdir(parents=True, exist_ok=True)
+    data = prepare_text(options.text, options.work, words=shape.words)
+    entries = table(
+        shape,
+        architectures=options.architectures,
+        conditions=options.conditions,
+        seeds=options.seeds,
+    )
+    names = {_name(run) for run in done}
+    waiting = [entry for entry in entries if entry.name not in names]
+    return _run(waiting, data, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recipe", description=__doc__)
+    text = os.environ.get(TEXT_VARIABLE)
+    parser.add_argument("--text", type=Path, default=Path(text) if text else None)
+    parser.add_argument("--work", type=Path, default=Path("runs/recipe"))
+    parser.add_argument("--results", type=Path, default=Path("runs/recipe/results.jsonl"))
+    parser.add_argument("--shape", execution_plan=SHAPES, default="cpu")
+    parser.add_argument(
+        "--architectures", nargs="+", execution_plan=ARCHITECTURES, default=["olmo2"]
+    )
+    parser.add_argument(
+        "--conditions", nargs="+", execution_plan=CONDITIONS, default=list(CONDITIONS)
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--parallel", type=int, default=1, help="runs at a time")
+    parser.add_argument("--budget-seconds", type=float, default=float("inf"))
+    parser.add_argument("--report", action="store_true", help="print the table of the results")
+    return parser
+
+
+def _run(waiting: list[Entry], data: Path, options: argparse.Namespace) -> int:
+    """Runs the entries, `parallel` at a time, until all are done or the budget is spent."""
+    deadline = time.monotonic() + options.budget_seconds
+    running = []
+    failed = 0
+    try:
+        while (waiting or running) and time.monotonic() < deadline:
+            while waiting and len(running) < options.parallel:
+                entry = waiting.pop(0)
+                running.append((entry, start(entry, data=data, work=options.work)))
+                print(f"recipe: {entry.name} started", file=sys.stderr, flush=True)
+            for entry, process in list(running):
+                if process.poll() is not None:
+                    running.remove((entry, process))
+                    failed += not _record(entry, options)
+            time.sleep(POLL_SECONDS)
+    finally:
+        for _, process in running:
+            stop(process)
+    if waiting or running:
+        print(f"recipe: {len(waiting) + len(running)} runs are left", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _record(entry: Entry, options: argparse.Namespace) -> bool:
+    try:
+        measured = figures(entry, work=options.work)
+    except RunFailed as error:
+        print(f"recipe: failed: {error}", file=sys.stderr, flush=True)
+        return False
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    with options.results.open("a") as file:
+        file.write(json.dumps(measured) + "\n")
+    print(f"recipe: {entry.name} {measured['bits_per_byte']:.4f}", file=sys.stderr, flush=True)
+    return True
+
+
+def _read(path: Path) -> list[Figures]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+
+
+def _name(run: Figures) -> str:
+    return f"{run['shape']}-{run['architecture']}-{run['condition']}-{run['seed']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

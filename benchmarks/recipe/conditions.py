@@ -1,0 +1,170 @@
+"""The table of the study: shapes, conditions and seeds.
+
+A condition changes settings of the baseline, which is upstream's: AdamW at 5e-4 with betas 0.9 and
+0.999, weight decay 0.01, linear decay, 8,192 tokens per step. The model, the vocabulary, the text
+and the number of epochs are the same in all conditions of a shape.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.best_presets import DROPOUT, REGULARIZED
+
+Spec = dict[str, Any]
+
+SEEDS = (0, 1, 2)
+ARCHITECTURES = ("olmo2", "gemma2", "llama4")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size of the text and of the model."""
+
+    name: str
+    words: int | None
+    """Words of training text; None takes all."""
+    spec: Spec
+    architectures: dict[str, Spec] = field(default_factory=dict)
+    """Fields of `model`, by architecture."""
+
+
+CPU_SPEC: Spec = {
+    "tokenizer": {"vocab_size": 4096},
+    "training": {
+        "seq_length": 128,
+        "batch_size": 64,
+        "epochs": 10.0,
+        "precision": "bf16",
+        "compile": True,
+        "num_threads": 1,
+        "eval_tokens": 40_000,
+    },
+}
+SMALL_CPU_MODEL = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
+CPU_MODEL = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3}
+GPU_MODEL = {"hidden_size": 256, "num_hidden_layers": 8}
+SHAPES = {
+    # As many steps as `cpu`, with a fifth of the words, a smaller model and steps of 2,048 tokens:
+    # for a machine that others use.
+    "cpu-small": Shape(
+        "cpu-small",
+        100_000,
+        {
+            "tokenizer": {"vocab_size": 2048},
+            "training": CPU_SPEC["training"]
+            | {"batch_size": 16, "compile": False, "eval_tokens": 20_000},
+        },
+        {
+            "olmo2": SMALL_CPU_MODEL,
+            "gemma2": SMALL_CPU_MODEL | {"num_key_value_heads": 2, "head_dim": 32},
+            "llama4": SMALL_CPU_MODEL | {"num_local_experts": 4},
+        },
+    ),
+    # About 1M parameters: seven minutes on one core with AVX-512 bf16 instructions.
+    "cpu": Shape(
+        "cpu",
+        500_000,
+        CPU_SPEC,
+        {
+            "olmo2": CPU_MODEL,
+            "gemma2": CPU_MODEL | {"num_key_value_heads": 3, "head_dim": 32},
+            "llama4": CPU_MODEL | {"num_local_experts": 4},
+        },
+    ),
+    # Upstream's 10M shape on the whole text.
+    "gpu-10m": Shape(
+        "gpu-10m",
+        None,
+        {
+            "tokenizer": {"vocab_size": 8192},
+            "training": {"seq_length": 256, "batch_size": 32, "epochs": 10.0},
+        },
+        {
+            "olmo2": GPU_MODEL | {"num_attention_heads": 4},
+            "gemma2": GPU_MODEL
+            | {"num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 64},
+            "llama4": GPU_MODEL | {"num_attention_heads": 4, "num_local_experts": 4},
+        },
+    ),
+    # A few seconds for each run: for the tests of this program.
+    "tiny": Shape(
+        "tiny",
+        2_000,
+        {
+            "tokenizer": {"vocab_size": 300},
+            "training": {
+                "seq_length": 16,
+                "batch_size": 8,
+                "epochs": 1.0,
+                "max_steps": 6,
+                "num_threads": 1,
+                "eval_tokens": 200,
+            },
+        },
+        {
+            name: {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+            | ({"num_local_experts": 2} if name == "llama4" else {})
+            for name in ARCHITECTURES
+        },
+    ),
+}
+
+ADAMW = {
+    "learning_rate": 6e-3,
+    "schedule": "cosine",
+    "weight_decay": 0.1,
+    "adam_beta2": 0.95,
+}
+MUON = {"optimizer": "muon", "muon_learning_rate": 0.02}
+FINAL: Spec = {"training": REGULARIZED, "model": {"dropout": DROPOUT}}
+CONDITIONS: dict[str, Spec] = {
+    "baseline": {},
+    "adamw": {"training": ADAMW},
+    "muon": {"training": ADAMW | MUON},
+    "muon-ema": {"training": ADAMW | MUON | {"ema_decay": 0.99}},
+    "muon-decay": {"training": ADAMW | MUON | {"weight_decay_schedule": "linear"}},
+    "muon-dropout": {"training": ADAMW | MUON, "model": {"dropout": 0.1}},
+    "adamw-dropout": {"training": ADAMW, "model": {"dropout": 0.1}},
+    "final": FINAL,
+}
+"""`final` is the recipe of the `best-*` presets."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of the table."""
+
+    shape: Shape
+    architecture: str
+    condition: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """A folder name that is unique in the table."""
+        return f"{self.shape.name}-{self.architecture}-{self.condition}-{self.seed}"
+
+    def spec(self) -> Spec:
+        """The job spec."""
+        shape, change = self.shape, CONDITIONS[self.condition]
+        model = {"architecture": self.architecture, **shape.architectures[self.architecture]}
+        fixed = {"seed": self.seed, "sample_prompts": [], "save_total_limit": 1}
+        return {
+            "name": self.name,
+            "data": {"dataset": "train", "validation": "dev"},
+            "tokenizer": shape.spec["tokenizer"],
+            "model": model | change.get("model", {}),
+            "training": shape.spec["training"] | change.get("training", {}) | fixed,
+            "evaluation": {"tasks": []},
+        }
+
+
+def table(
+    shape: Shape, *, architectures: list[str], conditions: list[str], seeds: list[int]
+) -> Iterator[Entry]:
+    """The runs in the order of their value: all conditions with one seed first."""
+    for architecture in architectures:
+        for seed in seeds:
+            for condition in conditions:
+                yield Entry(shape, architecture, condition, seed)

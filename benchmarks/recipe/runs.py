@@ -1,0 +1,102 @@
+"""One run of the study: the pipeline in a process of its own, and the figures of its journal."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.recipe.conditions import Entry
+from core.events.journal import read_journal
+from core.spec.job import JobSpec
+
+Figures = dict[str, Any]
+STOP_SECONDS = 60.0
+
+
+class RunFailed(Exception):
+    """The run ended with an error, which its log explains."""
+
+
+def start(entry: Entry, *, data: Path, work: Path) -> "subprocess.Popen[bytes]":
+    """Starts the run, or continues it from its newest checkpoint."""
+    folder = work / "runs" / entry.name
+    spec = folder / "spec.json"
+    content = JobSpec.model_validate(entry.spec()).resolve().model_dump_json(indent=2)
+    if spec.exists() and spec.read_text() != content:
+        shutil.rmtree(folder)  # of another version of the table
+    folder.mkdir(parents=True, exist_ok=True)
+    spec.write_text(content)
+    command = [sys.executable, "-m", "core.run", str(folder)]
+    command += ["--data-dir", str(data), "--cache-dir", str(work / "cache")]
+    with (folder / "run.log").open("ab") as log:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ)
+        )
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Asks the run to save a checkpoint and end."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def figures(entry: Entry, *, work: Path) -> Figures:
+    """What the finished run measured.
+
+    Raises:
+        RunFailed: If it did not finish.
+    """
+    folder = work / "runs" / entry.name
+    events = [event for event, _ in read_journal(folder / "events.jsonl")]
+    errors = [event.data["message"] for event in events if event.type == "error"]
+    stages = {
+        event.data["stage"]: event.data["seconds"]
+        for event in events
+        if event.type == "stage" and event.data["state"] == "finished"
+    }
+    if "export" not in stages:
+        raise RunFailed(f"{entry.name}: {errors[-1] if errors else 'see run.log'}")
+    measured = [event.data for event in events if event.type == "metrics"]
+    curve = [
+        [point["words_seen"], *(point["values"][name] for name in CURVE)]
+        for point in measured
+        if "validation/loss" in point["values"]
+    ]
+    averaged = [
+        [point["words_seen"], point["values"]["validation/ema_bits_per_byte"]]
+        for point in measured
+        if "validation/ema_bits_per_byte" in point["values"]
+    ]
+    spec = JobSpec.model_validate_json((folder / "spec.json").read_bytes())
+    vocab_size = spec.tokenizer.vocab_size
+    raw = curve[-1][2]
+    return {
+        "shape": entry.shape.name,
+        "architecture": entry.architecture,
+        "condition": entry.condition,
+        "seed": entry.seed,
+        "parameters": spec.model.num_parameters(vocab_size=vocab_size),
+        "words_seen": measured[-1]["words_seen"],
+        "tokens_seen": measured[-1]["tokens_seen"],
+        "steps": measured[-1]["step"],
+        "validation_loss": curve[-1][1],
+        "bits_per_byte": raw,
+        "ema_bits_per_byte": averaged[-1][1] if averaged else None,
+        "curve": curve,
+        "ema_curve": averaged,
+        "train_seconds": round(stages["train"], 1),
+        "settings": json.loads(json.dumps(entry.spec()["training"])),
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+CURVE = ("validation/loss", "validation/bits_per_byte")

@@ -1,0 +1,75 @@
+"""Means and standard deviations over seeds, and the words that reach the baseline's final loss."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import mean, stdev
+
+from benchmarks.recipe.runs import Figures
+
+BASELINE = "baseline"
+
+
+def best_bits(run: Figures) -> float:
+    """Bits per byte of the weights that the run would publish: averaged ones where there are."""
+    averaged = run["ema_bits_per_byte"]
+    return min(run["bits_per_byte"], averaged) if averaged else run["bits_per_byte"]
+
+
+def words_to_reach(run: Figures, target: float) -> float | None:
+    """Words seen when bits per byte first fell to `target`, linear between validations."""
+    curves = [[(words, bits) for words, _, bits in run["curve"]], run["ema_curve"]]
+    reached = [found for curve in curves if (found := _crossing(curve, target)) is not None]
+    return min(reached, default=None)
+
+
+def _crossing(curve: Sequence[Sequence[float]], target: float) -> float | None:
+    for (before, high), (after, low) in pairwise(curve):
+        if low <= target < high:
+            return before + (after - before) * (high - target) / (high - low)
+    return None
+
+
+def summary(runs: Sequence[Figures]) -> str:
+    """A Markdown table of all conditions, each against the baseline of its architecture."""
+    groups: dict[tuple[str, str, str], list[Figures]] = defaultdict(list)
+    for run in runs:
+        groups[run["shape"], run["architecture"], run["condition"]].append(run)
+    lines = [
+        "| shape | architecture | condition | seeds | bits per byte | against baseline "
+        "| words to the baseline's loss | minutes |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for (shape, architecture, condition), group in groups.items():
+        bits = [best_bits(run) for run in group]
+        baselines = groups.get((shape, architecture, BASELINE), [])
+        lines.append(
+            f"| {shape} | {architecture} | {condition} | {len(group)} | {_spread(bits)} | "
+            f"{_gain(bits, baselines)} | {_words(group, baselines)} | "
+            f"{mean(run['train_seconds'] for run in group) / 60:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    deviation = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{mean(values):.4f}{deviation}"
+
+
+def _gain(bits: Sequence[float], baselines: Sequence[Figures]) -> str:
+    if not baselines:
+        return "-"
+    reference = [best_bits(run) for run in baselines]
+    change = mean(bits) / mean(reference) - 1.0
+    return f"{100 * change:+.1f} %"
+
+
+def _words(group: Sequence[Figures], baselines: Sequence[Figures]) -> str:
+    if not baselines:
+        return "-"
+    target = mean(best_bits(run) for run in baselines)
+    reached = [words_to_reach(run, target) for run in group]
+    known = [words for words in reached if words is not None]
+    if len(known) < len(group):
+        return "not reached"
+    return f"{100 * mean(known) / mean(run['words_seen'] for run in group):.0f} %"

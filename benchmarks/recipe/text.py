@@ -1,0 +1,50 @@
+"""The text of the study: a slice of a folder or of an archive, copied into the work folder."""
+
+import tarfile
+from pathlib import Path
+
+DONE = "complete"
+SPLITS = {"train": "train_10M", "dev": "dev"}
+
+
+def prepare_text(source: Path, work: Path, *, words: int | None) -> Path:
+    """A data folder with `train` and `dev`; `train` has the first `words` words.
+
+    Args:
+        source: A folder with `train_10M` and `dev`, or a tar archive of the two.
+        work: Where the copies go.
+        words: Words of training text, taken from the beginning of each file in proportion to the
+            file's size; None takes all. Lines stay whole.
+
+    Raises:
+        FileNotFoundError: If there is no such folder or archive.
+    """
+    target = work / f"text-{words or 'all'}"
+    if (target / DONE).exists():
+        return target
+    if source.is_file():
+        unpacked = work / "unpacked"
+        with tarfile.open(source) as archive:
+            archive.extractall(unpacked, filter="data")
+        source = unpacked
+    for split, folder in SPLITS.items():
+        files = sorted(path for path in (source / folder).iterdir() if path.is_file())
+        reducer = 1.0
+        if split == "train" and words is not None:
+            reducer = min(1.0, words / sum(len(path.read_text().split()) for path in files))
+        (target / split).mkdir(parents=True, exist_ok=True)
+        for path in files:
+            (target / split / path.name).write_text(_beginning(path.read_text(), reducer))
+    (target / DONE).touch()
+    return target
+
+
+def _beginning(text: str, reducer: float) -> str:
+    """The first lines of a text, until they hold this share of its words."""
+    lines = text.splitlines(keepends=True)
+    left = reducer * sum(len(line.split()) for line in lines)
+    for number, line in enumerate(lines):
+        if left <= 0:
+            return "".join(lines[:number])
+        left -= len(line.split())
+    return text

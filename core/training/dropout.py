@@ -1,0 +1,30 @@
+"""Dropout on what each block adds to the residual stream, in training only.
+
+The modules of transformers have no such dropout (GPT-2 calls it `resid_pdrop`), so it is a forward
+hook: the exported configuration and weights are those of a model without.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+
+def use_residual_dropout(
+    model: PreTrainedModel, branches: Sequence[str], *, probability: float
+) -> None:
+    """Drops elements of the output of the named modules of each layer, where it is training."""
+
+    def drop(module: nn.Module, arguments: Any, output: Any) -> Any:  # Any: the module's own
+        del arguments
+        if not module.training:
+            return output
+        if isinstance(output, Tensor):
+            return torch.dropout(output, probability, True)
+        return (torch.dropout(output[0], probability, True), *output[1:])
+
+    for layer in model.model.layers:
+        for name in branches:
+            layer.get_submodule(name).register_forward_hook(drop)

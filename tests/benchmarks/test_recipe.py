@@ -1,0 +1,118 @@
+"""The recipe study: its table, its figures, its continuation, and the script for a GPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.recipe.__main__ import main
+from benchmarks.recipe.conditions import ARCHITECTURES, CONDITIONS, SHAPES, Entry
+from benchmarks.recipe.summary import summary, words_to_reach
+from benchmarks.recipe.text import prepare_text
+from core.spec.job import JobSpec
+from tests.core.training.conftest import write_text
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def text(tmp_path):
+    for folder, name, documents in (("train_10M", "plain.train", 60), ("dev", "plain.dev", 6)):
+        (tmp_path / "text" / folder).mkdir(parents=True)
+        write_text(tmp_path / "text" / folder / name, documents=documents)
+    return tmp_path / "text"
+
+
+def run_study(text, tmp_path, *more: str) -> list[dict]:
+    options = ["--text", str(text), "--work", str(tmp_path / "work"), "--shape", "tiny"]
+    results = tmp_path / "results.jsonl"
+    assert main([*options, "--results", str(results), *more]) == 0
+    return [json.loads(line) for line in results.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_run_of_the_table_is_a_valid_job(shape, architecture):
+    sizes = set()
+    for condition in CONDITIONS:
+        spec = JobSpec.model_validate(Entry(SHAPES[shape], architecture, condition, 1).spec())
+        assert spec.training.seed == 1
+        vocab_size = spec.tokenizer.vocab_size
+        assert vocab_size % 128 == 0 or shape == "tiny"
+        sizes.add((spec.model.num_parameters(vocab_size=vocab_size), spec.training.epochs))
+    assert len(sizes) == 1, "conditions are compared at equal parameters and equal words"
+
+
+def test_the_baseline_has_upstreams_settings():
+    training = JobSpec.model_validate(Entry(SHAPES["cpu"], "olmo2", "baseline", 0).spec()).training
+    default = JobSpec().training
+    for name in ("optimizer", "learning_rate", "schedule", "weight_decay", "adam_beta2"):
+        assert getattr(training, name) == getattr(default, name)
+
+
+def test_a_finished_run_is_one_line_and_is_not_run_again(text, tmp_path):
+    options = ("--seeds", "0", "--conditions", "baseline", "muon-ema")
+    first = run_study(text, tmp_path, *options)
+    assert [run["condition"] for run in first] == ["baseline", "muon-ema"]
+    assert first[0]["ema_bits_per_byte"] is None
+    assert first[1]["ema_bits_per_byte"] > 0
+    assert first[0]["words_seen"] == first[1]["words_seen"] > 0
+    assert run_study(text, tmp_path, *options) == first
+    table = summary(first)
+    assert "| tiny | olmo2 | muon-ema | 1 |" in table
+    assert "| +0.0 % |" in table  # the baseline against itself
+
+
+def test_without_budget_nothing_is_run(text, tmp_path, capsys):
+    options = ["--text", str(text), "--work", str(tmp_path / "work"), "--shape", "tiny"]
+    results = tmp_path / "results.jsonl"
+    options += ["--results", str(results), "--budget-seconds", "0", "--conditions", "baseline"]
+    assert main(options) == 0
+    assert not results.exists()
+    assert "3 runs are left" in capsys.readouterr().err
+
+
+def test_without_text_the_study_is_skipped_by_name(tmp_path, capsys):
+    assert main(["--text", str(tmp_path / "none"), "--results", str(tmp_path / "r.jsonl")]) == 0
+    assert "recipe: skipped" in capsys.readouterr().err
+
+
+def test_a_slice_takes_whole_lines_from_every_file_in_proportion(tmp_path):
+    for folder in ("train_10M", "dev"):
+        (tmp_path / "text" / folder).mkdir(parents=True)
+    (tmp_path / "text" / "train_10M" / "a.train").write_text("one two\n" * 100)
+    (tmp_path / "text" / "train_10M" / "b.train").write_text("one\n" * 40)
+    (tmp_path / "text" / "dev" / "a.dev").write_text("one two\n" * 10)
+    data = prepare_text(tmp_path / "text", tmp_path / "work", words=60)
+    assert (data / "train" / "a.train").read_text() == "one two\n" * 25
+    assert (data / "train" / "b.train").read_text() == "one\n" * 10
+    assert (data / "dev" / "a.dev").read_text() == "one two\n" * 10
+
+
+def test_words_to_a_loss_are_read_between_validations():
+    run = {"curve": [[0, 9.0, 4.0], [100, 8.0, 3.0], [200, 7.0, 2.0]], "ema_curve": []}
+    assert words_to_reach(run, 2.5) == 150
+    assert words_to_reach(run, 1.0) is None
+
+
+def test_the_script_for_a_gpu_runs_on_a_cpu_with_tiny_shapes(text, tmp_path):
+    """Twice: what the first call finished is not run again."""
+    environment = os.environ | {
+        "OUT": str(tmp_path / "out"),
+        "TEXT": str(text),
+        "SHAPE": "tiny",
+        "ARCHITECTURES": "olmo2",
+        "PYTHON": sys.executable,
+    }
+    command = ["sh", "benchmarks/gpu.sh"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+        assert {json.loads(line)["condition"] for line in lines} == {"baseline", "final"}
+        assert len(lines) == 2
+        assert "| tiny | olmo2 | final | 1 |" in done.stdout
+    assert "started" not in done.stderr

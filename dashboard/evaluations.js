@@ -66,9 +66,9 @@ export class Evaluations {
     ];
     const hasTasks = this.task.childElementCount > 0;
     const none = hasTasks ? "None yet. Judge a checkpoint here, or name tasks in evaluation.tasks of a spec: the run then judges itself at its end."
-      : "None yet. Put a folder of minimal pairs, such as BLiMP, below evaluations in the data directory, and judge a checkpoint here.";
+      : "None yet. Put the files of a BabyLM task, such as BLiMP, into a folder of evaluations in the data directory, and judge a checkpoint here.";
     putIfChanged(this.body, [this.rows, own, hasTasks], () => [
-      table(["Task", "Checkpoint", "#Words seen", "#Score", "#Pairs", "#Took"], rows, { caption: "Evaluations, newest first", empty: none }),
+      table(["Task", "Checkpoint", "#Words seen", "#Score", "#Items", "#Took"], rows, { caption: "Evaluations, newest first", empty: none }),
       this.rows.filter(({ paradigms }) => paradigms.length > 1).reverse().map((row) => el("details", {}, el("summary", {}, `${row.task} on ${row.checkpoint}, by paradigm`),
         el("div", { class: "bars below" }, [...row.paradigms].sort((a, b) => b.score - a.score).flatMap(({ name, score, pairs }) => [
           el("span", {}, name.replaceAll("_", " ")), el("meter", { min: 0, max: 1, value: score, "aria-label": `${name}: ${percent(score, 1)}` }), el("span", { class: "soft" }, `${percent(score, 1)} of ${exact(pairs)}`)])))),
@@ -79,5 +79,5 @@ export class Evaluations {
 function scoreOf(row) {
   if (row.status === "failed") return el("span", { class: "bad", title: row.error?.hint }, row.error?.message ?? "failed");
   if (row.score === null) return el("progress", { max: 1, value: row.status === "running" ? row.progress : 0, "aria-label": `${row.task} on ${row.checkpoint}` });
-  return el("b", {}, percent(row.score, 1));
+  return el("b", {}, row.metric === "spearman" ? row.score.toFixed(3) : percent(row.score, 1));
 }

@@ -56,12 +56,12 @@ whole archive, and so do 10,000 members, 8 GiB unpacked or 200 times its size.
 
 ## Evaluations
 
-A task is a folder `evaluations/TASK` of the data directory with `.jsonl` files of minimal pairs
-(`sentence_good`, `sentence_bad`), one paradigm a file: BLiMP's files as they are published. The
-score of a sentence is the sum of the log-probabilities of its tokens; nothing is put in front that
-the tokenizer does not put there itself, so our first token is not scored. `score` counts a tie as
-right, as the BabyLM evaluation does, `strict_score` as wrong; both are plain means over the
-paradigms. The short worker does it in slices of a second, so text can be generated meanwhile.
+A task is a folder `evaluations/TASK` of the data directory with the files of a BabyLM evaluation
+as they are published (BLiMP and supplement, EWoK, entity tracking, WUG, COMPS, reading times), or
+with `.jsonl` files of minimal pairs (`sentence_good`, `sentence_bad`). The kind is recognised by
+content; a file whose first line does not parse is refused. Scores follow the official pipeline:
+`score` counts a tie as right, `strict_score` as wrong. The short worker computes in slices of a
+second, so text can be generated meanwhile.
 
 This page is written by `python -m api.generate_docs`.
 
@@ -99,6 +99,9 @@ curl "$URL/v1/jobs/$JOB/checkpoints/last/generate" -H 'Content-Type: application
 curl "$URL/v1/jobs/$JOB/checkpoints/last/evaluations" \\
   -H 'Content-Type: application/json' -d '{"task": "blimp"}'""",
     "GET /v1/jobs/{job_id}/evaluations": 'curl "$URL/v1/jobs/$JOB/evaluations"',
+    "GET /v1/jobs/{job_id}/evaluations/{evaluation}/predictions": """\
+curl -o predictions.json "$URL/v1/jobs/$JOB/evaluations/$EVALUATION/predictions\"""",
+    "GET /v1/jobs/{job_id}/curves": 'curl "$URL/v1/jobs/$JOB/curves?format=markdown"',
     "GET /v1/evaluations": 'curl "$URL/v1/evaluations"',
     "POST /v1/tokenizers": """curl "$URL/v1/tokenizers" -H 'Content-Type: application/json' \\
   -d '{"data": {"dataset": "sample", "validation": "sample_dev"}, \\

@@ -20,12 +20,12 @@ class EvaluateBody(BaseModel):
 
     task: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$",
-        description="A folder of minimal pairs below evaluations in the data directory: blimp.",
+        description="A folder in evaluations of the data directory, such as blimp.",
     )
 
 
 class ParadigmRead(Out):
-    """One file of minimal pairs: shares of right choices, with ties counted as right and not."""
+    """One paradigm, domain or condition; `pairs` are its items."""
 
     name: str
     phenomenon: str | None
@@ -34,11 +34,22 @@ class ParadigmRead(Out):
     strict_score: float
 
 
+class GroupRead(Out):
+    """The share of right items among all that have one attribute in common."""
+
+    by: str
+    name: str
+    pairs: int
+    score: float
+    strict_score: float
+
+
 class EvaluationRead(Out):
     """An evaluation: `queued`, `running`, `succeeded` or `failed`.
 
-    `score` is the plain mean over the paradigms, ties counted as right, as the BabyLM evaluation
-    has it; `strict_score` counts them as wrong. Chance is 0.5.
+    `score` is the figure of the BabyLM evaluation: for `accuracy` the mean over the paradigms, ties
+    counted as right (`strict_score` counts them as wrong); `spearman` is a rank correlation with
+    human judgements; `r2_gain` is the share of variance that surprisal explains beyond a baseline.
     """
 
     id: str
@@ -49,12 +60,16 @@ class EvaluationRead(Out):
     words_seen: int
     status: str
     progress: float
+    kind: str | None
+    metric: str | None
+    chance: float | None
     score: float | None
     strict_score: float | None
     pairs: int | None
     seconds: float | None
     """Computing time."""
     paradigms: list[ParadigmRead]
+    groups: list[GroupRead]
     error: ErrorRead | None
     created_at: datetime
     started_at: datetime | None
@@ -67,12 +82,52 @@ class EvaluationPage(Out):
     data: list[EvaluationRead]
 
 
+class PointRead(Out):
+    """The score of one checkpoint."""
+
+    checkpoint: str
+    words_seen: int
+    score: float
+    standard_error: float
+
+
+class BaselineRead(Out):
+    """The final score of a published model, in the unit of the curve."""
+
+    model: str
+    track: str
+    score: float
+    source: str
+
+
+class CurveRead(Out):
+    """A score over words seen; `part` is `score` for the whole task, else a paradigm."""
+
+    task: str
+    part: str
+    metric: str
+    points: list[PointRead]
+    baselines: list[BaselineRead]
+    saturated_at: str | None
+    verdict: str
+
+
+class CurvePage(Out):
+    """The learning curves of a job."""
+
+    data: list[CurveRead]
+
+
 class TaskRead(Out):
-    """Something that checkpoints can be judged on."""
+    """Something that checkpoints can be evaluated on."""
 
     name: str
+    kind: str | None
     paradigms: int
+    """Files."""
     bytes: int
+    error: str | None
+    """Why the folder is of no kind, or null."""
 
 
 class TaskPage(Out):
@@ -148,11 +203,15 @@ def read_evaluation(task: ShortTask) -> EvaluationRead:
         words_seen=task.request["words_seen"],
         status="running" if task.status == "queued" and task.started_at else task.status,
         progress=task.progress,
+        kind=result.get("kind", "minimal_pairs") if result else None,
+        metric=result.get("metric", "accuracy") if result else None,
+        chance=result.get("chance", 0.5) if result else None,
         score=result.get("score"),
         strict_score=result.get("strict_score"),
         pairs=result.get("pairs"),
         seconds=result.get("seconds"),
         paradigms=[ParadigmRead(**each) for each in result.get("paradigms", [])],
+        groups=[GroupRead(**each) for each in result.get("groups", [])],
         error=ErrorRead(**task.error) if task.error else None,
         created_at=task.created_at,
         started_at=task.started_at,

@@ -38,6 +38,22 @@ def choose_checkpoint(checkpoints: list[Checkpoint], name: str | None) -> Checkp
     return by_name.get("last") or max(checkpoints, key=lambda checkpoint: checkpoint["step"])
 
 
+def choose_milestones(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
+    """The milestones by words seen, by step, and then `last` if there is one.
+
+    Raises:
+        CommandError: If there is no milestone.
+    """
+    found = [checkpoint for checkpoint in checkpoints if checkpoint["kind"] == "milestone"]
+    if not found:
+        raise CommandError(
+            "the job has no milestone",
+            hint="Milestones are kept for the tracks strict-small and strict, from 1M words on.",
+        )
+    last = [checkpoint for checkpoint in checkpoints if checkpoint["name"] == "last"]
+    return sorted(found, key=lambda checkpoint: checkpoint["step"]) + last
+
+
 def download_checkpoint(
     client: Client,
     job_id: str,

@@ -170,8 +170,8 @@ class EvaluationInvalid(RunError):
 
     code = "evaluation_invalid"
     hint = (
-        "Put files of JSON lines with sentence_good and sentence_bad into evaluations/TASK of the "
-        "data directory."
+        "Put the files of a BabyLM task, or JSON lines with sentence_good and sentence_bad, into "
+        "evaluations/TASK of the data directory."
     )
 
 

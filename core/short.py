@@ -20,6 +20,7 @@ from core.process.loading import loading
 
 if TYPE_CHECKING:
     from core.checkpoints.generate import WarmModels
+    from core.evaluation.prepared import PreparedTasks
 
 Json = dict[str, Any]
 """Any: JSON."""
@@ -59,6 +60,8 @@ class EvaluateRequest(Request):
     kind: Literal["evaluate"]
     checkpoint_dir: Path
     task_dir: Path
+    predictions_file: Path
+    """Where the predictions go; the sums of an unfinished evaluation are kept next to it."""
     state: Json | None = None
     slice_seconds: float = Field(gt=0.0)
 
@@ -83,6 +86,7 @@ class RequestHandler:
 
     def __init__(self) -> None:
         self._models: WarmModels | None = None
+        self._tasks: PreparedTasks | None = None
         self._reports = CleanReports()
 
     def answer(self, line: str) -> Json:
@@ -132,20 +136,22 @@ class RequestHandler:
 
     def _evaluate(self, request: EvaluateRequest) -> Json:
         with loading("torch"):
-            from core.evaluation.minimal_pairs import (
-                SliceState,
-                evaluate_slice,
-                evaluation_result,
-            )
+            from core.evaluation.predictions import publish_predictions
+            from core.evaluation.prepared import PreparedTasks
+            from core.evaluation.slices import Evaluation, prepare
 
-        state = SliceState.model_validate(request.state or {})
+        if self._tasks is None:
+            self._tasks = PreparedTasks()
         model, tokenizer = self._warm().load(request.checkpoint_dir)
-        share = evaluate_slice(
-            model, tokenizer, request.task_dir, state, seconds=request.slice_seconds
-        )
-        if share < 1.0:
-            return {"state": state.model_dump(), "progress": share}
-        return evaluation_result(state).model_dump()
+        prepared = prepare(self._tasks, model, tokenizer, request.task_dir)
+        partial = request.predictions_file.with_name(f"partial-{request.id}.npz")
+        evaluation = Evaluation(prepared, partial)
+        if evaluation.advance(model, seconds=request.slice_seconds) < 1.0:
+            return {"state": {"rows": evaluation.done}, "progress": evaluation.share}
+        summary = evaluation.finish()
+        publish_predictions(request.predictions_file, summary.predictions)
+        evaluation.forget()
+        return summary.result.model_dump()
 
 
 def encode_text(folder: Path, text: str) -> Json:

@@ -125,8 +125,11 @@ class ShortRunner:
             if task.kind == "encode":
                 request["tokenizer_dir"] = str(rundir.tokenizer)
             else:
-                folder = rundir.checkpoint(str(request.pop("checkpoint")))
-                request["checkpoint_dir"] = str(folder)
+                checkpoint = str(request.pop("checkpoint"))
+                request["checkpoint_dir"] = str(rundir.checkpoint(checkpoint))
+                if task.kind == "evaluate":
+                    predictions = rundir.predictions(checkpoint, str(task.request["task"]))
+                    request["predictions_file"] = str(predictions)
         if task.kind == "evaluate":
             request["task_dir"] = str(data_dir / EVALUATIONS / str(request.pop("task")))
             del request["step"], request["words_seen"]  # for those who list it

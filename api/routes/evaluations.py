@@ -1,9 +1,17 @@
-"""Judging checkpoints on minimal pairs, such as BLiMP."""
+"""Evaluating checkpoints on the tasks of the BabyLM challenge."""
 
-from api.deps import CheckpointName, InContext, JobId, Reading
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+from fastapi import Query
+from fastapi.responses import FileResponse, Response
+
+from api.deps import CheckpointName, EvaluationId, InContext, JobId, Reading
 from api.errors import Problem
 from api.routing import thread_router
 from api.schemas_evaluations import (
+    CurvePage,
+    CurveRead,
     EvaluateBody,
     EvaluationPage,
     EvaluationRead,
@@ -12,22 +20,41 @@ from api.schemas_evaluations import (
     read_evaluation,
 )
 from api.short import ask
-from core.evaluation.tasks import FOLDER, paradigm_files, task_names
+from core.errors import EvaluationInvalid
+from core.evaluation.curves import as_csv, as_markdown, learning_curves
+from core.evaluation.registry import recognise, task_files
+from core.evaluation.tasks import FOLDER, require_tasks, task_names
+from core.events.results import EvaluationResult
+from core.storage.rundir import RunDir
+from jobs.errors import ShortTaskNotFound
 from jobs.history import find_checkpoint
-from jobs.short_tasks import short_tasks_of_job
+from jobs.short_tasks import get_short_task, short_tasks_of_job
 from jobs.store import get_job
 
 router = thread_router("evaluations")
 
+CurveFormat = Literal["json", "csv", "markdown"]
+CURVE_FORMATS: dict[int | str, dict[str, object]] = {
+    200: {"content": {"text/csv": {}, "text/markdown": {}}}
+}
+
 
 @router.get("/evaluations")
 def list_tasks(context: InContext) -> TaskPage:
-    """What checkpoints can be judged on: the folders below `evaluations` in the data directory."""
+    """What checkpoints can be evaluated on: the folders in `evaluations` of the data directory.
+
+    The kind is recognised from the first line of each file; `error` says why a folder has none.
+    """
     data = []
     for name in task_names(context.settings.data_dir):
-        files = paradigm_files(context.settings.data_dir / FOLDER / name)
+        folder = context.settings.data_dir / FOLDER / name
+        files = task_files(folder)
         size = sum(path.stat().st_size for path in files)
-        data.append(TaskRead(name=name, paradigms=len(files), bytes=size))
+        try:
+            kind, error = recognise(folder).name, None
+        except EvaluationInvalid as refusal:
+            kind, error = None, refusal.message
+        data.append(TaskRead(name=name, kind=kind, paradigms=len(files), bytes=size, error=error))
     return TaskPage(data=data)
 
 
@@ -35,18 +62,16 @@ def list_tasks(context: InContext) -> TaskPage:
 def evaluate(
     job_id: JobId, name: CheckpointName, body: EvaluateBody, context: InContext
 ) -> EvaluationRead:
-    """Judges a checkpoint, beside any training; see `GET /v1/jobs/{job_id}/evaluations`.
+    """Evaluates a checkpoint while jobs train; see `GET /v1/jobs/{job_id}/evaluations`.
 
-    Each pair is right if the good sentence has the higher sum of log-probabilities. The score
-    becomes an `evaluation` event and the metric `evaluation/<task>` at the step of the checkpoint.
+    The score becomes an `evaluation` event and the metric `evaluation/<task>` at the step of the
+    checkpoint. A task whose files cannot be read is refused with the file and the line.
     """
-    names = task_names(context.settings.data_dir)
-    if body.task not in names:
-        known = ", ".join(names) if names else "none so far"
-        message = f"there is no such task; there are: {known}"
-        raise Problem(
-            422, "task_unknown", f"task: {message}", fields=[("task", message, body.task)]
-        )
+    try:
+        require_tasks(context.settings.data_dir, [body.task])
+    except EvaluationInvalid as error:
+        fields = [("task", error.message, body.task)]
+        raise Problem(422, "task_unknown", f"task: {error.message}", fields=fields) from error
     with context.database.write() as session:
         checkpoint = find_checkpoint(session, job_id, name)
         request = {
@@ -64,3 +89,65 @@ def list_evaluations(job_id: JobId, session: Reading) -> EvaluationPage:
     get_job(session, job_id)
     tasks = short_tasks_of_job(session, job_id, "evaluate")
     return EvaluationPage(data=[read_evaluation(task) for task in tasks])
+
+
+@router.get("/jobs/{job_id}/curves", response_model=CurvePage, responses=CURVE_FORMATS)
+def read_curves(
+    job_id: JobId, session: Reading, form: Annotated[CurveFormat, Query(alias="format")] = "json"
+) -> CurvePage | Response:
+    """Every score over words seen, with the organisers' baselines and a saturation verdict.
+
+    `saturated_at` is the first checkpoint after which nothing was gained beyond twice the standard
+    error of the difference. `format` is json, csv or markdown.
+    """
+    job = get_job(session, job_id)
+    evaluations = [
+        (
+            str(task.request["task"]),
+            str(task.request["checkpoint"]),
+            int(task.request["words_seen"]),
+            EvaluationResult.model_validate(task.result),
+        )
+        for task in short_tasks_of_job(session, job_id, "evaluate")
+        if task.status == "succeeded" and task.result and "paradigms" in task.result
+    ]
+    track = str(job.spec.get("track", "free"))
+    curves = learning_curves(evaluations, track=None if track == "free" else track)
+    if form == "csv":
+        return Response(as_csv(curves), media_type="text/csv")
+    if form == "markdown":
+        return Response(as_markdown(curves), media_type="text/markdown")
+    return CurvePage(data=[CurveRead.model_validate(asdict(curve)) for curve in curves])
+
+
+@router.get(
+    "/jobs/{job_id}/evaluations/{evaluation}/predictions",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/json": {}}}},
+)
+def read_predictions(
+    job_id: JobId, evaluation: EvaluationId, session: Reading, context: InContext
+) -> FileResponse:
+    """What the checkpoint predicted for each item, as `predictions.json` of the official pipeline.
+
+    `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`; `prob` with WUG, surprisals
+    as `pred` and `prev_pred` with reading times.
+    """
+    get_job(session, job_id)
+    try:
+        task = get_short_task(session, evaluation)
+    except ShortTaskNotFound:
+        task = None
+    if task is None or task.job_id != job_id or task.kind != "evaluate":
+        raise Problem(404, "evaluation_not_found", f"the job has no evaluation {evaluation}")
+    checkpoint, name = str(task.request["checkpoint"]), str(task.request["task"])
+    path = RunDir(context.settings.job_folder(job_id)).predictions(checkpoint, name)
+    if task.status != "succeeded" or not path.is_file():
+        detail = f"there are no predictions of {checkpoint} on {name}: "
+        if task.status == "succeeded":
+            detail += "the evaluation did not keep any; evaluate the checkpoint again"
+        else:
+            detail += f"the evaluation is {task.status}"
+        raise Problem(404, "predictions_missing", detail)
+    file = f"{checkpoint}.{name}.predictions.json"
+    return FileResponse(path, media_type="application/json", filename=file)

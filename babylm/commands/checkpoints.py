@@ -23,6 +23,13 @@ def register(app: typer.Typer) -> None:
 def download(
     job: JobName,
     checkpoint: Name = None,
+    all_milestones: Annotated[
+        bool,
+        typer.Option(
+            "--all-milestones",
+            help="Every milestone by words seen, and last, each in a folder of its name.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder to put it in  [default: JOB-CHECKPOINT]"),
@@ -34,18 +41,36 @@ def download(
 
     The same command again goes on with a transfer that broke off.
     """
-    from babylm.download import choose_checkpoint, download_checkpoint
+    from babylm.download import choose_checkpoint, choose_milestones, download_checkpoint
     from babylm.output import in_bytes, print_json
     from babylm.progress import byte_bar
 
+    if all_milestones and checkpoint is not None:
+        raise typer.BadParameter("give either --checkpoint or --all-milestones")
     with open_client(url) as client:
         job_id = client.job(job)["id"]
-        chosen = choose_checkpoint(client.checkpoints(job_id), checkpoint)
-        folder = output or Path(f"{job_id}-{chosen['name']}")
-        total = sum(file["size"] for file in chosen["files"])
+        known = client.checkpoints(job_id)
+        if all_milestones:
+            several = choose_milestones(known)
+            folder = output or Path(f"{job_id}-milestones")
+            folders = [folder / each["name"] for each in several]
+        else:
+            chosen = choose_checkpoint(known, checkpoint)
+            folder = output or Path(f"{job_id}-{chosen['name']}")
+            several, folders = [chosen], [folder]
+        total = sum(file["size"] for each in several for file in each["files"])
+        paths: list[Path] = []
         with byte_bar("download", total) as advance:
-            paths = download_checkpoint(client, job_id, chosen, folder, advance=advance)
-    if as_json:
+            for each, target in zip(several, folders, strict=True):
+                paths += download_checkpoint(client, job_id, each, target, advance=advance)
+    if all_milestones:
+        names = [each["name"] for each in several]
+        if as_json:
+            files = [str(path) for path in paths]
+            print_json({"job": job_id, "checkpoints": names, "files": files, "bytes": total})
+        else:
+            print(f"{', '.join(names)} in {folder}: {in_bytes(total)}, checksums verified")
+    elif as_json:
         files = [str(path) for path in paths]
         print_json({"job": job_id, "checkpoint": chosen["name"], "files": files, "bytes": total})
     else:
@@ -92,13 +117,13 @@ def generate(
 def evaluate(
     job: JobName,
     task: Annotated[
-        str, typer.Option("--task", help="A folder of minimal pairs in evaluations/ of the data.")
+        str, typer.Option("--task", help="A folder in evaluations/ of the data directory.")
     ] = "blimp",
     checkpoint: Name = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a checkpoint on minimal pairs, such as BLiMP.
+    """Evaluate a checkpoint on a task, such as BLiMP.
 
     Ctrl-C leaves the evaluation alone; its score becomes a metric of the job.
     """
@@ -113,16 +138,23 @@ def evaluate(
     if as_json:
         print_json(found)
         return
+    show = _as_share if found.get("metric") != "spearman" else _as_correlation
     rows = [
-        (each["name"], str(each["pairs"]), f"{each['score']:.1%}", f"{each['strict_score']:.1%}")
+        (each["name"], str(each["pairs"]), show(each["score"]), show(each["strict_score"]))
         for each in found["paradigms"]
     ]
-    rows.append(
-        (
-            f"mean of {len(rows)}",
-            str(found["pairs"]),
-            f"{found['score']:.1%}",
-            f"{found['strict_score']:.1%}",
-        )
+    mean = (
+        f"mean of {len(rows)}" if found.get("kind") != "entity_tracking" else "mean over splits",
+        str(found["pairs"]),
+        show(found["score"]),
+        show(found["strict_score"]),
     )
-    print_table((task, "pairs", "right", "ties wrong"), rows, empty="")
+    print_table((task, "items", "score", "ties wrong"), [*rows, mean], empty="")
+
+
+def _as_share(value: float) -> str:
+    return f"{value:.2%}"
+
+
+def _as_correlation(value: float) -> str:
+    return f"{value:.3f}"

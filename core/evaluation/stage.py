@@ -7,24 +7,26 @@ so that a run which is interrupted goes on within a task.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
 from transformers import PreTrainedModel
 
 from core.checkpoints.generate import WarmModels
 from core.errors import CheckpointMissing, EvaluationInvalid, Stopped
-from core.evaluation.minimal_pairs import SliceState, evaluate_slice, evaluation_result
+from core.evaluation.predictions import publish_predictions
+from core.evaluation.prepared import PreparedTasks
+from core.evaluation.slices import Evaluation, prepare
 from core.evaluation.tasks import FOLDER
 from core.events.journal import events_of_types
 from core.events.results import EvaluationResult
 from core.events.types import CheckpointData, CheckpointKind, EvaluationData, EventData, WarningData
 from core.spec.job import JobSpec
-from core.storage.rundir import RunDir, publish_file
+from core.storage.rundir import RunDir
 from core.training.execution.device import choose_device
 
 SLICE_SECONDS = 5.0
 """As much is done again after a kill, and so long a stop may have to wait."""
+PARTIAL = "partial.npz"
+"""The sums of an evaluation that is not finished."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ def evaluate_checkpoints(
     """
     due = _due(spec, rundir)
     models = WarmModels()  # the tasks of a checkpoint follow one another
+    tasks = PreparedTasks()  # all checkpoints of a run have the same tokenizer
     device = choose_device(spec.training).torch_device
     for number, judgement in enumerate(due):
 
@@ -61,14 +64,12 @@ def evaluate_checkpoints(
 
         try:
             model, tokenizer = models.load(rundir.checkpoint(judgement.checkpoint.name))
-            result = _judge(
-                model.to(device),
-                tokenizer,
-                data_dir / FOLDER / judgement.task,
-                _state_file(rundir, judgement),
-                should_stop,
-                advance,
-            )
+            model = model.to(device)
+            prepared = prepare(tasks, model, tokenizer, data_dir / FOLDER / judgement.task)
+            where = rundir.evaluation(judgement.checkpoint.name, judgement.task)
+            evaluation = Evaluation(prepared, where / PARTIAL)
+            predictions = rundir.predictions(judgement.checkpoint.name, judgement.task)
+            result = _judge(evaluation, model, predictions, should_stop, advance)
         except (CheckpointMissing, EvaluationInvalid) as error:
             emit(WarningData(code="not_evaluated", message=f"{judgement.task}: {error.message}"))
             continue
@@ -81,7 +82,7 @@ def evaluate_checkpoints(
                 result=result,
             )
         )
-        _state_file(rundir, judgement).unlink(missing_ok=True)
+        evaluation.forget()
     return {
         told.task: told.scores["score"]
         for told in events_of_types(rundir.journal, "evaluation")
@@ -110,31 +111,17 @@ def _due(spec: JobSpec, rundir: RunDir) -> list[Judgement]:
 
 
 def _judge(
+    evaluation: Evaluation,
     model: PreTrainedModel,
-    tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
-    task: Path,
-    state_file: Path,
+    predictions: Path,
     should_stop: Callable[[], bool],
     progress: Callable[[float], None],
 ) -> EvaluationResult:
-    state = _read_state(state_file)
-    share = 0.0
-    while share < 1.0:
+    """Runs an evaluation to its end and publishes its predictions."""
+    while evaluation.share < 1.0:
         if should_stop():
             raise Stopped
-        share = evaluate_slice(model, tokenizer, task, state, seconds=SLICE_SECONDS)
-        state_file.parent.mkdir(exist_ok=True)
-        publish_file(state_file, state.model_dump_json().encode())
-        progress(share)
-    return evaluation_result(state)
-
-
-def _state_file(rundir: RunDir, judgement: Judgement) -> Path:
-    return rundir.evaluations / f"{judgement.checkpoint.name}.{judgement.task}.json"
-
-
-def _read_state(path: Path) -> SliceState:
-    try:
-        return SliceState.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):  # none yet, or of another version: from the start
-        return SliceState()
+        progress(evaluation.advance(model, seconds=SLICE_SECONDS))
+    summary = evaluation.finish()
+    publish_predictions(predictions, summary.predictions)
+    return summary.result

@@ -1,5 +1,7 @@
 """What an evaluation found. No torch."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -10,25 +12,48 @@ class Found(BaseModel):
 
 
 class ParadigmScore(Found):
-    """Shares of right choices in one paradigm."""
+    """The score of one paradigm, domain or condition."""
 
     name: str
     phenomenon: str | None
+    pairs: int
+    """Items, such as pairs or words."""
+    score: float
+    strict_score: float
+
+
+class GroupScore(Found):
+    """The share of right items among all that have one attribute in common."""
+
+    by: str
+    """The attribute, such as `linguistics_term`."""
+    name: str
+    """Its value, such as `island_effects`."""
     pairs: int
     score: float
     strict_score: float
 
 
 class EvaluationResult(Found):
-    """The scores of a whole task, from 0 to 1; chance is 0.5."""
+    """The scores of a whole task.
 
+    `accuracy` goes from 0 to 1; `spearman` from -1 to 1; `r2_gain` is the share, from 0 to 1, of
+    the variance left by the baseline regression that surprisal explains.
+    """
+
+    kind: str = "minimal_pairs"
+    metric: Literal["accuracy", "spearman", "r2_gain"] = "accuracy"
+    chance: float = 0.5
     score: float
-    """Plain mean over the paradigms, ties counted as right: the official figure."""
+    """The official figure: for accuracy the mean over paradigms, ties counted as right."""
     strict_score: float
+    """The same with ties counted as wrong; equal to `score` for other metrics."""
     pairs: int
+    """Items, such as pairs or words."""
     seconds: float
     """Computing time."""
     paradigms: list[ParadigmScore]
+    groups: list[GroupScore] = []
 
     def scores(self) -> dict[str, float]:
         """The figures by name, as an `evaluation` event carries them."""

@@ -63,8 +63,16 @@ class RunDir:
 
     @property
     def evaluations(self) -> Path:
-        """How far evaluations that are not finished have come, a file each."""
+        """Predictions of evaluations, and the progress of unfinished ones; see `evaluation`."""
         return self.root / "evaluations"
+
+    def evaluation(self, checkpoint: str, task: str) -> Path:
+        """The folder of a checkpoint's evaluation on a task."""
+        return self.evaluations / checkpoint / task
+
+    def predictions(self, checkpoint: str, task: str) -> Path:
+        """What the checkpoint predicted for each item of the task, in the official format."""
+        return self.evaluation(checkpoint, task) / "predictions.json"
 
     @property
     def resume(self) -> Path:

@@ -292,6 +292,7 @@ class Trainer:
             self._emit_metrics(values)
             log.info("step %d validation loss %.4f", self.state.step, result.loss)
             self.state.validation_loss = result.loss if isfinite(result.loss) else None
+            self.state.validation_loss_step = self.state.step
             self._save_if_best()
         for prompt in self.training.sample_prompts if self.state.step else []:
             with eager_mode(self.model), library_attention(self.model):
@@ -371,11 +372,14 @@ class Trainer:
         loss: float | None = None,
     ) -> None:
         step = self.state.step
+        is_measured = self.state.validation_loss_step == step  # a loss belongs to its own weights
         position = Position(
             step=step,
             tokens_seen=self.batches.tokens_seen(step),
             words_seen=self.batches.words_seen(step),
-            validation_loss=loss if kind == "ema" else self.state.validation_loss,
+            validation_loss=(loss if kind == "ema" else self.state.validation_loss)
+            if is_measured
+            else None,
         )
         self.checkpoints.save(kind, model=self.model, position=position, name=name, weights=weights)
 

@@ -78,6 +78,8 @@ class LoopState(BaseModel):
     """Step of the newest validation; -1 before there was one."""
     validation_loss: float | None = None
     """The newest."""
+    validation_loss_step: int = -1
+    """Step at which it was measured; -1 before there was one."""
     best_validation_loss: float | None = None
     ema_validation_loss: float | None = None
     """The newest of the averaged weights."""

@@ -8,8 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from api.generate_docs import EXAMPLES, page
-from core.events.types import StageData
+from core.evaluation.predictions import publish_predictions
+from core.events.results import EvaluationResult
+from core.events.types import EvaluationData, StageData
 from core.sample import write_sample
+from core.storage.rundir import RunDir
 from jobs.short_tasks import succeed_short_task
 from tests.api.routes import routes
 from tests.api.short import ShortWorker
@@ -82,6 +85,8 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
     elif name == "DELETE /v1/jobs/{job_id}" or name.endswith(("/stream", "/logs")):
         world.end(job)
     world.worker("train")
+    if "$EVALUATION" in command:
+        command = command.replace("$EVALUATION", _evaluated(client, settings, world, job))
     request = parsed(command.replace("$JOB", job).replace("$URL", "http://localhost"))
     parts = urlsplit(request.pop("url"))
     with ShortWorker(world, _answer):
@@ -90,6 +95,21 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
     method, path = name.split(" ")
     assert request["method"] == method
     assert _fits(path, parts.path), (path, parts.path)
+
+
+def _evaluated(client, settings, world, job) -> str:
+    """The id of an evaluation with predictions."""
+    result = EvaluationResult(score=1.0, strict_score=1.0, pairs=1, seconds=1.0, paradigms=[])
+    world.record(
+        job,
+        EvaluationData(
+            step=3, checkpoint="last", task="blimp", scores=result.scores(), result=result
+        ),
+    )
+    file = RunDir(settings.job_folder(job)).predictions("last", "blimp")
+    publish_predictions(file, {"a": {"predictions": []}})
+    [found] = client.get(f"/v1/jobs/{job}/evaluations").json()["data"]
+    return str(found["id"])
 
 
 def _answer(session, task):

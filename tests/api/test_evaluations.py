@@ -2,11 +2,14 @@ import json
 
 import pytest
 
+from core.evaluation.predictions import publish_predictions
 from core.events.results import EvaluationResult
 from core.events.types import EvaluationData, ProgressData
+from core.storage.rundir import RunDir
 from jobs.evaluations import record_evaluation
 from jobs.short_tasks import put_back_short_task, succeed_short_task
 from tests.api.short import ShortWorker
+from tests.official_files import write_official_files
 
 PAIR = {"sentence_good": "The dogs run.", "sentence_bad": "The dogs runs."}
 RESULT = {
@@ -48,7 +51,8 @@ def finished(client, job_id) -> dict:
 
 def test_tasks_are_the_folders_of_pairs(client, job_id):
     [task] = client.get("/v1/evaluations").json()["data"]
-    assert (task["name"], task["paradigms"]) == ("blimp", 1)
+    assert (task["name"], task["kind"], task["paradigms"]) == ("blimp", "minimal_pairs", 1)
+    assert task["error"] is None
     assert "evaluations" not in [each["name"] for each in client.get("/v1/datasets").json()["data"]]
 
 
@@ -130,12 +134,18 @@ def test_an_evaluation_of_a_checkpoint_that_nobody_told_of_stops_no_reader(clien
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        (["nobody"], "there is no evaluation task nobody; there are: blimp"),
+        (["nobody"], "there is no evaluation task nobody; there are: blimp, odd"),
+        (["blimp", "odd"], "task odd cannot be read: b.jsonl, line 1 is of no known kind"),
         (["../blimp"], "'../blimp' must be 1 to 40 letters, digits, '.', '_' or '-'"),
         (["blimp", "blimp"], "must name each task once; blimp is there twice"),
     ],
 )
-def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(client, job_id, tasks, message):
+def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(
+    client, settings, job_id, tasks, message
+):
+    odd = settings.data_dir / "evaluations" / "odd"
+    odd.mkdir()
+    (odd / "b.jsonl").write_text('{"question": "?"}\n')
     body = {"preset": "sample", "data": {"dataset": "words", "validation": None}}
     answer = client.post("/v1/jobs", json=body | {"evaluation": {"tasks": tasks}})
     assert answer.status_code == 422
@@ -217,3 +227,87 @@ def test_a_deleted_job_takes_its_evaluations_along(client, world, job_id):
     world.end(job_id)
     assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
     assert client.get(f"/v1/jobs/{job_id}/evaluations").status_code == 404
+
+
+def test_tasks_say_their_kind_or_why_they_have_none(client, settings, job_id):
+    write_official_files(settings.data_dir / "evaluations" / "..", items=3)
+    for name in ("comps", "reading"):
+        (settings.data_dir / name).rename(settings.data_dir / "evaluations" / name)
+    odd = settings.data_dir / "evaluations" / "odd"
+    odd.mkdir()
+    (odd / "b.jsonl").write_text("question,answer\n")
+    found = {each["name"]: each for each in client.get("/v1/evaluations").json()["data"]}
+    assert {name: each["kind"] for name, each in found.items()} == {
+        "blimp": "minimal_pairs",
+        "comps": "comps",
+        "odd": None,
+        "reading": "reading",
+    }
+    assert "b.jsonl, line 1 is not JSON" in found["odd"]["error"]
+
+
+def test_a_task_that_cannot_be_read_is_refused_at_the_checkpoint(client, settings, world, job_id):
+    world.worker("short")
+    (settings.data_dir / "evaluations" / "blimp" / "a.jsonl").write_text('{"sentence_good": 1}\n')
+    answer = evaluate(client, job_id)
+    assert answer.status_code == 422
+    [fault] = answer.json()["errors"]
+    assert fault["field"] == "task"
+    assert "a.jsonl, line 1" in fault["message"]
+
+
+def test_predictions_are_served_once_there_are_some(client, settings, world, job_id):
+    predictions = {"a": {"predictions": [{"id": "a_0", "pred": "The dogs run."}]}}
+    file = RunDir(settings.job_folder(job_id)).predictions("last", "blimp")
+
+    def answer(session, task):
+        publish_predictions(file, predictions)
+        succeed_short_task(session, task.id, task.attempt, RESULT)
+
+    world.worker("short")
+    asked = evaluate(client, job_id).json()
+    path = f"/v1/jobs/{job_id}/evaluations/{asked['id']}/predictions"
+    waiting = client.get(path)
+    assert (waiting.status_code, waiting.json()["code"]) == (404, "predictions_missing")
+    assert "the evaluation is queued" in waiting.json()["detail"]
+    with ShortWorker(world, answer):
+        finished(client, job_id)
+    found = client.get(path)
+    assert found.json() == predictions
+    assert "last.blimp.predictions.json" in found.headers["content-disposition"]
+    file.unlink()
+    assert client.get(path).json()["code"] == "predictions_missing"
+    other = f"/v1/jobs/{job_id}/evaluations/{'0' * 32}/predictions"
+    assert client.get(other).json()["code"] == "evaluation_not_found"
+    assert client.get(path.replace(job_id, world.running())).status_code == 404
+
+
+def test_learning_curves_over_words_seen_in_three_formats(client, world, job_id):
+    for number, score in enumerate((0.25, 0.5, 0.75), start=1):
+        world.checkpoint(job_id, f"chck_{number}M", step=number + 3, files={"config.json": b"{}"})
+        found = EvaluationResult.model_validate(
+            RESULT | {"score": score, "paradigms": [RESULT["paradigms"][0] | {"score": score}]}
+        )
+        evaluation = EvaluationData(
+            step=number + 3,
+            checkpoint=f"chck_{number}M",
+            task="blimp",
+            scores=found.scores(),
+            result=found,
+        )
+        world.record(job_id, evaluation)
+    path = f"/v1/jobs/{job_id}/curves"
+    [curve] = client.get(path).json()["data"]
+    assert (curve["task"], curve["part"], curve["metric"]) == ("blimp", "score", "accuracy")
+    assert [point["score"] for point in curve["points"]] == [0.25, 0.5, 0.75]
+    words = [point["words_seen"] for point in curve["points"]]
+    assert words == sorted(words)
+    assert {line["model"] for line in curve["baselines"]} >= {"GPT-2 2026"}
+    assert "nothing was gained beyond noise" in curve["verdict"]  # two items decide nothing
+    table = client.get(path, params={"format": "csv"})
+    assert table.headers["content-type"].startswith("text/csv")
+    assert len(table.text.splitlines()) == 4
+    text = client.get(path, params={"format": "markdown"}).text
+    assert "| chck_3M |" in text
+    assert client.get(path, params={"format": "pdf"}).status_code == 422
+    assert client.get(f"/v1/jobs/{'0' * 32}/curves").status_code == 404

@@ -164,5 +164,5 @@ def test_an_evaluation_is_waited_for(run, stub):
     }
     result = run("evaluate", job["id"], "--checkpoint", "last", "--url", stub.url)
     assert "island" in result.stdout
-    assert "75.0%" in result.stdout
+    assert "75.00%" in result.stdout
     assert stub.requests[1].body == {"task": "blimp"}

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from babylm.download import choose_checkpoint, download_checkpoint
+from babylm.download import choose_checkpoint, choose_milestones, download_checkpoint
 from babylm.errors import CommandError
 from tests.cli.stub import Answer, ranged
 
@@ -119,3 +119,40 @@ def test_the_checkpoint_is_the_one_named_else_the_last():
         choose_checkpoint([last, best], "gone")
     with pytest.raises(CommandError, match="no checkpoint yet"):
         choose_checkpoint([], None)
+
+
+def test_all_milestones_are_those_by_words_and_the_last_one():
+    known = [
+        {"name": name, "kind": kind, "step": step}
+        for name, kind, step in (
+            ("last", "last", 9),
+            ("chck_2M", "milestone", 5),
+            ("best", "best", 6),
+            ("chck_1M", "milestone", 3),
+        )
+    ]
+    assert [each["name"] for each in choose_milestones(known)] == ["chck_1M", "chck_2M", "last"]
+    with pytest.raises(CommandError, match="no milestone"):
+        choose_milestones([known[0], known[2]])
+
+
+def test_the_command_downloads_every_milestone_into_a_folder_of_its_name(run, stub, tmp_path):
+    job = {"id": "0" * 32, "status": "succeeded"}
+    known = []
+    for number, name in enumerate(("chck_1M", "chck_2M", "last")):
+        content = CONTENT[: 100 + number]
+        kind = "last" if name == "last" else "milestone"
+        known.append(checkpoint(content) | {"name": name, "kind": kind, "step": number})
+        path = f"GET /v1/jobs/{job['id']}/checkpoints/{name}/files/model.safetensors"
+        stub.routes[path] = ranged(content)
+    stub.routes[f"GET /v1/jobs/{job['id']}"] = Answer(200, job)
+    stub.routes[f"GET /v1/jobs/{job['id']}/checkpoints"] = Answer(200, {"data": known})
+    target = tmp_path / "out"
+    options = ["--all-milestones", "-o", str(target), "--url", stub.url]
+    result = run("download", job["id"], *options)
+    assert "chck_1M, chck_2M, last in" in result.stdout
+    sizes = {path.parent.name: path.stat().st_size for path in target.rglob("*.safetensors")}
+    assert sizes == {"chck_1M": 100, "chck_2M": 101, "last": 102}
+    both = run("download", job["id"], "--checkpoint", "last", *options)
+    assert both.exit_code == 2
+    assert "either --checkpoint or --all-milestones" in " ".join(both.stderr.split())

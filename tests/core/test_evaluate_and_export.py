@@ -9,6 +9,7 @@ from core import export
 from core.context import Run
 from core.errors import EvaluationInvalid, ExportInvalid, Stopped
 from core.evaluation import stage as evaluation_stage
+from core.evaluation.slices import Evaluation
 from core.events.journal import JournalWriter, read_journal
 from core.pipeline import run_pipeline
 from core.process.stop import StopSignal
@@ -170,7 +171,8 @@ def test_the_last_checkpoint_is_judged_on_each_task(runs, milestones, shared):
         "pairs": first["scores"]["score"],
         "again": second["scores"]["score"],
     }
-    assert list(runs.dir.evaluations.iterdir()) == []
+    left = sorted(path.name for path in runs.dir.evaluations.rglob("*") if path.is_file())
+    assert left == ["predictions.json"] * 2
 
 
 def test_milestones_are_judged_too_where_that_is_asked(runs, milestones):
@@ -181,22 +183,28 @@ def test_milestones_are_judged_too_where_that_is_asked(runs, milestones):
 
 
 def test_an_interrupted_evaluation_goes_on_and_tells_each_score_once(runs, milestones, monkeypatch):
-    judge, begun = evaluation_stage.evaluate_slice, []
+    begun = []
 
-    def a_little(model, tokenizer, task, state, *, seconds):
-        begun.append((state.file, state.pair))
-        if len(begun) in (2, 5):
-            raise Stopped
-        return judge(model, tokenizer, task, state, seconds=1e-9)
+    class Interrupted(Evaluation):
+        def advance(self, model, *, seconds):
+            begun.append(self.done)
+            if len(begun) in (2, 5):
+                raise Stopped
+            return super().advance(model, seconds=0.0, tokens=500)
 
-    monkeypatch.setattr(evaluation_stage, "evaluate_slice", a_little)
+    monkeypatch.setattr(evaluation_stage, "Evaluation", Interrupted)
     for _ in range(2):
         with pytest.raises(Stopped):
             runs.run(tasks=["pairs"], checkpoints="milestones")
     runs.run(tasks=["pairs"], checkpoints="milestones")
-    assert begun[0] == (0, 0)
-    assert begun[2] == begun[1] != (0, 0)  # what was begun is gone on with
+    assert begun[0] == 0
+    assert begun[2] == begun[1] != 0  # continues where it was interrupted
     assert runs.judged() == [("chck_1M", "pairs"), ("chck_2M", "pairs"), ("last", "pairs")]
+    for checkpoint, task in runs.judged():
+        predictions = json.loads(runs.dir.predictions(checkpoint, task).read_bytes())
+        assert {len(each["predictions"]) for each in predictions.values()} == {40}
+        left = [path.name for path in runs.dir.evaluation(checkpoint, task).iterdir()]
+        assert left == ["predictions.json"]
 
 
 def test_a_run_of_unknown_tasks_is_refused_before_it_trains(runs):
@@ -205,19 +213,30 @@ def test_a_run_of_unknown_tasks_is_refused_before_it_trains(runs):
     assert runs.told("stage") == []
 
 
-def test_a_task_that_breaks_meanwhile_is_a_warning_and_the_others_are_judged(
-    runs, shared, monkeypatch
-):
+def test_a_task_whose_files_do_not_parse_is_refused_before_it_trains(runs, shared):
     broken = shared / "data" / "evaluations" / "broken"
     broken.mkdir()
     (broken / "a.jsonl").write_text(json.dumps({"sentence_good": "a"}) + "\n")
+    try:
+        with pytest.raises(EvaluationInvalid, match=r"a\.jsonl, line 1 is of no known kind"):
+            runs.run(tasks=["broken", "pairs"])
+    finally:
+        shutil.rmtree(broken)
+    assert runs.told("stage") == []
+
+
+def test_a_task_with_a_bad_line_further_down_is_a_warning_and_the_others_are_judged(runs, shared):
+    broken = shared / "data" / "evaluations" / "broken"
+    broken.mkdir()
+    pair = json.dumps({"sentence_good": "a", "sentence_bad": "b"})
+    (broken / "a.jsonl").write_text(pair + "\n{}\n")
     try:
         runs.run(tasks=["broken", "pairs"])
     finally:
         shutil.rmtree(broken)
     [warning] = runs.told("warning")
     assert warning["code"] == "not_evaluated"
-    assert "a.jsonl, line 1" in warning["message"]
+    assert "a.jsonl, line 2" in warning["message"]
     assert runs.judged() == [("last", "pairs")]
 
 

@@ -134,9 +134,14 @@ def test_a_tokenizer_that_is_not_there_is_an_answer(tmp_path):
 
 @pytest.mark.parametrize("kind", ["generate", "evaluate"])
 def test_a_checkpoint_that_is_not_there_is_an_answer(tmp_path, kind):
-    more = (
-        {"prompt": "a"} if kind == "generate" else {"task_dir": str(tmp_path), "slice_seconds": 1.0}
-    )
+    more = {"prompt": "a"}
+    if kind == "evaluate":
+        predictions = str(tmp_path / "predictions.json")
+        more = {
+            "task_dir": str(tmp_path),
+            "predictions_file": predictions,
+            "slice_seconds": 1.0,
+        }
     error = ask(RequestHandler(), kind=kind, checkpoint_dir=str(tmp_path / "last"), **more)["error"]
     assert error["code"] == "checkpoint_missing"
     assert str(tmp_path) not in error["message"]

@@ -3,54 +3,14 @@ import math
 
 import pytest
 import torch
-from transformers import AutoTokenizer, Olmo2Config, Olmo2ForCausalLM
 
 from core.errors import EvaluationInvalid
-from core.evaluation.minimal_pairs import SliceState, evaluate_slice, evaluation_result
+from core.evaluation.prepared import PreparedTasks
+from core.evaluation.registry import read_items, recognise
 from core.evaluation.scoring import sentence_scores
-from core.evaluation.tasks import read_paradigm, task_names
-from core.spec.job import TokenizerSpec
-from core.tokenizer.bpe import train_bpe
-
-WORDS = ["dog", "dogs", "cat", "cats", "run", "runs", "see", "sees", "the", "a", "near", "home"]
-
-
-def sentence(number: int) -> str:
-    return " ".join(WORDS[(number * 7 + k * (number + 3)) % 12] for k in range(3 + number % 6))
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokenizer")
-    text = folder / "text.txt"
-    text.write_text("\n".join(sentence(number) for number in range(300)) + "\n")
-    train_bpe(
-        [text],
-        spec=TokenizerSpec(vocab_size=300),
-        output=folder,
-        progress=lambda _: None,
-        should_stop=lambda: False,
-    )
-    return AutoTokenizer.from_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    torch.set_num_threads(1)
-    config = Olmo2Config(
-        vocab_size=300,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-        pad_token_id=None,
-    )
-    made = Olmo2ForCausalLM(config)
-    with torch.no_grad():  # far from uniform, so that an error would show
-        made.lm_head.weight.mul_(30)
-    return made.eval()
+from core.evaluation.slices import Evaluation, prepare
+from core.evaluation.tasks import require_tasks, task_names
+from tests.core.evaluation.conftest import sentence
 
 
 @pytest.fixture
@@ -79,6 +39,10 @@ def reference(model, tokenizer, text: str) -> float:
         logits = model(input_ids=torch.tensor([ids[:index]])).logits[0, -1]
         total += torch.log_softmax(logits, -1)[ids[index]].item()
     return total
+
+
+def begin(model, tokenizer, task, folder) -> Evaluation:
+    return Evaluation(prepare(PreparedTasks(), model, tokenizer, task), folder / "partial.npz")
 
 
 def test_a_score_is_the_sum_over_all_tokens_but_the_first(model, tokenizer):
@@ -113,86 +77,97 @@ def test_a_single_token_has_nothing_to_score(model, tokenizer):
     assert sentence_scores(model, tokenizer, ["a", ""]) == [0.0, 0.0]
 
 
-def test_shares_are_counted_by_paradigm_and_ties_both_ways(model, tokenizer, task):
-    state = SliceState()
-    assert evaluate_slice(model, tokenizer, task, state, seconds=1e9) == 1.0
-    result = evaluation_result(state)
+def test_shares_are_counted_by_paradigm_and_ties_both_ways(model, tokenizer, task, tmp_path):
+    evaluation = begin(model, tokenizer, task, tmp_path)
+    assert evaluation.advance(model, seconds=1e9) == 1.0
+    result = evaluation.finish().result
     assert [(each.name, each.pairs) for each in result.paradigms] == [("a", 70), ("b", 5), ("c", 4)]
     same = result.paradigms[2]
     assert (same.score, same.strict_score, same.phenomenon) == (1.0, 0.0, "of c")
-    pairs = read_paradigm(task / "a.jsonl").pairs
+    kind = recognise(task)
     right = sum(
-        reference(model, tokenizer, pair.good) > reference(model, tokenizer, pair.bad)
-        for pair in pairs
+        reference(model, tokenizer, good.text) > reference(model, tokenizer, bad.text)
+        for good, bad in (item.candidates for item in read_items(kind, task / "a.jsonl"))
     )
     assert result.paradigms[0].strict_score == pytest.approx(right / 70)
     assert 0 < right < 70
     assert result.score == pytest.approx(math.fsum(each.score for each in result.paradigms) / 3)
     assert result.pairs == 79
+    assert (result.kind, result.metric, result.chance) == ("minimal_pairs", "accuracy", 0.5)
+    assert [(each.name, each.pairs) for each in result.groups] == [
+        ("of a", 70),
+        ("of b", 5),
+        ("of c", 4),
+    ]
 
 
-def test_a_slice_without_time_does_one_batch_all_the_same(model, tokenizer, task):
-    ticks = iter([0.0, 5.0, 5.0])
-    state = SliceState()
-    evaluate_slice(model, tokenizer, task, state, seconds=1.0, clock=lambda: next(ticks))
-    assert (state.file, state.pair) == (0, 32)
-
-
-def test_slices_give_what_one_go_gives(model, tokenizer, task):
-    whole = SliceState()
-    evaluate_slice(model, tokenizer, task, whole, seconds=1e9)
-    state, shares = SliceState(), []
+def test_slices_give_what_one_go_gives_and_continue_from_their_file(
+    model, tokenizer, task, tmp_path
+):
+    whole = begin(model, tokenizer, task, tmp_path / "whole")
+    whole.advance(model, seconds=1e9)
+    shares = []
     while not shares or shares[-1] < 1.0:
-        # Through JSON, as between two claims of the task; and one batch a slice.
-        state = SliceState.model_validate_json(state.model_dump_json())
-        times = iter([0.0, 9.0, 9.0])
-        shares.append(
-            evaluate_slice(model, tokenizer, task, state, seconds=1.0, clock=times.__next__)
-        )
-    assert len(shares) == 5  # 32 + 32 + 6, 5, 4
+        # A new object, as between two claims of the task; and one batch a slice.
+        evaluation = begin(model, tokenizer, task, tmp_path / "sliced")
+        assert evaluation.share == (shares[-1] if shares else 0.0)
+        shares.append(evaluation.advance(model, seconds=0.0, tokens=100))
+        assert len(shares) < 100
     assert shares == sorted(shares)
-    assert state.tallies == whole.tallies
+    assert len(shares) > 4
+    ours, theirs = evaluation.finish(), whole.finish()
+    assert ours.predictions == theirs.predictions
+    assert ours.result.paradigms == theirs.result.paradigms
+    evaluation.forget()
+    assert begin(model, tokenizer, task, tmp_path / "sliced").share == 0.0
+
+
+def test_a_file_that_changed_meanwhile_starts_the_evaluation_again(
+    model, tokenizer, task, tmp_path
+):
+    evaluation = begin(model, tokenizer, task, tmp_path)
+    evaluation.advance(model, seconds=1e9)
+    (task / "b.jsonl").write_text('{"sentence_good": "a dog runs", "sentence_bad": "a dog run"}\n')
+    assert begin(model, tokenizer, task, tmp_path).share == 0.0
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK", b"garbage" * 100])
+def test_a_damaged_file_of_sums_starts_the_evaluation_again(
+    model, tokenizer, task, tmp_path, damage
+):
+    (tmp_path / "partial.npz").write_bytes(damage)
+    assert begin(model, tokenizer, task, tmp_path).share == 0.0
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{", "line 1"),
-        ('{"sentence_good": "a"}', "sentence_bad"),
-        ('{"sentence_good": "a", "sentence_bad": 1}', "must be a text"),
-        ("[1]", "line 1"),
-        ("", "no pair"),
-        ("\udcff", "line 1"),
+        ("{", "line 2 is not JSON"),
+        ('{"sentence_good": "a"}', "line 2 has no sentence_bad"),
+        ('{"sentence_good": "a", "sentence_bad": 1}', "sentence_bad must be a string"),
+        ("[1]", "line 2 is no JSON object"),
+        ("\udcff", "line 2 is not JSON"),
+        ("[" * 20_000, "line 2 is not JSON"),
     ],
 )
-def test_a_file_that_holds_no_pairs_is_named(tmp_path, line, reason):
+def test_a_line_that_is_no_pair_is_named(tmp_path, line, reason):
     path = tmp_path / "bad.jsonl"
-    path.write_bytes(line.encode("utf-8", "surrogateescape"))
+    good = '{"sentence_good": "a", "sentence_bad": "b"}\n'
+    path.write_bytes((good + line).encode("utf-8", "surrogateescape"))
+    kind = recognise(tmp_path)
     with pytest.raises(EvaluationInvalid, match=r"bad\.jsonl") as raised:
-        read_paradigm(path)
+        read_items(kind, path)
     assert reason in raised.value.message
 
 
-def test_tasks_are_folders_with_pairs(tmp_path, task):
+def test_tasks_are_folders_with_files_of_tasks(tmp_path, task):
     (task.parent / "empty").mkdir()
     (task.parent / ".hidden").mkdir()
     assert task_names(tmp_path) == ["toy"]
     assert task_names(tmp_path / "none") == []
+    require_tasks(tmp_path, ["toy"])
 
 
 def test_a_task_that_was_removed_is_named(model, tokenizer, tmp_path):
     with pytest.raises(EvaluationInvalid, match="gone"):
-        evaluate_slice(model, tokenizer, tmp_path / "gone", SliceState(), seconds=1.0)
-
-
-def test_files_edited_between_two_slices_are_counted_from_the_start(model, tokenizer, task):
-    state = SliceState()
-    assert evaluate_slice(model, tokenizer, task, state, seconds=1e-9) < 1.0
-    lines = (task / "a.jsonl").read_text().splitlines(keepends=True)
-    (task / "a.jsonl").write_text("".join(lines[35:]))
-    state = SliceState.model_validate_json(state.model_dump_json())
-    assert evaluate_slice(model, tokenizer, task, state, seconds=1e9) == 1.0
-    alone = SliceState()
-    evaluate_slice(model, tokenizer, task, alone, seconds=1e9)
-    assert state.tallies == alone.tallies
-    assert state.tallies["a"].pairs == 35
+        begin(model, tokenizer, tmp_path / "gone", tmp_path)

@@ -288,3 +288,18 @@ def test_memory_that_runs_out_is_named_after_a_checkpoint_from_which_the_run_goe
     assert "error-000007" in run.names()
     run.go()
     assert run.values("train/loss") == undisturbed.values("train/loss")
+
+
+def test_a_checkpoint_shows_a_validation_loss_only_if_it_was_measured_at_its_step(tiny_run):
+    run = tiny_run(max_steps=9, eval_steps=4, save_steps=2)
+    with pytest.raises(Stopped):
+        run.go(stop_at=6)
+    run.go()  # the loss of step 4 is in the resume point of step 6, and not of its weights
+    measured = run.values("validation/loss")
+    saved = [each for each in run.of(CheckpointData) if each.action == "saved"]
+    assert {2, 4, 6, 8, 9} <= {each.step for each in saved}
+    for each in saved:
+        expected = measured.get(each.step)
+        assert each.validation_loss == (None if expected is None else pytest.approx(expected))
+    card = (run.rundir.checkpoint("last") / "README.md").read_text()
+    assert "| validation loss" in card

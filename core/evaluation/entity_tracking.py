@@ -1,0 +1,33 @@
+"""Entity tracking (Kim & Schuster, ACL 2023), in the form BabyLM evaluates.
+
+After a description of boxes and what was moved, the first option should be the likeliest
+continuation. A subset is a file and a number of operations, such as `regular_2_ops`.
+"""
+
+from core.evaluation.items import Candidate, Item, Json, Metric, text_field
+
+SPLITS = ("regular", "ambiref", "move_contents")
+"""The headline is the mean over these of the mean over their subsets."""
+
+
+class EntityTracking:
+    """Options after one prefix, by split and number of operations."""
+
+    name = "entity_tracking"
+    metric: Metric = "accuracy"
+    chance = 0.2
+    fields = ("input_prefix", "options", "numops")
+    expected = "a JSON object with input_prefix, numops and two or more options"
+
+    def parse(self, entry: Json, stem: str) -> Item:
+        """The first option is the right one."""
+        prefix, options, operations = (entry[name] for name in self.fields)
+        if not isinstance(operations, int):
+            raise TypeError("numops must be an integer")
+        if not isinstance(options, list) or len(options) < 2:
+            raise TypeError("options must be a list of two or more")
+        if not all(isinstance(option, str) for option in options):
+            raise TypeError("options must be strings")
+        prefix = text_field(entry, "input_prefix")
+        candidates = tuple(Candidate(prefix + option, len(option), option) for option in options)
+        return Item(f"{stem}_{operations}_ops", candidates)

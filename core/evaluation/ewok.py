@@ -1,0 +1,33 @@
+"""EWoK: elements of world knowledge (Ivanova et al., 2024), in the form BabyLM evaluates.
+
+Given the first context, the first target should be likelier than the second; only the tokens of the
+target are scored.
+"""
+
+from core.evaluation.items import Candidate, Item, Json, Metric, text_field
+
+
+class Ewok:
+    """Two targets after one context, by domain."""
+
+    name = "ewok"
+    metric: Metric = "accuracy"
+    chance = 0.5
+    fields = ("Context1", "Target1", "Target2", "Domain")
+    expected = "a JSON object with Domain, Context1, Target1 and Target2"
+    groups = (
+        ("ContextType", "context_type"),
+        ("ContextDiff", "context_contrast"),
+        ("TargetDiff", "target_contrast"),
+    )
+
+    def parse(self, entry: Json, stem: str) -> Item:
+        """The file name does not matter: each line names its domain."""
+        del stem
+        context = text_field(entry, "Context1")
+        candidates = []
+        for field in ("Target1", "Target2"):
+            completion = " " + text_field(entry, field)
+            candidates.append(Candidate(context + completion, len(completion), completion))
+        groups = tuple((by, str(entry[field])) for field, by in self.groups if field in entry)
+        return Item(text_field(entry, "Domain"), tuple(candidates), groups)

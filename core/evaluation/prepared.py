@@ -1,0 +1,205 @@
+"""A task in tokens: read, split and sorted once for all checkpoints with the same tokenizer."""
+
+import hashlib
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.errors import EvaluationInvalid
+from core.evaluation.items import Item, ItemKind
+from core.evaluation.reading import Reading, ReadingRow
+from core.evaluation.registry import read_items, read_reading, recognise, task_files
+from core.evaluation.rows import Row, candidate_rows, chain_rows, encode
+from core.evaluation.summary import Summary, summarise_items, summarise_reading
+
+KEPT_ROWS = 400_000
+"""Rows of all tasks that are kept in memory, about a kilobyte each with their texts."""
+TEXTS_AT_ONCE = 4096
+
+
+class Contents(Protocol):
+    """The items of a task, and what becomes of the numbers of a model."""
+
+    num_slots: int
+
+    def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
+        """What has to be computed, in any order (Any: a tokenizer of transformers)."""
+        ...
+
+    def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
+        """Result and predictions from the sums of all slots."""
+        ...
+
+
+@dataclass(frozen=True)
+class PreparedTask:
+    """What has to be computed, in ascending order of length."""
+
+    contents: Contents
+    rows: list[Row]
+    fingerprint: str
+    """Of files and tokenizer."""
+    num_tokens: int
+
+
+class PreparedTasks:
+    """The tasks asked for last."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, PreparedTask] = OrderedDict()
+
+    def get(self, task: Path, tokenizer: Any, *, packs: bool = True) -> PreparedTask:
+        """The task for a tokenizer (Any: of transformers).
+
+        Args:
+            task: Its folder.
+            tokenizer: Splits its texts.
+            packs: Candidates share a row; see `core.evaluation.engine.may_pack`.
+
+        Raises:
+            EvaluationInvalid: If a file is missing or cannot be read.
+        """
+        fingerprint = _fingerprint(task, tokenizer, packs)
+        if fingerprint not in self._kept:
+            contents = read_contents(task)
+            rows = contents.rows(tokenizer, packs=packs)
+            rows.sort(key=lambda row: len(row.ids))
+            num_tokens = sum(len(row.ids) for row in rows)
+            self._kept[fingerprint] = PreparedTask(contents, rows, fingerprint, num_tokens)
+        self._kept.move_to_end(fingerprint)
+        while len(self._kept) > 1 and self._num_rows() > KEPT_ROWS:
+            self._kept.popitem(last=False)
+        return self._kept[fingerprint]
+
+    def _num_rows(self) -> int:
+        return sum(len(task.rows) for task in self._kept.values())
+
+
+def read_contents(task: Path) -> Contents:
+    """The items of a task.
+
+    Raises:
+        EvaluationInvalid: If a file is missing or cannot be read.
+    """
+    kind = recognise(task)
+    files = task_files(task)
+    if isinstance(kind, Reading):
+        return Words(read_reading(files[0]))
+    return Choices(kind, [item for path in files for item in read_items(kind, path)])
+
+
+class Choices:
+    """Items of which one candidate is chosen; a slot a candidate."""
+
+    def __init__(self, kind: ItemKind, items: Sequence[Item]) -> None:
+        self._kind, self._items = kind, items
+        self.num_slots = sum(len(item.candidates) for item in items)
+
+    def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
+        """A row or more an item."""
+        rows: list[Row] = []
+        slot = 0
+        for begin in range(0, len(self._items), TEXTS_AT_ONCE):
+            items = self._items[begin : begin + TEXTS_AT_ONCE]
+            candidates = [candidate for item in items for candidate in item.candidates]
+            encoded = encode(
+                tokenizer,
+                [candidate.text for candidate in candidates],
+                [candidate.completion_length for candidate in candidates],
+            )
+            at = 0
+            for item in items:
+                own = encoded[at : at + len(item.candidates)]
+                rows += candidate_rows(own, slot=slot, packs=packs)
+                at, slot = at + len(own), slot + len(own)
+        return rows
+
+    def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
+        """Scores by subset and group."""
+        return summarise_items(self._kind, self._items, self._by_item(sums), seconds=seconds)
+
+    def margins(self, sums: Sequence[float]) -> dict[str, float]:
+        """By how many nats the best candidate of each item is ahead, by id of its prediction."""
+        found: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for item, values in zip(self._items, self._by_item(sums), strict=True):
+            number = counts.get(item.subset, 0)
+            counts[item.subset] = number + 1
+            best, second = sorted(values, reverse=True)[:2]
+            found[f"{item.subset}_{number}"] = best - second
+        return found
+
+    def _by_item(self, sums: Sequence[float]) -> list[Sequence[float]]:
+        by_item, at = [], 0
+        for item in self._items:
+            by_item.append(sums[at : at + len(item.candidates)])
+            at += len(item.candidates)
+        return by_item
+
+
+class Words:
+    """Words of which the surprisal is taken, and that of the word before; two slots a word."""
+
+    def __init__(self, rows: Sequence[ReadingRow]) -> None:
+        self._rows = rows
+        self.num_slots = 2 * len(rows)
+
+    def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
+        """Contexts that begin a longer one share its row."""
+        del packs
+        queries = []
+        for number, row in enumerate(self._rows):
+            queries += _word_queries(tokenizer, row.context, row.word, 2 * number)
+            if row.previous_context is not None:
+                context, word = row.previous_context, row.previous_word
+                queries += _word_queries(tokenizer, context, word, 2 * number + 1)
+        return chain_rows(queries)
+
+    def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
+        """The regressions."""
+        previous = [
+            math.nan if row.previous_context is None else -total
+            for row, total in zip(self._rows, sums[1::2], strict=True)
+        ]
+        return summarise_reading(
+            self._rows, [-total for total in sums[::2]], previous, seconds=seconds
+        )
+
+
+def _word_queries(
+    tokenizer: Any, context: str, word: str, slot: int
+) -> list[tuple[tuple[int, ...], int, int]]:
+    """The predictions whose log-probabilities add up to that of a word after a context.
+
+    As in the official pipeline (reading/evaluation_functions.py, `get_p2`), the word is split on
+    its own, without the space before it, and after each of its tokens the text so far is split
+    again.
+    """
+    pieces = tokenizer(word, add_special_tokens=False)["input_ids"]
+    text, queries = context, []
+    for number, piece in enumerate(pieces):
+        decoded = tokenizer.decode(piece)
+        target = piece
+        if number > 0:
+            again = tokenizer(decoded, add_special_tokens=False)["input_ids"]
+            target = again[0] if again else piece
+        ids = tuple(tokenizer(text)["input_ids"])
+        if not ids:
+            raise EvaluationInvalid(f"the context {context!r} has no token")
+        queries.append((ids, target, slot))
+        text += decoded
+    return queries
+
+
+def _fingerprint(task: Path, tokenizer: Any, packs: bool) -> str:
+    """Changes with the files of the task and with the tokenizer."""
+    digest = hashlib.sha256(f"{task.resolve()} {packs}".encode())
+    for path in task_files(task):
+        state = path.stat()
+        digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    digest.update(backend.to_str().encode() if backend is not None else repr(tokenizer).encode())
+    return digest.hexdigest()

@@ -1,0 +1,154 @@
+"""Which kind of task a folder is, recognised by the content of its files. No torch, no numpy."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import EvaluationInvalid
+from core.evaluation.comps import Comps
+from core.evaluation.entity_tracking import EntityTracking
+from core.evaluation.ewok import Ewok
+from core.evaluation.items import Item, ItemKind, Json
+from core.evaluation.minimal_pairs import MinimalPairs
+from core.evaluation.reading import Reading, ReadingRow
+from core.evaluation.wug import Wug
+
+ITEM_KINDS: tuple[ItemKind, ...] = (MinimalPairs(), Ewok(), EntityTracking(), Wug(), Comps())
+READING = Reading()
+SUFFIXES = (".jsonl", ".csv")
+"""Of the files of a task; a folder with files of the first has no use for those of the others."""
+
+Kind = ItemKind | Reading
+
+
+def kind_names() -> list[str]:
+    """The names of all kinds."""
+    return [*(kind.name for kind in ITEM_KINDS), READING.name]
+
+
+def task_files(folder: Path) -> list[Path]:
+    """The files of a task, by name."""
+    for suffix in SUFFIXES:
+        files = sorted(path for path in folder.glob(f"*{suffix}") if path.is_file())
+        if files:
+            return files
+    return []
+
+
+def recognise(folder: Path) -> Kind:
+    """The kind of a task; reads one line of each file.
+
+    Raises:
+        EvaluationInvalid: If a line is of no kind, or a file of another kind than the first one.
+            Names the file, the line and what is expected.
+    """
+    files = task_files(folder)
+    if not files:
+        raise EvaluationInvalid(
+            f"there is no evaluation task {folder.name}, or it has no .jsonl or .csv file"
+        )
+    if files[0].suffix == ".csv":
+        _check_table(files)
+        return READING
+    kinds = [_kind_of_file(path) for path in files]
+    for path, kind in zip(files, kinds, strict=True):
+        if kind is not kinds[0]:
+            raise EvaluationInvalid(
+                f"{path.name} is of the kind {kind.name} and {files[0].name} of the kind "
+                f"{kinds[0].name}; put the files of different tasks into different folders"
+            )
+    return kinds[0]
+
+
+def read_items(kind: ItemKind, path: Path) -> list[Item]:
+    """All items of a file.
+
+    Raises:
+        EvaluationInvalid: Naming the file and the line.
+    """
+    items = []
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    items.append(_parse(kind, path, number, _entry(path, number, line)))
+    except FileNotFoundError as error:
+        raise EvaluationInvalid(f"{path.name} of the evaluation was removed") from error
+    if not items:
+        raise _empty(path)
+    return items
+
+
+def read_reading(path: Path, *, limit: int | None = None) -> list[ReadingRow]:
+    """The rows of a table of reading times.
+
+    Raises:
+        EvaluationInvalid: Naming the file and the line.
+    """
+    try:
+        missing = READING.missing_columns(path)
+        rows = [] if missing else READING.read(path, limit=limit)
+    except FileNotFoundError as error:
+        raise EvaluationInvalid(f"{path.name} of the evaluation was removed") from error
+    except (UnicodeDecodeError, ValueError) as error:
+        raise EvaluationInvalid(f"{path.name}, {error}; expected {READING.expected}") from error
+    if missing:
+        raise EvaluationInvalid(
+            f"{path.name}, line 1 has no {', '.join(missing)}; expected {READING.expected}"
+        )
+    if not rows:
+        raise _empty(path)
+    return rows
+
+
+def _check_table(files: Sequence[Path]) -> None:
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files)
+        raise EvaluationInvalid(f"a task has one .csv file, this one has {names}")
+    read_reading(files[0], limit=1)
+
+
+def _kind_of_file(path: Path) -> ItemKind:
+    with path.open("rb") as file:
+        filled = (each for each in enumerate(file, start=1) if each[1].strip())
+        number, line = next(filled, (0, b""))
+    if not number:
+        raise _empty(path)
+    entry = _entry(path, number, line)
+    for kind in ITEM_KINDS:
+        if all(field in entry for field in kind.fields):
+            _parse(kind, path, number, entry)
+            return kind
+    known = "; ".join(f"{kind.name}: {kind.expected}" for kind in ITEM_KINDS)
+    raise EvaluationInvalid(
+        f"{path.name}, line {number} is of no known kind (its fields: "
+        f"{', '.join(list(entry)[:20])[:200] or 'none'}); expected one of {known}"
+    )
+
+
+def _entry(path: Path, number: int, line: bytes) -> Json:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise EvaluationInvalid(
+            f"{path.name}, line {number} is not JSON; expected a JSON object in each line"
+        ) from error
+    if not isinstance(entry, dict):
+        raise EvaluationInvalid(
+            f"{path.name}, line {number} is no JSON object; expected one in each line"
+        )
+    return entry
+
+
+def _parse(kind: ItemKind, path: Path, number: int, entry: Json) -> Item:
+    try:
+        return kind.parse(entry, path.stem)
+    except KeyError as error:
+        reason = f"has no {error.args[0]}"
+    except (TypeError, ValueError) as error:
+        reason = f"is not an item of {kind.name}: {error}"
+    raise EvaluationInvalid(f"{path.name}, line {number} {reason}; expected {kind.expected}")
+
+
+def _empty(path: Path) -> EvaluationInvalid:
+    return EvaluationInvalid(f"{path.name} holds no item")

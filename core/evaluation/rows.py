@@ -1,0 +1,139 @@
+"""Token rows to compute for a task, without computing anything twice. No torch.
+
+The candidates of an item often begin with the same tokens. Their row holds the shared tokens once,
+followed by a branch for each candidate; a mask keeps the branches apart. The log-probability of a
+shared token is the same for all candidates, so it is not read: only differences decide. A word
+whose context is the beginning of another row needs no row of its own.
+"""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Row:
+    """Input tokens and what is read of the predictions after them."""
+
+    ids: "array[int]"
+    shared: int
+    """Tokens at the start that all branches see."""
+    branches: tuple[int, ...]
+    """Tokens of each branch; a row without branches is `shared` tokens long."""
+    indices: "array[int]" = field(default_factory=lambda: array("i"))
+    """Positions in the row whose prediction is read."""
+    targets: "array[int]" = field(default_factory=lambda: array("i"))
+    """Token ids whose log-probability is read there."""
+    slots: "array[int]" = field(default_factory=lambda: array("i"))
+    """Sums that the log-probabilities are added to."""
+
+    def read(self, index: int, target: int, slot: int) -> None:
+        """Adds the log-probability of `target` after token `index` to a slot."""
+        self.indices.append(index)
+        self.targets.append(target)
+        self.slots.append(slot)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text in tokens."""
+
+    ids: Sequence[int]
+    first_scored: int
+    """Index of the first token whose log-probability counts."""
+
+
+def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> list[Encoded]:
+    """Texts in tokens, of which those that reach into the last `lengths` characters are scored.
+
+    The tokenizer adds the special tokens it adds by default (official pipeline: dataset.py,
+    `process_causal_sentences`).
+    """
+    if not texts:
+        return []
+    assert callable(tokenizer)
+    found = tokenizer(list(texts), return_offsets_mapping=True)
+    encoded = []
+    for text, length, ids, offsets in zip(
+        texts, lengths, found["input_ids"], found["offset_mapping"], strict=True
+    ):
+        start = len(text) - length + (offsets[0][0] if offsets else 0)
+        # Offsets rise, but for special tokens, which have (0, 0) and are never scored: one in the
+        # middle or at the end ends the search, so the scored tokens are a range.
+        first = next((i for i, (_, end) in enumerate(offsets) if end > start), len(ids))
+        last = first
+        while last < len(ids) and offsets[last][1] > start:
+            last += 1
+        encoded.append(Encoded(ids[:last], first))
+    return encoded
+
+
+def candidate_rows(candidates: Sequence[Encoded], *, slot: int, packs: bool) -> list[Row]:
+    """Rows whose slots `slot`, `slot + 1`, ... get the sums of the candidates, up to a constant.
+
+    Args:
+        candidates: Of one item.
+        slot: Of the first candidate.
+        packs: One row for all; otherwise a row for each.
+    """
+    shared = _shared(candidates)
+    if packs and shared:
+        row = Row(array("i", candidates[0].ids[:shared]), shared, ())
+        branches = []
+        for number, each in enumerate(candidates):
+            branches.append(_add_branch(row, each, shared, slot + number))
+        row.branches = tuple(branches)
+        return [row] if row.indices else []
+    rows = []
+    for number, each in enumerate(candidates):
+        row = Row(array("i", each.ids[:-1]), max(0, len(each.ids) - 1), ())
+        for index in range(max(1, shared, each.first_scored), len(each.ids)):
+            row.read(index - 1, each.ids[index], slot + number)
+        if row.indices:
+            rows.append(row)
+    return rows
+
+
+def _add_branch(row: Row, candidate: Encoded, shared: int, slot: int) -> int:
+    """Adds the tokens of a candidate after the shared ones; returns how many."""
+    begin = len(row.ids)
+    branch = candidate.ids[shared:-1] if len(candidate.ids) > shared else []
+    row.ids.extend(branch)
+    for index in range(max(shared, candidate.first_scored), len(candidate.ids)):
+        at = shared - 1 if index == shared else begin + index - shared - 1
+        row.read(at, candidate.ids[index], slot)
+    return len(branch)
+
+
+def _shared(candidates: Sequence[Encoded]) -> int:
+    """Tokens at the start that are the same in all candidates, and scored in all or in none."""
+    shortest = min(len(each.ids) for each in candidates)
+    first, *others = candidates
+    for index in range(shortest):
+        for other in others:
+            if other.ids[index] != first.ids[index]:
+                return index
+            if (index >= first.first_scored) is not (index >= other.first_scored):
+                return index
+    return shortest
+
+
+def chain_rows(queries: Sequence[tuple[tuple[int, ...], int, int]]) -> list[Row]:
+    """Rows for the log-probabilities of tokens after contexts.
+
+    Args:
+        queries: Context in tokens, target, slot. A context must not be empty.
+    """
+    by_context: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+    for context, target, slot in queries:
+        by_context.setdefault(context, []).append((target, slot))
+    rows: list[Row] = []
+    longer: tuple[int, ...] = ()
+    # In descending order a context comes after those that it begins, longest first among equals.
+    for context in sorted(by_context, reverse=True):
+        if longer[: len(context)] != context:
+            longer = context
+            rows.append(Row(array("i", context), len(context), ()))
+        for target, slot in by_context[context]:
+            rows[-1].read(len(context) - 1, target, slot)
+    return rows

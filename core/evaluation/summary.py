@@ -1,0 +1,219 @@
+"""Scores and predictions from what a model said of each item.
+
+Official rules (babylm/evaluation-pipeline-2025): a candidate is chosen by the highest sum, the
+first one wins a tie; a task's score is the mean over its subsets; groups pool their items.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from core.errors import EvaluationInvalid
+from core.evaluation.entity_tracking import SPLITS
+from core.evaluation.items import Item, ItemKind, Json
+from core.evaluation.reading import EYE_TRACKING, PREDICTORS, SELF_PACED, ReadingRow
+from core.evaluation.statistics import Floats, r_squared, spearman, with_interactions
+from core.events.results import EvaluationResult, GroupScore, ParadigmScore
+
+
+@dataclass
+class _Tally:
+    items: int = 0
+    right: int = 0
+    ties: int = 0
+    phenomenon: str | None = None
+
+    def add(self, margin: float) -> None:
+        """Counts an item by how far its first candidate is ahead."""
+        self.items += 1
+        self.right += margin > 0.0
+        self.ties += margin == 0.0
+
+    @property
+    def score(self) -> float:
+        return (self.right + self.ties) / self.items
+
+    @property
+    def strict_score(self) -> float:
+        return self.right / self.items
+
+
+@dataclass
+class Summary:
+    """A result with its predictions in the official form."""
+
+    result: EvaluationResult
+    predictions: dict[str, dict[str, list[Json]]] = field(default_factory=dict)
+
+
+def summarise_items(
+    kind: ItemKind, items: Sequence[Item], sums: Sequence[Sequence[float]], *, seconds: float
+) -> Summary:
+    """Scores of a task of candidates.
+
+    Args:
+        kind: The task kind.
+        items: All items, in the order of their files.
+        sums: Log-probabilities of the candidates of each, up to a constant.
+        seconds: Computing time.
+    """
+    predictions = _predictions(kind, items, sums)
+    if kind.metric == "spearman":
+        return Summary(_correlation(kind, items, sums, seconds), predictions)
+    subsets: dict[str, _Tally] = {}
+    groups: dict[tuple[str, str], _Tally] = {}
+    for item, found in zip(items, sums, strict=True):
+        margin = found[0] - max(found[1:])
+        tally = subsets.setdefault(item.subset, _Tally())
+        tally.add(margin)
+        for group in item.groups:
+            groups.setdefault(group, _Tally()).add(margin)
+            if group[0] == "linguistics_term":
+                tally.phenomenon = tally.phenomenon or group[1]
+    paradigms = [
+        ParadigmScore(
+            name=name,
+            phenomenon=tally.phenomenon,
+            pairs=tally.items,
+            score=tally.score,
+            strict_score=tally.strict_score,
+        )
+        for name, tally in sorted(subsets.items())
+    ]
+    result = EvaluationResult(
+        kind=kind.name,
+        metric=kind.metric,
+        chance=kind.chance,
+        score=_headline(kind, {each.name: each.score for each in paradigms}),
+        strict_score=_headline(kind, {each.name: each.strict_score for each in paradigms}),
+        pairs=len(items),
+        seconds=seconds,
+        paradigms=paradigms,
+        groups=[
+            GroupScore(
+                by=by,
+                name=name,
+                pairs=tally.items,
+                score=tally.score,
+                strict_score=tally.strict_score,
+            )
+            for (by, name), tally in sorted(groups.items())
+        ],
+    )
+    return Summary(result, predictions)
+
+
+def summarise_reading(
+    rows: Sequence[ReadingRow],
+    surprisals: Sequence[float],
+    previous: Sequence[float],
+    *,
+    seconds: float,
+) -> Summary:
+    """Explained variance of reading times.
+
+    Args:
+        rows: The words.
+        surprisals: Of the words, in nats.
+        previous: Of the word before each, not a number where there is none.
+        seconds: Computing time.
+    """
+    table = {name: np.array([row.numbers[name] for row in rows]) for name in rows[0].numbers}
+    table |= {"pred": np.array(surprisals), "prev_pred": np.array(previous)}
+    context = [table[name] for name in PREDICTORS[:3]]
+    eye = [_gain(table[name], context, table["pred"]) for name in EYE_TRACKING]
+    spill = [*context, table[PREDICTORS[3]], table["prev_pred"]]
+    paced = _gain(table[SELF_PACED], spill, table["pred"])
+    scores = {"eye_tracking": sum(eye) / len(eye), "self_paced_reading": paced}
+    result = EvaluationResult(
+        kind="reading",
+        metric="r2_gain",
+        chance=0.0,
+        score=sum(scores.values()) / len(scores),
+        strict_score=sum(scores.values()) / len(scores),
+        pairs=len(rows),
+        seconds=seconds,
+        paradigms=[
+            ParadigmScore(
+                name=name, phenomenon=None, pairs=len(rows), score=value, strict_score=value
+            )
+            for name, value in scores.items()
+        ],
+    )
+    entries: list[Json] = [
+        {"id": number, "pred": value, "prev_pred": None if math.isnan(before) else before}
+        for number, (value, before) in enumerate(zip(surprisals, previous, strict=True))
+    ]
+    return Summary(result, {"reading": {"predictions": entries}})
+
+
+def _predictions(
+    kind: ItemKind, items: Sequence[Item], sums: Sequence[Sequence[float]]
+) -> dict[str, dict[str, list[Json]]]:
+    found: dict[str, dict[str, list[Json]]] = {}
+    for item, values in zip(items, sums, strict=True):
+        entries = found.setdefault(item.subset, {"predictions": []})["predictions"]
+        chosen = max(range(len(values)), key=values.__getitem__)  # the first of equal ones
+        entry: Json = {
+            "id": f"{item.subset}_{len(entries)}",
+            "pred": item.candidates[chosen].prediction,
+        }
+        if kind.metric == "spearman":
+            entry["prob"] = _share_of_first(values)
+        entries.append(entry)
+    return found
+
+
+def _correlation(
+    kind: ItemKind, items: Sequence[Item], sums: Sequence[Sequence[float]], seconds: float
+) -> EvaluationResult:
+    ratios = [math.nan if item.human_ratio is None else item.human_ratio for item in items]
+    try:
+        score = spearman([_share_of_first(values) for values in sums], ratios)
+    except ValueError as error:
+        raise EvaluationInvalid(f"{kind.name}: {error}") from error
+    subset = items[0].subset
+    paradigm = ParadigmScore(
+        name=subset, phenomenon=None, pairs=len(items), score=score, strict_score=score
+    )
+    return EvaluationResult(
+        kind=kind.name,
+        metric=kind.metric,
+        chance=kind.chance,
+        score=score,
+        strict_score=score,
+        pairs=len(items),
+        seconds=seconds,
+        paradigms=[paradigm],
+    )
+
+
+def _share_of_first(values: Sequence[float]) -> float:
+    """Softmax over the candidates, of which the first."""
+    highest = max(values)
+    weights = [math.exp(value - highest) for value in values]
+    return weights[0] / sum(weights)
+
+
+def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
+    """Mean over the subsets; entity tracking: mean over its splits of the mean over theirs."""
+    if kind.name == "entity_tracking":
+        splits = []
+        for split in SPLITS:
+            own = [score for name, score in scores.items() if name.startswith(split)]
+            if own:
+                splits.append(sum(own) / len(own))
+        if splits:
+            return sum(splits) / len(splits)
+    return sum(scores.values()) / len(scores)
+
+
+def _gain(outcome: Floats, columns: Sequence[Floats], surprisal: Floats) -> float:
+    """Share of the variance left by the baseline that surprisal explains; gaps are left out."""
+    is_whole = ~np.isnan(np.column_stack([outcome, *columns, surprisal])).any(axis=1)
+    baseline = with_interactions([column[is_whole] for column in columns])
+    before = r_squared(outcome[is_whole], baseline)
+    after = r_squared(outcome[is_whole], [*baseline, surprisal[is_whole]])
+    return (after - before) / (1.0 - before)

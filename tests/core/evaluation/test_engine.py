@@ -1,0 +1,162 @@
+"""Packed rows must give what each text gives alone, for all architectures."""
+
+import pytest
+import torch
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Llama4ForCausalLM,
+    Llama4TextConfig,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+)
+
+from core.evaluation.engine import batches, log_probabilities, may_pack
+from core.evaluation.rows import Encoded, candidate_rows, chain_rows
+
+SHAPE = {
+    "vocab_size": 120,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "max_position_embeddings": 128,
+    "pad_token_id": None,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+}
+MODELS = {
+    "olmo2": lambda: Olmo2ForCausalLM(Olmo2Config(**SHAPE)),
+    "gemma2": lambda: Gemma2ForCausalLM(
+        Gemma2Config(**SHAPE, head_dim=16, sliding_window=8, query_pre_attn_scalar=16)
+    ),
+    "llama4": lambda: Llama4ForCausalLM(
+        Llama4TextConfig(
+            **SHAPE,
+            head_dim=16,
+            num_local_experts=2,
+            attention_chunk_size=8,
+            intermediate_size_mlp=48,
+        )
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request):
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    made = MODELS[request.param]().eval()
+    with torch.no_grad():  # far from uniform, so that an error would show
+        for parameter in made.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(4)
+    return made
+
+
+@torch.no_grad()
+def reference(model, ids, first_scored):
+    """One text alone."""
+    logits = model(input_ids=torch.tensor([list(ids)])).logits[0].double().log_softmax(-1)
+    return sum(logits[i - 1, ids[i]].item() for i in range(max(1, first_scored), len(ids)))
+
+
+def draw(seed, length):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(1, 120, (length,), generator=generator).tolist()
+
+
+def sums(model, rows, slots, tokens=64):
+    found = [0.0] * slots
+    rows = sorted(rows, key=lambda row: len(row.ids))
+    for batch in batches(rows, begin=0, tokens=tokens):
+        values = iter(log_probabilities(model, batch))
+        for row in batch:
+            for slot in row.slots:
+                found[slot] += next(values)
+    return found
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_differences_between_candidates_are_those_of_the_texts_alone(model, packs):
+    items = []
+    for seed in range(12):
+        shared = draw(seed, seed)  # item 0 shares nothing
+        ends = [draw(100 * seed + k + 7, 1 + (seed + k) % 6) for k in range(2 + seed % 3)]
+        items.append([Encoded([*shared, *end], seed // 2) for end in ends])
+    rows, slot = [], 0
+    for item in items:
+        rows += candidate_rows(item, slot=slot, packs=packs)
+        slot += len(item)
+    found = sums(model, rows, slot)
+    at = 0
+    for item in items:
+        alone = [reference(model, each.ids, each.first_scored) for each in item]
+        here = found[at : at + len(item)]
+        for ours, theirs in zip(here, alone, strict=True):
+            assert ours - here[0] == pytest.approx(theirs - alone[0], abs=2e-4)
+        at += len(item)
+
+
+def test_packing_computes_shared_tokens_once():
+    item = [Encoded([1, 2, 3, 4, 5], 0), Encoded([1, 2, 3, 6, 7], 0)]
+    [row] = candidate_rows(item, slot=0, packs=True)
+    assert list(row.ids) == [1, 2, 3, 4, 6]
+    assert list(row.indices) == [2, 3, 2, 4]
+    assert list(row.targets) == [4, 5, 6, 7]
+    assert sum(len(row.ids) for row in candidate_rows(item, slot=0, packs=False)) == 8
+
+
+def test_candidates_that_are_scored_from_different_places_share_only_what_is_scored_alike():
+    item = [Encoded([1, 2, 3, 4], 1), Encoded([1, 2, 3, 4], 3)]
+    [row] = candidate_rows(item, slot=0, packs=True)
+    assert row.shared == 1
+    assert list(row.slots) == [0, 0, 0, 1]
+
+
+def test_equal_candidates_tie_exactly(model):
+    item = [Encoded([1, 2, 3], 0)] * 2
+    rows = candidate_rows(item, slot=0, packs=True)
+    assert sums(model, rows, 2) == [0.0, 0.0]
+
+
+def test_one_candidate_that_begins_the_other(model):
+    item = [Encoded([5, 6, 7], 0), Encoded([5, 6, 7, 8, 9], 0)]
+    for packs in (True, False):
+        found = sums(model, candidate_rows(item, slot=0, packs=packs), 2)
+        alone = [reference(model, each.ids, 0) for each in item]
+        assert found[1] - found[0] == pytest.approx(alone[1] - alone[0], abs=2e-4)
+
+
+def test_contexts_that_begin_longer_ones_share_their_row(model):
+    text = draw(3, 20)
+    queries = [(tuple(text[:length]), text[length], length) for length in (1, 4, 19)]
+    queries += [((7, 7), 5, 20), ((7, 7), 6, 20)]
+    rows = chain_rows(queries)
+    assert sorted(len(row.ids) for row in rows) == [2, 19]
+    found = sums(model, rows, 21)
+    for context, target, slot in queries[:3]:
+        assert found[slot] == pytest.approx(
+            reference(model, [*context, target], len(context)), abs=2e-4
+        )
+    both = [reference(model, [7, 7, target], 2) for target in (5, 6)]
+    assert found[20] == pytest.approx(sum(both), abs=2e-4)
+
+
+def test_batches_hold_so_many_tokens_with_padding_and_a_long_row_is_alone():
+    rows = chain_rows(
+        [((number, *[1] * length), 2, 0) for number, length in enumerate([3, 3, 4, 30])]
+    )
+    rows.sort(key=lambda row: len(row.ids))
+    parts = list(batches(rows, begin=0, tokens=12))
+    assert [[len(row.ids) for row in part] for part in parts] == [[4, 4], [5], [31]]
+    assert [len(part) for part in batches(rows, begin=1, tokens=12)] == [2, 1]
+
+
+def test_rows_beyond_the_query_scale_of_llama4_are_not_packed():
+    made = Llama4ForCausalLM(
+        Llama4TextConfig(**SHAPE, head_dim=16, intermediate_size_mlp=48, floor_scale=8)
+    )
+    assert may_pack(made, 7)
+    assert not may_pack(made, 8)

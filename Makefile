@@ -9,14 +9,17 @@ BABYLM_DEMO_FLAGS ?=
 ONLY ?=
 # make chaos ROUNDS=200: that many jobs under seeded faults; a round that is done is not done again
 ROUNDS ?= small
+# make chaos STORE=postgres: on a temporary Postgres server instead of SQLite
+STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test bench chaos lint format docs screenshots clean distclean
+.PHONY: check-all help demo serve test bench chaos lint format docs screenshots clean distclean
 
 help:
 	@echo "make demo    train a small model with the real service, about three minutes"
 	@echo "make serve   the service until Ctrl-C"
 	@echo "make test    the whole test suite"
+	@echo "make check-all  rows and API on Postgres too, and a real Slurm: half an hour"
 	@echo "make lint    formatter, linter, types, import contracts"
 	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
 	@echo "make chaos   jobs under faults on purpose, and a checker; ROUNDS=200 for the long form"
@@ -33,6 +36,12 @@ serve: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
+# Postgres: a temporary server of the installed programs. Slurm: Debian's packages, unpacked.
+check-all: lint test
+	BABYLM_TEST_STORE=postgres $(BIN)/python -m pytest tests/jobs tests/api tests/deploy/test_postgres.py
+	$(BIN)/python -m chaos rounds --rounds small --store postgres --report runs/chaos/postgres.jsonl
+	BABYLM_TRY_SLURM=1 $(BIN)/python -m pytest -n 0 tests/deploy/slurm tests/jobs/test_slurm.py
+
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -47,7 +56,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks $(ONLY)
 
 chaos: $(READY)
-	@$(BIN)/python -m chaos rounds --rounds $(ROUNDS)
+	@$(BIN)/python -m chaos rounds --rounds $(ROUNDS) --store $(STORE)
 
 docs: $(READY)
 	$(BIN)/python -m babylm.generate_docs > docs/cli.md

@@ -10,8 +10,10 @@ from babylm.commands import (
     cache,
     catalogue,
     checkpoints,
+    database,
     datasets,
     jobs,
+    provision,
     service,
     submit,
     tokenizers,
@@ -28,7 +30,18 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (submit, jobs, checkpoints, datasets, tokenizers, catalogue, cache, service):
+for group in (
+    submit,
+    jobs,
+    checkpoints,
+    database,
+    datasets,
+    tokenizers,
+    catalogue,
+    cache,
+    service,
+    provision,
+):
     group.register(app)
 
 

@@ -27,7 +27,8 @@ export function progressBar(job) {
 // A line about where it stands.
 export function standing(job) {
   if (job.waiting_for) {
-    const { what, position } = job.waiting_for;
+    const { what, position, detail } = job.waiting_for;
+    if (detail) return `${detail} (number ${position} in the queue)`;
     return what === "a worker" ? `waits for a worker (number ${position} in the queue)` : `number ${position} in the queue`;
   }
   if (job.status === "failed") return job.error?.message ?? "failed";

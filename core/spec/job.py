@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from core.archs import AnyArchitecture, Llama4
 from core.archs.base import MAX_VOCAB_SIZE
+from core.resources import ResourceSpec
 from core.spec.corpus import CleanOptions
 from core.spec.evaluation import EvaluationSpec
 from core.spec.presets import PRESETS, merge_preset
@@ -145,6 +146,7 @@ class JobSpec(Section):
     model: AnyArchitecture = Field(default_factory=Llama4)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+    resources: ResourceSpec = Field(default_factory=ResourceSpec)
 
     @model_validator(mode="before")
     @classmethod
@@ -180,6 +182,21 @@ class JobSpec(Section):
                 f"epochs is {training.epochs:g}; track {track} allows at most {TRACK_MAX_EPOCHS}"
             )
         return training
+
+    @field_validator("resources")
+    @classmethod
+    def _gpus_serve_the_devices(cls, resources: ResourceSpec, info: ValidationInfo) -> ResourceSpec:
+        training = info.data.get("training")
+        if resources.gpus is None or training is None or training.device == "cpu":
+            return resources
+        if resources.gpus == 0 and training.device == "cuda":
+            raise ValueError("gpus is 0 and training.device is cuda: one of them must change")
+        if 0 < resources.gpus < training.num_devices:
+            raise ValueError(
+                f"gpus is {resources.gpus} and training.num_devices is {training.num_devices}: "
+                "each device needs a GPU"
+            )
+        return resources
 
     def resolve(self) -> Self:
         """The same spec with every null of the model replaced by the value that will be used."""

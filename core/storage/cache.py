@@ -9,7 +9,6 @@ or ends; pruning takes only what it can lock for itself. A lock in the kernel ca
 behind by a process that was killed, as a file that says "in use" would be.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -21,7 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from core.storage.file_hashes import FileHashes
-from core.storage.rundir import STAGING_SUFFIX, is_still, publish_folder, remove_folder
+from core.storage.rundir import (
+    STAGING_SUFFIX,
+    is_still,
+    publish_folder,
+    remove_folder,
+    share_lock,
+    try_lock,
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Cache:
 
             def build_held(folder: Path) -> None:
                 # A lock goes with the folder when it is renamed: no gap between build and use.
-                locks.append(_lock(folder, fcntl.LOCK_SH))
+                locks.append(_hold(folder))
                 stack.callback(os.close, locks[0])
                 build(folder)
 
@@ -125,7 +131,7 @@ class Cache:
     def _hold(self, final: Path) -> bool:
         """Locks a result for use and notes that it was used; False if it is not there."""
         try:
-            file = _lock(final, fcntl.LOCK_SH)
+            file = _hold(final)
         except FileNotFoundError:
             return False
         if not is_still(final, file):  # pruned between opening and locking
@@ -136,10 +142,11 @@ class Cache:
         return True
 
 
-def _lock(folder: Path, mode: int) -> int:
+def _hold(folder: Path) -> int:
+    """An open descriptor of the folder that keeps it from being pruned."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, mode)
+        share_lock(file)
     except BaseException:
         os.close(file)
         raise
@@ -149,10 +156,12 @@ def _lock(folder: Path, mode: int) -> int:
 def _remove_if_free(folder: Path) -> bool:
     """Removes a folder unless somebody holds it."""
     try:
-        file = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, FileNotFoundError):
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return False
     try:
+        if not try_lock(file, without_locks=False):
+            return False
         if is_still(folder, file):
             remove_folder(folder)
         return True

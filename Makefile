@@ -9,16 +9,19 @@ BABYLM_DEMO_FLAGS ?=
 ONLY ?=
 # make chaos ROUNDS=200: that many jobs under seeded faults; a round that is done is not done again
 ROUNDS ?= small
+# make chaos STORE=postgres: on a temporary Postgres server instead of SQLite
+STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test compat bench chaos lint format docs dashboard dashboard-types dashboard-check \
-  screenshots clean distclean
+.PHONY: help demo serve test check-all compat bench chaos lint format docs dashboard \
+  dashboard-types dashboard-check screenshots clean distclean
 
 help:
 	@echo "make demo    train a small model with the real service, about three minutes"
 	@echo "make serve   the service until Ctrl-C"
 	@echo "make test    the whole test suite"
 	@echo "make compat  exported checkpoints in other releases of transformers; builds .compat"
+	@echo "make check-all  rows and API on Postgres too, and a real Slurm: half an hour"
 	@echo "make lint    formatter, linter, types, import contracts"
 	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
 	@echo "make chaos   jobs under faults on purpose, and a checker; ROUNDS=200 for the long form"
@@ -41,6 +44,12 @@ compat: $(READY)
 	$(BIN)/python -m tests.compat.build
 	$(BIN)/python -m pytest -n 0 -rs -m compat tests/compat
 
+# Postgres: a temporary server of the installed programs. Slurm: Debian's packages, unpacked.
+check-all: lint test
+	BABYLM_TEST_STORE=postgres $(BIN)/python -m pytest tests/jobs tests/api tests/deploy/test_postgres.py
+	$(BIN)/python -m chaos rounds --rounds small --store postgres --report runs/chaos/postgres.jsonl
+	BABYLM_TRY_SLURM=1 $(BIN)/python -m pytest -n 0 tests/deploy/slurm tests/jobs/test_slurm.py
+
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -55,7 +64,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks $(ONLY)
 
 chaos: $(READY)
-	@$(BIN)/python -m chaos rounds --rounds $(ROUNDS)
+	@$(BIN)/python -m chaos rounds --rounds $(ROUNDS) --store $(STORE)
 
 docs: $(READY)
 	$(BIN)/python -m babylm.generate_docs > docs/cli.md

@@ -1,6 +1,5 @@
 """What goes out and what comes in beside the spec. Rows are never sent as they are."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.events.types import StageName
 from jobs.states import Status
-from jobs.store import Waiting, waiting_for
 from jobs.tables import Checkpoint, Job, JobEvent, WorkerRow
+from jobs.waiting import Queue, Waiting, waiting_for
 
 Json = dict[str, Any]
 """Any: JSON."""
@@ -29,11 +28,26 @@ class ErrorRead(Out):
     hint: str
 
 
+class SlurmRead(Out):
+    """What Slurm said about a job that was submitted to it."""
+
+    job_id: str | None
+    state: str
+    reason: str | None
+    expected_start_at: datetime | None
+
+
 class WaitingRead(Out):
-    """What a queued job waits for: `a worker` or `its turn`, and its place, 1 for the next."""
+    """What a queued job waits for.
+
+    `what` is `a worker` (none that is there can run it), `its turn`, or `slurm`; `position` is 1
+    for the next; `detail` says more in words.
+    """
 
     what: str
     position: int
+    detail: str | None
+    slurm: SlurmRead | None
 
 
 class JobRead(Out):
@@ -212,9 +226,8 @@ class SystemRead(Out):
     upload_limit_bytes: int
 
 
-def read_job(job: Job, *, positions: dict[str, int], workers: Sequence[WorkerRow]) -> JobRead:
+def read_job(job: Job, queue: Queue) -> JobRead:
     """A row as it is sent."""
-    waiting: Waiting | None = waiting_for(job, positions=positions, workers=workers)
     error = None
     if job.error_code is not None:
         error = ErrorRead(
@@ -239,8 +252,19 @@ def read_job(job: Job, *, positions: dict[str, int], workers: Sequence[WorkerRow
         error=error,
         attempt=job.attempt,
         worker=job.worker_id,
-        waiting_for=WaitingRead(what=waiting.what, position=waiting.position) if waiting else None,
+        waiting_for=_read_waiting(waiting_for(job, queue)),
         last_seq=job.last_seq,
+    )
+
+
+def _read_waiting(waiting: Waiting | None) -> WaitingRead | None:
+    if waiting is None:
+        return None
+    return WaitingRead(
+        what=waiting.what,
+        position=waiting.position,
+        detail=waiting.detail,
+        slurm=SlurmRead(**waiting.slurm) if waiting.slurm else None,
     )
 
 

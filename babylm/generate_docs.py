@@ -68,6 +68,11 @@ babylm datasets add train_10M babylm.zip --folder train_10M""",
     "worker": "BABYLM_REDIS_URL=redis://redis:6379/0 babylm worker --queue train",
     "migrate": "BABYLM_DATABASE_URL=postgresql+psycopg://user@host/babylm babylm migrate",
     "demo": "babylm demo",
+    "db": "babylm db copy --help",
+    "db copy": "babylm db copy sqlite:///runs/babylm.sqlite3 "
+    "postgresql+psycopg://babylm@db.example.org/babylm",
+    "provision": "babylm provision slurm",
+    "provision slurm": "babylm provision slurm --once",
 }
 
 

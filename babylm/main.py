@@ -12,8 +12,10 @@ from babylm.commands import (
     cache,
     catalogue,
     checkpoints,
+    database,
     datasets,
     jobs,
+    provision,
     service,
     submit,
     tokenizers,
@@ -53,7 +55,18 @@ def _options(
     """Train small language models on BabyLM text, on your own machine."""
 
 
-for group in (submit, jobs, checkpoints, datasets, tokenizers, catalogue, cache, service):
+for group in (
+    submit,
+    jobs,
+    checkpoints,
+    database,
+    datasets,
+    tokenizers,
+    catalogue,
+    cache,
+    service,
+    provision,
+):
     group.register(app)
 
 

@@ -16,6 +16,7 @@ from babylm.wire import Body, Event
 from core.errors import ExitCode, RunLocked
 from core.events.journal import read_journal
 from core.process.program import python_command
+from core.process.stop import FULL
 from core.storage.rundir import RunDir, locked, publish_file
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class _Watch:
             return
         self._beat_at = time.monotonic()
         with contextlib.suppress(BrokenPipeError):  # it is on its way out; poll() tells how
-            self._child.stdin.write(b".")
+            self._child.stdin.write(bytes([FULL]))
 
     def _drain(self) -> None:
         while events := read_journal(self._rundir.journal, offset=self._offset):

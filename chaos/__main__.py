@@ -28,6 +28,7 @@ def main() -> int:
     rounds.add_argument("--jobs-a-seed", type=int, default=JOBS_A_SEED)
     rounds.add_argument("--first-seed", type=int, default=0)
     rounds.add_argument("--mode", choices=("embedded", "polling", "both"), default="embedded")
+    rounds.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     rounds.add_argument("--report", type=Path, default=Path("runs/chaos/chaos-report.jsonl"))
     rounds.add_argument("--fresh", action="store_true", help="forget the rounds done before")
     latency = commands.add_parser("latency", help="how long cancel, stop and recovery take")
@@ -65,6 +66,7 @@ def _rounds(options: argparse.Namespace) -> int:
         report.unlink(missing_ok=True)
     plan = _plan(options)
     lines = _read(report)
+    lines = [line for line in lines if line.get("store", "sqlite") == options.store]
     done = {(line["seed"], line["mode"], line["planned"]) for line in lines}
     goldens = report.parent / "undisturbed"
     if any(step not in done for step in plan):
@@ -73,7 +75,7 @@ def _rounds(options: argparse.Namespace) -> int:
     for seed, mode, planned in plan:
         if (seed, mode, planned) in done:
             continue
-        result = run_round(seed, num_jobs=planned, mode=mode, goldens=goldens)
+        result = run_round(seed, num_jobs=planned, mode=mode, goldens=goldens, store=options.store)
         line = as_line(result) | {"planned": planned}
         lines.append(line)
         with report.open("a") as file:

@@ -14,12 +14,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
 from chaos.client import Client
+from chaos.postgres import Server
 from chaos.processes import STOP_SECONDS, Part, Service
 from chaos.workload import Spec
 from jobs.queue import BROKER_ERRORS, TASKS, connect, make_app
 
 LOCK_SECONDS = 3.0
+DOWN_SECONDS = 2.0
 LARGEST_DISK_BYTES = 1 << 30
 FULL_SECONDS = 2.0
 WIPED_SECONDS = 1.0
@@ -211,8 +216,20 @@ def _cut(path: Path, rng: random.Random) -> None:
     os.truncate(path, rng.randrange(path.stat().st_size))
 
 
+def restart_postgres(target: Target) -> bool:
+    """The server ends in the middle of everything and comes back."""
+    server = target.service.postgres
+    if server is None:
+        return False
+    server.stop()
+    target.after(DOWN_SECONDS, server.start)
+    return True
+
+
 def lock_database(target: Target) -> bool:
     """Somebody else holds the database's write lock."""
+    if target.service.postgres is not None:
+        return _lock_jobs(target, target.service.postgres)
     connection = sqlite3.connect(
         target.service.runs / "babylm.sqlite3", isolation_level=None, check_same_thread=False
     )
@@ -225,6 +242,24 @@ def lock_database(target: Target) -> bool:
     def let_go() -> None:
         connection.rollback()
         connection.close()
+
+    target.after(LOCK_SECONDS, let_go)
+    return True
+
+
+def _lock_jobs(target: Target, server: Server) -> bool:
+    engine = create_engine(server.url)
+    try:
+        connection = engine.connect()
+        connection.exec_driver_sql("LOCK TABLE job IN EXCLUSIVE MODE")
+    except SQLAlchemyError:  # it is being restarted
+        engine.dispose()
+        return False
+
+    def let_go() -> None:
+        with suppress(SQLAlchemyError):
+            connection.close()
+        engine.dispose()
 
     target.after(LOCK_SECONDS, let_go)
     return True
@@ -320,6 +355,7 @@ FAULTS: dict[str, Callable[[Target], bool]] = {
     "truncate a checkpoint": _damage("model.safetensors", _cut),
     "truncate a manifest": _damage("manifest.json", _cut),
     "lock database": lock_database,
+    "restart postgres": restart_postgres,
     "fill disk": fill_disk,
     "jump clock": jump_clock,
     "cancel storm": cancel_storm,

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from babylm.broker import Broker, find_broker
+from chaos.postgres import Server
 from chaos.workload import ROOT
 from core.process.program import python_command
 
@@ -82,9 +83,16 @@ class Service:
     """API, workers and broker on folders of their own."""
 
     def __init__(
-        self, folder: Path, *, mode: str, workers: int = 2, settings: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        mode: str,
+        workers: int = 2,
+        settings: dict[str, str] | None = None,
+        postgres: Server | None = None,
     ) -> None:
         self.folder, self.mode = folder, mode
+        self.postgres = postgres
         self.runs, self.data = folder / "runs", folder / "data"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -111,6 +119,8 @@ class Service:
         }
         if self.broker is not None:
             kept["BABYLM_REDIS_URL"] = self.broker.url
+        if self.postgres is not None:
+            kept["BABYLM_DATABASE_URL"] = self.postgres.url
         return kept | settings
 
     def _parts(self, workers: int) -> Iterator[Part]:

@@ -9,15 +9,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from chaos.check import Checker
 from chaos.client import POLL_SECONDS, Client
 from chaos.faults import FAULTS, Injector, Target, set_clock
+from chaos.postgres import Server, temporary_server
 from chaos.processes import Sampler, Service
 from chaos.workload import golden, spec_of, write_corpus
+from jobs.copy import copy_database
+from jobs.errors import CopyRefused
 
 SETTINGS = {
     "BABYLM_LEASE_SECONDS": "6",
@@ -34,6 +37,7 @@ SETTLE_SECONDS = 240.0
 """All jobs must have ended so long after the last fault, or they count as stuck. The time that it
 took is in the report; a machine that others use as well must not make a violation of it."""
 ROUND_SECONDS = 900.0
+COPY_SECONDS = 30.0
 DISK_BYTES = 192 << 20
 CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 
@@ -44,6 +48,7 @@ class Round:
 
     seed: int
     mode: str
+    store: str = "sqlite"
     jobs: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     unavailable: list[str] = field(default_factory=list)
@@ -58,14 +63,26 @@ class Round:
     seconds: float = 0.0
 
 
-def run_round(seed: int, *, num_jobs: int, mode: str, goldens: Path, keep: bool = False) -> Round:
+def run_round(
+    seed: int,
+    *,
+    num_jobs: int,
+    mode: str,
+    goldens: Path,
+    store: str = "sqlite",
+    keep: bool = False,
+) -> Round:
     """Runs a round in a folder of its own, which stays if something was violated."""
-    result = Round(seed=seed, mode=mode)
+    result = Round(seed=seed, mode=mode, store=store)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     began = time.monotonic()
     with _small_disk(folder / "runs") as is_small:
         try:
-            _run(result, folder, num_jobs, goldens, is_small_disk=is_small)
+            with ExitStack() as stack:
+                server = stack.enter_context(temporary_server()) if store == "postgres" else None
+                if store == "postgres" and server is None:
+                    raise RuntimeError("no Postgres server is installed")
+                _run(result, folder, num_jobs, goldens, is_small_disk=is_small, postgres=server)
         except Exception as error:  # the border of a round: the others go on
             result.violations.append(f"{type(error).__name__}: {error}")
         if result.violations or keep:
@@ -91,10 +108,18 @@ def _small_disk(folder: Path) -> Iterator[bool]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def _run(result: Round, folder: Path, num_jobs: int, goldens: Path, *, is_small_disk: bool) -> None:
+def _run(
+    result: Round,
+    folder: Path,
+    num_jobs: int,
+    goldens: Path,
+    *,
+    is_small_disk: bool,
+    postgres: Server | None,
+) -> None:
     rng = random.Random(result.seed)
     write_corpus(folder / "data")
-    service = Service(folder, mode=result.mode, settings=SETTINGS)
+    service = Service(folder, mode=result.mode, settings=SETTINGS, postgres=postgres)
     client = Client(service.url)
     target = Target(service, client, rng, is_small_disk=is_small_disk)
     target.clock_file = _bend_clock(service, folder)
@@ -117,6 +142,8 @@ def _run(result: Round, folder: Path, num_jobs: int, goldens: Path, *, is_small_
         service.stop()
         client.close()
     left = service.left_over()
+    if postgres is not None:
+        _copy_for_checker(postgres, service.runs)
     checker = Checker(service.runs, damaged=target.damaged)
     checker.check(client.jobs, {key: golden(n, folder=goldens) for key, n in numbers.items()})
     result.jobs, result.faults = len(client.jobs), injector.counts
@@ -126,6 +153,19 @@ def _run(result: Round, folder: Path, num_jobs: int, goldens: Path, *, is_small_
     result.violations += client.problems + checker.violations
     result.violations += [f"two trainers: {double}" for double in sampler.doubles]
     result.violations += [f"left over: {line}" for line in left]
+
+
+def _copy_for_checker(server: Server, runs: Path) -> None:
+    """The checker reads SQLite; rows of killed workers look alive for some seconds."""
+    deadline = time.monotonic() + COPY_SECONDS
+    while True:
+        try:
+            copy_database(server.url, f"sqlite:///{runs / 'babylm.sqlite3'}")
+            return
+        except CopyRefused:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1.0)
 
 
 def _submit(target: Target, numbers: dict[str, int]) -> None:
@@ -185,6 +225,8 @@ def _unavailable(target: Target) -> list[str]:
         missing.append("fill disk (mounting a small file system is not permitted)")
     if target.clock_file is None:
         missing.append("jump clock (no C compiler)")
+    if target.service.postgres is None:
+        missing.append("restart postgres (the store is SQLite)")
     if target.service.broker is None:
         missing += [name for name in FAULTS if "redis" in name or "calls" in name]
     return missing

@@ -16,6 +16,7 @@ from core.events.types import PAYLOADS
 from core.spec.corpus import CleanOptions
 from core.spec.job import DataSpec, JobSpec, TokenizerSpec
 from core.spec.presets import PRESETS
+from core.spec.resources import ResourceSpec
 from core.spec.training import TrainingSpec
 
 FOLDER = Path(__file__).parent
@@ -25,6 +26,7 @@ SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
     "data.clean": (CleanOptions, 'Short forms: `true`, `false` and `"upstream"`.'),
     "tokenizer": (TokenizerSpec, "The byte-level BPE."),
     "training": (TrainingSpec, "A step is one update of the optimizer, counted from 1."),
+    "resources": (ResourceSpec, "Where the job may run, and what it needs there."),
 }
 
 
@@ -44,7 +46,7 @@ def spec_page() -> str:
         "",
         "## Top level",
         "",
-        *_fields(JobSpec, skip=("data", "tokenizer", "model", "training")),
+        *_fields(JobSpec, skip=("data", "tokenizer", "model", "training", "resources")),
     ]
     for name, (section, sentence) in SECTIONS.items():
         lines += ["", f"## {name}", "", sentence, "", *_fields(section)]

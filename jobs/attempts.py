@@ -15,6 +15,7 @@ from jobs.database import insert, upsert
 from jobs.errors import Fenced
 from jobs.evaluations import list_evaluation
 from jobs.projection import Projection, finite, project
+from jobs.resources import Offer, can_run
 from jobs.states import FinalStatus
 from jobs.tables import Checkpoint, Job, JobEvent, Metric, MetricStep, UtcDateTime
 from jobs.transitions import transition, update_job
@@ -28,11 +29,17 @@ class StopRequest:
     pause: bool
 
 
-def claim_next(session: Session, worker_id: str) -> Job | None:
-    """Gives the next queued job to `worker_id`: the highest priority, then the longest waiting."""
+def claim_next(session: Session, worker_id: str, offer: Offer | None = None) -> Job | None:
+    """Gives the next queued job to `worker_id`: the highest priority, then the longest waiting.
+
+    Args:
+        session: In a write transaction.
+        worker_id: The worker.
+        offer: What the slot has; jobs that it cannot run are left to others. None: it runs all.
+    """
     waiting = (
         select(Job.id)
-        .where(Job.status == "queued")
+        .where(Job.status == "queued", *([] if offer is None else [can_run(offer)]))
         .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
         .limit(1)
         .with_for_update(skip_locked=True)

@@ -26,6 +26,8 @@ BUSY_SECONDS = 10.0
 RELAXED_BUSY_SECONDS = 2.0
 """The same for what is written again anyway. A supervisor waits here between two signs of life to
 its training process, which takes a longer silence for its death."""
+POSTGRES_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 8000, "keepalives_idle": 5}
+"""libpq waits for ever for a server whose host or network is gone; a supervisor must not."""
 ADVISORY_LOCK = 0x62616279
 """Held on Postgres by whoever migrates."""
 KEPT_CONNECTIONS = 16
@@ -97,6 +99,8 @@ def make_engine(
         options["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
     else:
         options["pool_pre_ping"] = True
+        if parsed.get_driver_name() == "psycopg":
+            options["connect_args"] = dict(POSTGRES_PATIENCE)
     kept = min(KEPT_CONNECTIONS, max_connections)
     engine = create_engine(parsed, pool_size=kept, max_overflow=max_connections - kept, **options)
     if is_sqlite:

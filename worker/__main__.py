@@ -1,4 +1,7 @@
-"""Starts a worker: python -m worker --queue train|short [--slots N]."""
+"""Starts a worker: python -m worker --queue train|short [--slots N].
+
+`--job ID --exit-when-idle SECONDS` makes it a pilot: it takes only that job and ends by itself.
+"""
 
 import argparse
 import logging
@@ -10,9 +13,11 @@ import time
 from pathlib import Path
 
 from core.process.program import python_command
-from jobs.errors import JobsError
+from jobs.errors import JobsError, PlacementTaken
+from jobs.private_settings import load_private_settings
 from jobs.queue import QUEUES, TASKS, make_app
 from jobs.settings import Settings
+from worker.pilot import Pilot, slurm_id_from_environment
 from worker.runtime import Commands, Worker
 
 log = logging.getLogger("worker")
@@ -26,20 +31,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker")
     parser.add_argument("--queue", choices=QUEUES, default="train")
     parser.add_argument("--slots", type=int, default=None)
+    parser.add_argument("--job", default=None, help="a pilot: take only this job")
+    parser.add_argument("--attempt", type=int, default=None)
+    parser.add_argument("--exit-when-idle", type=float, default=None)
+    parser.add_argument("--grace-seconds", type=float, default=None)
+    parser.add_argument("--settings-file", type=Path, default=None)
     options = parser.parse_args(arguments)
+    if (options.job is None) != (options.exit_when_idle is None):
+        parser.error("--job and --exit-when-idle go together")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    settings = Settings()
-    worker = Worker(settings, options.queue, commands(settings), slots=options.slots)
+    try:
+        settings = _settings(options)
+    except JobsError as error:
+        log.error("%s", error.message)
+        return 1
+    pilot = _pilot(options)
+    worker = Worker(settings, options.queue, commands(settings), slots=options.slots, pilot=pilot)
     for number in (signal.SIGTERM, signal.SIGINT):  # Celery puts its own in their place
         signal.signal(number, lambda *_: worker.shutdown.set())
     try:
         worker.start()
+    except PlacementTaken as error:
+        log.warning("%s", error.message)
+        return 0
     except JobsError as error:
         log.error("%s", error.message)
         return 1
     log.info("worker %s with %d slots is ready", worker.id, worker.slots)
     try:
-        if settings.redis_url:
+        # A pilot only polls: a message that it took would be missing to workers that take all jobs.
+        if settings.redis_url and pilot is None:
             consume(worker, settings.redis_url)
         else:
             worker.shutdown.wait()
@@ -47,6 +68,26 @@ def main(arguments: list[str] | None = None) -> int:
         worker.stop()
     log.info("worker %s has ended", worker.id)
     return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    settings = load_private_settings(options.settings_file) if options.settings_file else Settings()
+    if options.grace_seconds is None:
+        return settings
+    grace = options.grace_seconds
+    longest = max(settings.grace_seconds, grace)
+    return settings.model_copy(update={"shutdown_grace_seconds": grace, "grace_seconds": longest})
+
+
+def _pilot(options: argparse.Namespace) -> Pilot | None:
+    if options.job is None:
+        return None
+    return Pilot(
+        job_id=options.job,
+        exit_when_idle_seconds=options.exit_when_idle,
+        attempt=options.attempt,
+        slurm_id=slurm_id_from_environment(),
+    )
 
 
 def commands(settings: Settings) -> Commands:

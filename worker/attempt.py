@@ -89,6 +89,10 @@ class Attempt:
         """Time since the run last reported something."""
         return time.monotonic() - self._reported_at
 
+    def unheard_seconds(self) -> float:
+        """Time since the database last took a sign of life."""
+        return time.monotonic() - self._beaten_at
+
     def tick(self) -> None:
         """Copies what is new in the journal, and shows that this worker lives.
 
@@ -109,7 +113,7 @@ class Attempt:
             if moment - self._beaten_at >= self._heartbeat_seconds:
                 with self._database.write_relaxed() as session:
                     self.stop_request = heartbeat(session, self.job_id, self.number)
-                self._beaten_at = time.monotonic()
+                self._beaten_at = moment  # before the write: the lease began no earlier
             else:
                 with self._database.read() as session:
                     self.stop_request = read_stop_request(session, self.job_id, self.number)
@@ -161,7 +165,7 @@ class Attempt:
         events = read_journal(self.rundir.journal, offset=self._offset)
         if not events:
             return False
-        offset = events[-1][1]
+        offset, moment = events[-1][1], time.monotonic()
         with self._database.write_relaxed() as session:
             self.stop_request = record_events(
                 session,
@@ -171,7 +175,7 @@ class Attempt:
                 journal_offset=offset,
             )
         self._offset = offset
-        self._reported_at = self._beaten_at = time.monotonic()
+        self._reported_at, self._beaten_at = time.monotonic(), moment
         for event, _ in events:
             if event.type == "error":
                 self.last_error = ErrorData.model_validate(event.data)

@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from core.process.stop import FULL
+
 SECRETS = ("BABYLM_API_KEY", "BABYLM_REDIS_URL", "BABYLM_DATABASE_URL")
 """Settings that a child has no use for, and that its log or a crash dump must not show."""
 KILLED_FIRST = 500
@@ -60,11 +62,16 @@ class Child:
             return self._process.wait(seconds)
         return None
 
-    def beat(self) -> None:
-        """Shows the child that it is still watched; after a silence it stops by itself."""
+    def beat(self, allowance: float = 1.0) -> None:
+        """Shows the child that it is still watched; after a silence it stops by itself.
+
+        Args:
+            allowance: How much of the silence limit is left, 0 to 1, see `core.process.stop`.
+        """
         assert self._process.stdin is not None
+        left = round(FULL * min(1.0, max(0.0, allowance)))
         with contextlib.suppress(OSError):
-            os.write(self._process.stdin.fileno(), b".")
+            os.write(self._process.stdin.fileno(), bytes([left]))
 
     def send(self, number: signal.Signals) -> None:
         """Signals the child and all that it started; nothing if they are gone."""

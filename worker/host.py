@@ -1,22 +1,70 @@
-"""What the host tells: processes it ended for want of memory, and logs that grew too long."""
+"""What the host tells: processes it ended for want of memory, its memory, and long logs."""
 
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-VMSTAT = Path("/proc/vmstat")
+PROC = Path("/proc")
+CGROUPS = Path("/sys/fs/cgroup")
 MAX_LOG_BYTES = 32 << 20
+NO_LIMIT_BYTES = 1 << 60
+"""cgroup 1 says about 2^63 where there is no limit."""
 
 
-def oom_kills(vmstat: Path = VMSTAT) -> int:
-    """Processes that the kernel has ended for want of memory since it started; 0 if unknown."""
+def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
+    """Processes that the kernel has ended for want of memory in this process's cgroup.
+
+    The whole host's count, where no cgroup is accounted: on a host that several jobs share it also
+    counts the processes of others. 0 if nothing is known.
+    """
+    for folder in _memory_cgroups(proc, cgroups):
+        # cgroup 2: memory.events counts the groups below too; cgroup 1: memory.oom_control.
+        for file in (folder / "memory.events", folder / "memory.oom_control"):
+            count = _count(file, "oom_kill")
+            if count is not None:
+                return count
+    return _count(proc / "vmstat", "oom_kill") or 0
+
+
+def host_memory_bytes(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
+    """Memory that this process may use: the host's, or less where a cgroup limits it."""
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for folder in _memory_cgroups(proc, cgroups):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with suppress(OSError, ValueError):  # not there, or "max"
+                limit = min(limit, int((folder / name).read_text()))
+    return limit
+
+
+def _memory_cgroups(proc: Path, cgroups: Path) -> Iterator[Path]:
+    """Folders of this process's cgroup, then of those above it, which limit it too.
+
+    Inside a container the path may be that of the host: then only the root is there.
+    """
+    with suppress(OSError):
+        for line in (proc / "self/cgroup").read_text().splitlines():
+            number, _, mark_paused = line.partition(":")
+            controllers, _, path = mark_paused.partition(":")
+            if number == "0":
+                root = cgroups
+            elif "memory" in controllers.split(","):
+                root = cgroups / "memory"
+            else:
+                continue
+            place = Path(path.lstrip("/"))
+            for part in (place, *place.parents):
+                yield root / part
+
+
+def _count(file: Path, wanted: str) -> int | None:
     with suppress(OSError, ValueError):
-        for line in vmstat.read_text().splitlines():
+        for line in file.read_text().splitlines():
             name, _, count = line.partition(" ")
-            if name == "oom_kill":
+            if name == wanted:
                 return int(count)
-    return 0
+    return None
 
 
 def keep_log_short(log: Path, *, limit_bytes: int = MAX_LOG_BYTES) -> None:

@@ -1,6 +1,5 @@
 """A worker: slots that take work, a row about itself, a sweep, and an orderly end."""
 
-import fcntl
 import logging
 import os
 import queue
@@ -15,24 +14,28 @@ from uuid import uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.events.types import now
+from core.storage.rundir import boot_id, try_lock
 from jobs.attempts import claim_next, reap, running_jobs
 from jobs.database import Database
 from jobs.deletion import finish_deletions
+from jobs.errors import PlacementTaken
 from jobs.notifier import JobNotifier
 from jobs.queue import QueueName, QueueNotifier
 from jobs.recovery import Sweeper, SweepThread
+from jobs.resources import offer_row
 from jobs.settings import Settings
 from jobs.short_tasks import claim_short_task
 from jobs.tables import WorkerRow
 from jobs.workers import remove_worker, report_worker
 from worker.devices import gpus_of_slot, list_devices, num_gpus
+from worker.offer import make_offer
+from worker.pilot import LOOK_SECONDS, IdleWatch, Pilot, enter_pilot, is_needed
 from worker.short import ShortRunner
 from worker.supervisor import CommandFor, Supervisor
 
 log = logging.getLogger(__name__)
 
 REPORT_SECONDS = 2.0
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 FALLBACK_POLLS = 4
 """With a broker the slots look by themselves this many times more rarely: a lost call costs only
 seconds."""
@@ -50,7 +53,13 @@ class Worker:
     """Takes jobs, or short tasks, from the database as long as a slot is free."""
 
     def __init__(
-        self, settings: Settings, queue_name: QueueName, commands: Commands, *, slots: int | None
+        self,
+        settings: Settings,
+        queue_name: QueueName,
+        commands: Commands,
+        *,
+        slots: int | None,
+        pilot: Pilot | None = None,
     ) -> None:
         self.shutdown = threading.Event()
         self.queue_name = queue_name
@@ -60,7 +69,10 @@ class Worker:
         self._devices = list_devices()
         gpus = num_gpus(self._devices)
         wanted = slots or settings.num_slots or max(1, gpus)
-        self.slots = wanted if queue_name == "train" else 1
+        self.slots = wanted if queue_name == "train" and pilot is None else 1
+        self._pilot = pilot
+        self._idle = IdleWatch(pilot.exit_when_idle_seconds if pilot else 0.0)
+        self._offer = make_offer(self._devices, self.slots, pilot)
         self._free: queue.Queue[dict[str, str]] = queue.Queue()
         for slot in range(self.slots):
             # Its own GPUs a slot, so that two jobs do not meet on one device.
@@ -91,9 +103,13 @@ class Worker:
 
         Raises:
             SchemaTooNew, SchemaTooOld: If the database is of another version.
+            PlacementTaken: If another Slurm job was started for the same placement.
         """
         self._database.check_schema()
-        self._alive = _hold(self._settings.workers_folder / self.id)
+        if self._pilot and not enter_pilot(self._database, self._pilot, self.id):
+            raise PlacementTaken(self._pilot.job_id, self._pilot.slurm_id)
+        self._folder = self._settings.workers_folder / boot_id()
+        self._alive = _hold(self._folder / self.id)
         self._report()
         self._take_from_the_dead()
         finish_deletions(self._database, self._settings)
@@ -102,7 +118,10 @@ class Worker:
         for number in range(self.slots):
             self._spawn(f"slot-{number}", lambda: self._repeat(self.take_work, seconds))
         self._spawn("report", lambda: self._repeat(self._report, REPORT_SECONDS))
-        self._sweeper.start()
+        if self._pilot is None:
+            self._sweeper.start()
+        else:  # a thousand pilots must not all read all running jobs; API and provisioner do
+            self._spawn("idle", lambda: self._repeat(self._end_when_idle, LOOK_SECONDS))
 
     def take_work(self) -> None:
         """Works as long as a slot is free and there is something to do."""
@@ -145,10 +164,11 @@ class Worker:
     def _one(self, environment: dict[str, str]) -> bool:
         """Claims and does one thing; False if there was nothing."""
         with self._database.write() as session:
-            job = claim_next(session, self.id) if self.queue_name == "train" else None
+            is_train = self.queue_name == "train"
+            job = claim_next(session, self.id, self._offer) if is_train else None
             task = claim_short_task(session, self.id) if self.queue_name == "short" else None
         if job is not None:
-            with self._holding(job.id):
+            with self._holding(job.id), self._idle:
                 Supervisor(
                     database=self._database,
                     settings=self._settings,
@@ -161,6 +181,12 @@ class Worker:
             with self._holding(task.job_id) if task.job_id else nullcontext():
                 self._short.run(task)
         return job is not None or task is not None
+
+    def _end_when_idle(self) -> None:
+        assert self._pilot is not None
+        needed = is_needed(self._database, self._pilot.job_id)
+        if self._idle.is_over() or (self._idle.is_idle() and not needed):
+            self.shutdown.set()
 
     def _holding(self, job_id: str) -> "_Holding":
         return _Holding(self._running, self._lock, job_id)
@@ -184,12 +210,13 @@ class Worker:
         return WorkerRow(
             id=self.id,
             hostname=socket.gethostname(),
-            machine=_boot_id(),
+            machine=boot_id(),
             pid=os.getpid(),
             queue=self.queue_name,
             slots=self.slots,
             devices=self._devices,
             job_ids=[],
+            offer=offer_row(self._offer),
             started_at=now(),
             seen_at=now(),
         )
@@ -204,18 +231,20 @@ class Worker:
     def _take_from_the_dead(self) -> None:
         """Puts back at once what dead workers of this machine held, instead of after the lease.
 
-        Each worker locks a file for as long as it lives; the kernel lets go when it ends.
+        Each worker locks a file for as long as it lives; the kernel lets go when it ends. The files
+        of another host are in another folder: on some shared file systems its locks cannot be
+        seen, and its workers would all look dead.
         """
         with self._database.read() as session:
             held = [
                 (job.id, job.attempt, job.heartbeat, job.worker_id) for job in running_jobs(session)
             ]
         for job_id, attempt, beat, worker_id in held:
-            if worker_id and _is_dead(self._settings.workers_folder / worker_id):
+            if worker_id and _is_dead(self._folder / worker_id):
                 with self._database.write() as session:
                     if reap(session, job_id, attempt=attempt, beat=beat) is not None:
                         log.warning("job %s: its worker %s is dead", job_id, worker_id)
-        for path in self._settings.workers_folder.iterdir():
+        for path in self._folder.iterdir():
             if _is_dead(path):
                 path.unlink(missing_ok=True)
 
@@ -239,7 +268,7 @@ def _hold(path: Path) -> Path:
     """Creates and locks a file until this process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    fcntl.flock(file, fcntl.LOCK_EX)
+    try_lock(file, without_locks=True)
     return path
 
 
@@ -250,16 +279,6 @@ def _is_dead(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return try_lock(file, without_locks=False)
     finally:
         os.close(file)
-    return True
-
-
-def _boot_id() -> str:
-    try:
-        return BOOT_ID.read_text().strip()
-    except OSError:
-        return socket.gethostname()[:64]

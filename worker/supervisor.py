@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event
 
 from core.events.types import ErrorData
+from core.process.stop import SILENCE_SHARE
 from jobs.database import Database
 from jobs.errors import Fenced
 from jobs.notifier import JobNotifier
@@ -93,7 +94,7 @@ class Supervisor:
         """Ticks until the process has ended; returns its exit status."""
         escalation = _Escalation(child)
         while (status := child.wait(self._settings.tick_seconds)) is None:
-            child.beat()
+            child.beat(self._allowance(attempt))
             attempt.tick()
             keep_log_short(attempt.rundir.log)
             if self._shutdown.is_set():
@@ -106,6 +107,17 @@ class Supervisor:
             elif attempt.silent_seconds() > self._settings.stall_seconds:
                 self._end_stalled(attempt, child)
         return status
+
+    def _allowance(self, attempt: Attempt) -> float:
+        """How much of its silence limit the child has left.
+
+        Where workers of other hosts may take the job, the child must be gone before they do, even
+        if this process cannot reach the database. On one host the lock on the run folder keeps
+        them apart, and a database that is locked for long ends nothing.
+        """
+        if not self._settings.may_span_hosts:
+            return 1.0
+        return 1.0 - attempt.unheard_seconds() / (self._settings.lease_seconds * SILENCE_SHARE)
 
     def _end_stalled(self, attempt: Attempt, child: Child) -> None:
         log.error("job %s reports nothing: it is ended", attempt.job_id)

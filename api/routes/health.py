@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 from api.deps import Context, InContext, Reading
 from api.routing import thread_router
 from core.events.types import now
+from jobs.placements import live_provisioners
 from jobs.states import STATUSES
 from jobs.store import count_jobs, list_jobs
 from jobs.workers import live_workers
@@ -64,6 +65,8 @@ def _checks(context: Context) -> dict[str, str]:
     try:
         with context.database.read() as session:
             queues = {worker.queue for worker in live_workers(session)}
+            if live_provisioners(session):
+                queues.add("train")
     except SQLAlchemyError as error:
         checks["database"] = type(error).__name__
         queues = set()

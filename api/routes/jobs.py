@@ -27,7 +27,7 @@ from jobs.deletion import delete_with_folder
 from jobs.short_tasks import short_task_of_dataset
 from jobs.states import Status
 from jobs.tables import Job
-from jobs.workers import live_workers
+from jobs.waiting import read_queue
 
 router = thread_router("jobs")
 
@@ -93,8 +93,8 @@ def list_jobs(
     jobs, cursor = store.list_jobs(
         session, statuses=status or (), search=search, limit=limit, after=after
     )
-    positions, workers = store.queue_positions(session), live_workers(session)
-    data = [read_job(job, positions=positions, workers=workers) for job in jobs]
+    queue = read_queue(session, [job.id for job in jobs if job.status == "queued"])
+    data = [read_job(job, queue) for job in jobs]
     return JobPage(data=data, next=cursor, counts=store.count_jobs(session))
 
 
@@ -141,12 +141,8 @@ def delete(job_id: JobId, context: InContext) -> Response:
 
 def read_one(session: Session, job: Job) -> JobRead:
     """A job as it is sent, with what it waits for."""
-    is_queued = job.status == "queued"
-    return read_job(
-        job,
-        positions=store.queue_positions(session) if is_queued else {},
-        workers=live_workers(session) if is_queued else [],
-    )
+    queue = read_queue(session, [job.id] if job.status == "queued" else [])
+    return read_job(job, queue)
 
 
 def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:

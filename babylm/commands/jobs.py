@@ -196,6 +196,9 @@ def _print_job(job: Job) -> None:
 
 def _words(waiting: object) -> str:
     """What a queued job waits for, whether the service says it in words or as an object."""
+    if isinstance(waiting, dict) and waiting.get("detail"):
+        return f"{waiting['detail']} (number {waiting['position']} in the queue)"
     if isinstance(waiting, dict):
+        waiting = {name: value for name, value in waiting.items() if value is not None}
         return ", ".join(f"{name} {value}" for name, value in waiting.items())
     return str(waiting)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from babylm.errors import CommandError
+from babylm.errors import CommandError, UsageError
 from babylm.extras import require_training
 from babylm.options import AsJson, load_settings
 
@@ -76,6 +76,17 @@ def worker(
     slots: Annotated[
         int | None, typer.Option("--slots", min=1, max=64, help="Jobs at a time, one a device.")
     ] = None,
+    job: Annotated[
+        str | None, typer.Option("--job", help="Take only the job of this id (a pilot).")
+    ] = None,
+    exit_when_idle: Annotated[
+        float | None,
+        typer.Option("--exit-when-idle", min=0.0, help="With --job: end after so many seconds."),
+    ] = None,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option("--settings-file", help="Read the settings from this file, mode 0600."),
+    ] = None,
 ) -> None:
     """Run one worker alone, as compose does."""
     import os
@@ -83,9 +94,18 @@ def worker(
     from core.process.program import python_command
 
     require_training()
+    if (job is None) != (exit_when_idle is None):
+        raise UsageError("--job and --exit-when-idle go together")
+    options = {
+        "--slots": slots,
+        "--job": job,
+        "--exit-when-idle": exit_when_idle,
+        "--settings-file": settings_file,
+    }
     command = python_command("worker", "--queue", queue)
-    if slots is not None:
-        command += ["--slots", str(slots)]
+    for name, value in options.items():
+        if value is not None:
+            command += [name, str(value)]
     os.execv(command[0], command)  # it becomes the worker, so that signals reach it
 
 

@@ -2,7 +2,9 @@
 
 A supervised run holds the read end of a pipe on standard input. The supervisor writes a byte at
 every heartbeat; end of file means that it died, silence that it is frozen or cut off and that
-somebody else may already have been given the job.
+somebody else may already have been given the job. The byte says how much of the silence limit is
+left (255: all of it): a supervisor that cannot reach the database writes smaller and smaller
+numbers, so the run stops in time although its supervisor lives, and without any file lock.
 """
 
 import os
@@ -24,6 +26,10 @@ DEADLINE_SHARE = 0.3
 """Part of the lease to reach a safe point in, once the supervisor is gone; then the process ends
 hard. With the part above it is gone before the job is somebody else's, even if the supervisor's
 last sign of life was a heartbeat old."""
+
+
+FULL = 255
+"""The byte of a supervisor that has just told the database that it lives."""
 
 
 class StopSignal:
@@ -82,9 +88,12 @@ class StopSignal:
 
 
 def _wait_for_end(file: int, silence_seconds: float) -> str:
+    allowance = silence_seconds
     while True:
-        ready, _, _ = select.select([file], [], [], silence_seconds)
+        ready, _, _ = select.select([file], [], [], allowance)
         if not ready:
             return "supervisor silent"
-        if not os.read(file, 4096):
+        beats = os.read(file, 4096)
+        if not beats:
             return "supervisor gone"
+        allowance = silence_seconds * beats[-1] / FULL

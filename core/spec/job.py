@@ -10,6 +10,7 @@ from core.archs.base import MAX_VOCAB_SIZE
 from core.spec.corpus import CleanOptions
 from core.spec.evaluation import EvaluationSpec
 from core.spec.presets import PRESETS, merge_preset
+from core.spec.resources import ResourceSpec
 from core.spec.section import Section
 from core.spec.training import TrainingSpec
 
@@ -148,6 +149,7 @@ class JobSpec(Section):
     model: AnyArchitecture = Field(default_factory=DEFAULT_ARCHITECTURE)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+    resources: ResourceSpec = Field(default_factory=ResourceSpec)
 
     @model_validator(mode="before")
     @classmethod
@@ -198,6 +200,21 @@ class JobSpec(Section):
                 "shorten the sequences"
             )
         return training
+
+    @field_validator("resources")
+    @classmethod
+    def _gpus_serve_the_devices(cls, resources: ResourceSpec, info: ValidationInfo) -> ResourceSpec:
+        training = info.data.get("training")
+        if resources.gpus is None or training is None or training.device == "cpu":
+            return resources
+        if resources.gpus == 0 and training.device == "cuda":
+            raise ValueError("gpus is 0 and training.device is cuda: one of them must change")
+        if 0 < resources.gpus < training.num_devices:
+            raise ValueError(
+                f"gpus is {resources.gpus} and training.num_devices is {training.num_devices}: "
+                "each device needs a GPU"
+            )
+        return resources
 
     def resolve(self, *, begun: "JobSpec | None" = None) -> Self:
         """The same spec with every null of the model replaced by the value that will be used.

@@ -13,7 +13,6 @@ them. A pin is a symbolic link `.pins/<stage>/<fingerprint>/<run>` to a file of 
 names the fingerprint; it is void where that file is gone or names it no longer.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from core.storage.file_hashes import FileHashes
-from core.storage.rundir import STAGING_SUFFIX, is_still, publish_folder, remove_folder
+from core.storage.rundir import (
+    STAGING_SUFFIX,
+    is_still,
+    publish_folder,
+    remove_folder,
+    share_lock,
+    try_lock,
+)
 
 PINS = ".pins"
 
@@ -86,7 +92,7 @@ class Cache:
 
             def build_held(folder: Path) -> None:
                 # A lock goes with the folder when it is renamed: no gap between build and use.
-                locks.append(_lock(folder, fcntl.LOCK_SH))
+                locks.append(_hold(folder))
                 stack.callback(os.close, locks[0])
                 build(folder)
 
@@ -178,7 +184,7 @@ class Cache:
     def _hold(self, final: Path) -> bool:
         """Locks a result for use and notes that it was used; False if it is not there."""
         try:
-            file = _lock(final, fcntl.LOCK_SH)
+            file = _hold(final)
         except FileNotFoundError:
             return False
         if not is_still(final, file):  # pruned between opening and locking
@@ -189,10 +195,11 @@ class Cache:
         return True
 
 
-def _lock(folder: Path, mode: int) -> int:
+def _hold(folder: Path) -> int:
+    """An open descriptor of the folder that keeps it from being pruned."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, mode)
+        share_lock(file)
     except BaseException:
         os.close(file)
         raise
@@ -211,11 +218,11 @@ def _remove_if_free(folder: Path, is_pinned: Callable[[], bool]) -> bool:
     Pins are read under the exclusive lock, which no run that is about to pin the result can lose.
     """
     try:
-        file = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, FileNotFoundError):
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return False
     try:
-        if is_pinned():
+        if not try_lock(file, without_locks=False) or is_pinned():
             return False
         if is_still(folder, file):
             remove_folder(folder)

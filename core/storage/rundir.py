@@ -4,9 +4,13 @@ Whatever somebody else may read is written beside its final name, synced, and re
 a name that can be seen is whole.
 """
 
+import errno
 import fcntl
+import hashlib
 import os
+import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +22,13 @@ from core.errors import RunLocked, Stopped
 
 STAGING_SUFFIX = ".tmp"
 YOUNG_SECONDS = 10.0
+FOREIGN_SECONDS = 7 * 86_400.0
+"""A folder that another host began is left alone so long: its lock cannot be seen from here."""
+BUILDER = re.compile(r"\.([0-9a-f]{8})[0-9a-f]{8}\.tmp\Z")
+"""In the name of a folder that is being built: the host, then a number."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What flock(2) says on a file system without locks."""
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
@@ -93,13 +104,42 @@ def locked(rundir: RunDir) -> Iterator[None]:
     """
     file = os.open(rundir.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunLocked(f"another process is at work in {rundir.root}") from error
+        if not try_lock(file, without_locks=True):
+            raise RunLocked(f"another process is at work in {rundir.root}")
         yield
     finally:
         os.close(file)
+
+
+def try_lock(file: int, *, without_locks: bool) -> bool:
+    """Locks an open file for this process alone; False if another process holds it.
+
+    Args:
+        file: Its descriptor.
+        without_locks: What to answer on a file system that has no locks.
+
+    Some file systems of clusters offer no locks, or only between processes of one host (Lustre with
+    `localflock`). There the number of the attempt in the job's row and the silence limit of the
+    training process keep two processes apart: `flock` only helps.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return without_locks
+    return True
+
+
+def share_lock(file: int) -> None:
+    """Locks an open file against `try_lock` of others, where the file system has locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
 
 
 def publish_file(path: Path, content: bytes) -> None:
@@ -153,13 +193,13 @@ def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool =
 def _begin(final: Path, *, resume: bool) -> tuple[Path, int]:
     """A folder to build in, and its descriptor, which holds a lock for as long as it is open."""
     while True:
-        staging = final.with_name(f"{final.name}.{uuid4().hex[:8]}{STAGING_SUFFIX}")
+        staging = final.with_name(f"{final.name}.{_host()}{uuid4().hex[:8]}{STAGING_SUFFIX}")
         if not (resume and _take_over(final, staging)):
             staging.mkdir()
         with suppress(FileNotFoundError):
             held = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             # Shared: whoever builds may hold the folder too, and only who takes it wants it alone.
-            fcntl.flock(held, fcntl.LOCK_SH)
+            share_lock(held)
             if is_still(staging, held):
                 return staging, held
             os.close(held)  # taken before it was locked
@@ -167,16 +207,30 @@ def _begin(final: Path, *, resume: bool) -> tuple[Path, int]:
 
 def _take_over(final: Path, staging: Path) -> bool:
     """Renames a folder in which a builder of `final` began, and that it does not hold any more."""
-    for path in final.parent.glob(f"{final.name}.{'[0-9a-f]' * 8}{STAGING_SUFFIX}"):
+    for path in final.parent.glob(f"{final.name}.{_host()}{'[0-9a-f]' * 8}{STAGING_SUFFIX}"):
         with suppress(OSError):  # its builder lives, or it is gone
             file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not try_lock(file, without_locks=False):
+                    continue
                 path.rename(staging)
             finally:
                 os.close(file)
             return True
     return False
+
+
+def _host() -> str:
+    """Eight digits that tell this running kernel from others: only its own locks can be seen."""
+    return hashlib.sha256(boot_id().encode()).hexdigest()[:8]
+
+
+def boot_id() -> str:
+    """What tells this running kernel from any other; the host's name where that is not known."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return socket.gethostname()[:64]
 
 
 def is_still(path: Path, file: int) -> bool:
@@ -199,12 +253,12 @@ def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> N
         except OSError:  # a file, or gone already
             continue
         try:
-            is_young = time.time() - os.fstat(file).st_ctime < young_seconds
-            if not is_young:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            age = time.time() - os.fstat(file).st_ctime
+            builder = BUILDER.search(path.name)
+            is_foreign = builder is not None and builder[1] != _host()
+            is_old = age >= (FOREIGN_SECONDS if is_foreign else young_seconds)
+            if is_old and try_lock(file, without_locks=False):
                 shutil.rmtree(path, ignore_errors=True)
-        except BlockingIOError:
-            continue
         finally:
             os.close(file)
 

@@ -1,5 +1,6 @@
 """The real app on a real database file, called in this process."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from jobs.store import create_job
 from jobs.tables import WorkerRow, new_id
 from jobs.workers import report_worker
 from tests.api.raw import RawClient
+from tests.postgres import URL, postgres_database
 
 TEXT = {"childes": "*MOT:\tyou want the ball .\n", "gutenberg": "The dog ran home.\n"}
 SPEC = {
@@ -45,12 +47,16 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, migrated: Path) -> Settings:
-    made = Settings(_env_file=None, data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
-    write_corpus(made.data_dir)
-    made.runs_dir.mkdir()
-    shutil.copy(migrated, made.runs_dir / DATABASE_FILE)
-    return made
+def settings(tmp_path: Path, migrated: Path, store: str) -> Iterator[Settings]:
+    folders = {"data_dir": tmp_path / "data", "runs_dir": tmp_path / "runs"}
+    write_corpus(folders["data_dir"])
+    folders["runs_dir"].mkdir()
+    if store == "postgres":
+        with postgres_database(os.environ[URL], migrated=True) as url:
+            yield Settings(_env_file=None, database_url=url, **folders)
+    else:
+        shutil.copy(migrated, folders["runs_dir"] / DATABASE_FILE)
+        yield Settings(_env_file=None, **folders)
 
 
 @pytest.fixture

@@ -9,7 +9,12 @@ def test_a_job_is_created_once_and_found(client):
     job = created.json()
     assert created.headers["location"] == f"/v1/jobs/{job['id']}"
     assert (job["status"], job["name"], job["progress"]) == ("queued", "tiny", 0.0)
-    assert job["waiting_for"] == {"what": "a worker", "position": 1}
+    assert job["waiting_for"] == {
+        "what": "a worker",
+        "position": 1,
+        "detail": "no worker is alive",
+        "slurm": None,
+    }
     assert job["spec"]["model"]["num_attention_heads"] > 0
     found = client.get(created.headers["location"])
     assert found.json() == job
@@ -20,7 +25,7 @@ def test_a_live_worker_makes_it_wait_for_its_turn(client, world):
     second = world.job()
     world.worker("train")
     waiting = client.get(f"/v1/jobs/{second}").json()["waiting_for"]
-    assert waiting == {"what": "its turn", "position": 2}
+    assert waiting == {"what": "its turn", "position": 2, "detail": None, "slurm": None}
 
 
 def test_the_same_key_and_body_return_the_first_job(client):

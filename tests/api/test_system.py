@@ -46,7 +46,9 @@ def test_a_worker_shows_its_devices_as_its_driver_tells_them(client, world):
 @pytest.mark.parametrize("path", ["/v1/system", "/v1/workers", "/v1/evaluations"])
 def test_an_empty_service_answers_too(settings, tmp_path, path):
     empty = settings.model_copy(update={"data_dir": tmp_path / "none"})
-    assert RawClient(create_app(empty)).send("GET", path).status == 200
+    app = create_app(empty)
+    assert RawClient(app).send("GET", path).status == 200
+    app.state.context.database.dispose()  # nothing ran its lifespan, which would do so
 
 
 def test_the_cache_is_kept_within_its_limit(settings):

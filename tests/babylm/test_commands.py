@@ -241,4 +241,6 @@ def test_the_page_about_the_commands_is_not_stale(monkeypatch):
         "python -m babylm.generate_docs > docs/cli.md"
     )
     for part in text.split("### babylm ")[1:]:
-        assert "--json" in part or part.startswith(("api", "worker\n", "cache\n"))
+        assert "--json" in part or part.startswith(
+            ("api", "worker\n", "cache\n", "db\n", "provision")
+        )

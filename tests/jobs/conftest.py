@@ -1,6 +1,6 @@
 """A real database with the migrations applied, for each test.
 
-SQLite, or databases of their own on the Postgres server that BABYLM_TEST_POSTGRES_URL names.
+SQLite, or databases of their own on a Postgres server, see `tests.postgres`.
 """
 
 import os
@@ -8,15 +8,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, make_url
 
 from core.spec.job import JobSpec
 from jobs.database import Database, upgrade
 from jobs.settings import DATABASE_FILE
 from jobs.store import create_job
+from tests.postgres import URL, postgres_database
 
 SPEC = JobSpec.model_validate({"preset": "sample"}).resolve()
 
@@ -24,17 +23,12 @@ SPEC = JobSpec.model_validate({"preset": "sample"}).resolve()
 @contextmanager
 def empty_database(folder: Path) -> Iterator[str]:
     """The address of a database with nothing in it."""
-    server = os.environ.get("BABYLM_TEST_POSTGRES_URL")
+    server = os.environ.get(URL)
     if server is None:
         yield f"sqlite:///{folder / 'babylm.sqlite3'}"
         return
-    name = f"test_{uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        yield make_url(server).set(database=name).render_as_string(hide_password=False)
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    engine.dispose()
+    with postgres_database(server, migrated=False) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -46,13 +40,14 @@ def migrated(tmp_path_factory):
 
 
 @pytest.fixture
-def url(tmp_path, migrated):
-    with empty_database(tmp_path) as url:
-        if url.startswith("sqlite"):
-            shutil.copy(migrated, make_url(url).database)
-        else:
-            upgrade(url)
-        yield url
+def url(tmp_path, migrated, store):
+    if store == "postgres":
+        with postgres_database(os.environ[URL], migrated=True) as url:
+            yield url
+    else:
+        file = tmp_path / "babylm.sqlite3"
+        shutil.copy(migrated, file)
+        yield f"sqlite:///{file}"
 
 
 @pytest.fixture

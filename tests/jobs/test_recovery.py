@@ -1,5 +1,8 @@
 """The sweep takes what is lost, by its own clock, and rings for what waits."""
 
+import pytest
+from sqlalchemy.exc import SQLAlchemyError
+
 from jobs.attempts import claim_next, heartbeat
 from jobs.recovery import Sweeper
 
@@ -61,3 +64,26 @@ def test_two_sweepers_take_a_job_once(database, new_job, job_of):
     clock.now += 20.0
     assert [sweeper.reap() for sweeper in sweepers] == [[job.id], []]
     assert job_of(job.id).attempts_without_checkpoint == 1
+
+
+def test_a_database_that_was_away_is_no_silence_of_the_workers(database, new_job, job_of):
+    """Postgres restarts: no worker could beat meanwhile, so each gets a whole lease afterwards."""
+    new_job()
+    job, clock = claimed(database), Clock()
+    sweeper = Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock)
+    sweeper.reap()
+    clock.now += 60.0
+    rename(database, "job", "away")
+    with pytest.raises(SQLAlchemyError):
+        sweeper.reap()
+    rename(database, "away", "job")
+    assert sweeper.reap() == []
+    clock.now += 14.0
+    assert sweeper.reap() == []
+    clock.now += 2.0
+    assert sweeper.reap() == [job.id]
+
+
+def rename(database, name: str, to: str) -> None:
+    with database.write() as session:
+        session.connection().exec_driver_sql(f"ALTER TABLE {name} RENAME TO {to}")

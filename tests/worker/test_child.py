@@ -4,7 +4,7 @@ import signal
 import sys
 
 from worker.child import Child
-from worker.host import keep_log_short, oom_kills
+from worker.host import host_memory_bytes, keep_log_short, oom_kills
 
 PIPE_BYTES = 100_000
 
@@ -39,7 +39,20 @@ def test_a_log_that_grew_too_long_is_moved_while_its_writer_goes_on(tmp_path):
     assert (tmp_path / "run.log.1").read_bytes() == b"old\n" * 10
 
 
-def test_the_kernels_count_of_processes_ended_for_memory_is_read(tmp_path):
-    (tmp_path / "vmstat").write_text("nr_free_pages 1\noom_kill 3\n")
-    assert oom_kills(tmp_path / "vmstat") == 3
-    assert oom_kills(tmp_path / "nowhere") == 0
+def test_the_cgroups_count_of_processes_ended_for_memory_is_read_before_the_hosts(tmp_path):
+    proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    (proc / "vmstat").write_text("nr_free_pages 1\noom_kill 3\n")
+    assert oom_kills(proc=proc, cgroups=cgroups) == 3
+    (proc / "self/cgroup").write_text("0::/slurm/job_7/step_batch\n")
+    group = cgroups / "slurm/job_7/step_batch"
+    group.mkdir(parents=True)
+    (group / "memory.events").write_text("low 0\noom 1\noom_kill 1\noom_group_kill 0\n")
+    (cgroups / "slurm/job_7/memory.max").write_text("1048576\n")
+    assert oom_kills(proc=proc, cgroups=cgroups) == 1
+    assert host_memory_bytes(proc=proc, cgroups=cgroups) == 1 << 20
+    (proc / "self/cgroup").write_text("4:cpu,memory:/slurm/job_7\n0::/\n")
+    (cgroups / "memory/slurm/job_7").mkdir(parents=True)
+    (cgroups / "memory/slurm/job_7/memory.oom_control").write_text("under_oom 0\noom_kill 2\n")
+    assert oom_kills(proc=proc, cgroups=cgroups) == 2
+    assert oom_kills(proc=tmp_path / "nowhere", cgroups=cgroups) == 0

@@ -209,6 +209,32 @@ def test_a_database_that_is_locked_for_longer_than_the_run_waits_ends_nothing(st
     assert play.steps() == [1, 2]
 
 
+def test_on_several_hosts_a_run_ends_before_its_lease_does_if_the_database_is_away(stage):
+    """Without any file lock: another host takes the job when the lease is over."""
+    play = stage(lease_seconds=5.0)
+    play.settings = play.settings.model_copy(update={"database_url": "postgresql+psycopg://db/x"})
+    assert play.settings.may_span_hosts
+    thread = play.in_background(
+        """
+        from core.process.stop import StopSignal
+        stop = StopSignal(leave=lambda: os._exit(75))
+        stop.watch_supervisor(silence_seconds=5.0 * 0.55, deadline_seconds=5.0 * 0.3)
+        (folder / "pid").write_text(str(os.getpid()))
+        loss(1)
+        time.sleep(600)
+        """
+    )
+    until(play.steps, "the first step")
+    pid = int((play.folder / "pid").read_text())
+    writer = sqlite3.connect(play.database.engine.url.database, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    until(lambda: not runs(pid), "the end of the run while the database is locked")
+    writer.execute("COMMIT")
+    writer.close()
+    thread.join(DEADLINE)
+    assert (play.job.status, play.job.attempts_without_checkpoint) == ("queued", 0)
+
+
 def test_a_damaged_line_of_the_journal_is_told_and_skipped(stage):
     play = stage()
     play.play(

@@ -7,10 +7,13 @@ would be compiled anew. Which of them runs is a function of the step, never of t
 interrupted run goes on with the same arithmetic, whether the cache is warm or cold.
 """
 
+import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -23,6 +26,7 @@ R = TypeVar("R")
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 """What compiles for a GPU, our own kernels too; it comes with torch's builds for CUDA."""
 COMPILERS = ("g++", "clang++", "c++")
+CPUINFO = Path("/proc/cpuinfo")
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
@@ -38,10 +42,25 @@ def missing_compiler(device: torch.device) -> str | None:
 def compile_layers(model: PreTrainedModel, *, cache: Path | None) -> None:
     """Marks the layers for compilation at their first call; results are kept in `cache`."""
     if cache is not None:
-        cache.mkdir(parents=True, exist_ok=True)
-        os.environ.setdefault(CACHE_VARIABLE, str(cache))
+        folder = cache / kind_of_node()
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault(CACHE_VARIABLE, str(folder))
     for layer in model.model.layers:
         layer.compile(dynamic=False)
+
+
+def kind_of_node(cpuinfo: Path = CPUINFO) -> str:
+    """What compiled code depends on: the CPU's instructions and the GPU's name.
+
+    Hosts of several kinds may share the cache, and code for one may be illegal on another.
+    """
+    components = [platform.machine()]
+    with suppress(OSError):
+        lines = cpuinfo.read_text().splitlines()
+        components += [line for line in lines if line.startswith(("flags", "Features"))][:1]
+    if torch.cuda.is_available():
+        components.append(torch.cuda.get_device_name())
+    return hashlib.sha256("\n".join(components).encode()).hexdigest()[:12]
 
 
 def uncompile_layers(model: PreTrainedModel) -> None:

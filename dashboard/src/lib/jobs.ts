@@ -18,7 +18,8 @@ export function valuesOf(job: Job): Record<string, number | null> {
 // A sentence on what the job does or waits for.
 export function activity(job: Job): string {
   if (job.waiting_for) {
-    const { what, position } = job.waiting_for;
+    const { what, position, detail } = job.waiting_for;
+    if (detail) return `${detail} (${place(position)})`;
     return what === "a worker" ? `waits for a worker, ${place(position)}` : place(position);
   }
   if (job.status === "failed") return job.error?.message ?? "failed";

@@ -53,3 +53,11 @@ def test_before_there_is_anything_to_lose_a_stop_leaves_at_once():
     gentle.request("later")
     assert gentle()
     assert left == ["at once"]
+
+
+def test_a_supervisor_that_the_database_does_not_hear_stops_the_run_though_it_beats():
+    stop, writer, abandoned = watched(silence_seconds=60)
+    os.write(writer, bytes([255, 1]))  # a 255th of a minute is left
+    assert abandoned.wait(10)
+    assert stop.reason == "supervisor silent"
+    os.close(writer)

@@ -108,3 +108,17 @@ def test_what_a_killed_builder_left_beside_a_shared_result_goes_and_a_live_one_s
         assert [folder.exists() for folder in folders] == [False, True]
         alive.stdin.close()
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_what_another_host_builds_is_left_alone_though_its_lock_cannot_be_seen(tmp_path):
+    another_host = tmp_path / f"result.{'0' * 8}{'1' * 8}.tmp"
+    another_host.mkdir()
+    killed = tmp_path / "result.123.tmp"
+    killed.mkdir()
+    remove_abandoned(tmp_path, young_seconds=0.0)
+    assert another_host.exists()
+    assert not killed.exists()
+    assert publish_folder(
+        tmp_path / "result", lambda folder: (folder / "x").write_text("x"), resume=True
+    )
+    assert another_host.exists()

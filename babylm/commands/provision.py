@@ -1,0 +1,67 @@
+"""Commands that bring workers: provision slurm."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from babylm.errors import CommandError, UsageError
+from babylm.options import load_settings
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+
+PROGRAMS = ("sbatch", "squeue", "scancel")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(no_args_is_help=True)
+    group.callback()(_workers_from_a_cluster)  # or typer drops the name of the only command
+    group.command()(slurm)
+    app.add_typer(group, name="provision")
+
+
+def _workers_from_a_cluster() -> None:
+    """Bring workers from a cluster."""
+
+
+def slurm(
+    once: Annotated[bool, typer.Option("--once", help="One pass, for cron.")] = False,
+) -> None:
+    """Submit a Slurm job for each queued job that may run there, and look after it.
+
+    Runs on any host that has Slurm's programs and the shared folders, until Ctrl-C.
+    """
+    import logging
+    import signal
+    import threading
+    from importlib import import_module
+
+    settings = load_settings()
+    _require_cluster(settings)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    shutdown = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: shutdown.set())
+    loop, errors = import_module("jobs.slurm.loop"), import_module("jobs.errors")
+    try:
+        loop.run_provisioner(settings, once=once, shutdown=shutdown)
+    except errors.JobsError as error:
+        raise CommandError(error.message) from error
+
+
+def _require_cluster(settings: "Settings") -> None:
+    import shutil
+
+    if settings.database_url.startswith("sqlite"):
+        raise UsageError(
+            f"BABYLM_DATABASE_URL is {settings.database_url}: pilots run on other hosts, which "
+            "cannot share a SQLite file",
+            hint="Use Postgres; `babylm db copy` moves the jobs there. See docs/how-to/slurm.md.",
+        )
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        raise CommandError(
+            f"{', '.join(missing)} not found on the path",
+            hint="Run this command on a submit host of the cluster.",
+        )

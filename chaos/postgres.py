@@ -1,0 +1,108 @@
+"""A Postgres server with its files in a temporary folder, from the programs that are installed."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
+
+START_SECONDS = 30.0
+UNPRIVILEGED = ("postgres", "nobody")
+
+
+def find_programs() -> Path | None:
+    """The folder of initdb and postgres; None if no server is installed."""
+    found = shutil.which("initdb")
+    folders = [Path(found).resolve().parent] if found else []
+    folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in folders if (folder / "postgres").exists()), None)
+
+
+class Server:
+    """A server with its files in a folder of its own; it can be stopped and started again."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self.programs, self.folder = programs, folder
+        self.user = None if os.geteuid() else next(name for name in UNPRIVILEGED if _exists(name))
+        if self.user is not None:  # Postgres refuses to run as root
+            shutil.chown(folder, self.user)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.url = f"postgresql+psycopg://babylm@127.0.0.1:{self.port}/postgres"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._run("initdb", "--auth=trust", "--username=babylm", "--no-sync", "--encoding=UTF8")
+
+    def start(self) -> None:
+        """Starts it; returns when it takes connections."""
+        options = ("-c", "fsync=off", "-c", "max_connections=300", "-c", f"port={self.port}")
+        addresses = ("-c", "listen_addresses=127.0.0.1", "-k", str(self.folder))
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self.programs / "postgres", "-D", self.folder / "data", *options, *addresses],
+                stdout=log,
+                stderr=log,
+                user=self.user,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        engine = create_engine(self.url)
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                engine.connect().close()
+                break
+            except OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        engine.dispose()
+
+    def stop(self) -> None:
+        """A fast shutdown, which breaks connections, as an operator's restart does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(START_SECONDS)
+
+    def _run(self, name: str, *options: str) -> None:
+        subprocess.run(
+            [self.programs / name, "-D", self.folder / "data", *options],
+            check=True,
+            capture_output=True,
+            user=self.user,
+            cwd=self.folder,
+        )
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+@contextmanager
+def temporary_server() -> Iterator[Server | None]:
+    """A server that runs; None if none is installed."""
+    programs = find_programs()
+    if programs is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        server = Server(programs, Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            with suppress(subprocess.TimeoutExpired):
+                server.stop()

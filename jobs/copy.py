@@ -1,0 +1,95 @@
+"""Copies all rows of one database into another, empty one: from SQLite to Postgres and back."""
+
+from sqlalchemy import Connection, Integer, Table, func, insert, select, text
+from sqlmodel import Session
+
+from jobs.attempts import running_jobs
+from jobs.database import READ, check_schema, make_engine, upgrade
+from jobs.errors import CopyRefused
+from jobs.tables import Table as Base
+from jobs.workers import live_workers
+
+BATCH = 1000
+SKIPPED = frozenset(("worker",))
+"""Rows about processes that run; each worker writes its own again."""
+
+
+def copy_database(source_url: str, target_url: str) -> dict[str, int]:
+    """Copies every row; returns their number by table.
+
+    The target gets this version's schema and must hold nothing. All is one transaction of the
+    target: a copy that breaks off leaves it empty, and can be repeated.
+
+    Raises:
+        CopyRefused: If the source is in use, or the target holds rows.
+        SchemaTooNew, SchemaTooOld: If the source is of another version.
+    """
+    source = make_engine(source_url)
+    target = make_engine(target_url)
+    try:
+        check_schema(source)
+        upgrade(target_url)
+        reading = source.execution_options(**READ)
+        if source.dialect.name == "postgresql":
+            reading = reading.execution_options(isolation_level="REPEATABLE READ")
+        with reading.connect() as old, target.begin() as new:
+            _refuse_busy(old)
+            _refuse_rows(new)
+            return {table.name: _copy(old, new, table) for table in _tables()}
+    finally:
+        source.dispose()
+        target.dispose()
+
+
+def _tables() -> list[Table]:
+    """Those that others refer to come first."""
+    return [table for table in Base.metadata.sorted_tables if table.name not in SKIPPED]
+
+
+def _refuse_busy(source: Connection) -> None:
+    with Session(source) as session:
+        running, workers = running_jobs(session), live_workers(session)
+    if running or workers:
+        raise CopyRefused(
+            f"the source is in use: {len(running)} jobs are running and {len(workers)} workers "
+            "are alive. What they write after the copy would be lost; stop the service first"
+        )
+
+
+def _refuse_rows(target: Connection) -> None:
+    filled = [
+        table.name
+        for table in _tables()
+        if target.execute(select(func.count()).select_from(table)).scalar_one()
+    ]
+    if filled:
+        raise CopyRefused(
+            f"the target already holds rows, in {', '.join(filled)}: copy into an empty database"
+        )
+
+
+def _copy(source: Connection, target: Connection, table: Table) -> int:
+    rows = source.execution_options(stream_results=True, yield_per=BATCH).execute(select(table))
+    count = 0
+    for part in rows.mappings().partitions(BATCH):
+        target.execute(insert(table), [dict(row) for row in part])
+        count += len(part)
+    _continue_numbers(target, table)
+    return count
+
+
+def _continue_numbers(target: Connection, table: Table) -> None:
+    """Postgres counts numbered keys by itself: the next one must follow the copied ones."""
+    column = table.autoincrement_column
+    if target.dialect.name != "postgresql" or column is None:
+        return
+    if not isinstance(column.type, Integer) or len(table.primary_key.columns) > 1:
+        return
+    target.execute(
+        text(
+            "SELECT setval(pg_get_serial_sequence(:table, :column), "
+            f'coalesce((SELECT max("{column.name}") FROM "{table.name}"), 0) + 1, false) '
+            "WHERE pg_get_serial_sequence(:table, :column) IS NOT NULL"
+        ),
+        {"table": table.name, "column": column.name},
+    )

@@ -1,0 +1,223 @@
+"""Placements: which attempts of which jobs were handed to Slurm, and what Slurm said of them.
+
+A placement's row is written before `sbatch` is called, and (job, attempt) is its key, so several
+provisioners never submit the same attempt twice. All writes of a provisioner are guarded by the
+number of tries. The pilot enters its own Slurm id where none is entered yet and refuses to work
+where another one is: should Slurm ever start two pilots, only one of them works.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import Session, col, select, update
+
+from core.events.types import now
+from jobs.database import insert
+from jobs.tables import Job, Placement, WorkerRow
+from jobs.workers import database_time
+
+PREFIX = "babylm-"
+QUEUE = "slurm"
+"""The queue in a provisioner's row among the workers."""
+PROVISIONER_SECONDS = 900.0
+"""A provisioner counts as there for so long: one run by cron appears every few minutes."""
+SUBMITTING, UNKNOWN, REFUSED, LOST = "submitting", "unknown", "refused", "lost"
+OURS = (SUBMITTING, UNKNOWN, REFUSED, LOST)
+"""States that Slurm does not know."""
+ENDED = frozenset(
+    (
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
+        *("OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"),
+    )
+)
+"""Slurm's states of a job that has ended."""
+HELD_BACK = frozenset((REFUSED, LOST)) | ENDED
+"""States of an open placement that is submitted again after a while."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A placement and its job."""
+
+    placement: Placement
+    job: Job
+
+
+def placement_name(job_id: str, attempt: int) -> str:
+    """The name of the Slurm job."""
+    return f"{PREFIX}{job_id}-{attempt}"
+
+
+def begin_placement(session: Session, job_id: str, attempt: int) -> Placement | None:
+    """Takes the right to submit that attempt; None if another provisioner has it."""
+    moment = database_time(session)
+    row = Placement(
+        job_id=job_id,
+        attempt=attempt,
+        name=placement_name(job_id, attempt),
+        state=SUBMITTING,
+        created_at=moment,
+        changed_at=moment,
+    )
+    statement = insert(session, Placement).values(**row.model_dump()).on_conflict_do_nothing()
+    inserted = session.exec(statement.returning(col(Placement.job_id))).one_or_none()
+    before = find_placement(session, job_id, attempt)
+    if inserted is not None or before is None:
+        return before
+    # A paused job that was resumed has the same attempt before it as at first.
+    is_ours = _submit_again(session, before, col(Placement.is_open).is_(False))
+    return find_placement(session, job_id, attempt) if is_ours else None
+
+
+def find_placement(session: Session, job_id: str, attempt: int) -> Placement | None:
+    """The placement of that attempt."""
+    query = select(Placement).where(Placement.job_id == job_id, Placement.attempt == attempt)
+    fresh = {"populate_existing": True}  # it may have been changed in this transaction
+    return session.exec(query, execution_options=fresh).one_or_none()
+
+
+def newest_placements(session: Session, job_ids: Sequence[str]) -> dict[str, Placement]:
+    """The newest open placement of each of these jobs that has one."""
+    query = (
+        select(Placement)
+        .where(col(Placement.is_open).is_(True), col(Placement.job_id).in_(job_ids))
+        .order_by(col(Placement.attempt))
+    )
+    return {placement.job_id: placement for placement in session.exec(query)}
+
+
+def open_placements(session: Session) -> list[Pair]:
+    """Those that somebody must look after, each with its job."""
+    query = (
+        select(Placement, Job)
+        .join(Job, col(Job.id) == col(Placement.job_id))
+        .where(col(Placement.is_open).is_(True))
+        .order_by(col(Placement.created_at), col(Placement.job_id))
+    )
+    return [Pair(placement, job) for placement, job in session.exec(query)]
+
+
+def unplaced_jobs(session: Session, *, limit: int) -> list[Job]:
+    """Queued jobs that may run on Slurm and have no open placement for their next attempt."""
+    placed = select(Placement.job_id).where(
+        col(Placement.job_id) == col(Job.id),
+        col(Placement.attempt) == Job.attempt + 1,
+        col(Placement.is_open).is_(True),
+    )
+    query = (
+        select(Job)
+        .where(Job.status == "queued", col(Job.where_allowed).in_(("any", "slurm")))
+        .where(~placed.exists())
+        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
+        .limit(limit)
+    )
+    return list(session.exec(query))
+
+
+def update_placement(session: Session, placement: Placement, **values: Any) -> bool:
+    """Changes a placement unless another provisioner has taken it over; says whether it did."""
+    if {"state", "tries"} & values.keys():
+        values = {"changed_at": database_time(session), **values}
+    return _update(session, placement, col(Placement.tries) == placement.tries, **values)
+
+
+def submit_again(session: Session, placement: Placement) -> bool:
+    """Takes the right to call `sbatch` once more for that attempt."""
+    return _submit_again(session, placement, col(Placement.state) == placement.state)
+
+
+def enter_slurm_id(session: Session, placement: Placement, slurm_id: str) -> bool:
+    """Enters the id that `sbatch` or `squeue` gave, where none is entered; says whether it did."""
+    return _update(
+        session,
+        placement,
+        col(Placement.tries) == placement.tries,
+        col(Placement.slurm_id).is_(None),
+        slurm_id=slurm_id,
+        state="PENDING",
+        reason=None,
+        missed=0,
+        changed_at=database_time(session),
+    )
+
+
+def start_pilot(
+    session: Session, job_id: str, attempt: int, *, slurm_id: str, worker_id: str
+) -> bool:
+    """The pilot enters itself; False if the placement belongs to another Slurm job or is closed."""
+    statement = (
+        update(Placement)
+        .where(col(Placement.job_id) == job_id, col(Placement.attempt) == attempt)
+        .where(col(Placement.is_open).is_(True))
+        .where(col(Placement.slurm_id).is_(None) | (col(Placement.slurm_id) == slurm_id))
+        .values(slurm_id=slurm_id, worker_id=worker_id, state="RUNNING", reason=None)
+    )
+    return bool(session.exec(statement, execution_options={"synchronize_session": False}).rowcount)
+
+
+def live_provisioners(session: Session, *, at: datetime | None = None) -> list[WorkerRow]:
+    """Provisioners that were seen lately."""
+    since = (at or database_time(session)) - timedelta(seconds=PROVISIONER_SECONDS)
+    query = select(WorkerRow).where(WorkerRow.queue == QUEUE, WorkerRow.seen_at > since)
+    return list(session.exec(query))
+
+
+def placement_words(placement: Placement) -> str:
+    """What the placement waits for, for a person."""
+    reason = f": {placement.reason}" if placement.reason else ""
+    if placement.state == SUBMITTING:
+        return "being submitted to Slurm"
+    if placement.state == UNKNOWN:
+        return f"Slurm did not answer clearly{reason}"
+    if placement.state == REFUSED:
+        return f"Slurm refused the job{reason}"
+    number = f"Slurm job {placement.slurm_id}"
+    if placement.state == LOST:
+        return f"{number} is not listed any more and is submitted again"
+    if placement.state == "PENDING":
+        words = f"{number}, waiting for {placement.reason or 'its turn'}"
+        if placement.expected_start_at is not None:
+            words += f", expected start {_clock(placement.expected_start_at)}"
+        return words
+    if placement.state in ENDED:
+        return f"{number} ended as {placement.state}{reason} and is submitted again"
+    return f"{number} is {placement.state}"
+
+
+def _clock(moment: datetime) -> str:
+    """The time of day in UTC, with the date if that is another one."""
+    same_day = moment.date() == now().date()
+    return moment.strftime("%H:%M UTC" if same_day else "%Y-%m-%d %H:%M UTC")
+
+
+def _submit_again(session: Session, placement: Placement, *guards: Any) -> bool:
+    return _update(
+        session,
+        placement,
+        col(Placement.tries) == placement.tries,
+        *guards,
+        tries=placement.tries + 1,
+        is_open=True,
+        state=SUBMITTING,
+        reason=None,
+        slurm_id=None,
+        worker_id=None,
+        expected_start_at=None,
+        missed=0,
+        changed_at=database_time(session),
+    )
+
+
+def _update(session: Session, placement: Placement, *guards: Any, **values: Any) -> bool:
+    statement = (
+        update(Placement)
+        .where(
+            col(Placement.job_id) == placement.job_id,
+            col(Placement.attempt) == placement.attempt,
+            *guards,
+        )
+        .values(**values)
+    )
+    return bool(session.exec(statement, execution_options={"synchronize_session": False}).rowcount)

@@ -1,0 +1,69 @@
+"""Settings in a file that only its owner can read: how a Slurm job gets its credentials.
+
+The environment of a Slurm job is stored by Slurm and shown to others (`scontrol show job`,
+`/proc`), so credentials never travel in it.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from core.storage.rundir import STAGING_SUFFIX, sync_folder
+from jobs.errors import SettingsInvalid
+from jobs.settings import Settings
+
+PILOT_SETTINGS = (
+    *("data_dir", "runs_dir", "database_url", "redis_url", "lease_seconds", "heartbeat_seconds"),
+    *("tick_seconds", "copy_seconds", "poll_seconds", "grace_seconds", "stall_seconds"),
+    "max_attempts",
+)
+"""What a pilot needs; above all no API key."""
+
+
+def write_private_settings(path: Path, settings: Settings) -> None:
+    """Writes the settings of a pilot with mode 0600; a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(f"{path.name}.{os.getpid()}{STAGING_SUFFIX}")
+    staging.unlink(missing_ok=True)
+    values = {name: getattr(settings, name) for name in PILOT_SETTINGS}
+    values |= {name: values[name].resolve() for name in ("data_dir", "runs_dir")}
+    lines = [
+        f"BABYLM_{name.upper()}={_quoted(str(value))}\n"
+        for name, value in values.items()
+        if value is not None
+    ]
+    file = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(file, "w", encoding="utf-8") as output:
+        output.writelines(lines)
+        output.flush()
+        os.fsync(output.fileno())
+    staging.replace(path)
+    sync_folder(path.parent)
+
+
+def load_private_settings(path: Path) -> Settings:
+    """The settings of that file; environment variables override single ones.
+
+    Raises:
+        SettingsInvalid: If the file is missing, others can read it, or its values are invalid.
+    """
+    try:
+        info = path.stat()
+    except OSError as error:
+        raise SettingsInvalid(f"the settings file {path} cannot be read: {error}") from error
+    if info.st_uid != os.getuid() or stat.S_IMODE(info.st_mode) & 0o077:
+        raise SettingsInvalid(
+            f"the settings file {path} has mode {stat.S_IMODE(info.st_mode):04o} and belongs to "
+            f"user {info.st_uid}: it holds credentials, so it must be yours, with mode 0600"
+        )
+    try:
+        return Settings(_env_file=path)
+    except ValidationError as error:
+        raise SettingsInvalid(f"the settings file {path} is invalid: {error}") from error
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

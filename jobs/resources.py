@@ -1,0 +1,158 @@
+"""Which worker can run which job: what a job needs, and what a slot of a worker offers."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, and_, or_
+from sqlmodel import col
+
+from core.spec.estimate import TRAINING_BYTES_PER_PARAMETER, estimate, state_bytes
+from core.spec.job import JobSpec
+from jobs.tables import Job, WorkerRow
+
+Where = Literal["local", "slurm"]
+WEIGHT_BYTES = 4
+"""Of a parameter, float32."""
+PROGRAM_BYTES = 3 << 30
+"""Host memory of Python, torch and the CUDA libraries, above what the model takes."""
+MEMORY_MARGIN = 1.25
+"""Slurm kills a job that exceeds its memory, so the estimate is rounded up."""
+GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What one slot of a worker has."""
+
+    where: Where = "local"
+    gpus: int = 0
+    memory_bytes: int | None = None
+    """Of the host; None: unknown."""
+    device_memory_bytes: int | None = None
+    """Of the smallest device; None: unknown."""
+    job_id: str | None = None
+    """The only job that the worker takes: it is a pilot."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job needs, as columns of its row. The claim compares them in one query."""
+
+    where_allowed: str
+    num_gpus: int
+    """GPUs that it uses on a machine that has any."""
+    needs_gpu: bool
+    """False: a machine without GPUs serves it too."""
+    min_memory_bytes: int
+    min_device_memory_bytes: int
+    """Weights and two moments: a device with less cannot hold the model in any way."""
+
+
+def needs_of(spec: JobSpec) -> Needs:
+    """What a resolved spec needs of the machine that runs it."""
+    resources, training = spec.resources, spec.training
+    uses_gpu = training.device != "cpu" and spec.task == "model"
+    devices = training.num_devices if uses_gpu else 0
+    gpus = devices if resources.gpus is None else resources.gpus
+    state = 0
+    if spec.task == "model":
+        vocab_size = spec.tokenizer.vocab_size
+        weights = WEIGHT_BYTES * spec.model.num_parameters(vocab_size=vocab_size)
+        state = weights + state_bytes(spec, vocab_size=vocab_size)
+    return Needs(
+        where_allowed=resources.where,
+        num_gpus=gpus,
+        needs_gpu=bool(resources.gpus) or (uses_gpu and training.device == "cuda"),
+        min_memory_bytes=resources.memory or 0,
+        min_device_memory_bytes=state,
+    )
+
+
+def host_memory_bytes(spec: JobSpec) -> int:
+    """Host memory to ask Slurm for: the spec's, or the estimate's, in whole GiB."""
+    if spec.resources.memory is not None:
+        return spec.resources.memory
+    if slurm_gpus(spec):
+        parameters = spec.model.num_parameters(vocab_size=spec.tokenizer.vocab_size)
+        model = parameters * TRAINING_BYTES_PER_PARAMETER  # a copy passes through the host
+    else:
+        model = estimate(spec, words=None).device_memory_bytes if spec.task == "model" else 0
+    wanted = int(model * MEMORY_MARGIN) + PROGRAM_BYTES
+    return -(-wanted // GIB) * GIB
+
+
+def slurm_gpus(spec: JobSpec) -> int:
+    """GPUs to ask Slurm for."""
+    return needs_of(spec).num_gpus
+
+
+def can_run(offer: Offer) -> ColumnElement[bool]:
+    """The condition on a job's row that a slot with this offer can run it."""
+    if offer.job_id is not None:
+        return col(Job.id) == offer.job_id
+    conditions: list[ColumnElement[bool]] = [
+        col(Job.where_allowed).in_(("any", offer.where)),
+        col(Job.num_gpus) <= offer.gpus if offer.gpus else col(Job.needs_gpu).is_(False),
+    ]
+    if offer.memory_bytes is not None:
+        conditions.append(col(Job.min_memory_bytes) <= offer.memory_bytes)
+    if offer.device_memory_bytes is not None:
+        fits = col(Job.min_device_memory_bytes) <= offer.device_memory_bytes
+        conditions.append(or_(col(Job.min_device_memory_bytes) == 0, fits))
+    return and_(*conditions)
+
+
+def serves(offer: Offer, job: Job) -> bool:
+    """The same decision as `can_run`, for a row that was read."""
+    if offer.job_id is not None:
+        return job.id == offer.job_id
+    has_gpus = job.num_gpus <= offer.gpus if offer.gpus else not job.needs_gpu
+    return (
+        job.where_allowed in ("any", offer.where)
+        and has_gpus
+        and job.min_memory_bytes <= _known(offer.memory_bytes)
+        and job.min_device_memory_bytes <= _known(offer.device_memory_bytes)
+    )
+
+
+def _known(size: int | None) -> float:
+    return float("inf") if size is None else size
+
+
+def offer_row(offer: Offer) -> dict[str, Any]:  # Any: JSON
+    """The offer as the worker's row keeps it."""
+    return asdict(offer)
+
+
+def offer_of(worker: WorkerRow) -> Offer:
+    """What a worker said that each of its slots has."""
+    return Offer(**worker.offer) if worker.offer else Offer()
+
+
+def unserved_reason(job: Job, offers: Sequence[Offer]) -> str:
+    """Why none of the offers serves the job, with what to change."""
+    local = [offer for offer in offers if offer.where in _places(job)]
+    if not local:
+        return f"no worker serves resources.where {job.where_allowed}"
+    if job.needs_gpu and not any(offer.gpus >= job.num_gpus for offer in local):
+        most = max(offer.gpus for offer in local)
+        return f"the job needs {job.num_gpus} GPUs and the largest worker slot has {most}"
+    if job.num_gpus and all(0 < offer.gpus < job.num_gpus for offer in local):
+        most = max(offer.gpus for offer in local)
+        return f"the job needs {job.num_gpus} GPUs and the largest worker slot has {most}"
+    memory = max((offer.memory_bytes or 0 for offer in local), default=0)
+    if job.min_memory_bytes > memory:
+        return (
+            f"the job needs {job.min_memory_bytes:,} bytes of host memory and the largest worker "
+            f"has {memory:,}"
+        )
+    device = max((offer.device_memory_bytes or 0 for offer in local), default=0)
+    return (
+        f"weights and optimizer need {job.min_device_memory_bytes:,} bytes of device memory and "
+        f"the largest device has {device:,}"
+    )
+
+
+def _places(job: Job) -> tuple[str, ...]:
+    return ("local", "slurm") if job.where_allowed == "any" else (job.where_allowed,)

@@ -1,0 +1,110 @@
+"""The life of a provisioner: passes until it is told to end, beside its reports and its sweep."""
+
+import logging
+import os
+import socket
+import threading
+from uuid import uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.events.types import now
+from jobs.database import Database
+from jobs.placements import QUEUE
+from jobs.private_settings import write_private_settings
+from jobs.queue import QueueNotifier
+from jobs.recovery import Sweeper, SweepThread
+from jobs.settings import Settings
+from jobs.slurm.client import Slurm
+from jobs.slurm.provisioner import SETTINGS_FILE, Provisioner
+from jobs.slurm.script import slurm_folder
+from jobs.tables import WorkerRow
+from jobs.workers import remove_worker, report_worker
+
+log = logging.getLogger(__name__)
+
+REPORT_SECONDS = 2.0
+
+
+def run_provisioner(settings: Settings, *, once: bool, shutdown: threading.Event) -> None:
+    """Provisions until `shutdown` is set, or once.
+
+    Slurm's programs are called by this thread alone: while they hang for longer than a lease,
+    reports and the sweep for lost workers go on in threads of their own.
+
+    Raises:
+        SlurmError: If the template cannot be used.
+        SchemaTooNew, SchemaTooOld: If the database is of another version.
+    """
+    database = Database(settings.database_url)
+    try:
+        database.check_schema()
+        slurm = Slurm(timeout_seconds=settings.slurm_timeout_seconds)
+        provisioner = Provisioner(database, settings, slurm)
+        write_private_settings(slurm_folder(settings) / SETTINGS_FILE, settings)
+        row = _row(settings, once=once)
+        if once:
+            _report(database, row)
+            provisioner.provision()
+            return
+        _repeat(provisioner, database, settings, row, shutdown)
+        with database.write() as session:
+            remove_worker(session, row.id)
+    finally:
+        database.dispose()
+
+
+def _repeat(
+    provisioner: Provisioner,
+    database: Database,
+    settings: Settings,
+    row: WorkerRow,
+    shutdown: threading.Event,
+) -> None:
+    notifier = QueueNotifier(settings.redis_url) if settings.redis_url else None
+    sweeper = Sweeper(database, notifier=notifier, lease_seconds=settings.lease_seconds)
+    sweep = SweepThread(sweeper, seconds=settings.sweep_seconds)
+    sweep.start()
+
+    def report() -> None:
+        while not shutdown.is_set():
+            try:
+                _report(database, row)
+            except SQLAlchemyError as error:
+                log.warning("the database does not answer: %s", error)
+            shutdown.wait(REPORT_SECONDS)
+
+    reporter = threading.Thread(target=report, name="report", daemon=True)
+    reporter.start()
+    while not shutdown.is_set():
+        try:
+            provisioner.provision()
+        except SQLAlchemyError:  # down or full; every pass begins with what the rows say
+            log.exception("the database does not answer")
+        shutdown.wait(settings.slurm_seconds)
+    reporter.join()
+    sweep.stop()
+    if notifier is not None:
+        notifier.close()
+
+
+def _report(database: Database, row: WorkerRow) -> None:
+    with database.write() as session:
+        report_worker(session, row)
+
+
+def _row(settings: Settings, *, once: bool) -> WorkerRow:
+    """One run by cron keeps one row for each host; it is seen for a while after it has ended."""
+    host = socket.gethostname()
+    return WorkerRow(
+        id=f"{host}-slurm-{'once' if once else uuid4().hex[:8]}",
+        hostname=host,
+        machine=host[:64],
+        pid=os.getpid(),
+        queue=QUEUE,
+        slots=settings.slurm_max_pilots,
+        devices=[],
+        job_ids=[],
+        started_at=now(),
+        seen_at=now(),
+    )

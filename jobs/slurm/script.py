@@ -1,0 +1,84 @@
+"""The batch script of a pilot, from the site's template, and the options of `sbatch`."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from math import ceil
+from pathlib import Path
+
+from core.spec.job import JobSpec
+from jobs.errors import SlurmError
+from jobs.resources import host_memory_bytes, slurm_gpus
+from jobs.settings import Settings
+from jobs.tables import Placement
+
+LEAD_SECONDS = 90
+"""Slurm warns the pilot so long before the time limit."""
+GRACE_SECONDS = 75
+"""Of these the training process may use so many for its last checkpoint."""
+IDLE_SECONDS = 30
+MIB = 1 << 20
+ARGUMENTS, PYTHON = "{arguments}", "{python}"
+
+
+def read_template(path: Path | None) -> str:
+    """The template that the site chose, or the one that comes with the program.
+
+    Raises:
+        SlurmError: If it cannot be read, or does not end with `exec ... {arguments}`.
+    """
+    try:
+        text = (
+            (files("jobs.slurm") / "pilot.sh").read_text()
+            if path is None
+            else path.read_text(encoding="utf-8")
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise SlurmError(f"the Slurm template {path} cannot be read: {error}") from error
+    lines = [line.strip() for line in text.splitlines()]
+    code = [line for line in lines if line and not line.startswith("#")]
+    if not text.startswith("#!"):
+        raise SlurmError(f"the Slurm template {path} must begin with #!, such as #!/bin/bash")
+    if not code or not code[-1].startswith("exec ") or ARGUMENTS not in code[-1]:
+        last = code[-1] if code else "nothing"
+        raise SlurmError(
+            f"the Slurm template {path} ends with {last!r}: the last line must be "
+            f"`exec ... {ARGUMENTS}`, or the pilot misses Slurm's warning before the time limit"
+        )
+    return text
+
+
+def make_script(template: str, placement: Placement, *, settings_file: Path) -> str:
+    """The batch script of one pilot."""
+    arguments = [
+        *("--job", placement.job_id, "--attempt", str(placement.attempt)),
+        *("--exit-when-idle", str(IDLE_SECONDS), "--grace-seconds", str(GRACE_SECONDS)),
+        *("--settings-file", str(settings_file)),
+    ]
+    filled = template.replace(ARGUMENTS, shlex.join(arguments))
+    return filled.replace(PYTHON, shlex.quote(sys.executable))
+
+
+def sbatch_options(spec: JobSpec, placement: Placement, *, log_folder: Path) -> Sequence[str]:
+    """The options of `sbatch`: they override the template's own lines."""
+    resources, gpus = spec.resources, slurm_gpus(spec)
+    options = [
+        "--parsable",
+        "--no-requeue",  # a job comes back by its row, with a new attempt
+        f"--signal=B:TERM@{LEAD_SECONDS}",
+        f"--job-name={placement.name}",
+        f"--output={log_folder}/%x-%j.log",
+        "--open-mode=append",
+        f"--mem={ceil(host_memory_bytes(spec) / MIB)}M",
+    ]
+    if gpus and "gres" not in resources.extra:
+        options.append(f"--gres=gpu:{gpus}")
+    if resources.time_limit is not None:
+        options.append(f"--time={ceil(resources.time_limit / 60)}")
+    return options + [f"--{name}={value}" for name, value in sorted(resources.extra.items())]
+
+
+def slurm_folder(settings: Settings) -> Path:
+    """Logs of pilots, and the file with their settings; on the file system that all nodes share."""
+    return settings.runs_dir.resolve() / "slurm"

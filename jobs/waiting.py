@@ -1,0 +1,82 @@
+"""What queued jobs wait for: a worker, their turn, or Slurm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlmodel import Session
+
+from jobs.placements import live_provisioners, newest_placements, placement_words
+from jobs.resources import Offer, offer_of, serves, unserved_reason
+from jobs.store import queue_positions
+from jobs.tables import Job, Placement
+from jobs.workers import live_workers
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a queued job waits for."""
+
+    what: Literal["a worker", "its turn", "slurm"]
+    position: int
+    """1 for the one that is next."""
+    detail: str | None = None
+    """The same in words, where there is more to say."""
+    slurm: dict[str, Any] | None = None  # Any: JSON
+    """job_id, state, reason and expected_start_at, of a job that was submitted to Slurm."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """All that tells what queued jobs wait for."""
+
+    positions: dict[str, int]
+    offers: tuple[Offer, ...]
+    """Of the live train workers."""
+    has_provisioner: bool
+    placements: dict[str, Placement]
+    """The newest open one of each queued job."""
+
+
+def read_queue(session: Session, queued: Sequence[str]) -> Queue:
+    """What the jobs of these ids, those that are queued, wait for."""
+    if not queued:
+        return Queue({}, (), False, {})
+    workers = [worker for worker in live_workers(session) if worker.queue == "train"]
+    return Queue(
+        positions=queue_positions(session),
+        offers=tuple(offer_of(worker) for worker in workers),
+        has_provisioner=bool(live_provisioners(session)),
+        placements=newest_placements(session, queued),
+    )
+
+
+def waiting_for(job: Job, queue: Queue) -> Waiting | None:
+    """What the job waits for; None if it is not queued."""
+    if job.status != "queued":
+        return None
+    position = queue.positions.get(job.id, 1)
+    is_served = any(serves(offer, job) for offer in queue.offers)
+    placement = queue.placements.get(job.id)
+    if placement is not None and placement.attempt == job.attempt + 1:
+        return Waiting("slurm", position, placement_words(placement), _details(placement))
+    if is_served:
+        return Waiting("its turn", position)
+    offers = [offer for offer in queue.offers if offer.job_id is None]
+    if job.where_allowed != "local" and queue.has_provisioner:
+        return Waiting("slurm", position, "not submitted to Slurm yet")
+    if not offers and job.where_allowed != "slurm":
+        return Waiting("a worker", position, "no worker is alive")
+    reason = unserved_reason(job, offers)
+    if job.where_allowed != "local":
+        reason += "; no provisioner (babylm provision slurm) was seen in the last 15 minutes"
+    return Waiting("a worker", position, reason)
+
+
+def _details(placement: Placement) -> dict[str, Any]:  # Any: JSON
+    return {
+        "job_id": placement.slurm_id,
+        "state": placement.state,
+        "reason": placement.reason,
+        "expected_start_at": placement.expected_start_at,
+    }

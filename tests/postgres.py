@@ -1,0 +1,44 @@
+"""Postgres for tests: a server of their own, and a database for each test.
+
+`BABYLM_TEST_STORE=postgres` starts a temporary server, as an unprivileged user, and runs the tests
+of rows and of the API on it. `BABYLM_TEST_POSTGRES_URL` names a server that runs already.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from uuid import uuid4
+
+from sqlalchemy import create_engine, make_url
+
+from jobs.database import upgrade
+
+URL = "BABYLM_TEST_POSTGRES_URL"
+STORE = "BABYLM_TEST_STORE"
+
+
+@contextmanager
+def postgres_database(server: str, *, migrated: bool) -> Iterator[str]:
+    """The address of a database of its own."""
+    template = f" TEMPLATE {_template(server)}" if migrated else ""
+    name = f"test_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}{template}")
+        try:
+            yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
+
+
+@cache
+def _template(server: str) -> str:
+    """A database with all migrations, made once in each process and copied for each test."""
+    name = f"template_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    upgrade(make_url(server).set(database=name).render_as_string(hide_password=False))
+    return name

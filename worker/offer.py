@@ -1,0 +1,20 @@
+"""What each slot of this worker offers, for the claim."""
+
+from jobs.resources import Offer
+from worker.devices import Device, gpus_of_slot, num_gpus
+from worker.host import host_memory_bytes
+from worker.pilot import Pilot
+
+
+def make_offer(devices: list[Device], slots: int, pilot: Pilot | None) -> Offer:
+    """The offer of every slot: where slots differ, what the smallest has."""
+    host = host_memory_bytes()
+    gpus = min(len(gpus_of_slot(devices, slot, slots)) for slot in range(slots))
+    memory = min(device["memory_bytes"] for device in devices)
+    return Offer(
+        where=pilot.where if pilot else "local",
+        gpus=gpus,
+        memory_bytes=host,
+        device_memory_bytes=memory if num_gpus(devices) else host,
+        job_id=pilot.job_id if pilot else None,
+    )

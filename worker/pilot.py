@@ -1,0 +1,86 @@
+"""A pilot: a worker that Slurm started for one job. It claims only that job and ends when idle."""
+
+import os
+import threading
+import time
+from dataclasses import dataclass
+
+from jobs.database import Database
+from jobs.placements import start_pilot
+from jobs.resources import Where
+from jobs.states import FINAL
+from jobs.tables import Job
+
+LOOK_SECONDS = 0.5
+SLURM_ID = "SLURM_JOB_ID"
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What a pilot was told when it was started."""
+
+    job_id: str
+    exit_when_idle_seconds: float
+    attempt: int | None = None
+    """The placement that it belongs to; None: it was started by hand."""
+    slurm_id: str | None = None
+
+    @property
+    def where(self) -> Where:
+        """Where it runs, for the claim."""
+        return "slurm" if self.slurm_id else "local"
+
+
+def slurm_id_from_environment() -> str | None:
+    """The id of the Slurm job that this process is in."""
+    return os.environ.get(SLURM_ID) or None
+
+
+def enter_pilot(database: Database, pilot: Pilot, worker_id: str) -> bool:
+    """Enters the pilot in its placement; False if the placement belongs to another Slurm job.
+
+    Two Slurm jobs for one placement happen only where Slurm answered wrongly; one of them ends
+    here, before it has claimed anything.
+    """
+    if pilot.attempt is None or pilot.slurm_id is None:
+        return True
+    with database.write() as session:
+        return start_pilot(
+            session, pilot.job_id, pilot.attempt, slurm_id=pilot.slurm_id, worker_id=worker_id
+        )
+
+
+def is_needed(database: Database, job_id: str) -> bool:
+    """False once the job has ended or was deleted: nothing is left to wait for."""
+    with database.read() as session:
+        job = session.get(Job, job_id)
+        return job is not None and job.status not in FINAL
+
+
+class IdleWatch:
+    """Tells when a worker has had nothing to do for long enough."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._idle_since = time.monotonic()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._busy += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._busy -= 1
+            self._idle_since = time.monotonic()
+
+    def is_over(self) -> bool:
+        """True if nothing was done for the whole time."""
+        with self._lock:
+            return not self._busy and time.monotonic() - self._idle_since >= self._seconds
+
+    def is_idle(self) -> bool:
+        """True while nothing is done."""
+        with self._lock:
+            return not self._busy

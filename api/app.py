@@ -8,6 +8,7 @@ from importlib.resources import files
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
+from api.admission import Admission
 from api.cache import CacheThread
 from api.deps import Context
 from api.errors import register_handlers
@@ -90,4 +91,5 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.add_middleware(
         Gate, keys=settings.api_keys, host=settings.host, upload_bytes=settings.upload_bytes
     )
+    app.add_middleware(Admission)  # added last: before the gate
     return app

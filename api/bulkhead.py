@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, WouldBlock, fail_after
 from anyio.to_thread import run_sync
 
 from api.errors import Problem
 
 RETRY_SECONDS = 1
+MAX_WAIT_SECONDS = 5.0
+"""Then even a queue that is not full is too long for the speed of the machine."""
 
 Result = TypeVar("Result")
 
@@ -21,10 +23,17 @@ class Bulkhead:
     bulkheads and of the connection pool: a deadlock is impossible.
     """
 
-    def __init__(self, *, max_threads: int, max_waiting: int | None = None) -> None:
-        """`max_waiting` is None if something else limits the number of callers."""
+    def __init__(
+        self,
+        *,
+        max_threads: int,
+        max_waiting: int | None = None,
+        max_wait_seconds: float = MAX_WAIT_SECONDS,
+    ) -> None:
+        """Callers wait without limits if `max_waiting` is None: something else limits them."""
         self._max_threads = max_threads
         self._max_waiting = max_waiting
+        self._max_wait_seconds = None if max_waiting is None else max_wait_seconds
         self._limiter = CapacityLimiter(max_threads)
         self._admitted = 0
 
@@ -32,19 +41,36 @@ class Bulkhead:
         """Runs the call in a thread.
 
         Raises:
-            Problem: 503 without any delay, if too many callers wait already.
+            Problem: 503, without any delay if too many callers wait already, or if the call did not
+                begin in time.
         """
         if self._max_waiting is not None:
             limit = self._max_threads + self._max_waiting
             if self._admitted >= limit:
-                raise _overloaded(limit)
+                raise overloaded(limit)
         self._admitted += 1
+        caller = object()
         try:
-            return await run_sync(call, limiter=self._limiter)
+            await self._acquire(caller)
+            try:
+                return await run_sync(call, limiter=CapacityLimiter(1))
+            finally:
+                self._limiter.release_on_behalf_of(caller)
         finally:
             self._admitted -= 1
 
+    async def _acquire(self, caller: object) -> None:
+        try:
+            self._limiter.acquire_on_behalf_of_nowait(caller)
+        except WouldBlock:
+            try:
+                with fail_after(self._max_wait_seconds):
+                    await self._limiter.acquire_on_behalf_of(caller)
+            except TimeoutError as error:
+                raise overloaded(self._admitted) from error
 
-def _overloaded(limit: int) -> Problem:
+
+def overloaded(limit: int) -> Problem:
+    """The refusal of a request beyond the limit."""
     detail = f"{limit} requests of this kind are in progress already; try again later"
     return Problem(503, "overloaded", detail, headers={"Retry-After": str(RETRY_SECONDS)})

@@ -12,12 +12,12 @@ from jobs.database import Database
 from jobs.queue import QueueNotifier
 from jobs.settings import Settings
 
-READ_THREADS = 8
+READ_THREADS = 4
 """Reads are mostly Python code: more threads would only compete for the interpreter lock, with the
 event loop too."""
 WRITE_THREADS = 4
 """SQLite has one writer at a time; while it is locked, reads still have their threads."""
-FOLLOW_THREADS = 4
+FOLLOW_THREADS = 2
 FILE_THREADS = 4
 MAX_WAITING_READS = 512
 MAX_WAITING_WRITES = 128

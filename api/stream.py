@@ -8,7 +8,6 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from api.bulkhead import Bulkhead
@@ -35,6 +34,7 @@ class Watchers:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.count = 0
         self._answers = 0
+        self._looks: dict[tuple[str, int], _SharedLook] = {}
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Names the loop that the watchers run on."""
@@ -64,6 +64,22 @@ class Watchers:
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
 
+    async def look(self, job_id: str, after: int, look: "Look", bulkhead: Bulkhead) -> "Found":
+        """What a look finds; streams that ask for the same before it begins share it.
+
+        News of a job wake all of its streams at once: one query is enough for them.
+        """
+        key = (job_id, after)
+        shared = self._looks.get(key)
+        if shared is None or shared.has_begun:
+            # One that has begun may have missed what this stream was woken for.
+            shared = self._looks[key] = _SharedLook(look, after, bulkhead)
+        try:
+            return await asyncio.shield(shared.task)
+        finally:
+            if self._looks.get(key) is shared:
+                del self._looks[key]
+
     @contextmanager
     def awaiting_answer(self) -> "Iterator[None]":
         """Counts a client that waits for a short task.
@@ -81,7 +97,22 @@ class Watchers:
             self._answers -= 1
 
 
-Look = Callable[[int], "tuple[list[JobEvent], bool]"]
+class _SharedLook:
+    """A look in a task of its own: it goes on if the stream that began it is closed."""
+
+    def __init__(self, look: "Look", after: int, bulkhead: Bulkhead) -> None:
+        self.has_begun = False
+
+        def run() -> Found:
+            self.has_begun = True
+            return look(after)
+
+        self.task = asyncio.create_task(bulkhead.run(run))
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+
+Found = tuple[list["JobEvent"], bool]
+Look = Callable[[int], Found]
 """From a number: the next events, and whether the job has ended with the last of them."""
 
 
@@ -93,7 +124,7 @@ async def follow(
     with watchers.watching(job_id) as news:
         while True:
             news.clear()
-            events, has_ended = await bulkhead.run(partial(look, after))
+            events, has_ended = await watchers.look(job_id, after, look, bulkhead)
             for event in events:
                 yield event
                 after = event.seq

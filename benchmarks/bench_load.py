@@ -1,0 +1,299 @@
+"""The API under load beside a training run, and in a burst.
+
+`load/burst`: BURST requests at once, each on a socket of its own, while `/healthz` is asked.
+`load/training`: 100 event streams, 40 stalled downloads, 200 reads and 5 submits a second, for
+BABYLM_BENCH_SECONDS (60), and the step time of the run with and without them. The run has the first
+core; the API, the broker and this program share the last one.
+
+BABYLM_BENCH_DATABASE_URL names an empty Postgres database; without it, SQLite.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bench_overhead import family
+from benchmarks.report import figure, note, wanted
+from chaos.client import Client
+from chaos.processes import Service
+from chaos.workload import write_corpus
+from core.events.journal import read_journal
+from core.storage.rundir import RunDir
+
+NAMES = ("load/burst", "load/training")
+SPEC: dict[str, Any] = {  # Any: JSON
+    "data": {"dataset": "sample", "validation": "sample_dev"},
+    "tokenizer": {"vocab_size": 512},
+    "model": {"architecture": "olmo2", "hidden_size": 256, "num_hidden_layers": 4},
+    "training": {
+        "seq_length": 32,
+        "batch_size": 4,
+        "epochs": 10_000,
+        "max_steps": 100_000,
+        "logging_steps": 1,
+        "eval_tokens": 2000,
+        "save_steps": 50,
+        "num_threads": 1,
+        "sample_prompts": [],
+    },
+}
+"""Short steps, and a checkpoint that is larger than the buffers of a socket."""
+BURST = 400
+STREAMS = 100
+STALLED = 40
+READS_PER_SECOND = 200
+SUBMITS_PER_SECOND = 5
+REQUEST_SECONDS = 60.0
+START_SECONDS = 300.0
+HEALTH_SECONDS = 0.05
+
+
+@dataclass
+class Answers:
+    """What one kind of request was answered."""
+
+    seconds: list[float] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+
+    def add(self, seconds: float, status: str) -> None:
+        """Counts one answer."""
+        self.seconds.append(seconds)
+        self.statuses[status] += 1
+
+    def percentile(self, share: float) -> float:
+        """In milliseconds."""
+        ordered = sorted(self.seconds)
+        return 1000.0 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+    @property
+    def failures(self) -> int:
+        """Requests without an answer, or with a 5xx other than a 503 with Retry-After."""
+        return sum(
+            count for status, count in self.statuses.items() if status == "none" or status >= "5"
+        ) - sum(count for status, count in self.statuses.items() if status == "503 retry")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The service under load."""
+
+    port: int
+    job_id: str
+    reads: tuple[str, ...]
+    download: str
+
+
+def run(only: str | None = None) -> None:
+    """Measures the wanted ones, on a service of their own."""
+    names = wanted(NAMES, only)
+    seconds = float(os.environ.get("BABYLM_BENCH_SECONDS", "60"))
+    folder = Path(tempfile.mkdtemp(prefix="load-"))
+    try:
+        with _service(folder) as service:
+            target = _prepare(service)
+            if "load/burst" in names:
+                asyncio.run(_burst("load/burst", target))
+            if "load/training" in names:
+                _training("load/training", service, target, seconds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _service(folder: Path) -> Iterator[Service]:
+    write_corpus(folder / "data")
+    settings = {}
+    if url := os.environ.get("BABYLM_BENCH_DATABASE_URL"):
+        settings["BABYLM_DATABASE_URL"] = url
+    service = Service(folder, mode="embedded", workers=1, settings=settings)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def _prepare(service: Service) -> Target:
+    """Starts the run, waits for its first checkpoint and pins the processes."""
+    client = Client(service.url)
+    job_id = client.submit("load", SPEC)
+    path = f"/v1/jobs/{job_id}/checkpoints"
+    deadline = time.monotonic() + START_SECONDS
+    while not (found := client.get(path)["data"]):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"no checkpoint within {START_SECONDS:.0f} s: {client.job(job_id)}")
+        time.sleep(0.5)
+    client.close()
+    largest = max(found[0]["files"], key=lambda file: file["size"])["path"]
+    reads = (
+        *("/v1/jobs?limit=1", f"/v1/jobs/{job_id}", f"/v1/jobs/{job_id}/events?limit=20"),
+        *(f"/v1/metrics?jobs={job_id}", "/v1/workers"),
+    )
+    _pin(service)
+    return Target(service.port, job_id, reads, f"{path}/last/files/{largest}")
+
+
+def _pin(service: Service) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[-1]})
+    for name, part in service.parts.items():
+        core = cores[0] if name.startswith("worker") else cores[-1]
+        for process in family(part.pid) if part.pid else []:
+            for task in Path("/proc", str(process.pid), "task").iterdir():
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(task.name), {core})
+
+
+async def _burst(name: str, target: Target) -> None:
+    answers, health, done = Answers(), Answers(), asyncio.Event()
+    watch = asyncio.create_task(_watch_health(target.port, health, done))
+    connections = [await asyncio.open_connection("127.0.0.1", target.port) for _ in range(BURST)]
+    began = time.perf_counter()
+    await asyncio.gather(
+        *(_ask(target.port, answers, "/v1/jobs?limit=1", on=each) for each in connections)
+    )
+    figure(name, "seconds", time.perf_counter() - began, "s")
+    done.set()
+    await watch
+    note(name, f"{dict(answers.statuses)}; health {dict(health.statuses)}")
+    figure(name, "failures", answers.failures + health.failures, "1")
+    figure(name, "refused_with_retry_after", answers.statuses["503 retry"], "1")
+    figure(name, "health_milliseconds_max", health.percentile(1.0), "ms")
+
+
+def _training(name: str, service: Service, target: Target, seconds: float) -> None:
+    journal = RunDir(service.runs / "jobs" / target.job_id).journal
+    began = time.time()
+    time.sleep(seconds)
+    alone = _step_seconds(journal, began, time.time())
+    began = time.time()
+    kinds = asyncio.run(_load(target, seconds))
+    loaded = _step_seconds(journal, began, time.time())
+    for kind, answers in kinds.items():
+        note(name, f"{kind}: {dict(answers.statuses)}")
+        if answers.seconds:
+            figure(name, f"{kind}_milliseconds_p50", answers.percentile(0.5), "ms")
+            figure(name, f"{kind}_milliseconds_p99", answers.percentile(0.99), "ms")
+    figure(name, "failures", sum(answers.failures for answers in kinds.values()), "1")
+    refused = sum(answers.statuses["503 retry"] for answers in kinds.values())
+    figure(name, "refused_with_retry_after", refused, "1")
+    log = (service.logs / "api.log").read_text(errors="replace")
+    figure(name, "database_is_locked", log.count("database is locked"), "1")
+    figure(name, "step_milliseconds", 1000 * loaded, "ms", "without load", alone / loaded)
+
+
+async def _load(target: Target, seconds: float) -> dict[str, Answers]:
+    kinds = {kind: Answers() for kind in ("read", "submit", "health", "stream", "download")}
+    done = asyncio.Event()
+    stream = f"/v1/jobs/{target.job_id}/events/stream"
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(STREAMS):
+            await stack.enter_async_context(_opened(target.port, stream, kinds["stream"], True))
+        for _ in range(STALLED):
+            opened = _opened(target.port, target.download, kinds["download"], False)
+            await stack.enter_async_context(opened)
+        watch = asyncio.create_task(_watch_health(target.port, kinds["health"], done))
+        asked = []
+        total = int(seconds * READS_PER_SECOND)
+        began = time.perf_counter()
+        for number in range(total):
+            delay = began + number / READS_PER_SECOND - time.perf_counter()
+            await asyncio.sleep(max(0.0, delay))
+            path = target.reads[number % len(target.reads)]
+            asked.append(asyncio.create_task(_ask(target.port, kinds["read"], path)))
+            if number % (READS_PER_SECOND // SUBMITS_PER_SECOND) == 0:
+                body = json.dumps(SPEC).encode()
+                submit = _ask(target.port, kinds["submit"], "/v1/jobs", body)
+                asked.append(asyncio.create_task(submit))
+        await asyncio.gather(*asked)
+        done.set()
+        await watch
+    return kinds
+
+
+async def _watch_health(port: int, answers: Answers, done: asyncio.Event) -> None:
+    while not done.is_set():
+        await _ask(port, answers, "/healthz")
+        await asyncio.sleep(HEALTH_SECONDS)
+
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _ask(
+    port: int, answers: Answers, path: str, body: bytes | None = None, on: Streams | None = None
+) -> None:
+    """One request on its own socket, read to the end."""
+    began, status = time.perf_counter(), "none"
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            reader, writer = on or await asyncio.open_connection("127.0.0.1", port)
+            with contextlib.closing(writer):
+                writer.write(_request(path, body))
+                answer = await reader.read(-1)
+                status = _status(answer.partition(b"\r\n\r\n")[0])
+    except (OSError, TimeoutError):
+        pass
+    answers.add(time.perf_counter() - began, status)
+
+
+@contextlib.asynccontextmanager
+async def _opened(port: int, path: str, answers: Answers, reading: bool) -> AsyncIterator[None]:
+    """A long answer: its head is read, and the rest either goes on being read or stays."""
+    began = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 12)
+    writer.write(_request(path))
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_SECONDS)
+    answers.add(time.perf_counter() - began, _status(head))
+    drain = asyncio.create_task(_drain(reader)) if reading else None
+    try:
+        yield
+    finally:
+        if drain is not None:
+            drain.cancel()
+        writer.close()
+
+
+async def _drain(reader: asyncio.StreamReader) -> None:
+    while await reader.read(1 << 16):
+        pass
+
+
+def _request(path: str, body: bytes | None = None) -> bytes:
+    method = "GET" if body is None else "POST"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    if body is not None:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"\r\n" + (body or b"")
+
+
+def _status(head: bytes) -> str:
+    if not head.startswith(b"HTTP/1.1 "):
+        return "none"
+    status = head[9:12].decode()
+    return "503 retry" if status == "503" and b"\r\nretry-after:" in head.lower() else status
+
+
+def _step_seconds(journal: Path, begin: float, end: float) -> float:
+    """Mean time of a step in a window of time."""
+    steps: list[tuple[float, int]] = []
+    offset = 0
+    while events := read_journal(journal, offset=offset):
+        offset = events[-1][1]
+        for event, _ in events:
+            moment = event.time.timestamp()
+            is_step = event.type == "metrics" and "train/loss" in event.data["values"]
+            if is_step and begin <= moment <= end:
+                steps.append((moment, event.data["step"]))
+    if len(steps) < 2:
+        raise RuntimeError("fewer than two steps in the window: raise BABYLM_BENCH_SECONDS")
+    return (steps[-1][0] - steps[0][0]) / (steps[-1][1] - steps[0][1])

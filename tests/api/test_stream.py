@@ -1,0 +1,97 @@
+"""Threads and queries of open streams."""
+
+import threading
+
+import anyio
+import pytest
+
+from api.bulkhead import Bulkhead
+from api.errors import Problem
+from api.stream import Watchers
+
+
+def test_a_call_that_does_not_begin_in_time_is_refused():
+    released = threading.Event()
+    begun = threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        released.wait()
+
+    async def ask() -> None:
+        bulkhead = Bulkhead(max_threads=1, max_waiting=5, max_wait_seconds=0)
+        async with anyio.create_task_group() as group:
+            group.start_soon(bulkhead.run, hold)
+            while not begun.is_set():
+                await anyio.sleep(0)
+            with pytest.raises(Problem) as refused:
+                await bulkhead.run(lambda: None)
+            assert (refused.value.status, refused.value.code) == (503, "overloaded")
+            released.set()
+        assert await bulkhead.run(lambda: "free again") == "free again"
+
+    anyio.run(ask)
+
+
+def test_streams_that_want_the_same_share_one_query():
+    calls: list[int] = []
+
+    def look(after: int) -> tuple[list, bool]:
+        calls.append(after)
+        return [], True
+
+    async def ask() -> None:
+        watchers, bulkhead = Watchers(), Bulkhead(max_threads=2)
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                group.start_soon(watchers.look, "job", number % 2, look, bulkhead)
+        assert sorted(calls) == [0, 1]
+        await watchers.look("job", 0, look, bulkhead)
+        assert sorted(calls) == [0, 0, 1]
+
+    anyio.run(ask)
+
+
+def test_a_query_that_has_begun_is_not_shared():
+    released, begun = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def look(after: int) -> tuple[list, bool]:
+        calls.append(after)
+        begun.set()
+        if len(calls) == 1:
+            released.wait()
+        return [], True
+
+    async def ask() -> None:
+        watchers, bulkhead = Watchers(), Bulkhead(max_threads=2)
+        async with anyio.create_task_group() as group:
+            group.start_soon(watchers.look, "job", 0, look, bulkhead)
+            while not begun.is_set():
+                await anyio.sleep(0)
+            await watchers.look("job", 0, look, bulkhead)
+            released.set()
+        assert calls == [0, 0]
+
+    anyio.run(ask)
+
+
+def test_a_closed_stream_does_not_end_the_query_of_others():
+    def look(after: int) -> tuple[list, bool]:
+        return [], after == 7
+
+    async def ask() -> None:
+        watchers, bulkhead = Watchers(), Bulkhead(max_threads=1)
+        found: list[tuple[list, bool]] = []
+
+        async def other() -> None:
+            found.append(await watchers.look("job", 7, look, bulkhead))
+
+        async with anyio.create_task_group() as group:
+            with anyio.CancelScope() as closed:
+                group.start_soon(other)
+                closed.cancel()
+                await watchers.look("job", 7, look, bulkhead)
+        assert found == [([], True)]
+
+    anyio.run(ask)

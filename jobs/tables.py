@@ -4,7 +4,18 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import uuid4
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, MetaData, String, Text, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Index,
+    MetaData,
+    String,
+    Text,
+    false,
+    text,
+)
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -87,6 +98,12 @@ class Job(Table, table=True):
     """The resolved spec: a later change of a default does not rewrite history."""
     priority: int = 0
     """Higher goes first."""
+    tags: list[str] = Field(
+        default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": text("'[]'")}
+    )
+    notes: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": text("''")})
+    archived: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    pinned: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     idempotency_key: str | None = Field(default=None, sa_type=Text, unique=True)
     request_hash: str | None = _short(default=None)
 

@@ -61,7 +61,7 @@ def test_down_to_nothing_and_up_again(url):
 def test_killed_at_any_statement_it_can_be_run_again(tmp_path):
     url = f"sqlite:///{tmp_path / 'killed.sqlite3'}"
     kills = 0
-    for statement in range(1, 60):
+    for statement in range(1, 100):
         process = run(KILLED_AT, url, str(statement))
         with process:
             process.communicate()

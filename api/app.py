@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
 from api.admission import Admission
 from api.cache import CacheThread
 from api.deps import Context
 from api.errors import register_handlers
+from api.query import refuse_unknown_parameters
 from api.routes import (
     catalogue,
     checkpoints,
@@ -84,7 +85,9 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         *(jobs, events, checkpoints, evaluations),
         *(tokenizers, datasets, catalogue, system),
     ):
-        app.include_router(part.router, prefix="/v1")
+        app.include_router(
+            part.router, prefix="/v1", dependencies=[Depends(refuse_unknown_parameters)]
+        )
     app.include_router(health.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "dist")), name="static")

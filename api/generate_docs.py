@@ -75,6 +75,8 @@ EXAMPLES = {
   -H 'Content-Type: application/json' -d '{"preset": "sample"}'""",
     "GET /v1/jobs": """curl "$URL/v1/jobs?status=running&status=queued&limit=20\"""",
     "GET /v1/jobs/{job_id}": 'curl "$URL/v1/jobs/$JOB"',
+    "PATCH /v1/jobs/{job_id}": """curl -X PATCH "$URL/v1/jobs/$JOB" \\
+  -H 'Content-Type: application/json' -d '{"tags": ["baseline"], "pinned": true}'""",
     "DELETE /v1/jobs/{job_id}": 'curl -X DELETE "$URL/v1/jobs/$JOB"',
     "POST /v1/jobs/{job_id}/cancel": 'curl -X POST "$URL/v1/jobs/$JOB/cancel"',
     "POST /v1/jobs/{job_id}/pause": 'curl -X POST "$URL/v1/jobs/$JOB/pause"',

@@ -1,7 +1,7 @@
 """What goes out and what comes in beside the spec. Rows are never sent as they are."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -70,9 +70,28 @@ class JobRead(Out):
     metrics: Json
     error: ErrorRead | None
     attempt: int
+    tags: list[str]
+    notes: str
+    archived: bool
+    pinned: bool
     worker: str | None
     waiting_for: WaitingRead | None
     last_seq: int
+
+
+Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
+
+
+class JobPatch(BaseModel):
+    """Labels of a job to change; what is left out stays. They change nothing of the run."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(default="", min_length=1, max_length=200)
+    tags: list[Tag] = Field(default_factory=list, max_length=20)
+    notes: str = Field(default="", max_length=20_000)
+    archived: bool = False
+    pinned: bool = False
 
 
 class JobPage(Out):
@@ -251,6 +270,10 @@ def read_job(job: Job, queue: Queue) -> JobRead:
         metrics=job.latest_metrics,
         error=error,
         attempt=job.attempt,
+        tags=job.tags,
+        notes=job.notes,
+        archived=job.archived,
+        pinned=job.pinned,
         worker=job.worker_id,
         waiting_for=_read_waiting(waiting_for(job, queue)),
         last_seq=job.last_seq,

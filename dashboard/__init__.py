@@ -1,1 +1,1 @@
-"""The static page; no build step."""
+"""The dashboard: its sources in src, and the bundle that is served in dist."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import and_, func, or_
+from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import Session, col, delete, select
 
 from core.events.types import StatusData, now
@@ -104,6 +104,7 @@ def list_jobs(
     *,
     statuses: Iterable[Status] = (),
     search: str | None = None,
+    where: Iterable[ColumnElement[bool]] = (),
     limit: int = PAGE,
     after: str | None = None,
 ) -> tuple[list[Job], str | None]:
@@ -113,6 +114,7 @@ def list_jobs(
         session: To read with.
         statuses: Only these; all where it is empty.
         search: Only jobs whose name holds this, in any case, or whose id begins with it.
+        where: Further conditions on the rows.
         limit: Jobs in a page.
         after: The cursor of this page, see above.
 
@@ -127,6 +129,7 @@ def list_jobs(
     if search:
         named = col(Job.name).icontains(search, autoescape=True)
         query = query.where(or_(named, col(Job.id).startswith(search.lower(), autoescape=True)))
+    query = query.where(*where)
     if after is not None:
         moment, job_id = _read_cursor(after)
         older = and_(col(Job.created_at) == moment, col(Job.id) < job_id)

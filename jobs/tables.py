@@ -109,6 +109,12 @@ class Job(Table, table=True):
     needs_gpu: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     min_memory_bytes: int = _bytes_needed()
     min_device_memory_bytes: int = _bytes_needed()
+    tags: list[str] = Field(
+        default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": text("'[]'")}
+    )
+    notes: str = Field(default="", sa_type=Text, sa_column_kwargs={"server_default": text("''")})
+    archived: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    pinned: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     idempotency_key: str | None = Field(default=None, sa_type=Text, unique=True)
     request_hash: str | None = _short(default=None)
 

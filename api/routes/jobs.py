@@ -4,7 +4,7 @@ import shutil
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Response
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from api.corpus import (
     check_corpus,
@@ -16,7 +16,7 @@ from api.corpus import (
 )
 from api.deps import Context, InContext, JobId, Reading
 from api.routing import thread_router
-from api.schemas import JobPage, JobRead, read_job
+from api.schemas import JobPage, JobPatch, JobRead, Tag, read_job
 from core.errors import CorpusMissing, EvaluationInvalid
 from core.evaluation.tasks import require_tasks
 from core.spec.corpus import CleanOptions
@@ -24,6 +24,7 @@ from core.spec.estimate import Estimate, estimate
 from core.spec.job import TRACK_WORDS, JobSpec
 from jobs import store
 from jobs.deletion import delete_with_folder
+from jobs.labels import has_tags, update_labels
 from jobs.short_tasks import short_task_of_dataset
 from jobs.states import Status
 from jobs.tables import Job
@@ -84,14 +85,25 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
     after: Annotated[str | None, Query(max_length=200)] = None,
     search: Annotated[str | None, Query(max_length=200)] = None,
+    tag: Annotated[list[Tag] | None, Query(max_length=20)] = None,
+    archived: bool | None = None,
+    pinned: bool | None = None,
 ) -> JobPage:
     """Jobs, newest first. `next` of a page is `after` of the following one.
+
+    `tag` keeps the jobs that have each tag given; `archived` and `pinned` those that are so or not,
+    and without them all are listed.
 
     `search` keeps the jobs whose name holds it or whose id begins with it; `counts` says how many
     jobs there are of each status, whatever was searched for.
     """
+    where = has_tags(tag or ())
+    if archived is not None:
+        where.append(col(Job.archived).is_(archived))
+    if pinned is not None:
+        where.append(col(Job.pinned).is_(pinned))
     jobs, cursor = store.list_jobs(
-        session, statuses=status or (), search=search, limit=limit, after=after
+        session, statuses=status or (), search=search, where=where, limit=limit, after=after
     )
     queue = read_queue(session, [job.id for job in jobs if job.status == "queued"])
     data = [read_job(job, queue) for job in jobs]
@@ -102,6 +114,14 @@ def list_jobs(
 def show(job_id: JobId, session: Reading) -> JobRead:
     """One job."""
     return read_one(session, store.get_job(session, job_id))
+
+
+@router.patch("/jobs/{job_id}")
+def update(job_id: JobId, labels: JobPatch, context: InContext) -> JobRead:
+    """Renames, tags, annotates, archives or pins a job; what is left out stays."""
+    given = labels.model_dump(exclude_unset=True)
+    with context.database.write() as session:
+        return read_one(session, update_labels(session, job_id, **given))
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202)

@@ -43,7 +43,8 @@ def parsed(command: str) -> dict:
             request["headers"][name] = value
         elif word == "-d":
             request["content"] = next(words)
-            request["method"] = "POST"
+            if request["method"] == "GET":
+                request["method"] = "POST"
             json.loads(request["content"])
         elif word == "-T":
             assert next(words) == "corpus.txt"

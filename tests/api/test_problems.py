@@ -192,12 +192,12 @@ def test_a_body_without_a_length_is_cut_off(raw):
 
 @pytest.mark.parametrize("route", routes(), ids=str)
 def test_a_method_that_a_route_does_not_know_is_405(raw, route):
-    answer = raw.send("PATCH", filled(route.path, job_id=UNKNOWN))
+    answer = raw.send("PUT", filled(route.path, job_id=UNKNOWN))
     assert answer.status == 405
     assert is_problem(answer)
     known = answer.headers["allow"]
     assert route.method in known.split(", ")
-    assert answer.json()["detail"].endswith(f"does not know PATCH, only {known}")
+    assert answer.json()["detail"].endswith(f"does not know PUT, only {known}")
 
 
 def test_a_file_of_the_dashboard_cannot_be_written(raw):

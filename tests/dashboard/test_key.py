@@ -55,7 +55,7 @@ def test_a_wrong_key_is_refused_in_words_and_the_right_one_holds_for_the_tab(tab
     page = tab.open("")
     expect(dialog(page).get_by_role("alert")).to_have_count(0)
     give_key(tab, "not-the-key")
-    expect(dialog(page).get_by_role("alert")).to_contain_text("does not know that key")
+    expect(dialog(page).get_by_role("alert")).to_contain_text("does not know this key")
     give_key(tab)
     expect(page.get_by_role("link", name="Train the first model")).to_be_visible()
     tab.may_complain = False

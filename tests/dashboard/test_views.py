@@ -16,7 +16,7 @@ def test_the_list_is_sorted_and_filtered_by_values_and_its_address_restores_it(t
     page.get_by_role("button", name="Columns").click()
     page.get_by_role("checkbox", name="Seed").check()
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Filter").click()
+    page.get_by_role("button", name="Filter", exact=True).click()
     page.get_by_label("Filter by values").fill("seed > 0 and validation/loss < 100")
     expect(page).to_have_url(re.compile("where="))
     page.keyboard.press("Escape")
@@ -38,7 +38,7 @@ def test_the_list_is_sorted_and_filtered_by_values_and_its_address_restores_it(t
 
 def test_a_condition_that_is_none_is_told_in_words(tab, finished):
     page = tab.open("#/?where=loss+is+low")
-    page.get_by_role("button", name="Filter").click()
+    page.get_by_role("button", name="Filter", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("is not a condition")
 
 
@@ -46,7 +46,7 @@ def test_the_selection_offers_only_what_is_possible(tab, finished):
     page = tab.open("")
     page.get_by_role("row", name=finished[0]["id"][:8]).get_by_role("checkbox").check()
     bar = page.get_by_role("region", name="Selected jobs")
-    expect(bar).to_contain_text(re.compile(r"^1 selected\s*Compare\s*Delete 1\s*Clear$"))
+    expect(bar).to_contain_text(re.compile(r"^1 selected\s*Compare\s*Delete 1\s*Archive\s*Clear$"))
 
 
 def test_a_line_is_hidden_and_shown_alone(tab, finished):
@@ -120,7 +120,7 @@ def test_a_job_that_was_cancelled_while_queued_says_so(tab, service, running):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_failed_job_and_open_menus_have_no_serious_fault(tab, service, scheme):
+def test_a_cancelled_job_and_an_open_menu_have_no_serious_fault(tab, service, scheme):
     broken = service.submit({"preset": "sample", "name": "fails", "data": {"dataset": "sample"}})
     service.http.post(f"/v1/jobs/{broken['id']}/cancel")
     page = tab.open(f"#/jobs/{broken['id']}")
@@ -155,3 +155,26 @@ def test_a_file_that_is_refused_for_its_name_offers_no_second_try(tab, tmp_path)
     page.get_by_label("Files to upload").set_input_files(tmp_path / "pairs.jsonl")
     expect(page.get_by_role("alert")).to_contain_text(".txt")
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+def test_a_job_is_renamed_tagged_and_archived(tab, service):
+    job = service.submit({"preset": "sample", "name": "to be renamed"})
+    service.http.post(f"/v1/jobs/{job['id']}/cancel")
+    page = tab.open(f"#/jobs/{job['id']}")
+    for action, label, text in (("Rename", "Name", "renamed"), ("Tags", "Tags", "first second")):
+        page.get_by_role("button", name="More actions").click()
+        page.get_by_role("button", name=action, exact=True).click()
+        page.get_by_role("dialog").get_by_label(label).fill(text)
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_have_text("renamed")
+    page.get_by_role("link", name="second", exact=True).click()
+    expect(page).to_have_url(tab.home + "#/?tag=second")
+    row = page.get_by_role("row", name=job["id"][:8])
+    row.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Archive", exact=True).click()
+    expect(page.get_by_text("No matching job")).to_be_visible()
+    assert service.job(job["id"])["archived"] is True
+    page.get_by_role("button", name="Filter", exact=True).click()
+    page.get_by_label("Archived jobs").check()
+    expect(row).to_be_visible()

@@ -227,6 +227,9 @@ export interface paths {
          * List Jobs
          * @description Jobs, newest first. `next` of a page is `after` of the following one.
          *
+         *     `tag` keeps the jobs that have each tag given; `archived` and `pinned` those that are so or not,
+         *     and without them all are listed.
+         *
          *     `search` keeps the jobs whose name holds it or whose id begins with it; `counts` says how many
          *     jobs there are of each status, whatever was searched for.
          */
@@ -284,7 +287,11 @@ export interface paths {
         delete: operations["delete_v1_jobs__job_id__delete"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Update
+         * @description Renames, tags, annotates, archives or pins a job; what is left out stays.
+         */
+        patch: operations["update_v1_jobs__job_id__patch"];
         trace?: never;
     };
     "/v1/jobs/{job_id}/cancel": {
@@ -1239,10 +1246,40 @@ export interface components {
             next: string | null;
         };
         /**
+         * JobPatch
+         * @description Labels of a job to change; what is left out stays. They change nothing of the run.
+         */
+        JobPatch: {
+            /**
+             * Archived
+             * @default false
+             */
+            archived: boolean;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Notes
+             * @default
+             */
+            notes: string;
+            /**
+             * Pinned
+             * @default false
+             */
+            pinned: boolean;
+            /** Tags */
+            tags?: string[];
+        };
+        /**
          * JobRead
          * @description A job.
          */
         JobRead: {
+            /** Archived */
+            archived: boolean;
             /** Attempt */
             attempt: number;
             /** Cancel Requested At */
@@ -1269,8 +1306,12 @@ export interface components {
             };
             /** Name */
             name: string;
+            /** Notes */
+            notes: string;
             /** Pause Requested At */
             pause_requested_at: string | null;
+            /** Pinned */
+            pinned: boolean;
             /** Progress */
             progress: number;
             /** Spec */
@@ -1288,6 +1329,8 @@ export interface components {
             status: "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
             /** Step */
             step: number | null;
+            /** Tags */
+            tags: string[];
             waiting_for: components["schemas"]["WaitingRead"] | null;
             /** Worker */
             worker: string | null;
@@ -2375,6 +2418,9 @@ export interface operations {
                 limit?: number;
                 after?: string | null;
                 search?: string | null;
+                tag?: string[] | null;
+                archived?: boolean | null;
+                pinned?: boolean | null;
             };
             header?: never;
             path?: never;
@@ -2522,6 +2568,42 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    update_v1_jobs__job_id__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobPatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobRead"];
+                };
             };
             /** @description Validation Error */
             422: {

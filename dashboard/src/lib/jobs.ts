@@ -1,6 +1,6 @@
 // Facts about a job that several pages show.
 
-import { post, remove } from "../api/client.ts";
+import { patch, post, remove } from "../api/client.ts";
 import type { Job, Spec, Status } from "../api/types.ts";
 import { ask } from "../ui/dialog.tsx";
 import { type Maybe, plural, seconds } from "./format.ts";
@@ -65,6 +65,32 @@ export function architectureOf(job: Job): string {
 
 export function act(job: Job, action: Action): Promise<Job> {
   return post(`/v1/jobs/${job.id}/${action}`);
+}
+
+export type Labels = Partial<Pick<Job, "name" | "tags" | "notes" | "archived" | "pinned">>;
+
+export function label(job: Job, labels: Labels): Promise<Job> {
+  return patch(`/v1/jobs/${job.id}`, labels);
+}
+
+// Asks for a new name; null if it stays.
+export async function askName(job: Job): Promise<Labels | null> {
+  const input = { label: "Name", value: job.name };
+  const name = await ask("Rename the job", { confirm: "Rename", input });
+  return typeof name === "string" && name ? { name } : null;
+}
+
+export async function askTags(job: Job): Promise<Labels | null> {
+  const detail = "Separate tags by spaces. A tag has letters, digits, “.”, “_” and “-”.";
+  const input = { label: "Tags", value: job.tags.join(" "), mayBeEmpty: true };
+  const tags = await ask("Tags", { detail, confirm: "Save", input });
+  return typeof tags === "string" ? { tags: tags.split(/[\s,]+/).filter(Boolean) } : null;
+}
+
+export async function askNotes(job: Job): Promise<Labels | null> {
+  const input = { label: "Notes", value: job.notes, mayBeEmpty: true };
+  const notes = await ask("Notes", { confirm: "Save", input });
+  return typeof notes === "string" ? { notes } : null;
 }
 
 export function confirmCancel(jobs: Job[]) {

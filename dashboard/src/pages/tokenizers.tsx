@@ -140,7 +140,7 @@ function Split({ tokenizers, chosen }: SplitProps) {
               value=""
               onChange={(event) => setOthers([...others, event.currentTarget.value])}
             >
-              <option value="">choose a tokenizer</option>
+              <option value="">choose one</option>
               {free.map((one) => (
                 <option key={one.job} value={one.job}>
                   {label(one)}

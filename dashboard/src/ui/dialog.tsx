@@ -8,7 +8,7 @@ interface Question {
   fault?: string;
   confirm?: string;
   danger?: boolean;
-  input?: { label: string; type?: string; value?: string };
+  input?: { label: string; type?: string; value?: string; mayBeEmpty?: boolean };
   mayRefuse?: boolean;
   // The label of the button that changes nothing.
   refuse?: string;
@@ -61,7 +61,7 @@ function Dialog({ question, options, onDone }: Props) {
   const onKeyDown = (key: KeyboardEvent) => {
     if (key.key !== "Enter") return;
     key.preventDefault();
-    if (field.current?.value) dialog.current?.close("yes");
+    if (field.current?.value || input?.mayBeEmpty) dialog.current?.close("yes");
   };
   return (
     <dialog ref={dialog} aria-labelledby="question" onClose={close}>

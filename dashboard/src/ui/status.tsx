@@ -8,6 +8,19 @@ export function StatusBadge({ job }: { job: Job }) {
   return <span class={`status ${text === job.status ? text : "asked"}`}>{text}</span>;
 }
 
+// The tags of a job; a press lists the jobs that have it.
+export function Tags({ job }: { job: Job }) {
+  return (
+    <>
+      {job.tags.map((tag) => (
+        <a key={tag} class="button tag" href={`#/?tag=${encodeURIComponent(tag)}`}>
+          {tag}
+        </a>
+      ))}
+    </>
+  );
+}
+
 export function ProgressBar({ job }: { job: Job }) {
   const isEnd = job.status === "succeeded" || job.status === "failed";
   const kind = job.status === "running" ? "" : isEnd ? job.status : "still";

@@ -8,16 +8,20 @@ import {
   type Action,
   activity,
   architectureOf,
+  askName,
+  askNotes,
+  askTags,
   confirmCancel,
   erase,
   isFinal,
   isTokenizer,
+  type Labels,
 } from "../../lib/jobs.ts";
 import { notified, notifyAbout } from "../../lib/notify.ts";
 import { navigate, setParameters } from "../../router.ts";
 import { Button, guarded, Menu } from "../../ui/controls.tsx";
 import { say } from "../../ui/dialog.tsx";
-import { StatusBadge } from "../../ui/status.tsx";
+import { StatusBadge, Tags } from "../../ui/status.tsx";
 import type { JobStore } from "./store.ts";
 
 export function Header({ store }: { store: JobStore }) {
@@ -34,7 +38,10 @@ export function Header({ store }: { store: JobStore }) {
           </span>
           <span>submitted {when(job.created_at)}</span>
           {job.worker && job.status === "running" && <span>on {job.worker}</span>}
+          {job.archived && <span>archived</span>}
+          <Tags job={job} />
         </p>
+        {job.notes && <p class="notes">{job.notes}</p>}
       </div>
       <div class="bar actions">
         <Primary store={store} job={job} />
@@ -127,6 +134,25 @@ function ResultActions({ store }: { store: JobStore }) {
   );
 }
 
+function LabelItems({ store, job }: { store: JobStore; job: Job }) {
+  const item = (text: string, labels: () => Labels | null | Promise<Labels | null>) => (
+    <button type="button" onClick={() => guarded(async () => store.label(await labels()))}>
+      {text}
+    </button>
+  );
+  return (
+    <>
+      {item("Rename", () => askName(job))}
+      {item("Tags", () => askTags(job))}
+      {item("Notes", () => askNotes(job))}
+      {item(job.pinned ? "Unpin" : "Pin", () => ({ pinned: !job.pinned }))}
+      {item(job.archived ? "Restore from the archive" : "Archive", () => ({
+        archived: !job.archived,
+      }))}
+    </>
+  );
+}
+
 function More({ store, job }: { store: JobStore; job: Job }) {
   const remove = async () => {
     if (await erase([job])) navigate("#/");
@@ -139,6 +165,7 @@ function More({ store, job }: { store: JobStore; job: Job }) {
     <Menu label="⋯" name="More actions">
       <a href={`#/new/${store.id}`}>New job like this</a>
       {!isTokenizer(job) && <a href={`#/compare?jobs=${store.id}`}>Compare</a>}
+      <LabelItems store={store} job={job} />
       <button type="button" onClick={() => navigator.clipboard?.writeText(job.id)}>
         Copy the id
       </button>

@@ -7,7 +7,7 @@ import { follow } from "../../api/stream.ts";
 import type { Checkpoint, Evaluation, Job, JobEvent, MetricsRead } from "../../api/types.ts";
 import type { Mark } from "../../charts/plot.ts";
 import { exact } from "../../lib/format.ts";
-import { type Action, act, isFinal } from "../../lib/jobs.ts";
+import { type Action, act, isFinal, type Labels, label } from "../../lib/jobs.ts";
 import { notifyIfEnded } from "../../lib/notify.ts";
 import { Series } from "../../lib/series.ts";
 import { announce } from "../../lib/state.ts";
@@ -292,6 +292,10 @@ export class JobStore {
     if (this.abort.aborted) return;
     await this.look();
     if (this.job.value && !isFinal(this.job.value)) this.watch(); // it was queued again meanwhile
+  }
+
+  async label(labels: Labels | null) {
+    if (labels) this.job.value = await label(this.job.value!, labels);
   }
 
   async act(action: Action) {

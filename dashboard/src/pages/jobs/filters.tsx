@@ -118,6 +118,20 @@ function FilterMenu({ list, query, change, fault }: Omit<Props, "columns" | "job
           names={datasets}
           onChange={(dataset) => change({ dataset })}
         />
+        <Select
+          label="Tag"
+          value={query.tag}
+          names={[...new Set([...jobs.flatMap(({ tags }) => tags), query.tag])].filter(Boolean)}
+          onChange={(tag) => change({ tag })}
+        />
+        <label class="inline">
+          <input
+            type="checkbox"
+            checked={Boolean(query.archived)}
+            onChange={(event) => change({ archived: event.currentTarget.checked ? "yes" : "" })}
+          />
+          Archived jobs
+        </label>
         <div class="field">
           <span class="label">Values</span>
           <Search
@@ -181,8 +195,13 @@ function ColumnMenu({ query, change, columns }: Pick<Props, "query" | "change" |
   );
 }
 
+const FILTER_TEXTS: Record<string, (query: Query) => string> = {
+  where: ({ where }) => where,
+  archived: () => "archived jobs",
+};
+
 function ActiveFilters({ query, change }: Pick<Props, "query" | "change">) {
-  const names = ["architecture", "dataset", "where"] as const;
+  const names = ["architecture", "dataset", "tag", "archived", "where"] as const;
   const active = names.filter((name) => query[name]);
   if (!active.length) return null;
   return (
@@ -195,7 +214,7 @@ function ActiveFilters({ query, change }: Pick<Props, "query" | "change">) {
           aria-label={`Remove the filter ${query[name]}`}
           onClick={() => change({ [name]: "" })}
         >
-          {name === "where" ? query.where : `${name}: ${query[name]}`}
+          {FILTER_TEXTS[name]?.(query) ?? `${name}: ${query[name]}`}
           <span aria-hidden="true"> ×</span>
         </button>
       ))}

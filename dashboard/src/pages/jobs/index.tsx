@@ -23,7 +23,14 @@ export function Jobs({ parameters }: PageProps) {
   const query = readQuery(parameters);
   const all = needsAll(query);
   const wake = useRef(() => {});
-  const key = [query.status, query.search, all, list.cursors.value.join()].join("\n");
+  const key = [
+    query.status,
+    query.search,
+    query.tag,
+    query.archived,
+    all,
+    list.cursors.value.join(),
+  ].join("\n");
   const { error, again } = useTask(
     (signal) => {
       const look = () => list.look(query, signal);
@@ -89,11 +96,12 @@ function arranged(loaded: Job[], query: Query, columns: ReturnType<typeof column
   const key = query.sort.replace(/^-/, "");
   const column = columns.find((one) => one.key === key);
   const value = key === "name" ? (job: Job) => job.name.toLowerCase() : column?.value;
-  return { jobs: value ? sortJobs(jobs, value, query.sort.startsWith("-")) : jobs, fault };
+  if (value) return { jobs: sortJobs(jobs, value, query.sort.startsWith("-")), fault };
+  return { jobs: sortJobs(jobs, (job) => Number(job.pinned), true), fault };
 }
 
 function Nothing({ query }: { query: Query }) {
-  if (query.status || query.search || needsAll(query)) {
+  if (query.status || query.search || query.tag || query.archived || needsAll(query)) {
     return (
       <div class="card empty">
         <h2>No matching job</h2>

@@ -9,6 +9,9 @@ export interface Query {
   where: string;
   architecture: string;
   dataset: string;
+  tag: string;
+  // Empty: the jobs that are not archived.
+  archived: string;
   sort: string;
   columns: string[] | null;
 }
@@ -22,6 +25,8 @@ export function readQuery(parameters: URLSearchParams): Query {
     where: text("where"),
     architecture: text("architecture"),
     dataset: text("dataset"),
+    tag: text("tag"),
+    archived: text("archived"),
     sort: text("sort"),
     columns: columns === null ? null : columns.split(",").filter(Boolean),
   };

@@ -2,7 +2,7 @@
 
 import { Refused } from "../../api/client.ts";
 import type { Job } from "../../api/types.ts";
-import { act, confirmCancel, erase, isFinal } from "../../lib/jobs.ts";
+import { act, confirmCancel, erase, isFinal, label } from "../../lib/jobs.ts";
 import { announce } from "../../lib/state.ts";
 import { Button } from "../../ui/controls.tsx";
 import type { JobList } from "./store.ts";
@@ -18,6 +18,11 @@ export function Selection({ list, lookAgain }: { list: JobList; lookAgain: () =>
   };
   const cancel = async () => {
     if (await cancelAll(open)) done();
+  };
+  const areArchived = jobs.every(({ archived }) => archived);
+  const archive = async () => {
+    for (const job of jobs) await label(job, { archived: !areArchived });
+    done();
   };
   const remove = async () => {
     if (await erase(ended)) done();
@@ -38,6 +43,7 @@ export function Selection({ list, lookAgain }: { list: JobList; lookAgain: () =>
           Delete {ended.length}
         </Button>
       )}
+      <Button act={archive}>{areArchived ? "Restore" : "Archive"}</Button>
       <button type="button" class="quiet" onClick={() => list.choose(jobs, false)}>
         Clear
       </button>

@@ -30,6 +30,8 @@ export class JobList {
     const parameters = new URLSearchParams({ limit: String(needsAll(query) ? ALL : PAGE) });
     if (query.status) parameters.set("status", query.status);
     if (query.search) parameters.set("search", query.search);
+    if (query.tag) parameters.set("tag", query.tag);
+    parameters.set("archived", query.archived ? "true" : "false");
     const cursor = this.cursors.value.at(-1);
     if (cursor && !needsAll(query)) parameters.set("after", cursor);
     const asked = parameters.toString();

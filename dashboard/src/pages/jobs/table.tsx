@@ -3,6 +3,7 @@
 import type { Job } from "../../api/types.ts";
 import { architectureOf } from "../../lib/jobs.ts";
 import { navigate } from "../../router.ts";
+import { Tags } from "../../ui/status.tsx";
 import type { Column } from "./columns.tsx";
 import type { JobList } from "./store.ts";
 
@@ -104,7 +105,15 @@ function Row({ list, job, columns }: { list: JobList; job: Job; columns: Column[
         <a href={`#/jobs/${job.id}`} title={job.name}>
           {job.name}
         </a>
-        <span>{about.filter(Boolean).join(" · ")}</span>
+        <span>
+          {job.pinned && "pinned · "}
+          {about.filter(Boolean).join(" · ")}
+        </span>
+        {job.tags.length > 0 && (
+          <div class="tags">
+            <Tags job={job} />
+          </div>
+        )}
       </th>
       {columns.map((column) => (
         <td key={column.key} class={cellClass(column)}>

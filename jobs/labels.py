@@ -1,0 +1,37 @@
+"""What users write on a job: its name, tags and notes, and whether it is archived or pinned."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Text, cast
+from sqlmodel import Session, col
+
+from jobs.store import get_job
+from jobs.tables import Job
+
+LABELS = ("name", "tags", "notes", "archived", "pinned")
+
+
+def update_labels(session: Session, job_id: str, **labels: Any) -> Job:  # Any: see LABELS
+    """Changes the given labels of a job and no others; the spec of the job keeps its name.
+
+    Raises:
+        JobNotFound: If there is no such job.
+    """
+    assert set(labels) <= set(LABELS)
+    job = get_job(session, job_id)
+    for name, value in labels.items():
+        setattr(job, name, value)
+    session.add(job)
+    session.flush()
+    return job
+
+
+def has_tags(tags: Sequence[str]) -> list[ColumnElement[bool]]:
+    """Conditions for jobs that have all of the tags, on every database: the JSON text is searched.
+
+    Tags have no characters that JSON escapes, so a quoted tag is found whole.
+    """
+    text = cast(col(Job.tags), Text)
+    return [text.contains(json.dumps(tag), autoescape=True) for tag in tags]

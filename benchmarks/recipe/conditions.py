@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.best_presets import DROPOUT, REGULARIZED
+from core.spec.job.best_presets import DROPOUT, REGULARIZED
 
 Spec = dict[str, Any]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from core.spec.job import JobSpec
-from core.spec.job.optimizers import OPTIMIZERS
+from core.spec.optimizers import OPTIMIZERS
 from core.spec.plan import Plan, make_plan, milestones
 
 FLOAT32_BYTES = 4

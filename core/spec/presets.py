@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.best_presets import EXPERTS, HEADS_OF_64, best_cpu, best_large, best_small
+from core.spec.job.best_presets import EXPERTS, HEADS_OF_64, best_cpu, best_large, best_small
 
 SECTIONS = ("data", "tokenizer", "model", "training", "evaluation")
 

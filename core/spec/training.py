@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from core.spec.job.optimizers import OPTIMIZERS
+from core.spec.optimizers import OPTIMIZERS
 from core.spec.section import Section
 
 MAX_STEPS = 100_000_000

@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from transformers import PreTrainedModel
 
 from core.dataset.batches import Batch
-from core.spec.job.optimizers import OPTIMIZERS
+from core.spec.optimizers import OPTIMIZERS
 from core.spec.training import TrainingSpec
 from core.training.attention.select import eager_mode
 from core.training.distributed.reducer import GradientReducer

@@ -3,9 +3,9 @@
 An optimizer also has one line in `core.training.optimizers.builders.BUILDERS`.
 """
 
-from core.spec.job.optimizers.adamw import ADAMW
-from core.spec.job.optimizers.base import OptimizerKind
-from core.spec.job.optimizers.muon import MUON
+from core.spec.optimizers.adamw import ADAMW
+from core.spec.optimizers.base import OptimizerKind
+from core.spec.optimizers.muon import MUON
 
 OPTIMIZERS: dict[str, OptimizerKind] = {kind.name: kind for kind in (ADAMW, MUON)}
 

@@ -1,7 +1,7 @@
 """AdamW."""
 
 from core.archs import Architecture
-from core.spec.job.optimizers.base import OptimizerKind
+from core.spec.optimizers.base import OptimizerKind
 
 
 def _num_state_elements(model: Architecture, vocab_size: int) -> int:

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from core.spec.job.optimizers import OPTIMIZERS, OptimizerKind
 
 from core.archs import ARCHITECTURES
 from core.checkpoints.model import build_model
@@ -12,6 +11,7 @@ from core.dataset.batches import Batch
 from core.errors import Stopped
 from core.spec.estimate import state_bytes
 from core.spec.job import JobSpec
+from core.spec.optimizers import OPTIMIZERS, OptimizerKind
 from core.storage.file_hashes import hash_file
 from core.training.execution.device import Device
 from core.training.moe.experts import use_sparse_experts

@@ -196,16 +196,16 @@ class _DivergingTokens:
 
         take = Stepper.take
 
-        def poisoned(stepper, batch, *, learning_rate):
+        def poisoned(stepper, batch, **rates):
             self.steps = getattr(self, "steps", 0) + 1
             if self.steps == self.at_step:
                 head = stepper._model.lm_head
                 hook = head.weight.register_hook(lambda gradient: gradient / 0.0)
                 try:
-                    return take(stepper, batch, learning_rate=learning_rate)
+                    return take(stepper, batch, **rates)
                 finally:
                     hook.remove()
-            return take(stepper, batch, learning_rate=learning_rate)
+            return take(stepper, batch, **rates)
 
         Stepper.take = poisoned
         try:

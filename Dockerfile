@@ -18,7 +18,7 @@ FROM base AS wheel
 RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir 'hatchling==1.27.0'
 WORKDIR /src
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY api api
 COPY babylm babylm
 COPY core core

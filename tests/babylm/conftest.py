@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from babylm.client import Client
 from babylm.errors import CommandError
 from babylm.main import app
-from tests.cli.stub import Stub, stub_service
+from tests.babylm.stub import Stub, stub_service
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
 from babylm.client import Client, ServiceError, ServiceUnreachable
-from tests.cli.stub import Answer, Request, problem
+from tests.babylm.stub import Answer, Request, problem
 
 
 def test_a_refusal_names_each_wrong_field(stub, client):

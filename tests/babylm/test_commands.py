@@ -4,10 +4,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from babylm.document import page
 
-from tests.cli.conftest import error_of
-from tests.cli.stub import Answer, problem, ranged, stream
+from babylm.generate_docs import page
+from tests.babylm.conftest import error_of
+from tests.babylm.stub import Answer, problem, ranged, stream
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = {

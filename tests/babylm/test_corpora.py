@@ -11,8 +11,8 @@ from babylm import upload
 from babylm.fetch import fetch_file, name_in
 from jobs.database import upgrade
 from jobs.settings import Settings
-from tests.cli.conftest import error_of
-from tests.cli.stub import Answer, ranged
+from tests.babylm.conftest import error_of
+from tests.babylm.stub import Answer, ranged
 
 TEXT = "".join(f"line {number} of a text\n" for number in range(5000)).encode()
 

@@ -4,7 +4,7 @@ import pytest
 
 from babylm.download import choose_checkpoint, choose_milestones, download_checkpoint
 from babylm.errors import CommandError
-from tests.cli.stub import Answer, ranged
+from tests.babylm.stub import Answer, ranged
 
 CONTENT = bytes(range(256)) * 2000
 FILES = "GET /v1/jobs/j/checkpoints/last/files/"

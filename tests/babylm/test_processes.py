@@ -15,7 +15,7 @@ from babylm.processes import (
 
 @pytest.mark.system
 def test_a_program_that_keeps_dying_is_started_later_each_time(tmp_path):
-    from tests.cli.test_serve import wait_for
+    from tests.babylm.test_serve import wait_for
 
     now, said = [0.0], []
     program = Program("p", [sys.executable, "-c", "raise SystemExit(3)"], {}, tmp_path / "p.log", 1)

@@ -17,7 +17,7 @@ import pytest
 
 from babylm.errors import CommandError
 from babylm.serve import free_port
-from tests.cli import programs
+from tests.babylm import programs
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]

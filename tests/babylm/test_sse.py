@@ -2,7 +2,7 @@ import pytest
 
 from babylm.client import ServiceError
 from babylm.sse import Message, follow_events, parse_messages
-from tests.cli.stub import Answer, problem, stream
+from tests.babylm.stub import Answer, problem, stream
 
 STREAM = "GET /v1/jobs/j/events/stream"
 EVENTS = [{"seq": seq, "type": "progress", "data": {}} for seq in range(1, 6)]

@@ -144,7 +144,7 @@ import sys
 from pathlib import Path
 # A shell that runs the tests in the background has them ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from tests.cli.test_train import WAIT, train
+from tests.babylm.test_train import WAIT, train
 from babylm.errors import CommandError
 try:
     train(Path(sys.argv[1]), WAIT)
@@ -159,7 +159,7 @@ except CommandError as error:
 def test_the_child_stops_with_the_command(tmp_path, number):
     import psutil
 
-    from tests.cli.test_serve import wait_for
+    from tests.babylm.test_serve import wait_for
 
     command = subprocess.Popen(
         [sys.executable, "-c", CALLER, str(tmp_path)],

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Healthz
-         * @description The process answers.
+         * @description The process answers; this needs neither a thread nor a connection.
          */
         get: operations["healthz_healthz_get"];
         put?: never;
@@ -205,7 +205,9 @@ export interface paths {
         };
         /**
          * List Tasks
-         * @description What checkpoints can be judged on: the folders below `evaluations` in the data directory.
+         * @description What checkpoints can be evaluated on: the folders in `evaluations` of the data directory.
+         *
+         *     The kind is recognised from the first line of each file; `error` says why a folder has none.
          */
         get: operations["list_tasks_v1_evaluations_get"];
         put?: never;
@@ -365,10 +367,10 @@ export interface paths {
         put?: never;
         /**
          * Evaluate
-         * @description Judges a checkpoint, beside any training; see `GET /v1/jobs/{job_id}/evaluations`.
+         * @description Evaluates a checkpoint while jobs train; see `GET /v1/jobs/{job_id}/evaluations`.
          *
-         *     Each pair is right if the good sentence has the higher sum of log-probabilities. The score
-         *     becomes an `evaluation` event and the metric `evaluation/<task>` at the step of the checkpoint.
+         *     The score becomes an `evaluation` event and the metric `evaluation/<task>` at the step of the
+         *     checkpoint. A task whose files cannot be read is refused with the file and the line.
          */
         post: operations["evaluate_v1_jobs__job_id__checkpoints__name__evaluations_post"];
         delete?: never;
@@ -417,6 +419,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/jobs/{job_id}/curves": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Curves
+         * @description Every score over words seen, with the organisers' baselines and a saturation verdict.
+         *
+         *     `saturated_at` is the first checkpoint after which nothing was gained beyond twice the standard
+         *     error of the difference. `format` is json, csv or markdown.
+         */
+        get: operations["read_curves_v1_jobs__job_id__curves_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs/{job_id}/evaluations": {
         parameters: {
             query?: never;
@@ -429,6 +454,29 @@ export interface paths {
          * @description The evaluations of a job, those that wait or run among them.
          */
         get: operations["list_evaluations_v1_jobs__job_id__evaluations_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/evaluations/{evaluation}/predictions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read Predictions
+         * @description What the checkpoint predicted for each item, as `predictions.json` of the official pipeline.
+         *
+         *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`; `prob` with WUG, surprisals
+         *     as `pred` and `prev_pred` with reading times.
+         */
+        get: operations["read_predictions_v1_jobs__job_id__evaluations__evaluation__predictions_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -713,6 +761,20 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * BaselineRead
+         * @description The final score of a published model, in the unit of the curve.
+         */
+        BaselineRead: {
+            /** Model */
+            model: string;
+            /** Score */
+            score: number;
+            /** Source */
+            source: string;
+            /** Track */
+            track: string;
+        };
+        /**
          * CacheRead
          * @description Results of stages, shared between jobs; see `babylm cache`.
          */
@@ -807,6 +869,34 @@ export interface components {
             status: string;
             /** Words */
             words: number | null;
+        };
+        /**
+         * CurvePage
+         * @description The learning curves of a job.
+         */
+        CurvePage: {
+            /** Data */
+            data: components["schemas"]["CurveRead"][];
+        };
+        /**
+         * CurveRead
+         * @description A score over words seen; `part` is `score` for the whole task, else a paradigm.
+         */
+        CurveRead: {
+            /** Baselines */
+            baselines: components["schemas"]["BaselineRead"][];
+            /** Metric */
+            metric: string;
+            /** Part */
+            part: string;
+            /** Points */
+            points: components["schemas"]["PointRead"][];
+            /** Saturated At */
+            saturated_at: string | null;
+            /** Task */
+            task: string;
+            /** Verdict */
+            verdict: string;
         };
         /**
          * DataSpec
@@ -956,7 +1046,7 @@ export interface components {
         EvaluateBody: {
             /**
              * Task
-             * @description A folder of minimal pairs below evaluations in the data directory: blimp.
+             * @description A folder in evaluations of the data directory, such as blimp.
              */
             task: string;
         };
@@ -972,10 +1062,13 @@ export interface components {
          * EvaluationRead
          * @description An evaluation: `queued`, `running`, `succeeded` or `failed`.
          *
-         *     `score` is the plain mean over the paradigms, ties counted as right, as the BabyLM evaluation
-         *     has it; `strict_score` counts them as wrong. Chance is 0.5.
+         *     `score` is the figure of the BabyLM evaluation: for `accuracy` the mean over the paradigms, ties
+         *     counted as right (`strict_score` counts them as wrong); `spearman` is a rank correlation with
+         *     human judgements; `r2_gain` is the share of variance that surprisal explains beyond a baseline.
          */
         EvaluationRead: {
+            /** Chance */
+            chance: number | null;
             /** Checkpoint */
             checkpoint: string;
             /**
@@ -986,10 +1079,16 @@ export interface components {
             error: components["schemas"]["ErrorRead"] | null;
             /** Finished At */
             finished_at: string | null;
+            /** Groups */
+            groups: components["schemas"]["GroupRead"][];
             /** Id */
             id: string;
             /** Job */
             job: string;
+            /** Kind */
+            kind: string | null;
+            /** Metric */
+            metric: string | null;
             /** Pairs */
             pairs: number | null;
             /** Paradigms */
@@ -1100,6 +1199,12 @@ export interface components {
              */
             attn_logit_softcapping: number | null;
             /**
+             * Dropout
+             * @description Dropout on what attention and MLP add to the residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) use 0.1.
+             * @default 0
+             */
+            dropout: number;
+            /**
              * Final Logit Softcapping
              * @description Soft cap on the output logits; null: none.
              * @default 30
@@ -1136,7 +1241,7 @@ export interface components {
             intermediate_size?: number | null;
             /**
              * Max Position Embeddings
-             * @description Longest input; null is training.seq_length.
+             * @description Longest input, at least training.seq_length; null is 2048, or training.seq_length if that is longer.
              */
             max_position_embeddings?: number | null;
             /**
@@ -1157,7 +1262,7 @@ export interface components {
             num_key_value_heads?: number | null;
             /**
              * Query Pre Attn Scalar
-             * @description Scores are divided by its root; null: head_dim.
+             * @description Scores are divided by its root; a whole number; null: head_dim.
              */
             query_pre_attn_scalar?: number | null;
             /**
@@ -1225,6 +1330,22 @@ export interface components {
             checkpoint: string;
             /** Text */
             text: string;
+        };
+        /**
+         * GroupRead
+         * @description The share of right items among all that have one attribute in common.
+         */
+        GroupRead: {
+            /** By */
+            by: string;
+            /** Name */
+            name: string;
+            /** Pairs */
+            pairs: number;
+            /** Score */
+            score: number;
+            /** Strict Score */
+            strict_score: number;
         };
         /** HTTPValidationError */
         HTTPValidationError: {
@@ -1354,6 +1475,7 @@ export interface components {
              * @description Start from this preset; see GET /v1/presets.
              */
             preset?: string | null;
+            resources?: components["schemas"]["ResourceSpec"];
             /**
              * Task
              * @description model: the whole way to a trained model; tokenizer: ends when the tokenizer is there and measured, and `model` and `training` play no part.
@@ -1400,6 +1522,12 @@ export interface components {
              */
             attention_dropout: number;
             /**
+             * Dropout
+             * @description Dropout on what attention and MLP add to the residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) use 0.1.
+             * @default 0
+             */
+            dropout: number;
+            /**
              * Head Dim
              * @description Width of a head; null is hidden_size / num_attention_heads.
              */
@@ -1436,7 +1564,7 @@ export interface components {
             intermediate_size?: number | null;
             /**
              * Max Position Embeddings
-             * @description Longest input; null is training.seq_length.
+             * @description Longest input, at least training.seq_length; null is 2048, or training.seq_length if that is longer.
              */
             max_position_embeddings?: number | null;
             /**
@@ -1531,6 +1659,12 @@ export interface components {
              */
             attention_dropout: number;
             /**
+             * Dropout
+             * @description Dropout on what attention and MLP add to the residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) use 0.1.
+             * @default 0
+             */
+            dropout: number;
+            /**
              * Hidden Act
              * @description Activation in the MLP.
              * @default silu
@@ -1556,7 +1690,7 @@ export interface components {
             intermediate_size?: number | null;
             /**
              * Max Position Embeddings
-             * @description Longest input; null is training.seq_length.
+             * @description Longest input, at least training.seq_length; null is 2048, or training.seq_length if that is longer.
              */
             max_position_embeddings?: number | null;
             /**
@@ -1596,7 +1730,7 @@ export interface components {
         };
         /**
          * ParadigmRead
-         * @description One file of minimal pairs: shares of right choices, with ties counted as right and not.
+         * @description One paradigm, domain or condition; `pairs` are its items.
          */
         ParadigmRead: {
             /** Name */
@@ -1609,6 +1743,20 @@ export interface components {
             score: number;
             /** Strict Score */
             strict_score: number;
+        };
+        /**
+         * PointRead
+         * @description The score of one checkpoint.
+         */
+        PointRead: {
+            /** Checkpoint */
+            checkpoint: string;
+            /** Score */
+            score: number;
+            /** Standard Error */
+            standard_error: number;
+            /** Words Seen */
+            words_seen: number;
         };
         /**
          * PreviewLine
@@ -1633,6 +1781,41 @@ export interface components {
             running: number;
             /** Short */
             short: number;
+        };
+        /**
+         * ResourceSpec
+         * @description Where a job may run, and what it needs there.
+         */
+        ResourceSpec: {
+            /**
+             * Extra
+             * @description Further options of sbatch, such as {"partition": "gpu", "qos": "long"}.
+             */
+            extra?: {
+                [key: string]: string;
+            };
+            /**
+             * Gpus
+             * @description GPUs the job must have; 0: it needs none. null: `training.num_devices`, where `training.device` is cuda; with auto the job also runs where there is none.
+             */
+            gpus?: number | null;
+            /**
+             * Memory
+             * @description Bytes of host memory, or text such as "16G". Workers with less do not take the job, and Slurm is asked for it. null: Slurm is asked for the estimate.
+             */
+            memory?: number | null;
+            /**
+             * Time Limit
+             * @description Seconds of one Slurm job, or text such as "4:00:00". When it expires the job saves a checkpoint and continues in another Slurm job. null: the partition's default.
+             */
+            time_limit?: number | null;
+            /**
+             * Where
+             * @description local: on workers that you start; slurm: in jobs that `babylm provision slurm` submits to a cluster; any: on the first of them that is free.
+             * @default any
+             * @enum {string}
+             */
+            where: "any" | "local" | "slurm";
         };
         /**
          * RunsMetricsRead
@@ -1661,6 +1844,20 @@ export interface components {
             value: (number | null)[];
             /** Words Seen */
             words_seen: number[];
+        };
+        /**
+         * SlurmRead
+         * @description What Slurm said about a job that was submitted to it.
+         */
+        SlurmRead: {
+            /** Expected Start At */
+            expected_start_at: string | null;
+            /** Job Id */
+            job_id: string | null;
+            /** Reason */
+            reason: string | null;
+            /** State */
+            state: string;
         };
         /**
          * SourceReport
@@ -1718,11 +1915,15 @@ export interface components {
         };
         /**
          * TaskRead
-         * @description Something that checkpoints can be judged on.
+         * @description Something that checkpoints can be evaluated on.
          */
         TaskRead: {
             /** Bytes */
             bytes: number;
+            /** Error */
+            error: string | null;
+            /** Kind */
+            kind: string | null;
             /** Name */
             name: string;
             /** Paradigms */
@@ -1866,6 +2067,11 @@ export interface components {
              */
             device: "auto" | "cpu" | "cuda";
             /**
+             * Ema Decay
+             * @description Decay of an exponential moving average of the weights, which is validated next to them and published as the checkpoint `ema`; null: none. GPT-BERT (Charpentier and Samuel 2024) uses 0.999. At step n it is at most (1 + n) / (10 + n).
+             */
+            ema_decay?: number | null;
+            /**
              * Empty Cache Steps
              * @description Empty the CUDA cache every so many steps.
              */
@@ -1927,6 +2133,18 @@ export interface components {
              */
             min_learning_rate_ratio: number;
             /**
+             * Muon Learning Rate
+             * @description Peak learning rate of Muon's matrices, in the shape of the schedule; learning_rate is then that of the other weights. 0.02 in Jordan et al. 2024.
+             * @default 0.02
+             */
+            muon_learning_rate: number;
+            /**
+             * Muon Momentum
+             * @description Nesterov momentum of Muon; 0.95 in Jordan et al. 2024.
+             * @default 0.95
+             */
+            muon_momentum: number;
+            /**
              * Num Devices
              * @description Devices that share each batch evenly, a process each: GPUs of one machine, or parts of its CPU. Must divide batch_size.
              * @default 1
@@ -1937,6 +2155,13 @@ export interface components {
              * @description CPU threads; null lets torch choose.
              */
             num_threads?: number | null;
+            /**
+             * Optimizer
+             * @description adamw: AdamW for all weights; muon: Muon for the matrices of the layers, AdamW for all other weights (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+             * @default adamw
+             * @enum {string}
+             */
+            optimizer: "adamw" | "muon";
             /**
              * Packing
              * @description Documents stand one behind the other in the sequences. stream: a token sees all before it in its sequence; documents: only those of its own document.
@@ -2013,6 +2238,13 @@ export interface components {
              * @default 0.01
              */
             weight_decay: number;
+            /**
+             * Weight Decay Schedule
+             * @description linear: the weight decay falls to zero over the run (nanochat, scripts/base_train.py).
+             * @default constant
+             * @enum {string}
+             */
+            weight_decay_schedule: "constant" | "linear";
         };
         /**
          * UnfinishedRead
@@ -2055,11 +2287,17 @@ export interface components {
         };
         /**
          * WaitingRead
-         * @description What a queued job waits for: `a worker` or `its turn`, and its place, 1 for the next.
+         * @description What a queued job waits for.
+         *
+         *     `what` is `a worker` (none that is there can run it), `its turn`, or `slurm`; `position` is 1
+         *     for the next; `detail` says more in words.
          */
         WaitingRead: {
+            /** Detail */
+            detail: string | null;
             /** Position */
             position: number;
+            slurm: components["schemas"]["SlurmRead"] | null;
             /** What */
             what: string;
         };
@@ -2821,6 +3059,42 @@ export interface operations {
             };
         };
     };
+    read_curves_v1_jobs__job_id__curves_get: {
+        parameters: {
+            query?: {
+                format?: "json" | "csv" | "markdown";
+            };
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CurvePage"];
+                    "text/csv": unknown;
+                    "text/markdown": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
     list_evaluations_v1_jobs__job_id__evaluations_get: {
         parameters: {
             query?: never;
@@ -2840,6 +3114,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EvaluationPage"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    read_predictions_v1_jobs__job_id__evaluations__evaluation__predictions_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+                /** @description Id of an evaluation. */
+                evaluation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
             /** @description Validation Error */
@@ -3303,6 +3611,7 @@ type ReadonlyArray<T> = [
     unknown[]
 ] ? Readonly<Exclude<T, undefined>> : Readonly<Exclude<T, undefined>[]>;
 export const pathsV1JobsGetParametersQueryStatusAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs"]["get"]["parameters"]["query"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
+export const pathsV1JobsJob_idCurvesGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/curves"]["get"]["parameters"]["query"]["format"]> = ["json", "csv", "markdown"];
 export const pathsV1JobsJob_idMetricsGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/metrics"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
 export const cleanOptionsPunctuationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["punctuation"]> = ["keep", "strip"];
 export const cleanOptionsStyleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["style"]> = ["standard", "upstream", "none"];
@@ -3318,8 +3627,11 @@ export const llama4ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<compo
 export const llama4Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["hidden_act"]> = ["silu", "gelu", "relu"];
 export const olmo2ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["architecture"]> = ["olmo2"];
 export const olmo2Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["hidden_act"]> = ["silu", "gelu", "relu"];
+export const resourceSpecWhereValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["ResourceSpec"]["where"]> = ["any", "local", "slurm"];
 export const trainingSpecAttentionValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["attention"]> = ["auto", "blocks", "library", "flex"];
 export const trainingSpecDeviceValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["device"]> = ["auto", "cpu", "cuda"];
+export const trainingSpecOptimizerValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["optimizer"]> = ["adamw", "muon"];
 export const trainingSpecPackingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["packing"]> = ["stream", "documents"];
 export const trainingSpecPrecisionValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["precision"]> = ["auto", "fp32", "bf16", "fp16"];
 export const trainingSpecScheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["schedule"]> = ["linear", "cosine", "constant", "wsd"];
+export const trainingSpecWeight_decay_scheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["weight_decay_schedule"]> = ["constant", "linear"];

@@ -12,12 +12,12 @@ from core.archs import Gemma2, Llama4, Olmo2
 from core.checkpoints.model import build_model
 from core.dataset.batches import segments
 from core.tokenizer.specials import END_OF_TEXT_ID
+from core.training.attention import blocks
 from core.training.attention.masks import AttentionSpan, explicit_mask
 from core.training.attention.select import (
     FLEX,
     NAME,
     attention_mask_arguments,
-    blocks,
     eager_mode,
     library_attention,
     use_blocks,

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,7 +120,10 @@ def test_a_resume_point_knows_no_number_of_devices(tiny_run):
 
 def test_what_another_device_cannot_do_fails_the_run_by_that_name(tiny_run, tmp_path):
     run = tiny_run(num_devices=2, num_threads=2)
-    run.train = dataclasses.replace(run.train, folder=tmp_path / "elsewhere")
+    elsewhere = tmp_path / "elsewhere"  # with the tokens alone: rank 1 cannot open the file
+    elsewhere.mkdir()
+    shutil.copy(run.train.folder / "tokens.bin", elsewhere)
+    run.train = dataclasses.replace(run.train, folder=elsewhere)
     with pytest.raises(RunError, match="elsewhere") as caught:
         run.go()
     threads = torch.get_num_threads()

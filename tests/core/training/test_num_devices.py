@@ -129,7 +129,7 @@ def test_what_another_device_cannot_do_fails_the_run_by_that_name(tiny_run, tmp_
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     assert caught.value.code == "token_file_damaged"
-    assert "Clear the cache" in caught.value.hint
+    assert "Delete the folder" in caught.value.hint
     assert threads == 2  # divided while training only: the stages after it have them all again
 
 

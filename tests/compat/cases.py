@@ -28,6 +28,7 @@ COMMON: dict[str, Any] = {  # Any: JSON
     "rms_norm_eps": 1e-3,
     "initializer_range": 0.2,
     "attention_dropout": 0.1,
+    "dropout": 0.1,  # of the training alone: exports do not carry it
     "tie_word_embeddings": False,
 }
 GEMMA2 = COMMON | {

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from api.errors import Problem
 
 
-def refuse_unknown_parameters(request: Request) -> None:
+async def refuse_unknown_parameters(request: Request) -> None:
     """Raises a 422 problem that names each unknown parameter and the known ones."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):

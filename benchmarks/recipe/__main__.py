@@ -57,13 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--text", type=Path, default=Path(text) if text else None)
     parser.add_argument("--work", type=Path, default=Path("runs/recipe"))
     parser.add_argument("--results", type=Path, default=Path("runs/recipe/results.jsonl"))
-    parser.add_argument("--shape", execution_plan=SHAPES, default="cpu")
-    parser.add_argument(
-        "--architectures", nargs="+", execution_plan=ARCHITECTURES, default=["olmo2"]
-    )
-    parser.add_argument(
-        "--conditions", nargs="+", execution_plan=CONDITIONS, default=list(CONDITIONS)
-    )
+    parser.add_argument("--shape", choices=SHAPES, default="cpu")
+    parser.add_argument("--architectures", nargs="+", choices=ARCHITECTURES, default=["olmo2"])
+    parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--parallel", type=int, default=1, help="runs at a time")
     parser.add_argument("--budget-seconds", type=float, default=float("inf"))

@@ -5,13 +5,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.recipe.conditions import Entry
 from core.events.journal import read_journal
+from core.process.program import python_command
 from core.spec.job import JobSpec
 
 Figures = dict[str, Any]
@@ -31,7 +31,7 @@ def start(entry: Entry, *, data: Path, work: Path) -> "subprocess.Popen[bytes]":
         shutil.rmtree(folder)  # of another version of the table
     folder.mkdir(parents=True, exist_ok=True)
     spec.write_text(content)
-    command = [sys.executable, "-m", "core.run", str(folder)]
+    command = python_command("core.run", str(folder))
     command += ["--data-dir", str(data), "--cache-dir", str(work / "cache")]
     with (folder / "run.log").open("ab") as log:
         return subprocess.Popen(

@@ -29,20 +29,20 @@ def prepare_text(source: Path, work: Path, *, words: int | None) -> Path:
         source = unpacked
     for split, folder in SPLITS.items():
         files = sorted(path for path in (source / folder).iterdir() if path.is_file())
-        reducer = 1.0
+        share = 1.0
         if split == "train" and words is not None:
-            reducer = min(1.0, words / sum(len(path.read_text().split()) for path in files))
+            share = min(1.0, words / sum(len(path.read_text().split()) for path in files))
         (target / split).mkdir(parents=True, exist_ok=True)
         for path in files:
-            (target / split / path.name).write_text(_beginning(path.read_text(), reducer))
+            (target / split / path.name).write_text(_beginning(path.read_text(), share))
     (target / DONE).touch()
     return target
 
 
-def _beginning(text: str, reducer: float) -> str:
+def _beginning(text: str, share: float) -> str:
     """The first lines of a text, until they hold this share of its words."""
     lines = text.splitlines(keepends=True)
-    left = reducer * sum(len(line.split()) for line in lines)
+    left = share * sum(len(line.split()) for line in lines)
     for number, line in enumerate(lines):
         if left <= 0:
             return "".join(lines[:number])

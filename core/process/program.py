@@ -25,6 +25,11 @@ def python_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", os.path.abspath(__file__), module, *arguments]
 
 
+def safe_python() -> list[str]:
+    """The interpreter and its option, for templates that name the module themselves."""
+    return [sys.executable, "-P"]
+
+
 def isolated_command(file: str) -> list[str]:
     """The command that runs a file with `python -I`, which ignores `PYTHON*` variables too.
 

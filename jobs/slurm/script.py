@@ -1,12 +1,12 @@
 """The batch script of a pilot, from the site's template, and the options of `sbatch`."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from importlib.resources import files
 from math import ceil
 from pathlib import Path
 
+from core.process.program import safe_python
 from core.spec.job import JobSpec
 from jobs.errors import SlurmError
 from jobs.resources import host_memory_bytes, slurm_gpus
@@ -57,7 +57,7 @@ def make_script(template: str, placement: Placement, *, settings_file: Path) -> 
         *("--settings-file", str(settings_file)),
     ]
     filled = template.replace(ARGUMENTS, shlex.join(arguments))
-    return filled.replace(PYTHON, shlex.quote(sys.executable))
+    return filled.replace(PYTHON, shlex.join(safe_python()))
 
 
 def sbatch_options(spec: JobSpec, placement: Placement, *, log_folder: Path) -> Sequence[str]:

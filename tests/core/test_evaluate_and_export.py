@@ -241,15 +241,15 @@ def test_a_task_with_a_bad_line_further_down_is_a_warning_and_the_others_are_jud
 
 
 def test_a_task_edited_between_two_judgements_is_told(runs, shared, milestones, monkeypatch):
-    judge, begun = evaluation_stage.evaluate_slice, []
+    advance, begun = Evaluation.advance, []
 
-    def once(*arguments, **options):
-        begun.append(arguments)
+    def once(evaluation, model, **options):
+        begun.append(evaluation)
         if len(begun) == 2:
             raise Stopped
-        return judge(*arguments, **options | {"seconds": 1e9})
+        return advance(evaluation, model, **options | {"seconds": 1e9})
 
-    monkeypatch.setattr(evaluation_stage, "evaluate_slice", once)
+    monkeypatch.setattr(Evaluation, "advance", once)
     edited = shared / "data" / "evaluations" / "edited"
     shutil.copytree(shared / "data" / "evaluations" / "pairs", edited)
     try:

@@ -2,10 +2,11 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from core.process.program import python_command
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "dashboard"
 MAX_TRANSFER_BYTES = 250_000
@@ -24,7 +25,7 @@ def test_the_bundle_is_that_of_the_sources(tmp_path):
         pytest.skip("node_modules is not installed: make dashboard")
     document = tmp_path / "openapi.json"
     with document.open("w") as file:
-        subprocess.run([sys.executable, "-m", "api.openapi"], stdout=file, check=True)
+        subprocess.run(python_command("api.openapi"), stdout=file, check=True)
     command = ["node", "build.mjs", "--check", str(document)]
     answer = subprocess.run(command, cwd=DASHBOARD, capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
@@ -39,7 +40,7 @@ def test_a_difference_between_bundle_and_sources_is_found(tmp_path):
     (copy / "dist" / "app.js").write_text("changed by hand")
     document = tmp_path / "openapi.json"
     with document.open("w") as file:
-        subprocess.run([sys.executable, "-m", "api.openapi"], stdout=file, check=True)
+        subprocess.run(python_command("api.openapi"), stdout=file, check=True)
     command = ["node", "build.mjs", "--check", str(document)]
     answer = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     assert answer.returncode == 1

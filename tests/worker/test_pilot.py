@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from core.process.program import python_command
 from core.spec.job import JobSpec
 from jobs.attempts import claim_next
 from jobs.database import Database, upgrade
@@ -87,7 +88,7 @@ def test_the_end_of_a_time_limit_is_a_shutdown_that_is_not_counted(settings, dat
     environment = {name: text for name, text in os.environ.items() if "BABYLM" not in name}
     arguments = ["--job", mine, "--exit-when-idle", "30", "--settings-file", str(secrets)]
     with subprocess.Popen(
-        [sys.executable, "-m", "worker", *arguments, "--grace-seconds", "15"],
+        python_command("worker", *arguments, "--grace-seconds", "15"),
         env=environment | {"SLURM_JOB_ID": "17"},
         stderr=subprocess.DEVNULL,
     ) as pilot:

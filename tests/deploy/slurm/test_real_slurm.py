@@ -6,7 +6,6 @@ that `tests.deploy.slurm.cluster.packages` has filled before.
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from chaos.postgres import Server, temporary_server
+from core.process.program import python_command
 from core.sample import write_sample
 from core.spec.job import JobSpec
 from core.storage.file_hashes import hash_file
@@ -146,7 +146,7 @@ class Site:
         folder.mkdir()
         spec = JobSpec.model_validate(self.job(job_id).spec)
         (folder / "spec.json").write_text(spec.model_dump_json())
-        command = [sys.executable, "-m", "core.run", str(folder), "--cache-dir"]
+        command = python_command("core.run", str(folder), "--cache-dir")
         command += [str(folder / "cache"), "--data-dir", str(self.settings.data_dir)]
         subprocess.run(command, check=True, capture_output=True, timeout=DEADLINE)
         return hash_file(folder / "checkpoints" / "last" / "model.safetensors")

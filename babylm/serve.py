@@ -122,6 +122,7 @@ class _Service:
         self._lock = lock
         self._url = url
         self._signals = signals
+        self._num_signals_at_stop = 0
         self._broker: Broker | None = None
         self._redis: Supervised | None = None
         self._programs: list[Supervised] = []
@@ -163,13 +164,15 @@ class _Service:
             for tail in self._tails.values():
                 tail.tick()
             time.sleep(TICK_SECONDS)
+        # Counted before the user is invited to send another: one that follows at once is not lost.
+        self._num_signals_at_stop = self._signals.count
         self._plan.say("stopping (again to hurry)")
 
     def stop(self) -> None:
         """Stops all of it; the broker last, since the others speak to it."""
         (self._plan.runs_dir / SERVICE_FILE).unlink(missing_ok=True)
-        asked = self._signals.count
-        hurry: Callable[[], bool] = lambda: self._signals.count > max(1, asked)  # noqa: E731
+        asked = max(1, self._num_signals_at_stop)
+        hurry: Callable[[], bool] = lambda: self._signals.count > asked  # noqa: E731
         stop_all(self._programs, in_a_hurry=hurry)
         if self._redis is not None:
             stop_all([self._redis], in_a_hurry=hurry)

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from core.process.program import python_command
+from core.sample import write_sample
 from core.spec.job import JobSpec
 from jobs.attempts import claim_next
 from jobs.database import Database, upgrade
@@ -30,7 +31,11 @@ QUICK = [sys.executable, "-c", "pass"]
 @pytest.fixture
 def settings(tmp_path):
     made = Settings(
-        _env_file=None, runs_dir=tmp_path / "runs", poll_seconds=0.05, tick_seconds=0.02
+        _env_file=None,
+        data_dir=tmp_path / "data",
+        runs_dir=tmp_path / "runs",
+        poll_seconds=0.05,
+        tick_seconds=0.02,
     )
     upgrade(made.database_url)
     return made
@@ -81,8 +86,11 @@ def test_a_pilot_without_work_ends_after_the_idle_time(settings, database):
 
 @pytest.mark.timeout(240)
 def test_the_end_of_a_time_limit_is_a_shutdown_that_is_not_counted(settings, database, tmp_path):
-    """As Slurm does: SIGTERM to the batch shell, which the pilot has replaced."""
-    mine = put(database)
+    """As Slurm does: SIGTERM to the batch shell, which the pilot has replaced.
+
+    The job has text and 10,000 epochs: however slow the machine is, it is still running then."""
+    write_sample(settings.data_dir, target_bytes=60_000)
+    mine = put(database, training={"epochs": 10_000})
     secrets = tmp_path / "settings.env"
     write_private_settings(secrets, settings)
     environment = {name: text for name, text in os.environ.items() if "BABYLM" not in name}

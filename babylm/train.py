@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -17,6 +18,7 @@ from core.errors import ExitCode, RunLocked
 from core.events.journal import read_journal
 from core.process.program import python_command
 from core.process.stop import FULL
+from core.process.threads import thread_environment
 from core.storage.rundir import RunDir, locked, publish_file
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def train_here(
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            env=os.environ | thread_environment(os.environ),
             start_new_session=True,
             bufsize=0,
         )

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.process.stop import FULL
+from core.process.threads import thread_environment
 
 SECRETS = ("BABYLM_API_KEY", "BABYLM_REDIS_URL", "BABYLM_DATABASE_URL")
 """Settings that a child has no use for, and that its log or a crash dump must not show."""
@@ -98,6 +99,7 @@ def _end_of(pid: int) -> int | None:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: ours without the secrets, and `extra`."""
+    """The environment of a child: ours without the secrets, what threads need, and `extra`."""
     kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
-    return kept | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "true"} | dict(extra)
+    set_here = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "true"}
+    return kept | set_here | thread_environment(kept) | dict(extra)

@@ -2,12 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-PROC = Path("/proc")
-CGROUPS = Path("/sys/fs/cgroup")
+from core.process.threads import CGROUPS, PROC, cgroup_folders
+
 MAX_LOG_BYTES = 32 << 20
 NO_LIMIT_BYTES = 1 << 60
 """cgroup 1 says about 2^63 where there is no limit."""
@@ -19,7 +18,7 @@ def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     The whole host's count, where no cgroup is accounted: on a host that several jobs share it also
     counts the processes of others. 0 if nothing is known.
     """
-    for folder in _memory_cgroups(proc, cgroups):
+    for folder in cgroup_folders("memory", proc=proc, cgroups=cgroups):
         # cgroup 2: memory.events counts the groups below too; cgroup 1: memory.oom_control.
         for file in (folder / "memory.events", folder / "memory.oom_control"):
             count = _count(file, "oom_kill")
@@ -31,31 +30,11 @@ def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
 def host_memory_bytes(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     """Memory that this process may use: the host's, or less where a cgroup limits it."""
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for folder in _memory_cgroups(proc, cgroups):
+    for folder in cgroup_folders("memory", proc=proc, cgroups=cgroups):
         for name in ("memory.max", "memory.limit_in_bytes"):
             with suppress(OSError, ValueError):  # not there, or "max"
                 limit = min(limit, int((folder / name).read_text()))
     return limit
-
-
-def _memory_cgroups(proc: Path, cgroups: Path) -> Iterator[Path]:
-    """Folders of this process's cgroup, then of those above it, which limit it too.
-
-    Inside a container the path may be that of the host: then only the root is there.
-    """
-    with suppress(OSError):
-        for line in (proc / "self/cgroup").read_text().splitlines():
-            number, _, mark_paused = line.partition(":")
-            controllers, _, path = mark_paused.partition(":")
-            if number == "0":
-                root = cgroups
-            elif "memory" in controllers.split(","):
-                root = cgroups / "memory"
-            else:
-                continue
-            place = Path(path.lstrip("/"))
-            for part in (place, *place.parents):
-                yield root / part
 
 
 def _count(file: Path, wanted: str) -> int | None:

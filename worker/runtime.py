@@ -14,6 +14,7 @@ from uuid import uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.events.types import now
+from core.process.threads import thread_environment
 from core.storage.rundir import boot_id, try_lock
 from jobs.attempts import claim_next, reap, running_jobs
 from jobs.database import Database
@@ -74,10 +75,11 @@ class Worker:
         self._idle = IdleWatch(pilot.exit_when_idle_seconds if pilot else 0.0)
         self._offer = make_offer(self._devices, self.slots, pilot)
         self._free: queue.Queue[dict[str, str]] = queue.Queue()
+        threads = thread_environment(os.environ, slots=self.slots)
         for slot in range(self.slots):
             # Its own GPUs a slot, so that two jobs do not meet on one device.
             chosen = ",".join(map(str, gpus_of_slot(self._devices, slot, self.slots)))
-            self._free.put({"CUDA_VISIBLE_DEVICES": chosen} if gpus > 1 else {})
+            self._free.put(threads | ({"CUDA_VISIBLE_DEVICES": chosen} if gpus > 1 else {}))
         self._job_notifier = JobNotifier(settings.redis_url)
         self._notifier = QueueNotifier(settings.redis_url) if settings.redis_url else None
         self._running: set[str] = set()

@@ -22,6 +22,7 @@ STAGE_SHARES: dict[StageName, float] = {
 }
 """Share of the whole that each stage counts for in a progress bar, in order. Training takes nearly
 all of a run; the others get enough for the bar to be seen moving."""
+AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export")
 PROGRESS_SECONDS = 0.5
 """Progress is reported no oftener: a person looks at it, and each report is a row."""
 
@@ -43,13 +44,14 @@ class StageReporter:
         self._emit = emit
         self._clock = clock
         self._stage: StageName = "clean"
+        self._began = clock()
         self._reported_at = float("-inf")
 
     @contextmanager
     def stage(self, name: StageName) -> Iterator[StageReport]:
         """Reports the start and, unless an error leaves it, the end of a stage."""
         self._stage, self._reported_at = name, float("-inf")
-        began = self._clock()
+        self._began = began = self._clock()
         log.info("stage %s", name)
         self._emit(StageData(stage=name, state="started"))
         self.progress(0.0)
@@ -75,11 +77,16 @@ class StageReporter:
         step: int | None = None,
         max_steps: int | None = None,
     ) -> None:
-        """Reports that `share` (0 to 1) of the stage is done; what comes too soon is left out."""
+        """Reports that `share` (0 to 1) of the stage is done; what comes too soon is left out.
+
+        The time to the end of the run is extrapolated in the stages after training, unless given.
+        """
         now = self._clock()
         if 0.0 < share < 1.0 and now - self._reported_at < PROGRESS_SECONDS:
             return
         self._reported_at = now
+        if eta_seconds is None and self._stage in AFTER_TRAINING and share > 0.0:
+            eta_seconds = (now - self._began) * (1.0 - share) / share
         self._emit(
             ProgressData(
                 stage=self._stage,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from core.events.results import EvaluationResult
 
 StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
+WarningLevel = Literal["info", "warn", "error"]
 CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted", "ema"]
 
 
@@ -100,10 +101,15 @@ class EvaluationData(EventData):
 
 
 class WarningData(EventData):
-    """Something that a user should know and that does not stop the run."""
+    """Something that a user should know and that does not stop the run.
+
+    `level` is `error` for what makes the result useless, such as a loss that diverges, and `info`
+    for what may be intended, such as a plateau.
+    """
 
     code: str
     message: str
+    level: WarningLevel = "warn"
 
 
 class ErrorData(EventData):

@@ -41,11 +41,17 @@ def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
     """
     from pydantic import ValidationError
 
+    from core.errors import SpecInvalid
     from core.spec.faults import explain
     from core.spec.job import JobSpec
+    from core.spec.machines import require_possible
 
     try:
-        return JobSpec.model_validate(body).resolve(begun=begun)
+        spec = JobSpec.model_validate(body).resolve(begun=begun)
+        require_possible(spec)
+        return spec
+    except SpecInvalid as error:
+        raise CommandError(error.message, hint=error.hint) from error
     except ValidationError as error:
         explained = [explain(item) for item in error.errors()]
         problems = [{"field": field, "message": message} for field, message in explained]

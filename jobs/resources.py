@@ -63,7 +63,8 @@ def needs_of(spec: JobSpec) -> Needs:
     return Needs(
         where_allowed=resources.where,
         num_gpus=gpus,
-        needs_gpu=bool(resources.gpus) or (uses_gpu and training.device == "cuda"),
+        needs_gpu=bool(resources.gpus)
+        or (uses_gpu and (training.device == "cuda" or training.precision == "fp16")),
         min_memory_bytes=resources.memory or 0,
         min_device_memory_bytes=state,
     )

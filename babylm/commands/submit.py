@@ -85,7 +85,7 @@ def submit(
     from uuid import uuid4
 
     from babylm.follow import follow_job
-    from babylm.output import print_json
+    from babylm.output import print_json, print_note, printable
     from babylm.specs import build_spec
 
     flat: dict[str, str | int | float | None] = {
@@ -110,6 +110,9 @@ def submit(
             print_json(job)
         else:
             print(f"job {job['id']} {job['status']}; see it with `babylm follow {job['id']}`")
+            waiting = job.get("waiting_for") or {}
+            if waiting.get("what") == "a worker":
+                print_note(f"it waits: {printable(waiting.get('detail') or 'no worker is alive')}")
 
 
 def estimate(

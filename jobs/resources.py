@@ -131,6 +131,17 @@ def offer_of(worker: WorkerRow) -> Offer:
     return Offer(**worker.offer) if worker.offer else Offer()
 
 
+def measured_rates(workers: Sequence[WorkerRow]) -> dict[str, float]:
+    """The fastest device of each kind, in measured floating point operations per second."""
+    rates: dict[str, float] = {}
+    for worker in workers:
+        for device in worker.devices:
+            rate = device.get("flops_per_second")
+            if worker.queue == "train" and rate is not None:
+                rates[device["kind"]] = max(rate, rates.get(device["kind"], 0.0))
+    return rates
+
+
 def unserved_reason(job: Job, offers: Sequence[Offer]) -> str:
     """Why none of the offers serves the job, with what to change."""
     local = [offer for offer in offers if offer.where in _places(job)]

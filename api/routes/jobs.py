@@ -26,10 +26,12 @@ from core.spec.machines import require_possible
 from jobs import store
 from jobs.deletion import delete_with_folder
 from jobs.labels import has_tags, update_labels
+from jobs.resources import measured_rates
 from jobs.short_tasks import short_task_of_dataset
 from jobs.states import Status
 from jobs.tables import Job
 from jobs.waiting import read_queue, unserved_now
+from jobs.workers import live_workers
 
 router = thread_router("jobs")
 
@@ -60,10 +62,16 @@ def create(
 
 @router.post("/jobs/estimate")
 def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: JSON
-    """What a job would need; nothing is stored."""
+    """What a job would need; nothing is stored.
+
+    `seconds` is by kind of device; `measured_devices` are the kinds whose speed a live worker has
+    measured. For the others two CPU cores and an A100 are assumed.
+    """
     resolved = spec.resolve()
     words, warnings = _words(resolved, context)
-    needs = estimate(resolved, words=words)
+    with context.database.read() as session:
+        rates = measured_rates(live_workers(session))
+    needs = estimate(resolved, words=words, rates=rates)
     warnings += _warnings(resolved, needs, context) + _machine_warnings(resolved, context)
     return {
         "spec": resolved.model_dump(mode="json"),
@@ -76,6 +84,7 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: J
         "device_memory_bytes": needs.device_memory_bytes,
         "disk_bytes": needs.disk_bytes,
         "seconds": needs.seconds,
+        "measured_devices": sorted(rates),
         "warnings": warnings,
     }
 

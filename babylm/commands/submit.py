@@ -195,6 +195,11 @@ def _print_estimate(answer: Body) -> None:
             shown = in_time(value)
         title = name.removesuffix("_bytes").removesuffix("_seconds").replace("_", " ")
         pairs.append((title, shown))
+    measured = answer.get("measured_devices") or []
+    for kind, value in (answer.get("seconds") or {}).items():
+        if value is not None:
+            basis = "measured speed" if kind in measured else "assumed speed"
+            pairs.append((f"time on {kind}", f"{in_time(value)} ({basis})"))
     print_pairs(pairs)
     for warning in answer.get("warnings") or []:
         text = warning.get("message", warning) if isinstance(warning, dict) else warning

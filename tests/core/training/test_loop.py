@@ -8,7 +8,7 @@ import torch
 
 from core.archs import ARCHITECTURES
 from core.errors import DiskFull, NonFiniteLoss, OutOfMemory, PrecisionUnsupported, Stopped
-from core.events.types import CheckpointData, MetricsData, SampleData, WarningData
+from core.events.types import CheckpointData, MetricsData, ProgressData, SampleData, WarningData
 from core.process.stop import StopSignal
 from core.storage.file_hashes import hash_file
 from core.training.loop import Trainer
@@ -303,3 +303,14 @@ def test_a_checkpoint_shows_a_validation_loss_only_if_it_was_measured_at_its_ste
         assert each.validation_loss == (None if expected is None else pytest.approx(expected))
     card = (run.rundir.checkpoint("last") / "README.md").read_text()
     assert "| validation loss" in card
+
+
+def test_a_run_whose_loss_rises_says_so(tiny_run):
+    run = tiny_run(max_steps=30, learning_rate=1.0, eval_steps=30, save_steps=30)
+    run.go()
+    losses = run.values("train/loss")
+    assert losses[30] > losses[1]
+    found = [each for each in run.of(WarningData) if each.code == "loss_diverged"]
+    assert [each.level for each in found] == ["error"]
+    left = [each.eta_seconds for each in run.of(ProgressData) if each.stage == "train"]
+    assert any(left)

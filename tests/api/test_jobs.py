@@ -96,7 +96,7 @@ def test_a_running_job_is_only_asked_to_stop(client, world):
     assert client.post(f"{path}/cancel").json()["cancel_requested_at"] is not None
     refused = client.post(f"{path}/pause")
     assert refused.status_code == 409
-    assert "about to be cancelled" in refused.json()["detail"]
+    assert "a cancel is pending" in refused.json()["detail"]
 
 
 ACTIONS = ("cancel", "pause", "resume", "retry", "delete")

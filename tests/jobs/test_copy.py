@@ -67,7 +67,7 @@ def test_a_target_with_rows_and_a_source_in_use_are_refused(tmp_path, url, datab
     upgrade(other)
     fill(other)
     new_job()
-    with pytest.raises(CopyRefused, match="already holds rows, in job"):
+    with pytest.raises(CopyRefused, match="already holds rows in job"):
         copy_database(url, other)
     with database.write() as session:
         claim_next(session, "worker")

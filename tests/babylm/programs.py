@@ -1,4 +1,4 @@
-"""A small service for the tests of `serve`: what it starts is ours.
+"""A small service for the tests of `serve`, which start these programs.
 
 python programs.py serve FOLDER [--no-broker]   serves the two below until a signal
 python programs.py api                          answers /healthz on BABYLM_PORT
@@ -69,7 +69,7 @@ def api(_: list[str]) -> None:
 def worker(words: list[str]) -> None:
     if "--stubborn" in words:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # As a training child: in a session of its own, and gone once its standard input ends.
+    # Like a training child: in its own session, and it ends when its standard input ends.
     code = "import time; time.sleep(600)" if words else "import sys; sys.stdin.read()"
     grandchild = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, start_new_session=True

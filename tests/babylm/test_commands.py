@@ -30,7 +30,7 @@ ERROR = {"code": "corpus_empty", "message": "gutenberg.train is empty", "hint": 
 
 
 def test_help_loads_nothing_heavy():
-    # A process of its own: what this one has loaded says nothing.
+    # In a new process, because this one has already loaded the modules.
     code = (
         "import sys; sys.argv = ['babylm', '--help']\n"
         "from babylm.main import main\n"
@@ -109,7 +109,7 @@ def test_tables_show_what_a_job_is_about(run, stub):
 
 
 @pytest.mark.parametrize("wish", ["cancel", "pause", "resume", "retry"])
-def test_wishes_are_passed_on_and_a_refusal_is_1(run, stub, wish):
+def test_actions_are_sent_and_a_refusal_is_1(run, stub, wish):
     stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
     stub.routes[f"POST /v1/jobs/job-1/{wish}"] = [
         Answer(202, JOB),
@@ -189,7 +189,7 @@ def test_ctrl_c_detaches_without_cancelling(run, stub, monkeypatch):
     assert not [request for request in stub.requests if request.method == "POST"]
 
 
-def test_logs_are_printed_without_what_steers_a_terminal(run, stub):
+def test_logs_are_printed_without_control_sequences(run, stub):
     stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
     stub.routes["GET /v1/jobs/job-1/logs"] = Answer(200, b"one\n\x1b[31mtwo\n")
     assert run("logs", "job-1", "--tail", "2", "--url", stub.url).stdout == "one\n?[31mtwo\n"
@@ -227,14 +227,14 @@ def test_lists_of_what_there_is(run, stub):
         assert json.loads(run(name, "--url", stub.url, "--json").stdout) == [row]
 
 
-def test_settings_that_make_no_sense_are_bad_usage(run):
+def test_invalid_settings_are_bad_usage(run):
     error = error_of(run("jobs", BABYLM_PORT="many"))
     assert error.status == 2
     assert "BABYLM_PORT" in error.message
 
 
 def test_the_page_about_the_commands_is_not_stale(monkeypatch):
-    # Starts each command once, about two seconds in all: what it prints is the page.
+    # Starts each command once, about two seconds in all, and compares its output with the page.
     monkeypatch.chdir(ROOT)
     text = page()
     assert text == (ROOT / "docs" / "cli.md").read_text(), (

@@ -1,4 +1,4 @@
-"""`serve` with small programs of our own below it: real processes, real Redis, real signals."""
+"""`serve` with small test programs: real processes, real Redis, real signals."""
 
 import json
 import os
@@ -126,7 +126,7 @@ def test_a_signal_stops_everything_that_was_started(serving, number, tmp_path):
 
 
 def test_a_program_that_ignores_sigterm_is_gone_within_ten_seconds(serving):
-    # Costs the whole grace period: that it is kept to is what is tested.
+    # Takes the whole grace period, which is what this test checks.
     one = serving("--stubborn")
     one.url()
     one.process.terminate()
@@ -148,7 +148,7 @@ def test_a_second_signal_hurries(serving):
     wait_for(lambda: not one.left(), seconds=1, what=f"left: {one.left()}")
 
 
-def test_sigkill_of_serve_leaves_nobody_behind(serving):
+def test_sigkill_of_serve_leaves_no_process(serving):
     one = serving()
     one.url()
     one.process.kill()
@@ -214,7 +214,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def test_without_a_redis_binary_the_workers_are_told_to_poll(serving):
+def test_without_a_redis_binary_the_workers_poll(serving):
     one = serving("--no-broker")
     assert healthz(one.url()) == "none"
     assert "workers poll the database" in one.text

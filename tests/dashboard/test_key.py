@@ -1,4 +1,4 @@
-"""A service that asks for a key. It needs a service of its own: a key holds for all that asks."""
+"""A service with an API key, in its own process because the key applies to all requests."""
 
 import hashlib
 import io
@@ -42,7 +42,7 @@ def give_key(tab, key=KEY):
 
 
 def opened(tab, address):
-    """A page behind the key; from here on nothing may complain."""
+    """A page with the key; from here on no error may be logged."""
     page = tab.open(address)
     give_key(tab)
     expect(dialog(page)).to_have_count(0)
@@ -71,7 +71,7 @@ def test_a_wrong_key_is_refused_in_words_and_the_right_one_holds_for_the_tab(tab
     expect(dialog(other)).to_be_visible()
 
 
-def test_without_a_key_the_page_says_so_and_asks_again_only_when_told_to(tab):
+def test_without_a_key_the_page_says_so_and_retries_only_on_request(tab):
     page = tab.open("#/system")
     dialog(page).get_by_role("button", name="Not now").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("A key is needed")

@@ -69,7 +69,7 @@ def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, servic
     _expect_each_event_once(page, service, job["id"])
 
 
-def test_a_machine_that_goes_offline_is_told_and_the_run_is_caught_up_with(tab, service, running):
+def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, running):
     page = tab.open(f"#/jobs/{running['id']}")
     wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=60, what="a curve")
     page.evaluate("window.wasHere = true")
@@ -94,7 +94,7 @@ def test_a_machine_that_goes_offline_is_told_and_the_run_is_caught_up_with(tab, 
 
 
 @pytest.mark.parametrize("address", ["", "#/corpora", "#/system"])
-def test_a_list_tells_of_a_lost_connection_and_goes_on(tab, address):
+def test_a_list_shows_a_lost_connection_and_continues(tab, address):
     page = tab.open(address)
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_be_visible()
@@ -169,7 +169,7 @@ def _no_job_left(service):
 
 
 def _expect_each_event_once(page, service, job_id):
-    """The curve has a point for each step that was measured; each sample stands there once."""
+    """The curve has a point for each measured step; each sample appears once."""
     events = service.events(job_id)
     steps = {event["data"]["step"] for event in events if event["type"] == "metrics"}
     wait_for(

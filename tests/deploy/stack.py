@@ -1,4 +1,4 @@
-"""docker-compose.yml built and running under a project name of its own, for the trial."""
+"""docker-compose.yml, built and running under its own project name, for the trial."""
 
 import os
 import shutil

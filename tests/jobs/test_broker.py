@@ -1,4 +1,4 @@
-"""Queue and doorbell on a real server, and on one that is away or frozen."""
+"""Queue and notifications with a real server, and with one that is unavailable or frozen."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ from jobs.queue import QueueNotifier
 pytestmark = pytest.mark.system
 
 
-def test_ringing_fills_the_queue_up_and_not_beyond(broker):
+def test_notifications_fill_the_queue_up_to_the_limit(broker):
     _, url = broker
     notifier = QueueNotifier(url)
     assert notifier.notify("train", 2)
@@ -21,7 +21,7 @@ def test_ringing_fills_the_queue_up_and_not_beyond(broker):
     notifier.close()
 
 
-def test_a_listener_hears_which_job_rang(broker):
+def test_a_listener_receives_the_id_of_the_job(broker):
     _, url = broker
     on_message = threading.Event()
     ids = []
@@ -38,7 +38,7 @@ def test_a_listener_hears_which_job_rang(broker):
     assert ids[0] == "abc"
 
 
-def test_without_a_server_nothing_fails_and_nothing_waits_long(tmp_path):
+def test_without_a_server_nothing_fails_or_blocks(tmp_path):
     url = f"redis+socket://{tmp_path / 'nowhere.sock'}"
     notifier, job_notifier = QueueNotifier(url), JobNotifier(url)
     began = time.monotonic()
@@ -51,7 +51,7 @@ def test_without_a_server_nothing_fails_and_nothing_waits_long(tmp_path):
     notifier.close()
 
 
-def test_a_frozen_server_holds_up_a_ring_for_a_moment_at_most(broker):
+def test_a_frozen_server_delays_a_notification_only_briefly(broker):
     process, url = broker
     job_notifier = JobNotifier(url)
     job_notifier.notify("abc")

@@ -1,4 +1,4 @@
-"""All rows move to another store and back; nothing is copied over something."""
+"""All rows are copied to another store and back; a target with rows is refused."""
 
 import os
 

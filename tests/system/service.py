@@ -1,4 +1,4 @@
-"""The real service in its own processes, for the tests of the whole."""
+"""The real service in its own processes, for the system tests."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
 
 
 def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: Any) -> dict:
-    """A job of seconds: two layers, 32 wide."""
+    """A job that takes seconds: two layers of width 32."""
     model = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
     if architecture == "llama4":
         model["num_local_experts"] = 4

@@ -1,4 +1,4 @@
-"""What the short worker does, by real processes: reports, splits, evaluations, beside training."""
+"""The short worker with real processes: reports, splits and evaluations during training."""
 
 import json
 
@@ -39,7 +39,7 @@ def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
         assert listed["validation"]["tokens_per_word"] > 1.0
         asked = service.http.post(f"{base}/checkpoints/last/evaluations", json={"task": "blimp"})
         assert asked.status_code == 202
-        # Quick work has its turn between two slices of it.
+        # Quick tasks run between two of its slices.
         text = service.http.post(f"{base}/checkpoints/last/generate", json={"max_new_tokens": 3})
         assert text.status_code == 200
         found = wait_for(

@@ -1,4 +1,4 @@
-"""The main job through every real part: HTTP, database, broker, Celery, training, download."""
+"""A job through every real part: HTTP, database, broker, Celery, training, download."""
 
 import hashlib
 import io
@@ -30,7 +30,7 @@ def service(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(service):
-    """A finished job of each architecture that nothing happened to."""
+    """An undisturbed finished job of each architecture."""
     jobs = {name: service.submit(tiny_spec(name)) for name in ARCHITECTURES}
     return {name: service.wait(job["id"]) for name, job in jobs.items()}
 
@@ -109,7 +109,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(service, undisturbe
 
 
 def test_a_paused_run_rests_and_ends_with_the_same_weights(service):
-    # Long enough not to be over before the wish is heard.
+    # Long enough to be still running when the request arrives.
     spec = tiny_spec(max_steps=200, eval_steps=100, save_steps=50)
     golden = service.submit(spec)["id"]
     job_id = service.submit(spec)["id"]
@@ -156,7 +156,7 @@ def test_a_cancelled_run_is_gone_before_its_status_says_so(service):
     assert service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 409
 
 
-def test_generating_does_not_wait_behind_a_training_job(service, undisturbed):
+def test_generating_does_not_wait_for_a_training_job(service, undisturbed):
     busy = service.submit(tiny_spec(max_steps=5000))["id"]
     service.wait_for_step(busy, 1)
     path = f"/v1/jobs/{undisturbed['olmo2']['id']}/checkpoints/last/generate"
@@ -173,7 +173,7 @@ def test_generating_does_not_wait_behind_a_training_job(service, undisturbed):
     ("content", "code"),
     [(b"", "corpus_empty"), (b"caf\xe9 latin\n" * 10, "corpus_encoding")],
 )
-def test_a_bad_file_fails_the_job_by_name_and_the_service_goes_on(service, content, code):
+def test_a_bad_file_fails_the_job_by_name_and_the_service_continues(service, content, code):
     folder = service.runs_dir.parent / "data" / f"bad-{code}"
     folder.mkdir()
     (folder / "gutenberg.train").write_bytes(content)

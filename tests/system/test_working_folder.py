@@ -1,4 +1,4 @@
-"""The commands in a folder that holds a file for every module that they might import."""
+"""The commands in a directory with a file for every module that they might import."""
 
 import json
 import os

@@ -25,7 +25,7 @@ def wait_for(text: str, log: Path) -> None:
 
 
 @pytest.mark.parametrize("frozen", ["from the start", "later"])
-def test_a_worker_ends_when_told_to_though_its_broker_is_frozen(frozen, broker, tmp_path):
+def test_a_worker_shuts_down_although_its_broker_is_frozen(frozen, broker, tmp_path):
     server, url = broker
     runs = tmp_path / "runs"
     upgrade(Settings(runs_dir=runs, _env_file=None).database_url)

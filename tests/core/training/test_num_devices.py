@@ -1,7 +1,7 @@
 """A run on several devices: the same curve, the same exact resume, and all its processes end.
 
-Here two processes on the CPU that speak through gloo. Each start of a run loads torch in a process
-of its own, which takes about four seconds: so each test looks at several things.
+These tests use two processes on the CPU with gloo. Each start of a run loads torch in new
+processes, which takes about four seconds, so each test checks several things.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ def test_two_devices_give_the_curve_of_one(tiny_run, architecture):
     assert (stage.counts["num_devices"], stage.counts["micro_batch_size"]) == (2, 2)
 
 
-def test_a_run_on_two_devices_goes_on_to_the_last_bit_dropout_included(tiny_run):
+def test_a_run_on_two_devices_resumes_to_the_last_bit_with_dropout(tiny_run):
     alone, disturbed = (_with_dropout(tiny_run(name=name)) for name in ("alone", "disturbed"))
     alone.go()
     with pytest.raises(Stopped):
@@ -178,7 +178,7 @@ ranks.start(
 )
 time.sleep(600)
 """
-"""Rank 0 in the middle of something long, as native code that waits for a rank that is gone."""
+"""Rank 0 in a long operation, like native code that waits for a dead rank."""
 
 
 def test_a_rank_0_that_does_not_notice_the_end_of_another_is_ended_too(tmp_path):
@@ -260,8 +260,8 @@ def process(tmp_path):
     run.close()
 
 
-def test_the_processes_of_a_run_end_together_and_the_next_call_goes_on(process):
-    """Three starts in one test: each begins where the one before was ended."""
+def test_the_processes_of_a_run_end_together_and_the_next_call_resumes(process):
+    """Three starts in one test: each resumes where the previous one ended."""
     process.start()
     process.span(25)
     for one in (psutil.Process(process.popen.pid), process.other):
@@ -273,17 +273,17 @@ def test_the_processes_of_a_run_end_together_and_the_next_call_goes_on(process):
     assert process.errors()[-1]["code"] == "rank_died"
     assert "SIGKILL" in process.errors()[-1]["message"]
 
-    told = max(process.steps())
+    logged = max(process.steps())
     process.start()
-    process.span(told + 25)
+    process.span(logged + 25)
     log = process.rundir.log.read_text()
     assert "resumed at step" in log
     process.popen.kill()
     assert process.wait_until_gone() == -signal.SIGKILL
 
-    told = max(process.steps())
+    logged = max(process.steps())
     process.start()
-    process.span(told + 25)
+    process.span(logged + 25)
     os.killpg(process.popen.pid, signal.SIGTERM)
     assert process.wait_until_gone() == ExitCode.STOPPED
     points = [int(path.name.removeprefix("step-")) for path in process.rundir.resume.iterdir()]

@@ -1,4 +1,4 @@
-"""What `auto` chooses, golden losses, and that compiled runs are exact too."""
+"""The choices of `auto`, golden losses, and exact compiled runs."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ GOLDEN = {
 arithmetic of a fast path; a change of more than the tolerance is a change of the mathematics."""
 CPU = Device(torch.device("cpu"), "fp32")
 CUDA = Device(torch.device("cuda"), "bf16")
-"""Never computed on here."""
+"""A device that is only named, not used."""
 
 
 def chosen(device=CPU, architecture="gemma2", **training):
@@ -73,7 +73,7 @@ def test_a_gpu_attends_through_flex_where_scores_are_capped_and_in_blocks_elsewh
     assert chosen(CUDA, "olmo2", packing="documents").attention == "library"
 
 
-def test_a_gpu_records_the_passes_of_a_compiled_run_that_does_the_same_at_every_step(monkeypatch):
+def test_a_gpu_uses_cuda_graphs_if_every_step_is_the_same(monkeypatch):
     monkeypatch.setattr(plan_module, "missing_compiler", lambda _: None)
     for architecture in ("gemma2", "llama4", "olmo2"):
         assert chosen(CUDA, architecture, compile=True).cuda_graph
@@ -108,7 +108,7 @@ def test_long_documents_of_llama4_keep_their_positions_only_in_blocks():
         chosen(CUDA, **documents, attention="library")
 
 
-def test_without_a_compiler_the_run_goes_on_with_a_warning(monkeypatch, tmp_path):
+def test_without_a_compiler_the_run_continues_with_a_warning(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     execution_plan = chosen(compile=True)
@@ -146,7 +146,7 @@ def test_the_next_smaller_micro_batch_divides_the_batch():
     assert all(micro_batch.gradient_checkpointing for micro_batch in micro_batches)
 
 
-def test_activations_are_computed_again_only_where_one_sequence_does_not_fit(monkeypatch):
+def test_activations_are_recomputed_only_if_one_sequence_does_not_fit(monkeypatch):
     spec = JobSpec.model_validate(
         {
             "training": {
@@ -181,10 +181,8 @@ def test_activations_are_computed_again_only_where_one_sequence_does_not_fit(mon
     assert not choices_with(needs[False]).warnings
 
 
-def test_trying_goes_on_with_fewer_sequences_and_then_computes_activations_again(
-    tiny_run, monkeypatch
-):
-    """On a GPU an estimate may be too low; the trial step tells."""
+def test_the_probe_tries_fewer_sequences_and_then_recomputation(tiny_run, monkeypatch):
+    """On a GPU an estimate may be too low; the trial step shows it."""
     tried = []
     warm_up = Stepper.warm_up
 
@@ -246,10 +244,8 @@ def test_the_balancing_loss_evens_the_experts_out_and_is_not_in_the_loss(tiny_ru
 @pytest.mark.system
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")  # torch warns of itself inside of its compiler
-def test_a_compiled_run_that_goes_on_with_a_cold_cache_ends_as_one_left_alone(
-    tiny_run, tmp_path, monkeypatch
-):
-    # Compiling takes seconds a kind of layer; nothing cheaper shows that the result is the same.
+def test_a_compiled_run_resumed_with_a_cold_cache_is_exact(tiny_run, tmp_path, monkeypatch):
+    # Compiling takes seconds per kind of layer, but no cheaper test shows equal results.
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     runs = {name: tiny_run("olmo2", name=name, compile=True) for name in ("alone", "stopped")}
     runs["alone"].go(compile_cache=tmp_path / "warm")

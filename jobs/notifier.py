@@ -25,19 +25,22 @@ SILENT_SECONDS = 5.0
 class JobNotifier:
     """Publishes notifications about jobs; does nothing without a broker."""
 
-    def __init__(self, broker_url: str | None) -> None:
+    def __init__(
+        self, broker_url: str | None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._redis = connect(broker_url, seconds=PUBLISH_SECONDS) if broker_url else None
-        self._silent_until = 0.0
+        self._silent_until = float("-inf")
 
     def notify(self, job_id: str) -> None:
         """Notifies the watchers of the job; never fails, and waits `PUBLISH_SECONDS` at most."""
-        if self._redis is None or time.monotonic() < self._silent_until:
+        if self._redis is None or self._clock() < self._silent_until:
             return
         try:
             self._redis.publish(CHANNEL + job_id, b"")
         except BROKER_ERRORS as error:
             # The caller supervises a training process: it must not wait at every tick.
-            self._silent_until = time.monotonic() + SILENT_SECONDS
+            self._silent_until = self._clock() + SILENT_SECONDS
             log.debug("the broker does not answer: %s", error)
 
     def close(self) -> None:

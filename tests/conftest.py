@@ -15,6 +15,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from chaos.postgres import temporary_server
 from tests.postgres import STORE, URL
+from tests.waiting import DEADLINE
 
 # The same examples in every run, so that a failure is caused by the change under test. To search
 # for new ones: pytest --hypothesis-profile=default.
@@ -68,7 +69,7 @@ def broker():
             [get_binary_path(), "--port", "0", "--unixsocket", str(socket), "--dir", folder],
             stdout=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + DEADLINE
         while not socket.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         yield process, f"redis+socket://{socket}"

@@ -22,7 +22,7 @@ def main() -> None:
 def serve_here(words: list[str]) -> None:
     from babylm.broker import find_broker
     from babylm.errors import CommandError
-    from babylm.serve import Plan, serve
+    from babylm.serve import GRACE_SECONDS, Plan, serve
 
     folder = Path(words[0])
     this = [sys.executable, __file__]
@@ -37,6 +37,7 @@ def serve_here(words: list[str]) -> None:
         api=[*this, "broken" if "--broken" in words else "api"],
         workers={"worker": [*this, "worker", *stubborn]},
         environment=dict(os.environ),
+        grace_seconds=3600.0 if "--patient" in words else GRACE_SECONDS,
         find_broker=(lambda _: None) if "--no-broker" in words else find_broker,
     )
     try:

@@ -159,7 +159,7 @@ except CommandError as error:
 def test_the_child_stops_with_the_command(tmp_path, number):
     import psutil
 
-    from tests.babylm.test_serve import wait_for
+    from tests.waiting import DEADLINE, wait_for
 
     command = subprocess.Popen(
         [sys.executable, "-c", CALLER, str(tmp_path)],
@@ -169,10 +169,10 @@ def test_the_child_stops_with_the_command(tmp_path, number):
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    wait_for((tmp_path / "run" / "up").exists, seconds=20, what="child up")
+    wait_for((tmp_path / "run" / "up").exists, what="child up")
     children = psutil.Process(command.pid).children()
     command.send_signal(number)
-    _, errors = command.communicate(timeout=20)
+    _, errors = command.communicate(timeout=DEADLINE)
     if number == signal.SIGINT:
         assert command.returncode == 130
         assert "checkpoint" in errors
@@ -183,4 +183,4 @@ def test_the_child_stops_with_the_command(tmp_path, number):
             not child.is_running() or child.status() == psutil.STATUS_ZOMBIE for child in children
         )
 
-    wait_for(gone, seconds=10, what="child gone")
+    wait_for(gone, what="child gone")

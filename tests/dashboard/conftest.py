@@ -9,8 +9,8 @@ from core.sample import write_sample
 from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
 from tests.system.service import running_service, tiny_spec
 
-PATIENCE_MILLISECONDS = 20_000
-TORCH_MILLISECONDS = 90_000
+PATIENCE_MILLISECONDS = 120_000
+TORCH_MILLISECONDS = 240_000
 """Time for the first answer of the short worker, whose child first loads torch."""
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 

@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 from core.sample import write_sample
 from tests.dashboard.conftest import Tab, points
-from tests.system.service import running_service, tiny_spec, wait_for
+from tests.system.service import running_service, tiny_spec
+from tests.waiting import wait_for
 
 KEY = "the-right-key"
 
@@ -87,11 +88,9 @@ def test_with_a_key_a_run_is_followed_and_its_checkpoint_comes(tab, locked):
     locked.wait_for_step(job["id"], 2)
     page = opened(tab, f"#/jobs/{job['id']}")
     expect(page.get_by_role("log")).to_contain_text("stage train")
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=60, what="a curve")
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
     before = points(page)
-    wait_for(
-        lambda: points(page) > before or page.wait_for_timeout(100), seconds=60, what="it grows"
-    )
+    wait_for(lambda: points(page) > before or page.wait_for_timeout(100), what="it grows")
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the job").click()
     expect(page.locator(".page-head .status")).to_have_text("cancelled")

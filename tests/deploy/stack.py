@@ -13,7 +13,6 @@ from typing import Any
 import httpx2 as httpx
 
 ROOT = Path(__file__).resolve().parents[2]
-FINAL = {"succeeded", "failed", "cancelled"}
 KEY = "a-key-of-the-trial-only"
 PROJECT = "babylm-trial"
 BUILD_SECONDS = 1800.0

@@ -11,7 +11,8 @@ import pytest
 
 from babylm.client import Client
 from babylm.download import choose_checkpoint, download_checkpoint
-from tests.deploy.stack import FINAL, KEY, running_stack, wait_for
+from jobs.states import FINAL
+from tests.deploy.stack import KEY, running_stack, wait_for
 
 pytestmark = [
     pytest.mark.docker,

@@ -223,7 +223,7 @@ class Protocol(RuleBasedStateMachine):
             with self.database.write() as session:
                 action(session, self.job_id)
         except InvalidTransition:
-            assert self._row() == before, "a refused wish changed the row"
+            assert self._row() == before, "a refused request changed the row"
 
     @precondition(lambda self: self._row().status in ("failed", "cancelled"))
     @rule()

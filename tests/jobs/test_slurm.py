@@ -262,7 +262,7 @@ def test_an_unclear_answer_of_squeue_causes_no_second_submission(
     database, settings, cluster, fault
 ):
     put(database)
-    provisioner = Provisioner(database, settings, cluster.slurm(2.0), pace=AT_ONCE)
+    provisioner = Provisioner(database, settings, cluster.slurm(5.0), pace=AT_ONCE)
     provisioner.provision()
     cluster.plan("squeue", fault, fault)
     for _ in range(3):
@@ -276,7 +276,7 @@ def test_an_unclear_answer_of_sbatch_is_resolved_by_the_job_name(
 ):
     job_id = put(database)
     cluster.plan("sbatch", fault)
-    provisioner = Provisioner(database, settings, cluster.slurm(2.0), pace=AT_ONCE)
+    provisioner = Provisioner(database, settings, cluster.slurm(5.0), pace=AT_ONCE)
     for _ in range(2):
         provisioner.provision()
     assert len(cluster.jobs) == 1
@@ -492,10 +492,10 @@ def test_jobs_under_faults_of_slurm_all_end_once(
     nodes = Nodes(database, cluster, dice)
     crashes = 0
     for turn in range(400):
-        slurm = cluster.slurm(0.5)
+        slurm = cluster.slurm(2.0)
         if dice.random() < 0.2:
             slurm = DyingSlurm(
-                after=dice.random() < 0.5, timeout_seconds=0.5, environment=cluster.environment
+                after=dice.random() < 0.5, timeout_seconds=2.0, environment=cluster.environment
             )
         few = settings.model_copy(update={"slurm_max_pilots": num_jobs // 4})
         try:

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from core.sample import write_sample
-from tests.system.service import running_service, tiny_spec, wait_for
+from tests.system.service import running_service, tiny_spec
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
 
@@ -19,7 +20,6 @@ def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
     with running_service(tmp_path) as service:
         cleaning = wait_for(
             lambda: _finished(service.http.get("/v1/datasets/sample").json()["cleaning"]),
-            seconds=60,
             what="report of cleaning",
         )
         assert cleaning["status"] == "succeeded", cleaning
@@ -44,7 +44,6 @@ def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
         assert text.status_code == 200
         found = wait_for(
             lambda: _finished(service.http.get(f"{base}/evaluations").json()["data"][0]),
-            seconds=60,
             what="evaluation",
         )
         assert found["status"] == "succeeded", found

@@ -3,6 +3,7 @@
 import signal
 import sys
 
+from tests.waiting import DEADLINE
 from worker.child import Child
 from worker.host import host_memory_bytes, keep_log_short, oom_kills
 
@@ -22,7 +23,7 @@ def test_secrets_do_not_reach_a_child(tmp_path, monkeypatch):
     monkeypatch.setenv("BABYLM_API_KEY", "sesame")
     program = "import os; print(os.environ.get('BABYLM_API_KEY'))"
     child = Child([sys.executable, "-c", program], log=tmp_path / "log")
-    assert child.wait(20) == 0
+    assert child.wait(DEADLINE) == 0
     child.close()
     assert (tmp_path / "log").read_text() == "None\n"
 

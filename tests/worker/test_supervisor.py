@@ -11,19 +11,13 @@ import pytest
 from core.events.types import ErrorData
 from jobs.attempts import reap, requeue_counted
 from jobs.store import request_cancel, request_pause, retry
+from tests.waiting import DEADLINE, wait_for
 from worker.attempt import NO_STOP_REQUEST
 from worker.outcome import judge
 
-DEADLINE = 20.0
-
 
 def until(condition, what: str):
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.01)
-    raise AssertionError(what)
+    return wait_for(condition, what=what)
 
 
 def runs(pid: int) -> bool:
@@ -105,7 +99,8 @@ def test_a_stop_request_is_read_between_two_copies_of_the_journal(stage):
     thread = play.in_background(
         """
         signal.signal(signal.SIGTERM, lambda *_: (loss(2), os._exit(75)))
-        time.sleep(1)
+        for _ in range(2):  # heartbeats: the only copy is made before the second
+            os.read(0, 1)
         loss(1)
         (folder / "started").touch()
         time.sleep(600)
@@ -119,21 +114,21 @@ def test_a_stop_request_is_read_between_two_copies_of_the_journal(stage):
     assert play.steps() == [1, 2]  # copied when the run had ended
 
 
-@pytest.mark.parametrize("wish", ["cancel", "pause", "shutdown"])
-def test_a_run_that_does_not_stop_is_killed_after_the_grace_period(stage, wish):
+@pytest.mark.parametrize("stop", ["cancel", "pause", "shutdown"])
+def test_a_run_that_does_not_stop_is_killed_after_the_grace_period(stage, stop):
     # During a shutdown of the worker its shorter grace period applies, also to a cancel.
     long = {"grace_seconds": 600.0, "shutdown_grace_seconds": 0.2}
-    play = stage(**(long if wish == "shutdown" else {"grace_seconds": 0.2}))
+    play = stage(**(long if stop == "shutdown" else {"grace_seconds": 0.2}))
     thread = play.in_background(
         "signal.signal(signal.SIGTERM, signal.SIG_IGN); loss(1); time.sleep(600)"
     )
     until(play.steps, "the first step")
     with play.database.write() as session:
-        (request_pause if wish == "pause" else request_cancel)(session, play.job_id)
-    if wish == "shutdown":
+        (request_pause if stop == "pause" else request_cancel)(session, play.job_id)
+    if stop == "shutdown":
         play.shutdown.set()
     thread.join(DEADLINE)
-    assert play.job.status == ("paused" if wish == "pause" else "cancelled")
+    assert play.job.status == ("paused" if stop == "pause" else "cancelled")
 
 
 def test_a_worker_that_shuts_down_requeues_its_job_at_its_position(stage):
@@ -155,7 +150,7 @@ def test_a_worker_that_shuts_down_requeues_its_job_at_its_position(stage):
 
 
 def test_a_stalled_run_is_ended_with_an_error(stage):
-    play = stage(stall_seconds=0.5)
+    play = stage(stall_seconds=3.0)
     play.play("import faulthandler; faulthandler.enable(); loss(1); time.sleep(600)")
     assert play.job.status == "queued"
     (warning,) = play.events("warning")
@@ -184,15 +179,15 @@ def test_a_supervisor_that_was_fenced_ends_its_own_run_and_writes_nothing(stage)
 
 
 def test_a_long_lock_of_the_database_ends_no_run(stage):
-    """The run ends after three seconds without a heartbeat."""
+    """The run ends after six seconds without a heartbeat."""
     play = stage()
     thread = play.in_background(
         """
         import select
         loss(1)
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + 8.0
         while time.monotonic() < deadline:
-            if not select.select([sys.stdin], [], [], 3.0)[0] or not os.read(0, 4096):
+            if not select.select([sys.stdin], [], [], 6.0)[0] or not os.read(0, 4096):
                 os._exit(77)
         loss(2)
         """
@@ -201,7 +196,7 @@ def test_a_long_lock_of_the_database_ends_no_run(stage):
     path = play.settings.database_url.removeprefix("sqlite:///")
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
-    time.sleep(4.0)  # the length of the lock is what is tested
+    time.sleep(7.0)  # the lock is longer than the run waits
     writer.execute("COMMIT")
     writer.close()
     thread.join(DEADLINE)
@@ -211,14 +206,14 @@ def test_a_long_lock_of_the_database_ends_no_run(stage):
 
 def test_on_several_hosts_a_run_without_database_ends_before_its_lease(stage):
     """Without a file lock: another host claims the job when the lease is over."""
-    play = stage(lease_seconds=5.0)
+    play = stage(lease_seconds=10.0)
     play.settings = play.settings.model_copy(update={"database_url": "postgresql+psycopg://db/x"})
     assert play.settings.may_span_hosts
     thread = play.in_background(
         """
         from core.process.stop import StopSignal
         stop = StopSignal(leave=lambda: os._exit(75))
-        stop.watch_supervisor(silence_seconds=5.0 * 0.55, deadline_seconds=5.0 * 0.3)
+        stop.watch_supervisor(silence_seconds=10.0 * 0.55, deadline_seconds=10.0 * 0.3)
         (folder / "pid").write_text(str(os.getpid()))
         loss(1)
         time.sleep(600)

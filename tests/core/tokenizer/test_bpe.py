@@ -15,6 +15,7 @@ from core.spec.job import TokenizerSpec
 from core.tokenizer import bpe, learning
 from core.tokenizer.bpe import TokenizerReport, train_bpe
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID, SPECIAL_TOKENS
+from tests.waiting import DEADLINE
 
 
 def ignore(share: float) -> None:
@@ -144,7 +145,7 @@ def test_the_process_that_learns_ends_with_its_parent(folder: Path, tmp_path: Pa
     with subprocess.Popen([*command, str(fifo)], stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(60) == 1
+        assert process.wait(DEADLINE) == 1
 
 
 def test_a_process_that_dies_is_an_error_with_its_last_words(tmp_path: Path) -> None:

@@ -42,9 +42,7 @@ from core.training.execution.plan import choose
 from core.training.loop import Trainer
 from core.training.moe.experts import RouterStatistics, balance_loss
 from core.training.moe.grouped import count_choices
-
-GONE_SECONDS = 15.0
-"""Promised are seconds; a busy machine gets some more."""
+from tests.waiting import DEADLINE
 
 
 def weights(run) -> str:
@@ -222,7 +220,7 @@ class Process:
 
     def span(self, step: int) -> None:
         """Waits until a step was logged, and notes the processes."""
-        self.wait_for(lambda: any(number >= step for number in self.steps()), seconds=90.0)
+        self.wait_for(lambda: any(number >= step for number in self.steps()))
         self.family = psutil.Process(self.popen.pid).children(recursive=True)
         (self.other,) = [one for one in self.family if "core.training.distributed" in one.cmdline()]
 
@@ -230,16 +228,16 @@ class Process:
         events = read_journal(self.rundir.journal, limit_bytes=1 << 30)
         return [event.data["step"] for event, _ in events if event.type == "metrics"]
 
-    def wait_for(self, condition, *, seconds: float = GONE_SECONDS) -> None:
-        deadline = time.monotonic() + seconds
+    def wait_for(self, condition) -> None:
+        deadline = time.monotonic() + DEADLINE
         while not condition():
             assert time.monotonic() < deadline, self.rundir.log.read_text()[-3000:]
             time.sleep(0.05)
 
     def wait_until_gone(self) -> int:
         """The exit status, once no process of the run is left."""
-        status = self.popen.wait(GONE_SECONDS)
-        _, alive = psutil.wait_procs(self.family, timeout=GONE_SECONDS)
+        status = self.popen.wait(DEADLINE)
+        _, alive = psutil.wait_procs(self.family, timeout=DEADLINE)
         assert alive == []
         return status
 

@@ -30,9 +30,7 @@ def main() -> int:
     rounds.add_argument("--mode", choices=("embedded", "polling", "both"), default="embedded")
     rounds.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     rounds.add_argument("--report", type=Path, default=Path("runs/chaos/chaos-report.jsonl"))
-    rounds.add_argument(
-        "--fresh", action="store_true", help="overwrite the previous report"
-    )
+    rounds.add_argument("--fresh", action="store_true", help="overwrite the previous report")
     latency = commands.add_parser("latency", help="how long cancel, stop and recovery take")
     latency.add_argument("--cancels", type=int, default=50)
     latency.add_argument("--others", type=int, default=20)

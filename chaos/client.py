@@ -11,7 +11,6 @@ from chaos.workload import Spec
 
 RETRY_SECONDS = 0.3
 POLL_SECONDS = 0.5
-FINAL = {"succeeded", "failed", "cancelled"}
 
 Body = dict[str, Any]  # Any: JSON
 

@@ -23,6 +23,10 @@ class ExitCode(IntEnum):
     """The supervisor was gone or silent, and no safe point came in time."""
 
 
+CRASHED = 1
+"""Python's exit status for an uncaught exception; the worker starts another attempt."""
+
+
 class RunError(Exception):
     """A run cannot go on; the subclass says why.
 

@@ -31,7 +31,7 @@ ACTIONS: dict[Action, tuple[Status, ...]] = {
     "pause": ("queued", "running"),
     "resume": ("paused", "running"),
     "retry": ("failed", "cancelled"),
-    "delete": ("succeeded", "failed", "cancelled"),
+    "delete": get_args(FinalStatus),
 }
 """The statuses that allow an action. `resume` of a running job withdraws a pause request."""
 

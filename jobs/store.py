@@ -269,7 +269,7 @@ def retry(session: Session, job_id: str) -> Job:
     job = transition(
         session,
         job_id,
-        source=("failed", "cancelled"),
+        source=ACTIONS["retry"],
         to="queued",
         reason="retried by the user",
         values=values,

@@ -9,6 +9,8 @@ from core.events.types import now
 from jobs.database import upsert
 from jobs.tables import WorkerRow
 
+REPORT_SECONDS = 2.0
+"""Time between two reports of a worker or provisioner."""
 LIVE_SECONDS = 10.0
 """A worker is shown as alive for this time after its last report."""
 

@@ -26,7 +26,7 @@ from jobs.resources import offer_row
 from jobs.settings import Settings
 from jobs.short_tasks import claim_short_task
 from jobs.tables import WorkerRow
-from jobs.workers import remove_worker, report_worker
+from jobs.workers import REPORT_SECONDS, remove_worker, report_worker
 from worker.devices import gpus_of_slot, list_devices, num_gpus
 from worker.offer import make_offer
 from worker.pilot import LOOK_SECONDS, IdleWatch, Pilot, enter_pilot, is_needed
@@ -35,7 +35,6 @@ from worker.supervisor import CommandFor, Supervisor
 
 log = logging.getLogger(__name__)
 
-REPORT_SECONDS = 2.0
 FALLBACK_POLLS = 4
 """With a broker the slots poll this many times less often: a lost message costs only seconds."""
 

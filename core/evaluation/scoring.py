@@ -13,9 +13,9 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from core.evaluation.engine import PAD_ID
+
 BATCH_SENTENCES = 64
-PAD_ID = 0
-"""Any id will do: padding stands on the right, where a causal model does not look."""
 
 
 @torch.no_grad()

@@ -19,11 +19,9 @@ from jobs.slurm.client import Slurm
 from jobs.slurm.provisioner import SETTINGS_FILE, Provisioner
 from jobs.slurm.script import slurm_folder
 from jobs.tables import WorkerRow
-from jobs.workers import remove_worker, report_worker
+from jobs.workers import REPORT_SECONDS, remove_worker, report_worker
 
 log = logging.getLogger(__name__)
-
-REPORT_SECONDS = 2.0
 
 
 def run_provisioner(settings: Settings, *, once: bool, shutdown: threading.Event) -> None:

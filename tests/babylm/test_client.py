@@ -1,7 +1,13 @@
 import pytest
 
 from babylm.client import Client, ServiceError, ServiceUnreachable
+from babylm.wire import FINAL_STATUSES
+from jobs.states import FINAL
 from tests.babylm.stub import Answer, Request, problem
+
+
+def test_the_final_statuses_are_those_of_the_service():
+    assert FINAL_STATUSES == FINAL
 
 
 def test_a_refusal_names_each_wrong_field(stub, client):

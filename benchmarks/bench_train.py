@@ -84,7 +84,7 @@ class Contender:
             | (UPSTREAM_ENVIRONMENT if way == "upstream" else {}),
         )
 
-    def hear(self) -> Result:
+    def receive(self) -> Result:
         """The next message. Raises ContenderDied at the end of the output."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -98,10 +98,10 @@ class Contender:
     def go(self) -> Result:
         """Runs one timed window. Raises ContenderDied if the contender ends in it."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # then there is nothing to hear either
+        with contextlib.suppress(BrokenPipeError):  # `receive` then raises
             self._process.stdin.write("go\n")
             self._process.stdin.flush()
-        return self.hear()
+        return self.receive()
 
     def end(self) -> None:
         """Requests the end, without waiting."""
@@ -168,7 +168,7 @@ class Contest:
         return True
 
     def _wait_for(self, way: str) -> None:
-        ready = self._attempt(way, Contender.hear)
+        ready = self._attempt(way, Contender.receive)
         if ready is not None:
             self._losses[way] = ready["first_loss"]
 

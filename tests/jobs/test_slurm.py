@@ -469,7 +469,6 @@ class Nodes:
             del state["jobs"][slurm_id]
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("num_jobs", "num_faults"),
     [

@@ -8,7 +8,7 @@ from core.sample import write_sample
 from tests.system.service import running_service, tiny_spec
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.system
 
 
 def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):

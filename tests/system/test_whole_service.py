@@ -17,7 +17,7 @@ from core.sample import write_sample
 from tests.system.service import running_service, tiny_spec
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,6 @@ def test_a_pilot_without_work_ends_after_the_idle_time(settings, database):
     assert job(database, mine).worker_id == "another worker"
 
 
-@pytest.mark.timeout(240)
 def test_the_end_of_a_time_limit_is_a_shutdown_that_is_not_counted(settings, database, tmp_path):
     """Slurm sends SIGTERM to the batch shell, which the pilot has replaced.
 

@@ -234,7 +234,7 @@ def test_layers_with_attention_temperature_count_from_the_document():
     assert_same(loss, fast, expected_loss, expected)
 
 
-# Torch warns of its own code when inductor is loaded, and that this way is slow.
+# Loading inductor causes a warning about torch itself, and one that this way is slow.
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:flex_attention called without:UserWarning")
 @pytest.mark.parametrize("name", ["gemma2", "gemma2-sliding", "llama4-chunks", "olmo2"])

@@ -20,13 +20,13 @@ from core.training.optimizers.builders import build_optimizer
 
 pytestmark = [
     pytest.mark.gpu,
-    # Torch warns of its own code while it compiles.
+    # Compiling causes warnings about torch itself.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 SHAPES = [(3000, 3000), (30, 7)]
-"""Of tensors above and below the size from which they have a kernel of their own."""
+"""Sizes of tensors above and below the one from which each tensor has its own kernel."""
 FLIPPED = 0.15
 """Tolerance with experts: in bf16 some tokens of a thousand choose another expert."""
 SHAPE = {"hidden_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 256}

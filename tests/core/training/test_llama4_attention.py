@@ -165,7 +165,7 @@ def test_queries_and_keys_are_kept_once(dtype):
     assert saved > 3 * 2 * (3 * LENGTH * 4 * 8) * 4 * 0.9
 
 
-# Torch warns of its own code when it compiles.
+# Compiling causes warnings about torch itself.
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
@@ -201,7 +201,7 @@ def test_a_model_is_changed_once_and_stays_in_its_mode():
     assert logits_of(model, some_tokens()).isfinite().all()
 
 
-# Torch warns of its own code while it compiles.
+# Compiling causes warnings about torch itself.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 @pytest.mark.parametrize("is_compiled", [False, True])

@@ -80,7 +80,8 @@ def short_waits(tree: ast.Module) -> Iterator[int]:
         if isinstance(node, ast.Call):
             waits = ("wait", "join", "timeout")  # timeout: the mark of a test
             is_wait = isinstance(node.func, ast.Attribute) and node.func.attr in waits
-            limits = [word.value for word in node.keywords if word.arg == "timeout"]
+            names = ("timeout", "seconds") if "wait" in ast.unparse(node.func) else ("timeout",)
+            limits = [word.value for word in node.keywords if word.arg in names]
             limits += node.args[:1] if is_wait else []
             if any(map(is_short, limits)):
                 yield node.lineno
@@ -128,6 +129,7 @@ def test_the_rules_find_what_they_forbid():
         "deadline = time.monotonic() + 10",
         "assert time.monotonic() - began < 5",
         "pytest.mark.timeout(240)",
+        "service.wait(job_id, seconds=10)",
     ):
         assert list(short_waits(ast.parse(line))) == [1], line
     for line in ("process.wait(DEADLINE)", "assert time.monotonic() - began > 6", "end.wait(0.01)"):

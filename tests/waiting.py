@@ -13,12 +13,14 @@ DEADLINE = 300.0
 POLL_SECONDS = 0.02
 
 
-def wait_for(condition: Callable[[], Any], *, what: str | Callable[[], str]) -> Any:
+def wait_for(
+    condition: Callable[[], Any], *, what: str | Callable[[], str], seconds: float = DEADLINE
+) -> Any:
     """The first truthy value of `condition`; fails with `what` at the deadline."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         value = condition()
         if value:
             return value
         time.sleep(POLL_SECONDS)
-    raise AssertionError(f"not within {DEADLINE:g} s: {what if isinstance(what, str) else what()}")
+    raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")

@@ -27,7 +27,7 @@ PATTERNS = (
     r"dear",
     r"nobody|somebody",
 )
-LIMIT = 47.0
+LIMIT = 46.5
 """Occurrences for 10,000 words."""
 
 

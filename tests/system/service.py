@@ -67,21 +67,21 @@ class Service:
     def job(self, job_id: str) -> dict:
         return self.http.get(f"/v1/jobs/{job_id}").json()
 
-    def wait(self, job_id: str, *, until: Set[str] = FINAL) -> dict:
+    def wait(self, job_id: str, *, until: Set[str] = FINAL, seconds: float = DEADLINE) -> dict:
         def reached() -> dict | None:
             job = self.job(job_id)
             return job if job["status"] in until else None
 
-        return wait_for(reached, what=lambda: f"{until}: {self.job(job_id)}")
+        return wait_for(reached, what=lambda: f"{until}: {self.job(job_id)}", seconds=seconds)
 
-    def wait_for_step(self, job_id: str, step: int) -> None:
+    def wait_for_step(self, job_id: str, step: int, *, seconds: float = DEADLINE) -> None:
         def reached() -> bool:
             steps = [e["data"]["step"] for e in self.events(job_id) if e["type"] == "metrics"]
             job = self.job(job_id)
             assert job["status"] not in FINAL, job
             return bool(steps) and max(steps) >= step
 
-        wait_for(reached, what=f"step {step}")
+        wait_for(reached, what=f"step {step}", seconds=seconds)
 
     def events(self, job_id: str) -> list[dict]:
         events: list[dict] = []

@@ -137,7 +137,7 @@ def test_an_evaluation_of_a_checkpoint_that_nobody_told_of_stops_no_reader(clien
         (["nobody"], "there is no evaluation task nobody; there are: blimp, odd"),
         (["blimp", "odd"], "task odd cannot be read: b.jsonl, line 1 is of no known kind"),
         (["../blimp"], "'../blimp' must be 1 to 40 letters, digits, '.', '_' or '-'"),
-        (["blimp", "blimp"], "must name each task once; blimp is there twice"),
+        (["blimp", "blimp"], "must name each task once; blimp is named twice"),
     ],
 )
 def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(

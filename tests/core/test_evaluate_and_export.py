@@ -135,7 +135,7 @@ def test_a_file_that_is_not_what_was_written_fails_and_a_retry_writes_it_anew(
         return check(**arguments)
 
     monkeypatch.setattr(export, "check_export", damage)
-    with pytest.raises(ExportInvalid, match=f"last/{file} is not the file that was written"):
+    with pytest.raises(ExportInvalid, match=f"last/{file} is missing or differs"):
         runs.run()
     assert runs.told("checkpoint")[-1]["action"] == "removed"
     assert not path.parent.exists()

@@ -14,7 +14,7 @@ from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.units import Encoded, Learned, TextNotClean, UnitEncoder
 
 CHUNK_BYTES = 1 << 17
-"""Bytes per chunk. The words of a chunk fit a core's cache: half or twice the size is 6 % slower."""
+"""Bytes per chunk. Its words fit a core's cache: half or twice the size takes 6 % longer."""
 LARGEST_UINT16_VOCABULARY = 1 << 16
 
 

@@ -208,7 +208,7 @@ def test_an_interrupted_evaluation_goes_on_and_tells_each_score_once(runs, miles
 
 
 def test_a_run_of_unknown_tasks_is_refused_before_it_trains(runs):
-    with pytest.raises(EvaluationInvalid, match="no evaluation task nobody; there are: again"):
+    with pytest.raises(EvaluationInvalid, match="nobody does not exist; existing tasks: again"):
         runs.run(tasks=["pairs", "nobody"])
     assert runs.told("stage") == []
 

@@ -3,7 +3,7 @@
 Upstream is the set of BabyLM-NA2 research scripts that this project started from. Its scripts pass
 `--num_attention_heads` to Llama 4 only; its other models use the defaults of the Hugging Face
 classes. The presets state these numbers, because the shapes of the weights depend on them. Upstream
-also accumulates gradients over 8 batches by default: `batch_size: 256, micro_batch_size: 32`
+also accumulates gradients over 8 batches silently: `batch_size: 256, micro_batch_size: 32`
 reproduces its 10M step exactly.
 """
 

@@ -133,7 +133,7 @@ def test_a_damaged_file_fails_the_run_and_a_retry_writes_it_again(runs, monkeypa
         return check(**arguments)
 
     monkeypatch.setattr(export, "check_export", damage)
-    with pytest.raises(ExportInvalid, match=f"last/{file} is not the file that was written"):
+    with pytest.raises(ExportInvalid, match=f"last/{file} is missing or differs"):
         runs.run()
     assert runs.events("checkpoint")[-1]["action"] == "removed"
     assert not path.parent.exists()
@@ -208,7 +208,7 @@ def test_an_interrupted_evaluation_continues_and_reports_each_score_once(
 
 
 def test_a_run_of_unknown_tasks_is_refused_before_it_trains(runs):
-    with pytest.raises(EvaluationInvalid, match="no evaluation task missing; there are: again"):
+    with pytest.raises(EvaluationInvalid, match="missing does not exist; existing tasks: again"):
         runs.run(tasks=["pairs", "missing"])
     assert runs.events("stage") == []
 

@@ -10,7 +10,7 @@ from tests.waiting import DEADLINE
 TESTS = Path(__file__).resolve().parent
 OWN = ("api", "babylm", "benchmarks", "chaos", "core", "jobs", "migrations", "worker")
 PATCHED = {
-    ("core/training/test_plan.py", "warm_up"): "a GPU that runs out of memory at a given size",
+    ("core/training/test_plan.py", "probe"): "a GPU that runs out of memory at a given size",
     ("core/training/test_plan.py", "is_needed"): "the trial step of a GPU, on a CPU",
     ("core/training/test_checkpoint.py", "milestones"): "milestones within a run of a few steps",
     ("core/training/test_fast_paths.py", "of"): "padding that only bf16 on a CPU has",

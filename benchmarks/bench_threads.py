@@ -1,12 +1,12 @@
-"""How the threads of a training process wait for each other, alone and beside other work.
+"""How the threads of a training process wait for each other, alone and next to other work.
 
 `threads/<setting>`: tokens a second of a 2M-parameter OLMo 2 that takes all CPUs, under each
 setting of GNU OpenMP in turn:
 
 - `alone`: nothing else of this benchmark runs
 - `two`: each of two such runs at once, and their sum
-- `api`: beside a process that is busy for 2 of every 4 ms, as an API under load is
-- `desktop`: beside one that is busy for 30 of every 100 ms in four threads, as a browser is
+- `api`: next to a process that is busy for 2 of every 4 ms, as an API under load is
+- `desktop`: next to one that is busy for 30 of every 100 ms in four threads, as a browser is
 
 Both runs of a setting live through all windows and are stopped (SIGSTOP) where they have no part.
 Windows last BABYLM_BENCH_SECONDS (4), and BABYLM_BENCH_ROUNDS (3) rounds go over all of them; the
@@ -79,8 +79,8 @@ START_SECONDS = 180.0
 POLL_SECONDS = 0.1
 
 
-class StandsStill(Exception):
-    """A run did not get going: on a busy machine the default does not."""
+class NotStarted(Exception):
+    """A run took no steps in time: on a busy machine that happens with the default."""
 
 
 class Run:
@@ -96,7 +96,7 @@ class Run:
         while self.step() < SETTLED_STEPS:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 end = self._rundir.log.read_text(errors="replace")[-2000:]
-                raise StandsStill(f"no {SETTLED_STEPS} steps in {START_SECONDS:.0f} s:\n{end}")
+                raise NotStarted(f"no {SETTLED_STEPS} steps in {START_SECONDS:.0f} s:\n{end}")
             time.sleep(POLL_SECONDS)
         self.send(signal.SIGSTOP)
 
@@ -121,7 +121,7 @@ def run(only: str | None = None) -> None:
         for name in wanted(NAMES, only):
             try:
                 _measure(name, folder, SETTINGS[name.removeprefix("threads/")])
-            except StandsStill as error:
+            except NotStarted as error:
                 note(name, f"left out: {error}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -151,7 +151,7 @@ def _measure(name: str, folder: Path, setting: dict[str, str]) -> None:
 
 
 def _window(runs: list[Run], seconds: float) -> list[float]:
-    """Tokens a second of each, while only these go on."""
+    """Tokens a second of each, while the others are stopped."""
     training = SPEC["training"]
     before = [each.step() for each in runs]
     began = time.monotonic()

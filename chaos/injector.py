@@ -1,4 +1,4 @@
-"""The thread that makes faults at random intervals."""
+"""The thread that injects faults at random intervals."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ TRAINER_SECONDS, TRAINER_LOOK_SECONDS = 10.0, 0.05
 
 
 class Injector(threading.Thread):
-    """Makes faults at random intervals until it is stopped."""
+    """Injects faults at random intervals until it is stopped."""
 
     def __init__(self, target: Target, *, seconds: tuple[float, float]) -> None:
         super().__init__(name="injector", daemon=True)
@@ -19,7 +19,7 @@ class Injector(threading.Thread):
         self._ended = threading.Event()
 
     def allow(self, count: int) -> None:
-        """No more faults than this so far, so that jobs get on between them."""
+        """Limits the total number of faults so far, so that jobs make progress."""
         self._allowed = count
 
     def run(self) -> None:
@@ -33,7 +33,7 @@ class Injector(threading.Thread):
                 if not waiting:
                     waiting = sorted(FAULTS)
                     rng.shuffle(waiting)
-                    self._ended.wait(0.05)  # nothing may be there to hit
+                    self._ended.wait(0.05)  # no fault may have a target at the moment
                 name = waiting.pop()
                 if name in IN_TRAINER:
                     self._await_trainer()
@@ -42,14 +42,14 @@ class Injector(threading.Thread):
                     break
 
     def _await_trainer(self) -> None:
-        """Waits a little for a process that takes steps: starting takes longer than training."""
+        """Waits for a process that is training, because starting takes longer than training."""
         deadline = time.monotonic() + TRAINER_SECONDS
         while self._target.trainer() is None and time.monotonic() < deadline:
             if self._ended.wait(TRAINER_LOOK_SECONDS):
                 return
 
     def stop(self) -> None:
-        """Ends the thread, and waits for what the faults have yet to set right."""
+        """Ends the thread and waits until the effects of all faults are undone."""
         self._ended.set()
         if self.is_alive():
             self.join()

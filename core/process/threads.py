@@ -12,8 +12,8 @@ PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 SPIN_COUNT = 3000
 """Iterations that a thread of GNU OpenMP spins at a barrier before it sleeps. By default it spins
-for milliseconds: beside other work on the same cores it burns the time that the thread it waits for
-needs, and two runs at once stand still. benchmarks/README.md has the measurements."""
+for milliseconds: if other programs use the same cores, it takes the time that the awaited thread
+needs, and two runs at once block each other. See "threads" in benchmarks/README.md."""
 
 
 def usable_cpus(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:

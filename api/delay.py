@@ -13,11 +13,11 @@ class QueueDelay:
     """Limits how long a request waits: seconds in a burst, an instant under sustained overload.
 
     A burst is worth waiting for: its last request is answered after a few seconds. Under sustained
-    overload a first-in-first-out queue stays full, and every request waits for the whole queue. Then
-    a request that has waited for more than OVERLOAD_SECONDS is refused, so the requests that are
-    served are fresh ones. This is controlled delay (Nichols and Jacobson 2012,
-    "Controlling Queue Delay", ACM Queue 10(5)) in the form for servers by Maurer 2015, "Fail at
-    Scale", ACM Queue 13(8).
+    overload a first-in-first-out queue stays full, and every request waits for all of it. Then a
+    request that has waited for more than OVERLOAD_SECONDS is refused, so the requests that are
+    served are fresh ones. This is controlled delay (Nichols and Jacobson 2012, "Controlling Queue
+    Delay", ACM Queue 10(5)) in the form for servers by Maurer 2015, "Fail at Scale", ACM Queue
+    13(8).
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -16,14 +16,14 @@ def _generator():
     return module
 
 
-@pytest.mark.parametrize("name", ["spec.md", "events.md", "metrics.md"])
+@pytest.mark.parametrize("name", _generator().PAGES)
 def test_a_generated_page_is_not_stale(name):
     page = _generator().PAGES[name]()
     assert (DOCS / name).read_text() == page, "run `make docs`"
 
 
-def test_every_page_that_the_documents_link_to_is_there():
-    pages = [*DOCS.glob("*.md"), DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md"]
+def test_every_file_that_the_documents_outside_of_the_site_link_to_exists():
+    pages = [*DOCS.parent.glob("*.md"), DOCS.parent / "benchmarks/README.md"]
     broken = [
         f"{page.name}: {link}"
         for page in pages

@@ -104,8 +104,8 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Environment variables of the service, or lines of a file `.env` in the folder in which you",
-        "start it. `.env.example` is a template with the same text.",
+        "Environment variables of the service, or lines of a file `.env` in the folder in which",
+        "you start it. `.env.example` is a template with the same text.",
         "",
         *_variables(service_variables()),
         "",

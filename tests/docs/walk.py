@@ -1,8 +1,7 @@
 """Follows a tutorial on a copy of the project: its listings are written, its tests are run.
 
-A listing names its file in the title of its fence. A `python` listing is a whole file or, if the file
-exists, a test to append; a `diff` listing adds lines after, or in place of, lines that are in the file
-exactly once.
+A listing names its file in the title of its fence. A `diff` listing changes lines that are in the
+file exactly once; any other listing is a new file.
 """
 
 import os
@@ -69,8 +68,13 @@ def _apply_diff(path: Path, diff: str) -> None:
     lines = diff.splitlines()
     old = "".join(f"{line[1:]}\n" for line in lines if line[:1] != "+")
     new = "".join(f"{line[1:]}\n" for line in lines if line[:1] != "-")
+    replace(path, old, new)
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    """Replaces text that is in a file exactly once."""
     text = path.read_text("utf-8")
-    assert text.count(old) == 1, f"{path.name} has these lines {text.count(old)} times:\n{old}"
+    assert text.count(old) == 1, f"{path.name} has this {text.count(old)} times:\n{old}"
     path.write_text(text.replace(old, new), encoding="utf-8")
 
 

@@ -31,3 +31,13 @@ def test_every_file_that_the_documents_outside_of_the_site_link_to_exists():
         if not (page.parent / link).exists()
     ]
     assert broken == []
+
+
+def test_every_test_that_the_page_on_reliability_names_exists():
+    text = (DOCS / "reliability.md").read_text()
+    code = "\n".join(path.read_text() for path in (DOCS.parent / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", text)
+    assert len(named) > 10
+    assert [name for name in named if f"def {name}(" not in code] == []
+    paths = re.findall(r"`(tests/[\w/.]+)`", text)
+    assert [path for path in paths if not (DOCS.parent / path).exists()] == []

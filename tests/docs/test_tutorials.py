@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.docs.walk import apply, copy_project, run, run_tests
+from tests.docs.walk import apply, copy_project, lint, run, run_tests
 
 
 @pytest.mark.timeout(600)
@@ -18,6 +18,7 @@ def test_qwen3_is_added_as_the_page_says(tmp_path):
         "tests/core/training/test_qwen3.py",
         "tests/compat/cases.py",
     }
+    lint(copy, touched)
     run(copy, "docs/generate.py")
     assert "### qwen3" in (copy / "docs/spec.md").read_text()
     output = run_tests(
@@ -40,6 +41,7 @@ def test_a_corpus_source_is_added_as_the_page_says(tmp_path):
         "core/corpus/cleaners/podcasts.py",
         "core/corpus/cleaners/__init__.py",
     }
+    lint(copy, touched)
     output = run_tests(
         copy, "tests/core/corpus/test_cleaners.py", "-k", "podcasts or every_cleaner or its_stem"
     )
@@ -56,6 +58,7 @@ def test_an_optimizer_is_added_as_the_page_says(tmp_path):
         "core/training/optimizers/lion_update.py",
         "core/training/optimizers/builders.py",
     }
+    lint(copy, touched)
     output = run_tests(
         copy,
         "tests/core/training/test_lion.py",

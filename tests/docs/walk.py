@@ -93,6 +93,13 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def lint(folder: Path, files: set[str]) -> None:
+    """Checks files of the copy with ruff."""
+    python = sorted(name for name in files if name.endswith(".py"))
+    run(folder, "-m", "ruff", "check", "--no-cache", *python)
+    run(folder, "-m", "ruff", "format", "--no-cache", "--check", *python)
+
+
 def run_tests(folder: Path, *arguments: str) -> str:
     """Runs tests of the copy."""
     return run(folder, "-m", "pytest", "-n", "0", "-p", "no:cacheprovider", *arguments)

@@ -1,4 +1,4 @@
-"""The architectures that can be trained: one module each, registered by its import here."""
+"""Registry of the architectures: each has a module, registered by its import here."""
 
 from typing import TYPE_CHECKING, Annotated, Union
 
@@ -15,7 +15,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
 """By name, in the order of the imports above."""
 
 DEFAULT_ARCHITECTURE = Llama4
-"""Of a spec that names none, as in the research scripts."""
+"""Used by a spec that names none, as in the research scripts."""
 
 if TYPE_CHECKING:
     AnyArchitecture = Architecture

@@ -28,7 +28,7 @@ PATTERNS = (
     r"nobody|somebody",
 )
 GENERATED = ("api", "cli", "spec", "events", "metrics", "settings")
-LIMIT = 42.0
+LIMIT = 25.9
 """Occurrences for 10,000 words."""
 
 

@@ -28,7 +28,7 @@ PATTERNS = (
     r"nobody|somebody",
 )
 GENERATED = ("api", "cli", "spec", "events", "metrics", "settings")
-LIMIT = 25.9
+LIMIT = 11.5
 """Occurrences for 10,000 words."""
 
 

@@ -6,11 +6,10 @@ from typing import TypeVar
 from anyio import CapacityLimiter, WouldBlock, fail_after
 from anyio.to_thread import run_sync
 
+from api.delay import BURST_SECONDS, QueueDelay
 from api.errors import Problem
 
 RETRY_SECONDS = 1
-MAX_WAIT_SECONDS = 5.0
-"""Then even a queue that is not full is too long for the speed of the machine."""
 
 Result = TypeVar("Result")
 
@@ -28,13 +27,14 @@ class Bulkhead:
         *,
         max_threads: int,
         max_waiting: int | None = None,
-        max_wait_seconds: float = MAX_WAIT_SECONDS,
+        max_wait_seconds: float = BURST_SECONDS,
     ) -> None:
         """Callers wait without limits if `max_waiting` is None: something else limits them."""
         self._max_threads = max_threads
         self._max_waiting = max_waiting
         self._max_wait_seconds = None if max_waiting is None else max_wait_seconds
         self._limiter = CapacityLimiter(max_threads)
+        self._delay = QueueDelay()
         self._admitted = 0
 
     async def run(self, call: Callable[[], Result]) -> Result:
@@ -62,12 +62,17 @@ class Bulkhead:
     async def _acquire(self, caller: object) -> None:
         try:
             self._limiter.acquire_on_behalf_of_nowait(caller)
+            self._delay.enter(is_empty=True)
         except WouldBlock:
+            entered_at = self._delay.enter(is_empty=False)
             try:
                 with fail_after(self._max_wait_seconds):
                     await self._limiter.acquire_on_behalf_of(caller)
             except TimeoutError as error:
                 raise overloaded(self._admitted) from error
+            if self._max_waiting is not None and self._delay.is_too_long(entered_at):
+                self._limiter.release_on_behalf_of(caller)
+                raise overloaded(self._admitted) from None
 
 
 def overloaded(limit: int) -> Problem:

@@ -197,8 +197,9 @@ class WorkerRead(Out):
     queue: str
     slots: int
     devices: list[Json]
-    """index, kind (cuda or cpu), name, memory_bytes; of a GPU also memory_used_bytes, utilization
-    (0 to 1), temperature_celsius and power_watts where its driver tells them."""
+    """index, kind (cuda or cpu), name, memory_bytes, and flops_per_second once measured; of a GPU
+    also memory_used_bytes, utilization (0 to 1), temperature_celsius and power_watts where its
+    driver tells them."""
     jobs: list[str]
     started_at: datetime
     seen_at: datetime

@@ -5,13 +5,19 @@ any number of slow readers costs the writers nothing.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api.bulkhead import Bulkhead
 from api.errors import Problem
+from api.schemas import read_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +30,54 @@ MAX_ANSWERS = 100
 LOOK_SECONDS = 1.0
 """How long a lost call of the doorbell goes unnoticed."""
 PAGE_EVENTS = 500
+PAGES_KEPT = 64
+"""Encoded pages of past events: about 10 MB."""
+PING_SECONDS = 15.0
+"""Proxies close connections that are silent for a minute."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Events of a job as they are sent: encoded once for all streams that want them."""
+
+    body: bytes
+    last: int
+    """`seq` of the last event, or the number that was asked for."""
+    is_full: bool
+    """More events may follow at once."""
+    has_ended: bool
+    """The job has ended with the last of these events."""
+
+
+def encode_page(events: "Sequence[JobEvent]", *, after: int, has_ended: bool) -> Page:
+    """The events as server-sent events."""
+    body = b"".join(
+        format_sse_event(
+            data_str=read_event(event).model_dump_json(), event=event.type, id=str(event.seq)
+        )
+        for event in events
+    )
+    last = events[-1].seq if events else after
+    return Page(body, last, is_full=len(events) == PAGE_EVENTS, has_ended=has_ended)
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events that are encoded already, several in a chunk."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, chunks: AsyncGenerator[bytes], status_code: int = 200) -> None:
+        # Nginx must not buffer them.
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(chunks, status_code, headers)
+        self._chunks = chunks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends them until the last one, or until the client is gone."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._chunks.aclose()
 
 
 class Watchers:
@@ -35,6 +89,7 @@ class Watchers:
         self.count = 0
         self._answers = 0
         self._looks: dict[tuple[str, int], _SharedLook] = {}
+        self._pages: OrderedDict[tuple[str, int], Page] = OrderedDict()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Names the loop that the watchers run on."""
@@ -64,16 +119,28 @@ class Watchers:
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
 
-    async def look(self, job_id: str, after: int, look: "Look", bulkhead: Bulkhead) -> "Found":
+    async def look(self, job_id: str, after: int, look: "Look", bulkhead: Bulkhead) -> Page:
         """What a look finds; streams that ask for the same before it begins share it.
 
-        News of a job wake all of its streams at once: one query is enough for them.
+        News of a job wake all of its streams at once: one query is enough for them. A full page
+        never changes and is kept, because each new stream begins with all past events.
         """
         key = (job_id, after)
+        if key in self._pages:
+            self._pages.move_to_end(key)
+            return self._pages[key]
+        page = await self._look(key, look, bulkhead)
+        if page.is_full and not page.has_ended:
+            self._pages[key] = page
+            if len(self._pages) > PAGES_KEPT:
+                self._pages.popitem(last=False)
+        return page
+
+    async def _look(self, key: tuple[str, int], look: "Look", bulkhead: Bulkhead) -> Page:
         shared = self._looks.get(key)
         if shared is None or shared.has_begun:
             # One that has begun may have missed what this stream was woken for.
-            shared = self._looks[key] = _SharedLook(look, after, bulkhead)
+            shared = self._looks[key] = _SharedLook(look, key[1], bulkhead)
         try:
             return await asyncio.shield(shared.task)
         finally:
@@ -103,7 +170,7 @@ class _SharedLook:
     def __init__(self, look: "Look", after: int, bulkhead: Bulkhead) -> None:
         self.has_begun = False
 
-        def run() -> Found:
+        def run() -> Page:
             self.has_begun = True
             return look(after)
 
@@ -111,27 +178,33 @@ class _SharedLook:
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
 
-Found = tuple[list["JobEvent"], bool]
-Look = Callable[[int], Found]
-"""From a number: the next events, and whether the job has ended with the last of them."""
+Look = Callable[[int], Page]
+"""The events from a number on, at most PAGE_EVENTS."""
 
 
 async def follow(
     look: Look, *, after: int, watchers: Watchers, job_id: str, bulkhead: Bulkhead
-) -> "AsyncIterator[JobEvent]":
+) -> AsyncGenerator[bytes]:
     """The events after a number, without gap or repeat, until the job's last one."""
     # Watching begins before the first look, so that nothing falls between the two.
     with watchers.watching(job_id) as news:
+        idle_seconds = 0.0
         while True:
             news.clear()
-            events, has_ended = await watchers.look(job_id, after, look, bulkhead)
-            for event in events:
-                yield event
-                after = event.seq
-            if has_ended:
+            page = await watchers.look(job_id, after, look, bulkhead)
+            after = page.last
+            if page.body:
+                idle_seconds = 0.0
+                yield page.body
+            if page.has_ended:
                 return
-            if len(events) < PAGE_EVENTS:
-                try:
-                    await asyncio.wait_for(news.wait(), LOOK_SECONDS)
-                except TimeoutError:
-                    continue
+            if page.is_full:
+                await asyncio.sleep(0)  # a page that is kept needs no wait: let others run
+                continue
+            try:
+                await asyncio.wait_for(news.wait(), LOOK_SECONDS)
+            except TimeoutError:
+                idle_seconds += LOOK_SECONDS
+            if idle_seconds >= PING_SECONDS:
+                idle_seconds = 0.0
+                yield KEEPALIVE_COMMENT

@@ -19,6 +19,7 @@ from babylm.output import print_json_line, printable
 from babylm.processes import LogTail, Program, Supervised, stop_all
 from babylm.runs_lock import RunsLock
 from core.process.program import python_command
+from core.process.threads import thread_environment
 from core.storage.rundir import publish_file
 
 TICK_SECONDS = 0.1
@@ -140,13 +141,15 @@ class _Service:
             "BABYLM_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
         }
+        num_train_workers = max(1, len(plan.workers) - 1)  # without the short worker
+        threads = thread_environment(environment, slots=num_train_workers)
         redis_url = plan.redis_url or self._start_broker(environment)
         if redis_url is not None:
             environment["BABYLM_REDIS_URL"] = redis_url
         else:
             environment.pop("BABYLM_REDIS_URL", None)
         for name, command in {"api": plan.api, **plan.workers}.items():
-            supervised = self._supervise(name, command, environment, plan.grace_seconds)
+            supervised = self._supervise(name, command, environment | threads, plan.grace_seconds)
             self._programs.append(supervised)
         self._record()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -17,6 +18,7 @@ from core.errors import ExitCode, RunLocked
 from core.events.journal import read_journal
 from core.process.program import python_command
 from core.process.stop import FULL
+from core.process.threads import thread_environment
 from core.storage.rundir import RunDir, locked, publish_file
 
 if TYPE_CHECKING:
@@ -39,11 +41,17 @@ def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
     """
     from pydantic import ValidationError
 
+    from core.errors import SpecInvalid
     from core.spec.faults import explain
     from core.spec.job import JobSpec
+    from core.spec.machines import require_possible
 
     try:
-        return JobSpec.model_validate(body).resolve(begun=begun)
+        spec = JobSpec.model_validate(body).resolve(begun=begun)
+        require_possible(spec)
+        return spec
+    except SpecInvalid as error:
+        raise CommandError(error.message, hint=error.hint) from error
     except ValidationError as error:
         explained = [explain(item) for item in error.errors()]
         problems = [{"field": field, "message": message} for field, message in explained]
@@ -79,6 +87,7 @@ def train_here(
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
+            env=os.environ | thread_environment(os.environ),
             start_new_session=True,
             bufsize=0,
         )

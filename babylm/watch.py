@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from babylm.output import in_bytes, in_short, in_time, printable
 from babylm.wire import FINAL_STATUSES, Body, Event
 
+LEVEL_NAMES = {"info": "info", "warn": "warning", "error": "error"}
+"""Of warnings; runs of older versions tell no level."""
+
 
 @dataclass
 class RunView:
@@ -20,6 +23,8 @@ class RunView:
     max_steps: int | None = None
     attempt: int = 1
     values: dict[str, float] = field(default_factory=dict)
+    measured_at: dict[str, int] = field(default_factory=dict)
+    """Step of each value."""
     error: Body | None = None
     _ends_at: float | None = None
 
@@ -45,7 +50,8 @@ class RunView:
                 scores = ", ".join(f"{name} {score:.1%}" for name, score in data["scores"].items())
                 return f"evaluation {data['task']}: {scores}"
             case "warning":
-                return f"warning: {printable(data['message'])}"
+                level = LEVEL_NAMES.get(data.get("level", "warn"), "warning")
+                return f"{level}: {printable(data['message'])}"
             case "error":
                 self.error = data
         return None
@@ -77,7 +83,8 @@ class RunView:
             ("validation/loss", "validation", "{:.3f}"),
         ):
             if name in self.values:
-                parts.append(f"{title} {shown.format(self.values[name])}")
+                value = shown.format(self.values[name])
+                parts.append(f"{title} {at_step(value, self.measured_at[name], self.step)}")
         speed = self.values.get("throughput/tokens_per_second")
         if speed is not None:
             parts.append(f"{in_short(speed)} tokens/s")
@@ -123,9 +130,17 @@ class RunView:
         self.step = data["step"]
         values = {name: value for name, value in data["values"].items() if value is not None}
         self.values |= values
+        self.measured_at |= dict.fromkeys(values, self.step)
         if "validation/loss" not in values:
             return None
         loss = values["validation/loss"]
         perplexity = values.get("validation/perplexity")
         shown = f", perplexity {perplexity:.4g}" if perplexity is not None else ""
         return f"step {self.step}: validation loss {loss:.4f}{shown}"
+
+
+def at_step(shown: str, measured_at: int | None, step: int | None) -> str:
+    """A value, with the step at which it was measured if that is not `step`."""
+    if measured_at is None or measured_at == step:
+        return shown
+    return f"{shown} at step {measured_at}"

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from chaos.check import Checker
 from chaos.client import POLL_SECONDS, Client
-from chaos.faults import FAULTS, Injector, Target, set_clock
+from chaos.faults import FAULTS, Target, set_clock
+from chaos.injector import Injector
 from chaos.postgres import Server, temporary_server
 from chaos.processes import Sampler, Service
 from chaos.workload import golden, spec_of, write_corpus

@@ -10,11 +10,15 @@ from pathlib import Path
 from core.context import Run
 from core.corpus.prepare import clean_splits
 from core.errors import RunError
-from core.evaluation.tasks import require_tasks, task_content
+from core.evaluation.registry import task_files
+from core.evaluation.tasks import FOLDER, require_tasks, task_content
 from core.process.loading import loading
-from core.spec.plan import make_plan
+from core.spec.plan import Plan, make_plan, milestones
 from core.stages import StageReporter
 from core.storage.rundir import remove_staging
+
+BYTES_PER_TOKEN = 4
+"""Of English text."""
 
 
 def run_pipeline(run: Run) -> None:
@@ -76,7 +80,19 @@ def _train(
         stop=run.stop,
         reporter=reporter,
         compile_cache=run.cache.root / "compile",
+        evaluated_tokens=_evaluated_tokens(run, plan, num_words=tokens.num_words),
     )
+
+
+def _evaluated_tokens(run: Run, plan: Plan, *, num_words: int) -> int:
+    """About how many tokens the stage `evaluate` reads, by the size of the files."""
+    spec, folder = run.spec, run.data_dir / FOLDER
+    files = [path for task in spec.evaluation.tasks for path in task_files(folder / task)]
+    checkpoints = 1 if spec.training.ema_decay is None else 2
+    if spec.evaluation.checkpoints == "milestones":
+        words_seen = num_words * plan.max_steps / plan.steps_per_epoch
+        checkpoints += sum(words <= words_seen for _, words in milestones(spec.track))
+    return checkpoints * sum(path.stat().st_size for path in files) // BYTES_PER_TOKEN
 
 
 def _require_tasks(run: Run) -> None:

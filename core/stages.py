@@ -22,6 +22,7 @@ STAGE_SHARES: dict[StageName, float] = {
 }
 """Share of the progress bar for each stage, in order. Training takes nearly all of a run; the other
 stages get enough for a visible change."""
+AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export")
 PROGRESS_SECONDS = 0.5
 """Shortest time between two progress reports. Each report is a row in the database, and more
 frequent updates are not visible to a person."""
@@ -44,13 +45,14 @@ class StageReporter:
         self._emit = emit
         self._clock = clock
         self._stage: StageName = "clean"
+        self._began = clock()
         self._reported_at = float("-inf")
 
     @contextmanager
     def stage(self, name: StageName) -> Iterator[StageReport]:
         """Reports the start of a stage and, if the body raises no error, its end."""
         self._stage, self._reported_at = name, float("-inf")
-        began = self._clock()
+        self._began = began = self._clock()
         log.info("stage %s", name)
         self._emit(StageData(stage=name, state="started"))
         self.progress(0.0)
@@ -76,11 +78,16 @@ class StageReporter:
         step: int | None = None,
         max_steps: int | None = None,
     ) -> None:
-        """Reports that `share` (0 to 1) of the stage is done, at most every `PROGRESS_SECONDS`."""
+        """Reports that `share` (0 to 1) of the stage is done, at most every `PROGRESS_SECONDS`.
+
+        Extrapolates the remaining time in the stages after training, unless it is given.
+        """
         now = self._clock()
         if 0.0 < share < 1.0 and now - self._reported_at < PROGRESS_SECONDS:
             return
         self._reported_at = now
+        if eta_seconds is None and self._stage in AFTER_TRAINING and share > 0.0:
+            eta_seconds = (now - self._began) * (1.0 - share) / share
         self._emit(
             ProgressData(
                 stage=self._stage,

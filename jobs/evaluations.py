@@ -90,6 +90,7 @@ def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: Evaluat
     _add_metric(session, job_id, metrics)
     latest = dict(job.latest_metrics)
     latest["values"] = latest.get("values", {}) | metrics.values
+    latest["steps"] = latest.get("steps", {}) | dict.fromkeys(metrics.values, metrics.step)
     if "step" in latest:
         update_job(session, job_id, values={"latest_metrics": latest})
 

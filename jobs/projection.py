@@ -93,12 +93,14 @@ def _progress(progress: ProgressData) -> Row:
 
 
 def _latest(before: Row, metrics: MetricsData) -> Row:
+    """The newest value of each metric, and in `steps` the step at which each was measured."""
     return {
         "step": metrics.step,
         "epoch": finite(metrics.epoch),
         "tokens_seen": metrics.tokens_seen,
         "words_seen": metrics.words_seen,
         "values": before.get("values", {}) | finite(metrics.values),
+        "steps": before.get("steps", {}) | dict.fromkeys(metrics.values, metrics.step),
     }
 
 

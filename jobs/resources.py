@@ -63,7 +63,8 @@ def needs_of(spec: JobSpec) -> Needs:
     return Needs(
         where_allowed=resources.where,
         num_gpus=gpus,
-        needs_gpu=bool(resources.gpus) or (uses_gpu and training.device == "cuda"),
+        needs_gpu=bool(resources.gpus)
+        or (uses_gpu and (training.device == "cuda" or training.precision == "fp16")),
         min_memory_bytes=resources.memory or 0,
         min_device_memory_bytes=state,
     )
@@ -128,6 +129,17 @@ def offer_row(offer: Offer) -> dict[str, Any]:  # Any: JSON
 def offer_of(worker: WorkerRow) -> Offer:
     """The offer of each slot of a worker, from its row."""
     return Offer(**worker.offer) if worker.offer else Offer()
+
+
+def measured_rates(workers: Sequence[WorkerRow]) -> dict[str, float]:
+    """The fastest device of each kind, in measured floating point operations per second."""
+    rates: dict[str, float] = {}
+    for worker in workers:
+        for device in worker.devices:
+            rate = device.get("flops_per_second")
+            if worker.queue == "train" and rate is not None:
+                rates[device["kind"]] = max(rate, rates.get(device["kind"], 0.0))
+    return rates
 
 
 def unserved_reason(job: Job, offers: Sequence[Offer]) -> str:

@@ -1,13 +1,14 @@
 """The reason why a job is queued: no worker, other jobs, or Slurm."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from sqlmodel import Session
 
+from core.spec.job import JobSpec
 from jobs.placements import describe_placement, live_provisioners, newest_placements
-from jobs.resources import Offer, offer_of, serves, unserved_reason
+from jobs.resources import Offer, needs_of, offer_of, serves, unserved_reason
 from jobs.store import queue_positions
 from jobs.tables import Job, Placement
 from jobs.workers import live_workers
@@ -71,6 +72,21 @@ def waiting_for(job: Job, queue: Queue) -> Waiting | None:
     if job.where_allowed != "local":
         reason += "; no provisioner (babylm provision slurm) has reported in the last 15 minutes"
     return Waiting("a worker", position, reason)
+
+
+def unserved_now(session: Session, spec: JobSpec) -> str | None:
+    """Why a job of this spec would wait for a worker; None if one that is alive can run it.
+
+    None too where no worker is alive or Slurm could bring one: then nothing is known.
+    """
+    job = Job(id="", name="", status="queued", spec={}, **asdict(needs_of(spec)))
+    workers = [worker for worker in live_workers(session) if worker.queue == "train"]
+    offers = [offer for offer in map(offer_of, workers) if offer.job_id is None]
+    if not offers or any(serves(offer, job) for offer in offers):
+        return None
+    if job.where_allowed != "local" and live_provisioners(session):
+        return None
+    return unserved_reason(job, offers)
 
 
 def _details(placement: Placement) -> dict[str, Any]:  # Any: JSON

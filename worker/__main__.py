@@ -106,7 +106,11 @@ def commands(settings: Settings) -> Commands:
             str(settings.lease_seconds),
         )
 
-    return Commands(run=run, generate=python_command("core.short"))
+    return Commands(
+        run=run,
+        generate=python_command("core.short"),
+        measure=python_command("core.training.execution.rate"),
+    )
 
 
 def consume(worker: Worker, broker_url: str) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.process.stop import FULL
+from core.process.threads import thread_environment
 
 SECRETS = ("BABYLM_API_KEY", "BABYLM_REDIS_URL", "BABYLM_DATABASE_URL")
 """Settings that a child does not need and that must not appear in its log or a crash dump."""
@@ -99,6 +100,7 @@ def _end_of(pid: int) -> int | None:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: the worker's without secrets, and `extra`."""
+    """The environment of a child: the worker's without secrets, thread settings, and `extra`."""
     kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
-    return kept | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "true"} | dict(extra)
+    set_here = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "true"}
+    return kept | set_here | thread_environment(kept) | dict(extra)

@@ -2,12 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-PROC = Path("/proc")
-CGROUPS = Path("/sys/fs/cgroup")
+from core.process.threads import CGROUPS, PROC, cgroup_folders
+
 MAX_LOG_BYTES = 32 << 20
 
 
@@ -17,7 +16,7 @@ def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     Without cgroup accounting it is the count of the whole host, which includes processes of other
     users. 0 if the kernel has no count.
     """
-    for folder in _memory_cgroups(proc, cgroups):
+    for folder in cgroup_folders("memory", proc=proc, cgroups=cgroups):
         # cgroup 2: memory.events, which includes descendants; cgroup 1: memory.oom_control.
         for file in (folder / "memory.events", folder / "memory.oom_control"):
             count = _count(file, "oom_kill")
@@ -29,31 +28,11 @@ def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
 def host_memory_bytes(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     """Memory that this process may use: that of the host, or the limit of its cgroups."""
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for folder in _memory_cgroups(proc, cgroups):
+    for folder in cgroup_folders("memory", proc=proc, cgroups=cgroups):
         for name in ("memory.max", "memory.limit_in_bytes"):
             with suppress(OSError, ValueError):  # missing, or "max"
                 limit = min(limit, int((folder / name).read_text()))
     return limit
-
-
-def _memory_cgroups(proc: Path, cgroups: Path) -> Iterator[Path]:
-    """Folders of this process's cgroup and of its ancestors, whose limits also apply.
-
-    Inside a container the path may be that of the host; then only the root exists.
-    """
-    with suppress(OSError):
-        for line in (proc / "self/cgroup").read_text().splitlines():
-            number, _, rest = line.partition(":")
-            controllers, _, path = rest.partition(":")
-            if number == "0":
-                root = cgroups
-            elif "memory" in controllers.split(","):
-                root = cgroups / "memory"
-            else:
-                continue
-            place = Path(path.lstrip("/"))
-            for part in (place, *place.parents):
-                yield root / part
 
 
 def _count(file: Path, wanted: str) -> int | None:

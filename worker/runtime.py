@@ -5,6 +5,7 @@ import os
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from uuid import uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.events.types import now
+from core.process.threads import thread_environment
 from core.storage.rundir import boot_id, try_lock
 from jobs.attempts import claim_next, reap, running_jobs
 from jobs.database import Database
@@ -30,11 +32,14 @@ from jobs.workers import REPORT_SECONDS, remove_worker, report_worker
 from worker.devices import gpus_of_slot, list_devices, num_gpus
 from worker.offer import make_offer
 from worker.pilot import LOOK_SECONDS, IdleWatch, Pilot, enter_pilot, is_needed
+from worker.rates import Rates, measure_rates, rates_file, read_rates, with_rates
 from worker.short import ShortRunner
 from worker.supervisor import CommandFor, Supervisor
 
 log = logging.getLogger(__name__)
 
+MEASURE_IDLE_SECONDS = 20.0
+"""Next to a job the measured speed would be too low, and the job would be slower."""
 FALLBACK_POLLS = 4
 """With a broker the slots poll this many times less often: a lost message costs only seconds."""
 
@@ -45,6 +50,8 @@ class Commands:
 
     run: CommandFor
     generate: Sequence[str]
+    measure: Sequence[str] | None = None
+    """Prints the speed of the devices; None: it is not measured."""
 
 
 class Worker:
@@ -72,10 +79,13 @@ class Worker:
         self._idle = IdleWatch(pilot.exit_when_idle_seconds if pilot else 0.0)
         self._offer = make_offer(self._devices, self.slots, pilot)
         self._free: queue.Queue[dict[str, str]] = queue.Queue()
+        threads = thread_environment(os.environ, slots=self.slots)
         for slot in range(self.slots):
             # Each slot has its own GPUs, so that two jobs do not share a device.
             chosen = ",".join(map(str, gpus_of_slot(self._devices, slot, self.slots)))
-            self._free.put({"CUDA_VISIBLE_DEVICES": chosen} if gpus > 1 else {})
+            self._free.put(threads | ({"CUDA_VISIBLE_DEVICES": chosen} if gpus > 1 else {}))
+        self._slot_environment = threads
+        self._rates: Rates = {}
         self._job_notifier = JobNotifier(settings.redis_url)
         self._notifier = QueueNotifier(settings.redis_url) if settings.redis_url else None
         self._running: set[str] = set()
@@ -116,6 +126,9 @@ class Worker:
         for number in range(self.slots):
             self._spawn(f"slot-{number}", lambda: self._repeat(self.take_work, seconds))
         self._spawn("report", lambda: self._repeat(self._report, REPORT_SECONDS))
+        if self.queue_name == "train" and self._pilot is None:
+            # A daemon thread, not joined: it must not delay the end of the worker.
+            threading.Thread(target=self._measure, name="measure", daemon=True).start()
         if self._pilot is None:
             self._sweeper.start()
         else:  # not in pilots, of which there may be a thousand: API and provisioner sweep
@@ -222,9 +235,28 @@ class Worker:
     def _report(self) -> None:
         with self._lock:
             self._row.job_ids = sorted(self._running)
-        self._row.devices = list_devices()
+        self._row.devices = with_rates(list_devices(), self._rates)
         with self._database.write_relaxed() as session:
             report_worker(session, self._row)
+
+    def _measure(self) -> None:
+        """Finds the speed of the devices: as measured before, or once the worker has been idle."""
+        command = self._commands.measure
+        file = rates_file(self._settings.workers_folder, self._devices, self._slot_environment)
+        rates = read_rates(file)
+        if rates is None and command is not None and self._is_idle_for(MEASURE_IDLE_SECONDS):
+            rates = measure_rates(file, command=command, environment=self._slot_environment)
+        self._rates = rates or {}
+
+    def _is_idle_for(self, seconds: float) -> bool:
+        """Waits until nothing has run for so long; False if the worker ends before."""
+        began = time.monotonic()
+        while time.monotonic() - began < seconds:
+            if self.shutdown.wait(LOOK_SECONDS):
+                return False
+            if self._running:
+                began = time.monotonic()
+        return True
 
     def _requeue_jobs_of_dead_workers(self) -> None:
         """Requeues jobs of dead workers of this machine at once, instead of after the lease.

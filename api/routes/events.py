@@ -2,11 +2,10 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from fastapi import Depends, Header, Query
-from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.responses import Response, StreamingResponse
 
 from api.deps import InContext, JobId, Reading
@@ -14,13 +13,13 @@ from api.errors import Problem
 from api.log import follow_log, tail_log
 from api.routing import thread_router
 from api.schemas import EventPage, MetricsRead, RunsMetricsRead, SeriesRead, read_event
-from api.stream import MAX_WATCHERS, PAGE_EVENTS, follow
+from api.stream import MAX_WATCHERS, PAGE_EVENTS, EventStream, Page, encode_page, follow
 from core.events.types import PAYLOADS
 from jobs import store
 from jobs.history import events_after
 from jobs.series import MAX_POINTS, Series, metric_names, metric_series
 from jobs.states import FINAL
-from jobs.tables import Job, JobEvent
+from jobs.tables import Job
 
 router = thread_router("events")
 
@@ -61,28 +60,28 @@ async def job_to_follow(job_id: JobId, context: InContext) -> str:
     return job_id
 
 
-@router.get("/jobs/{job_id}/events/stream", response_class=EventSourceResponse)
+@router.get("/jobs/{job_id}/events/stream", response_class=EventStream)
 async def stream(
     job_id: Annotated[str, Depends(job_to_follow)],
     context: InContext,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventStream:
     """The same as server-sent events: replay, then live, to the job's last event."""
 
-    def look(seq: int) -> tuple[list[JobEvent], bool]:
+    def look(seq: int) -> Page:
         with context.database.read() as session:
             job = session.get(Job, job_id)
             found = events_after(session, job_id, seq, limit=PAGE_EVENTS)
         last = found[-1].seq if found else seq
-        return found, job is None or (job.status in FINAL and last >= job.last_seq)
+        has_ended = job is None or (job.status in FINAL and last >= job.last_seq)
+        return encode_page(found, after=seq, has_ended=has_ended)
 
     start = after if last_event_id is None else last_event_id
-    found = follow(
+    chunks = follow(
         look, after=start, watchers=context.watchers, job_id=job_id, bulkhead=context.follows
     )
-    async for event in found:
-        yield ServerSentEvent(id=str(event.seq), event=event.type, data=read_event(event))
+    return EventStream(chunks)
 
 
 @router.get("/jobs/{job_id}/metrics", response_model=MetricsRead)

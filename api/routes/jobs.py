@@ -17,18 +17,21 @@ from api.corpus import (
 from api.deps import Context, InContext, JobId, Reading
 from api.routing import thread_router
 from api.schemas import JobPage, JobPatch, JobRead, Tag, read_job
-from core.errors import CorpusMissing, EvaluationInvalid
+from core.errors import CorpusMissing, EvaluationInvalid, SpecInvalid
 from core.evaluation.tasks import require_tasks
 from core.spec.corpus import CleanOptions
 from core.spec.estimate import Estimate, estimate
 from core.spec.job import TRACK_WORDS, JobSpec
+from core.spec.machines import require_possible
 from jobs import store
 from jobs.deletion import delete_with_folder
 from jobs.labels import has_tags, update_labels
+from jobs.resources import measured_rates
 from jobs.short_tasks import short_task_of_dataset
 from jobs.states import Status
 from jobs.tables import Job
-from jobs.waiting import read_queue
+from jobs.waiting import read_queue, unserved_now
+from jobs.workers import live_workers
 
 router = thread_router("jobs")
 
@@ -45,6 +48,7 @@ def create(
 ) -> JobRead:
     """Submits a job. The same Idempotency-Key and body again return the first job, with 200."""
     resolved = spec.resolve()
+    require_possible(resolved)
     check_corpus(resolved, context.settings.data_dir)
     check_tasks(resolved, context.settings.data_dir)
     with context.database.write() as session:
@@ -58,11 +62,17 @@ def create(
 
 @router.post("/jobs/estimate")
 def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: JSON
-    """What a job would need; nothing is stored."""
+    """What a job would need; nothing is stored.
+
+    `seconds` is by kind of device; `measured_devices` are the kinds whose speed a live worker has
+    measured. For the others two CPU cores and an A100 are assumed.
+    """
     resolved = spec.resolve()
     words, warnings = _words(resolved, context)
-    needs = estimate(resolved, words=words)
-    warnings += _warnings(resolved, needs, context)
+    with context.database.read() as session:
+        rates = measured_rates(live_workers(session))
+    needs = estimate(resolved, words=words, rates=rates)
+    warnings += _warnings(resolved, needs, context) + _machine_warnings(resolved, context)
     return {
         "spec": resolved.model_dump(mode="json"),
         "parameter_count": needs.parameter_count,
@@ -74,6 +84,7 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: J
         "device_memory_bytes": needs.device_memory_bytes,
         "disk_bytes": needs.disk_bytes,
         "seconds": needs.seconds,
+        "measured_devices": sorted(rates),
         "warnings": warnings,
     }
 
@@ -180,6 +191,17 @@ def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
     words = corpus_words(chosen, report)
     warnings = [] if words.is_exact else [f"the words of {name} are estimated from its beginning"]
     return words.count, warnings
+
+
+def _machine_warnings(spec: JobSpec, context: Context) -> list[str]:
+    """What no machine can run, or no worker that is alive now."""
+    try:
+        require_possible(spec)
+    except SpecInvalid as error:
+        return [f"the job would be refused: {error.message}"]
+    with context.database.read() as session:
+        reason = unserved_now(session, spec)
+    return [f"the job would wait: {reason}"] if reason is not None else []
 
 
 def _warnings(spec: JobSpec, needs: Estimate, context: Context) -> list[str]:

@@ -69,7 +69,7 @@ def show(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
                 each["kind"],
                 str(each["step"]),
                 f"{each['words_seen']:,}",
-                "" if loss is None else f"{loss:.4f}",
+                "-" if loss is None else f"{loss:.4f}",
                 in_bytes(sum(file["size"] for file in each["files"])),
             )
         )
@@ -165,12 +165,16 @@ def _wish(name: str, wish: str, url: str | None, as_json: bool) -> None:
 
 def _print_job(job: Job) -> None:
     from babylm.output import age, in_time, print_pairs
+    from babylm.watch import at_step
 
     error = job.get("error")
     latest = job.get("metrics") or {}
     values = latest.get("values", latest)
+    steps, step = latest.get("steps", {}), latest.get("step")
     figures = ", ".join(
-        f"{name} {value:.4g}" for name, value in values.items() if isinstance(value, int | float)
+        f"{name} {at_step(f'{value:.4g}', steps.get(name), step)}"
+        for name, value in values.items()
+        if isinstance(value, int | float)
     )
     waiting = job.get("waiting_for")
     print_pairs(

@@ -85,7 +85,7 @@ def submit(
     from uuid import uuid4
 
     from babylm.follow import follow_job
-    from babylm.output import print_json
+    from babylm.output import print_json, print_note, printable
     from babylm.specs import build_spec
 
     flat: dict[str, str | int | float | None] = {
@@ -110,6 +110,9 @@ def submit(
             print_json(job)
         else:
             print(f"job {job['id']} {job['status']}; see it with `babylm follow {job['id']}`")
+            waiting = job.get("waiting_for") or {}
+            if waiting.get("what") == "a worker":
+                print_note(f"it waits: {printable(waiting.get('detail') or 'no worker is alive')}")
 
 
 def estimate(
@@ -192,6 +195,11 @@ def _print_estimate(answer: Body) -> None:
             shown = in_time(value)
         title = name.removesuffix("_bytes").removesuffix("_seconds").replace("_", " ")
         pairs.append((title, shown))
+    measured = answer.get("measured_devices") or []
+    for kind, value in (answer.get("seconds") or {}).items():
+        if value is not None:
+            basis = "measured speed" if kind in measured else "assumed speed"
+            pairs.append((f"time on {kind}", f"{in_time(value)} ({basis})"))
     print_pairs(pairs)
     for warning in answer.get("warnings") or []:
         text = warning.get("message", warning) if isinstance(warning, dict) else warning

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from core.events.results import EvaluationResult
 
 StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
+WarningLevel = Literal["info", "warn", "error"]
 CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted", "ema"]
 
 
@@ -100,10 +101,15 @@ class EvaluationData(EventData):
 
 
 class WarningData(EventData):
-    """A problem that does not stop the run."""
+    """A problem that does not stop the run.
+
+    `level` is `error` if the result is useless, for example because the loss diverges, and `info`
+    if the finding may be intended, for example a plateau.
+    """
 
     code: str
     message: str
+    level: WarningLevel = "warn"
 
 
 class ErrorData(EventData):

@@ -4,6 +4,7 @@ Letters: P parameters, L layers, D hidden size, F MLP width, H heads, d head wid
 b sequences in a micro-batch, T tokens in a sequence.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -47,8 +48,10 @@ DROPOUT_MASKS = 2
 MASK_BYTES = 4
 """Bytes per pair of tokens of a materialized attention mask, float32."""
 RESUME_POINTS = 2
-ASSUMED_FLOPS = {"cpu": 1.0e11, "cuda": 1.0e14}
-"""Operations per second: two CPU cores in fp32, and a quarter of an A100's or H100's bf16 peak."""
+ASSUMED_FLOPS = {"cpu": 2.5e11, "cuda": 3.0e14}
+"""Matrix-product rate if no worker has measured its own: two CPU cores in fp32, an A100 in bf16."""
+UTILISATION = {"cpu": 0.4, "cuda": 0.3}
+"""Share of the matrix-product rate that a training step reaches, from benchmarks/README.md."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,14 @@ class Estimate:
     because they share its cores."""
 
 
-def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
-    """The estimate for a resolved spec and a training corpus of `words` words."""
+def estimate(
+    spec: JobSpec, *, words: int | None, rates: Mapping[str, float] | None = None
+) -> Estimate:
+    """The estimate for a resolved spec and a training corpus of `words` words.
+
+    `rates` are measured operations per second by kind of device, of one device each.
+    """
+    rates = ASSUMED_FLOPS | dict(rates or {})
     parameters = spec.model.num_parameters(vocab_size=spec.tokenizer.vocab_size)
     tokens = None if words is None else ceil(words * TOKENS_PER_WORD)
     plan = None if tokens is None else make_plan(spec.training, num_tokens=tokens)
@@ -88,8 +97,12 @@ def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
         ),
         disk_bytes=_disk_bytes(spec, parameters, plan, words),
         seconds={
-            kind: _seconds(spec, plan, rate * (spec.training.num_devices if kind == "cuda" else 1))
-            for kind, rate in ASSUMED_FLOPS.items()
+            kind: _seconds(
+                spec,
+                plan,
+                share * rates[kind] * (spec.training.num_devices if kind == "cuda" else 1),
+            )
+            for kind, share in UTILISATION.items()
         },
     )
 

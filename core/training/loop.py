@@ -14,28 +14,27 @@ from pathlib import Path
 
 import torch
 
-from core.checkpoints.generate import continue_text
 from core.checkpoints.model import WEIGHTS_FILE, quiet_transformers
 from core.checkpoints.writer import Checkpoints, Position
 from core.dataset.tokens import TokenFile
 from core.errors import NonFiniteLoss, OutOfMemory, Stopped
-from core.events.types import CheckpointKind, EventData, MetricsData, SampleData, WarningData
+from core.events.types import CheckpointKind, EventData, WarningData
 from core.process.stop import StopSignal
 from core.spec.job import JobSpec
 from core.spec.plan import Plan, milestones
 from core.stages import StageReporter
 from core.storage.rundir import RunDir
-from core.training.attention.select import eager_mode, library_attention
+from core.training.attention.select import eager_mode
 from core.training.components import build_components, training_batches
 from core.training.distributed.ranks import Ranks
 from core.training.execution.device import (
     choose_device,
     measured_peak_flops,
-    memory_metrics,
     prepare,
 )
 from core.training.execution.failures import named_failure
 from core.training.execution.probe import Probe
+from core.training.measurements import Measurements
 from core.training.optimizers.schedule import learning_rate, weight_decay
 from core.training.resume import (
     LoopState,
@@ -44,12 +43,11 @@ from core.training.resume import (
     require_same_inputs,
     save_resume_point,
 )
-from core.training.step import StepResult
+from core.training.samples import sample_texts
+from core.training.time_left import TimeLeft
 from core.training.validate import Validation, validate
 
 log = logging.getLogger(__name__)
-
-SAMPLE_TEMPERATURE, SAMPLE_TOP_K = 0.8, 50
 
 
 def train_model(
@@ -65,11 +63,13 @@ def train_model(
     stop: StopSignal,
     reporter: StageReporter,
     compile_cache: Path | None = None,
+    evaluated_tokens: int = 0,
 ) -> None:
     """Trains to the last step of the plan and publishes the checkpoint `last`.
 
     Reports the stage `train`, and before it `compile` if layers are compiled or micro-batch sizes
-    are probed.
+    are probed. The remaining time includes the evaluation of about `evaluated_tokens` tokens after
+    training.
 
     Raises:
         Stopped: After a stop request; a checkpoint was saved before.
@@ -80,6 +80,7 @@ def train_model(
         trainer = Trainer(
             spec, plan, rundir, train, validation, tokenizer, emit, sync_journal, stop, ranks
         )
+        trainer.expect_evaluation(evaluated_tokens)
         _train(trainer, reporter, compile_cache)
 
 
@@ -142,12 +143,21 @@ class Trainer:
         self.ranks = ranks or Ranks(spec.training.seed, emit)
         self.device = choose_device(spec.training)
         prepare(self.device, spec.training)
-        self.peak_flops = measured_peak_flops(self.device)
+        peak_flops = measured_peak_flops(self.device)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
         self.components = build_components(
             spec, plan, self.device, vocab_size=train.vocab_size, rank=0, warn=self.warn
         )
         self.batches, self.model = training_batches(train, self.training), self.components.model
+        self.measurements = Measurements(
+            spec,
+            plan,
+            self.batches,
+            self.device,
+            emit,
+            vocab_size=train.vocab_size,
+            peak_flops=peak_flops * spec.training.num_devices,
+        )
         self.optimizer, self.stepper = self.components.optimizer, self.components.stepper
         self.probe = Probe(
             spec, self.components, self.ranks, self.device, train.vocab_size, self.warn
@@ -156,22 +166,34 @@ class Trainer:
         self.milestones = milestones(spec.track)
         self.trained_on = TrainedOn.of(tokenizer, train, validation)
         self.state = LoopState()
+        self.time_left = TimeLeft(plan)
         self.is_step_logged = True
         """Whether the metrics of the last step are in the journal, if that step is logged."""
         self.saved_step = -1
         """Step of the newest resume point; -1 if there is none."""
+
+    def expect_evaluation(self, num_tokens: int) -> None:
+        """Adds the stages after training to the remaining time."""
+        validated = 0
+        if self.validation is not None:
+            validated = min(self.validation.num_tokens, self.training.eval_tokens or num_tokens)
+        self.time_left = TimeLeft(
+            self.plan,
+            later_validations=num_tokens / validated if validated else 0.0,
+            later_saves=1.0,  # the export reads what a save wrote
+        )
 
     def run(self, reporter: StageReporter) -> None:
         """Runs the remaining steps and saves the last checkpoint."""
         self.stop.hold()
         last = self.plan.max_steps
         self._finish_step()
-        began, first = time.monotonic(), self.state.step
-        logged_at, logged_step = began, first
+        self.measurements.watch(self.state.health)
+        logged_at, logged_step = time.monotonic(), self.state.step
         while self.state.step < last:
             if self.stop():
                 raise Stopped
-            step = self.state.step + 1
+            step, began = self.state.step + 1, time.monotonic()
             self.ranks.take(step)
             result = self.stepper.take(
                 self.batches.batch(step),
@@ -188,11 +210,18 @@ class Trainer:
             self.is_step_logged = not is_logged
             self.state.step = step
             if is_logged:
-                self._log_step(result, seconds=time.monotonic() - logged_at, since=logged_step)
+                self.measurements.log_step(
+                    step,
+                    result,
+                    learning_rate=self.optimizer.param_groups[0]["lr"],
+                    loss_scale=self.stepper.loss_scale,
+                    seconds=time.monotonic() - logged_at,
+                    since=logged_step,
+                )
                 logged_at, logged_step = time.monotonic(), step
                 self.is_step_logged = True
-            eta = (time.monotonic() - began) / (step - first) * (last - step)
-            reporter.progress(step / last, eta, step, last)
+            self.time_left.add_step(time.monotonic() - began)
+            reporter.progress(step / last, self.time_left.seconds(step), step, last)
             self._empty_cache()
             paused = time.monotonic()
             self._finish_step()
@@ -205,9 +234,11 @@ class Trainer:
             self._save_milestones()
         is_due = step % self.plan.eval_steps == 0 or step == last
         if is_due and self.state.validated_step != step:
-            self._validate()
+            with self.time_left.validation():
+                self._validate()
         if step and (step % self.plan.save_steps == 0 or step == last):
-            self._save("last" if step == last else "rolling")
+            with self.time_left.save():
+                self._save("last" if step == last else "rolling")
 
     def save_current(self, kind: CheckpointKind) -> None:
         """Saves a checkpoint of the current step; logs a failure to do so.
@@ -240,46 +271,6 @@ class Trainer:
             self.state, self.saved_step = point.state, point.state.step
             log.info("resumed at step %d", point.state.step)
 
-    def _log_step(self, result: StepResult, *, seconds: float, since: int) -> None:
-        step = self.state.step
-        tokens = self.batches.tokens_seen(step) - self.batches.tokens_seen(since)
-        words = self.batches.words_seen(step) - self.batches.words_seen(since)
-        flops = self.spec.model.flops_per_token(
-            vocab_size=self.train.vocab_size, seq_length=self.training.seq_length
-        )
-        peak_flops = self.peak_flops * self.training.num_devices
-        values = {
-            "train/loss": result.loss.item(),
-            "train/learning_rate": self.optimizer.param_groups[0]["lr"],
-            "train/grad_norm": result.grad_norm.item(),
-            "throughput/tokens_per_second": tokens / seconds,
-            "throughput/words_per_second": words / seconds,
-            "throughput/mfu": tokens / seconds * flops / peak_flops,
-        }
-        values |= {name: value.item() for name, value in result.routing.items()}
-        values |= memory_metrics(self.device)
-        if self.stepper.scaler is not None:
-            values["train/loss_scale"] = self.stepper.scaler.get_scale()
-        self._emit_metrics(values)
-
-    def _emit_metrics(self, values: dict[str, float | None] | dict[str, float]) -> None:
-        step = self.state.step
-        finite = {
-            name: value if value is not None and isfinite(value) else None
-            for name, value in values.items()
-        }
-        self.emit(
-            MetricsData(
-                step=step,
-                epoch=self.batches.epoch(step),
-                tokens_seen=self.batches.tokens_seen(step),
-                words_seen=self.batches.words_seen(step),
-                values=finite,
-            )
-        )
-        for name in [name for name, value in finite.items() if value is None]:
-            self.emit(WarningData(code="not_finite", message=f"{name} at step {step}"))
-
     def _validate(self) -> None:
         if self.validation is not None:
             result = self._validation(self.validation)
@@ -291,23 +282,16 @@ class Trainer:
                     "validation/ema_loss": average.loss,
                     "validation/ema_bits_per_byte": average.bits_per_byte,
                 }
-            self._emit_metrics(values)
+            self.measurements.emit_metrics(self.state.step, values)
             log.info("step %d validation loss %.4f", self.state.step, result.loss)
             self.state.validation_loss = result.loss if isfinite(result.loss) else None
             self.state.validation_loss_step = self.state.step
             self._save_if_best()
-        for prompt in self.training.sample_prompts if self.state.step else []:
-            with eager_mode(self.model), library_attention(self.model):
-                text = continue_text(
-                    self.model,
-                    self.tokenizer,
-                    prompt,
-                    max_new_tokens=self.training.sample_max_new_tokens,
-                    temperature=SAMPLE_TEMPERATURE,
-                    top_k=SAMPLE_TOP_K,
-                    seed=self.training.seed,
-                )
-            self.emit(SampleData(step=self.state.step, prompt=prompt, text=text))
+        if self.state.step:
+            for sample in sample_texts(
+                self.model, self.tokenizer, self.training, step=self.state.step
+            ):
+                self.emit(sample)
         self.state.validated_step = self.state.step
 
     def _validation(self, tokens: TokenFile, *, averaged: bool = False) -> Validation:
@@ -345,7 +329,7 @@ class Trainer:
             self._save_resume_point()
         if kind == "last" and self.components.average is not None:
             with self.components.averaged_weights(True):
-                self._publish("ema", loss=self.state.ema_validation_loss)
+                self._publish("ema")
         self._publish(kind, folder / WEIGHTS_FILE)
 
     def _save_resume_point(self) -> None:
@@ -371,19 +355,23 @@ class Trainer:
         weights: Path | None = None,
         *,
         name: str | None = None,
-        loss: float | None = None,
     ) -> None:
         step = self.state.step
-        is_measured = self.state.validation_loss_step == step  # only a loss of these weights
         position = Position(
             step=step,
             tokens_seen=self.batches.tokens_seen(step),
             words_seen=self.batches.words_seen(step),
-            validation_loss=(loss if kind == "ema" else self.state.validation_loss)
-            if is_measured
-            else None,
+            validation_loss=self._validation_loss_of(kind),
         )
         self.checkpoints.save(kind, model=self.model, position=position, name=name, weights=weights)
+
+    def _validation_loss_of(self, kind: CheckpointKind) -> float | None:
+        """The loss of the weights that are saved now; None if they were not validated."""
+        if self.state.validation_loss_step != self.state.step:
+            return None
+        if kind == "ema":
+            return self.state.ema_validation_loss
+        return self.state.validation_loss
 
     def _empty_cache(self) -> None:
         every = self.training.empty_cache_steps

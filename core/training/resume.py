@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
@@ -25,6 +25,7 @@ from core.storage.file_hashes import hash_file
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.tokenizer.learning import TOKENIZER_FILE
 from core.training.average import WeightAverage
+from core.training.health import HealthState
 from core.training.optimizers.fused_adamw import load_optimizer_tensors, optimizer_tensors
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class LoopState(BaseModel):
     """Size that `auto` found, so that a resumed run accumulates in the same order."""
     gradient_checkpointing: bool = False
     """Whether activations are recomputed, by the spec or as found with the micro-batch."""
+    health: HealthState = Field(default_factory=HealthState)
     loss_scale: float | None = None
     loss_scale_growth: int | None = None
     trained_on: TrainedOn | None = None

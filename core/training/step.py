@@ -163,6 +163,11 @@ class Stepper:
             self._routers.clear()
 
     @property
+    def loss_scale(self) -> float | None:
+        """Factor of the gradients in fp16; None without loss scaling."""
+        return None if self.scaler is None else self.scaler.get_scale()
+
+    @property
     def found_inf(self) -> bool:
         """True after a non-finite loss or gradient norm. Synchronizes with the device."""
         return bool(self._found_inf.item())

@@ -1,6 +1,9 @@
 import pytest
 
+from core.spec.estimate import ASSUMED_FLOPS
 from tests.api.conftest import SPEC
+
+CPU = {"index": 0, "kind": "cpu", "name": "cpu", "memory_bytes": 1 << 34}
 
 
 def test_a_job_is_created_once_and_found(client):
@@ -160,6 +163,18 @@ def test_an_estimate_stores_nothing_and_counts_the_words(client):
     assert estimate["parameter_count"] > 0
     assert estimate["steps"] > 0
     assert client.get("/v1/jobs").json()["data"] == []
+
+
+def test_an_estimate_takes_the_speed_that_a_worker_has_measured(client, world):
+    before = client.post("/v1/jobs/estimate", json=SPEC).json()
+    assert before["measured_devices"] == []
+    for rate in (1e9, 2e9):
+        world.worker("train", devices=[CPU | {"flops_per_second": rate}])
+    after = client.post("/v1/jobs/estimate", json=SPEC).json()
+    assert after["measured_devices"] == ["cpu"]
+    ratio = after["seconds"]["cpu"] / before["seconds"]["cpu"]
+    assert ratio == pytest.approx(ASSUMED_FLOPS["cpu"] / 2e9)
+    assert after["seconds"]["cuda"] == before["seconds"]["cuda"]
 
 
 def test_catalogue_lists_what_can_be_trained(client):

@@ -7,7 +7,11 @@ import pytest
 
 from api.bulkhead import Bulkhead
 from api.errors import Problem
-from api.stream import Watchers
+from api.stream import PAGES_KEPT, Page, Watchers
+
+
+def page(after: int, *, is_full: bool = False, has_ended: bool = True) -> Page:
+    return Page(b"", after, is_full=is_full, has_ended=has_ended)
 
 
 def test_a_call_that_does_not_begin_in_time_is_refused():
@@ -36,9 +40,9 @@ def test_a_call_that_does_not_begin_in_time_is_refused():
 def test_streams_that_want_the_same_share_one_query():
     calls: list[int] = []
 
-    def look(after: int) -> tuple[list, bool]:
+    def look(after: int) -> Page:
         calls.append(after)
-        return [], True
+        return page(after)
 
     async def ask() -> None:
         watchers, bulkhead = Watchers(), Bulkhead(max_threads=2)
@@ -56,12 +60,12 @@ def test_a_query_that_has_begun_is_not_shared():
     released, begun = threading.Event(), threading.Event()
     calls: list[int] = []
 
-    def look(after: int) -> tuple[list, bool]:
+    def look(after: int) -> Page:
         calls.append(after)
         begun.set()
         if len(calls) == 1:
             released.wait()
-        return [], True
+        return page(after)
 
     async def ask() -> None:
         watchers, bulkhead = Watchers(), Bulkhead(max_threads=2)
@@ -77,12 +81,12 @@ def test_a_query_that_has_begun_is_not_shared():
 
 
 def test_a_closed_stream_does_not_end_the_query_of_others():
-    def look(after: int) -> tuple[list, bool]:
-        return [], after == 7
+    def look(after: int) -> Page:
+        return page(after)
 
     async def ask() -> None:
         watchers, bulkhead = Watchers(), Bulkhead(max_threads=1)
-        found: list[tuple[list, bool]] = []
+        found: list[Page] = []
 
         async def other() -> None:
             found.append(await watchers.look("job", 7, look, bulkhead))
@@ -92,6 +96,26 @@ def test_a_closed_stream_does_not_end_the_query_of_others():
                 group.start_soon(other)
                 closed.cancel()
                 await watchers.look("job", 7, look, bulkhead)
-        assert found == [([], True)]
+        assert found == [page(7)]
+
+    anyio.run(ask)
+
+
+def test_full_pages_are_read_once_and_others_again():
+    calls: list[int] = []
+
+    def look(after: int) -> Page:
+        calls.append(after)
+        return page(after + 500, is_full=after == 0, has_ended=after == 1000)
+
+    async def ask() -> None:
+        watchers, bulkhead = Watchers(), Bulkhead(max_threads=1)
+        for after in (0, 500, 1000) * 2:
+            await watchers.look("job", after, look, bulkhead)
+        assert calls == [0, 500, 1000, 500, 1000]
+        for number in range(PAGES_KEPT):  # the oldest makes room
+            await watchers.look(f"job {number}", 0, look, bulkhead)
+        await watchers.look("job", 0, look, bulkhead)
+        assert calls.count(0) == 1 + PAGES_KEPT + 1
 
     anyio.run(ask)

@@ -24,7 +24,11 @@ JOB = {
     "eta_seconds": 12.0,
     "attempt": 1,
     "worker": "host:1",
-    "metrics": {"step": 3, "values": {"train/loss": 3.25}},
+    "metrics": {
+        "step": 3,
+        "values": {"train/loss": 3.25, "validation/loss": 7.63},
+        "steps": {"train/loss": 3, "validation/loss": 0},
+    },
     "error": None,
     "spec": {},
 }
@@ -104,7 +108,7 @@ def test_tables_show_what_a_job_is_about(run, stub):
     assert "job-1" in listed
     assert "50%" in listed
     shown = run("show", "job-1", "--url", stub.url).stdout
-    assert "train/loss 3.25" in shown
+    assert "train/loss 3.25, validation/loss 7.63 at step 0" in shown
     assert "12,345" in shown
     assert "2 KiB" in shown
     assert "\x1b" not in shown

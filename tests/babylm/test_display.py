@@ -32,6 +32,23 @@ def test_a_view_shows_the_progress_of_a_run():
     assert view.line().startswith("  7%  train, step 8/100  loss")
 
 
+def test_a_validation_loss_of_an_older_step_is_shown_with_its_step():
+    view = RunView()
+    view.apply(metrics(0, validation__loss=7.63))
+    assert view.figures() == "validation 7.630"
+    view.apply(metrics(20, train__loss=5.0))
+    assert view.figures() == "loss 5.000  validation 7.630 at step 0"
+
+
+def test_a_warning_is_shown_with_its_level():
+    view = RunView()
+    for level, shown in (("info", "info"), ("warn", "warning"), ("error", "error")):
+        data = {"code": "loss_diverged", "message": "the run has diverged", "level": level}
+        assert view.apply({"type": "warning", "data": data}) == f"{shown}: the run has diverged"
+    old = {"type": "warning", "data": {"code": "x", "message": "y"}}
+    assert view.apply(old) == "warning: y"
+
+
 def test_the_error_of_an_attempt_that_was_repeated_is_forgotten():
     view = RunView()
     view.apply({"type": "error", "data": {"code": "x", "message": "y", "hint": "z"}})

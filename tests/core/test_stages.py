@@ -23,6 +23,16 @@ def test_progress_never_falls_and_every_stage_reports_start_and_end():
     assert states == [(name, state) for name in STAGE_SHARES for state in ("started", "finished")]
 
 
+def test_the_stages_after_training_say_how_long_they_take():
+    events, now = [], [0.0]
+    reporter = StageReporter(events.append, clock=lambda: now[0])
+    with reporter.stage("evaluate"):
+        now[0] = 30.0
+        reporter.progress(0.25)
+    progress = [event for event in events if isinstance(event, ProgressData)]
+    assert [event.eta_seconds for event in progress] == [None, 90.0, 0.0]
+
+
 def test_reports_that_come_too_soon_are_left_out():
     events = []
     reporter = StageReporter(events.append, clock=lambda: 0.0)

@@ -149,6 +149,18 @@ def test_events_move_the_offset_and_the_row_in_one_transaction(database, new_job
     assert row.latest_metrics["values"] == {"train/loss": 2.5}
 
 
+def test_latest_metrics_say_at_which_step_each_was_measured(database, new_job, job_of):
+    new_job()
+    job = claim(database)
+    validation = loss(0, 7.63).model_copy(update={"values": {"validation/loss": 7.63}})
+    record(database, job, [validation])
+    record(database, job, [loss(20, 5.0)])
+    latest = job_of(job.id).latest_metrics
+    assert latest["step"] == 20
+    assert latest["values"] == {"validation/loss": 7.63, "train/loss": 5.0}
+    assert latest["steps"] == {"validation/loss": 0, "train/loss": 20}
+
+
 def test_a_repeated_step_has_the_later_value(database, new_job):
     new_job()
     job = claim(database)

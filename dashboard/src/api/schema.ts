@@ -260,6 +260,9 @@ export interface paths {
         /**
          * Estimate Job
          * @description What a job would need; nothing is stored.
+         *
+         *     `seconds` is by kind of device; `measured_devices` are the kinds whose speed a live worker has
+         *     measured. For the others two CPU cores and an A100 are assumed.
          */
         post: operations["estimate_job_v1_jobs_estimate_post"];
         delete?: never;
@@ -3219,7 +3222,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/event-stream": unknown;
+                    "text/event-stream": string;
                 };
             };
             /** @description Validation Error */

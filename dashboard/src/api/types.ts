@@ -14,6 +14,8 @@ export interface LatestMetrics {
   words_seen?: number;
   tokens_seen?: number;
   values: Record<string, number | null>;
+  // The step at which each value was measured; jobs of older versions have none.
+  steps?: Record<string, number>;
 }
 // Any JSON: the form is made from the schema, and a stored spec may be older than this page.
 // biome-ignore lint/suspicious/noExplicitAny: a spec is JSON

@@ -15,6 +15,12 @@ export function valuesOf(job: Job): Record<string, number | null> {
   return job.metrics?.values ?? {};
 }
 
+// The step at which a value was measured, where that is not the newest step with measurements.
+export function olderStepOf(job: Job, name: string): number | null {
+  const step = job.metrics?.steps?.[name];
+  return step === undefined || step === job.metrics?.step ? null : step;
+}
+
 // A sentence on what the job does or waits for.
 export function activity(job: Job): string {
   if (job.waiting_for) {

@@ -1,8 +1,25 @@
 // What the job has reached: results, progress in words, stages, facts; and its notices.
 
 import type { Job } from "../../api/types.ts";
-import { bytes, count, exact, fixed, percent, seconds, short } from "../../lib/format.ts";
-import { duration, isFinal, isTokenizer, memoryOf, timeLeft, valuesOf } from "../../lib/jobs.ts";
+import {
+  bytes,
+  count,
+  exact,
+  fixed,
+  type Maybe,
+  percent,
+  seconds,
+  short,
+} from "../../lib/format.ts";
+import {
+  duration,
+  isFinal,
+  isTokenizer,
+  memoryOf,
+  olderStepOf,
+  timeLeft,
+  valuesOf,
+} from "../../lib/jobs.ts";
 import { type Fact, Numbers } from "../../ui/card.tsx";
 import { ProgressBar } from "../../ui/status.tsx";
 import { Budget } from "./budget.tsx";
@@ -80,19 +97,30 @@ function results(store: JobStore, job: Job): Fact[] {
   store.version.value;
   const values = valuesOf(job);
   const validation = values["validation/loss"];
-  const isFirst = store.series.stepsOf("validation/loss").length === 1 && !isFinal(job);
   const scores = Object.keys(values).filter((name) => name.startsWith(SCORE));
   return [
     ["Training loss", fixed(values["train/loss"])],
     [
       "Validation loss",
-      validation === undefined && job.status === "running" ? "not yet" : fixed(validation),
-      isFirst ? "Measured before or at the first steps" : undefined,
+      validation === undefined && job.status === "running"
+        ? "not yet"
+        : measured(job, "validation/loss", fixed),
     ],
-    ["Perplexity", short(values["validation/perplexity"])],
-    ["Bits per byte", fixed(values["validation/bits_per_byte"])],
+    ["Perplexity", measured(job, "validation/perplexity", short)],
+    ["Bits per byte", measured(job, "validation/bits_per_byte", fixed)],
     ...scores.map((name): Fact => [name.slice(SCORE.length), percent(values[name], 1)]),
   ];
+}
+
+// A value, with the step at which it was measured if that is not the newest.
+function measured(job: Job, name: string, text: (value: Maybe) => string) {
+  const older = olderStepOf(job, name);
+  return (
+    <>
+      {text(valuesOf(job)[name])}
+      {older !== null && <span class="small soft nowrap"> at step {exact(older)}</span>}
+    </>
+  );
 }
 
 function progress(job: Job): Fact[] {
@@ -155,6 +183,7 @@ function energyText(joules: number) {
 }
 
 const NOTICES = 5;
+const LEVELS = { info: "Info", warn: "Warning", error: "Error" };
 
 // Why the job failed and how to fix it, and warnings, which can be dismissed.
 export function Notices({ store }: { store: JobStore }) {
@@ -175,10 +204,10 @@ export function Notices({ store }: { store: JobStore }) {
           <code class="small">{job.error.code}</code>
         </div>
       )}
-      {warnings.map(([code, { message, isError, times }]) => (
-        <div key={code} class={`notice bar spread${isError ? " error" : ""}`}>
+      {warnings.map(([code, { message, level, times }]) => (
+        <div key={code} class={`notice bar spread ${level}`}>
           <span>
-            {message}
+            <b>{LEVELS[level]}</b> {message}
             {times > 1 && ` (${times} times)`}
           </span>
           <button

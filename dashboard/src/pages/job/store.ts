@@ -21,6 +21,7 @@ const LONG_STEPS = 10_000;
 const FIRST_POINTS = 150;
 const DETAIL_POINTS = 1500;
 const OPEN = ["queued", "running"];
+const LOCAL = { level: "error", isLocal: true } as const;
 
 export interface StageState {
   stage: string;
@@ -35,7 +36,9 @@ export interface Warning {
   message: string;
   times: number;
   time: number;
-  isError?: boolean;
+  level: "info" | "warn" | "error";
+  // About this page, not about the run.
+  isLocal?: boolean;
 }
 export interface Sample {
   seq: number;
@@ -204,7 +207,8 @@ export class JobStore {
       this.scores.value = new Map(this.scores.value).set(seq, event);
     } else if (type === "warning") {
       const times = (this.warnings.value.get(data.code)?.times ?? 0) + 1;
-      this.warn(data.code, { message: data.message, times, time: Date.parse(time) });
+      const level = data.level ?? "warn"; // older runs tell no level
+      this.warn(data.code, { message: data.message, times, time: Date.parse(time), level });
     } else if (type === "status" && data.status === "running" && data.attempt > 1) {
       const label = `Resumed, attempt ${exact(data.attempt)}`;
       const mark: Mark = { kind: "resume", label, time: Date.parse(time) };
@@ -237,7 +241,7 @@ export class JobStore {
         step,
       }),
     );
-    const warnings = [...this.warnings.value.values()].filter(({ isError }) => !isError);
+    const warnings = [...this.warnings.value.values()].filter(({ isLocal }) => !isLocal);
     return [
       ...saved,
       ...warnings.map(({ message, time }): Mark => ({ kind: "warning", label: message, time })),
@@ -284,7 +288,7 @@ export class JobStore {
       this.seen = await follow(this.id, this.seen, (event) => this.onEvent(event), this.abort);
     } catch (error) {
       const message = `This page is no longer updated: ${(error as Error).message}`;
-      this.warn("refused stream", { message, times: 1, time: Date.now(), isError: true });
+      this.warn("refused stream", { message, times: 1, time: Date.now(), ...LOCAL });
       return;
     } finally {
       this.isWatching = false;
@@ -305,7 +309,7 @@ export class JobStore {
     } catch (error) {
       if ((error as Error).name === "AbortError") return;
       const { message } = error as Error;
-      this.warn(`refused ${action}`, { message, times: 1, time: Date.now(), isError: true });
+      this.warn(`refused ${action}`, { message, times: 1, time: Date.now(), ...LOCAL });
     }
     if (action === "retry" || action === "resume") this.watch();
   }

@@ -9,6 +9,7 @@ import {
   duration,
   isTokenizer,
   memoryOf,
+  olderStepOf,
   timeLeft,
   valuesOf,
 } from "../../lib/jobs.ts";
@@ -34,7 +35,14 @@ function metric(key: string, title: string, name: string, text: (value: number) 
     value: (job) => valuesOf(job)[name],
     show: (job) => {
       const value = valuesOf(job)[name];
-      return value === undefined || value === null ? "" : text(value);
+      if (value === undefined || value === null) return "";
+      const older = olderStepOf(job, name);
+      return (
+        <>
+          {text(value)}
+          {older !== null && <span class="second">at step {count(older)}</span>}
+        </>
+      );
     },
   };
 }
@@ -62,13 +70,19 @@ function Loss({ job, curve }: { job: Job; curve: (number | null)[] }) {
   const values = valuesOf(job);
   const loss = values["train/loss"];
   const validation = values["validation/loss"];
+  const older = olderStepOf(job, "validation/loss");
   if (loss === undefined) return null;
   return (
     <div>
       {curve.length > 1 && <Sparkline values={curve} label={`Training loss, now ${fixed(loss)}`} />}
       <div>
         <b>{fixed(loss)}</b>
-        {validation !== undefined && <span class="second">val. {fixed(validation)}</span>}
+        {validation !== undefined && (
+          <span class="second">
+            val. {fixed(validation)}
+            {older !== null && ` at step ${count(older)}`}
+          </span>
+        )}
       </div>
     </div>
   );

@@ -1,0 +1,21 @@
+"""The matrix-product rate of this machine: `python -m core.training.execution.rate` prints it.
+
+One line of JSON: floating point operations per second by kind of device, in the precision that
+`precision: auto` chooses.
+"""
+
+import json
+import sys
+
+from core.spec.training import TrainingSpec
+from core.training.execution.device import choose_device, measured_peak_flops
+
+
+def measured_rates() -> dict[str, float]:
+    """The rate of the device that a run on this machine takes."""
+    device = choose_device(TrainingSpec())
+    return {"cuda" if device.is_cuda else "cpu": measured_peak_flops(device)}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(measured_rates()) + "\n")

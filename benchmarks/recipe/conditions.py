@@ -126,6 +126,7 @@ CONDITIONS: dict[str, Spec] = {
     "muon-decay": {"training": ADAMW | MUON | {"weight_decay_schedule": "linear"}},
     "muon-dropout": {"training": ADAMW | MUON, "model": {"dropout": 0.1}},
     "adamw-dropout": {"training": ADAMW, "model": {"dropout": 0.1}},
+    "adamw-documents": {"training": ADAMW | {"shuffle": "documents"}},
     "final": FINAL,
 }
 """`final` is the recipe of the `best-*` presets."""

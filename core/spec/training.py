@@ -21,6 +21,12 @@ class TrainingSpec(Section):
         description="Documents stand one behind the other in the sequences. stream: a token sees "
         "all before it in its sequence; documents: only those of its own document.",
     )
+    shuffle: Literal["windows", "documents"] = Field(
+        default="windows",
+        description="What is put in a new order each epoch. windows: sequences that are cut once; "
+        "documents: the documents, and then the sequences cut from them "
+        "(document-level shuffle of qlabs-eng/slowrun).",
+    )
     batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
     num_devices: int = Field(
         default=1,

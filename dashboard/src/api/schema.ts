@@ -2228,6 +2228,13 @@ export interface components {
              */
             seq_length: number;
             /**
+             * Shuffle
+             * @description What is put in a new order each epoch. windows: sequences that are cut once; documents: the documents, and then the sequences cut from them (document-level shuffle of qlabs-eng/slowrun).
+             * @default windows
+             * @enum {string}
+             */
+            shuffle: "windows" | "documents";
+            /**
              * Warmup Steps
              * @description Linear warm-up; null is 500 steps or a tenth of the run, whichever is less.
              */
@@ -3634,4 +3641,5 @@ export const trainingSpecOptimizerValues: ReadonlyArray<FlattenedDeepRequired<co
 export const trainingSpecPackingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["packing"]> = ["stream", "documents"];
 export const trainingSpecPrecisionValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["precision"]> = ["auto", "fp32", "bf16", "fp16"];
 export const trainingSpecScheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["schedule"]> = ["linear", "cosine", "constant", "wsd"];
+export const trainingSpecShuffleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["shuffle"]> = ["windows", "documents"];
 export const trainingSpecWeight_decay_scheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["weight_decay_schedule"]> = ["constant", "linear"];

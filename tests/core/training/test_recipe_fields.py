@@ -183,3 +183,34 @@ def test_values_without_meaning_are_refused(section, field, value):
     body[section] = body.get(section, {}) | {field: value}
     with pytest.raises(ValueError, match=field):
         JobSpec.model_validate(body)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("step", [5, 10])
+def test_a_run_that_shuffles_documents_resumes_to_the_last_bit(tiny_run, architecture, step):
+    """An epoch has eight steps: the run crosses the end of one."""
+    options = {"shuffle": "documents", "seq_length": 128}
+    plain = tiny_run(architecture, name="plain", seq_length=128)
+    alone, stopped = (tiny_run(architecture, name=name, **options) for name in ("alone", "stopped"))
+    plain.go()
+    alone.go()
+    with pytest.raises(Stopped):
+        stopped.go(stop_at=step)
+    stopped.go()
+    for name in ("train/loss", "validation/loss"):
+        assert stopped.values(name) == alone.values(name), name
+    assert plain.values("train/loss") != alone.values("train/loss")
+    hashes = {
+        hash_file(run.rundir.checkpoint("last") / "model.safetensors") for run in (alone, stopped)
+    }
+    assert len(hashes) == 1
+
+
+def test_two_devices_shuffle_the_same_documents(tiny_run):
+    options = {"shuffle": "documents", "seq_length": 128}
+    one = tiny_run(name="one", **options)
+    two = tiny_run(name="two", num_devices=2, **options)
+    one.go()
+    two.go()
+    losses = one.values("train/loss")
+    assert two.values("train/loss") == pytest.approx(losses, rel=1e-5)

@@ -139,6 +139,14 @@ class TrainingSpec(Section):
         description="Weight of the load-balancing loss of a mixture of experts; 0: none. "
         "Switch Transformers uses 0.01.",
     )
+    z_loss_coefficient: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Weight of the z-loss, the squared log of the softmax's normaliser, which "
+        "keeps logits small; 0: none. It is not part of train/loss and validation/loss. 1e-4 in PaLM "
+        "(Chowdhery et al. 2022, section 5) and GPT-BERT.",
+    )
     gradient_checkpointing: bool = Field(
         default=False,
         description="Recompute activations in the backward pass: less memory, slower. Turned on "

@@ -42,18 +42,46 @@ def summed_loss(
     Returns:
         A scalar, float32 (float64 for a float64 model).
     """
+    objective, _ = objective_and_loss(model, inputs, targets, segments, z_loss_coefficient=0.0)
+    return objective
+
+
+def objective_and_loss(
+    model: PreTrainedModel,
+    inputs: Tensor,
+    targets: Tensor,
+    segments: Tensor | None,
+    *,
+    z_loss_coefficient: float,
+) -> tuple[Tensor, Tensor]:
+    """What training minimises, and the cross-entropy in it; arguments as in `summed_loss`.
+
+    The objective adds z_loss_coefficient log(Z)^2 for each target, where Z is the sum of exp of the
+    logits (Chowdhery et al. 2022, "PaLM", section 5).
+
+    Returns:
+        Two scalars, summed over the targets; the second has no gradient.
+    """
     seen = attention_mask_arguments(model, inputs, segments)
     hidden = model.model(input_ids=inputs, use_cache=False, **seen).last_hidden_state  # (B, T, D)
     cap = getattr(model.config, "final_logit_softcapping", None)
     rows = hidden.flatten(0, 1)  # (N, D)
-    loss: Tensor = LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        rows, model.lm_head.weight, targets.flatten(), cap, torch.is_grad_enabled()
+    objective, loss = LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        rows,
+        model.lm_head.weight,
+        targets.flatten(),
+        cap,
+        z_loss_coefficient,
+        torch.is_grad_enabled(),
     )
-    return loss
+    return objective, loss
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """sum of cross_entropy(cap tanh(rows weight^T / cap), targets), gradients formed on the way."""
+    """sum of cross_entropy(cap tanh(rows weight^T / cap), targets) and of the z-loss.
+
+    The gradients are formed on the way.
+    """
 
     @staticmethod
     def forward(
@@ -62,11 +90,12 @@ class LinearCrossEntropy(torch.autograd.Function):
         weight: Tensor,
         targets: Tensor,
         cap: float | None,
+        z_loss_coefficient: float,
         needs_grad: bool,
-    ) -> Tensor:
-        """Rows (N, D), weight (V, D), targets (N,) int64, to a scalar; gradients if `needs_grad`.
+    ) -> tuple[Tensor, Tensor]:
+        """Rows (N, D), weight (V, D), targets (N,) int64, to two scalars; see `objective_and_loss`.
 
-        Within a function torch no longer tells whether somebody outside wants them.
+        Gradients if `needs_grad`: within a function torch no longer says whether they are needed.
         """
         device = rows.device.type
         compute_dtype = (
@@ -74,7 +103,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         )
         rows_used, weight_used = rows.to(compute_dtype), weight.to(compute_dtype)
         wide = torch.promote_types(rows_used.dtype, torch.float32)
-        total = torch.zeros((), dtype=wide, device=rows.device)
+        total, z_loss = (torch.zeros((), dtype=wide, device=rows.device) for _ in range(2))
         grad_rows = torch.empty_like(rows_used) if needs_grad else None  # (N, D)
         grad_weight = (
             torch.zeros(weight.shape, dtype=wide, device=rows.device) if needs_grad else None
@@ -91,26 +120,32 @@ class LinearCrossEntropy(torch.autograd.Function):
                     beta=0.0,
                     alpha=2.0 / cap if cap else 1.0,
                 )
-                total += _loss_and_gradient(logits, targets[part], cap, needs_grad=needs_grad)
+                loss, squares = _loss_and_gradient(
+                    logits, targets[part], cap, z_loss_coefficient, needs_grad=needs_grad
+                )
+                total += loss
+                z_loss += squares
                 if grad_rows is not None and grad_weight is not None:
                     torch.mm(logits, weight_used, out=grad_rows[part])
                     _add_product(grad_weight, logits.T, rows_used[part])
         if grad_rows is not None and grad_weight is not None:
             ctx.save_for_backward(grad_rows.to(rows.dtype), grad_weight.to(weight.dtype))
             ctx.scale = 1.0 if cap is None else SIGMOID_SCALE
-        return total
+        ctx.mark_non_differentiable(total)
+        return total + z_loss_coefficient * z_loss, total
 
     @staticmethod
     def backward(
         ctx: Any,  # Any: torch gives its context no type
         upstream: Tensor,
-    ) -> tuple[Tensor, Tensor, None, None, None]:
+        _: Tensor,
+    ) -> tuple[Tensor, Tensor, None, None, None, None]:
         """The gradients that the forward pass formed, times the one that comes in."""
         grad_rows, grad_weight = ctx.saved_tensors
         upstream = upstream * ctx.scale
         # In place: nobody else has it, and a copy of it would be the largest tensor there is.
         grad_weight.mul_(upstream)
-        return grad_rows * upstream.to(grad_rows.dtype), grad_weight, None, None, None
+        return grad_rows * upstream.to(grad_rows.dtype), grad_weight, None, None, None, None
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -124,35 +159,52 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def _loss_and_gradient(
-    logits: Tensor, targets: Tensor, cap: float | None, *, needs_grad: bool
-) -> Tensor:
-    """The summed loss of a chunk; the logits (C, V) become the gradient by them, in place.
+    logits: Tensor,
+    targets: Tensor,
+    cap: float | None,
+    z_loss_coefficient: float,
+    *,
+    needs_grad: bool,
+) -> tuple[Tensor, Tensor | float]:
+    """Summed loss and log(Z)^2 of a chunk; the logits (C, V) become the gradient, in place.
 
     On a CPU some rows at a time, so that the passes over them stay in its cache, and on a GPU in
     one kernel. With a cap the logits come as 2 / cap times the product, and the gradient by the
-    product leaves as a quarter. Only the kernel leaves it out where nobody wants it: it takes no
-    pass of its own elsewhere.
+    product leaves as a quarter. Without a coefficient log(Z)^2 is not formed: 0. Only the kernel
+    leaves the gradient out if it is not needed: it takes no pass of its own elsewhere.
     """
     if logits.is_cuda and HAS_TRITON:
         from core.training.kernels.loss import loss_and_gradient
 
-        return loss_and_gradient(logits, targets, cap, ignored=IGNORED, needs_grad=needs_grad)
+        return loss_and_gradient(
+            logits,
+            targets,
+            cap,
+            z_loss_coefficient,
+            ignored=IGNORED,
+            needs_grad=needs_grad,
+        )
     count, vocabulary = logits.shape
     wide = torch.promote_types(logits.dtype, torch.float32)
-    total = torch.zeros((), dtype=wide, device=logits.device)
+    total, squares = (torch.zeros((), dtype=wide, device=logits.device) for _ in range(2))
     size = max(1, CACHED_ELEMENTS // vocabulary) if logits.device.type == "cpu" else count
     for begin in range(0, count, size):
-        total += _softmax_loss(logits[begin : begin + size], targets[begin : begin + size], cap)
-    return total
+        part = slice(begin, begin + size)
+        loss, square = _softmax_loss(logits[part], targets[part], cap, z_loss_coefficient)
+        total += loss
+        squares += square
+    return total, squares
 
 
-def _softmax_loss(part: Tensor, targets: Tensor, cap: float | None) -> Tensor:
-    """The summed loss of (c, V) logits, which become its gradient; see `_loss_and_gradient`.
+def _softmax_loss(
+    part: Tensor, targets: Tensor, cap: float | None, z_loss_coefficient: float
+) -> tuple[Tensor, Tensor | float]:
+    """Summed loss and log(Z)^2 of (c, V) logits, which become the gradient.
 
-    With s = sigmoid(2 x / cap) the capped logit cap tanh(x / cap) is 2 cap s - cap, of which the
-    softmax needs 2 cap s alone, and its slope is 4 s (1 - s): one sigmoid instead of a tanh, which
-    takes twice the time on a CPU. Each tensor is written over as soon as it is not needed: what
-    counts on a CPU is how often the rows are read and written.
+    See `_loss_and_gradient`. With s = sigmoid(2 x / cap) the capped logit cap tanh(x / cap) is
+    2 cap s - cap, of which the softmax needs 2 cap s alone, and its slope is 4 s (1 - s): one
+    sigmoid instead of a tanh, which takes twice the time on a CPU. Each tensor is written over as
+    soon as it is not needed: what counts on a CPU is how often the rows are read and written.
     """
     counted = targets != IGNORED  # (c,)
     chosen = targets.where(counted, 0)[:, None]  # (c, 1)
@@ -166,6 +218,11 @@ def _softmax_loss(part: Tensor, targets: Tensor, cap: float | None) -> Tensor:
     # The largest entry of the softmax is exp(max - log sum exp); no second pass of exp.
     normaliser = largest - softmax.amax(dim=1).log()  # (c,)
     loss = ((normaliser - own) * counted).sum()
+    squares: Tensor | float = 0.0
+    if z_loss_coefficient:
+        log_z = normaliser if cap is None else normaliser - cap  # (c,)
+        squares = (log_z.square() * counted).sum()
+        softmax.mul_(1.0 + 2.0 * z_loss_coefficient * log_z[:, None])
     softmax.scatter_add_(1, chosen, softmax.new_full(chosen.shape, -1.0))
     # On a CPU nearly always all targets count, and asking costs nothing.
     if softmax.is_cuda or not counted.all():
@@ -174,4 +231,4 @@ def _softmax_loss(part: Tensor, targets: Tensor, cap: float | None) -> Tensor:
         softmax = sigmoid.addcmul_(sigmoid, sigmoid, value=-1.0).mul_(softmax)
     if softmax.data_ptr() != part.data_ptr():
         part.copy_(softmax)
-    return loss
+    return loss, squares

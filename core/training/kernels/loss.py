@@ -35,14 +35,16 @@ def _row(
     logits,
     targets,
     losses,
+    squares,
     stride,
     VOCABULARY: tl.constexpr,
     TWO_CAP: tl.constexpr,
+    Z_LOSS_COEFFICIENT: tl.constexpr,
     WITH_GRADIENT: tl.constexpr,
     IGNORED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One row: its loss, and the gradient in place of the logits."""
+    """One row: its loss and log(Z)^2, and the gradient in place of the logits."""
     row = tl.program_id(0).to(tl.int64)
     begin = logits + row * stride
     target = tl.load(targets + row)
@@ -67,6 +69,10 @@ def _row(
     own = tl.load(begin + tl.where(counts, target, 0)).to(tl.float32)
     own, _ = _capped(own, TWO_CAP)
     tl.store(losses + row, tl.where(counts, normaliser - own, 0.0))
+    if Z_LOSS_COEFFICIENT > 0.0:
+        log_z = normaliser - 0.5 * TWO_CAP  # scores are capped logits plus the cap
+        tl.store(squares + row, tl.where(counts, log_z * log_z, 0.0))
+        factor = 1.0 + 2.0 * Z_LOSS_COEFFICIENT * log_z
     if WITH_GRADIENT:
         tl.debug_barrier()  # the target's logit is read by all before it is written over
         for first in range(0, VOCABULARY, BLOCK):
@@ -74,7 +80,10 @@ def _row(
             inside = columns < VOCABULARY
             part = tl.load(begin + columns, mask=inside, other=0.0).to(tl.float32)
             scores, sigmoid = _capped(part, TWO_CAP)
-            slope = tl.exp(scores - normaliser) - tl.where(columns == target, 1.0, 0.0)
+            slope = tl.exp(scores - normaliser)
+            if Z_LOSS_COEFFICIENT > 0.0:
+                slope *= factor
+            slope -= tl.where(columns == target, 1.0, 0.0)
             if TWO_CAP > 0.0:
                 slope *= sigmoid * (1.0 - sigmoid)
             slope = tl.where(counts, slope, 0.0)
@@ -82,9 +91,15 @@ def _row(
 
 
 def loss_and_gradient(
-    logits: Tensor, targets: Tensor, cap: float | None, *, ignored: int, needs_grad: bool
-) -> Tensor:
-    """The summed loss of a chunk; the logits become the gradient by them where that is wanted.
+    logits: Tensor,
+    targets: Tensor,
+    cap: float | None,
+    z_loss_coefficient: float,
+    *,
+    ignored: int,
+    needs_grad: bool,
+) -> tuple[Tensor, Tensor | float]:
+    """Summed loss and log(Z)^2 of a chunk; the logits become the gradient if it is needed.
 
     Args:
         logits: (C, V), float32 or narrower, rows contiguous. With a cap they come as 2 / cap times
@@ -92,24 +107,28 @@ def loss_and_gradient(
             `core.training.loss`.
         targets: (C,) int64.
         cap: The soft cap, if any.
+        z_loss_coefficient: Weight of log(Z)^2 in the gradient; 0: it is not formed.
         ignored: The target that does not count.
         needs_grad: Else the logits stay as they are.
 
     Returns:
-        A scalar, float32.
+        Two scalars, float32; the second is 0 without a coefficient.
     """
     count, vocabulary = logits.shape
     losses = torch.empty(count, dtype=torch.float32, device=logits.device)
+    squares = torch.empty_like(losses) if z_loss_coefficient else losses
     _row[(count,)](
         logits,
         targets,
         losses,
+        squares,
         logits.stride(0),
         VOCABULARY=vocabulary,
         TWO_CAP=2.0 * cap if cap else 0.0,
+        Z_LOSS_COEFFICIENT=z_loss_coefficient,
         WITH_GRADIENT=needs_grad,
         IGNORED=ignored,
         BLOCK=BLOCK,
         num_warps=WARPS,
     )
-    return losses.sum()
+    return losses.sum(), squares.sum() if z_loss_coefficient else 0.0

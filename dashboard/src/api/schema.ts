@@ -2252,6 +2252,12 @@ export interface components {
              * @enum {string}
              */
             weight_decay_schedule: "constant" | "linear";
+            /**
+             * Z Loss Coefficient
+             * @description Weight of the z-loss, the squared log of the softmax's normaliser, which keeps logits small; 0: none. It is not part of train/loss and validation/loss. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.
+             * @default 0
+             */
+            z_loss_coefficient: number;
         };
         /**
          * UnfinishedRead

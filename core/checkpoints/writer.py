@@ -79,7 +79,7 @@ class Checkpoints:
             model: Its weights and configuration.
             position: Where the run is.
             name: For milestones; other kinds have their own names.
-            weights: A file of the same weights on the same disk, linked instead of written.
+            weights: A file of the weights, linked instead of written if it is on the same disk.
         """
         name = name or (kind if kind in ONCE else f"{PREFIXES[kind]}{position.step:06d}")
         folder = self._rundir.checkpoint(name)
@@ -105,11 +105,18 @@ class Checkpoints:
             self._keep_newest("interrupted", 0)
             self._keep_newest("error", 0)
 
+    def best_weights(self, step: int) -> Path | None:
+        """The weights of the checkpoint of kind `best` of that step; None if it is not there."""
+        weights = self._rundir.checkpoint(f"{PREFIXES['best']}{step:06d}") / WEIGHTS_FILE
+        return weights if weights.is_file() else None
+
     def _build(
         self, folder: Path, model: PreTrainedModel, position: Position, weights: Path | None
     ) -> None:
-        if weights is None or not _link(weights, folder / WEIGHTS_FILE):
+        if weights is None:
             save_weights(model, folder / WEIGHTS_FILE)
+        else:
+            _link_or_copy(weights, folder / WEIGHTS_FILE)
         save_config(model, folder, self._spec.model)
         for file in sorted(self._tokenizer.iterdir()):
             if file.name != "report.json":
@@ -149,13 +156,12 @@ class Checkpoints:
             remove_folder(path)
 
 
-def _link(source: Path, target: Path) -> bool:
-    """A second name for the file; False where the file system has no hard links."""
+def _link_or_copy(source: Path, target: Path) -> None:
+    """A second name for the file, or a copy if the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:
-        return False
-    return True
+        shutil.copyfile(source, target)
 
 
 def _files(folder: Path) -> list[CheckpointFile]:

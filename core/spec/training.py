@@ -144,7 +144,7 @@ class TrainingSpec(Section):
         ge=0.0,
         le=1.0,
         description="Weight of the z-loss, the squared log of the softmax's normaliser, which "
-        "keeps logits small; 0: none. It is not part of train/loss and validation/loss. 1e-4 in PaLM "
+        "keeps logits small; 0: none. It is in no reported loss. 1e-4 in PaLM "
         "(Chowdhery et al. 2022, section 5) and GPT-BERT.",
     )
     gradient_checkpointing: bool = Field(
@@ -167,6 +167,14 @@ class TrainingSpec(Section):
         ge=1,
         le=MAX_STEPS,
         description="Validation every so many steps; null: 500, at least 10 times in all.",
+    )
+    early_stopping_patience: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="End the run after this many validations in a row without a new lowest loss "
+        "(Prechelt 1998), and give the checkpoint `last` the weights of the lowest one; null: "
+        "train to the end. Needs data.validation.",
     )
     eval_tokens: int | None = Field(
         default=500_000,

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import torch
 
-from core.checkpoints.generate import continue_text
 from core.checkpoints.model import WEIGHTS_FILE, quiet_transformers
 from core.checkpoints.writer import Checkpoints, Position
 from core.dataset.tokens import TokenFile
 from core.errors import NonFiniteLoss, OutOfMemory, Stopped
-from core.events.types import CheckpointKind, EventData, MetricsData, SampleData, WarningData
+from core.events.types import CheckpointKind, EventData, MetricsData, WarningData
 from core.process.stop import StopSignal
 from core.spec.job import JobSpec
 from core.spec.plan import Plan, milestones
 from core.stages import StageReporter
 from core.storage.rundir import RunDir
-from core.training.attention.select import eager_mode, library_attention
+from core.training import early_stopping
+from core.training.attention.select import eager_mode
 from core.training.components import build_components, training_batches
 from core.training.distributed.ranks import Ranks
 from core.training.execution.device import (
@@ -44,12 +44,11 @@ from core.training.resume import (
     require_same_inputs,
     save_resume_point,
 )
+from core.training.samples import sample_texts
 from core.training.step import StepResult
 from core.training.validate import Validation, validate
 
 log = logging.getLogger(__name__)
-
-SAMPLE_TEMPERATURE, SAMPLE_TOP_K = 0.8, 50
 
 
 def train_model(
@@ -93,6 +92,7 @@ def _train(trainer: "Trainer", reporter: StageReporter, compile_cache: Path | No
             stage.counts = {"steps": trainer.plan.max_steps, "windows": trainer.plan.windows}
             stage.counts |= trainer.warm_up.execution_plan.counts()
             trainer.run(reporter)
+            stage.counts["steps"] = trainer.state.step
     except Stopped:
         trainer.save_standing("interrupted")
         raise
@@ -166,7 +166,7 @@ class Trainer:
         self._finish_step()
         began, first = time.monotonic(), self.state.step
         logged_at, logged_step = began, first
-        while self.state.step < last:
+        while not self.is_finished:
             if self.stop():
                 raise Stopped
             step = self.state.step + 1
@@ -204,8 +204,13 @@ class Trainer:
         is_due = step % self.plan.eval_steps == 0 or step == last
         if is_due and self.state.validated_step != step:
             self._validate()
-        if step and (step % self.plan.save_steps == 0 or step == last):
-            self._save("last" if step == last else "rolling")
+        if step and (step % self.plan.save_steps == 0 or self.is_finished):
+            self._save("last" if self.is_finished else "rolling")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left."""
+        return early_stopping.is_finished(self.state, self.plan, self.training)
 
     def save_standing(self, kind: CheckpointKind) -> None:
         """Saves where the run stands, unless it stands at step 0 or that cannot be written.
@@ -293,19 +298,15 @@ class Trainer:
             log.info("step %d validation loss %.4f", self.state.step, result.loss)
             self.state.validation_loss = result.loss if isfinite(result.loss) else None
             self.state.validation_loss_step = self.state.step
-            self._save_if_best()
-        for prompt in self.training.sample_prompts if self.state.step else []:
-            with eager_mode(self.model), library_attention(self.model):
-                text = continue_text(
-                    self.model,
-                    self.tokenizer,
-                    prompt,
-                    max_new_tokens=self.training.sample_max_new_tokens,
-                    temperature=SAMPLE_TEMPERATURE,
-                    top_k=SAMPLE_TOP_K,
-                    seed=self.training.seed,
-                )
-            self.emit(SampleData(step=self.state.step, prompt=prompt, text=text))
+            if early_stopping.note_validation(self.state):
+                self._publish("best")
+            if self.is_finished and self.state.step < self.plan.max_steps:
+                self.warn("stopped_early", early_stopping.message(self.state, self.plan))
+        if self.state.step:
+            for sample in sample_texts(
+                self.model, self.tokenizer, self.training, step=self.state.step
+            ):
+                self.emit(sample)
         self.state.validated_step = self.state.step
 
     def _validation(self, tokens: TokenFile, *, averaged: bool = False) -> Validation:
@@ -322,13 +323,6 @@ class Trainer:
                 reducer=self.components.reducer,
             )
 
-    def _save_if_best(self) -> None:
-        loss, best = self.state.validation_loss, self.state.best_validation_loss
-        if self.state.step == 0 or loss is None or (best is not None and loss >= best):
-            return
-        self.state.best_validation_loss = loss
-        self._publish("best")
-
     def _save_milestones(self) -> None:
         step = self.state.step
         before, now = self.batches.words_seen(step - 1), self.batches.words_seen(step)
@@ -344,7 +338,13 @@ class Trainer:
         if kind == "last" and self.components.average is not None:
             with self.components.averaged_weights(True):
                 self._publish("ema", loss=self.state.ema_validation_loss)
-        self._publish(kind, folder / WEIGHTS_FILE)
+        best = self.checkpoints.best_weights(self.state.best_step)
+        if kind == "last" and self.training.early_stopping_patience is not None and best:
+            self._publish(
+                kind, best, loss=self.state.best_validation_loss, step=self.state.best_step
+            )
+        else:
+            self._publish(kind, folder / WEIGHTS_FILE)
 
     def _save_resume_point(self) -> None:
         self.sync_journal()  # what a resumed run does not do again must be on the disk
@@ -370,16 +370,20 @@ class Trainer:
         *,
         name: str | None = None,
         loss: float | None = None,
+        step: int | None = None,
     ) -> None:
-        step = self.state.step
-        is_measured = self.state.validation_loss_step == step  # a loss belongs to its own weights
+        """Publishes the weights in the file `weights`, or else those of the model.
+
+        `loss` and `step` belong to weights that are not those of the newest step.
+        """
+        if loss is None and kind != "ema" and self.state.validation_loss_step == self.state.step:
+            loss = self.state.validation_loss
+        step = self.state.step if step is None else step
         position = Position(
             step=step,
             tokens_seen=self.batches.tokens_seen(step),
             words_seen=self.batches.words_seen(step),
-            validation_loss=(loss if kind == "ema" else self.state.validation_loss)
-            if is_measured
-            else None,
+            validation_loss=loss,
         )
         self.checkpoints.save(kind, model=self.model, position=position, name=name, weights=weights)
 

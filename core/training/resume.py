@@ -81,6 +81,10 @@ class LoopState(BaseModel):
     validation_loss_step: int = -1
     """Step at which it was measured; -1 before there was one."""
     best_validation_loss: float | None = None
+    best_step: int = -1
+    """Step of the best validation loss; -1 before there is one."""
+    validations_without_gain: int = 0
+    """Validations since the best one."""
     ema_validation_loss: float | None = None
     """The newest of the averaged weights."""
     micro_batch_size: int | None = None

@@ -2067,6 +2067,11 @@ export interface components {
              */
             device: "auto" | "cpu" | "cuda";
             /**
+             * Early Stopping Patience
+             * @description End the run after this many validations in a row without a new lowest loss (Prechelt 1998), and give the checkpoint `last` the weights of the lowest one; null: train to the end. Needs data.validation.
+             */
+            early_stopping_patience?: number | null;
+            /**
              * Ema Decay
              * @description Decay of an exponential moving average of the weights, which is validated next to them and published as the checkpoint `ema`; null: none. GPT-BERT (Charpentier and Samuel 2024) uses 0.999. At step n it is at most (1 + n) / (10 + n).
              */
@@ -2254,7 +2259,7 @@ export interface components {
             weight_decay_schedule: "constant" | "linear";
             /**
              * Z Loss Coefficient
-             * @description Weight of the z-loss, the squared log of the softmax's normaliser, which keeps logits small; 0: none. It is not part of train/loss and validation/loss. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.
+             * @description Weight of the z-loss, the squared log of the softmax's normaliser, which keeps logits small; 0: none. It is in no reported loss. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.
              * @default 0
              */
             z_loss_coefficient: number;

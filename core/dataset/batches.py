@@ -9,7 +9,7 @@ Letters: B sequences in a batch, T tokens in a sequence, N tokens in the file, W
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -46,6 +46,8 @@ class Batch:
     segments: Int32s | None = None
     """(B, T) int32: which document of its window an input belongs to, counted from its first; an
     input may see those of its own. None: all before it."""
+    sources: Int64s | None = None
+    """(B, T) int64: place in `meta.sources` of each target's source; None in training."""
 
 
 class Batches:
@@ -146,7 +148,7 @@ def validation_windows(
     batch_size: int,
     packing: Packing = "stream",
 ) -> Iterator[Batch]:
-    """Batches of windows spread evenly over the file, the same at every call.
+    """Batches of windows spread evenly over the file, the same at every call, with their sources.
 
     Args:
         tokens: The validation text.
@@ -168,7 +170,8 @@ def validation_windows(
 
     def batches() -> Iterator[Batch]:
         for begin in range(0, count, batch_size):
-            yield windows.batch(chosen[begin : begin + batch_size])
+            part = chosen[begin : begin + batch_size]
+            yield replace(windows.batch(part), sources=windows.sources(part))
 
     return batches()
 
@@ -235,6 +238,14 @@ class _Windows:
     def targets(self, windows: Int64s) -> Int64s:
         """Targets in each of the windows."""
         return np.minimum(self.tokens.num_tokens - 1 - windows * self._length, self._length)
+
+    def sources(self, windows: Int64s) -> Int64s:
+        """(B, T) the source of each target of these windows, in the order of the file."""
+        counts = [source.tokens for source in self.tokens.meta.sources.values()]
+        targets = (windows * self._length)[:, None] + 1 + np.arange(self._length)  # (B, T)
+        last = self.tokens.num_tokens - 1
+        places: Int64s = np.searchsorted(np.cumsum(counts), np.minimum(targets, last), "right")
+        return places
 
     def batch(self, windows: Int64s) -> Batch:
         """The batch of these windows."""

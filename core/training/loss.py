@@ -62,8 +62,7 @@ def objective_and_loss(
     Returns:
         Two scalars, summed over the targets; the second has no gradient.
     """
-    seen = attention_mask_arguments(model, inputs, segments)
-    hidden = model.model(input_ids=inputs, use_cache=False, **seen).last_hidden_state  # (B, T, D)
+    hidden = _hidden(model, inputs, segments)  # (B, T, D)
     cap = getattr(model.config, "final_logit_softcapping", None)
     rows = hidden.flatten(0, 1)  # (N, D)
     objective, loss = LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
@@ -75,6 +74,34 @@ def objective_and_loss(
         torch.is_grad_enabled(),
     )
     return objective, loss
+
+
+@torch.no_grad()
+def token_losses(
+    model: PreTrainedModel, inputs: Tensor, targets: Tensor, segments: Tensor | None = None
+) -> Tensor:
+    """(B, T) the cross-entropy of each target, 0 for those that do not count; see `summed_loss`."""
+    hidden = _hidden(model, inputs, segments)  # (B, T, D)
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    losses = hidden.new_empty(
+        targets.numel(), dtype=torch.promote_types(hidden.dtype, torch.float32)
+    )  # (N,)
+    _sweep(
+        hidden.flatten(0, 1),
+        model.lm_head.weight,
+        targets.flatten(),
+        cap,
+        needs_grad=False,
+        row_losses=losses,
+    )
+    return losses.view(targets.shape)  # (B, T)
+
+
+def _hidden(model: PreTrainedModel, inputs: Tensor, segments: Tensor | None) -> Tensor:
+    """(B, T, D) what the output layer reads."""
+    seen = attention_mask_arguments(model, inputs, segments)
+    hidden: Tensor = model.model(input_ids=inputs, use_cache=False, **seen).last_hidden_state
+    return hidden
 
 
 class LinearCrossEntropy(torch.autograd.Function):
@@ -97,38 +124,16 @@ class LinearCrossEntropy(torch.autograd.Function):
 
         Gradients if `needs_grad`: within a function torch no longer says whether they are needed.
         """
-        device = rows.device.type
-        compute_dtype = (
-            torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        total, z_loss, gradients = _sweep(
+            rows,
+            weight,
+            targets,
+            cap,
+            z_loss_coefficient=z_loss_coefficient,
+            needs_grad=needs_grad,
         )
-        rows_used, weight_used = rows.to(compute_dtype), weight.to(compute_dtype)
-        wide = torch.promote_types(rows_used.dtype, torch.float32)
-        total, z_loss = (torch.zeros((), dtype=wide, device=rows.device) for _ in range(2))
-        grad_rows = torch.empty_like(rows_used) if needs_grad else None  # (N, D)
-        grad_weight = (
-            torch.zeros(weight.shape, dtype=wide, device=rows.device) if needs_grad else None
-        )
-        size = max(1, CHUNK_ELEMENTS[device] // weight.shape[0] // CHUNK_ROWS) * CHUNK_ROWS
-        nothing = rows_used.new_empty(1)
-        with torch.autocast(device, enabled=False):
-            for begin in range(0, rows.shape[0], size):
-                part = slice(begin, begin + size)
-                logits = torch.addmm(  # (C, V)
-                    nothing,
-                    rows_used[part],
-                    weight_used.T,
-                    beta=0.0,
-                    alpha=2.0 / cap if cap else 1.0,
-                )
-                loss, squares = _loss_and_gradient(
-                    logits, targets[part], cap, z_loss_coefficient, needs_grad=needs_grad
-                )
-                total += loss
-                z_loss += squares
-                if grad_rows is not None and grad_weight is not None:
-                    torch.mm(logits, weight_used, out=grad_rows[part])
-                    _add_product(grad_weight, logits.T, rows_used[part])
-        if grad_rows is not None and grad_weight is not None:
+        if gradients is not None:
+            grad_rows, grad_weight = gradients
             ctx.save_for_backward(grad_rows.to(rows.dtype), grad_weight.to(weight.dtype))
             ctx.scale = 1.0 if cap is None else SIGMOID_SCALE
         ctx.mark_non_differentiable(total)
@@ -148,6 +153,57 @@ class LinearCrossEntropy(torch.autograd.Function):
         return grad_rows * upstream.to(grad_rows.dtype), grad_weight, None, None, None, None
 
 
+def _sweep(
+    rows: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    cap: float | None,
+    *,
+    z_loss_coefficient: float = 0.0,
+    needs_grad: bool,
+    row_losses: Tensor | None = None,
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
+    """Summed loss and log(Z)^2, and the gradients by rows (N, D) and weight (V, D) if needed.
+
+    `row_losses` (N,) receives the loss of each row.
+    """
+    device = rows.device.type
+    compute_dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    rows_used, weight_used = rows.to(compute_dtype), weight.to(compute_dtype)
+    wide = torch.promote_types(rows_used.dtype, torch.float32)
+    total, z_loss = (torch.zeros((), dtype=wide, device=rows.device) for _ in range(2))
+    grad_rows = torch.empty_like(rows_used) if needs_grad else None  # (N, D)
+    grad_weight = torch.zeros(weight.shape, dtype=wide, device=rows.device) if needs_grad else None
+    size = max(1, CHUNK_ELEMENTS[device] // weight.shape[0] // CHUNK_ROWS) * CHUNK_ROWS
+    nothing = rows_used.new_empty(1)
+    with torch.autocast(device, enabled=False):
+        for begin in range(0, rows.shape[0], size):
+            part = slice(begin, begin + size)
+            logits = torch.addmm(  # (C, V)
+                nothing,
+                rows_used[part],
+                weight_used.T,
+                beta=0.0,
+                alpha=2.0 / cap if cap else 1.0,
+            )
+            loss, squares = _loss_and_gradient(
+                logits,
+                targets[part],
+                cap,
+                z_loss_coefficient,
+                needs_grad=needs_grad,
+                row_losses=None if row_losses is None else row_losses[part],
+            )
+            total += loss
+            z_loss += squares
+            if grad_rows is not None and grad_weight is not None:
+                torch.mm(logits, weight_used, out=grad_rows[part])
+                _add_product(grad_weight, logits.T, rows_used[part])
+    if grad_rows is None or grad_weight is None:
+        return total, z_loss, None
+    return total, z_loss, (grad_rows, grad_weight)
+
+
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
     """Adds left (V, C) times right (C, D) to the total (V, D), which may be of a wider type."""
     if left.dtype == total.dtype:
@@ -165,6 +221,7 @@ def _loss_and_gradient(
     z_loss_coefficient: float,
     *,
     needs_grad: bool,
+    row_losses: Tensor | None,
 ) -> tuple[Tensor, Tensor | float]:
     """Summed loss and log(Z)^2 of a chunk; the logits (C, V) become the gradient, in place.
 
@@ -183,6 +240,7 @@ def _loss_and_gradient(
             z_loss_coefficient,
             ignored=IGNORED,
             needs_grad=needs_grad,
+            row_losses=row_losses,
         )
     count, vocabulary = logits.shape
     wide = torch.promote_types(logits.dtype, torch.float32)
@@ -190,8 +248,10 @@ def _loss_and_gradient(
     size = max(1, CACHED_ELEMENTS // vocabulary) if logits.device.type == "cpu" else count
     for begin in range(0, count, size):
         part = slice(begin, begin + size)
-        loss, square = _softmax_loss(logits[part], targets[part], cap, z_loss_coefficient)
-        total += loss
+        losses, square = _softmax_loss(logits[part], targets[part], cap, z_loss_coefficient)
+        if row_losses is not None:
+            row_losses[part] = losses
+        total += losses.sum()
         squares += square
     return total, squares
 
@@ -199,7 +259,7 @@ def _loss_and_gradient(
 def _softmax_loss(
     part: Tensor, targets: Tensor, cap: float | None, z_loss_coefficient: float
 ) -> tuple[Tensor, Tensor | float]:
-    """Summed loss and log(Z)^2 of (c, V) logits, which become the gradient.
+    """(c,) losses and summed log(Z)^2 of (c, V) logits, which become the gradient.
 
     See `_loss_and_gradient`. With s = sigmoid(2 x / cap) the capped logit cap tanh(x / cap) is
     2 cap s - cap, of which the softmax needs 2 cap s alone, and its slope is 4 s (1 - s): one
@@ -217,7 +277,7 @@ def _softmax_loss(
     softmax = torch.softmax(scores, dim=1, out=None if scores.is_cuda else scores)  # (c, V)
     # The largest entry of the softmax is exp(max - log sum exp); no second pass of exp.
     normaliser = largest - softmax.amax(dim=1).log()  # (c,)
-    loss = ((normaliser - own) * counted).sum()
+    losses = (normaliser - own) * counted  # (c,)
     squares: Tensor | float = 0.0
     if z_loss_coefficient:
         log_z = normaliser if cap is None else normaliser - cap  # (c,)
@@ -231,4 +291,4 @@ def _softmax_loss(
         softmax = sigmoid.addcmul_(sigmoid, sigmoid, value=-1.0).mul_(softmax)
     if softmax.data_ptr() != part.data_ptr():
         part.copy_(softmax)
-    return loss, squares
+    return losses, squares

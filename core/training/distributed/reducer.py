@@ -88,11 +88,11 @@ class GradientReducer:
         """Every so many-th of them: together the ranks take all."""
         return islice(batches, self.rank, None, self._num_ranks)
 
-    def total(self, loss: float, targets: int) -> tuple[float, int]:
-        """Both summed over the ranks, in float64. All ranks must call it. Waits for the device."""
-        sums = torch.tensor([loss, targets], dtype=torch.float64, device=self._torch_device)
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Values on the CPU, summed over the ranks, which must all call it."""
+        sums = values.to(self._torch_device)
         distributed.all_reduce(sums)
-        return sums[0].item(), round(sums[1].item())
+        return sums.cpu()
 
 
 def seed_step(seed: int, *, step: int, rank: int) -> None:

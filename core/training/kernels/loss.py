@@ -98,6 +98,7 @@ def loss_and_gradient(
     *,
     ignored: int,
     needs_grad: bool,
+    row_losses: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | float]:
     """Summed loss and log(Z)^2 of a chunk; the logits become the gradient if it is needed.
 
@@ -110,12 +111,15 @@ def loss_and_gradient(
         z_loss_coefficient: Weight of log(Z)^2 in the gradient; 0: it is not formed.
         ignored: The target that does not count.
         needs_grad: Else the logits stay as they are.
+        row_losses: (C,) float32 that receives the loss of each row.
 
     Returns:
         Two scalars, float32; the second is 0 without a coefficient.
     """
     count, vocabulary = logits.shape
-    losses = torch.empty(count, dtype=torch.float32, device=logits.device)
+    losses = row_losses
+    if losses is None:
+        losses = torch.empty(count, dtype=torch.float32, device=logits.device)
     squares = torch.empty_like(losses) if z_loss_coefficient else losses
     _row[(count,)](
         logits,

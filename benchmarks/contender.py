@@ -165,10 +165,10 @@ def our_stepper(spec: JobSpec, *, num_tokens: int) -> Stepper:
     prepare(device, training)
     plan = make_plan(training, num_tokens=num_tokens)
     parts = build_components(spec, plan, device, vocab_size=vocabulary, rank=0, warn=warn)
-    warm_up = Probe(spec, parts, Ranks(training.seed, lambda _: None), device, vocabulary, warn)
-    if warm_up.is_needed:
-        warm_up.run(None)
-    print(f"ours computes with {warm_up.choices.counts()}", file=sys.stderr)
+    probe = Probe(spec, parts, Ranks(training.seed, lambda _: None), device, vocabulary, warn)
+    if probe.is_needed:
+        probe.run(None)
+    print(f"ours computes with {probe.execution_plan.counts()}", file=sys.stderr)
     return parts.stepper
 
 

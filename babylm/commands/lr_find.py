@@ -69,7 +69,6 @@ def lr_find(
         print(f"no suggestion: the loss was not finite from the first steps at {lowest:g} on")
     else:
         print(
-            f"suggested: training.learning_rate={found['suggested']:.2g} (lowest loss at "
-            f"{found['lowest_at']:.2g}, steepest fall at {found['steepest_at']:.2g}); "
-            f"the chart is {output / 'lr-find.svg'}"
+            f"suggested: training.learning_rate={found['suggested']:.2g}, where the loss falls "
+            f"fastest (lowest at {found['lowest_at']:.2g}); the chart is {output / 'lr-find.svg'}"
         )

@@ -134,10 +134,10 @@ def test_an_evaluation_of_a_checkpoint_that_nobody_told_of_stops_no_reader(clien
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        (["nobody"], "there is no evaluation task nobody; there are: blimp, odd"),
+        (["nobody"], "the evaluation task nobody does not exist; existing tasks: blimp, odd"),
         (["blimp", "odd"], "task odd cannot be read: b.jsonl, line 1 is of no known kind"),
         (["../blimp"], "'../blimp' must be 1 to 40 letters, digits, '.', '_' or '-'"),
-        (["blimp", "blimp"], "must name each task once; blimp is there twice"),
+        (["blimp", "blimp"], "must name each task once; blimp is named twice"),
     ],
 )
 def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(
@@ -157,7 +157,7 @@ def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(
 def test_an_estimate_warns_of_a_task_that_is_not_there(client, job_id):
     body = {"preset": "sample", "evaluation": {"tasks": ["nobody"]}}
     warnings = client.post("/v1/jobs/estimate", json=body).json()["warnings"]
-    assert "there is no evaluation task nobody; there are: blimp" in warnings
+    assert "the evaluation task nobody does not exist; existing tasks: blimp" in warnings
 
 
 def test_a_run_goes_on_numbering_behind_an_evaluation(client, world, job_id):
@@ -303,7 +303,7 @@ def test_learning_curves_over_words_seen_in_three_formats(client, world, job_id)
     words = [point["words_seen"] for point in curve["points"]]
     assert words == sorted(words)
     assert {line["model"] for line in curve["baselines"]} >= {"GPT-2 2026"}
-    assert "nothing was gained beyond noise" in curve["verdict"]  # two items decide nothing
+    assert "no gain beyond noise" in curve["verdict"]  # two items decide nothing
     table = client.get(path, params={"format": "csv"})
     assert table.headers["content-type"].startswith("text/csv")
     assert len(table.text.splitlines()) == 4

@@ -135,7 +135,7 @@ def test_a_file_that_is_not_what_was_written_fails_and_a_retry_writes_it_anew(
         return check(**arguments)
 
     monkeypatch.setattr(export, "check_export", damage)
-    with pytest.raises(ExportInvalid, match=f"last/{file} is not the file that was written"):
+    with pytest.raises(ExportInvalid, match=f"last/{file} is missing or differs"):
         runs.run()
     assert runs.told("checkpoint")[-1]["action"] == "removed"
     assert not path.parent.exists()
@@ -208,7 +208,7 @@ def test_an_interrupted_evaluation_goes_on_and_tells_each_score_once(runs, miles
 
 
 def test_a_run_of_unknown_tasks_is_refused_before_it_trains(runs):
-    with pytest.raises(EvaluationInvalid, match="no evaluation task nobody; there are: again"):
+    with pytest.raises(EvaluationInvalid, match="nobody does not exist; existing tasks: again"):
         runs.run(tasks=["pairs", "nobody"])
     assert runs.told("stage") == []
 

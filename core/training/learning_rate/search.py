@@ -57,7 +57,7 @@ def search(
         rate = lowest * (highest / lowest) ** ((step - 1) / (steps - 1))
         result = components.stepper.take(batches.batch(step), learning_rate=rate)
         loss = result.loss.item()
-        if components.stepper.is_broken or not isfinite(loss):
+        if components.stepper.found_inf or not isfinite(loss):
             break
         average = SMOOTHING * average + (1.0 - SMOOTHING) * loss
         points.append(Point(step, rate, loss, average / (1.0 - SMOOTHING**step)))

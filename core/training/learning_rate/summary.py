@@ -28,21 +28,22 @@ class Found:
     """What the curve says."""
 
     suggested: float | None
-    """A tenth of `lowest_at`; None if the curve is too short."""
+    """The rate below `lowest_at` at which the smoothed loss fell fastest over the logarithm of the
+    rate; None if the curve is too short."""
     lowest_at: float | None
-    """The rate at which the smoothed loss was lowest."""
-    steepest_at: float | None
-    """The rate below `lowest_at` at which the smoothed loss fell fastest."""
+    """The rate at which the smoothed loss was lowest: near the highest that still trains."""
 
 
 def summarize(points: Sequence[Point]) -> Found:
-    """The suggestion: a tenth of the rate with the lowest smoothed loss.
+    """The suggestion: the rate at which the smoothed loss falls fastest.
 
-    Beyond its lowest loss the model diverges, and a whole run needs a margin (Smith 2017, "Cyclical
-    Learning Rates for Training Neural Networks", section 3.3; the tenth is fastai's).
+    Learning-rate range test: Smith 2017, "Cyclical Learning Rates for Training Neural Networks",
+    section 3.3. The steepest point is one of fastai's suggestions. A fraction of the rate with the
+    lowest loss, the other one, is useless here: with clipped AdamW the loss of a fresh language
+    model falls up to rates that are a hundred times too high.
     """
     if len(points) < MIN_POINTS:
-        return Found(None, None, None)
+        return Found(None, None)
     lowest = min(range(len(points)), key=lambda place: points[place].smoothed_loss)
     slopes = {
         place: (points[place + 1].smoothed_loss - points[place - 1].smoothed_loss)
@@ -50,8 +51,7 @@ def summarize(points: Sequence[Point]) -> Found:
         for place in range(1, max(2, lowest))
     }
     steepest = min(slopes, key=slopes.__getitem__)
-    lowest_at = points[lowest].learning_rate
-    return Found(lowest_at / 10.0, lowest_at, points[steepest].learning_rate)
+    return Found(points[steepest].learning_rate, points[lowest].learning_rate)
 
 
 def as_csv(points: Sequence[Point]) -> str:

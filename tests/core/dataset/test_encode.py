@@ -178,7 +178,7 @@ def test_a_process_that_dies_is_told(
         return False
 
     text = write_clean(tmp_path / "a.txt", toy_documents(1))
-    with pytest.raises(RunError, match="ended with status -9"):
+    with pytest.raises(RunError, match="exited with status -9"):
         run([text], tokenizer, tmp_path / "out", processes=2, should_stop=kill_helpers)
 
 

@@ -145,7 +145,7 @@ def test_a_damaged_file_of_sums_starts_the_evaluation_again(
         ("{", "line 2 is not JSON"),
         ('{"sentence_good": "a"}', "line 2 has no sentence_bad"),
         ('{"sentence_good": "a", "sentence_bad": 1}', "sentence_bad must be a string"),
-        ("[1]", "line 2 is no JSON object"),
+        ("[1]", "line 2 is not a JSON object"),
         ("\udcff", "line 2 is not JSON"),
         ("[" * 20_000, "line 2 is not JSON"),
     ],

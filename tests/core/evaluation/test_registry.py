@@ -191,7 +191,7 @@ def test_a_first_line_that_does_not_parse_is_refused_with_what_is_expected(tmp_p
     ("name", "text", "reason"),
     [
         ("a.jsonl", '{"question": "q", "answer": "a"}\n', "line 1 is of no known kind"),
-        ("a.jsonl", "\n\n", "a.jsonl holds no item"),
+        ("a.jsonl", "\n\n", "a.jsonl contains no item"),
         ("a.jsonl", "question,answer\n", "line 1 is not JSON"),
         ("a.csv", "question,answer\n1,2\n", "line 1 has no item, word"),
         ("a.csv", "", "line 1 has no item, word"),

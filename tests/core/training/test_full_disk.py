@@ -11,7 +11,7 @@ import pytest
 from core.errors import DiskFull
 from core.events.types import CheckpointData
 from core.storage.file_hashes import hash_file
-from core.training.resume import newest_whole
+from core.training.resume import newest_resume_point
 
 POINTS = 10
 BLOCK = 4096
@@ -79,7 +79,7 @@ def test_a_disk_that_is_full_at_any_point_breaks_nothing(tiny_run, small_disk, t
         full += 1
         visible_is_whole(run)
         mount(64 << 20, "remount")
-        whole = newest_whole(run.rundir, lambda *_: pytest.fail("a damaged resume point"))
+        whole = newest_resume_point(run.rundir, lambda *_: pytest.fail("a damaged resume point"))
         run.go()
         visible_is_whole(run)
         assert hash_file(run.rundir.checkpoint("last") / "model.safetensors") == weights

@@ -20,27 +20,31 @@ from core.training.learning_rate.summary import Found, Point, as_csv, as_json, a
 ROOT = Path(__file__).parents[3]
 
 
-def parabola(*, lowest_at: float) -> list[Point]:
+def curve(*, steepest_at: float) -> list[Point]:
+    """A loss that falls from 9 to 4 around a rate, and rises from 0.1 on."""
     rates = [1e-5 * 10 ** (number / 10) for number in range(51)]
-    losses = [3.0 + 0.1 * log(rate / lowest_at) ** 2 for rate in rates]
+    losses = [
+        9.0 - 5.0 / (1.0 + (steepest_at / rate) ** 2) + 4.0 * max(0.0, log(rate / 0.1))
+        for rate in rates
+    ]
     pairs = zip(rates, losses, strict=True)
     return [Point(number, rate, loss, loss) for number, (rate, loss) in enumerate(pairs, 1)]
 
 
-def test_the_suggestion_is_a_tenth_of_the_rate_with_the_lowest_loss():
-    found = summarize(parabola(lowest_at=1e-2))
-    assert found.lowest_at == pytest.approx(1e-2)
-    assert found.suggested == pytest.approx(1e-3)
-    assert found.steepest_at == pytest.approx(1e-5 * 10**0.1)  # a parabola is steepest at its end
+@pytest.mark.parametrize("rate", [1e-4, 1e-3, 1e-2])
+def test_the_suggestion_is_the_rate_at_which_the_loss_falls_fastest(rate):
+    found = summarize(curve(steepest_at=rate))
+    assert found.suggested == pytest.approx(rate)
+    assert found.lowest_at == pytest.approx(1e-1, rel=0.3)
 
 
 def test_a_search_that_ends_at_once_suggests_nothing():
-    assert summarize([]) == summarize(parabola(lowest_at=1e-2)[:2]) == Found(None, None, None)
+    assert summarize([]) == summarize(curve(steepest_at=1e-3)[:2]) == Found(None, None)
     ElementTree.fromstring(as_svg(summarize([]), []))
 
 
 def test_the_files_hold_every_step():
-    points = parabola(lowest_at=1e-2)
+    points = curve(steepest_at=1e-3)
     found = summarize(points)
     rows = list(csv.DictReader(io.StringIO(as_csv(points))))
     assert [float(row["learning_rate"]) for row in rows] == [each.learning_rate for each in points]

@@ -12,7 +12,7 @@ from transformers.models.llama4.modeling_llama4 import Llama4TextAttention, appl
 from core.archs import Llama4
 from core.checkpoints.model import build_model, checkpoint_activations
 from core.training.attention.llama4 import FusibleAttention, rotated, use_fusible_attention
-from core.training.attention.norms import turned_unit_norm, unit_norm
+from core.training.attention.norms import rotated_unit_norm, unit_norm
 from core.training.attention.select import library_attention, use_blocks
 
 LENGTH = 48
@@ -210,7 +210,7 @@ def test_the_norm_of_what_is_turned_is_one_after_the_other(is_compiled):
     rows, upstream = torch.randn(2, 2, 6, 3, 8)  # (B, T, H, d) each
     outcomes = []
     for function in (
-        lambda rows: turned_unit_norm(rows, angles, 1e-5),
+        lambda rows: rotated_unit_norm(rows, angles, 1e-5),
         lambda rows: unit_norm(rotated(rows, angles), 1e-5),
     ):
         leaf = rows.clone().requires_grad_()

@@ -164,13 +164,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tiny_run):
     batch = trainer.batches.batch(1)
     trainer.stepper.take(batch, learning_rate=0.1)
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
-    loss_before = trainer.stepper.is_broken
+    loss_before = trainer.stepper.found_inf
     first = next(trainer.model.parameters())
     hook = first.register_hook(lambda gradient: gradient * float("nan"))
     trainer.stepper.take(batch, learning_rate=0.1)
     hook.remove()
     trainer.stepper.take(batch, learning_rate=0.1)
-    assert (loss_before, trainer.stepper.is_broken) == (False, True)
+    assert (loss_before, trainer.stepper.found_inf) == (False, True)
     for name, tensor in trainer.model.state_dict().items():
         assert tensor.equal(before[name]), name
 

@@ -154,7 +154,7 @@ def test_a_trial_step_on_each_device_leaves_no_trace(tiny_run):
             ranks,
         )
         trainer.resume()
-        trainer.warm_up.run(None)
+        trainer.probe.run(None)
         trainer.run(StageReporter(two.events.append))
     assert two.values("train/loss") == pytest.approx(one.values("train/loss"), rel=1e-5)
 
@@ -190,7 +190,7 @@ def test_a_rank_0_that_does_not_notice_the_end_of_another_is_ended_too(tmp_path)
 
 def test_a_rank_whose_connections_were_seen_to_close_before_its_end_is_the_cause():
     with Ranks(0, print) as ranks:
-        peer = SimpleNamespace(has_ended=True, weight=1, failure=lambda: RankDied("gone"))
+        peer = SimpleNamespace(has_ended=True, priority=1, failure=lambda: RankDied("gone"))
         ranks._peers.append(peer)
         threading.Timer(0.2, ranks._watch, [peer]).start()
         cause = ranks.cause_of(RuntimeError("Connection reset by peer"))
@@ -302,7 +302,7 @@ def test_a_batch_that_devices_cannot_share_evenly_is_refused():
 def test_more_gpus_than_there_are_is_refused_by_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(DevicesMissing, match="num_devices is 2, and this run sees 1 GPU") as caught:
+    with pytest.raises(DevicesMissing, match="num_devices is 2, but only 1 GPU") as caught:
         choose_device(TrainingSpec(num_devices=2, precision="fp32"))
     assert "BABYLM_NUM_SLOTS" in caught.value.hint
 

@@ -118,7 +118,7 @@ def test_a_gradient_that_is_not_finite_changes_neither_weights_nor_state(name):
     stepper.take(some_batch(1), learning_rate=0.01)
     hook.remove()
     stepper.take(some_batch(2), learning_rate=0.01)
-    assert stepper.is_broken
+    assert stepper.found_inf
     after = state_of(stepper, model)
     assert before.keys() == after.keys()
     for label, tensor in before.items():
@@ -140,7 +140,7 @@ def test_fp16_scaling_skips_overflows_and_then_steps_on_unscaled_gradients(name)
         skipped += stepper.scaler.get_scale() == scale / 2
         assert skipped < 30
     assert skipped  # torch begins at 65,536, which overflows here
-    assert not stepper.is_broken
+    assert not stepper.found_inf
     plain.take(some_batch(), learning_rate=1e-3)
     # The embeddings: values within the MLPs of so small a model are too small for fp16.
     start = fresh["model.embed_tokens.weight"]

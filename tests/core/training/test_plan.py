@@ -104,7 +104,7 @@ def test_long_documents_of_llama4_keep_their_positions_only_in_blocks():
     assert chosen(CUDA, **documents).attention == "blocks"
     assert chosen(CUDA, **documents | {"seq_length": 4096}).attention == "library"
     assert chosen(CUDA, **documents | {"packing": "stream"}).attention == "blocks"
-    with pytest.raises(SpecInvalid, match="library, which knows positions in the sequence alone"):
+    with pytest.raises(SpecInvalid, match="library, which uses positions in the sequence"):
         chosen(CUDA, **documents, attention="library")
 
 
@@ -186,7 +186,7 @@ def test_trying_goes_on_with_fewer_sequences_and_then_computes_activations_again
 ):
     """On a GPU an estimate may be too low; the trial step tells."""
     tried = []
-    warm_up = Stepper.warm_up
+    probe = Stepper.probe
 
     def short_of_memory(stepper, seq_length):
         is_again = any(
@@ -195,9 +195,9 @@ def test_trying_goes_on_with_fewer_sequences_and_then_computes_activations_again
         tried.append((stepper.micro_batch_size, is_again))
         if not is_again or stepper.micro_batch_size > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        warm_up(stepper, seq_length)
+        probe(stepper, seq_length)
 
-    monkeypatch.setattr(Stepper, "warm_up", short_of_memory)
+    monkeypatch.setattr(Stepper, "probe", short_of_memory)
     monkeypatch.setattr(Probe, "is_needed", True)
     run, plain = (
         tiny_run(name="tried", micro_batch_size="auto", batch_size=4),

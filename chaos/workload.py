@@ -1,4 +1,4 @@
-"""What is trained under faults: tiny models of all architectures, and their undisturbed runs."""
+"""The jobs of a round: tiny models of all architectures, and their undisturbed runs."""
 
 import json
 import subprocess
@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CORPUS_BYTES = 150_000
 STEPS = 120
 SEEDS = 3
-"""Seeds of training, each with its recipe: with three architectures nine undisturbed runs are
-enough for any number of rounds."""
+"""Seeds of training, each with its recipe. With three architectures, nine undisturbed runs serve
+any number of rounds."""
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "muon": {
@@ -29,7 +29,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "regularized": {"z_loss_coefficient": 1e-4, "ema_decay": 0.9, "early_stopping_patience": 100},
 }
-"""Settings of training by name: all that adds state to a resume point, or to the order of the
+"""Training settings by name: those that add state to a resume point or change the order of the
 text."""
 TRAINED = (
     "train/loss",
@@ -38,7 +38,7 @@ TRAINED = (
     "validation/loss",
     "validation/ema_loss",
 )
-"""Metrics that must be the same to the last bit; others tell of time and memory."""
+"""Metrics that must be bit-identical; the others depend on time and memory."""
 FINAL = ("last", "ema")
 """Checkpoints that a finished run has once."""
 GOLDEN_SECONDS = 300.0
@@ -49,7 +49,7 @@ Curves = dict[str, dict[int, float | None]]
 
 @dataclass(frozen=True)
 class Golden:
-    """How a run ends that nothing happened to."""
+    """The result of an undisturbed run."""
 
     curves: Curves
     weights: dict[str, str]
@@ -57,7 +57,7 @@ class Golden:
 
 
 def spec_of(number: int) -> Spec:
-    """The spec of the job with that number: architectures, and seeds with recipes, in turn."""
+    """The spec of a job by number: architectures, and seeds with their recipes, take turns."""
     architecture = list(ARCHITECTURES)[number % len(ARCHITECTURES)]
     model: Spec = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
     if architecture == "llama4":
@@ -90,13 +90,13 @@ def spec_of(number: int) -> Spec:
 
 
 def write_corpus(data_dir: Path) -> None:
-    """Writes the sample corpus where it is not there yet."""
+    """Writes the sample corpus if it does not exist."""
     if not data_dir.exists():
         write_sample(data_dir, target_bytes=CORPUS_BYTES)
 
 
 def golden(number: int, *, folder: Path) -> Golden:
-    """The undisturbed run of a spec, by `python -m core.run`; trained once and kept in `folder`."""
+    """The undisturbed run of a spec, trained once by `python -m core.run` and kept in `folder`."""
     spec = spec_of(number)
     training, model = spec["training"], spec["model"]
     recipe = list(RECIPES)[training["seed"] % len(RECIPES)]
@@ -131,9 +131,9 @@ def golden(number: int, *, folder: Path) -> Golden:
 
 
 def journal_curves(journal: Path) -> Curves:
-    """The trained metrics of a journal by name and step; of a step done twice the later value.
+    """The metrics in `TRAINED` of a journal, by name and step; the later value of a repeated step.
 
-    Reads the lines by itself: the checker shares no reader with what it checks.
+    Reads the lines itself, because the checker shares no code with the service.
     """
     curves: Curves = {name: {} for name in TRAINED}
     for line in journal.read_bytes().splitlines():

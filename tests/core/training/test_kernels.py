@@ -1,6 +1,6 @@
 """The kernels for GPUs, computed by Triton's interpreter where Triton is installed.
 
-The interpreter has to be asked for before Triton is loaded, so each check is a process of its own.
+The interpreter must be enabled before Triton is loaded, so each check runs in a new process.
 """
 
 import os

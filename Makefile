@@ -13,7 +13,7 @@ ROUNDS ?= small
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check-all compat bench chaos lint format docs dashboard \
+.PHONY: help demo serve test check-all compat bench chaos lint format docs site dashboard \
   dashboard-types dashboard-check screenshots clean distclean
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
 	@echo "make chaos   jobs under faults on purpose, and a checker; ROUNDS=200 for the long form"
 	@echo "make docs    write the pages that are generated"
+	@echo "make site    the documents as a site in site/, in strict mode"
 	@echo "make dashboard        build dashboard/dist from dashboard/src; needs Node 20 or later"
 	@echo "make dashboard-check  format, lint and types of the dashboard, and that dist is up to date"
 	@echo "make screenshots  the pictures of docs/images, from a real run; needs Chromium"
@@ -72,6 +73,15 @@ docs: $(READY)
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m babylm.generate_settings_docs > .env.example
 
+# Strict: a link or an anchor that does not exist is an error.
+site: $(READY) $(VENV)/.docs-installed
+	$(BIN)/zensical build --strict --clean
+	@echo "open site/index.html"
+
+$(VENV)/.docs-installed: pyproject.toml constraints.txt | $(READY)
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
 dashboard: $(READY) dashboard/node_modules/.package-lock.json dashboard-types
 	cd dashboard && npx biome check --write .
 	cd dashboard && npm run --silent build
@@ -98,7 +108,7 @@ screenshots: $(READY)
 	$(BIN)/python -m docs.screenshots $(LOOK)
 
 clean:
-	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache runs/demo
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .cache site runs/demo
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean

@@ -40,6 +40,7 @@ STATUSES: dict[type[Exception], int] = {
     jobs_errors.CopyRefused: 409,
     core_errors.CorpusMissing: 404,
     core_errors.CorpusEmpty: 422,
+    core_errors.CleanerMissing: 422,
     core_errors.CorpusEncoding: 422,
     core_errors.CorpusTooSmall: 422,
     core_errors.CorpusChanged: 409,

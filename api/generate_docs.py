@@ -13,20 +13,20 @@ from jobs.settings import Settings
 INTRODUCTION = """\
 # The REST API
 
-Everything that the dashboard and the `babylm` command do, they do by these calls. `/openapi.json`
-describes them for programs, `/docs` lists them in the browser.
+The dashboard and the `babylm` command use these calls and no others. `/openapi.json` describes
+them for programs, `/docs` lists them in the browser.
 
 ```sh
 URL=http://127.0.0.1:8000   # what `make serve` prints
 JOB=...                     # the id of a job
 ```
 
-- **Keys.** Where `BABYLM_API_KEY` is set, every call but `/healthz`, `/readyz` and the dashboard's
-  own files wants `Authorization: Bearer KEY`.
-- **Refusals** are `application/problem+json` (RFC 9457): `status`, a stable `code`, `detail` in
-  words, and for a request that does not fit its schema `errors`, a list of `field`, `message` and
-  `given`. 400 no JSON, 401 no key, 404 not there, 409 forbidden by the state, 413 too large, 422
-  not valid, 503 try again (`Retry-After`), 507 the disk is full.
+- **Keys.** If `BABYLM_API_KEY` is set, every call except `/healthz`, `/readyz` and the
+  dashboard's own files requires `Authorization: Bearer KEY`.
+- **Errors** are `application/problem+json` (RFC 9457): `status`, a stable `code`, a `detail` for
+  people, and for a request that does not match its schema `errors`, a list of `field`, `message`
+  and `given`. 400 no JSON, 401 no key, 404 not found, 409 not possible in this state, 413 too
+  large, 422 not valid, 503 try again (`Retry-After`), 507 the disk is full.
 - **Limits.** A JSON body has 1 MiB at most, a file `BABYLM_UPLOAD_BYTES` (2 GiB). Unknown fields
   are refused.
 - **Units.** Times are RFC 3339 in UTC, sizes bytes, durations seconds. A number that was not finite
@@ -47,18 +47,19 @@ curl -X POST -T piece.01 -H "Content-Range: bytes 52428800-79999999/80000000" \\
   "$URL/v1/datasets/mine/files?name=corpus.txt"
 ```
 
-What has arrived is kept when a connection breaks, for a week; `GET /v1/datasets/{name}/uploads`
-says how many bytes that are. A piece that leaves a gap is refused (409) with the header
-`Upload-Offset`. `sha256=` is checked before anything appears. Text must be UTF-8. Of an archive
-only regular files with those suffixes are taken, by their own names, whatever folders they lie in;
-`folder=train_10M` takes one folder of several. Links, devices and encrypted members refuse the
-whole archive, and so do 10,000 members, 8 GiB unpacked or 200 times its size.
+If the connection breaks, the received part is kept for a week; `GET /v1/datasets/{name}/uploads`
+gives its size. A piece that leaves a gap is refused (409) with the header `Upload-Offset`.
+`sha256=` is checked before the file becomes visible. Text must be UTF-8. From an archive only
+regular files with those suffixes are taken, by their own names without their folders;
+`folder=train_10M` takes one folder of several. An archive with links, devices or encrypted
+members is refused, and so is one with more than 10,000 members, 8 GiB unpacked or 200 times its
+size.
 
 ## Evaluations
 
-A task is a folder `evaluations/TASK` of the data directory with the files of a BabyLM evaluation
-as they are published (BLiMP and supplement, EWoK, entity tracking, WUG, COMPS, reading times), or
-with `.jsonl` files of minimal pairs (`sentence_good`, `sentence_bad`). The kind is recognised by
+A task is a folder `evaluations/TASK` of the data directory with the published files of a BabyLM
+evaluation (BLiMP and supplement, EWoK, entity tracking, WUG, COMPS, reading times), or with
+`.jsonl` files of minimal pairs (`sentence_good`, `sentence_bad`). The kind is recognised by
 content; a file whose first line does not parse is refused. Scores follow the official pipeline:
 `score` counts a tie as right, `strict_score` as wrong. The short worker computes in slices of a
 second, so text can be generated meanwhile.

@@ -12,17 +12,17 @@ from core.process.program import python_command
 INTRODUCTION = """\
 # The babylm command
 
-`make serve` and `make demo` install it into `.venv/bin/babylm`. It speaks to the service over the
-same REST calls that [api.md](api.md) describes, so it works from another machine too.
+`make serve` and `make demo` install it into `.venv/bin/babylm`. It uses the REST calls of
+[api.md](api.md), so it works from another machine too.
 
-- **Which service.** `--url`, else `BABYLM_URL`, else the `babylm serve` that works on the same runs
-  folder (it leaves its address in `runs/service.json`), else `BABYLM_HOST` and `BABYLM_PORT`, which
-  are `127.0.0.1:8000` by default. `BABYLM_API_KEY` is sent as a bearer token.
-- **Which job.** An id, its beginning (four signs or more), or `last` for the newest.
+- **Which service.** `--url`, else `BABYLM_URL`, else the `babylm serve` that uses the same runs
+  folder (it writes its address to `runs/service.json`), else `BABYLM_HOST` and `BABYLM_PORT`,
+  which are `127.0.0.1:8000` by default. `BABYLM_API_KEY` is sent as a bearer token.
+- **Which job.** An id, its beginning (four characters or more), or `last` for the newest.
 - **For programs.** `--json` prints JSON, one line to a pipe; `follow --json` prints a line for each
   event. Errors go to standard error, as JSON too.
 - **Exit status.** 0 success; 1 the job or the request failed; 2 bad usage; 130 after Ctrl-C.
-- **Ctrl-C** in `follow` and `submit --follow` detaches; the job goes on. In `train` it asks for a
+- **Ctrl-C** in `follow` and `submit --follow` detaches; the job continues. In `train` it asks for a
   checkpoint at the next step, a second one ends the run at once. In `serve` it stops everything
   that `serve` started, within ten seconds.
 
@@ -78,7 +78,7 @@ babylm datasets add train_10M babylm.zip --folder train_10M""",
 
 
 def command_names() -> list[str]:
-    """Every command; those of a group behind the group."""
+    """Every command; those of a group follow the group."""
     names = [_name(command) for command in app.registered_commands]
     for group in app.registered_groups:
         assert group.typer_instance is not None

@@ -13,8 +13,8 @@ from jobs.settings import DATABASE_FILE, Settings
 
 WIDTH = 100
 INTRODUCTION = """\
-# Copy this file to `.env`. It is read by `babylm` in the folder that it lies in, and by docker
-# compose. A line that begins with # shows a default. An empty value counts as none.
+# Copy this file to `.env`. `babylm` reads it in the folder in which you start it, and so does
+# docker compose. A line that begins with # shows a default. An empty value counts as none.
 #
 # This file is written by `python -m babylm.generate_settings_docs`.
 """
@@ -59,8 +59,9 @@ FOR_COMPOSE = (
     Variable("BABYLM_GID", "Its group.", "1000"),
     Variable(
         "BABYLM_TORCH_INDEX_URL",
-        "A package index asked for torch beside PyPI when the worker's image is built. On a host "
-        "without a GPU, https://download.pytorch.org/whl/cpu saves the CUDA libraries.",
+        "A package index to search for torch, in addition to PyPI, when the worker's image is "
+        "built. On a host without a GPU, https://download.pytorch.org/whl/cpu saves the CUDA "
+        "libraries.",
         "",
     ),
     Variable(

@@ -58,6 +58,13 @@ class CorpusEmpty(RunError):
     hint = "Check the file, or leave it out with data.sources."
 
 
+class CleanerMissing(RunError):
+    """A style of cleaning does not know a source."""
+
+    code = "cleaner_missing"
+    hint = 'Use "clean": true, or leave the source out with data.sources.'
+
+
 class CorpusEncoding(RunError):
     """A file of the corpus is not UTF-8."""
 

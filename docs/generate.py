@@ -1,15 +1,16 @@
-"""Writes the pages that list code: `python docs/generate.py`. A test sees that none is stale."""
+"""Writes the pages that list code: `python docs/generate.py`. A test fails if one is stale."""
 
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from babylm.generate_settings_docs import FOR_COMPOSE, Variable, service_variables
 from core.archs import ARCHITECTURES
 from core.events.metrics import CATALOGUE
 from core.events.types import PAYLOADS
@@ -31,18 +32,18 @@ SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
 
 
 def main() -> None:
-    """Writes every page beside this file."""
+    """Writes every page into this folder."""
     for name, page in PAGES.items():
         (FOLDER / name).write_text(page(), encoding="utf-8")
 
 
 def spec_page() -> str:
-    """Every field that a job can be told."""
+    """Every field of a job spec."""
     lines = [
         "# The job spec",
         "",
         "The body of `POST /v1/jobs`, the file of `babylm submit`, and `spec.json` of a run.",
-        "Unknown fields are refused; a refusal names the field and what would be accepted.",
+        "Unknown fields are refused; the error names the field and what is accepted.",
         "",
         "## Top level",
         "",
@@ -69,8 +70,8 @@ def events_page() -> str:
     lines = [
         "# Events",
         "",
-        "What happened in a job, in order: `GET /v1/jobs/{id}/events`, and the same live as",
-        "server-sent events. Each is `{seq, time, type, data}`; `seq` counts from 1 without gaps,",
+        "What happened in a job, in order: `GET /v1/jobs/{id}/events`, and live as server-sent",
+        "events. Each is `{seq, time, type, data}`; `seq` counts from 1 without gaps,",
         "`time` is RFC 3339 in UTC. The types, and the fields of `data`:",
     ]
     for name, payload in PAYLOADS.items():
@@ -96,6 +97,31 @@ def metrics_page() -> str:
         better = "" if metric.better == "neither" else metric.better
         lines.append(f"| `{metric.name}` | {metric.unit} | {better} | {metric.meaning} |")
     return "\n".join(lines) + "\n" + WRITTEN_BY
+
+
+def settings_page() -> str:
+    """Every setting of the service."""
+    lines = [
+        "# Settings",
+        "",
+        "Environment variables of the service, or lines of a file `.env` in the folder in which",
+        "you start it. `.env.example` is a template with the same text.",
+        "",
+        *_variables(service_variables()),
+        "",
+        "## Docker compose only",
+        "",
+        *_variables(FOR_COMPOSE),
+    ]
+    return "\n".join(lines) + "\n" + WRITTEN_BY
+
+
+def _variables(variables: Sequence[Variable]) -> Iterator[str]:
+    yield "| variable | default | meaning |"
+    yield "| --- | --- | --- |"
+    for each in variables:
+        value = f"`{each.value}`" if each.value else ""
+        yield f"| `{each.name}` | {value} | {each.meaning.replace('|', chr(92) + '|')} |"
 
 
 def _fields(section: type[BaseModel], skip: tuple[str, ...] = ()) -> Iterator[str]:
@@ -160,6 +186,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "spec.md": spec_page,
     "events.md": events_page,
     "metrics.md": metrics_page,
+    "settings.md": settings_page,
 }
 
 if __name__ == "__main__":

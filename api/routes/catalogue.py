@@ -27,7 +27,7 @@ def architectures() -> dict[str, list[Json]]:
 
 @router.get("/presets")
 def presets() -> dict[str, list[Json]]:
-    """The presets, each with the whole spec that it stands for and its parameter count."""
+    """The presets, each with its complete spec and its parameter count."""
     data: list[Json] = []
     for name, preset in PRESETS.items():
         spec = JobSpec.model_validate({"preset": name}).resolve()

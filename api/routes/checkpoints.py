@@ -77,7 +77,7 @@ def archive(
 async def generate(
     job_id: JobId, name: CheckpointName, body: GenerateBody, context: InContext
 ) -> GenerateRead:
-    """Lets a checkpoint continue a text; done by the short worker, beside any training."""
+    """Lets a checkpoint continue a text; the short worker does it, in parallel with training."""
 
     def create() -> tuple[str, str]:
         with context.database.write() as session:

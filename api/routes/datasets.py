@@ -138,7 +138,7 @@ async def upload(
 
 @router.get("/datasets/{name}/uploads")
 def list_uploads(name: DatasetName, context: InContext) -> list[UnfinishedRead]:
-    """Files that have arrived in part: go on with `Content-Range` from byte `received`."""
+    """Unfinished uploads: continue with `Content-Range` from byte `received`."""
     found = uploads.unfinished(context.settings.uploads_folder / name)
     return [UnfinishedRead(name=each.name, received=each.received) for each in found]
 

@@ -147,7 +147,7 @@ def resume(job_id: JobId, context: InContext) -> JobRead:
 
 @router.post("/jobs/{job_id}/retry", status_code=202)
 def retry(job_id: JobId, context: InContext) -> JobRead:
-    """Puts a failed or cancelled job back into the queue; it goes on from its newest checkpoint."""
+    """Requeues a failed or cancelled job; it continues from its newest checkpoint."""
     with context.database.write() as session:
         return read_one(session, store.retry(session, job_id))
 

@@ -39,7 +39,7 @@ def download(
 ) -> None:
     """Download a checkpoint and verify its checksums.
 
-    The same command again goes on with a transfer that broke off.
+    The same command again continues an interrupted transfer.
     """
     from babylm.download import choose_checkpoint, choose_milestones, download_checkpoint
     from babylm.output import in_bytes, print_json
@@ -93,7 +93,7 @@ def generate(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a checkpoint go on with a text."""
+    """Let a checkpoint continue a text."""
     from babylm.download import choose_checkpoint
     from babylm.output import print_json, printable
 

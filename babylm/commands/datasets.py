@@ -59,7 +59,7 @@ def add(
 ) -> None:
     """Send text to the service, here or on another machine.
 
-    The same command again goes on with a transfer that broke off.
+    The same command again continues an interrupted transfer.
     """
     from babylm.output import in_bytes, print_json
     from babylm.progress import byte_bar
@@ -93,7 +93,7 @@ def download(
 ) -> None:
     """Fetch a file, such as the official BabyLM data, for `babylm datasets add`.
 
-    The same command again goes on with a transfer that broke off. The service itself never fetches
+    The same command again continues an interrupted transfer. The service itself never fetches
     anything.
     """
     from babylm.fetch import fetch_file, name_in

@@ -18,7 +18,7 @@ def jobs(
     status: Annotated[
         str | None, typer.Option("--status", help="Only jobs of this status, such as running.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Jobs at most.")] = 20,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -90,8 +90,8 @@ def follow(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 
 def logs(
     job: JobName,
-    tail: Annotated[int, typer.Option("--tail", min=0, help="So many of the last lines.")] = 200,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
+    tail: Annotated[int, typer.Option("--tail", min=0, help="Number of last lines.")] = 200,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines too.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,7 +134,7 @@ def resume(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 def retry(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
     """Put a failed or cancelled job back in the queue.
 
-    It goes on from its newest whole checkpoint.
+    It continues from its newest complete checkpoint.
     """
     _wish(job, "retry", url, as_json)
 

@@ -33,7 +33,7 @@ def serve(
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, max=64, help="Train so many jobs at a time.")
+        int, typer.Option("--workers", min=1, max=64, help="Jobs to train at a time.")
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -81,7 +81,7 @@ def worker(
     ] = None,
     exit_when_idle: Annotated[
         float | None,
-        typer.Option("--exit-when-idle", min=0.0, help="With --job: end after so many seconds."),
+        typer.Option("--exit-when-idle", min=0.0, help="With --job: end after N idle seconds."),
     ] = None,
     settings_file: Annotated[
         Path | None,

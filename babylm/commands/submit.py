@@ -151,7 +151,7 @@ def train(
 ) -> None:
     """Train in this terminal, with no service.
 
-    The same command again goes on with a run that was interrupted.
+    The same command again continues an interrupted run.
     """
     from babylm.errors import UsageError
     from babylm.extras import require_training

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.corpus.cleaners import PLAIN, STANDARD
+from core.corpus.cleaners import PLAIN, STANDARD, UPSTREAM
 from core.errors import CorpusMissing
 
-BABYLM_SOURCES = tuple(name for name in STANDARD if name != PLAIN)
+BABYLM_SOURCES = tuple(name for name in UPSTREAM if name != PLAIN)
+"""A dataset that has one of them and lacks another causes a warning."""
 SUFFIXES = (".train.txt", ".dev.txt", ".test.txt", ".train", ".dev", ".test", ".txt")
 """Since 2025 the training files are also handed out as `<name>.train.txt`."""
 
@@ -40,7 +41,7 @@ def find_source_files(folder: Path, *, sources: Sequence[str] | None = None) -> 
     for path in sorted(folder.iterdir()):
         stem = _stem(path.name)
         if stem and path.is_file():
-            source = stem if stem in BABYLM_SOURCES else PLAIN
+            source = stem if stem in STANDARD else PLAIN
             found.setdefault(stem, SourceFile(path, source, stem, path.stat().st_size))
     for name in sources or ():
         if name not in found:

@@ -1,4 +1,4 @@
-"""The cleaner of each source in each style, and the options that apply to all."""
+"""The cleaner of each source in each style: one entry of `STANDARD` for each source."""
 
 import re
 from dataclasses import replace
@@ -15,6 +15,7 @@ from core.corpus.cleaners import (
     upstream,
 )
 from core.corpus.rules import Cleaner, Transform
+from core.errors import CleanerMissing
 from core.spec.corpus import CleanOptions
 
 PLAIN = "plain"
@@ -28,6 +29,7 @@ STANDARD: dict[str, Cleaner] = {
     "switchboard": switchboard.CLEANER,
     PLAIN: plain.CLEANER,
 }
+"""By the stem of the file, such as childes for childes.train."""
 UPSTREAM: dict[str, Cleaner] = {
     "bnc_spoken": upstream.BNC_SPOKEN,
     "childes": upstream.CHILDES,
@@ -37,6 +39,7 @@ UPSTREAM: dict[str, Cleaner] = {
     "switchboard": upstream.SWITCHBOARD,
     PLAIN: plain.CLEANER,
 }
+"""What the research scripts do; they know the six sources of BabyLM and no other."""
 
 NOT_WORDS = re.compile(r"[^\w\s\x00]|_")
 LOWERCASE = Transform(str.lower)
@@ -44,8 +47,17 @@ STRIP_PUNCTUATION = Transform(partial(NOT_WORDS.sub, " "))
 
 
 def cleaner_for(source: str, options: CleanOptions) -> Cleaner:
-    """The cleaner of a source as the options want it."""
+    """The cleaner of a source with the given options.
+
+    Raises:
+        CleanerMissing: If the style has no cleaner for the source.
+    """
     table = {"standard": STANDARD, "upstream": UPSTREAM}.get(options.style)
+    if table is not None and source not in table:
+        raise CleanerMissing(
+            f"data.clean is {options.style}, which has no cleaner for the source {source}; "
+            f"it has one for {', '.join(table)}"
+        )
     chosen = plain.CLEANER if table is None else table[source]
     extra: tuple[Transform, ...] = ()
     if options.lowercase:

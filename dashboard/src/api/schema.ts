@@ -185,7 +185,7 @@ export interface paths {
         };
         /**
          * List Uploads
-         * @description Files that have arrived in part: go on with `Content-Range` from byte `received`.
+         * @description Unfinished uploads: continue with `Content-Range` from byte `received`.
          */
         get: operations["list_uploads_v1_datasets__name__uploads_get"];
         put?: never;
@@ -410,7 +410,7 @@ export interface paths {
         put?: never;
         /**
          * Generate
-         * @description Lets a checkpoint continue a text; done by the short worker, beside any training.
+         * @description Lets a checkpoint continue a text; the short worker does it, in parallel with training.
          */
         post: operations["generate_v1_jobs__job_id__checkpoints__name__generate_post"];
         delete?: never;
@@ -619,7 +619,7 @@ export interface paths {
         put?: never;
         /**
          * Retry
-         * @description Puts a failed or cancelled job back into the queue; it goes on from its newest checkpoint.
+         * @description Requeues a failed or cancelled job; it continues from its newest checkpoint.
          */
         post: operations["retry_v1_jobs__job_id__retry_post"];
         delete?: never;
@@ -659,7 +659,7 @@ export interface paths {
         };
         /**
          * Presets
-         * @description The presets, each with the whole spec that it stands for and its parameter count.
+         * @description The presets, each with its complete spec and its parameter count.
          */
         get: operations["presets_v1_presets_get"];
         put?: never;

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from core.corpus.blocks import clean_text
 from core.corpus.cleaners import PLAIN, STANDARD, UPSTREAM, cleaner_for
+from core.corpus.sources import BABYLM_SOURCES, find_source_files
+from core.errors import CleanerMissing
 from core.sample.formats import FORMATS
 from core.spec.corpus import CleanOptions
 
@@ -136,27 +138,38 @@ SENTENCE = st.builds(
 )
 quickly = settings(deadline=None, max_examples=30)
 every_source = pytest.mark.parametrize("source", STANDARD)
-every_style = pytest.mark.parametrize("style", ["standard", "upstream", "none"])
+every_source_and_style = pytest.mark.parametrize(
+    ("source", "style"),
+    [
+        *((source, style) for source in STANDARD for style in ("standard", "none")),
+        *((source, "upstream") for source in UPSTREAM),
+    ],
+)
 
 
 def clean(text, source, **options):
     return clean_text(text, cleaner_for(source, CleanOptions(**options))).content.decode()
 
 
-@every_source
-@pytest.mark.parametrize(("style", "suffix"), [("standard", "clean"), ("upstream", "upstream")])
+@pytest.mark.parametrize(
+    ("source", "style", "suffix"),
+    [
+        *((source, "standard", "clean") for source in STANDARD),
+        *((source, "upstream", "upstream") for source in UPSTREAM),
+    ],
+)
 def test_golden_text_is_cleaned_as_expected(source, style, suffix):
     raw = (GOLDEN / f"{source}.raw").read_bytes().decode()
     assert clean(raw, source, style=style) + "\n" == (GOLDEN / f"{source}.{suffix}").read_text()
 
 
 def test_every_cleaner_has_its_golden_files_and_its_list_of_markup():
-    assert {path.stem for path in GOLDEN.glob("*.raw")} == set(STANDARD) == set(UPSTREAM)
-    assert set(MARKUP) == set(STANDARD) - {PLAIN} == set(FORMATS)
+    assert {path.stem for path in GOLDEN.glob("*.raw")} == set(STANDARD) >= set(UPSTREAM)
+    assert set(MARKUP) == set(STANDARD) - {PLAIN}
+    assert set(FORMATS) == set(BABYLM_SOURCES) == set(UPSTREAM) - {PLAIN}
 
 
-@every_style
-@every_source
+@every_source_and_style
 @quickly
 @given(TEXT)
 @example("((((((((((((((((((((((((((((((((((((((((a)))))))))))))))))))))))))))))))))))))))))")
@@ -189,8 +202,7 @@ def test_plain_sentences_pass_unchanged(source, documents):
     assert clean(text, source) == text
 
 
-@every_style
-@every_source
+@every_source_and_style
 @quickly
 @given(TEXT)
 def test_counts_are_those_of_the_text(source, style, text):
@@ -212,6 +224,21 @@ def test_options_lower_the_case_and_strip_punctuation(source, text):
     bare = clean(text, source, punctuation="strip", style="none")
     assert not re.search(r"[^\w\s]|_", bare)
     assert bare.split() == re.sub(r"[^\w\s]|_", " ", clean(text, source, style="none")).split()
+
+
+def test_a_source_that_a_style_does_not_know_is_a_named_error():
+    with pytest.raises(CleanerMissing, match=r"has no cleaner for the source podcasts; it has one"):
+        cleaner_for("podcasts", CleanOptions(style="upstream"))
+
+
+def test_a_file_is_cleaned_by_the_cleaner_of_its_stem_or_as_plain_text(tmp_path):
+    for name in (*(f"{source}.train" for source in STANDARD if source != PLAIN), "other.txt"):
+        (tmp_path / name).write_text("text\n")
+    sources = {file.path.name: file.source for file in find_source_files(tmp_path)}
+    assert sources == {
+        **{f"{source}.train": source for source in STANDARD if source != PLAIN},
+        "other.txt": PLAIN,
+    }
 
 
 def test_dropped_things_are_counted_with_examples():

@@ -43,7 +43,7 @@ SGD = OptimizerKind(
     applies_grad_scale=False,
     num_state_elements=lambda model, vocab_size: model.num_parameters(vocab_size=vocab_size),
 )
-NAMES = ("adamw", "muon", "sgd")
+NAMES = (*OPTIMIZERS, "sgd")
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,7 @@ babylm submit --data_folder train_10M --model llama4 --vocab_size 32000 --seq_le
   --batch_size 32 --epoch 10 --hidden_size 256 --num_hidden_layers 8 --num_attention_heads 8""",
     "estimate": "babylm estimate --preset gemma2-100m --set training.batch_size=64",
     "train": "babylm train my-spec.yaml --output my-run",
+    "lr-find": "babylm lr-find --preset best-cpu --output runs/lr",
     "jobs": "babylm jobs --status running",
     "show": "babylm show last",
     "follow": "babylm follow last",

@@ -15,6 +15,7 @@ from babylm.commands import (
     database,
     datasets,
     jobs,
+    lr_find,
     provision,
     service,
     submit,
@@ -57,6 +58,7 @@ def _options(
 
 for group in (
     submit,
+    lr_find,
     jobs,
     checkpoints,
     database,

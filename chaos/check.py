@@ -129,10 +129,11 @@ class Checker:
                     self._violated(f"job {job_id}: {name} is listed without {file['path']}")
                 elif (path.stat().st_size, _sha256(path)) != (file["size"], file["sha256"]):
                     self._violated(f"job {job_id}: {name}/{file['path']} differs from its row")
-        if "last" not in shown:
-            self._violated(f"job {job_id} has no last checkpoint")
-        elif _sha256(folder / "last" / "model.safetensors") != golden.weights:
-            self._violated(f"job {job_id}: its weights differ from the undisturbed run")
+        for name, weights in golden.weights.items():
+            if name not in shown:
+                self._violated(f"job {job_id} has no checkpoint {name}")
+            elif _sha256(folder / name / "model.safetensors") != weights:
+                self._violated(f"job {job_id}: its {name} weights differ from the undisturbed run")
 
     def _resume_points(self, job_id: str) -> None:
         for point in sorted((self._runs / "jobs" / job_id / "resume").glob("step-??????")):

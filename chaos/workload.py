@@ -17,9 +17,30 @@ ROOT = Path(__file__).resolve().parents[1]
 CORPUS_BYTES = 150_000
 STEPS = 120
 SEEDS = 3
-"""Seeds of training. With three architectures, nine undisturbed runs serve any number of rounds."""
-TRAINED = ("train/loss", "train/grad_norm", "train/learning_rate", "validation/loss")
+"""Seeds of training, each with its recipe. With three architectures, nine undisturbed runs serve
+any number of rounds."""
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "muon": {
+        "optimizer": "muon",
+        "ema_decay": 0.95,
+        "shuffle": "documents",
+        "weight_decay_schedule": "linear",
+    },
+    "regularized": {"z_loss_coefficient": 1e-4, "ema_decay": 0.9, "early_stopping_patience": 100},
+}
+"""Training settings by name: those that add state to a resume point or change the order of the
+text."""
+TRAINED = (
+    "train/loss",
+    "train/grad_norm",
+    "train/learning_rate",
+    "validation/loss",
+    "validation/ema_loss",
+)
 """Metrics that must be bit-identical; the others depend on time and memory."""
+FINAL = ("last", "ema")
+"""Checkpoints that a finished run has once."""
 GOLDEN_SECONDS = 300.0
 
 Spec = dict[str, Any]  # Any: JSON
@@ -31,18 +52,20 @@ class Golden:
     """The result of an undisturbed run."""
 
     curves: Curves
-    weights: str
-    """SHA-256 of `model.safetensors` of the checkpoint `last`."""
+    weights: dict[str, str]
+    """SHA-256 of `model.safetensors` of the checkpoints `last` and, if there is one, `ema`."""
 
 
 def spec_of(number: int) -> Spec:
-    """The spec of a job by number: architectures and seeds take turns."""
+    """The spec of a job by number: architectures, and seeds with their recipes, take turns."""
     architecture = list(ARCHITECTURES)[number % len(ARCHITECTURES)]
     model: Spec = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
     if architecture == "llama4":
         model["num_local_experts"] = 4
+    seed = number // len(ARCHITECTURES) % SEEDS
+    recipe = list(RECIPES)[seed % len(RECIPES)]
     return {
-        "name": f"{architecture} under faults",
+        "name": f"{architecture} {recipe} under faults",
         "data": {"dataset": "sample", "validation": "sample_dev"},
         "tokenizer": {"vocab_size": 512},
         "model": model,
@@ -59,8 +82,9 @@ def spec_of(number: int) -> Spec:
             "num_threads": 1,
             "precision": "fp32",
             "device": "cpu",
-            "seed": number // len(ARCHITECTURES) % SEEDS,
+            "seed": seed,
             "sample_prompts": [],
+            **RECIPES[recipe],
         },
     }
 
@@ -75,7 +99,8 @@ def golden(number: int, *, folder: Path) -> Golden:
     """The undisturbed run of a spec, trained once by `python -m core.run` and kept in `folder`."""
     spec = spec_of(number)
     training, model = spec["training"], spec["model"]
-    run = folder / f"{model['architecture']}-{training['seed']}"
+    recipe = list(RECIPES)[training["seed"] % len(RECIPES)]
+    run = folder / f"{model['architecture']}-{recipe}-{training['seed']}"
     kept = run / "golden.json"
     if not kept.exists():
         run.mkdir(parents=True, exist_ok=True)
@@ -93,7 +118,8 @@ def golden(number: int, *, folder: Path) -> Golden:
                 stderr=log,
                 timeout=GOLDEN_SECONDS,
             )
-        weights = hash_file(RunDir(run).checkpoint("last") / "model.safetensors")
+        files = {name: RunDir(run).checkpoint(name) / "model.safetensors" for name in FINAL}
+        weights = {name: hash_file(file) for name, file in files.items() if file.exists()}
         content = {"curves": journal_curves(run / "events.jsonl"), "weights": weights}
         kept.write_text(json.dumps(content))
     content = json.loads(kept.read_text())

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -41,7 +42,12 @@ log = logging.getLogger("core.run")
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the folder and returns an exit status, see `core.errors.ExitCode`."""
-    options = _parser().parse_args(arguments)
+    options = folder_parser("core.run", __doc__.splitlines()[0]).parse_args(arguments)
+    return run_folder(options, run_pipeline)
+
+
+def run_folder(options: argparse.Namespace, work: Callable[[Run], None]) -> int:
+    """Does `work` in the run folder of the options; the exit status, as in `main`."""
     faulthandler.enable()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
@@ -58,14 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
     rundir = RunDir(options.folder.resolve())
     try:
         with locked(rundir), JournalWriter(rundir.journal) as journal:
-            return _run(rundir, journal, stop, options)
+            return _run(rundir, journal, stop, options, work)
     except RunLocked as error:
         log.warning("%s", error)
         return ExitCode.LOCKED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m core.run", description=__doc__.splitlines()[0])
+def folder_parser(program: str, description: str) -> argparse.ArgumentParser:
+    """The options of a program that works in a run folder."""
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("folder", type=Path, help="run folder that contains spec.json")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of corpora")
     parser.add_argument(
@@ -86,7 +93,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(
-    rundir: RunDir, journal: JournalWriter, stop: StopSignal, options: argparse.Namespace
+    rundir: RunDir,
+    journal: JournalWriter,
+    stop: StopSignal,
+    options: argparse.Namespace,
+    work: Callable[[Run], None],
 ) -> int:
     try:
         run = Run(
@@ -98,7 +109,7 @@ def _run(
             stop=stop,
         )
         warn_of_low_disk(run)
-        run_pipeline(run)
+        work(run)
     except Stopped:
         log.info("stopped: %s", stop.reason)
         return ExitCode.STOPPED

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.recipe.conditions import ARCHITECTURES, CONDITIONS, SEEDS, SHAPES, Entry, table
 from benchmarks.recipe.runs import Figures, RunFailed, figures, start, stop
-from benchmarks.recipe.summary import summary
+from benchmarks.recipe.summary import source_summary, summary
 from benchmarks.recipe.text import prepare_text
 
 POLL_SECONDS = 0.5
@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     done = _read(options.results)
     if options.report:
         print(summary(done))
+        if by_source := source_summary(done):
+            print(f"\nBits per byte by source:\n\n{by_source}")
         return 0
     if options.text is None or not options.text.exists():
         print(

@@ -126,6 +126,8 @@ CONDITIONS: dict[str, Spec] = {
     "muon-decay": {"training": ADAMW | MUON | {"weight_decay_schedule": "linear"}},
     "muon-dropout": {"training": ADAMW | MUON, "model": {"dropout": 0.1}},
     "adamw-dropout": {"training": ADAMW, "model": {"dropout": 0.1}},
+    "adamw-documents": {"training": ADAMW | {"shuffle": "documents"}},
+    "adamw-z-loss": {"training": ADAMW | {"z_loss_coefficient": 1e-4}},
     "final": FINAL,
 }
 """`final` is the recipe of the `best-*` presets."""

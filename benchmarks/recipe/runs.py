@@ -66,10 +66,9 @@ def figures(entry: Entry, *, work: Path) -> Figures:
     if "export" not in stages:
         raise RunFailed(f"{entry.name}: {errors[-1] if errors else 'see run.log'}")
     measured = [event.data for event in events if event.type == "metrics"]
+    validated = [point for point in measured if "validation/loss" in point["values"]]
     curve = [
-        [point["words_seen"], *(point["values"][name] for name in CURVE)]
-        for point in measured
-        if "validation/loss" in point["values"]
+        [point["words_seen"], *(point["values"][name] for name in CURVE)] for point in validated
     ]
     averaged = [
         [point["words_seen"], point["values"]["validation/ema_bits_per_byte"]]
@@ -78,7 +77,9 @@ def figures(entry: Entry, *, work: Path) -> Figures:
     ]
     spec = JobSpec.model_validate_json((folder / "spec.json").read_bytes())
     vocab_size = spec.tokenizer.vocab_size
-    raw = curve[-1][2]
+    published = validated[-1]["values"]
+    if spec.training.early_stopping_patience is not None:  # the weights of the lowest loss
+        published = min((point["values"] for point in validated), key=lambda each: each[CURVE[0]])
     return {
         "shape": entry.shape.name,
         "architecture": entry.architecture,
@@ -88,8 +89,13 @@ def figures(entry: Entry, *, work: Path) -> Figures:
         "words_seen": measured[-1]["words_seen"],
         "tokens_seen": measured[-1]["tokens_seen"],
         "steps": measured[-1]["step"],
-        "validation_loss": curve[-1][1],
-        "bits_per_byte": raw,
+        "validation_loss": published[CURVE[0]],
+        "bits_per_byte": published[CURVE[1]],
+        "bits_per_byte_by_source": {
+            name.removeprefix(BY_SOURCE): bits
+            for name, bits in published.items()
+            if name.startswith(BY_SOURCE)
+        },
         "ema_bits_per_byte": averaged[-1][1] if averaged else None,
         "curve": curve,
         "ema_curve": averaged,
@@ -100,3 +106,4 @@ def figures(entry: Entry, *, work: Path) -> Figures:
 
 
 CURVE = ("validation/loss", "validation/bits_per_byte")
+BY_SOURCE = f"{CURVE[1]}/"

@@ -51,6 +51,29 @@ def summary(runs: Sequence[Figures]) -> str:
     return "\n".join(lines)
 
 
+def source_summary(runs: Sequence[Figures]) -> str:
+    """A Markdown table of the bits per byte of each source; empty if no run has them."""
+    groups: dict[tuple[str, str, str], list[dict[str, float]]] = defaultdict(list)
+    for run in runs:
+        if run.get("bits_per_byte_by_source"):  # lines of older versions have none
+            key = run["shape"], run["architecture"], run["condition"]
+            groups[key].append(run["bits_per_byte_by_source"])
+    names = sorted({name for group in groups.values() for bits in group for name in bits})
+    if not names:
+        return ""
+    lines = [
+        f"| shape | architecture | condition | seeds | {' | '.join(names)} |",
+        f"|---|---|---|---|{'---|' * len(names)}",
+    ]
+    for key, group in groups.items():
+        cells = [
+            _spread(found) if (found := [bits[name] for bits in group if name in bits]) else "-"
+            for name in names
+        ]
+        lines.append(f"| {' | '.join(key)} | {len(group)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _spread(values: Sequence[float]) -> str:
     deviation = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
     return f"{mean(values):.4f}{deviation}"

@@ -79,8 +79,8 @@ class Checkpoints:
             model: Model whose weights and configuration are saved.
             position: Training progress.
             name: Name of a milestone; other kinds derive the name from the step.
-            weights: File with the same weights on the same file system, which is hard-linked
-                instead of written.
+            weights: File with the weights to publish, which is hard-linked, or copied if it is on
+                another file system; None: the weights of the model are written.
         """
         name = name or (kind if kind in ONCE else f"{PREFIXES[kind]}{position.step:06d}")
         folder = self._rundir.checkpoint(name)
@@ -106,11 +106,18 @@ class Checkpoints:
             self._keep_newest("interrupted", 0)
             self._keep_newest("error", 0)
 
+    def best_weights(self, step: int) -> Path | None:
+        """The weights of the checkpoint of kind `best` of that step; None if it is not there."""
+        weights = self._rundir.checkpoint(f"{PREFIXES['best']}{step:06d}") / WEIGHTS_FILE
+        return weights if weights.is_file() else None
+
     def _build(
         self, folder: Path, model: PreTrainedModel, position: Position, weights: Path | None
     ) -> None:
-        if weights is None or not _link(weights, folder / WEIGHTS_FILE):
+        if weights is None:
             save_weights(model, folder / WEIGHTS_FILE)
+        else:
+            _link_or_copy(weights, folder / WEIGHTS_FILE)
         save_config(model, folder, self._spec.model)
         for file in sorted(self._tokenizer.iterdir()):
             if file.name != "report.json":
@@ -150,13 +157,12 @@ class Checkpoints:
             remove_folder(path)
 
 
-def _link(source: Path, target: Path) -> bool:
-    """Creates a hard link; False if the file system does not support them."""
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Creates a hard link, or a copy if the file system does not support them."""
     try:
         os.link(source, target)
     except OSError:
-        return False
-    return True
+        shutil.copyfile(source, target)
 
 
 def _files(folder: Path) -> list[CheckpointFile]:

@@ -1,17 +1,21 @@
 """Batches of a token file, in an order that is a pure function of seed, epoch and index.
 
+With `shuffle="documents"` the documents are put in another order each epoch too, and the windows
+are cut from the stream that results (qlabs-eng/slowrun, "document-level shuffle").
+
 Resuming a run requires only the number of its step.
 
 Letters: B sequences in a batch, T tokens in a sequence, N tokens in the file, W windows.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from core.dataset.document_order import DocumentOrder
 from core.dataset.tokens import TOKENS, TokenFile
 from core.errors import CorpusTooSmall, TokenOutOfVocabulary
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
@@ -20,6 +24,9 @@ IGNORED = -100
 """Target that the loss ignores, the default `ignore_index` of torch's cross entropy."""
 
 Packing = Literal["stream", "documents"]
+Shuffle = Literal["windows", "documents"]
+DOCUMENT_STREAM = 1
+"""Random numbers of the document order; those of the window order have no such number."""
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
@@ -39,13 +46,16 @@ class Batch:
     segments: Int32s | None = None
     """(B, T) int32: index of the document within the window. A token attends only to tokens of its
     own document; None: to all earlier tokens."""
+    sources: Int64s | None = None
+    """(B, T) int64: place in `meta.sources` of each target's source; None in training."""
 
 
 class Batches:
     """The training batches of a token file.
 
     Window i contains tokens i T to (i + 1) T and predicts the token after each, so that every token
-    except the first is predicted once per epoch.
+    except the first is predicted once per epoch. With `shuffle="documents"` the positions are those
+    of the epoch's stream of documents.
     """
 
     def __init__(
@@ -56,16 +66,18 @@ class Batches:
         batch_size: int,
         seed: int,
         packing: Packing = "stream",
+        shuffle: Shuffle = "windows",
     ) -> None:
         """Prepares the windows.
 
         Raises:
             CorpusTooSmall: If the file has fewer than two tokens, so that there is no target.
         """
+        self._tokens, self._seq_length, self._packing = tokens, seq_length, packing
         self._windows = _Windows(tokens, seq_length, packing)
         self._batch_size = _positive("batch_size", batch_size)
-        self._seed = seed
-        self._ordered: tuple[int, Int64s, Int64s, Int64s] | None = None
+        self._seed, self._shuffle = seed, shuffle
+        self._current: _Epoch | None = None
         self.windows = self._windows.count
         self.steps_per_epoch = -(-self.windows // batch_size)
 
@@ -76,25 +88,23 @@ class Batches:
             TokenOutOfVocabulary: If a token id is not below the size of the vocabulary.
         """
         epoch, index = self._place(step)
-        order, _, _ = self._order(epoch)
+        current = self._epoch(epoch)
         begin = index * self._batch_size
-        return self._windows.batch(order[begin : begin + self._batch_size])
+        return current.windows.batch(current.order[begin : begin + self._batch_size])
 
     def words_seen(self, step: int) -> int:
         """Training words after `step`, repetitions included; 0 for step 0."""
         if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
-        _, words, _ = self._order(epoch)
-        return epoch * self._windows.tokens.num_words + int(words[index])
+        return epoch * self._tokens.num_words + int(self._epoch(epoch).words[index])
 
     def tokens_seen(self, step: int) -> int:
         """Training targets after `step`, repetitions included; 0 for step 0."""
         if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
-        _, _, targets = self._order(epoch)
-        return epoch * (self._windows.tokens.num_tokens - 1) + int(targets[index])
+        return epoch * (self._tokens.num_tokens - 1) + int(self._epoch(epoch).targets[index])
 
     def epoch(self, step: int) -> float:
         """Passes over the file after `step`."""
@@ -105,15 +115,29 @@ class Batches:
             raise ValueError("steps are counted from 1, got 0")
         return divmod(int(step) - 1, self.steps_per_epoch)
 
-    def _order(self, epoch: int) -> tuple[Int64s, Int64s, Int64s]:
-        """The windows of an epoch in order (W,), and the words and targets after each step."""
-        if self._ordered is None or self._ordered[0] != epoch:
+    def _epoch(self, epoch: int) -> "_Epoch":
+        """The newest is kept: a step needs no other."""
+        if self._current is None or self._current.number != epoch:
+            windows = self._windows
+            if self._shuffle == "documents":
+                windows = _Windows(
+                    self._tokens, self._seq_length, self._packing, self._documents(epoch)
+                )
             order = permutation(self.windows, seed=self._seed, epoch=epoch)
             ends = np.minimum(np.arange(1, self.steps_per_epoch + 1) * self._batch_size, len(order))
-            words = np.cumsum(self._windows.words[order])[ends - 1]
-            targets = np.cumsum(self._windows.targets(order))[ends - 1]
-            self._ordered = (epoch, order, words, targets)
-        return self._ordered[1:]
+            self._current = _Epoch(
+                number=epoch,
+                windows=windows,
+                order=order,
+                words=np.cumsum(windows.words[order])[ends - 1],
+                targets=np.cumsum(windows.targets(order))[ends - 1],
+            )
+        return self._current
+
+    def _documents(self, epoch: int) -> DocumentOrder:
+        count = self._tokens.num_documents
+        order = permutation(count, seed=self._seed, epoch=epoch, stream=DOCUMENT_STREAM)
+        return DocumentOrder(self._tokens, order)
 
 
 def validation_windows(
@@ -146,19 +170,23 @@ def validation_windows(
 
     def batches() -> Iterator[Batch]:
         for begin in range(0, count, batch_size):
-            yield windows.batch(chosen[begin : begin + batch_size])
+            part = chosen[begin : begin + batch_size]
+            yield replace(windows.batch(part), sources=windows.sources(part))
 
     return batches()
 
 
-def permutation(size: int, *, seed: int, epoch: int) -> Int64s:
-    """(size,) int64: a permutation of the numbers below `size`, determined by seed and epoch.
+def permutation(size: int, *, seed: int, epoch: int, stream: int = 0) -> Int64s:
+    """(size,) int64: a permutation of the numbers below `size`.
+
+    It is determined by seed, epoch and stream.
 
     Sorts the numbers by 64 random bits each, in a stable sort. numpy guarantees that the raw stream
     of a seeded PCG64 never changes, but not the result of `Generator.permutation` (NEP 19). A
     run that is resumed with another version of numpy thus has the same order.
     """
-    draws = np.random.PCG64([seed, epoch]).random_raw(size)
+    entropy = [seed, epoch, stream] if stream else [seed, epoch]
+    draws = np.random.PCG64(entropy).random_raw(size)
     return np.argsort(draws, kind="stable")
 
 
@@ -172,10 +200,31 @@ def segments(inputs: Int64s) -> Int32s:
     return np.cumsum(inputs == END_OF_TEXT_ID, axis=1, dtype=np.int32)
 
 
+@dataclass(frozen=True)
+class _Epoch:
+    """The windows of an epoch and their order."""
+
+    number: int
+    windows: "_Windows"
+    order: Int64s
+    """(W,) windows in the order in which they are trained on."""
+    words: Int64s
+    """(steps,) words of the epoch up to the end of each of its steps."""
+    targets: Int64s
+    """(steps,) targets likewise."""
+
+
 class _Windows:
     """Consecutive windows of T tokens; the last one is padded."""
 
-    def __init__(self, tokens: TokenFile, seq_length: int, packing: Packing) -> None:
+    def __init__(
+        self,
+        tokens: TokenFile,
+        seq_length: int,
+        packing: Packing,
+        documents: DocumentOrder | None = None,
+    ) -> None:
+        """`documents` is the order of the documents; None is that of the file."""
         length = _positive("seq_length", seq_length)
         if tokens.num_tokens < 2:
             raise CorpusTooSmall(
@@ -184,22 +233,34 @@ class _Windows:
         self.tokens = tokens
         self._length = length
         self._packing = packing
+        self._documents = documents
         self.count = -(-(tokens.num_tokens - 1) // length)
         boundaries = np.arange(self.count + 1, dtype=np.int64) * length  # (W + 1,)
         boundaries[-1] = tokens.num_tokens  # the last token is only a target; its word counts too
-        self.words = tokens.word_counts(boundaries)  # (W,)
+        self.words = (documents or tokens).word_counts(boundaries)  # (W,)
 
     def targets(self, windows: Int64s) -> Int64s:
         """Targets in each of the windows."""
         return np.minimum(self.tokens.num_tokens - 1 - windows * self._length, self._length)
+
+    def sources(self, windows: Int64s) -> Int64s:
+        """(B, T) the source of each target of these windows, in the order of the file."""
+        counts = [source.tokens for source in self.tokens.meta.sources.values()]
+        targets = (windows * self._length)[:, None] + 1 + np.arange(self._length)  # (B, T)
+        last = self.tokens.num_tokens - 1
+        places: Int64s = np.searchsorted(np.cumsum(counts), np.minimum(targets, last), "right")
+        return places
 
     def batch(self, windows: Int64s) -> Batch:
         """The batch of these windows."""
         last = self.tokens.num_tokens - 1
         begins = (windows * self._length)[:, None]  # (B, 1)
         positions = begins + np.arange(self._length + 1)  # (B, T + 1)
-        ids = self.tokens.ids[np.minimum(positions, last)].astype(np.int64)  # (B, T + 1)
-        self._check(ids, positions)
+        places = np.minimum(positions, last)  # (B, T + 1)
+        if self._documents is not None:
+            places = self._documents.file_positions(places)
+        ids = self.tokens.ids[places].astype(np.int64)  # (B, T + 1)
+        self._check(ids, places)
         inside = positions[:, 1:] <= last  # (B, T)
         inputs = np.where(inside, ids[:, :-1], PAD_ID)
         return Batch(

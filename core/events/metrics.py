@@ -46,6 +46,12 @@ CATALOGUE: tuple[Metric, ...] = (
         "lower",
     ),
     Metric(
+        "validation/bits_per_byte/SOURCE",
+        "bit per byte",
+        "The same for each source of the validation text, such as childes; if there are several.",
+        "lower",
+    ),
+    Metric(
         "validation/ema_loss",
         "nats per token",
         "Mean loss of the averaged weights on the validation text.",

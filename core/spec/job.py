@@ -189,6 +189,20 @@ class JobSpec(Section):
 
     @field_validator("training")
     @classmethod
+    def _early_stopping_is_measured(
+        cls, training: TrainingSpec, info: ValidationInfo
+    ) -> TrainingSpec:
+        data = info.data.get("data")
+        if training.early_stopping_patience is not None and data and data.validation is None:
+            raise ValueError(
+                f"early_stopping_patience is {training.early_stopping_patience}, and "
+                "data.validation is null: early stopping needs a validation loss; name a "
+                "validation dataset, or set early_stopping_patience to null"
+            )
+        return training
+
+    @field_validator("training")
+    @classmethod
     def _sequences_fit_the_model(cls, training: TrainingSpec, info: ValidationInfo) -> TrainingSpec:
         model = info.data.get("model")
         longest = None if model is None else model.max_position_embeddings

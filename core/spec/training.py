@@ -21,6 +21,12 @@ class TrainingSpec(Section):
         description="Sequences are cut from the concatenated documents. stream: a token attends to "
         "all earlier tokens of its sequence; documents: only to those of its own document.",
     )
+    shuffle: Literal["windows", "documents"] = Field(
+        default="windows",
+        description="What is put in a new order each epoch. windows: sequences that are cut once; "
+        "documents: the documents, and then the sequences cut from them "
+        "(document-level shuffle of qlabs-eng/slowrun).",
+    )
     batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
     num_devices: int = Field(
         default=1,
@@ -134,6 +140,14 @@ class TrainingSpec(Section):
         description="Weight of the load-balancing loss of a mixture of experts; 0: none. "
         "Switch Transformers uses 0.01.",
     )
+    z_loss_coefficient: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Weight of the z-loss, the squared log of the softmax's normaliser, which "
+        "keeps logits small; 0: none. It is in no reported loss. 1e-4 in PaLM "
+        "(Chowdhery et al. 2022, section 5) and GPT-BERT.",
+    )
     gradient_checkpointing: bool = Field(
         default=False,
         description="Recompute activations in the backward pass: less memory, slower. Turned on "
@@ -154,6 +168,14 @@ class TrainingSpec(Section):
         ge=1,
         le=MAX_STEPS,
         description="Steps between two validations; null: 500, with at least 10 validations.",
+    )
+    early_stopping_patience: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="End the run after this many validations in a row without a new lowest loss "
+        "(Prechelt 1998), and give the checkpoint `last` the weights of the lowest one; null: "
+        "train to the end. Needs data.validation.",
     )
     eval_tokens: int | None = Field(
         default=500_000,

@@ -80,6 +80,7 @@ def training_batches(tokens: TokenFile, training: TrainingSpec) -> Batches:
         batch_size=training.batch_size,
         seed=training.seed,
         packing=training.packing,
+        shuffle=training.shuffle,
     )
 
 

@@ -24,6 +24,7 @@ from core.spec.job import JobSpec
 from core.spec.plan import Plan, milestones
 from core.stages import StageReporter
 from core.storage.rundir import RunDir
+from core.training import early_stopping
 from core.training.attention.select import eager_mode
 from core.training.components import build_components, training_batches
 from core.training.distributed.ranks import Ranks
@@ -95,6 +96,7 @@ def _train(trainer: "Trainer", reporter: StageReporter, compile_cache: Path | No
             stage.counts = {"steps": trainer.plan.max_steps, "windows": trainer.plan.windows}
             stage.counts |= trainer.probe.execution_plan.counts()
             trainer.run(reporter)
+            stage.counts["steps"] = trainer.state.step
     except Stopped:
         trainer.save_current("interrupted")
         raise
@@ -190,7 +192,7 @@ class Trainer:
         self._finish_step()
         self.measurements.watch(self.state.health)
         logged_at, logged_step = time.monotonic(), self.state.step
-        while self.state.step < last:
+        while not self.is_finished:
             if self.stop():
                 raise Stopped
             step, began = self.state.step + 1, time.monotonic()
@@ -236,9 +238,14 @@ class Trainer:
         if is_due and self.state.validated_step != step:
             with self.time_left.validation():
                 self._validate()
-        if step and (step % self.plan.save_steps == 0 or step == last):
+        if step and (step % self.plan.save_steps == 0 or self.is_finished):
             with self.time_left.save():
-                self._save("last" if step == last else "rolling")
+                self._save("last" if self.is_finished else "rolling")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left."""
+        return early_stopping.is_finished(self.state, self.plan, self.training)
 
     def save_current(self, kind: CheckpointKind) -> None:
         """Saves a checkpoint of the current step; logs a failure to do so.
@@ -286,7 +293,10 @@ class Trainer:
             log.info("step %d validation loss %.4f", self.state.step, result.loss)
             self.state.validation_loss = result.loss if isfinite(result.loss) else None
             self.state.validation_loss_step = self.state.step
-            self._save_if_best()
+            if early_stopping.note_validation(self.state):
+                self._publish("best")
+            if self.is_finished and self.state.step < self.plan.max_steps:
+                self.warn("stopped_early", early_stopping.message(self.state, self.plan))
         if self.state.step:
             for sample in sample_texts(
                 self.model, self.tokenizer, self.training, step=self.state.step
@@ -308,13 +318,6 @@ class Trainer:
                 reducer=self.components.reducer,
             )
 
-    def _save_if_best(self) -> None:
-        loss, best = self.state.validation_loss, self.state.best_validation_loss
-        if self.state.step == 0 or loss is None or (best is not None and loss >= best):
-            return
-        self.state.best_validation_loss = loss
-        self._publish("best")
-
     def _save_milestones(self) -> None:
         step = self.state.step
         before, now = self.batches.words_seen(step - 1), self.batches.words_seen(step)
@@ -330,7 +333,13 @@ class Trainer:
         if kind == "last" and self.components.average is not None:
             with self.components.averaged_weights(True):
                 self._publish("ema")
-        self._publish(kind, folder / WEIGHTS_FILE)
+        best = self.checkpoints.best_weights(self.state.best_step)
+        if kind == "last" and self.training.early_stopping_patience is not None and best:
+            self._publish(
+                kind, best, loss=self.state.best_validation_loss, step=self.state.best_step
+            )
+        else:
+            self._publish(kind, folder / WEIGHTS_FILE)
 
     def _save_resume_point(self) -> None:
         self.sync_journal()  # a resumed run does not repeat the events up to here
@@ -355,13 +364,21 @@ class Trainer:
         weights: Path | None = None,
         *,
         name: str | None = None,
+        loss: float | None = None,
+        step: int | None = None,
     ) -> None:
-        step = self.state.step
+        """Publishes the weights in the file `weights`, or else those of the model.
+
+        `loss` and `step` belong to weights that are not those of the newest step.
+        """
+        if loss is None:
+            loss = self._validation_loss_of(kind)
+        step = self.state.step if step is None else step
         position = Position(
             step=step,
             tokens_seen=self.batches.tokens_seen(step),
             words_seen=self.batches.words_seen(step),
-            validation_loss=self._validation_loss_of(kind),
+            validation_loss=loss,
         )
         self.checkpoints.save(kind, model=self.model, position=position, name=name, weights=weights)
 

@@ -43,18 +43,73 @@ def summed_loss(
     Returns:
         A scalar, float32 (float64 for a float64 model).
     """
-    masks = attention_mask_arguments(model, inputs, segments)
-    hidden = model.model(input_ids=inputs, use_cache=False, **masks).last_hidden_state  # (B, T, D)
+    objective, _ = objective_and_loss(model, inputs, targets, segments, z_loss_coefficient=0.0)
+    return objective
+
+
+def objective_and_loss(
+    model: PreTrainedModel,
+    inputs: Tensor,
+    targets: Tensor,
+    segments: Tensor | None,
+    *,
+    z_loss_coefficient: float,
+) -> tuple[Tensor, Tensor]:
+    """What training minimises, and the cross-entropy in it; arguments as in `summed_loss`.
+
+    The objective adds z_loss_coefficient log(Z)^2 for each target, where Z is the sum of exp of the
+    logits (Chowdhery et al. 2022, "PaLM", section 5).
+
+    Returns:
+        Two scalars, summed over the targets; the second has no gradient.
+    """
+    hidden = _hidden(model, inputs, segments)  # (B, T, D)
     cap = getattr(model.config, "final_logit_softcapping", None)
     rows = hidden.flatten(0, 1)  # (N, D)
-    loss: Tensor = LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        rows, model.lm_head.weight, targets.flatten(), cap, torch.is_grad_enabled()
+    objective, loss = LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        rows,
+        model.lm_head.weight,
+        targets.flatten(),
+        cap,
+        z_loss_coefficient,
+        torch.is_grad_enabled(),
     )
-    return loss
+    return objective, loss
+
+
+@torch.no_grad()
+def token_losses(
+    model: PreTrainedModel, inputs: Tensor, targets: Tensor, segments: Tensor | None = None
+) -> Tensor:
+    """(B, T) cross-entropy of each target, 0 for ignored ones; arguments as in `summed_loss`."""
+    hidden = _hidden(model, inputs, segments)  # (B, T, D)
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    losses = hidden.new_empty(
+        targets.numel(), dtype=torch.promote_types(hidden.dtype, torch.float32)
+    )  # (N,)
+    _sweep(
+        hidden.flatten(0, 1),
+        model.lm_head.weight,
+        targets.flatten(),
+        cap,
+        needs_grad=False,
+        row_losses=losses,
+    )
+    return losses.view(targets.shape)  # (B, T)
+
+
+def _hidden(model: PreTrainedModel, inputs: Tensor, segments: Tensor | None) -> Tensor:
+    """(B, T, D) input of the output layer."""
+    masks = attention_mask_arguments(model, inputs, segments)
+    hidden: Tensor = model.model(input_ids=inputs, use_cache=False, **masks).last_hidden_state
+    return hidden
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """sum of cross_entropy(cap tanh(rows weight^T / cap), targets), with gradients in forward."""
+    """sum of cross_entropy(cap tanh(rows weight^T / cap), targets) and the z-loss of each row.
+
+    The gradients are computed in forward.
+    """
 
     @staticmethod
     def forward(
@@ -63,55 +118,93 @@ class LinearCrossEntropy(torch.autograd.Function):
         weight: Tensor,
         targets: Tensor,
         cap: float | None,
+        z_loss_coefficient: float,
         needs_grad: bool,
-    ) -> Tensor:
-        """Rows (N, D), weight (V, D), targets (N,) int64 to a scalar; gradients if `needs_grad`.
+    ) -> tuple[Tensor, Tensor]:
+        """Rows (N, D), weight (V, D), targets (N,) int64 to two scalars; see `objective_and_loss`.
 
         `needs_grad` is an argument because `torch.is_grad_enabled` is always False in here.
         """
-        device = rows.device.type
-        compute_dtype = (
-            torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        total, z_loss, gradients = _sweep(
+            rows,
+            weight,
+            targets,
+            cap,
+            z_loss_coefficient=z_loss_coefficient,
+            needs_grad=needs_grad,
         )
-        rows_used, weight_used = rows.to(compute_dtype), weight.to(compute_dtype)
-        accum_dtype = torch.promote_types(rows_used.dtype, torch.float32)
-        total = torch.zeros((), dtype=accum_dtype, device=rows.device)
-        grad_rows = torch.empty_like(rows_used) if needs_grad else None  # (N, D)
-        grad_weight = (
-            torch.zeros(weight.shape, dtype=accum_dtype, device=rows.device) if needs_grad else None
-        )
-        size = max(1, CHUNK_ELEMENTS[device] // weight.shape[0] // CHUNK_ROWS) * CHUNK_ROWS
-        nothing = rows_used.new_empty(1)
-        with torch.autocast(device, enabled=False):
-            for begin in range(0, rows.shape[0], size):
-                part = slice(begin, begin + size)
-                logits = torch.addmm(  # (C, V)
-                    nothing,
-                    rows_used[part],
-                    weight_used.T,
-                    beta=0.0,
-                    alpha=2.0 / cap if cap else 1.0,
-                )
-                total += _loss_and_gradient(logits, targets[part], cap, needs_grad=needs_grad)
-                if grad_rows is not None and grad_weight is not None:
-                    torch.mm(logits, weight_used, out=grad_rows[part])
-                    _add_product(grad_weight, logits.T, rows_used[part])
-        if grad_rows is not None and grad_weight is not None:
+        if gradients is not None:
+            grad_rows, grad_weight = gradients
             ctx.save_for_backward(grad_rows.to(rows.dtype), grad_weight.to(weight.dtype))
             ctx.scale = 1.0 if cap is None else SIGMOID_SCALE
-        return total
+        ctx.mark_non_differentiable(total)
+        return total + z_loss_coefficient * z_loss, total
 
     @staticmethod
     def backward(
         ctx: Any,  # Any: torch gives its context no type
         upstream: Tensor,
-    ) -> tuple[Tensor, Tensor, None, None, None]:
+        _: Tensor,
+    ) -> tuple[Tensor, Tensor, None, None, None, None]:
         """The gradients computed by the forward pass, times the upstream gradient."""
         grad_rows, grad_weight = ctx.saved_tensors
         upstream = upstream * ctx.scale
         # In place: no other reference exists, and a copy would be the largest tensor of the step.
         grad_weight.mul_(upstream)
-        return grad_rows * upstream.to(grad_rows.dtype), grad_weight, None, None, None
+        return grad_rows * upstream.to(grad_rows.dtype), grad_weight, None, None, None, None
+
+
+def _sweep(
+    rows: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    cap: float | None,
+    *,
+    z_loss_coefficient: float = 0.0,
+    needs_grad: bool,
+    row_losses: Tensor | None = None,
+) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
+    """Summed loss and log(Z)^2, and the gradients by rows (N, D) and weight (V, D) if needed.
+
+    `row_losses` (N,) receives the loss of each row.
+    """
+    device = rows.device.type
+    compute_dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    rows_used, weight_used = rows.to(compute_dtype), weight.to(compute_dtype)
+    accum_dtype = torch.promote_types(rows_used.dtype, torch.float32)
+    total, z_loss = (torch.zeros((), dtype=accum_dtype, device=rows.device) for _ in range(2))
+    grad_rows = torch.empty_like(rows_used) if needs_grad else None  # (N, D)
+    grad_weight = (
+        torch.zeros(weight.shape, dtype=accum_dtype, device=rows.device) if needs_grad else None
+    )
+    size = max(1, CHUNK_ELEMENTS[device] // weight.shape[0] // CHUNK_ROWS) * CHUNK_ROWS
+    nothing = rows_used.new_empty(1)
+    with torch.autocast(device, enabled=False):
+        for begin in range(0, rows.shape[0], size):
+            part = slice(begin, begin + size)
+            logits = torch.addmm(  # (C, V)
+                nothing,
+                rows_used[part],
+                weight_used.T,
+                beta=0.0,
+                alpha=2.0 / cap if cap else 1.0,
+            )
+            loss, squares = _loss_and_gradient(
+                logits,
+                targets[part],
+                cap,
+                z_loss_coefficient,
+                needs_grad=needs_grad,
+                row_losses=None if row_losses is None else row_losses[part],
+            )
+            total += loss
+            z_loss += squares
+            if grad_rows is not None and grad_weight is not None:
+                torch.mm(logits, weight_used, out=grad_rows[part])
+                _add_product(grad_weight, logits.T, rows_used[part])
+    if grad_rows is None or grad_weight is None:
+        return total, z_loss, None
+    return total, z_loss, (grad_rows, grad_weight)
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -125,35 +218,56 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def _loss_and_gradient(
-    logits: Tensor, targets: Tensor, cap: float | None, *, needs_grad: bool
-) -> Tensor:
-    """The summed loss of a chunk; overwrites the logits (C, V) with their gradient.
+    logits: Tensor,
+    targets: Tensor,
+    cap: float | None,
+    z_loss_coefficient: float,
+    *,
+    needs_grad: bool,
+    row_losses: Tensor | None,
+) -> tuple[Tensor, Tensor | float]:
+    """Summed loss and log(Z)^2 of a chunk; overwrites the logits (C, V) with their gradient.
 
     Runs on a few rows at a time on a CPU, so that they stay in its cache, and in one kernel on a
     GPU. With a cap, the input logits are 2 / cap times the product, and the output is a quarter of
-    the gradient with respect to the product. Only the kernel skips the gradient if `needs_grad` is
-    False; elsewhere it requires no extra pass.
+    the gradient with respect to the product. log(Z)^2 is 0 if the coefficient is 0. Only the kernel
+    skips the gradient if `needs_grad` is False; elsewhere it requires no extra pass.
     """
     if logits.is_cuda and HAS_TRITON:
         from core.training.kernels.loss import loss_and_gradient
 
-        return loss_and_gradient(logits, targets, cap, ignored=IGNORED, needs_grad=needs_grad)
+        return loss_and_gradient(
+            logits,
+            targets,
+            cap,
+            z_loss_coefficient,
+            ignored=IGNORED,
+            needs_grad=needs_grad,
+            row_losses=row_losses,
+        )
     count, vocabulary = logits.shape
     accum_dtype = torch.promote_types(logits.dtype, torch.float32)
-    total = torch.zeros((), dtype=accum_dtype, device=logits.device)
+    total, squares = (torch.zeros((), dtype=accum_dtype, device=logits.device) for _ in range(2))
     size = max(1, CACHED_ELEMENTS // vocabulary) if logits.device.type == "cpu" else count
     for begin in range(0, count, size):
-        total += _softmax_loss(logits[begin : begin + size], targets[begin : begin + size], cap)
-    return total
+        part = slice(begin, begin + size)
+        losses, square = _softmax_loss(logits[part], targets[part], cap, z_loss_coefficient)
+        if row_losses is not None:
+            row_losses[part] = losses
+        total += losses.sum()
+        squares += square
+    return total, squares
 
 
-def _softmax_loss(part: Tensor, targets: Tensor, cap: float | None) -> Tensor:
-    """The summed loss of (c, V) logits, overwritten by its gradient; see `_loss_and_gradient`.
+def _softmax_loss(
+    part: Tensor, targets: Tensor, cap: float | None, z_loss_coefficient: float
+) -> tuple[Tensor, Tensor | float]:
+    """(c,) losses and summed log(Z)^2 of (c, V) logits, which are overwritten by the gradient.
 
-    With s = sigmoid(2 x / cap), the capped logit cap tanh(x / cap) is 2 cap s - cap. The softmax
-    needs only 2 cap s, and the slope is 4 s (1 - s): one sigmoid instead of a tanh, which takes
-    twice the time on a CPU. Tensors are overwritten as soon as they are no longer needed, because
-    the computation is memory-bound on a CPU.
+    See `_loss_and_gradient`. With s = sigmoid(2 x / cap), the capped logit cap tanh(x / cap) is
+    2 cap s - cap. The softmax needs only 2 cap s, and the slope is 4 s (1 - s): one sigmoid instead
+    of a tanh, which takes twice the time on a CPU. Tensors are overwritten as soon as they are no
+    longer needed, because the computation is memory-bound on a CPU.
     """
     counted = targets != IGNORED  # (c,)
     chosen = targets.where(counted, 0)[:, None]  # (c, 1)
@@ -166,7 +280,12 @@ def _softmax_loss(part: Tensor, targets: Tensor, cap: float | None) -> Tensor:
     softmax = torch.softmax(scores, dim=1, out=None if scores.is_cuda else scores)  # (c, V)
     # The largest entry of the softmax is exp(max - log sum exp): no second pass of exp is needed.
     normaliser = largest - softmax.amax(dim=1).log()  # (c,)
-    loss = ((normaliser - own) * counted).sum()
+    losses = (normaliser - own) * counted  # (c,)
+    squares: Tensor | float = 0.0
+    if z_loss_coefficient:
+        log_z = normaliser if cap is None else normaliser - cap  # (c,)
+        squares = (log_z.square() * counted).sum()
+        softmax.mul_(1.0 + 2.0 * z_loss_coefficient * log_z[:, None])
     softmax.scatter_add_(1, chosen, softmax.new_full(chosen.shape, -1.0))
     # On a CPU, nearly always no target is ignored, and checking costs nothing.
     if softmax.is_cuda or not counted.all():
@@ -175,4 +294,4 @@ def _softmax_loss(part: Tensor, targets: Tensor, cap: float | None) -> Tensor:
         softmax = sigmoid.addcmul_(sigmoid, sigmoid, value=-1.0).mul_(softmax)
     if softmax.data_ptr() != part.data_ptr():
         part.copy_(softmax)
-    return loss
+    return losses, squares

@@ -82,6 +82,10 @@ class LoopState(BaseModel):
     validation_loss_step: int = -1
     """Step of the newest validation loss; -1 if there is none."""
     best_validation_loss: float | None = None
+    best_step: int = -1
+    """Step of the best validation loss; -1 before there is one."""
+    validations_without_gain: int = 0
+    """Validations since the best one."""
     ema_validation_loss: float | None = None
     """Newest validation loss of the averaged weights."""
     micro_batch_size: int | None = None

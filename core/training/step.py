@@ -18,7 +18,7 @@ from core.training.attention.select import eager_mode
 from core.training.distributed.reducer import GradientReducer
 from core.training.execution.cuda_graph import CudaGraph
 from core.training.execution.device import Device
-from core.training.loss import summed_loss
+from core.training.loss import objective_and_loss
 from core.training.moe.experts import RouterStatistics
 from core.training.optimizers.fused_adamw import guarded_step, set_rates
 
@@ -32,7 +32,7 @@ class StepResult:
     """Measurements of a step as device tensors: reading them synchronizes with the device."""
 
     loss: Tensor
-    """Scalar: mean over the targets of the step in nats, without the balancing loss."""
+    """Scalar: mean over the targets of the step, in nats, without balancing loss and z-loss."""
     grad_norm: Tensor
     """Scalar: norm of all gradients before clipping."""
     routing: dict[str, Tensor]
@@ -195,15 +195,21 @@ class Stepper:
         with eager_mode(self._model) if is_odd else nullcontext():
             self._routers.begin_pass()
             with self._device.autocast():
-                loss = summed_loss(self._model, inputs, targets, segments) / num_targets
-            whole = loss
+                objective, loss = objective_and_loss(
+                    self._model,
+                    inputs,
+                    targets,
+                    segments,
+                    z_loss_coefficient=self._training.z_loss_coefficient,
+                )
+            whole = objective / num_targets
             coefficient = self._training.router_aux_loss_coefficient
             balance = self._routers.end_pass()
             if coefficient and balance is not None:
-                whole = loss + coefficient * fraction * balance
+                whole = whole + coefficient * fraction * balance
             scaled = whole if self.scaler is None else self.scaler.scale(whole)
             scaled.backward()  # type: ignore[no-untyped-call]
-            return loss.detach()
+            return loss / num_targets
 
     def _update(self, loss: Tensor) -> Tensor:
         limit = self._training.max_grad_norm

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.recipe.__main__ import main
 from benchmarks.recipe.conditions import ARCHITECTURES, CONDITIONS, SHAPES, Entry
-from benchmarks.recipe.summary import summary, words_to_reach
+from benchmarks.recipe.summary import source_summary, summary, words_to_reach
 from benchmarks.recipe.text import prepare_text
 from core.spec.job import JobSpec
 from tests.core.training.conftest import write_text
@@ -20,8 +20,9 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def text(tmp_path):
-    for folder, name, documents in (("train_10M", "plain.train", 60), ("dev", "plain.dev", 6)):
-        (tmp_path / "text" / folder).mkdir(parents=True)
+    files = (("train_10M", "plain.train", 60), ("dev", "plain.dev", 6), ("dev", "more.dev", 5))
+    for folder, name, documents in files:
+        (tmp_path / "text" / folder).mkdir(parents=True, exist_ok=True)
         write_text(tmp_path / "text" / folder / name, documents=documents)
     return tmp_path / "text"
 
@@ -61,6 +62,13 @@ def test_a_finished_run_is_one_line_and_is_not_run_again(text, tmp_path):
     assert first[1]["ema_bits_per_byte"] > 0
     assert first[0]["words_seen"] == first[1]["words_seen"] > 0
     assert run_study(text, tmp_path, *options) == first
+    sources = first[0]["bits_per_byte_by_source"]
+    assert set(sources) == {"plain", "more"}
+    assert min(sources.values()) < first[0]["bits_per_byte"] < max(sources.values())
+    assert f"| baseline | 1 | {sources['more']:.4f} | {sources['plain']:.4f} |" in source_summary(
+        first
+    )
+    assert source_summary([{}]) == ""
     table = summary(first)
     assert "| tiny | olmo2 | muon-ema | 1 |" in table
     assert "| +0.0 % |" in table  # the baseline against itself

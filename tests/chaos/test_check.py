@@ -8,6 +8,7 @@ import pytest
 
 from chaos.check import Checker, _matches
 from chaos.workload import TRAINED, golden, journal_curves
+from core.archs import ARCHITECTURES
 from core.events.journal import read_journal
 from core.spec.job import JobSpec
 from jobs.attempts import claim_next, finish, record_events
@@ -17,11 +18,15 @@ from jobs.store import create_job
 pytestmark = pytest.mark.system
 
 
+MUON = len(ARCHITECTURES)
+"""The first job whose recipe has Muon, averaged weights and shuffled documents."""
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A runs folder with one successful job, and its undisturbed run."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    truth = golden(0, folder=folder)
+    truth = golden(MUON, folder=folder)
     runs = tmp_path_factory.mktemp("finished")
     upgrade(f"sqlite:///{runs / 'babylm.sqlite3'}")
     database = Database(f"sqlite:///{runs / 'babylm.sqlite3'}")
@@ -71,7 +76,8 @@ def test_an_undisturbed_run_has_no_violations(copy):
         ("DELETE FROM job_event WHERE seq = 9", "gap or a repeat"),
         ("UPDATE job SET status = 'failed'", "is failed"),
         ('UPDATE job_event SET data = \'{"status":"paused"}\' WHERE seq = 1', "went from paused"),
-        ("DELETE FROM checkpoint WHERE name = 'last'", "no last checkpoint"),
+        ("DELETE FROM checkpoint WHERE name = 'last'", "no checkpoint last"),
+        ("DELETE FROM checkpoint WHERE name = 'ema'", "no checkpoint ema"),
         ("DELETE FROM job", "1 jobs were accepted, 0 exist"),
         ("UPDATE checkpoint SET name = 'step-999999' WHERE kind = 'best'", "is listed without"),
         (
@@ -89,7 +95,8 @@ def test_a_damaged_database_is_reported(copy, statement, expected):
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("checkpoints/last/model.safetensors", "weights differ"),
+        ("checkpoints/last/model.safetensors", "its last weights differ"),
+        ("checkpoints/ema/model.safetensors", "its ema weights differ"),
         ("checkpoints/last/README.md", "differs from its row"),
         ("resume/*/optimizer.safetensors", "incomplete"),
     ],

@@ -86,11 +86,11 @@ class GradientReducer:
         """This rank's share of the batches: every n-th of n ranks."""
         return islice(batches, self.rank, None, self._num_ranks)
 
-    def total(self, loss: float, targets: int) -> tuple[float, int]:
-        """Sums both over the ranks in float64. All ranks must call it. Synchronizes the device."""
-        sums = torch.tensor([loss, targets], dtype=torch.float64, device=self._torch_device)
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Sums values over the ranks. All ranks must call it. Synchronizes the device."""
+        sums = values.to(self._torch_device)
         distributed.all_reduce(sums)
-        return sums[0].item(), round(sums[1].item())
+        return sums.cpu()
 
 
 def seed_step(seed: int, *, step: int, rank: int) -> None:

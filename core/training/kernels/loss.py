@@ -35,14 +35,16 @@ def _row(
     logits,
     targets,
     losses,
+    squares,
     stride,
     VOCABULARY: tl.constexpr,
     TWO_CAP: tl.constexpr,
+    Z_LOSS_COEFFICIENT: tl.constexpr,
     WITH_GRADIENT: tl.constexpr,
     IGNORED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Stores the loss of one row and overwrites its logits with the gradient."""
+    """Stores loss and log(Z)^2 of one row and overwrites its logits with the gradient."""
     row = tl.program_id(0).to(tl.int64)
     begin = logits + row * stride
     target = tl.load(targets + row)
@@ -67,6 +69,10 @@ def _row(
     own = tl.load(begin + tl.where(counts, target, 0)).to(tl.float32)
     own, _ = _capped(own, TWO_CAP)
     tl.store(losses + row, tl.where(counts, normaliser - own, 0.0))
+    if Z_LOSS_COEFFICIENT > 0.0:
+        log_z = normaliser - 0.5 * TWO_CAP  # scores are capped logits plus the cap
+        tl.store(squares + row, tl.where(counts, log_z * log_z, 0.0))
+        factor = 1.0 + 2.0 * Z_LOSS_COEFFICIENT * log_z
     if WITH_GRADIENT:
         tl.debug_barrier()  # all threads must read the target's logit before it is overwritten
         for first in range(0, VOCABULARY, BLOCK):
@@ -74,7 +80,10 @@ def _row(
             inside = columns < VOCABULARY
             part = tl.load(begin + columns, mask=inside, other=0.0).to(tl.float32)
             scores, sigmoid = _capped(part, TWO_CAP)
-            slope = tl.exp(scores - normaliser) - tl.where(columns == target, 1.0, 0.0)
+            slope = tl.exp(scores - normaliser)
+            if Z_LOSS_COEFFICIENT > 0.0:
+                slope *= factor
+            slope -= tl.where(columns == target, 1.0, 0.0)
             if TWO_CAP > 0.0:
                 slope *= sigmoid * (1.0 - sigmoid)
             slope = tl.where(counts, slope, 0.0)
@@ -82,9 +91,16 @@ def _row(
 
 
 def loss_and_gradient(
-    logits: Tensor, targets: Tensor, cap: float | None, *, ignored: int, needs_grad: bool
-) -> Tensor:
-    """The summed loss of a chunk; overwrites the logits with their gradient if `needs_grad`.
+    logits: Tensor,
+    targets: Tensor,
+    cap: float | None,
+    z_loss_coefficient: float,
+    *,
+    ignored: int,
+    needs_grad: bool,
+    row_losses: Tensor | None = None,
+) -> tuple[Tensor, Tensor | float]:
+    """Summed loss and log(Z)^2 of a chunk; overwrites the logits with their gradient.
 
     Args:
         logits: (C, V), float32, bf16 or fp16, rows contiguous. With a cap, they are 2 / cap times
@@ -92,24 +108,31 @@ def loss_and_gradient(
             `core.training.loss`.
         targets: (C,) int64.
         cap: The soft cap; None: no cap.
+        z_loss_coefficient: Weight of log(Z)^2 in the gradient; 0: it is not computed.
         ignored: The target value that is ignored.
         needs_grad: Whether to compute the gradient; if False, the logits are not changed.
+        row_losses: (C,) float32 that receives the loss of each row.
 
     Returns:
-        A scalar, float32.
+        Two scalars, float32; the second is 0 without a coefficient.
     """
     count, vocabulary = logits.shape
-    losses = torch.empty(count, dtype=torch.float32, device=logits.device)
+    losses = row_losses
+    if losses is None:
+        losses = torch.empty(count, dtype=torch.float32, device=logits.device)
+    squares = torch.empty_like(losses) if z_loss_coefficient else losses
     _row[(count,)](
         logits,
         targets,
         losses,
+        squares,
         logits.stride(0),
         VOCABULARY=vocabulary,
         TWO_CAP=2.0 * cap if cap else 0.0,
+        Z_LOSS_COEFFICIENT=z_loss_coefficient,
         WITH_GRADIENT=needs_grad,
         IGNORED=ignored,
         BLOCK=BLOCK,
         num_warps=WARPS,
     )
-    return losses.sum()
+    return losses.sum(), squares.sum() if z_loss_coefficient else 0.0

@@ -2070,6 +2070,11 @@ export interface components {
              */
             device: "auto" | "cpu" | "cuda";
             /**
+             * Early Stopping Patience
+             * @description End the run after this many validations in a row without a new lowest loss (Prechelt 1998), and give the checkpoint `last` the weights of the lowest one; null: train to the end. Needs data.validation.
+             */
+            early_stopping_patience?: number | null;
+            /**
              * Ema Decay
              * @description Decay of an exponential moving average of the weights, which is validated next to them and published as the checkpoint `ema`; null: none. GPT-BERT (Charpentier and Samuel 2024) uses 0.999. At step n it is at most (1 + n) / (10 + n).
              */
@@ -2231,6 +2236,13 @@ export interface components {
              */
             seq_length: number;
             /**
+             * Shuffle
+             * @description What is put in a new order each epoch. windows: sequences that are cut once; documents: the documents, and then the sequences cut from them (document-level shuffle of qlabs-eng/slowrun).
+             * @default windows
+             * @enum {string}
+             */
+            shuffle: "windows" | "documents";
+            /**
              * Warmup Steps
              * @description Linear warm-up; null is 500 steps or a tenth of the run, whichever is less.
              */
@@ -2248,6 +2260,12 @@ export interface components {
              * @enum {string}
              */
             weight_decay_schedule: "constant" | "linear";
+            /**
+             * Z Loss Coefficient
+             * @description Weight of the z-loss, the squared log of the softmax's normaliser, which keeps logits small; 0: none. It is in no reported loss. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.
+             * @default 0
+             */
+            z_loss_coefficient: number;
         };
         /**
          * UnfinishedRead
@@ -3637,4 +3655,5 @@ export const trainingSpecOptimizerValues: ReadonlyArray<FlattenedDeepRequired<co
 export const trainingSpecPackingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["packing"]> = ["stream", "documents"];
 export const trainingSpecPrecisionValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["precision"]> = ["auto", "fp32", "bf16", "fp16"];
 export const trainingSpecScheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["schedule"]> = ["linear", "cosine", "constant", "wsd"];
+export const trainingSpecShuffleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["shuffle"]> = ["windows", "documents"];
 export const trainingSpecWeight_decay_scheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["weight_decay_schedule"]> = ["constant", "linear"];

@@ -24,7 +24,7 @@ from core.training.attention.select import (
     use_flex,
 )
 from core.training.execution.compiled import compile_layers
-from core.training.loss import summed_loss
+from core.training.loss import objective_and_loss, summed_loss
 from core.training.moe import grouped
 from core.training.moe.experts import balance_loss, use_sparse_experts
 
@@ -164,6 +164,27 @@ def assert_as_plain(plain):
 @pytest.mark.parametrize("name", MODELS)
 def test_loss_and_every_gradient_are_those_of_the_plain_model(name):
     assert_as_plain(plain_model(MODELS[name]))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("coefficient", [1e-4, 0.5])
+def test_the_z_loss_and_every_gradient_are_those_of_the_plain_model(name, coefficient):
+    plain = plain_model(MODELS[name])
+    fast = fast_model(plain)
+    inputs, targets = some_tokens()
+    logits = plain(input_ids=inputs, use_cache=False).logits.flatten(0, 1)
+    cross_entropy = functional.cross_entropy(logits, targets.flatten(), reduction="sum")
+    squares = logits.logsumexp(1).square()[targets.flatten() != -100].sum()
+    expected = cross_entropy + coefficient * squares
+    expected.backward()
+    objective, loss = objective_and_loss(
+        fast, inputs, targets, None, z_loss_coefficient=coefficient
+    )
+    objective.backward()
+    gradients = {name: parameter.grad for name, parameter in plain.named_parameters()}
+    assert_same(objective, fast, expected.item(), gradients)
+    assert loss.item() == pytest.approx(cross_entropy.item(), rel=1e-11)
+    assert not loss.requires_grad
 
 
 @pytest.mark.parametrize("way", ["blocks", "library"])

@@ -92,7 +92,8 @@ def test_attention_without_a_cap_is_the_plain_model_in_bf16(kv_heads):
 
 @pytest.mark.parametrize("cap", [None, 30.0])
 @pytest.mark.parametrize("vocabulary", [512, 4097])
-def test_the_loss_in_one_kernel_is_the_loss_in_many(cap, vocabulary, monkeypatch):
+@pytest.mark.parametrize("coefficient", [0.0, 1e-2])
+def test_the_loss_in_one_kernel_is_the_loss_in_many(cap, vocabulary, coefficient, monkeypatch):
     rows = torch.randn(700, 64, device="cuda")
     weight = torch.randn(vocabulary, 64, device="cuda")
     targets = torch.randint(0, vocabulary, (700,), device="cuda")
@@ -101,12 +102,12 @@ def test_the_loss_in_one_kernel_is_the_loss_in_many(cap, vocabulary, monkeypatch
     for has_triton in (True, False):
         monkeypatch.setattr(loss_module, "HAS_TRITON", has_triton)
         leaves = [tensor.clone().requires_grad_() for tensor in (rows, weight)]
-        loss = LinearCrossEntropy.apply(*leaves, targets, cap, True)
-        loss.backward()
+        objective, loss = LinearCrossEntropy.apply(*leaves, targets, cap, coefficient, True)
+        objective.backward()
         with torch.no_grad():
-            alone = LinearCrossEntropy.apply(rows, weight, targets, cap, False)
+            alone, _ = LinearCrossEntropy.apply(rows, weight, targets, cap, 0.0, False)
         assert alone.item() == pytest.approx(loss.item(), rel=1e-6)
-        outcomes.append([loss.detach(), *(leaf.grad for leaf in leaves)])
+        outcomes.append([objective.detach(), *(leaf.grad for leaf in leaves)])
     for actual, expected in zip(*outcomes, strict=True):
         assert torch.allclose(actual, expected, rtol=1e-4, atol=1e-4)
 

@@ -19,21 +19,26 @@ from core.training.kernels.loss import loss_and_gradient
 
 for vocabulary in (300, 5000):
     for cap in (None, 0.5, 30.0):
-        product = torch.randn(7, vocabulary, requires_grad=True)
-        targets = torch.randint(0, vocabulary, (7,))
-        targets[2] = -100
-        capped = product if cap is None else cap * torch.tanh(product / cap)
-        expected = functional.cross_entropy(capped, targets, reduction="sum")
-        expected.backward()
-        logits = product.detach() * (2.0 / cap if cap else 1.0)
-        kept = logits.clone()
-        options = {"cap": cap, "ignored": -100}
-        alone = loss_and_gradient(kept, targets, needs_grad=False, **options)
-        loss = loss_and_gradient(logits, targets, needs_grad=True, **options)
-        torch.testing.assert_close(loss, expected.detach())
-        torch.testing.assert_close(alone, expected.detach())
-        torch.testing.assert_close(kept, product.detach() * (2.0 / cap if cap else 1.0))
-        torch.testing.assert_close(logits * (4.0 if cap else 1.0), product.grad)
+        for coefficient in (0.0, 0.1):
+            product = torch.randn(7, vocabulary, requires_grad=True)
+            targets = torch.randint(0, vocabulary, (7,))
+            targets[2] = -100
+            capped = product if cap is None else cap * torch.tanh(product / cap)
+            expected = functional.cross_entropy(capped, targets, reduction="sum")
+            squares = capped.logsumexp(1).square()[targets != -100].sum()
+            (expected + coefficient * squares).backward()
+            logits = product.detach() * (2.0 / cap if cap else 1.0)
+            kept = logits.clone()
+            alone, _ = loss_and_gradient(kept, targets, cap, 0.0, ignored=-100, needs_grad=False)
+            loss, z_loss = loss_and_gradient(
+                logits, targets, cap, coefficient, ignored=-100, needs_grad=True
+            )
+            torch.testing.assert_close(loss, expected.detach())
+            torch.testing.assert_close(alone, expected.detach())
+            if coefficient:
+                torch.testing.assert_close(z_loss, squares.detach())
+            torch.testing.assert_close(kept, product.detach() * (2.0 / cap if cap else 1.0))
+            torch.testing.assert_close(logits * (4.0 if cap else 1.0), product.grad)
 """
 GATE = """
 import torch

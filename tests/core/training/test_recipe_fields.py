@@ -174,6 +174,36 @@ def test_the_estimate_counts_the_average_and_the_masks_of_dropout():
     assert activation_bytes(dropped, **options) - activation_bytes(plain, **options) == masks
 
 
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_z_loss_changes_the_run_and_is_in_no_reported_loss(tiny_run, architecture):
+    plain = tiny_run(architecture, name="plain")
+    first, stopped = (
+        tiny_run(architecture, name=name, z_loss_coefficient=0.1) for name in ("first", "stopped")
+    )
+    plain.go()
+    first.go()
+    with pytest.raises(Stopped):
+        stopped.go(stop_at=5)
+    stopped.go()
+    assert stopped.values("train/loss") == first.values("train/loss")
+    assert stopped.values("validation/loss") == first.values("validation/loss")
+    assert first.values("train/loss")[1] == plain.values("train/loss")[1]
+    assert first.values("validation/loss")[0] == plain.values("validation/loss")[0]
+    assert first.values("train/loss")[12] != plain.values("train/loss")[12]
+
+
+def test_accumulation_and_devices_do_not_change_a_run_with_z_loss(tiny_run):
+    runs = [
+        tiny_run(name=str(number), max_steps=4, z_loss_coefficient=0.1, **options)
+        for number, options in enumerate([{}, {"micro_batch_size": 1}, {"num_devices": 2}])
+    ]
+    for run in runs:
+        run.go()
+    for name in ("train/loss", "train/grad_norm"):
+        for run in runs[1:]:
+            assert run.values(name) == pytest.approx(runs[0].values(name), rel=1e-4), name
+
+
 @pytest.mark.parametrize(
     ("section", "field", "value"),
     [("training", "ema_decay", 1.0), ("model", "dropout", 1.0), ("model", "dropout", -0.1)],
@@ -183,3 +213,34 @@ def test_values_without_meaning_are_refused(section, field, value):
     body[section] = body.get(section, {}) | {field: value}
     with pytest.raises(ValueError, match=field):
         JobSpec.model_validate(body)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("step", [5, 10])
+def test_a_run_that_shuffles_documents_resumes_to_the_last_bit(tiny_run, architecture, step):
+    """An epoch has eight steps: the run crosses the end of one."""
+    options = {"shuffle": "documents", "seq_length": 128}
+    plain = tiny_run(architecture, name="plain", seq_length=128)
+    alone, stopped = (tiny_run(architecture, name=name, **options) for name in ("alone", "stopped"))
+    plain.go()
+    alone.go()
+    with pytest.raises(Stopped):
+        stopped.go(stop_at=step)
+    stopped.go()
+    for name in ("train/loss", "validation/loss"):
+        assert stopped.values(name) == alone.values(name), name
+    assert plain.values("train/loss") != alone.values("train/loss")
+    hashes = {
+        hash_file(run.rundir.checkpoint("last") / "model.safetensors") for run in (alone, stopped)
+    }
+    assert len(hashes) == 1
+
+
+def test_two_devices_shuffle_the_same_documents(tiny_run):
+    options = {"shuffle": "documents", "seq_length": 128}
+    one = tiny_run(name="one", **options)
+    two = tiny_run(name="two", num_devices=2, **options)
+    one.go()
+    two.go()
+    losses = one.values("train/loss")
+    assert two.values("train/loss") == pytest.approx(losses, rel=1e-5)

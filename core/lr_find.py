@@ -1,0 +1,74 @@
+"""Finds a learning rate: trains a few steps at a rising rate and records the loss.
+
+    python -m core.lr_find FOLDER --data-dir data --cache-dir runs/cache
+
+FOLDER holds `spec.json`, as for `core.run`. The result is `lr-find.csv`, `lr-find.json` and
+`lr-find.svg` in FOLDER. Nothing else is kept, and an interrupted search starts again.
+"""
+
+import argparse
+import sys
+
+from core.context import Run
+from core.corpus.prepare import clean_splits
+from core.process.loading import loading
+from core.run import folder_parser, run_folder
+from core.stages import StageReporter
+from core.storage.rundir import publish_file
+
+NAME = "lr-find"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Searches in the folder and returns the exit status, see `core.errors.ExitCode`."""
+    parser = folder_parser("core.lr_find", (__doc__ or "").splitlines()[0])
+    parser.add_argument("--lowest", type=float, default=1e-5, help="rate of the first step")
+    parser.add_argument("--highest", type=float, default=1.0, help="rate of the last step")
+    parser.add_argument("--steps", type=int, default=100, help="steps at most")
+    options = parser.parse_args(arguments)
+    if not 0.0 < options.lowest < options.highest:
+        parser.error("--lowest must be positive and below --highest")
+    if options.steps < 10:
+        parser.error("--steps must be 10 or more")
+    return run_folder(options, lambda run: _find(run, options))
+
+
+def _find(run: Run, options: argparse.Namespace) -> None:
+    reporter = StageReporter(run.emit)
+    train, validation = clean_splits(run, reporter)
+    from core.tokenizer.prepare import prepare_tokenizer
+
+    tokenizer, key = prepare_tokenizer(run, reporter, train, validation)
+    from core.dataset.prepare import encode_splits
+    from core.dataset.tokens import TokenFile
+
+    folder, _ = encode_splits(run, reporter, tokenizer, key, train, validation)
+    with loading("torch"):
+        from core.training.learning_rate.search import search
+        from core.training.learning_rate.summary import as_csv, as_json, as_svg, summarize
+    with reporter.stage("train") as stage:
+        points = search(
+            run.spec,
+            TokenFile.open(folder),
+            lowest=options.lowest,
+            highest=options.highest,
+            steps=options.steps,
+            should_stop=run.stop,
+            emit=run.emit,
+            warn=run.warn,
+            progress=lambda step: reporter.progress(
+                step / options.steps, step=step, max_steps=options.steps
+            ),
+        )
+        found = summarize(points)
+        stage.counts = {"steps": len(points), "suggested_learning_rate": found.suggested}
+    for ending, content in (
+        ("csv", as_csv(points)),
+        ("json", as_json(found, points)),
+        ("svg", as_svg(found, points)),
+    ):
+        publish_file(run.rundir.root / f"{NAME}.{ending}", content.encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -125,6 +125,11 @@ CONDITIONS: dict[str, Spec] = {
     "muon-ema": {"training": ADAMW | MUON | {"ema_decay": 0.99}},
     "muon-decay": {"training": ADAMW | MUON | {"weight_decay_schedule": "linear"}},
     "muon-dropout": {"training": ADAMW | MUON, "model": {"dropout": 0.1}},
+    "muon-dropout-0.2": {"training": ADAMW | MUON, "model": {"dropout": 0.2}},
+    "muon-dropout-decay-0.3": {
+        "training": ADAMW | MUON | {"weight_decay": 0.3},
+        "model": {"dropout": 0.1},
+    },
     "adamw-dropout": {"training": ADAMW, "model": {"dropout": 0.1}},
     "adamw-documents": {"training": ADAMW | {"shuffle": "documents"}},
     "adamw-z-loss": {"training": ADAMW | {"z_loss_coefficient": 1e-4}},

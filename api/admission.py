@@ -22,7 +22,7 @@ class Admission:
 
     Routing and validation take about a millisecond of the event loop for each request. 400 that
     arrive at once would hold up everything else for half a second; here other tasks run in between.
-    A request occupies no place once it has begun, so a slow client holds up nobody.
+    A request leaves the queue when it begins, so a slow client does not delay others.
     """
 
     def __init__(self, app: ASGIApp, *, delay: QueueDelay | None = None) -> None:

@@ -25,8 +25,8 @@ from jobs.store import unfinished_jobs
 from jobs.tables import Job, ShortTask
 
 COUNT_BYTES = 4 << 20
-"""A larger file is not counted while somebody waits: its words are estimated from its beginning,
-until cleaning has counted them."""
+"""The words of a larger file are estimated from its beginning, to keep the response fast, until
+cleaning has counted them."""
 SAMPLE_BYTES = 256 << 10
 
 
@@ -105,7 +105,7 @@ def ask_for_report(database: Database, name: str, files: Sequence[SourceFile]) -
     if task is not None and task.request["version"] == version:
         return task
     with database.write() as session:
-        task = short_task_of_dataset(session, name)  # somebody else may have asked meanwhile
+        task = short_task_of_dataset(session, name)  # another request may have created it
         if task is not None and task.request["version"] == version:
             return task
         forget_dataset(session, name)
@@ -114,7 +114,7 @@ def ask_for_report(database: Database, name: str, files: Sequence[SourceFile]) -
 
 
 def remove_dataset(session: Session, data_dir: Path, name: str) -> Path:
-    """Takes a dataset out of sight; returns the folder that is to be removed after the commit.
+    """Hides a dataset; returns the folder that the caller removes after the commit.
 
     Raises:
         CorpusMissing: If there is no such dataset.
@@ -124,7 +124,7 @@ def remove_dataset(session: Session, data_dir: Path, name: str) -> Path:
     refuse_in_use(session, name)
     forget_dataset(session, name)
     folder = data_dir / name
-    if folder.is_symlink():  # put there by hand: the text belongs to somebody else
+    if folder.is_symlink():  # made by hand: the target is not the service's to delete
         folder.unlink()
         return folder
     doomed = data_dir / f".{uuid4().hex}.removed"

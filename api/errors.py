@@ -144,7 +144,7 @@ def _known_methods(request: Request) -> list[str]:
             route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
         )
     ]
-    return known or ["GET", "HEAD"]  # mounted are files, behind a route for every method
+    return known or ["GET", "HEAD"]  # a mount of files: its route accepts any method
 
 
 def register_handlers(app: FastAPI) -> None:

@@ -18,7 +18,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def tail_log(path: Path, *, lines: int) -> tuple[str, int]:
-    """The last lines of a log, and the offset behind them; a log that is not there is empty."""
+    """The last lines of a log and the offset of its end; a missing log is empty."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -38,7 +38,7 @@ def tail_log(path: Path, *, lines: int) -> tuple[str, int]:
 async def follow_log(
     path: Path, *, text: str, offset: int, has_ended: Callable[[], bool], bulkhead: Bulkhead
 ) -> AsyncIterator[str]:
-    """`text`, then what is appended behind `offset`, until the job has ended."""
+    """Yields `text`, then what is appended after `offset`, until the job has ended."""
     yield text
     while True:
         ended, data = await bulkhead.run(partial(_look, path, offset, has_ended))

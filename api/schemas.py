@@ -1,4 +1,4 @@
-"""What goes out and what comes in beside the spec. Rows are never sent as they are."""
+"""Request and response bodies other than the spec. Table rows are never sent directly."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -212,7 +212,7 @@ class WorkerPage(Out):
 
 
 class DiskRead(Out):
-    """The disk that a folder of the service lies on."""
+    """The disk that holds a folder of the service."""
 
     total_bytes: int
     free_bytes: int

@@ -175,7 +175,7 @@ class EncodeBody(BaseModel):
 
 
 class TokenRead(Out):
-    """A token: its id, its entry in the vocabulary, and the characters that it stands for."""
+    """A token: its id, its entry in the vocabulary, and the characters that it encodes."""
 
     id: int
     piece: str

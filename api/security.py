@@ -1,4 +1,4 @@
-"""What stands before every route: keys, host names, sizes, and what a browser may do."""
+"""Checks before every route: keys, host names, body sizes, and browser rules."""
 
 import hashlib
 import hmac
@@ -45,8 +45,8 @@ class Gate:
         self._app = app
         self._upload_bytes = upload_bytes
         self._keys = [hashlib.sha256(key.encode()).digest() for key in keys]
-        # Behind a key any name will do; without one a foreign name is a page of somebody else that
-        # had its name resolve to this machine (DNS rebinding).
+        # With a key, any host name is accepted. Without one, an unknown name may be a foreign page
+        # whose name resolves to this machine (DNS rebinding).
         self._hosts = None if keys else LOCAL_HOSTS | {host.strip("[]")}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

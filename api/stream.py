@@ -165,7 +165,7 @@ class Watchers:
 
 
 class _SharedLook:
-    """A look in a task of its own: it goes on if the stream that began it is closed."""
+    """A shared read of events, in a task that outlives the stream that started it."""
 
     def __init__(self, look: "Look", after: int, bulkhead: Bulkhead) -> None:
         self.has_begun = False

@@ -1,6 +1,6 @@
-"""Receiving a file piece by piece: what has arrived is kept until the file is whole.
+"""Resumable uploads: received bytes are kept until the file is complete.
 
-A part lies in `.uploads/<dataset>/<file>.part` beside the datasets, locked while somebody sends.
+They are stored in `.uploads/<dataset>/<file>.part` in the data folder, locked during a request.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ from api.publishing import BUFFER_BYTES, told_full_disk
 PART = ".part"
 STALL_SECONDS = 60.0
 KEEP_SECONDS = 7 * 24 * 3600.0
-"""A part that nobody has gone on with for so long is removed."""
+"""Age after which an incomplete upload is removed."""
 RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
@@ -80,10 +80,10 @@ def unfinished(folder: Path) -> list[Received]:
 
 
 def remove_abandoned(uploads: Path) -> None:
-    """Removes what nobody has gone on with for a week."""
+    """Removes incomplete uploads that are older than `KEEP_SECONDS`."""
     if uploads.is_dir():
         for path in uploads.glob("*/*"):
-            # A sender beside this one may have finished its file since it was listed.
+            # Another request may have completed its file since it was listed.
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > KEEP_SECONDS:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -92,11 +92,11 @@ def remove_abandoned(uploads: Path) -> None:
 async def receive(
     part: Path, piece: Piece, body: AsyncIterator[bytes], *, limit: int
 ) -> Received | Path:
-    """Appends a piece to a part; once the file is whole, where it lies, for the caller alone.
+    """Appends a piece to a part; returns the path of the file once it is complete.
 
     Raises:
-        Problem: 409 if the piece does not begin where the part ends or somebody else is sending,
-            413 if the file grows too large, 408 if the sender falls silent, 507 on a full disk.
+        Problem: 409 if the piece does not begin where the part ends or another request is sending,
+            413 if the file grows too large, 408 if no data arrives, 507 on a full disk.
         ClientDisconnect: If the connection broke; what has arrived is kept.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ async def receive(
         end = await _append(target, piece, body, limit=limit)
         if piece.size is not None and end < piece.size:
             return Received(part.name.removesuffix(PART), end, piece.size)
-        # A name of its own, while the lock is held: nobody can go on with it any more.
+        # Renamed while the lock is held, so that no other request can append to it.
         whole = part.with_name(f"{uuid4().hex}.whole")
         part.rename(whole)
     return whole

@@ -25,6 +25,13 @@ Url = Annotated[
         show_default=False,
     ),
 ]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder of corpora  [default: BABYLM_DATA_DIR]")
+]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option("--cache-dir", help="Results shared between runs  [default: RUNS_DIR/cache]"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 JobName = Annotated[
     str,

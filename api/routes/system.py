@@ -53,7 +53,7 @@ def system(context: InContext, session: Reading) -> SystemRead:
 
 
 def _versions() -> dict[str, str]:
-    """Of what is installed beside the API; a worker elsewhere may have others."""
+    """Versions of the packages in the API's environment; workers may have others."""
     found = {}
     for name in PACKAGES:
         try:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from babylm.commands.submit import Preset, Setting, SpecFile
-from babylm.options import AsJson, load_settings
+from babylm.options import AsJson, CacheDir, DataDir, load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -26,14 +26,8 @@ def lr_find(
     lowest: Annotated[float, typer.Option("--lowest", help="Rate of the first step.")] = 1e-5,
     highest: Annotated[float, typer.Option("--highest", help="Rate of the last step.")] = 1.0,
     steps: Annotated[int, typer.Option("--steps", min=10, help="Steps at most.")] = 100,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option("--data-dir", help="Folder of corpora  [default: BABYLM_DATA_DIR]"),
-    ] = None,
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option("--cache-dir", help="Results shared between runs  [default: RUNS_DIR/cache]"),
-    ] = None,
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Find a learning rate: train some steps at a rising rate, in this terminal.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from babylm.options import AsJson, Url, load_settings, open_client
+from babylm.options import AsJson, CacheDir, DataDir, Url, load_settings, open_client
 from babylm.wire import Body
 
 SpecFile = Annotated[
@@ -142,14 +142,8 @@ def train(
     ] = None,
     preset: Preset = None,
     settings: Setting = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option("--data-dir", help="Folder of corpora  [default: BABYLM_DATA_DIR]"),
-    ] = None,
-    cache_dir: Annotated[
-        Path | None,
-        typer.Option("--cache-dir", help="Results shared between runs  [default: RUNS_DIR/cache]"),
-    ] = None,
+    data_dir: DataDir = None,
+    cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Train in this terminal, with no service.

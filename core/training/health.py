@@ -108,7 +108,7 @@ class HealthMonitor:
     def _divergence(self, step: int, loss: float) -> WarningData | None:
         state = self._state
         is_high = loss > min(self._ceiling, state.lowest + DIVERGED_NATS)
-        is_high = is_high and loss > state.lowest  # an untrained model may lie above the ceiling
+        is_high = is_high and loss > state.lowest  # an untrained model may exceed the ceiling
         state.num_diverged = state.num_diverged + 1 if is_high else 0
         message = (
             f"at step {step:,} the training loss is {loss:.3f} after a lowest mean of "

@@ -28,7 +28,7 @@ PATTERNS = (
     r"nobody|somebody",
 )
 GENERATED = ("api", "cli", "spec", "events", "metrics", "settings")
-LIMIT = 12.7
+LIMIT = 9.2
 """Occurrences for 10,000 words."""
 
 

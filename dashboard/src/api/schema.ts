@@ -996,7 +996,7 @@ export interface components {
         };
         /**
          * DiskRead
-         * @description The disk that a folder of the service lies on.
+         * @description The disk that holds a folder of the service.
          */
         DiskRead: {
             /** Free Bytes */
@@ -1934,7 +1934,7 @@ export interface components {
         };
         /**
          * TokenRead
-         * @description A token: its id, its entry in the vocabulary, and the characters that it stands for.
+         * @description A token: its id, its entry in the vocabulary, and the characters that it encodes.
          */
         TokenRead: {
             /** End */

@@ -19,7 +19,6 @@ import shutil
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -188,7 +187,7 @@ def _started(folder: Path, setting: dict[str, str], number: int) -> Iterator[Run
 
 @contextlib.contextmanager
 def _busy(pattern: tuple[str, ...]) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.busy", *pattern], cwd=ROOT)
+    process = subprocess.Popen(python_command("benchmarks.busy", *pattern), cwd=ROOT)
     try:
         time.sleep(0.5)  # it has started
         yield

@@ -1,11 +1,11 @@
 import io
 import tarfile
-import threading
 import zipfile
 from hashlib import sha256
 from pathlib import Path
 
 import anyio
+import httpx2 as httpx
 import pytest
 from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
@@ -148,18 +148,29 @@ def test_two_senders_of_one_file_do_not_mix(client, settings):
 
 
 def test_senders_at_the_same_moment_leave_one_whole_file(app, client, settings):
-    answers = []
+    async def pieces(content: bytes):
+        for begin in range(0, len(content), 20_000):
+            yield content[begin : begin + 20_000]
+            await anyio.sleep(0)  # the other senders continue
 
-    def one(content: bytes) -> None:
-        with TestClient(app) as other:
-            answers.append(send(other, "a.txt", content).status_code)
+    async def send_all() -> list[int]:
+        answers = []
+
+        async def one(content: bytes) -> None:
+            answer = await sender.post(URL, params={"name": "a.txt"}, content=pieces(content))
+            answers.append(answer.status_code)
+
+        transport = httpx.ASGITransport(app=app)
+        async with (
+            httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as sender,
+            anyio.create_task_group() as senders,
+        ):
+            for content in contents:
+                senders.start_soon(one, content)
+        return answers
 
     contents = [bytes([letter]) * 200_000 for letter in b"abcd"]
-    threads = [threading.Thread(target=one, args=(content,)) for content in contents]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = client.portal.call(send_all)
     assert answers.count(201) == 1, answers
     assert set(answers) <= {201, 409}
     assert (settings.data_dir / "mine" / "a.txt").read_bytes() in contents

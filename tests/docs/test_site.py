@@ -4,13 +4,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from core.process.program import python_command
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -79,7 +80,7 @@ def test_the_site_builds_in_strict_mode_and_loads_nothing_from_other_hosts(tmp_p
     shutil.copyfile(ROOT / "zensical.toml", tmp_path / "zensical.toml")
     shutil.copytree(DOCS, tmp_path / "docs", ignore=shutil.ignore_patterns("__pycache__"))
     done = subprocess.run(
-        [sys.executable, "-m", "zensical", "build", "--strict"],
+        python_command("zensical", "build", "--strict"),
         cwd=tmp_path,
         env={**os.environ, "NO_COLOR": "1"},
         capture_output=True,

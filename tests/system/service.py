@@ -33,7 +33,7 @@ def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: A
         "training": {
             "seq_length": 32,
             "batch_size": 8,
-            "epochs": 50,
+            "epochs": 10_000,  # the run ends with max_steps
             "max_steps": max_steps,
             "learning_rate": 3e-3,
             "logging_steps": 1,

@@ -43,10 +43,9 @@ def read_queue(session: Session, queued: Sequence[str]) -> Queue:
     """Reads the queue for the given queued jobs."""
     if not queued:
         return Queue({}, (), False, {})
-    workers = [worker for worker in live_workers(session) if worker.queue == "train"]
     return Queue(
         positions=queue_positions(session),
-        offers=tuple(offer_of(worker) for worker in workers),
+        offers=_train_offers(session),
         has_provisioner=bool(live_provisioners(session)),
         placements=newest_placements(session, queued),
     )
@@ -75,18 +74,22 @@ def waiting_for(job: Job, queue: Queue) -> Waiting | None:
 
 
 def unserved_now(session: Session, spec: JobSpec) -> str | None:
-    """Why a job of this spec would wait for a worker; None if one that is alive can run it.
+    """The reason why a job of this spec would wait for a worker; None if a live one can run it.
 
-    None too where no worker is alive or Slurm could bring one: then nothing is known.
+    Also None if no worker is alive or Slurm may start one, because nothing is known then.
     """
     job = Job(id="", name="", status="queued", spec={}, **asdict(needs_of(spec)))
-    workers = [worker for worker in live_workers(session) if worker.queue == "train"]
-    offers = [offer for offer in map(offer_of, workers) if offer.job_id is None]
+    offers = [offer for offer in _train_offers(session) if offer.job_id is None]
     if not offers or any(serves(offer, job) for offer in offers):
         return None
     if job.where_allowed != "local" and live_provisioners(session):
         return None
     return unserved_reason(job, offers)
+
+
+def _train_offers(session: Session) -> tuple[Offer, ...]:
+    """Offers of the live train workers."""
+    return tuple(offer_of(worker) for worker in live_workers(session) if worker.queue == "train")
 
 
 def _details(placement: Placement) -> dict[str, Any]:  # Any: JSON

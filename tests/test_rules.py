@@ -1,6 +1,7 @@
 """Rules of CONTRIBUTING for tests: they do not patch our own code and do not depend on speed."""
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -134,3 +135,11 @@ def test_the_rules_find_what_they_forbid():
         assert list(short_waits(ast.parse(line))) == [1], line
     for line in ("process.wait(DEADLINE)", "assert time.monotonic() - began > 6", "end.wait(0.01)"):
         assert not list(short_waits(ast.parse(line))), line
+
+
+def test_the_repository_holds_no_symbolic_link():
+    """A link to a build folder leads nowhere in any other checkout."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--stage"], cwd=TESTS.parent, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert [line.split("\t")[1] for line in listed if line.startswith("120000")] == []

@@ -28,7 +28,7 @@ def _workers_from_a_cluster() -> None:
 def slurm(
     once: Annotated[bool, typer.Option("--once", help="One pass, for cron.")] = False,
 ) -> None:
-    """Submit a Slurm job for each queued job that may run there, and look after it.
+    """Submit a Slurm job for each queued job that may run there, and track it.
 
     Runs on any host that has Slurm's programs and the shared folders, until Ctrl-C.
     """

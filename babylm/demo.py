@@ -214,9 +214,10 @@ def _print_findings(findings: Findings) -> None:
         first, last = findings.perplexities[0], findings.perplexities[-1]
         ratio = first / last
         _say(f"validation perplexity  {first:.1f} at first, {last:.2f} at the end ({ratio:.0f}x)")
-    _say("minimal pairs          before  after")
+    width = max([20, *map(len, findings.accuracies)])
+    _say(f"{'minimal pairs':<{width + 2}} before  after")
     for name, accuracy in findings.accuracies.items():
-        _say(f"  {name:<20} {CHANCE:>6.0%}  {accuracy:.1%}")
+        _say(f"  {name:<{width}} {CHANCE:>6.0%}  {accuracy:.1%}")
     _say("the model writes")
     for text in findings.texts:
         _say(f"  {printable(text)}")

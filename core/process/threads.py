@@ -10,7 +10,7 @@ import psutil
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
-SPIN_COUNT = 3000
+SPIN_COUNT = 1000
 """Iterations that a thread of GNU OpenMP spins at a barrier before it sleeps. By default it spins
 for milliseconds: if other programs use the same cores, it takes the time that the awaited thread
 needs, and two runs at once block each other. See "threads" in benchmarks/README.md."""

@@ -2,10 +2,10 @@
 
 The processes prepare first and stay alive; then each is timed alone, in turn, for
 BABYLM_BENCH_ROUNDS (3) rounds of a window of BABYLM_BENCH_STEPS steps (3 on a CPU, 10 on a GPU) of
-BABYLM_BENCH_BATCH sequences (8 on a CPU, the preset's own on a GPU). On a GPU the ways of one
-benchmark prepare side by side, the baselines of a 100M preset one at a time because of its memory,
-and with BABYLM_BENCH_TOGETHER=1 those of all benchmarks that are wanted. On a CPU they prepare one
-after the other, because they would share its cores.
+BABYLM_BENCH_BATCH sequences (8 on a CPU, the preset's micro-batch on a GPU). On a GPU the ways of
+one benchmark prepare side by side, the baselines of a 100M preset one at a time because of its
+memory, and with BABYLM_BENCH_TOGETHER=1 those of all benchmarks that are wanted. On a CPU they
+prepare one after the other, because they would share its cores.
 
 Each figure is a median over the rounds, each ratio the median of the rounds' own ratios, since the
 machine may be shared. BABYLM_BENCH_CLOCK=cpu runs one thread and counts its seconds on the

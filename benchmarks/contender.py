@@ -36,6 +36,7 @@ from core.checkpoints.model import build_model, quiet_transformers
 from core.dataset.batches import Batch
 from core.spec.job import JobSpec
 from core.spec.plan import make_plan
+from core.spec.presets import PRESETS
 from core.training.components import build_components
 from core.training.distributed.ranks import Ranks
 from core.training.execution.device import (
@@ -59,7 +60,7 @@ WARM_UP_STEPS = 2
 LOCK_VARIABLE = "BABYLM_BENCH_LOCK"
 """Names a file that baselines lock until they are ready: a GPU has memory for one at a time."""
 CPU_BATCH_SIZE = 8
-"""Where none is asked for; a GPU takes the preset's own."""
+"""Where none is asked for; a GPU takes the micro-batch of the preset."""
 NUM_BATCHES = 8
 """So many differ; then they come again."""
 
@@ -138,11 +139,12 @@ def say(**line: Any) -> None:
 
 
 def bench_spec(model: str, *, precision: str, batch_size: int | None) -> JobSpec:
-    """A preset's model with batches of `batch_size` sequences; None takes the preset's own."""
-    training: dict[str, Any] = {"precision": precision, "warmup_steps": 0}
-    if batch_size is not None:
-        training["batch_size"] = batch_size
-    body: dict[str, Any] = {"preset": model.removesuffix(DENSE), "training": training}
+    """A preset's model with batches of `batch_size` sequences; None takes its micro-batches."""
+    name = model.removesuffix(DENSE)
+    if batch_size is None:
+        batch_size = PRESETS[name].spec["training"]["micro_batch_size"]
+    training = {"precision": precision, "warmup_steps": 0, "batch_size": batch_size}
+    body: dict[str, Any] = {"preset": name, "training": training}
     if model.endswith(DENSE):
         body["model"] = {"num_local_experts": 0}
     return JobSpec.model_validate(body).resolve()
@@ -275,7 +277,9 @@ def main() -> None:
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("model")
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--batch-size", type=int, help="8 on a CPU, the preset's own on a GPU")
+    parser.add_argument(
+        "--batch-size", type=int, help="8 on a CPU, the preset's micro-batch on a GPU"
+    )
     parser.add_argument("--steps", type=int, help="of a window; 3 on a CPU, 10 on a GPU")
     options = parser.parse_args()
     quiet_transformers()

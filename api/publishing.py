@@ -15,6 +15,7 @@ from uuid import uuid4
 from api.archives import SUFFIXES as ARCHIVE_SUFFIXES
 from api.archives import is_archive, members
 from api.errors import Problem
+from core.corpus.content import HEAD_BYTES, foreign_content
 from core.corpus.sources import SUFFIXES as TEXT_SUFFIXES
 from core.spec.job import NAME
 from core.storage.rundir import publish_folder, sync_folder
@@ -94,6 +95,8 @@ def check_text(source: _Readable, name: str, write: Callable[[bytes], object]) -
     position, is_empty = 0, True
     while True:
         block = source.read(BUFFER_BYTES)
+        if not position and (found := foreign_content(block[:HEAD_BYTES])) is not None:
+            raise Problem(422, "corpus_not_text", f"{name} is {found[0]}. {found[1]}")
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:

@@ -61,6 +61,20 @@ class CorpusEncoding(RunError):
     hint = "Convert the file to UTF-8, for example with iconv."
 
 
+class CorpusNotText(RunError):
+    """A file of the corpus is not text but a pointer to it, a web page or an archive."""
+
+    code = "corpus_not_text"
+    hint = "Replace the file by its text, or leave it out with data.sources."
+
+
+class CleanerMissing(RunError):
+    """The cleaning style has no cleaner for a source."""
+
+    code = "cleaner_missing"
+    hint = 'Use "clean": true, or leave the source out with data.sources.'
+
+
 class CorpusTooSmall(RunError):
     """Fewer tokens than one window of training or validation needs."""
 

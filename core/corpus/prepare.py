@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.context import Run
+from core.corpus import long_words
 from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources
 from core.corpus.split import Split
@@ -38,6 +39,7 @@ def clean_splits(run: Run, reporter: StageReporter) -> tuple[Split, Split | None
             cleaned.append(result)
             stage.cached &= cached
             stage.counts[split.name] = result.report.counts()
+            _warn_of_long_words(run, result.report)
             done += split.bytes
         clean_train, clean_validation = cleaned[0], cleaned[1] if validation else None
         if data.deduplicate != "none":
@@ -51,6 +53,20 @@ def clean_splits(run: Run, reporter: StageReporter) -> tuple[Split, Split | None
             require_text_of_journal(run.rundir.journal, stage.counts)
     check_budget(run.spec, clean_train.report)
     return clean_train, clean_validation
+
+
+def _warn_of_long_words(run: Run, report: CleanReport) -> None:
+    found = {
+        stem: source.dropped[long_words.DROP_NAME]
+        for stem, source in report.sources.items()
+        if long_words.DROP_NAME in source.dropped
+    }
+    for stem, dropped in found.items():
+        run.warn(
+            "long_words_split",
+            f"{stem} has {dropped.count:,} words of more than {long_words.MAX_WORD_CHARACTERS:,} "
+            f"characters, which were split; the first is in {dropped.examples[0]}",
+        )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ have one (nearly every line of a transcript has its speaker's), and engines with
 (RE2, Rust's regex), for which half of these patterns would have to be taken apart.
 """
 
+import mmap
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ LINES_WITHOUT_WORDS = (
     ("\n", re.compile(r"\n[^\w\n](?:[^\w\n]|_)*(?=\n)")),
     ("\n_", re.compile(r"\n_(?:[^\w\n]|_)*(?=\n)")),
 )
+DOCUMENT_HEADER = ("= = = ", "\ufeff= = = ")
+SPACES = re.compile(r" {3,}")
+"""More than two give upstream's patterns nothing to tell apart, and time in their square."""
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
 MAX_PASSES = 32
@@ -75,6 +79,14 @@ class Cleaner:
     """Done when the gaps that the steps left are closed."""
     needs_words: bool = True
     """Drop lines without a letter or digit."""
+    line: Callable[[str], str] | None = None
+    """Applied once to each raw line, before the steps; an empty result drops the line."""
+    join: "Callable[[str, Drops], str] | None" = None
+    """Applied to raw text first: brings units of several lines to one line each."""
+    cut: Callable[[mmap.mmap, int], int] | None = None
+    """The end of the first block that may end at or after a byte, if `join` needs whole units."""
+    finds_books: bool = False
+    """Drop what is outside the START and END marks of Project Gutenberg."""
 
 
 @dataclass
@@ -116,7 +128,40 @@ def clean_block(text: str, cleaner: Cleaner, drops: Drops) -> str:
         cleaner: The steps.
         drops: Where to count.
     """
-    return clean_normal(without_controls(normal_block(text), drops), cleaner, drops)[1:]
+    return clean_normal(raw_block(text, None, cleaner, drops), cleaner, drops)[1:]
+
+
+def raw_block(text: str, normal: str | None, cleaner: Cleaner, drops: Drops) -> str:
+    """The normal block of raw lines, joined or cleaned line by line as the cleaner says.
+
+    Args:
+        text: Raw lines.
+        normal: Their normal block, if it is known.
+        cleaner: The steps.
+        drops: Where to count.
+    """
+    joined = text if cleaner.join is None else cleaner.join(text, drops)
+    if cleaner.line is not None:
+        joined = _line_by_line(joined, cleaner.line, drops)
+    if normal is None or joined is not text:
+        normal = normal_block(joined)
+    return without_controls(normal, drops)
+
+
+def _line_by_line(text: str, clean: Callable[[str], str], drops: Drops) -> str:
+    """Each line cleaned once; headers of documents and empty lines end a document."""
+    lines = []
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n"):
+        if line.startswith(DOCUMENT_HEADER) or not line.strip():
+            lines.append("")
+        if not line.strip():
+            continue
+        cleaned = clean(SPACES.sub("  ", line)).strip()
+        if cleaned:
+            lines.append(cleaned)
+        else:
+            drops.add("line_without_text", 1, [line.strip()[:EXAMPLE_CHARACTERS]])
+    return "\n".join([*lines, ""])
 
 
 def normal_block(text: str) -> str:

@@ -59,11 +59,12 @@ def clean_corpus(
     if processes is None:
         cores = len(os.sched_getaffinity(0))
         processes = max(1, min(cores, MAX_PROCESSES, total // BYTES_PER_PROCESS))
-    blocks = [list(split_blocks(file.path, file.source)) for file in files]
+    cleaners = {file.source: cleaner_for(file.source, options) for file in files}
+    blocks = [list(split_blocks(file.path, file.source, cleaners[file.source])) for file in files]
     results = serve_in_order(
         [block for part in blocks for block in part],
         make=BlockCleaner,
-        argument={file.source: cleaner_for(file.source, options) for file in files},
+        argument=cleaners,
         count=processes,
         should_stop=should_stop,
     )

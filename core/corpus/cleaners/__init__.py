@@ -15,6 +15,7 @@ from core.corpus.cleaners import (
     upstream,
 )
 from core.corpus.rules import Cleaner, Transform
+from core.errors import CleanerMissing
 from core.spec.corpus import CleanOptions
 
 PLAIN = "plain"
@@ -44,9 +45,19 @@ STRIP_PUNCTUATION = Transform(partial(NOT_WORDS.sub, " "))
 
 
 def cleaner_for(source: str, options: CleanOptions) -> Cleaner:
-    """The cleaner of a source as the options want it."""
+    """The cleaner of a source with the options of the spec.
+
+    Raises:
+        CleanerMissing: If the style has none for the source.
+    """
     table = {"standard": STANDARD, "upstream": UPSTREAM}.get(options.style)
-    chosen = plain.CLEANER if table is None else table[source]
+    chosen = plain.CLEANER if table is None else table.get(source)
+    if chosen is None:
+        known = ", ".join(table or ())
+        raise CleanerMissing(
+            f"style {options.style} of data.clean has no cleaner for the source {source}; it has "
+            f"cleaners for {known}"
+        )
     extra: tuple[Transform, ...] = ()
     if options.lowercase:
         extra += (LOWERCASE,)

@@ -87,7 +87,7 @@ def corpus_words(files: Sequence[SourceFile], report: CleanReport | None) -> Wor
 
 def dataset_version(files: Sequence[SourceFile]) -> str:
     """What changes whenever a file of the dataset, or a cleaner, does."""
-    state = [(file.path.name, file.bytes, file.path.stat().st_mtime_ns) for file in files]
+    state = [(file.name, file.bytes, file.path.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr((CLEAN_VERSION, state)).encode()).hexdigest()[:32]
 
 
@@ -140,7 +140,7 @@ def remove_file(session: Session, data_dir: Path, name: str, file: str) -> None:
         CorpusMissing: If there is no such dataset or file.
         Problem: 409 if a job that has not ended needs it.
     """
-    found = next((each for each in dataset_files(data_dir, name) if each.path.name == file), None)
+    found = next((each for each in dataset_files(data_dir, name) if each.name == file), None)
     if found is None:
         raise CorpusMissing(f"dataset {name} has no file {file!r}")
     refuse_in_use(session, name)

@@ -35,6 +35,8 @@ class RunError(Exception):
     hint = "See the log of the job."
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        # Names of files may be no UTF-8, which neither JSON nor a database holds.
+        message = message.encode("utf-8", "backslashreplace").decode()
         super().__init__(message)
         self.message = message
         self.hint = hint if hint is not None else type(self).hint

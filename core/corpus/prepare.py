@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from core.context import Run
 from core.corpus import long_words
+from core.corpus.names import shown_name
 from core.corpus.report import CleanReport, recount
-from core.corpus.sources import SourceFile, find_source_files, missing_sources
+from core.corpus.sources import SourceFile, find_source_files, missing_sources, scan_folder
 from core.corpus.split import Split
-from core.corpus.stage import clean_corpus, clean_fingerprint, require_unchanged
+from core.corpus.stage import SHOWN_FILES, clean_corpus, clean_fingerprint, require_unchanged
 from core.errors import CorpusChanged, CorpusMissing, WordBudgetExceeded
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.stages import StageReporter
@@ -103,17 +104,27 @@ def _find_files(run: Run, split: str, dataset: str) -> list[SourceFile]:
     except CorpusMissing as error:
         if not before:
             raise
-        present = [name for name in before if (folder / name).is_file()]
-        changes = changed_files(before, {name: before[name] for name in present})
+        present = {shown_name(path.name) for path in folder.glob("*") if path.is_file()}
+        changes = changed_files(before, {name: before[name] for name in present & before.keys()})
         raise _changed(run, dataset, changes) from error
-    now = {file.path.name: run.cache.hashes.of(file.path) for file in files}
+    now = {file.name: run.cache.hashes.of(file.path) for file in files}
     if before and (changes := changed_files(before, now)):
         raise _changed(run, dataset, changes)
     run.inputs.record_files(split, now)
+    _warn_of_files_left_out(run, folder)
     absent = missing_sources(files)
     if split == "train" and absent and sources is None:
         run.warn("source_missing", f"{dataset} has no {', '.join(absent)}")
     return files
+
+
+def _warn_of_files_left_out(run: Run, folder: Path) -> None:
+    _, left_out = scan_folder(folder)
+    shown = [each for each in left_out if not each.name.startswith(".")]
+    if shown:
+        listed = "; ".join(f"{each.name} {each.reason}" for each in shown[:SHOWN_FILES])
+        more = f"; and {len(shown) - SHOWN_FILES} more" if len(shown) > SHOWN_FILES else ""
+        run.warn("files_left_out", f"{folder.name} has files that are not used: {listed}{more}")
 
 
 def _changed(run: Run, dataset: str, changes: str) -> CorpusChanged:

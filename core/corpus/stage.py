@@ -103,7 +103,7 @@ def require_unchanged(
     except FileNotFoundError:
         is_unchanged = False
     if not is_unchanged:
-        names = ", ".join(file.path.name for file in files[:SHOWN_FILES])
+        names = ", ".join(file.name for file in files[:SHOWN_FILES])
         raise CorpusChanged(
             f"one of {len(files)} files ({names}) was edited while it was being cleaned",
             hint="Try again when the files are no longer being written.",

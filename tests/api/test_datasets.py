@@ -155,7 +155,7 @@ def test_a_folder_that_was_linked_in_is_only_unlinked(client, settings, tmp_path
     assert not (settings.data_dir / "linked").is_symlink()
 
 
-def test_an_estimate_uses_the_words_after_cleaning_once_they_are_known(
+def test_an_estimate_uses_the_words_after_cleaning_before_and_after_they_are_reported(
     client, world, settings, tmp_path
 ):
     from tests.api.conftest import SPEC
@@ -165,7 +165,24 @@ def test_an_estimate_uses_the_words_after_cleaning_once_they_are_known(
     with ShortWorker(world, make_report(settings, tmp_path)):
         found = wait_for_report(client, "words")
     after = client.post("/v1/jobs/estimate", json=SPEC).json()["words"]
-    assert after == found["cleaning"]["words"] < before
+    assert before == after == found["cleaning"]["words"] < found["words"]
+
+
+def test_an_estimate_names_the_milestones_that_will_not_be_reached(client, settings):
+    """11 of 100 words are dropped by cleaning, so ten epochs are not ten times the raw words."""
+    text = "*MOT:\tone two three four five six seven eight .\n" * 125_000
+    (settings.data_dir / "words" / "childes.train").write_text(text)
+    spec = {
+        "track": "strict-small",
+        "data": {"dataset": "words", "validation": None, "sources": ["childes"]},
+        "training": {"epochs": 10.0},
+    }
+    answer = client.post("/v1/jobs/estimate", json=spec).json()
+    assert answer["words_seen"] == pytest.approx(10_000_000, rel=0.001)
+    (warning,) = [text for text in answer["warnings"] if "will not be reached" in text]
+    assert "chck_20M" in warning
+    assert "chck_100M" in warning
+    assert "chck_9M" not in warning
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.txt", b"my text.txt", b"a\nb.TXT", b"x.cha"])

@@ -1,4 +1,4 @@
-"""Named starting points: upstream's six run scripts, the best known recipe, and a demo."""
+"""Presets: the six run scripts of upstream, the best known recipe, and a demo."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ SECTIONS = ("data", "tokenizer", "model", "training", "evaluation")
 
 @dataclass(frozen=True)
 class Preset:
-    """A partial spec with a sentence about it."""
+    """A partial spec with a description."""
 
     description: str
     spec: Mapping[str, Any]  # Any: JSON
@@ -115,12 +115,12 @@ PRESETS: dict[str, Preset] = {
 
 
 def merge_preset(body: dict[str, Any]) -> dict[str, Any]:
-    """`body` merged over the preset that it names, section by section.
+    """Merges `body` over the preset that it names, section by section.
 
-    A model section that names another architecture replaces the preset's, since the fields of one
-    are not the fields of the other. A batch size or number of devices of its own replaces the
-    preset's micro-batches too, which need not divide it.
-    An unknown name changes nothing here; the spec's own field refuses it.
+    A model section with another architecture replaces the preset's, because architectures have
+    different fields. A batch size or number of devices in `body` also replaces the micro-batches of
+    the preset, which need not divide it. An unknown preset changes nothing; the field `preset`
+    rejects it later.
     """
     name = body.get("preset")
     preset = PRESETS.get(name) if isinstance(name, str) else None

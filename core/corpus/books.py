@@ -25,7 +25,7 @@ HEADER_LINE = re.compile(rb"^[^\n]*Project Gutenberg[^\n]*\n", re.MULTILINE | re
 MAX_HEADER_BYTES = 1 << 15
 """Title, credits and, until 2003, the small print come before the START mark."""
 MAX_LICENCE_BYTES = 1 << 16
-"""The licence has 19 KB. Text that goes on for longer after an END mark is no licence."""
+"""The licence has 19 KB. Longer text after an END mark is not part of it."""
 
 Kind = Literal["text", "book", "licence"]
 

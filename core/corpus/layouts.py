@@ -18,13 +18,13 @@ CUE = re.compile(
     rf"|\n[ \t]*(?P<number>\d+)[ \t]*\n(?={_TIME})"
     rf"|\n(?:[ \t]*\n)+(?={_TIME})"
 )
-"""What stands before the times of a cue in SubRip and WebVTT: empty lines, a number or a name."""
+"""The lines before the times of a cue in SubRip and WebVTT: empty lines, a number or a name."""
 VTT_HEADER = re.compile(r"\nWEBVTT(?:[ \t][^\n]*)?\n(?:[^\n]*\S[^\n]*\n)*")
 VTT_BLOCK = re.compile(r"\n[ \t]*\n(?:NOTE|STYLE|REGION)(?:[ \t][^\n]*)?\n(?:[^\n]*\S[^\n]*\n)*")
 """https://www.w3.org/TR/webvtt1/, section 4.1."""
 ARROW = b"-->"
 CUE_SEARCH_BYTES = 1 << 16
-"""A file with no cue within so many bytes is cut at any line."""
+"""A file without a cue in this range is cut at any line."""
 BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 WRAPPED_LINE = re.compile(r"(?<=\S)[ \t]*\n(?=\S)")
 

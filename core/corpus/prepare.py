@@ -1,4 +1,4 @@
-"""The stage `clean`: from the files of a dataset to the splits of a run, by way of the cache."""
+"""The stage `clean`: makes the splits of a run from the files of its datasets, with the cache."""
 
 import json
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ def _warn_of_long_words(run: Run, report: CleanReport) -> None:
 
 @dataclass(frozen=True)
 class _RawSplit:
-    """A dataset of the run: its result where the run has it already, else its files."""
+    """A dataset of the run: its cleaned text if the run has it already, else its files."""
 
     name: Literal["train", "validation"]
     entry: CacheEntry | None
@@ -80,13 +80,13 @@ class _RawSplit:
 
     @classmethod
     def open(cls, run: Run, name: Literal["train", "validation"], dataset: str) -> "_RawSplit":
-        """Looks for the result first: the dataset may have been edited or removed since."""
+        """Looks for the result first, because the dataset may have been edited or removed since."""
         entry = run.inputs.find(f"clean/{name}")
         return cls(name, entry, [] if entry is not None else _find_files(run, name, dataset))
 
     @property
     def bytes(self) -> int:
-        """What has to be cleaned."""
+        """Size of the text to clean."""
         return sum(file.bytes for file in self.files)
 
 
@@ -95,7 +95,7 @@ def _find_files(run: Run, split: str, dataset: str) -> list[SourceFile]:
 
     Raises:
         CorpusMissing: If the dataset, or a file that the spec names, is not there.
-        CorpusChanged: If they are not those that the run began with.
+        CorpusChanged: If they differ from the files that the run started with.
     """
     folder, sources = run.data_dir / dataset, run.spec.data.sources
     before = run.inputs.files(split)
@@ -196,7 +196,7 @@ def _deduplicate(
 
 
 def check_budget(spec: JobSpec, report: CleanReport) -> None:
-    """Holds the training text to the words that the track allows.
+    """Checks the word budget of the track.
 
     Raises:
         WordBudgetExceeded: If it has more.

@@ -12,7 +12,7 @@ from core.spec.corpus import CleanOptions
 
 SAMPLES = 16
 SAMPLE_BYTES = 16 << 10
-"""Of a file, so many samples at equal distances; smaller files are cleaned whole. The count
+"""Each file is measured on samples at equal distances; smaller files are cleaned whole. The count
 of a corpus of 2.9M raw words was 1.1 % off, where the raw words are 15.7 % too many."""
 
 

@@ -1,4 +1,4 @@
-"""BNC spoken: an utterance a line; gaps in the transcript leave odd rests."""
+"""BNC spoken: an utterance per line, with gaps in the transcript."""
 
 from core.corpus.entities import UNESCAPE
 from core.corpus.rules import DROPPED, Cleaner, rule, space_before

@@ -1,4 +1,4 @@
-"""Simple English Wikipedia: articles, a paragraph a line, the title between equals signs."""
+"""Simple English Wikipedia: articles, a paragraph per line, the title between equals signs."""
 
 from core.corpus.entities import UNESCAPE
 from core.corpus.rules import DROPPED, Cleaner, rule
@@ -7,7 +7,7 @@ CLEANER = Cleaner(
     version=3,
     steps=(
         UNESCAPE,
-        # The title stays: it is what the first sentence speaks of. It begins a document.
+        # The title is kept, because the first sentence refers to it. It begins a document.
         rule(
             "title_mark",
             "\n= = = ",

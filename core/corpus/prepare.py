@@ -12,7 +12,13 @@ from core.corpus.names import shown_name
 from core.corpus.report import CleanReport, recount
 from core.corpus.sources import SourceFile, find_source_files, missing_sources, scan_folder
 from core.corpus.split import Split
-from core.corpus.stage import SHOWN_FILES, clean_corpus, clean_fingerprint, require_unchanged
+from core.corpus.stage import (
+    FORMER_CLEAN_VERSION,
+    SHOWN_FILES,
+    clean_corpus,
+    clean_fingerprint,
+    require_unchanged,
+)
 from core.errors import CorpusChanged, CorpusMissing, WordBudgetExceeded
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.stages import StageReporter
@@ -148,6 +154,11 @@ def _clean(
     begin, share = done / max(1, total), split.bytes / max(1, total)
     options = run.spec.data.clean
     key = clean_fingerprint(split.files, options, run.cache)
+    if run.inputs.is_adopting:
+        # A run of an older release continues with its own text as long as the cache has it.
+        former = clean_fingerprint(split.files, options, run.cache, version=FORMER_CLEAN_VERSION)
+        if run.cache.find("clean", former) is not None:
+            key = former
 
     def build(folder: Path) -> None:
         clean_corpus(

@@ -18,6 +18,8 @@ from core.storage.cache import Cache, fingerprint
 
 CLEAN_VERSION = sum(cleaner.version for table in (STANDARD, UPSTREAM) for cleaner in table.values())
 """Increases with the version of any cleaner."""
+FORMER_CLEAN_VERSION = 27
+"""Of the releases that kept no record of the inputs of a run."""
 MAX_PROCESSES = 12
 """Each takes 30 to 60 MB; more would need about 1 GB, and wait for the process that writes."""
 BYTES_PER_PROCESS = 4 << 20
@@ -27,11 +29,17 @@ SHOWN_FILES = 10
 COUNTED_AT_ONCE = 1 << 20
 
 
-def clean_fingerprint(files: Sequence[SourceFile], options: CleanOptions, cache: Cache) -> str:
+def clean_fingerprint(
+    files: Sequence[SourceFile],
+    options: CleanOptions,
+    cache: Cache,
+    *,
+    version: int = CLEAN_VERSION,
+) -> str:
     """Cache key of the cleaned text of these files."""
     return fingerprint(
         "clean",
-        version=CLEAN_VERSION,
+        version=version,
         parameters=options.model_dump(mode="json"),
         inputs=[f"{file.source}:{file.stem}:{cache.hashes.of(file.path)}" for file in files],
     )

@@ -114,7 +114,7 @@ def _zip_members(
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _refused(f"{entry.filename!r} is no regular file")
-            inner = PurePosixPath(entry.filename)
+            inner = _member_path(entry.filename)
             if entry.is_dir() or not wanted(inner):
                 continue
             if entry.flag_bits & 1:
@@ -182,12 +182,17 @@ def _tar_members(
                 continue
             if not entry.isreg() or entry.issparse():
                 raise _refused(f"{entry.name!r} is no regular file")
-            inner = PurePosixPath(entry.name)
+            inner = _member_path(entry.name)
             archive.members = []  # tarfile keeps every header that it has seen
             if wanted(inner):
                 file = archive.extractfile(entry)
                 assert file is not None
                 yield inner, Reader(file, free)
+
+
+def _member_path(name: str) -> PurePosixPath:
+    """The path of a member; archives made on Windows may separate its parts by backslashes."""
+    return PurePosixPath(name.replace("\\", "/"))
 
 
 def _check_count(count: int) -> None:

@@ -11,10 +11,11 @@ from uuid import uuid4
 from sqlmodel import Session
 
 from api.errors import Problem
+from core.corpus.content import require_text
 from core.corpus.report import CleanReport
 from core.corpus.sources import SourceFile, find_source_files
 from core.corpus.stage import CLEAN_VERSION, count_words
-from core.errors import CorpusMissing, EvaluationInvalid
+from core.errors import CorpusMissing, CorpusNotText, EvaluationInvalid
 from core.evaluation.tasks import require_tasks
 from core.spec.job import NAME, JobSpec
 from jobs.database import Database
@@ -86,7 +87,7 @@ def corpus_words(files: Sequence[SourceFile], report: CleanReport | None) -> Wor
 
 def dataset_version(files: Sequence[SourceFile]) -> str:
     """What changes whenever a file of the dataset, or a cleaner, does."""
-    state = [(file.path.name, file.bytes, file.path.stat().st_mtime_ns) for file in files]
+    state = [(file.name, file.bytes, file.path.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr((CLEAN_VERSION, state)).encode()).hexdigest()[:32]
 
 
@@ -139,7 +140,7 @@ def remove_file(session: Session, data_dir: Path, name: str, file: str) -> None:
         CorpusMissing: If there is no such dataset or file.
         Problem: 409 if a job that has not ended needs it.
     """
-    found = next((each for each in dataset_files(data_dir, name) if each.path.name == file), None)
+    found = next((each for each in dataset_files(data_dir, name) if each.name == file), None)
     if found is None:
         raise CorpusMissing(f"dataset {name} has no file {file!r}")
     refuse_in_use(session, name)
@@ -180,7 +181,9 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
             )
             faults.append((f"data.{field}", message, name))
             continue
-        stems = [file.stem for file in dataset_files(data_dir, name)]
+        files = dataset_files(data_dir, name)
+        faults += _faults_of_content(f"data.{field}", files, spec)
+        stems = [file.stem for file in files]
         missing = [stem for stem in spec.data.sources or () if stem not in stems]
         if missing:
             message = f"{name} has no {', '.join(missing)}; it has: {', '.join(stems)}"
@@ -188,6 +191,21 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
     if faults:
         detail = "; ".join(f"{field}: {message}" for field, message, _ in faults)
         raise Problem(422, "corpus_unknown", detail, fields=faults)
+
+
+def _faults_of_content(
+    field: str, files: Sequence[SourceFile], spec: JobSpec
+) -> list[tuple[str, str, object]]:
+    """Files of the spec that are no text, such as pointers of Git LFS."""
+    faults: list[tuple[str, str, object]] = []
+    for file in files:
+        if spec.data.sources is None or file.stem in spec.data.sources:
+            try:
+                require_text(file.path)
+            except CorpusNotText as error:
+                message = error.message.replace(f"{file.path.parent}/", "")
+                faults.append((field, f"{message}. {error.hint}", file.path.parent.name))
+    return faults
 
 
 def check_tasks(spec: JobSpec, data_dir: Path) -> None:

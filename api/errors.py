@@ -42,6 +42,8 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.CorpusEmpty: 422,
     core_errors.CleanerMissing: 422,
     core_errors.CorpusEncoding: 422,
+    core_errors.CorpusNotText: 422,
+    core_errors.CleanerMissing: 422,
     core_errors.CorpusTooSmall: 422,
     core_errors.CorpusChanged: 409,
     core_errors.WordBudgetExceeded: 422,

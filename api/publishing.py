@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from uuid import uuid4
@@ -15,11 +16,15 @@ from uuid import uuid4
 from api.archives import SUFFIXES as ARCHIVE_SUFFIXES
 from api.archives import is_archive, members
 from api.errors import Problem
-from core.corpus.sources import SUFFIXES as TEXT_SUFFIXES
-from core.spec.job import NAME
+from core.corpus.content import HEAD_BYTES, foreign_content
+from core.corpus.names import TEXT_SUFFIXES, reason_left_out, shown_name, text_stem
+from core.corpus.sources import LeftOut
 from core.storage.rundir import publish_folder, sync_folder
 
 BUFFER_BYTES = 1 << 20
+MAX_NAME_BYTES = 240
+"""File systems hold 255, and a part that is still arriving has a suffix."""
+MAX_LEFT_OUT = 100
 
 
 class _Readable(Protocol):
@@ -27,21 +32,32 @@ class _Readable(Protocol):
         """At most `size` of the next bytes."""
 
 
+@dataclass(frozen=True)
+class Published:
+    """What an upload put into its dataset."""
+
+    files: list[str]
+    left_out: list[LeftOut]
+    """Members of an archive that are not used, the first of them."""
+
+
 def file_kind(name: str) -> str:
     """`text` or `archive`.
 
     Raises:
-        Problem: 422 if the name is that of neither, or is no name.
+        Problem: 422 if the name is that of neither, or no name that a file can have here.
     """
-    if NAME.match(name):
-        if name.endswith(ARCHIVE_SUFFIXES):
+    is_name = name.isprintable() and "/" not in name and not name.startswith(".")
+    if is_name and len(name.encode()) <= MAX_NAME_BYTES:
+        if is_archive(name):
             return "archive"
-        if name.endswith(TEXT_SUFFIXES):
+        if text_stem(name) is not None:
             return "text"
     accepted = ", ".join((*TEXT_SUFFIXES, *ARCHIVE_SUFFIXES))
     detail = (
-        "a file has a name of up to 64 letters, digits, '.', '_' and '-' and one of the suffixes "
-        f"{accepted}"
+        f"{shown_name(name)!r} is no name of a text or archive: it has at most {MAX_NAME_BYTES} "
+        f"bytes, no '/', no control characters, no full stop at its beginning, and one of the "
+        f"suffixes {accepted}"
     )
     raise Problem(422, "file_name_invalid", detail, fields=[("name", detail, name)])
 
@@ -54,22 +70,23 @@ def publish(
     sha256: str | None,
     folder: str | None,
     replace: bool,
-) -> list[str]:
+) -> Published:
     """Puts a whole upload into its dataset: the file, or the text files of the archive.
 
     Everything is checked first, and each file appears whole, by a rename. The upload is gone
-    afterwards, also if it was refused. Returns the names of the files.
+    afterwards, also if it was refused. Returns the names of the files, and what was left out.
 
     Raises:
         Problem: 422 if the content is not what it should be, 409 if a file is there already.
     """
     staging = whole.parent / f"{uuid4().hex}.tmp"
     staging.mkdir()
+    left_out: list[LeftOut] = []
     try:
         _check_hash(whole, sha256)
         with told_full_disk():
             if is_archive(name):
-                _unpack(whole, name, staging, folder)
+                left_out = _unpack(whole, name, staging, folder)
             else:
                 with whole.open("rb") as source:
                     check_text(source, name, lambda _: None)
@@ -78,7 +95,7 @@ def publish(
             with _alone(staging.parent):
                 _refuse_taken(dataset, names, replace=replace)
                 _move(staging, dataset, names)
-        return names
+        return Published([shown_name(each) for each in names], left_out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         whole.unlink(missing_ok=True)
@@ -94,6 +111,8 @@ def check_text(source: _Readable, name: str, write: Callable[[bytes], object]) -
     position, is_empty = 0, True
     while True:
         block = source.read(BUFFER_BYTES)
+        if not position and (found := foreign_content(block[:HEAD_BYTES])) is not None:
+            raise Problem(422, "corpus_not_text", f"{name} is {found[0]}. {found[1]}")
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
@@ -120,30 +139,45 @@ def told_full_disk() -> Iterator[None]:
         raise
 
 
-def _unpack(whole: Path, name: str, staging: Path, folder: str | None) -> None:
+def _unpack(whole: Path, name: str, staging: Path, folder: str | None) -> list[LeftOut]:
+    """Writes the texts of an archive into `staging`; gives the members that are left out."""
     stems: dict[str, PurePosixPath] = {}
+    left_out: list[LeftOut] = []
 
     def wanted(inner: PurePosixPath) -> bool:
-        is_text = inner.name.endswith(TEXT_SUFFIXES) and not inner.name.startswith(".")
-        return is_text and folder in (None, inner.parent.name)
+        reason = _reason_left_out(inner, folder)
+        if reason is not None and len(left_out) < MAX_LEFT_OUT:
+            left_out.append(LeftOut(shown_name(str(inner)), reason))
+        return reason is None
 
     for inner, reader in members(whole, name, wanted):
-        if file_kind(inner.name) != "text":
-            continue
-        stem = _stem(inner.name)
+        stem = text_stem(inner.name)
+        assert stem is not None
         if stem in stems:
+            first, second = shown_name(str(stems[stem])), shown_name(str(inner))
             raise Problem(
                 422,
                 "archive_ambiguous",
-                f"{name} holds {stems[stem]} and {inner}: name the folder to take with ?folder=",
+                f"{name} holds {first} and {second}: name the folder to take with ?folder=",
             )
         stems[stem] = inner
         with (staging / inner.name).open("xb") as target:
-            check_text(reader, str(inner), target.write)
+            check_text(reader, shown_name(str(inner)), target.write)
     if not stems:
         where = f" in a folder {folder!r}" if folder else ""
         accepted = ", ".join(TEXT_SUFFIXES)
         raise Problem(422, "archive_empty", f"{name} has no text file{where}; accepted: {accepted}")
+    return left_out
+
+
+def _reason_left_out(inner: PurePosixPath, folder: str | None) -> str | None:
+    if text_stem(inner.name) is None:
+        return reason_left_out(inner.name)
+    if len(os.fsencode(inner.name)) > MAX_NAME_BYTES:
+        return f"has a name of more than {MAX_NAME_BYTES} bytes"
+    if folder not in (None, inner.parent.name):
+        return f"is not in the folder {folder}"
+    return None
 
 
 @contextmanager
@@ -158,12 +192,14 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _refuse_taken(dataset: Path, names: list[str], *, replace: bool) -> None:
-    there = {_stem(path.name): path.name for path in dataset.iterdir()} if dataset.is_dir() else {}
+    present = list(dataset.iterdir()) if dataset.is_dir() else []
+    there = {text_stem(path.name) or path.name: path.name for path in present}
     for name in names:
-        taken = there.get(_stem(name))
+        taken = there.get(text_stem(name) or name)
         if taken is not None and (taken != name or not replace):
             hint = "; send it with ?replace=true" if taken == name else ""
-            raise Problem(409, "file_exists", f"{dataset.name} has {taken} already{hint}")
+            detail = f"{dataset.name} has {shown_name(taken)} already{hint}"
+            raise Problem(409, "file_exists", detail)
 
 
 def _move(staging: Path, dataset: Path, names: list[str]) -> None:
@@ -180,13 +216,6 @@ def _move(staging: Path, dataset: Path, names: list[str]) -> None:
             os.fsync(file.fileno())
         (staging / name).replace(dataset / name)
     sync_folder(dataset)
-
-
-def _stem(name: str) -> str:
-    for suffix in TEXT_SUFFIXES:
-        if name.endswith(suffix):
-            return name.removesuffix(suffix)
-    return name
 
 
 def _check_hash(whole: Path, sha256: str | None) -> None:

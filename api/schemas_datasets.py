@@ -1,5 +1,7 @@
 """What is sent about corpora, tokenizers and evaluations."""
 
+from pydantic import Field
+
 from api.schemas import ErrorRead, Out
 from core.corpus.report import SourceReport
 
@@ -54,11 +56,20 @@ class CleaningRead(Out):
     """By source: lines, words and bytes before and after, and by rule what was dropped."""
 
 
+class LeftOutRead(Out):
+    """A file that is there but not used."""
+
+    name: str
+    reason: str
+
+
 class DatasetRead(DatasetSummary):
     """A dataset with its files."""
 
     files: list[DatasetFileRead]
     cleaning: CleaningRead
+    left_out: list[LeftOutRead]
+    """Entries of the folder that are not used, with the reason."""
 
 
 class UploadRead(Out):
@@ -69,6 +80,8 @@ class UploadRead(Out):
     received: int
     size: int | None
     files: list[str]
+    left_out: list[LeftOutRead] = Field(default_factory=list)
+    """The first members of an archive that are not used; absent if all are."""
 
 
 class UnfinishedRead(Out):

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,6 +11,7 @@ import yaml
 from babylm.errors import UsageError
 from babylm.wire import Body
 from core.archs import ARCHITECTURES
+from core.spec.upstream import CONFIG_DEFAULTS, TAKES_HEADS
 
 MODEL_ALIASES = {kind.alias: name for name, kind in ARCHITECTURES.items()}
 """The research scripts' name of each architecture, and ours."""
@@ -95,13 +96,42 @@ def build_spec(
     body = read_spec(file) if file is not None else {}
     if preset is not None:
         body["preset"] = preset
+    if "preset" not in body and "model" not in body:
+        body |= _upstream_shape(given)
+    ignored = ignored_heads(flat)
     for name, value in given.items():
-        put(body, FLAT_FIELDS[name], _flat_value(name, value))
+        if name != "num_attention_heads" or ignored is None:
+            put(body, FLAT_FIELDS[name], _flat_value(name, value))
     for setting in settings:
         path, value = parse_setting(setting)
         put(body, path, value)
     encode_spec(body)
     return body
+
+
+def ignored_heads(flat: Mapping[str, str | int | float | None]) -> str | None:
+    """The architecture for which upstream ignores the `--num_attention_heads` that was given."""
+    if flat.get("num_attention_heads") is None or flat.get("model") is None:
+        return None
+    architecture = str(_flat_value("model", flat["model"] or ""))
+    is_ignored = architecture in CONFIG_DEFAULTS and architecture not in TAKES_HEADS
+    return architecture if is_ignored else None
+
+
+def _upstream_shape(given: Mapping[str, str | int | float]) -> Body:
+    """The sizes that upstream's model has beyond those that its options set.
+
+    Where upstream cannot build a model (Llama 4 without heads, heads that do not divide), this adds
+    nothing and the spec's own defaults apply.
+    """
+    architecture = str(_flat_value("model", given.get("model", "")))
+    shape = dict(CONFIG_DEFAULTS.get(architecture, {}))
+    if architecture in TAKES_HEADS:
+        heads = int(given.get("num_attention_heads", 0))
+        return {"model": shape} if heads and heads % shape["num_key_value_heads"] == 0 else {}
+    if not shape or int(given.get("hidden_size", 0)) % (2 * shape["num_attention_heads"]):
+        return {}
+    return {"model": shape}
 
 
 def read_spec(path: Path) -> Body:

@@ -8,12 +8,12 @@ from urllib.parse import quote
 
 from babylm.client import Client, ServiceError, ServiceUnreachable
 from babylm.errors import UsageError
+from core.corpus.names import TEXT_SUFFIXES, reason_left_out, shown_name, text_stem
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
 """Pieces that may fail in a row without a single one in between."""
 RETRY_SECONDS = 0.5
-TEXT_SUFFIXES = (".txt", ".train", ".dev", ".test")
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 Advance = Callable[[int], None]
@@ -29,15 +29,19 @@ def files_to_send(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UsageError(f"{path} is not there")
-    files = [
-        each
-        for each in sorted(path.iterdir())
-        if each.is_file() and each.name.endswith(TEXT_SUFFIXES) and not each.name.startswith(".")
-    ]
+    files = [each for each in sorted(path.iterdir()) if each.is_file() and text_stem(each.name)]
     if not files:
         accepted = ", ".join(TEXT_SUFFIXES)
         raise UsageError(f"{path} has no text file; accepted: {accepted}")
     return files
+
+
+def skipped_files(path: Path) -> list[tuple[str, str]]:
+    """The files of a folder that are not sent, with the reason."""
+    if not path.is_dir():
+        return []
+    names = [each.name for each in sorted(path.iterdir()) if text_stem(each.name) is None]
+    return [(shown_name(name), reason_left_out(name)) for name in names]
 
 
 def upload_file(
@@ -48,9 +52,12 @@ def upload_file(
     folder: str | None,
     replace: bool,
     advance: Advance,
+    leave_out: Callable[[str, str], None] = lambda *_: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
     """Sends one file; returns the names of what the service made of it.
+
+    `leave_out` is called with name and reason of each member of an archive that is not used.
 
     Raises:
         CommandError: If the service refuses it, or does not answer any more.
@@ -59,10 +66,11 @@ def upload_file(
     size = file.stat().st_size
     with file.open("rb") as source:
         digest = hashlib.file_digest(source, "sha256").hexdigest()
-        query: dict[str, str] = {"name": file.name, "sha256": digest}
+        name = shown_name(file.name)
+        query: dict[str, str] = {"name": name, "sha256": digest}
         query |= {"folder": folder} if folder else {}
         query |= {"replace": "true"} if replace else {}
-        begin, failures = _received(client, base, file.name, size), 0
+        begin, failures = _received(client, base, name, size), 0
         advance(begin)
         while True:
             source.seek(begin)
@@ -80,12 +88,14 @@ def upload_file(
                 if not _is_passing(error) or failures >= TRIES:
                     raise
                 sleep(RETRY_SECONDS * 2**failures)
-                begin = _received(client, base, file.name, size)
+                begin = _received(client, base, name, size)
                 continue
             failures = 0
             advance(len(content))
             begin += len(content)
             if answer["files"]:
+                for each in answer.get("left_out", []):
+                    leave_out(each["name"], each["reason"])
                 return list(answer["files"])
 
 

@@ -2,7 +2,7 @@
 
 All processes first prepare and stay alive. Then each is timed alone, in turn, for
 BABYLM_BENCH_ROUNDS (3) rounds. A round is a window of BABYLM_BENCH_STEPS steps (3 on a CPU, 10 on a
-GPU) of BABYLM_BENCH_BATCH sequences (8 on a CPU, the preset's batch size on a GPU). On a GPU the
+GPU) of BABYLM_BENCH_BATCH sequences (8 on a CPU, the preset's micro-batch on a GPU). On a GPU the
 contenders of a benchmark prepare in parallel, except the baselines of a 100M preset, which need too
 much memory; BABYLM_BENCH_TOGETHER=1 prepares those of all selected benchmarks at once. On a CPU
 they prepare one after the other, because they share its cores.

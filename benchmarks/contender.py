@@ -37,6 +37,7 @@ from core.checkpoints.model import build_model, quiet_transformers
 from core.dataset.batches import Batch
 from core.spec.job import JobSpec
 from core.spec.plan import make_plan
+from core.spec.presets import PRESETS
 from core.training.components import build_components
 from core.training.distributed.ranks import Ranks
 from core.training.execution.device import (
@@ -60,7 +61,7 @@ WARM_UP_STEPS = 2
 LOCK_VARIABLE = "BABYLM_BENCH_LOCK"
 """Path of a file that a baseline locks until it is ready: a GPU has memory for one at a time."""
 CPU_BATCH_SIZE = 8
-"""Default batch size on a CPU; a GPU uses that of the preset."""
+"""Default batch size on a CPU; a GPU uses the micro-batch of the preset."""
 NUM_BATCHES = 8
 """Number of different batches, which repeat."""
 
@@ -139,11 +140,12 @@ def say(**line: Any) -> None:
 
 
 def bench_spec(model: str, *, precision: str, batch_size: int | None) -> JobSpec:
-    """A preset's model with batches of `batch_size` sequences; None: that of the preset."""
-    training: dict[str, Any] = {"precision": precision, "warmup_steps": 0}
-    if batch_size is not None:
-        training["batch_size"] = batch_size
-    body: dict[str, Any] = {"preset": model.removesuffix(DENSE), "training": training}
+    """A preset's model with batches of `batch_size` sequences; None takes its micro-batches."""
+    name = model.removesuffix(DENSE)
+    if batch_size is None:
+        batch_size = PRESETS[name].spec["training"]["micro_batch_size"]
+    training = {"precision": precision, "warmup_steps": 0, "batch_size": batch_size}
+    body: dict[str, Any] = {"preset": name, "training": training}
     if model.endswith(DENSE):
         body["model"] = {"num_local_experts": 0}
     return JobSpec.model_validate(body).resolve()
@@ -276,7 +278,9 @@ def main() -> None:
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("model")
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--batch-size", type=int, help="8 on a CPU, the preset's own on a GPU")
+    parser.add_argument(
+        "--batch-size", type=int, help="8 on a CPU, the preset's micro-batch on a GPU"
+    )
     parser.add_argument("--steps", type=int, help="of a window; 3 on a CPU, 10 on a GPU")
     options = parser.parse_args()
     quiet_transformers()

@@ -39,6 +39,8 @@ class RunError(Exception):
     hint = "See the log of the job."
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        # Names of files may be no UTF-8, which neither JSON nor a database holds.
+        message = message.encode("utf-8", "backslashreplace").decode()
         super().__init__(message)
         self.message = message
         self.hint = hint if hint is not None else type(self).hint
@@ -70,6 +72,14 @@ class CorpusEncoding(RunError):
 
     code = "corpus_encoding"
     hint = "Convert the file to UTF-8, for example with iconv."
+
+
+class CorpusNotText(RunError):
+    """A file of the corpus is not text but a pointer to it, a web page or an archive."""
+
+    code = "corpus_not_text"
+    hint = "Replace the file by its text, or leave it out with data.sources."
+
 
 
 class CorpusTooSmall(RunError):

@@ -30,12 +30,13 @@ from api.schemas_datasets import (
     DatasetPage,
     DatasetRead,
     DatasetSummary,
+    LeftOutRead,
     PreviewLine,
     UnfinishedRead,
     UploadRead,
 )
 from core.corpus.report import CleanReport
-from core.corpus.sources import SourceFile
+from core.corpus.sources import SourceFile, scan_folder
 from core.corpus.stage import preview
 from core.evaluation.tasks import FOLDER as EVALUATIONS
 from core.spec.corpus import CleanOptions
@@ -50,7 +51,9 @@ DatasetName = Annotated[
     str,
     PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name of a dataset."),
 ]
-FileName = Annotated[str, PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+FileName = Annotated[
+    str, PathParameter(max_length=1024, description="Name of a file, as the dataset shows it.")
+]
 
 
 @router.get("/datasets")
@@ -72,18 +75,21 @@ def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
     `cleaning.status` says how far that is. The first job finds its clean text ready.
     """
     files = dataset_files(context.settings.data_dir, name)
+    _, left_out = scan_folder(context.settings.data_dir / name)
     task = ask_for_report(context.database, name, files)
     report = clean_report(task, files)
     return DatasetRead(
         **_summary(name, files, report).model_dump(),
         files=[_file(file, report) for file in files],
         cleaning=_cleaning(task, report),
+        left_out=[LeftOutRead(name=each.name, reason=each.reason) for each in left_out],
     )
 
 
 @router.post(
     "/datasets/{name}/files",
     status_code=201,
+    response_model_exclude_unset=True,
     responses={202: {"model": UploadRead, "description": "A piece has arrived; more is to come."}},
 )
 async def upload(
@@ -103,7 +109,8 @@ async def upload(
     In one request, or in pieces that say `Content-Range: bytes BEGIN-LAST/SIZE`: 202 until the last
     one, then 201. What has arrived is kept when a connection breaks; `GET …/uploads` says how much.
     `sha256` is checked before anything is published, `folder` takes one folder out of an archive,
-    `replace` allows to overwrite.
+    `replace` allows to overwrite. `left_out` of the answer names the members of an archive that are
+    not used, with the reason.
     """
     limit = context.settings.upload_bytes
     publishing.file_kind(file)
@@ -122,7 +129,7 @@ async def upload(
         )
     size = received.stat().st_size
 
-    def publish() -> list[str]:
+    def publish() -> publishing.Published:
         if replace:
             with context.database.read() as session:
                 refuse_in_use(session, name)
@@ -131,9 +138,14 @@ async def upload(
             received, file, dataset, sha256=sha256, folder=folder, replace=replace
         )
 
-    files = await context.files.run(publish)
+    published = await context.files.run(publish)
     response.headers["Location"] = f"/v1/datasets/{name}"
-    return UploadRead(dataset=name, name=file, received=size, size=size, files=files)
+    answer = UploadRead(dataset=name, name=file, received=size, size=size, files=published.files)
+    if published.left_out:
+        answer.left_out = [
+            LeftOutRead(name=each.name, reason=each.reason) for each in published.left_out
+        ]
+    return answer
 
 
 @router.get("/datasets/{name}/uploads")
@@ -181,7 +193,7 @@ def _file(file: SourceFile, report: CleanReport | None) -> DatasetFileRead:
     words = corpus_words([file], report)
     lines = preview(file, options=CleanOptions(), max_lines=PREVIEW_LINES)
     return DatasetFileRead(
-        name=file.path.name,
+        name=file.name,
         source=file.source,
         bytes=file.bytes,
         words=words.count,

@@ -17,12 +17,14 @@ from api.corpus import (
 from api.deps import Context, InContext, JobId, Reading
 from api.routing import thread_router
 from api.schemas import JobPage, JobPatch, JobRead, Tag, read_job
-from core.errors import CorpusMissing, EvaluationInvalid, SpecInvalid
+from core.corpus.word_estimate import words_after_cleaning
+from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
 from core.evaluation.tasks import require_tasks
 from core.spec.corpus import CleanOptions
 from core.spec.estimate import Estimate, estimate
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.spec.machines import require_possible
+from core.spec.plan import missed_milestones
 from jobs import store
 from jobs.deletion import delete_with_folder
 from jobs.labels import has_tags, update_labels
@@ -177,7 +179,7 @@ def read_one(session: Session, job: Job) -> JobRead:
 
 
 def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
-    """The words of the corpus: after cleaning where they are known, else of the raw files."""
+    """The words of the corpus after cleaning, from its report or from samples of its files."""
     name = spec.data.dataset
     try:
         files = dataset_files(context.settings.data_dir, name)
@@ -188,8 +190,12 @@ def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
         report = clean_report(short_task_of_dataset(session, name), files)
     if report is not None and spec.data.clean == CleanOptions():
         return sum(report.sources[file.stem].words_out for file in chosen), []
-    words = corpus_words(chosen, report)
-    warnings = [] if words.is_exact else [f"the words of {name} are estimated from its beginning"]
+    try:
+        words = words_after_cleaning(chosen, spec.data.clean)
+    except RunError as error:
+        shown = error.message.replace(f"{context.settings.data_dir / name}/", "")
+        return corpus_words(chosen, report).count, [f"{shown}. {error.hint}"]
+    warnings = [] if words.is_exact else [f"the words of {name} are estimated from samples of it"]
     return words.count, warnings
 
 
@@ -213,8 +219,14 @@ def _warnings(spec: JobSpec, needs: Estimate, context: Context) -> list[str]:
     budget = TRACK_WORDS.get(spec.track)
     if budget is not None and needs.words is not None and needs.words > budget:
         warnings.append(
-            f"{spec.data.dataset} has {needs.words:,} words before cleaning; track {spec.track} "
-            f"allows {budget:,} after it"
+            f"{spec.data.dataset} has about {needs.words:,} words after cleaning; track "
+            f"{spec.track} allows {budget:,}"
+        )
+    missed = missed_milestones(spec.track, needs.words_seen)
+    if missed:
+        warnings.append(
+            f"the run sees about {needs.words_seen:,} words after cleaning, so these checkpoints "
+            f"of track {spec.track} will not be reached: {', '.join(missed)}"
         )
     try:
         require_tasks(context.settings.data_dir, spec.evaluation.tasks)

@@ -52,7 +52,10 @@ Layers = Annotated[
 ]
 Heads = Annotated[
     int | None,
-    typer.Option("--num_attention_heads", help="model.num_attention_heads  [default: chosen]"),
+    typer.Option(
+        "--num_attention_heads",
+        help="model.num_attention_heads of Llama 4; as upstream, no other model takes it",
+    ),
 ]
 
 
@@ -86,7 +89,7 @@ def submit(
 
     from babylm.follow import follow_job
     from babylm.output import print_json, print_note, printable
-    from babylm.specs import build_spec
+    from babylm.specs import build_spec, ignored_heads
 
     flat: dict[str, str | int | float | None] = {
         "data_folder": data_folder,
@@ -100,6 +103,11 @@ def submit(
         "num_attention_heads": num_attention_heads,
     }
     body = build_spec(file=spec, preset=preset, settings=settings or [], flat=flat)
+    if (ignoring := ignored_heads(flat)) is not None:
+        print_note(
+            f"note: --num_attention_heads is ignored: upstream passes it to Llama 4 only. For "
+            f"another number of heads in {ignoring}, use --set model.num_attention_heads=N"
+        )
     with open_client(url) as client:
         job = client.submit(body, idempotency_key=idempotency_key or str(uuid4()))
         if follow:

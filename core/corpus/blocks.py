@@ -1,6 +1,6 @@
-"""A text file in blocks of whole lines, and what cleans a block in whatever process.
+"""A text file in blocks of whole lines, and the function that cleans a block in any process.
 
-Imports little, because a helper process waits for it.
+Imports little, because worker processes wait for it.
 """
 
 import mmap
@@ -8,20 +8,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.corpus.books import Kind, Region, find_books
+from core.corpus.content import require_text
+from core.corpus.layouts import cut_paragraphs, join_paragraphs
+from core.corpus.long_words import has_long_words, split_long_words
 from core.corpus.rules import (
+    EXAMPLE_CHARACTERS,
     Cleaner,
     Drops,
     clean_normal,
     count_words,
     normal_block,
-    without_controls,
+    raw_block,
 )
 from core.errors import CorpusEncoding, CorpusMissing
 
 BLOCK_BYTES = 1 << 19
 """Text cleaned at once."""
+MAX_BLOCK_BYTES = 4 << 20
+"""A unit of several lines that would make a block longer is cut at any line."""
 LONGEST_LINE_BYTES = 16 << 20
-"""A longer line is no text; it would have to be held in memory whole, several times over."""
+"""Longer lines are refused: a line is held in memory whole, several times over."""
+READ_BYTES = 1 << 20
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Block:
     source: str
     begin: int
     end: int
+    kind: Kind = "text"
 
 
 @dataclass(frozen=True)
@@ -41,9 +51,9 @@ class CleanedBlock:
     content: bytes
     """Lines joined by line breaks, an empty one between documents, none at either end."""
     begins_document: bool
-    """An empty line stands before the first line (or anywhere, where no line is left)."""
+    """An empty line comes before the first line (or anywhere, if no line is left)."""
     ends_document: bool
-    """An empty line stands behind the last line."""
+    """An empty line comes after the last line."""
     documents_within: int
     """Empty lines within the content."""
     lines_in: int
@@ -76,15 +86,26 @@ class BlockCleaner:
             text = raw.decode()
         except UnicodeDecodeError as error:
             raise _not_utf8(block.path) from error
-        return clean_text(text, self._cleaners[block.source])
+        if block.kind == "licence":
+            return _licence(text)
+        first_line = 1 + _count_lines(block.path, block.begin) if has_long_words(text) else 1
+        cleaner = self._cleaners[block.source]
+        return clean_text(text, cleaner, kind=block.kind, first_line=first_line)
 
 
-def clean_text(text: str, cleaner: Cleaner) -> CleanedBlock:
-    """Cleans whole lines."""
+def clean_text(
+    text: str, cleaner: Cleaner, *, kind: Kind = "text", first_line: int = 1
+) -> CleanedBlock:
+    """Cleans whole lines, of which the first has the number `first_line` in its file."""
     drops = Drops()
     normal = normal_block(text)
-    words_in, lines_in = count_words(normal), normal.count("\n") - 1
-    cleaned = clean_normal(without_controls(normal, drops), cleaner, drops)
+    words_in = count_words(normal)
+    lines_in = text.count("\n") + (not text.endswith("\n"))
+    raw = split_long_words(text, drops, first_line=first_line)
+    if kind == "book":
+        raw = join_paragraphs(raw, drops)
+    block = raw_block(raw, normal if raw is text else None, cleaner, drops)
+    cleaned = clean_normal(block, cleaner, drops)
     content = cleaned.strip("\n")
     while "\n\n\n" in content:
         content = content.replace("\n\n\n", "\n\n")
@@ -103,11 +124,32 @@ def clean_text(text: str, cleaner: Cleaner) -> CleanedBlock:
     )
 
 
-def split_blocks(path: Path, source: str) -> Iterator[Block]:
-    """The file in blocks, cut behind line breaks.
+def _licence(text: str) -> CleanedBlock:
+    """A licence: nothing is left, and the documents before and after it are two."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    drops = Drops()
+    drops.add("licence", len(lines), [line.strip()[:EXAMPLE_CHARACTERS] for line in lines[:1]])
+    return CleanedBlock(
+        content=b"",
+        begins_document=True,
+        ends_document=True,
+        documents_within=0,
+        lines_in=text.count("\n") + (not text.endswith("\n")),
+        lines_out=0,
+        words_in=len(text.split()),
+        words_out=0,
+        drops=drops,
+    )
+
+
+def split_blocks(
+    path: Path, source: str, cleaner: Cleaner | None = None, *, block_bytes: int = BLOCK_BYTES
+) -> Iterator[Block]:
+    """The file in blocks that end after line breaks, where the cleaner allows it.
 
     Raises:
         CorpusMissing: If it cannot be opened.
+        CorpusNotText: If it is something else, such as a pointer of Git LFS.
         CorpusEncoding: If a line is longer than any text has.
     """
     try:
@@ -118,14 +160,40 @@ def split_blocks(path: Path, source: str) -> Iterator[Block]:
         size = path.stat().st_size
         if size == 0:
             return
+        require_text(path)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            begin = 0
-            while begin < size:
-                end = text.find(b"\n", begin + BLOCK_BYTES) + 1 or size
-                if end - begin > LONGEST_LINE_BYTES:
-                    _check_lines(path, text, begin, end)
-                yield Block(path, source, begin, end)
-                begin = end
+            finds_books = cleaner is not None and cleaner.finds_books
+            regions = find_books(text) if finds_books else [Region(0, size, "text")]
+            for region in regions:
+                begin = region.begin
+                while begin < region.end:
+                    end = min(
+                        region.end, _block_end(text, begin, region.kind, cleaner, block_bytes)
+                    )
+                    if end - begin > LONGEST_LINE_BYTES:
+                        _check_lines(path, text, begin, end)
+                    yield Block(path, source, begin, end, region.kind)
+                    begin = end
+
+
+def _block_end(
+    text: mmap.mmap, begin: int, kind: Kind, cleaner: Cleaner | None, block_bytes: int
+) -> int:
+    """The end of the first block that ends at or after `block_bytes`; it may end a region later."""
+    target = begin + block_bytes
+    cut = cut_paragraphs if kind == "book" else cleaner.cut if cleaner is not None else None
+    if cut is not None and (end := cut(text, target)) - begin <= MAX_BLOCK_BYTES:
+        return end
+    return text.find(b"\n", target) + 1 or len(text)
+
+
+def _count_lines(path: Path, end: int) -> int:
+    lines = 0
+    with path.open("rb") as file:
+        while end > 0 and (data := file.read(min(READ_BYTES, end))):
+            lines += data.count(b"\n")
+            end -= len(data)
+    return lines
 
 
 def _check_lines(path: Path, text: mmap.mmap, begin: int, end: int) -> None:
@@ -139,6 +207,8 @@ def _check_lines(path: Path, text: mmap.mmap, begin: int, end: int) -> None:
 
 def _not_utf8(path: Path) -> CorpusEncoding:
     with path.open("rb") as file:
+        is_utf16 = file.read(2) in UTF16_MARKS
+        file.seek(0)
         for number, line in enumerate(file, start=1):
             try:
                 line.decode()
@@ -146,5 +216,6 @@ def _not_utf8(path: Path) -> CorpusEncoding:
                 return CorpusEncoding(
                     f"{path} is not UTF-8: line {number}, byte {error.start + 1} "
                     f"is 0x{line[error.start]:02x}"
+                    + (", the first byte of a UTF-16 file" if is_utf16 else "")
                 )
     return CorpusEncoding(f"{path} changed while it was read")

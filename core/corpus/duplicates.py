@@ -1,9 +1,8 @@
 """Duplicates in clean text: repeated units, and training text that is also validation text.
 
-What is compared are units: the documents of a file, or its lines where the file is one document
-(Switchboard, subtitles). A unit of fewer than 8 words is never a duplicate: "Yeah, I know." is said
-ten thousand times. A training line of 8 words or more that stands in the validation text, within a
-document or not, is a leak.
+Units are compared: the documents of a file, or its lines if the file is one document (Switchboard,
+subtitles). A unit of fewer than 8 words is never a duplicate: "Yeah, I know." occurs ten thousand
+times. A training line of 8 words or more that is also a line of the validation text is a leak.
 
 Near duplicates are found among documents by MinHash (Broder 1997, "On the resemblance and
 containment of documents"): 64 hashes over the sets of five words in a row. Two documents are near
@@ -11,7 +10,7 @@ when at least 52 of the 64 agree, a Jaccard index of about 0.8. Candidates agree
 4 hashes out of 16 (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", section 3.4); a pair
 at 0.8 is missed with probability (1 - 0.8^4)^16 = 0.0002.
 
-All of it is a function of the text alone: the earliest unit stays, in the order of the files.
+The result depends on the text alone: the earliest unit is kept, in the order of the files.
 
 Letters: U units, M documents with a sketch, S shingles, K hashes of a sketch.
 """
@@ -50,7 +49,7 @@ ADDENDS: UInt64s = _DRAWS[HASHES:] | np.uint64(1)
 
 
 class Found(BaseModel):
-    """How often something was found, with the first examples."""
+    """Count of findings, with the first examples."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -67,7 +66,7 @@ class Found(BaseModel):
 
 
 class DuplicateReport(BaseModel):
-    """What was found in the training text; `applied` says what of it was taken out."""
+    """Findings in the training text; `applied` says which of them were removed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -77,16 +76,16 @@ class DuplicateReport(BaseModel):
     near: Found = Found()
     """Documents that nearly are an earlier one of the training or any of the validation text."""
     leaked: Found = Found()
-    """Lines that stand in the validation text."""
+    """Lines that are also in the validation text."""
 
 
 @dataclass
 class _Index:
-    """What is known of the units that were seen, in order."""
+    """Digests and sketches of the units seen so far, in order."""
 
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     sketches: list[UInt64s] = field(default_factory=list)
-    """(K,) each: those of long documents."""
+    """(K,) each, of long documents only."""
     sketched: list[int] = field(default_factory=list)
     """The unit of each sketch."""
 
@@ -99,13 +98,13 @@ def deduplicate(
     output: Path,
     should_stop: Callable[[], bool],
 ) -> DuplicateReport:
-    """Writes the training files without what `mode` takes out into `output`, with a report.
+    """Writes the training files without what `mode` removes into `output`, with a report.
 
-    `report` takes nothing out and writes no text, `exact` the exact duplicates and leaked lines,
-    `near` near duplicates too. The report is of all three in any case.
+    `report` removes nothing and writes no text, `exact` removes exact duplicates and leaked lines,
+    `near` removes near duplicates too. The report always covers all three.
 
     Raises:
-        CorpusEmpty: If a file would be left with nothing.
+        CorpusEmpty: If nothing would be left of a file.
         Stopped: If a stop was asked for.
     """
     leaks = {line for path in validation for line in _lines(path) if _is_long(line)}
@@ -148,7 +147,7 @@ def _write(
 def _judge(
     text: str, is_exact: bool, is_near: bool, leaks: set[str], report: DuplicateReport
 ) -> str:
-    """Counts what a unit is, and gives what `report.applied` leaves of it."""
+    """Counts the findings in a unit, and returns the part of it that `report.applied` keeps."""
     if is_exact:
         report.exact.add(text)
         return text if report.applied == "report" else ""
@@ -170,7 +169,7 @@ def _add(index: _Index, path: Path, should_stop: Callable[[], bool]) -> None:
     for text in _units(path, "\n\n" if has_documents else "\n"):
         if should_stop():
             raise Stopped
-        # Short units get a number of their own: they repeat nothing.
+        # Short units get a unique number, so that they never count as duplicates.
         number = len(index.digests)
         index.digests.append(_digest(text) if _is_long(text) else number)
         if has_documents and _is_long(text):
@@ -181,8 +180,8 @@ def _add(index: _Index, path: Path, should_stop: Callable[[], bool]) -> None:
 def sketch(text: str) -> UInt64s:
     """(K,) uint64: the smallest of each of 64 hashes over all runs of five words.
 
-    A word is told by its CRC-32; the hashes of a run are a polynomial of its words, spread by odd
-    multipliers (multiply-shift, Dietzfelbinger et al. 1997).
+    A word is identified by its CRC-32. The hash of a run is a polynomial of its words, spread by
+    odd multipliers (multiply-shift, Dietzfelbinger et al. 1997).
     """
     words = np.array([crc32(word.encode()) for word in WORD.findall(text.lower())], np.uint64)
     if len(words) < SHINGLE_WORDS:

@@ -1,4 +1,4 @@
-"""The stage `clean`: from the files of a dataset to the splits of a run, by way of the cache."""
+"""The stage `clean`: makes the splits of a run from the files of its datasets, with the cache."""
 
 import json
 from collections.abc import Sequence
@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.context import Run
+from core.corpus import long_words
+from core.corpus.names import shown_name
 from core.corpus.report import CleanReport, recount
-from core.corpus.sources import SourceFile, find_source_files, missing_sources
+from core.corpus.sources import SourceFile, find_source_files, missing_sources, scan_folder
 from core.corpus.split import Split
-from core.corpus.stage import clean_corpus, clean_fingerprint, require_unchanged
+from core.corpus.stage import (
+    FORMER_CLEAN_VERSION,
+    SHOWN_FILES,
+    clean_corpus,
+    clean_fingerprint,
+    require_unchanged,
+)
 from core.errors import CorpusChanged, CorpusMissing, WordBudgetExceeded
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.stages import StageReporter
@@ -38,6 +46,7 @@ def clean_splits(run: Run, reporter: StageReporter) -> tuple[Split, Split | None
             cleaned.append(result)
             stage.cached &= cached
             stage.counts[split.name] = result.report.counts()
+            _warn_of_long_words(run, result.report)
             done += split.bytes
         clean_train, clean_validation = cleaned[0], cleaned[1] if validation else None
         if data.deduplicate != "none":
@@ -53,9 +62,23 @@ def clean_splits(run: Run, reporter: StageReporter) -> tuple[Split, Split | None
     return clean_train, clean_validation
 
 
+def _warn_of_long_words(run: Run, report: CleanReport) -> None:
+    found = {
+        stem: source.dropped[long_words.DROP_NAME]
+        for stem, source in report.sources.items()
+        if long_words.DROP_NAME in source.dropped
+    }
+    for stem, dropped in found.items():
+        run.warn(
+            "long_words_split",
+            f"{stem} has {dropped.count:,} words of more than {long_words.MAX_WORD_CHARACTERS:,} "
+            f"characters, which were split; the first is in {dropped.examples[0]}",
+        )
+
+
 @dataclass(frozen=True)
 class _RawSplit:
-    """A dataset of the run: its result where the run has it already, else its files."""
+    """A dataset of the run: its cleaned text if the run has it already, else its files."""
 
     name: Literal["train", "validation"]
     entry: CacheEntry | None
@@ -63,13 +86,13 @@ class _RawSplit:
 
     @classmethod
     def open(cls, run: Run, name: Literal["train", "validation"], dataset: str) -> "_RawSplit":
-        """Looks for the result first: the dataset may have been edited or removed since."""
+        """Looks for the result first, because the dataset may have been edited or removed since."""
         entry = run.inputs.find(f"clean/{name}")
         return cls(name, entry, [] if entry is not None else _find_files(run, name, dataset))
 
     @property
     def bytes(self) -> int:
-        """What has to be cleaned."""
+        """Size of the text to clean."""
         return sum(file.bytes for file in self.files)
 
 
@@ -78,7 +101,7 @@ def _find_files(run: Run, split: str, dataset: str) -> list[SourceFile]:
 
     Raises:
         CorpusMissing: If the dataset, or a file that the spec names, is not there.
-        CorpusChanged: If they are not those that the run began with.
+        CorpusChanged: If they differ from the files that the run started with.
     """
     folder, sources = run.data_dir / dataset, run.spec.data.sources
     before = run.inputs.files(split)
@@ -87,17 +110,27 @@ def _find_files(run: Run, split: str, dataset: str) -> list[SourceFile]:
     except CorpusMissing as error:
         if not before:
             raise
-        present = [name for name in before if (folder / name).is_file()]
-        changes = changed_files(before, {name: before[name] for name in present})
+        present = {shown_name(path.name) for path in folder.glob("*") if path.is_file()}
+        changes = changed_files(before, {name: before[name] for name in present & before.keys()})
         raise _changed(run, dataset, changes) from error
-    now = {file.path.name: run.cache.hashes.of(file.path) for file in files}
+    now = {file.name: run.cache.hashes.of(file.path) for file in files}
     if before and (changes := changed_files(before, now)):
         raise _changed(run, dataset, changes)
     run.inputs.record_files(split, now)
+    _warn_of_files_left_out(run, folder)
     absent = missing_sources(files)
     if split == "train" and absent and sources is None:
         run.warn("source_missing", f"{dataset} has no {', '.join(absent)}")
     return files
+
+
+def _warn_of_files_left_out(run: Run, folder: Path) -> None:
+    _, left_out = scan_folder(folder)
+    shown = [each for each in left_out if not each.name.startswith(".")]
+    if shown:
+        listed = "; ".join(f"{each.name} {each.reason}" for each in shown[:SHOWN_FILES])
+        more = f"; and {len(shown) - SHOWN_FILES} more" if len(shown) > SHOWN_FILES else ""
+        run.warn("files_left_out", f"{folder.name} has files that are not used: {listed}{more}")
 
 
 def _changed(run: Run, dataset: str, changes: str) -> CorpusChanged:
@@ -121,6 +154,11 @@ def _clean(
     begin, share = done / max(1, total), split.bytes / max(1, total)
     options = run.spec.data.clean
     key = clean_fingerprint(split.files, options, run.cache)
+    if run.inputs.is_adopting:
+        # A run of an older release continues with its own text as long as the cache has it.
+        former = clean_fingerprint(split.files, options, run.cache, version=FORMER_CLEAN_VERSION)
+        if run.cache.find("clean", former) is not None:
+            key = former
 
     def build(folder: Path) -> None:
         clean_corpus(
@@ -169,7 +207,7 @@ def _deduplicate(
 
 
 def check_budget(spec: JobSpec, report: CleanReport) -> None:
-    """Holds the training text to the words that the track allows.
+    """Checks the word budget of the track.
 
     Raises:
         WordBudgetExceeded: If it has more.

@@ -1,4 +1,4 @@
-"""What cleaning did to a corpus."""
+"""Reports of cleaning."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Dropped(BaseModel):
-    """How often a rule took something out."""
+    """Matches of a rule."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +54,7 @@ class CleanReport(BaseModel):
         return sum(report.bytes_out for report in self.sources.values())
 
     def counts(self) -> dict[str, Any]:  # Any: JSON
-        """The totals, and what was dropped a source, without the examples."""
+        """The totals, and the dropped counts of each source without examples."""
         return {
             "words_in": self.words_in,
             "words": self.words_out,
@@ -72,7 +72,7 @@ class CleanReport(BaseModel):
 
 
 def recount(report: CleanReport, folder: Path) -> None:
-    """Writes the report of the same sources after some of their clean text was taken out."""
+    """Writes the report of the same sources after some of their clean text was removed."""
     sources = {}
     for stem, source in report.sources.items():
         path = folder / f"{stem}.txt"

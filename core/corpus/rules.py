@@ -1,50 +1,54 @@
-r"""What a cleaner is made of: rules over blocks of whole lines.
+r"""Cleaners and their rules, which work on blocks of whole lines.
 
-Every rule looks at one line only, so a block may begin and end at any line: cleaning gives the
-same bytes however a file is cut. Blocks instead of lines make it fast, because each step is one
-call into C for thousands of lines: a rule whose needle is nowhere costs a memory search, and a
-pattern that begins with a literal is tried only where that literal stands. So patterns look behind
-from behind their first character: `\+(?<=\w\+)(?=\w)` is `(?<=\w)\+(?=\w)`, thirty times as fast.
+Every rule matches within one line, so the result does not depend on where a file is cut into
+blocks. Blocks are faster than single lines, because each step is one call into C for thousands of
+lines. A rule whose needle does not occur costs one memory search. The engine tries a pattern that
+begins with a literal only where that literal occurs, so look-behinds follow the first character:
+`\+(?<=\w\+)(?=\w)` equals `(?<=\w)\+(?=\w)` and is thirty times as fast.
 
-Two more forms were considered: testing each line for any mark at all and cleaning only those that
-have one (nearly every line of a transcript has its speaker's), and engines without look-around
-(RE2, Rust's regex), for which half of these patterns would have to be taken apart.
+Two alternatives were rejected: cleaning only the lines that contain any mark (nearly all lines of
+a transcript do), and engines without look-around (RE2, Rust's regex), which need half of these
+patterns rewritten.
 """
 
+import mmap
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 DROPPED = "\x00"
-"""Stands where something was taken out. A line with nothing else left is dropped, while a line that
-was empty from the start is the end of a document. Control characters never come from the text."""
+"""Marks a place where something was removed. A line that holds nothing else is dropped, while a
+line that was empty from the start ends a document. The text itself has no control characters."""
 CONTROL = re.compile(
     r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
 """Control characters, marks of writing direction and byte order, and the zero-width space."""
 ODD_SPACE = re.compile(r"[^\S\n ]")
-"""What `str.split` splits at, but for the two that clean text has."""
+"""White space for `str.split`, except the two characters that clean text has."""
 NOT_PLAIN = bytes([*range(9), *range(11, 32), 127])
-"""The ASCII among the two above."""
+"""The ASCII characters of the two classes above."""
 LINE_OF_DROPS = re.compile(r"\n[\x00 ]+(?=\n)")
 LINES_WITHOUT_WORDS = (
     ("\n", re.compile(r"\n[^\w\n](?:[^\w\n]|_)*(?=\n)")),
     ("\n_", re.compile(r"\n_(?:[^\w\n]|_)*(?=\n)")),
 )
+DOCUMENT_HEADER = ("= = = ", "\ufeff= = = ")
+SPACES = re.compile(r" {3,}")
+"""More than two give upstream's patterns nothing to tell apart, and time in their square."""
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
 MAX_PASSES = 32
-"""What is taken out of the middle may bring together what is markup too; a line in which that goes
-on for longer is no text."""
+"""Removing markup may join the parts of other markup, so passes repeat; a line that needs more
+passes than this is dropped."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Takes something out of the text, or puts something in its place.
+    """Removes or replaces all matches of a pattern.
 
     Attributes:
-        name: What is dropped, as the report calls it.
-        needle: A string without which a block needs no look.
+        name: Name in the report.
+        needle: A string that every match contains; blocks without it are skipped.
         pattern: Searched in a block that begins and ends with a line break.
         put: The replacement, as in re.sub.
     """
@@ -57,9 +61,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Transform:
-    """Changes a block as a whole, as lower-casing does; counted nowhere.
+    """Changes a whole block, such as lower-casing; not counted.
 
-    The function goes to other processes, so it must be one that pickle takes.
+    The function is sent to other processes, so it must be picklable.
     """
 
     function: Callable[[str], str]
@@ -72,20 +76,28 @@ class Cleaner:
     version: int
     steps: tuple[Rule | Transform, ...] = ()
     closing: tuple[Rule | Transform, ...] = ()
-    """Done when the gaps that the steps left are closed."""
+    """Applied after the gaps that the steps left are closed."""
     needs_words: bool = True
     """Drop lines without a letter or digit."""
+    line: Callable[[str], str] | None = None
+    """Applied once to each raw line, before the steps; an empty result drops the line."""
+    join: "Callable[[str, Drops], str] | None" = None
+    """Applied to raw text first: brings units of several lines to one line each."""
+    cut: Callable[[mmap.mmap, int], int] | None = None
+    """The end of the first block that may end at or after a byte, if `join` needs whole units."""
+    finds_books: bool = False
+    """Drop what is outside the START and END marks of Project Gutenberg."""
 
 
 @dataclass
 class Drops:
-    """How often each rule took something out, with the first examples."""
+    """Matches of each rule, with the first examples."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, name: str, count: int, examples: list[str]) -> None:
-        """Counts what a rule dropped."""
+        """Counts matches of a rule."""
         self.counts[name] = self.counts.get(name, 0) + count
         shown = self.examples.setdefault(name, [])
         shown += examples[: EXAMPLES - len(shown)]
@@ -97,12 +109,12 @@ def rule(name: str, needle: str, pattern: str, put: str = DROPPED + " ") -> Rule
 
 
 def marks(name: str, characters: str) -> tuple[Rule, ...]:
-    """Rules that drop each of the characters, wherever it stands."""
+    """Rules that drop all occurrences of each of the characters."""
     return tuple(rule(name, character, re.escape(character)) for character in characters)
 
 
 def space_before(marks: str) -> tuple[Rule, ...]:
-    """Rules that close the gap which a transcript leaves before a punctuation mark."""
+    """Rules that close the gap before a punctuation mark in transcripts."""
     return (rule("space_before_mark", " ", rf" (?=[{re.escape(marks)}]\s)(?<=\w )", ""),)
 
 
@@ -116,11 +128,44 @@ def clean_block(text: str, cleaner: Cleaner, drops: Drops) -> str:
         cleaner: The steps.
         drops: Where to count.
     """
-    return clean_normal(without_controls(normal_block(text), drops), cleaner, drops)[1:]
+    return clean_normal(raw_block(text, None, cleaner, drops), cleaner, drops)[1:]
+
+
+def raw_block(text: str, normal: str | None, cleaner: Cleaner, drops: Drops) -> str:
+    """The normal block of raw lines, joined or cleaned line by line as the cleaner says.
+
+    Args:
+        text: Raw lines.
+        normal: Their normal block, if it is known.
+        cleaner: The steps.
+        drops: Where to count.
+    """
+    joined = text if cleaner.join is None else cleaner.join(text, drops)
+    if cleaner.line is not None:
+        joined = _line_by_line(joined, cleaner.line, drops)
+    if normal is None or joined is not text:
+        normal = normal_block(joined)
+    return without_controls(normal, drops)
+
+
+def _line_by_line(text: str, clean: Callable[[str], str], drops: Drops) -> str:
+    """Each line cleaned once; headers of documents and empty lines end a document."""
+    lines = []
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n"):
+        if line.startswith(DOCUMENT_HEADER) or not line.strip():
+            lines.append("")
+        if not line.strip():
+            continue
+        cleaned = clean(SPACES.sub("  ", line)).strip()
+        if cleaned:
+            lines.append(cleaned)
+        else:
+            drops.add("line_without_text", 1, [line.strip()[:EXAMPLE_CHARACTERS]])
+    return "\n".join([*lines, ""])
 
 
 def normal_block(text: str) -> str:
-    """The lines with single spaces, and a line break before the first and behind the last."""
+    """The lines with single spaces, and a line break before the first and after the last."""
     text = text.replace("\t", " ")
     if not _is_plain(text):
         text = ODD_SPACE.sub(" ", text)
@@ -219,7 +264,7 @@ def _apply(name: str, pattern: re.Pattern[str], put: str, block: str, drops: Dro
 
 
 def _example(block: str, match: re.Match[str]) -> str:
-    """What was found; with what stands around it if it is nothing but a mark."""
+    """The match, with the text around it if it has no letter or digit."""
     text = match[0].strip()
     if not any(character.isalnum() for character in text):
         begin = max(block.rfind("\n", 0, match.end()) + 1, match.start() - EXAMPLE_CHARACTERS // 2)

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.corpus.cleaners import PLAIN, STANDARD, UPSTREAM
+from core.corpus.names import TEXT_SUFFIXES, reason_left_out, shown_name, text_stem, text_suffix
 from core.errors import CorpusMissing
 
 BABYLM_SOURCES = tuple(name for name in UPSTREAM if name != PLAIN)
 """A dataset that has one of them and lacks another causes a warning."""
-SUFFIXES = (".train.txt", ".dev.txt", ".test.txt", ".train", ".dev", ".test", ".txt")
-"""Since 2025 the training files are also handed out as `<name>.train.txt`."""
+SOURCE_OF_SUFFIX = {".cha": "childes", ".srt": "open_subtitles", ".vtt": "open_subtitles"}
+"""Suffixes that tell a format, whatever the name is."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,21 @@ class SourceFile:
     source: str
     """Name of its cleaner."""
     stem: str
-    """Its name without the suffix; the name of its cleaned file."""
+    """Its shown name without the suffix; the name of its cleaned file."""
     bytes: int
+
+    @property
+    def name(self) -> str:
+        """Its shown name."""
+        return shown_name(self.path.name)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An entry of a dataset folder that is not used."""
+
+    name: str
+    reason: str
 
 
 def find_source_files(folder: Path, *, sources: Sequence[str] | None = None) -> list[SourceFile]:
@@ -37,28 +51,44 @@ def find_source_files(folder: Path, *, sources: Sequence[str] | None = None) -> 
     """
     if not folder.is_dir():
         raise CorpusMissing(f"there is no dataset folder {folder}")
-    found: dict[str, SourceFile] = {}
-    for path in sorted(folder.iterdir()):
-        stem = _stem(path.name)
-        if stem and path.is_file():
-            source = stem if stem in STANDARD else PLAIN
-            found.setdefault(stem, SourceFile(path, source, stem, path.stat().st_size))
+    files, _ = scan_folder(folder)
+    stems = [file.stem for file in files]
     for name in sources or ():
-        if name not in found:
+        if name not in stems:
             raise CorpusMissing(f"{folder} has no file {name}.train, {name}.dev or {name}.txt")
-    if not found:
-        raise CorpusMissing(f"{folder} has no text file; accepted are {', '.join(SUFFIXES)}")
-    return [file for stem, file in found.items() if sources is None or stem in sources]
+    if not files:
+        raise CorpusMissing(f"{folder} has no text file; accepted are {', '.join(TEXT_SUFFIXES)}")
+    return [file for file in files if sources is None or file.stem in sources]
+
+
+def scan_folder(folder: Path) -> tuple[list[SourceFile], list[LeftOut]]:
+    """The text files of a folder and the entries that are not used, with the reason, by name."""
+    files: dict[str, SourceFile] = {}
+    left_out = []
+    for path in sorted(folder.iterdir()):
+        stem = text_stem(path.name)
+        if path.is_dir():
+            reason = "is a folder"
+        elif not path.is_file():
+            reason = "is no regular file, or a link to nothing"
+        elif stem is None:
+            reason = reason_left_out(path.name)
+        elif stem in files:
+            reason = f"is of the same source as {files[stem].name}"
+        else:
+            files[stem] = SourceFile(path, _source(path.name, stem), stem, path.stat().st_size)
+            continue
+        left_out.append(LeftOut(shown_name(path.name), reason))
+    return list(files.values()), left_out
+
+
+def _source(name: str, stem: str) -> str:
+    if stem.lower() in STANDARD:
+        return stem.lower()
+    return SOURCE_OF_SUFFIX.get(text_suffix(name) or "", PLAIN)
 
 
 def missing_sources(files: Sequence[SourceFile]) -> list[str]:
     """Which of the six are absent where at least one of them is there."""
     present = {file.source for file in files} & set(BABYLM_SOURCES)
     return [name for name in BABYLM_SOURCES if name not in present] if present else []
-
-
-def _stem(name: str) -> str | None:
-    for suffix in SUFFIXES:
-        if name.endswith(suffix) and not name.startswith("."):
-            return name.removesuffix(suffix) or None
-    return None

@@ -1,4 +1,4 @@
-"""Cleaning a dataset: blocks of whole lines, on all cores, written in order."""
+"""Cleans a dataset in blocks of whole lines, on all cores, and writes them in order."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -17,21 +17,29 @@ from core.spec.corpus import CleanOptions
 from core.storage.cache import Cache, fingerprint
 
 CLEAN_VERSION = sum(cleaner.version for table in (STANDARD, UPSTREAM) for cleaner in table.values())
-"""Rises with the version of any cleaner."""
+"""Increases with the version of any cleaner."""
+FORMER_CLEAN_VERSION = 27
+"""Of the releases that kept no record of the inputs of a run."""
 MAX_PROCESSES = 12
-"""Each takes 30 to 60 MB; more would come near 1 GB in all, and wait for the one that writes."""
+"""Each takes 30 to 60 MB; more would need about 1 GB, and wait for the process that writes."""
 BYTES_PER_PROCESS = 4 << 20
-"""Less text than this is not worth another process: it takes 0.2 s of work to start one."""
+"""Minimum text for each process, because starting one takes 0.2 s of CPU time."""
 PREVIEW_BYTES = 64 << 10
 SHOWN_FILES = 10
 COUNTED_AT_ONCE = 1 << 20
 
 
-def clean_fingerprint(files: Sequence[SourceFile], options: CleanOptions, cache: Cache) -> str:
-    """The name of the result of cleaning these files in the cache."""
+def clean_fingerprint(
+    files: Sequence[SourceFile],
+    options: CleanOptions,
+    cache: Cache,
+    *,
+    version: int = CLEAN_VERSION,
+) -> str:
+    """Cache key of the cleaned text of these files."""
     return fingerprint(
         "clean",
-        version=CLEAN_VERSION,
+        version=version,
         parameters=options.model_dump(mode="json"),
         inputs=[f"{file.source}:{file.stem}:{cache.hashes.of(file.path)}" for file in files],
     )
@@ -59,11 +67,12 @@ def clean_corpus(
     if processes is None:
         cores = len(os.sched_getaffinity(0))
         processes = max(1, min(cores, MAX_PROCESSES, total // BYTES_PER_PROCESS))
-    blocks = [list(split_blocks(file.path, file.source)) for file in files]
+    cleaners = {file.source: cleaner_for(file.source, options) for file in files}
+    blocks = [list(split_blocks(file.path, file.source, cleaners[file.source])) for file in files]
     results = serve_in_order(
         [block for part in blocks for block in part],
         make=BlockCleaner,
-        argument={file.source: cleaner_for(file.source, options) for file in files},
+        argument=cleaners,
         count=processes,
         should_stop=should_stop,
     )
@@ -90,9 +99,9 @@ def clean_corpus(
 def require_unchanged(
     files: Sequence[SourceFile], options: CleanOptions, cache: Cache, key: str
 ) -> None:
-    """Refuses the result of files that were edited while they were cleaned.
+    """Rejects the result if files were edited while they were cleaned.
 
-    It would stay in the cache under a fingerprint that belongs to other text.
+    Otherwise it would be cached under the fingerprint of other text.
 
     Raises:
         CorpusChanged: If the fingerprint is no longer `key`.
@@ -102,7 +111,7 @@ def require_unchanged(
     except FileNotFoundError:
         is_unchanged = False
     if not is_unchanged:
-        names = ", ".join(file.path.name for file in files[:SHOWN_FILES])
+        names = ", ".join(file.name for file in files[:SHOWN_FILES])
         raise CorpusChanged(
             f"one of {len(files)} files ({names}) was edited while it was being cleaned",
             hint="Try again when the files are no longer being written.",
@@ -112,7 +121,7 @@ def require_unchanged(
 def preview(
     file: SourceFile, *, options: CleanOptions, max_lines: int = 20
 ) -> list[tuple[str, str | None]]:
-    """The first lines of a file, raw beside cleaned; None where the line is dropped."""
+    """The first lines of a file, raw and cleaned; None for dropped lines."""
     with file.path.open("rb") as source:
         head = source.read(PREVIEW_BYTES)
     lines = head.decode("utf-8", errors="replace").split("\n")
@@ -134,7 +143,7 @@ def count_words(path: Path) -> int:
 
 @dataclass
 class CleanWriter:
-    """Puts blocks together: one empty line between documents, none at the start or the end."""
+    """Joins blocks, with one empty line between documents and none at the start or the end."""
 
     write: Callable[[bytes], int]
     lines_in: int = 0
@@ -174,7 +183,7 @@ class CleanWriter:
             self._put(b"\n")
 
     def report(self, file: SourceFile) -> SourceReport:
-        """What was counted."""
+        """The counts so far."""
         return SourceReport(
             source=file.source,
             lines_in=self.lines_in,

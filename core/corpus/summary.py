@@ -1,7 +1,7 @@
-"""Reports of cleaning a whole dataset, made beside other work and kept for the jobs that follow.
+"""Cleaning reports of whole datasets, made in the background.
 
-What is cleaned for a report goes into the cache under the name that a run looks for, so the first
-job over the dataset finds its clean text there.
+The cleaned text goes into the cache under the key that a run uses, so the first job with the
+dataset finds it there.
 """
 
 import json
@@ -17,13 +17,13 @@ from core.storage.cache import Cache
 
 
 class CleanReports:
-    """Reports by dataset; each is made in a thread, whose heavy part runs in other processes."""
+    """Reports by dataset, each made in a thread that starts processes for the heavy part."""
 
     def __init__(self) -> None:
         self._works: dict[Path, _Work] = {}
 
     def look(self, dataset: Path, cache_dir: Path, *, seconds: float) -> dict[str, Any]:
-        """Waits for at most `seconds`: the report, or how far it is. Any: JSON.
+        """Waits for at most `seconds`; returns the report or its progress. Any: JSON.
 
         Raises:
             RunError: If the dataset cannot be cleaned.
@@ -52,14 +52,14 @@ class _Work(threading.Thread):
         self.error: Exception | None = None
 
     def run(self) -> None:
-        """Cleans, or remembers why it cannot."""
+        """Cleans, and stores the error if that fails."""
         try:
             self.report = self._clean()
         except RunError as error:
-            # Whoever reads this may not be on this machine: no folder of it.
+            # The API shows this message, so it must not contain paths of this machine.
             error.message = error.message.replace(f"{self._dataset}/", "")
             self.error = error
-        except Exception as error:  # the border of the thread: told by whoever looks
+        except Exception as error:  # top of the thread; `look` raises it
             self.error = error
 
     def _clean(self) -> Any:  # Any: JSON

@@ -1,7 +1,7 @@
 """The sample corpus: text of our own making in the six BabyLM formats, and minimal pairs.
 
-It shows the whole way from raw text to a model in minutes, and lets anybody try the service without
-a corpus of their own.
+It demonstrates the whole pipeline from raw text to a model in minutes, without a corpus of your
+own.
 """
 
 import json
@@ -21,7 +21,7 @@ DEV_SHARE = 0.05
 
 @dataclass(frozen=True)
 class SampleReport:
-    """Where the parts lie."""
+    """Folders of the parts."""
 
     train: Path
     validation: Path

@@ -7,7 +7,7 @@ Draw = Callable[[], str]
 
 
 def childes(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
-    """A transcript: header, speakers, tiers, actions, words that nobody understood."""
+    """A transcript: header, speakers, tiers, actions, unintelligible words."""
     yield f"= = = childes/Sample/{document // 10:02d}/{document:04d}.cha = = ="
     for _ in range(random.randint(15, 40)):
         text = draw()

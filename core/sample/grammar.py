@@ -83,7 +83,7 @@ def adverb(random: Random) -> list[str]:
 
 
 def subject(random: Random) -> NounPhrase:
-    """Whoever does something, often with something between it and its verb."""
+    """The subject of a sentence, often with a phrase between it and its verb."""
     phrase = noun_phrase(random, ANIMATE)
     draw = random.random()
     if draw < 0.3:
@@ -115,7 +115,7 @@ def sentence(random: Random) -> str:
 
 
 def predicate(random: Random, *, is_plural: bool) -> list[str]:
-    """A verb that agrees with its subject, and what comes behind it."""
+    """A verb that agrees with its subject, and the words after it."""
     draw = random.random()
     if draw < 0.4:
         words = [conjugate(random.choice(INTRANSITIVE), is_plural=is_plural)]

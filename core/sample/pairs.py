@@ -62,7 +62,7 @@ def determiner_noun(random: Random) -> Pair:
 
 
 def pronoun_gender(random: Random) -> Pair:
-    """The pronoun has the gender of the name that it stands for."""
+    """The pronoun has the gender of the name that it refers to."""
     is_female = random.random() < 0.5
     name = random.choice(FEMALE if is_female else MALE)
     verb = conjugate(random.choice(TRANSITIVE), is_plural=False)
@@ -73,7 +73,7 @@ def pronoun_gender(random: Random) -> Pair:
 
 
 def word_order(random: Random) -> Pair:
-    """An adjective stands before its noun."""
+    """An adjective precedes its noun."""
     many = random.random() < 0.5
     noun, adjective = random.choice(ANIMATE), random.choice(ADJECTIVES)
     form = plural(noun) if many else noun

@@ -26,6 +26,8 @@ STORED = {"stored": True}
 """Validation context of a stored spec: rules that were added after it was accepted are skipped."""
 
 DatasetName = Annotated[str, Field(max_length=64)]
+SourceName = Annotated[str, Field(min_length=1, max_length=255)]
+"""A file may have any name, so that of a source is only compared, never made a path."""
 
 
 def _folder_name(name: str | None) -> str | None:
@@ -47,7 +49,7 @@ class DataSpec(Section):
         validate_default=True,
         description="Folder of validation text; null trains without validation.",
     )
-    sources: list[DatasetName] | None = Field(
+    sources: list[SourceName] | None = Field(
         default=None,
         max_length=100,
         description="File stems to use, such as childes; null uses every text file of the folder.",
@@ -81,8 +83,6 @@ class DataSpec(Section):
     def _sources_are_names(cls, sources: list[str] | None) -> list[str] | None:
         if sources is not None and not sources:
             raise ValueError("must name at least one source, or be null for all of them")
-        for name in sources or []:
-            _folder_name(name)
         return sources
 
     @field_validator("validation")

@@ -70,3 +70,10 @@ def milestones(track: str) -> list[tuple[str, int]]:
     if track == "strict":
         millions += range(200, 1001, 100)
     return [(f"chck_{number}M", number * 1_000_000) for number in millions]
+
+
+def missed_milestones(track: str, words_seen: int | None) -> list[str]:
+    """Names of the checkpoints of a track that a run with so many words does not reach."""
+    if words_seen is None:
+        return []
+    return [name for name, count in milestones(track) if count > words_seen]

@@ -1,17 +1,11 @@
-"""Presets: the six run scripts of upstream, the best known recipe, and a demo.
-
-Upstream is the set of BabyLM-NA2 research scripts that this project started from. Its scripts pass
-`--num_attention_heads` to Llama 4 only; its other models use the defaults of the Hugging Face
-classes. The presets state these numbers, because the shapes of the weights depend on them. Upstream
-also accumulates gradients over 8 batches silently: `batch_size: 256, micro_batch_size: 32`
-reproduces its 10M step exactly.
-"""
+"""Presets: the six run scripts of upstream, the best known recipe, and a demo."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from core.spec.best_presets import EXPERTS, HEADS_OF_64, best_cpu, best_large, best_small
+from core.spec.upstream import upstream_spec
 
 SECTIONS = ("data", "tokenizer", "model", "training", "evaluation")
 
@@ -24,30 +18,19 @@ class Preset:
     spec: Mapping[str, Any]  # Any: JSON
 
 
-def _upstream(
-    dataset: str, model: dict[str, Any], *, epochs: float, vocab_size: int, batch_size: int
-) -> dict[str, Any]:
-    return {
-        "data": {"dataset": dataset},
-        "tokenizer": {"vocab_size": vocab_size},
-        "model": model,
-        "training": {"seq_length": 256, "batch_size": batch_size, "epochs": epochs},
-    }
+def _small(architecture: str, **model: int) -> dict[str, Any]:
+    shape = {"architecture": architecture, "hidden_size": 256, "num_hidden_layers": 8}
+    return upstream_spec(
+        shape | model, dataset="train_10M", vocab_size=32_000, batch_size=32, epochs=10.0
+    )
 
 
-def _small(model: dict[str, Any]) -> dict[str, Any]:
-    shape = {"hidden_size": 256, "num_hidden_layers": 8}
-    return _upstream("train_10M", model | shape, epochs=10.0, vocab_size=32_000, batch_size=32)
+def _large(architecture: str, *, epochs: float, **model: int) -> dict[str, Any]:
+    shape = {"architecture": architecture, "hidden_size": 768, "num_hidden_layers": 16}
+    return upstream_spec(
+        shape | model, dataset="train_100M", vocab_size=48_000, batch_size=128, epochs=epochs
+    )
 
-
-def _large(model: dict[str, Any], *, epochs: float) -> dict[str, Any]:
-    shape = {"hidden_size": 768, "num_hidden_layers": 16, "num_attention_heads": 16}
-    return _upstream("train_100M", model | shape, epochs=epochs, vocab_size=48_000, batch_size=128)
-
-
-GEMMA2_HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256}
-OLMO2_HEADS = {"num_attention_heads": 32, "num_key_value_heads": 32}
-LLAMA4_HEADS = {"num_key_value_heads": 8, "head_dim": 128, "num_local_experts": 16}
 
 PRESETS: dict[str, Preset] = {
     "sample": Preset(
@@ -75,28 +58,34 @@ PRESETS: dict[str, Preset] = {
         },
     ),
     "gemma2-10m": Preset(
-        "Upstream's run_gemma_10M: BabyLM strict-small, hidden size 256, 8 layers.",
-        _small({"architecture": "gemma2"} | GEMMA2_HEADS),
+        "Upstream's run_gemma_10M: BabyLM strict-small, hidden size 256, 8 layers of 8 heads, "
+        "steps of 8 x 32 sequences.",
+        _small("gemma2"),
     ),
     "llama4-10m": Preset(
-        "Upstream's run_llama_10M: BabyLM strict-small, hidden size 256, 8 layers of 16 experts.",
-        _small({"architecture": "llama4", "num_attention_heads": 8} | LLAMA4_HEADS),
+        "Upstream's run_llama_10M: BabyLM strict-small, hidden size 256, 8 layers of 8 heads and "
+        "16 experts, steps of 8 x 32 sequences.",
+        _small("llama4", num_attention_heads=8),
     ),
     "olmo2-10m": Preset(
-        "Upstream's run_olmo2_10M: BabyLM strict-small, hidden size 256, 8 layers.",
-        _small({"architecture": "olmo2"} | OLMO2_HEADS),
+        "Upstream's run_olmo2_10M: BabyLM strict-small, hidden size 256, 8 layers of 32 heads, "
+        "steps of 8 x 32 sequences.",
+        _small("olmo2"),
     ),
     "gemma2-100m": Preset(
-        "Upstream's run_gemma_100M: hidden size 768, 16 layers, 15 epochs (no strict track).",
-        _large({"architecture": "gemma2"}, epochs=15.0),
+        "Upstream's run_gemma_100M: hidden size 768, 16 layers of 8 heads (the script's 16 reach "
+        "Llama 4 only), steps of 8 x 128 sequences, 15 epochs (no strict track).",
+        _large("gemma2", epochs=15.0),
     ),
     "llama4-100m": Preset(
-        "Upstream's run_llama_100M: hidden size 768, 16 layers of 16 experts, 6 epochs.",
-        _large({"architecture": "llama4"} | LLAMA4_HEADS, epochs=6.0),
+        "Upstream's run_llama_100M: hidden size 768, 16 layers of 16 heads and 16 experts, steps "
+        "of 8 x 128 sequences, 6 epochs.",
+        _large("llama4", epochs=6.0, num_attention_heads=16),
     ),
     "olmo2-100m": Preset(
-        "Upstream's run_olmo2_100M: hidden size 768, 16 layers, 15 epochs (no strict track).",
-        _large({"architecture": "olmo2"}, epochs=15.0),
+        "Upstream's run_olmo2_100M: hidden size 768, 16 layers of 32 heads (the script's 16 reach "
+        "Llama 4 only), steps of 8 x 128 sequences, 15 epochs (no strict track).",
+        _large("olmo2", epochs=15.0),
     ),
     "best-cpu": Preset(
         "The recipe for a few CPU cores: OLMo 2, hidden size 128, 6 layers.",
@@ -129,7 +118,9 @@ def merge_preset(body: dict[str, Any]) -> dict[str, Any]:
     """Merges `body` over the preset that it names, section by section.
 
     A model section with another architecture replaces the preset's, because architectures have
-    different fields. An unknown preset changes nothing; the field `preset` rejects it later.
+    different fields. A batch size or number of devices in `body` also replaces the micro-batches of
+    the preset, which need not divide it. An unknown preset changes nothing; the field `preset`
+    rejects it later.
     """
     name = body.get("preset")
     preset = PRESETS.get(name) if isinstance(name, str) else None
@@ -143,8 +134,17 @@ def merge_preset(body: dict[str, Any]) -> dict[str, Any]:
         if section not in body:
             merged[section] = dict(base)
         elif isinstance(given, dict) and not _other_architecture(section, given, base):
-            merged[section] = {**base, **given}
+            merged[section] = {**_compatible(section, given, base), **given}
     return merged
+
+
+def _compatible(section: str, given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a preset's section without those that belong to a value replaced by `given`."""
+    kept = dict(base)
+    is_other_batch = section == "training" and ("batch_size" in given or "num_devices" in given)
+    if is_other_batch and kept.get("micro_batch_size") != "auto":
+        kept.pop("micro_batch_size", None)
+    return kept
 
 
 def _other_architecture(section: str, given: Mapping[str, Any], base: Mapping[str, Any]) -> bool:

@@ -21,23 +21,23 @@ from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.specials import SPECIAL_TOKENS
 
 TOKENIZER_VERSION = 1
-"""Raised whenever the same text and spec would give another tokenizer."""
+"""Increase when the same text and spec give another tokenizer."""
 COUNTING_SHARE = 0.5
-"""Where progress stands when all text is read; on 15 MB and 16,000 entries reading and merging take
-about as long."""
+"""Progress when all text is read: reading and merging take about as long with 15 MB and 16,000
+entries."""
 POLL_SECONDS = 0.1
 SHOWN_CHARACTERS = 2000
 REPORT = "report.json"
 
 
 class TokenizerReport(BaseModel):
-    """What training a tokenizer gave; stands as `report.json` beside it."""
+    """Result of training a tokenizer, stored as `report.json` in its folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     requested_vocab_size: int
     vocab_size: int
-    """Less than requested where the text has no more pairs that are seen often enough."""
+    """Less than requested if the text has too few frequent pairs."""
     merges: int
     bytes: int
     """Text read."""
@@ -55,7 +55,7 @@ def train_bpe(
 ) -> TokenizerReport:
     """Trains on clean text files and saves tokenizer and report into the folder `output`.
 
-    Progress is of the text read, then of the merges computed.
+    Progress covers the text read, then the merges computed.
 
     Raises:
         CorpusEmpty: If the files hold no text.
@@ -93,7 +93,7 @@ def _merging(share: float) -> float:
 def _learn(
     files: Sequence[Path], spec: TokenizerSpec, output: Path, should_stop: Callable[[], bool]
 ) -> Iterator[tuple[str, float]]:
-    """Runs the process that learns; gives its stage and the share of it that is done."""
+    """Runs the training process; yields its stage and the share of it that is done."""
     command = python_command("core.tokenizer.learning", str(output))
     command += [str(spec.vocab_size), str(spec.min_frequency), *map(str, files)]
     with _started(command) as process:
@@ -108,9 +108,9 @@ def _learn(
             if not data:
                 break
             *lines, rest = (rest + data).split(b"\n")
-            told = [line for line in lines if line.startswith(b'{"stage"')]
-            other += b"".join(line + b"\n" for line in lines if line not in told)
-            for line in told[-1:]:  # tens of thousands come; the last of a read is news enough
+            reported = [line for line in lines if line.startswith(b'{"stage"')]
+            other += b"".join(line + b"\n" for line in lines if line not in reported)
+            for line in reported[-1:]:  # there are tens of thousands; the newest is enough
                 state = json.loads(line)
                 if state["stage"] in (READ, MERGE) and state["total"]:
                     yield state["stage"], min(1.0, state["current"] / state["total"])
@@ -125,10 +125,10 @@ def _learn(
 
 @contextmanager
 def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is gone when the block is left."""
+    """A process that is killed at the end of the block."""
     with subprocess.Popen(
         command,
-        stdin=subprocess.PIPE,  # its end tells the process that this one is gone
+        stdin=subprocess.PIPE,  # closed when this process ends, which ends the child
         stderr=subprocess.PIPE,
     ) as process:
         try:

@@ -1,4 +1,4 @@
-"""`tokenizer_config.json`, which `AutoTokenizer` reads beside `tokenizer.json`."""
+"""`tokenizer_config.json`, which `AutoTokenizer` reads with `tokenizer.json`."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,9 @@ NO_MAX_LENGTH = int(1e30)
 
 
 def save_config(output: Path) -> None:
-    """Writes what `AutoTokenizer.from_pretrained(output)` needs beside `tokenizer.json`.
+    """Writes what `AutoTokenizer.from_pretrained(output)` needs in addition to `tokenizer.json`.
 
-    It does for transformers 4.51 and 5. The class is named: left to itself, transformers 5 writes
+    Works with transformers 4.51 and 5. The class is named: left to itself, transformers 5 writes
     `TokenizersBackend`, which 4.51, pinned by the BabyLM evaluation of 2025, does not know.
     Decoding must not "clean up" spaces before punctuation, or it would not give the text back.
     """

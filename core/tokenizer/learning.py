@@ -1,10 +1,10 @@
-"""Learns a byte-level BPE from clean text, in a process of its own that tells how far it is.
+"""Learns a byte-level BPE from clean text, in a separate process that reports its progress.
 
     python -m core.tokenizer.learning OUTPUT VOCAB_SIZE MIN_FREQUENCY FILE...
 
 `tokenizers` reports its merges as lines of JSON on standard error, from below Python; this program
-adds such lines for the text it reads. A process of its own is what makes them readable, what lets
-a stop end the merging, and what gives its memory back. It ends when its standard input does.
+adds such lines for the text it reads. A separate process makes these lines readable, can be stopped
+while it merges, and returns its memory. It ends when its standard input is closed.
 """
 
 import json
@@ -42,12 +42,12 @@ def new_tokenizer() -> Tokenizer:
 
 
 def new_trainer(vocab_size: int, min_frequency: int, *, tells: bool = False) -> BpeTrainer:
-    """How the vocabulary is learned; with `tells` it writes its progress to standard error."""
+    """The trainer of the vocabulary; with `tells` it writes its progress to standard error."""
     return BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
         special_tokens=list(SPECIAL_TOKENS),
-        # All 256 bytes, so that no text is unknown; sorted, so that ids do not hang on a hash.
+        # All 256 bytes, so that no text is unknown; sorted, so that ids do not depend on hashes.
         initial_alphabet=sorted(ByteLevel.alphabet()),
         show_progress=tells,
         progress_format="json" if tells else "indicatif",  # it writes JSON though not shown
@@ -55,9 +55,9 @@ def new_trainer(vocab_size: int, min_frequency: int, *, tells: bool = False) -> 
 
 
 def read_text(files: Sequence[Path], feed_bytes: int = FEED_BYTES) -> Iterator[str]:
-    """Text in pieces of a few whole lines, telling how far it was read."""
+    """Text in pieces of a few whole lines; reports progress on standard error."""
     total = sum(path.stat().st_size for path in files)
-    done = told = 0
+    done = reported = 0
     for path in files:
         with path.open("rb") as file:
             while lines := file.readlines(feed_bytes):
@@ -65,8 +65,8 @@ def read_text(files: Sequence[Path], feed_bytes: int = FEED_BYTES) -> Iterator[s
                 # Two line breaks at the end would be one piece, and could become an entry.
                 yield text.rstrip(b"\n").decode()
                 done += len(text)
-                if done - told >= REPORT_BYTES or done == total:
-                    told = done
+                if done - reported >= REPORT_BYTES or done == total:
+                    reported = done
                     line = json.dumps({"stage": READ, "current": done, "total": total})
                     sys.stderr.write(line + "\n")
                     sys.stderr.flush()

@@ -72,10 +72,10 @@ def _train_tokenizer(run: Run, reporter: StageReporter, train: Split) -> tuple[P
 
 
 def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
-    """The finished tokenizer of another run, whose folder lies beside this one's.
+    """The finished tokenizer of another run in the same folder of runs.
 
-    A run that has its copy already goes on with it when the other job is gone, and always where it
-    has weights that belong to it.
+    A run that has a copy keeps using it if the other job is deleted, and always if it has weights
+    that belong to it.
     """
     folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
     for folder in reversed(folders) if run.inputs.has_trained else folders:
@@ -125,7 +125,7 @@ def _copy_tokenizer(run: Run, source: Path) -> None:
 
 
 def _content(folder: Path) -> str | None:
-    """SHA-256 of a tokenizer; None where it is not there or not whole."""
+    """SHA-256 of a tokenizer; None if it is missing or incomplete."""
     if not (folder / TOKENIZER_FILE).is_file() or not (folder / REPORT).is_file():
         return None
     return hash_file(folder / TOKENIZER_FILE)

@@ -12,7 +12,7 @@ from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.units import UnitEncoder
 
 STATISTICS_VERSION = 1
-"""Raised whenever the same text and tokenizer would give other figures."""
+"""Increase when the same text and tokenizer give other figures."""
 READ_BYTES = 1 << 20
 
 
@@ -45,8 +45,8 @@ def tokenizer_statistics(tokenizer: Tokenizer, files: Sequence[Path]) -> Tokeniz
     for path in files:
         with path.open("rb") as file:
             while lines := file.readlines(READ_BYTES):
-                # Line breaks between documents are no text; those within one are not told apart
-                # here, which the figures do not show.
+                # Drops the line breaks between documents. Documents are not separated otherwise,
+                # which does not change the figures.
                 text = b"\n".join(line for line in b"".join(lines).split(b"\n") if line).decode()
                 encoded = encoder.encode(text)
                 used[encoded.ids] = True

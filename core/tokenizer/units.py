@@ -8,9 +8,9 @@ and byte-pair merges never cross pieces. Where the only white space is one ' ' o
 other characters, a piece begins at every ' ' (a space is taken by the alternative that takes what
 follows it), and '\n' is a piece of its own (no other alternative takes it). So text falls apart
 into units, "an optional space and a run without white space" and "\n", whose pieces do not depend
-on what stands around them, and the ids of a document are those of its units in a row. Text has
-few distinct words: each goes through `tokenizers` once, or twice where it stands at the beginning
-of a line too, without the space, and is looked up from then on.
+on the text around them, and the ids of a document are the concatenated ids of its units. Text has
+few distinct words: `tokenizers` encodes each once, or twice if it also begins a line (without the
+space), and later occurrences are looked up.
 
 Letters: N tokens, U units in the text, L units learned, M documents.
 """
@@ -35,7 +35,7 @@ MAX_UNIT_TOKENS = 4_000_000
 LEARNED_AT_ONCE = 64
 """Units joined into one text for `tokenizers`, 3.2 us each; of 8 or 512 it would be 4 us each."""
 DOCUMENT_END, LINE_END = "\r", "\n"
-"""Words 0 and 1. Clean text does not have the first, which stands for an empty line."""
+"""Words 0 and 1. Clean text does not contain the first, which represents an empty line."""
 UNKNOWN = -1
 
 
@@ -191,7 +191,7 @@ class UnitEncoder:
             raise TokenOutOfVocabulary(
                 f"the tokenizer gives id {ids.max()}, but its vocabulary has {self.vocab_size}"
             )
-        is_break = ids == self._newline  # one behind each unit
+        is_break = ids == self._newline  # one after each unit
         breaks = np.flatnonzero(is_break)
         assert len(breaks) == len(units), "a line break must be a token of its own"
         lengths = np.diff(breaks, prepend=-1) - 1  # (L,)
@@ -210,7 +210,7 @@ def _split(text: str) -> list[str]:
     marked = text.replace("\n\n", f" {DOCUMENT_END} ").replace("\n", f" {LINE_END} ")
     words = marked.split(" ")
     if text.endswith("\n"):
-        words.pop()  # nothing stands behind the last line break
+        words.pop()  # there is no word after the last line break
     return words
 
 

@@ -1,4 +1,4 @@
-"""Where words start, told from token ids alone.
+"""Finds where words start, from token ids alone.
 
 A word is what `str.split` gives: it starts at a byte that is not white space, at the start of a
 document or after a space or a line break. Clean text has no other white space.
@@ -26,7 +26,7 @@ class WordFlags:
     """What the bytes of each vocabulary entry say about words."""
 
     inner: Flags
-    """(V,) bool: white space followed by something else lies within the entry."""
+    """(V,) bool: the entry contains white space followed by something else."""
     opens: Flags
     """(V,) bool: begins with something else, so it starts a word if white space came before."""
     closes: Flags
@@ -34,7 +34,7 @@ class WordFlags:
 
     @classmethod
     def of(cls, entries: Sequence[bytes | None]) -> "WordFlags":
-        """Flags of a vocabulary given as bytes; None stands for a special token, not text.
+        """Flags of a vocabulary given as bytes; None for special tokens.
 
         Raises:
             ValueError: If words could start twice within one entry; one bit a token is stored.

@@ -1,5 +1,6 @@
 import os
 import stat
+from urllib.parse import quote
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_a_folder_that_was_linked_in_is_only_unlinked(client, settings, tmp_path
     assert not (settings.data_dir / "linked").is_symlink()
 
 
-def test_an_estimate_uses_the_words_after_cleaning_once_they_are_known(
+def test_an_estimate_uses_the_words_after_cleaning_before_and_after_they_are_reported(
     client, world, settings, tmp_path
 ):
     from tests.api.conftest import SPEC
@@ -164,4 +165,53 @@ def test_an_estimate_uses_the_words_after_cleaning_once_they_are_known(
     with ShortWorker(world, make_report(settings, tmp_path)):
         found = wait_for_report(client, "words")
     after = client.post("/v1/jobs/estimate", json=SPEC).json()["words"]
-    assert after == found["cleaning"]["words"] < before
+    assert before == after == found["cleaning"]["words"] < found["words"]
+
+
+def test_an_estimate_names_the_milestones_that_will_not_be_reached(client, settings):
+    """11 of 100 words are dropped by cleaning, so ten epochs are not ten times the raw words."""
+    text = "*MOT:\tone two three four five six seven eight .\n" * 125_000
+    (settings.data_dir / "words" / "childes.train").write_text(text)
+    spec = {
+        "track": "strict-small",
+        "data": {"dataset": "words", "validation": None, "sources": ["childes"]},
+        "training": {"epochs": 10.0},
+    }
+    answer = client.post("/v1/jobs/estimate", json=spec).json()
+    assert answer["words_seen"] == pytest.approx(10_000_000, rel=0.001)
+    (warning,) = [text for text in answer["warnings"] if "will not be reached" in text]
+    assert "chck_20M" in warning
+    assert "chck_100M" in warning
+    assert "chck_9M" not in warning
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.txt", b"my text.txt", b"a\nb.TXT", b"x.cha"])
+def test_a_file_of_any_name_is_shown_used_and_removed(client, settings, name):
+    with open(os.path.join(os.fsencode(settings.data_dir), b"words", name), "wb") as file:
+        file.write(b"some words here\n")
+    assert client.get("/v1/datasets").status_code == 200
+    found = client.get("/v1/datasets/words").json()
+    (shown,) = {file["name"] for file in found["files"]} - {"childes.train", "gutenberg.train"}
+    (stem,) = set(found["sources"]) - {"childes", "gutenberg"}
+    body = {"preset": "sample", "data": {"dataset": "words", "validation": None, "sources": [stem]}}
+    assert client.post("/v1/jobs/estimate", json=body).status_code == 200
+    removed = client.delete(f"/v1/datasets/words/files/{quote(shown, safe='')}")
+    assert removed.status_code == 204, removed.text
+    assert name not in os.listdir(os.fsencode(settings.data_dir / "words"))
+
+
+def test_files_that_are_left_out_are_named_with_the_reason(client, settings):
+    (settings.data_dir / "words" / "readme.md").write_text("# Words\n")
+    (left_out,) = client.get("/v1/datasets/words").json()["left_out"]
+    assert left_out["name"] == "readme.md"
+    assert "no suffix of a text" in left_out["reason"]
+
+
+def test_a_job_over_a_pointer_of_git_lfs_is_refused_with_what_it_is(client, settings):
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    (settings.data_dir / "words" / "childes.train").write_text(pointer)
+    body = {"preset": "sample", "data": {"dataset": "words", "validation": None}}
+    refused = client.post("/v1/jobs", json=body)
+    assert refused.status_code == 422
+    assert "childes.train is a Git LFS pointer" in refused.json()["detail"]
+    assert str(settings.data_dir) not in refused.text

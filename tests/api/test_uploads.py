@@ -330,7 +330,6 @@ HOSTILE = {
         zipped({"a/x.txt": b"a\n", "b/x.txt": b"b\n"}),
         "archive_ambiguous",
     ),
-    "a name with a space": ("z.zip", zipped({"my text.txt": b"a\n"}), "file_name_invalid"),
     "binary text": ("z.zip", zipped({"a.txt": b"\0\1\2"}), "corpus_encoding"),
     "nothing of use": ("z.zip", zipped({"a.md": b"# a"}), "archive_empty"),
     "a bomb in a zip": ("z.zip", zipped({"a.txt": b" " * (200 << 20)}), "archive_too_large"),
@@ -375,6 +374,43 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(client, settings, tmp_p
     assert answer.status_code in (413, 422), answer.text
     assert answer.json()["code"] == code, answer.text
     assert tree(tmp_path) - before <= {"runs/babylm.sqlite3-wal", "runs/babylm.sqlite3-shm"}
+
+
+WILD = {
+    "data\\train\\my notes.TXT": "my notes.TXT",
+    "caf\u00e9.txt": "caf\u00e9.txt",
+    "a/0001.cha": "0001.cha",
+    "2591.txt.utf-8": "2591.txt.utf-8",
+}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_members_of_any_name_are_used_and_others_are_named(client, settings, kind):
+    content = dict.fromkeys(WILD, TEXT) | {"a/readme.md": b"# a\n", "a/.b.txt": b"b\n"}
+    if kind == "zip":
+        archive = zipped(content)
+    else:
+        archive = tarred(*(entry(*each) for each in content.items()), mode="w")
+    answer = send(client, f"a.{kind}", archive)
+    assert answer.status_code == 201, answer.text
+    assert set(answer.json()["files"]) == set(WILD.values())
+    assert {each["name"] for each in answer.json()["left_out"]} == {"a/readme.md", "a/.b.txt"}
+    assert {path.name for path in (settings.data_dir / "mine").iterdir()} == set(WILD.values())
+
+
+def test_a_latin1_name_in_a_tar_is_used(client):
+    info, content = entry("caf\udce9.txt", TEXT)
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        archive.addfile(info, io.BytesIO(content))
+    assert send(client, "a.tar", target.getvalue()).json()["files"] == ["caf\\xe9.txt"]
+    assert client.get("/v1/datasets/mine").json()["sources"] == ["caf\\xe9"]
+
+
+@pytest.mark.parametrize("name", ["my text.txt", "caf\u00e9.TXT", "0001.cha", "a?b#c%.txt"])
+def test_a_text_of_any_printable_name_is_taken(client, settings, name):
+    assert send(client, name, TEXT).json()["files"] == [name]
+    assert (settings.data_dir / "mine" / name).read_bytes() == TEXT
 
 
 @pytest.mark.parametrize("path", ["../../evil.txt", "/tmp/evil.txt", "a/../../evil.txt"])

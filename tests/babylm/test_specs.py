@@ -46,7 +46,7 @@ def test_an_invalid_setting_is_bad_usage(setting):
 def test_upstreams_flat_options_reach_the_fields_that_they_mean():
     flat = {
         "data_folder": "data/train_100M",
-        "model": "gemma",
+        "model": "llama",
         "vocab_size": 16000,
         "seq_length": 64,
         "batch_size": 8,
@@ -57,7 +57,7 @@ def test_upstreams_flat_options_reach_the_fields_that_they_mean():
     }
     spec = JobSpec.model_validate(build_spec(file=None, preset=None, settings=[], flat=flat))
     assert spec.data.dataset == "train_100M"
-    assert spec.model.architecture == "gemma2"
+    assert spec.model.architecture == "llama4"
     assert (spec.model.hidden_size, spec.model.num_hidden_layers) == (256, 4)
     assert spec.model.num_attention_heads == 4
     assert spec.tokenizer.vocab_size == 16000

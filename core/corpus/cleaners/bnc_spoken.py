@@ -1,10 +1,12 @@
-"""BNC spoken: an utterance a line; gaps in the transcript leave odd rests."""
+"""BNC spoken: an utterance per line, with gaps in the transcript."""
 
+from core.corpus.entities import UNESCAPE
 from core.corpus.rules import DROPPED, Cleaner, rule, space_before
 
 CLEANER = Cleaner(
-    version=2,
+    version=3,
     steps=(
+        UNESCAPE,
         rule("header", "\n= = = ", r"\n= = = [^\n]*(?=\n)", "\n"),
         rule(
             "speaker_label",
@@ -12,6 +14,7 @@ CLEANER = Cleaner(
             r"\n(?:PS[0-9A-Z]{3}|[A-Z]{2,3}\d[0-9A-Z]*|UNKNOWN|SPEAKER(?: \d+)?|[A-Z]):(?= |\n)",
             "\n" + DROPPED,
         ),
+        rule("entity", "&", r"&[A-Za-z][A-Za-z0-9]{1,31};"),  # of SGML, such as &bquo;
         rule("tag", "<", r"<[^<>\n]{1,80}>"),
         rule("event", "[", r"\[[^\[\]\n]*\]"),
     ),

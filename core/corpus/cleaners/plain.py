@@ -1,4 +1,4 @@
-"""Any other text: only white space and control characters are put in order."""
+"""Any other text: normalizes white space and drops control characters."""
 
 from core.corpus.rules import Cleaner
 

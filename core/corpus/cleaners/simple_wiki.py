@@ -1,11 +1,13 @@
-"""Simple English Wikipedia: articles, a paragraph a line, the title between equals signs."""
+"""Simple English Wikipedia: articles, a paragraph per line, the title between equals signs."""
 
+from core.corpus.entities import UNESCAPE
 from core.corpus.rules import DROPPED, Cleaner, rule
 
 CLEANER = Cleaner(
-    version=2,
+    version=3,
     steps=(
-        # The title stays: it is what the first sentence speaks of. It begins a document.
+        UNESCAPE,
+        # The title is kept, because the first sentence refers to it. It begins a document.
         rule(
             "title_mark",
             "\n= = = ",
@@ -13,7 +15,14 @@ CLEANER = Cleaner(
             "\n\n" + DROPPED + r"\1",
         ),
         rule("section_mark", "\n=", r"\n=+ ?([^=\n]+?) ?=+(?=\n)", "\n" + DROPPED + r"\1"),
+        rule("comment", "<!--", r"<!--(?:[^-\n]|-(?!->))*-->", DROPPED),
         rule("template", "{{", r"\{\{[^{}\n]*\}\}"),
+        rule("template", "\n{{", r"\n\{\{[^{}\n]*(?=\n)", "\n" + DROPPED),
+        rule("table", "\n", r"\n[\x00 ]*(?:\{\||\|)[^\n]*", "\n" + DROPPED),
+        rule("switch", "__", r"__[A-Z]{2,30}__"),
+        rule("emphasis", "''", r"'''*", ""),
+        rule("list_mark", "\n", r"\n[\x00 ]*[*#:;]+[\x00 ]*", "\n" + DROPPED),
+        rule("address", "://", r"\[https?://[^\s\[\]]+ ?([^\[\]\n]*)\]", r"\1"),
         rule("file_link", "[[", r"\[\[(?:File|Image|Category):[^\[\]\n]*\]\]"),
         rule("link", "[[", r"\[\[(?:[^\[\]\n]*\|)?([^\[\]|\n]*)\]\]", r"\1"),
         rule("reference", "<ref", r"<ref[^<>\n]*>[^<\n]*</ref>", DROPPED),

@@ -1,4 +1,4 @@
-"""Switchboard: telephone talk, `A:` and `B:` before each turn, rests of disfluency markup."""
+"""Switchboard: telephone calls, `A:` and `B:` before each turn, remains of disfluency markup."""
 
 from core.corpus.rules import DROPPED, Cleaner, marks, rule, space_before
 
@@ -9,7 +9,7 @@ CLEANER = Cleaner(
         rule("speaker_label", ":", r"\n@?[AB](?:\.?\d+)?:", "\n" + DROPPED),
         rule("event", "<", r"<[^<>\n]*>"),
         rule("event", "_talking", r"(?<!\S)[a-z]+_talking\b"),  # its brackets are lost
-        # What the transcribers noted behind a star, such as *typo, *sd or *slash error.
+        # Notes of the transcribers after a star, such as *typo, *sd or *slash error.
         rule("transcriber_note", "*", r"\*[^\n*]{1,40}(?=\n)"),
         rule("transcriber_note", "*", r"\*(?:slash error|listen\b|[a-z]{2}(?:,[a-z]{2})*\b)"),
         rule("disfluency_mark", "{", r"\{[A-Z]\b"),

@@ -1,113 +1,88 @@
-"""What the research scripts did, for a comparison with their results.
+"""Cleaning as the research scripts do it (BabyLM-NA2/BabyLM2025, `preprocessing/`), line by line.
 
-Upstream lower-cases five of the six sources and keeps only letters of ASCII, digits and some
-punctuation. Two of its habits look at neighbouring lines and are not repeated: it joins lines of
-one CHILDES speaker, and it forgets where documents end.
+Each cleaner gives the words that upstream's script writes for the same line, and each line is
+cleaned once. Three things differ, and none of them is a word: spaces are single, control characters
+are dropped, and the ends of documents (empty lines and `= = =` headers), which the scripts forget,
+are kept.
 """
 
 import re
 import unicodedata
-from functools import partial
 
-from core.corpus.rules import DROPPED, Cleaner, Transform, rule
+from core.corpus.cleaners.upstream_childes import clean_childes
+from core.corpus.rules import Cleaner
 
-NOT_SPOKEN = re.compile(r"[^\w\s.,!?'\-\x00]+")
-NOT_WORDS = re.compile(r"[^\w\s\x00]+")
-NOT_PLAIN = re.compile(r"[^a-z0-9\s.,!?'\x00]+")
-NOT_BARE = re.compile(r"[^a-z0-9\s\x00]+")
-REPEATED = re.compile(r"([^\s\x00])\1{2,}")
+WEB_ADDRESS = re.compile(r"(?:https?://|www\.)\S")
+TITLE = re.compile(r"=+\s*.*?\s*=+")
+NOT_WORDS = re.compile(r"[^a-z0-9\s]")
+NOT_PLAIN = re.compile(r"[^a-z0-9\s.,!?']")
+NOT_SPOKEN = re.compile(r"[^\w\s.,!?'\-]")
+ADDRESS = re.compile(r"http\S+|www\S+")
+ADDRESS_OR_TAG = re.compile(r"http\S+|www\S+|<[^>]+>")
+REPEATED = re.compile(r"(.)\1{2,}")
 
-
-def _lower(block: str) -> str:
-    # A form such as U+00A8 becomes a space and an accent; line breaks never come or go.
-    return unicodedata.normalize("NFKC", block.lower())
-
-
-LOWER = Transform(_lower)
-HEADER = rule("header", "= = =", r"\n= = = [^\n]*(?=\n)", "\n")
-URL_LINE = rule("line_with_address", "://", r"\n[^\n]*https?://[^\n]*", "\n" + DROPPED)
-WWW_LINE = rule("line_with_address", "www.", r"\n[^\n]*www\.[^\n]*", "\n" + DROPPED)
-PLAIN = Transform(partial(NOT_PLAIN.sub, DROPPED))
-
-BNC_SPOKEN = Cleaner(
-    version=2,
-    steps=(
-        HEADER,
-        rule("address", "http", r"http\S+", DROPPED),
-        rule("address", "www", r"www\S+", DROPPED),
-        rule("tag", "<", r"<[^<>\n]+>", DROPPED),
-        Transform(partial(NOT_SPOKEN.sub, DROPPED)),
-    ),
-    needs_words=False,
+BOOK_LINE = re.compile(
+    r"(?:pg|page|p\.?)\s?\d{3,6}"
+    r"|(?:chapter\s+)?[ivxlc]+\s+.+\s+\d+"
+    r"|chapter\s+(?:\d+|[ivxlc]+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b.*"
+    r"|[a-z\s]+\d[\d\s]*"
 )
-CHILDES = Cleaner(
-    version=2,
-    steps=(
-        HEADER,
-        rule("dependent_tier", "\n%", r"\n%[^\n]*", "\n" + DROPPED),
-        rule("speaker_code", "\n*", r"\n\*\w+: ?", "\n" + DROPPED),
-        rule("error_mark", "[*", r"\[\*[^\[\]\n]+\]", DROPPED),
-        rule("replacement", "[:", r"\[:+[^\[\]\n]*\]", DROPPED),
-        rule("event", "&=0", r"&=0[\w:]+", DROPPED),
-        rule("event", "&=", r"&=(\S+)", r"[\1]"),
-        rule("word_form_mark", "@", r"@[\w:$*]+", DROPPED),
-        rule("fragment", "&", r"&\+\w+|&-|&~", DROPPED),
-        rule("pause", "(", r"\(\d*\.+\d*\)", DROPPED),
-        rule("omitted_letters", "(", r"\(\w+?\)", "'"),
-        rule("omitted_word", "0", r"(?<!\w)0\w*", DROPPED),
-        rule("not_understood", "xxx", r"\bxxx\b", DROPPED),
-        rule("prosody_mark", "", r"[\u2021\u201e\u2191\u2193\u02c8\u02cc\u2260]", DROPPED),
-        rule("terminator", "+", r"\+[/.!?]+", "..."),
-        rule("bracket", "<", r"[<>]", DROPPED),
-        rule("action", "[", r"\[[^\[\]\n]*\]", DROPPED),
-        Transform(str.lower),
-        Transform(partial(NOT_WORDS.sub, DROPPED)),
-    ),
-    needs_words=False,
+"""Page numbers, chapters, entries of a table of contents."""
+BOOK_PARTS = (
+    re.compile(r"^.*?\*\*\* START OF(.*?)\*\*\*", re.IGNORECASE),
+    re.compile(r"\*\*\* END OF(.*?)$", re.IGNORECASE),
+    re.compile(r"\[illustration[^\]]*\]", re.IGNORECASE),
+    # As every line is lower case, this drops all lines of letters, commas and full stops.
+    re.compile(r"^(?:[A-Z][A-Z\s,.'-]{4,}|copyright.*|_.*?_)\s*$", re.IGNORECASE | re.MULTILINE),
+    re.compile(r"\bpage\s*\d+\b", re.IGNORECASE),
 )
-GUTENBERG = Cleaner(
-    version=2,
-    steps=(
-        HEADER,
-        LOWER,
-        rule("equals_line", "=", r"\n=[^\n]*", "\n" + DROPPED),
-        URL_LINE,
-        WWW_LINE,
-        rule("page_line", "", r"\n(?:pg|page|p\.?) ?\d{3,6}(?=\n)", "\n" + DROPPED),
-        rule(
-            "chapter_line", "chapter", r"\nchapter (?:\d+|[ivxlc]+|[a-z]+)\b[^\n]*", "\n" + DROPPED
-        ),
-        rule("contents_line", "", r"\n[a-z ]+\d[\d ]*(?=\n)", "\n" + DROPPED),
-        rule("illustration", "[illustration", r"\[illustration[^\[\]\n]*\]", DROPPED),
-        rule("page", "page", r"\bpage \d+\b", DROPPED),
-        PLAIN,
-    ),
-    needs_words=False,
-)
-OPEN_SUBTITLES = Cleaner(
-    version=2,
-    steps=(
-        HEADER,
-        LOWER,
-        PLAIN,
-        rule("address", "http", r"http\S+", DROPPED),
-        rule("address", "www", r"www\S+", DROPPED),
-        Transform(partial(REPEATED.sub, r"\1\1")),
-    ),
-    needs_words=False,
-)
-SIMPLE_WIKI = Cleaner(
-    version=2, steps=(HEADER, LOWER, URL_LINE, WWW_LINE, PLAIN), needs_words=False
-)
-SWITCHBOARD = Cleaner(
-    version=2,
-    steps=(
-        HEADER,
-        LOWER,
-        rule("speaker_label", ":", r"\n[a-z]:", "\n" + DROPPED),
-        URL_LINE,
-        WWW_LINE,
-        Transform(partial(NOT_BARE.sub, DROPPED)),
-    ),
-    needs_words=False,
-)
+
+
+def clean_bnc_spoken(line: str) -> str:
+    """Without addresses and tags; keeps case, hyphens and apostrophes."""
+    return NOT_SPOKEN.sub("", ADDRESS_OR_TAG.sub("", line))
+
+
+def clean_gutenberg(line: str) -> str:
+    """Without headers, headings, contents, notes, and lines that have only letters and commas."""
+    line = line.strip().lower()
+    if line.startswith("=") or WEB_ADDRESS.search(line) or BOOK_LINE.fullmatch(line):
+        return ""
+    for pattern in BOOK_PARTS:
+        line = pattern.sub("", line)
+    return _plain(line)
+
+
+def clean_open_subtitles(line: str) -> str:
+    """At most two equal characters in a row, and no rests of addresses."""
+    return REPEATED.sub(r"\1\1", ADDRESS.sub("", _plain(line)))
+
+
+def clean_simple_wiki(line: str) -> str:
+    """Without titles and lines with an address."""
+    line = line.strip().lower()
+    return "" if TITLE.fullmatch(line) or WEB_ADDRESS.search(line) else _plain(line)
+
+
+def clean_switchboard(line: str) -> str:
+    """Letters and digits only; the letter of the speaker stays, as in `a okay`."""
+    line = line.strip().lower()
+    if TITLE.fullmatch(line) or WEB_ADDRESS.search(line):
+        return ""
+    return NOT_WORDS.sub("", _folded(line))
+
+
+def _plain(line: str) -> str:
+    return NOT_PLAIN.sub("", _folded(line))
+
+
+def _folded(line: str) -> str:
+    return unicodedata.normalize("NFKC", line.lower())
+
+
+BNC_SPOKEN = Cleaner(version=3, line=clean_bnc_spoken, needs_words=False)
+CHILDES = Cleaner(version=3, line=clean_childes, needs_words=False)
+GUTENBERG = Cleaner(version=3, line=clean_gutenberg, needs_words=False)
+OPEN_SUBTITLES = Cleaner(version=3, line=clean_open_subtitles, needs_words=False)
+SIMPLE_WIKI = Cleaner(version=3, line=clean_simple_wiki, needs_words=False)
+SWITCHBOARD = Cleaner(version=3, line=clean_switchboard, needs_words=False)

@@ -147,7 +147,8 @@ export interface paths {
          *     In one request, or in pieces that say `Content-Range: bytes BEGIN-LAST/SIZE`: 202 until the last
          *     one, then 201. What has arrived is kept when a connection breaks; `GET …/uploads` says how much.
          *     `sha256` is checked before anything is published, `folder` takes one folder out of an archive,
-         *     `replace` allows to overwrite.
+         *     `replace` allows to overwrite. `left_out` of the answer names the members of an archive that are
+         *     not used, with the reason.
          */
         post: operations["upload_v1_datasets__name__files_post"];
         delete?: never;
@@ -971,6 +972,8 @@ export interface components {
             files: components["schemas"]["DatasetFileRead"][];
             /** Is Words Exact */
             is_words_exact: boolean;
+            /** Left Out */
+            left_out: components["schemas"]["LeftOutRead"][];
             /** Name */
             name: string;
             /** Sources */
@@ -1495,6 +1498,16 @@ export interface components {
              */
             track: "free" | "strict-small" | "strict";
             training?: components["schemas"]["TrainingSpec"];
+        };
+        /**
+         * LeftOutRead
+         * @description A file that is there but not used.
+         */
+        LeftOutRead: {
+            /** Name */
+            name: string;
+            /** Reason */
+            reason: string;
         };
         /**
          * Llama4
@@ -2286,6 +2299,8 @@ export interface components {
             dataset: string;
             /** Files */
             files: string[];
+            /** Left Out */
+            left_out?: components["schemas"]["LeftOutRead"][];
             /** Name */
             name: string;
             /** Received */
@@ -2594,6 +2609,7 @@ export interface operations {
             path: {
                 /** @description Name of a dataset. */
                 name: string;
+                /** @description Name of a file, as the dataset shows it. */
                 file: string;
             };
             cookie?: never;

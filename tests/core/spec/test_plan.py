@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.spec.plan import make_plan, milestones
+from core.spec.plan import make_plan, milestones, missed_milestones
 from core.spec.training import TrainingSpec
 
 
@@ -37,3 +37,10 @@ def test_milestones_are_those_of_the_track(track, count, last):
     assert len(names) == count
     assert (names[-1] if names else None) == last
     assert names[:1] in ([], ["chck_1M"])
+
+
+def test_milestones_beyond_the_words_of_a_run_are_missed():
+    assert missed_milestones("strict-small", 100_000_000) == []
+    assert missed_milestones("strict-small", 89_000_000) == ["chck_90M", "chck_100M"]
+    assert missed_milestones("free", 1) == []
+    assert missed_milestones("strict", None) == []

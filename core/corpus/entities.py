@@ -1,0 +1,28 @@
+"""Character references of HTML, as subtitles, wiki dumps and the BNC have them."""
+
+import html
+import re
+
+from core.corpus.rules import CONTROL, ODD_SPACE, Transform
+
+REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+
+
+def unescape(block: str) -> str:
+    """The characters that the references stand for; unknown names stay as they are.
+
+    References that were escaped again, such as `&amp;lt;`, are resolved too.
+    """
+    before = ""
+    while "&" in block and block != before:
+        before, block = block, REFERENCE.sub(_character, block)
+    return block
+
+
+def _character(reference: re.Match[str]) -> str:
+    text = html.unescape(reference[0])
+    # A reference must not end a line, and control characters never come from the text.
+    return CONTROL.sub("", ODD_SPACE.sub(" ", text.replace("\n", " ")))
+
+
+UNESCAPE = Transform(unescape)

@@ -1,0 +1,104 @@
+r"""Formats that spread one unit over several lines, joined to a line each before the rules run.
+
+The rules look at one line only. A `join` brings the lines of a unit together, and a `cut` ends
+blocks only where no unit is split, so that the result does not depend on the size of the blocks.
+"""
+
+import mmap
+import re
+
+from core.corpus.rules import Drops
+
+CHAT_TIMING = re.compile(r"\x15[^\x15\n]*\x15|\u2022[^\u2022\n]*\d_\d+\u2022")
+"""Media times of an utterance in CHAT, between bullets or NAK characters."""
+
+_TIME = r"(?:\d{1,4}:)?\d{1,2}:\d\d[.,]\d{1,3}[ \t]*-->[^\n]*"
+CUE = re.compile(
+    rf"\n(?:[ \t]*\n)+(?!{_TIME})(?P<id>[^\n]*\S[^\n]*)\n(?={_TIME})"
+    rf"|\n[ \t]*(?P<number>\d+)[ \t]*\n(?={_TIME})"
+    rf"|\n(?:[ \t]*\n)+(?={_TIME})"
+)
+"""The lines before the times of a cue in SubRip and WebVTT: empty lines, a number or a name."""
+VTT_HEADER = re.compile(r"\nWEBVTT(?:[ \t][^\n]*)?\n(?:[^\n]*\S[^\n]*\n)*")
+VTT_BLOCK = re.compile(r"\n[ \t]*\n(?:NOTE|STYLE|REGION)(?:[ \t][^\n]*)?\n(?:[^\n]*\S[^\n]*\n)*")
+"""https://www.w3.org/TR/webvtt1/, section 4.1."""
+ARROW = b"-->"
+CUE_SEARCH_BYTES = 1 << 16
+"""A file without a cue in this range is cut at any line."""
+BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
+WRAPPED_LINE = re.compile(r"(?<=\S)[ \t]*\n(?=\S)")
+
+
+def universal(text: str, drops: Drops) -> str:
+    """The text with line feeds as its only line ends, and without a byte-order mark."""
+    if text.startswith("\ufeff"):
+        text = text[1:]
+        drops.add("control_character", 1, [])
+    return text.replace("\r\n", "\n") if "\r" in text else text
+
+
+def join_tiers(text: str, drops: Drops) -> str:
+    """CHAT: a line that begins with a tab continues the one before; media times are dropped."""
+    text = universal(text, drops).replace("\n\t", " ")
+    if "\x15" not in text and "\u2022" not in text:
+        return text
+    text, count = CHAT_TIMING.subn(" ", text)
+    if count:
+        drops.add("time_mark", count, [])
+    return text
+
+
+def join_cues(text: str, drops: Drops) -> str:
+    """Subtitles: no empty line between cues, no cue numbers; the first cue begins a document."""
+    if "-->" not in text and "WEBVTT" not in text:
+        return text
+    text = f"\n{universal(text, drops)}"
+    for name, pattern, put in (("vtt_header", VTT_HEADER, "\n\n"), ("vtt_block", VTT_BLOCK, "\n")):
+        text, count = pattern.subn(put, text)
+        if count:
+            drops.add(name, count, [])
+    names = [found["id"] or found["number"] for found in CUE.finditer(text)]
+    named = [name.strip() for name in names if name]
+    if named:
+        drops.add("cue_number", len(named), named)
+    return CUE.sub(_cue_break, text)[1:]
+
+
+def _cue_break(found: re.Match[str]) -> str:
+    name = found["id"] or found["number"]
+    return "\n\n" if name and name.strip() in ("0", "1") else "\n"
+
+
+def join_paragraphs(text: str, drops: Drops) -> str:
+    """A book as Project Gutenberg sends it out: a paragraph a line, verse as it is."""
+    text = BLANK_LINES.sub("\n\f", universal(text, drops).strip("\n"))
+    return WRAPPED_LINE.sub(" ", text).replace("\f", "")
+
+
+def cut_tiers(text: mmap.mmap, begin: int) -> int:
+    """The end of the first tier that ends at or after a byte."""
+    end = text.find(b"\n", begin) + 1
+    while end and text[end : end + 1] == b"\t":
+        end = text.find(b"\n", end) + 1
+    return end or len(text)
+
+
+def cut_cues(text: mmap.mmap, begin: int) -> int:
+    """The end of the first line with times at or after a byte, so that no cue is split before it.
+
+    The end of any line where the file has no cues.
+    """
+    line_end = text.find(b"\n", begin) + 1 or len(text)
+    arrow = text.find(ARROW, begin, begin + CUE_SEARCH_BYTES)
+    if arrow < 0:
+        return line_end
+    return text.find(b"\n", arrow) + 1 or len(text)
+
+
+def cut_paragraphs(text: mmap.mmap, begin: int) -> int:
+    """The end of the first empty line at or after a byte."""
+    found = EMPTY_LINE.search(text, begin)
+    return found.end() if found else len(text)
+
+
+EMPTY_LINE = re.compile(rb"\n[ \t]*\r?\n")

@@ -51,8 +51,9 @@ What has arrived is kept when a connection breaks, for a week; `GET /v1/datasets
 says how many bytes that are. A piece that leaves a gap is refused (409) with the header
 `Upload-Offset`. `sha256=` is checked before anything appears. Text must be UTF-8. Of an archive
 only regular files with those suffixes are taken, by their own names, whatever folders they lie in;
-`folder=train_10M` takes one folder of several. Links, devices and encrypted members refuse the
-whole archive, and so do 10,000 members, 8 GiB unpacked or 200 times its size.
+`folder=train_10M` takes one folder of several. An archive is refused if it is damaged, has links,
+devices, sparse files, encrypted members or zip members that are neither stored nor deflated (422),
+or if it has more than 10,000 members, 8 GiB unpacked or 200 times its size (413).
 
 ## Evaluations
 

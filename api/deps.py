@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
 from sqlmodel import Session
 
 from api.bulkhead import Bulkhead
+from api.schemas import WITHOUT_NUL
 from api.stream import Watchers
 from jobs.database import Database
 from jobs.queue import QueueNotifier
@@ -65,3 +66,4 @@ EvaluationId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of
 CheckpointName = Annotated[
     str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name, or best or last.")
 ]
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, pattern=WITHOUT_NUL)]

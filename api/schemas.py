@@ -12,6 +12,8 @@ from jobs.waiting import Queue, Waiting, waiting_for
 
 Json = dict[str, Any]
 """Any: JSON."""
+WITHOUT_NUL = r"^[^\x00]*$"
+"""Pattern of stored and searched text: Postgres stores no NUL."""
 
 
 class Out(BaseModel):
@@ -89,7 +91,7 @@ class JobPatch(BaseModel):
 
     name: str = Field(default="", min_length=1, max_length=200)
     tags: list[Tag] = Field(default_factory=list, max_length=20)
-    notes: str = Field(default="", max_length=20_000)
+    notes: str = Field(default="", max_length=20_000, pattern=WITHOUT_NUL)
     archived: bool = False
     pinned: bool = False
 

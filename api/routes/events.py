@@ -13,7 +13,7 @@ from api.deps import InContext, JobId, Reading
 from api.errors import Problem
 from api.log import follow_log, tail_log
 from api.routing import thread_router
-from api.schemas import EventPage, MetricsRead, RunsMetricsRead, SeriesRead, read_event
+from api.schemas import WITHOUT_NUL, EventPage, MetricsRead, RunsMetricsRead, SeriesRead, read_event
 from api.stream import MAX_WATCHERS, PAGE_EVENTS, follow
 from core.events.types import PAYLOADS
 from jobs import store
@@ -89,7 +89,7 @@ async def stream(
 def metrics(
     job_id: JobId,
     session: Reading,
-    names: Annotated[str | None, Query(max_length=4000)] = None,
+    names: Annotated[str | None, Query(max_length=4000, pattern=WITHOUT_NUL)] = None,
     after_step: Annotated[int, Query(ge=-1, le=MAX_SEQ)] = -1,
     before_step: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     max_points: Annotated[int, Query(ge=4, le=10_000)] = MAX_POINTS,
@@ -120,8 +120,8 @@ def metrics(
 @router.get("/metrics")
 def metrics_of_runs(
     session: Reading,
-    jobs: Annotated[str, Query(max_length=33 * MAX_RUNS)],
-    names: Annotated[str, Query(max_length=4000)] = "train/loss",
+    jobs: Annotated[str, Query(max_length=33 * MAX_RUNS, pattern=WITHOUT_NUL)],
+    names: Annotated[str, Query(max_length=4000, pattern=WITHOUT_NUL)] = "train/loss",
     max_points: Annotated[int, Query(ge=4, le=2000)] = 60,
 ) -> RunsMetricsRead:
     """The same series of several jobs in one answer, `jobs=ID,ID`; a job that is gone is left out.

@@ -3,7 +3,7 @@
 import shutil
 from typing import Annotated, Any
 
-from fastapi import Header, Query, Response
+from fastapi import Query, Response
 from sqlmodel import Session, col
 
 from api.corpus import (
@@ -14,9 +14,9 @@ from api.corpus import (
     corpus_words,
     dataset_files,
 )
-from api.deps import Context, InContext, JobId, Reading
+from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
 from api.routing import thread_router
-from api.schemas import JobPage, JobPatch, JobRead, Tag, read_job
+from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
 from core.errors import CorpusMissing, EvaluationInvalid
 from core.evaluation.tasks import require_tasks
 from core.spec.corpus import CleanOptions
@@ -41,7 +41,7 @@ def create(
     spec: JobSpec,
     context: InContext,
     response: Response,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
     """Submits a job. The same Idempotency-Key and body again return the first job, with 200."""
     resolved = spec.resolve()
@@ -84,7 +84,7 @@ def list_jobs(
     status: Annotated[list[Status] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
     after: Annotated[str | None, Query(max_length=200)] = None,
-    search: Annotated[str | None, Query(max_length=200)] = None,
+    search: Annotated[str | None, Query(max_length=200, pattern=WITHOUT_NUL)] = None,
     tag: Annotated[list[Tag] | None, Query(max_length=20)] = None,
     archived: bool | None = None,
     pinned: bool | None = None,

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import Header, Query, Response
+from fastapi import Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from api.corpus import check_corpus, check_tokenizer
-from api.deps import InContext, JobId, Reading
+from api.deps import IdempotencyKey, InContext, JobId, Reading
 from api.errors import Problem
 from api.routes.jobs import read_one
 from api.routing import thread_router
@@ -33,7 +33,7 @@ def train(
     body: TokenizerBody,
     context: InContext,
     response: Response,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
     """Trains a tokenizer alone, as a job; others name it as `tokenizer: {"from_job": ID}`."""
     given = body.model_dump(mode="json", exclude_unset=True)

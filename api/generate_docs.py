@@ -24,10 +24,10 @@ JOB=...                     # the id of a job
 - **Keys.** Where `BABYLM_API_KEY` is set, every call but `/healthz`, `/readyz` and the dashboard's
   own files wants `Authorization: Bearer KEY`.
 - **Refusals** are `application/problem+json` (RFC 9457): `status`, a stable `code`, `detail` in
-  words, and for a request that does not fit its schema `errors`, a list of `field`, `message` and
-  `given`. 400 no JSON, 401 no key, 404 not there, 409 forbidden by the state, 413 too large, 422
+  words, and for a request that does not fit its schema `errors`, a list of at most 20 `field`,
+  `message` and `given`. 400 no JSON, 401 no key, 404 not there, 409 forbidden by the state, 413 too large, 422
   not valid, 503 try again (`Retry-After`), 507 the disk is full.
-- **Limits.** A JSON body has 1 MiB at most, a file `BABYLM_UPLOAD_BYTES` (2 GiB). Unknown fields
+- **Limits.** A JSON body has 1 MiB and 10,000 keys and items at most, a file `BABYLM_UPLOAD_BYTES` (2 GiB). Unknown fields
   are refused.
 - **Units.** Times are RFC 3339 in UTC, sizes bytes, durations seconds. A number that was not finite
   is `null`.

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Problem, problem_response
@@ -110,8 +109,7 @@ class _Limited:
         message = await self._receive()
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._limit:
-            # As Starlette's own error, since FastAPI turns any other one into a 400.
-            raise HTTPException(413, _too_large(self._limit).detail)
+            raise _too_large(self._limit)
         return message
 
 

@@ -9,6 +9,8 @@ from core.spec.job import JobSpec
 
 ALIKE = 0.75
 """How like a known name a mistyped one must be to be told, by difflib's measure."""
+MAX_NAME = 100
+"""Characters of a name that is compared; no field has a longer one."""
 
 
 def field_name(location: Sequence[int | str]) -> str:
@@ -58,7 +60,8 @@ def _meant(location: Sequence[int | str], known: Sequence[str]) -> str | None:
     ]
     if len(found) == 1:
         return found[0]
-    alike = get_close_matches(field, known, n=1, cutoff=ALIKE)
+    # difflib takes quadratic time.
+    alike = get_close_matches(field[:MAX_NAME], known, n=1, cutoff=ALIKE)
     return field_name((*location[:-1], *alike)) if alike else None
 
 

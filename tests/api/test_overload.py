@@ -11,7 +11,6 @@ import anyio
 import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 import api.routes
@@ -224,5 +223,4 @@ def test_no_route_takes_a_thread_of_fastapi(route):
 
 def test_refusals_take_no_thread(small):
     for error, handler in small.exception_handlers.items():
-        if error is not RequestValidationError:
-            assert inspect.iscoroutinefunction(handler), error
+        assert inspect.iscoroutinefunction(handler), error

@@ -190,6 +190,8 @@ def register_handlers(app: FastAPI) -> None:
         return problem_response(invalid_input(error, is_spec=is_spec))
 
     async def of_http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.NO_CONTENT:  # no problem: there is nothing to send
+            return Response(status_code=HTTPStatus.NO_CONTENT)
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         detail = str(error.detail)
         if error.status_code == 404 and detail == "Not Found":

@@ -22,6 +22,28 @@ class Out(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class FaultRead(Out):
+    """An invalid part of a request."""
+
+    field: str
+    message: str
+    given: str
+    """JSON text of the value, shortened."""
+
+
+class ProblemRead(Out):
+    """A refusal (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    """Stable machine-readable name."""
+    detail: str
+    errors: list[FaultRead] = Field(default_factory=list, max_length=20)
+    """The invalid parts of the request; `detail` says how many more there are."""
+
+
 class ErrorRead(Out):
     """Why a job failed."""
 
@@ -234,6 +256,13 @@ class CacheRead(Out):
     entries: int
     bytes: int
     limit_bytes: int | None
+
+
+class ReadyRead(Out):
+    """Whether the service can work, and its parts by name."""
+
+    status: str
+    checks: dict[str, str]
 
 
 class SystemRead(Out):

@@ -1,11 +1,11 @@
-"""Following a job: first everything after a number, then what comes, woken by the doorbell.
+"""Follows the events of a job: first all after a number, then new ones when the notifier wakes it.
 
-Between two looks nothing is held, neither a connection to the database nor one to the broker, so
-any number of slow readers costs the writers nothing.
+Between two queries a stream holds no connection to the database or the broker, so slow readers cost
+the writers nothing.
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,16 +18,53 @@ if TYPE_CHECKING:
 
     from jobs.tables import JobEvent
 
-MAX_WATCHERS = 100
+MAX_STREAMS = 200
+MAX_STREAMS_OF_CLIENT = 100
+"""One client, by its address, leaves streams for others."""
 MAX_ANSWERS = 100
-"""Each waits up to two minutes, and asks the database ten times a second."""
+"""Each waits up to two minutes and queries the database ten times a second."""
 LOOK_SECONDS = 1.0
-"""How long a lost call of the doorbell goes unnoticed."""
+"""Delay of an event if its notification is lost."""
 PAGE_EVENTS = 500
 
 
+class Streams:
+    """Counts responses that last as long as a job, and limits them in all and by client."""
+
+    def __init__(
+        self, *, max_open: int = MAX_STREAMS, max_of_client: int = MAX_STREAMS_OF_CLIENT
+    ) -> None:
+        self._max_open = max_open
+        self._max_of_client = max_of_client
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def opened(self, client: str) -> "Iterator[None]":
+        """Counts a stream of a client while it is open.
+
+        Raises:
+            Problem: 503 if too many are open.
+        """
+        if self._open.total() >= self._max_open:
+            raise _too_many_streams(f"{self._max_open} streams are open")
+        if self._open[client] >= self._max_of_client:
+            raise _too_many_streams(f"your address has {self._max_of_client} open streams")
+        self._open[client] += 1
+        try:
+            yield
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
+
+
+def _too_many_streams(reason: str) -> Problem:
+    detail = f"{reason}; close some, poll instead of following, or try again later"
+    return Problem(503, "too_many_streams", detail, headers={"Retry-After": "5"})
+
+
 class Watchers:
-    """Who waits for news of which job, on one event loop."""
+    """The streams and requests that wait for news of a job, on one event loop."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
@@ -37,11 +74,11 @@ class Watchers:
         self._looks: dict[tuple[str, int], _SharedLook] = {}
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Names the loop that the watchers run on."""
+        """Sets the event loop of the watchers."""
         self._loop = loop
 
     def wake(self, job_id: str) -> None:
-        """Wakes all who wait for that job; may be called from any thread."""
+        """Wakes all that wait for that job; may be called from any thread."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake, job_id)
@@ -65,14 +102,14 @@ class Watchers:
                 del self._waiting[job_id]
 
     async def look(self, job_id: str, after: int, look: "Look", bulkhead: Bulkhead) -> "Found":
-        """What a look finds; streams that ask for the same before it begins share it.
+        """The result of a query; streams that ask for the same before it begins share it.
 
-        News of a job wake all of its streams at once: one query is enough for them.
+        News of a job wakes all of its streams at once, and one query serves them.
         """
         key = (job_id, after)
         shared = self._looks.get(key)
         if shared is None or shared.has_begun:
-            # One that has begun may have missed what this stream was woken for.
+            # A query that has begun may miss the event that woke this stream.
             shared = self._looks[key] = _SharedLook(look, after, bulkhead)
         try:
             return await asyncio.shield(shared.task)
@@ -98,7 +135,7 @@ class Watchers:
 
 
 class _SharedLook:
-    """A look in a task of its own: it goes on if the stream that began it is closed."""
+    """A query in a task of its own, which survives the stream that started it."""
 
     def __init__(self, look: "Look", after: int, bulkhead: Bulkhead) -> None:
         self.has_begun = False
@@ -113,14 +150,14 @@ class _SharedLook:
 
 Found = tuple[list["JobEvent"], bool]
 Look = Callable[[int], Found]
-"""From a number: the next events, and whether the job has ended with the last of them."""
+"""A query: the events after a number, and whether the job has ended with the last of them."""
 
 
 async def follow(
     look: Look, *, after: int, watchers: Watchers, job_id: str, bulkhead: Bulkhead
 ) -> "AsyncIterator[JobEvent]":
     """The events after a number, without gap or repeat, until the job's last one."""
-    # Watching begins before the first look, so that nothing falls between the two.
+    # Watching begins before the first query, so that no event is missed in between.
     with watchers.watching(job_id) as news:
         while True:
             news.clear()

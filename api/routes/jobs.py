@@ -15,6 +15,7 @@ from api.corpus import (
     dataset_files,
 )
 from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
+from api.description import Responses, problems
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
 from core.errors import CorpusMissing, EvaluationInvalid
@@ -32,11 +33,15 @@ from jobs.waiting import read_queue
 
 router = thread_router("jobs")
 
+SUBMITTED: Responses = {
+    200: {"model": JobRead, "description": "The job that was submitted with this key before."},
+    **problems(409),
+}
 LOW_DISK_SHARE = 0.9
 """Of the free disk; a job that would fill more than that is warned of."""
 
 
-@router.post("/jobs", status_code=201)
+@router.post("/jobs", status_code=201, responses=SUBMITTED)
 def create(
     spec: JobSpec,
     context: InContext,
@@ -124,35 +129,35 @@ def update(job_id: JobId, labels: JobPatch, context: InContext) -> JobRead:
         return read_one(session, update_labels(session, job_id, **given))
 
 
-@router.post("/jobs/{job_id}/cancel", status_code=202)
+@router.post("/jobs/{job_id}/cancel", status_code=202, responses=problems(409))
 def cancel(job_id: JobId, context: InContext) -> JobRead:
     """Stops a job for good; a running one after a checkpoint, when its process is gone."""
     with context.database.write() as session:
         return read_one(session, store.request_cancel(session, job_id))
 
 
-@router.post("/jobs/{job_id}/pause", status_code=202)
+@router.post("/jobs/{job_id}/pause", status_code=202, responses=problems(409))
 def pause(job_id: JobId, context: InContext) -> JobRead:
-    """Lays a job down after a checkpoint; its device is free when the status says `paused`."""
+    """Pauses a job after a checkpoint; its device is free when the status says `paused`."""
     with context.database.write() as session:
         return read_one(session, store.request_pause(session, job_id))
 
 
-@router.post("/jobs/{job_id}/resume", status_code=202)
+@router.post("/jobs/{job_id}/resume", status_code=202, responses=problems(409))
 def resume(job_id: JobId, context: InContext) -> JobRead:
     """Puts a paused job back into the queue."""
     with context.database.write() as session:
         return read_one(session, store.resume(session, job_id))
 
 
-@router.post("/jobs/{job_id}/retry", status_code=202)
+@router.post("/jobs/{job_id}/retry", status_code=202, responses=problems(409))
 def retry(job_id: JobId, context: InContext) -> JobRead:
-    """Puts a failed or cancelled job back into the queue; it goes on from its newest checkpoint."""
+    """Queues a failed or cancelled job again; it continues from its newest checkpoint."""
     with context.database.write() as session:
         return read_one(session, store.retry(session, job_id))
 
 
-@router.delete("/jobs/{job_id}", status_code=204)
+@router.delete("/jobs/{job_id}", status_code=204, responses=problems(409))
 def delete(job_id: JobId, context: InContext) -> Response:
     """Removes an ended job with all its checkpoints."""
     delete_with_folder(context.database, context.settings, job_id)

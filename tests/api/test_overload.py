@@ -205,15 +205,19 @@ def every_route() -> list[APIRoute]:
     return [route for module in modules for route in module.router.routes]
 
 
+def is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
 @pytest.mark.parametrize("route", every_route(), ids=lambda route: f"{route.name}")
 def test_no_route_takes_a_thread_of_fastapi(route):
     """FastAPI's pool of threads knows nothing of connections; a session open beside it is the
     deadlock."""
-    assert inspect.iscoroutinefunction(route.endpoint) or inspect.isasyncgenfunction(route.endpoint)
+    assert is_async(route.endpoint)
     dependants = list(route.dependant.dependencies)
     while dependants:
         dependant = dependants.pop()
-        assert inspect.iscoroutinefunction(dependant.call), dependant.call
+        assert is_async(dependant.call), dependant.call
         dependants += dependant.dependencies
     parameters = inspect.signature(route.endpoint).parameters.values()
     takes_session = any(parameter.annotation == Reading for parameter in parameters)

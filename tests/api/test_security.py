@@ -1,4 +1,5 @@
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from api.app import create_app
@@ -11,18 +12,19 @@ OPEN = {"/healthz", "/readyz", "/"}
 """What answers without a key: whether it works, and the page that asks for the key."""
 
 
+KEYS = ("first-key-0123456789", "second-key-0123456789")
+
+
+def with_keys(settings: Settings, text: str) -> Settings:
+    return settings.model_copy(update={"api_key": SecretStr(text)})
+
+
 @pytest.fixture
 def locked(settings):
-    """A client of an app that wants a key."""
-    app = create_app(settings.model_copy(update={"api_key": _secret("first-key, second-key")}))
+    """A client of an app that requires a key."""
+    app = create_app(with_keys(settings, ", ".join(KEYS)))
     with TestClient(app, raise_server_exceptions=False):
         yield RawClient(app)
-
-
-def _secret(text: str):
-    from pydantic import SecretStr
-
-    return SecretStr(text)
 
 
 @pytest.mark.parametrize("route", routes(), ids=str)
@@ -44,13 +46,13 @@ def test_pages_that_describe_the_service_want_the_key(locked, path):
 
 @pytest.mark.parametrize(
     "header",
-    ["Bearer wrong", "Bearer", "Basic first-key", "first-key", "Bearer first-key,second-key"],
+    ["Bearer wrong", "Bearer", f"Basic {KEYS[0]}", KEYS[0], f"Bearer {KEYS[0]},{KEYS[1]}"],
 )
 def test_a_wrong_key_is_no_key(locked, header):
     assert locked.send("GET", "/v1/jobs", authorization=header).status == 401
 
 
-@pytest.mark.parametrize("key", ["first-key", "second-key"])
+@pytest.mark.parametrize("key", KEYS)
 def test_each_of_several_keys_opens(locked, key):
     assert locked.send("GET", "/v1/jobs", authorization=f"Bearer {key}").status == 200
 

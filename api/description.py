@@ -23,7 +23,7 @@ UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 DESCRIPTIONS = {
     400: "The request has an unknown Host, or a body or header that cannot be parsed.",
     401: "The request has no valid key.",
-    403: "A page of another site sent the request.",
+    403: "A page of another site sent the request, or a client of another machine without a key.",
     404: "A part of the path does not exist.",
     408: "The client stopped sending.",
     409: "The state of the service does not allow it.",
@@ -102,10 +102,11 @@ def complete(document: Json, *, needs_key: bool) -> None:
 def _statuses(path: str, method: str) -> Iterable[int]:
     """The refusals that follow from method and path alone."""
     yield 400
+    yield 403
     if not path.startswith(OPEN_PREFIXES):
         yield 401
     if method not in SAFE_METHODS:
-        yield from (403, 413)
+        yield from (408, 413)
     if "{" in path:
         yield 404
     if path.startswith("/v1/"):

@@ -88,7 +88,7 @@ def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
     status_code=201,
     responses={
         202: {"model": UploadRead, "description": "A piece has arrived; more is to come."},
-        **problems(408, 409, 507),
+        **problems(409, 507),
     },
     openapi_extra={"requestBody": {"content": {"application/octet-stream": BINARY}}},
 )

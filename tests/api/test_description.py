@@ -48,9 +48,9 @@ def test_each_refusal_is_a_problem(document):
 
 def test_each_call_lists_the_refusals_of_its_kind(document):
     for path, method, call in calls(document):
-        wanted = {"400"}
+        wanted = {"400", "403"}
         wanted |= set() if path.startswith(OPEN_PREFIXES) else {"401"}
-        wanted |= {"403", "413"} if method in ("post", "patch", "delete") else set()
+        wanted |= {"408", "413"} if method in ("post", "patch", "delete") else set()
         wanted |= {"404"} if "{" in path else set()
         wanted |= {"422"} if path.startswith("/v1/") else set()
         wanted |= {"503"} if path != "/healthz" else set()

@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 from starlette.requests import ClientDisconnect
-from starlette.testclient import TestClient
 
 from api import archives, uploads
 from api.app import create_app
+from tests.api.conftest import local_client
 
 TEXT = "".join(f"line {number} of a text\n" for number in range(5000)).encode()
 URL = "/v1/datasets/mine/files"
@@ -151,7 +151,7 @@ def test_senders_at_the_same_moment_leave_one_whole_file(app, client, settings):
     answers = []
 
     def one(content: bytes) -> None:
-        with TestClient(app) as other:
+        with local_client(app) as other:
             answers.append(send(other, "a.txt", content).status_code)
 
     contents = [bytes([letter]) * 200_000 for letter in b"abcd"]
@@ -235,7 +235,7 @@ def test_a_file_is_overwritten_only_where_that_was_said(client, settings, world)
 def test_a_file_beyond_the_limit_is_refused(settings):
     app = create_app(settings.model_copy(update={"upload_bytes": 1 << 21}))
     before = tree(settings.data_dir)
-    with TestClient(app) as small:
+    with local_client(app) as small:
         answer = small.post(f"{URL}?name=a.txt", content=b"x" * ((1 << 21) + 1))
         assert answer.status_code == 413
         headers = {"Content-Range": f"bytes 0-0/{(1 << 21) + 1}"}

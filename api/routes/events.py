@@ -29,7 +29,7 @@ from jobs.tables import Job, JobEvent
 
 router = thread_router("events")
 
-TYPES_PATTERN = "^({0})(,({0}))*$".format("|".join(PAYLOADS))
+TYPES_PATTERN = "^(({0})(,({0}))*)?$".format("|".join(PAYLOADS))
 """Only described: the refusal of another type is better than that of a pattern."""
 MAX_SEQ = 2**31 - 1
 MAX_NAMES = 100

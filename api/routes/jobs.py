@@ -16,6 +16,7 @@ from api.corpus import (
 )
 from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
 from api.description import Responses, problems
+from api.errors import Problem
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
 from core.errors import CorpusMissing, EvaluationInvalid
@@ -81,6 +82,15 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: J
         "seconds": needs.seconds,
         "warnings": warnings,
     }
+
+
+@router.api_route(
+    "/jobs/estimate", methods=["GET", "HEAD", "PATCH", "DELETE"], include_in_schema=False
+)
+async def estimate_takes_post() -> None:
+    """Keeps `estimate` from being taken for the id of a job."""
+    detail = "/v1/jobs/estimate does not know this method, only POST"
+    raise Problem(405, "method_not_allowed", detail, headers={"Allow": "POST"})
 
 
 @router.get("/jobs")

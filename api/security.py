@@ -174,7 +174,8 @@ def _is_open(path: str) -> bool:
 
 def _host_name(host: str) -> str:
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        name, closing, _ = host[1:].partition("]")
+        return name if closing else ""
     return host.partition(":")[0].lower()
 
 

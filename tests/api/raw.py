@@ -1,4 +1,4 @@
-"""Requests byte for byte, as a server hands them to the app: no client tidies them up before."""
+"""Requests byte for byte, as a server passes them to the app, without the changes of a client."""
 
 import json
 from collections.abc import Iterable
@@ -93,7 +93,7 @@ class RawClient:
             try:
                 await self.app(scope, receive, send)
             except Exception:
-                # Starlette answers a bug with 500 and then raises it for the server's log.
+                # Starlette answers with 500 and then raises the exception for the log.
                 if answer.status == 0:
                     raise
 

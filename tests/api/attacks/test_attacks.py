@@ -53,7 +53,7 @@ def paths() -> list[Attack]:
         "dashboard": "/static/{}",
     }
     return [
-        Attack("path", f"{name[:40]} as {place}", "GET", target.format(name), (400, 404, 422))
+        Attack("path", f"{name[:70]} as {place}", "GET", target.format(name), (400, 404, 422))
         for place, target in places.items()
         for name in NAMES
     ]

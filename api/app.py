@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from api.admission import Admission
 from api.cache import CacheThread
 from api.deps import Context
+from api.description import describe
 from api.errors import register_handlers
 from api.query import refuse_unknown_parameters
 from api.routes import (
@@ -89,6 +90,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
             part.router, prefix="/v1", dependencies=[Depends(refuse_unknown_parameters)]
         )
     app.include_router(health.router)
+    describe(app, needs_key=bool(settings.api_keys))
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=str(files("dashboard") / "dist")), name="static")
     app.add_middleware(

@@ -1,51 +1,52 @@
-"""Text files out of a zip or tar, read as streams: nothing is ever extracted to a path it names."""
+"""Reads the text files of a zip or tar as streams; never extracts to a path that an archive names.
 
-import gzip
+Archives are hostile input. Memory, time and output are bounded whatever their headers claim, and
+every failure of a parser is a refusal that names the member.
+"""
+
+import errno
+import io
+import logging
+import os
 import stat
-import struct
-import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from api.errors import Problem
+from api.tar_reader import Gzip, Source, TarReader
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-"""No xz or bz2: an xz stream may ask for 4 GiB of memory before its first byte."""
+"""Without xz and bz2: an xz stream may ask for 4 GiB of memory before its first byte."""
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""`zipfile` decompresses the other methods (bzip2, LZMA) without any limit on the output."""
+METHOD_NAMES = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "zstd", 95: "xz", 98: "PPMd"}
 MAX_MEMBERS = 10_000
 MAX_EXPANDED_BYTES = 8 << 30
 MAX_RATIO = 200
-"""Text shrinks to a fifth or a tenth; what grows more than this was made to fill a disk."""
+"""Text compresses to a fifth or a tenth; a higher ratio is a decompression bomb."""
 FREE_BYTES = 16 << 20
-"""So much may always come out, whatever the ratio: tiny archives of tiny texts."""
-MAX_DIRECTORY_BYTES = 16 << 20
-"""Of a zip: Python reads its list of members whole."""
-MAX_HEADER_BYTES = 1 << 20
-"""Of a member of a tar: Python reads long names and pax headers whole."""
-END_OF_DIRECTORY, END_OF_DIRECTORY_64 = b"PK\x05\x06", b"PK\x06\x06"
+"""Output that is allowed at any ratio: tiny archives of tiny texts."""
+MAX_READ_BYTES = 4 << 20
+"""Largest single read of `zipfile`, which loads the central directory at once."""
 
 Member = tuple[PurePosixPath, "Reader"]
 
 
-class _Source(Protocol):
-    def read(self, size: int = -1, /) -> bytes:
-        """At most `size` of the next bytes."""
-
-
 class Budget:
-    """How much may still come out of an archive."""
+    """The number of bytes that an archive may still produce."""
 
     def __init__(self, archive_bytes: int) -> None:
         self._left = min(MAX_EXPANDED_BYTES, archive_bytes * MAX_RATIO + FREE_BYTES)
 
     def take(self, count: int) -> None:
-        """Counts what came out.
+        """Counts bytes that were produced.
 
         Raises:
-            Problem: 413 if it is too much.
+            Problem: 413 if they exceed the budget.
         """
         self._left -= count
         if self._left < 0:
@@ -58,18 +59,20 @@ class Budget:
 
 
 class Reader:
-    """The bytes of one member, counted; what is damaged is refused while it is read."""
+    """The bytes of one member."""
 
-    def __init__(self, file: _Source, budget: Budget) -> None:
-        self._file = file
-        self._budget = budget
+    def __init__(self, source: Source, name: str) -> None:
+        self._source = source
+        self._name = name
 
     def read(self, size: int) -> bytes:
-        """At most `size` of the next bytes."""
-        with _refusing():
-            data = self._file.read(size)
-        self._budget.take(len(data))
-        return data
+        """At most `size` of the next bytes.
+
+        Raises:
+            Problem: 422 if the member is damaged, 413 if the archive produces too much.
+        """
+        with _refusing(self._name):
+            return self._source.read(size)
 
 
 def is_archive(name: str) -> bool:
@@ -78,36 +81,72 @@ def is_archive(name: str) -> bool:
 
 
 def members(path: Path, name: str, wanted: Callable[[PurePosixPath], bool]) -> Iterator[Member]:
-    """The regular files of an archive whose name is `wanted`, to be read before the next is asked.
+    """The regular files of an archive whose path is `wanted`, each to be read before the next.
 
     Raises:
-        Problem: 422 if it is damaged or holds links, devices or what is encrypted; 413 if too much
-            comes out of it.
+        Problem: 422 if the archive is damaged or has links, devices or encrypted members; 413 if it
+            produces too much.
     """
     budget = Budget(path.stat().st_size)
     read = _zip_members if name.endswith(".zip") else _tar_members
-    with _refusing():
-        yield from read(path, wanted, budget)
+    yield from read(path, wanted, budget)
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
-    """Turns what damaged archives raise into a refusal."""
+def _refusing(member: str | None) -> Iterator[None]:
+    """Turns every failure of a parser into a refusal.
+
+    The parsers raise whatever they run into: besides errors of their own ValueError, IndexError,
+    OverflowError, UnicodeDecodeError, or OSError for a seek to a negative offset.
+    """
     try:
         yield
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error) as error:
-        raise _refused(f"the archive is damaged: {error}") from error
-    except gzip.BadGzipFile as error:
-        raise _refused(f"the archive is damaged: {error}") from error
-    except NotImplementedError as error:  # as zipfile reports other methods
-        raise _refused(f"the archive cannot be read: {error}") from error
+    except Problem:
+        raise
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # a failure of the disk
+            raise
+        raise _damaged(member, error) from error
+    except Exception as error:
+        raise _damaged(member, error) from error
+
+
+def _damaged(member: str | None, error: Exception) -> Problem:
+    log.debug("damaged archive, member %r", member, exc_info=error)
+    where = "" if member is None else f" at {member!r}"
+    return _refused(f"the archive is damaged{where}: {str(error) or type(error).__name__}")
+
+
+class _CappedFile(io.BufferedReader):
+    """A file without large reads: the sizes that `zipfile` reads come from the archive itself."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            size = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        if size > MAX_READ_BYTES:
+            raise Problem(413, "archive_too_large", "its list of members is too long")
+        return super().read(size)
+
+
+class _Counted:
+    """A source whose output counts against the budget."""
+
+    def __init__(self, source: Source, budget: Budget) -> None:
+        self._source = source
+        self._budget = budget
+
+    def read(self, size: int, /) -> bytes:
+        data = self._source.read(size)
+        self._budget.take(len(data))
+        return data
 
 
 def _zip_members(
     path: Path, wanted: Callable[[PurePosixPath], bool], budget: Budget
 ) -> Iterator[Member]:
-    _check_directory(path)
-    with zipfile.ZipFile(path) as archive:
+    with _CappedFile(io.FileIO(path)) as file:
+        with _refusing(None):
+            archive = zipfile.ZipFile(file)
         entries = archive.infolist()
         _check_count(len(entries))
         for entry in entries:
@@ -117,77 +156,48 @@ def _zip_members(
             inner = _member_path(entry.filename)
             if entry.is_dir() or not wanted(inner):
                 continue
-            if entry.flag_bits & 1:
-                raise _refused(f"{entry.filename!r} is encrypted")
-            with archive.open(entry) as file:
-                yield inner, Reader(file, budget)
+            _check_readable(entry)
+            with _refusing(entry.filename):
+                content = archive.open(entry)
+            with content:
+                yield inner, Reader(_Counted(content, budget), entry.filename)
 
 
-def _check_directory(path: Path) -> None:
-    """Refuses a zip whose list of members would fill the memory (APPNOTE 4.3.14 and 4.3.16)."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - (1 << 16) - 128))
-        tail = file.read()
-    at = tail.rfind(END_OF_DIRECTORY)
-    if at < 0:
-        raise zipfile.BadZipFile("it has no list of members")
-    count, size = struct.unpack_from("<HI", tail, at + 10)
-    at_64 = tail.rfind(END_OF_DIRECTORY_64, 0, at)
-    if at_64 >= 0:
-        count, size = struct.unpack_from("<QQ", tail, at_64 + 32)
-    _check_count(count)
-    if size > MAX_DIRECTORY_BYTES:
-        raise Problem(413, "archive_too_large", "its list of members is too long")
-
-
-class _Info(tarfile.TarInfo):
-    """A header of a tar that may not be longer than any name is."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        is_header = self.type in tarfile.SUPPORTED_TYPES and not (
-            self.isreg() or self.isdir() or self.issym() or self.islnk() or self.isdev()
+def _check_readable(entry: zipfile.ZipInfo) -> None:
+    if entry.flag_bits & 1:
+        raise _refused(f"{entry.filename!r} is encrypted")
+    if entry.compress_type not in ZIP_METHODS:
+        method = METHOD_NAMES.get(entry.compress_type, "unknown")
+        raise _refused(
+            f"{entry.filename!r} is compressed with method {entry.compress_type} ({method}), which "
+            "is not supported; create the archive with deflate, the default of zip programs"
         )
-        if is_header and self.size > MAX_HEADER_BYTES:
-            raise tarfile.ReadError("it has a header that is too long")
-        made: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
-        return made
-
-
-class _Counted:
-    """A stream of an archive that stops when too much has come out of it."""
-
-    def __init__(self, file: _Source, budget: Budget) -> None:
-        self._file = file
-        self._budget = budget
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._budget.take(len(data))
-        return data
 
 
 def _tar_members(
     path: Path, wanted: Callable[[PurePosixPath], bool], budget: Budget
 ) -> Iterator[Member]:
-    with path.open("rb") as start:
-        is_gzip = start.read(2) == b"\x1f\x8b"
-    opened = gzip.GzipFile(path, "rb") if is_gzip else path.open("rb")
-    # Everything that is unpacked is counted here, what is skipped too.
-    source = _Counted(opened, budget)
-    free = Budget(1 << 62)
-    with closing(opened), tarfile.open(fileobj=source, mode="r|", tarinfo=_Info) as archive:  # type: ignore[call-overload]
-        for number, entry in enumerate(archive, start=1):
+    with path.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        # Skipped members count too: skipping decompresses them.
+        archive = TarReader(_Counted(Gzip(file) if is_gzip else file, budget))
+        entries = iter(archive)
+        previous: str | None = None
+        for number in range(1, MAX_MEMBERS + 2):
+            with _refusing(previous):
+                entry = next(entries, None)
+            if entry is None:
+                return
             _check_count(number)
-            if entry.isdir():
+            previous = entry.name
+            if entry.is_directory:
                 continue
-            if not entry.isreg() or entry.issparse():
+            if not entry.is_regular:
                 raise _refused(f"{entry.name!r} is no regular file")
             inner = _member_path(entry.name)
-            archive.members = []  # tarfile keeps every header that it has seen
             if wanted(inner):
-                file = archive.extractfile(entry)
-                assert file is not None
-                yield inner, Reader(file, free)
+                yield inner, Reader(archive, entry.name)
 
 
 def _member_path(name: str) -> PurePosixPath:

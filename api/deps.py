@@ -1,13 +1,14 @@
-"""What routes are handed: the context of the app, sessions, and names that are safe."""
+"""What routes receive: the context of the app, sessions, and validated names."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Header, Path, Request
 from sqlmodel import Session
 
 from api.bulkhead import Bulkhead
-from api.stream import Watchers
+from api.schemas import WITHOUT_NUL
+from api.stream import Streams, Watchers
 from jobs.database import Database
 from jobs.queue import QueueNotifier
 from jobs.settings import Settings
@@ -25,13 +26,13 @@ MAX_WAITING_WRITES = 128
 
 @dataclass(frozen=True)
 class Context:
-    """What one app works with."""
+    """The parts that the routes of one app share."""
 
     settings: Settings
     database: Database
     watchers: Watchers
     notifier: QueueNotifier | None
-    """Only for asking whether the broker answers; routes never publish."""
+    """Pings the broker for `/readyz`; routes never publish."""
     reads: Bulkhead = field(
         default_factory=lambda: Bulkhead(max_threads=READ_THREADS, max_waiting=MAX_WAITING_READS)
     )
@@ -40,12 +41,13 @@ class Context:
     )
     follows: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FOLLOW_THREADS))
     """The queries of open streams and of waits for a short task, one at a time each."""
+    streams: Streams = field(default_factory=Streams)
     files: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FILE_THREADS))
     """Publishing of complete uploads, such as the unpacking of an archive."""
 
 
 async def get_context(request: Request) -> Context:
-    """The context of the app that answers."""
+    """The context of the app that serves the request."""
     context: Context = request.app.state.context
     return context
 
@@ -65,3 +67,4 @@ EvaluationId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of
 CheckpointName = Annotated[
     str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name, or best or last.")
 ]
+IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, pattern=WITHOUT_NUL)]

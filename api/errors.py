@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 GIVEN_CHARACTERS = 200
+MAX_ERRORS = 20
+"""Explaining a fault takes a third of a millisecond."""
+MAX_NAME = 200
+MAX_DETAIL = 4000
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 STATUSES: dict[type[Exception], int] = {
@@ -71,14 +75,16 @@ SPEC_PATHS = ("/v1/jobs", "/v1/jobs/estimate")
 """Calls whose body is a job spec."""
 
 
-class Problem(Exception):
-    """A refusal that only HTTP knows of.
+class Problem(HTTPException):
+    """A refusal that is specific to HTTP.
+
+    An HTTPException, since FastAPI turns any other exception into a 400 while it reads a body.
 
     Attributes:
         status: HTTP status.
         code: Stable machine-readable name.
-        headers: Sent along, such as Retry-After.
-        fields: (field, message, given) of each invalid part of the request.
+        headers: Headers of the response, such as Retry-After.
+        fields: (field, message, given) of invalid parts of the request, MAX_ERRORS at most.
     """
 
     def __init__(
@@ -90,26 +96,28 @@ class Problem(Exception):
         headers: dict[str, str] | None = None,
         fields: Sequence[tuple[str, str, object]] = (),
     ) -> None:
-        super().__init__(detail)
+        super().__init__(status, detail, headers)
         self.status = status
         self.code = code
-        self.detail = detail
-        self.headers = headers
-        self.fields = fields
+        self.fields = fields[:MAX_ERRORS]
 
 
 def problem_response(problem: Problem) -> Response:
-    """The response of a problem; whatever the request held, it can be encoded."""
+    """The response of a problem; its size is bounded, and any text can be encoded."""
     body: dict[str, Any] = {  # Any: JSON
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "code": problem.code,
-        "detail": problem.detail,
+        "detail": shortened(problem.detail, MAX_DETAIL),
     }
     if problem.fields:
         body["errors"] = [
-            {"field": field, "message": message, "given": shown(given)}
+            {
+                "field": shortened(field, MAX_NAME),
+                "message": shortened(message, MAX_DETAIL),
+                "given": shown(given),
+            }
             for field, message, given in problem.fields
         ]
     # ASCII: a lone surrogate in a message cannot be written as UTF-8.
@@ -118,26 +126,50 @@ def problem_response(problem: Problem) -> Response:
 
 
 def shown(given: object) -> str:
-    """What was given, as text of a decent length."""
+    """The JSON text of a value that was given, shortened; encodes no more of it than it shows."""
+    text = ""
     try:
-        text = json.dumps(given, ensure_ascii=True)
+        for piece in json.JSONEncoder(ensure_ascii=True).iterencode(_shortened_value(given)):
+            text += piece
+            if len(text) > GIVEN_CHARACTERS:
+                break
     except (TypeError, ValueError, RecursionError):
         text = ascii(given)
-    return text if len(text) <= GIVEN_CHARACTERS else text[: GIVEN_CHARACTERS - 3] + "..."
+    return shortened(text, GIVEN_CHARACTERS)
+
+
+def shortened(text: str, length: int) -> str:
+    """The text, or its beginning and an ellipsis if it is longer than `length`."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def listed(names: Sequence[str], *, total: int) -> str:
+    """Names in a sentence; `total` is how many there are, those that are not named included."""
+    more = total - len(names)
+    text = ", ".join(dict.fromkeys(shortened(name, MAX_NAME) for name in names))
+    return f"{text} and {more:,} more" if more else text
 
 
 def invalid_input(error: RequestValidationError, *, is_spec: bool) -> Problem:
-    """The problem of a request that does not fit its schema; `is_spec`: its body is a job spec."""
-    if any(entry["type"] == "json_invalid" for entry in error.errors()):
-        reason = error.errors()[0].get("ctx", {}).get("error", "it is not JSON")
-        return Problem(400, "json_invalid", f"the body is not valid JSON: {reason}")
-    fields = [(*explain(entry, is_spec=is_spec), entry.get("input")) for entry in error.errors()]
-    names = ", ".join(dict.fromkeys(name or "the body" for name, _, _ in fields))
+    """The problem of a request that does not fit its schema; `is_spec`: its body is a job spec.
+
+    At most MAX_ERRORS faults are explained: a body can have thousands.
+    """
+    faults = error.errors()
+    fields = [
+        (*explain(fault, is_spec=is_spec), fault.get("input")) for fault in faults[:MAX_ERRORS]
+    ]
+    names = listed([name or "the body" for name, _, _ in fields], total=len(faults))
     return Problem(422, "input_invalid", f"not accepted: {names}", fields=fields)
 
 
+def _shortened_value(given: object) -> object:
+    """The value, without the end of a long text at its top level, which is encoded in one piece."""
+    return given[:GIVEN_CHARACTERS] if isinstance(given, str | bytes) else given
+
+
 def _known_methods(request: Request) -> list[str]:
-    """All that the path of the request takes; Starlette tells those of its first route alone."""
+    """All methods that the path takes; Starlette reports those of the first route only."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     known = [
         method
@@ -156,12 +188,13 @@ def register_handlers(app: FastAPI) -> None:
         del request
         return problem_response(error)
 
-    # In a thread: it may take long if a body has many faults.
-    def of_input(request: Request, error: RequestValidationError) -> Response:
+    async def of_input(request: Request, error: RequestValidationError) -> Response:
         is_spec = request.url.path in SPEC_PATHS
         return problem_response(invalid_input(error, is_spec=is_spec))
 
     async def of_http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == HTTPStatus.NO_CONTENT:  # no problem: there is nothing to send
+            return Response(status_code=HTTPStatus.NO_CONTENT)
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         detail = str(error.detail)
         if error.status_code == 404 and detail == "Not Found":

@@ -24,11 +24,13 @@ JOB=...                     # the id of a job
 - **Keys.** If `BABYLM_API_KEY` is set, every call except `/healthz`, `/readyz` and the
   dashboard's own files requires `Authorization: Bearer KEY`.
 - **Errors** are `application/problem+json` (RFC 9457): `status`, a stable `code`, a `detail` for
-  people, and for a request that does not match its schema `errors`, a list of `field`, `message`
-  and `given`. 400 no JSON, 401 no key, 404 not found, 409 not possible in this state, 413 too
-  large, 422 not valid, 503 try again (`Retry-After`), 507 the disk is full.
-- **Limits.** A JSON body has 1 MiB at most, a file `BABYLM_UPLOAD_BYTES` (2 GiB). Unknown fields
-  are refused.
+  people, and for a request that does not match its schema `errors`, a list of at most 20 `field`,
+  `message` and `given`. 400 no JSON, 401 no key, 404 not found, 409 not possible in this state, 413
+  too large, 422 not valid, 503 try again (`Retry-After`), 507 the disk is full.
+- **Limits.** A JSON body has 1 MiB and 10,000 keys and items at most, a file `BABYLM_UPLOAD_BYTES`
+  (2 GiB). Unknown fields are refused. 200 event streams and followed logs may be open, 100 of them
+  from one address.
+- **Downloads** have `HEAD`, ranges and an `ETag`, archives of checkpoints too: `curl -C -` resumes.
 - **Units.** Times are RFC 3339 in UTC, sizes bytes, durations seconds. A number that was not finite
   is `null`.
 - **Pages.** `next` of a page is `after` of the following one, `null` on the last.
@@ -51,9 +53,9 @@ If the connection breaks, the received part is kept for a week; `GET /v1/dataset
 gives its size. A piece that leaves a gap is refused (409) with the header `Upload-Offset`.
 `sha256=` is checked before the file becomes visible. Text must be UTF-8. From an archive only
 regular files with those suffixes are taken, by their own names without their folders;
-`folder=train_10M` takes one folder of several. An archive with links, devices or encrypted
-members is refused, and so is one with more than 10,000 members, 8 GiB unpacked or 200 times its
-size.
+`folder=train_10M` takes one folder of several. An archive is refused if it is damaged, has links,
+devices, sparse files, encrypted members or zip members that are neither stored nor deflated (422),
+or if it has more than 10,000 members, 8 GiB unpacked or 200 times its size (413).
 
 ## Evaluations
 
@@ -93,8 +95,12 @@ curl "$URL/v1/jobs/$JOB/metrics?names=train/loss,validation/loss&format=csv\""""
     "GET /v1/jobs/{job_id}/checkpoints": 'curl "$URL/v1/jobs/$JOB/checkpoints"',
     "GET /v1/jobs/{job_id}/checkpoints/{name}/files/{path}": """\
 curl -C - -O "$URL/v1/jobs/$JOB/checkpoints/last/files/config.json\"""",
+    "HEAD /v1/jobs/{job_id}/checkpoints/{name}/files/{path}": """\
+curl -I "$URL/v1/jobs/$JOB/checkpoints/last/files/config.json\"""",
     "GET /v1/jobs/{job_id}/checkpoints/{name}/archive": """\
-curl -o last.zip "$URL/v1/jobs/$JOB/checkpoints/last/archive\"""",
+curl -C - -o last.zip "$URL/v1/jobs/$JOB/checkpoints/last/archive\"""",
+    "HEAD /v1/jobs/{job_id}/checkpoints/{name}/archive": """\
+curl -I "$URL/v1/jobs/$JOB/checkpoints/last/archive\"""",
     "POST /v1/jobs/{job_id}/checkpoints/{name}/generate": """\
 curl "$URL/v1/jobs/$JOB/checkpoints/last/generate" -H 'Content-Type: application/json' \\
   -d '{"prompt": "Once upon a time", "max_new_tokens": 40, "temperature": 0.8, "seed": 1}'""",
@@ -104,6 +110,8 @@ curl "$URL/v1/jobs/$JOB/checkpoints/last/evaluations" \\
     "GET /v1/jobs/{job_id}/evaluations": 'curl "$URL/v1/jobs/$JOB/evaluations"',
     "GET /v1/jobs/{job_id}/evaluations/{evaluation}/predictions": """\
 curl -o predictions.json "$URL/v1/jobs/$JOB/evaluations/$EVALUATION/predictions\"""",
+    "HEAD /v1/jobs/{job_id}/evaluations/{evaluation}/predictions": """\
+curl -I "$URL/v1/jobs/$JOB/evaluations/$EVALUATION/predictions\"""",
     "GET /v1/jobs/{job_id}/curves": 'curl "$URL/v1/jobs/$JOB/curves?format=markdown"',
     "GET /v1/evaluations": 'curl "$URL/v1/evaluations"',
     "POST /v1/tokenizers": """curl "$URL/v1/tokenizers" -H 'Content-Type: application/json' \\

@@ -1,12 +1,16 @@
 """The entry of the API: `babylm api`, or `uvicorn --factory api.main:app`."""
 
 import logging
+import re
 import sys
+from collections.abc import Sequence
 
 import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.protocol import bounded_protocol, connection_limit, raise_file_limit
+from api.quiet import QuietFilter
 from api.security import is_loopback
 from jobs.database import Database
 from jobs.errors import JobsError
@@ -16,28 +20,36 @@ log = logging.getLogger(__name__)
 
 BAD_USAGE = 2
 SWITCH_SECONDS = 0.001
-"""How long a thread may keep the interpreter lock that the event loop waits for; Python's default
-of 5 ms for each of several threads would make `/healthz` slow."""
+"""Time after which a thread yields the interpreter lock to the event loop. Python's default of
+5 ms for each of several threads makes `/healthz` slow."""
 SHUTDOWN_SECONDS = 5
-"""Open event streams and stalled downloads would hold up the end for ever."""
+"""Open event streams and stalled downloads do not end by themselves."""
+MIN_KEY_LENGTH = 16
+VISIBLE_ASCII = re.compile(r"[!-~]+")
+KEY_HINT = (
+    "Set BABYLM_API_KEY to a long random text, for example the output of `openssl rand -hex 32`"
+)
 
 
 def app() -> FastAPI:
-    """The app on the settings of the environment.
+    """The app on the settings of the environment, for `uvicorn --factory api.main:app`.
+
+    Limits on connections need `babylm api`: there this program chooses uvicorn's protocol.
 
     Raises:
-        SystemExit: If it would be open to the network without a key.
+        SystemExit: If the settings would open the API to the network or have an invalid key.
     """
     settings = Settings()
-    refuse_open_network(settings)
+    refuse_settings(settings)
+    raise_file_limit()
     return create_app(settings)
 
 
 def run() -> None:
     """Serves until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up_log()
     settings = Settings()
-    refuse_open_network(settings)
+    refuse_settings(settings)
     try:
         Database(settings.database_url).check_schema()
     except JobsError as error:
@@ -47,6 +59,7 @@ def run() -> None:
         create_app(settings),
         host=settings.host,
         port=settings.port,
+        http=bounded_protocol(connection_limit(raise_file_limit())),
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         access_log=False,
         server_header=False,
@@ -54,17 +67,48 @@ def run() -> None:
     )
 
 
-def refuse_open_network(settings: Settings) -> None:
-    """Ends the program if anybody on the network could submit jobs.
+def set_up_log() -> None:
+    """Logs to standard error, without endless repetitions."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    quiet = QuietFilter()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(quiet)
+
+
+def refuse_settings(settings: Settings) -> None:
+    """Ends the program if its settings are insecure.
 
     Raises:
         SystemExit: With status 2 and the reason on standard error.
     """
+    reason = network_fault(settings) or key_fault(settings.api_keys)
+    if reason is not None:
+        sys.stderr.write(f"{reason}\n")
+        sys.exit(BAD_USAGE)
+
+
+def network_fault(settings: Settings) -> str | None:
+    """Why the address needs a key; None if it does not, or if there is one."""
     if settings.api_keys or is_loopback(settings.host):
-        return
-    sys.stderr.write(
+        return None
+    return (
         f"BABYLM_HOST is {settings.host}: anybody who can reach that address could train, read and "
-        "delete. Set BABYLM_API_KEY to a long random text (for example the output of `openssl rand "
-        "-hex 32`), or listen on 127.0.0.1.\n"
+        f"delete. {KEY_HINT}, or listen on 127.0.0.1."
     )
-    sys.exit(BAD_USAGE)
+
+
+def key_fault(keys: Sequence[str]) -> str | None:
+    """What is wrong with a key, without showing it; None if all are good."""
+    for number, key in enumerate(keys, start=1):
+        which = "The key" if len(keys) == 1 else f"Key {number} of {len(keys)}"
+        if not VISIBLE_ASCII.fullmatch(key):
+            return (
+                f"{which} in BABYLM_API_KEY has a space, a control character or a letter outside "
+                f"of ASCII, which HTTP cannot send in a header. {KEY_HINT}."
+            )
+        if len(key) < MIN_KEY_LENGTH:
+            return (
+                f"{which} in BABYLM_API_KEY has {len(key)} characters, which can be guessed; "
+                f"{MIN_KEY_LENGTH} are the least. {KEY_HINT}."
+            )
+    return None

@@ -1,4 +1,4 @@
-"""Query parameters: one that a call does not know is refused, as an unknown field of a body is."""
+"""Query parameters: unknown ones are refused, like unknown fields of a body."""
 
 from difflib import get_close_matches
 
@@ -6,11 +6,11 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
-from api.errors import Problem
+from api.errors import MAX_ERRORS, MAX_NAME, Problem, listed, shortened
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """Raises a 422 problem that names each unknown parameter and the known ones."""
+    """Raises a 422 problem that names the unknown parameters and the known ones."""
     route = request.scope.get("route")
     if not isinstance(route, APIRoute):
         return
@@ -19,10 +19,12 @@ async def refuse_unknown_parameters(request: Request) -> None:
     if not unknown:
         return
     choices = f"known are {', '.join(known)}" if known else "this call takes none"
+    explained = unknown[:MAX_ERRORS]
     fields = [
-        (name, _message(name, known, choices), request.query_params[name]) for name in unknown
+        (name, _message(name, known, choices), request.query_params[name]) for name in explained
     ]
-    raise Problem(422, "input_invalid", f"not accepted: {', '.join(unknown)}", fields=fields)
+    names = listed(explained, total=len(unknown))
+    raise Problem(422, "input_invalid", f"not accepted: {names}", fields=fields)
 
 
 def _parameters(dependant: Dependant) -> list[str]:
@@ -34,6 +36,6 @@ def _parameters(dependant: Dependant) -> list[str]:
 
 
 def _message(name: str, known: list[str], choices: str) -> str:
-    close = get_close_matches(name, known, n=1)
+    close = get_close_matches(shortened(name, MAX_NAME), known, n=1)
     guess = f"; did you mean {close[0]}?" if close else ""
     return f"There is no such query parameter{guess} ({choices})."

@@ -5,10 +5,11 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from sqlmodel import Session
 
+from api.body import BoundedRequest
 from api.deps import Context, InContext
 from api.security import SAFE_METHODS
 
@@ -36,6 +37,15 @@ class ThreadRoute(APIRoute):
         if not (inspect.iscoroutinefunction(endpoint) or inspect.isasyncgenfunction(endpoint)):
             endpoint = _in_thread(endpoint, is_read=set(methods or ["GET"]) <= SAFE_METHODS)
         super().__init__(path, endpoint, methods=methods, **options)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of FastAPI on a request whose body is bounded."""
+        handle = super().get_route_handler()
+
+        async def handle_bounded(request: Request) -> Response:
+            return await handle(BoundedRequest(request.scope, request.receive))
+
+        return handle_bounded
 
 
 def thread_router(tag: str | None = None, *, include_in_schema: bool = True) -> APIRouter:

@@ -12,12 +12,36 @@ from jobs.waiting import Queue, Waiting, waiting_for
 
 Json = dict[str, Any]
 """Any: JSON."""
+WITHOUT_NUL = r"^[^\x00]*$"
+"""Pattern of stored and searched text: Postgres stores no NUL."""
 
 
 class Out(BaseModel):
     """Something that is sent."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class FaultRead(Out):
+    """An invalid part of a request."""
+
+    field: str
+    message: str
+    given: str
+    """JSON text of the value, shortened."""
+
+
+class ProblemRead(Out):
+    """A refusal (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    """Stable machine-readable name."""
+    detail: str
+    errors: list[FaultRead] = Field(default_factory=list, max_length=20)
+    """The invalid parts of the request; `detail` says how many more there are."""
 
 
 class ErrorRead(Out):
@@ -89,7 +113,7 @@ class JobPatch(BaseModel):
 
     name: str = Field(default="", min_length=1, max_length=200)
     tags: list[Tag] = Field(default_factory=list, max_length=20)
-    notes: str = Field(default="", max_length=20_000)
+    notes: str = Field(default="", max_length=20_000, pattern=WITHOUT_NUL)
     archived: bool = False
     pinned: bool = False
 
@@ -233,6 +257,13 @@ class CacheRead(Out):
     entries: int
     bytes: int
     limit_bytes: int | None
+
+
+class ReadyRead(Out):
+    """Whether the service can work, and its parts by name."""
+
+    status: str
+    checks: dict[str, str]
 
 
 class SystemRead(Out):

@@ -1,23 +1,27 @@
-"""Checks before every route: keys, host names, body sizes, and browser rules."""
+"""Checks before every route: keys, clients, host names, sizes, and headers for browsers."""
 
 import hashlib
 import hmac
 import re
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import Problem, problem_response
 
 MAX_BODY_BYTES = 1 << 20
 UPLOAD = re.compile(r"/v1/datasets/[^/]+/files")
-"""What takes files instead of JSON, up to a limit of its own."""
+"""Takes files instead of JSON, up to a limit of its own and with its own time limit."""
+CLEANED = re.compile(r"/v1/datasets/[^/]+")
+"""Starts cleaning when it is first read."""
+BODY_SECONDS = 60.0
+"""Time to receive a JSON body."""
 OPEN_PREFIXES = ("/healthz", "/readyz", "/static/", "/favicon.ico")
-"""Reachable without a key: they show nothing of anybody's work."""
-LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "testserver"})
+"""Reachable without a key: they show nothing of a user's work."""
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 RESPONSE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -33,13 +37,16 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        address = ip_address(host.strip("[]"))
     except ValueError:
         return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
 
 
 class Gate:
-    """ASGI middleware that lets through only what may come in."""
+    """ASGI middleware that refuses requests which no route may see."""
 
     def __init__(self, app: ASGIApp, *, keys: Sequence[str], host: str, upload_bytes: int) -> None:
         self._app = app
@@ -59,17 +66,23 @@ class Gate:
         if problem is not None:
             await problem_response(problem)(scope, receive, sending)
             return
+        if not _is_upload(scope):
+            receive = timed(receive)
         await self._app(scope, _Limited(receive, self._limit(scope)), sending)
 
     def _limit(self, scope: Scope) -> int:
-        is_upload = scope["method"] == "POST" and UPLOAD.fullmatch(scope["path"])
-        return self._upload_bytes if is_upload else MAX_BODY_BYTES
+        return self._upload_bytes if _is_upload(scope) else MAX_BODY_BYTES
 
     def _refusal(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
+        # Not only a check of the address at start: another server may run this app on any address.
+        if not self._keys and scope["client"] is not None and not is_loopback(scope["client"][0]):
+            detail = "without BABYLM_API_KEY this service answers clients of its own machine only"
+            return Problem(403, "key_not_set", detail)
         if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
             return Problem(400, "host_unknown", "this service is not known by that Host name")
-        if scope["method"] not in SAFE_METHODS and self._is_foreign(headers):
+        has_effect = scope["method"] not in SAFE_METHODS or CLEANED.fullmatch(scope["path"])
+        if has_effect and self._is_foreign(headers):
             return Problem(403, "cross_site", "a page of another site must not change anything")
         if self._keys and not _is_open(scope["path"]) and not self._has_key(headers):
             detail = "send a key of this service: Authorization: Bearer KEY"
@@ -82,10 +95,10 @@ class Gate:
         return None
 
     def _is_foreign(self, headers: Headers) -> bool:
-        """True for a request that a page of another site makes a browser send."""
+        """True for a request that a browser sends for a page of another site."""
         if headers.get("sec-fetch-site") == "cross-site":
             return True
-        if self._keys:  # no page can send a key that it does not know
+        if self._keys:  # a page cannot send a key that it does not know
             return False
         origin = headers.get("origin")
         return origin is not None and origin.partition("://")[2] != headers.get("host", "")
@@ -93,13 +106,40 @@ class Gate:
     def _has_key(self, headers: Headers) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = hashlib.sha256(key.strip().encode()).digest()
-        # Every key is compared, in constant time: how long it takes tells nothing.
+        # Compares every key, in constant time, so that the time reveals nothing.
         matches = [hmac.compare_digest(given, known) for known in self._keys]
         return scheme.lower() == "bearer" and any(matches)
 
 
+def _is_upload(scope: Scope) -> bool:
+    return scope["method"] == "POST" and UPLOAD.fullmatch(scope["path"]) is not None
+
+
+def timed(receive: Receive, *, seconds: float = BODY_SECONDS) -> Receive:
+    """Receives a body that must be complete in time; raises a 408 problem if it is not."""
+    deadline: float | None = None
+    is_complete = False
+
+    async def receive_in_time() -> Message:
+        nonlocal deadline, is_complete
+        if is_complete:  # waits for the client to disconnect
+            return await receive()
+        if deadline is None:
+            deadline = anyio.current_time() + seconds
+        try:
+            with anyio.fail_after(deadline - anyio.current_time()):
+                message = await receive()
+        except TimeoutError as error:
+            detail = f"the body did not arrive within {seconds:g} s"
+            raise Problem(408, "body_stalled", detail) from error
+        is_complete = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
+
+
 class _Limited:
-    """A request whose body may not grow beyond the limit."""
+    """A request whose body may not exceed the limit."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
@@ -110,13 +150,12 @@ class _Limited:
         message = await self._receive()
         self._bytes += len(message.get("body", b""))
         if self._bytes > self._limit:
-            # As Starlette's own error, since FastAPI turns any other one into a 400.
-            raise HTTPException(413, _too_large(self._limit).detail)
+            raise _too_large(self._limit)
         return message
 
 
 class _WithHeaders:
-    """A response with the headers that browsers obey."""
+    """A response with the security headers of browsers."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -135,7 +174,8 @@ def _is_open(path: str) -> bool:
 
 def _host_name(host: str) -> str:
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        name, closing, _ = host[1:].partition("]")
+        return name if closing else ""
     return host.partition(":")[0].lower()
 
 

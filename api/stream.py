@@ -1,11 +1,11 @@
-"""Following a job: first everything after a number, then what comes, woken by the doorbell.
+"""Follows the events of a job: first all after a number, then new ones when the notifier wakes it.
 
-Between two looks nothing is held, neither a connection to the database nor one to the broker, so
-any number of slow readers costs the writers nothing.
+Between two queries a stream holds no connection to the database or the broker, so slow readers cost
+the writers nothing.
 """
 
 import asyncio
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
     from jobs.tables import JobEvent
 
-MAX_WATCHERS = 100
+MAX_STREAMS = 200
+MAX_STREAMS_OF_CLIENT = 100
+"""One client, by its address, leaves streams for others."""
 MAX_ANSWERS = 100
-"""Each waits up to two minutes, and asks the database ten times a second."""
+"""Each waits up to two minutes and queries the database ten times a second."""
 LOOK_SECONDS = 1.0
-"""How long a lost call of the doorbell goes unnoticed."""
+"""Delay of an event if its notification is lost."""
 PAGE_EVENTS = 500
 PAGES_KEPT = 64
 """Encoded pages of past events: about 10 MB."""
@@ -80,8 +82,43 @@ class EventStream(StreamingResponse):
             await self._chunks.aclose()
 
 
+class Streams:
+    """Counts responses that last as long as a job, and limits them in all and by client."""
+
+    def __init__(
+        self, *, max_open: int = MAX_STREAMS, max_of_client: int = MAX_STREAMS_OF_CLIENT
+    ) -> None:
+        self._max_open = max_open
+        self._max_of_client = max_of_client
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def opened(self, client: str) -> "Iterator[None]":
+        """Counts a stream of a client while it is open.
+
+        Raises:
+            Problem: 503 if too many are open.
+        """
+        if self._open.total() >= self._max_open:
+            raise _too_many_streams(f"{self._max_open} streams are open")
+        if self._open[client] >= self._max_of_client:
+            raise _too_many_streams(f"your address has {self._max_of_client} open streams")
+        self._open[client] += 1
+        try:
+            yield
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
+
+
+def _too_many_streams(reason: str) -> Problem:
+    detail = f"{reason}; close some, poll instead of following, or try again later"
+    return Problem(503, "too_many_streams", detail, headers={"Retry-After": "5"})
+
+
 class Watchers:
-    """Who waits for news of which job, on one event loop."""
+    """The streams and requests that wait for news of a job, on one event loop."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
@@ -92,11 +129,11 @@ class Watchers:
         self._pages: OrderedDict[tuple[str, int], Page] = OrderedDict()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Names the loop that the watchers run on."""
+        """Sets the event loop of the watchers."""
         self._loop = loop
 
     def wake(self, job_id: str) -> None:
-        """Wakes all who wait for that job; may be called from any thread."""
+        """Wakes all that wait for that job; may be called from any thread."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake, job_id)
@@ -120,9 +157,9 @@ class Watchers:
                 del self._waiting[job_id]
 
     async def look(self, job_id: str, after: int, look: "Look", bulkhead: Bulkhead) -> Page:
-        """What a look finds; streams that ask for the same before it begins share it.
+        """The result of a query; streams that ask for the same before it begins share it.
 
-        News of a job wake all of its streams at once: one query is enough for them. A full page
+        News of a job wakes all of its streams at once, and one query serves them. A full page
         never changes and is kept, because each new stream begins with all past events.
         """
         key = (job_id, after)
@@ -139,7 +176,7 @@ class Watchers:
     async def _look(self, key: tuple[str, int], look: "Look", bulkhead: Bulkhead) -> Page:
         shared = self._looks.get(key)
         if shared is None or shared.has_begun:
-            # One that has begun may have missed what this stream was woken for.
+            # A query that has begun may miss the event that woke this stream.
             shared = self._looks[key] = _SharedLook(look, key[1], bulkhead)
         try:
             return await asyncio.shield(shared.task)
@@ -165,7 +202,7 @@ class Watchers:
 
 
 class _SharedLook:
-    """A shared read of events, in a task that outlives the stream that started it."""
+    """A query in a task of its own, which survives the stream that started it."""
 
     def __init__(self, look: "Look", after: int, bulkhead: Bulkhead) -> None:
         self.has_begun = False
@@ -179,14 +216,14 @@ class _SharedLook:
 
 
 Look = Callable[[int], Page]
-"""The events from a number on, at most PAGE_EVENTS."""
+"""A query: the events after a number, at most PAGE_EVENTS."""
 
 
 async def follow(
     look: Look, *, after: int, watchers: Watchers, job_id: str, bulkhead: Bulkhead
 ) -> AsyncGenerator[bytes]:
     """The events after a number, without gap or repeat, until the job's last one."""
-    # Watching begins before the first look, so that nothing falls between the two.
+    # Watching begins before the first query, so that no event is missed in between.
     with watchers.watching(job_id) as news:
         idle_seconds = 0.0
         while True:

@@ -6,9 +6,10 @@ Functions take a session and never commit; the caller runs one transaction per r
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import Session, col, delete, select
@@ -24,6 +25,7 @@ from jobs.transitions import add_event, transition, update_job
 
 PAGE = 50
 MAX_PAGE = 1000
+ID = re.compile(r"[0-9a-f]{32}")
 
 
 def hash_request(spec: JobSpec) -> str:
@@ -136,23 +138,30 @@ def list_jobs(
         query = query.where(or_(col(Job.created_at) < moment, older))
     jobs = list(session.exec(query))
     more = len(jobs) > limit
-    return jobs[:limit], _cursor(jobs[limit - 1]) if more else None
+    last = jobs[limit - 1] if more else None
+    return jobs[:limit], _cursor(last.created_at, last.id) if last else None
 
 
-def _cursor(job: Job) -> str:
-    text = f"{job.created_at.isoformat()} {job.id}"
+def _cursor(moment: datetime, job_id: str) -> str:
+    text = f"{moment.isoformat()} {job_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    """The time and id in a cursor; only what `_cursor` writes is accepted.
+
+    Other times or ids could be values that a database refuses, such as the year 1 in a zone east of
+    Greenwich, or an id with a NUL.
+    """
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         moment, job_id = text.decode().split(" ")
         parsed = datetime.fromisoformat(moment)
-        if parsed.tzinfo is None:
-            raise ValueError("no zone")
     except (ValueError, binascii.Error) as error:
         raise CursorInvalid(cursor) from error
+    is_ours = parsed.tzinfo is UTC and ID.fullmatch(job_id) and _cursor(parsed, job_id) == cursor
+    if not is_ours:
+        raise CursorInvalid(cursor)
     return parsed, job_id
 
 

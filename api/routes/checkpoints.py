@@ -1,13 +1,18 @@
 """Checkpoints: what there is, single files with ranges, whole folders, and text from them."""
 
+import hashlib
+import os
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import Path as PathParameter
-from starlette.responses import FileResponse, Response, StreamingResponse
+from fastapi import Request
+from starlette.responses import Response
 from zipstream import ZipStream
 
 from api.deps import CheckpointName, Context, InContext, JobId, Reading
+from api.description import file_responses, problems
+from api.downloads import FileDownload, ZipDownload
 from api.errors import Problem
 from api.routing import thread_router
 from api.schemas import CheckpointPage, GenerateBody, GenerateRead, read_checkpoint
@@ -18,6 +23,10 @@ from jobs.tables import Checkpoint
 
 router = thread_router("checkpoints")
 
+FILE = "/jobs/{job_id}/checkpoints/{name}/files/{path:path}"
+ARCHIVE = "/jobs/{job_id}/checkpoints/{name}/archive"
+BYTES = file_responses("application/octet-stream")
+ZIPS = file_responses("application/zip")
 FilePath = Annotated[str, PathParameter(max_length=200)]
 
 
@@ -29,51 +38,51 @@ def list_all(job_id: JobId, session: Reading) -> CheckpointPage:
     )
 
 
-@router.get("/jobs/{job_id}/checkpoints/{name}/files/{path:path}", response_class=FileResponse)
+@router.head(FILE, response_class=Response, responses=BYTES)
+@router.get(FILE, response_class=Response, responses=BYTES)
 def download(
     job_id: JobId, name: CheckpointName, path: FilePath, context: InContext, session: Reading
 ) -> Response:
     """One file, with ranges; its ETag is its SHA-256."""
     checkpoint = find_checkpoint(session, job_id, name)
-    # Only what the row lists is served: a path that climbs out of the folder is in no row.
+    # Only files of the row are served, so no path can leave the folder.
     entry = next((file for file in checkpoint.files if file["path"] == path), None)
     if entry is None:
         known = ", ".join(file["path"] for file in checkpoint.files)
         raise Problem(404, "file_not_found", f"{checkpoint.name} has no such file; it has: {known}")
     file = _folder(context, checkpoint) / entry["path"]
-    if not file.is_file():
-        raise Problem(410, "file_gone", f"{checkpoint.name} was removed a moment ago")
-    return FileResponse(
+    return FileDownload(
         file,
         filename=Path(path).name,
         content_disposition_type="attachment",
         media_type="application/octet-stream",
         headers={"ETag": f'"{entry["sha256"]}"', "Cache-Control": "private, no-cache"},
+        stat_result=_status(file, checkpoint),
     )
 
 
-@router.get("/jobs/{job_id}/checkpoints/{name}/archive", response_class=StreamingResponse)
+@router.head(ARCHIVE, response_class=Response, responses=ZIPS)
+@router.get(ARCHIVE, response_class=Response, responses=ZIPS)
 def archive(
-    job_id: JobId, name: CheckpointName, context: InContext, session: Reading
-) -> StreamingResponse:
-    """The whole checkpoint as an uncompressed zip, made while it is sent."""
+    job_id: JobId, name: CheckpointName, request: Request, context: InContext, session: Reading
+) -> Response:
+    """The whole checkpoint as an uncompressed zip, made while it is sent; a download can resume."""
     checkpoint = find_checkpoint(session, job_id, name)
-    session.close()  # looking at every file may take long
+    session.close()  # reading the status of every file may take long
     folder = _folder(context, checkpoint)
     stream = ZipStream(sized=True)
     label = f"{job_id[:8]}-{checkpoint.name}"
     for file in checkpoint.files:
-        if not (folder / file["path"]).is_file():
-            raise Problem(410, "file_gone", f"{checkpoint.name} was removed a moment ago")
+        _status(folder / file["path"], checkpoint)
         stream.add_path(folder / file["path"], f"{label}/{file['path']}")
-    headers = {
-        "Content-Length": str(len(stream)),
-        "Content-Disposition": f'attachment; filename="{label}.zip"',
-    }
-    return StreamingResponse(iter(stream), media_type="application/zip", headers=headers)
+    content = repr([label, [(file["path"], file["sha256"]) for file in checkpoint.files]])
+    etag = f'"{hashlib.sha256(content.encode()).hexdigest()}"'
+    return ZipDownload(stream, file_name=f"{label}.zip", etag=etag, headers=request.headers)
 
 
-@router.post("/jobs/{job_id}/checkpoints/{name}/generate")
+@router.post(
+    "/jobs/{job_id}/checkpoints/{name}/generate", responses=problems(409, 410, 500, 504, 507)
+)
 async def generate(
     job_id: JobId, name: CheckpointName, body: GenerateBody, context: InContext
 ) -> GenerateRead:
@@ -90,6 +99,19 @@ async def generate(
         task_id, checkpoint_name = await context.writes.run(create)
         answer = await answer_of(context, task_id)
     return GenerateRead(text=answer["text"], checkpoint=checkpoint_name)
+
+
+def _status(file: Path, checkpoint: Checkpoint) -> os.stat_result:
+    """The status of a file of a checkpoint.
+
+    Raises:
+        Problem: 410 if it was removed.
+    """
+    try:
+        return file.stat()
+    except FileNotFoundError as error:
+        detail = f"{checkpoint.name} was removed a moment ago"
+        raise Problem(410, "file_gone", detail) from error
 
 
 def _folder(context: Context, checkpoint: Checkpoint) -> Path:

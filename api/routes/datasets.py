@@ -21,6 +21,7 @@ from api.corpus import (
     remove_file,
 )
 from api.deps import InContext, Reading
+from api.description import problems
 from api.errors import Problem
 from api.routing import thread_router
 from api.schemas import ErrorRead
@@ -46,6 +47,7 @@ from jobs.tables import ShortTask
 router = thread_router("datasets")
 
 PREVIEW_LINES = 20
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 DatasetName = Annotated[
     str,
@@ -90,7 +92,11 @@ def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
     "/datasets/{name}/files",
     status_code=201,
     response_model_exclude_unset=True,
-    responses={202: {"model": UploadRead, "description": "A piece has arrived; more is to come."}},
+    responses={
+        202: {"model": UploadRead, "description": "A piece has arrived; more is to come."},
+        **problems(409, 507),
+    },
+    openapi_extra={"requestBody": {"content": {"application/octet-stream": BINARY}}},
 )
 async def upload(
     name: DatasetName,
@@ -155,7 +161,7 @@ def list_uploads(name: DatasetName, context: InContext) -> list[UnfinishedRead]:
     return [UnfinishedRead(name=each.name, received=each.received) for each in found]
 
 
-@router.delete("/datasets/{name}", status_code=204)
+@router.delete("/datasets/{name}", status_code=204, responses=problems(409))
 def delete_dataset(name: DatasetName, context: InContext) -> Response:
     """Removes a dataset; 409 while a job that has not ended needs it."""
     with context.database.write() as session:
@@ -164,7 +170,7 @@ def delete_dataset(name: DatasetName, context: InContext) -> Response:
     return Response(status_code=204)
 
 
-@router.delete("/datasets/{name}/files/{file}", status_code=204)
+@router.delete("/datasets/{name}/files/{file}", status_code=204, responses=problems(409))
 def delete_file(name: DatasetName, file: FileName, context: InContext) -> Response:
     """Removes one file of a dataset; 409 while a job that has not ended needs it."""
     with context.database.write() as session:

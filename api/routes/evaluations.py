@@ -1,12 +1,16 @@
 """Evaluating checkpoints on the tasks of the BabyLM challenge."""
 
+import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import Query
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 
 from api.deps import CheckpointName, EvaluationId, InContext, JobId, Reading
+from api.description import file_responses, text_responses
+from api.downloads import FileDownload
 from api.errors import Problem
 from api.routing import thread_router
 from api.schemas_evaluations import (
@@ -34,9 +38,8 @@ from jobs.store import get_job
 router = thread_router("evaluations")
 
 CurveFormat = Literal["json", "csv", "markdown"]
-CURVE_FORMATS: dict[int | str, dict[str, object]] = {
-    200: {"content": {"text/csv": {}, "text/markdown": {}}}
-}
+CURVE_FORMATS = text_responses("text/csv", "text/markdown")
+PREDICTIONS = "/jobs/{job_id}/evaluations/{evaluation}/predictions"
 
 
 @router.get("/evaluations")
@@ -120,14 +123,11 @@ def read_curves(
     return CurvePage(data=[CurveRead.model_validate(asdict(curve)) for curve in curves])
 
 
-@router.get(
-    "/jobs/{job_id}/evaluations/{evaluation}/predictions",
-    response_class=FileResponse,
-    responses={200: {"content": {"application/json": {}}}},
-)
+@router.head(PREDICTIONS, response_class=Response, responses=file_responses("application/json"))
+@router.get(PREDICTIONS, response_class=Response, responses=file_responses("application/json"))
 def read_predictions(
     job_id: JobId, evaluation: EvaluationId, session: Reading, context: InContext
-) -> FileResponse:
+) -> Response:
     """What the checkpoint predicted for each item, as `predictions.json` of the official pipeline.
 
     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`; `prob` with WUG, surprisals
@@ -142,7 +142,8 @@ def read_predictions(
         raise Problem(404, "evaluation_not_found", f"the job has no evaluation {evaluation}")
     checkpoint, name = str(task.request["checkpoint"]), str(task.request["task"])
     path = RunDir(context.settings.job_folder(job_id)).predictions(checkpoint, name)
-    if task.status != "succeeded" or not path.is_file():
+    status = _status(path) if task.status == "succeeded" else None
+    if status is None:
         detail = f"there are no predictions of {checkpoint} on {name}: "
         if task.status == "succeeded":
             detail += "the evaluation did not keep any; evaluate the checkpoint again"
@@ -150,4 +151,11 @@ def read_predictions(
             detail += f"the evaluation is {task.status}"
         raise Problem(404, "predictions_missing", detail)
     file = f"{checkpoint}.{name}.predictions.json"
-    return FileResponse(path, media_type="application/json", filename=file)
+    return FileDownload(path, media_type="application/json", filename=file, stat_result=status)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None

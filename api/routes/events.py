@@ -2,18 +2,22 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
 from typing import Annotated, Literal
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Header, Query, Request
+from pydantic import BeforeValidator, Field
+from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from api.deps import InContext, JobId, Reading
+from api.description import text_responses
 from api.errors import Problem
 from api.log import follow_log, tail_log
 from api.routing import thread_router
-from api.schemas import EventPage, MetricsRead, RunsMetricsRead, SeriesRead, read_event
-from api.stream import MAX_WATCHERS, PAGE_EVENTS, EventStream, Page, encode_page, follow
+from api.schemas import WITHOUT_NUL, EventPage, MetricsRead, RunsMetricsRead, SeriesRead, read_event
+from api.stream import PAGE_EVENTS, EventStream, Page, encode_page, follow
 from core.events.types import PAYLOADS
 from jobs import store
 from jobs.history import events_after
@@ -23,9 +27,17 @@ from jobs.tables import Job
 
 router = thread_router("events")
 
+TYPES_PATTERN = "^(({0})(,({0}))*)?$".format("|".join(PAYLOADS))
+"""Only described: the refusal of another type is better than that of a pattern."""
 MAX_SEQ = 2**31 - 1
 MAX_NAMES = 100
 MAX_RUNS = 100
+
+LastEventId = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_SEQ)] | None,
+    BeforeValidator(lambda given: None if given == "" else given),
+    Header(description="The last event that was seen; an empty one counts as none."),
+]
 
 
 @router.get("/jobs/{job_id}/events")
@@ -34,7 +46,9 @@ def events(
     session: Reading,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-    types: Annotated[str | None, Query(max_length=200)] = None,
+    types: Annotated[
+        str | None, Query(max_length=200, json_schema_extra={"pattern": TYPES_PATTERN})
+    ] = None,
 ) -> EventPage:
     """The events after a number, in order; `types=stage,sample` leaves out all others."""
     store.get_job(session, job_id)
@@ -46,28 +60,41 @@ def events(
     return EventPage(data=[read_event(event) for event in found])
 
 
-async def job_to_follow(job_id: JobId, context: InContext) -> str:
-    """Refuses a stream before it begins: there, a status can still be sent."""
-    if context.watchers.count >= MAX_WATCHERS:
-        detail = f"{MAX_WATCHERS} streams are open already; poll /events, or try again"
-        raise Problem(503, "too_many_streams", detail, headers={"Retry-After": "5"})
+async def stream_place(request: Request, context: InContext) -> AsyncIterator[None]:
+    """Counts a stream until its response is complete; refuses it before it begins."""
+    with context.streams.opened(request.client.host if request.client else ""):
+        yield
 
-    def require_job() -> None:
+
+async def job_to_follow(
+    job_id: JobId, context: InContext, last_event_id: LastEventId = None
+) -> str:
+    """Checks the job before the stream begins, while a status can still be sent."""
+
+    def is_complete() -> bool:
         with context.database.read() as session:
-            store.get_job(session, job_id)
+            job = store.get_job(session, job_id)
+            seen = -1 if last_event_id is None else last_event_id
+            return job.status in FINAL and seen >= job.last_seq
 
-    await context.reads.run(require_job)
+    if await context.reads.run(is_complete):
+        raise HTTPException(204)  # stops an EventSource from reconnecting
     return job_id
 
 
-@router.get("/jobs/{job_id}/events/stream", response_class=EventStream)
+@router.get(
+    "/jobs/{job_id}/events/stream",
+    response_class=EventStream,
+    responses={204: {"description": "The job has ended, and `Last-Event-ID` is its last event."}},
+    dependencies=[Depends(stream_place)],
+)
 async def stream(
     job_id: Annotated[str, Depends(job_to_follow)],
     context: InContext,
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
-    last_event_id: Annotated[int | None, Header(ge=0, le=MAX_SEQ)] = None,
+    last_event_id: LastEventId = None,
 ) -> EventStream:
-    """The same as server-sent events: replay, then live, to the job's last event."""
+    """The same as server-sent events: past events, then live ones, to the job's last event."""
 
     def look(seq: int) -> Page:
         with context.database.read() as session:
@@ -84,11 +111,13 @@ async def stream(
     return EventStream(chunks)
 
 
-@router.get("/jobs/{job_id}/metrics", response_model=MetricsRead)
+@router.get(
+    "/jobs/{job_id}/metrics", response_model=MetricsRead, responses=text_responses("text/csv")
+)
 def metrics(
     job_id: JobId,
     session: Reading,
-    names: Annotated[str | None, Query(max_length=4000)] = None,
+    names: Annotated[str | None, Query(max_length=4000, pattern=WITHOUT_NUL)] = None,
     after_step: Annotated[int, Query(ge=-1, le=MAX_SEQ)] = -1,
     before_step: Annotated[int | None, Query(ge=0, le=MAX_SEQ)] = None,
     max_points: Annotated[int, Query(ge=4, le=10_000)] = MAX_POINTS,
@@ -119,14 +148,11 @@ def metrics(
 @router.get("/metrics")
 def metrics_of_runs(
     session: Reading,
-    jobs: Annotated[str, Query(max_length=33 * MAX_RUNS)],
-    names: Annotated[str, Query(max_length=4000)] = "train/loss",
+    jobs: Annotated[str, Query(max_length=33 * MAX_RUNS, pattern=WITHOUT_NUL)],
+    names: Annotated[str, Query(max_length=4000, pattern=WITHOUT_NUL)] = "train/loss",
     max_points: Annotated[int, Query(ge=4, le=2000)] = 60,
 ) -> RunsMetricsRead:
-    """The same series of several jobs in one answer, `jobs=ID,ID`; a job that is gone is left out.
-
-    What lists and comparisons draw: a request a row would be fifty.
-    """
+    """The same series of several jobs in one response, `jobs=ID,ID`; removed jobs are left out."""
     wanted = names.split(",")[:MAX_NAMES]
     found = store.existing(session, jobs.split(",")[:MAX_RUNS])
     return RunsMetricsRead(
@@ -137,13 +163,22 @@ def metrics_of_runs(
     )
 
 
-@router.get("/jobs/{job_id}/logs", response_class=StreamingResponse)
+async def log_to_follow(
+    request: Request, context: InContext, follow: Annotated[bool, Query()] = False
+) -> AsyncIterator[bool]:
+    """Counts a log that is followed as a stream."""
+    place = context.streams.opened(request.client.host if request.client else "")
+    with place if follow else nullcontext():
+        yield follow
+
+
+@router.get("/jobs/{job_id}/logs", response_class=Response, responses=text_responses("text/plain"))
 def logs(
     job_id: JobId,
     context: InContext,
     session: Reading,
+    follow: Annotated[bool, Depends(log_to_follow)],
     tail: Annotated[int, Query(ge=0, le=100_000)] = 200,
-    follow: Annotated[bool, Query()] = False,
 ) -> Response:
     """The last lines of the log; with `follow`, then what is written until the job ends."""
     store.get_job(session, job_id)

@@ -6,7 +6,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import JSONResponse, Response
 
 from api.deps import Context, InContext, Reading
+from api.description import Responses, text_responses
 from api.routing import thread_router
+from api.schemas import ReadyRead
 from core.events.types import now
 from jobs.placements import live_provisioners
 from jobs.states import STATUSES
@@ -15,6 +17,8 @@ from jobs.workers import live_workers
 
 router = thread_router("operations")
 
+NOT_READY: Responses = {503: {"model": ReadyRead, "description": "A part does not answer."}}
+
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
@@ -22,7 +26,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", response_model=ReadyRead, responses=NOT_READY)
 async def readyz(context: InContext) -> JSONResponse:
     """200 where database, broker and a worker are there; else 503. Each is named."""
     checks = await context.reads.run(lambda: _checks(context))
@@ -31,7 +35,7 @@ async def readyz(context: InContext) -> JSONResponse:
     return JSONResponse(body, 200 if ready else 503)
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, responses=text_responses("text/plain"))
 def metrics(session: Reading) -> Response:
     """Counts for Prometheus, read from the database."""
     registry = CollectorRegistry()

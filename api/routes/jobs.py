@@ -3,7 +3,7 @@
 import shutil
 from typing import Annotated, Any
 
-from fastapi import Header, Query, Response
+from fastapi import Query, Response
 from sqlmodel import Session, col
 
 from api.corpus import (
@@ -14,9 +14,11 @@ from api.corpus import (
     corpus_words,
     dataset_files,
 )
-from api.deps import Context, InContext, JobId, Reading
+from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
+from api.description import Responses, problems
+from api.errors import Problem
 from api.routing import thread_router
-from api.schemas import JobPage, JobPatch, JobRead, Tag, read_job
+from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
 from core.corpus.word_estimate import words_after_cleaning
 from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
 from core.evaluation.tasks import require_tasks
@@ -37,16 +39,20 @@ from jobs.workers import live_workers
 
 router = thread_router("jobs")
 
+SUBMITTED: Responses = {
+    200: {"model": JobRead, "description": "The job that was submitted with this key before."},
+    **problems(409),
+}
 LOW_DISK_SHARE = 0.9
 """Of the free disk; a job that would fill more than that is warned of."""
 
 
-@router.post("/jobs", status_code=201)
+@router.post("/jobs", status_code=201, responses=SUBMITTED)
 def create(
     spec: JobSpec,
     context: InContext,
     response: Response,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
     """Submits a job. The same Idempotency-Key and body again return the first job, with 200."""
     resolved = spec.resolve()
@@ -91,13 +97,22 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: J
     }
 
 
+@router.api_route(
+    "/jobs/estimate", methods=["GET", "HEAD", "PATCH", "DELETE"], include_in_schema=False
+)
+async def estimate_takes_post() -> None:
+    """Keeps `estimate` from being taken for the id of a job."""
+    detail = "/v1/jobs/estimate does not know this method, only POST"
+    raise Problem(405, "method_not_allowed", detail, headers={"Allow": "POST"})
+
+
 @router.get("/jobs")
 def list_jobs(
     session: Reading,
     status: Annotated[list[Status] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
     after: Annotated[str | None, Query(max_length=200)] = None,
-    search: Annotated[str | None, Query(max_length=200)] = None,
+    search: Annotated[str | None, Query(max_length=200, pattern=WITHOUT_NUL)] = None,
     tag: Annotated[list[Tag] | None, Query(max_length=20)] = None,
     archived: bool | None = None,
     pinned: bool | None = None,
@@ -137,35 +152,35 @@ def update(job_id: JobId, labels: JobPatch, context: InContext) -> JobRead:
         return read_one(session, update_labels(session, job_id, **given))
 
 
-@router.post("/jobs/{job_id}/cancel", status_code=202)
+@router.post("/jobs/{job_id}/cancel", status_code=202, responses=problems(409))
 def cancel(job_id: JobId, context: InContext) -> JobRead:
     """Stops a job for good; a running one after a checkpoint, when its process is gone."""
     with context.database.write() as session:
         return read_one(session, store.request_cancel(session, job_id))
 
 
-@router.post("/jobs/{job_id}/pause", status_code=202)
+@router.post("/jobs/{job_id}/pause", status_code=202, responses=problems(409))
 def pause(job_id: JobId, context: InContext) -> JobRead:
-    """Lays a job down after a checkpoint; its device is free when the status says `paused`."""
+    """Pauses a job after a checkpoint; its device is free when the status says `paused`."""
     with context.database.write() as session:
         return read_one(session, store.request_pause(session, job_id))
 
 
-@router.post("/jobs/{job_id}/resume", status_code=202)
+@router.post("/jobs/{job_id}/resume", status_code=202, responses=problems(409))
 def resume(job_id: JobId, context: InContext) -> JobRead:
     """Puts a paused job back into the queue."""
     with context.database.write() as session:
         return read_one(session, store.resume(session, job_id))
 
 
-@router.post("/jobs/{job_id}/retry", status_code=202)
+@router.post("/jobs/{job_id}/retry", status_code=202, responses=problems(409))
 def retry(job_id: JobId, context: InContext) -> JobRead:
     """Requeues a failed or cancelled job; it continues from its newest checkpoint."""
     with context.database.write() as session:
         return read_one(session, store.retry(session, job_id))
 
 
-@router.delete("/jobs/{job_id}", status_code=204)
+@router.delete("/jobs/{job_id}", status_code=204, responses=problems(409))
 def delete(job_id: JobId, context: InContext) -> Response:
     """Removes an ended job with all its checkpoints."""
     delete_with_folder(context.database, context.settings, job_id)

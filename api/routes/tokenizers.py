@@ -2,14 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import Header, Query, Response
+from fastapi import Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from api.corpus import check_corpus, check_tokenizer
-from api.deps import InContext, JobId, Reading
+from api.deps import IdempotencyKey, InContext, JobId, Reading
+from api.description import problems
 from api.errors import Problem
-from api.routes.jobs import read_one
+from api.routes.jobs import SUBMITTED, read_one
 from api.routing import thread_router
 from api.schemas import JobRead
 from api.schemas_evaluations import (
@@ -28,12 +29,12 @@ from jobs.history import finished_stage
 router = thread_router("tokenizers")
 
 
-@router.post("/tokenizers", status_code=201)
+@router.post("/tokenizers", status_code=201, responses=SUBMITTED)
 def train(
     body: TokenizerBody,
     context: InContext,
     response: Response,
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
     """Trains a tokenizer alone, as a job; others name it as `tokenizer: {"from_job": ID}`."""
     given = body.model_dump(mode="json", exclude_unset=True)
@@ -80,7 +81,7 @@ def list_tokenizers(
     return TokenizerPage(data=data, next=cursor)
 
 
-@router.post("/tokenizers/{job_id}/encode")
+@router.post("/tokenizers/{job_id}/encode", responses=problems(409, 410, 500, 504, 507))
 async def encode(job_id: JobId, body: EncodeBody, context: InContext) -> EncodeRead:
     """How the tokenizer of a job splits a text: ids, vocabulary entries and character offsets."""
 

@@ -9,6 +9,8 @@ from core.spec.job import JobSpec
 
 MIN_SIMILARITY = 0.75
 """Smallest similarity (difflib ratio) at which a known name is suggested for an unknown one."""
+MAX_NAME = 100
+"""Length of a name that is compared: difflib takes quadratic time, and no field is longer."""
 
 
 def field_name(location: Sequence[int | str]) -> str:
@@ -60,7 +62,7 @@ def _suggestion(location: Sequence[int | str], known: Sequence[str]) -> str | No
     ]
     if len(found) == 1:
         return found[0]
-    similar = get_close_matches(field, known, n=1, cutoff=MIN_SIMILARITY)
+    similar = get_close_matches(field[:MAX_NAME], known, n=1, cutoff=MIN_SIMILARITY)
     return field_name((*location[:-1], *similar)) if similar else None
 
 

@@ -64,10 +64,15 @@ def app(settings: Settings) -> FastAPI:
     return create_app(settings)
 
 
+def local_client(app: FastAPI, **options: bool) -> TestClient:
+    """A client of the same machine; by default it is called testclient, from nowhere."""
+    return TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50_000), **options)
+
+
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
     # Without this, an exception that the app does not handle is raised here; users get a 500.
-    with TestClient(app, raise_server_exceptions=False) as opened:
+    with local_client(app, raise_server_exceptions=False) as opened:
         yield opened
 
 

@@ -34,9 +34,14 @@ class RawClient:
         method: str,
         target: str,
         body: bytes | Iterable[bytes] = b"",
+        *,
+        peer: str | None = "127.0.0.1",
         **headers: str | None,
     ) -> RawAnswer:
-        """One request; `target` is the path as sent. A header of None is omitted."""
+        """One request; `target` is the path on the wire, and a header of None is left out.
+
+        `peer` is the address of the client, None for a Unix socket.
+        """
         path, _, query = target.partition("?")
         chunks = [body] if isinstance(body, bytes) else list(body)
         named: dict[str, str | None] = {"host": "localhost"}
@@ -58,7 +63,7 @@ class RawClient:
                 for name, value in named.items()
                 if value is not None
             ],
-            "client": ("127.0.0.1", 1),
+            "client": peer and (peer, 1),
             "server": ("localhost", 8000),
             "state": {},
         }

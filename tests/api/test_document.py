@@ -49,6 +49,8 @@ def parsed(command: str) -> dict:
         elif word == "-T":
             assert next(words) == "corpus.txt"
             request["content"] = b"some text\n"
+        elif word == "-I":
+            request["method"] = "HEAD"
         elif word in ("-C", "-o"):
             next(words)
         elif word not in ("-N", "-O"):

@@ -2,8 +2,12 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import pytest
+
+from api.errors import Problem
+from api.stream import Streams
 
 
 def parsed(text: str) -> list[dict]:
@@ -52,7 +56,15 @@ def test_the_stream_continues_after_the_last_event_id(client, ended):
     # Last-Event-ID of the browser takes precedence over the `after` of the first request.
     both = parsed(client.get(f"{path}?after=2", headers={"Last-Event-ID": "7"}).text)
     assert [int(each["id"]) for each in both] == [8]
-    assert parsed(client.get(path, headers={"Last-Event-ID": "8"}).text) == []
+    # EventSource reconnects after any stream that ends, but not after 204.
+    complete = client.get(path, headers={"Last-Event-ID": "8"})
+    assert (complete.status_code, complete.content) == (204, b"")
+
+
+def test_an_empty_last_event_counts_as_none(client, ended):
+    path = f"/v1/jobs/{ended}/events/stream?after=6"
+    streamed = parsed(client.get(path, headers={"Last-Event-ID": ""}).text)
+    assert [int(each["id"]) for each in streamed] == [7, 8]
 
 
 @pytest.mark.parametrize("seen", ["-1", "x", "9223372036854775808", "1e3"])
@@ -61,12 +73,29 @@ def test_a_last_event_that_cannot_be_is_refused(client, ended, seen):
     assert answer.status_code == 422
 
 
-def test_too_many_streams_get_retry_after(client, app, ended):
-    app.state.context.watchers.count = 100
-    answer = client.get(f"/v1/jobs/{ended}/events/stream")
+@pytest.mark.parametrize("path", ["events/stream", "logs?follow=true"])
+def test_too_many_streams_are_refused_with_a_time_to_wait(client, app, ended, path):
+    streams = Streams(max_open=1)
+    app.state.context = replace(app.state.context, streams=streams)
+    for _ in range(3):  # a stream that has ended holds no place
+        assert client.get(f"/v1/jobs/{ended}/{path}").status_code == 200
+    with streams.opened("192.0.2.1"):
+        answer = client.get(f"/v1/jobs/{ended}/{path}")
+        assert client.get(f"/v1/jobs/{ended}/logs").status_code == 200
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
     assert answer.json()["code"] == "too_many_streams"
+
+
+def test_one_client_leaves_streams_for_others():
+    streams = Streams(max_open=3, max_of_client=2)
+    with streams.opened("a"), streams.opened("a"):
+        with pytest.raises(Problem, match="your address has 2"), streams.opened("a"):
+            pass
+        with streams.opened("b"), pytest.raises(Problem, match="3 streams"), streams.opened("c"):
+            pass
+    with streams.opened("a"), streams.opened("a"), streams.opened("b"):
+        pass
 
 
 def test_metrics_come_as_series_by_step(client, ended):

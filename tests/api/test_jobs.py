@@ -184,3 +184,9 @@ def test_catalogue_lists_what_can_be_trained(client):
     for preset in presets:
         assert preset["parameter_count"] > 0
     assert {"sample", "llama4-10m", "olmo2-100m"} <= {preset["name"] for preset in presets}
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+def test_estimate_is_no_id_of_a_job(client, method):
+    answer = client.request(method, "/v1/jobs/estimate")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")

@@ -1,5 +1,7 @@
 """What lists and comparisons ask for: searching, counting, choosing events, thinning curves."""
 
+import base64
+
 import pytest
 
 
@@ -77,3 +79,63 @@ def test_curves_of_several_jobs_come_in_one_answer(client, world, long_run):
     curve = answer["jobs"][long_run]["series"]["train/loss"]
     assert 4 <= len(curve["step"]) <= 20
     assert answer["jobs"][other]["series"]["train/loss"]["step"] == []
+
+
+def cursor_of(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+ID = "0" * 32
+CURSORS = {
+    "year 1 in zone +14": cursor_of(f"0001-01-01T00:00:00+14:00 {ID}"),
+    "year 9999 in zone -12": cursor_of(f"9999-12-31T23:59:59-12:00 {ID}"),
+    "a zone other than UTC": cursor_of(f"2026-01-01T00:00:00+01:00 {ID}"),
+    "no zone": cursor_of(f"2026-01-01T00:00:00 {ID}"),
+    "a date": cursor_of(f"2026-01-01 {ID}"),
+    "a NUL in the id": cursor_of("2026-01-01T00:00:00+00:00 a\0b"),
+    "no id": cursor_of("2026-01-01T00:00:00+00:00 "),
+    "a lone surrogate": "7aCA",
+    "padding": cursor_of(f"2026-01-01T00:00:00+00:00 {ID}") + "==",
+    "nothing": "",
+    "no base64": "!",
+}
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/tokenizers"])
+@pytest.mark.parametrize("name", CURSORS)
+def test_a_cursor_that_no_page_gave_is_refused(client, world, path, name):
+    world.job()
+    answer = client.get(path, params={"after": CURSORS[name]})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["code"] == "cursor_invalid"
+
+
+def test_each_listing_with_a_cursor_is_tested(app):
+    paths = app.openapi()["paths"]
+    listings = {
+        path
+        for path, methods in paths.items()
+        for parameter in methods.get("get", {}).get("parameters", [])
+        if parameter["name"] == "after" and not path.startswith("/v1/jobs/{job_id}/events")
+    }
+    assert listings == {"/v1/jobs", "/v1/tokenizers"}
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/tokenizers"])
+def test_the_cursor_of_a_page_is_taken(client, world, path):
+    for _ in range(3):
+        world.job()
+    cursor = client.get(path, params={"limit": 2}).json()["next"]
+    answer = client.get(path, params={"after": cursor, "limit": 2})
+    assert (answer.status_code, answer.json()["next"]) == (200, None)
+
+
+def test_a_nul_is_refused_before_it_reaches_the_database(client, world):
+    job_id = world.job()
+    for path, query in {
+        "/v1/jobs": "search=a%00",
+        "/v1/metrics": "jobs=a%00",
+        f"/v1/jobs/{job_id}/metrics": "names=train/loss%00",
+    }.items():
+        assert client.get(f"{path}?{query}").status_code == 422
+    assert client.patch(f"/v1/jobs/{job_id}", json={"notes": "a\0"}).status_code == 422

@@ -11,7 +11,6 @@ import anyio
 import httpx2 as httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 import api.routes
@@ -206,14 +205,18 @@ def every_route() -> list[APIRoute]:
     return [route for module in modules for route in module.router.routes]
 
 
+def is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
 @pytest.mark.parametrize("route", every_route(), ids=lambda route: f"{route.name}")
 def test_no_route_takes_a_thread_of_fastapi(route):
     """FastAPI's thread pool ignores the connection pool: a session open in a route deadlocks."""
-    assert inspect.iscoroutinefunction(route.endpoint) or inspect.isasyncgenfunction(route.endpoint)
+    assert is_async(route.endpoint)
     dependants = list(route.dependant.dependencies)
     while dependants:
         dependant = dependants.pop()
-        assert inspect.iscoroutinefunction(dependant.call), dependant.call
+        assert is_async(dependant.call), dependant.call
         dependants += dependant.dependencies
     parameters = inspect.signature(route.endpoint).parameters.values()
     takes_session = any(parameter.annotation == Reading for parameter in parameters)
@@ -223,5 +226,4 @@ def test_no_route_takes_a_thread_of_fastapi(route):
 
 def test_refusals_take_no_thread(small):
     for error, handler in small.exception_handlers.items():
-        if error is not RequestValidationError:
-            assert inspect.iscoroutinefunction(handler), error
+        assert inspect.iscoroutinefunction(handler), error

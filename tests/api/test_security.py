@@ -1,9 +1,11 @@
 import pytest
-from starlette.testclient import TestClient
+from pydantic import SecretStr
 
 from api.app import create_app
-from api.main import refuse_open_network
+from api.main import MIN_KEY_LENGTH, refuse_settings
 from jobs.settings import Settings
+from jobs.short_tasks import short_task_of_dataset
+from tests.api.conftest import local_client
 from tests.api.raw import RawClient
 from tests.api.routes import PAGES, filled, routes
 
@@ -11,18 +13,19 @@ OPEN = {"/healthz", "/readyz", "/"}
 """Paths that need no key: health and the page that asks for the key."""
 
 
+KEYS = ("first-key-0123456789", "second-key-0123456789")
+
+
+def with_keys(settings: Settings, text: str) -> Settings:
+    return settings.model_copy(update={"api_key": SecretStr(text)})
+
+
 @pytest.fixture
 def locked(settings):
-    """A client of an app that wants a key."""
-    app = create_app(settings.model_copy(update={"api_key": _secret("first-key, second-key")}))
-    with TestClient(app, raise_server_exceptions=False):
+    """A client of an app that requires a key."""
+    app = create_app(with_keys(settings, ", ".join(KEYS)))
+    with local_client(app, raise_server_exceptions=False):
         yield RawClient(app)
-
-
-def _secret(text: str):
-    from pydantic import SecretStr
-
-    return SecretStr(text)
 
 
 @pytest.mark.parametrize("route", routes(), ids=str)
@@ -44,13 +47,13 @@ def test_pages_that_describe_the_service_want_the_key(locked, path):
 
 @pytest.mark.parametrize(
     "header",
-    ["Bearer wrong", "Bearer", "Basic first-key", "first-key", "Bearer first-key,second-key"],
+    ["Bearer wrong", "Bearer", f"Basic {KEYS[0]}", KEYS[0], f"Bearer {KEYS[0]},{KEYS[1]}"],
 )
 def test_a_wrong_key_is_no_key(locked, header):
     assert locked.send("GET", "/v1/jobs", authorization=header).status == 401
 
 
-@pytest.mark.parametrize("key", ["first-key", "second-key"])
+@pytest.mark.parametrize("key", KEYS)
 def test_each_of_several_keys_opens(locked, key):
     assert locked.send("GET", "/v1/jobs", authorization=f"Bearer {key}").status == 200
 
@@ -64,7 +67,9 @@ def test_responses_have_security_headers(client, path):
     assert headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "127.0.0.1.nip.io"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "localhost.evil.example", "", "127.0.0.1.nip.io", "testserver"]
+)
 def test_a_name_that_was_made_to_point_here_is_refused(raw, host):
     answer = raw.send("GET", "/v1/jobs", host=host)
     assert answer.status == 400
@@ -97,14 +102,63 @@ def test_no_other_origin_is_let_in(raw):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
 def test_an_open_address_without_a_key_is_refused_at_start(host, capsys, tmp_path):
     with pytest.raises(SystemExit) as ended:
-        refuse_open_network(Settings(_env_file=None, host=host, runs_dir=tmp_path))
+        refuse_settings(Settings(_env_file=None, host=host, runs_dir=tmp_path))
     assert ended.value.code == 2
     assert "BABYLM_API_KEY" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_loopback_needs_no_key(host, tmp_path):
-    refuse_open_network(Settings(_env_file=None, host=host, runs_dir=tmp_path))
+    refuse_settings(Settings(_env_file=None, host=host, runs_dir=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(
+            "short",
+            "x" * (MIN_KEY_LENGTH - 1),
+            "a key with spaces 0123",
+            "umlaut-\u00e4-0123456789",
+        ),
+        *("line\nbreak-0123456789", "tab\t0123456789012345", f"{KEYS[0]},short"),
+    ],
+)
+def test_a_key_that_can_be_guessed_or_not_be_sent_is_refused_at_start(key, capsys, tmp_path):
+    with pytest.raises(SystemExit) as ended:
+        refuse_settings(with_keys(Settings(_env_file=None, runs_dir=tmp_path), key))
+    assert ended.value.code == 2
+    message = capsys.readouterr().err
+    assert "BABYLM_API_KEY" in message
+    assert "openssl rand" in message
+    assert key not in message
+
+
+def test_a_good_key_starts(tmp_path):
+    settings = Settings(_env_file=None, runs_dir=tmp_path, host="0.0.0.0")
+    refuse_settings(with_keys(settings, f"{'k' * MIN_KEY_LENGTH},{KEYS[1]}"))
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.7", "10.0.0.1", "2001:db8::1", "::ffff:192.0.2.7"])
+def test_without_a_key_only_this_machine_is_answered(raw, app, locked, peer):
+    refused = raw.send("GET", "/v1/jobs", peer=peer)
+    assert (refused.status, refused.json()["code"]) == (403, "key_not_set")
+    header = f"Bearer {KEYS[0]}"
+    assert locked.send("GET", "/v1/jobs", peer=peer, authorization=header).status == 200
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", None])
+def test_this_machine_and_a_unix_socket_are_answered(raw, peer):
+    assert raw.send("GET", "/v1/jobs", peer=peer).status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_page_of_another_site_cannot_start_cleaning(raw, world, method):
+    answer = raw.send(method, "/v1/datasets/words", sec_fetch_site="cross-site")
+    assert answer.status == 403
+    with world.database.read() as session:
+        assert short_task_of_dataset(session, "words") is None
+    assert raw.send("GET", "/v1/datasets/words", sec_fetch_site="same-origin").status == 200
 
 
 def test_names_are_stored_as_they_are_and_harm_nothing(client):

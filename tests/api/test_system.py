@@ -1,9 +1,9 @@
 import fastapi
 import pytest
-from starlette.testclient import TestClient
 
 from api.app import create_app
 from core.storage.cache import Cache
+from tests.api.conftest import local_client
 from tests.api.raw import RawClient
 
 
@@ -57,7 +57,7 @@ def test_the_cache_is_kept_within_its_limit(settings):
         cache.get("clean", f"{number}" * 32, lambda folder: fill(folder, 1000))
     cache.release()
     app = create_app(settings.model_copy(update={"cache_bytes": 2000}))
-    with TestClient(app) as client:
+    with local_client(app) as client:
         for _ in range(2000):
             found = client.get("/v1/system").json()["cache"]
             if found["bytes"] <= 2000:

@@ -8,10 +8,10 @@ import anyio
 import httpx2 as httpx
 import pytest
 from starlette.requests import ClientDisconnect
-from starlette.testclient import TestClient
 
 from api import archives, uploads
 from api.app import create_app
+from tests.api.conftest import local_client
 
 TEXT = "".join(f"line {number} of a text\n" for number in range(5000)).encode()
 URL = "/v1/datasets/mine/files"
@@ -246,7 +246,7 @@ def test_a_file_is_overwritten_only_on_request(client, settings, world):
 def test_a_file_beyond_the_limit_is_refused(settings):
     app = create_app(settings.model_copy(update={"upload_bytes": 1 << 21}))
     before = tree(settings.data_dir)
-    with TestClient(app) as small:
+    with local_client(app) as small:
         answer = small.post(f"{URL}?name=a.txt", content=b"x" * ((1 << 21) + 1))
         assert answer.status_code == 413
         headers = {"Content-Range": f"bytes 0-0/{(1 << 21) + 1}"}

@@ -1,0 +1,43 @@
+"""JSON bodies are parsed within limits, so that validating a hostile one costs little."""
+
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from api.errors import Problem
+
+MAX_VALUES = 10_000
+"""Keys and items of a body. Validation creates an error for each, and a job spec has about 150."""
+
+
+class BoundedRequest(Request):
+    """A request whose JSON body has a limited number of values."""
+
+    async def json(self) -> Any:  # Any: JSON
+        """The parsed body.
+
+        Raises:
+            Problem: 400 if the body is no JSON that can be parsed, 413 if it has too many values.
+        """
+        try:
+            body = json.loads(await self.body())
+        except RecursionError as error:
+            raise Problem(400, "json_invalid", "the body is nested too deeply") from error
+        except ValueError as error:  # also bytes that are not UTF-8, or numbers of 5,000 digits
+            raise Problem(400, "json_invalid", f"the body is not valid JSON: {error}") from error
+        _check_size(body)
+        return body
+
+
+def _check_size(body: object) -> None:
+    waiting, count = [body], 0
+    while waiting:
+        value = waiting.pop()
+        if not isinstance(value, dict | list):
+            continue
+        count += len(value)
+        if count > MAX_VALUES:
+            detail = f"a body may have {MAX_VALUES:,} keys and items at most"
+            raise Problem(413, "body_too_large", detail)
+        waiting.extend(value.values() if isinstance(value, dict) else value)

@@ -1,0 +1,120 @@
+"""Completes the OpenAPI document: every refusal, and the key that calls need.
+
+FastAPI describes a refusal as 422 with a JSON body of its own. The service answers every refusal
+with a problem (RFC 9457), and the statuses follow from the method and path of a call. What is
+specific to a call is declared next to its route with `problems`.
+"""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+
+from api.errors import MEDIA_TYPE
+from api.schemas import ProblemRead
+from api.security import OPEN_PREFIXES, SAFE_METHODS
+
+Json = dict[str, Any]  # Any: JSON
+KEY_SCHEME = "key"
+SCHEMA_NAME = ProblemRead.__name__
+REFERENCE = {"$ref": f"#/components/schemas/{SCHEMA_NAME}"}
+UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
+DESCRIPTIONS = {
+    400: "The request has an unknown Host, or a body or header that cannot be parsed.",
+    401: "The request has no valid key.",
+    403: "A page of another site sent the request, or a client of another machine without a key.",
+    404: "A part of the path does not exist.",
+    408: "The client stopped sending.",
+    409: "The state of the service does not allow it.",
+    410: "It existed and was removed.",
+    413: "The body is too large.",
+    416: "The range is outside of the file.",
+    422: "The request is invalid.",
+    503: "The service is overloaded or a part of it does not answer; try again later.",
+    504: "The short worker did not answer in time.",
+    507: "The disk is full.",
+}
+Responses = dict[int | str, dict[str, Any]]  # Any: as FastAPI takes them
+
+
+def problems(*statuses: int) -> Responses:
+    """The responses of a route that are specific to it and problems."""
+    return {status: _problem(status) for status in statuses}
+
+
+def file_responses(media_type: str) -> Responses:
+    """The responses of a route that sends a file with ranges."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"description": "The file.", "content": content},
+        206: {"description": "A range of the file.", "content": content},
+    } | problems(410, 416)
+
+
+def text_responses(*media_types: str) -> Responses:
+    """The response of a route that sends text of these types, besides JSON if it has a model."""
+    return {200: {"content": {each: {"schema": {"type": "string"}} for each in media_types}}}
+
+
+def describe(app: FastAPI, *, needs_key: bool) -> None:
+    """Makes the app send the complete document."""
+    original = app.openapi
+
+    def openapi() -> Json:
+        if app.openapi_schema is None:
+            complete(original(), needs_key=needs_key)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def complete(document: Json, *, needs_key: bool) -> None:
+    """Adds refusals and keys to FastAPI's document."""
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in UNUSED_SCHEMAS:
+        schemas.pop(name, None)
+    schema = ProblemRead.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= schema.pop("$defs", {}) | {SCHEMA_NAME: schema}
+    components["securitySchemes"] = {
+        KEY_SCHEME: {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "A key of BABYLM_API_KEY; not needed if the service has none.",
+        }
+    }
+    for path, methods in document["paths"].items():
+        is_open = path.startswith(OPEN_PREFIXES)
+        for method, call in methods.items():
+            # An empty requirement makes the key optional.
+            optional: list[Json] = [] if needs_key else [{}]
+            call["security"] = [] if is_open else [*optional, {KEY_SCHEME: []}]
+            responses = call["responses"]
+            responses.pop("422", None)
+            for status in _statuses(path, method.upper()):
+                response = responses.setdefault(str(status), _problem(status))
+                response["content"][MEDIA_TYPE] = {"schema": REFERENCE}
+            call["responses"] = dict(sorted(responses.items()))
+
+
+def _statuses(path: str, method: str) -> Iterable[int]:
+    """The refusals that follow from method and path alone."""
+    yield 400
+    yield 403
+    if not path.startswith(OPEN_PREFIXES):
+        yield 401
+    if method not in SAFE_METHODS:
+        yield from (408, 413)
+    if "{" in path:
+        yield 404
+    if path.startswith("/v1/"):
+        yield 422  # any call refuses unknown query parameters
+    if path != "/healthz":
+        yield 503
+
+
+def _problem(status: int) -> Json:
+    description = DESCRIPTIONS.get(status, HTTPStatus(status).phrase)
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": REFERENCE}}}

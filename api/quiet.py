@@ -1,0 +1,55 @@
+"""A log filter that does not let the same line fill the disk."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+WINDOW_SECONDS = 60.0
+MAX_SAME = 5
+"""Equal messages in a window."""
+MAX_ALIKE = 100
+"""Messages of one template in a window, such as errors that name a path of the client's choice."""
+MAX_KEYS = 10_000
+
+
+class QuietFilter(logging.Filter):
+    """Drops repeated messages, and counts them in the first one of the next window."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._begun_at = clock()
+        self._counts: dict[tuple[str, str], int] = {}
+        self._num_dropped = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for a message that was logged too often in this window."""
+        message = record.getMessage()
+        with self._lock:
+            dropped = self._next_window()
+            is_kept = self._count("same", message) <= MAX_SAME
+            is_kept &= self._count("alike", str(record.msg)) <= MAX_ALIKE
+            if not is_kept:
+                self._num_dropped += 1
+        if dropped:
+            record.msg, record.args = f"{message} (before it, {dropped:,} repeated lines)", ()
+        return is_kept
+
+    def _next_window(self) -> int:
+        """Begins a window if it is time; returns how many messages the one before dropped."""
+        now = self._clock()
+        if now - self._begun_at < WINDOW_SECONDS:
+            return 0
+        dropped, self._num_dropped = self._num_dropped, 0
+        self._begun_at = now
+        self._counts.clear()
+        return dropped
+
+    def _count(self, kind: str, text: str) -> int:
+        key = (kind, text)
+        if key not in self._counts and len(self._counts) >= MAX_KEYS:
+            return MAX_ALIKE + 1
+        self._counts[key] = self._counts.get(key, 0) + 1
+        return self._counts[key]

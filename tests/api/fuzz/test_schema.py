@@ -1,0 +1,52 @@
+"""Schemathesis against a real server: the OpenAPI document is what the service does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.api.fuzz.load import REQUESTS, SEED, TIMEOUT_SECONDS
+from tests.api.fuzz.server import KEY, MAX_GROWTH_BYTES, running_server
+
+LONG = 10_000
+"""From so many requests on, each value at its limits is tried too: 2,600 requests."""
+EXAMPLES = max(1, REQUESTS // 2000)
+CONFIG = """\
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", 503]
+
+# A spec may fit its schema and name a dataset that does not exist, or too large a model.
+[checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 422, 503]
+"""
+
+
+@pytest.mark.timeout(TIMEOUT_SECONDS)
+@pytest.mark.parametrize("key", [None, KEY], ids=["without a key", "with a key"])
+def test_the_service_does_what_its_document_says(tmp_path: Path, key: str | None):
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG)
+    phases = "coverage,fuzzing,stateful" if REQUESTS >= LONG else "fuzzing,stateful"
+    options = ["--checks", "all", "--phases", phases, "--seed", str(SEED), "--no-color"]
+    options += ["--max-examples", str(EXAMPLES), "--warnings", "off"]
+    with running_server(tmp_path, key=key) as server:
+        if key is not None:
+            options += ["--header", f"Authorization: Bearer {key}"]
+        before = server.resident_bytes
+        program = Path(sys.executable).with_name("schemathesis")
+        found = subprocess.run(
+            [program, "--config-file", config, "run", f"{server.url}/openapi.json", *options],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONWARNINGS": "ignore"},
+            capture_output=True,
+            text=True,
+        )
+        growth = server.resident_bytes - before
+        assert server.is_healthy()
+        log = server.log.read_text(errors="replace")
+    print(found.stdout[-400:], f"{growth / 1e6:.1f} MB")  # noqa: T201
+    assert found.returncode == 0, found.stdout[-20_000:] + found.stderr[-2000:]
+    assert "Traceback" not in log, log[-5000:]
+    assert growth <= MAX_GROWTH_BYTES

@@ -81,7 +81,6 @@ class CorpusNotText(RunError):
     hint = "Replace the file by its text, or leave it out with data.sources."
 
 
-
 class CorpusTooSmall(RunError):
     """Fewer tokens than one window of training or validation needs."""
 

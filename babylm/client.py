@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx2 as httpx
 
+from babylm.address import local_transport, parse_address, proxy_errors, proxy_for
 from babylm.errors import CommandError
 from babylm.wire import Body, Checkpoint, Event, Job
 
@@ -42,13 +43,17 @@ class Client:
     def __init__(
         self, url: str, *, api_key: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS
     ) -> None:
-        self.url = url.rstrip("/")
+        address = parse_address(url)
+        self.url = str(address)
+        self._base_url = address.url
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http = httpx.Client(
-            base_url=self.url,
-            headers=headers,
-            timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
-        )
+        with proxy_errors(address.url):
+            self._http = httpx.Client(
+                base_url=address.url,
+                headers=headers,
+                timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
+                transport=local_transport(address),
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -172,6 +177,13 @@ class Client:
             yield answer
 
     def _unreachable(self, error: httpx.TransportError) -> ServiceUnreachable:
+        proxy = proxy_for(self._base_url)
+        if proxy is not None and isinstance(error, httpx.ConnectError | httpx.ProxyError):
+            return ServiceUnreachable(
+                f"no service at {self.url} through the proxy {proxy[1]}: {error}",
+                hint=f"The proxy comes from {proxy[0]}; list the host in NO_PROXY to connect "
+                "directly.",
+            )
         if isinstance(error, httpx.ConnectError):
             hint = "Start one with `babylm serve`, or name it with --url or BABYLM_URL."
             return ServiceUnreachable(f"no service at {self.url}", hint=hint)

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2 as httpx
 
+from babylm.address import Address, local_transport, proxy_errors
 from babylm.errors import CommandError, UsageError
 
 PART_SUFFIX = ".part"
@@ -18,6 +19,8 @@ TRIES = 6
 """Connections that may break in a row without a single byte in between."""
 RETRY_SECONDS = 0.5
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+"""A redirect to one of them bypasses the proxy, as a direct request does."""
 RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 Advance = Callable[[int], None]
@@ -66,7 +69,7 @@ def fetch_file(
         raise UsageError(f"{address!r} is no http:// or https:// address")
     part = target.with_name(target.name + PART_SUFFIX)
     note = part.with_name(part.name + ".etag")
-    with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as http:
+    with _open_http(address) as http:
         failures = 0
         advance(_size(part))
         while True:
@@ -83,6 +86,17 @@ def fetch_file(
                 raise CommandError(f"{address} cannot be fetched: {reason}", hint=hint)
             sleep(RETRY_SECONDS * 2**failures)
     return _finish(part, note, target, sha256)
+
+
+def _open_http(address: str) -> httpx.Client:
+    """A client that follows redirects and connects to this machine without a proxy."""
+    with proxy_errors(address):
+        return httpx.Client(
+            timeout=TIMEOUT,
+            follow_redirects=True,
+            transport=local_transport(Address(address)),
+            mounts={f"all://{host}": httpx.HTTPTransport() for host in LOOPBACK_HOSTS},
+        )
 
 
 def _connection(http: httpx.Client, address: str, part: Path, note: Path, advance: Advance) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from babylm.errors import CommandError
 from babylm.follow import failure_of, watch_job
 from babylm.options import running_service
 from babylm.output import print_json, print_note, printable
+from babylm.processes import Program, Supervised, stop_all
 from babylm.wire import Event
 from core.process.program import python_command
 
@@ -144,34 +144,34 @@ def _service(folder: Path, data_dir: Path) -> Iterator[str]:
         "BABYLM_RUNS_DIR": str(runs_dir),
         "BABYLM_DATA_DIR": str(data_dir),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "serve.log").open("wb") as log:
-        process = subprocess.Popen(
+    log = folder / "serve.log"
+    log.unlink(missing_ok=True)
+    # Below a guard, as the programs of serve are: however the demo ends, its service ends too.
+    service = Supervised(
+        Program(
+            "service",
             python_command("babylm.main", "serve", "--host", "127.0.0.1", "--port", "0"),
-            cwd=folder,  # away from the .env of whoever runs the demo
-            env=keep | own,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            yield _await_service(process, runs_dir, folder / "serve.log")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()  # its guards see that and end the rest
-                process.wait()
+            environment=keep | own,
+            log=log,
+            grace_seconds=STOP_SECONDS,
+            cwd=folder,  # away from the .env of the user's folder
+        ),
+        say=print_note,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    service.start()
+    try:
+        yield _await_service(service, runs_dir, log)
+    finally:
+        stop_all([service], in_a_hurry=lambda: False)
 
 
-def _await_service(process: "subprocess.Popen[bytes]", runs_dir: Path, log: Path) -> str:
+def _await_service(service: Supervised, runs_dir: Path, log: Path) -> str:
     """Waits until the service and a worker of it are ready."""
     from babylm.client import ServiceError, ServiceUnreachable
 
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and not service.is_stopped:
         time.sleep(0.1)
         url = running_service(runs_dir)
         if url is None:

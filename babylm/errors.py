@@ -6,6 +6,13 @@ INTERRUPTED = 130
 """What a shell reports after Ctrl-C; `babylm follow X && next` must not go on."""
 
 
+class Terminated(SystemExit):
+    """SIGTERM or SIGHUP arrived: what the command started is stopped on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+
+
 class CommandError(Exception):
     """The command failed; the message goes to standard error, the status to the shell.
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated
@@ -20,7 +21,7 @@ from babylm.commands import (
     submit,
     tokenizers,
 )
-from babylm.errors import INTERRUPTED, CommandError
+from babylm.errors import INTERRUPTED, CommandError, Terminated
 
 app = typer.Typer(
     name="babylm",
@@ -72,6 +73,7 @@ for group in (
 
 def main() -> None:
     """Runs the command line and ends the process with its exit status."""
+    _raise_on_signals()
     try:
         app(prog_name="babylm")
     except CommandError as error:
@@ -83,6 +85,17 @@ def main() -> None:
         # Whoever read our output has seen enough; keep Python from complaining at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _raise_on_signals() -> None:
+    """Lets SIGTERM and SIGHUP raise, so that `finally` blocks end what a command started."""
+
+    def stop(number: int, _: object) -> None:
+        raise Terminated(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, stop)
 
 
 def _report(error: CommandError) -> None:

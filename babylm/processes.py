@@ -32,6 +32,7 @@ class Program:
     environment: Mapping[str, str]
     log: Path
     grace_seconds: float
+    cwd: Path | None = None
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Supervised:
                 stdout=log,
                 stderr=log,
                 env=dict(self.program.environment),
+                cwd=self.program.cwd,
                 start_new_session=True,
                 bufsize=0,
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from babylm.display import Display, display_for_output
-from babylm.errors import INTERRUPTED, CommandError, UsageError
+from babylm.errors import INTERRUPTED, CommandError, Terminated, UsageError
 from babylm.output import print_json_line, print_note
 from babylm.wire import Body, Event
 from core.errors import ExitCode, RunLocked
@@ -118,7 +118,7 @@ class _Watch:
                     return status
                 self._beat()
                 time.sleep(POLL_SECONDS)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Terminated):
                 self._interrupt()
 
     def _interrupt(self) -> None:

@@ -8,8 +8,10 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.security import is_loopback
+from api.unix_socket import SocketUnavailable, bind_socket
 from jobs.database import Database
 from jobs.errors import JobsError
+from jobs.file_modes import apply_umask
 from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ def app() -> FastAPI:
         SystemExit: If it would be open to the network without a key.
     """
     settings = Settings()
+    apply_umask(settings)
     refuse_open_network(settings)
     return create_app(settings)
 
@@ -37,21 +40,30 @@ def run() -> None:
     """Serves until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings()
+    apply_umask(settings)
     refuse_open_network(settings)
     try:
         Database(settings.database_url).check_schema()
+        listener = bind_socket(settings.socket) if settings.socket else None
     except JobsError as error:
         sys.exit(error.message)
+    except SocketUnavailable as error:
+        sys.exit(str(error))
     sys.setswitchinterval(SWITCH_SECONDS)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        access_log=False,
-        server_header=False,
-        log_config=None,
-    )
+    try:
+        uvicorn.run(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            fd=listener.fileno() if listener else None,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            access_log=False,
+            server_header=False,
+            log_config=None,
+        )
+    finally:
+        if settings.socket:
+            settings.socket.unlink(missing_ok=True)
 
 
 def refuse_open_network(settings: Settings) -> None:
@@ -60,7 +72,7 @@ def refuse_open_network(settings: Settings) -> None:
     Raises:
         SystemExit: With status 2 and the reason on standard error.
     """
-    if settings.api_keys or is_loopback(settings.host):
+    if settings.api_keys or settings.socket or is_loopback(settings.host):
         return
     sys.stderr.write(
         f"BABYLM_HOST is {settings.host}: anybody who can reach that address could train, read and "

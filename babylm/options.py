@@ -54,6 +54,15 @@ def load_settings() -> "Settings":
         raise UsageError("\n".join(["the settings make no sense", *lines])) from error
 
 
+def load_service_settings() -> "Settings":
+    """The settings, for commands that create files of the service; applies their umask."""
+    from jobs.file_modes import apply_umask
+
+    settings = load_settings()
+    apply_umask(settings)
+    return settings
+
+
 def open_client(url: str | None) -> "Client":
     """A client of the service that was named, or found."""
     from babylm.client import Client
@@ -78,6 +87,8 @@ def running_service(runs_dir: Path) -> str | None:
 
 def default_address(settings: "Settings") -> str:
     """Where the API listens by its settings."""
+    if settings.socket is not None:
+        return f"unix:{settings.socket.absolute()}"
     return address_of(settings.host, settings.port)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from babylm.address import Address, parse_address
 from babylm.broker import Broker, end_leftover, find_broker, remove_short_folder, wait_until_up
 from babylm.errors import CommandError
 from babylm.options import SERVICE_FILE, address_of
@@ -46,6 +47,8 @@ class Plan:
     environment: dict[str, str]
     find_broker: Callable[[Path], Broker | None] = find_broker
     as_json: bool = False
+    socket: Path | None = None
+    notes: Sequence[str] = ()
 
     def say(self, line: str) -> None:
         """Tells the person at the terminal; out of the way where a program reads the output."""
@@ -73,8 +76,11 @@ def serve(plan: Plan) -> None:
     signals = _Signals()
     with RunsLock(plan.runs_dir) as lock:
         lock.end_leftovers(plan.say)
-        port = free_port(plan.host, plan.port)
-        service = _Service(plan, lock, address_of(plan.host, port), signals)
+        port = plan.port if plan.socket else free_port(plan.host, plan.port)
+        address = parse_address(
+            f"unix:{plan.socket.absolute()}" if plan.socket else address_of(plan.host, port)
+        )
+        service = _Service(plan, lock, address, signals)
         try:
             plan.migrate()
             service.start(port)
@@ -117,10 +123,11 @@ class _Signals:
 class _Service:
     """Everything that one call of `serve` started."""
 
-    def __init__(self, plan: Plan, lock: RunsLock, url: str, signals: _Signals) -> None:
+    def __init__(self, plan: Plan, lock: RunsLock, address: Address, signals: _Signals) -> None:
         self._plan = plan
         self._lock = lock
-        self._url = url
+        self._address = address
+        self._url = str(address)
         self._signals = signals
         self._num_signals_at_stop = 0
         self._broker: Broker | None = None
@@ -139,6 +146,9 @@ class _Service:
             "BABYLM_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
         }
+        environment.pop("BABYLM_SOCKET", None)
+        if self._address.socket is not None:
+            environment["BABYLM_SOCKET"] = self._address.socket
         redis_url = plan.redis_url or self._start_broker(environment)
         if redis_url is not None:
             environment["BABYLM_REDIS_URL"] = redis_url
@@ -219,9 +229,13 @@ class _Service:
             self._recorded = guards
 
     def _api_answers(self) -> bool:
-        address = urlsplit(self._url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=2)
+        url = urlsplit(self._address.url)
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=2)
         try:
+            if self._address.socket is not None:
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.settimeout(2)
+                connection.sock.connect(self._address.socket)
             connection.request("GET", "/healthz")
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
@@ -244,7 +258,14 @@ class _Service:
         broker = "Redis given" if self._plan.redis_url else "embedded Redis"
         if self._redis is None and not self._plan.redis_url:
             broker = "no broker"
-        self._plan.say(f"dashboard: {self._url}/")
+        if self._address.socket is None:
+            self._plan.say(f"dashboard: {self._url}/")
+        else:
+            path = self._address.socket
+            self._plan.say(f"socket: {path}")
+            self._plan.say(f"dashboard: ssh -L 8000:{path} HOST, then http://localhost:8000/")
         workers = ", ".join(self._plan.workers)
         self._plan.say(f"{workers}; {broker}; logs in {self._plan.runs_dir / 'logs'}")
+        for note in self._plan.notes:
+            self._plan.say(note)
         self._plan.say("Ctrl-C stops everything")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from babylm.errors import CommandError
-from babylm.options import AsJson
+from babylm.options import AsJson, load_service_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +38,7 @@ def copy(
 
     from babylm.output import print_json, print_table
 
+    load_service_settings()
     copying, errors = import_module("jobs.copy"), import_module("jobs.errors")
     try:
         counts = copying.copy_database(source, target)

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2 as httpx
 import psutil
 
+from babylm.address import local_transport, parse_address
 from core.process.program import python_command
 
 FINAL = {"succeeded", "failed", "cancelled"}
@@ -59,6 +60,12 @@ def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: A
     }
 
 
+def open_http(url: str, **options: Any) -> httpx.Client:
+    """A client of that URL, or of the Unix socket `unix:PATH`."""
+    address = parse_address(url)
+    return httpx.Client(base_url=address.url, transport=local_transport(address), **options)
+
+
 class Service:
     """`babylm serve` and a client of it."""
 
@@ -68,7 +75,7 @@ class Service:
         self.process = process
         self.runs_dir = runs_dir
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.Client(base_url=url, timeout=30, headers=headers)
+        self.http = open_http(url, timeout=30, headers=headers)
 
     def submit(self, spec: dict, **headers: str) -> dict:
         answer = self.http.post("/v1/jobs", json=spec, headers=headers)
@@ -154,7 +161,7 @@ def running_service(
     }
     log = (folder / "serve.log").open("ab")
     process = subprocess.Popen(
-        [*program, "serve", "--port", "0"],
+        [*program, "serve", *([] if "BABYLM_SOCKET" in environment else ["--port", "0"])],
         cwd=cwd,
         env=variables,
         stdin=subprocess.DEVNULL,
@@ -185,7 +192,8 @@ def _url(process: subprocess.Popen, runs_dir: Path, log: Path) -> str:
         assert process.poll() is None, log.read_text()
         try:
             url = json.loads((runs_dir / "service.json").read_text())["url"]
-            answer = httpx.get(f"{url}/readyz", timeout=5)
+            with open_http(url, timeout=5) as http:
+                answer = http.get("/readyz")
         except (FileNotFoundError, ValueError, httpx.TransportError):
             return None
         return url if answer.status_code == 200 else None

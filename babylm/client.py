@@ -11,6 +11,7 @@ import httpx2 as httpx
 
 from babylm.address import local_transport, parse_address, proxy_errors, proxy_for
 from babylm.errors import CommandError
+from babylm.figures import SHORTEST_ID
 from babylm.wire import Body, Checkpoint, Event, Job
 
 TIMEOUT_SECONDS = 30.0
@@ -107,12 +108,26 @@ class Client:
         except ServiceError as error:
             if error.code not in (404, 422):
                 raise
-            begins = [job["id"] for job in self.jobs(limit=PAGE_SIZE) if _begins(job["id"], name)]
+            begins = self._ids_that_begin(name) if len(name) >= SHORTEST_ID else []
             if len(begins) > 1:
-                raise CommandError(f"{name} is the beginning of {len(begins)} job ids") from error
+                some = ", ".join(begins[:3])
+                raise CommandError(
+                    f"{name} is the beginning of {len(begins)} job ids: {some}",
+                    hint="Give more characters of the one that you mean.",
+                ) from error
             if not begins:
                 raise
         return self.job(begins[0])
+
+    def _ids_that_begin(self, name: str) -> list[str]:
+        """The ids of the newest page of jobs that has such ids."""
+        query: dict[str, str | int] = {"limit": PAGE_SIZE}
+        while True:
+            page = self.call("GET", "/v1/jobs", params=query)
+            found = [job["id"] for job in page["data"] if job["id"].startswith(name)]
+            if found or not page.get("next") or not page["data"]:
+                return found
+            query["after"] = page["next"]
 
     def act(self, job_id: str, wish: str) -> Job:
         """Asks to cancel, pause, resume or retry."""
@@ -189,10 +204,6 @@ class Client:
             return ServiceUnreachable(f"no service at {self.url}", hint=hint)
         reason = str(error) or type(error).__name__
         return ServiceUnreachable(f"the service at {self.url} does not answer: {reason}")
-
-
-def _begins(job_id: str, name: str) -> bool:
-    return len(name) >= 4 and job_id.startswith(name)
 
 
 def _check(answer: httpx.Response) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx2 as httpx
 
 from babylm.client import Client, ServiceError
-from babylm.errors import CommandError
+from babylm.errors import CommandError, UsageError
 from babylm.wire import Checkpoint, CheckpointFile
 
 PART_SUFFIX = ".part"
@@ -71,6 +71,11 @@ def download_checkpoint(
     Raises:
         CommandError: If a file cannot be had, or comes with the wrong content twice.
     """
+    if output.exists() and not output.is_dir():
+        raise UsageError(
+            f"{output} is a file, and a checkpoint is a folder of files",
+            hint="Name a folder, new or existing: -o FOLDER.",
+        )
     base = f"/v1/jobs/{job_id}/checkpoints/{quote(checkpoint['name'], safe='')}/files/"
     paths = []
     for file in checkpoint["files"]:

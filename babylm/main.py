@@ -1,5 +1,6 @@
 """Entry of the `babylm` command."""
 
+import errno
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from babylm.commands import (
     submit,
     tokenizers,
 )
-from babylm.errors import INTERRUPTED, CommandError, Terminated
+from babylm.errors import FAILED, INTERRUPTED, CommandError, Terminated
 
 app = typer.Typer(
     name="babylm",
@@ -75,16 +76,23 @@ def main() -> None:
     """Runs the command line and ends the process with its exit status."""
     _raise_on_signals()
     try:
-        app(prog_name="babylm")
+        try:
+            app(prog_name="babylm")
+        finally:
+            sys.stdout.flush()
     except CommandError as error:
         _report(error)
         sys.exit(error.status)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; keep Python from complaining at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _discard_output()  # the reader of the pipe has ended
+        sys.exit(FAILED)
+    except OSError as error:
+        # Full disks, missing permissions, a file where a folder is needed.
+        _discard_output()
+        _report(CommandError(_words(error)))
+        sys.exit(FAILED)
 
 
 def _raise_on_signals() -> None:
@@ -96,6 +104,20 @@ def _raise_on_signals() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, stop)
+
+
+def _discard_output() -> None:
+    """Keeps Python from failing once more when it flushes standard output at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _words(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        where = "the output" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "a file"
+        return f"{where} cannot be written: {reason}"
+    paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
+    return f"{' and '.join(paths)}: {reason}"
 
 
 def _report(error: CommandError) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 SERVICE_FILE = "service.json"
 """Below the runs folder: where a running `babylm serve` can be reached."""
+
+OTHER_VARIABLES = {"BABYLM_URL", "BABYLM_DEMO_FLAGS"}
+"""Read by the command line and the Makefile."""
+TEST_PREFIXES = ("BABYLM_TRY_", "BABYLM_TEST_")
 
 Url = Annotated[
     str | None,
@@ -38,7 +43,7 @@ def load_settings() -> "Settings":
     """The settings from the environment and `.env`.
 
     Raises:
-        UsageError: If one of them makes no sense.
+        UsageError: If one of them is not valid, or `.env` cannot be read.
     """
     from pydantic import ValidationError
 
@@ -51,7 +56,14 @@ def load_settings() -> "Settings":
             f"  BABYLM_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
             for item in error.errors()
         ]
-        raise UsageError("\n".join(["the settings make no sense", *lines])) from error
+        raise UsageError("\n".join(["the settings are not valid", *lines])) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{Path('.env').absolute()} is not UTF-8: line {line} has the byte "
+            f"0x{error.object[error.start]:02x}",
+            hint="Save the file as UTF-8: iconv -f LATIN1 -t UTF-8 .env > .env.utf8",
+        ) from error
 
 
 def load_service_settings() -> "Settings":
@@ -60,7 +72,33 @@ def load_service_settings() -> "Settings":
 
     settings = load_settings()
     apply_umask(settings)
+    for note in mistyped_variables():
+        print(f"babylm: {note}", file=sys.stderr)
     return settings
+
+
+def mistyped_variables() -> list[str]:
+    """Sentences about the `BABYLM_` variables, of environment and `.env`, that nothing reads."""
+    from difflib import get_close_matches
+
+    from dotenv import dotenv_values
+
+    from babylm.generate_settings_docs import FOR_COMPOSE
+    from jobs.settings import Settings
+
+    known = {f"BABYLM_{name.upper()}" for name in Settings.model_fields}
+    known |= {variable.name for variable in FOR_COMPOSE} | OTHER_VARIABLES
+    given = {name for name in {**dotenv_values(".env"), **os.environ} if _is_ours(name)}
+    notes = []
+    for name in sorted(given - known):
+        near = get_close_matches(name, known, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        notes.append(f"{name} is not a setting and has no effect{meant}")
+    return notes
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("BABYLM_") and not name.startswith(TEST_PREFIXES)
 
 
 def open_client(url: str | None) -> "Client":

@@ -24,6 +24,8 @@ class Job(TypedDict, total=False):
     status: Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
     stage: str | None
     progress: float
+    step: int | None
+    max_steps: int | None
     created_at: str
     started_at: str | None
     finished_at: str | None

@@ -101,6 +101,8 @@ def download(
     from babylm.progress import byte_bar
 
     target = output or Path(name_in(address))
+    if target.is_dir():
+        target = target / name_in(address)
     with byte_bar("download", None) as advance:
         found = fetch_file(address, target, sha256=sha256, advance=advance)
     if as_json:

@@ -113,6 +113,9 @@ def api() -> None:
     """Run the API alone, as compose does."""
     from importlib import import_module
 
+    from babylm.database import check_database
+
+    check_database(load_service_settings().database_url)
     import_module("api.main").run()
 
 
@@ -138,11 +141,15 @@ def worker(
     """Run one worker alone, as compose does."""
     import os
 
+    from babylm.database import check_database
     from core.process.program import python_command
 
     require_training()
+    settings = load_service_settings()
     if (job is None) != (exit_when_idle is None):
         raise UsageError("--job and --exit-when-idle go together")
+    if settings_file is None:  # else the address of the database is in that file
+        check_database(settings.database_url)
     options = {
         "--slots": slots,
         "--job": job,
@@ -182,14 +189,12 @@ def demo(
 
 
 def _migrate(settings: "Settings") -> None:
-    from importlib import import_module
+    from babylm.database import database_errors
+    from jobs.database import upgrade
 
-    database, errors = import_module("jobs.database"), import_module("jobs.errors")
     settings.runs_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        database.upgrade(settings.database_url)
-    except errors.JobsError as error:
-        raise CommandError(error.message) from error
+    with database_errors(settings.database_url):
+        upgrade(settings.database_url)
 
 
 def prepare(settings: "Settings") -> None:

@@ -1,12 +1,15 @@
 """Commands that take a spec: submit, estimate, train."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from babylm.options import AsJson, Url, load_settings, open_client
 from babylm.wire import Body
+
+if TYPE_CHECKING:
+    from babylm.client import Client
 
 SpecFile = Annotated[
     Path | None,
@@ -101,6 +104,7 @@ def submit(
     }
     body = build_spec(file=spec, preset=preset, settings=settings or [], flat=flat)
     with open_client(url) as client:
+        resolve_from_job(client, body)
         job = client.submit(body, idempotency_key=idempotency_key or str(uuid4()))
         if follow:
             if not as_json:
@@ -125,6 +129,7 @@ def estimate(
 
     body = build_spec(file=spec, preset=preset, settings=settings or [], flat={})
     with open_client(url) as client:
+        resolve_from_job(client, body)
         answer = client.estimate(body)
     if as_json:
         print_json(answer)
@@ -153,6 +158,8 @@ def train(
 
     The same command again goes on with a run that was interrupted.
     """
+    import json
+
     from babylm.errors import UsageError
     from babylm.extras import require_training
     from babylm.output import print_json_line
@@ -171,11 +178,21 @@ def train(
         cache_dir=cache_dir or where.cache_folder,
         as_json=as_json,
     )
-    checkpoint = output / "checkpoints" / "last"
+    what, folder = "checkpoint", output / "checkpoints" / "last"
+    if json.loads((output / "spec.json").read_bytes())["task"] == "tokenizer":
+        what, folder = "tokenizer", output / "tokenizer"
     if as_json:
-        print_json_line({"checkpoint": str(checkpoint)})
+        print_json_line({what: str(folder)})
     else:
-        print(f"done; the checkpoint is {checkpoint}")
+        print(f"done; the {what} is in {folder}")
+
+
+def resolve_from_job(client: "Client", body: Body) -> None:
+    """Replaces `last` or the beginning of an id in `tokenizer.from_job` by the whole id."""
+    tokenizer = body.get("tokenizer")
+    name = tokenizer.get("from_job") if isinstance(tokenizer, dict) else None
+    if isinstance(name, str):
+        body["tokenizer"] = {**body["tokenizer"], "from_job": client.job(name)["id"]}
 
 
 def _print_estimate(answer: Body) -> None:

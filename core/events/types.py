@@ -7,12 +7,16 @@ journal; the service copies them into rows and gives each its sequence number th
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
+from core.events.paths import shorten_paths
 from core.events.results import EvaluationResult
 
 StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
 CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted", "ema"]
+
+Text = Annotated[str, AfterValidator(shorten_paths)]
+"""A message for clients, without absolute paths of the server."""
 
 
 class EventData(BaseModel):
@@ -103,15 +107,15 @@ class WarningData(EventData):
     """Something that a user should know and that does not stop the run."""
 
     code: str
-    message: str
+    message: Text
 
 
 class ErrorData(EventData):
     """Why the run failed."""
 
     code: str
-    message: str
-    hint: str
+    message: Text
+    hint: Text
 
 
 PAYLOADS: dict[str, type[EventData]] = {

@@ -9,17 +9,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from babylm.client import Client
+from babylm.client.discovery import running_service
+from babylm.client.wire import Event
 from babylm.display import PlainDisplay, display_for_output
-from babylm.download import choose_checkpoint, download_checkpoint
 from babylm.errors import CommandError
-from babylm.follow import failure_of, watch_job
-from babylm.options import running_service
+from babylm.follow import watch_job
 from babylm.output import print_json, print_note, printable
 from babylm.processes import Program, Supervised, stop_all
-from babylm.wire import Event
 from core.process.program import python_command
 
 PERPLEXITY_RATIO = 5.0
@@ -79,15 +77,12 @@ def run_demo(folder: Path, *, as_json: bool = False) -> None:
     with _service(folder, data_dir) as url, Client(url) as client:
         say(f"service at {url}; its dashboard shows the same as this")
         _train(client, findings, as_json=as_json)
-        checkpoint = choose_checkpoint(client.checkpoints(findings.job), None)
-        target = folder / "checkpoint"
-        download_checkpoint(client, findings.job, checkpoint, target)
+        checkpoint = client.job(findings.job).checkpoint()
+        target = checkpoint.download(folder / "checkpoint")
         findings.checkpoint = str(target)
         for prompt in PROMPTS:
-            body = {"prompt": prompt, "max_new_tokens": 24, "temperature": 0.7, "seed": 1}
-            answer = client.generate(findings.job, checkpoint["name"], body)
-            text = str(answer["text"])
-            findings.texts.append(text if text.startswith(prompt) else prompt + text)
+            text = checkpoint.generate(prompt, max_new_tokens=24, temperature=0.7, seed=1)
+            findings.texts.append(text)
         findings.accuracies = minimal_pairs(target, pairs_folder(data_dir))
     findings.seconds = time.monotonic() - began
     _report(findings, as_json=as_json)
@@ -114,14 +109,13 @@ def pairs_folder(data_dir: Path) -> Path:
 
 
 def _train(client: Client, findings: Findings, *, as_json: bool) -> None:
-    key = str(uuid4())
-    job = client.submit({"preset": "sample"}, idempotency_key=key)
-    findings.job = job["id"]
+    job = client.submit(preset="sample")
+    findings.job = job.id
     display = PlainDisplay(write=print_note) if as_json else display_for_output()
-    watch_job(client, job["id"], display=display, on_event=lambda event: _note(findings, event))
-    job = client.job(job["id"])
-    if job["status"] != "succeeded":
-        raise failure_of(job)
+    watch_job(job, display=display, on_event=lambda event: _note(findings, event))
+    job.refresh()
+    if job.status != "succeeded":
+        raise job.failure()
 
 
 def _note(findings: Findings, event: Event) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from babylm.client.wire import Event
 from babylm.output import in_time
 from babylm.watch import RunView
-from babylm.wire import Event
 
 if TYPE_CHECKING:
     from rich.console import Group

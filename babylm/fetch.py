@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2 as httpx
 
-from babylm.address import Address, local_transport, proxy_errors
+from babylm.client.address import Address, local_transport, proxy_errors
 from babylm.errors import CommandError, UsageError
 
 PART_SUFFIX = ".part"

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from babylm.figures import metric_title, metric_value
+from babylm.client.figures import metric_title, metric_value
+from babylm.client.wire import Checkpoint, Job
 from babylm.output import age, in_bytes, in_time, print_pairs, print_table
-from babylm.wire import Checkpoint, Job
 
 
 def print_job(job: Job, checkpoints: Sequence[Checkpoint]) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from babylm.figures import metric_value, short_ids
+from babylm.client.figures import metric_value, short_ids
+from babylm.client.wire import Job
 from babylm.output import age, in_time
-from babylm.wire import Job
 
 COLUMNS = ("job", "name", "status", "stage", "done", "loss", "left", "submitted")
 LOSSES = ("train/loss", "validation/loss")

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from babylm.client.errors import BabylmError
 from babylm.commands import (
     cache,
     catalogue,
@@ -80,7 +81,7 @@ def main() -> None:
             app(prog_name="babylm")
         finally:
             sys.stdout.flush()
-    except CommandError as error:
+    except BabylmError as error:
         _report(error)
         sys.exit(error.status)
     except KeyboardInterrupt:
@@ -120,9 +121,10 @@ def _words(error: OSError) -> str:
     return f"{' and '.join(paths)}: {reason}"
 
 
-def _report(error: CommandError) -> None:
+def _report(error: BabylmError) -> None:
     if "--json" in sys.argv:
-        body = {"error": {"message": error.message, "hint": error.hint, **error.details}}
+        about = {"code": error.code, "message": error.message, "hint": error.hint}
+        body = {"error": {**about, **error.details}}
         print(json.dumps(body, ensure_ascii=False, default=str), file=sys.stderr)
         return
     print(f"babylm: {error.message}", file=sys.stderr)

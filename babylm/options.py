@@ -1,6 +1,5 @@
 """Options that several commands share, and what they stand for."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,9 +12,6 @@ from babylm.errors import UsageError
 if TYPE_CHECKING:
     from babylm.client import Client
     from jobs.settings import Settings
-
-SERVICE_FILE = "service.json"
-"""Below the runs folder: where a running `babylm serve` can be reached."""
 
 OTHER_VARIABLES = {"BABYLM_URL", "BABYLM_DEMO_FLAGS"}
 """Read by the command line and the Makefile."""
@@ -104,23 +100,12 @@ def _is_ours(name: str) -> bool:
 def open_client(url: str | None) -> "Client":
     """A client of the service that was named, or found."""
     from babylm.client import Client
+    from babylm.client.discovery import running_service
 
     settings = load_settings()
     address = url or running_service(settings.runs_dir) or default_address(settings)
     keys = settings.api_keys
     return Client(address, api_key=keys[0] if keys else None)
-
-
-def running_service(runs_dir: Path) -> str | None:
-    """The address of the `babylm serve` that works on this runs folder, if one is alive."""
-    try:
-        entry = json.loads((runs_dir / SERVICE_FILE).read_text())
-        os.kill(int(entry["pid"]), 0)
-        return str(entry["url"])
-    except PermissionError:
-        return str(entry["url"])  # alive, and somebody else's
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def default_address(settings: "Settings") -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from babylm.client.wire import Body
 from babylm.errors import CommandError
 from babylm.guard import wait_gone
-from babylm.wire import Body
 
 LEFTOVER_SECONDS = 12.0
 """What an earlier serve started has this long to notice that it is gone; then it is killed."""

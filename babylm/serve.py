@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from babylm.address import Address, parse_address
 from babylm.broker import Broker, end_leftover, find_broker, remove_short_folder, wait_until_up
+from babylm.client.address import Address, parse_address
+from babylm.client.discovery import SERVICE_FILE
 from babylm.errors import CommandError
-from babylm.options import SERVICE_FILE, address_of
+from babylm.options import address_of
 from babylm.output import print_json_line, printable
 from babylm.processes import LogTail, Program, Supervised, stop_all
 from babylm.runs_lock import RunsLock

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from babylm.client.wire import Body
 from babylm.errors import UsageError
-from babylm.wire import Body
 from core.archs import ARCHITECTURES
 
 MODEL_ALIASES = {kind.alias: name for name, kind in ARCHITECTURES.items()}

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from babylm.client.wire import Body, Event
 from babylm.display import Display, display_for_output
 from babylm.errors import INTERRUPTED, CommandError, Terminated, UsageError
 from babylm.output import print_json_line, print_note
-from babylm.wire import Body, Event
 from core.errors import ExitCode, RunLocked
 from core.events.journal import read_journal
 from core.process.program import python_command

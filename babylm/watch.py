@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from babylm.client.wire import FINAL_STATUSES, Body, Event
 from babylm.output import in_bytes, in_short, in_time, printable
-from babylm.wire import FINAL_STATUSES, Body, Event
 
 
 @dataclass

@@ -2,8 +2,8 @@
 
 import typer
 
+from babylm.client.wire import Body
 from babylm.options import AsJson, Url, open_client
-from babylm.wire import Body
 
 
 def register(app: typer.Typer) -> None:

@@ -61,18 +61,16 @@ def add(
 
     The same command again goes on with a transfer that broke off.
     """
+    from babylm.client._sync.upload import files_to_send
     from babylm.output import in_bytes, print_json
     from babylm.progress import byte_bar
-    from babylm.upload import files_to_send, upload_file
 
     files = files_to_send(path)
     total = sum(file.stat().st_size for file in files)
     published: list[str] = []
     with open_client(url) as client, byte_bar("upload", total) as advance:
         for file in files:
-            published += upload_file(
-                client, name, file, folder=folder, replace=replace, advance=advance
-            )
+            published += client.upload(name, file, folder=folder, replace=replace, advance=advance)
     if as_json:
         print_json({"dataset": name, "files": published, "bytes": total})
     else:
@@ -118,12 +116,10 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Remove a dataset that no unfinished job needs."""
-    from urllib.parse import quote
-
     from babylm.output import print_json
 
     with open_client(url) as client:
-        client.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
+        client.delete_dataset(name)
     if as_json:
         print_json({"deleted": name})
     else:

@@ -28,9 +28,9 @@ def jobs(
     from babylm.output import print_json, print_table
 
     with open_client(url) as client:
-        found = client.jobs(status=status, limit=limit)
+        found = [job.data for job in client.jobs(status=status, limit=limit)]
         # Ids are cut to what the newest page of all jobs distinguishes, as commands resolve them.
-        known = found if status is None else client.jobs(limit=PAGE_SIZE)
+        known = [] if status is None else [job.data for job in client.jobs(limit=PAGE_SIZE)]
     if as_json:
         print_json(found)
         return
@@ -40,17 +40,16 @@ def jobs(
 
 def show(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
     """Show one job with its checkpoints."""
+    from babylm.job_page import print_job
     from babylm.output import print_json
 
     with open_client(url) as client:
         found = client.job(job)
-        checkpoints = client.checkpoints(found["id"])
+        checkpoints = [each.data for each in found.checkpoints.values()]
     if as_json:
-        print_json({**found, "checkpoints": checkpoints})
-        return
-    from babylm.job_page import print_job
-
-    print_job(found, checkpoints)
+        print_json({**found.data, "checkpoints": checkpoints})
+    else:
+        print_job(found.data, checkpoints)
 
 
 def follow(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
@@ -61,7 +60,7 @@ def follow(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
     from babylm.follow import follow_job
 
     with open_client(url) as client:
-        follow_job(client, client.job(job)["id"], as_json=as_json)
+        follow_job(client.job(job), as_json=as_json)
 
 
 def logs(
@@ -78,7 +77,7 @@ def logs(
     from babylm.output import print_json_line, printable
 
     with open_client(url) as client:
-        path = f"/v1/jobs/{client.job(job)['id']}/logs"
+        path = f"/v1/jobs/{client.job(job).id}/logs"
         query = {"tail": str(tail), "follow": "true" if follow else "false"}
         silence = 3600.0 if follow else 60.0  # a long stage may say nothing for long
         try:
@@ -120,20 +119,20 @@ def delete(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
     from babylm.output import print_json
 
     with open_client(url) as client:
-        job_id = client.job(job)["id"]
-        client.delete(job_id)
+        found = client.job(job)
+        found.delete()
     if as_json:
-        print_json({"deleted": job_id})
+        print_json({"deleted": found.id})
     else:
-        print(f"job {job_id} deleted")
+        print(f"job {found.id} deleted")
 
 
 def _act(name: str, action: str, url: str | None, as_json: bool) -> None:
     from babylm.output import print_json
 
     with open_client(url) as client:
-        job = client.act(client.job(name)["id"], action)
+        job = client.job(name).act(action)
     if as_json:
-        print_json(job)
+        print_json(job.data)
     else:
-        print(f"job {job['id']}: asked to {action}, now {job['status']}")
+        print(f"job {job.id}: asked to {action}, now {job.status}")

@@ -76,7 +76,7 @@ def serve(
 
 def access_notes(settings: "Settings", host: str, socket: Path | None) -> list[str]:
     """Who else can reach the service and read its files, in sentences for the start."""
-    from babylm.address import is_loopback
+    from babylm.client.address import is_loopback
     from jobs.file_modes import folders_open_to_others
 
     notes = []

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from babylm.client.wire import Body
 from babylm.options import AsJson, Url, load_settings, open_client
-from babylm.wire import Body
 
 if TYPE_CHECKING:
     from babylm.client import Client
@@ -85,8 +85,6 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a job: from a file, a preset, or upstream's flat options."""
-    from uuid import uuid4
-
     from babylm.follow import follow_job
     from babylm.output import print_json
     from babylm.specs import build_spec
@@ -105,15 +103,15 @@ def submit(
     body = build_spec(file=spec, preset=preset, settings=settings or [], flat=flat)
     with open_client(url) as client:
         resolve_from_job(client, body)
-        job = client.submit(body, idempotency_key=idempotency_key or str(uuid4()))
+        job = client.submit(body, idempotency_key=idempotency_key)
+        if not as_json:
+            print(f"job {job.id}\ndashboard: {job.url}", flush=True)
         if follow:
-            if not as_json:
-                print(f"job {job['id']}")
-            follow_job(client, job["id"], as_json=as_json)
+            follow_job(job, as_json=as_json)
         elif as_json:
-            print_json(job)
+            print_json(job.data)
         else:
-            print(f"job {job['id']} {job['status']}; see it with `babylm follow {job['id']}`")
+            print(f"{job.status}; see it with `babylm follow {job.id}`")
 
 
 def estimate(
@@ -192,7 +190,7 @@ def resolve_from_job(client: "Client", body: Body) -> None:
     tokenizer = body.get("tokenizer")
     name = tokenizer.get("from_job") if isinstance(tokenizer, dict) else None
     if isinstance(name, str):
-        body["tokenizer"] = {**body["tokenizer"], "from_job": client.job(name)["id"]}
+        body["tokenizer"] = {**body["tokenizer"], "from_job": client.job(name).id}
 
 
 def _print_estimate(answer: Body) -> None:

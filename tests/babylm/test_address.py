@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from babylm.address import Address, is_loopback, parse_address, proxy_for
 from babylm.client import Client, ServiceUnreachable
-from babylm.errors import UsageError
+from babylm.client.address import Address, is_loopback, parse_address, proxy_for
+from babylm.client.errors import InvalidUsage
 from babylm.fetch import fetch_file
 from core.process.program import python_command
 from tests.babylm.stub import Answer, stub_service
@@ -42,7 +42,7 @@ def test_an_address_may_lack_its_scheme_or_be_a_socket(text, address):
     ["ftp://host", "http://", "", "http://h:99999", "127.0.0.1:abc", "http://a b", "http://[::1"],
 )
 def test_what_is_no_address_is_bad_usage(text):
-    with pytest.raises(UsageError, match="address"):
+    with pytest.raises(InvalidUsage, match="address"):
         parse_address(text)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from babylm.errors import CommandError
+from babylm.client import BabylmError
 from babylm.generate_docs import page
 from tests.babylm.conftest import error_of
 from tests.babylm.stub import Answer, problem, ranged, stream
@@ -157,7 +157,7 @@ def test_a_download_onto_a_file_is_a_message(run, stub, tmp_path, output):
         200, {"data": [{"name": "last", "step": 3, "files": files}]}
     )
     error = run("download", "job-1", "-o", tmp_path / output, "--url", stub.url).exception
-    assert isinstance(error, CommandError | NotADirectoryError)
+    assert isinstance(error, BabylmError | NotADirectoryError)
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -236,9 +236,9 @@ def test_ctrl_c_detaches_without_cancelling(run, stub, monkeypatch):
         raise KeyboardInterrupt
 
     followed(stub, "running")
-    monkeypatch.setattr("babylm.sse.parse_messages", interrupted)
+    monkeypatch.setattr("babylm.client._sync.events.MessageParser", interrupted)
     error = error_of(run("follow", "job-1", "--url", stub.url))
-    assert (error.status, error.message) == (130, "detached; job job-1 goes on")
+    assert (error.status, error.message) == (130, "detached; job job-1 continues")
     assert not [request for request in stub.requests if request.method == "POST"]
 
 

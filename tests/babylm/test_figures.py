@@ -1,6 +1,6 @@
 import pytest
 
-from babylm.figures import TITLES, metric_title, metric_value, short_ids
+from babylm.client.figures import TITLES, metric_title, metric_value, short_ids
 from babylm.output import age
 from core.events.metrics import CATALOGUE
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2 as httpx
 import psutil
 
-from babylm.address import local_transport, parse_address
+from babylm.client.address import local_transport, parse_address
 from core.process.program import python_command
 
 FINAL = {"succeeded", "failed", "cancelled"}

@@ -1,17 +1,18 @@
-"""Sends files to the service in pieces, and goes on where an earlier call stopped."""
+"""Sends files to the service in pieces; resumes partial transfers."""
 
+import asyncio
 import hashlib
-import time
-from collections.abc import Callable
+from asyncio import to_thread
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from babylm.client import Client, ServiceError, ServiceUnreachable
-from babylm.errors import UsageError
+from babylm.client._async.connection import RETRIED, AsyncConnection
+from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
-"""Pieces that may fail in a row without a single one in between."""
+"""Consecutive pieces that may fail."""
 RETRY_SECONDS = 0.5
 TEXT_SUFFIXES = (".txt", ".train", ".dev", ".test")
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -23,12 +24,12 @@ def files_to_send(path: Path) -> list[Path]:
     """The file, or the text files of the folder, by name.
 
     Raises:
-        UsageError: If there is none.
+        InvalidUsage: If there is none.
     """
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise UsageError(f"{path} is not there")
+        raise InvalidUsage(f"{path} does not exist")
     files = [
         each
         for each in sorted(path.iterdir())
@@ -36,51 +37,52 @@ def files_to_send(path: Path) -> list[Path]:
     ]
     if not files:
         accepted = ", ".join(TEXT_SUFFIXES)
-        raise UsageError(f"{path} has no text file; accepted: {accepted}")
+        raise InvalidUsage(f"{path} has no text file; accepted: {accepted}")
     return files
 
 
-def upload_file(
-    client: Client,
+async def upload_file(
+    client: AsyncConnection,
     dataset: str,
     file: Path,
     *,
     folder: str | None,
     replace: bool,
     advance: Advance,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> list[str]:
-    """Sends one file; returns the names of what the service made of it.
+    """Sends one file; returns the names of the files that the service created.
 
     Raises:
-        CommandError: If the service refuses it, or does not answer any more.
+        ServiceError: If the service refuses it.
+        ServiceUnreachable: If the service does not answer any more.
     """
     base = f"/v1/datasets/{quote(dataset, safe='')}"
     size = file.stat().st_size
     with file.open("rb") as source:
-        digest = hashlib.file_digest(source, "sha256").hexdigest()
+        digest = (await to_thread(hashlib.file_digest, source, "sha256")).hexdigest()
         query: dict[str, str] = {"name": file.name, "sha256": digest}
         query |= {"folder": folder} if folder else {}
         query |= {"replace": "true"} if replace else {}
-        begin, failures = _received(client, base, file.name, size), 0
+        begin, failures = await _received(client, base, file.name, size), 0
         advance(begin)
         while True:
             source.seek(begin)
-            content = source.read(PIECE_BYTES)
+            content = await to_thread(source.read, PIECE_BYTES)
             headers = {"Content-Type": "application/octet-stream"}
             if size:
                 last = begin + len(content) - 1
                 headers["Content-Range"] = f"bytes {begin}-{last}/{size}"
             try:
-                answer = client.call(
+                answer = await client.call(
                     "POST", f"{base}/files", params=query, content=content, headers=headers
                 )
             except (ServiceError, ServiceUnreachable) as error:
                 failures += 1
                 if not _is_passing(error) or failures >= TRIES:
                     raise
-                sleep(RETRY_SECONDS * 2**failures)
-                begin = _received(client, base, file.name, size)
+                await sleep(RETRY_SECONDS * 2**failures)
+                begin = await _received(client, base, file.name, size)
                 continue
             failures = 0
             advance(len(content))
@@ -89,10 +91,10 @@ def upload_file(
                 return list(answer["files"])
 
 
-def _received(client: Client, base: str, name: str, size: int) -> int:
-    """Where to go on: what is there already, but for a byte, so that one piece is left to send."""
+async def _received(client: AsyncConnection, base: str, name: str, size: int) -> int:
+    """The offset to resume at: one byte less than the size at most, so that a piece is sent."""
     try:
-        parts = client.listing(f"{base}/uploads")
+        parts = await client.listing(f"{base}/uploads")
     except ServiceUnreachable:  # the next piece tells
         return 0
     have = next((int(part["received"]) for part in parts if part["name"] == name), 0)
@@ -102,5 +104,5 @@ def _received(client: Client, base: str, name: str, size: int) -> int:
 def _is_passing(error: ServiceError | ServiceUnreachable) -> bool:
     if isinstance(error, ServiceError):
         code = error.details.get("code")
-        return error.code in (408, 429, 502, 503, 504) or code in ("upload_offset", "upload_busy")
+        return error.status_code in (408, *RETRIED) or code in ("upload_offset", "upload_busy")
     return True

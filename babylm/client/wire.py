@@ -1,4 +1,4 @@
-"""What the service sends, as far as the command line looks at it."""
+"""What the service sends, as far as the client reads it."""
 
 from typing import Any, Literal, TypedDict
 
@@ -45,6 +45,17 @@ class Event(TypedDict, total=False):
     time: str
     type: str
     data: Body
+
+
+class Series(TypedDict):
+    """A metric: one entry of each list for each logged step."""
+
+    step: list[int]
+    value: list[float | None]
+    epoch: list[float]
+    tokens_seen: list[int]
+    words_seen: list[int]
+    time: list[str]
 
 
 class CheckpointFile(TypedDict):

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from babylm.errors import UsageError
+from babylm.client.errors import InvalidUsage
 
 if TYPE_CHECKING:
     import httpx2 as httpx
@@ -51,26 +51,26 @@ def parse_address(text: str) -> Address:
     """The address that a user gave; `HOST:PORT` without a scheme means `http://`.
 
     Raises:
-        UsageError: If it is neither an HTTP URL nor the path of a Unix socket.
+        InvalidUsage: If it is neither an HTTP URL nor the path of a Unix socket.
     """
     for prefix in (*UNIX_PREFIXES, HTTP_UNIX):
         if text.startswith(prefix):
             path = text.removeprefix(prefix)
             path = unquote(path).rstrip("/") if prefix == HTTP_UNIX else path
             if not path:
-                raise UsageError(f"the address {text!r} names no socket", hint=EXAMPLES)
+                raise InvalidUsage(f"the address {text!r} names no socket", hint=EXAMPLES)
             return Address(LOCALHOST, socket=path)
     url = text if SCHEME.match(text) else f"http://{text}"
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise UsageError(f"the address {text!r} is not valid: {error}", hint=EXAMPLES) from error
+        raise InvalidUsage(f"the address {text!r} is not valid: {error}", hint=EXAMPLES) from error
     if parts.scheme not in ("http", "https"):
         message = f"the address {text!r} has the scheme {parts.scheme}, not http or https"
-        raise UsageError(message, hint=EXAMPLES)
+        raise InvalidUsage(message, hint=EXAMPLES)
     if not parts.hostname or port == 0 or re.search(r"[\s\x00-\x20]", url):
-        raise UsageError(f"the address {text!r} names no host and port", hint=EXAMPLES)
+        raise InvalidUsage(f"the address {text!r} names no host and port", hint=EXAMPLES)
     return Address(url.rstrip("/"))
 
 
@@ -93,23 +93,30 @@ def local_transport(address: Address) -> "httpx.HTTPTransport | None":
     return httpx.HTTPTransport(uds=address.socket) if address.is_local else None
 
 
+def async_transport(address: Address) -> "httpx.AsyncHTTPTransport | None":
+    """The same for asyncio."""
+    import httpx2 as httpx
+
+    return httpx.AsyncHTTPTransport(uds=address.socket) if address.is_local else None
+
+
 @contextmanager
 def proxy_errors(url: str) -> Iterator[None]:
     """Explains a proxy variable that cannot be used.
 
     Raises:
-        UsageError: Where httpx raises ImportError or ValueError.
+        InvalidUsage: Where httpx raises ImportError or ValueError.
     """
     try:
         yield
     except (ImportError, ValueError) as error:
         variable, value = proxy_for(url) or ("the proxy setting", "")
         if isinstance(error, ImportError):
-            raise UsageError(
+            raise InvalidUsage(
                 f"{variable} is {value}, and SOCKS proxies need the package socksio",
                 hint="pip install socksio, or list the host in NO_PROXY to connect directly.",
             ) from error
-        raise UsageError(
+        raise InvalidUsage(
             f"{variable} is {value}, which is not a usable proxy: {error}",
             hint="Set it to http://HOST:PORT or unset it.",
         ) from error

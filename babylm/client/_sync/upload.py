@@ -1,0 +1,109 @@
+# Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
+"""Sends files to the service in pieces; resumes partial transfers."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from babylm.client._inline import to_thread
+from babylm.client._sync.connection import RETRIED, Connection
+from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
+
+PIECE_BYTES = 8 << 20
+TRIES = 6
+"""Consecutive pieces that may fail."""
+RETRY_SECONDS = 0.5
+TEXT_SUFFIXES = (".txt", ".train", ".dev", ".test")
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+Advance = Callable[[int], None]
+
+
+def files_to_send(path: Path) -> list[Path]:
+    """The file, or the text files of the folder, by name.
+
+    Raises:
+        InvalidUsage: If there is none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InvalidUsage(f"{path} does not exist")
+    files = [
+        each
+        for each in sorted(path.iterdir())
+        if each.is_file() and each.name.endswith(TEXT_SUFFIXES) and not each.name.startswith(".")
+    ]
+    if not files:
+        accepted = ", ".join(TEXT_SUFFIXES)
+        raise InvalidUsage(f"{path} has no text file; accepted: {accepted}")
+    return files
+
+
+def upload_file(
+    client: Connection,
+    dataset: str,
+    file: Path,
+    *,
+    folder: str | None,
+    replace: bool,
+    advance: Advance,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """Sends one file; returns the names of the files that the service created.
+
+    Raises:
+        ServiceError: If the service refuses it.
+        ServiceUnreachable: If the service does not answer any more.
+    """
+    base = f"/v1/datasets/{quote(dataset, safe='')}"
+    size = file.stat().st_size
+    with file.open("rb") as source:
+        digest = (to_thread(hashlib.file_digest, source, "sha256")).hexdigest()
+        query: dict[str, str] = {"name": file.name, "sha256": digest}
+        query |= {"folder": folder} if folder else {}
+        query |= {"replace": "true"} if replace else {}
+        begin, failures = _received(client, base, file.name, size), 0
+        advance(begin)
+        while True:
+            source.seek(begin)
+            content = to_thread(source.read, PIECE_BYTES)
+            headers = {"Content-Type": "application/octet-stream"}
+            if size:
+                last = begin + len(content) - 1
+                headers["Content-Range"] = f"bytes {begin}-{last}/{size}"
+            try:
+                answer = client.call(
+                    "POST", f"{base}/files", params=query, content=content, headers=headers
+                )
+            except (ServiceError, ServiceUnreachable) as error:
+                failures += 1
+                if not _is_passing(error) or failures >= TRIES:
+                    raise
+                sleep(RETRY_SECONDS * 2**failures)
+                begin = _received(client, base, file.name, size)
+                continue
+            failures = 0
+            advance(len(content))
+            begin += len(content)
+            if answer["files"]:
+                return list(answer["files"])
+
+
+def _received(client: Connection, base: str, name: str, size: int) -> int:
+    """The offset to resume at: one byte less than the size at most, so that a piece is sent."""
+    try:
+        parts = client.listing(f"{base}/uploads")
+    except ServiceUnreachable:  # the next piece tells
+        return 0
+    have = next((int(part["received"]) for part in parts if part["name"] == name), 0)
+    return max(0, min(have, size - 1))
+
+
+def _is_passing(error: ServiceError | ServiceUnreachable) -> bool:
+    if isinstance(error, ServiceError):
+        code = error.details.get("code")
+        return error.status_code in (408, *RETRIED) or code in ("upload_offset", "upload_busy")
+    return True

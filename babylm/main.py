@@ -21,6 +21,7 @@ from babylm.commands import (
     provision,
     service,
     submit,
+    terminal,
     tokenizers,
 )
 from babylm.errors import FAILED, INTERRUPTED, CommandError, Terminated
@@ -30,7 +31,6 @@ app = typer.Typer(
     help="Train small language models on BabyLM text, on your own machine.",
     epilog="Exit status: 0 success, 1 the job or request failed, 2 bad usage.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -67,6 +67,7 @@ for group in (
     tokenizers,
     catalogue,
     cache,
+    terminal,
     service,
     provision,
 ):

@@ -17,6 +17,8 @@ OTHER_VARIABLES = {"BABYLM_URL", "BABYLM_DEMO_FLAGS"}
 """Read by the command line and the Makefile."""
 TEST_PREFIXES = ("BABYLM_TRY_", "BABYLM_TEST_")
 
+COMPLETED_JOBS = 50
+
 Url = Annotated[
     str | None,
     typer.Option(
@@ -26,11 +28,31 @@ Url = Annotated[
         show_default=False,
     ),
 ]
+
+
+def complete_job(incomplete: str) -> list[tuple[str, str]]:
+    """Short ids of the newest jobs for the shell's completion, each with name and status."""
+    from babylm.client import BabylmError
+    from babylm.client.figures import short_ids
+
+    try:
+        with open_client(os.environ.get("BABYLM_URL")) as client:
+            jobs = client.jobs(limit=COMPLETED_JOBS)
+    except BabylmError:
+        return []
+    names = short_ids([job.id for job in jobs])
+    found = [(names[job.id], f"{job.name} {job.status}".strip()) for job in jobs]
+    return [each for each in [*found, ("last", "the newest")] if each[0].startswith(incomplete)]
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 JobName = Annotated[
     str,
     typer.Argument(
-        metavar="JOB", help="Id of a job, the beginning of one, or `last`.", show_default=False
+        metavar="JOB",
+        help="Id of a job, the beginning of one, or `last`.",
+        show_default=False,
+        autocompletion=complete_job,
     ),
 ]
 

@@ -21,6 +21,8 @@ SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 UNIX_PREFIXES = ("unix://", "unix:")
 HTTP_UNIX = "http+unix://"
 """The form that requests-unixsocket and Docker's clients use; the path is percent-encoded."""
+UNSPECIFIED = ("0.0.0.0", "::")
+"""As a destination they mean this machine; as an address to listen on, all interfaces."""
 LOCALHOST = "http://localhost"
 """Base URL of requests over a Unix socket, which have a Host header all the same."""
 EXAMPLES = "Use http://HOST:PORT, https://HOST or unix:/path/to/socket."
@@ -43,8 +45,9 @@ class Address:
 
     @property
     def is_local(self) -> bool:
-        """True if the address is a Unix socket or on the loopback interface."""
-        return self.socket is not None or is_loopback(urlsplit(self.url).hostname or "")
+        """True if the address is a Unix socket or an address of this machine itself."""
+        host = urlsplit(self.url).hostname or ""
+        return self.socket is not None or is_loopback(host) or host in UNSPECIFIED
 
 
 def parse_address(text: str) -> Address:
@@ -75,7 +78,7 @@ def parse_address(text: str) -> Address:
 
 
 def is_loopback(host: str) -> bool:
-    """True for the names and addresses that connect to this machine itself, `0.0.0.0` too."""
+    """True for the names and addresses of the loopback interface."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -83,7 +86,7 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_unspecified
+    return address.is_loopback
 
 
 def local_transport(address: Address) -> "httpx.HTTPTransport | None":
@@ -131,7 +134,7 @@ def proxy_for(url: str) -> tuple[str, str] | None:
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    if is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
+    if Address(url).is_local or proxy_bypass(parts.netloc):
         return None
     proxies = getproxies()
     for kind in (parts.scheme, "all"):

@@ -51,7 +51,7 @@ def test_what_is_no_address_is_bad_usage(text):
     [
         ("127.8.9.1", True),
         ("::1", True),
-        ("0.0.0.0", True),
+        ("0.0.0.0", False),
         ("::ffff:127.0.0.1", True),
         ("app.localhost", True),
         ("localhost.example.org", False),
@@ -60,6 +60,11 @@ def test_what_is_no_address_is_bad_usage(text):
 )
 def test_loopback(host, expected):
     assert is_loopback(host) is expected
+
+
+def test_the_unspecified_address_is_this_machine_as_a_destination():
+    assert parse_address("0.0.0.0:8000").is_local
+    assert not parse_address("10.0.0.1:8000").is_local
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])

@@ -18,8 +18,8 @@ same REST calls that [api.md](api.md) describes, so it works from another machin
 - **Which service.** `--url`, else `BABYLM_URL`, else the `babylm serve` that works on the same runs
   folder (it leaves its address in `runs/service.json`), else `BABYLM_HOST` and `BABYLM_PORT`, which
   are `127.0.0.1:8000` by default. `BABYLM_API_KEY` is sent as a bearer token.
-- **Which job.** An id, its beginning (four characters or more, as `babylm jobs` shows it), or `last`
-  for the newest.
+- **Which job.** An id, its beginning as `babylm jobs` shows it (four characters or more), or
+  `last` for the newest.
 - **Completion.** `babylm --install-completion` teaches your shell the commands, their options and
   the ids of your jobs.
 - **For programs.** `--json` prints JSON, one line to a pipe; `follow --json` prints a line for each

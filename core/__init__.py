@@ -1,1 +1,1 @@
-"""Training: a run folder in, a finished run folder out. Knows no database, queue or web."""
+"""Training: turns a run folder with a spec into a finished run. No database, queue or web code."""

@@ -1,4 +1,4 @@
-"""A run and all that it works with: what every stage is given."""
+"""The context of a run: the spec, folders and journal that every stage receives."""
 
 import logging
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """One run and all that it works with."""
+    """One run: its spec, folders, cache, journal and stop signal."""
 
     spec: JobSpec
     rundir: RunDir
@@ -29,7 +29,7 @@ class Run:
 
     @cached_property
     def inputs(self) -> Inputs:
-        """The text and the tokenizer that the run is trained on, as far as stages have finished."""
+        """The texts and the tokenizer of the run that finished stages have recorded."""
         return Inputs(self.spec, self.rundir, self.cache)
 
     def emit(self, data: EventData) -> None:
@@ -37,6 +37,6 @@ class Run:
         self.journal.append(data)
 
     def warn(self, code: str, message: str) -> None:
-        """Tells the user of something that does not stop the run."""
+        """Logs and emits a warning; the run continues."""
         log.warning("%s: %s", code, message)
         self.emit(WarningData(code=code, message=message))

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How the training child ends; the supervisor decides by this number what happens to the job.
+    """Exit statuses of the training process; the supervisor derives the job's next status from it.
 
     75 is `EX_TEMPFAIL` and 70 `EX_SOFTWARE` of sysexits.h, 28 is ENOSPC; any other non-zero status
     is a crash.
@@ -12,19 +12,23 @@ class ExitCode(IntEnum):
 
     FINISHED = 0
     DISK_FULL = 28
-    """As FAILED, because no space is left: not even the journal may have been able to say so."""
+    """Failed because no disk space is left; the journal may lack the error event."""
     FAILED = 70
-    """The run failed for a reason that another attempt would meet again; not retried."""
+    """Failed for a reason that would fail every attempt; not retried."""
     STOPPED = 75
     """Stopped on request, after a checkpoint at a step boundary."""
     LOCKED = 76
-    """Another process holds the run folder; nothing was touched."""
+    """Another process has locked the run folder; nothing was changed."""
     ABANDONED = 77
-    """The supervisor was gone or silent, and no safe point came in time."""
+    """The supervisor exited or sent no heartbeat, and the run reached no safe point in time."""
+
+
+CRASHED = 1
+"""Python's exit status for an uncaught exception; the worker starts another attempt."""
 
 
 class RunError(Exception):
-    """A run cannot go on; the subclass says why.
+    """Base of the errors that end a run.
 
     Attributes:
         code: Stable machine-readable name, part of the public API.
@@ -41,14 +45,14 @@ class RunError(Exception):
 
 
 class CorpusMissing(RunError):
-    """A folder or file of the corpus is not there."""
+    """A folder or file of the corpus does not exist."""
 
     code = "corpus_missing"
-    hint = "Put the file there, or name another dataset in data.dataset."
+    hint = "Add the file, or name another dataset in data.dataset."
 
 
 class CorpusEmpty(RunError):
-    """A corpus, or one of its files, holds no text that is left after cleaning."""
+    """A corpus, or one of its files, contains no text after cleaning."""
 
     code = "corpus_empty"
     hint = "Check the file, or leave it out with data.sources."
@@ -69,10 +73,10 @@ class CorpusTooSmall(RunError):
 
 
 class CorpusChanged(RunError):
-    """The text or the tokenizer is no longer what the run was started with.
+    """The text or the tokenizer has changed since the run was started.
 
-    Its checkpoints belong to the old text: trained on another one they would give a model that no
-    spec describes.
+    The checkpoints of the run were trained on the old text. Training them further on other text
+    would give a model that no spec describes.
     """
 
     code = "corpus_changed"
@@ -87,14 +91,14 @@ class WordBudgetExceeded(RunError):
 
 
 class TokenizerMissing(RunError):
-    """The tokenizer of the job that `tokenizer.from_job` names is not there."""
+    """The job that `tokenizer.from_job` names has no tokenizer."""
 
     code = "tokenizer_missing"
-    hint = "Name a job that still exists and whose tokenizer stage is finished, or leave it out."
+    hint = "Name an existing job whose tokenizer stage is finished, or omit tokenizer.from_job."
 
 
 class TokenOutOfVocabulary(RunError):
-    """A token id lies outside the vocabulary of the model."""
+    """A token id is outside the vocabulary of the model."""
 
     code = "token_out_of_vocabulary"
     hint = (
@@ -104,21 +108,21 @@ class TokenOutOfVocabulary(RunError):
 
 
 class TokenFileDamaged(RunError):
-    """A token file is not what its description says."""
+    """A token file does not match its metadata."""
 
     code = "token_file_damaged"
     hint = "Delete the folder of the token file and retry: the text is encoded again."
 
 
 class NonFiniteLoss(RunError):
-    """The loss or the gradient norm became NaN or infinite; the weights were not touched by it."""
+    """The loss or the gradient norm became NaN or infinite; the weights were not updated."""
 
     code = "loss_not_finite"
     hint = "Lower training.learning_rate, lengthen training.warmup_steps or use bf16 for fp16."
 
 
 class OutOfMemory(RunError):
-    """The device or the host has no memory left for the step."""
+    """The device or the host has too little memory for a step."""
 
     code = "out_of_memory"
     hint = (
@@ -128,45 +132,45 @@ class OutOfMemory(RunError):
 
 
 class DiskFull(RunError):
-    """No space left where the run writes; the newest whole checkpoint was kept."""
+    """The disk of the run folder is full; the newest complete checkpoint was kept."""
 
     code = "disk_full"
-    hint = "Free some space and retry the job: it goes on from its newest checkpoint."
+    hint = "Free some space and retry the job: it continues from its newest checkpoint."
 
 
 class PrecisionUnsupported(RunError):
-    """The device cannot compute in the precision that was asked for."""
+    """The device does not support the requested precision."""
 
     code = "precision_unsupported"
     hint = 'Use "precision": "auto".'
 
 
 class DevicesMissing(RunError):
-    """The run sees fewer GPUs than it was told to use."""
+    """Fewer GPUs are visible to the run than its spec requests."""
 
     code = "devices_missing"
     hint = (
-        "Lower training.num_devices, or give the worker fewer slots (BABYLM_NUM_SLOTS): they share "
-        "its GPUs evenly."
+        "Lower training.num_devices, or give the worker fewer slots (BABYLM_NUM_SLOTS): its GPUs "
+        "are divided evenly among its slots."
     )
 
 
 class CheckpointMissing(RunError):
-    """The named checkpoint is not there, or is damaged."""
+    """The named checkpoint does not exist or is damaged."""
 
     code = "checkpoint_missing"
     hint = "List the checkpoints of the job and name one of them."
 
 
 class ExportInvalid(RunError):
-    """The finished checkpoint is not what was written, or plain transformers cannot load it."""
+    """The finished checkpoint differs from what was written, or transformers cannot load it."""
 
     code = "export_invalid"
-    hint = "Retry the job: the checkpoint is written anew. If it happens again, check the disk."
+    hint = "Retry the job: the checkpoint is written again. If the error recurs, check the disk."
 
 
 class EvaluationInvalid(RunError):
-    """The task of an evaluation is not there, or a file of it cannot be read."""
+    """The task of an evaluation does not exist, or one of its files cannot be read."""
 
     code = "evaluation_invalid"
     hint = (
@@ -176,26 +180,26 @@ class EvaluationInvalid(RunError):
 
 
 class SpecInvalid(RunError):
-    """The run folder's spec cannot be read or does not hold together."""
+    """The spec in the run folder cannot be read or is invalid."""
 
     code = "spec_invalid"
     hint = "Submit the job again with a valid spec."
 
 
 class Stopped(Exception):
-    """Raised at a safe point once a stop was asked for."""
+    """Raised at a safe point after a stop request."""
 
 
 class RankDied(Exception):
-    """The process of another device of the run ended; the run can be tried again.
+    """The process of another rank ended; the run can be retried.
 
     Attributes:
-        code, hint: As of a `RunError`.
+        code, hint: See `RunError`.
     """
 
     code = "rank_died"
-    hint = "The log of the job has what it said last."
+    hint = "The log of the job contains the last output of that process."
 
 
 class RunLocked(Exception):
-    """Another process is at work in the run folder."""
+    """Another process has locked the run folder."""

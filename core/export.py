@@ -1,7 +1,7 @@
-"""The stage `export`: what a user will download is loaded as a user will load it.
+"""The stage `export`: checks that plain `transformers` loads the finished checkpoint.
 
-Training computes with our own attention, experts and loss. Here the finished checkpoint goes
-through plain `transformers`, and both must say the same of the same text.
+Training uses this project's own attention, experts and loss. The check computes the loss of the
+same text with those and with unmodified `transformers`, and compares the two.
 """
 
 from collections.abc import Callable
@@ -23,9 +23,9 @@ from core.training.moe.experts import use_sparse_experts
 
 NAME = "last"
 WINDOWS = 4
-"""Sequences that are compared."""
+"""Number of sequences on which the losses are compared."""
 TOLERANCE = 1e-3
-"""Nats a token between the two ways; in float32 they differ by about 1e-6."""
+"""Largest accepted difference in nats per token; in float32 it is about 1e-6."""
 
 
 def check_export(
@@ -36,25 +36,26 @@ def check_export(
     emit: Callable[[EventData], None],
     warn: Callable[[str, str], None],
 ) -> dict[str, Any]:
-    """Checks the checkpoint `last`; what was found, for the report of the stage (Any: JSON).
+    """Checks the checkpoint `last` and returns the counts of the stage (Any: JSON).
 
     Args:
         rundir: The run.
-        tokens: Text to compare on, the validation text where there is some.
+        tokens: Text to compare on: the validation text if the run has one.
         seq_length: Tokens in a sequence.
-        emit: Takes the event of a checkpoint that had to be removed.
-        warn: Told if the two ways differ by more than rounding.
+        emit: Receives the event of a checkpoint that is removed.
+        warn: Called if the losses differ by more than `TOLERANCE`.
 
     Raises:
-        ExportInvalid: If a file is not what was told of it, or does not load. The checkpoint is
-            removed then, so that a retry writes it anew from the newest resume point.
+        ExportInvalid: If a file differs from what the journal recorded, or does not load. The
+            checkpoint is then removed, so that a retry writes it again from the newest resume
+            point.
     """
-    told = _told(rundir)
+    saved = _newest_save(rundir)
     try:
-        _check_files(rundir, told)
+        _check_files(rundir, saved)
         model, vocabulary = _load(rundir)
     except ExportInvalid:
-        emit(told.model_copy(update={"action": "removed", "files": []}))
+        emit(saved.model_copy(update={"action": "removed", "files": []}))
         remove_folder(rundir.checkpoint(NAME))
         raise
     batch = next(
@@ -72,8 +73,8 @@ def check_export(
             f"gives {ours:.6f} on the same {batch.num_targets} tokens",
         )
     return {
-        "files": len(told.files),
-        "bytes": sum(file.size for file in told.files),
+        "files": len(saved.files),
+        "bytes": sum(file.size for file in saved.files),
         "parameters": model.num_parameters(),
         "vocabulary": vocabulary,
         "compared_tokens": batch.num_targets,
@@ -82,26 +83,26 @@ def check_export(
     }
 
 
-def _told(rundir: RunDir) -> CheckpointData:
-    """The newest word about the checkpoint."""
-    told = None
+def _newest_save(rundir: RunDir) -> CheckpointData:
+    """The newest `saved` event of the checkpoint."""
+    saved = None
     for event in events_of_types(rundir.journal, "checkpoint"):
         if isinstance(event, CheckpointData) and event.name == NAME and event.action == "saved":
-            told = event
-    if told is None:
-        raise ExportInvalid(f"the journal tells of no checkpoint {NAME}")
-    return told
+            saved = event
+    if saved is None:
+        raise ExportInvalid(f"the journal has no record of the checkpoint {NAME}")
+    return saved
 
 
-def _check_files(rundir: RunDir, told: CheckpointData) -> None:
-    for file in told.files:
+def _check_files(rundir: RunDir, saved: CheckpointData) -> None:
+    for file in saved.files:
         path = rundir.checkpoint(NAME) / file.path
         if not path.is_file() or path.stat().st_size != file.size or hash_file(path) != file.sha256:
-            raise ExportInvalid(f"{NAME}/{file.path} is not the file that was written")
+            raise ExportInvalid(f"{NAME}/{file.path} is missing or differs from what was written")
 
 
 def _load(rundir: RunDir) -> tuple[PreTrainedModel, int]:
-    """The model and the size of the tokenizer's vocabulary, by `transformers` alone."""
+    """The model and the vocabulary size of the tokenizer, loaded with `transformers` alone."""
     folder = rundir.checkpoint(NAME)
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
@@ -118,7 +119,7 @@ def _load(rundir: RunDir) -> tuple[PreTrainedModel, int]:
 
 @torch.no_grad()
 def _plain_loss(model: PreTrainedModel, batch: Batch) -> float:
-    """Mean loss in nats per token of the model as the library computes it."""
+    """Mean loss in nats per token, computed by `transformers`."""
     logits = model(torch.from_numpy(batch.inputs), use_cache=False).logits.flatten(0, 1)  # (N, V)
     targets = torch.from_numpy(batch.targets).flatten()  # (N,)
     return torch.nn.functional.cross_entropy(logits.float(), targets).item()
@@ -126,7 +127,7 @@ def _plain_loss(model: PreTrainedModel, batch: Batch) -> float:
 
 @torch.no_grad()
 def _our_loss(model: PreTrainedModel, batch: Batch) -> float:
-    """The same as training computes it; the model is changed for it."""
+    """Mean loss in nats per token, computed by the training code; modifies the model in place."""
     use_sparse_experts(model)
     use_blocks(model)
     total = summed_loss(model, torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets))

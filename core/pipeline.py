@@ -1,7 +1,8 @@
-"""The stages of a run, each taken from the cache where its result is known already.
+"""Runs the stages of a run in order; a stage whose result is cached is skipped.
 
-Resuming is not a mode: finished stages are in the cache, where the run keeps them for itself
-(`core.storage.inputs`), and training goes on from the newest whole resume point of its run folder.
+Starting and resuming a run take the same path. Results of finished stages are in the cache, where
+the run pins them (`core.storage.inputs`), and training continues from the newest complete resume
+point in the run folder.
 """
 
 from pathlib import Path
@@ -17,18 +18,18 @@ from core.storage.rundir import remove_staging
 
 
 def run_pipeline(run: Run) -> None:
-    """Takes the run from its spec to its last checkpoint.
+    """Runs all stages, from cleaning the corpus to checking the last checkpoint.
 
     Raises:
-        Stopped: If a stop was asked for, at the next safe point.
-        RunError: If the run cannot go on.
+        Stopped: At the next safe point after a stop request.
+        RunError: If the run cannot continue.
     """
     remove_staging(run.rundir.root)
     reporter = StageReporter(run.emit)
     try:
         _require_tasks(run)
         train, validation = clean_splits(run, reporter)
-        # Imported when it is their turn: a run that is stopped early has not waited for them.
+        # Imported late, so that a run that is stopped early does not wait for the imports.
         from core.tokenizer.prepare import prepare_tokenizer
 
         tokenizer, tokenizer_key = prepare_tokenizer(run, reporter, train, validation)
@@ -45,8 +46,7 @@ def run_pipeline(run: Run) -> None:
         _export(run, reporter, *train_tokens)
         run.inputs.unpin()
     except RunError:
-        # What failed before anything was trained may be put right in the dataset: a retry reads it
-        # again.
+        # Before training has started, the user may fix the dataset; a retry then reads it again.
         if not run.inputs.has_trained:
             run.inputs.forget()
         raise
@@ -80,7 +80,7 @@ def _train(
 
 
 def _require_tasks(run: Run) -> None:
-    """Refuses a run that could not be judged, before hours of training."""
+    """Fails early, before hours of training, if an evaluation task cannot be read."""
     if run.spec.task == "model" and run.spec.evaluation.tasks:
         require_tasks(run.data_dir, run.spec.evaluation.tasks)
 
@@ -94,8 +94,8 @@ def _evaluate(run: Run, reporter: StageReporter) -> None:
         if not run.inputs.record_task(task, task_content(run.data_dir, task)):
             run.warn(
                 "evaluation_changed",
-                f"the files of the evaluation task {task} were edited since this run first used "
-                "them; its scores from before and after cannot be compared",
+                f"the files of the evaluation task {task} have changed since this run first used "
+                "them; scores from before and after the change cannot be compared",
             )
     with reporter.stage("evaluate") as stage:
         stage.counts = evaluate_checkpoints(

@@ -1,8 +1,8 @@
-"""The program that the worker starts, and a shell can run: a run folder in, a finished one out.
+"""Trains the run in a folder; the worker starts this program, and so can you from a shell.
 
     python -m core.run FOLDER --data-dir data --cache-dir runs/cache
 
-FOLDER holds `spec.json`. The same call starts a run and goes on with one that was interrupted.
+FOLDER contains `spec.json`. The same command starts a run and continues an interrupted one.
 """
 
 import argparse
@@ -16,7 +16,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.context import Run
-from core.errors import DiskFull, ExitCode, RankDied, RunError, RunLocked, SpecInvalid, Stopped
+from core.errors import (
+    CRASHED,
+    DiskFull,
+    ExitCode,
+    RankDied,
+    RunError,
+    RunLocked,
+    SpecInvalid,
+    Stopped,
+)
 from core.events.journal import JournalWriter
 from core.events.paths import shorten_paths
 from core.events.types import ErrorData
@@ -30,19 +39,16 @@ from core.storage.rundir import RunDir, locked
 
 log = logging.getLogger("core.run")
 
-CRASHED = 1
-"""Python's own exit status for an exception that nobody caught; the worker tries again."""
-
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the folder and returns the exit status, see `core.errors.ExitCode`."""
+    """Runs the folder and returns an exit status, see `core.errors.ExitCode`."""
     options = _parser().parse_args(arguments)
     faulthandler.enable()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
     )
-    # Before the first step nothing can be lost that is not made again: stages publish their results
-    # whole, and loading torch takes seconds that a user who cancelled should not wait for.
+    # Before the first step the process may exit at once: stages publish their results atomically,
+    # so nothing is lost, and a user who cancels does not wait for torch to be imported.
     stop = StopSignal(leave=lambda: os._exit(ExitCode.STOPPED))
     stop.on_signals()
     if options.supervised:
@@ -61,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m core.run", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="run folder that holds spec.json")
+    parser.add_argument("folder", type=Path, help="run folder that contains spec.json")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of corpora")
     parser.add_argument(
         "--cache-dir", type=Path, default=Path("runs/cache"), help="results shared between runs"
@@ -69,13 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--supervised",
         action="store_true",
-        help="stop when standard input ends or falls silent: whoever started this is gone",
+        help="stop when standard input closes or receives no heartbeat: the supervisor is gone",
     )
     parser.add_argument(
         "--lease-seconds",
         type=float,
         default=LEASE_SECONDS,
-        help="with --supervised: be gone before so long a silence is over",
+        help="with --supervised: exit within this many seconds after the last heartbeat",
     )
     return parser
 
@@ -97,7 +103,7 @@ def _run(
     except Stopped:
         log.info("stopped: %s", stop.reason)
         return ExitCode.STOPPED
-    except Exception as error:  # the border of the process: recorded, then the worker decides
+    except Exception as error:  # recorded in the journal; the worker decides whether to retry
         failure = named_failure(error, rundir.root)
         roots = [rundir.root, options.data_dir.resolve(), options.cache_dir.resolve()]
         if failure is None:
@@ -109,14 +115,14 @@ def _run(
 
 
 def warn_of_low_disk(run: Run) -> None:
-    """Tells the user before anything is done that the disk may fill while the run trains."""
+    """Warns if the checkpoints of the run need more disk space than is free."""
     needed = estimate(run.spec, words=None).disk_bytes
     free = shutil.disk_usage(run.rundir.root).free
     if needed > free:
         run.warn(
             "disk_low",
-            f"the checkpoints of this run need about {needed:,} bytes and {free:,} are free: it "
-            "fails with disk_full when they are used up, and can then be retried",
+            f"the checkpoints of this run need about {needed:,} bytes and {free:,} are free: when "
+            "the disk is full, the run fails with disk_full and can be retried",
         )
 
 
@@ -125,7 +131,7 @@ def _read_spec(rundir: RunDir) -> JobSpec:
         content = rundir.spec.read_bytes()
         return JobSpec.model_validate_json(content, context=STORED).resolve()
     except FileNotFoundError as error:
-        raise SpecInvalid(f"{rundir.spec} is not there") from error
+        raise SpecInvalid(f"{rundir.spec} does not exist") from error
     except ValidationError as error:
         raise SpecInvalid(f"{rundir.spec} is not a valid spec: {error}") from error
 
@@ -143,7 +149,7 @@ def _crashed(journal: JournalWriter, error: Exception, roots: list[Path]) -> int
         _record(journal, ErrorData(code=error.code, message=str(error), hint=error.hint))
         return CRASHED
     message = shorten_paths(f"{type(error).__name__}: {error}", roots=roots)
-    hint = "This is a fault of the service; the log of the job has the traceback."
+    hint = "This is a bug in the service; the log of the job contains the traceback."
     _record(journal, ErrorData(code="internal_error", message=message[:2000], hint=hint))
     return CRASHED
 
@@ -151,7 +157,7 @@ def _crashed(journal: JournalWriter, error: Exception, roots: list[Path]) -> int
 def _record(journal: JournalWriter, data: ErrorData) -> None:
     try:
         journal.append(data)
-    except OSError as error:  # a full disk: the exit status and the log must do
+    except OSError as error:  # the disk is full: only the exit status and the log report the error
         log.error("the journal cannot be written: %s", error)
 
 

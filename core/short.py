@@ -1,10 +1,11 @@
-"""The program of the short worker: answers questions, and keeps what it needs for them warm.
+"""The program of the short worker: answers requests and keeps recent models in memory.
 
     python -m core.short
 
-reads a JSON line a request on standard input and answers each with a JSON line on standard output;
-it ends when its input does. A request that takes longer than its slice is answered with its state,
-and comes again with it. Nothing heavy is loaded before a request needs it.
+Reads one request per line of standard input and writes one answer per line of standard output,
+both as JSON; exits at the end of the input. A request that needs more time than its slice is
+answered with its state, and the caller sends it again with that state. Heavy modules are imported
+by the first request that needs them.
 """
 
 import json
@@ -28,7 +29,7 @@ Json = dict[str, Any]
 
 
 class Request(BaseModel):
-    """A question; the id comes back with the answer."""
+    """A request; the answer carries the same id."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,7 +37,7 @@ class Request(BaseModel):
 
 
 class GenerateRequest(Request):
-    """What to continue, and how."""
+    """Continues a prompt with a checkpoint."""
 
     kind: Literal["generate"]
     checkpoint_dir: Path
@@ -48,7 +49,7 @@ class GenerateRequest(Request):
 
 
 class EncodeRequest(Request):
-    """Which text to split, by which tokenizer."""
+    """Splits a text with a tokenizer."""
 
     kind: Literal["encode"]
     tokenizer_dir: Path
@@ -56,19 +57,19 @@ class EncodeRequest(Request):
 
 
 class EvaluateRequest(Request):
-    """Which checkpoint to judge on which task."""
+    """Evaluates a checkpoint on a task."""
 
     kind: Literal["evaluate"]
     checkpoint_dir: Path
     task_dir: Path
     predictions_file: Path
-    """Where the predictions go; the sums of an unfinished evaluation are kept next to it."""
+    """Output file of the predictions; partial sums are kept in the same folder."""
     state: Json | None = None
     slice_seconds: float = Field(gt=0.0)
 
 
 class CleanReportRequest(Request):
-    """Which dataset to clean with the default options."""
+    """Cleans a dataset with the default options and reports what changed."""
 
     kind: Literal["clean_report"]
     dataset_dir: Path
@@ -83,7 +84,7 @@ AnyRequest: TypeAdapter[GenerateRequest | EncodeRequest | EvaluateRequest | Clea
 
 
 class RequestHandler:
-    """Answers requests one after the other."""
+    """Answers requests one at a time."""
 
     def __init__(self) -> None:
         self._models: WarmModels | None = None
@@ -91,7 +92,7 @@ class RequestHandler:
         self._reports = CleanReports()
 
     def answer(self, line: str) -> Json:
-        """The answer to one line of input; a refusal is an answer too."""
+        """The answer to one line of input; errors are returned as answers."""
         try:
             request = AnyRequest.validate_json(line)
         except ValidationError as error:
@@ -100,7 +101,7 @@ class RequestHandler:
             answer = self._answer(request)
         except RunError as error:
             answer = {"error": _problem(error.code, error.message, error.hint)}
-        except Exception as error:  # the border of the process: one bad request is not its end
+        except Exception as error:  # one failed request must not end the process
             message = f"{type(error).__name__}: {error}"
             answer = {"error": _problem("internal_error", message, "")}
         return {"id": request.id, **answer}
@@ -156,16 +157,18 @@ class RequestHandler:
 
 
 def encode_text(folder: Path, text: str) -> Json:
-    """How a tokenizer splits a text: ids, vocabulary entries, and the characters each stands for.
+    """The tokens of a text: ids, vocabulary entries and character spans.
 
     Raises:
-        CheckpointMissing: If there is no tokenizer in the folder.
+        CheckpointMissing: If the folder contains no tokenizer.
     """
     from tokenizers import Tokenizer
 
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise CheckpointMissing("the job has no tokenizer yet", hint="Wait for that stage.")
+        raise CheckpointMissing(
+            "the job has no tokenizer yet", hint="Wait until its stage tokenizer is finished."
+        )
     encoding = Tokenizer.from_file(str(path)).encode(text, add_special_tokens=False)
     tokens = [
         {"id": number, "piece": piece, "text": text[start:end], "start": start, "end": end}
@@ -177,7 +180,7 @@ def encode_text(folder: Path, text: str) -> Json:
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Answers each line of `requests` until there are no more."""
+    """Answers each line of `requests` until its end."""
     handler = RequestHandler()
     for line in requests:
         if line.strip():

@@ -1,4 +1,4 @@
-"""The stages of a run in their order, and how a run reports where it stands in them."""
+"""The stages of a run in order, and the reporter of their progress."""
 
 import logging
 import time
@@ -20,15 +20,16 @@ STAGE_SHARES: dict[StageName, float] = {
     "evaluate": 0.03,
     "export": 0.01,
 }
-"""Share of the whole that each stage counts for in a progress bar, in order. Training takes nearly
-all of a run; the others get enough for the bar to be seen moving."""
+"""Share of the progress bar for each stage, in order. Training takes nearly all of a run; the other
+stages get enough for a visible change."""
 PROGRESS_SECONDS = 0.5
-"""Progress is reported no oftener: a person looks at it, and each report is a row."""
+"""Shortest time between two progress reports. Each report is a row in the database, and more
+frequent updates are not visible to a person."""
 
 
 @dataclass
 class StageReport:
-    """What a stage tells about itself while it runs."""
+    """Counts of a stage and whether its result came from the cache; the stage fills it in."""
 
     counts: dict[str, Any] = field(default_factory=dict)  # Any: each stage counts its own things
     cached: bool = False
@@ -47,7 +48,7 @@ class StageReporter:
 
     @contextmanager
     def stage(self, name: StageName) -> Iterator[StageReport]:
-        """Reports the start and, unless an error leaves it, the end of a stage."""
+        """Reports the start of a stage and, if the body raises no error, its end."""
         self._stage, self._reported_at = name, float("-inf")
         began = self._clock()
         log.info("stage %s", name)
@@ -75,7 +76,7 @@ class StageReporter:
         step: int | None = None,
         max_steps: int | None = None,
     ) -> None:
-        """Reports that `share` (0 to 1) of the stage is done; what comes too soon is left out."""
+        """Reports that `share` (0 to 1) of the stage is done, at most every `PROGRESS_SECONDS`."""
         now = self._clock()
         if 0.0 < share < 1.0 and now - self._reported_at < PROGRESS_SECONDS:
             return
@@ -93,7 +94,7 @@ class StageReporter:
 
 
 def overall_progress(stage: StageName, share: float) -> float:
-    """Share of the whole run that is done when `share` of `stage` is."""
+    """Completed share of the whole run when `share` of `stage` is completed."""
     names = list(STAGE_SHARES)
     before = sum(STAGE_SHARES[name] for name in names[: names.index(stage)])
     return min(1.0, before + STAGE_SHARES[stage] * share)

@@ -1,4 +1,4 @@
-"""The architectures that can be trained: one file each, one line each in the union below."""
+"""Registry of the architectures: each has a file here and a place in the union below."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from core.archs.llama4 import Llama4
 from core.archs.olmo2 import Olmo2
 
 DEFAULT_ARCHITECTURE = Llama4
-"""Of a spec that names none, as in the research scripts."""
+"""Used by a spec that names none, as in the research scripts."""
 
 AnyArchitecture = Annotated[Gemma2 | Llama4 | Olmo2, Field(discriminator="architecture")]
 """A tagged union on `architecture`."""

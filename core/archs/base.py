@@ -1,7 +1,7 @@
-"""What every architecture offers: its fields, its Hugging Face names, and its size as arithmetic.
+"""Base class of the architectures: fields, Hugging Face class names, parameter and FLOP counts.
 
-Architectures are data. Nothing here imports torch, so the API can validate, count parameters and
-estimate without it; `core.checkpoints.model` looks the class names up.
+Nothing here imports torch, so that the API can validate specs, count parameters and estimate
+without it; `core.checkpoints.model` resolves the class names.
 
 Letters: D hidden size, F intermediate size, L layers, H attention heads, K key-value heads,
 d head dimension, V vocabulary, T sequence length.
@@ -15,17 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 MAX_HIDDEN_SIZE = 16_384
 MAX_VOCAB_SIZE = 1_000_000
 DEFAULT_MAX_POSITION_EMBEDDINGS = 2048
-"""Evaluations hold texts longer than the sequences of training; upstream's models take 2,048 tokens
-and more. No weight depends on it: positions are rotary."""
+"""Evaluations contain texts longer than the training sequences; upstream's models accept 2,048
+tokens and more. No weight depends on this number: positions are rotary."""
 OFFICIAL_TRANSFORMERS = "4.51.3"
 """The release that the BabyLM evaluation pipelines of 2025 and 2026 pin."""
 TARGET_HEAD_DIM = 64
-"""Head width that `num_attention_heads: null` aims at, the common choice for models of this size
+"""Largest head width for `num_attention_heads: null`, the common choice for models of this size
 (GPT-2, Radford et al. 2019)."""
 
 
 def default_num_heads(hidden_size: int) -> int:
-    """The number of heads whose width is even, divides `hidden_size` and is nearest below 64."""
+    """The number of heads with the largest even width of at most 64 that divides `hidden_size`."""
     for head_dim in range(min(TARGET_HEAD_DIM, hidden_size), 1, -1):
         if hidden_size % head_dim == 0 and head_dim % 2 == 0:
             return hidden_size // head_dim
@@ -42,17 +42,17 @@ class Architecture(BaseModel):
     model_class: ClassVar[str]
     """Name of the causal language model class in `transformers`."""
     title: ClassVar[str]
-    """What people call it."""
+    """Display name."""
     source: ClassVar[str]
     """The paper or announcement that describes it."""
     alias: ClassVar[str]
-    """Name that the research scripts' command line has for it."""
+    """Name on the command line of the research scripts."""
     num_mask_kinds: ClassVar[int] = 1
-    """Kinds of layers by attention mask; a body with one kind takes one mask, not a mapping."""
+    """Number of attention mask kinds; a model with one kind takes one mask, not a mapping."""
     is_safe_in_fp16: ClassVar[bool] = True
-    """False for a model whose activations are known to exceed 65,504, the largest fp16 number."""
+    """False if activations are known to exceed 65,504, the largest fp16 number."""
     has_attention_temperature: ClassVar[bool] = False
-    """Whether queries are scaled by their position, which packed documents would shift."""
+    """Whether queries are scaled by their position, which packing documents would shift."""
     residual_branches: ClassVar[tuple[str, ...]]
     """Modules of a layer whose outputs are added to the residual stream."""
 
@@ -63,10 +63,10 @@ class Architecture(BaseModel):
         default=None,
         ge=1,
         le=1024,
-        description="Attention heads H; null chooses the number that makes heads 64 wide.",
+        description="Attention heads H; null: as many as make heads at most 64 wide.",
     )
     num_key_value_heads: int | None = Field(
-        default=None, ge=1, le=1024, description="Key-value heads K; null chooses by architecture."
+        default=None, ge=1, le=1024, description="Key-value heads K; null: depends on architecture."
     )
     intermediate_size: int | None = Field(
         default=None, ge=8, le=131_072, description="Width F of the MLP; null is 4 x hidden_size."
@@ -84,19 +84,19 @@ class Architecture(BaseModel):
         default=0.02, gt=0.0, le=1.0, description="Standard deviation of the initial weights."
     )
     attention_dropout: float = Field(
-        default=0.0, ge=0.0, lt=1.0, description="Dropout on attention."
+        default=0.0, ge=0.0, lt=1.0, description="Dropout on attention weights."
     )
     dropout: float = Field(
         default=0.0,
         ge=0.0,
         lt=1.0,
-        description="Dropout on what attention and MLP add to the residual stream, in training "
-        "only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) "
-        "use 0.1.",
+        description="Dropout on the outputs of attention and MLP before they are added to the "
+        "residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT "
+        "(Charpentier and Samuel 2024) use 0.1.",
     )
     attention_bias: bool = Field(default=False, description="Biases in the attention projections.")
     tie_word_embeddings: bool = Field(
-        default=True, description="One matrix for the embeddings and the output layer."
+        default=True, description="Share one matrix between the embeddings and the output layer."
     )
 
     @field_validator("num_attention_heads")
@@ -108,7 +108,7 @@ class Architecture(BaseModel):
             if hidden_size % (2 * heads):
                 raise ValueError(
                     f"must divide hidden_size {hidden_size} into heads of even width (rotary "
-                    f"embeddings turn pairs); accepted here: {fitting}"
+                    f"embeddings rotate pairs); accepted here: {fitting}"
                 )
         return heads
 
@@ -141,7 +141,7 @@ class Architecture(BaseModel):
         return {}
 
     def compatibility_warnings(self) -> list[str]:
-        """Settings of this model that `OFFICIAL_TRANSFORMERS` ignores or cannot run."""
+        """Warnings about settings that `OFFICIAL_TRANSFORMERS` ignores or cannot run."""
         return []
 
     def _default_kv_heads(self, heads: int) -> int:
@@ -149,12 +149,12 @@ class Architecture(BaseModel):
 
     @property
     def heads(self) -> int:
-        """H, also where the field is null."""
+        """H, resolved if the field is null."""
         return self.num_attention_heads or default_num_heads(self.hidden_size)
 
     @property
     def kv_heads(self) -> int:
-        """K, also where the field is null."""
+        """K, resolved if the field is null."""
         return self.num_key_value_heads or self._default_kv_heads(self.heads)
 
     @property
@@ -164,7 +164,7 @@ class Architecture(BaseModel):
 
     @property
     def mlp_width(self) -> int:
-        """F, also where the field is null."""
+        """F, resolved if the field is null."""
         return self.intermediate_size or 4 * self.hidden_size
 
     def common_arguments(self, *, vocab_size: int) -> dict[str, Any]:
@@ -192,11 +192,11 @@ class Architecture(BaseModel):
 
     @abstractmethod
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Weights in the matrices of a layer: (all, those that one token passes through)."""
+        """Weights in the matrices of a layer: (all, those used for one token)."""
 
     @abstractmethod
     def layer_vectors(self) -> int:
-        """Weights of a layer that are in no matrix product: norms."""
+        """Weights of the norms of a layer."""
 
     def attention_matrices(self) -> int:
         """Weights of the four attention projections."""
@@ -208,7 +208,7 @@ class Architecture(BaseModel):
         return self.head_width * (self.heads + 2 * self.kv_heads) + self.hidden_size
 
     def num_parameters(self, *, vocab_size: int) -> int:
-        """Trainable parameters, tied embeddings counted once; equals the built model's count."""
+        """Trainable parameters of the built model; tied embeddings are counted once."""
         matrices = sum(self.layer_matrices(layer)[0] for layer in range(self.num_hidden_layers))
         vectors = self.num_hidden_layers * (self.layer_vectors() + self._attention_biases())
         embeddings = vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
@@ -217,10 +217,10 @@ class Architecture(BaseModel):
     def flops_per_token(self, *, vocab_size: int, seq_length: int) -> float:
         """Floating point operations of forward and backward for one token.
 
-        Only matrix products that the mathematics needs: 6 for each weight that the token meets
-        (2 forward, 4 backward; Kaplan et al. 2020, section 2.1), the output layer included, and
-        the two products of causal attention (Chowdhery et al. 2022, appendix B, halved because
-        a token attends to half of the window on average).
+        Counts only the matrix products that the model requires, without recomputation: 6 for each
+        weight used for the token (2 forward, 4 backward; Kaplan et al. 2020, section 2.1),
+        including the output layer, and the two products of causal attention (Chowdhery et al. 2022,
+        appendix B, halved because a token attends to half of the window on average).
         """
         active = sum(self.layer_matrices(layer)[1] for layer in range(self.num_hidden_layers))
         active += vocab_size * self.hidden_size

@@ -8,7 +8,7 @@ from core.archs.base import Architecture
 
 
 class Gemma2(Architecture):
-    """Gemma 2 (Gemma Team 2024): soft-capped logits, every second layer attends locally."""
+    """Gemma 2 (Gemma Team 2024): soft-capped logits, local attention in every second layer."""
 
     config_class: ClassVar[str] = "Gemma2Config"
     model_class: ClassVar[str] = "Gemma2ForCausalLM"
@@ -37,10 +37,13 @@ class Gemma2(Architecture):
         ge=1.0,
         le=65_536.0,
         multiple_of=1.0,
-        description="Scores are divided by its root; a whole number; null: head_dim.",
+        description="Attention scores are divided by its square root; an integer; null: head_dim.",
     )
     sliding_window: int = Field(
-        default=4096, ge=8, le=1_048_576, description="Window of every second layer, in tokens."
+        default=4096,
+        ge=8,
+        le=1_048_576,
+        description="Attention window of every second layer, in tokens.",
     )
     attn_logit_softcapping: float | None = Field(
         default=50.0, gt=0.0, le=1e6, description="Soft cap on attention scores; null: none."
@@ -53,12 +56,12 @@ class Gemma2(Architecture):
     )
 
     def _default_kv_heads(self, heads: int) -> int:
-        # Gemma 2 shares each key-value head between two heads (table 1 of the paper).
+        # Two heads of Gemma 2 share a key-value head (table 1 of the paper).
         return heads // 2 if heads % 2 == 0 else heads
 
     @property
     def head_width(self) -> int:
-        """d, also where the field is null."""
+        """d, resolved if the field is null."""
         return self.head_dim or self.hidden_size // self.heads
 
     def resolve(self, *, seq_length: int) -> Self:
@@ -78,7 +81,7 @@ class Gemma2(Architecture):
         """All keyword arguments of `Gemma2Config`."""
         return self.common_arguments(vocab_size=vocab_size) | {
             "head_dim": self.head_width,
-            # The configuration class refuses floats.
+            # The configuration class rejects floats.
             "query_pre_attn_scalar": int(self.query_pre_attn_scalar or self.head_width),
             "sliding_window": self.sliding_window,
             "attn_logit_softcapping": self.attn_logit_softcapping,
@@ -90,13 +93,13 @@ class Gemma2(Architecture):
         """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
         if self.attn_logit_softcapping is None:
             return {}
-        # transformers 4 uses PyTorch's attention by default, which drops the soft cap of the scores
-        # without a warning, and reads no public entry that says otherwise. 5 ignores this one: its
+        # transformers 4 uses PyTorch's attention by default, which ignores the soft cap without a
+        # warning, and has no public entry to choose another. transformers 5 ignores this entry: its
         # default for Gemma 2 is eager.
         return {"_attn_implementation_internal": "eager"}
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Weights in the matrices of a layer, all and active; the same, Gemma 2 is dense."""
+        """Weights in the matrices of a layer, total and active; equal, as Gemma 2 is dense."""
         del layer
         weights = self.attention_matrices() + 3 * self.hidden_size * self.mlp_width
         return weights, weights

@@ -12,11 +12,11 @@ from core.archs.base import (
 )
 
 OFFICIAL_NO_ROPE_INTERVAL = 4
-"""Fixed in the code of `OFFICIAL_TRANSFORMERS`, whatever `config.json` says."""
+"""Hard-coded in `OFFICIAL_TRANSFORMERS`, which ignores the value in `config.json`."""
 
 
 class Llama4(Architecture):
-    """Llama 4 (Meta 2025): top-1 experts beside a shared one, some layers without positions."""
+    """Llama 4 (Meta 2025): top-1 and shared experts, some layers without position embeddings."""
 
     config_class: ClassVar[str] = "Llama4TextConfig"
     model_class: ClassVar[str] = "Llama4ForCausalLM"
@@ -37,18 +37,23 @@ class Llama4(Architecture):
     )
     rope_theta: float = Field(default=500_000.0, ge=1.0, le=1e9, description="Rotary base.")
     num_local_experts: int = Field(
-        default=16, ge=0, le=256, description="Experts a layer; 0 makes the layers dense."
+        default=16, ge=0, le=256, description="Experts per layer; 0 makes all layers dense."
     )
-    num_experts_per_tok: int = Field(default=1, ge=1, le=256, description="Experts a token meets.")
+    num_experts_per_tok: int = Field(
+        default=1, ge=1, le=256, description="Experts per token, in addition to the shared one."
+    )
     interleave_moe_layer_step: int = Field(
-        default=1, ge=1, le=256, description="Every n-th layer has experts, the others are dense."
+        default=1, ge=1, le=256, description="Every n-th layer has experts; the others are dense."
     )
-    use_qk_norm: bool = Field(default=True, description="Normalise queries and keys.")
+    use_qk_norm: bool = Field(default=True, description="Normalize queries and keys.")
     no_rope_layer_interval: int = Field(
         default=4, ge=1, le=256, description="Every n-th layer has no rotary embedding."
     )
     attention_chunk_size: int = Field(
-        default=8192, ge=8, le=1_048_576, description="Layers with positions attend within chunks."
+        default=8192,
+        ge=8,
+        le=1_048_576,
+        description="Chunk size in tokens; layers with rotary embeddings attend within a chunk.",
     )
     hidden_act: Literal["silu", "gelu", "relu"] = Field(
         default="silu", description="Activation in the MLP and the experts."
@@ -63,12 +68,12 @@ class Llama4(Architecture):
         return chosen
 
     def _default_kv_heads(self, heads: int) -> int:
-        # 8 as in the released models, where that divides the heads.
+        # 8 as in the released models, or the largest divisor of it that divides the heads.
         return gcd(heads, 8)
 
     @property
     def head_width(self) -> int:
-        """d, also where the field is null."""
+        """d, resolved if the field is null."""
         return self.head_dim or self.hidden_size // self.heads
 
     def resolve(self, *, seq_length: int) -> Self:
@@ -78,35 +83,35 @@ class Llama4(Architecture):
 
     def exported_config(self) -> dict[str, Any]:
         """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
-        # transformers 4.51 otherwise builds a bfloat16 cache in every forward pass. Meta's
-        # checkpoints have the same entry; generation uses that of generation_config.json.
+        # Without it, transformers 4.51 builds a bfloat16 cache in every forward pass. Meta's
+        # checkpoints have the same entry. Generation reads generation_config.json instead.
         return {"use_cache": False}
 
     def compatibility_warnings(self) -> list[str]:
-        """Settings of this model that `OFFICIAL_TRANSFORMERS` ignores or cannot run."""
+        """Warnings about settings that `OFFICIAL_TRANSFORMERS` ignores or cannot run."""
         release, warnings = f"transformers {OFFICIAL_TRANSFORMERS}", []
         if self._no_rope_layers(self.no_rope_layer_interval) != self._no_rope_layers(
             OFFICIAL_NO_ROPE_INTERVAL
         ):
             warnings.append(
                 f"no_rope_layer_interval is {self.no_rope_layer_interval}: {release}, which the "
-                f"BabyLM evaluation uses, computes with {OFFICIAL_NO_ROPE_INTERVAL} whatever the "
-                "checkpoint says, so its scores are not those of this model; use "
+                f"BabyLM evaluation uses, always computes with {OFFICIAL_NO_ROPE_INTERVAL}, so its "
+                "scores are not those of this model; use "
                 f"{OFFICIAL_NO_ROPE_INTERVAL}, or evaluate with transformers 4.57 or newer"
             )
         longest = self.max_position_embeddings or DEFAULT_MAX_POSITION_EMBEDDINGS
         if self.attention_chunk_size < longest:
             warnings.append(
                 f"attention_chunk_size is {self.attention_chunk_size}: {release}, which the BabyLM "
-                "evaluation uses, fails or computes other scores where inputs are padded or longer "
+                "evaluation uses, fails or computes wrong scores if inputs are padded or longer "
                 f"than that; use at least max_position_embeddings ({longest}), or evaluate with "
                 "transformers 4.57 or newer"
             )
         if self.attention_bias:
             warnings.append(
                 f"attention_bias is true: {release}, which the BabyLM evaluation uses, and every "
-                "other release before 5 leave the biases of Llama 4 out, so its scores are not "
-                "those of this model; use false, or evaluate with transformers 5"
+                "other release before 5 omit the biases of Llama 4, so the scores are not those of "
+                "this model; use false, or evaluate with transformers 5"
             )
         return warnings
 
@@ -123,13 +128,13 @@ class Llama4(Architecture):
     def config_arguments(self, *, vocab_size: int) -> dict[str, Any]:
         """All keyword arguments of `Llama4TextConfig`.
 
-        The dense layers of Llama 4 have a width of their own, `intermediate_size_mlp`; here it is
-        the same `intermediate_size`, so that one number means one thing.
+        Llama 4 has a separate width for dense layers, `intermediate_size_mlp`; here both are
+        `intermediate_size`.
         """
         return self.common_arguments(vocab_size=vocab_size) | {
             "head_dim": self.head_width,
             "intermediate_size_mlp": self.mlp_width,
-            # With no experts no layer is in moe_layers, and the two counts are never read.
+            # Without experts, moe_layers is empty and the next two values are not used.
             "num_local_experts": max(1, self.num_local_experts),
             "num_experts_per_tok": min(self.num_experts_per_tok, max(1, self.num_local_experts)),
             "moe_layers": self.moe_layers(),
@@ -141,7 +146,7 @@ class Llama4(Architecture):
         }
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Weights in the matrices of a layer: (all, those that one token passes through)."""
+        """Weights in the matrices of a layer: (all, those used for one token)."""
         attention = self.attention_matrices()
         mlp = 3 * self.hidden_size * self.mlp_width
         if layer not in self.moe_layers():

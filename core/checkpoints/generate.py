@@ -1,4 +1,4 @@
-"""Text from a checkpoint, and checkpoints that are kept in memory for the next question."""
+"""Text generation from a checkpoint, and a cache of loaded checkpoints."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -25,10 +25,10 @@ def continue_text(
     top_k: int | None,
     seed: int,
 ) -> str:
-    """The prompt and what the model writes after it, up to the end of its text.
+    """The prompt and its continuation by the model, up to `<|endoftext|>`.
 
-    The same seed gives the same text; temperature 0 takes the likeliest token. An empty prompt
-    starts a text. The random state of the caller is left as it was.
+    The same seed gives the same text; temperature 0 is greedy decoding. With an empty prompt, the
+    model starts a new text. The random state of the caller is preserved.
     """
     ids = [END_OF_TEXT_ID, *tokenizer(prompt)["input_ids"]]
     room = model.config.max_position_embeddings
@@ -57,7 +57,7 @@ def continue_text(
 
 
 class WarmModels:
-    """The checkpoints asked for last, loaded."""
+    """Cache of the most recently used checkpoints."""
 
     def __init__(self) -> None:
         quiet_transformers()
@@ -67,11 +67,11 @@ class WarmModels:
         """Model and tokenizer, see `load_checkpoint`.
 
         Raises:
-            CheckpointMissing: If there is none.
+            CheckpointMissing: If the folder contains no checkpoint.
         """
         if folder not in self._warm:
             if not (folder / "config.json").is_file():
-                raise CheckpointMissing(f"the checkpoint {folder.name} is not there any more")
+                raise CheckpointMissing(f"the checkpoint {folder.name} does not exist any more")
             self._warm[folder] = load_checkpoint(folder)
         self._warm.move_to_end(folder)
         while len(self._warm) > WARM_MODELS:
@@ -80,7 +80,7 @@ class WarmModels:
 
 
 def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, Any]:
-    """Model, ready to evaluate, and tokenizer of a checkpoint, on the CPU."""
+    """The model, in evaluation mode on the CPU, and the tokenizer of a checkpoint."""
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
     model.eval()
     return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)

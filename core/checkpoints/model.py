@@ -1,4 +1,4 @@
-"""From an architecture to a Hugging Face model, and the weights to and from a file."""
+"""Builds Hugging Face models from architectures; saves and loads weights and configurations."""
 
 import json
 from pathlib import Path
@@ -15,15 +15,15 @@ WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
 
 def quiet_transformers() -> None:
-    """Keeps the library's notes and progress bars out of the log of a run."""
+    """Turns off warnings and progress bars of transformers in the log of a run."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
 
 
 def build_model(architecture: Architecture, *, vocab_size: int, seed: int) -> PreTrainedModel:
-    """The model with fresh weights, float32, in training mode.
+    """The model with newly initialized float32 weights, in training mode.
 
-    The library initialises the weights, once; they depend on `seed` alone.
+    transformers initializes the weights; they depend only on `seed`.
     """
     config_class = getattr(transformers, architecture.config_class)
     config = config_class(
@@ -40,28 +40,28 @@ def build_model(architecture: Architecture, *, vocab_size: int, seed: int) -> Pr
 
 
 def checkpoint_activations(model: PreTrainedModel) -> None:
-    """Makes the backward pass compute activations again instead of keeping them."""
-    # transformers renamed the method in 5.x and warns of the old name.
+    """Enables activation checkpointing: the backward pass recomputes activations."""
+    # transformers 5 renamed the method and warns about the old name.
     enable = getattr(model, "activation_checkpointing_enable", None)
     (enable or model.gradient_checkpointing_enable)()
 
 
 def save_weights(model: PreTrainedModel, path: Path) -> None:
-    """Writes the weights as safetensors, float32; a tied output layer is not written twice."""
+    """Writes the weights as float32 safetensors; a tied output layer is omitted."""
     tensors = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()
         for name, tensor in model.state_dict().items()
         if not (name == "lm_head.weight" and model.config.tie_word_embeddings)
     }
-    # transformers 4 refuses a file that does not say which framework wrote it.
+    # transformers 4 rejects a file whose metadata does not name the framework.
     save_file(tensors, path, metadata={"format": "pt"})
 
 
 def load_weights(model: PreTrainedModel, path: Path) -> None:
-    """Reads the weights that `save_weights` wrote into a model of the same shape.
+    """Loads weights written by `save_weights` into a model of the same shape.
 
     Raises:
-        RuntimeError: If a tensor is missing, unknown or of another shape.
+        RuntimeError: If a tensor is missing, unknown or has another shape.
     """
     tensors = load_file(path)
     if model.config.tie_word_embeddings:
@@ -70,13 +70,13 @@ def load_weights(model: PreTrainedModel, path: Path) -> None:
 
 
 def save_config(model: PreTrainedModel, folder: Path, architecture: Architecture) -> None:
-    """Writes `config.json` and `generation_config.json` so that transformers 4 and 5 agree."""
+    """Writes `config.json` and `generation_config.json` for both transformers 4 and 5."""
     model.config.architectures = [type(model).__name__]
     model.config.dtype = "float32"
     model.config.save_pretrained(folder)
     path = folder / CONFIG_FILE
     config = json.loads(path.read_text(encoding="utf-8"))
-    # Names of transformers 4, which ignores the new ones; 5 reads both.
+    # Key names of transformers 4, which ignores the new ones; transformers 5 reads both.
     config |= {
         "rope_theta": config["rope_parameters"]["rope_theta"],
         "torch_dtype": config["dtype"],

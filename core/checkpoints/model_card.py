@@ -19,7 +19,7 @@ def model_card(
     words_seen: int,
     validation_loss: float | None,
 ) -> str:
-    """A Hugging Face model card: what it is, what it was trained on and how, how good it is."""
+    """A Hugging Face model card: model, training data, settings and results."""
     title = ARCHITECTURES[spec.model.architecture].title
     lines = [
         "---",
@@ -45,8 +45,8 @@ def model_card(
         "| | |",
         "| --- | --- |",
         f"| optimizer steps | {step:,} |",
-        f"| words seen, repeats counted | {words_seen:,} |",
-        f"| tokens seen, repeats counted | {tokens_seen:,} |",
+        f"| words seen, repetitions included | {words_seen:,} |",
+        f"| tokens seen, repetitions included | {tokens_seen:,} |",
     ]
     if validation_loss is not None:
         lines += [
@@ -62,7 +62,11 @@ def model_card(
         for field, value in getattr(spec, section).model_dump(mode="json").items():
             if field not in SKIPPED and value is not None:
                 lines.append(f"| {section}.{field} | {escape_markdown(str(value))} |")
-    lines += ["", "`spec.json` holds all of it; the same spec and corpus train the same model.", ""]
+    lines += [
+        "",
+        "`spec.json` contains all fields; the same spec and corpus train the same model.",
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -1,8 +1,8 @@
-"""Checkpoints that a user downloads: published whole, never changed, removed by rule.
+"""Writes downloadable checkpoints: published atomically, immutable, removed by retention rules.
 
 Names: `step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `ema`
-(averaged weights of the last step), `error-000123` and
-`interrupted-000123`. The kind and the step of a checkpoint can be read off its name.
+(averaged weights of the last step), `error-000123` and `interrupted-000123`. The name shows the
+kind of a checkpoint and, for all but milestones, `last` and `ema`, the step.
 """
 
 import os
@@ -29,12 +29,12 @@ PREFIXES: dict[CheckpointKind, str] = {
 }
 
 ONCE: tuple[CheckpointKind, ...] = ("last", "ema")
-"""Kinds of which a run has one checkpoint, named like the kind."""
+"""Kinds with one checkpoint per run, named like the kind."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where in the run a checkpoint was taken."""
+    """The training progress at which a checkpoint was saved."""
 
     step: int
     tokens_seen: int
@@ -69,17 +69,18 @@ class Checkpoints:
         name: str | None = None,
         weights: Path | None = None,
     ) -> None:
-        """Publishes a checkpoint and tells of it.
+        """Publishes a checkpoint and emits its event.
 
-        One of that name that is there already was published by an attempt that died before it
-        could tell: a resumed run comes to the same weights, so it is told of now.
+        An existing checkpoint of that name was published by an attempt that was killed before it
+        emitted the event. A resumed run reaches the same weights, so only the event is emitted.
 
         Args:
-            kind: Why it is kept.
-            model: Its weights and configuration.
-            position: Where the run is.
-            name: For milestones; other kinds have their own names.
-            weights: A file of the same weights on the same disk, linked instead of written.
+            kind: Kind of the checkpoint, which decides about its retention.
+            model: Model whose weights and configuration are saved.
+            position: Training progress.
+            name: Name of a milestone; other kinds derive the name from the step.
+            weights: File with the same weights on the same file system, which is hard-linked
+                instead of written.
         """
         name = name or (kind if kind in ONCE else f"{PREFIXES[kind]}{position.step:06d}")
         folder = self._rundir.checkpoint(name)
@@ -101,7 +102,7 @@ class Checkpoints:
         if kind == "rolling":
             self._keep_newest("rolling", self._spec.training.save_total_limit)
         if kind in ("rolling", "last"):
-            # What was saved when the run stood still is behind it now.
+            # The run has progressed past the step at which it stopped or failed.
             self._keep_newest("interrupted", 0)
             self._keep_newest("error", 0)
 
@@ -134,8 +135,8 @@ class Checkpoints:
             if path.name.startswith(prefix) and path.name.removeprefix(prefix).isdigit()
         ]
         for step, path in sorted(found, reverse=True)[count:]:
-            # Told first: a kill in between leaves a folder that nobody is shown, and that the next
-            # removal finds. The other way round a user would be shown what is no longer there.
+            # The event comes first: a kill in between leaves a folder that is not listed and that
+            # the next removal finds. In the other order, users would see a missing checkpoint.
             self._emit(
                 CheckpointData(
                     action="removed",
@@ -150,7 +151,7 @@ class Checkpoints:
 
 
 def _link(source: Path, target: Path) -> bool:
-    """A second name for the file; False where the file system has no hard links."""
+    """Creates a hard link; False if the file system does not support them."""
     try:
         os.link(source, target)
     except OSError:

@@ -1,1 +1,1 @@
-"""Clean text to memory-mapped tokens, and seeded batches over them."""
+"""Encodes clean text into memory-mapped token files, and batches them in a seeded order."""

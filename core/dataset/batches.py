@@ -1,6 +1,6 @@
-"""Windows over a token file, in an order that is a pure function of seed, epoch and index.
+"""Batches of a token file, in an order that is a pure function of seed, epoch and index.
 
-Resuming a run needs the number of its step and nothing else.
+Resuming a run requires only the number of its step.
 
 Letters: B sequences in a batch, T tokens in a sequence, N tokens in the file, W windows.
 """
@@ -17,7 +17,7 @@ from core.errors import CorpusTooSmall, TokenOutOfVocabulary
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
 
 IGNORED = -100
-"""A target that does not count; what torch's cross entropy ignores by default."""
+"""Target that the loss ignores, the default `ignore_index` of torch's cross entropy."""
 
 Packing = Literal["stream", "documents"]
 Int32s = npt.NDArray[np.int32]
@@ -29,23 +29,23 @@ class Batch:
     """The sequences of one step; `targets[b, t]` is the token after `inputs[b, t]`."""
 
     inputs: Int64s
-    """(B, T) int64, `<|pad|>` behind the end of the file."""
+    """(B, T) int64, `<|pad|>` after the end of the file."""
     targets: Int64s
-    """(B, T) int64, -100 behind the end of the file."""
+    """(B, T) int64, -100 after the end of the file."""
     num_targets: int
-    """Targets that count."""
+    """Targets that are not ignored."""
     num_words: int
     """Words that start in the windows of the batch."""
     segments: Int32s | None = None
-    """(B, T) int32: which document of its window an input belongs to, counted from its first; an
-    input may see those of its own. None: all before it."""
+    """(B, T) int32: index of the document within the window. A token attends only to tokens of its
+    own document; None: to all earlier tokens."""
 
 
 class Batches:
     """The training batches of a token file.
 
-    Window i holds tokens i T to (i + 1) T and predicts the token after each, so that every token
-    but the first is predicted once an epoch.
+    Window i contains tokens i T to (i + 1) T and predicts the token after each, so that every token
+    except the first is predicted once per epoch.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Batches:
         """Prepares the windows.
 
         Raises:
-            CorpusTooSmall: If the file has fewer than two tokens: nothing can be predicted.
+            CorpusTooSmall: If the file has fewer than two tokens, so that there is no target.
         """
         self._windows = _Windows(tokens, seq_length, packing)
         self._batch_size = _positive("batch_size", batch_size)
@@ -81,7 +81,7 @@ class Batches:
         return self._windows.batch(order[begin : begin + self._batch_size])
 
     def words_seen(self, step: int) -> int:
-        """Words trained on when `step` is done, repeats counted; 0 for step 0."""
+        """Training words after `step`, repetitions included; 0 for step 0."""
         if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
@@ -89,7 +89,7 @@ class Batches:
         return epoch * self._windows.tokens.num_words + int(words[index])
 
     def tokens_seen(self, step: int) -> int:
-        """Targets trained on when `step` is done, repeats counted; 0 for step 0."""
+        """Training targets after `step`, repetitions included; 0 for step 0."""
         if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
@@ -97,7 +97,7 @@ class Batches:
         return epoch * (self._windows.tokens.num_tokens - 1) + int(targets[index])
 
     def epoch(self, step: int) -> float:
-        """Passes over the file that are done after `step`."""
+        """Passes over the file after `step`."""
         return _whole(step) / self.steps_per_epoch
 
     def _place(self, step: int) -> tuple[int, int]:
@@ -106,7 +106,7 @@ class Batches:
         return divmod(int(step) - 1, self.steps_per_epoch)
 
     def _order(self, epoch: int) -> tuple[Int64s, Int64s, Int64s]:
-        """Windows in the order of the epoch (W,), words and targets after each of its steps."""
+        """The windows of an epoch in order (W,), and the words and targets after each step."""
         if self._ordered is None or self._ordered[0] != epoch:
             order = permutation(self.windows, seed=self._seed, epoch=epoch)
             ends = np.minimum(np.arange(1, self.steps_per_epoch + 1) * self._batch_size, len(order))
@@ -124,14 +124,14 @@ def validation_windows(
     batch_size: int,
     packing: Packing = "stream",
 ) -> Iterator[Batch]:
-    """Batches of windows spread evenly over the file, the same at every call.
+    """Batches of windows that are spread evenly over the file; deterministic.
 
     Args:
         tokens: The validation text.
         seq_length: T.
-        max_tokens: Targets at most, but always one window; None takes every window.
+        max_tokens: Largest number of targets, but at least one window; None uses every window.
         batch_size: B; the last batch may be smaller.
-        packing: Whether the batches tell documents apart.
+        packing: Whether batches separate documents.
 
     Raises:
         CorpusTooSmall: If the file has fewer than two tokens.
@@ -142,7 +142,7 @@ def validation_windows(
     count = windows.count
     if max_tokens is not None:
         count = min(count, max(1, _positive("max_tokens", max_tokens) // seq_length))
-    chosen = np.arange(count, dtype=np.int64) * windows.count // count  # (W,) rising, distinct
+    chosen = np.arange(count, dtype=np.int64) * windows.count // count  # (W,) ascending, distinct
 
     def batches() -> Iterator[Batch]:
         for begin in range(0, count, batch_size):
@@ -152,39 +152,41 @@ def validation_windows(
 
 
 def permutation(size: int, *, seed: int, epoch: int) -> Int64s:
-    """(size,) int64: the numbers below `size` in an order that (seed, epoch) decides.
+    """(size,) int64: a permutation of the numbers below `size`, determined by seed and epoch.
 
-    The numbers are sorted by 64 random bits each, ties by the number. numpy promises that the raw
-    stream of a seeded PCG64 never changes, but not what `Generator.permutation` makes of it
-    (NEP 19), and a stable sort has one result: a run resumed with another numpy goes on the same.
+    Sorts the numbers by 64 random bits each, in a stable sort. numpy guarantees that the raw stream
+    of a seeded PCG64 never changes, but not the result of `Generator.permutation` (NEP 19). A
+    run that is resumed with another version of numpy thus has the same order.
     """
     draws = np.random.PCG64([seed, epoch]).random_raw(size)
     return np.argsort(draws, kind="stable")
 
 
 def segments(inputs: Int64s) -> Int32s:
-    """(B, T) int32: the document of each input, counted within its window.
+    """(B, T) int32: the index of each input's document within its window.
 
-    `<|endoftext|>` belongs to the document behind it: seen alone it says that one begins, and the
-    first token of a document is predicted from it and nothing else. No other token has its id,
-    because special tokens written out in a text are encoded as text.
+    `<|endoftext|>` belongs to the document after it, so that the first token of a document is
+    predicted from `<|endoftext|>` alone. No text contains its id, because special tokens that are
+    spelled out in a text are encoded as ordinary text.
     """
     return np.cumsum(inputs == END_OF_TEXT_ID, axis=1, dtype=np.int32)
 
 
 class _Windows:
-    """Windows of T tokens side by side; the last is filled up."""
+    """Consecutive windows of T tokens; the last one is padded."""
 
     def __init__(self, tokens: TokenFile, seq_length: int, packing: Packing) -> None:
         length = _positive("seq_length", seq_length)
         if tokens.num_tokens < 2:
-            raise CorpusTooSmall(f"{tokens.folder} has {tokens.num_tokens} token; 2 are needed")
+            raise CorpusTooSmall(
+                f"{tokens.folder} has {tokens.num_tokens} token; at least 2 are needed"
+            )
         self.tokens = tokens
         self._length = length
         self._packing = packing
         self.count = -(-(tokens.num_tokens - 1) // length)
         boundaries = np.arange(self.count + 1, dtype=np.int64) * length  # (W + 1,)
-        boundaries[-1] = tokens.num_tokens  # the last token is no input, but its word is counted
+        boundaries[-1] = tokens.num_tokens  # the last token is only a target; its word counts too
         self.words = tokens.word_counts(boundaries)  # (W,)
 
     def targets(self, windows: Int64s) -> Int64s:
@@ -220,7 +222,7 @@ class _Windows:
 
 def _whole(step: int) -> int:
     if isinstance(step, bool) or not isinstance(step, int | np.integer):
-        raise TypeError(f"a step is a whole number, got {step!r}")
+        raise TypeError(f"step must be an integer, got {step!r}")
     if step < 0:
         raise ValueError(f"steps are counted from 1, got {step}")
     return int(step)
@@ -228,7 +230,7 @@ def _whole(step: int) -> int:
 
 def _positive(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
+        raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < 1:
         raise ValueError(f"{name} must be positive, got {value}")
     return value

@@ -1,6 +1,6 @@
-"""A text file in chunks of whole lines, and what encodes a chunk in whatever process.
+"""Splits text files into chunks of whole lines, and encodes a chunk in any process of a pool.
 
-Imports little, because a helper process waits for it.
+Imports little, so that pool workers start fast.
 """
 
 from collections.abc import Iterator
@@ -14,19 +14,19 @@ from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.units import Encoded, Learned, TextNotClean, UnitEncoder
 
 CHUNK_BYTES = 1 << 17
-"""Text encoded at once. Its words fit a core's cache: twice or half as much takes 6 % longer."""
+"""Bytes per chunk. Its words fit a core's cache: half or twice the size takes 6 % longer."""
 LARGEST_UINT16_VOCABULARY = 1 << 16
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines of a text file."""
+    """A range of whole lines of a text file."""
 
     path: Path
     begin: int
     end: int
     is_last: bool
-    """The file ends here, and with it a document."""
+    """Whether the chunk ends the file, and with it a document."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class EncodedChunk:
 
     encoded: Encoded
     num_bytes: int
-    """Of document text."""
+    """Bytes of document text."""
     vocab_size: int
-    """Of the tokenizer; every id is below."""
+    """Vocabulary size of the tokenizer; every id is below it."""
 
 
 class ChunkEncoder:
@@ -48,20 +48,20 @@ class ChunkEncoder:
         self._dtype = np.dtype(token_dtype(self._encoder.vocab_size))
 
     def news(self) -> list[Learned]:
-        """What was learned since the last call, for the other processes."""
+        """Encoded words learned since the last call, for the other processes."""
         return self._encoder.news()
 
     def adopt(self, news: list[Learned]) -> None:
-        """Takes the news of another process."""
+        """Adds words that another process has encoded."""
         for learned in news:
             self._encoder.adopt(learned)
 
     def __call__(self, chunk: Chunk) -> EncodedChunk:
-        """The tokens of a chunk, ids as wide as the token file has them.
+        """The tokens of a chunk, with ids in the dtype of the token file.
 
         Raises:
-            CorpusEncoding: If it is not UTF-8.
-            TextNotClean: If it is not what the clean stage writes.
+            CorpusEncoding: If the chunk is not UTF-8.
+            TextNotClean: If the chunk is not in the format that the clean stage writes.
             TokenOutOfVocabulary: If the tokenizer gives an id that is not below its size.
         """
         with chunk.path.open("rb") as file:
@@ -84,11 +84,11 @@ class ChunkEncoder:
 
 
 def split_file(path: Path, *, begin: int = 0) -> Iterator[Chunk]:
-    """The file in chunks, cut behind line breaks, never between the two of an empty line.
+    """The chunks of a file, cut after line breaks but never before an empty line.
 
     Args:
         path: The file.
-        begin: Where the first chunk begins; 0 or the end of a chunk, of whatever size.
+        begin: Start of the first chunk in bytes: 0 or the end of an earlier chunk.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -103,5 +103,5 @@ def split_file(path: Path, *, begin: int = 0) -> Iterator[Chunk]:
 
 
 def token_dtype(vocab_size: int) -> str:
-    """The narrowest type that holds every id."""
+    """The smallest dtype that can represent every id."""
     return "uint16" if vocab_size <= LARGEST_UINT16_VOCABULARY else "uint32"

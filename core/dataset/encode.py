@@ -1,4 +1,4 @@
-"""Clean text files to the token file of a split, on several processes."""
+"""Encodes clean text files into the token file of a split, in several processes."""
 
 import os
 import time
@@ -13,16 +13,16 @@ from core.errors import Stopped
 from core.process.pool import serve_in_order
 
 ENCODE_VERSION = 1
-"""Raised whenever the same text and tokenizer would give another token file."""
+"""Raised when the same text and tokenizer give another token file."""
 MAX_PROCESSES = 4
-"""More would take over 1 GB in all, and four already encode 100 MB in about a second."""
+"""More processes would take over 1 GB in all, and four encode 100 MB in about a second."""
 BYTES_PER_PROCESS = 6 << 20
-"""Less text than this is not worth another process: it takes 0.3 s of work to start one."""
+"""Least text per process, because starting one takes 0.3 s of CPU time."""
 
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What encoding a split gave."""
+    """The result of encoding a split."""
 
     meta: TokenMeta
     seconds: float
@@ -40,21 +40,21 @@ def encode_split(
 ) -> SplitReport:
     """Encodes clean text files into a token file in the folder `output`.
 
-    The result is the same, byte for byte, whatever the number of processes.
+    The result does not depend on the number of processes.
 
     Args:
-        files: One for each source, in the order in which they are to stand.
+        files: One file per source, in the order of the token file.
         tokenizer: Folder of the tokenizer.
-        output: An existing folder; empty, or left by an encoding of the same text that was
-            interrupted, which goes on where its newest note of progress says.
-        progress: Told the share of the text that is written.
-        should_stop: Asked several times a second.
-        processes: None takes as many as the text is worth.
+        output: An existing folder: empty, or from an interrupted encoding of the same text, which
+            is then continued from its last saved progress.
+        progress: Called with the written share of the text.
+        should_stop: Checked several times a second.
+        processes: Number of processes; None chooses by the amount of text.
 
     Raises:
         CorpusEmpty: If there is no text.
         CorpusEncoding: If a file is not UTF-8.
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
         TokenOutOfVocabulary: If the tokenizer gives an id that is not below its size.
     """
     began = time.monotonic()
@@ -77,7 +77,7 @@ def encode_split(
 
 
 def _chunks(files: Sequence[Path], done: int) -> Iterator[Chunk]:
-    """The text behind the first `done` bytes of all files in a row."""
+    """The chunks after the first `done` bytes of the concatenated files."""
     for path in files:
         size = path.stat().st_size
         yield from split_file(path, begin=min(done, size))

@@ -1,4 +1,4 @@
-"""The stage `tokenize`: from the splits of a run to their token files, by way of the cache."""
+"""The stage `tokenize`: encodes the splits of a run into token files, unless they are cached."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def encode_splits(
     """The folders of the token files of the training and the validation text.
 
     Raises:
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
     """
     splits = [train] if validation is None else [train, validation]
     sizes = [split.report.bytes_out for split in splits]

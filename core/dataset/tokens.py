@@ -1,4 +1,4 @@
-"""The token file of one split: what lies in its folder, and opening it.
+"""The token file of a split: its format and its reader.
 
 Letters: N tokens, M documents.
 """
@@ -16,28 +16,28 @@ from core.errors import TokenFileDamaged
 FORMAT_VERSION = 1
 TOKENS, WORD_STARTS, DOCUMENTS, META = "tokens.bin", "word_starts.bin", "documents.bin", "meta.json"
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
-"""Little-endian on every machine, so that a cache can be carried to another."""
+"""Little-endian on every machine, so that a cache is portable."""
 BLOCK_BYTES = 1 << 20
-"""Of word starts counted at once: 8 million tokens."""
+"""Bytes of word starts that are counted at once: 8 million tokens."""
 
-Integers = npt.NDArray[np.integer[Any]]  # Any: whatever width positions come in
+Integers = npt.NDArray[np.integer[Any]]  # Any: positions may have any integer dtype
 Counts = npt.NDArray[np.int64]
 
 
 class SourceCounts(BaseModel):
-    """What one file of text came to."""
+    """Counts of one source file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tokens: int = Field(default=0, ge=0)
-    """`<|endoftext|>` included."""
+    """Including `<|endoftext|>`."""
     words: int = Field(default=0, ge=0)
     documents: int = Field(default=0, ge=0)
     bytes: int = Field(default=0, ge=0)
 
 
 class TokenMeta(BaseModel):
-    """`meta.json`: what the other files of the folder hold."""
+    """The content of `meta.json`, which describes the other files of the folder."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,30 +48,30 @@ class TokenMeta(BaseModel):
     num_words: int = Field(ge=0)
     num_documents: int = Field(ge=1)
     num_bytes: int = Field(ge=0)
-    """UTF-8 bytes of the documents' texts, line breaks within them included."""
+    """UTF-8 bytes of the documents' texts, including line breaks within them."""
     sources: dict[str, SourceCounts]
-    """By file stem, in the order of the file."""
+    """Counts by file stem, in the order of the token file."""
 
 
 @dataclass(frozen=True)
 class TokenFile:
-    """A split as tokens, mapped from the disk."""
+    """A memory-mapped token file."""
 
     folder: Path
     meta: TokenMeta
     ids: npt.NDArray[np.unsignedinteger[Any]]  # Any: 16 or 32 bits, as meta.dtype says
     """(N,) uint16 or uint32; each document is followed by `<|endoftext|>`."""
     documents: npt.NDArray[np.uint64]
-    """(M,) where each document starts."""
+    """(M,) index of the first token of each document."""
     word_starts: npt.NDArray[np.uint8]
-    """(ceil(N / 8),) one bit a token, the lowest first: 1 where a word starts."""
+    """(ceil(N / 8),) one bit per token, lowest bit first: 1 if a word starts there."""
 
     @classmethod
     def open(cls, folder: Path) -> "TokenFile":
         """The token file in `folder`.
 
         Raises:
-            TokenFileDamaged: If a file is missing or not as long as `meta.json` says.
+            TokenFileDamaged: If a file is missing or its size does not match `meta.json`.
         """
         try:
             meta = TokenMeta.model_validate_json((folder / META).read_bytes())
@@ -87,17 +87,17 @@ class TokenFile:
 
     @property
     def num_tokens(self) -> int:
-        """Tokens, `<|endoftext|>` included."""
+        """Number of tokens, including `<|endoftext|>`."""
         return self.meta.num_tokens
 
     @property
     def num_words(self) -> int:
-        """White space separated words."""
+        """Number of white-space separated words."""
         return self.meta.num_words
 
     @property
     def num_documents(self) -> int:
-        """Documents."""
+        """Number of documents."""
         return self.meta.num_documents
 
     @property
@@ -107,14 +107,14 @@ class TokenFile:
 
     @property
     def vocab_size(self) -> int:
-        """Size of the vocabulary that made it; each id is below."""
+        """Vocabulary size of the tokenizer; each id is below it."""
         return self.meta.vocab_size
 
     def word_counts(self, boundaries: Integers) -> Counts:
-        """Words that start in each stretch from one boundary to the next.
+        """Number of words that start between each boundary and the next.
 
         Args:
-            boundaries: (K + 1,) token positions from 0 to N, never falling.
+            boundaries: (K + 1,) token positions from 0 to N, in ascending order.
 
         Returns:
             (K,) int64.
@@ -122,11 +122,11 @@ class TokenFile:
         return np.diff(self._words_before(np.asarray(boundaries, np.int64)))
 
     def _words_before(self, positions: Counts) -> Counts:
-        """Word starts before each of the rising positions, a block of the bits at a time."""
+        """Number of word starts before each of the ascending positions, counted block by block."""
         if len(positions) and (
             positions[0] < 0 or positions[-1] > self.num_tokens or np.any(np.diff(positions) < 0)
         ):
-            raise ValueError(f"boundaries must rise within 0 to {self.num_tokens}")
+            raise ValueError(f"boundaries must be ascending and within 0 to {self.num_tokens}")
         words = np.zeros(len(positions), np.int64)
         before = 0
         for begin in range(0, len(self.word_starts), BLOCK_BYTES):
@@ -135,7 +135,7 @@ class TokenFile:
             block[: len(part)] = part
             bits = block.view("<u8")
             ranks = np.cumsum(np.bitwise_count(bits), dtype=np.int64) - np.bitwise_count(bits)
-            # A position at the end of the block counts from it; the next block says the same.
+            # A position at the end of a block is counted in both blocks, with the same result.
             first = np.searchsorted(positions, begin * 8, "left")
             last = np.searchsorted(positions, (begin + BLOCK_BYTES) * 8, "right")
             local = positions[first:last] - begin * 8
@@ -153,6 +153,6 @@ def _map(path: Path, dtype: np.dtype[Any], length: int) -> npt.NDArray[Any]:
         raise TokenFileDamaged(f"{path} is missing") from error
     if size != length * dtype.itemsize:
         raise TokenFileDamaged(
-            f"{path} has {size:,} bytes, not the {length * dtype.itemsize:,} of {length:,} entries"
+            f"{path} has {size:,} bytes; {length:,} entries need {length * dtype.itemsize:,}"
         )
     return np.memmap(path, dtype=dtype, mode="r", shape=(length,))

@@ -1,4 +1,4 @@
-"""Writing the token file of a split, so that an interrupted encoding goes on where it was.
+"""Writes the token file of a split; an interrupted encoding can be continued.
 
 Letters: N tokens, M documents.
 """
@@ -21,25 +21,25 @@ from core.storage.rundir import publish_file
 
 PROGRESS = "progress.json"
 SAVE_BYTES = 128 << 20
-"""Text from one note of progress to the next: three seconds of work on two cores. To wait for the
+"""Bytes of text between two saves of the progress: three seconds of work on two cores. Syncing to
 disk takes 0.1 s."""
 DOCUMENT_DTYPE = np.dtype("<u8")
 
 
 class Progress(BaseModel):
-    """What the files hold; it is noted when they are on the disk."""
+    """The saved progress: how much of the files is synced to disk."""
 
     model_config = ConfigDict(extra="forbid")
 
     text_bytes: int = 0
-    """Text that is encoded, of all files in a row."""
+    """Encoded bytes of the concatenated text files."""
     vocab_size: int = 1
     document_start: int = 0
-    """Token at which the document begins that has not ended yet."""
+    """Index of the first token of the current, unfinished document."""
     bits: str = ""
-    """Word starts of the last tokens, fewer than 8, that wait for their byte to be full."""
+    """Word starts of the last tokens, fewer than 8, which do not fill a byte yet."""
     sources: dict[str, Counter[str]] = {}
-    """By file stem, the counts of `SourceCounts`."""
+    """The fields of `SourceCounts` by file stem."""
 
     @property
     def totals(self) -> Counter[str]:
@@ -48,11 +48,11 @@ class Progress(BaseModel):
 
     @property
     def dtype(self) -> np.dtype[np.unsignedinteger]:
-        """Of the token file."""
+        """Dtype of the token file."""
         return DTYPES[token_dtype(self.vocab_size)]
 
     def sizes(self) -> dict[str, int]:
-        """The bytes of each file by name."""
+        """Size of each file in bytes, by name."""
         totals = self.totals
         return {
             TOKENS: totals["tokens"] * self.dtype.itemsize,
@@ -75,7 +75,7 @@ class SplitWriter:
     @classmethod
     @contextmanager
     def open(cls, folder: Path) -> Iterator["SplitWriter"]:
-        """A writer that goes on where an interrupted one was, or begins."""
+        """A writer that continues from saved progress if there is any."""
         progress = _read_progress(folder) or Progress()
         with ExitStack() as stack:
             files = {}
@@ -88,9 +88,9 @@ class SplitWriter:
         """Appends the tokens of a chunk of text.
 
         Args:
-            source: Stem of its file.
-            text_bytes: As they lie in the file.
-            chunk: What they came to.
+            source: Stem of the text file.
+            text_bytes: Bytes of the chunk in the text file.
+            chunk: The encoded chunk.
         """
         encoded, progress = chunk.encoded, self.progress
         progress.text_bytes += text_bytes
@@ -114,7 +114,7 @@ class SplitWriter:
             self._save()
 
     def finish(self) -> TokenMeta:
-        """Writes the description, last of all.
+        """Writes `meta.json` as the last file.
 
         Raises:
             CorpusEmpty: If there is no text.
@@ -155,7 +155,7 @@ class SplitWriter:
 
 
 def _read_progress(folder: Path) -> Progress | None:
-    """None where there is none, or the files do not hold what it says."""
+    """The saved progress; None if there is none or the files are shorter than it says."""
     try:
         progress = Progress.model_validate_json((folder / PROGRESS).read_bytes())
         if all((folder / name).stat().st_size >= size for name, size in progress.sizes().items()):

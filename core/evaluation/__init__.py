@@ -1,1 +1,1 @@
-"""Evaluations of a checkpoint on folders of minimal pairs, such as BLiMP."""
+"""Evaluation of checkpoints on tasks such as BLiMP, EWoK and reading times."""

@@ -1,7 +1,7 @@
-"""COMPS: conceptual minimal pairs (Misra et al., EACL 2023), in the form BabyLM evaluates.
+"""COMPS: conceptual minimal pairs (Misra et al., EACL 2023), in BabyLM's format.
 
-The property should be likelier after the acceptable prefix than after the other one; only the
-tokens of the property are scored.
+The property phrase should be more likely after the acceptable prefix than after the unacceptable
+one. Only the tokens of the property phrase are scored.
 """
 
 from core.evaluation.items import Candidate, Item, Json, Metric, text_field
@@ -11,7 +11,7 @@ SUBSETS = {
     "comps_wugs": "wugs",
     "comps_wugs_dist-before": "wugs_dist_before",
 }
-"""By file name; any other file is the last subset, as in the official pipeline."""
+"""Subsets by file name; any other file is `LAST_SUBSET`, as in the official pipeline."""
 LAST_SUBSET = "wugs_dist_in_between"
 
 
@@ -25,7 +25,7 @@ class Comps:
     expected = "a JSON object with prefix_acceptable, prefix_unacceptable and property_phrase"
 
     def parse(self, entry: Json, stem: str) -> Item:
-        """The prediction of a pair is the whole sentence."""
+        """The item of a line; its predictions are whole sentences."""
         phrase = text_field(entry, "property_phrase")
         candidates = []
         for field in ("prefix_acceptable", "prefix_unacceptable"):

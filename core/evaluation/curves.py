@@ -1,4 +1,4 @@
-"""Scores over words seen, the organisers' baselines, and where a curve stops rising. No torch."""
+"""Learning curves: scores over words seen, published baselines and saturation. No torch."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from core.events.results import EvaluationResult
 
 BASELINES = Path(__file__).with_name("baselines.json")
 NOISE = 2.0
-"""Standard errors of a difference that count as noise."""
+"""Differences up to this many standard errors count as noise."""
 FEWEST_POINTS = 3
 
 
@@ -29,7 +29,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A line to compare with: the final score of a published model."""
+    """The final score of a published model."""
 
     model: str
     track: str
@@ -43,12 +43,12 @@ class Curve:
 
     task: str
     part: str
-    """`score` for the whole task, else the paradigm."""
+    """`score` for the whole task, or the name of a paradigm."""
     metric: str
     points: tuple[Point, ...]
     baselines: tuple[Baseline, ...]
     saturated_at: str | None
-    """First checkpoint after which nothing was gained beyond noise; None while it rises."""
+    """First checkpoint after which the score rose by no more than noise; None if still rising."""
     verdict: str
 
 
@@ -57,11 +57,12 @@ Evaluated = tuple[str, str, int, EvaluationResult]
 
 
 def learning_curves(evaluations: Iterable[Evaluated], *, track: str | None) -> list[Curve]:
-    """A curve for each task, and for each of its paradigms where it has several.
+    """A curve for each task, and for each paradigm of a task with several.
 
     Args:
-        evaluations: Of one job, oldest first; a later one of the same checkpoint replaces it.
-        track: Only baselines of this track; None takes all.
+        evaluations: Evaluations of one job, oldest first; a later evaluation of a checkpoint
+            replaces an earlier one.
+        track: Only baselines of this track; None includes all.
     """
     tasks: dict[str, dict[str, tuple[int, EvaluationResult]]] = {}
     for task, checkpoint, words, result in evaluations:
@@ -83,13 +84,13 @@ def learning_curves(evaluations: Iterable[Evaluated], *, track: str | None) -> l
 
 
 def standard_error(result: EvaluationResult) -> float:
-    """Of the headline, from the number of items: that of a mean over independent paradigms."""
+    """Standard error of the score, as of a mean over independent paradigms."""
     parts = [_error(result.metric, each.score, each.pairs) for each in result.paradigms]
     return sqrt(sum(error**2 for error in parts)) / len(parts) if parts else 0.0
 
 
 def saturation(points: Sequence[Point]) -> tuple[str | None, str]:
-    """The checkpoint after which nothing was gained beyond noise, and a sentence about it."""
+    """The checkpoint after which the score rose by no more than noise, and a verdict in words."""
     if len(points) < FEWEST_POINTS:
         return None, f"needs {FEWEST_POINTS} checkpoints, has {len(points)}"
     best = max(points, key=lambda point: point.score)
@@ -98,14 +99,14 @@ def saturation(points: Sequence[Point]) -> tuple[str | None, str]:
         noise = NOISE * sqrt(point.standard_error**2 + later.standard_error**2)
         if later.score - point.score <= noise:
             return point.checkpoint, (
-                f"nothing was gained beyond noise after {point.words_seen:,} words: "
+                f"no gain beyond noise after {point.words_seen:,} words: "
                 f"{point.score:.4f} there, at most {later.score:.4f} later (noise {noise:.4f})"
             )
     return None, f"still rising at {best.words_seen:,} words"
 
 
 def as_csv(curves: Sequence[Curve]) -> str:
-    """A line a point."""
+    """The curves as CSV, one line per point."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(
@@ -120,7 +121,7 @@ def as_csv(curves: Sequence[Curve]) -> str:
 
 
 def as_markdown(curves: Sequence[Curve]) -> str:
-    """A table a task: headline scores by checkpoint, baselines, and the verdict."""
+    """One Markdown table per task: scores by checkpoint, baselines, and the verdict."""
     lines: list[str] = []
     for curve in curves:
         if curve.part != "score":
@@ -147,7 +148,7 @@ def _published() -> tuple[tuple[str, Baseline], ...]:
 
 
 def baselines(task: str, part: str, result: EvaluationResult, track: str | None) -> list[Baseline]:
-    """What is published for a task, in the unit of its metric."""
+    """The published scores for a task, in the unit of its metric."""
     name = _official_name(task, part, result)
     scale = 1.0 if result.metric == "spearman" else 0.01
     return [
@@ -165,7 +166,7 @@ def _official_name(task: str, part: str, result: EvaluationResult) -> str | None
     if result.kind == "wug":
         return result.paradigms[0].name
     if result.kind == "minimal_pairs":
-        # Both have the same format: the folder's official name tells them apart.
+        # BLiMP and its supplement share a format; only the folder's official name differs.
         if task.startswith("supplement"):
             return "blimp_supplement"
         return "blimp" if task.startswith("blimp") else None
@@ -173,7 +174,7 @@ def _official_name(task: str, part: str, result: EvaluationResult) -> str | None
 
 
 def _by_words(points: Sequence[Point]) -> tuple[Point, ...]:
-    """One point a number of words: `last` is the last milestone where they coincide."""
+    """One point per number of words; `last` replaces a milestone with the same number."""
     return tuple({point.words_seen: point for point in points}.values())
 
 

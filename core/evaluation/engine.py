@@ -1,8 +1,8 @@
-"""Log-probabilities of the tokens that rows ask for.
+"""Computes the log-probabilities of the target tokens of rows.
 
-Batches are filled by tokens, and rows of about the same length share one. Only the predictions that
-are read go through the output layer. Letters: B rows, T tokens in a row, N predictions that are
-read, D hidden size, V vocabulary.
+Batches have a fixed token budget and contain rows of similar length. Only the hidden states whose
+predictions are read pass through the output layer. Letters: B rows, T tokens in a row, N
+predictions that are read, D hidden size, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ from transformers import PreTrainedModel
 from core.evaluation.rows import Row
 
 CPU_TOKENS, DEVICE_TOKENS = 2048, 65_536
-"""Tokens in a batch. On a CPU larger ones leave the cache; a GPU must be filled."""
+"""Tokens in a batch. Larger batches exceed a CPU's cache; a GPU needs enough work per kernel."""
 HEAD_ROWS = 512
-"""Predictions that go through the output layer at once: (512, V) float32 fits the cache."""
+"""Predictions per call of the output layer: (512, V) float32 fits the CPU's cache."""
 PAD_ID = 0
-"""Any id will do: padding is on the right, where a causal model does not look."""
+"""Any id works: padding is on the right, where causal attention does not reach."""
 PADDING = -1
-"""Segment of padding; 0 is what all branches share, branches count from 1."""
+"""Segment of padding. Segment 0 holds the tokens that all branches share; branches start at 1."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,21 @@ class Layout:
 
 
 def batch_tokens(model: PreTrainedModel) -> int:
-    """Tokens that a batch holds on the device of the model."""
+    """Token budget of a batch on the device of the model."""
     return CPU_TOKENS if model.device.type == "cpu" else DEVICE_TOKENS
 
 
 def may_pack(model: PreTrainedModel, width: int) -> bool:
-    """False if branches of one row would compute something else than rows of their own.
+    """Whether branches of a shared row compute the same as separate rows.
 
-    Llama 4 scales queries by the index in the row, not by the position, beyond `floor_scale`.
+    Llama 4 scales queries by the index in the row, not by `position_ids`, from `floor_scale` on.
     """
     config = model.config
     return not getattr(config, "attn_temperature_tuning", False) or width < config.floor_scale
 
 
 def batches(rows: Sequence[Row], *, begin: int, tokens: int) -> Iterator[Sequence[Row]]:
-    """Consecutive rows of at most `tokens` tokens with their padding, or one longer row.
+    """Batches of consecutive rows: at most `tokens` tokens including padding, or one longer row.
 
     The rows must be in ascending order of length.
     """
@@ -86,7 +86,7 @@ def log_probabilities(model: PreTrainedModel, rows: Sequence[Row]) -> list[float
 
 
 def _read(model: PreTrainedModel, hidden: Tensor, which: Tensor, targets: Tensor) -> list[float]:
-    """Log-probability of each target after the prediction `which` of `hidden`, (N, D)."""
+    """Log-probability of each target, predicted from row `which` of `hidden`, (N, D)."""
     order = which.argsort(stable=True)
     values = torch.empty(len(targets), dtype=torch.float64, device=hidden.device)
     begins = torch.searchsorted(
@@ -104,7 +104,7 @@ def _read(model: PreTrainedModel, hidden: Tensor, which: Tensor, targets: Tensor
 
 
 def _logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """(N, V) float32; Gemma 2 caps them."""
+    """(N, V) float32, soft-capped if the model does so (Gemma 2)."""
     logits: Tensor = model.get_output_embeddings()(hidden).float()
     cap = getattr(model.config, "final_logit_softcapping", None)
     return logits if cap is None else torch.tanh(logits / cap) * cap
@@ -126,10 +126,10 @@ def _layout(rows: Sequence[Row], device: torch.device) -> Layout:
 
 
 def _masks(model: PreTrainedModel, layout: Layout) -> Any:
-    """What each token sees, as the layers of the model expect it (Any: a mask, or one by type).
+    """Attention masks as the layers of the model expect them (Any: one mask, or one per type).
 
-    A token sees the shared ones and those of its own branch, up to its own position; layers with a
-    window or with chunks see less.
+    A token attends to the shared tokens and to those of its own branch, up to its own position;
+    sliding-window and chunked layers restrict this further.
     """
     config = model.config
     query, key = layout.positions[:, :, None], layout.positions[:, None, :]
@@ -147,7 +147,7 @@ def _masks(model: PreTrainedModel, layout: Layout) -> Any:
 
 
 def _as_expected(model: PreTrainedModel, mask: Tensor) -> Tensor:
-    """Boolean for scaled dot-product attention; added to the scores by the eager one."""
+    """A boolean mask for scaled dot-product attention, an additive one for eager attention."""
     if model.config._attn_implementation != "eager":
         return mask
     lowest = torch.finfo(model.dtype).min

@@ -1,13 +1,13 @@
-"""Entity tracking (Kim & Schuster, ACL 2023), in the form BabyLM evaluates.
+"""Entity tracking (Kim & Schuster, ACL 2023), in BabyLM's format.
 
-After a description of boxes and what was moved, the first option should be the likeliest
+After a description of boxes and of moves between them, the first option should be the most likely
 continuation. A subset is a file and a number of operations, such as `regular_2_ops`.
 """
 
 from core.evaluation.items import Candidate, Item, Json, Metric, text_field
 
 SPLITS = ("regular", "ambiref", "move_contents")
-"""The headline is the mean over these of the mean over their subsets."""
+"""The score is the mean over these splits, each the mean over its subsets."""
 
 
 class EntityTracking:
@@ -20,7 +20,7 @@ class EntityTracking:
     expected = "a JSON object with input_prefix, numops and two or more options"
 
     def parse(self, entry: Json, stem: str) -> Item:
-        """The first option is the right one."""
+        """The item of a line; its first option is correct."""
         prefix, options, operations = (entry[name] for name in self.fields)
         if not isinstance(operations, int):
             raise TypeError("numops must be an integer")

@@ -1,7 +1,7 @@
-"""EWoK: elements of world knowledge (Ivanova et al., 2024), in the form BabyLM evaluates.
+"""EWoK: elements of world knowledge (Ivanova et al., 2024), in BabyLM's format.
 
-Given the first context, the first target should be likelier than the second; only the tokens of the
-target are scored.
+Given the first context, the first target should be more likely than the second. Only the tokens of
+the target are scored.
 """
 
 from core.evaluation.items import Candidate, Item, Json, Metric, text_field
@@ -22,7 +22,7 @@ class Ewok:
     )
 
     def parse(self, entry: Json, stem: str) -> Item:
-        """The file name does not matter: each line names its domain."""
+        """The item of a line; its subset is the domain that the line names."""
         del stem
         context = text_field(entry, "Context1")
         candidates = []

@@ -1,4 +1,4 @@
-"""Test items, and what a task kind must provide. No torch, no numpy."""
+"""Test items, and the protocol of task kinds. No torch, no numpy."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -10,54 +10,54 @@ Metric = Literal["accuracy", "spearman", "r2_gain"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A text that competes with the others of its item."""
+    """One of the texts of an item that the model chooses from."""
 
     text: str
     completion_length: int
     """Characters at the end of `text` whose tokens are scored."""
     prediction: str
-    """What `predictions.json` contains if this candidate is chosen."""
+    """Text in `predictions.json` if this candidate is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A test item; the first candidate is the right one."""
+    """A test item; the first candidate is correct."""
 
     subset: str
     """The paradigm, domain or condition (`UID` in the official pipeline)."""
     candidates: tuple[Candidate, ...]
     groups: tuple[tuple[str, str], ...] = ()
-    """Further attributes that scores are reported by, such as the linguistic term."""
+    """Further attributes by which scores are grouped, such as the linguistic term."""
     human_ratio: float | None = None
-    """Share of human answers that gave the first candidate."""
+    """Share of people who chose the first candidate."""
 
 
 class ItemKind(Protocol):
-    """A task whose files have one item a line, as JSON."""
+    """A kind of task whose files contain one JSON item per line."""
 
     @property
     def name(self) -> str:
-        """Of the kind."""
+        """Name of the kind."""
         ...
 
     @property
     def metric(self) -> Metric:
-        """How it is scored."""
+        """Metric of the score."""
         ...
 
     @property
     def chance(self) -> float:
-        """Score of a model that knows nothing."""
+        """Expected score of random guessing."""
         ...
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """A line with all of these fields is of this kind."""
+        """Fields by which a line is recognised as this kind."""
         ...
 
     @property
     def expected(self) -> str:
-        """What a line must be, for error messages."""
+        """Description of a valid line, for error messages."""
         ...
 
     def parse(self, entry: Json, stem: str) -> Item:
@@ -75,10 +75,10 @@ class ItemKind(Protocol):
 
 
 def text_field(entry: Json, name: str) -> str:
-    """A field that must be a string.
+    """The string in a field.
 
     Raises:
-        TypeError: If it is not.
+        TypeError: If the value is not a string.
     """
     value = entry[name]
     if not isinstance(value, str):
@@ -87,5 +87,5 @@ def text_field(entry: Json, name: str) -> str:
 
 
 def whole(text: str) -> Candidate:
-    """A candidate whose text is scored as a whole."""
+    """A candidate with all tokens scored."""
     return Candidate(text, len(text), text)

@@ -1,4 +1,4 @@
-"""Minimal pairs: BLiMP, its supplement, and any file of the same form.
+"""Minimal pairs: BLiMP, its supplement, and any file of the same format.
 
 A line has `sentence_good` and `sentence_bad` (BLiMP: Warstadt et al., TACL 8, 2020). The good
 sentence should have the higher log-probability.
@@ -8,7 +8,7 @@ from core.evaluation.items import Item, Json, Metric, text_field, whole
 
 
 class MinimalPairs:
-    """Pairs of sentences, one paradigm a file or as the field `UID` says."""
+    """Pairs of sentences; the paradigm is the field `UID` or the file name."""
 
     name = "minimal_pairs"
     metric: Metric = "accuracy"
@@ -17,7 +17,7 @@ class MinimalPairs:
     expected = "a JSON object with sentence_good and sentence_bad"
 
     def parse(self, entry: Json, stem: str) -> Item:
-        """BLiMP's own files name paradigm, field and term; elsewhere the file is the paradigm."""
+        """The item of a line; BLiMP's lines name paradigm, field and linguistic term."""
         candidates = (
             whole(text_field(entry, "sentence_good")),
             whole(text_field(entry, "sentence_bad")),

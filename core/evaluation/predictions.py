@@ -1,7 +1,8 @@
-"""Predictions item by item, in the form of the official pipeline's `predictions.json`.
+"""Predictions per item, in the format of the official pipeline's `predictions.json`.
 
-`{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "The dogs run."}, ...]}, ...}`; an entry of
-a WUG task also has `prob`, one of reading times has `pred` and `prev_pred`, surprisals in nats.
+`{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "The dogs run."}, ...]}, ...}`. An entry of
+a WUG task also has `prob`; an entry of reading times has the surprisals `pred` and `prev_pred` in
+nats.
 """
 
 import json
@@ -13,6 +14,6 @@ from core.storage.rundir import publish_file
 
 
 def publish_predictions(path: Path, predictions: Mapping[str, Any]) -> None:
-    """Writes the file, which appears whole (Any: JSON)."""
+    """Writes the file atomically (Any: JSON)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     publish_file(path, json.dumps(predictions, allow_nan=False).encode())

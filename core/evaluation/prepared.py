@@ -1,4 +1,4 @@
-"""A task in tokens: read, split and sorted once for all checkpoints with the same tokenizer."""
+"""Tasks as token rows, prepared once for all checkpoints with the same tokenizer."""
 
 import hashlib
 import math
@@ -16,37 +16,37 @@ from core.evaluation.rows import Row, candidate_rows, chain_rows, encode
 from core.evaluation.summary import Summary, summarise_items, summarise_reading
 
 KEPT_ROWS = 400_000
-"""Rows of all tasks that are kept in memory, about a kilobyte each with their texts."""
+"""Rows that are cached in memory over all tasks, about a kilobyte each with their texts."""
 TEXTS_AT_ONCE = 4096
 
 
 class Contents(Protocol):
-    """The items of a task, and what becomes of the numbers of a model."""
+    """The items of a task, and how its scores are computed."""
 
     num_slots: int
 
     def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """What has to be computed, in any order (Any: a tokenizer of transformers)."""
+        """The rows to compute, in any order (Any: a tokenizer of transformers)."""
         ...
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
-        """Result and predictions from the sums of all slots."""
+        """Result and predictions, computed from the sums of all slots."""
         ...
 
 
 @dataclass(frozen=True)
 class PreparedTask:
-    """What has to be computed, in ascending order of length."""
+    """A task and its rows in ascending order of length."""
 
     contents: Contents
     rows: list[Row]
     fingerprint: str
-    """Of files and tokenizer."""
+    """Hash of the task files' state and the tokenizer."""
     num_tokens: int
 
 
 class PreparedTasks:
-    """The tasks asked for last."""
+    """Cache of the most recently used tasks."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, PreparedTask] = OrderedDict()
@@ -55,9 +55,9 @@ class PreparedTasks:
         """The task for a tokenizer (Any: of transformers).
 
         Args:
-            task: Its folder.
-            tokenizer: Splits its texts.
-            packs: Candidates share a row; see `core.evaluation.engine.may_pack`.
+            task: Folder of the task.
+            tokenizer: Tokenizer of the model.
+            packs: Whether candidates share a row; see `core.evaluation.engine.may_pack`.
 
         Raises:
             EvaluationInvalid: If a file is missing or cannot be read.
@@ -92,14 +92,14 @@ def read_contents(task: Path) -> Contents:
 
 
 class Choices:
-    """Items of which one candidate is chosen; a slot a candidate."""
+    """Items with candidates to choose from; one slot per candidate."""
 
     def __init__(self, kind: ItemKind, items: Sequence[Item]) -> None:
         self._kind, self._items = kind, items
         self.num_slots = sum(len(item.candidates) for item in items)
 
     def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """A row or more an item."""
+        """One row or more per item."""
         rows: list[Row] = []
         slot = 0
         for begin in range(0, len(self._items), TEXTS_AT_ONCE):
@@ -122,7 +122,7 @@ class Choices:
         return summarise_items(self._kind, self._items, self._by_item(sums), seconds=seconds)
 
     def margins(self, sums: Sequence[float]) -> dict[str, float]:
-        """By how many nats the best candidate of each item is ahead, by id of its prediction."""
+        """Difference in nats between the best and the second candidate, by prediction id."""
         found: dict[str, float] = {}
         counts: dict[str, int] = {}
         for item, values in zip(self._items, self._by_item(sums), strict=True):
@@ -141,14 +141,14 @@ class Choices:
 
 
 class Words:
-    """Words of which the surprisal is taken, and that of the word before; two slots a word."""
+    """Words whose surprisal is computed, and that of the previous word; two slots per word."""
 
     def __init__(self, rows: Sequence[ReadingRow]) -> None:
         self._rows = rows
         self.num_slots = 2 * len(rows)
 
     def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """Contexts that begin a longer one share its row."""
+        """Rows of the contexts; a context that is the beginning of another shares its row."""
         del packs
         queries = []
         for number, row in enumerate(self._rows):
@@ -159,7 +159,7 @@ class Words:
         return chain_rows(queries)
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
-        """The regressions."""
+        """Result of the regressions, and the surprisals as predictions."""
         previous = [
             math.nan if row.previous_context is None else -total
             for row, total in zip(self._rows, sums[1::2], strict=True)
@@ -174,8 +174,8 @@ def _word_queries(
 ) -> list[tuple[tuple[int, ...], int, int]]:
     """The predictions whose log-probabilities add up to that of a word after a context.
 
-    As in the official pipeline (reading/evaluation_functions.py, `get_p2`), the word is split on
-    its own, without the space before it, and after each of its tokens the text so far is split
+    As in the official pipeline (reading/evaluation_functions.py, `get_p2`), the word is tokenized
+    separately, without the space before it, and the text up to each of its tokens is tokenized
     again.
     """
     pieces = tokenizer(word, add_special_tokens=False)["input_ids"]
@@ -195,7 +195,7 @@ def _word_queries(
 
 
 def _fingerprint(task: Path, tokenizer: Any, packs: bool) -> str:
-    """Changes with the files of the task and with the tokenizer."""
+    """A hash that changes with the files of the task and with the tokenizer."""
     digest = hashlib.sha256(f"{task.resolve()} {packs}".encode())
     for path in task_files(task):
         state = path.stat()

@@ -1,7 +1,8 @@
-"""Reading times (De Varda et al., 2023): surprisal against eye tracking and self-paced reading.
+"""Reading times (De Varda et al., 2023): eye tracking and self-paced reading against surprisal.
 
-A row of `reading_data.csv` is a word in its context. A score is the share of the variance left by a
-baseline regression that the surprisal of the word explains, as in the official pipeline. No numpy.
+A row of `reading_data.csv` is a word in its context. As in the official pipeline, a score is the
+share of the residual variance of a baseline regression that the word's surprisal explains. No
+numpy.
 """
 
 import csv
@@ -20,12 +21,12 @@ MISSING = frozenset(
     "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan"
     "|null".split("|")
 )
-"""Cells that pandas reads as missing, with which the official pipeline reads the file."""
+"""Cells that pandas, which the official pipeline uses, reads as missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingRow:
-    """A word with its context, the word before it with its own, and what was measured."""
+    """A word and the previous word, each with its context, and the measurements."""
 
     context: str
     word: str
@@ -35,7 +36,7 @@ class ReadingRow:
 
 
 class Reading:
-    """Two regressions over all words."""
+    """The reading-time task: two regressions over all words."""
 
     name = "reading"
     metric: Metric = "r2_gain"
@@ -53,10 +54,10 @@ class Reading:
 
         Args:
             path: The file.
-            limit: Rows to read at most.
+            limit: Largest number of rows to read.
 
         Raises:
-            ValueError: Naming the line.
+            ValueError: If a cell is invalid; the message names the line.
         """
         rows: list[ReadingRow] = []
         with path.open(newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Which kind of task a folder is, recognised by the content of its files. No torch, no numpy."""
+"""Recognises the kind of a task by the content of its files. No torch, no numpy."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from core.evaluation.wug import Wug
 ITEM_KINDS: tuple[ItemKind, ...] = (MinimalPairs(), Ewok(), EntityTracking(), Wug(), Comps())
 READING = Reading()
 SUFFIXES = (".jsonl", ".csv")
-"""Of the files of a task; a folder with files of the first has no use for those of the others."""
+"""Suffixes of task files; if files of the first suffix exist, the others are ignored."""
 
 Kind = ItemKind | Reading
 
@@ -27,7 +27,7 @@ def kind_names() -> list[str]:
 
 
 def task_files(folder: Path) -> list[Path]:
-    """The files of a task, by name."""
+    """The files of a task, sorted by name."""
     for suffix in SUFFIXES:
         files = sorted(path for path in folder.glob(f"*{suffix}") if path.is_file())
         if files:
@@ -36,16 +36,16 @@ def task_files(folder: Path) -> list[Path]:
 
 
 def recognise(folder: Path) -> Kind:
-    """The kind of a task; reads one line of each file.
+    """The kind of a task, recognised by one line of each file.
 
     Raises:
-        EvaluationInvalid: If a line is of no kind, or a file of another kind than the first one.
-            Names the file, the line and what is expected.
+        EvaluationInvalid: If a line is of no known kind, or a file differs in kind from the first
+            one. The message names the file, the line and what is expected.
     """
     files = task_files(folder)
     if not files:
         raise EvaluationInvalid(
-            f"there is no evaluation task {folder.name}, or it has no .jsonl or .csv file"
+            f"the evaluation task {folder.name} does not exist or has no .jsonl or .csv file"
         )
     if files[0].suffix == ".csv":
         _check_table(files)
@@ -64,7 +64,7 @@ def read_items(kind: ItemKind, path: Path) -> list[Item]:
     """All items of a file.
 
     Raises:
-        EvaluationInvalid: Naming the file and the line.
+        EvaluationInvalid: If a file cannot be read; the message names the file and the line.
     """
     items = []
     try:
@@ -73,7 +73,7 @@ def read_items(kind: ItemKind, path: Path) -> list[Item]:
                 if line.strip():
                     items.append(_parse(kind, path, number, _entry(path, number, line)))
     except FileNotFoundError as error:
-        raise EvaluationInvalid(f"{path.name} of the evaluation was removed") from error
+        raise EvaluationInvalid(f"the task file {path.name} was removed") from error
     if not items:
         raise _empty(path)
     return items
@@ -83,13 +83,13 @@ def read_reading(path: Path, *, limit: int | None = None) -> list[ReadingRow]:
     """The rows of a table of reading times.
 
     Raises:
-        EvaluationInvalid: Naming the file and the line.
+        EvaluationInvalid: If a file cannot be read; the message names the file and the line.
     """
     try:
         missing = READING.missing_columns(path)
         rows = [] if missing else READING.read(path, limit=limit)
     except FileNotFoundError as error:
-        raise EvaluationInvalid(f"{path.name} of the evaluation was removed") from error
+        raise EvaluationInvalid(f"the task file {path.name} was removed") from error
     except (UnicodeDecodeError, ValueError) as error:
         raise EvaluationInvalid(f"{path.name}, {error}; expected {READING.expected}") from error
     if missing:
@@ -104,7 +104,7 @@ def read_reading(path: Path, *, limit: int | None = None) -> list[ReadingRow]:
 def _check_table(files: Sequence[Path]) -> None:
     if len(files) > 1:
         names = ", ".join(path.name for path in files)
-        raise EvaluationInvalid(f"a task has one .csv file, this one has {names}")
+        raise EvaluationInvalid(f"a task must have one .csv file; this one has {names}")
     read_reading(files[0], limit=1)
 
 
@@ -135,7 +135,7 @@ def _entry(path: Path, number: int, line: bytes) -> Json:
         ) from error
     if not isinstance(entry, dict):
         raise EvaluationInvalid(
-            f"{path.name}, line {number} is no JSON object; expected one in each line"
+            f"{path.name}, line {number} is not a JSON object; expected one in each line"
         )
     return entry
 
@@ -151,4 +151,4 @@ def _parse(kind: ItemKind, path: Path, number: int, entry: Json) -> Item:
 
 
 def _empty(path: Path) -> EvaluationInvalid:
-    return EvaluationInvalid(f"{path.name} holds no item")
+    return EvaluationInvalid(f"{path.name} contains no item")

@@ -1,9 +1,10 @@
-"""Token rows to compute for a task, without computing anything twice. No torch.
+"""Token rows of a task; tokens that candidates share are computed once. No torch.
 
-The candidates of an item often begin with the same tokens. Their row holds the shared tokens once,
-followed by a branch for each candidate; a mask keeps the branches apart. The log-probability of a
-shared token is the same for all candidates, so it is not read: only differences decide. A word
-whose context is the beginning of another row needs no row of its own.
+The candidates of an item often begin with the same tokens. Their row contains the shared tokens
+once, followed by a branch for each candidate; the attention mask separates the branches. The
+log-probability of a shared token is the same for all candidates and is left out, because only
+differences between candidates matter. A word whose context is the beginning of another row uses
+that row.
 """
 
 from array import array
@@ -13,19 +14,19 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Row:
-    """Input tokens and what is read of the predictions after them."""
+    """Input tokens, and the predictions that are read."""
 
     ids: "array[int]"
     shared: int
-    """Tokens at the start that all branches see."""
+    """Leading tokens that all branches attend to."""
     branches: tuple[int, ...]
-    """Tokens of each branch; a row without branches is `shared` tokens long."""
+    """Number of tokens of each branch; a row without branches has `shared` tokens."""
     indices: "array[int]" = field(default_factory=lambda: array("i"))
     """Positions in the row whose prediction is read."""
     targets: "array[int]" = field(default_factory=lambda: array("i"))
     """Token ids whose log-probability is read there."""
     slots: "array[int]" = field(default_factory=lambda: array("i"))
-    """Sums that the log-probabilities are added to."""
+    """Slots whose sums the log-probabilities are added to."""
 
     def read(self, index: int, target: int, slot: int) -> None:
         """Adds the log-probability of `target` after token `index` to a slot."""
@@ -44,9 +45,9 @@ class Encoded:
 
 
 def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> list[Encoded]:
-    """Texts in tokens, of which those that reach into the last `lengths` characters are scored.
+    """Tokenizes texts; tokens that overlap the last `lengths` characters are scored.
 
-    The tokenizer adds the special tokens it adds by default (official pipeline: dataset.py,
+    The tokenizer adds its default special tokens (official pipeline: dataset.py,
     `process_causal_sentences`).
     """
     if not texts:
@@ -58,8 +59,8 @@ def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> l
         texts, lengths, found["input_ids"], found["offset_mapping"], strict=True
     ):
         start = len(text) - length + (offsets[0][0] if offsets else 0)
-        # Offsets rise, but for special tokens, which have (0, 0) and are never scored: one in the
-        # middle or at the end ends the search, so the scored tokens are a range.
+        # Offsets ascend except for special tokens, which have (0, 0) and are never scored. A
+        # special token in the middle or at the end ends the loop: scored tokens are a range.
         first = next((i for i, (_, end) in enumerate(offsets) if end > start), len(ids))
         last = first
         while last < len(ids) and offsets[last][1] > start:
@@ -69,12 +70,12 @@ def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> l
 
 
 def candidate_rows(candidates: Sequence[Encoded], *, slot: int, packs: bool) -> list[Row]:
-    """Rows whose slots `slot`, `slot + 1`, ... get the sums of the candidates, up to a constant.
+    """Rows of an item; slots `slot`, `slot + 1`, ... get the candidates' sums up to a constant.
 
     Args:
-        candidates: Of one item.
-        slot: Of the first candidate.
-        packs: One row for all; otherwise a row for each.
+        candidates: Candidates of one item.
+        slot: Slot of the first candidate.
+        packs: Whether all candidates share one row.
     """
     shared = _shared(candidates)
     if packs and shared:
@@ -95,7 +96,7 @@ def candidate_rows(candidates: Sequence[Encoded], *, slot: int, packs: bool) -> 
 
 
 def _add_branch(row: Row, candidate: Encoded, shared: int, slot: int) -> int:
-    """Adds the tokens of a candidate after the shared ones; returns how many."""
+    """Appends the tokens of a candidate after the shared ones; returns their number."""
     begin = len(row.ids)
     branch = candidate.ids[shared:-1] if len(candidate.ids) > shared else []
     row.ids.extend(branch)
@@ -106,7 +107,7 @@ def _add_branch(row: Row, candidate: Encoded, shared: int, slot: int) -> int:
 
 
 def _shared(candidates: Sequence[Encoded]) -> int:
-    """Tokens at the start that are the same in all candidates, and scored in all or in none."""
+    """Number of leading tokens that are equal in all candidates and scored in all or in none."""
     shortest = min(len(each.ids) for each in candidates)
     first, *others = candidates
     for index in range(shortest):
@@ -122,14 +123,14 @@ def chain_rows(queries: Sequence[tuple[tuple[int, ...], int, int]]) -> list[Row]
     """Rows for the log-probabilities of tokens after contexts.
 
     Args:
-        queries: Context in tokens, target, slot. A context must not be empty.
+        queries: Context tokens, target token and slot. A context must not be empty.
     """
     by_context: dict[tuple[int, ...], list[tuple[int, int]]] = {}
     for context, target, slot in queries:
         by_context.setdefault(context, []).append((target, slot))
     rows: list[Row] = []
     longer: tuple[int, ...] = ()
-    # In descending order a context comes after those that it begins, longest first among equals.
+    # In descending order, a context follows the longer contexts that start with it.
     for context in sorted(by_context, reverse=True):
         if longer[: len(context)] != context:
             longer = context

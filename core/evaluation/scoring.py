@@ -1,9 +1,9 @@
-"""The log-probability of sentences, as the BabyLM evaluation pipeline takes it.
+"""Log-probabilities of sentences, as in the BabyLM evaluation pipeline.
 
-A sentence goes through the model's own tokenizer with its default special tokens, and its score is
-the sum of the log-probabilities of its text tokens, each given those before it. So without a token
-in front the first one is not scored; our tokenizers put none there
-(babylm/evaluation-pipeline-2025, sentence_zero_shot). B sentences, T tokens, V vocabulary.
+A sentence is tokenized with the model's tokenizer and its default special tokens. Its score is the
+sum of the log-probabilities of its text tokens, each given the tokens before it. Tokenizers of this
+project add no leading token, so the first token is not scored (babylm/evaluation-pipeline-2025,
+sentence_zero_shot). B sentences, T tokens, V vocabulary.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from core.evaluation.engine import PAD_ID
+
 BATCH_SENTENCES = 64
-PAD_ID = 0
-"""Any id will do: padding stands on the right, where a causal model does not look."""
 
 
 @torch.no_grad()
@@ -26,13 +26,13 @@ def sentence_scores(
     *,
     start: Sequence[int] = (),
 ) -> list[float]:
-    """The log-probability of each sentence in nats; 64 of about the same length are a batch.
+    """The log-probability of each sentence in nats, in batches of 64 of similar length.
 
     Args:
         model: In evaluation mode.
-        tokenizer: Its tokenizer.
+        tokenizer: Tokenizer of the model.
         sentences: Texts.
-        start: Ids put in front of each, where they are not scored themselves.
+        start: Ids that precede each sentence and are not scored.
     """
     if not sentences:
         return []

@@ -1,7 +1,7 @@
-"""A checkpoint evaluated on a task, in slices that an interrupted evaluation continues from.
+"""Evaluates a checkpoint on a task in time slices.
 
-The sums so far are in a file, which the next slice continues from; it counts only if it belongs to
-the same files and the same tokenizer.
+Each slice saves its sums to a file, from which the next slice or an interrupted evaluation
+continues. The file is ignored if the task files or the tokenizer have changed.
 """
 
 import io
@@ -20,14 +20,14 @@ from core.evaluation.summary import Summary
 from core.storage.rundir import publish_file
 
 LONGEST_PACKED = 4096
-"""Rows up to this length are packed; `may_pack` decides for the model."""
+"""Longest packed row; `may_pack` decides whether the model supports it."""
 
 
 class Evaluation:
     """One checkpoint on one task.
 
     Attributes:
-        done: Rows that are finished, in ascending order of length.
+        done: Number of finished rows, in ascending order of length.
         seconds: Computing time so far.
     """
 
@@ -41,7 +41,7 @@ class Evaluation:
 
     @property
     def share(self) -> float:
-        """Of the work that is done, from 0 to 1."""
+        """Finished share of the rows, from 0 to 1."""
         return self.done / len(self._task.rows) if self._task.rows else 1.0
 
     def advance(
@@ -52,13 +52,13 @@ class Evaluation:
         tokens: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> float:
-        """Continues for about `seconds`, for one batch at least; returns the share that is done.
+        """Continues for about `seconds` and at least one batch; returns the finished share.
 
         Args:
             model: In evaluation mode.
-            seconds: How long.
-            tokens: In a batch; by default what suits the device.
-            clock: Tells the time.
+            seconds: Length of the slice.
+            tokens: Tokens in a batch; by default `batch_tokens` of the model.
+            clock: Clock in seconds.
         """
         began = clock()
         rows = self._task.rows
@@ -75,12 +75,12 @@ class Evaluation:
 
     @property
     def sums(self) -> list[float]:
-        """Of each slot so far, in nats."""
+        """Sum of each slot so far, in nats."""
         found: list[float] = self._sums.tolist()
         return found
 
     def finish(self) -> Summary:
-        """Result and predictions once all is done."""
+        """Result and predictions after all rows are finished."""
         assert self.done == len(self._task.rows)
         return self._task.contents.summary(self.sums, seconds=self.seconds)
 
@@ -108,7 +108,7 @@ class Evaluation:
                 self._sums, self.done = saved["sums"], int(saved["done"])
                 self.seconds = float(saved["seconds"])
         except (OSError, ValueError, KeyError, BadZipFile, EOFError):
-            return  # none yet, or of another version: from the start
+            return  # no file, or one of another version: start from the beginning
 
 
 def prepare(

@@ -1,7 +1,7 @@
-"""The stage `evaluate`: the checkpoints of a trained run, judged on the tasks of its spec.
+"""The stage `evaluate`: evaluates the checkpoints of a trained run on the tasks of its spec.
 
-What is told is told once: the journal knows it. What is half done lies in a file of the run folder,
-so that a run which is interrupted goes on within a task.
+Results are in the journal, so no evaluation is repeated. Partial sums are in a file in the run
+folder, so that an interrupted run continues within a task.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ from core.storage.rundir import RunDir
 from core.training.execution.device import choose_device
 
 SLICE_SECONDS = 5.0
-"""As much is done again after a kill, and so long a stop may have to wait."""
+"""Time slice: the most work that a kill loses, and the longest delay of a stop request."""
 PARTIAL = "partial.npz"
-"""The sums of an evaluation that is not finished."""
+"""File of the sums of an unfinished evaluation."""
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A checkpoint to be judged on a task."""
+class PendingEvaluation:
+    """A checkpoint and a task that it is to be evaluated on."""
 
     checkpoint: CheckpointData
     task: str
@@ -46,78 +46,78 @@ def evaluate_checkpoints(
     should_stop: Callable[[], bool],
     progress: Callable[[float], None],
 ) -> dict[str, float]:
-    """Judges what has not been judged yet, on the device of the run; the scores of the last one.
+    """Runs all pending evaluations on the device of the run; returns the scores of `last`.
 
-    A task that cannot be read is a warning: the model is trained all the same.
+    A task that cannot be read causes a warning and does not fail the run.
 
     Raises:
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
     """
-    due = _due(spec, rundir)
-    models = WarmModels()  # the tasks of a checkpoint follow one another
+    due = _pending(spec, rundir)
+    models = WarmModels()  # evaluations are ordered by checkpoint
     tasks = PreparedTasks()  # all checkpoints of a run have the same tokenizer
     device = choose_device(spec.training).torch_device
-    for number, judgement in enumerate(due):
+    for number, pending in enumerate(due):
 
         def advance(share: float, number: int = number) -> None:
             progress((number + share) / len(due))
 
         try:
-            model, tokenizer = models.load(rundir.checkpoint(judgement.checkpoint.name))
+            model, tokenizer = models.load(rundir.checkpoint(pending.checkpoint.name))
             model = model.to(device)
-            prepared = prepare(tasks, model, tokenizer, data_dir / FOLDER / judgement.task)
-            where = rundir.evaluation(judgement.checkpoint.name, judgement.task)
+            prepared = prepare(tasks, model, tokenizer, data_dir / FOLDER / pending.task)
+            where = rundir.evaluation(pending.checkpoint.name, pending.task)
             evaluation = Evaluation(prepared, where / PARTIAL)
-            predictions = rundir.predictions(judgement.checkpoint.name, judgement.task)
-            result = _judge(evaluation, model, predictions, should_stop, advance)
+            predictions = rundir.predictions(pending.checkpoint.name, pending.task)
+            result = _evaluate(evaluation, model, predictions, should_stop, advance)
         except (CheckpointMissing, EvaluationInvalid) as error:
-            emit(WarningData(code="not_evaluated", message=f"{judgement.task}: {error.message}"))
+            emit(WarningData(code="not_evaluated", message=f"{pending.task}: {error.message}"))
             continue
         emit(
             EvaluationData(
-                step=judgement.checkpoint.step,
-                checkpoint=judgement.checkpoint.name,
-                task=judgement.task,
+                step=pending.checkpoint.step,
+                checkpoint=pending.checkpoint.name,
+                task=pending.task,
                 scores=result.scores(),
                 result=result,
             )
         )
         evaluation.forget()
     return {
-        told.task: told.scores["score"]
-        for told in events_of_types(rundir.journal, "evaluation")
-        if isinstance(told, EvaluationData) and told.checkpoint == "last"
+        event.task: event.scores["score"]
+        for event in events_of_types(rundir.journal, "evaluation")
+        if isinstance(event, EvaluationData) and event.checkpoint == "last"
     }
 
 
-def _due(spec: JobSpec, rundir: RunDir) -> list[Judgement]:
-    """What the spec asks for and the journal does not know yet, by checkpoint, then by task."""
+def _pending(spec: JobSpec, rundir: RunDir) -> list[PendingEvaluation]:
+    """Evaluations of the spec that the journal does not contain, by checkpoint, then by task."""
     kinds: tuple[CheckpointKind, ...] = ("last", "ema")
     if spec.evaluation.checkpoints != "last":
         kinds = ("milestone", *kinds)
     checkpoints: dict[str, CheckpointData] = {}
-    told: set[tuple[str | None, str]] = set()
+    evaluated: set[tuple[str | None, str]] = set()
     for event in events_of_types(rundir.journal, "checkpoint", "evaluation"):
         if isinstance(event, CheckpointData) and event.kind in kinds:
             checkpoints[event.name] = event
         if isinstance(event, EvaluationData):
-            told.add((event.checkpoint, event.task))
+            evaluated.add((event.checkpoint, event.task))
     return [
-        Judgement(checkpoint, task)
+        PendingEvaluation(checkpoint, task)
         for checkpoint in sorted(checkpoints.values(), key=lambda each: each.step)
         for task in spec.evaluation.tasks
-        if (checkpoint.name, task) not in told
+        if (checkpoint.name, task) not in evaluated
     ]
 
 
-def _judge(
+def _evaluate(
     evaluation: Evaluation,
     model: PreTrainedModel,
     predictions: Path,
     should_stop: Callable[[], bool],
     progress: Callable[[float], None],
 ) -> EvaluationResult:
-    """Runs an evaluation to its end and publishes its predictions."""
+    """Completes an evaluation and publishes its predictions."""
     while evaluation.share < 1.0:
         if should_stop():
             raise Stopped

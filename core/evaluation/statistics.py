@@ -1,4 +1,4 @@
-"""Rank correlation and explained variance, as the official pipeline has them."""
+"""Rank correlation and explained variance, as in the official pipeline."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ Floats = NDArray[np.float64]
 
 
 def ranks(values: Sequence[float]) -> Floats:
-    """Ranks from 1; equal values share the mean of theirs. (N,) float64."""
+    """Ranks from 1, (N,) float64; equal values get the mean of their ranks."""
     found = np.asarray(values, dtype=np.float64)  # (N,)
     _, inverse, counts = np.unique(found, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
@@ -30,7 +30,7 @@ def spearman(left: Sequence[float], right: Sequence[float]) -> float:
 
 
 def r_squared(outcome: Floats, columns: Sequence[Floats]) -> float:
-    """Share of the variance that a least-squares fit with an intercept explains.
+    """Share of the variance explained by a least-squares fit with an intercept.
 
     Args:
         outcome: (N,) float64.
@@ -45,7 +45,7 @@ def r_squared(outcome: Floats, columns: Sequence[Floats]) -> float:
 
 
 def with_interactions(columns: Sequence[Floats]) -> list[Floats]:
-    """The columns and the product of every two of them."""
+    """The columns and all pairwise products."""
     found = list(columns)
     for index, column in enumerate(columns):
         found += [column * other for other in columns[index + 1 :]]

@@ -1,7 +1,7 @@
-"""Scores and predictions from what a model said of each item.
+"""Computes scores and predictions from the log-probabilities of the items.
 
-Official rules (babylm/evaluation-pipeline-2025): a candidate is chosen by the highest sum, the
-first one wins a tie; a task's score is the mean over its subsets; groups pool their items.
+Official rules (babylm/evaluation-pipeline-2025): the candidate with the highest sum is chosen, the
+first one in a tie; a task's score is the mean over its subsets; groups pool their items.
 """
 
 import math
@@ -26,7 +26,7 @@ class _Tally:
     phenomenon: str | None = None
 
     def add(self, margin: float) -> None:
-        """Counts an item by how far its first candidate is ahead."""
+        """Counts an item by the margin of its first candidate over the best other one."""
         self.items += 1
         self.right += margin > 0.0
         self.ties += margin == 0.0
@@ -42,7 +42,7 @@ class _Tally:
 
 @dataclass
 class Summary:
-    """A result with its predictions in the official form."""
+    """A result with its predictions in the official format."""
 
     result: EvaluationResult
     predictions: dict[str, dict[str, list[Json]]] = field(default_factory=dict)
@@ -56,7 +56,7 @@ def summarise_items(
     Args:
         kind: The task kind.
         items: All items, in the order of their files.
-        sums: Log-probabilities of the candidates of each, up to a constant.
+        sums: Log-probabilities of the candidates of each item, up to a constant per item.
         seconds: Computing time.
     """
     predictions = _predictions(kind, items, sums)
@@ -112,12 +112,12 @@ def summarise_reading(
     *,
     seconds: float,
 ) -> Summary:
-    """Explained variance of reading times.
+    """Scores of the reading-time task.
 
     Args:
         rows: The words.
-        surprisals: Of the words, in nats.
-        previous: Of the word before each, not a number where there is none.
+        surprisals: Surprisal of each word in nats.
+        previous: Surprisal of the previous word; NaN if there is none.
         seconds: Computing time.
     """
     table = {name: np.array([row.numbers[name] for row in rows]) for name in rows[0].numbers}
@@ -191,14 +191,14 @@ def _correlation(
 
 
 def _share_of_first(values: Sequence[float]) -> float:
-    """Softmax over the candidates, of which the first."""
+    """Softmax probability of the first candidate."""
     highest = max(values)
     weights = [math.exp(value - highest) for value in values]
     return weights[0] / sum(weights)
 
 
 def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
-    """Mean over the subsets; entity tracking: mean over its splits of the mean over theirs."""
+    """Mean over the subsets; for entity tracking, the mean over splits of the mean per split."""
     if kind.name == "entity_tracking":
         splits = []
         for split in SPLITS:
@@ -211,7 +211,7 @@ def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
 
 
 def _gain(outcome: Floats, columns: Sequence[Floats], surprisal: Floats) -> float:
-    """Share of the variance left by the baseline that surprisal explains; gaps are left out."""
+    """Share of the baseline's residual variance that surprisal explains; skips missing values."""
     is_whole = ~np.isnan(np.column_stack([outcome, *columns, surprisal])).any(axis=1)
     baseline = with_interactions([column[is_whole] for column in columns])
     before = r_squared(outcome[is_whole], baseline)

@@ -1,4 +1,4 @@
-"""What can be evaluated: folders `evaluations/<task>` of the data directory. No torch."""
+"""Evaluation tasks: the folders `evaluations/<task>` of the data directory. No torch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ FOLDER = "evaluations"
 
 
 def task_names(data_dir: Path) -> list[str]:
-    """The tasks that are there, by name."""
+    """The names of the existing tasks."""
     folder = data_dir / FOLDER
     if not folder.is_dir():
         return []
@@ -23,18 +23,18 @@ def task_names(data_dir: Path) -> list[str]:
 
 
 def require_tasks(data_dir: Path, tasks: Sequence[str]) -> None:
-    """Refuses tasks that are not there, or of which a file does not begin with a line of a task.
+    """Checks that all tasks exist and that each file begins with a valid line.
 
     Raises:
-        EvaluationInvalid: Naming them, and those that are; or the file, the line and what is
-            expected.
+        EvaluationInvalid: If not. The message names the missing and the existing tasks, or the
+            file, the line and what is expected.
     """
     names = task_names(data_dir)
     missing = [task for task in tasks if task not in names]
     if missing:
-        known = ", ".join(names) if names else "none so far"
+        known = ", ".join(names) or "none"
         raise EvaluationInvalid(
-            f"there is no evaluation task {', '.join(missing)}; there are: {known}"
+            f"the evaluation task {', '.join(missing)} does not exist; existing tasks: {known}"
         )
     for task in tasks:
         try:

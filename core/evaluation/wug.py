@@ -1,8 +1,8 @@
-"""Nonce words: adjective nominalisation and past tense (Hofmann 2024, Weissweiler 2023).
+"""WUG: adjective nominalisation (Hofmann 2024) and past tense (Weissweiler 2023) of nonce words.
 
-A line has `sentences`, two texts with a tab between them, and `ratio`, the share of people who
-chose the first. The score is Spearman's rank correlation between the model's probability of the
-first (softmax over the two) and that share.
+A line has `sentences`, two texts separated by a tab, and `ratio`, the share of people who chose the
+first. The score is Spearman's rank correlation between that share and the model's probability of
+the first text (softmax over the two).
 """
 
 from core.evaluation.items import Item, Json, Metric, text_field, whole
@@ -20,7 +20,7 @@ class Wug:
     expected = "a JSON object with sentences (texts separated by a tab) and ratio (a number)"
 
     def parse(self, entry: Json, stem: str) -> Item:
-        """Past tense if the file name says so, else adjective nominalisation."""
+        """The item of a line; the subset is the past tense if the file name contains `past`."""
         ratio = entry["ratio"]
         if isinstance(ratio, bool) or not isinstance(ratio, int | float):
             raise TypeError("ratio must be a number")

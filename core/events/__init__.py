@@ -1,1 +1,1 @@
-"""Events, the journal that keeps them, and the catalogue of metrics. No torch."""
+"""Events, the journal that stores them, and the catalogue of metrics. No torch."""

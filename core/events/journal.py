@@ -1,7 +1,7 @@
-"""The journal of a run: one JSON line an event, appended and never changed.
+"""The journal of a run: an append-only file with one JSON event per line.
 
-A line counts once its newline is there. A writer that was killed may leave a torn last line: a
-reader never passes it on, and the next writer cuts it off.
+A line is complete once its newline is written. A killed writer may leave an incomplete last line;
+readers skip it, and the next writer truncates it.
 """
 
 import os
@@ -16,10 +16,10 @@ READ_BYTES = 1 << 20
 
 
 class JournalWriter:
-    """Appends events; each is handed to the kernel at once and outlives this process."""
+    """Appends events without buffering, so that they survive a kill of the process."""
 
     def __init__(self, path: Path) -> None:
-        """Opens `path`, cuts off a torn last line. The caller holds the run folder's lock."""
+        """Opens `path` and truncates an incomplete last line. The caller holds the run lock."""
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         os.ftruncate(self._file, _whole_length(self._file))
 
@@ -27,7 +27,7 @@ class JournalWriter:
         """Writes one event.
 
         Raises:
-            OSError: If the disk is full; a part that was written is cut off again.
+            OSError: If the disk is full; a partly written line is truncated.
         """
         line = LINE.dump_json(event_of(data)) + b"\n"
         before = os.fstat(self._file).st_size
@@ -39,11 +39,11 @@ class JournalWriter:
             raise
 
     def sync(self) -> None:
-        """Waits until all events are on the disk, so that they survive a power failure too."""
+        """Syncs the file to disk, so that all events survive a power failure."""
         os.fsync(self._file)
 
     def close(self) -> None:
-        """Closes the file; harmless when called twice."""
+        """Closes the file; may be called twice."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -63,12 +63,12 @@ class JournalWriter:
 def read_journal(
     path: Path, *, offset: int = 0, limit_bytes: int = READ_BYTES
 ) -> list[tuple[JournalEvent, int]]:
-    """The whole events from byte `offset` on, each with the offset behind it.
+    """The complete events from byte `offset` on, each with the offset of the next line.
 
-    Reads about `limit_bytes` at once, and more only where a single line is longer. A file that is
-    not there yet has no events. A whole line that is not an event is given as a warning: a power
-    failure leaves such lines behind the last sync, where the run does its work again anyway, and a
-    reader that stopped at one would stop there for ever.
+    Reads about `limit_bytes`, and more only if a single line is longer. A missing file has no
+    events. A complete line that is not an event is returned as a warning: a power failure can leave
+    such lines after the last sync. The run repeats the work they belong to, and a reader that
+    stopped there would never reach later events.
     """
     try:
         file = path.open("rb")
@@ -91,9 +91,9 @@ def read_journal(
 
 
 def events_of_types(path: Path, *types: str) -> Iterator[EventData]:
-    """What the whole events of these types carry, from first to last.
+    """The payloads of all complete events of these types, in order.
 
-    A journal is nearly all measurements, so only lines that name a type are read as JSON.
+    Most lines of a journal are metrics, so only lines that contain a type's name are parsed.
     """
     marks = tuple(f'"type":"{name}"'.encode() for name in types)
     with path.open("rb") as file:
@@ -105,7 +105,7 @@ def events_of_types(path: Path, *types: str) -> Iterator[EventData]:
 
 
 def whole_length(path: Path) -> int:
-    """Bytes up to and including the last newline; 0 where there is no file."""
+    """Bytes up to and including the last newline; 0 if the file does not exist."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -120,9 +120,9 @@ def _event(line: bytes, offset: int) -> JournalEvent:
     try:
         event = LINE.validate_json(line)
         if isinstance(event.payload(), StatusData):
-            raise ValueError("a run cannot tell the status of its job")
+            raise ValueError("a journal must not contain status events")
     except ValueError:
-        message = f"the journal's line at byte {offset} is not an event and is skipped"
+        message = f"the line at byte {offset} of the journal is not an event and is skipped"
         return event_of(WarningData(code="journal_damaged", message=message))
     return event
 

@@ -1,4 +1,4 @@
-"""The catalogue of metrics: name, unit, meaning, which way is better. Written down only here."""
+"""The catalogue of metrics: name, unit, meaning and which direction is better."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,18 +23,18 @@ CATALOGUE: tuple[Metric, ...] = (
     ),
     Metric("train/learning_rate", "1", "Learning rate of the step."),
     Metric("train/grad_norm", "1", "Norm of all gradients before clipping."),
-    Metric("train/loss_scale", "1", "Factor that keeps fp16 gradients from vanishing."),
+    Metric("train/loss_scale", "1", "Factor that keeps fp16 gradients from underflowing."),
     Metric(
         "experts/max_load_share",
         "1",
-        "Largest share of the tokens that one expert of one layer got: 1/experts is even, 1 is "
+        "Largest share of a layer's tokens that one expert received: 1/experts is balanced, 1 is "
         "collapse.",
         "lower",
     ),
     Metric(
         "experts/balance_loss",
         "1",
-        "Load-balancing loss of the experts, mean over layers: 1 is even.",
+        "Load-balancing loss of the experts, mean over layers: 1 is balanced.",
         "lower",
     ),
     Metric("validation/loss", "nats per token", "Mean loss on the validation text.", "lower"),
@@ -42,7 +42,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "validation/bits_per_byte",
         "bit per byte",
-        "Validation loss by bytes, not tokens: comparable between vocabularies.",
+        "Validation loss per byte of text: comparable between vocabularies.",
         "lower",
     ),
     Metric(
@@ -54,20 +54,20 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "validation/ema_bits_per_byte",
         "bit per byte",
-        "The same by bytes, not tokens.",
+        "Validation loss of the averaged weights per byte of text.",
         "lower",
     ),
-    Metric("throughput/tokens_per_second", "token/s", "Tokens trained on per second.", "higher"),
+    Metric("throughput/tokens_per_second", "token/s", "Training tokens per second.", "higher"),
     Metric(
         "throughput/words_per_second",
         "word/s",
-        "White-space words trained on per second.",
+        "White-space separated training words per second.",
         "higher",
     ),
     Metric(
         "throughput/mfu",
         "1",
-        "Share of the device's measured matrix peak spent on the model's own products.",
+        "Share of the device's measured peak of matrix products that the model's FLOPs reach.",
         "higher",
     ),
     Metric("memory/device_allocated_bytes", "byte", "Device memory held by tensors now.", "lower"),
@@ -75,7 +75,7 @@ CATALOGUE: tuple[Metric, ...] = (
         "memory/device_reserved_bytes", "byte", "Device memory held by the allocator now.", "lower"
     ),
     Metric(
-        "memory/device_peak_bytes", "byte", "Most device memory held by tensors so far.", "lower"
+        "memory/device_peak_bytes", "byte", "Peak device memory held by tensors so far.", "lower"
     ),
     Metric(
         "memory/host_rss_bytes", "byte", "Resident memory of the training process now.", "lower"
@@ -83,7 +83,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "memory/host_peak_bytes",
         "byte",
-        "Most resident memory of the training process so far.",
+        "Peak resident memory of the training process so far.",
         "lower",
     ),
     Metric("device/utilization", "1", "Share of the last second in which the device was busy."),
@@ -91,7 +91,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "evaluation/minimal_pairs",
         "1",
-        "Share of minimal pairs in which the good sentence is likelier.",
+        "Share of minimal pairs in which the good sentence is more likely.",
         "higher",
     ),
     Metric("evaluation/blimp", "1", "BLiMP score.", "higher"),

@@ -1,4 +1,4 @@
-"""What an evaluation found. No torch."""
+"""Results of evaluations. No torch."""
 
 from typing import Literal
 
@@ -23,7 +23,7 @@ class ParadigmScore(Found):
 
 
 class GroupScore(Found):
-    """The share of right items among all that have one attribute in common."""
+    """The share of correct items among all items with the same value of an attribute."""
 
     by: str
     """The attribute, such as `linguistics_term`."""
@@ -37,15 +37,15 @@ class GroupScore(Found):
 class EvaluationResult(Found):
     """The scores of a whole task.
 
-    `accuracy` goes from 0 to 1; `spearman` from -1 to 1; `r2_gain` is the share, from 0 to 1, of
-    the variance left by the baseline regression that surprisal explains.
+    `accuracy` ranges from 0 to 1; `spearman` from -1 to 1; `r2_gain` is the share, from 0 to 1, of
+    the baseline regression's residual variance that surprisal explains.
     """
 
     kind: str = "minimal_pairs"
     metric: Literal["accuracy", "spearman", "r2_gain"] = "accuracy"
     chance: float = 0.5
     score: float
-    """The official figure: for accuracy the mean over paradigms, ties counted as right."""
+    """The official score: for accuracy the mean over paradigms, ties counted as correct."""
     strict_score: float
     """The same with ties counted as wrong; equal to `score` for other metrics."""
     pairs: int
@@ -56,6 +56,6 @@ class EvaluationResult(Found):
     groups: list[GroupScore] = []
 
     def scores(self) -> dict[str, float]:
-        """The figures by name, as an `evaluation` event carries them."""
+        """The scores by name, as in an `evaluation` event."""
         whole = {"score": self.score, "strict_score": self.strict_score}
         return whole | {f"paradigm/{each.name}": each.score for each in self.paradigms}

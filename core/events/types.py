@@ -1,7 +1,7 @@
-"""What a run reports: the types of events and what each carries.
+"""The types of events that a run reports, and their payloads.
 
-An event is a fact in the past tense, written after it is true. The run writes these into its
-journal; the service copies them into rows and gives each its sequence number there.
+An event is written after the fact it states. The run writes events into its journal; the service
+copies them into database rows and assigns their sequence numbers.
 """
 
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ Text = Annotated[str, AfterValidator(shorten_paths)]
 
 
 class EventData(BaseModel):
-    """What an event of one type carries."""
+    """Base of the payloads of events."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,7 +44,7 @@ class StageData(EventData):
 
 
 class ProgressData(EventData):
-    """How far the run is: shares from 0 to 1, seconds that are left."""
+    """Progress of the run and of its stage from 0 to 1, and the estimated remaining seconds."""
 
     stage: StageName
     progress: float
@@ -55,7 +55,7 @@ class ProgressData(EventData):
 
 
 class MetricsData(EventData):
-    """Measurements at a step. A value that is not finite is null, with a warning beside it."""
+    """Measurements at a step. A non-finite value is null and accompanied by a warning event."""
 
     step: int
     epoch: float
@@ -86,7 +86,7 @@ class CheckpointData(EventData):
 
 
 class SampleData(EventData):
-    """A text that the model wrote."""
+    """A text that the model generated."""
 
     step: int
     prompt: str
@@ -94,7 +94,7 @@ class SampleData(EventData):
 
 
 class EvaluationData(EventData):
-    """The result of an evaluation: scores from 0 to 1 by name, and all that was found."""
+    """The result of an evaluation: scores by name, and the detailed result."""
 
     step: int | None
     checkpoint: str | None
@@ -104,7 +104,7 @@ class EvaluationData(EventData):
 
 
 class WarningData(EventData):
-    """Something that a user should know and that does not stop the run."""
+    """A problem that does not stop the run."""
 
     code: str
     message: Text
@@ -129,7 +129,7 @@ PAYLOADS: dict[str, type[EventData]] = {
     "warning": WarningData,
     "error": ErrorData,
 }
-"""The type of an event, by the name it has in JSON."""
+"""Payload classes by the name of the event type in JSON."""
 
 TYPE_NAMES: dict[type[EventData], str] = {payload: name for name, payload in PAYLOADS.items()}
 
@@ -146,7 +146,7 @@ class JournalEvent(BaseModel):
     data: dict[str, Any]  # Any: checked against PAYLOADS[type] by payload()
 
     def payload(self) -> EventData:
-        """The data as the class of its type."""
+        """The data, validated as the payload of its type."""
         return PAYLOADS[self.type].model_validate(self.data)
 
 
@@ -154,10 +154,10 @@ LINE: TypeAdapter[JournalEvent] = TypeAdapter(JournalEvent)
 
 
 def now() -> datetime:
-    """The time in UTC."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
 def event_of(data: EventData) -> JournalEvent:
-    """`data` as an event that happened now."""
+    """An event with `data` and the current time."""
     return JournalEvent(time=now(), type=TYPE_NAMES[type(data)], data=data.model_dump(mode="json"))

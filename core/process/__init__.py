@@ -1,1 +1,1 @@
-"""Processes and their ends: pool, stop requests, loading of libraries, system errors."""
+"""Process pool, stop requests, library loading, and system errors."""

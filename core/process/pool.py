@@ -1,9 +1,9 @@
-"""Work shared with a few more processes, the results in order.
+"""A process pool that returns results in order.
 
-Not `concurrent.futures` and not `multiprocessing`: processes of the first hold both ends of their
-queue and live on for ever when the parent is killed, and both run the parent's main module again
-in each process before any work is done. Here a process holds one end of a socket, ends when the
-other end is gone, and loads only what the work needs.
+Replaces `concurrent.futures` and `multiprocessing`. Workers of the former hold both ends of their
+queue and never exit if the parent is killed, and both modules import the parent's main module in
+each worker. A worker of this pool holds one end of a socket, exits when the other end is closed,
+and imports only what its work needs.
 """
 
 import os
@@ -20,10 +20,10 @@ from core.process.pool_worker import Channel, Content, Learner
 from core.process.program import python_command
 
 AHEAD = 3
-"""Requests that a helper has at once, so that it never waits while this process works."""
+"""Requests queued per worker, so that it never waits for this process."""
 MAX_WAITING = 64
-"""Results kept until those before them are there; this process works on while helpers start.
-They are 32 MB at most, of 512 KB of text each."""
+"""Results that may wait for an earlier one, as this process computes while workers start. They take
+at most 32 MB, 512 KB of text each."""
 POLL_MILLISECONDS = 100
 END_SECONDS = 5.0
 
@@ -41,78 +41,80 @@ def serve_in_order(
     count: int,
     should_stop: Callable[[], bool],
 ) -> Iterator[Result]:
-    """The result of each request in turn; an error in a helper is raised here.
+    """Yields the result of each request in order; raises exceptions of the workers.
 
-    Each process, this one included, calls `make(argument)` once and the outcome for its share of
-    the requests. Where the outcome is a `Learner`, each process hears what the others have learned.
+    Each process, including this one, calls `make(argument)` once, and the returned callable for
+    each of its requests. If that callable is a `Learner`, the processes exchange what they learn.
 
     Args:
-        requests: What is to be done.
-        make: Importable by name.
-        argument: Its argument.
-        count: Processes, this one included.
-        should_stop: Asked between two requests, and several times a second.
+        requests: Arguments of the calls.
+        make: Factory of the callable; must be importable by name.
+        argument: Argument of the factory.
+        count: Number of processes, including this one.
+        should_stop: Checked between two requests, and several times a second.
 
     Raises:
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
     """
-    following = 0  # the first request that nobody has
+    unassigned = 0  # index of the first request that no process has
     answers: Answers = {}
     with ExitStack() as stack:
-        helpers = [stack.enter_context(_Helper.start((make, argument))) for _ in range(count - 1)]
-        work = make(argument)  # while the helpers start
+        workers = [
+            stack.enter_context(_PoolWorker.start((make, argument))) for _ in range(count - 1)
+        ]
+        work = make(argument)  # while the workers start
         learner = work if isinstance(work, Learner) else None
         for place in range(len(requests)):
             while place not in answers:
                 if should_stop():
                     raise Stopped
-                for helper in helpers:
-                    learned = helper.collect(answers)
+                for worker in workers:
+                    learned = worker.collect(answers)
                     if learner and learned:
                         learner.adopt(learned)
-                        _tell(learned, [other for other in helpers if other is not helper])
-                    following = helper.fill(requests, following)
+                        _broadcast(learned, [other for other in workers if other is not worker])
+                    unassigned = worker.fill(requests, unassigned)
                 if place in answers:
                     break
-                if following < min(len(requests), place + MAX_WAITING):
-                    answers[following] = work(requests[following])
-                    following += 1
+                if unassigned < min(len(requests), place + MAX_WAITING):
+                    answers[unassigned] = work(requests[unassigned])
+                    unassigned += 1
                     if learner:
-                        _tell(learner.news(), helpers)
+                        _broadcast(learner.news(), workers)
                 else:
-                    _wait(helpers)
+                    _wait(workers)
             yield answers.pop(place)
 
 
-def _tell(news: list[Content], helpers: "Sequence[_Helper]") -> None:
-    for helper in helpers:
-        helper.untold += news
+def _broadcast(news: list[Content], workers: "Sequence[_PoolWorker]") -> None:
+    for worker in workers:
+        worker.unsent += news
 
 
-def _wait(helpers: "Sequence[_Helper]") -> None:
-    """Until a helper has answered, but not for long."""
+def _wait(workers: "Sequence[_PoolWorker]") -> None:
+    """Waits until a worker has answered, at most `POLL_MILLISECONDS`."""
     poll = select.poll()
-    for helper in helpers:
-        poll.register(helper.channel.socket, select.POLLIN)
+    for worker in workers:
+        poll.register(worker.channel.socket, select.POLLIN)
     poll.poll(POLL_MILLISECONDS)
 
 
 @dataclass(eq=False)
-class _Helper:
-    """Another process and the requests it was given."""
+class _PoolWorker:
+    """A worker process and its pending requests."""
 
     process: subprocess.Popen[bytes]
     channel: Channel
     places: list[int | None] = field(default_factory=lambda: [None] * AHEAD)
-    """By slot of the channel, the place of the request that lies there."""
-    untold: list[Content] = field(default_factory=list)
-    """News for it, which go with the next request."""
+    """Index of the pending request in each slot of the channel."""
+    unsent: list[Content] = field(default_factory=list)
+    """News of other processes, sent with the next request."""
 
     @classmethod
-    def start(cls, work: Content) -> "_Helper":
-        """Starts a process and tells it what its work is."""
+    def start(cls, work: Content) -> "_PoolWorker":
+        """Starts a process and sends it the factory and its argument."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        memory = os.memfd_create("babylm-helper")
+        memory = os.memfd_create("babylm-pool")
         with theirs:
             process = subprocess.Popen(
                 python_command("core.process.pool_main", str(theirs.fileno()), str(memory)),
@@ -120,10 +122,10 @@ class _Helper:
                 pass_fds=(theirs.fileno(), memory),
             )
         channel = Channel(ours, memory, end=0)
-        channel.send(AHEAD, work)  # a slot that no request will take
+        channel.send(AHEAD, work)  # a slot that no request uses
         return cls(process, channel)
 
-    def __enter__(self) -> "_Helper":
+    def __enter__(self) -> "_PoolWorker":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,14 +135,14 @@ class _Helper:
         self.process.wait()
 
     def collect(self, answers: Answers) -> list[Content]:
-        """Takes what is finished; returns what it has learned."""
+        """Adds finished results to `answers`; returns the worker's news."""
         news = []
         while (received := self._received()) is not None:
             slot, (result, error, learned) = received
             if error is not None:
                 raise error
             place, self.places[slot] = self.places[slot], None
-            assert place is not None, "an answer to what nobody asked"
+            assert place is not None, "an answer without a request"
             answers[place] = result
             news += learned
         return news
@@ -153,24 +155,24 @@ class _Helper:
         except (EOFError, ConnectionError) as gone:
             raise _died(self.process) from gone
 
-    def fill(self, requests: Sequence[Content], following: int) -> int:
-        """Hands out requests from `following` on; returns the first that is left."""
+    def fill(self, requests: Sequence[Content], unassigned: int) -> int:
+        """Sends requests from index `unassigned` on; returns the next unassigned index."""
         try:
             for slot, place in enumerate(self.places):
-                if place is None and following < len(requests):
-                    self.channel.send(slot, (requests[following], self.untold))
-                    self.untold = []
-                    self.places[slot] = following
-                    following += 1
+                if place is None and unassigned < len(requests):
+                    self.channel.send(slot, (requests[unassigned], self.unsent))
+                    self.unsent = []
+                    self.places[slot] = unassigned
+                    unassigned += 1
         except ConnectionError as gone:
             raise _died(self.process) from gone
-        return following
+        return unassigned
 
 
 def _died(process: subprocess.Popen[bytes]) -> RunError:
     with suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS)
     return RunError(
-        f"a process that works on text ended with status {process.returncode}",
-        hint="The machine may have had no memory left; see the log of the job.",
+        f"a text processing worker exited with status {process.returncode}",
+        hint="The machine may have run out of memory; see the log of the job.",
     )

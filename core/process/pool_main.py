@@ -2,12 +2,12 @@
 
     python -m core.process.pool_main SOCKET MEMORY
 
-Not part of `core.process.pool_worker`: pickled objects name that module.
+Separate from `core.process.pool_worker`, because pickled objects refer to that module by name.
 """
 
 import sys
 
-from core.process.pool_worker import help_with
+from core.process.pool_worker import run_pool_worker
 
 if __name__ == "__main__":
-    help_with(int(sys.argv[1]), int(sys.argv[2]))
+    run_pool_worker(int(sys.argv[1]), int(sys.argv[2]))

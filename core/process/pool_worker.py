@@ -1,6 +1,6 @@
-"""A process that helps another one: what it runs, and the way between the two.
+"""The worker side of the process pool, and the channel between the two processes.
 
-Imports little, because the work waits for it. The other end is `core.process.pool`.
+Imports little, so that workers start fast. The parent's side is `core.process.pool`.
 """
 
 import os
@@ -13,74 +13,74 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 MESSAGE = struct.Struct("<QQ")
-"""What goes through the socket: the number of a slot, and how many bytes lie in it."""
+"""A message on the socket: the number of a slot, and the number of bytes in it."""
 SLOT_BYTES = 1 << 40
-"""From one slot to the next in a file that lies in memory; only what was written takes room."""
+"""Distance between slots in the sparse in-memory file; only written pages use memory."""
 
-Content = Any  # Any: what goes between processes has no type
+Content = Any  # Any: pickled objects have no common type
 
 
 @runtime_checkable
 class Learner(Protocol):
-    """Work that gets faster by what it has met, in whatever process."""
+    """A callable that caches what it learns from requests and shares it with other processes."""
 
     def news(self) -> list[Content]:
-        """What was learned since the last call."""
+        """Entries learned since the last call."""
 
     def adopt(self, news: list[Content]) -> None:
-        """Takes the news of another process."""
+        """Adds entries that another process has learned."""
 
 
 @dataclass(frozen=True)
 class Channel:
-    """One end of the way between two processes.
+    """One end of a channel between two processes.
 
-    What is sent lies in memory that both see, in a slot that nobody uses meanwhile; the socket
-    only tells of it. So sending never waits for the other end to read, and needs no thread.
+    Objects are written to an unused slot of shared memory, and the socket carries only the slot
+    and the size. Sending therefore never blocks on the receiver and needs no thread.
     """
 
     socket: socket.socket
-    """Of the kind SOCK_SEQPACKET, which takes a message whole."""
+    """A SOCK_SEQPACKET socket, which preserves message boundaries."""
     memory: int
-    """File descriptor."""
+    """File descriptor of the shared memory."""
     end: int
-    """0 or 1; a slot has room for what each end sends."""
+    """0 or 1; each end writes to its own half of a slot."""
 
     def send(self, slot: int, content: Content) -> None:
-        """Tells the other end something.
+        """Sends an object to the other end.
 
         Raises:
-            OSError: If the other end is gone, or there is no memory left.
+            OSError: If the other end is closed or no memory is left.
         """
         data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
         written = os.pwrite(self.memory, data, (2 * slot + self.end) * SLOT_BYTES)
         if written != len(data):
-            raise OSError(f"{written:,} of {len(data):,} bytes fitted into memory")
+            raise OSError(f"only {written:,} of {len(data):,} bytes fit into memory")
         self.socket.send(MESSAGE.pack(slot, len(data)))
 
     def receive(self, flags: int = 0) -> tuple[int, Content]:
-        """The slot of what the other end sent, and what it is.
+        """Receives an object and its slot.
 
         Raises:
-            BlockingIOError: If there is nothing yet and `flags` say not to wait.
-            EOFError, ConnectionError: If the other end is gone.
+            BlockingIOError: If there is no message and `flags` contain `MSG_DONTWAIT`.
+            EOFError, ConnectionError: If the other end is closed.
         """
         message = self.socket.recv(MESSAGE.size, flags)
         if not message:
             raise EOFError
         slot, size = MESSAGE.unpack(message)
         data = os.pread(self.memory, size, (2 * slot + 1 - self.end) * SLOT_BYTES)
-        return slot, pickle.loads(data)  # what our own other end wrote
+        return slot, pickle.loads(data)  # written by the trusted other end
 
 
-def help_with(file: int, memory: int) -> None:
-    """Works for the process at the other end until that is gone.
+def run_pool_worker(file: int, memory: int) -> None:
+    """Answers requests of the process at the other end until that process exits.
 
     Args:
-        file: The socket's descriptor.
-        memory: That of the memory.
+        file: File descriptor of the socket.
+        memory: File descriptor of the shared memory.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends this process
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     channel = Channel(socket.socket(fileno=file), memory, end=1)
     with suppress(EOFError, ConnectionError):
@@ -96,7 +96,7 @@ def help_with(file: int, memory: int) -> None:
                 if learner and news:
                     learner.adopt(news)
                 answer = (work(request), None, learner.news() if learner else [])
-            except Exception as error:  # not swallowed: the parent raises it
+            except Exception as error:  # sent to the parent, which raises it
                 answer = (None, error, [])
             channel.send(slot, answer)
-    os._exit(0)  # nothing is open that would have to be closed, and freeing all words takes time
+    os._exit(0)  # nothing needs cleanup, and freeing all cached words would take time

@@ -1,10 +1,10 @@
-"""When a run must stop: on SIGTERM or SIGINT, and when whoever watches it is gone or silent.
+"""Stop requests: SIGTERM, SIGINT, and a supervisor that exits or sends no heartbeats.
 
-A supervised run holds the read end of a pipe on standard input. The supervisor writes a byte at
-every heartbeat; end of file means that it died, silence that it is frozen or cut off and that
-somebody else may already have been given the job. The byte says how much of the silence limit is
-left (255: all of it): a supervisor that cannot reach the database writes smaller and smaller
-numbers, so the run stops in time although its supervisor lives, and without any file lock.
+A supervised run reads a pipe on standard input, to which the supervisor writes a byte at every
+heartbeat. End of file means that the supervisor exited. Silence means that it hangs or is cut off,
+and that another worker may already have the job. The byte is the remaining fraction of the silence
+limit (255: all of it). A supervisor that cannot reach the database writes decreasing values, so the
+run stops in time even though its supervisor is alive, and without any file lock.
 """
 
 import os
@@ -19,34 +19,34 @@ from types import FrameType
 from core.errors import ExitCode
 
 LEASE_SECONDS = 15.0
-"""After so long without a sign of life the job is given to somebody else."""
+"""Time without a heartbeat after which the job is given to another worker."""
 SILENCE_SHARE = 0.55
-"""Part of the lease after which a supervised run that hears nothing stops by itself."""
+"""Fraction of the lease after which a supervised run without heartbeats stops itself."""
 DEADLINE_SHARE = 0.3
-"""Part of the lease to reach a safe point in, once the supervisor is gone; then the process ends
-hard. With the part above it is gone before the job is somebody else's, even if the supervisor's
-last sign of life was a heartbeat old."""
+"""Fraction of the lease to reach a safe point after the supervisor is lost; then the process exits.
+Together with `SILENCE_SHARE`, it exits before another worker gets the job, even if the supervisor
+died just before its next heartbeat."""
 
 
 FULL = 255
-"""The byte of a supervisor that has just told the database that it lives."""
+"""The byte of a supervisor that has just renewed its lease in the database."""
 
 
 class StopSignal:
-    """Asked at safe points: is a stop wanted, and why?"""
+    """A stop request and its reason, checked at safe points."""
 
     def __init__(self, *, leave: Callable[[], None] | None = None) -> None:
-        """`leave` ends the process at once; taken until `hold` says that work could be lost."""
+        """`leave` ends the process at once; a stop request calls it until `hold` is called."""
         self.reason: str | None = None
         self._event = threading.Event()
         self._leave = leave
 
     def __call__(self) -> bool:
-        """True once a stop was asked for."""
+        """True after a stop request."""
         return self._event.is_set()
 
     def request(self, reason: str) -> None:
-        """Asks for a stop; the first reason stays."""
+        """Requests a stop; keeps the reason of the first request."""
         if not self._event.is_set():
             self.reason = reason
             self._event.set()
@@ -54,11 +54,11 @@ class StopSignal:
             self._leave()
 
     def hold(self) -> None:
-        """From now on a stop waits for a safe point: what was done since the last would be lost."""
+        """Makes later stop requests wait for a safe point, so that no work is lost."""
         self._leave = None
 
     def on_signals(self) -> None:
-        """Makes SIGTERM and SIGINT ask for a stop. Only in the main thread."""
+        """Makes SIGTERM and SIGINT request a stop. Call it from the main thread."""
 
         def handler(number: int, frame: FrameType | None) -> None:
             del frame
@@ -80,7 +80,7 @@ class StopSignal:
 
         def watch() -> None:
             self.request(_wait_for_end(source, silence_seconds))
-            # Native code may hold the main thread for long; the folder's lock must be let go.
+            # Native code may block the main thread for long, but the run lock must be released.
             time.sleep(deadline_seconds)
             abandon()
 

@@ -1,1 +1,1 @@
-"""What a job is: the tree of its fields, presets, checks, the plan and the estimate. No torch."""
+"""Job specs: fields, presets, validation, the training plan and the estimate. No torch."""

@@ -1,7 +1,7 @@
 """The settings of the `best-*` presets; docs/recipe.md explains each of them.
 
 Heads are 64 wide and all widths and vocabularies are multiples of 128, which tensor cores need for
-full speed. Data, epochs and word budget are those of the BabyLM tracks.
+full speed. Data, epochs and word budget follow the BabyLM tracks.
 """
 
 from typing import Any

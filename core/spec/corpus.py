@@ -1,4 +1,4 @@
-"""What the user can say about cleaning."""
+"""Cleaning options."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ class CleanOptions(Section):
     style: Literal["standard", "upstream", "none"] = Field(
         default="standard",
         description="standard: a cleaner per source that keeps case and punctuation; upstream: "
-        "what the research scripts did; none: only white space is put in order.",
+        "what the research scripts did; none: only white space is normalized.",
     )
     lowercase: bool = Field(default=False, description="Lower-case all text.")
     punctuation: Literal["keep", "strip"] = Field(

@@ -1,4 +1,4 @@
-"""What a job will need, by arithmetic: no torch, no corpus read beyond a count of its words.
+"""Estimates the memory, disk space and time of a job from its spec and word count. No torch.
 
 Letters: P parameters, L layers, D hidden size, F MLP width, H heads, d head width, V vocabulary,
 b sequences in a micro-batch, T tokens in a sequence.
@@ -13,46 +13,47 @@ from core.spec.plan import Plan, make_plan, milestones
 
 FLOAT32_BYTES = 4
 TRAINING_BYTES_PER_PARAMETER = 8
-"""float32 weights and gradients; the optimizer's state comes on top."""
+"""float32 weights and gradients, without the optimizer's state."""
 CHECKPOINT_BYTES_PER_PARAMETER = 4
 TOKENS_PER_WORD = 1.5
 """Byte-level BPE on BabyLM text, punctuation included: 1.3 at 48,000 entries to 1.6 at 8,000."""
 CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
-"""Logits that core.training.loss holds at once, which their gradients replace: 128 MiB in float32
-on a CPU, 512 MiB in bf16 on a GPU. Enough rows for the products to run at full speed."""
+"""Logits that core.training.loss holds at once; their gradients overwrite them. 128 MiB in float32
+on a CPU, 512 MiB in bf16 on a GPU: enough rows for matrix products at full speed."""
 ROUNDED_BYTES_PER_PARAMETER = 2
-"""Matrices in 16 bits, as a GPU multiplies them, kept from the forward to the backward pass."""
+"""16-bit copies of the weight matrices on a GPU, kept from the forward to the backward pass."""
 
 
 @dataclass(frozen=True)
 class Copies:
-    """How many tensors a layer keeps for its backward pass, by their width."""
+    """Number of tensors that a layer keeps for its backward pass, by width."""
 
     attention: float
-    """Of the width of all heads and all key-value heads together."""
+    """As wide as all heads and all key-value heads together."""
     mlp: float
+    """As wide as the MLP."""
     norms: float
-    """Of all norms, float32."""
+    """As wide as all norms together, float32."""
     residual: float
-    """Of the residual stream, float32."""
+    """As wide as the residual stream, float32."""
 
 
-AS_WRITTEN = Copies(attention=3.0, mlp=4.0, norms=3.0, residual=2.0)
+EAGER = Copies(attention=3.0, mlp=4.0, norms=3.0, residual=2.0)
 COMPILED = Copies(attention=2.25, mlp=2.25, norms=0.0, residual=6.0)
-"""What torch.compile does not form again. Both are held against measurements in
+"""Activations that torch.compile does not recompute. Both are compared with measurements in
 benchmarks/README.md: growth of a CPU process, and the six presets on an H200."""
 DROPOUT_MASKS = 2
-"""Of each layer, a byte for each element of the residual stream."""
+"""Dropout masks per layer, one byte per element of the residual stream."""
 MASK_BYTES = 4
-"""float32, of each pair of tokens, where masks are written out."""
+"""Bytes per pair of tokens of a materialized attention mask, float32."""
 RESUME_POINTS = 2
 ASSUMED_FLOPS = {"cpu": 1.0e11, "cuda": 1.0e14}
-"""What a step reaches: two CPU cores in fp32, and a quarter of an A100's or H100's bf16 peak."""
+"""Operations per second: two CPU cores in fp32, and a quarter of an A100's or H100's bf16 peak."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The needs of a job; None where the corpus is not known."""
+    """Memory, disk space and time of a job; None if the word count is unknown."""
 
     parameter_count: int
     words: int | None
@@ -61,14 +62,15 @@ class Estimate:
     steps: int | None
     words_seen: int | None
     device_memory_bytes: int
-    """Of each device."""
+    """Per device."""
     disk_bytes: int
     seconds: dict[str, float | None]
-    """By kind of device, training alone; GPUs share the work, processes on a CPU only split it."""
+    """Training time by kind of device. GPUs divide it by `num_devices`; processes on a CPU do not,
+    because they share its cores."""
 
 
 def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
-    """The needs of a resolved spec on a training corpus of so many words."""
+    """The estimate for a resolved spec and a training corpus of `words` words."""
     parameters = spec.model.num_parameters(vocab_size=spec.tokenizer.vocab_size)
     tokens = None if words is None else ceil(words * TOKENS_PER_WORD)
     plan = None if tokens is None else make_plan(spec.training, num_tokens=tokens)
@@ -93,10 +95,9 @@ def estimate(spec: JobSpec, *, words: int | None) -> Estimate:
 
 
 def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
-    """Memory that a training step holds at its peak: parameters, their state, activations.
+    """Peak memory of a training step: parameters, optimizer state and activations.
 
-    Where the spec leaves device, precision or compilation open, what a GPU and a run of the
-    presets' length get: bf16, compiled.
+    `auto` is read as on a GPU with a run as long as those of the presets: bf16, compiled.
     """
     parameters = spec.model.num_parameters(vocab_size=vocab_size)
     state = parameters * TRAINING_BYTES_PER_PARAMETER + state_bytes(spec, vocab_size=vocab_size)
@@ -106,7 +107,7 @@ def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
 
 
 def state_bytes(spec: JobSpec, *, vocab_size: int) -> int:
-    """What the optimizer and the average of the weights keep from step to step."""
+    """Memory of the optimizer's state and of the averaged weights."""
     optimizer = OPTIMIZERS[spec.training.optimizer]
     elements = optimizer.num_state_elements(spec.model, vocab_size)
     if spec.training.ema_decay is not None:
@@ -115,26 +116,26 @@ def state_bytes(spec: JobSpec, *, vocab_size: int) -> int:
 
 
 def activation_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
-    """Memory of what the backward pass needs of one micro-batch, and of a chunk of logits.
+    """Memory of the activations that the backward pass of one micro-batch needs, and of the logits.
 
-    Per token and layer, what autograd keeps (in the manner of Korthikanti et al. 2022, section
-    4.1, for these layers): inputs of the norms, of the four attention projections and of the MLP's
-    three, the queries, keys and values, and the products of the MLP. No scores: the attention
-    computes them again, block by block.
+    Counts, per token and layer, what autograd keeps (following Korthikanti et al. 2022, section
+    4.1): inputs of the norms, of the four attention projections and of the MLP's three, the
+    queries, keys and values, and the products of the MLP. Attention scores are not kept: the
+    backward pass recomputes them block by block.
     """
     model, training = spec.model, spec.training
     rows = micro_batch_size * training.seq_length
     width = _width(spec)
     is_compiled = _is_for_gpu(spec) and training.compile and not training.gradient_checkpointing
-    copies = COMPILED if is_compiled else AS_WRITTEN
+    copies = COMPILED if is_compiled else EAGER
     attention = model.head_width * (copies.attention * (model.heads + model.kv_heads))
     mlps = copies.mlp * model.mlp_width
     experts = getattr(model, "num_local_experts", 0)
     if experts:
         mlps *= 1 + int(getattr(model, "num_experts_per_tok", 1))
-    # Norms compute in float32 whatever the precision.
-    wide = copies.norms * model.layer_vectors() + copies.residual * model.hidden_size
-    layer = rows * (width * (attention + mlps) + 4 * wide)
+    # Norms compute in float32 in every precision.
+    in_float32 = copies.norms * model.layer_vectors() + copies.residual * model.hidden_size
+    layer = rows * (width * (attention + mlps) + FLOAT32_BYTES * in_float32)
     if model.dropout:
         layer += rows * DROPOUT_MASKS * model.hidden_size
     chunk = _chunk_bytes(spec, rows * vocab_size) + _mask_bytes(spec, rows)
@@ -149,34 +150,37 @@ def _is_for_gpu(spec: JobSpec) -> bool:
 
 
 def _width(spec: JobSpec) -> int:
-    """Bytes of a number in a matrix product."""
+    """Bytes per element of a matrix product."""
     precision = spec.training.precision
-    is_narrow = precision in ("bf16", "fp16") or (precision == "auto" and _is_for_gpu(spec))
-    return 2 if is_narrow else 4
+    is_16_bit = precision in ("bf16", "fp16") or (precision == "auto" and _is_for_gpu(spec))
+    return 2 if is_16_bit else 4
 
 
 def _chunk_bytes(spec: JobSpec, logits: int) -> int:
-    """On a CPU their softmax is float32; a GPU's kernel leaves them as they are."""
+    """Memory of a chunk of logits: float32 on a CPU, the dtype of the products on a GPU."""
     if _is_for_gpu(spec):
         return _width(spec) * min(CHUNK_ELEMENTS["cuda"], logits)
     return 4 * min(CHUNK_ELEMENTS["cpu"], logits)
 
 
 def _mask_bytes(spec: JobSpec, rows: int) -> int:
-    """Masks that tell documents apart, for the attention that wants them whole.
+    """Memory of the attention masks that separate packed documents, if they are materialized.
 
-    Ours and flex attention do not; `auto` is one of them on a CPU and where scores are capped.
+    Only `library` attention materializes them. `auto` chooses another attention on a CPU and for
+    soft-capped scores.
     """
     training, model = spec.training, spec.model
     is_capped = getattr(model, "attn_logit_softcapping", None) is not None
-    may_want = training.attention == "library" or (training.attention == "auto" and not is_capped)
-    if training.packing == "stream" or not may_want:
+    needs_masks = training.attention == "library" or (
+        training.attention == "auto" and not is_capped
+    )
+    if training.packing == "stream" or not needs_masks:
         return 0
     return model.num_mask_kinds * MASK_BYTES * rows * training.seq_length
 
 
 def _micro_batch_size(spec: JobSpec) -> int:
-    """Sequences in a micro-batch; for `auto`, which depends on free memory, a device's share."""
+    """Sequences in a micro-batch; for `auto`, which depends on free memory, the device's batch."""
     size = spec.training.micro_batch_size
     return spec.training.device_batch_size if size is None or size == "auto" else size
 

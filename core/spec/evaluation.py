@@ -1,4 +1,4 @@
-"""What the user can say about evaluation. No torch."""
+"""Evaluation options. No torch."""
 
 import re
 from typing import Annotated, Literal
@@ -8,11 +8,11 @@ from pydantic import Field, field_validator
 from core.spec.section import Section
 
 TASK_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")
-"""A folder name; short enough for `evaluation/<task>` to be the name of a metric."""
+"""Folder names, short enough for `evaluation/<task>` to be a metric name."""
 
 
 class EvaluationSpec(Section):
-    """What the checkpoints of a run are judged on once it is trained."""
+    """Which checkpoints are evaluated after training, and on which tasks."""
 
     tasks: list[Annotated[str, Field(max_length=40)]] = Field(
         default=[],
@@ -22,8 +22,8 @@ class EvaluationSpec(Section):
     )
     checkpoints: Literal["last", "milestones"] = Field(
         default="last",
-        description="last: the trained model; milestones: those by words seen too, as the strict "
-        "tracks report them.",
+        description="last: the trained model; milestones: also the checkpoints by words seen that "
+        "the strict tracks report.",
     )
 
     @field_validator("tasks")
@@ -37,5 +37,5 @@ class EvaluationSpec(Section):
                 )
         twice = sorted({task for task in tasks if tasks.count(task) > 1})
         if twice:
-            raise ValueError(f"must name each task once; {', '.join(twice)} is there twice")
+            raise ValueError(f"must name each task once; {', '.join(twice)} is named twice")
         return tasks

@@ -1,4 +1,4 @@
-"""What is wrong with a job spec, in words: which field, and what would be accepted there."""
+"""Explains validation errors of a job spec: which field, and which values it accepts."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -7,16 +7,16 @@ from typing import Any
 from core.archs import ARCHITECTURES
 from core.spec.job import JobSpec
 
-ALIKE = 0.75
-"""How like a known name a mistyped one must be to be told, by difflib's measure."""
+MIN_SIMILARITY = 0.75
+"""Smallest similarity (difflib ratio) at which a known name is suggested for an unknown one."""
 
 
 def field_name(location: Sequence[int | str]) -> str:
-    """Where in the request a fault lies, as a user writes it: `model.hidden_size`."""
+    """The dotted name of a field, as a user writes it: `model.hidden_size`."""
     parts = [str(part) for part in location]
     if parts and parts[0] in ("body", "query", "path", "header"):
         parts = parts[1:]
-    # pydantic puts the tag of the union between the section and its field.
+    # pydantic inserts the tag of the union between the section and its field.
     if len(parts) > 1 and parts[0] == "model" and parts[1] in ARCHITECTURES:
         parts = [parts[0], *parts[2:]]
     return ".".join(parts)
@@ -27,11 +27,11 @@ def explain(
     *,
     is_spec: bool = True,
 ) -> tuple[str, str]:
-    """Which field is wrong, and what would be accepted there.
+    """The name of the wrong field, and what it accepts.
 
     Args:
         entry: One of `ValidationError.errors()`.
-        is_spec: A job spec was validated, or a request whose body is one.
+        is_spec: Whether the validated value is a job spec or a request with a job spec as body.
     """
     location = entry["loc"]
     if entry["type"] == "union_tag_invalid":
@@ -43,13 +43,15 @@ def explain(
         message = "there is no such field" + (
             f"; accepted here: {', '.join(known)}" if known else ""
         )
-        meant = _meant(location, known) if is_spec else None
-        return field_name(location), message + (f"; did you mean {meant}?" if meant else "")
+        suggestion = _suggestion(location, known) if is_spec else None
+        return field_name(location), message + (
+            f"; did you mean {suggestion}?" if suggestion else ""
+        )
     return field_name(location), str(entry["msg"]).removeprefix("Value error, ")
 
 
-def _meant(location: Sequence[int | str], known: Sequence[str]) -> str | None:
-    """A field of another section that has this name alone, or the one here that is most like it."""
+def _suggestion(location: Sequence[int | str], known: Sequence[str]) -> str | None:
+    """The field of this name in exactly one other section, or the most similar name here."""
     field = str(location[-1])
     found = [
         f"{name}.{field}"
@@ -58,12 +60,12 @@ def _meant(location: Sequence[int | str], known: Sequence[str]) -> str | None:
     ]
     if len(found) == 1:
         return found[0]
-    alike = get_close_matches(field, known, n=1, cutoff=ALIKE)
-    return field_name((*location[:-1], *alike)) if alike else None
+    similar = get_close_matches(field, known, n=1, cutoff=MIN_SIMILARITY)
+    return field_name((*location[:-1], *similar)) if similar else None
 
 
 def _accepted_fields(location: Sequence[int | str], is_spec: bool) -> list[str]:
-    """The fields beside an unknown one of a job spec; none where it was in another body."""
+    """The known fields of the section with the unknown one; empty if the value is not a spec."""
     match [part for part in location if part != "body"]:
         case ["model", str(architecture), _] if architecture in ARCHITECTURES:
             return list(ARCHITECTURES[architecture].model_fields)

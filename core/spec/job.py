@@ -1,4 +1,4 @@
-"""All that a run can be told: one frozen tree that refuses what it does not know. No torch."""
+"""The job spec: one frozen tree of sections that rejects unknown fields. No torch."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -16,14 +16,14 @@ from core.spec.training import TrainingSpec
 
 SPEC_VERSION = 1
 NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-"""Names of datasets, jobs and checkpoints: folder names, so no separator and no leading dot."""
+"""Names of datasets, jobs and checkpoints. They are folder names: no separator, no leading dot."""
 TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
 """Word budgets of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
 TRACK_MAX_EPOCHS = 10
 """Passes over the training data that the strict tracks allow (BabyLM guidelines, 2025 and 2026)."""
 
 STORED = {"stored": True}
-"""Validation context of a spec that was accepted before: rules added since do not refuse it."""
+"""Validation context of a stored spec: rules that were added after it was accepted are skipped."""
 
 DatasetName = Annotated[str, Field(max_length=64)]
 
@@ -37,7 +37,7 @@ def _folder_name(name: str | None) -> str | None:
 
 
 class DataSpec(Section):
-    """Which text."""
+    """Training and validation text."""
 
     dataset: DatasetName = Field(
         default="train_10M", description="Folder of training text under the data directory."
@@ -59,13 +59,13 @@ class DataSpec(Section):
 
     deduplicate: Literal["none", "report", "exact", "near"] = Field(
         default="none",
-        description="report: count repeated documents and lines that are also validation text; "
-        "exact: take them out; near: documents that nearly repeat another one too.",
+        description="report: count repeated documents and lines that also occur in the validation "
+        "text; exact: remove them; near: also remove documents that nearly repeat another one.",
     )
 
     @field_validator("clean", mode="before")
     @classmethod
-    def _clean_in_short(cls, value: Any) -> Any:  # Any: whatever the user sent
+    def _clean_in_short(cls, value: Any) -> Any:  # Any: JSON
         if value is True:
             return CleanOptions()
         if value is False:
@@ -90,26 +90,26 @@ class DataSpec(Section):
     def _validation_is_held_out(cls, name: str | None, info: ValidationInfo) -> str | None:
         if name is not None and name == info.data.get("dataset"):
             raise ValueError(
-                "must be another folder than data.dataset: validation text is held out"
+                "must differ from data.dataset: training and validation text must not overlap"
             )
         return name
 
 
 class TokenizerSpec(Section):
-    """The byte-level BPE that is trained on the training text, or the finished one of a job."""
+    """A byte-level BPE trained on the training text, or the tokenizer of another job."""
 
     from_job: str | None = Field(
         default=None,
         max_length=64,
-        description="Id of a job whose tokenizer is used as it is; nothing is trained, and "
-        "min_frequency plays no part. vocab_size is then the size that the estimate counts with.",
+        description="Id of a job whose tokenizer is used unchanged. No tokenizer is trained, "
+        "min_frequency is ignored, and only the estimate uses vocab_size.",
     )
 
     vocab_size: int = Field(
         default=48_000,
         ge=260,
         le=MAX_VOCAB_SIZE,
-        description="Entries, 256 bytes and 3 specials included.",
+        description="Entries, including 256 bytes and 3 special tokens.",
     )
     min_frequency: int = Field(
         default=2, ge=1, le=1_000_000, description="Pairs seen less often are never merged."
@@ -122,27 +122,27 @@ class TokenizerSpec(Section):
 
 
 class JobSpec(Section):
-    """What a user asks for. A field given beside `preset` overrides the preset's."""
+    """The request of a user. A field given together with `preset` overrides the preset's value."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, json_schema_extra={"spec_version": SPEC_VERSION}
     )
 
     name: str | None = Field(
-        default=None, min_length=1, max_length=200, description="For people; need not be unique."
+        default=None, min_length=1, max_length=200, description="Display name; need not be unique."
     )
     preset: str | None = Field(
         default=None, description="Start from this preset; see GET /v1/presets."
     )
     track: Literal["free", "strict-small", "strict"] = Field(
         default="free",
-        description="strict-small and strict hold the job to the BabyLM rules: 10 or 100 million "
-        "words, at most 10 epochs, checkpoints by words seen.",
+        description="strict-small and strict enforce the BabyLM rules: 10 or 100 million words, at "
+        "most 10 epochs, checkpoints by words seen.",
     )
     task: Literal["model", "tokenizer"] = Field(
         default="model",
-        description="model: the whole way to a trained model; tokenizer: ends when the tokenizer "
-        "is there and measured, and `model` and `training` play no part.",
+        description="model: train a tokenizer and a model; tokenizer: stop after training and "
+        "measuring the tokenizer; `model` and `training` are ignored.",
     )
     data: DataSpec = Field(default_factory=DataSpec)
     tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
@@ -153,7 +153,7 @@ class JobSpec(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_from_preset(cls, body: Any) -> Any:  # Any: whatever the user sent
+    def _fill_from_preset(cls, body: Any) -> Any:  # Any: JSON
         if not isinstance(body, dict):
             return body
         body = merge_preset(body)
@@ -174,7 +174,7 @@ class JobSpec(Section):
     @classmethod
     def _printable(cls, name: str | None) -> str | None:
         if name is not None and not name.isprintable():
-            raise ValueError("must not hold control characters or line breaks")
+            raise ValueError("must not contain control characters or line breaks")
         return name
 
     @field_validator("training")
@@ -195,9 +195,9 @@ class JobSpec(Section):
         if longest is not None and longest < training.seq_length and info.context != STORED:
             raise ValueError(
                 f"seq_length is {training.seq_length}, and model.max_position_embeddings is "
-                f"{longest}: the model must take whole sequences; raise "
-                f"model.max_position_embeddings to {training.seq_length} or more, leave it out, or "
-                "shorten the sequences"
+                f"{longest}: the model must accept whole sequences; raise "
+                f"model.max_position_embeddings to {training.seq_length} or more, omit it, or "
+                "lower seq_length"
             )
         return training
 
@@ -208,7 +208,7 @@ class JobSpec(Section):
         if resources.gpus is None or training is None or training.device == "cpu":
             return resources
         if resources.gpus == 0 and training.device == "cuda":
-            raise ValueError("gpus is 0 and training.device is cuda: one of them must change")
+            raise ValueError("gpus is 0 and training.device is cuda: change one of them")
         if 0 < resources.gpus < training.num_devices:
             raise ValueError(
                 f"gpus is {resources.gpus} and training.num_devices is {training.num_devices}: "
@@ -220,12 +220,12 @@ class JobSpec(Section):
         """The same spec with every null of the model replaced by the value that will be used.
 
         Args:
-            begun: The resolved spec of a run that exists. Fields that are null here keep its
-                values, because a default may have changed since the run began.
+            begun: The resolved spec of an existing run. Fields that are null here keep its values,
+                because a default may have changed since the run was created.
         """
         model = self.model.resolve(seq_length=self.training.seq_length)
         if begun is not None and type(begun.model) is type(model):
-            # A field that is null after `resolve` too has null as a value of its own.
+            # For a field that is still null after `resolve`, null is a value, not a default.
             kept = {
                 name: getattr(begun.model, name)
                 for name in type(model).model_fields

@@ -1,4 +1,4 @@
-"""How many steps a run takes and when it logs, validates and saves: arithmetic, no state."""
+"""The number of steps of a run, and the intervals of logging, validation and saving."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -6,7 +6,7 @@ from math import ceil
 from core.spec.training import TrainingSpec
 
 DEFAULT_INTERVAL_STEPS = 500
-"""Upstream validates and saves every 500 steps."""
+"""Upstream (the BabyLM-NA2 research scripts) validates and saves every 500 steps."""
 DEFAULT_WARMUP_STEPS = 500
 """Upstream's warm-up."""
 LOGGED_POINTS = 1000
@@ -14,7 +14,7 @@ LOGGED_POINTS = 1000
 
 @dataclass(frozen=True)
 class Plan:
-    """Numbers of a training run that follow from its spec and its token count."""
+    """Step counts and intervals of a training run, derived from its spec and token count."""
 
     windows: int
     """Sequences in one pass over the tokens; the last may be partly padding."""
@@ -59,10 +59,10 @@ def _interval(max_steps: int, *, at_least: int) -> int:
 
 
 def milestones(track: str) -> list[tuple[str, int]]:
-    """Names and word counts of the checkpoints that a BabyLM track asks for.
+    """Names and word counts of the checkpoints that a BabyLM track requires.
 
-    Every million words to ten, every ten to a hundred and, for `strict`, every hundred to a
-    thousand, repeats counted (BabyLM evaluation pipeline 2025 and 2026, README, "Checkpoints").
+    Every 1M words up to 10M, every 10M up to 100M and, for `strict`, every 100M up to 1000M words
+    seen, repetitions included (BabyLM evaluation pipeline 2025 and 2026, README, "Checkpoints").
     """
     millions: list[int] = []
     if track in ("strict-small", "strict"):

@@ -1,9 +1,10 @@
-"""Named starting points: upstream's six run scripts, the best known recipe, and a demo.
+"""Presets: the six run scripts of upstream, the best known recipe, and a demo.
 
-Upstream's scripts pass `--num_attention_heads` to Llama 4 alone, so its other models are built with
-the defaults of the Hugging Face classes. Where that is so the preset says the number, because the
-weights would otherwise have other shapes. Upstream also accumulates 8 batches without saying so:
-`batch_size: 256, micro_batch_size: 32` is its 10M step to the letter.
+Upstream is the set of BabyLM-NA2 research scripts that this project started from. Its scripts pass
+`--num_attention_heads` to Llama 4 only; its other models use the defaults of the Hugging Face
+classes. The presets state these numbers, because the shapes of the weights depend on them. Upstream
+also accumulates gradients over 8 batches silently: `batch_size: 256, micro_batch_size: 32`
+reproduces its 10M step exactly.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ SECTIONS = ("data", "tokenizer", "model", "training", "evaluation")
 
 @dataclass(frozen=True)
 class Preset:
-    """A partial spec with a sentence about it."""
+    """A partial spec with a description."""
 
     description: str
     spec: Mapping[str, Any]  # Any: JSON
@@ -125,11 +126,10 @@ PRESETS: dict[str, Preset] = {
 
 
 def merge_preset(body: dict[str, Any]) -> dict[str, Any]:
-    """`body` laid over the preset that it names, section by section.
+    """Merges `body` over the preset that it names, section by section.
 
-    A model section that names another architecture replaces the preset's, since the fields of one
-    are not the fields of the other.
-    An unknown name changes nothing here; the spec's own field refuses it.
+    A model section with another architecture replaces the preset's, because architectures have
+    different fields. An unknown preset changes nothing; the field `preset` rejects it later.
     """
     name = body.get("preset")
     preset = PRESETS.get(name) if isinstance(name, str) else None

@@ -1,4 +1,4 @@
-"""What a job needs of the machine that runs it, and where it may run. No torch."""
+"""Resources that a job needs, and where it may run. No torch."""
 
 import re
 from typing import Annotated, Literal
@@ -30,7 +30,8 @@ SlurmOption = Literal[
     "tmp",
 ]
 """Options of sbatch that a job may set. Options that name files, users, programs or environment
-variables are missing on purpose: whoever may submit a job may not run any other program."""
+variables are excluded for security: permission to submit a job must not allow running any other
+program."""
 
 
 def _bytes_of(value: object) -> object:
@@ -53,33 +54,33 @@ def _seconds_of(value: object) -> object:
 
 
 class ResourceSpec(Section):
-    """Where a job may run, and what it needs there."""
+    """Where a job may run, and the resources it needs."""
 
     where: Literal["any", "local", "slurm"] = Field(
         default="any",
         description="local: on workers that you start; slurm: in jobs that `babylm provision "
-        "slurm` submits to a cluster; any: on the first of them that is free.",
+        "slurm` submits to a cluster; any: on the first free worker of either kind.",
     )
     gpus: int | None = Field(
         default=None,
         ge=0,
         le=MAX_GPUS,
-        description="GPUs the job must have; 0: it needs none. null: `training.num_devices`, "
-        "where `training.device` is cuda; with auto the job also runs where there is none.",
+        description="GPUs the job requires; 0: none. null: `training.num_devices` if "
+        "`training.device` is cuda; with auto the job also runs on machines without a GPU.",
     )
     memory: Annotated[int, BeforeValidator(_bytes_of)] | None = Field(
         default=None,
         ge=1 << 20,
         le=MAX_MEMORY_BYTES,
         description='Bytes of host memory, or text such as "16G". Workers with less do not take '
-        "the job, and Slurm is asked for it. null: Slurm is asked for the estimate.",
+        "the job, and Slurm jobs request this amount. null: Slurm jobs request the estimate.",
     )
     time_limit: Annotated[int, BeforeValidator(_seconds_of)] | None = Field(
         default=None,
         ge=60,
         le=MAX_TIME_LIMIT_SECONDS,
-        description='Seconds of one Slurm job, or text such as "4:00:00". When it expires the job '
-        "saves a checkpoint and continues in another Slurm job. null: the partition's default.",
+        description='Seconds of one Slurm job, or text such as "4:00:00". Before it expires, the '
+        "job saves a checkpoint and continues in another Slurm job. null: the partition's default.",
     )
     extra: dict[SlurmOption, Annotated[str, Field(max_length=200)]] = Field(
         default_factory=dict,

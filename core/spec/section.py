@@ -1,9 +1,9 @@
-"""What every part of a spec is: frozen, strict, and closed to unknown fields."""
+"""Base class of the sections of a spec: frozen, strict, no unknown fields."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of the spec."""
+    """A section of the spec."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -1,4 +1,4 @@
-"""What the user can say about training. No torch."""
+"""Training options. No torch."""
 
 from typing import Annotated, Literal
 
@@ -9,38 +9,38 @@ from core.spec.section import Section
 
 MAX_STEPS = 100_000_000
 MAX_DEVICES = 64
-"""More than any one machine has."""
+"""More than any single machine has."""
 
 
 class TrainingSpec(Section):
-    """How the model is trained. A step is one update of the optimizer, counted from 1."""
+    """Training options. A step is one optimizer update; steps are counted from 1."""
 
     seq_length: int = Field(default=128, ge=8, le=32_768, description="Tokens in a sequence.")
     packing: Literal["stream", "documents"] = Field(
         default="stream",
-        description="Documents stand one behind the other in the sequences. stream: a token sees "
-        "all before it in its sequence; documents: only those of its own document.",
+        description="Sequences are cut from the concatenated documents. stream: a token attends to "
+        "all earlier tokens of its sequence; documents: only to those of its own document.",
     )
     batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
     num_devices: int = Field(
         default=1,
         ge=1,
         le=MAX_DEVICES,
-        description="Devices that share each batch evenly, a process each: GPUs of one machine, or "
-        "parts of its CPU. Must divide batch_size.",
+        description="Data-parallel processes, one per device, which split each batch evenly: GPUs "
+        "of one machine, or parts of its CPU. Must divide batch_size.",
     )
     micro_batch_size: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] | None = Field(
         default=None,
-        description="Sequences in one forward and backward of a device; gradients are "
-        'accumulated to batch_size. null: the device\'s whole share of the batch; "auto": the '
-        "largest part of it that fits.",
+        description="Sequences in one forward and backward pass of a device; gradients are "
+        'accumulated up to batch_size. null: the device\'s whole share of the batch; "auto": the '
+        "largest part of it that fits into memory.",
     )
     epochs: float = Field(default=3.0, gt=0.0, le=10_000.0, description="Passes over the text.")
     max_steps: int | None = Field(
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Stop after so many steps, if epochs allow more.",
+        description="Upper limit of the steps, if epochs allow more.",
     )
     optimizer: str = Field(
         default="adamw",
@@ -52,8 +52,8 @@ class TrainingSpec(Section):
         default=0.02,
         gt=0.0,
         le=1.0,
-        description="Peak learning rate of Muon's matrices, in the shape of the schedule; "
-        "learning_rate is then that of the other weights. 0.02 in Jordan et al. 2024.",
+        description="Peak learning rate of the matrices that Muon updates; learning_rate then "
+        "applies to the other weights. Both follow the schedule. 0.02 in Jordan et al. 2024.",
     )
     muon_momentum: float = Field(
         default=0.95,
@@ -64,7 +64,8 @@ class TrainingSpec(Section):
     learning_rate: float = Field(default=5e-4, gt=0.0, le=1.0, description="Peak learning rate.")
     schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
         default="linear",
-        description="After the warm-up: linear or cosine decay, constant, or stable then decay.",
+        description="After the warm-up: linear or cosine decay, constant, or wsd (constant, then "
+        "decay).",
     )
     warmup_steps: int | None = Field(
         default=None,
@@ -73,13 +74,13 @@ class TrainingSpec(Section):
         description="Linear warm-up; null is 500 steps or a tenth of the run, whichever is less.",
     )
     min_learning_rate_ratio: float = Field(
-        default=0.0, ge=0.0, le=1.0, description="Where the decay ends, as a share of the peak."
+        default=0.0, ge=0.0, le=1.0, description="Final learning rate as a fraction of the peak."
     )
     decay_ratio: float = Field(
-        default=0.2, gt=0.0, le=1.0, description="Share of the steps that wsd decays over."
+        default=0.2, gt=0.0, le=1.0, description="Fraction of the steps in which wsd decays."
     )
     weight_decay: float = Field(
-        default=0.01, ge=0.0, le=10.0, description="Of matrices, not of norms."
+        default=0.01, ge=0.0, le=10.0, description="Applied to matrices, not to norms."
     )
     weight_decay_schedule: Literal["constant", "linear"] = Field(
         default="constant",
@@ -104,27 +105,27 @@ class TrainingSpec(Section):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
-        description="auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, "
+        description="auto: bf16 on a GPU that supports it, fp16 with loss scaling on other GPUs, "
         "fp32 on a CPU.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto takes the GPU where there is one."
+        default="auto", description="auto: a GPU if one is available, else the CPU."
     )
     num_threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads; null lets torch choose."
     )
     attention: Literal["auto", "blocks", "library", "flex"] = Field(
         default="auto",
-        description="blocks: ours, causal blocks that never hold all scores, or torch's fused "
-        "kernel where it computes the same faster; library: what transformers chooses; flex: fused "
-        "kernels, GPU only. auto: blocks, on a GPU flex where scores are soft-capped, and library "
-        "where they are not and documents are packed.",
+        description="blocks: this project's causal attention in blocks, which never holds all "
+        "scores, or torch's fused kernel if it computes the same faster; library: the attention "
+        "that transformers chooses; flex: fused kernels, GPU only. auto: blocks; on a GPU flex if "
+        "scores are soft-capped, and library if they are not and packing is documents.",
     )
     compile: Literal["auto"] | bool = Field(
         default="auto",
-        description="Fuse the layers' elementwise part with torch.compile, and on a GPU launch "
-        "steps as CUDA graphs. auto: for runs long enough to win back the half minute to two "
-        "minutes that it takes: minutes of a GPU, hours of a CPU.",
+        description="Fuse elementwise operations of the layers with torch.compile, and on a GPU "
+        "launch steps as CUDA graphs. auto: for runs long enough to make up for the half minute to "
+        "two minutes that compiling takes: minutes on a GPU, hours on a CPU.",
     )
     router_aux_loss_coefficient: float = Field(
         default=0.0,
@@ -136,35 +137,35 @@ class TrainingSpec(Section):
     gradient_checkpointing: bool = Field(
         default=False,
         description="Recompute activations in the backward pass: less memory, slower. Turned on "
-        'by itself only where micro_batch_size is "auto" and not one sequence fits without.',
+        'automatically only if micro_batch_size is "auto" and no sequence fits otherwise.',
     )
     empty_cache_steps: int | None = Field(
-        default=None, ge=1, le=MAX_STEPS, description="Empty the CUDA cache every so many steps."
+        default=None, ge=1, le=MAX_STEPS, description="Steps between emptying the CUDA cache."
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of weights and data order.")
     logging_steps: int | None = Field(
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Metrics every so many steps; null: about 1000 in all.",
+        description="Steps between two logs of the metrics; null: about 1000 logs in all.",
     )
     eval_steps: int | None = Field(
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Validation every so many steps; null: 500, at least 10 times in all.",
+        description="Steps between two validations; null: 500, with at least 10 validations.",
     )
     eval_tokens: int | None = Field(
         default=500_000,
         ge=1,
         le=10**12,
-        description="Validation tokens at most, taken evenly over the file; null: all of them.",
+        description="Largest number of validation tokens, sampled evenly over the file; null: all.",
     )
     save_steps: int | None = Field(
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="A rolling checkpoint every so many steps; null: 500, at least 5 in all.",
+        description="Steps between two rolling checkpoints; null: 500, with at least 5 of them.",
     )
     save_total_limit: int = Field(
         default=3,
@@ -175,15 +176,15 @@ class TrainingSpec(Section):
     sample_prompts: list[Annotated[str, Field(max_length=2000)]] = Field(
         default=["Once upon a time", "The children"],
         max_length=20,
-        description="Continued at each validation, to see what the model writes.",
+        description="Prompts that the model continues at each validation.",
     )
     sample_max_new_tokens: int = Field(
-        default=40, ge=1, le=1024, description="Length of such a sample."
+        default=40, ge=1, le=1024, description="Longest continuation of a sample prompt, in tokens."
     )
 
     @property
     def device_batch_size(self) -> int:
-        """Sequences of a step that one device takes."""
+        """Sequences per step and device."""
         return self.batch_size // self.num_devices
 
     @field_validator("optimizer")

@@ -1,16 +1,16 @@
-"""Results of stages, kept by fingerprint, shared between runs, dropped when they take too much.
+"""Cache of stage results, addressed by fingerprint and shared between runs.
 
-A fingerprint covers all that decides the result: the stage's version, its parameters, and the
-contents of its input files. The result of a stage is a folder `<stage>/<fingerprint>/` that never
-changes; so its modification time is free to say when it was last used.
+A fingerprint covers everything that determines a result: the stage's version, its parameters, and
+the contents of its input files. A result is a folder `<stage>/<fingerprint>/` that never changes;
+its modification time records the last use.
 
-Whoever builds or uses a result holds a kernel lock (flock) on its folder, shared, until it lets go
-or ends; pruning takes only what it can lock for itself. A lock in the kernel cannot be left
-behind by a process that was killed, as a file that says "in use" would be.
+Processes that build or use a result hold a shared kernel lock (flock) on its folder until they
+release it or exit. Pruning removes only folders that it can lock exclusively. Unlike a marker file,
+a kernel lock cannot become stale when its process is killed.
 
-A run that has not finished needs its results also while it is paused or waits for a retry: it pins
-them. A pin is a symbolic link `.pins/<stage>/<fingerprint>/<run>` to a file of the run folder that
-names the fingerprint; it is void where that file is gone or names it no longer.
+A run that is paused or waiting for a retry still needs its results, so it pins them. A pin is a
+symbolic link `.pins/<stage>/<fingerprint>/<run>` to a file in the run folder that contains the
+fingerprint. The pin is void if that file does not exist or no longer contains the fingerprint.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ PINS = ".pins"
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A finished result, and whether it was there already."""
+    """A finished result, and whether it was cached."""
 
     path: Path
     cached: bool
@@ -52,13 +52,13 @@ class CacheEntry:
 
 @dataclass(frozen=True)
 class CacheInfo:
-    """A finished result as a list of the cache shows it."""
+    """A finished result in a listing of the cache."""
 
     stage: str
     fingerprint: str
     bytes: int
     used_at: datetime
-    """When a run last asked for it, UTC."""
+    """Time of the last use, UTC."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Cache:
     ) -> CacheEntry:
         """The result of that fingerprint; `build` is called with an empty folder if there is none.
 
-        With `resume` it may get what an interrupted one left behind (see `publish_folder`).
-        The result is held, and safe from `prune`, until `release` or the end of the process. Two
-        builders at once do no harm: the second finds the place taken and drops its own.
+        With `resume`, `build` may receive the folder of an interrupted build (see
+        `publish_folder`). The result is locked, and safe from `prune`, until `release` or the end
+        of the process. Concurrent builds are safe: the second discards its result.
         """
         final = self.root / stage / fingerprint
         if self._hold(final):
@@ -91,7 +91,7 @@ class Cache:
         with ExitStack() as stack:
 
             def build_held(folder: Path) -> None:
-                # A lock goes with the folder when it is renamed: no gap between build and use.
+                # A lock survives the rename of its folder, so the result is never unlocked.
                 locks.append(_hold(folder))
                 stack.callback(os.close, locks[0])
                 build(folder)
@@ -100,28 +100,28 @@ class Cache:
                 stack.pop_all()
                 self._held.extend(locks)
                 return CacheEntry(final, cached=False)
-        return self.get(stage, fingerprint, build, resume=resume)  # another builder was first
+        return self.get(stage, fingerprint, build, resume=resume)  # another process built it first
 
     def find(self, stage: str, fingerprint: str) -> CacheEntry | None:
-        """The result of that fingerprint, held as by `get`; None if there is none."""
+        """The result of that fingerprint, locked as by `get`; None if there is none."""
         final = self.root / stage / fingerprint
         return CacheEntry(final, cached=True) if self._hold(final) else None
 
     def pin(self, stage: str, fingerprint: str, owner: Path) -> None:
-        """Keeps a result from `prune` for as long as the file `owner` names its fingerprint.
+        """Protects a result from `prune` while the file `owner` contains its fingerprint.
 
-        The caller holds the result until `owner` is written.
+        The caller keeps the result locked until `owner` is written.
         """
         link = self._pin(stage, fingerprint, owner)
         while not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
-            # Not found: `prune` removed the empty folder in between.
+            # FileNotFoundError: `prune` removed the empty folder in between.
             with suppress(FileNotFoundError, FileExistsError):
-                # Relative, so that it holds where all of it is moved or mounted elsewhere.
+                # Relative, so that it stays valid if the data folder is moved or mounted elsewhere.
                 link.symlink_to(os.path.relpath(owner, link.parent))
 
     def unpin(self, stage: str, fingerprint: str, owner: Path) -> None:
-        """Takes a pin back; harmless where there is none."""
+        """Removes a pin if it exists."""
         _remove_pin(self._pin(stage, fingerprint, owner))
 
     def _pin(self, stage: str, fingerprint: str, owner: Path) -> Path:
@@ -129,7 +129,7 @@ class Cache:
         return self.root.resolve() / PINS / stage / fingerprint / name
 
     def _is_pinned(self, stage: str, fingerprint: str) -> bool:
-        """Whether a run needs the result; removes pins that are void. The caller holds it alone."""
+        """Whether a valid pin exists; removes void pins. The caller holds the exclusive lock."""
         folder = self.root / PINS / stage / fingerprint
         for link in list(folder.iterdir()) if folder.is_dir() else []:
             try:
@@ -137,35 +137,35 @@ class Cache:
                     return True
             except (FileNotFoundError, NotADirectoryError):
                 pass
-            except OSError:  # no reason to take from a run what it may need
+            except OSError:  # unreadable: assume that the run still needs the result
                 return True
             _remove_pin(link)
         return False
 
     def release(self) -> None:
-        """Lets go of all results that this object holds."""
+        """Releases the locks on all results."""
         while self._held:
             os.close(self._held.pop())
 
     @property
     def hashes(self) -> FileHashes:
-        """Hashes of files that were read before."""
+        """Cached hashes of input files."""
         return FileHashes(self.root / "hashes")
 
     def entries(self) -> list[CacheInfo]:
-        """All finished results, the least recently used first."""
+        """All finished results, least recently used first."""
         found = []
         for folder in _folders(self.root):
-            with suppress(FileNotFoundError):  # pruned by somebody else meanwhile
+            with suppress(FileNotFoundError):  # pruned by another process
                 used = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
                 found.append(CacheInfo(folder.parent.name, folder.name, _size(folder), used))
         return sorted(found, key=lambda info: (info.used_at, info.stage, info.fingerprint))
 
     def prune(self, max_bytes: int) -> list[CacheInfo]:
-        """Drops results, the least recently used first, until `max_bytes` are left at most.
+        """Removes results, least recently used first, until at most `max_bytes` remain.
 
-        What a run holds or has pinned stays, so more than `max_bytes` may be left. Folders that
-        killed builders left half written go too; they are in no list. Returns what was dropped.
+        Locked and pinned results are kept, so more than `max_bytes` may remain. Incomplete folders
+        of killed builds are removed too. Returns the removed results.
         """
         for folder in _folders(self.root, staging=True):
             _remove_if_free(folder, lambda: False)
@@ -182,7 +182,7 @@ class Cache:
         return dropped
 
     def _hold(self, final: Path) -> bool:
-        """Locks a result for use and notes that it was used; False if it is not there."""
+        """Locks a result and updates its time of last use; False if it does not exist."""
         try:
             file = _hold(final)
         except FileNotFoundError:
@@ -196,7 +196,7 @@ class Cache:
 
 
 def _hold(folder: Path) -> int:
-    """An open descriptor of the folder that keeps it from being pruned."""
+    """A descriptor of the folder with a shared lock, which protects it from pruning."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         share_lock(file)
@@ -208,14 +208,15 @@ def _hold(folder: Path) -> int:
 
 def _remove_pin(link: Path) -> None:
     link.unlink(missing_ok=True)
-    with suppress(OSError):  # others pin the same result
+    with suppress(OSError):  # other runs pin the same result
         link.parent.rmdir()
 
 
 def _remove_if_free(folder: Path, is_pinned: Callable[[], bool]) -> bool:
-    """Removes a folder unless a process holds it or `is_pinned`.
+    """Removes a folder unless it is locked or pinned.
 
-    Pins are read under the exclusive lock, which no run that is about to pin the result can lose.
+    Pins are read under the exclusive lock. A run that is about to pin the result holds a shared
+    lock, so this function then leaves the folder alone.
     """
     try:
         file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -232,7 +233,7 @@ def _remove_if_free(folder: Path, is_pinned: Callable[[], bool]) -> bool:
 
 
 def _folders(root: Path, *, staging: bool = False) -> Iterable[Path]:
-    """The folders of results, or with `staging` those that are being built."""
+    """The folders of finished results, or with `staging` of unfinished ones."""
     if not root.is_dir():
         return []
     return [
@@ -249,13 +250,13 @@ def _size(folder: Path) -> int:
 
 
 def fingerprint(stage: str, *, version: int, parameters: Any, inputs: Iterable[str]) -> str:
-    """A name for the result of a stage.
+    """The fingerprint of a stage's result.
 
     Args:
-        stage: Its name.
-        version: Raised whenever the same input would give another result.
+        stage: Name of the stage.
+        version: Version of the stage, raised when the same input gives another result.
         parameters: JSON.
-        inputs: Fingerprints or content hashes of what it reads, in order.
+        inputs: Fingerprints or content hashes of the inputs, in order.
     """
     text = json.dumps([stage, version, parameters, list(inputs)], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,7 +1,8 @@
-"""SHA-256 of files, remembered while a file is what it was: a second job need not read the corpus.
+"""Cached SHA-256 hashes of files, so that a second job does not read the corpus again.
 
-A file is taken to be unchanged while its size, inode, and times of change are. A file that changed
-less than two seconds ago is hashed anew: it could change again without its times showing it.
+A file counts as unchanged while its size, inode, device, mtime and ctime are the same. The hash of
+a file that changed less than two seconds ago is not cached, because another change could leave its
+time stamps the same.
 """
 
 import hashlib
@@ -15,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 SETTLED_SECONDS = 2.0
-"""More than the coarsest time stamp of a usual file system."""
+"""Longer than the time stamp resolution of common file systems."""
 
 
 @dataclass(frozen=True)
 class FileHashes:
-    """What is remembered, in a folder: a small file for each path, replaced as a whole."""
+    """The cached hashes: a folder with one small file per path, replaced atomically."""
 
     folder: Path
     clock: Callable[[], float] = time.time
@@ -29,21 +30,21 @@ class FileHashes:
         """SHA-256 of the content, hexadecimal."""
         path = path.resolve()
         state = _state(path)
-        memory = self.folder / hashlib.sha256(bytes(path)).hexdigest()[:32]
-        known = _read(memory)
+        entry = self.folder / hashlib.sha256(bytes(path)).hexdigest()[:32]
+        known = _read(entry)
         if known is not None and known[:-1] == state:
             return str(known[-1])
         content = hash_file(path)
         if _state(path) == state and self.clock() - max(state[1:3]) / 1e9 > SETTLED_SECONDS:
-            self._write(memory, [*state, content])
+            self._write(entry, [*state, content])
         return content
 
-    def _write(self, memory: Path, entry: list[Any]) -> None:
+    def _write(self, entry: Path, values: list[Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Not synced: an entry that a power failure tears is no JSON, and the file is hashed again.
-        staging = memory.with_name(f"{memory.name}.{os.getpid()}.tmp")
-        staging.write_text(json.dumps(entry))
-        staging.replace(memory)
+        # Not synced: after a power failure an incomplete entry is invalid JSON and is ignored.
+        staging = entry.with_name(f"{entry.name}.{os.getpid()}.tmp")
+        staging.write_text(json.dumps(values))
+        staging.replace(entry)
 
 
 def hash_file(path: Path) -> str:
@@ -57,9 +58,9 @@ def _state(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
 
 
-def _read(memory: Path) -> list[Any] | None:  # Any: numbers, then the hash
+def _read(entry: Path) -> list[Any] | None:  # Any: numbers, then the hash
     with suppress(OSError, ValueError):
-        entry = json.loads(memory.read_text())
-        if isinstance(entry, list) and len(entry) == 6:
-            return entry
+        values = json.loads(entry.read_text())
+        if isinstance(values, list) and len(values) == 6:
+            return values
     return None

@@ -1,9 +1,9 @@
-"""The inputs of a run: the text and the tokenizer that its weights belong to.
+"""The inputs of a run: the texts and the tokenizer that its weights are trained on.
 
-`inputs.json` in the run folder names the result of each finished stage in the cache, and the
-dataset's files with their hashes. A run that is resumed, retried or restarted uses these results,
-whatever happened to the dataset meanwhile. They are pinned in the cache until the run has finished
-or its folder is gone.
+`inputs.json` in the run folder records the cached result of each finished stage and the hashes of
+the dataset's files. A run that is resumed, retried or restarted uses these results even if the
+dataset has changed. They are pinned in the cache until the run has finished or its folder is
+removed.
 """
 
 import logging
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 SHOWN_NAMES = 10
 UNTRAINED_HINT = (
-    "Restore the files and retry. This job has trained nothing yet: a second retry, or a new job, "
-    "takes the text as it is now."
+    "Restore the files and retry. This job has not trained yet: a second retry, or a new job, uses "
+    "the current text."
 )
 
 
@@ -36,24 +36,24 @@ class OwnTokenizer(BaseModel):
 
     fingerprint: str
     sha256: str
-    """Of `tokenizer.json`."""
+    """Hash of `tokenizer.json`."""
 
 
 class InputRecord(BaseModel):
-    """`inputs.json`."""
+    """The content of `inputs.json`."""
 
     model_config = ConfigDict(extra="forbid")
 
     format_version: Literal[1] = 1
     asked: str
-    """Fingerprint of what the spec asks of the text and the tokenizer."""
+    """Fingerprint of the sections `data` and `tokenizer` of the spec."""
     files: dict[str, dict[str, str]] = {}
-    """`train` and `validation`: the hash of each file of the dataset, by name."""
+    """For `train` and `validation`: the hash of each file of the dataset, by name."""
     results: dict[str, str] = {}
-    """Fingerprints by the name of the result: `clean/train`, `tokenizer`, `tokenize/train`, ..."""
+    """Fingerprints by name of the result: `clean/train`, `tokenizer`, `tokenize/train`, ..."""
     tokenizer: OwnTokenizer | None = None
     tasks: dict[str, str] = {}
-    """Hashes of the evaluation tasks that checkpoints were judged on."""
+    """Hashes of the evaluation tasks that the run has used."""
 
 
 class Inputs:
@@ -69,14 +69,14 @@ class Inputs:
         )
         record = _read(rundir.inputs)
         self.is_adopting = record is None and self.has_trained
-        """True for a run that an older version began: its record is written once it is checked."""
+        """True for a run of an older version without a record, which is written after a check."""
         self._record = record or InputRecord(asked=self._asked)
         if self._record.asked != self._asked and not self.has_trained:
-            self.forget()  # the spec was edited before anything was trained
+            self.forget()  # the spec was edited before training started
 
     @property
     def has_trained(self) -> bool:
-        """Whether the run began with weights that belong to its text."""
+        """Whether the run has weights that were trained on its text."""
         return any(
             not path.name.endswith(STAGING_SUFFIX)
             for folder in (self._rundir.resume, self._rundir.checkpoints)
@@ -86,15 +86,15 @@ class Inputs:
 
     @property
     def tokenizer(self) -> OwnTokenizer | None:
-        """The tokenizer that the run began with."""
+        """The recorded tokenizer of the run."""
         return self._record.tokenizer
 
     def files(self, split: str) -> dict[str, str]:
-        """Hashes of the files that a split was made of, by name; empty before it is recorded."""
+        """Hashes of the files of a split by name; empty before they are recorded."""
         return self._record.files.get(split, {})
 
     def find(self, name: str) -> CacheEntry | None:
-        """The recorded result of that name; None if there is none, or the cache lost it."""
+        """The recorded result of that name; None if there is none or it is not in the cache."""
         recorded = self._record.results.get(name)
         if recorded is None:
             return None
@@ -111,14 +111,14 @@ class Inputs:
         *,
         resume: bool = False,
     ) -> CacheEntry:
-        """The recorded result of that name, else the one of `key`, which is recorded.
+        """The recorded result of that name, or else the result for `key`, which is then recorded.
 
         Raises:
-            CorpusChanged: If the recorded result is lost and `key` is another.
+            CorpusChanged: If the recorded result is lost and differs from `key`.
         """
         if (entry := self.find(name)) is not None:
             return entry
-        self.require(name, key, "this version of the service makes another of the same text")
+        self.require(name, key, "this version of the service computes a different one")
         entry = self._cache.get(_stage(name), key, build, resume=resume)
         self._cache.pin(_stage(name), key, self._rundir.inputs)
         self._record.results[name] = key
@@ -126,50 +126,50 @@ class Inputs:
         return entry
 
     def require(self, name: str, key: str, reason: str) -> None:
-        """Refuses a `key` that is not the recorded one.
+        """Checks that `key` equals the recorded fingerprint, if there is one.
 
         Raises:
-            CorpusChanged: With the reason.
+            CorpusChanged: If it differs; the message contains the reason.
         """
         if self._record.results.get(name, key) != key:
             raise self.changed(
-                f"the result {name} that this run began with is no longer in the cache, and "
-                f"cannot be made again: {reason}"
+                f"the result {name} that this run started with is no longer in the cache and "
+                f"cannot be rebuilt: {reason}"
             )
 
     def changed(self, message: str) -> CorpusChanged:
-        """The error, with a hint for this run."""
+        """The error, with a hint that depends on whether the run has trained."""
         return CorpusChanged(message, hint=None if self.has_trained else UNTRAINED_HINT)
 
     def record_files(self, split: str, files: dict[str, str]) -> None:
-        """Notes the files of a split; saved with its result."""
+        """Records the files of a split; saved together with its result."""
         self._record.files[split] = files
 
     def record_tokenizer(self, tokenizer: OwnTokenizer) -> None:
-        """Notes the run's own copy of its tokenizer."""
+        """Records the copy of the tokenizer in the run folder."""
         self._record.tokenizer = tokenizer
         self._save()
 
     def record_task(self, task: str, content: str) -> bool:
-        """Notes the content of an evaluation task; False if the run used another before."""
+        """Records the hash of an evaluation task; False if the run used another one before."""
         before = self._record.tasks.get(task, content)
         self._record.tasks[task] = content
         self._save()
         return before == content
 
     def adopt(self) -> None:
-        """Writes the record of a run that was begun without one, after all checks."""
+        """Writes the record of a run of an older version, after all checks."""
         self.is_adopting = False
         self._save()
 
     def forget(self) -> None:
-        """Removes the record, so that the next attempt takes the text as it is then."""
+        """Removes the record, so that the next attempt uses the current text."""
         self.unpin()
         self._rundir.inputs.unlink(missing_ok=True)
         self._record = InputRecord(asked=self._asked)
 
     def unpin(self) -> None:
-        """Lets the cache drop the results: the run has finished."""
+        """Unpins all results, so that the cache may remove them."""
         for name, recorded in self._record.results.items():
             self._cache.unpin(_stage(name), recorded, self._rundir.inputs)
 
@@ -179,7 +179,7 @@ class Inputs:
 
 
 def changed_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Which files were added, removed and edited, in words; empty if none was."""
+    """A description of the added, removed and edited files; empty if there are none."""
     groups = {
         "added": now.keys() - before.keys(),
         "removed": before.keys() - now.keys(),
@@ -189,23 +189,23 @@ def changed_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def require_text_of_journal(journal: Path, counts: Mapping[str, Any]) -> None:
-    """Compares the cleaned text with what the journal says of the attempts before.
+    """Compares the cleaned text with the counts that earlier attempts wrote to the journal.
 
-    For runs of older versions, which kept no hashes. Any: JSON.
+    For runs of older versions, which recorded no hashes. Any: JSON.
 
     Raises:
-        CorpusChanged: Naming the sources whose words or lines are others.
+        CorpusChanged: If words or lines differ; the message names the sources.
     """
-    told: Mapping[str, Any] | None = None
+    recorded: Mapping[str, Any] | None = None
     for event in events_of_types(journal, "stage"):
         if isinstance(event, StageData) and event.stage == "clean" and event.state == "finished":
-            told = event.counts
-    if told is None:
+            recorded = event.counts
+    if recorded is None:
         return
     for split in ("train", "validation"):
-        changes = changed_files(_sizes(told, split), _sizes(counts, split))
+        changes = changed_files(_sizes(recorded, split), _sizes(counts, split))
         if changes:
-            raise CorpusChanged(f"the {split} text is not what this run was trained on: {changes}")
+            raise CorpusChanged(f"the {split} text differs from this run's: {changes}")
 
 
 def _sizes(counts: Mapping[str, Any], split: str) -> dict[str, tuple[int, int]]:
@@ -229,5 +229,5 @@ def _read(path: Path) -> InputRecord | None:
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        log.warning("%s is not used: %s", path, error)
+        log.warning("%s is invalid and is ignored: %s", path, error)
         return None

@@ -1,7 +1,7 @@
-"""Every path in a run folder, and how a file or folder is published in it.
+"""Paths of a run folder, and atomic publishing of files and folders.
 
-Whatever somebody else may read is written beside its final name, synced, and renamed into place:
-a name that can be seen is whole.
+Files and folders are written to a temporary sibling, fsynced, then renamed, so that readers never
+see an incomplete one.
 """
 
 import errno
@@ -23,11 +23,12 @@ from core.errors import RunLocked, Stopped
 STAGING_SUFFIX = ".tmp"
 YOUNG_SECONDS = 10.0
 FOREIGN_SECONDS = 7 * 86_400.0
-"""A folder that another host began is left alone so long: its lock cannot be seen from here."""
+"""Age at which a temporary folder of another host counts as abandoned: its lock may be invisible
+here."""
 BUILDER = re.compile(r"\.([0-9a-f]{8})[0-9a-f]{8}\.tmp\Z")
-"""In the name of a folder that is being built: the host, then a number."""
+"""Suffix of temporary folders: eight digits for the host, then a random number."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What flock(2) says on a file system without locks."""
+"""Errors of flock(2) on a file system without locks."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -49,32 +50,32 @@ class RunDir:
 
     @property
     def inputs(self) -> Path:
-        """The text and the tokenizer that the run is trained on: JSON, `core.storage.inputs`."""
+        """The recorded inputs of the run, JSON; see `core.storage.inputs`."""
         return self.root / "inputs.json"
 
     @property
     def log(self) -> Path:
-        """What the training child printed."""
+        """Output of the training process."""
         return self.root / "run.log"
 
     @property
     def lock(self) -> Path:
-        """Locked by the one process that may write here."""
+        """Lock file; held by the process that may write into the run folder."""
         return self.root / "run.lock"
 
     @property
     def tokenizer(self) -> Path:
-        """The tokenizer, as Hugging Face saves it."""
+        """The tokenizer in Hugging Face's format."""
         return self.root / "tokenizer"
 
     @property
     def checkpoints(self) -> Path:
-        """Checkpoints that a user may download, a folder each."""
+        """Downloadable checkpoints, one folder each."""
         return self.root / "checkpoints"
 
     @property
     def evaluations(self) -> Path:
-        """Predictions of evaluations, and the progress of unfinished ones; see `evaluation`."""
+        """Predictions of evaluations and partial sums of unfinished ones; see `evaluation`."""
         return self.root / "evaluations"
 
     def evaluation(self, checkpoint: str, task: str) -> Path:
@@ -82,12 +83,12 @@ class RunDir:
         return self.evaluations / checkpoint / task
 
     def predictions(self, checkpoint: str, task: str) -> Path:
-        """What the checkpoint predicted for each item of the task, in the official format."""
+        """The checkpoint's predictions per item of the task, in the official format."""
         return self.evaluation(checkpoint, task) / "predictions.json"
 
     @property
     def resume(self) -> Path:
-        """What only resuming needs: weights, optimizer, data position, random states."""
+        """Resume points: weights, optimizer state, data position, random states."""
         return self.root / "resume"
 
     def checkpoint(self, name: str) -> Path:
@@ -97,30 +98,30 @@ class RunDir:
 
 @contextmanager
 def locked(rundir: RunDir) -> Iterator[None]:
-    """Holds the run folder for this process; the kernel lets go when the process ends.
+    """Locks the run folder for this process; the kernel releases the lock when the process ends.
 
     Raises:
-        RunLocked: If another process holds it.
+        RunLocked: If another process holds the lock.
     """
     file = os.open(rundir.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         if not try_lock(file, without_locks=True):
-            raise RunLocked(f"another process is at work in {rundir.root}")
+            raise RunLocked(f"another process has locked {rundir.root}")
         yield
     finally:
         os.close(file)
 
 
 def try_lock(file: int, *, without_locks: bool) -> bool:
-    """Locks an open file for this process alone; False if another process holds it.
+    """Locks an open file exclusively; False if another process holds a lock on it.
 
     Args:
-        file: Its descriptor.
-        without_locks: What to answer on a file system that has no locks.
+        file: File descriptor.
+        without_locks: Return value on a file system without locks.
 
-    Some file systems of clusters offer no locks, or only between processes of one host (Lustre with
-    `localflock`). There the number of the attempt in the job's row and the silence limit of the
-    training process keep two processes apart: `flock` only helps.
+    Some cluster file systems have no locks, or only between processes of one host (Lustre with
+    `localflock`). There, the attempt number in the job's row and the silence limit of the training
+    process prevent two processes from working on a run; `flock` is an additional protection.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +135,7 @@ def try_lock(file: int, *, without_locks: bool) -> bool:
 
 
 def share_lock(file: int) -> None:
-    """Locks an open file against `try_lock` of others, where the file system has locks."""
+    """Takes a shared lock on an open file, if the file system supports locks."""
     try:
         fcntl.flock(file, fcntl.LOCK_SH)
     except OSError as error:
@@ -143,7 +144,7 @@ def share_lock(file: int) -> None:
 
 
 def publish_file(path: Path, content: bytes) -> None:
-    """Writes `content` under `path` so that a reader sees the old file or the new one."""
+    """Writes `content` to `path` atomically: readers see either the old file or the new one."""
     staging = path.with_name(path.name + STAGING_SUFFIX)
     with staging.open("wb") as file:
         file.write(content)
@@ -154,17 +155,19 @@ def publish_file(path: Path, content: bytes) -> None:
 
 
 def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool = False) -> bool:
-    """Lets `build` fill a folder beside `final`, syncs it, and renames it into place.
+    """Builds a folder in a temporary sibling of `final`, syncs it, and renames it to `final`.
+
+    Also removes abandoned temporary folders.
 
     Args:
-        final: The folder that others see.
-        build: Called with an empty folder.
-        resume: `build` may get the folder of an earlier call for `final` instead, which was killed
-            or raised `Stopped`.
+        final: The folder to publish.
+        build: Called with an empty folder, which it fills.
+        resume: Whether `build` may instead receive the folder of an earlier call for `final` that
+            was killed or raised `Stopped`.
 
     Returns:
-        False, and throws the new folder away, where `final` is already there: whoever was first
-        built the same. What killed processes left behind is removed first.
+        False if `final` already exists; the new folder is then discarded, as both have the same
+        content.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     staging, held = _begin(final, resume=resume)
@@ -191,24 +194,24 @@ def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool =
 
 
 def _begin(final: Path, *, resume: bool) -> tuple[Path, int]:
-    """A folder to build in, and its descriptor, which holds a lock for as long as it is open."""
+    """A temporary folder and its descriptor, which holds a shared lock until it is closed."""
     while True:
         staging = final.with_name(f"{final.name}.{_host()}{uuid4().hex[:8]}{STAGING_SUFFIX}")
         if not (resume and _take_over(final, staging)):
             staging.mkdir()
         with suppress(FileNotFoundError):
             held = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            # Shared: whoever builds may hold the folder too, and only who takes it wants it alone.
+            # Shared, because `build` may lock the folder too; only a takeover locks exclusively.
             share_lock(held)
             if is_still(staging, held):
                 return staging, held
-            os.close(held)  # taken before it was locked
+            os.close(held)  # another process took the folder over before it was locked
 
 
 def _take_over(final: Path, staging: Path) -> bool:
-    """Renames a folder in which a builder of `final` began, and that it does not hold any more."""
+    """Renames the unlocked temporary folder of an interrupted build of `final` to `staging`."""
     for path in final.parent.glob(f"{final.name}.{_host()}{'[0-9a-f]' * 8}{STAGING_SUFFIX}"):
-        with suppress(OSError):  # its builder lives, or it is gone
+        with suppress(OSError):  # the folder is locked or was removed
             file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 if not try_lock(file, without_locks=False):
@@ -221,12 +224,12 @@ def _take_over(final: Path, staging: Path) -> bool:
 
 
 def _host() -> str:
-    """Eight digits that tell this running kernel from others: only its own locks can be seen."""
+    """Eight digits that identify the running kernel, because only its own locks are visible."""
     return hashlib.sha256(boot_id().encode()).hexdigest()[:8]
 
 
 def boot_id() -> str:
-    """What tells this running kernel from any other; the host's name where that is not known."""
+    """An identifier of the running kernel; the host name if the kernel provides none."""
     try:
         return BOOT_ID.read_text().strip()
     except OSError:
@@ -234,7 +237,7 @@ def boot_id() -> str:
 
 
 def is_still(path: Path, file: int) -> bool:
-    """Whether the path still names what was opened."""
+    """Whether `path` still refers to the open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file))
     except FileNotFoundError:
@@ -242,15 +245,15 @@ def is_still(path: Path, file: int) -> bool:
 
 
 def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> None:
-    """Removes folders that `publish_folder` began in `folder` and whose process is gone.
+    """Removes temporary folders of `publish_folder` whose process has ended.
 
-    Each builder locks its folder for as long as it lives. Between the making of a folder and its
-    lock there is a moment, so one that is younger than `young_seconds` is left alone.
+    Each process keeps its folder locked while it builds. Folders younger than `young_seconds` are
+    kept, because a folder is created a moment before it is locked.
     """
     for path in folder.glob(f"*{STAGING_SUFFIX}"):
         try:
             file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:  # a file, or gone already
+        except OSError:  # a file, or already removed
             continue
         try:
             age = time.time() - os.fstat(file).st_ctime
@@ -264,17 +267,17 @@ def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> N
 
 
 def remove_folder(path: Path) -> None:
-    """Removes a published folder; it is out of sight at once, whatever happens afterwards."""
-    doomed = path.with_name(f"{path.name}.{uuid4().hex[:8]}.removed{STAGING_SUFFIX}")
+    """Removes a published folder; renames it first, so that it disappears atomically."""
+    removed = path.with_name(f"{path.name}.{uuid4().hex[:8]}.removed{STAGING_SUFFIX}")
     try:
-        path.rename(doomed)
+        path.rename(removed)
     except FileNotFoundError:
         return
-    shutil.rmtree(doomed, ignore_errors=True)
+    shutil.rmtree(removed, ignore_errors=True)
 
 
 def remove_staging(folder: Path) -> None:
-    """Removes what killed processes left half written in `folder`. The caller holds the lock."""
+    """Removes temporary files and folders of killed processes. The caller holds the run lock."""
     if folder.is_dir():
         for path in folder.iterdir():
             if path.name.endswith(STAGING_SUFFIX):
@@ -282,7 +285,7 @@ def remove_staging(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Waits until all files and folders below `folder` are on the disk."""
+    """Syncs all files and folders below `folder` to disk."""
     for directory, _, names in os.walk(folder):
         for name in names:
             _sync(Path(directory) / name, os.O_RDONLY)
@@ -290,7 +293,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the names in `folder` are on the disk."""
+    """Syncs the directory entries of `folder` to disk."""
     _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, next to the weights that are trained."""
+"""Exponential moving average (EMA) of the weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +12,11 @@ AVERAGE_FILE = "average.safetensors"
 
 
 class WeightAverage:
-    """Average of the trained weights over the steps, in float32 on the device.
+    """Moving average of the trained weights, in float32 on the device.
 
     The decay of step n is min(decay, (1 + n) / (10 + n)), as in TensorFlow's
-    ExponentialMovingAverage, so that the random initial weights are soon forgotten. Ranks hold
-    equal weights and so compute equal averages.
+    ExponentialMovingAverage, so that the influence of the random initial weights fades quickly. All
+    ranks have equal weights and therefore equal averages.
     """
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:
@@ -26,13 +26,13 @@ class WeightAverage:
         self._averages = [each.clone() for each in self._weights]
 
     def update(self, step: int) -> None:
-        """Includes the weights after a step, counted from 1."""
+        """Updates the averages with the weights after a step, counted from 1."""
         decay = min(self._decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._averages, self._weights, 1.0 - decay)
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """The model computes with the averages inside the block; its weights return unchanged."""
+        """A context in which the model has the averaged weights instead of its own."""
         self._swap()
         try:
             yield
@@ -48,14 +48,14 @@ class WeightAverage:
         """Restores what `save` wrote.
 
         Raises:
-            FileNotFoundError, KeyError: If there is none, or not for all weights.
+            FileNotFoundError, KeyError: If the file or the average of a weight is missing.
         """
         tensors = load_file(folder / AVERAGE_FILE)
         for name, average in zip(self._names, self._averages, strict=True):
             average.copy_(tensors[name])
 
     def _swap(self) -> None:
-        """In place, because a CUDA graph reads the weights from where they are."""
+        """Swaps in place, because a CUDA graph reads the weights from fixed addresses."""
         for weight, average in zip(self._weights, self._averages, strict=True):
             kept = weight.clone()
             weight.copy_(average)

@@ -1,4 +1,4 @@
-"""What computes a step, built the same way in every rank: model, optimizer, stepper."""
+"""The training components that every rank builds: model, optimizer, stepper."""
 
 import logging
 from collections.abc import Callable
@@ -31,30 +31,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Components:
-    """What computes a step."""
+    """Model, optimizer and stepper of one rank."""
 
     model: PreTrainedModel
     execution_plan: ExecutionPlan
     optimizer: torch.optim.Optimizer
     stepper: Stepper
     reducer: GradientReducer | None
-    """None where there is one device."""
+    """None if the run has one device."""
     average: WeightAverage | None
-    """None unless the spec asks for one."""
+    """None unless the spec sets `training.ema_decay`."""
 
     def after_step(self, step: int) -> None:
-        """Includes the weights after a step in their average."""
+        """Updates the average of the weights after a step."""
         if self.average is not None:
             self.average.update(step)
 
     def averaged_weights(self, wanted: bool) -> AbstractContextManager[None]:
-        """Within it the model has the average of its weights, if `wanted` and there is one."""
+        """A context in which the model has its averaged weights, if `wanted` and if it has any."""
         if self.average is None or not wanted:
             return nullcontext()
         return self.average.swapped()
 
-    def go_to(self, point: ResumePoint) -> None:
-        """Puts weights, moments, random states and loss scale back."""
+    def restore(self, point: ResumePoint) -> None:
+        """Restores weights, optimizer state, random states and loss scale."""
         load_resume_point(point, model=self.model, optimizer=self.optimizer)
         if self.average is not None:
             self.average.load(point.folder)
@@ -66,14 +66,14 @@ class Components:
             scaler.load_state_dict(saved)
 
     def use_micro_batch(self, micro_batch: MicroBatch) -> None:
-        """Takes so much of a batch at once from now on."""
+        """Applies a micro-batch configuration to the following steps."""
         self.stepper.micro_batch_size = micro_batch.micro_batch_size
         if micro_batch.gradient_checkpointing:
             checkpoint_activations(self.model)
 
 
 def training_batches(tokens: TokenFile, training: TrainingSpec) -> Batches:
-    """The batches of all steps, the same in every rank."""
+    """The batches of all steps, equal in every rank."""
     return Batches(
         tokens,
         seq_length=training.seq_length,
@@ -92,10 +92,10 @@ def build_components(
     rank: int,
     warn: Callable[[str, str], None],
 ) -> Components:
-    """The parts of one rank, with fresh weights that depend on the seed alone.
+    """The components of one rank; the initial weights depend only on the seed.
 
     Raises:
-        SpecInvalid: If the spec asks for what this device cannot do.
+        SpecInvalid: If the device does not support the spec.
     """
     training = spec.training
     model = build_model(spec.model, vocab_size=vocab_size, seed=training.seed).to(

@@ -1,7 +1,7 @@
-"""Dropout on what each block adds to the residual stream, in training only.
+"""Dropout on the residual branches, in training only.
 
-The modules of transformers have no such dropout (GPT-2 calls it `resid_pdrop`), so it is a forward
-hook: the exported configuration and weights are those of a model without.
+The modules of transformers have no such dropout (GPT-2 calls it `resid_pdrop`), so forward hooks
+add it. The exported configuration and weights are not affected.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 def use_residual_dropout(
     model: PreTrainedModel, branches: Sequence[str], *, probability: float
 ) -> None:
-    """Drops elements of the output of the named modules of each layer, where it is training."""
+    """Adds dropout to the outputs of the named modules of each layer, active in training mode."""
 
     def drop(module: nn.Module, arguments: Any, output: Any) -> Any:  # Any: the module's own
         del arguments

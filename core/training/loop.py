@@ -1,8 +1,8 @@
-"""The training loop, to be read from top to bottom.
+"""The training loop.
 
-It begins at the newest whole resume point, or at step 0. Everything that it does at a step depends
-on the spec, the tokens and the resume point alone, so that a run which was interrupted ends, on a
-CPU in fp32, as one that was left alone.
+It starts at the newest complete resume point, or at step 0. Each step depends only on the spec, the
+tokens and the resume point. On a CPU in fp32, an interrupted run therefore ends with the same
+weights as an uninterrupted one.
 """
 
 import logging
@@ -40,7 +40,7 @@ from core.training.optimizers.schedule import learning_rate, weight_decay
 from core.training.resume import (
     LoopState,
     TrainedOn,
-    newest_whole,
+    newest_resume_point,
     require_same_inputs,
     save_resume_point,
 )
@@ -68,11 +68,12 @@ def train_model(
 ) -> None:
     """Trains to the last step of the plan and publishes the checkpoint `last`.
 
-    Reports the stage `train`, and before it `compile` where something has to be prepared.
+    Reports the stage `train`, and before it `compile` if layers are compiled or micro-batch sizes
+    are probed.
 
     Raises:
-        Stopped: If a stop was asked for; a checkpoint was saved before.
-        RunError: If training cannot go on; a checkpoint was saved where that was possible.
+        Stopped: After a stop request; a checkpoint was saved before.
+        RunError: If training cannot continue; a checkpoint was saved if that was possible.
     """
     with Ranks(spec.training.seed, emit) as ranks:
         ranks.start(spec, plan, train=train, validation=validation, compile_cache=compile_cache)
@@ -85,23 +86,23 @@ def train_model(
 def _train(trainer: "Trainer", reporter: StageReporter, compile_cache: Path | None) -> None:
     try:
         trainer.resume()
-        if trainer.warm_up.is_needed:
+        if trainer.probe.is_needed:
             with reporter.stage("compile") as stage:
-                trainer.warm_up.run(compile_cache)
-                stage.counts = trainer.warm_up.execution_plan.counts()
+                trainer.probe.run(compile_cache)
+                stage.counts = trainer.probe.execution_plan.counts()
         with reporter.stage("train") as stage:
             stage.counts = {"steps": trainer.plan.max_steps, "windows": trainer.plan.windows}
-            stage.counts |= trainer.warm_up.execution_plan.counts()
+            stage.counts |= trainer.probe.execution_plan.counts()
             trainer.run(reporter)
     except Stopped:
-        trainer.save_standing("interrupted")
+        trainer.save_current("interrupted")
         raise
     except Exception as error:
         cause = trainer.ranks.cause_of(error)
         failure = named_failure(cause, trainer.rundir.root)
         if isinstance(failure, OutOfMemory):
-            trainer.make_room()
-        trainer.save_standing("error")
+            trainer.free_gradients()
+        trainer.save_current("error")
         if failure is not None:
             raise failure from error
         if cause is not error:
@@ -110,7 +111,7 @@ def _train(trainer: "Trainer", reporter: StageReporter, compile_cache: Path | No
 
 
 class Trainer:
-    """The parts of one training run, and the loop over its steps."""
+    """The components of one training run, and the loop over its steps."""
 
     def __init__(
         self,
@@ -129,7 +130,8 @@ class Trainer:
 
         quiet_transformers()
 
-        def warn(code: str, message: str) -> None:  # no method: what keeps it must not keep this
+        # A closure, so that callers do not keep the Trainer alive.
+        def warn(code: str, message: str) -> None:
             log.warning("%s: %s", code, message)
             emit(WarningData(code=code, message=message[:2000]))
 
@@ -147,20 +149,20 @@ class Trainer:
         )
         self.batches, self.model = training_batches(train, self.training), self.components.model
         self.optimizer, self.stepper = self.components.optimizer, self.components.stepper
-        self.warm_up = Probe(
+        self.probe = Probe(
             spec, self.components, self.ranks, self.device, train.vocab_size, self.warn
         )
         self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
         self.milestones = milestones(spec.track)
         self.trained_on = TrainedOn.of(tokenizer, train, validation)
         self.state = LoopState()
-        self.is_told = True
-        """Whether the journal has what the last step measured."""
+        self.is_step_logged = True
+        """Whether the metrics of the last step are in the journal, if that step is logged."""
         self.saved_step = -1
-        """Step of the newest resume point; -1 before there is one."""
+        """Step of the newest resume point; -1 if there is none."""
 
     def run(self, reporter: StageReporter) -> None:
-        """Every step that is left, then the last checkpoint."""
+        """Runs the remaining steps and saves the last checkpoint."""
         self.stop.hold()
         last = self.plan.max_steps
         self._finish_step()
@@ -177,18 +179,18 @@ class Trainer:
                 weight_decay=weight_decay(step, self.plan, self.training),
             )
             is_logged = step % self.plan.logging_steps == 0 or step in (1, last)
-            if (is_logged or not self.device.is_cuda) and self.stepper.is_broken:
+            if (is_logged or not self.device.is_cuda) and self.stepper.found_inf:
                 raise NonFiniteLoss(
                     f"at step {step} the loss is {result.loss.item()} and the gradient norm "
-                    f"{result.grad_norm.item()}; the weights are those of the last good step"
+                    f"{result.grad_norm.item()}; the weights are those of the last finite step"
                 )
             self.components.after_step(step)
-            self.is_told = not is_logged
+            self.is_step_logged = not is_logged
             self.state.step = step
             if is_logged:
                 self._log_step(result, seconds=time.monotonic() - logged_at, since=logged_step)
                 logged_at, logged_step = time.monotonic(), step
-                self.is_told = True
+                self.is_step_logged = True
             eta = (time.monotonic() - began) / (step - first) * (last - step)
             reporter.progress(step / last, eta, step, last)
             self._empty_cache()
@@ -197,7 +199,7 @@ class Trainer:
             logged_at += time.monotonic() - paused
 
     def _finish_step(self) -> None:
-        """What is due after a step, and was not done before an interruption."""
+        """Validates and saves if due, unless that was done before an interruption."""
         step, last = self.state.step, self.plan.max_steps
         if step:
             self._save_milestones()
@@ -207,33 +209,33 @@ class Trainer:
         if step and (step % self.plan.save_steps == 0 or step == last):
             self._save("last" if step == last else "rolling")
 
-    def save_standing(self, kind: CheckpointKind) -> None:
-        """Saves where the run stands, unless it stands at step 0 or that cannot be written.
+    def save_current(self, kind: CheckpointKind) -> None:
+        """Saves a checkpoint of the current step; logs a failure to do so.
 
-        Nor where the last step has not been told of: a run that went on from here would never take
-        it again, and its loss would be missing for ever.
+        Skips step 0, a step that is saved already, and a step whose metrics were not logged: a
+        resumed run would not repeat that step, and its metrics would be missing.
         """
-        if self.state.step == 0 or self.state.step == self.saved_step or not self.is_told:
+        if self.state.step == 0 or self.state.step == self.saved_step or not self.is_step_logged:
             return
         try:
             self._save(kind)
-        except Exception as error:  # the reason why the run ends must not be hidden by this one
-            log.exception("no %s checkpoint", kind)
-            with suppress(OSError):  # the journal is on the same full disk
+        except Exception as error:  # must not replace the error that ends the run
+            log.exception("the %s checkpoint could not be saved", kind)
+            with suppress(OSError):  # the disk may be full
                 self.emit(WarningData(code="checkpoint_not_saved", message=str(error)[:2000]))
 
-    def make_room(self) -> None:
-        """Lets go of the gradients, so that a checkpoint can be written where memory ran out."""
+    def free_gradients(self) -> None:
+        """Frees the gradients, so that a checkpoint can be saved after an out-of-memory error."""
         self.optimizer.zero_grad(set_to_none=True)
         if self.device.is_cuda:
             torch.cuda.empty_cache()
 
     def resume(self) -> None:
-        """Goes to the newest whole resume point, if there is one."""
-        point = newest_whole(self.rundir, self.warn)
+        """Restores the newest complete resume point, if there is one."""
+        point = newest_resume_point(self.rundir, self.warn)
         if point is not None:
             require_same_inputs(point, self.trained_on, vocab_size=self.train.vocab_size)
-        self.warm_up.resume(point)
+        self.probe.resume(point)
         if point is not None:
             self.state, self.saved_step = point.state, point.state.step
             log.info("resumed at step %d", point.state.step)
@@ -309,7 +311,7 @@ class Trainer:
         self.state.validated_step = self.state.step
 
     def _validation(self, tokens: TokenFile, *, averaged: bool = False) -> Validation:
-        """A pass over the validation text with the weights or with their average, on all ranks."""
+        """Validates the weights or their average on all ranks."""
         self.ranks.validate(averaged=averaged)
         with eager_mode(self.model), self.components.averaged_weights(averaged):
             return validate(
@@ -337,7 +339,7 @@ class Trainer:
                 self._publish("milestone", name=name)
 
     def _save(self, kind: CheckpointKind) -> None:
-        """A resume point and the checkpoint that is made of it."""
+        """Saves a resume point, and a checkpoint whose weights are hard-linked to it."""
         folder = self.rundir.resume / f"step-{self.state.step:06d}"
         if self.saved_step != self.state.step:
             self._save_resume_point()
@@ -347,12 +349,12 @@ class Trainer:
         self._publish(kind, folder / WEIGHTS_FILE)
 
     def _save_resume_point(self) -> None:
-        self.sync_journal()  # what a resumed run does not do again must be on the disk
+        self.sync_journal()  # a resumed run does not repeat the events up to here
         if self.stepper.scaler is not None:
             scaler = self.stepper.scaler.state_dict()
             self.state.loss_scale = scaler["scale"]
             self.state.loss_scale_growth = scaler["_growth_tracker"]
-        self.warm_up.note(self.state)
+        self.probe.note(self.state)
         self.state.trained_on = self.trained_on
         save_resume_point(
             self.rundir,
@@ -372,7 +374,7 @@ class Trainer:
         loss: float | None = None,
     ) -> None:
         step = self.state.step
-        is_measured = self.state.validation_loss_step == step  # a loss belongs to its own weights
+        is_measured = self.state.validation_loss_step == step  # only a loss of these weights
         position = Position(
             step=step,
             tokens_seen=self.batches.tokens_seen(step),

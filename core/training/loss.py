@@ -1,9 +1,9 @@
-"""The loss of a micro-batch, without ever holding the logits of all its tokens.
+"""The loss of a micro-batch, computed in chunks so that the full logits are never materialized.
 
-The output layer of a small model is as dear as all its layers: with V = 32000 the logits of
-32 sequences of 256 tokens take 1 GB, and as much again for their gradients. So the loss and its
-gradients are formed together, some rows at a time, in the forward pass (Wijmans et al. 2024,
-"Cut Your Losses", and Liger Kernel, Hsu et al. 2024, do so in one kernel).
+The output layer of a small model costs as much as all its layers: with V = 32000, the logits of 32
+sequences of 256 tokens take 1 GB, and their gradients as much again. The forward pass therefore
+computes the loss and its gradients together, a chunk of rows at a time (Wijmans et al. 2024, "Cut
+Your Losses", and Liger Kernel, Hsu et al. 2024, do so in one kernel).
 
 Letters: B sequences, T tokens, N = B T rows, C rows of a chunk, D hidden size, V vocabulary.
 """
@@ -14,36 +14,37 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core.dataset.batches import IGNORED
 from core.spec.estimate import CHUNK_ELEMENTS
 from core.training.attention.select import attention_mask_arguments
 from core.training.execution.compiled import HAS_TRITON
 
 CHUNK_ROWS = 64
-"""A chunk has a multiple of these: products of other numbers of rows take up to seven times longer
-in bf16 on a CPU."""
+"""Chunks have a multiple of this many rows: products with other numbers of rows take up to seven
+times longer in bf16 on a CPU."""
 CACHED_ELEMENTS = 1 << 18
-"""Logits whose softmax is formed at once on a CPU: with its copies they fit a cache of 4 MiB."""
+"""Logits per softmax on a CPU: with their copies they fit a cache of 4 MiB."""
 SIGMOID_SCALE = 4.0
 """The slope of tanh at x is 4 s (1 - s) with s = sigmoid(2 x)."""
-IGNORED = -100
 
 
 def summed_loss(
     model: PreTrainedModel, inputs: Tensor, targets: Tensor, segments: Tensor | None = None
 ) -> Tensor:
-    """The cross-entropy of each target given the tokens before it, summed, in nats.
+    """The cross-entropy of the targets in nats, summed.
 
     Args:
         model: A causal language model with a body `model.model` and an output layer `lm_head`.
         inputs: (B, T) int64.
-        targets: (B, T) int64; -100 does not count.
-        segments: (B, T) integers; a token sees only those of its own segment. None: all before it.
+        targets: (B, T) int64; -100 is ignored.
+        segments: (B, T) integers; a token attends only to its own segment. None: to all earlier
+            tokens.
 
     Returns:
         A scalar, float32 (float64 for a float64 model).
     """
-    seen = attention_mask_arguments(model, inputs, segments)
-    hidden = model.model(input_ids=inputs, use_cache=False, **seen).last_hidden_state  # (B, T, D)
+    masks = attention_mask_arguments(model, inputs, segments)
+    hidden = model.model(input_ids=inputs, use_cache=False, **masks).last_hidden_state  # (B, T, D)
     cap = getattr(model.config, "final_logit_softcapping", None)
     rows = hidden.flatten(0, 1)  # (N, D)
     loss: Tensor = LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
@@ -53,7 +54,7 @@ def summed_loss(
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """sum of cross_entropy(cap tanh(rows weight^T / cap), targets), gradients formed on the way."""
+    """sum of cross_entropy(cap tanh(rows weight^T / cap), targets), with gradients in forward."""
 
     @staticmethod
     def forward(
@@ -64,20 +65,20 @@ class LinearCrossEntropy(torch.autograd.Function):
         cap: float | None,
         needs_grad: bool,
     ) -> Tensor:
-        """Rows (N, D), weight (V, D), targets (N,) int64, to a scalar; gradients if `needs_grad`.
+        """Rows (N, D), weight (V, D), targets (N,) int64 to a scalar; gradients if `needs_grad`.
 
-        Within a function torch no longer tells whether somebody outside wants them.
+        `needs_grad` is an argument because `torch.is_grad_enabled` is always False in here.
         """
         device = rows.device.type
         compute_dtype = (
             torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         )
         rows_used, weight_used = rows.to(compute_dtype), weight.to(compute_dtype)
-        wide = torch.promote_types(rows_used.dtype, torch.float32)
-        total = torch.zeros((), dtype=wide, device=rows.device)
+        accum_dtype = torch.promote_types(rows_used.dtype, torch.float32)
+        total = torch.zeros((), dtype=accum_dtype, device=rows.device)
         grad_rows = torch.empty_like(rows_used) if needs_grad else None  # (N, D)
         grad_weight = (
-            torch.zeros(weight.shape, dtype=wide, device=rows.device) if needs_grad else None
+            torch.zeros(weight.shape, dtype=accum_dtype, device=rows.device) if needs_grad else None
         )
         size = max(1, CHUNK_ELEMENTS[device] // weight.shape[0] // CHUNK_ROWS) * CHUNK_ROWS
         nothing = rows_used.new_empty(1)
@@ -105,19 +106,19 @@ class LinearCrossEntropy(torch.autograd.Function):
         ctx: Any,  # Any: torch gives its context no type
         upstream: Tensor,
     ) -> tuple[Tensor, Tensor, None, None, None]:
-        """The gradients that the forward pass formed, times the one that comes in."""
+        """The gradients computed by the forward pass, times the upstream gradient."""
         grad_rows, grad_weight = ctx.saved_tensors
         upstream = upstream * ctx.scale
-        # In place: nobody else has it, and a copy of it would be the largest tensor there is.
+        # In place: no other reference exists, and a copy would be the largest tensor of the step.
         grad_weight.mul_(upstream)
         return grad_rows * upstream.to(grad_rows.dtype), grad_weight, None, None, None
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """Adds left (V, C) times right (C, D) to the total (V, D), which may be of a wider type."""
+    """Adds left (V, C) times right (C, D) to the total (V, D), which may have a wider dtype."""
     if left.dtype == total.dtype:
         total.addmm_(left, right)
-    elif total.is_cuda:  # the product is added up in the wider type, and never written by itself
+    elif total.is_cuda:  # accumulates in the wider dtype without materializing the product
         torch.addmm(total, left, right, out_dtype=total.dtype, out=total)
     else:
         total += left @ right
@@ -126,20 +127,20 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
 def _loss_and_gradient(
     logits: Tensor, targets: Tensor, cap: float | None, *, needs_grad: bool
 ) -> Tensor:
-    """The summed loss of a chunk; the logits (C, V) become the gradient by them, in place.
+    """The summed loss of a chunk; overwrites the logits (C, V) with their gradient.
 
-    On a CPU some rows at a time, so that the passes over them stay in its cache, and on a GPU in
-    one kernel. With a cap the logits come as 2 / cap times the product, and the gradient by the
-    product leaves as a quarter. Only the kernel leaves it out where nobody wants it: it takes no
-    pass of its own elsewhere.
+    Runs on a few rows at a time on a CPU, so that they stay in its cache, and in one kernel on a
+    GPU. With a cap, the input logits are 2 / cap times the product, and the output is a quarter of
+    the gradient with respect to the product. Only the kernel skips the gradient if `needs_grad` is
+    False; elsewhere it requires no extra pass.
     """
     if logits.is_cuda and HAS_TRITON:
         from core.training.kernels.loss import loss_and_gradient
 
         return loss_and_gradient(logits, targets, cap, ignored=IGNORED, needs_grad=needs_grad)
     count, vocabulary = logits.shape
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    total = torch.zeros((), dtype=wide, device=logits.device)
+    accum_dtype = torch.promote_types(logits.dtype, torch.float32)
+    total = torch.zeros((), dtype=accum_dtype, device=logits.device)
     size = max(1, CACHED_ELEMENTS // vocabulary) if logits.device.type == "cpu" else count
     for begin in range(0, count, size):
         total += _softmax_loss(logits[begin : begin + size], targets[begin : begin + size], cap)
@@ -147,27 +148,27 @@ def _loss_and_gradient(
 
 
 def _softmax_loss(part: Tensor, targets: Tensor, cap: float | None) -> Tensor:
-    """The summed loss of (c, V) logits, which become its gradient; see `_loss_and_gradient`.
+    """The summed loss of (c, V) logits, overwritten by its gradient; see `_loss_and_gradient`.
 
-    With s = sigmoid(2 x / cap) the capped logit cap tanh(x / cap) is 2 cap s - cap, of which the
-    softmax needs 2 cap s alone, and its slope is 4 s (1 - s): one sigmoid instead of a tanh, which
-    takes twice the time on a CPU. Each tensor is written over as soon as it is not needed: what
-    counts on a CPU is how often the rows are read and written.
+    With s = sigmoid(2 x / cap), the capped logit cap tanh(x / cap) is 2 cap s - cap. The softmax
+    needs only 2 cap s, and the slope is 4 s (1 - s): one sigmoid instead of a tanh, which takes
+    twice the time on a CPU. Tensors are overwritten as soon as they are no longer needed, because
+    the computation is memory-bound on a CPU.
     """
     counted = targets != IGNORED  # (c,)
     chosen = targets.where(counted, 0)[:, None]  # (c, 1)
-    scores = part.to(torch.promote_types(part.dtype, torch.float32))  # (c, V), part itself if wide
+    scores = part.to(torch.promote_types(part.dtype, torch.float32))  # (c, V), may alias part
     sigmoid = None
     if cap is not None:
         sigmoid = scores.sigmoid_()
         scores = sigmoid * (2.0 * cap)
     largest, own = scores.amax(dim=1), scores.gather(1, chosen).squeeze(1)  # (c,) both
     softmax = torch.softmax(scores, dim=1, out=None if scores.is_cuda else scores)  # (c, V)
-    # The largest entry of the softmax is exp(max - log sum exp); no second pass of exp.
+    # The largest entry of the softmax is exp(max - log sum exp): no second pass of exp is needed.
     normaliser = largest - softmax.amax(dim=1).log()  # (c,)
     loss = ((normaliser - own) * counted).sum()
     softmax.scatter_add_(1, chosen, softmax.new_full(chosen.shape, -1.0))
-    # On a CPU nearly always all targets count, and asking costs nothing.
+    # On a CPU, nearly always no target is ignored, and checking costs nothing.
     if softmax.is_cuda or not counted.all():
         softmax.mul_(counted[:, None])
     if sigmoid is not None:

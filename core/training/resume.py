@@ -1,8 +1,8 @@
-"""Resume points: all that an interrupted run needs to go on to the last bit.
+"""Resume points: the complete state that an interrupted run needs to continue bit for bit.
 
-A resume point is a folder `resume/step-000500/`: weights, moments of the optimizer, random states,
-and a manifest of sizes and SHA-256, written last. It appears whole by a rename. Safetensors and
-JSON only: nothing that could run code when it is read.
+A resume point is a folder `resume/step-000500/` with weights, optimizer state, random states, and,
+written last, a manifest of sizes and SHA-256. It is published by a rename. The files are
+safetensors and JSON only, so that reading them cannot execute code.
 """
 
 import json
@@ -37,7 +37,7 @@ DESCRIPTIONS = {
     "validation": "validation text",
 }
 KEPT = 2
-"""The newest, and the one before in case the newest is damaged."""
+"""The newest resume point, and the previous one in case the newest is damaged."""
 MANIFEST, STATE, OPTIMIZER, RANDOM = (
     "manifest.json",
     "state.json",
@@ -47,7 +47,7 @@ MANIFEST, STATE, OPTIMIZER, RANDOM = (
 
 
 class TrainedOn(BaseModel):
-    """Hashes of what the weights of a run belong to."""
+    """Hashes of the tokenizer and texts that the weights were trained on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,11 +56,11 @@ class TrainedOn(BaseModel):
     train: str
     """SHA-256 of the training tokens."""
     validation: str | None
-    """SHA-256 of the validation tokens, by which `best` is chosen."""
+    """SHA-256 of the validation tokens, which determine the checkpoint `best`."""
 
     @classmethod
     def of(cls, tokenizer: Path, train: TokenFile, validation: TokenFile | None) -> "TrainedOn":
-        """Reads all of it: a tenth of a second for 100 MB."""
+        """Hashes the files: a tenth of a second for 100 MB."""
         return cls(
             tokenizer=hash_file(tokenizer / TOKENIZER_FILE),
             train=hash_file(train.folder / TOKENS),
@@ -69,33 +69,33 @@ class TrainedOn(BaseModel):
 
 
 class LoopState(BaseModel):
-    """The numbers of the loop that are in no tensor."""
+    """The state of the loop apart from tensors."""
 
     model_config = ConfigDict(extra="forbid")
 
     step: int = 0
     validated_step: int = -1
-    """Step of the newest validation; -1 before there was one."""
+    """Step of the newest validation; -1 if there is none."""
     validation_loss: float | None = None
-    """The newest."""
+    """Newest validation loss."""
     validation_loss_step: int = -1
-    """Step at which it was measured; -1 before there was one."""
+    """Step of the newest validation loss; -1 if there is none."""
     best_validation_loss: float | None = None
     ema_validation_loss: float | None = None
-    """The newest of the averaged weights."""
+    """Newest validation loss of the averaged weights."""
     micro_batch_size: int | None = None
-    """What `auto` found, so that a resumed run adds up in the same order."""
+    """Size that `auto` found, so that a resumed run accumulates in the same order."""
     gradient_checkpointing: bool = False
-    """Whether activations are computed again, as asked for or found with the micro-batch."""
+    """Whether activations are recomputed, by the spec or as found with the micro-batch."""
     loss_scale: float | None = None
     loss_scale_growth: int | None = None
     trained_on: TrainedOn | None = None
-    """None in resume points of versions that did not note it."""
+    """None in resume points of versions that did not record it."""
 
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """A whole resume point."""
+    """A complete resume point."""
 
     folder: Path
     state: LoopState
@@ -112,7 +112,7 @@ def save_resume_point(
     """Publishes a resume point and removes those that are no longer needed.
 
     Raises:
-        OSError, SafetensorError: If the disk is full; older resume points are untouched.
+        OSError, SafetensorError: If the disk is full; older resume points are kept.
     """
     final = rundir.resume / f"step-{state.step:06d}"
     final.parent.mkdir(parents=True, exist_ok=True)
@@ -132,8 +132,8 @@ def save_resume_point(
     return final
 
 
-def newest_whole(rundir: RunDir, warn: Callable[[str, str], None]) -> ResumePoint | None:
-    """The newest resume point whose files are what its manifest says; damaged ones are removed."""
+def newest_resume_point(rundir: RunDir, warn: Callable[[str, str], None]) -> ResumePoint | None:
+    """The newest resume point whose files match its manifest; damaged ones are removed."""
     remove_staging(rundir.resume)
     for folder in _by_step(rundir):
         reason = _damage(folder)
@@ -145,36 +145,36 @@ def newest_whole(rundir: RunDir, warn: Callable[[str, str], None]) -> ResumePoin
 
 
 def require_same_inputs(point: ResumePoint, trained_on: TrainedOn, *, vocab_size: int) -> None:
-    """Refuses a resume point that belongs to other data.
+    """Checks that a resume point belongs to this data.
 
     Raises:
-        CorpusChanged: Naming what differs.
+        CorpusChanged: If not; the message names what differs.
     """
-    step, noted = point.state.step, point.state.trained_on
-    if noted is None:
+    step, recorded = point.state.step, point.state.trained_on
+    if recorded is None:
         with safe_open(point.folder / WEIGHTS_FILE, framework="pt") as weights:
             rows = weights.get_slice(EMBEDDING).get_shape()[0]
         if rows != vocab_size:
             raise CorpusChanged(
-                f"the resume point of step {step} has a vocabulary of {rows:,} entries, the "
-                f"tokenizer {vocab_size:,}"
+                f"the resume point of step {step} has a vocabulary of {rows:,} entries, but the "
+                f"tokenizer has {vocab_size:,}"
             )
         return
-    different = [name for name, value in noted if getattr(trained_on, name) != value]
+    different = [name for name, value in recorded if getattr(trained_on, name) != value]
     if different:
         names = ", ".join(DESCRIPTIONS[name] for name in different)
         raise CorpusChanged(f"the resume point of step {step} was trained with another: {names}")
 
 
 def read_resume_point(folder: Path) -> ResumePoint:
-    """The resume point in a folder that is known to be whole."""
+    """The resume point in a folder that is known to be complete."""
     return ResumePoint(folder, LoopState.model_validate_json((folder / STATE).read_bytes()))
 
 
 def load_resume_point(
     point: ResumePoint, *, model: PreTrainedModel, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Puts weights, moments and random states back."""
+    """Restores weights, optimizer state and random states."""
     load_weights(model, point.folder / WEIGHTS_FILE)
     load_optimizer_tensors(model, optimizer, load_file(point.folder / OPTIMIZER))
     states = load_file(point.folder / RANDOM)
@@ -203,7 +203,7 @@ def _write_manifest(folder: Path) -> None:
 
 
 def _damage(folder: Path) -> str | None:
-    """What is wrong with the files of a resume point; None if they are whole."""
+    """The damage of a resume point; None if its files match its manifest."""
     try:
         entries = json.loads((folder / MANIFEST).read_bytes())
         for name, entry in entries.items():

@@ -1,4 +1,4 @@
-"""One update of the optimizer: forward, backward, clipping, step.
+"""A training step: forward, backward, gradient clipping, optimizer step.
 
 Letters: B sequences in the batch, b in a micro-batch, T tokens in a sequence.
 """
@@ -24,27 +24,27 @@ from core.training.optimizers.fused_adamw import guarded_step, set_rates
 
 NO_CLIPPING = float("inf")
 CLIPPING_EPSILON = 1e-6
-"""As `clip_grad_norm_` has it."""
+"""The same as in `clip_grad_norm_`."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step measured, still on the device: reading it waits for the device."""
+    """Measurements of a step as device tensors: reading them synchronizes with the device."""
 
     loss: Tensor
-    """Scalar: mean over the targets of the step, in nats; a balancing loss is not in it."""
+    """Scalar: mean over the targets of the step in nats, without the balancing loss."""
     grad_norm: Tensor
     """Scalar: norm of all gradients before clipping."""
     routing: dict[str, Tensor]
-    """Scalars by the name of the metric; empty for a model without experts."""
+    """Scalars by metric name; empty for a model without experts."""
 
 
 class Stepper:
-    """Takes steps, and none after the first loss or gradient that is not finite.
+    """Takes training steps; skips all updates after the first non-finite loss or gradient.
 
-    Whether one was not finite is noted on the device (`is_broken`), and an optimizer that applies
-    `found_inf` itself then changes neither weights nor state. So nothing has to be read back for
-    the weights to stay good; the loop reads the note on logged steps.
+    A flag on the device (`found_inf`) records non-finite values. An optimizer that applies
+    `found_inf` itself then leaves weights and state unchanged, without a device synchronization.
+    The loop reads the flag on logged steps.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Stepper:
         micro_batch_size: int,
         reducer: GradientReducer | None = None,
     ) -> None:
-        """`reducer` is this rank's part of each step; None takes the whole of it."""
+        """`reducer` sums gradients over the ranks; None if the run has one device."""
         self._model = model
         self._reducer = reducer
         self._optimizer = optimizer
@@ -68,7 +68,7 @@ class Stepper:
         self.micro_batch_size = micro_batch_size
         self._parameters = list(model.parameters())
         self._cuda_graph: CudaGraph | None = None
-        self._broken = torch.zeros((), device=device.torch_device)
+        self._found_inf = torch.zeros((), device=device.torch_device)
         self.scaler: torch.amp.GradScaler | None = None
         if device.precision == "fp16":
             self.scaler = torch.amp.GradScaler(device.torch_device.type)
@@ -76,10 +76,10 @@ class Stepper:
     def take(
         self, batch: Batch, *, learning_rate: float, weight_decay: float | None = None
     ) -> StepResult:
-        """One step on a batch of B sequences, this rank's share of them in micro-batches of b.
+        """Takes one step on a batch of B sequences; a rank uses its rows in micro-batches of b.
 
-        The loss is the sum over all targets divided by their number in the step, so accumulation
-        does not change it. `weight_decay` defaults to the spec's.
+        The loss is the sum over all targets divided by their number in the step, so it does not
+        depend on the accumulation. `weight_decay` defaults to the spec's.
         """
         if weight_decay is None:
             weight_decay = self._training.weight_decay
@@ -103,7 +103,7 @@ class Stepper:
     def _passes(
         self, inputs: Tensor, targets: Tensor, segments: Tensor | None, batch: Batch
     ) -> Tensor:
-        """All micro-batches of a step; the sum of their parts of its loss."""
+        """Forward and backward of all micro-batches; returns the sum of their losses."""
         size = self.micro_batch_size
         loss = torch.zeros((), device=self._device.torch_device)
         cuda_graph = self._cuda_graph if self._is_full(batch) else None
@@ -114,22 +114,22 @@ class Stepper:
             if cuda_graph is not None:
                 loss += cuda_graph.launch(inputs[part], targets[part])
                 continue
-            reducer = len(inputs[part]) / len(batch.inputs)
-            seen = None if segments is None else segments[part]
-            loss += self._micro(inputs[part], targets[part], seen, batch.num_targets, reducer)
+            fraction = len(inputs[part]) / len(batch.inputs)
+            own = None if segments is None else segments[part]
+            loss += self._micro(inputs[part], targets[part], own, batch.num_targets, fraction)
         return loss
 
     def _is_full(self, batch: Batch) -> bool:
-        """Whether a batch is like those that a captured pass was recorded for."""
+        """Whether a batch has the shape for which the CUDA graph was captured."""
         return (
             len(batch.inputs) == self._training.batch_size
             and batch.num_targets == batch.inputs.size
         )
 
-    def warm_up(self, seq_length: int) -> None:
-        """One forward and backward of the full micro-batch whose gradients are thrown away.
+    def probe(self, seq_length: int) -> None:
+        """Runs forward and backward of a full micro-batch and discards the gradients.
 
-        Compiles what is to be compiled and shows whether the micro-batch fits.
+        Triggers compilation and shows whether the micro-batch fits into memory.
         """
         self._cuda_graph = None
         shape = (self.micro_batch_size, seq_length)
@@ -142,17 +142,17 @@ class Stepper:
             self._routers.clear()
 
     def capture(self, seq_length: int) -> None:
-        """Records the passes of full batches as a CUDA graph, which steps launch from then on.
+        """Captures the passes of full batches as a CUDA graph, which later steps launch.
 
         Raises:
-            RuntimeError: If that cannot be done; steps go on without.
+            RuntimeError: If the capture fails; steps then run without a graph.
         """
         training, size = self._training, self.micro_batch_size
         num_targets = training.batch_size * seq_length
-        reducer = size / training.batch_size
+        fraction = size / training.batch_size
         try:
             self._cuda_graph = CudaGraph(
-                lambda inputs, targets: self._micro(inputs, targets, None, num_targets, reducer),
+                lambda inputs, targets: self._micro(inputs, targets, None, num_targets, fraction),
                 parameters=self._parameters,
                 routers=self._routers,
                 shape=(size, seq_length),
@@ -163,9 +163,9 @@ class Stepper:
             self._routers.clear()
 
     @property
-    def is_broken(self) -> bool:
-        """True once a loss or norm was not finite. Waits for the device."""
-        return bool(self._broken.item())
+    def found_inf(self) -> bool:
+        """True after a non-finite loss or gradient norm. Synchronizes with the device."""
+        return bool(self._found_inf.item())
 
     def _clear_gradients(self) -> None:
         if self._reducer is None:
@@ -179,10 +179,13 @@ class Stepper:
         targets: Tensor,
         segments: Tensor | None,
         num_targets: int,
-        reducer: float,
+        fraction: float,
     ) -> Tensor:
-        """Forward and backward of (b, T) tokens; their part of the mean loss of the step."""
-        # Another shape would be compiled anew.
+        """Forward and backward of (b, T) tokens; returns their part of the step's mean loss.
+
+        `fraction` is the micro-batch's share of the sequences of the step.
+        """
+        # Another shape would be compiled again.
         is_odd = len(inputs) != self.micro_batch_size
         with eager_mode(self._model) if is_odd else nullcontext():
             self._routers.begin_pass()
@@ -192,7 +195,7 @@ class Stepper:
             coefficient = self._training.router_aux_loss_coefficient
             balance = self._routers.end_pass()
             if coefficient and balance is not None:
-                whole = loss + coefficient * reducer * balance
+                whole = loss + coefficient * fraction * balance
             scaled = whole if self.scaler is None else self.scaler.scale(whole)
             scaled.backward()  # type: ignore[no-untyped-call]
             return loss.detach()
@@ -201,24 +204,24 @@ class Stepper:
         limit = self._training.max_grad_norm
         if self.scaler is not None:
             self.scaler.unscale_(self._optimizer)
-            # In place: the scaler has its own use for `grad_scale`.
+            # In place: GradScaler uses the attribute `grad_scale` itself.
             norm = clip_grad_norm_(self._parameters, NO_CLIPPING if limit is None else limit)
-            # With loss scaling a gradient may overflow now and then: the scaler skips the step and
-            # halves the scale. Only the loss itself tells of a run that went wrong.
-            torch.maximum(self._broken, (~loss.isfinite()).float(), out=self._broken)
+            # With loss scaling, gradients overflow occasionally; the scaler then skips the step and
+            # halves the scale. Only a non-finite loss indicates a diverged run.
+            torch.maximum(self._found_inf, (~loss.isfinite()).float(), out=self._found_inf)
             self.scaler.step(self._optimizer)
             self.scaler.update()
             return norm
         gradients = [each.grad for each in self._parameters if each.grad is not None]
         norm = get_total_norm(gradients)
         bad = ~(loss.isfinite() & norm.isfinite())
-        torch.maximum(self._broken, bad.float(), out=self._broken)
+        torch.maximum(self._found_inf, bad.float(), out=self._found_inf)
         # An optimizer that applies `grad_scale` itself saves a pass over all gradients.
         grad_scale = None if limit is None else ((norm + CLIPPING_EPSILON) / limit).clamp(min=1.0)
         guarded_step(
             self._optimizer,
             applies_grad_scale=OPTIMIZERS[self._training.optimizer].applies_grad_scale,
             grad_scale=grad_scale,
-            found_inf=self._broken,
+            found_inf=self._found_inf,
         )
         return norm

@@ -1,4 +1,4 @@
-"""The loss on held-out text."""
+"""The loss on the validation text."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from core.training.execution.device import Device
 from core.training.loss import summed_loss
 
 LARGEST_EXPONENT = 700.0
-"""exp of more is no float64."""
+"""exp of a larger number overflows float64."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a pass over the validation text gave."""
+    """The result of a validation."""
 
     loss: float
     """Nats per token."""
     bits_per_byte: float
 
     def metrics(self) -> dict[str, float | None]:
-        """Under the names of the catalogue."""
+        """The values by metric name."""
         known = isfinite(self.loss) and self.loss < LARGEST_EXPONENT
         return {
             "validation/loss": self.loss if isfinite(self.loss) else None,
@@ -48,15 +48,15 @@ def validate(
     should_stop: Callable[[], bool] = lambda: False,
     reducer: GradientReducer | None = None,
 ) -> Validation:
-    """The mean loss over the same windows at every call, spread over the whole file.
+    """The mean loss over windows that are spread over the file and the same at every call.
 
-    With a `reducer` the ranks take the batches in turn, and all must call this.
+    With a `reducer`, the batches are distributed over the ranks, and all ranks must call this.
 
-    Bits per byte count the text's bytes for each token of the file, so that models with different
-    vocabularies compare (Gao et al. 2020, "The Pile", section 3.1).
+    Bits per byte use the average number of bytes per token of the file, so that models with
+    different vocabularies are comparable (Gao et al. 2020, "The Pile", section 3.1).
 
     Raises:
-        Stopped: If a stop was asked for meanwhile.
+        Stopped: After a stop request.
     """
     total, targets = 0.0, 0
     model.eval()

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.shadows import Shadows
-from tests.system.service import wait_for
+from tests.waiting import DEADLINE, wait_for
 
 pytestmark = pytest.mark.system
 BABYLM = Path(sysconfig.get_path("scripts")) / "babylm"
@@ -63,11 +63,11 @@ def demo(tmp_path) -> Iterator[Demo]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_signal_ends_the_service_of_the_demo_too(demo, number):
-    wait_for(demo.is_training, seconds=90, what=f"training; {demo.text()}")
+    wait_for(demo.is_training, what=lambda: f"training; {demo.text()}")
     demo.process.send_signal(number)
     status = 128 + number if number != signal.SIGKILL else -number
-    assert demo.process.wait(30) == status, demo.text()
-    wait_for(lambda: not demo.left(), seconds=30, what=f"all gone but {demo.left()}")
+    assert demo.process.wait(DEADLINE) == status, demo.text()
+    wait_for(lambda: not demo.left(), what=lambda: f"all gone but {demo.left()}")
     assert demo.shadows.imported() == []
 
 

@@ -1,6 +1,6 @@
-"""The optimizers that can be chosen: one description each, one line each in the registry.
+"""Registry of the optimizers.
 
-An optimizer also has one line in `core.training.optimizers.builders.BUILDERS`.
+Each optimizer also has a builder in `core.training.optimizers.builders.BUILDERS`.
 """
 
 from core.spec.optimizers.adamw import ADAMW

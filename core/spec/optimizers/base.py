@@ -1,9 +1,9 @@
-"""What an optimizer declares about itself, so that any of them can be clipped, guarded and resumed.
+"""Descriptions of optimizers, which gradient clipping, loss scaling and resuming rely on.
 
 No torch: the API validates and estimates with these classes.
 `core.training.optimizers.builders` creates what they describe.
 
-A parameter group carries three keys of ours besides those of its optimizer:
+A parameter group has three keys in addition to those of its optimizer:
 
 | key | meaning |
 | --- | --- |
@@ -20,15 +20,15 @@ from core.archs import Architecture
 
 @dataclass(frozen=True)
 class OptimizerKind:
-    """One optimizer that `training.optimizer` can name."""
+    """An optimizer that `training.optimizer` can name."""
 
     name: str
     description: str
     source: str
     """The paper or page that describes it."""
     applies_grad_scale: bool
-    """Whether `step` itself divides gradients by its attribute `grad_scale` and leaves weights and
-    state unchanged if its attribute `found_inf` is not zero. If not, the stepper multiplies the
-    gradients and skips the step, for which it waits for the device."""
+    """Whether `step` divides gradients by its attribute `grad_scale` and leaves weights and state
+    unchanged if its attribute `found_inf` is not zero. If False, the stepper scales the gradients
+    and skips the step itself, which requires a device synchronization."""
     num_state_elements: Callable[[Architecture, int], int]
-    """Numbers in float32 that it keeps for a model, given the vocabulary size."""
+    """Number of float32 elements of state for a model and a vocabulary size."""

@@ -5,7 +5,7 @@ from core.spec.optimizers.base import OptimizerKind
 
 
 def _num_state_elements(model: Architecture, vocab_size: int) -> int:
-    """One momentum for each weight of the layers' matrices, two moments for all others."""
+    """One momentum per weight of the layers' matrices, two moments per other weight."""
     matrices = sum(model.layer_matrices(layer)[0] for layer in range(model.num_hidden_layers))
     return 2 * model.num_parameters(vocab_size=vocab_size) - matrices
 

@@ -1,12 +1,12 @@
-"""Causal attention block by block, so that no layer's scores are ever whole.
+"""Causal attention in blocks, so that the full scores are never materialized.
 
-For each block of queries only the keys up to its end are multiplied, which saves nearly half of the
-products, and its scores stay in the cache of the processor. The backward pass computes them again
-from queries and keys instead of keeping them (Dao et al. 2022, section 3.1), so nothing of size
-T x T outlives a block.
+Each block of queries is multiplied only with the keys up to its end, which saves nearly half of the
+products, and its scores stay in the CPU's cache. The backward pass recomputes the scores from
+queries and keys instead of keeping them (Dao et al. 2022, section 3.1), so no tensor of size T x T
+outlives a block.
 
 Letters: B sequences, H heads, K key-value heads, G = H / K, T tokens, d head dimension,
-Q queries of a block, N keys that they look at.
+b sequences of a block, Q queries of a block, N keys that they attend to.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from torch import Tensor
 from core.training.attention.masks import AttentionSpan, causal_mask, segment_mask
 
 BLOCK_QUERIES = 64
-"""Small blocks skip more of the products above the diagonal; smaller ones multiply slower."""
+"""Smaller blocks skip more products above the diagonal, but their products are slower."""
 BLOCK_SCORES = {8: 1 << 16, 4: 1 << 16, 2: 1 << 19}
-"""Scores held at once on a CPU, by the bytes of one: with what is formed of them they fit the
-second cache of a core. Products in bf16 gain more from being large."""
+"""Scores per block on a CPU, by their item size in bytes: scores and temporaries fit the L2 cache
+of a core. Products in bf16 benefit more from larger blocks."""
 
 
 class BlockAttention(torch.autograd.Function):
@@ -39,7 +39,7 @@ class BlockAttention(torch.autograd.Function):
         softcap: float | None,
         span: AttentionSpan,
     ) -> Tensor:
-        """(B, H, T, d), laid out as (B, T, H, d), which is what the output projection reads."""
+        """(B, H, T, d), laid out in memory as (B, T, H, d) for the output projection."""
         dtype = product_dtype(query)
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
         ctx.save_for_backward(query, key, value, segments)
@@ -56,7 +56,7 @@ class BlockAttention(torch.autograd.Function):
         ctx: Any,  # Any: torch gives its context no type
         upstream: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        """Gradients by query, key and value; P the weights, S the scores before the cap.
+        """Gradients of query, key and value; P attention weights, S scores before the cap.
 
         dV = P^T dO, dS = P (dO V^T - rowsum(P dO V^T)) (1 - tanh^2), dQ = dS K, dK = dS^T Q.
         """
@@ -79,7 +79,7 @@ class BlockAttention(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class _Block:
-    """Some queries of some sequences, and the keys that they look at."""
+    """A block of queries of some sequences, and the keys that they attend to."""
 
     sequences: slice
     rows: slice
@@ -93,14 +93,14 @@ class _Block:
     values: Tensor
     """(b K, N, d)"""
     mask: Tensor
-    """(1 or b, 1, 1, Q, N), or of fewer columns: those at the end."""
+    """(1 or b, 1, 1, Q, N), or fewer columns, which are then the last ones."""
     scaling: float
     softcap: float | None
     shape: tuple[int, int, int, int, int]
     """(b, K, G, Q, N)"""
 
     def weights(self) -> tuple[Tensor, Tensor | None]:
-        """Softmax of the scores (b K, G Q, N), and tanh of the scores below the cap."""
+        """Softmax of the scores, and the tanh of the soft cap; both (b K, G Q, N)."""
         cap = self.softcap
         scale = self.scaling if cap is None else self.scaling / cap
         scores = torch.bmm(self.queries * scale, self.keys.transpose(1, 2))  # (b K, G Q, N)
@@ -118,7 +118,7 @@ class _Block:
         return part.reshape(self.queries.shape)
 
     def put(self, tensor: Tensor, rows: Tensor) -> None:
-        """Writes (b K, G Q, d) where `take` reads."""
+        """Writes (b K, G Q, d) to the rows that `take` reads."""
         batch, kv_heads, groups, size, _ = self.shape
         part = tensor[self.sequences, :, self.rows]
         part.copy_(rows.view(batch, kv_heads * groups, size, -1))
@@ -139,7 +139,7 @@ def _blocks(
     softcap: float | None,
     span: AttentionSpan,
 ) -> Iterator[_Block]:
-    """All blocks, in a fixed order: sums over them have one result."""
+    """All blocks in a fixed order, so that sums over them are deterministic."""
     batch, heads, length, width = query.shape
     kv_heads = key.shape[1]
     scores = BLOCK_SCORES[query.dtype.itemsize]
@@ -172,7 +172,7 @@ def _blocks(
 
 
 def product_dtype(query: Tensor) -> torch.dtype:
-    """The type that autocast multiplies in, or the tensor's own."""
+    """The dtype of products under autocast, or the tensor's own dtype."""
     device = query.device.type
     if torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)
@@ -180,6 +180,6 @@ def product_dtype(query: Tensor) -> torch.dtype:
 
 
 def _zeros_by_token(tensor: Tensor) -> Tensor:
-    """Zeros for a (B, H, T, d) tensor, laid out as (B, T, H, d)."""
+    """Zeros of shape (B, H, T, d), laid out in memory as (B, T, H, d)."""
     batch, heads, length, width = tensor.shape
     return tensor.new_zeros(batch, length, heads, width).transpose(1, 2)

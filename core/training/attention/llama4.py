@@ -1,7 +1,7 @@
 """Llama 4's attention, with rotary embeddings that torch.compile can fuse.
 
-The module of transformers turns queries and keys by multiplying complex numbers, for which inductor
-generates no code: each product, and each cast around it, then is a pass over memory of its own.
+The module of transformers rotates queries and keys by complex multiplication, for which inductor
+generates no code: each product and each cast is then a separate pass over memory.
 
 Letters: B sequences, H heads, T tokens, D hidden size, d head dimension.
 """
@@ -18,11 +18,11 @@ from transformers.models.llama4.modeling_llama4 import (
     eager_attention_forward,
 )
 
-from core.training.attention.norms import turned_unit_norm, unit_norm
+from core.training.attention.norms import rotated_unit_norm, unit_norm
 
 
 def use_fusible_attention(model: PreTrainedModel) -> None:
-    """Replaces the attention of Llama 4 in the model; any other model, or again: does nothing."""
+    """Replaces the attention of a Llama 4 model; does nothing for other models or if replaced."""
     body: Any = model.model  # Any: transformers types no attribute of its modules
     plain = [layer for layer in body.layers if isinstance(layer.self_attn, Llama4TextAttention)]
     for layer in plain:
@@ -32,10 +32,10 @@ def use_fusible_attention(model: PreTrainedModel) -> None:
 
 
 class RealAngles(nn.Module):
-    """Takes the place of a `Llama4TextRotaryEmbedding`.
+    """Replaces a `Llama4TextRotaryEmbedding` and returns real numbers.
 
-    The layers then are given no complex number, of which inductor would warn. For all of them the
-    angles are computed once, and as real numbers they are the same memory.
+    Inductor warns about complex arguments of the compiled layers. The angles are computed once for
+    all layers, and the real numbers are a view of the same memory.
     """
 
     def __init__(self, complex_angles: nn.Module) -> None:
@@ -49,9 +49,9 @@ class RealAngles(nn.Module):
 
 
 class FusibleAttention(nn.Module):
-    """Takes the place of a `Llama4TextAttention`, with its parts under their names.
+    """Replaces a `Llama4TextAttention`; its submodules keep their names.
 
-    Attention functions read its options, also under the names of transformers.
+    Attention functions of transformers read its options, which keep their names too.
     """
 
     def __init__(self, attention: Any) -> None:  # Any: untyped module
@@ -81,20 +81,20 @@ class FusibleAttention(nn.Module):
         past_key_values: Any = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """(B, T, D) to the same, and the weights if the attention function tells them.
+        """(B, T, D) to the same, and the weights if the attention function returns them.
 
         Args:
             hidden_states: (B, T, D).
-            position_embeddings: (1 or B, T, d / 2, 2), of `RealAngles`.
-            attention_mask: What the attention function takes.
+            position_embeddings: (1 or B, T, d / 2, 2), from `RealAngles`.
+            attention_mask: Mask in the format of the attention function.
             past_key_values: A cache of transformers (Any: they share no type), or None.
-            kwargs: Passed on to the attention function.
+            kwargs: Passed to the attention function.
         """
         shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        query = self.q_proj(hidden_states).view(shape)  # (B, T, H, d); fewer heads in the others
+        query = self.q_proj(hidden_states).view(shape)  # (B, T, H, d); key and value: fewer heads
         key = self.k_proj(hidden_states).view(shape)
         value = self.v_proj(hidden_states).view(shape).transpose(1, 2)
-        query, key = self._placed(query, key, position_embeddings, past_key_values)
+        query, key = self._with_positions(query, key, position_embeddings, past_key_values)
         query, key = query.transpose(1, 2), key.transpose(1, 2)
         if past_key_values is not None:
             key, value = past_key_values.update(key, value, self.layer_idx)
@@ -113,25 +113,26 @@ class FusibleAttention(nn.Module):
         )
         return self.o_proj(output.flatten(2)), weights
 
-    def _placed(
+    def _with_positions(
         self, query: Tensor, key: Tensor, angles: Tensor, past: Any
     ) -> tuple[Tensor, Tensor]:
-        """Queries and keys (B, T, H, d) that know their positions."""
+        """Rotates, normalizes and rescales queries and keys (B, T, H, d)."""
         if self.use_rope and self.norm_eps is not None and _is_compiled_for_gpu(query):
             eps = self.norm_eps
-            return turned_unit_norm(query, angles, eps), turned_unit_norm(key, angles, eps)
+            return rotated_unit_norm(query, angles, eps), rotated_unit_norm(key, angles, eps)
         if self.use_rope:
             query, key = rotated(query, angles), rotated(key, angles)
         if self.norm_eps is not None:
             query, key = unit_norm(query, self.norm_eps), unit_norm(key, self.norm_eps)
         if self.attn_temperature_tuning and not self.use_rope:
-            query = self._tempered(query, past)
+            query = self._rescaled(query, past)
         return query, key
 
-    def _tempered(self, query: Tensor, past: Any) -> Tensor:
-        """Far queries (B, T, H, d) made sharper (Nakanishi 2025, "Scalable-Softmax").
+    def _rescaled(self, query: Tensor, past: Any) -> Tensor:
+        """Applies the attention temperature to queries (B, T, H, d).
 
-        By 1 + attn_scale log(1 + floor((t + 1) / floor_scale)), which is 1 up to `floor_scale`.
+        Multiplies them by 1 + attn_scale log(1 + floor((t + 1) / floor_scale)), which is 1 up to
+        `floor_scale` (Nakanishi 2025, "Scalable-Softmax").
         """
         length = query.shape[1]
         if past is None and length < self.floor_scale:
@@ -148,16 +149,16 @@ def _is_compiled_for_gpu(rows: Tensor) -> bool:
 
 
 def rotated(rows: Tensor, angles: Tensor) -> Tensor:
-    """Rows (B, T, H, d) turned by their positions (Su et al. 2021, "RoFormer", section 3.2.2).
+    """Rows (B, T, H, d) rotated by their positions (Su et al. 2021, "RoFormer", section 3.2.2).
 
-    Each pair of neighbours (x, y) becomes (x cos - y sin, x sin + y cos), in float32 as in
-    transformers, and back. For the backward pass only the angles (1 or B, T, d / 2, 2) are kept.
+    Each pair of adjacent elements (x, y) becomes (x cos - y sin, x sin + y cos), computed in
+    float32 as in transformers. The backward pass keeps only the angles (1 or B, T, d / 2, 2).
     """
     pairs = rows.float().reshape(*rows.shape[:-1], -1, 2)  # (B, T, H, d / 2, 2)
     angles = angles[:, :, None]  # (1 or B, T, 1, d / 2, 2)
     if torch.compiler.is_compiling():
         (x, y), (cos, sin) = pairs.unbind(-1), angles.unbind(-1)
-        turned = torch.stack((x * cos - y * sin, x * sin + y * cos), dim=-1)
-    else:  # One kernel, where real numbers take seven: on a CPU about twice as fast.
-        turned = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(angles))
-    return turned.flatten(-2).type_as(rows)
+        output = torch.stack((x * cos - y * sin, x * sin + y * cos), dim=-1)
+    else:  # One kernel instead of seven for real numbers: about twice as fast on a CPU.
+        output = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(angles))
+    return output.flatten(-2).type_as(rows)

@@ -1,12 +1,11 @@
-"""Which tokens a token sees: those before it, near enough, and of its own segment.
+"""Attention masks: causal, limited by the attention span, and within a segment.
 
-A sequence may hold several documents; `segments` numbers them along it, (B, T) integers that never
-fall. What a token of a document sees, and what its layers make of it, is then what it would be if
-the document stood alone from where the sequence has it: a chunk of Llama 4 is counted from the
-document's first token, and so is the position that its layers without rotary embeddings scale
-their queries by. Rotary embeddings depend on distances alone and need nothing.
+A sequence may contain several documents; `segments` numbers them, (B, T) integers in ascending
+order. Each document is computed as if it were alone in the sequence: chunks of Llama 4 start at the
+document's first token, and its layers without rotary embeddings scale queries by the position in
+the document. Rotary embeddings depend only on distances and need no change.
 
-Letters: B sequences, T tokens, Q queries of a block, N keys that they look at.
+Letters: B sequences, T tokens, Q queries of a block, N keys that they attend to.
 """
 
 from dataclasses import dataclass, replace
@@ -17,23 +16,23 @@ import torch
 from torch import Tensor, nn
 
 MASKED = -1e30
-"""exp of it is 0, and unlike infinity it is no NaN after a subtraction."""
+"""Its exp is 0 and, unlike with infinity, subtractions give no NaN."""
 SHORT_LENGTH, SHORT_BLOCK, LONG_BLOCK = 1024, 64, 128
-"""Sides of the blocks that flex attention skips where nothing in them is seen: in short sequences
-small ones skip more, 12 % of the time for 256 tokens on an H200."""
+"""Block sizes of flex attention, which skips fully masked blocks. In short sequences small blocks
+skip more: 12 % of the time for 256 tokens on an H200."""
 
 
 @dataclass(frozen=True)
 class AttentionSpan:
-    """How far back a token looks, itself included."""
+    """How far back a token attends, including itself."""
 
     window: int | None = None
-    """At most so many tokens."""
+    """Largest number of tokens (sliding window)."""
     chunk: int | None = None
-    """Only tokens of its own chunk of so many."""
+    """Size of the chunks within which tokens attend."""
 
     def first(self, query: int) -> int:
-        """The first position that the query at a position sees."""
+        """The first position that the query at position `query` attends to."""
         first = 0
         if self.window is not None:
             first = max(first, query - self.window + 1)
@@ -42,10 +41,10 @@ class AttentionSpan:
         return first
 
     def within(self, segments: Tensor) -> tuple["AttentionSpan", Tensor]:
-        """The same with chunks counted from the start of each segment (B, T).
+        """An equivalent span without chunks, and the segments (B, T) that it applies to.
 
-        A chunk of a segment then is a segment of its own, and nothing in it is further back than
-        its length.
+        Chunks start at the beginning of each segment. Each chunk becomes a segment, with the chunk
+        size as window.
         """
         if self.chunk is None:
             return self, segments
@@ -55,23 +54,23 @@ class AttentionSpan:
 
 
 def positions_within(segments: Tensor) -> Tensor:
-    """(B, T) int64: how many tokens of its own segment stand before each token."""
+    """(B, T) int64: the position of each token within its segment."""
     places = torch.arange(segments.shape[1], device=segments.device).expand(segments.shape)
-    begins = torch.zeros_like(places)  # (B, T): where the newest segment began
+    begins = torch.zeros_like(places)  # (B, T): start of the newest segment
     is_new = segments[:, 1:] != segments[:, :-1]  # (B, T - 1)
     begins[:, 1:] = places[:, 1:].where(is_new, 0)
     return places - begins.cummax(dim=1).values
 
 
 def rescaled_queries(module: nn.Module, query: Tensor, segments: Tensor) -> Tensor:
-    """Queries (B, H, T, d) of a Llama 4 layer, scaled by their position in the segment.
+    """Queries (B, H, T, d) of a Llama 4 layer, rescaled by their position in the segment.
 
-    Its layers without rotary embeddings make far queries sharper, by steps of `floor_scale` tokens
-    (Nakanishi 2025, "Scalable-Softmax"); the layer itself knows only the position in the sequence.
+    Layers without rotary embeddings apply an attention temperature in steps of `floor_scale` tokens
+    (Nakanishi 2025, "Scalable-Softmax"). The layer itself uses the position in the sequence.
     """
     layer: Any = module  # Any: transformers types no attribute of its modules
-    is_tempered = getattr(layer, "attn_temperature_tuning", False) and not layer.use_rope
-    if not is_tempered or query.shape[2] < layer.floor_scale:
+    is_rescaled = getattr(layer, "attn_temperature_tuning", False) and not layer.use_rope
+    if not is_rescaled or query.shape[2] < layer.floor_scale:
         return query
     places = torch.arange(query.shape[2], device=query.device)  # (T,)
     own, given = (
@@ -79,12 +78,12 @@ def rescaled_queries(module: nn.Module, query: Tensor, segments: Tensor) -> Tens
         for position in (positions_within(segments), places)
     )
     ratio = (own / given)[:, None, :, None]  # (B, 1, T, 1)
-    tempered: Tensor = query * ratio.to(query.dtype)
-    return tempered
+    rescaled: Tensor = query * ratio.to(query.dtype)
+    return rescaled
 
 
 def explicit_mask(segments: Tensor, span: AttentionSpan, dtype: torch.dtype) -> Tensor:
-    """(B, 1, T, T): 0 where a token sees another, far below 0 where not."""
+    """An additive mask (B, 1, T, T): 0 where a token attends to another, `MASKED` elsewhere."""
     span, segments = span.within(segments)
     whole = slice(0, segments.shape[1])
     like = torch.empty(0, dtype=dtype, device=segments.device)
@@ -92,7 +91,7 @@ def explicit_mask(segments: Tensor, span: AttentionSpan, dtype: torch.dtype) -> 
 
 
 def flex_mask(segments: Tensor, span: AttentionSpan) -> Any:
-    """The same for flex attention, blocks of it instead of all. Any: the BlockMask of torch."""
+    """The same as a block mask for flex attention. Any: torch's BlockMask."""
     span, numbers = span.within(segments)
     window = span.window
 
@@ -107,7 +106,7 @@ def flex_mask(segments: Tensor, span: AttentionSpan) -> Any:
 
 @cache
 def causal_flex_mask(length: int, span: AttentionSpan, device: torch.device) -> Any:
-    """Of sequences that are one segment each, as `flex_mask`; made once for all batches."""
+    """The `flex_mask` of sequences with one segment each; cached for all batches."""
     window, chunk = span.window, span.chunk
 
     def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -123,18 +122,21 @@ def causal_flex_mask(length: int, span: AttentionSpan, device: torch.device) -> 
 
 
 def _block_mask(sees: Any, count: int | None, length: int, device: torch.device) -> Any:
-    """Any: torch's own types, whose module is loaded here, because only a GPU needs it."""
+    """A BlockMask (Any: torch's types; the module is imported here because only a GPU needs it)."""
     from torch.nn.attention.flex_attention import create_block_mask
 
     make = create_block_mask
-    if device.type == "cuda" and count is not None:  # else all B x T x T are formed on the way
+    if device.type == "cuda" and count is not None:  # uncompiled, it materializes B x T x T
         make = torch.compile(create_block_mask)
     size = SHORT_BLOCK if length <= SHORT_LENGTH else LONG_BLOCK
     return make(sees, count, None, length, length, device=device, BLOCK_SIZE=size)
 
 
 def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) -> Tensor:
-    """0 where a row sees a column, far below 0 where not: (Q, N), or the last (Q, Q) of it."""
+    """An additive mask (Q, N): 0 where a row attends to a column, `MASKED` elsewhere.
+
+    Without window and chunk only the last (Q, Q) of it, because all earlier columns are 0.
+    """
     queries = torch.arange(rows.start, rows.stop, device=like.device)[:, None]  # (Q, 1)
     is_plain = span.window is None and span.chunk is None
     start = rows.start if is_plain else columns.start
@@ -150,7 +152,7 @@ def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) 
 
 
 def segment_mask(segments: Tensor, rows: slice, columns: slice, whole: Tensor) -> Tensor:
-    """(b, 1, 1, Q, N): `whole`, and other segments hidden."""
+    """(b, 1, 1, Q, N): the mask `whole`, with other segments masked too."""
     other = segments[:, rows, None] != segments[:, None, columns]  # (b, Q, N)
     mask = torch.zeros(other.shape, dtype=whole.dtype, device=whole.device)
     mask[..., other.shape[-1] - whole.shape[-1] :] += whole

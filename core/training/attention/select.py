@@ -1,8 +1,8 @@
-"""Causal attention of a training step, as transformers calls it.
+"""Chooses and installs the attention of a training step.
 
 Softmax(cap tanh(q k^T scale / cap)) v, with or without the soft cap (Gemma Team 2024, section 2),
-over the tokens that each token may look at: block by block, or by torch's fused kernel where that
-is faster and computes the same.
+over the tokens that each token may attend to: in blocks, or by torch's fused kernel if that is
+faster and computes the same.
 
 Letters: B sequences, H heads, K key-value heads, T tokens, d head dimension.
 """
@@ -28,21 +28,21 @@ from core.training.attention.masks import (
 from core.training.execution.compiled import is_compiled, outside_compilation
 
 NAME = "babylm_blocks"
-"""Under this name transformers finds `attend`. It has no mask function there, so none is built."""
+"""Name of `attend` in transformers. No mask function has this name, so no mask is built."""
 FLEX = "flex_attention"
-"""Torch's fused attention, as transformers calls it."""
+"""Name of torch's flex attention in transformers."""
 HAS_WIDE_REGISTERS = torch.backends.cpu.get_cpu_capability() == "AVX512"
 FUSED_HEAD_WIDTH = {8: 64, 4: 256, 2: 32}
-"""Up to here torch's own kernel is faster, by the bytes of a number: by up to 45 % in fp32."""
+"""Largest head width, by item size, at which torch's kernel is faster: by up to 45 % in fp32."""
 
 
 def use_blocks(model: PreTrainedModel) -> None:
-    """Makes the model attend through `attend`."""
+    """Makes the model use `attend`."""
     _use(model, NAME)
 
 
 def use_flex(model: PreTrainedModel) -> None:
-    """Makes the model attend through torch's flex attention, where it is compiled."""
+    """Makes the model use torch's flex attention in compiled layers."""
     _use(model, FLEX)
 
 
@@ -56,7 +56,7 @@ def _use(model: PreTrainedModel, name: str) -> None:
 
 @contextmanager
 def library_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Within it the model attends as transformers chose: for generating, with its caches."""
+    """A context in which the model uses transformers' attention, for generation with caches."""
     chosen = model.config._attn_implementation
     if chosen in (NAME, FLEX):
         model.config._attn_implementation = model._babylm_library_attention
@@ -68,9 +68,9 @@ def library_attention(model: PreTrainedModel) -> Iterator[None]:
 
 @contextmanager
 def eager_mode(model: PreTrainedModel) -> Iterator[None]:
-    """Within it the layers run uncompiled, in blocks where they attended through flex attention.
+    """A context in which compiled layers run uncompiled, with `attend` instead of flex attention.
 
-    Flex attention is a fused kernel only where it is compiled; else it forms all scores.
+    Flex attention is a fused kernel only if compiled; otherwise it materializes all scores.
     """
     if not is_compiled(model):
         yield
@@ -88,11 +88,11 @@ def eager_mode(model: PreTrainedModel) -> Iterator[None]:
 def attention_mask_arguments(
     model: PreTrainedModel, inputs: Tensor, segments: Tensor | None
 ) -> dict[str, Any]:
-    """The arguments of the model's body that keep tokens within their segments (B, T).
+    """The arguments of the model's body that limit attention to segments (B, T). Any: keywords.
 
-    Any: keywords. Our own attention takes the segments; any other gets masks, which for a model
-    with two kinds of layers come by the kind. Without segments the library makes its own, but the
-    ones for flex attention anew for each batch, which takes as long as some layers.
+    `attend` takes the segments themselves. Other attention takes masks, one per kind of layer for a
+    model with several kinds. Without segments, transformers builds the masks, except for flex
+    attention: it would build them for each batch, which takes as long as several layers.
     """
     attention = model.config._attn_implementation
     if attention == NAME:
@@ -101,7 +101,7 @@ def attention_mask_arguments(
         return {}
     layer_types = getattr(model.config, "layer_types", None)
     kinds = set(layer_types or ["full_attention"])
-    reaches = {
+    spans = {
         "full_attention": AttentionSpan(),
         "sliding_attention": AttentionSpan(window=getattr(model.config, "sliding_window", None)),
         "chunked_attention": AttentionSpan(
@@ -111,11 +111,11 @@ def attention_mask_arguments(
     masks: dict[str, Any] = {}
     for kind in kinds:
         if segments is None:
-            masks[kind] = causal_flex_mask(inputs.shape[1], reaches[kind], inputs.device)
+            masks[kind] = causal_flex_mask(inputs.shape[1], spans[kind], inputs.device)
         elif attention == FLEX:
-            masks[kind] = flex_mask(segments, reaches[kind])
+            masks[kind] = flex_mask(segments, spans[kind])
         else:
-            masks[kind] = explicit_mask(segments, reaches[kind], model.lm_head.weight.dtype)
+            masks[kind] = explicit_mask(segments, spans[kind], model.lm_head.weight.dtype)
     if layer_types is None:  # the body of a model without `layer_types` takes one mask
         return {"attention_mask": masks["full_attention"]}
     return {"attention_mask": masks}
@@ -132,23 +132,23 @@ def attend(
     softcap: float | None = None,
     sliding_window: int | None = None,
     segments: Tensor | None = None,
-    **_: Any,  # Any: what transformers also passes
+    **_: Any,  # Any: further keywords of transformers
 ) -> tuple[Tensor, None]:
-    """Attention as transformers calls it, for whole sequences in training.
+    """An attention function of transformers for complete sequences in training.
 
     Args:
-        module: The attention layer; a Llama 4 layer with positions attends within chunks.
+        module: The attention layer; a Llama 4 layer with rotary embeddings attends within chunks.
         query: (B, H, T, d).
         key: (B, K, T, d).
         value: (B, K, T, d).
-        attention_mask: None; what a token may see follows from its position and its segment.
-        scaling: Factor on the products.
-        softcap: The soft cap on scores, if any.
-        sliding_window: Tokens that a token sees, if not all before it.
-        segments: (B, T) integers; a token sees only tokens of its own segment. None: of all.
+        attention_mask: Must be None; the mask follows from positions and segments.
+        scaling: Factor on the scores.
+        softcap: Soft cap on the scores; None: no cap.
+        sliding_window: Window of a token in tokens; None: all earlier tokens.
+        segments: (B, T) integers; a token attends only to its own segment. None: to all.
 
     Returns:
-        (B, T, H, d), and no weights.
+        (B, T, H, d), and no attention weights.
     """
     assert attention_mask is None, "the block attention builds its own masks"
     config: Any = module.config  # Any: transformers types no attribute of its modules
@@ -168,11 +168,11 @@ def attend(
 
 
 def _is_for_torch(query: Tensor) -> bool:
-    """Whether torch's fused kernel beats blocks: on a GPU, and on a CPU with wide registers.
+    """Whether torch's fused kernel is faster than blocks: on a GPU, or a CPU with AVX-512.
 
-    There it loops over blocks in C++, and holds the scores of narrow heads in registers; wide heads
-    it multiplies slower in bf16. It knows no cap and no mask but the causal one. Measured in
-    benchmarks/README.md.
+    On such a CPU it loops over blocks in C++ and keeps the scores of narrow heads in registers; for
+    wide heads its bf16 products are slower. It supports no soft cap and only the causal mask.
+    Measured in benchmarks/README.md.
     """
     if query.is_cuda:
         return True
@@ -184,15 +184,15 @@ def _is_for_torch(query: Tensor) -> bool:
 def _fused(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
     """Causal attention by torch's kernel, (B, T, H, d).
 
-    On a CPU in float32 at least: its bf16 is slower there.
+    Computes in float32 on a CPU, where the kernel is slower in bf16.
     """
     dtype = product_dtype(query)
-    wide = dtype if query.is_cuda else torch.promote_types(dtype, torch.float32)
+    compute_dtype = dtype if query.is_cuda else torch.promote_types(dtype, torch.float32)
     with torch.autocast(query.device.type, enabled=False):
         output = functional.scaled_dot_product_attention(
-            query.to(wide),
-            key.to(wide),
-            value.to(wide),
+            query.to(compute_dtype),
+            key.to(compute_dtype),
+            value.to(compute_dtype),
             is_causal=True,
             scale=scaling,
             enable_gqa=key.shape[1] != query.shape[1],
@@ -210,7 +210,7 @@ def _blocked(
     softcap: float | None,
     span: AttentionSpan,
 ) -> Tensor:
-    """BlockAttention behind a border that torch.compile does not cross: it would unroll loops."""
+    """`BlockAttention`, excluded from torch.compile, which would unroll its loops."""
     output: Tensor = BlockAttention.apply(  # type: ignore[no-untyped-call]
         query, key, value, segments, scaling, softcap, span
     )

@@ -1,1 +1,1 @@
-"""Data-parallel training on the GPUs of one machine: one process for each GPU."""
+"""Data-parallel training on one machine: one process per device."""

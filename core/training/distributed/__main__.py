@@ -1,9 +1,9 @@
-"""The program of a rank worker: `core.training.distributed.ranks` starts and drives it.
+"""The program of a rank worker, started by `core.training.distributed.ranks`.
 
     python -m core.training.distributed
 
-Rank 0 drives it through standard input. It writes nothing but lines to the log, and ends when
-standard input is closed, which means that rank 0 is gone.
+Rank 0 sends commands through standard input, which is a socket. The process writes only log lines
+and exits when the socket is closed, which means that rank 0 has exited.
 """
 
 import faulthandler
@@ -16,20 +16,18 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from core.errors import ExitCode, RunError
+from core.errors import CRASHED, ExitCode, RunError
 from core.events.types import ErrorData
 from core.process.loading import loading
 from core.training.distributed.messages import COMMAND, Answer, Begin, Command, End, lines, send
 
 log = logging.getLogger("core.training.distributed")
 
-CRASHED = 1
-
 
 def main() -> int:
-    """Does what it is told; returns the exit status."""
+    """Executes the commands of rank 0 and returns the exit status."""
     faulthandler.enable()
-    # Whoever stops the run signals the whole group; rank 0 decides at which step all of it stops.
+    # Signals go to the whole process group; rank 0 decides at which step all ranks stop.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = _leader()
@@ -47,16 +45,16 @@ def main() -> int:
 
     try:
         run_rank(begin, commands, lambda answer: send(connection, answer))
-    except Exception as error:  # the border of the process: told, then rank 0 decides
+    except Exception as error:  # reported to rank 0, which ends the run
         log.exception("failed")
         failure = named_failure(error, begin.train)
-        send(connection, Answer(state="failed", error=_told(failure)))
+        send(connection, Answer(state="failed", error=_error_data(failure)))
         return CRASHED
     return ExitCode.FINISHED
 
 
 def _commands(connection: socket.socket) -> Iterator[Command]:
-    """What rank 0 says. A thread reads ahead, so that its end is seen while the device is busy."""
+    """The commands of rank 0, read by a thread that detects its exit while the device is busy."""
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
 
     def read() -> None:
@@ -73,7 +71,7 @@ def _commands(connection: socket.socket) -> Iterator[Command]:
 
 
 def _leader() -> socket.socket:
-    """The connection to rank 0, taken from standard input so that no child of ours inherits it."""
+    """The connection to rank 0, moved from standard input so that no child process inherits it."""
     connection = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -81,7 +79,7 @@ def _leader() -> socket.socket:
     return connection
 
 
-def _told(failure: RunError | None) -> ErrorData | None:
+def _error_data(failure: RunError | None) -> ErrorData | None:
     if failure is None:
         return None
     return ErrorData(code=failure.code, message=failure.message, hint=failure.hint)

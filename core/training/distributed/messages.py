@@ -1,8 +1,8 @@
-"""What rank 0 and the other ranks of a run say to each other: a line of JSON each, on a socket.
+"""Messages between rank 0 and the other ranks of a run: JSON lines on a socket.
 
-A rank is one process of a run on several devices. Rank 0 leads: it alone reads the clock, writes
-and decides, and tells the others what to do next. No torch here, so that a rank that is still
-loading it already notices that rank 0 is gone.
+A rank is one process of a run on several devices. Only rank 0 reads the clock, writes files and
+makes decisions; it sends commands to the others. This module does not import torch, so that a rank
+that is still importing it already notices the exit of rank 0.
 """
 
 import socket
@@ -19,13 +19,13 @@ from core.training.execution.micro_batch import MicroBatch
 
 
 class Message(BaseModel):
-    """Refuses what it does not know."""
+    """Base of the messages; rejects unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Begin(Message):
-    """Build the model; then join the group. Answered once the model is built."""
+    """Build the model, then join the process group. Answered when the model is built."""
 
     kind: Literal["begin"] = "begin"
     rank: int
@@ -36,11 +36,11 @@ class Begin(Message):
     validation: Path | None
     compile_cache: Path | None
     rendezvous: Path
-    """A file through which the ranks find each other."""
+    """File of the store through which the ranks connect."""
 
 
 class Resume(Message):
-    """Go to a resume point, or stay at step 0. Answered."""
+    """Restore a resume point, or stay at step 0. Answered."""
 
     kind: Literal["resume"] = "resume"
     folder: Path | None
@@ -48,40 +48,40 @@ class Resume(Message):
 
 
 class Probe(Message):
-    """Compile, and try a micro-batch. Answered."""
+    """Compile the layers and probe a micro-batch configuration. Answered."""
 
-    kind: Literal["warm_up"] = "warm_up"
+    kind: Literal["probe"] = "probe"
     micro_batch: MicroBatch
     compile: bool
 
 
 class Take(Message):
-    """Take a step; all ranks meet in it."""
+    """Take a step, which all ranks take together."""
 
     kind: Literal["take"] = "take"
     step: int
 
 
 class Validate(Message):
-    """Take part in a validation; all ranks meet at its end."""
+    """Validate a share of the text; the ranks sum the results at the end."""
 
     kind: Literal["validate"] = "validate"
     averaged: bool = False
-    """With the average of the weights instead of the weights."""
+    """Whether to use the averaged weights."""
 
 
 class End(Message):
-    """Nothing is left to do."""
+    """Exit: the run is finished."""
 
     kind: Literal["end"] = "end"
 
 
 class Answer(Message):
-    """Of a rank, to what is answered; `failed` also unasked, before its process ends."""
+    """The answer of a rank to a command; `failed` is also sent unasked before a process exits."""
 
     state: Literal["done", "no_memory", "failed"]
     error: ErrorData | None = None
-    """What failed; None where the reason has no name and stands in the log."""
+    """The error; None if it is no `RunError` and only in the log."""
 
 
 Command = Annotated[Begin | Resume | Probe | Take | Validate | End, Field(discriminator="kind")]
@@ -92,17 +92,17 @@ def send(connection: socket.socket, message: Message) -> None:
     """Sends a message.
 
     Raises:
-        OSError: If the other side is gone.
+        OSError: If the other side has closed the connection.
     """
     connection.sendall(message.model_dump_json().encode() + b"\n")
 
 
 def lines(connection: socket.socket) -> Iterator[bytes]:
-    """The messages that arrive, until the other side is gone; a torn last one is dropped."""
+    """The received lines until the connection is closed; drops an incomplete last line."""
     with connection.makefile("rb") as file:
         try:
             for line in file:
                 if line.endswith(b"\n"):
                     yield line
-        except OSError:  # reset: gone all the same
+        except OSError:  # connection reset: the same as closed
             return

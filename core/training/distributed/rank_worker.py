@@ -1,4 +1,4 @@
-"""What a rank other than 0 does: the steps that it is told to take, and nothing of its own."""
+"""Executes the commands of rank 0 in the process of another rank."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -24,11 +24,11 @@ DONE = Answer(state="done")
 
 
 def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer], None]) -> None:
-    """Builds the same model as rank 0 and does what `commands` say, until they end.
+    """Builds the same model as rank 0 and executes `commands` until they end.
 
     Raises:
-        RunError: If this device cannot do what the spec asks for.
-        RuntimeError: If another rank is gone.
+        RunError: If the device does not support the spec.
+        RuntimeError: If another rank has exited.
     """
     quiet_transformers()
     training = begin.spec.training
@@ -58,11 +58,11 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
         match command:
             case Resume(folder=folder, micro_batch=micro_batch):
                 if folder is not None:
-                    components.go_to(read_resume_point(folder))
+                    components.restore(read_resume_point(folder))
                 components.use_micro_batch(micro_batch)
                 answer(DONE)
             case Probe():
-                answer(_warm_up(components, command, begin))
+                answer(_probe(components, command, begin))
             case Take(step=step):
                 seed_step(training.seed, step=step, rank=begin.rank)
                 components.stepper.take(
@@ -85,13 +85,13 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
     distributed.destroy_process_group()
 
 
-def _warm_up(components: Components, command: Probe, begin: Begin) -> Answer:
+def _probe(components: Components, command: Probe, begin: Begin) -> Answer:
     components.use_micro_batch(command.micro_batch)
     uncompile_layers(components.model)
     if command.compile:
         compile_layers(components.model, cache=begin.compile_cache)
     try:
-        components.stepper.warm_up(begin.spec.training.seq_length)
+        components.stepper.probe(begin.spec.training.seq_length)
     except torch.OutOfMemoryError:
         return Answer(state="no_memory")
     return DONE

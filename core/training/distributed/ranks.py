@@ -1,8 +1,8 @@
-"""Rank 0's hold on the other ranks of a run: it starts them, leads them, and ends with them.
+"""Starts, drives and stops the worker processes of ranks 1..N-1; used by rank 0.
 
-They are children in the same process group, so that whoever ends the group ends them all, and each
-reads a socket that closes when rank 0 is gone. What they do next they are told; so the decision to
-stop is rank 0's alone, and no step costs a message through the devices to agree on it.
+The workers are children in the same process group, so that a signal to the group reaches all of
+them, and each reads a socket that closes when rank 0 exits. They execute the commands of rank 0.
+Only rank 0 decides when to stop, so no step needs a collective operation to agree on that.
 """
 
 import logging
@@ -24,7 +24,7 @@ import torch
 from torch import distributed
 
 from core.dataset.tokens import TokenFile
-from core.errors import ExitCode, RankDied, RunError
+from core.errors import CRASHED, ExitCode, RankDied, RunError
 from core.events.types import ErrorData, EventData
 from core.process.program import python_command
 from core.spec.job import JobSpec
@@ -47,19 +47,18 @@ from core.training.execution.micro_batch import MicroBatch
 
 log = logging.getLogger(__name__)
 
-CRASHED = 1
 NOTICE_SECONDS = 5.0
-"""Rank 0 may be at anything when another rank dies; after so long without noticing it is ended."""
+"""Time for the main thread to notice that another rank died; then this process is ended."""
 CAUSE_SECONDS = 2.0
-"""A rank that died may be seen by its closed connections a moment before it has ended."""
+"""Wait for the exit of a rank: its connections may close a moment before."""
 SETTLE_SECONDS = 0.5
-"""One death makes the others fail too: so long is waited to tell cause and effects apart."""
+"""Delay before picking the root cause, because the death of one rank makes the others fail too."""
 CLOSE_SECONDS = 5.0
-"""From the last command to the end of a process, which then is killed."""
+"""Time for a process to exit after the last command; then it is killed."""
 
 
 class Ranks:
-    """The other ranks of a run. With one device there are none, and nothing here does anything."""
+    """The other ranks of a run. With one device there are none, and all methods do nothing."""
 
     def __init__(
         self,
@@ -86,10 +85,10 @@ class Ranks:
         validation: TokenFile | None,
         compile_cache: Path | None,
     ) -> None:
-        """Starts the other ranks, which load their libraries while rank 0 builds its own model.
+        """Starts the other ranks, which import libraries while rank 0 builds its model.
 
         Raises:
-            RunError: If the devices are not there.
+            RunError: If there are too few devices.
             OSError: If a process cannot be started.
         """
         if spec.training.num_devices == 1:
@@ -108,10 +107,10 @@ class Ranks:
                 rendezvous=self._folder / "store",
             )
             self._peers.append(Peer(rank, on_end=self._watch))
-            self._peers[-1].tell(begin)
+            self._peers[-1].send(begin)
 
     def join(self, device: Device) -> None:
-        """Waits until all ranks are there, and meets them."""
+        """Waits until all ranks are ready, and joins the process group."""
         if self._folder is None:
             return
         self._await_answers()
@@ -124,32 +123,32 @@ class Ranks:
         self._remove_folder()
 
     def resume(self, folder: Path | None, micro_batch: MicroBatch) -> None:
-        """Makes all ranks go to a resume point; None stays at step 0."""
-        self._tell(Resume(folder=folder, micro_batch=micro_batch))
+        """Makes the other ranks restore a resume point; None stays at step 0."""
+        self._send(Resume(folder=folder, micro_batch=micro_batch))
         self._await_answers()
 
-    def warm_up(self, micro_batch: MicroBatch, *, is_compiled: bool) -> None:
-        """Lets the others compile and try the micro-batch that fits rank 0.
+    def probe(self, micro_batch: MicroBatch, *, is_compiled: bool) -> None:
+        """Makes the other ranks compile and probe the micro-batch that fits rank 0.
 
         Raises:
             torch.OutOfMemoryError: If it does not fit one of them.
         """
-        self._tell(Probe(micro_batch=micro_batch, compile=is_compiled))
+        self._send(Probe(micro_batch=micro_batch, compile=is_compiled))
         if "no_memory" in self._await_answers():
-            raise torch.OutOfMemoryError("another device of the run has no memory left")
+            raise torch.OutOfMemoryError("another device of the run is out of memory")
 
     def take(self, step: int) -> None:
-        """Makes the others take a step; rank 0 must take it next."""
+        """Makes the other ranks take a step; rank 0 must take the same step next."""
         if self._peers:
-            self._tell(Take(step=step))
+            self._send(Take(step=step))
             seed_step(self._seed, step=step, rank=0)
 
     def validate(self, *, averaged: bool = False) -> None:
-        """Makes the others validate their part; rank 0 must do so next, with the same weights."""
-        self._tell(Validate(averaged=averaged))
+        """Makes the other ranks validate; rank 0 must do so next, with the same weights."""
+        self._send(Validate(averaged=averaged))
 
     def cause_of(self, error: Exception) -> Exception:
-        """Why rank 0 met `error`: another rank's failure where one failed, else the error."""
+        """The root cause of an error of rank 0: the failure of another rank, or `error` itself."""
         self._noticed.set()
         if not self._peers or isinstance(error, RunError | RankDied):
             return error
@@ -169,24 +168,23 @@ class Ranks:
         self._noticed.set()
         for peer in self._peers:
             peer.end(is_finished=kind is None)
-        # All ranks together where all is well. Otherwise NCCL would wait for what a rank that
-        # failed will never send, and this process ends soon anyway.
+        # After a failure NCCL would wait for the failed rank, and this process exits soon anyway.
         is_open = self._peers and distributed.is_initialized()
         if is_open and (kind is None or distributed.get_backend() == "gloo"):
             distributed.destroy_process_group()
         for peer in self._peers:
             peer.wait(CLOSE_SECONDS)
         if self._peers:
-            torch.set_num_threads(self._threads)  # the stages after training have them all again
+            torch.set_num_threads(self._threads)  # later stages may use all threads again
         self._remove_folder()
 
     def _remove_folder(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _tell(self, command: Command) -> None:
+    def _send(self, command: Command) -> None:
         for peer in self._peers:
-            peer.tell(command)
+            peer.send(command)
 
     def _await_answers(self) -> list[str]:
         answers = [peer.answer() for peer in self._peers]
@@ -196,8 +194,8 @@ class Ranks:
         return [answer.state for answer in answers if answer is not None]
 
     def _watch(self, peer: "Peer") -> None:
-        """A rank has ended; called in a thread of its own."""
-        self._death.set()  # also where rank 0 has noticed: it may be waiting for the cause
+        """Called in a separate thread when a rank has exited."""
+        self._death.set()  # always, because `cause_of` may be waiting for it
         if self._noticed.is_set():
             return
         log.error("%s", peer.failure())
@@ -205,19 +203,19 @@ class Ranks:
             self._leave(self._first_failure())
 
     def _leave(self, failure: RunError | RankDied) -> None:
-        """Ends this process, whose main thread waits in native code for a rank that is gone."""
+        """Ends this process, whose main thread waits in native code for a rank that has exited."""
         try:
             message = str(failure)
             self._emit(ErrorData(code=failure.code, message=message, hint=failure.hint))
-            log.error("this process is ended: %s", message)
+            log.error("ending this process: %s", message)
         finally:
             self._remove_folder()
             os._exit(ExitCode.FAILED if isinstance(failure, RunError) else CRASHED)
 
     def _first_failure(self) -> RunError | RankDied:
-        """The failure that explains the others: one with a name, then a signal, then any."""
+        """The root cause: a `RunError` if any, else an exit by a signal, else any failure."""
         time.sleep(SETTLE_SECONDS)
-        failures = [(peer.weight, peer.failure()) for peer in self._peers if peer.has_ended]
+        failures = [(peer.priority, peer.failure()) for peer in self._peers if peer.has_ended]
         return max(failures, key=lambda failure: failure[0])[1]
 
 
@@ -228,7 +226,7 @@ class Peer:
         self.rank = rank
         self._on_end = on_end
         self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
-        self._told: Answer | None = None
+        self._failed: Answer | None = None
         self._connection, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -238,51 +236,51 @@ class Peer:
 
     @property
     def has_ended(self) -> bool:
-        """True once the process is gone."""
+        """True after the process has exited."""
         return self._process.poll() is not None
 
     @property
-    def weight(self) -> int:
-        """How well its end explains that of others."""
-        if self._told is not None and self._told.error is not None:
+    def priority(self) -> int:
+        """Rank of the failure as a root cause; higher is more likely."""
+        if self._failed is not None and self._failed.error is not None:
             return 2
         return int((self._process.returncode or 0) < 0)
 
-    def tell(self, command: Command) -> None:
+    def send(self, command: Command) -> None:
         """Sends a command.
 
         Raises:
-            OSError: If the process is gone.
+            OSError: If the process has exited.
         """
         send(self._connection, command)
 
     def answer(self) -> Answer | None:
-        """The answer to a command; None if the process ended instead. Waits."""
+        """Waits for the answer to a command; None if the process exited instead."""
         return self._answers.get()
 
     def failure(self) -> RunError | RankDied:
-        """What the end of the process means for the run."""
-        if self._told is not None and self._told.error is not None:
-            named = RunError(self._told.error.message, hint=self._told.error.hint)
-            named.code = self._told.error.code
+        """The error that the exit of the process means for the run."""
+        if self._failed is not None and self._failed.error is not None:
+            named = RunError(self._failed.error.message, hint=self._failed.error.hint)
+            named.code = self._failed.error.code
             return named
         status = self._process.returncode
-        how = f"with exit status {status}; the log has the reason"
+        how = f"exited with status {status}; the log has the reason"
         if status is not None and status < 0:
-            how = f"by {signal.Signals(-status).name}"
-        return RankDied(f"the process of device {self.rank} was ended {how}")
+            how = f"was killed by {signal.Signals(-status).name}"
+        return RankDied(f"the process of device {self.rank} {how}")
 
     def end(self, *, is_finished: bool) -> None:
-        """Lets the process end by itself, or makes it."""
+        """Tells a finished process to exit; closes the connection, which ends any other."""
         try:
             if is_finished:
                 send(self._connection, End())
             self._connection.shutdown(socket.SHUT_WR)
         except OSError as error:
-            log.debug("rank %d is gone already: %s", self.rank, error)
+            log.debug("rank %d has already exited: %s", self.rank, error)
 
     def wait(self, seconds: float) -> None:
-        """Returns when the process is gone, after `seconds` by force."""
+        """Waits for the process to exit; kills it after `seconds`."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -294,7 +292,7 @@ class Peer:
         for line in lines(self._connection):
             answer = Answer.model_validate_json(line)
             if answer.state == "failed":
-                self._told = answer
+                self._failed = answer
             else:
                 self._answers.put(answer)
         self._process.wait()

@@ -1,9 +1,7 @@
-"""A rank's share of each step, and the one sum over all ranks that makes the step whole.
+"""Data-parallel reduction: sums gradients, losses and router statistics over the ranks.
 
-The ranks hold equal weights, take their rows of the same batch, and add up the gradients of the
-sums of their losses; each then makes the same update. Equal weights stay equal without being sent.
-
-Letters: B sequences in the batch, P parameters.
+All ranks have equal weights. Each computes the gradients of its rows of the same batch; the
+gradients are summed, and each rank makes the same update. Weights stay equal without being sent.
 """
 
 import os
@@ -24,16 +22,16 @@ from core.training.moe.experts import RouterStatistics
 T = TypeVar("T")
 
 ALIGNED_ELEMENTS = 16
-"""Each gradient begins at a cache line, 64 bytes, so that vectorised kernels take it whole."""
+"""Each gradient starts at a cache line, 64 bytes, as vectorised kernels require for full speed."""
 INTERFACE_VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 LOOPBACK = "127.0.0.1"
 
 
 class GradientReducer:
-    """What one of several ranks contributes to a step.
+    """The part of one rank in a data-parallel step.
 
-    The gradients are views of one flat buffer, behind which lie the loss and what the routers of a
-    mixture of experts counted: a step costs one all-reduce, and none of its results is copied.
+    Flat gradient buffer, followed by the loss and the router counts. The gradients are views of the
+    buffer, so a step needs one all-reduce and no copies.
     """
 
     def __init__(
@@ -61,21 +59,21 @@ class GradientReducer:
         self._measured = self._sums[size:]  # (1 + num_routed,)
 
     def rows(self, count: int) -> slice:
-        """Which of the `count` sequences of a step are this rank's; none, where there are few."""
+        """This rank's rows of the `count` sequences of a step; may be empty for small batches."""
         begin, end = (count * rank // self._num_ranks for rank in (self.rank, self.rank + 1))
         return slice(begin, end)
 
     def clear(self) -> None:
-        """Makes the gradients zero, and views of the buffer."""
+        """Zeroes the gradients and makes them views of the buffer."""
         self._sums.zero_()
         for parameter, view in zip(self._parameters, self._views, strict=True):
             if parameter.grad is not view:
                 parameter.grad = view
 
     def add_up(self, loss: Tensor, routers: RouterStatistics) -> Tensor:
-        """Sums gradients, loss and router statistics over the ranks; the loss of the whole step.
+        """Sums gradients, loss and router statistics over the ranks; returns the summed loss.
 
-        All ranks must call it. On a GPU nothing is read back, and the host does not wait.
+        All ranks must call it. Does not synchronize with a GPU.
         """
         self._measured[0] = loss
         self._measured[1:] = routers.sums()
@@ -85,21 +83,21 @@ class GradientReducer:
         return measured[0]
 
     def part_of(self, batches: Iterable[T]) -> Iterator[T]:
-        """Every so many-th of them: together the ranks take all."""
+        """This rank's share of the batches: every n-th of n ranks."""
         return islice(batches, self.rank, None, self._num_ranks)
 
     def total(self, loss: float, targets: int) -> tuple[float, int]:
-        """Both summed over the ranks, in float64. All ranks must call it. Waits for the device."""
+        """Sums both over the ranks in float64. All ranks must call it. Synchronizes the device."""
         sums = torch.tensor([loss, targets], dtype=torch.float64, device=self._torch_device)
         distributed.all_reduce(sums)
         return sums[0].item(), round(sums[1].item())
 
 
 def seed_step(seed: int, *, step: int, rank: int) -> None:
-    """Sets the random state that dropout draws from: a function of these three numbers alone.
+    """Seeds the generators of dropout with a function of these three numbers.
 
-    So the ranks draw differently, and a run that goes on needs no state of theirs. The two
-    generators by themselves: `torch.manual_seed` sees to all devices and takes 0.14 ms.
+    The ranks thus draw different masks, and a resumed run needs no random states of other ranks.
+    Seeds two generators directly, because `torch.manual_seed` seeds all devices and takes 0.14 ms.
     """
     (state,) = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     torch.default_generator.manual_seed(int(state))
@@ -108,10 +106,10 @@ def seed_step(seed: int, *, step: int, rank: int) -> None:
 
 
 def join_group(device: Device, *, rank: int, num_ranks: int, rendezvous: Path) -> None:
-    """Meets the other ranks of this machine; returns once all are there.
+    """Joins the process group of this machine; returns when all ranks have joined.
 
-    They find each other through the file `rendezvous`, which may go afterwards, and no socket
-    listens on another interface than loopback: torch's TCP store would listen on all.
+    The ranks connect through the file `rendezvous`, which may be removed afterwards. Sockets listen
+    only on the loopback interface; torch's TCP store would listen on all interfaces.
     """
     for name in INTERFACE_VARIABLES:
         os.environ[name] = _loopback_interface()

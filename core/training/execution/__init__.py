@@ -1,1 +1,1 @@
-"""How a step is executed: device, precision, micro-batch, compilation, CUDA graphs."""
+"""Execution of steps: device, precision, micro-batch, compilation, CUDA graphs."""

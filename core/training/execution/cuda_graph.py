@@ -1,7 +1,7 @@
-"""A micro-batch as one CUDA graph: recorded once, and then launched as a whole.
+"""A micro-batch as one CUDA graph: captured once, then launched as a whole.
 
-A small model's forward and backward are over a thousand kernels of a few microseconds each, which
-Python cannot launch as fast as a GPU works them off. A graph of them is launched at once.
+Forward and backward of a small model are over a thousand kernels of a few microseconds each. A GPU
+runs them faster than Python launches them. A graph launches all of them at once.
 
 Letters: b sequences in a micro-batch, T tokens.
 """
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from core.training.moe.experts import RouterStatistics
 
 PASSES_BEFORE = 2
-"""Before recording: what kernels set up at their first call must not be recorded."""
+"""Passes before the capture, because the one-time setup of kernels must not be captured."""
 
 
 class CudaGraph:
-    """Forward and backward of b sequences; gradients lie where they did at every launch."""
+    """Forward and backward of b sequences; all launches write gradients to the same tensors."""
 
     def __init__(
         self,
@@ -29,19 +29,19 @@ class CudaGraph:
         shape: tuple[int, int],
         adds_up: bool,
     ) -> None:
-        """Records `run`.
+        """Captures `run`.
 
         Args:
-            run: From inputs and targets (b, T) int64 on the GPU to a scalar, their part of the
-                loss, after a backward pass.
-            parameters: Whose gradients `run` forms.
-            routers: What `run` counts in.
+            run: Maps inputs and targets (b, T) int64 on the GPU to a scalar, their part of the
+                loss, and runs the backward pass.
+            parameters: Parameters whose gradients `run` computes.
+            routers: Statistics that `run` records.
             shape: (b, T).
-            adds_up: Whether a step has several micro-batches. If not, gradients are written
-                instead of added, which saves reading and clearing them.
+            adds_up: Whether a step has several micro-batches. If not, gradients are overwritten
+                instead of accumulated, which saves reading and clearing them.
 
         Raises:
-            RuntimeError: If something in `run` cannot be recorded.
+            RuntimeError: If an operation in `run` cannot be captured.
         """
         self._parameters, self._routers, self._adds_up = parameters, routers, adds_up
         self._inputs = torch.zeros(shape, dtype=torch.int64, device="cuda")
@@ -62,14 +62,14 @@ class CudaGraph:
         self._routing = routers.newest()
 
     def begin_step(self) -> None:
-        """Clears what the micro-batches of a step add up."""
+        """Clears accumulated gradients and assigns them to the parameters."""
         if self._adds_up:
             torch._foreach_zero_([each for each in self._gradients if each is not None])
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = gradient
 
     def launch(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Inputs and targets (b, T) to their loss, valid until the next launch. Does not wait."""
+        """The loss of inputs and targets (b, T), valid until the next launch. Asynchronous."""
         self._inputs.copy_(inputs, non_blocking=True)
         self._targets.copy_(targets, non_blocking=True)
         self._graph.replay()

@@ -1,4 +1,4 @@
-"""Where and in which precision a run computes, and what it uses of the machine."""
+"""Device and precision of a run, and measurements of memory and peak FLOPs."""
 
 import contextlib
 import ctypes
@@ -19,19 +19,19 @@ log = logging.getLogger(__name__)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt(3), from malloc.h."""
 PEAK_SIDES = (256, 512, 1024, 2048, 4096, 8192)
-"""Of the square matrices multiplied to find the peak. It begins small because a CPU without bf16
-instructions needs 100 seconds for one product of 2048."""
+"""Sides of the square matrices that are multiplied to measure the peak. Starts small because a CPU
+without bf16 instructions needs 100 seconds for one product of 2048."""
 PEAK_SECONDS = 0.02
-"""A product that takes as long is large enough to come near the peak."""
+"""A product that takes this long is large enough to approach the peak."""
 PEAK_PRODUCTS = 5
-"""The fastest counts: a busy host may take any of them away for a while."""
+"""Products per size; the fastest counts, because other processes may slow down some of them."""
 RSS_UNIT_BYTES = 1024
 """getrusage(2) counts ru_maxrss in kibibytes on Linux."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device and a precision that it can compute in."""
+    """A device and a precision that it supports."""
 
     torch_device: torch.device
     precision: str
@@ -39,14 +39,14 @@ class Device:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the matrix products."""
+        """The dtype of the matrix products."""
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
             self.precision
         ]
 
     @property
     def has_bf16_units(self) -> bool:
-        """True where a product in bf16 is no slower than one in fp32."""
+        """True if products in bf16 are not slower than in fp32."""
         return has_bf16_units(is_cuda=self.is_cuda)
 
     @property
@@ -55,13 +55,13 @@ class Device:
         return self.torch_device.type == "cuda"
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:  # Any: torch's own
-        """Mixed precision for a forward pass; nothing in fp32."""
+        """A context of mixed precision for a forward pass; no effect in fp32."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.torch_device.type, dtype=self.dtype)
 
     def put(self, array: Any) -> torch.Tensor:  # Any: a numpy array of int64
-        """The array as a tensor on the device; on a GPU the copy does not wait."""
+        """The array as a tensor on the device; copied asynchronously to a GPU."""
         tensor = torch.from_numpy(array)
         if self.is_cuda:
             return tensor.pin_memory().to(self.torch_device, non_blocking=True)
@@ -69,18 +69,18 @@ class Device:
 
 
 def has_bf16_units(*, is_cuda: bool | None = None) -> bool:
-    """True where the GPU, or the CPU, multiplies in bf16 by instruction. None: what there is."""
+    """True if the device has bf16 instructions. None: the GPU if there is one, else the CPU."""
     if torch.cuda.is_available() if is_cuda is None else is_cuda:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def choose_device(training: TrainingSpec) -> Device:
-    """The device and precision that the spec asks for, or the best where it says `auto`.
+    """The device and precision of the spec, or the best available for `auto`.
 
     Raises:
-        PrecisionUnsupported: If the machine has no GPU or the device lacks the precision.
-        DevicesMissing: If it has fewer GPUs than `num_devices`.
+        PrecisionUnsupported: If a required GPU is missing or the device lacks the precision.
+        DevicesMissing: If there are fewer GPUs than `num_devices`.
     """
     has_cuda = torch.cuda.is_available()
     if training.device == "cuda" and not has_cuda:
@@ -91,8 +91,8 @@ def choose_device(training: TrainingSpec) -> Device:
     use_cuda = has_cuda and training.device != "cpu"
     if use_cuda and torch.cuda.device_count() < training.num_devices:
         raise DevicesMissing(
-            f"training.num_devices is {training.num_devices}, and this run sees "
-            f"{torch.cuda.device_count()} GPU(s)"
+            f"training.num_devices is {training.num_devices}, but only "
+            f"{torch.cuda.device_count()} GPU(s) are visible to this run"
         )
     torch_device = torch.device("cuda" if use_cuda else "cpu")
     has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if use_cuda else True
@@ -116,10 +116,10 @@ def prepare(device: Device, training: TrainingSpec) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Makes glibc keep large freed blocks instead of giving them back to the kernel.
+    """Makes glibc keep large freed blocks instead of returning them to the kernel.
 
-    Activations are freed and taken again at every step; by default each time costs page faults for
-    every 4 KiB, which takes 17 to 30 % of a step on a CPU. Does nothing with another libc.
+    Activations are freed and allocated again in every step. By default each allocation causes page
+    faults for every 4 KiB, which take 17 to 30 % of a step on a CPU. No effect with another libc.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -130,8 +130,8 @@ def keep_freed_memory() -> None:
 def measured_peak_flops(device: Device) -> float:
     """Floating point operations per second of a large matrix product in the run's precision.
 
-    The share of it that a step reaches is the model FLOPs utilisation. Measured rather than read
-    from a table, because it depends on threads, clocks and neighbours. Takes about 0.3 seconds.
+    Reference of the model FLOPs utilisation. Measured instead of read from a table, because it
+    depends on threads, clock rates and other processes. Takes about 0.3 seconds.
     """
     best = 0.0
     for side in PEAK_SIDES:
@@ -152,14 +152,14 @@ def _product_seconds(left: torch.Tensor, *, is_cuda: bool) -> float:
 
 
 def free_bytes(device: Device) -> int:
-    """Memory that a tensor on the device could take."""
+    """Free memory of the device."""
     if device.is_cuda:
         return int(torch.cuda.mem_get_info(device.torch_device)[0])
     return int(psutil.virtual_memory().available)
 
 
 def memory_metrics(device: Device) -> dict[str, float]:
-    """Memory in bytes, now and at most so far, under the names of the catalogue."""
+    """Current and peak memory in bytes by metric name, and the GPU's utilization and power."""
     resident = psutil.Process().memory_info().rss
     # The kernel updates the peak less often than the current size.
     peak = max(resident, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES)
@@ -183,5 +183,5 @@ def _nvml_metrics() -> dict[str, float]:
             "device/power_watts": torch.cuda.power_draw() / 1000.0,
         }
     except (ModuleNotFoundError, RuntimeError) as error:
-        log.debug("the driver tells no utilisation: %s", error)
+        log.debug("the driver reports no utilization: %s", error)
         return {}

@@ -1,4 +1,4 @@
-"""Which exceptions of torch mean what to a user."""
+"""Maps exceptions, including torch's, to the errors of a run."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from core.process import failures
 
 
 def named_failure(error: Exception, folder: Path) -> RunError | None:
-    """The error of ours that `error` is; None where it is none that we know."""
+    """The `RunError` that `error` corresponds to; None if it is unknown."""
     if isinstance(error, torch.OutOfMemoryError):
-        return OutOfMemory(f"the device has no memory left: {error}")
+        return OutOfMemory(f"the device is out of memory: {error}")
     return failures.named_failure(error, folder)

@@ -1,8 +1,8 @@
-"""What `auto` means for one run: attention, compilation and micro-batch on this device.
+"""The execution plan of a run: resolves `auto` to attention, compilation and micro-batch size.
 
-A choice is a function of the spec, the plan and the kind of device, never of a clock; the size of
-the micro-batch depends on free memory too, and is therefore kept in the resume point. So a run that
-was interrupted goes on with the same arithmetic.
+Choices depend on the spec, the plan and the kind of device, never on the clock. The micro-batch
+size also depends on free memory and is therefore stored in the resume point. An interrupted run
+thus continues with the same arithmetic.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,28 +19,28 @@ from core.training.execution.device import Device, free_bytes
 from core.training.execution.micro_batch import MicroBatch
 
 MEMORY_SHARE = 0.8
-"""Of the free memory; the rest is for what the estimate does not know."""
-TEMPERED_LENGTH = 8192
-"""Llama 4's `floor_scale`: its layers without rotary embeddings scale by position from here on."""
+"""Share of the free memory that may be used; the estimate does not cover everything."""
+RESCALED_LENGTH = 8192
+"""Llama 4's `floor_scale`: layers without rotary embeddings rescale queries from this position."""
 COMPILE_FLOPS = 3e15
-"""A run of so many operations takes two CPU cores hours, and a GPU a minute if it is compiled and
-minutes if not, where a small model waits for its kernels to be launched. Compiling takes 12 to 30
-seconds on the host of an H200, one or two minutes on two cores, where it won 8 % (fp32) to 29 %
-(bf16) of Gemma 2's steps with AVX-512 and AMX."""
+"""Least operations of a run that is compiled. Such a run takes hours on two CPU cores; on a GPU it
+takes a minute compiled, and minutes if not, because launching the kernels of a small model is the
+bottleneck. Compiling takes 12 to 30 seconds on the host of an H200, one or two minutes on two
+cores, where it saved 8 % (fp32) to 29 % (bf16) of Gemma 2's steps with AVX-512 and AMX."""
 
 
 FLEX_HEAD_WIDTH = 16
-"""Narrower heads torch's flex attention refuses."""
+"""Smallest head width that torch's flex attention supports."""
 CHECKPOINTING_WARNING = (
     "gradient_checkpointing",
-    "not even one sequence fits the free memory with its activations, so the backward pass "
-    "computes them again, which takes about a third longer; other processes may hold the memory",
+    "not even one sequence fits into the free memory with its activations, so the backward pass "
+    "recomputes them, which takes about a third longer; other processes may be using the memory",
 )
 
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """What the run computes with."""
+    """How the run computes its steps."""
 
     precision: str
     attention: Literal["blocks", "library", "flex"]
@@ -48,28 +48,28 @@ class ExecutionPlan:
     micro_batch_size: int
     gradient_checkpointing: bool
     cuda_graph: bool = False
-    """Whether the passes of a full batch are recorded, and launched as a whole."""
+    """Whether the passes of full batches are launched as a CUDA graph."""
     num_devices: int = 1
     warnings: tuple[tuple[str, str], ...] = ()
     """(code, message)"""
 
     @property
     def micro_batch(self) -> MicroBatch:
-        """What decides how much memory a step takes."""
+        """The micro-batch configuration."""
         return MicroBatch(self.micro_batch_size, self.gradient_checkpointing)
 
     def counts(self) -> dict[str, Any]:  # Any: JSON
-        """For the report of the stage."""
+        """The fields without warnings, for the counts of a stage."""
         named = asdict(self)
         del named["warnings"]
         return named
 
 
 def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> ExecutionPlan:
-    """The choices of a run that begins now.
+    """The execution plan of a run that starts now.
 
     Raises:
-        SpecInvalid: If the spec asks for what this device cannot do.
+        SpecInvalid: If the device does not support the spec.
     """
     compiles, warnings = _compile(spec, plan, device, vocab_size)
     if device.precision == "bf16" and not device.has_bf16_units:
@@ -82,7 +82,7 @@ def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> Exe
         )
     attention = _attention(spec.training, spec.model, device)
     micro_batch = _micro_batch(
-        _decided(spec, attention=attention, compile=compiles), device, vocab_size
+        _resolved(spec, attention=attention, compile=compiles), device, vocab_size
     )
     if micro_batch.gradient_checkpointing and not spec.training.gradient_checkpointing:
         warnings += (CHECKPOINTING_WARNING,)
@@ -92,7 +92,7 @@ def choose(spec: JobSpec, plan: Plan, device: Device, *, vocab_size: int) -> Exe
         compile=compiles,
         micro_batch_size=micro_batch.micro_batch_size,
         gradient_checkpointing=micro_batch.gradient_checkpointing,
-        cuda_graph=compiles and _is_capturable(spec, device, attention, micro_batch),
+        cuda_graph=compiles and _can_capture(spec, device, attention, micro_batch),
         num_devices=spec.training.num_devices,
         warnings=warnings,
     )
@@ -108,15 +108,16 @@ def _attention(
         )
     if chosen in ("blocks", "flex") and model.attention_dropout:
         raise SpecInvalid(
-            f"training.attention {chosen} knows no dropout, and model.attention_dropout is "
+            f"training.attention {chosen} does not support dropout, and model.attention_dropout is "
             f"{model.attention_dropout:g}. Use auto or library."
         )
     if chosen != "blocks" and _needs_blocks(training, model):
         if chosen != "auto":
             raise SpecInvalid(
-                f"training.attention is {chosen}, which knows positions in the sequence alone; "
-                f"layers of Llama 4 scale by positions in the document from {TEMPERED_LENGTH:,} "
-                "tokens on, and training.packing is documents. Use auto or blocks."
+                f"training.attention is {chosen}, which uses positions in the sequence, but with "
+                "training.packing documents and sequences of "
+                f"{RESCALED_LENGTH:,} tokens or more, layers of Llama 4 need positions in the "
+                "document. Use auto or blocks."
             )
         return "blocks"
     if chosen != "auto":
@@ -127,15 +128,15 @@ def _attention(
         return "blocks"
     if getattr(model, "attn_logit_softcapping", None) and model.head_width >= FLEX_HEAD_WIDTH:
         return "flex"
-    # Of whole sequences `blocks` leaves to torch's kernel what it can.
+    # Without packed documents, `blocks` uses torch's kernel where possible.
     return "library" if training.packing == "documents" else "blocks"
 
 
-def _is_capturable(spec: JobSpec, device: Device, attention: str, micro_batch: MicroBatch) -> bool:
-    """Whether every step does the same on the GPU, and the host need not look or choose.
+def _can_capture(spec: JobSpec, device: Device, attention: str, micro_batch: MicroBatch) -> bool:
+    """Whether all steps launch the same kernels without decisions on the host.
 
-    Masks of documents are made on the host's word, dropout and recomputation read random states,
-    and of several devices none was there to try it.
+    Building masks of documents needs the host, dropout and recomputation read random states, and
+    capturing with several devices is untested.
     """
     return (
         device.is_cuda
@@ -149,37 +150,37 @@ def _is_capturable(spec: JobSpec, device: Device, attention: str, micro_batch: M
 
 
 def _needs_blocks(training: TrainingSpec, model: Architecture) -> bool:
-    """Whether only our own attention gives what each document alone would get."""
-    is_long = training.seq_length >= TEMPERED_LENGTH
+    """Whether only `blocks` computes packed documents as if each were alone."""
+    is_long = training.seq_length >= RESCALED_LENGTH
     return training.packing == "documents" and model.has_attention_temperature and is_long
 
 
 def _compile(
     spec: JobSpec, plan: Plan, device: Device, vocab_size: int
 ) -> tuple[bool, tuple[tuple[str, str], ...]]:
-    wish = spec.training.compile
-    if wish == "auto":
+    compiles = spec.training.compile
+    if compiles == "auto":
         tokens = plan.max_steps * spec.training.batch_size * spec.training.seq_length
         flops = tokens * spec.model.flops_per_token(
             vocab_size=vocab_size, seq_length=spec.training.seq_length
         )
-        wish = flops >= COMPILE_FLOPS
-    if not wish:
+        compiles = flops >= COMPILE_FLOPS
+    if not compiles:
         return False, ()
     missing = missing_compiler(device.torch_device)
     if missing is not None:
-        return False, (("not_compiled", f"torch.compile is left out: {missing}"),)
+        return False, (("not_compiled", f"torch.compile is not used: {missing}"),)
     return True, ()
 
 
-def _decided(spec: JobSpec, **training: Any) -> JobSpec:  # Any: fields of the section
-    """The spec with what `auto` means here, which decides how much memory a step takes."""
-    decided = spec.training.model_copy(update=training)
-    return spec.model_copy(update={"training": decided})
+def _resolved(spec: JobSpec, **training: Any) -> JobSpec:  # Any: fields of the section
+    """The spec with resolved training fields, for the estimate of a step's memory."""
+    resolved = spec.training.model_copy(update=training)
+    return spec.model_copy(update={"training": resolved})
 
 
 def _micro_batch(spec: JobSpec, device: Device, vocab_size: int) -> MicroBatch:
-    """As the spec says; where it leaves it to us, checkpointing only if nothing fits without."""
+    """The spec's configuration; for `auto`, the largest that fits, checkpointed only if needed."""
     training = spec.training
     if training.micro_batch_size != "auto":
         size = training.micro_batch_size or training.device_batch_size
@@ -191,7 +192,7 @@ def _micro_batch(spec: JobSpec, device: Device, vocab_size: int) -> MicroBatch:
 
 
 def checkpointed_micro_batch(spec: JobSpec, device: Device, vocab_size: int) -> MicroBatch:
-    """The largest micro-batch whose estimate fits if activations are computed again; at least 1."""
+    """The largest micro-batch whose estimate fits with gradient checkpointing; at least 1."""
     return _largest_micro_batch(
         spec, device, vocab_size, gradient_checkpointing=True
     ) or MicroBatch(1, True)
@@ -200,7 +201,7 @@ def checkpointed_micro_batch(spec: JobSpec, device: Device, vocab_size: int) -> 
 def _largest_micro_batch(
     spec: JobSpec, device: Device, vocab_size: int, *, gradient_checkpointing: bool
 ) -> MicroBatch | None:
-    spec = _decided(
+    spec = _resolved(
         spec,
         device=device.torch_device.type,
         precision=device.precision,

@@ -1,4 +1,4 @@
-"""What comes before the first step of an attempt: compiling, and finding what fits by trying."""
+"""Prepares an attempt before its first step: compiles layers and probes micro-batch sizes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ from core.training.resume import LoopState, ResumePoint
 
 
 class Probe:
-    """Brings the parts of rank 0, and the other ranks with it, to where steps can be taken."""
+    """Prepares all ranks for the first step of an attempt."""
 
     def __init__(
         self,
@@ -33,14 +33,14 @@ class Probe:
         warn: Callable[[str, str], None],
     ) -> None:
         self.execution_plan: ExecutionPlan = components.execution_plan
-        """As the parts were built with; trying may change them."""
+        """The plan that the components were built with; probing may change it."""
         self._spec, self._training, self._vocab_size = spec, spec.training, vocab_size
         self._components, self._ranks, self._device, self._warn = components, ranks, device, warn
         self._is_found = False
 
     @property
     def is_needed(self) -> bool:
-        """True where layers are compiled, or a micro-batch has to be tried on a GPU."""
+        """True if layers are compiled, or a micro-batch has to be probed on a GPU."""
         return self.execution_plan.compile or (self._is_automatic and not self._is_found)
 
     @property
@@ -48,19 +48,19 @@ class Probe:
         return self._training.micro_batch_size == "auto" and self._device.is_cuda
 
     def resume(self, point: ResumePoint | None) -> None:
-        """Goes to a resume point, all ranks together; None stays at step 0."""
+        """Restores a resume point on all ranks; None stays at step 0."""
         if point is not None:
-            self._components.go_to(point)
+            self._components.restore(point)
             self._keep(point.state)
         self._ranks.join(self._device)
         self._ranks.resume(point.folder if point else None, self.execution_plan.micro_batch)
 
     def _keep(self, state: LoopState) -> None:
-        """Takes what the run began with, so that it adds up in the same order."""
+        """Uses the run's earlier micro-batch size, so that it accumulates in the same order."""
         size = state.micro_batch_size
-        # Found on fewer devices it may be more than the share of this one.
-        micro_batches = size is not None and self._training.device_batch_size % size == 0
-        if self._training.micro_batch_size == "auto" and size is not None and micro_batches:
+        # A size found with fewer devices may not divide the batch of this device.
+        divides = size is not None and self._training.device_batch_size % size == 0
+        if self._training.micro_batch_size == "auto" and size is not None and divides:
             self._set(
                 MicroBatch(
                     size, state.gradient_checkpointing or self.execution_plan.gradient_checkpointing
@@ -69,22 +69,22 @@ class Probe:
             self._is_found = True
 
     def note(self, state: LoopState) -> None:
-        """Writes down what `resume` takes."""
+        """Records the micro-batch configuration that `resume` reads."""
         state.micro_batch_size = self.execution_plan.micro_batch_size
         state.gradient_checkpointing = self.execution_plan.gradient_checkpointing
 
     def run(self, compile_cache: Path | None) -> None:
-        """Compiles the layers, and finds what fits by trying.
+        """Compiles the layers, and reduces the micro-batch until a pass fits into memory.
 
         Raises:
-            torch.OutOfMemoryError: If nothing smaller is left, or the spec forbids it.
+            torch.OutOfMemoryError: If no smaller micro-batch exists, or the spec fixes its size.
         """
         if self.execution_plan.compile:
             compile_layers(self._components.model, cache=compile_cache)
         while True:
             try:
-                self._components.stepper.warm_up(self._training.seq_length)
-                self._ranks.warm_up(
+                self._components.stepper.probe(self._training.seq_length)
+                self._ranks.probe(
                     self.execution_plan.micro_batch, is_compiled=self.execution_plan.compile
                 )
                 if self.execution_plan.cuda_graph:
@@ -97,7 +97,7 @@ class Probe:
                 self._set(micro_batch)
             except torch._dynamo.exc.TorchDynamoException as error:
                 reason = str(error).partition("\n")[0]
-                self._warn("not_compiled", f"torch.compile failed and is left out: {reason}")
+                self._warn("not_compiled", f"torch.compile failed and is not used: {reason}")
                 uncompile_layers(self._components.model)
                 self.execution_plan = replace(self.execution_plan, compile=False, cuda_graph=False)
 
@@ -108,11 +108,11 @@ class Probe:
             raise
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
-            self._warn("not_captured", f"steps are launched kernel by kernel: {reason}")
+            self._warn("not_captured", f"CUDA graphs are not used, the capture failed: {reason}")
             self.execution_plan = replace(self.execution_plan, cuda_graph=False)
 
     def _smaller(self) -> MicroBatch | None:
-        """Fewer sequences; below one of them, activations that are computed again."""
+        """The next smaller configuration: fewer sequences, then gradient checkpointing."""
         if self._training.micro_batch_size != "auto":
             return None
         micro_batch = self.execution_plan.micro_batch.smaller(self._training.device_batch_size)

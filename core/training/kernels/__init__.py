@@ -1,1 +1,1 @@
-"""Triton kernels. Each has a reference implementation in torch."""
+"""Triton kernels; each has a reference implementation in torch."""

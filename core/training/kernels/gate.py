@@ -1,7 +1,7 @@
-"""The gated activation between an expert's products, and its gradient, in one kernel each on a GPU.
+"""The gated activation between an expert's products, and its gradient: one kernel each on a GPU.
 
-By torch's own operations the halves of the first product are read and written about ten times,
-which takes as long as a third of the products.
+Torch's operations read and write the halves of the first product about ten times, which takes as
+long as a third of the products.
 
 Letters: M rows, F intermediate size.
 """
@@ -11,25 +11,25 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# Triton reads the annotations of a kernel as its own.
+# Triton interprets the annotations of a kernel.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 BLOCK = 1024
 ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELU": 1, "ReLU": 2}
-"""Number in the kernels, by the class of the module."""
+"""The kernels' number of an activation, by the class name of its module."""
 
 
 @triton.jit
 def _activate(gate, ACTIVATION: tl.constexpr):
-    """The activation and its slope; gelu is x Phi(x), with slope Phi(x) + x phi(x)."""
+    """The activation and its derivative; gelu is x Phi(x), its derivative Phi(x) + x phi(x)."""
     if ACTIVATION == 0:
         sigmoid = 1.0 / (1.0 + tl.exp(-gate))
         activated = gate * sigmoid
         slope = sigmoid * (1.0 + gate * (1.0 - sigmoid))
     elif ACTIVATION == 1:
-        reducer = 0.5 * (1.0 + tl.erf(gate * 0.7071067811865476))
-        activated = gate * reducer
-        slope = reducer + gate * 0.3989422804014327 * tl.exp(-0.5 * gate * gate)
+        cdf = 0.5 * (1.0 + tl.erf(gate * 0.7071067811865476))
+        activated = gate * cdf
+        slope = cdf + gate * 0.3989422804014327 * tl.exp(-0.5 * gate * gate)
     else:
         slope = tl.where(gate > 0.0, 1.0, 0.0)
         activated = gate * slope
@@ -61,14 +61,14 @@ def _backward(
     up = tl.load(both + at + width, mask=inside, other=0.0).to(tl.float32)
     outer = tl.load(upstream + row * width + columns, mask=inside, other=0.0).to(tl.float32)
     activated, slope = _activate(gate, ACTIVATION)
-    narrow = product.dtype.element_ty
-    tl.store(product + row * width + columns, (activated * up).to(narrow), mask=inside)
-    tl.store(grad_both + at, (outer * up * slope).to(narrow), mask=inside)
-    tl.store(grad_both + at + width, (outer * activated).to(narrow), mask=inside)
+    dtype = product.dtype.element_ty
+    tl.store(product + row * width + columns, (activated * up).to(dtype), mask=inside)
+    tl.store(grad_both + at, (outer * up * slope).to(dtype), mask=inside)
+    tl.store(grad_both + at + width, (outer * activated).to(dtype), mask=inside)
 
 
 def gated(both: Tensor, activation: str) -> Tensor:
-    """activation(gate) up, (M, F), of both (M, 2 F), gate before up; see ACTIVATIONS."""
+    """activation(gate) up (M, F) for both (M, 2 F), which contains gate, then up."""
     rows, width = both.shape[0], both.shape[1] // 2
     product = both.new_empty(rows, width)
     grid = (rows, triton.cdiv(width, BLOCK))
@@ -77,7 +77,7 @@ def gated(both: Tensor, activation: str) -> Tensor:
 
 
 def gated_gradient(both: Tensor, upstream: Tensor, activation: str) -> tuple[Tensor, Tensor]:
-    """The gradient by both (M, 2 F) of the one by the product (M, F), and the product again."""
+    """The gradient of both (M, 2 F) from that of the product (M, F), and the recomputed product."""
     rows, width = upstream.shape
     grad_both, product = torch.empty_like(both), torch.empty_like(upstream)
     grid = (rows, triton.cdiv(width, BLOCK))

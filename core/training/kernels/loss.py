@@ -1,13 +1,13 @@
-"""Softmax, loss and gradient of rows of logits on a GPU, in one pass out and one back.
+"""Softmax, loss and gradient of rows of logits on a GPU, in one kernel.
 
-The same function as `core.training.loss` forms by torch's own operations, which would read and
-write the logits about ten times; here they are read once, read again while they are in the cache,
-and written once (as Hsu et al. 2024, "Liger Kernel", do).
+Computes the same as the torch operations in `core.training.loss`, which would read and write the
+logits about ten times. The kernel reads them from memory once, reads them again from the cache, and
+writes them once (as Hsu et al. 2024, "Liger Kernel").
 
 Letters: C rows of a chunk, V vocabulary.
 """
 
-# Triton reads the annotations of a kernel as its own.
+# Triton interprets the annotations of a kernel.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 import torch
@@ -16,13 +16,13 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 4096
-"""Logits of a row that a program holds at once: 16 a thread."""
+"""Logits of a row that a program processes at once: 16 per thread."""
 WARPS = 8
 
 
 @triton.jit
 def _capped(part, TWO_CAP: tl.constexpr):
-    """Scores of logits in float32, and the sigmoid that the cap is made of."""
+    """Scores of float32 logits, and the sigmoid by which the soft cap is computed."""
     sigmoid = part
     if TWO_CAP > 0.0:
         sigmoid = 1.0 / (1.0 + tl.exp(-part))
@@ -42,12 +42,12 @@ def _row(
     IGNORED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """One row: its loss, and the gradient in place of the logits."""
+    """Stores the loss of one row and overwrites its logits with the gradient."""
     row = tl.program_id(0).to(tl.int64)
     begin = logits + row * stride
     target = tl.load(targets + row)
     counts = target != IGNORED
-    # Each lane keeps a running maximum and a sum of its own; they meet once, at the end.
+    # Each lane keeps its own running maximum and sum; they are combined once at the end.
     largest = tl.full((BLOCK,), -float("inf"), tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
     for first in range(0, VOCABULARY, BLOCK):
@@ -58,7 +58,7 @@ def _row(
         )
         scores = tl.where(inside, scores, -float("inf"))
         higher = tl.maximum(largest, scores)
-        # A lane without a column so far has -inf in both, and -inf minus -inf is no number.
+        # A lane without a column so far has -inf in both, and -inf minus -inf is NaN.
         shift = tl.where(higher == -float("inf"), 0.0, higher)
         total = total * tl.exp(largest - shift) + tl.exp(scores - shift)
         largest = higher
@@ -68,7 +68,7 @@ def _row(
     own, _ = _capped(own, TWO_CAP)
     tl.store(losses + row, tl.where(counts, normaliser - own, 0.0))
     if WITH_GRADIENT:
-        tl.debug_barrier()  # the target's logit is read by all before it is written over
+        tl.debug_barrier()  # all threads must read the target's logit before it is overwritten
         for first in range(0, VOCABULARY, BLOCK):
             columns = first + tl.arange(0, BLOCK)
             inside = columns < VOCABULARY
@@ -84,16 +84,16 @@ def _row(
 def loss_and_gradient(
     logits: Tensor, targets: Tensor, cap: float | None, *, ignored: int, needs_grad: bool
 ) -> Tensor:
-    """The summed loss of a chunk; the logits become the gradient by them where that is wanted.
+    """The summed loss of a chunk; overwrites the logits with their gradient if `needs_grad`.
 
     Args:
-        logits: (C, V), float32 or narrower, rows contiguous. With a cap they come as 2 / cap times
-            the product, and the gradient by the product leaves as a quarter; see
+        logits: (C, V), float32, bf16 or fp16, rows contiguous. With a cap, they are 2 / cap times
+            the product, and the output is a quarter of the product's gradient; see
             `core.training.loss`.
         targets: (C,) int64.
-        cap: The soft cap, if any.
-        ignored: The target that does not count.
-        needs_grad: Else the logits stay as they are.
+        cap: The soft cap; None: no cap.
+        ignored: The target value that is ignored.
+        needs_grad: Whether to compute the gradient; if False, the logits are not changed.
 
     Returns:
         A scalar, float32.

@@ -1,11 +1,11 @@
-"""Llama 4's experts, each for its own tokens only.
+"""Sparse computation of Llama 4's experts.
 
-The module of transformers sends every token through every expert and multiplies all but the chosen
-ones by zero. Sorted by expert, the rows of a token's own experts are all that has to be computed:
-with 16 experts and one a token that is a sixteenth of the products, and the same function of the
-same parameters, so a checkpoint loads in plain transformers.
+The module of transformers sends every token through every expert and multiplies the results of all
+but the chosen ones by zero. This one sorts the tokens by expert and computes only the chosen
+experts: with 16 experts and one per token, a sixteenth of the products. It is the same function of
+the same parameters, so checkpoints load in plain transformers.
 
-Letters: N tokens, k experts a token, E experts, D hidden size, F intermediate size.
+Letters: N tokens, k experts per token, E experts, D hidden size, F intermediate size, L layers.
 """
 
 from typing import Any
@@ -21,10 +21,10 @@ from core.training.moe.grouped import Groups, count_choices, expert_mlp, read_di
 
 
 class RouterStatistics:
-    """What the routers of one model chose in the micro-batches of a step.
+    """Expert choices and balancing losses of all routers in the micro-batches of a step.
 
-    Routers write here only between `begin_pass` and `end_pass`: a layer that is computed again in
-    the backward pass must not count twice.
+    Routers are recorded only between `begin_pass` and `end_pass`, so that a layer that is
+    recomputed in the backward pass is not counted twice.
     """
 
     def __init__(self, *, layers: int = 0, experts: int = 0) -> None:
@@ -35,26 +35,26 @@ class RouterStatistics:
         self._step: list[tuple[Tensor, Tensor]] = []
 
     def clear(self) -> None:
-        """Forgets the step."""
+        """Clears the statistics of the step."""
         self._step.clear()
 
     def begin_pass(self) -> None:
-        """The forward pass of a micro-batch begins."""
+        """Starts recording the forward pass of a micro-batch."""
         self._is_open = True
         self._counts, self._balance = [], []
 
     def record(self, counts: Tensor, balance: Tensor) -> None:
-        """Notes what a layer chose, (E,) float32, and its balancing loss, a scalar.
+        """Records the choices of a layer, (E,) float32, and its balancing loss, a scalar.
 
-        A layer that is computed again is not noted again, but must compute the same: the backward
-        pass of the balancing loss, whose tensors were not kept, goes through the second time.
+        Ignores layers that are recomputed in the backward pass. They must still compute the
+        balancing loss, because its gradient flows through the recomputed tensors.
         """
         if self._is_open:
             self._counts.append(counts)
             self._balance.append(balance)
 
     def end_pass(self) -> Tensor | None:
-        """The balancing loss of the pass, mean over the layers; None without experts."""
+        """Stops recording; returns the mean balancing loss of the layers, None without experts."""
         self._is_open = False
         if not self._counts:
             return None
@@ -63,11 +63,11 @@ class RouterStatistics:
         return balance
 
     def newest(self) -> tuple[Tensor, Tensor] | None:
-        """ExecutionPlan (L, E) and balancing loss of the newest pass; None without experts."""
+        """Choices (L, E) and balancing loss of the newest pass; None without experts."""
         return self._step[-1] if self._step else None
 
     def add(self, statistics: tuple[Tensor, Tensor]) -> None:
-        """Notes a pass that was launched as a whole; the next launch writes over its tensors."""
+        """Adds a pass launched as a CUDA graph; copies its tensors, which launches overwrite."""
         counts, balance = statistics
         self._step.append((counts.clone(), balance.clone()))
 
@@ -78,7 +78,7 @@ class RouterStatistics:
         return layers * experts + 2 if experts else 0
 
     def sums(self) -> Tensor:
-        """What ranks add up, (num_sums,) float32: choices, balancing losses, number of passes."""
+        """(num_sums,) float32, summed over ranks: choices, balancing losses, number of passes."""
         if not self._step:
             return torch.zeros(self.num_sums)
         counts = torch.stack([counts for counts, _ in self._step]).sum(dim=0)  # (L, E)
@@ -87,13 +87,13 @@ class RouterStatistics:
         return torch.cat([counts.flatten(), balance[None], passes[None]])
 
     def replace(self, sums: Tensor) -> None:
-        """Makes `sums`, added up over the ranks, the step that is told of."""
+        """Replaces the statistics of the step by `sums`, summed over the ranks."""
         if self.num_sums:
             counts = sums[:-2].view(self._shape)  # (L, E)
             self._step = [(counts, sums[-2] / sums[-1])]
 
     def metrics(self) -> dict[str, Tensor]:
-        """Of the step, by the names of the catalogue, on the device; {} without experts."""
+        """The metrics of the step by name, as device tensors; empty without experts."""
         if not self._step:
             return {}
         counts = torch.stack([counts for counts, _ in self._step]).sum(dim=0)  # (L, E)
@@ -105,7 +105,7 @@ class RouterStatistics:
 
 
 def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
-    """Makes each mixture of experts in the model compute only what its router chose."""
+    """Replaces each mixture of experts in the model by a `SparseMixture`."""
     mixed = [layer for layer in model.model.layers if getattr(layer, "is_moe_layer", False)]
     experts = mixed[0].feed_forward.router.weight.shape[0] if mixed else 0
     statistics = RouterStatistics(layers=len(mixed), experts=experts)
@@ -115,7 +115,7 @@ def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
 
 
 class SparseMixture(nn.Module):
-    """Takes the place of a `Llama4TextMoe`, with its parts under their names."""
+    """Replaces a `Llama4TextMoe`; its submodules keep their names."""
 
     def __init__(self, mixture: Any, statistics: RouterStatistics) -> None:  # Any: untyped module
         super().__init__()
@@ -130,7 +130,7 @@ class SparseMixture(nn.Module):
         logits = functional.linear(rows, self.router.weight)  # (N, E)
         top, chosen = logits.topk(self.top_k, dim=1)  # (N, k) both
         scores = top.float().sigmoid().to(rows.dtype)  # (N, k)
-        route = _routed if rows.is_cuda else _routed_as_written
+        route = _routed if rows.is_cuda else _routed_eager
         routed = route(rows, scores, chosen, self.experts)  # (N, D)
         counts = count_choices(chosen, logits.shape[1]).float()  # (E,)
         self._record(counts, balance_loss(logits, counts / chosen.numel()))
@@ -142,14 +142,13 @@ class SparseMixture(nn.Module):
 
 
 def balance_loss(logits: Tensor, share: Tensor) -> Tensor:
-    """E sum_e f_e P_e: 1 where tokens are spread evenly, E where one expert takes all.
+    """E sum_e f_e P_e: 1 if tokens are spread evenly, E if one expert gets all of them.
 
-    f_e is the share of the choices that went to expert e and P_e the mean of its softmax
-    probability; the gradient flows through P alone (Fedus et al. 2022, "Switch Transformers",
-    equations 4 to 6).
+    f_e is the share of choices of expert e and P_e the mean of its softmax probability; the
+    gradient flows only through P (Fedus et al. 2022, "Switch Transformers", equations 4 to 6).
 
     Args:
-        logits: (N, E), of the router.
+        logits: (N, E), logits of the router.
         share: (E,), f.
     """
     probability = logits.float().softmax(dim=1).mean(dim=0)  # (E,)
@@ -157,9 +156,9 @@ def balance_loss(logits: Tensor, share: Tensor) -> Tensor:
 
 
 def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tensor:
-    """The sum of each token's chosen experts, (N, D).
+    """The sum of the outputs of each token's chosen experts, (N, D).
 
-    A token enters an expert multiplied by its score, as in the module of transformers.
+    The input of an expert is the token multiplied by its score, as in the module of transformers.
 
     Args:
         rows: (N, D).
@@ -173,7 +172,7 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
     dtype = product_dtype(experts.gate_up_proj)
     groups = Groups.of(chosen, experts.gate_up_proj.shape[0], padded=dtype.itemsize < 4)
     if top_k == 1:
-        # Each token once: a permutation, undone by reading.
+        # Each token occurs once: a permutation, which an indexed read inverts.
         back = torch.empty_like(by_expert).scatter_(0, by_expert, groups.places)
         sorted_rows = read_distinct((rows * scores).to(dtype), tokens)  # (N, D)
     else:
@@ -188,5 +187,5 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
     return torch.zeros_like(rows).index_add_(0, tokens, leaving)
 
 
-_routed_as_written = outside_compilation(_routed)
-"""On a CPU, where sizes of groups are read, and are others at each step."""
+_routed_eager = outside_compilation(_routed)
+"""`_routed` for a CPU, not compiled because group sizes are read and differ at each step."""

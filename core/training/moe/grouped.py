@@ -1,6 +1,6 @@
-"""Rows in groups, each group through an expert of its own: what a mixture of experts computes.
+"""Grouped matrix products: rows sorted by expert, each group multiplied by its expert's matrices.
 
-Letters: N tokens, k experts a token, E experts, D hidden size, F intermediate size, M rows sorted
+Letters: N tokens, k experts per token, E experts, D hidden size, F intermediate size, M rows sorted
 by expert, I and O the sides of a matrix.
 """
 
@@ -16,24 +16,24 @@ from torch.nn import functional
 from core.training.execution.compiled import outside_compilation
 
 PADDED_ROWS = 64
-"""What sizes of groups are multiples of, where they are padded."""
+"""Padded group sizes are multiples of this."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Where the rows of each expert stand among M rows, sorted by expert."""
+    """The layout of M rows that are sorted by expert."""
 
     places: Tensor
-    """(N k,) of the rows in their order."""
+    """(N k,) index of each row, in sorted order."""
     ends: Tensor
-    """(E,) int32: where the rows of each expert end."""
+    """(E,) int32: end of the rows of each expert."""
     is_padded: bool
-    """Rows of zeros may stand behind those of an expert, so that few sizes of groups occur: in bf16
-    a CPU's matrix product is compiled for each shape, which takes as long as ten products."""
+    """Whether groups are padded with zero rows, so that few group sizes occur: in bf16, a CPU's
+    matrix product is compiled for each shape, which takes as long as ten products."""
 
     @classmethod
     def of(cls, chosen: Tensor, experts: int, *, padded: bool) -> "Groups":
-        """Of the choices (N, k); padded is for a CPU alone."""
+        """The layout for the choices (N, k); `padded` applies to CPUs only."""
         counts = count_choices(chosen, experts)
         places = torch.arange(chosen.numel(), device=chosen.device)
         if not padded or chosen.is_cuda:
@@ -45,7 +45,7 @@ class Groups:
         return cls(places, sizes.cumsum(0).to(torch.int32), is_padded=True)
 
     def spread(self, rows: Tensor) -> Tensor:
-        """Rows (N k, D) at their places, zeros between: (M, D)."""
+        """Copies rows (N k, D) to their places, with zeros in between: (M, D)."""
         if not self.is_padded:
             return rows
         empty = rows.new_zeros(int(self.ends[-1]), rows.shape[1])
@@ -53,7 +53,7 @@ class Groups:
 
 
 def count_choices(chosen: Tensor, experts: int) -> Tensor:
-    """How often each of the experts was chosen, (E,) int64, of the choices (N, k)."""
+    """How often each expert occurs in the choices (N, k): (E,) int64."""
     numbers = torch.arange(experts, device=chosen.device)
     return (chosen.flatten()[None] == numbers[:, None]).sum(dim=1)
 
@@ -65,18 +65,17 @@ def expert_mlp(
     activation: Callable[[Tensor], Tensor],
     ends: Tensor,
 ) -> Tensor:
-    """Rows (M, D) in groups, each through its expert: (up activation(gate)) down, to (M, D).
+    """Grouped rows (M, D) through their experts: (up activation(gate)) down, to (M, D).
 
-    On a GPU in bf16 a product is one kernel, and the host does not wait to learn the sizes of the
-    groups. Elsewhere it is one product for each expert that has rows; on a CPU reading the sizes
-    waits for nothing.
+    On a GPU in bf16, each product is one kernel, and the host does not wait for the group sizes.
+    Elsewhere, it is one product per expert with rows.
 
     Args:
-        rows: In the type to multiply in.
+        rows: (M, D), in the dtype of the products.
         gate_up: (E, D, 2 F), gate before up.
         down: (E, F, D).
-        activation: Elementwise.
-        ends: (E,) int32, where the rows of each expert end.
+        activation: An elementwise function.
+        ends: (E,) int32, end of the rows of each expert.
     """
     if rows.is_cuda and rows.dtype == torch.bfloat16:
         return _grouped(rows, gate_up, down, type(activation).__name__, ends)
@@ -88,7 +87,7 @@ def expert_mlp(
 
 @outside_compilation
 def _grouped(rows: Tensor, gate_up: Tensor, down: Tensor, activation: str, ends: Tensor) -> Tensor:
-    """`GroupedMlp` behind a border that torch.compile does not cross: it has kernels of its own."""
+    """`GroupedMlp`, excluded from torch.compile because it uses handwritten kernels."""
     output: Tensor = GroupedMlp.apply(  # type: ignore[no-untyped-call]
         rows, gate_up, down, activation, ends
     )
@@ -96,10 +95,10 @@ def _grouped(rows: Tensor, gate_up: Tensor, down: Tensor, activation: str, ends:
 
 
 class GroupedMlp(torch.autograd.Function):
-    """See `expert_mlp`: on a GPU, in bf16.
+    """`expert_mlp` for a GPU in bf16.
 
-    Kept for the backward pass are the rows, the outcome of the first product and the rounded
-    matrices; what lies between the products is formed again, beside its gradient.
+    The backward pass keeps the rows, the first product and the rounded matrices; it recomputes the
+    activation together with its gradient.
     """
 
     @staticmethod
@@ -126,7 +125,7 @@ class GroupedMlp(torch.autograd.Function):
         ctx: Any,  # Any: torch gives its context no type
         upstream: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        """Gradients by rows and matrices; zero for an expert without rows."""
+        """Gradients of rows and matrices; zero for an expert without rows."""
         from core.training.kernels.gate import gated_gradient
 
         rows, both, gate_up, down, ends = ctx.saved_tensors
@@ -134,21 +133,21 @@ class GroupedMlp(torch.autograd.Function):
         grad_product = functional.grouped_mm(upstream, down.transpose(1, 2), offs=ends)  # (M, F)
         grad_both, product = gated_gradient(both, grad_product, ctx.activation)
         grad_rows = functional.grouped_mm(grad_both, gate_up.transpose(1, 2), offs=ends)
-        # Any rows (M, I) and upstream (M, O) of the same group give (I, O): (E, I, O) in all.
+        # For each group, rows^T (I, M) times upstream (M, O) gives (I, O): (E, I, O) in total.
         grad_down = functional.grouped_mm(product.T, upstream, offs=ends)
         grad_gate_up = functional.grouped_mm(rows.T, grad_both, offs=ends)
-        # The product of no rows is zero, so an expert that nobody chose needs no care.
+        # The product of zero rows is zero, as required for an expert without tokens.
         return grad_rows, grad_gate_up.float(), grad_down.float(), None, None
 
 
 class ExpertMlp(torch.autograd.Function):
-    """See `expert_mlp`.
+    """`expert_mlp` for a CPU, or a GPU in other dtypes.
 
-    The matrices of a small model with 16 experts are most of what a step reads and writes, so they
-    go through memory as few times as can be: each is rounded to the rows' type when it is used, its
-    gradient is written once, in place, and none is filled with zeros that has rows. A sum over
-    views, which autograd would form, touches all of them once for each expert. Kept for the
-    backward pass are the rows and the outcome of the first product; the rest is formed again.
+    The matrices of a small model with 16 experts dominate the memory traffic of a step. Each matrix
+    is therefore rounded to the dtype of the rows when it is used, and its gradient is written once,
+    without filling it with zeros first unless the expert has no rows. Autograd would instead sum
+    over views, which reads and writes all matrices once per expert. The backward pass keeps the
+    rows and the first product and recomputes the rest.
     """
 
     @staticmethod
@@ -178,7 +177,7 @@ class ExpertMlp(torch.autograd.Function):
         ctx: Any,  # Any: torch gives its context no type
         upstream: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        """Gradients by rows and matrices; zero for an expert without rows."""
+        """Gradients of rows and matrices; zero for an expert without rows."""
         rows, both, gate_up, down = ctx.saved_tensors
         activation, ends = ctx.options
         gate, up = both.chunk(2, dim=-1)  # (M, F) each
@@ -198,7 +197,7 @@ class ExpertMlp(torch.autograd.Function):
 def _product_gradients(
     rows: Tensor, weights: Tensor, upstream: Tensor, ends: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """Gradients by rows (M, I) and weights (E, I, O), of the gradient (M, O) by their product."""
+    """Gradients of rows (M, I) and weights (E, I, O), from the gradient (M, O) of the product."""
     grad_rows = torch.empty_like(rows)
     grad_weights = torch.empty_like(weights)
     product = rows.new_empty(weights.shape[1:])  # (I, O)
@@ -209,7 +208,7 @@ def _product_gradients(
         else:
             torch.mm(rows[part].T, upstream[part], out=product)
             grad_weights[expert].copy_(product)
-    for expert, part in enumerate(_components(ends)):
+    for expert, part in enumerate(_group_slices(ends)):
         if part.start == part.stop:
             grad_weights[expert].zero_()
     return grad_rows, grad_weights
@@ -218,42 +217,42 @@ def _product_gradients(
 def _used(
     weights: Tensor, dtype: torch.dtype, ends: list[int]
 ) -> Iterator[tuple[Tensor, int, slice]]:
-    """Matrix (I, O), number and rows of each expert that has rows.
+    """Matrix (I, O), index and rows of each expert with rows.
 
-    A matrix of another type is valid until the next one is asked for: they share the memory that it
-    is rounded into, which stays in the cache of the processor.
+    A rounded matrix is valid only until the next iteration: all share one buffer, which stays in
+    the CPU's cache.
     """
     rounded = None if dtype == weights.dtype else weights.new_empty(weights.shape[1:], dtype=dtype)
-    for expert, part in enumerate(_components(ends)):
+    for expert, part in enumerate(_group_slices(ends)):
         if part.start < part.stop:
             matrix = weights[expert]
             yield matrix if rounded is None else rounded.copy_(matrix), expert, part
 
 
-def _components(ends: list[int]) -> list[slice]:
-    """The rows of each expert, of which there may be none."""
+def _group_slices(ends: list[int]) -> list[slice]:
+    """The rows of each expert; may be empty."""
     return [slice(*bounds) for bounds in pairwise([0, *ends])]
 
 
 def read_distinct(rows: Tensor, places: Tensor) -> Tensor:
-    """rows[places] where no place comes twice, so that its gradient is a copy and no sum."""
+    """rows[places] for distinct places, so that the gradient is a copy instead of a sum."""
     read: Tensor = DistinctRows.apply(rows, places)  # type: ignore[no-untyped-call]
     return read
 
 
 class DistinctRows(torch.autograd.Function):
-    """Rows (M, D) at places (N,) that are all different: (N, D)."""
+    """Rows (M, D) at distinct places (N,): (N, D)."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:  # Any: torch gives it no type
-        """The rows."""
+        """The rows at `places`."""
         ctx.save_for_backward(places)
         ctx.shape = rows.shape
         return rows.index_select(0, places)
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any: as above
-        """Zero for rows that were not read."""
+        """The gradient of the rows; zero for rows that were not read."""
         (places,) = ctx.saved_tensors
         is_all = len(places) == ctx.shape[0]
         gradient = upstream.new_empty(ctx.shape) if is_all else upstream.new_zeros(ctx.shape)

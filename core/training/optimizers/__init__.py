@@ -1,1 +1,1 @@
-"""Optimizers and the schedule of the learning rate."""
+"""Optimizers and learning rate schedules."""

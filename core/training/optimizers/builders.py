@@ -1,4 +1,4 @@
-"""Creates the optimizer that a spec names; one line each in the registry."""
+"""Builds the optimizer that a spec names; each optimizer has one line in `BUILDERS`."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ Builder = Callable[[nn.Module, TrainingSpec], torch.optim.Optimizer]
 
 
 def build_optimizer(model: nn.Module, training: TrainingSpec) -> torch.optim.Optimizer:
-    """The optimizer, whose groups carry the keys that `core.spec.optimizers.base` lists."""
+    """The optimizer; its groups have the keys that `core.spec.optimizers.base` lists."""
     return BUILDERS[training.optimizer](model, training)
 
 
@@ -22,4 +22,4 @@ def _adamw_of_model(model: nn.Module, training: TrainingSpec) -> AdamW:
 
 
 BUILDERS: dict[str, Builder] = {"adamw": _adamw_of_model, "muon": build_muon}
-"""By the name in `core.spec.optimizers.OPTIMIZERS`."""
+"""Builders by name in `core.spec.optimizers.OPTIMIZERS`."""

@@ -1,4 +1,4 @@
-"""Muon: momentum whose update is made orthogonal, for the matrices of the layers.
+"""Muon: momentum with orthogonalized updates, for the matrices of the layers.
 
 Letters: N matrices of one shape, E experts, R rows, C columns.
 """
@@ -14,19 +14,19 @@ from core.spec.training import TrainingSpec
 from core.training.optimizers.fused_adamw import AdamW, build_adamw
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the Newton-Schulz iteration (Jordan et al. 2024, "Tuning the coefficients")."""
+"""Coefficients of the Newton-Schulz iteration (Jordan et al. 2024, "Tuning the coefficients")."""
 ITERATIONS = 5
 """Jordan et al. 2024; torch.optim.Muon has the same default."""
 EPSILON = 1e-7
-"""Lower bound of the norm that a matrix is divided by (torch.optim.Muon)."""
+"""Lower bound of the norm by which a matrix is divided (torch.optim.Muon)."""
 STATE_NAMES = ("momentum_buffer",)
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon over the last parameter group, AdamW over the others.
+    """Muon for the last parameter group, AdamW for the others.
 
-    Applies `grad_scale` and `found_inf` without waiting for the device. Matrices of one shape are
-    updated together. Expert weights of shape (E, in, out) count as E matrices.
+    Applies `grad_scale` and `found_inf` without a device synchronization. Matrices of the same
+    shape are updated together. Expert weights of shape (E, in, out) count as E matrices.
     """
 
     grad_scale: Tensor | None = None
@@ -39,10 +39,10 @@ class Muon(torch.optim.Optimizer):
         group["state_names"] = STATE_NAMES
         super().__init__([*adamw.param_groups, group], {})
         self._adamw = adamw
-        self.param_groups[:-1] = adamw.param_groups  # the same objects: one learning rate
+        self.param_groups[:-1] = adamw.param_groups  # shared objects, so `set_rates` sets both
         self.state.update(adamw.state)
         adamw.state = self.state
-        for parameter in matrices:  # now: see `build_adamw`
+        for parameter in matrices:  # allocated eagerly: see `build_adamw`
             self.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
 
     @torch.no_grad()
@@ -60,11 +60,11 @@ class Muon(torch.optim.Optimizer):
             self._update(parameters, group)
 
     def _update(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        """One update of N matrices of one shape."""
+        """Updates N matrices of the same shape."""
         gradients = torch.stack(
             [each.grad for each in parameters if each.grad is not None]
         )  # (N, R, C) or (N, E, R, C)
-        applied = gradients.new_ones(())  # 0 if the step must change nothing
+        applied = gradients.new_ones(())  # 0 if the update is skipped
         if self.grad_scale is not None:
             gradients.div_(self.grad_scale)
         if self.found_inf is not None:
@@ -85,8 +85,8 @@ class Muon(torch.optim.Optimizer):
 def orthogonalize(matrices: Tensor) -> Tensor:
     """Replaces the singular values of (N, R, C) matrices by values near 1.
 
-    Five Newton-Schulz iterations (Jordan et al. 2024), in bf16 on a GPU as there; a CPU uses the
-    input's own type, because bf16 products are slow on one without instructions for them.
+    Five Newton-Schulz iterations (Jordan et al. 2024), in bf16 on a GPU as in the source. A CPU
+    uses the input's dtype, because bf16 products are slow without bf16 instructions.
     """
     a, b, c = COEFFICIENTS
     is_tall = matrices.shape[-2] > matrices.shape[-1]
@@ -101,10 +101,10 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
 
 def _shape_scale(parameter: nn.Parameter) -> float:
-    """sqrt(max(1, outputs / inputs)), so that updates of all shapes change activations alike.
+    """sqrt(max(1, outputs / inputs)), so that updates of all shapes change activations equally.
 
-    As in Jordan et al. 2024 and torch.optim.Muon. A linear layer's weight is (out, in), an expert
-    weight of transformers (E, in, out).
+    As in Jordan et al. 2024 and torch.optim.Muon. The weight of a linear layer is (out, in), an
+    expert weight of transformers is (E, in, out).
     """
     outputs, inputs = parameter.shape[-2:]
     if parameter.ndim > 2:
@@ -115,7 +115,7 @@ def _shape_scale(parameter: nn.Parameter) -> float:
 def build_muon(model: nn.Module, training: TrainingSpec) -> Muon:
     """Muon for all matrices of the model's layers, AdamW for its other parameters.
 
-    Embeddings and output layer are left to AdamW, as in Jordan et al. 2024, "Empirical
+    AdamW updates embeddings and the output layer, as in Jordan et al. 2024, "Empirical
     considerations".
     """
     layers = model.model.layers.parameters()  # type: ignore[union-attr]

@@ -9,10 +9,10 @@ from core.spec.training import TrainingSpec
 def learning_rate(step: int, plan: Plan, training: TrainingSpec) -> float:
     """The learning rate of a step, counted from 1.
 
-    It rises linearly over `warmup_steps`, to the peak at the last of them. Then `linear` and
-    `cosine` (Loshchilov and Hutter 2017, without restarts) fall to `min_learning_rate_ratio` at the
-    last step, `wsd` (Hu et al. 2024, section 4) stays and falls linearly over the last
-    `decay_steps`, and `constant` stays.
+    It rises linearly over `warmup_steps` and reaches the peak at the last of them. Then `linear`
+    and `cosine` (Loshchilov and Hutter 2017, without restarts) fall to `min_learning_rate_ratio`
+    times the peak at the last step. `wsd` (Hu et al. 2024, section 4) is constant, then falls
+    linearly over the last `decay_steps`. `constant` stays at the peak.
     """
     peak = training.learning_rate
     if step <= plan.warmup_steps:
@@ -25,13 +25,13 @@ def learning_rate(step: int, plan: Plan, training: TrainingSpec) -> float:
         begin = max(begin, plan.max_steps - plan.decay_steps)
         if step <= begin:
             return peak
-    reducer = min(1.0, (step - begin) / max(1, plan.max_steps - begin))
-    left = 0.5 * (1.0 + cos(pi * reducer)) if training.schedule == "cosine" else 1.0 - reducer
+    fraction = min(1.0, (step - begin) / max(1, plan.max_steps - begin))
+    left = 0.5 * (1.0 + cos(pi * fraction)) if training.schedule == "cosine" else 1.0 - fraction
     return peak * (floor + (1.0 - floor) * left)
 
 
 def weight_decay(step: int, plan: Plan, training: TrainingSpec) -> float:
-    """The weight decay of a step, counted from 1: constant, or falling linearly towards zero."""
+    """The weight decay of a step, counted from 1: constant, or falling linearly to zero."""
     if training.weight_decay_schedule == "constant":
         return training.weight_decay
     return training.weight_decay * (1.0 - (step - 1) / plan.max_steps)

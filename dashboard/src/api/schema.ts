@@ -843,7 +843,7 @@ export interface components {
             punctuation: "keep" | "strip";
             /**
              * Style
-             * @description standard: a cleaner per source that keeps case and punctuation; upstream: what the research scripts did; none: only white space is put in order.
+             * @description standard: a cleaner per source that keeps case and punctuation; upstream: what the research scripts did; none: only white space is normalized.
              * @default standard
              * @enum {string}
              */
@@ -900,7 +900,7 @@ export interface components {
         };
         /**
          * DataSpec
-         * @description Which text.
+         * @description Training and validation text.
          */
         DataSpec: {
             /** @description true, false, "upstream", or an object with style, lowercase, punctuation. */
@@ -913,7 +913,7 @@ export interface components {
             dataset: string;
             /**
              * Deduplicate
-             * @description report: count repeated documents and lines that are also validation text; exact: take them out; near: documents that nearly repeat another one too.
+             * @description report: count repeated documents and lines that also occur in the validation text; exact: remove them; near: also remove documents that nearly repeat another one.
              * @default none
              * @enum {string}
              */
@@ -1114,12 +1114,12 @@ export interface components {
         };
         /**
          * EvaluationSpec
-         * @description What the checkpoints of a run are judged on once it is trained.
+         * @description Which checkpoints are evaluated after training, and on which tasks.
          */
         EvaluationSpec: {
             /**
              * Checkpoints
-             * @description last: the trained model; milestones: those by words seen too, as the strict tracks report them.
+             * @description last: the trained model; milestones: also the checkpoints by words seen that the strict tracks report.
              * @default last
              * @enum {string}
              */
@@ -1172,7 +1172,7 @@ export interface components {
         };
         /**
          * Gemma2
-         * @description Gemma 2 (Gemma Team 2024): soft-capped logits, every second layer attends locally.
+         * @description Gemma 2 (Gemma Team 2024): soft-capped logits, local attention in every second layer.
          */
         Gemma2: {
             /**
@@ -1188,7 +1188,7 @@ export interface components {
             attention_bias: boolean;
             /**
              * Attention Dropout
-             * @description Dropout on attention.
+             * @description Dropout on attention weights.
              * @default 0
              */
             attention_dropout: number;
@@ -1200,7 +1200,7 @@ export interface components {
             attn_logit_softcapping: number | null;
             /**
              * Dropout
-             * @description Dropout on what attention and MLP add to the residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) use 0.1.
+             * @description Dropout on the outputs of attention and MLP before they are added to the residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) use 0.1.
              * @default 0
              */
             dropout: number;
@@ -1246,7 +1246,7 @@ export interface components {
             max_position_embeddings?: number | null;
             /**
              * Num Attention Heads
-             * @description Attention heads H; null chooses the number that makes heads 64 wide.
+             * @description Attention heads H; null: as many as make heads at most 64 wide.
              */
             num_attention_heads?: number | null;
             /**
@@ -1257,12 +1257,12 @@ export interface components {
             num_hidden_layers: number;
             /**
              * Num Key Value Heads
-             * @description Key-value heads K; null chooses by architecture.
+             * @description Key-value heads K; null: depends on architecture.
              */
             num_key_value_heads?: number | null;
             /**
              * Query Pre Attn Scalar
-             * @description Scores are divided by its root; a whole number; null: head_dim.
+             * @description Attention scores are divided by its square root; an integer; null: head_dim.
              */
             query_pre_attn_scalar?: number | null;
             /**
@@ -1279,13 +1279,13 @@ export interface components {
             rope_theta: number;
             /**
              * Sliding Window
-             * @description Window of every second layer, in tokens.
+             * @description Attention window of every second layer, in tokens.
              * @default 4096
              */
             sliding_window: number;
             /**
              * Tie Word Embeddings
-             * @description One matrix for the embeddings and the output layer.
+             * @description Share one matrix between the embeddings and the output layer.
              * @default true
              */
             tie_word_embeddings: boolean;
@@ -1458,7 +1458,7 @@ export interface components {
         };
         /**
          * JobSpec
-         * @description What a user asks for. A field given beside `preset` overrides the preset's.
+         * @description The request of a user. A field given together with `preset` overrides the preset's value.
          */
         JobSpec: {
             data?: components["schemas"]["DataSpec"];
@@ -1467,7 +1467,7 @@ export interface components {
             model?: components["schemas"]["Gemma2"] | components["schemas"]["Llama4"] | components["schemas"]["Olmo2"];
             /**
              * Name
-             * @description For people; need not be unique.
+             * @description Display name; need not be unique.
              */
             name?: string | null;
             /**
@@ -1478,7 +1478,7 @@ export interface components {
             resources?: components["schemas"]["ResourceSpec"];
             /**
              * Task
-             * @description model: the whole way to a trained model; tokenizer: ends when the tokenizer is there and measured, and `model` and `training` play no part.
+             * @description model: train a tokenizer and a model; tokenizer: stop after training and measuring the tokenizer; `model` and `training` are ignored.
              * @default model
              * @enum {string}
              */
@@ -1486,7 +1486,7 @@ export interface components {
             tokenizer?: components["schemas"]["TokenizerSpec"];
             /**
              * Track
-             * @description strict-small and strict hold the job to the BabyLM rules: 10 or 100 million words, at most 10 epochs, checkpoints by words seen.
+             * @description strict-small and strict enforce the BabyLM rules: 10 or 100 million words, at most 10 epochs, checkpoints by words seen.
              * @default free
              * @enum {string}
              */
@@ -1495,7 +1495,7 @@ export interface components {
         };
         /**
          * Llama4
-         * @description Llama 4 (Meta 2025): top-1 experts beside a shared one, some layers without positions.
+         * @description Llama 4 (Meta 2025): top-1 and shared experts, some layers without position embeddings.
          */
         Llama4: {
             /**
@@ -1511,19 +1511,19 @@ export interface components {
             attention_bias: boolean;
             /**
              * Attention Chunk Size
-             * @description Layers with positions attend within chunks.
+             * @description Chunk size in tokens; layers with rotary embeddings attend within a chunk.
              * @default 8192
              */
             attention_chunk_size: number;
             /**
              * Attention Dropout
-             * @description Dropout on attention.
+             * @description Dropout on attention weights.
              * @default 0
              */
             attention_dropout: number;
             /**
              * Dropout
-             * @description Dropout on what attention and MLP add to the residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) use 0.1.
+             * @description Dropout on the outputs of attention and MLP before they are added to the residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) use 0.1.
              * @default 0
              */
             dropout: number;
@@ -1553,7 +1553,7 @@ export interface components {
             initializer_range: number;
             /**
              * Interleave Moe Layer Step
-             * @description Every n-th layer has experts, the others are dense.
+             * @description Every n-th layer has experts; the others are dense.
              * @default 1
              */
             interleave_moe_layer_step: number;
@@ -1575,12 +1575,12 @@ export interface components {
             no_rope_layer_interval: number;
             /**
              * Num Attention Heads
-             * @description Attention heads H; null chooses the number that makes heads 64 wide.
+             * @description Attention heads H; null: as many as make heads at most 64 wide.
              */
             num_attention_heads?: number | null;
             /**
              * Num Experts Per Tok
-             * @description Experts a token meets.
+             * @description Experts per token, in addition to the shared one.
              * @default 1
              */
             num_experts_per_tok: number;
@@ -1592,12 +1592,12 @@ export interface components {
             num_hidden_layers: number;
             /**
              * Num Key Value Heads
-             * @description Key-value heads K; null chooses by architecture.
+             * @description Key-value heads K; null: depends on architecture.
              */
             num_key_value_heads?: number | null;
             /**
              * Num Local Experts
-             * @description Experts a layer; 0 makes the layers dense.
+             * @description Experts per layer; 0 makes all layers dense.
              * @default 16
              */
             num_local_experts: number;
@@ -1615,13 +1615,13 @@ export interface components {
             rope_theta: number;
             /**
              * Tie Word Embeddings
-             * @description One matrix for the embeddings and the output layer.
+             * @description Share one matrix between the embeddings and the output layer.
              * @default true
              */
             tie_word_embeddings: boolean;
             /**
              * Use Qk Norm
-             * @description Normalise queries and keys.
+             * @description Normalize queries and keys.
              * @default true
              */
             use_qk_norm: boolean;
@@ -1654,13 +1654,13 @@ export interface components {
             attention_bias: boolean;
             /**
              * Attention Dropout
-             * @description Dropout on attention.
+             * @description Dropout on attention weights.
              * @default 0
              */
             attention_dropout: number;
             /**
              * Dropout
-             * @description Dropout on what attention and MLP add to the residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) use 0.1.
+             * @description Dropout on the outputs of attention and MLP before they are added to the residual stream, in training only; not part of the exported model. GPT-2 and GPT-BERT (Charpentier and Samuel 2024) use 0.1.
              * @default 0
              */
             dropout: number;
@@ -1695,7 +1695,7 @@ export interface components {
             max_position_embeddings?: number | null;
             /**
              * Num Attention Heads
-             * @description Attention heads H; null chooses the number that makes heads 64 wide.
+             * @description Attention heads H; null: as many as make heads at most 64 wide.
              */
             num_attention_heads?: number | null;
             /**
@@ -1706,7 +1706,7 @@ export interface components {
             num_hidden_layers: number;
             /**
              * Num Key Value Heads
-             * @description Key-value heads K; null chooses by architecture.
+             * @description Key-value heads K; null: depends on architecture.
              */
             num_key_value_heads?: number | null;
             /**
@@ -1723,7 +1723,7 @@ export interface components {
             rope_theta: number;
             /**
              * Tie Word Embeddings
-             * @description One matrix for the embeddings and the output layer.
+             * @description Share one matrix between the embeddings and the output layer.
              * @default true
              */
             tie_word_embeddings: boolean;
@@ -1784,7 +1784,7 @@ export interface components {
         };
         /**
          * ResourceSpec
-         * @description Where a job may run, and what it needs there.
+         * @description Where a job may run, and the resources it needs.
          */
         ResourceSpec: {
             /**
@@ -1796,22 +1796,22 @@ export interface components {
             };
             /**
              * Gpus
-             * @description GPUs the job must have; 0: it needs none. null: `training.num_devices`, where `training.device` is cuda; with auto the job also runs where there is none.
+             * @description GPUs the job requires; 0: none. null: `training.num_devices` if `training.device` is cuda; with auto the job also runs on machines without a GPU.
              */
             gpus?: number | null;
             /**
              * Memory
-             * @description Bytes of host memory, or text such as "16G". Workers with less do not take the job, and Slurm is asked for it. null: Slurm is asked for the estimate.
+             * @description Bytes of host memory, or text such as "16G". Workers with less do not take the job, and Slurm jobs request this amount. null: Slurm jobs request the estimate.
              */
             memory?: number | null;
             /**
              * Time Limit
-             * @description Seconds of one Slurm job, or text such as "4:00:00". When it expires the job saves a checkpoint and continues in another Slurm job. null: the partition's default.
+             * @description Seconds of one Slurm job, or text such as "4:00:00". Before it expires, the job saves a checkpoint and continues in another Slurm job. null: the partition's default.
              */
             time_limit?: number | null;
             /**
              * Where
-             * @description local: on workers that you start; slurm: in jobs that `babylm provision slurm` submits to a cluster; any: on the first of them that is free.
+             * @description local: on workers that you start; slurm: in jobs that `babylm provision slurm` submits to a cluster; any: on the first free worker of either kind.
              * @default any
              * @enum {string}
              */
@@ -1990,12 +1990,12 @@ export interface components {
         };
         /**
          * TokenizerSpec
-         * @description The byte-level BPE that is trained on the training text, or the finished one of a job.
+         * @description A byte-level BPE trained on the training text, or the tokenizer of another job.
          */
         TokenizerSpec: {
             /**
              * From Job
-             * @description Id of a job whose tokenizer is used as it is; nothing is trained, and min_frequency plays no part. vocab_size is then the size that the estimate counts with.
+             * @description Id of a job whose tokenizer is used unchanged. No tokenizer is trained, min_frequency is ignored, and only the estimate uses vocab_size.
              */
             from_job?: string | null;
             /**
@@ -2006,14 +2006,14 @@ export interface components {
             min_frequency: number;
             /**
              * Vocab Size
-             * @description Entries, 256 bytes and 3 specials included.
+             * @description Entries, including 256 bytes and 3 special tokens.
              * @default 48000
              */
             vocab_size: number;
         };
         /**
          * TrainingSpec
-         * @description How the model is trained. A step is one update of the optimizer, counted from 1.
+         * @description Training options. A step is one optimizer update; steps are counted from 1.
          */
         TrainingSpec: {
             /**
@@ -2036,7 +2036,7 @@ export interface components {
             adam_epsilon: number;
             /**
              * Attention
-             * @description blocks: ours, causal blocks that never hold all scores, or torch's fused kernel where it computes the same faster; library: what transformers chooses; flex: fused kernels, GPU only. auto: blocks, on a GPU flex where scores are soft-capped, and library where they are not and documents are packed.
+             * @description blocks: this project's causal attention in blocks, which never holds all scores, or torch's fused kernel if it computes the same faster; library: the attention that transformers chooses; flex: fused kernels, GPU only. auto: blocks; on a GPU flex if scores are soft-capped, and library if they are not and packing is documents.
              * @default auto
              * @enum {string}
              */
@@ -2049,19 +2049,19 @@ export interface components {
             batch_size: number;
             /**
              * Compile
-             * @description Fuse the layers' elementwise part with torch.compile, and on a GPU launch steps as CUDA graphs. auto: for runs long enough to win back the half minute to two minutes that it takes: minutes of a GPU, hours of a CPU.
+             * @description Fuse elementwise operations of the layers with torch.compile, and on a GPU launch steps as CUDA graphs. auto: for runs long enough to make up for the half minute to two minutes that compiling takes: minutes on a GPU, hours on a CPU.
              * @default auto
              */
             compile: "auto" | boolean;
             /**
              * Decay Ratio
-             * @description Share of the steps that wsd decays over.
+             * @description Fraction of the steps in which wsd decays.
              * @default 0.2
              */
             decay_ratio: number;
             /**
              * Device
-             * @description auto takes the GPU where there is one.
+             * @description auto: a GPU if one is available, else the CPU.
              * @default auto
              * @enum {string}
              */
@@ -2073,7 +2073,7 @@ export interface components {
             ema_decay?: number | null;
             /**
              * Empty Cache Steps
-             * @description Empty the CUDA cache every so many steps.
+             * @description Steps between emptying the CUDA cache.
              */
             empty_cache_steps?: number | null;
             /**
@@ -2084,18 +2084,18 @@ export interface components {
             epochs: number;
             /**
              * Eval Steps
-             * @description Validation every so many steps; null: 500, at least 10 times in all.
+             * @description Steps between two validations; null: 500, with at least 10 validations.
              */
             eval_steps?: number | null;
             /**
              * Eval Tokens
-             * @description Validation tokens at most, taken evenly over the file; null: all of them.
+             * @description Largest number of validation tokens, sampled evenly over the file; null: all.
              * @default 500000
              */
             eval_tokens: number | null;
             /**
              * Gradient Checkpointing
-             * @description Recompute activations in the backward pass: less memory, slower. Turned on by itself only where micro_batch_size is "auto" and not one sequence fits without.
+             * @description Recompute activations in the backward pass: less memory, slower. Turned on automatically only if micro_batch_size is "auto" and no sequence fits otherwise.
              * @default false
              */
             gradient_checkpointing: boolean;
@@ -2107,7 +2107,7 @@ export interface components {
             learning_rate: number;
             /**
              * Logging Steps
-             * @description Metrics every so many steps; null: about 1000 in all.
+             * @description Steps between two logs of the metrics; null: about 1000 logs in all.
              */
             logging_steps?: number | null;
             /**
@@ -2118,23 +2118,23 @@ export interface components {
             max_grad_norm: number | null;
             /**
              * Max Steps
-             * @description Stop after so many steps, if epochs allow more.
+             * @description Upper limit of the steps, if epochs allow more.
              */
             max_steps?: number | null;
             /**
              * Micro Batch Size
-             * @description Sequences in one forward and backward of a device; gradients are accumulated to batch_size. null: the device's whole share of the batch; "auto": the largest part of it that fits.
+             * @description Sequences in one forward and backward pass of a device; gradients are accumulated up to batch_size. null: the device's whole share of the batch; "auto": the largest part of it that fits into memory.
              */
             micro_batch_size?: number | "auto" | null;
             /**
              * Min Learning Rate Ratio
-             * @description Where the decay ends, as a share of the peak.
+             * @description Final learning rate as a fraction of the peak.
              * @default 0
              */
             min_learning_rate_ratio: number;
             /**
              * Muon Learning Rate
-             * @description Peak learning rate of Muon's matrices, in the shape of the schedule; learning_rate is then that of the other weights. 0.02 in Jordan et al. 2024.
+             * @description Peak learning rate of the matrices that Muon updates; learning_rate then applies to the other weights. Both follow the schedule. 0.02 in Jordan et al. 2024.
              * @default 0.02
              */
             muon_learning_rate: number;
@@ -2146,7 +2146,7 @@ export interface components {
             muon_momentum: number;
             /**
              * Num Devices
-             * @description Devices that share each batch evenly, a process each: GPUs of one machine, or parts of its CPU. Must divide batch_size.
+             * @description Data-parallel processes, one per device, which split each batch evenly: GPUs of one machine, or parts of its CPU. Must divide batch_size.
              * @default 1
              */
             num_devices: number;
@@ -2164,14 +2164,14 @@ export interface components {
             optimizer: "adamw" | "muon";
             /**
              * Packing
-             * @description Documents stand one behind the other in the sequences. stream: a token sees all before it in its sequence; documents: only those of its own document.
+             * @description Sequences are cut from the concatenated documents. stream: a token attends to all earlier tokens of its sequence; documents: only to those of its own document.
              * @default stream
              * @enum {string}
              */
             packing: "stream" | "documents";
             /**
              * Precision
-             * @description auto: bf16 on a GPU that has it, fp16 with loss scaling on one that has not, fp32 on a CPU.
+             * @description auto: bf16 on a GPU that supports it, fp16 with loss scaling on other GPUs, fp32 on a CPU.
              * @default auto
              * @enum {string}
              */
@@ -2184,13 +2184,13 @@ export interface components {
             router_aux_loss_coefficient: number;
             /**
              * Sample Max New Tokens
-             * @description Length of such a sample.
+             * @description Longest continuation of a sample prompt, in tokens.
              * @default 40
              */
             sample_max_new_tokens: number;
             /**
              * Sample Prompts
-             * @description Continued at each validation, to see what the model writes.
+             * @description Prompts that the model continues at each validation.
              * @default [
              *       "Once upon a time",
              *       "The children"
@@ -2199,7 +2199,7 @@ export interface components {
             sample_prompts: string[];
             /**
              * Save Steps
-             * @description A rolling checkpoint every so many steps; null: 500, at least 5 in all.
+             * @description Steps between two rolling checkpoints; null: 500, with at least 5 of them.
              */
             save_steps?: number | null;
             /**
@@ -2210,7 +2210,7 @@ export interface components {
             save_total_limit: number;
             /**
              * Schedule
-             * @description After the warm-up: linear or cosine decay, constant, or stable then decay.
+             * @description After the warm-up: linear or cosine decay, constant, or wsd (constant, then decay).
              * @default linear
              * @enum {string}
              */
@@ -2234,7 +2234,7 @@ export interface components {
             warmup_steps?: number | null;
             /**
              * Weight Decay
-             * @description Of matrices, not of norms.
+             * @description Applied to matrices, not to norms.
              * @default 0.01
              */
             weight_decay: number;

@@ -124,4 +124,4 @@ def test_curves_as_csv_and_markdown():
     assert "## blimp_filtered (accuracy)" in text
     assert "| chck_3M | 3,000,000 | 0.7000 ± " in text
     assert "GPT-2 2026 (strict-small)" in text
-    assert "Nothing was gained beyond noise after 3,000,000 words" in text
+    assert "No gain beyond noise after 3,000,000 words" in text

@@ -56,7 +56,7 @@ def evaluate(model, tokenizer, task, folder):
 
 @torch.no_grad()
 def log_probability(model, tokenizer, text, length):
-    """Of the tokens that reach into the last `length` characters, alone and by plain means."""
+    """The sum for the tokens that overlap the last `length` characters, computed plainly."""
     found = tokenizer(text, return_offsets_mapping=True)
     ids = found["input_ids"]
     logits = model(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)
@@ -191,7 +191,7 @@ def test_a_first_line_that_does_not_parse_is_refused_with_what_is_expected(tmp_p
     ("name", "text", "reason"),
     [
         ("a.jsonl", '{"question": "q", "answer": "a"}\n', "line 1 is of no known kind"),
-        ("a.jsonl", "\n\n", "a.jsonl holds no item"),
+        ("a.jsonl", "\n\n", "a.jsonl contains no item"),
         ("a.jsonl", "question,answer\n", "line 1 is not JSON"),
         ("a.csv", "question,answer\n1,2\n", "line 1 has no item, word"),
         ("a.csv", "", "line 1 has no item, word"),

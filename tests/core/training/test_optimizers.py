@@ -1,4 +1,4 @@
-"""Every optimizer is clipped, guarded, scaled, resumed and estimated alike."""
+"""Clipping, guards, scaling, resuming and estimates of every optimizer."""
 
 import copy
 
@@ -24,7 +24,7 @@ CPU = Device(torch.device("cpu"), "fp32")
 
 
 def build_sgd(model, training):
-    """An optimizer that knows nothing of `grad_scale` and creates its state at the first step."""
+    """An optimizer without support of `grad_scale`, which creates its state at the first step."""
     groups = [
         {
             "params": list(model.parameters()),
@@ -118,7 +118,7 @@ def test_a_gradient_that_is_not_finite_changes_neither_weights_nor_state(name):
     stepper.take(some_batch(1), learning_rate=0.01)
     hook.remove()
     stepper.take(some_batch(2), learning_rate=0.01)
-    assert stepper.is_broken
+    assert stepper.found_inf
     after = state_of(stepper, model)
     assert before.keys() == after.keys()
     for label, tensor in before.items():
@@ -140,7 +140,7 @@ def test_fp16_scaling_skips_overflows_and_then_steps_on_unscaled_gradients(name)
         skipped += stepper.scaler.get_scale() == scale / 2
         assert skipped < 30
     assert skipped  # torch begins at 65,536, which overflows here
-    assert not stepper.is_broken
+    assert not stepper.found_inf
     plain.take(some_batch(), learning_rate=1e-3)
     # The embeddings: values within the MLPs of so small a model are too small for fp16.
     start = fresh["model.embed_tokens.weight"]
@@ -174,7 +174,7 @@ def test_every_group_declares_what_the_loop_needs(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("step", [3, 6])
-def test_a_stopped_run_ends_as_one_left_alone(tiny_run, name, step):
+def test_a_stopped_run_ends_as_an_undisturbed_one(tiny_run, name, step):
     alone, stopped = (tiny_run(name=each, optimizer=name) for each in ("alone", "stopped"))
     alone.go()
     with pytest.raises(Stopped):

@@ -89,7 +89,7 @@ def strip_hashes(run):
 def test_a_resume_point_of_an_older_version_is_held_to_the_size_of_its_vocabulary(stopped, other):
     strip_hashes(stopped)
     tokens, tokenizer = other(vocab_size=290)
-    with pytest.raises(CorpusChanged, match="vocabulary of 300 entries, the tokenizer 290"):
+    with pytest.raises(CorpusChanged, match="vocabulary of 300 entries, but the tokenizer has 290"):
         stopped.go(train=tokens, tokenizer=tokenizer)
     stopped.go()
 

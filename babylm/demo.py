@@ -1,4 +1,4 @@
-"""The main job end to end, on a corpus of the project's own: does the model learn?"""
+"""Trains the sample model with the whole service and checks that it learned."""
 
 import json
 import os
@@ -32,7 +32,7 @@ PROMPTS = ("The dog", "Anna")
 
 @dataclass
 class Findings:
-    """What the demo saw."""
+    """Results of the demo."""
 
     job: str = ""
     checkpoint: str = ""
@@ -43,7 +43,7 @@ class Findings:
     seconds: float = 0.0
 
     def faults(self) -> list[str]:
-        """What the model did not learn; empty if all is well."""
+        """What the model did not learn; empty if it learned everything."""
         if len(self.perplexities) < 2:
             return ["fewer than two validations took place"]
         faults = []
@@ -62,10 +62,10 @@ class Findings:
 
 
 def run_demo(folder: Path, *, as_json: bool = False) -> None:
-    """Trains the preset `sample` with the whole service and says what the model learned.
+    """Trains the preset `sample` with the whole service and prints what the model learned.
 
     Raises:
-        CommandError: If it did not learn what it must, or anything failed on the way.
+        CommandError: If the model did not learn enough, or a step failed.
     """
     folder = folder.resolve()
     data_dir = folder / "data"
@@ -75,7 +75,7 @@ def run_demo(folder: Path, *, as_json: bool = False) -> None:
     _run_module("core.sample", str(data_dir))
     findings = Findings()
     with _service(folder, data_dir) as url, Client(url) as client:
-        say(f"service at {url}; its dashboard shows the same as this")
+        say(f"service at {url}; its dashboard shows the same progress")
         _train(client, findings, as_json=as_json)
         checkpoint = client.job(findings.job).checkpoint()
         target = checkpoint.download(folder / "checkpoint")
@@ -89,7 +89,7 @@ def run_demo(folder: Path, *, as_json: bool = False) -> None:
 
 
 def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
-    """By phenomenon, the share of pairs whose right sentence the model finds likelier."""
+    """By phenomenon, the share of pairs whose correct sentence is likelier to the model."""
     scores: dict[str, float] = json.loads(
         _run_module("core.sample.minimal_pairs", str(checkpoint), str(pairs))
     )
@@ -97,7 +97,7 @@ def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
 
 
 def pairs_folder(data_dir: Path) -> Path:
-    """Where the sample corpus keeps its minimal pairs: a file of JSON lines a phenomenon.
+    """The folder of the minimal pairs: one file of JSON lines for each phenomenon.
 
     Raises:
         CommandError: If it has none.
@@ -215,7 +215,7 @@ def _print_findings(findings: Findings) -> None:
     for text in findings.texts:
         _say(f"  {printable(text)}")
     _say(f"checkpoint             {findings.checkpoint}")
-    _say(f"all of it took {findings.seconds:.0f} s")
+    _say(f"the demo took {findings.seconds:.0f} s")
 
 
 def _say(line: str) -> None:

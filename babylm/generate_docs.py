@@ -25,7 +25,7 @@ same REST calls that [api.md](api.md) describes, so it works from another machin
 - **For programs.** `--json` prints JSON, one line to a pipe; `follow --json` prints a line for each
   event. Errors go to standard error, as JSON too.
 - **Exit status.** 0 success; 1 the job or the request failed; 2 bad usage; 130 after Ctrl-C.
-- **Ctrl-C** in `follow` and `submit --follow` detaches; the job goes on. In `train` it asks for a
+- **Ctrl-C** in `follow` and `submit --follow` detaches; the job continues. In `train` it asks for a
   checkpoint at the next step, a second one ends the run at once. In `serve` it stops everything
   that `serve` started, within ten seconds.
 
@@ -83,7 +83,7 @@ babylm datasets add train_10M babylm.zip --folder train_10M""",
 
 
 def command_names() -> list[str]:
-    """Every command; those of a group behind the group."""
+    """Every command; those of a group follow the group."""
     names = [_name(command) for command in app.registered_commands]
     for group in app.registered_groups:
         assert group.typer_instance is not None

@@ -13,7 +13,7 @@ from jobs.settings import DATABASE_FILE, Settings
 
 WIDTH = 100
 INTRODUCTION = """\
-# Copy this file to `.env`. It is read by `babylm` in the folder that it lies in, and by docker
+# Copy this file to `.env`. `babylm` reads it in its working folder, and so does docker
 # compose. A line that begins with # shows a default. An empty value counts as none.
 #
 # This file is written by `python -m babylm.generate_settings_docs`.
@@ -59,8 +59,8 @@ FOR_COMPOSE = (
     Variable("BABYLM_GID", "Its group.", "1000"),
     Variable(
         "BABYLM_TORCH_INDEX_URL",
-        "A package index asked for torch beside PyPI when the worker's image is built. On a host "
-        "without a GPU, https://download.pytorch.org/whl/cpu saves the CUDA libraries.",
+        "A package index for torch, in addition to PyPI, when the worker's image is built. On a "
+        "host without a GPU, https://download.pytorch.org/whl/cpu saves the CUDA libraries.",
         "",
     ),
     Variable(
@@ -81,7 +81,7 @@ COMPOSE_NOTES = {
     "shutdown_grace_seconds": "Compose gives 50, below its stop_grace_period of 60 s.",
 }
 WRITTEN_OUT = ("api_key",)
-"""Settings whose line is there to be filled in."""
+"""Settings whose line is to be filled in."""
 
 
 def service_variables() -> list[Variable]:

@@ -109,7 +109,7 @@ def _raise_on_signals() -> None:
 
 
 def _discard_output() -> None:
-    """Keeps Python from failing once more when it flushes standard output at exit."""
+    """Prevents a second error when Python flushes standard output at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

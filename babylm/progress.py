@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def byte_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A function that is told how many bytes were gained."""
+    """A function to call with the number of bytes that arrived."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 

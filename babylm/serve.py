@@ -27,10 +27,10 @@ TICK_SECONDS = 0.1
 BROKER_SECONDS = 10.0
 READY_SECONDS = 60.0
 STARTUP_DEATHS = 2
-"""An API that ends so often before it ever answered will not come up."""
+"""The start fails if the API ends this often before it answers."""
 GRACE_SECONDS = 7.0
 BROKER_GRACE_SECONDS = 1.0
-"""With what it takes to end them hard, everything is gone ten seconds after Ctrl-C."""
+"""With the time for SIGKILL, everything has ended ten seconds after Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Plan:
     notes: Sequence[str] = ()
 
     def say(self, line: str) -> None:
-        """Tells the person at the terminal; out of the way where a program reads the output."""
+        """Prints a line for people; to standard error if a program reads the output."""
         print(printable(line), file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
 
@@ -111,7 +111,7 @@ def free_port(host: str, port: int) -> int:
 
 
 class _Signals:
-    """Counts the requests to stop: the first is obeyed, a second one hurries it."""
+    """Counts signals: the first stops the service, a second one skips the grace periods."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -177,12 +177,12 @@ class _Service:
             for tail in self._tails.values():
                 tail.tick()
             time.sleep(TICK_SECONDS)
-        # Counted before the user is invited to send another: one that follows at once is not lost.
+        # Counted before the user reads "again to hurry", so that an immediate second signal counts.
         self._num_signals_at_stop = self._signals.count
         self._plan.say("stopping (again to hurry)")
 
     def stop(self) -> None:
-        """Stops all of it; the broker last, since the others speak to it."""
+        """Stops everything; the broker last, because the others use it."""
         (self._plan.runs_dir / SERVICE_FILE).unlink(missing_ok=True)
         asked = max(1, self._num_signals_at_stop)
         hurry: Callable[[], bool] = lambda: self._signals.count > asked  # noqa: E731

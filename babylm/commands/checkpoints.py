@@ -42,7 +42,7 @@ def download(
 ) -> None:
     """Download a checkpoint and verify its checksums.
 
-    The same command again goes on with a transfer that broke off.
+    The same command again resumes an interrupted transfer.
     """
     from babylm.client.choose import choose_milestones
     from babylm.output import in_bytes, print_json
@@ -85,16 +85,16 @@ def generate(
     checkpoint: Name = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 60,
     temperature: Annotated[
-        float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.")
+        float, typer.Option("--temperature", min=0.0, help="0 always picks the likeliest token.")
     ] = 0.8,
     top_k: Annotated[int | None, typer.Option("--top-k", min=1)] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="The same seed, the same text.")
+        int | None, typer.Option("--seed", help="The same seed gives the same text.")
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a checkpoint go on with a text."""
+    """Continue a text with a checkpoint."""
     from babylm.output import print_json, printable
 
     body: dict[str, str | int | float] = {
@@ -123,7 +123,7 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint on a task, such as BLiMP.
 
-    Ctrl-C leaves the evaluation alone; its score becomes a metric of the job.
+    Ctrl-C does not stop the evaluation; its score becomes a metric of the job.
     """
     from babylm.output import print_json, print_table
     from babylm.progress import share_bar

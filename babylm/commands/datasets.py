@@ -51,15 +51,13 @@ def add(
     folder: Annotated[
         str | None, typer.Option("--folder", help="The one folder to take out of an archive.")
     ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Overwrite files that are there already.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Send text to the service, here or on another machine.
 
-    The same command again goes on with a transfer that broke off.
+    The same command again resumes an interrupted transfer.
     """
     from babylm.client._sync.upload import files_to_send
     from babylm.output import in_bytes, print_json
@@ -85,13 +83,13 @@ def download(
     ] = None,
     sha256: Annotated[
         str | None,
-        typer.Option("--sha256", help="What the content must have; else it is kept out."),
+        typer.Option("--sha256", help="Expected hash; other content is discarded."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a file, such as the official BabyLM data, for `babylm datasets add`.
 
-    The same command again goes on with a transfer that broke off. The service itself never fetches
+    The same command again resumes an interrupted transfer. The service itself never fetches
     anything.
     """
     from babylm.fetch import fetch_file, name_in

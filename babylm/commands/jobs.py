@@ -19,7 +19,9 @@ def jobs(
     status: Annotated[
         str | None, typer.Option("--status", help="Only jobs of this status, such as running.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=10_000, help="Maximum number of jobs.")
+    ] = 20,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,8 +67,10 @@ def follow(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 
 def logs(
     job: JobName,
-    tail: Annotated[int, typer.Option("--tail", min=0, help="So many of the last lines.")] = 200,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as it grows.")] = False,
+    tail: Annotated[int, typer.Option("--tail", min=0, help="Number of last lines.")] = 200,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Print new lines as they come.")
+    ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -109,13 +113,13 @@ def resume(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 def retry(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
     """Put a failed or cancelled job back in the queue.
 
-    It goes on from its newest whole checkpoint.
+    It continues at its newest whole checkpoint.
     """
     _act(job, "retry", url, as_json)
 
 
 def delete(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
-    """Delete a finished job and everything that it made."""
+    """Delete a finished job and all its files."""
     from babylm.output import print_json
 
     with open_client(url) as client:

@@ -131,7 +131,9 @@ def worker(
     ] = None,
     exit_when_idle: Annotated[
         float | None,
-        typer.Option("--exit-when-idle", min=0.0, help="With --job: end after so many seconds."),
+        typer.Option(
+            "--exit-when-idle", min=0.0, help="With --job: end after this many idle seconds."
+        ),
     ] = None,
     settings_file: Annotated[
         Path | None,

@@ -30,7 +30,7 @@ Setting = Annotated[
 Key = Annotated[
     str | None,
     typer.Option(
-        "--idempotency-key", help="The same key and spec twice make one job; random if left out."
+        "--idempotency-key", help="The same key and spec twice create one job; random by default."
     ),
 ]
 DataFolder = Annotated[
@@ -121,7 +121,7 @@ def estimate(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a job would cost; nothing is stored."""
+    """Estimate time, memory and disk of a job; nothing is stored."""
     from babylm.output import print_json
     from babylm.specs import build_spec
 
@@ -154,7 +154,7 @@ def train(
 ) -> None:
     """Train in this terminal, with no service.
 
-    The same command again goes on with a run that was interrupted.
+    The same command again continues an interrupted run.
     """
     import json
 

@@ -12,8 +12,10 @@ from api.app import create_app
 from api.protocol import bounded_protocol, connection_limit, raise_file_limit
 from api.quiet import QuietFilter
 from api.security import is_loopback
+from api.unix_socket import SocketUnavailable, bind_socket
 from jobs.database import Database
 from jobs.errors import JobsError
+from jobs.file_modes import apply_umask
 from jobs.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ def app() -> FastAPI:
         SystemExit: If the settings would open the API to the network or have an invalid key.
     """
     settings = Settings()
+    apply_umask(settings)
     refuse_settings(settings)
     raise_file_limit()
     return create_app(settings)
@@ -49,22 +52,31 @@ def run() -> None:
     """Serves until SIGTERM or SIGINT."""
     set_up_log()
     settings = Settings()
+    apply_umask(settings)
     refuse_settings(settings)
     try:
         Database(settings.database_url).check_schema()
+        listener = bind_socket(settings.socket) if settings.socket else None
     except JobsError as error:
         sys.exit(error.message)
+    except SocketUnavailable as error:
+        sys.exit(str(error))
     sys.setswitchinterval(SWITCH_SECONDS)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        http=bounded_protocol(connection_limit(raise_file_limit())),
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        access_log=False,
-        server_header=False,
-        log_config=None,
-    )
+    try:
+        uvicorn.run(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            fd=listener.fileno() if listener else None,
+            http=bounded_protocol(connection_limit(raise_file_limit())),
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            access_log=False,
+            server_header=False,
+            log_config=None,
+        )
+    finally:
+        if settings.socket:
+            settings.socket.unlink(missing_ok=True)
 
 
 def set_up_log() -> None:
@@ -89,7 +101,7 @@ def refuse_settings(settings: Settings) -> None:
 
 def network_fault(settings: Settings) -> str | None:
     """Why the address needs a key; None if it does not, or if there is one."""
-    if settings.api_keys or is_loopback(settings.host):
+    if settings.api_keys or settings.socket or is_loopback(settings.host):
         return None
     return (
         f"BABYLM_HOST is {settings.host}: anybody who can reach that address could train, read and "

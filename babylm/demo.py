@@ -1,8 +1,7 @@
-"""The main job end to end, on a corpus of the project's own: does the model learn?"""
+"""Trains the sample model with the whole service and checks that it learned."""
 
 import json
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,16 +9,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from babylm.client import Client
+from babylm.client.discovery import running_service
+from babylm.client.wire import Event
 from babylm.display import PlainDisplay, display_for_output
-from babylm.download import choose_checkpoint, download_checkpoint
 from babylm.errors import CommandError
-from babylm.follow import failure_of, watch_job
-from babylm.options import running_service
+from babylm.follow import watch_job
 from babylm.output import print_json, print_note, printable
-from babylm.wire import Event
+from babylm.processes import Program, Supervised, stop_all
 from core.process.program import python_command
 
 PERPLEXITY_RATIO = 5.0
@@ -34,7 +32,7 @@ PROMPTS = ("The dog", "Anna")
 
 @dataclass
 class Findings:
-    """What the demo saw."""
+    """Results of the demo."""
 
     job: str = ""
     checkpoint: str = ""
@@ -45,7 +43,7 @@ class Findings:
     seconds: float = 0.0
 
     def faults(self) -> list[str]:
-        """What the model did not learn; empty if all is well."""
+        """What the model did not learn; empty if it learned everything."""
         if len(self.perplexities) < 2:
             return ["fewer than two validations took place"]
         faults = []
@@ -64,10 +62,10 @@ class Findings:
 
 
 def run_demo(folder: Path, *, as_json: bool = False) -> None:
-    """Trains the preset `sample` with the whole service and says what the model learned.
+    """Trains the preset `sample` with the whole service and prints what the model learned.
 
     Raises:
-        CommandError: If it did not learn what it must, or anything failed on the way.
+        CommandError: If the model did not learn enough, or a step failed.
     """
     folder = folder.resolve()
     data_dir = folder / "data"
@@ -77,24 +75,21 @@ def run_demo(folder: Path, *, as_json: bool = False) -> None:
     _run_module("core.sample", str(data_dir))
     findings = Findings()
     with _service(folder, data_dir) as url, Client(url) as client:
-        say(f"service at {url}; its dashboard shows the same as this")
+        say(f"service at {url}; its dashboard shows the same progress")
         _train(client, findings, as_json=as_json)
-        checkpoint = choose_checkpoint(client.checkpoints(findings.job), None)
-        target = folder / "checkpoint"
-        download_checkpoint(client, findings.job, checkpoint, target)
+        checkpoint = client.job(findings.job).checkpoint()
+        target = checkpoint.download(folder / "checkpoint")
         findings.checkpoint = str(target)
         for prompt in PROMPTS:
-            body = {"prompt": prompt, "max_new_tokens": 24, "temperature": 0.7, "seed": 1}
-            answer = client.generate(findings.job, checkpoint["name"], body)
-            text = str(answer["text"])
-            findings.texts.append(text if text.startswith(prompt) else prompt + text)
+            text = checkpoint.generate(prompt, max_new_tokens=24, temperature=0.7, seed=1)
+            findings.texts.append(text)
         findings.accuracies = minimal_pairs(target, pairs_folder(data_dir))
     findings.seconds = time.monotonic() - began
     _report(findings, as_json=as_json)
 
 
 def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
-    """By phenomenon, the share of pairs whose right sentence the model finds likelier."""
+    """By phenomenon, the share of pairs whose correct sentence is likelier to the model."""
     scores: dict[str, float] = json.loads(
         _run_module("core.sample.minimal_pairs", str(checkpoint), str(pairs))
     )
@@ -102,7 +97,7 @@ def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
 
 
 def pairs_folder(data_dir: Path) -> Path:
-    """Where the sample corpus keeps its minimal pairs: a file of JSON lines a phenomenon.
+    """The folder of the minimal pairs: one file of JSON lines for each phenomenon.
 
     Raises:
         CommandError: If it has none.
@@ -114,14 +109,13 @@ def pairs_folder(data_dir: Path) -> Path:
 
 
 def _train(client: Client, findings: Findings, *, as_json: bool) -> None:
-    key = str(uuid4())
-    job = client.submit({"preset": "sample"}, idempotency_key=key)
-    findings.job = job["id"]
+    job = client.submit(preset="sample")
+    findings.job = job.id
     display = PlainDisplay(write=print_note) if as_json else display_for_output()
-    watch_job(client, job["id"], display=display, on_event=lambda event: _note(findings, event))
-    job = client.job(job["id"])
-    if job["status"] != "succeeded":
-        raise failure_of(job)
+    watch_job(job, display=display, on_event=lambda event: _note(findings, event))
+    job.refresh()
+    if job.status != "succeeded":
+        raise job.failure()
 
 
 def _note(findings: Findings, event: Event) -> None:
@@ -144,34 +138,34 @@ def _service(folder: Path, data_dir: Path) -> Iterator[str]:
         "BABYLM_RUNS_DIR": str(runs_dir),
         "BABYLM_DATA_DIR": str(data_dir),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "serve.log").open("wb") as log:
-        process = subprocess.Popen(
+    log = folder / "serve.log"
+    log.unlink(missing_ok=True)
+    # Below a guard, as the programs of serve are: however the demo ends, its service ends too.
+    service = Supervised(
+        Program(
+            "service",
             python_command("babylm.main", "serve", "--host", "127.0.0.1", "--port", "0"),
-            cwd=folder,  # away from the .env of whoever runs the demo
-            env=keep | own,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        try:
-            yield _await_service(process, runs_dir, folder / "serve.log")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()  # its guards see that and end the rest
-                process.wait()
+            environment=keep | own,
+            log=log,
+            grace_seconds=STOP_SECONDS,
+            cwd=folder,  # away from the .env of the user's folder
+        ),
+        say=print_note,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    service.start()
+    try:
+        yield _await_service(service, runs_dir, log)
+    finally:
+        stop_all([service], in_a_hurry=lambda: False)
 
 
-def _await_service(process: "subprocess.Popen[bytes]", runs_dir: Path, log: Path) -> str:
+def _await_service(service: Supervised, runs_dir: Path, log: Path) -> str:
     """Waits until the service and a worker of it are ready."""
     from babylm.client import ServiceError, ServiceUnreachable
 
     deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and not service.is_stopped:
         time.sleep(0.1)
         url = running_service(runs_dir)
         if url is None:
@@ -222,7 +216,7 @@ def _print_findings(findings: Findings) -> None:
     for text in findings.texts:
         _say(f"  {printable(text)}")
     _say(f"checkpoint             {findings.checkpoint}")
-    _say(f"all of it took {findings.seconds:.0f} s")
+    _say(f"the demo took {findings.seconds:.0f} s")
 
 
 def _say(line: str) -> None:

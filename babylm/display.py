@@ -1,19 +1,19 @@
-"""Draws a run: a progress bar on a terminal, plain lines elsewhere."""
+"""Shows a run: a progress bar on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from babylm.client.wire import Event
 from babylm.output import in_time
 from babylm.watch import RunView
-from babylm.wire import Event
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 PLAIN_SECONDS = 5.0
-"""A log gets a line of figures no oftener than this, and never twice the same."""
+"""Minimum time between two lines of figures in a log; equal lines are not repeated."""
 
 
 class Display(Protocol):
@@ -39,12 +39,12 @@ class Display(Protocol):
         ...
 
     def note(self, text: str) -> None:
-        """Says something beside the run, such as that the connection broke."""
+        """Shows a remark, for example that the connection broke."""
         ...
 
 
 def display_for_output() -> Display:
-    """The bar where standard output is a terminal, lines where it is not."""
+    """A bar if standard output is a terminal, else lines."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -72,7 +72,7 @@ class PlainDisplay:
         pass
 
     def show(self, event: Event) -> None:
-        """Writes what is worth keeping, and now and then the figures."""
+        """Writes lasting lines, and from time to time the figures."""
         kept = self.view.apply(event)
         if kept:
             self._write(kept)
@@ -90,7 +90,7 @@ class PlainDisplay:
 
 
 class BarDisplay:
-    """A bar with figures under it; what is worth keeping scrolls by above."""
+    """A bar with figures below it; lasting lines scroll above."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -113,7 +113,7 @@ class BarDisplay:
         self._live.__exit__(kind, error, traceback)
 
     def show(self, event: Event) -> None:
-        """Takes in an event; the bar follows by itself."""
+        """Applies an event; the bar is redrawn periodically."""
         kept = self.view.apply(event)
         if kept:
             self.note(kept)

@@ -1,19 +1,22 @@
 """How a command ends when it cannot do what was asked."""
 
+from babylm.client.errors import BabylmError, InvalidUsage
+
 FAILED = 1
 BAD_USAGE = 2
 INTERRUPTED = 130
-"""What a shell reports after Ctrl-C; `babylm follow X && next` must not go on."""
+"""What a shell reports after Ctrl-C; `babylm follow X && next` must not run `next`."""
 
 
-class CommandError(Exception):
-    """The command failed; the message goes to standard error, the status to the shell.
+class Terminated(SystemExit):
+    """SIGTERM or SIGHUP arrived: what the command started is stopped on the way out."""
 
-    Attributes:
-        hint: What the user can do about it.
-        status: The exit status.
-        details: The same for a program, printed where `--json` was given.
-    """
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+
+
+class CommandError(BabylmError):
+    """The command failed; the message goes to standard error, the status to the shell."""
 
     def __init__(
         self,
@@ -23,15 +26,12 @@ class CommandError(Exception):
         status: int = FAILED,
         details: dict[str, object] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        super().__init__(message, hint=hint, details=details)
         self.status = status
-        self.details = details or {}
 
 
-class UsageError(CommandError):
-    """The command line itself makes no sense."""
+class UsageError(CommandError, InvalidUsage):
+    """The command line itself is not valid."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, status=BAD_USAGE)

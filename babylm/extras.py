@@ -1,15 +1,15 @@
-"""What only a machine that trains has: the base installation is API and command line alone."""
+"""The packages that training needs; the base installation has the API and the command line."""
 
 from importlib.util import find_spec
 
 from babylm.errors import CommandError
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-"""The extra `train` of pyproject.toml, as far as training cannot do without."""
+"""The packages of the extra `train` that training requires."""
 
 
 def require_training() -> None:
-    """Refuses a command that trains where the packages for it are not installed.
+    """Refuses a command that trains if its packages are not installed.
 
     Raises:
         CommandError: Naming them, and how to install them.
@@ -18,6 +18,6 @@ def require_training() -> None:
     if missing:
         raise CommandError(
             f"this installation cannot train: {', '.join(missing)} is not installed",
-            hint="pip install 'babylm-service[train,embedded]', torch first where you want a "
-            "certain build of it. The API alone: babylm api.",
+            hint="pip install 'babylm-service[train,embedded]', after the build of "
+            "torch that you want. `babylm api` runs the API alone.",
         )

@@ -1,4 +1,4 @@
-"""Fetches a file from an address that the user gave: resumed, checked, whole or not there."""
+"""Downloads a file: resumes partial transfers, verifies the hash, publishes whole files only."""
 
 import hashlib
 import os
@@ -11,13 +11,16 @@ from urllib.parse import unquote, urlsplit
 
 import httpx2 as httpx
 
+from babylm.client.address import Address, local_transport, proxy_errors
 from babylm.errors import CommandError, UsageError
 
 PART_SUFFIX = ".part"
 TRIES = 6
-"""Connections that may break in a row without a single byte in between."""
+"""Consecutive connections that may break without a single byte."""
 RETRY_SECONDS = 0.5
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+"""A redirect to one of them bypasses the proxy, as a direct request does."""
 RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 Advance = Callable[[int], None]
@@ -35,14 +38,14 @@ def name_in(address: str) -> str:
     """The file name at the end of an address.
 
     Raises:
-        UsageError: If it is no address of the web, or ends in no name.
+        UsageError: If it is not an HTTP address, or ends in no name.
     """
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise UsageError(f"{address!r} is no http:// or https:// address")
+        raise UsageError(f"{address!r} is not an http:// or https:// address")
     name = PurePosixPath(unquote(parts.path)).name
     if not name or name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise UsageError(f"{address} names no file", hint="Say where to put it with -o FILE.")
+        raise UsageError(f"{address} names no file", hint="Name the file to write: -o FILE.")
     return name
 
 
@@ -54,19 +57,19 @@ def fetch_file(
     advance: Advance = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Fetched:
-    """Puts what lies at `address` into `target`.
+    """Downloads `address` to the file `target`.
 
-    What an earlier call left behind is gone on with, if the server still has the same content.
+    Resumes a partial transfer if the content on the server is unchanged.
 
     Raises:
-        UsageError: If it is no address of the web.
+        UsageError: If it is not an HTTP address.
         CommandError: If it cannot be had, or has another checksum.
     """
     if urlsplit(address).scheme not in ("http", "https"):
-        raise UsageError(f"{address!r} is no http:// or https:// address")
+        raise UsageError(f"{address!r} is not an http:// or https:// address")
     part = target.with_name(target.name + PART_SUFFIX)
     note = part.with_name(part.name + ".etag")
-    with httpx.Client(timeout=TIMEOUT, follow_redirects=True) as http:
+    with _open_http(address) as http:
         failures = 0
         advance(_size(part))
         while True:
@@ -79,10 +82,21 @@ def fetch_file(
                 reason = str(error) or type(error).__name__
             failures = 0 if _size(part) > before else failures + 1
             if failures >= TRIES:
-                hint = "Run the same command again: it goes on where it stopped."
+                hint = "Run the same command again: the transfer resumes."
                 raise CommandError(f"{address} cannot be fetched: {reason}", hint=hint)
             sleep(RETRY_SECONDS * 2**failures)
     return _finish(part, note, target, sha256)
+
+
+def _open_http(address: str) -> httpx.Client:
+    """A client that follows redirects and connects to this machine without a proxy."""
+    with proxy_errors(address):
+        return httpx.Client(
+            timeout=TIMEOUT,
+            follow_redirects=True,
+            transport=local_transport(Address(address)),
+            mounts={f"all://{host}": httpx.HTTPTransport() for host in LOOPBACK_HOSTS},
+        )
 
 
 def _connection(http: httpx.Client, address: str, part: Path, note: Path, advance: Advance) -> bool:
@@ -93,7 +107,7 @@ def _connection(http: httpx.Client, address: str, part: Path, note: Path, advanc
     if have and etag:
         headers |= {"Range": f"bytes={have}-", "If-Range": etag}
     with http.stream("GET", address, headers=headers) as answer:
-        if answer.status_code == 416:  # what is here is no beginning of what is there
+        if answer.status_code == 416:  # the part is not the beginning of the content
             advance(-have)
             part.unlink()
             return False
@@ -128,7 +142,7 @@ def _finish(part: Path, note: Path, target: Path, sha256: str | None) -> Fetched
     if sha256 is not None and digest != sha256.lower():
         part.unlink()
         raise CommandError(
-            f"{target.name} arrived with the SHA-256 {digest}, not {sha256}, and was thrown away",
+            f"{target.name} arrived with the SHA-256 {digest}, not {sha256}, and was discarded",
             hint="Check the address and the checksum.",
         )
     size = part.stat().st_size

@@ -1,42 +1,43 @@
 """Follows a job to its end on the screen."""
 
 from collections.abc import Callable
+from datetime import datetime
 
-from babylm.client import Client
+from babylm.client import Job
+from babylm.client.wire import Event
 from babylm.display import Display, display_for_output
-from babylm.errors import FAILED, INTERRUPTED, CommandError
+from babylm.errors import INTERRUPTED, CommandError
 from babylm.output import in_time, print_json_line, print_note
-from babylm.sse import follow_events
-from babylm.wire import Event, Job
 
 
-def follow_job(client: Client, job_id: str, *, as_json: bool = False) -> None:
-    """Shows the job until it ends; Ctrl-C detaches and leaves the job alone.
+def follow_job(job: Job, *, as_json: bool = False) -> None:
+    """Shows the job until it ends; Ctrl-C detaches and does not affect the job.
 
     Raises:
-        CommandError: If the job did not succeed, or the user detached.
+        JobFailed: If the job did not succeed.
+        CommandError: If the user detached.
     """
     try:
         if as_json:
-            _print_events(client, job_id)
+            for event in job.follow(on_break=lambda why: print_note(f"{why}; trying again")):
+                print_json_line(event)
         else:
-            watch_job(client, job_id)
+            watch_job(job)
     except KeyboardInterrupt as error:
         raise CommandError(
-            f"detached; job {job_id} goes on",
-            hint=f"`babylm follow {job_id}` shows it again, `babylm cancel {job_id}` ends it.",
+            f"detached; job {job.id} continues",
+            hint=f"`babylm follow {job.id}` shows it again, `babylm cancel {job.id}` ends it.",
             status=INTERRUPTED,
         ) from error
-    job = client.job(job_id)
-    if job["status"] != "succeeded":
-        raise failure_of(job)
+    job.refresh()
+    if job.status != "succeeded":
+        raise job.failure()
     if not as_json:
-        print(f"job {job_id} succeeded{_duration(job)}; get it with `babylm download {job_id}`")
+        print(f"job {job.id} succeeded{_duration(job)}; get it with `babylm download {job.id}`")
 
 
 def watch_job(
-    client: Client,
-    job_id: str,
+    job: Job,
     *,
     display: Display | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
@@ -52,7 +53,7 @@ def watch_job(
         broken = True
 
     with display:
-        for event in follow_events(client, job_id, on_break=on_break):
+        for event in job.follow(on_break=on_break):
             if broken:
                 display.note("connected again")
                 broken = False
@@ -60,28 +61,8 @@ def watch_job(
             on_event(event)
 
 
-def _print_events(client: Client, job_id: str) -> None:
-    for event in follow_events(client, job_id, on_break=lambda why: print_note(f"{why}; retrying")):
-        print_json_line(event)
-
-
-def failure_of(job: Job) -> CommandError:
-    """What to say about a job that did not succeed."""
-    error = job.get("error")
-    status = job["status"]
-    if error is None:
-        return CommandError(f"job {job['id']} {status}", status=FAILED, details=dict(job))
-    return CommandError(
-        f"job {job['id']} {status}: {error['message']} ({error['code']})",
-        hint=error.get("hint"),
-        details=dict(job),
-    )
-
-
 def _duration(job: Job) -> str:
-    from datetime import datetime
-
-    started, finished = job.get("started_at"), job.get("finished_at")
+    started, finished = job.data.get("started_at"), job.data.get("finished_at")
     if not started or not finished:
         return ""
     took = datetime.fromisoformat(finished) - datetime.fromisoformat(started)

@@ -18,7 +18,10 @@ INTRODUCTION = """\
 - **Which service.** `--url`, else `BABYLM_URL`, else the `babylm serve` that uses the same runs
   folder (it writes its address to `runs/service.json`), else `BABYLM_HOST` and `BABYLM_PORT`,
   which are `127.0.0.1:8000` by default. `BABYLM_API_KEY` is sent as a bearer token.
-- **Which job.** An id, its beginning (four characters or more), or `last` for the newest.
+- **Which job.** An id, its beginning as `babylm jobs` shows it (four characters or more), or
+  `last` for the newest.
+- **Completion.** `babylm --install-completion` teaches your shell the commands, their options and
+  the ids of your jobs.
 - **For programs.** `--json` prints JSON, one line to a pipe; `follow --json` prints a line for each
   event. Errors go to standard error, as JSON too.
 - **Exit status.** 0 success; 1 the job or the request failed; 2 bad usage; 130 after Ctrl-C.
@@ -64,6 +67,9 @@ babylm datasets add train_10M babylm.zip --folder train_10M""",
     "cache prune": "babylm cache prune --max-bytes 10000000000",
     "presets": "babylm presets",
     "workers": "babylm workers --json",
+    "open": "babylm open last",
+    "top": "babylm top",
+    "doctor": "babylm doctor",
     "serve": "babylm serve --port 8080 --workers 2",
     "api": "BABYLM_REDIS_URL=redis://redis:6379/0 babylm api",
     "worker": "BABYLM_REDIS_URL=redis://redis:6379/0 babylm worker --queue train",

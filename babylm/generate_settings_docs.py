@@ -82,7 +82,7 @@ COMPOSE_NOTES = {
     "shutdown_grace_seconds": "Compose gives 50, below its stop_grace_period of 60 s.",
 }
 WRITTEN_OUT = ("api_key",)
-"""Settings whose line is there to be filled in."""
+"""Settings whose line is to be filled in."""
 
 
 def service_variables() -> list[Variable]:

@@ -1,9 +1,9 @@
-"""Stands between `babylm serve` and one program that it started: the program never outlives serve.
+"""Parent of one program of `babylm serve`: ends the program when serve ends.
 
-Serve holds the write end of a pipe on this process's standard input. Its first line says what to
-start; its end, for whatever reason, means that the program has to stop: SIGTERM, then, after the
-grace period, SIGKILL to it and everything below it. If the program ends first, so does the guard,
-with the same status. Run as a file, so that starting it costs nothing but the interpreter.
+Serve has the write end of a pipe on this process's standard input. The first line names the command
+to start. End of file, for any reason, stops the program: SIGTERM, then, after the grace period,
+SIGKILL to it and its descendants. If the program ends first, the guard ends with the same status.
+Run as a file, so that starting it loads nothing but the interpreter.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def _note(pipe: int) -> None:
 
 
 def _stop(child: "subprocess.Popen[bytes]", grace_seconds: float) -> int:
-    """Ends the child and all its descendants, also those that made a session of their own."""
+    """Ends the child and all its descendants, including those in other sessions."""
     import psutil
 
     deadline = time.monotonic() + grace_seconds
@@ -62,7 +62,7 @@ def _stop(child: "subprocess.Popen[bytes]", grace_seconds: float) -> int:
             below = list({*below, *psutil.Process().children(recursive=True)})
     if child.poll() is None:
         child.kill()
-    # Descendants of a child that ended in time have noticed it by their own pipes; wait for them.
+    # Descendants notice the end of the child by their own pipes; wait for them.
     below = [process for process in below if process.pid != child.pid]
     for process in wait_gone(below, seconds=deadline - time.monotonic()):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -72,9 +72,9 @@ def _stop(child: "subprocess.Popen[bytes]", grace_seconds: float) -> int:
 
 
 def wait_gone(processes: "list[psutil.Process]", *, seconds: float) -> "list[psutil.Process]":
-    """Those that still run when all are gone or the time is up.
+    """Waits for the processes; returns those that still run after that time.
 
-    A zombie is gone: it only waits for a parent, which in a container may never look.
+    A zombie counts as gone: in a container its parent may never reap it.
     """
     import psutil
 

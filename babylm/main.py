@@ -1,13 +1,16 @@
 """Entry of the `babylm` command."""
 
+import errno
 import json
 import os
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from babylm.client.errors import BabylmError
 from babylm.commands import (
     cache,
     catalogue,
@@ -19,16 +22,16 @@ from babylm.commands import (
     provision,
     service,
     submit,
+    terminal,
     tokenizers,
 )
-from babylm.errors import INTERRUPTED, CommandError
+from babylm.errors import FAILED, INTERRUPTED, CommandError, Terminated
 
 app = typer.Typer(
     name="babylm",
     help="Train small language models on BabyLM text, on your own machine.",
     epilog="Exit status: 0 success, 1 the job or request failed, 2 bad usage.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -66,6 +69,7 @@ for group in (
     tokenizers,
     catalogue,
     cache,
+    terminal,
     service,
     provision,
 ):
@@ -74,22 +78,56 @@ for group in (
 
 def main() -> None:
     """Runs the command line and ends the process with its exit status."""
+    _raise_on_signals()
     try:
-        app(prog_name="babylm")
-    except CommandError as error:
+        try:
+            app(prog_name="babylm")
+        finally:
+            sys.stdout.flush()
+    except BabylmError as error:
         _report(error)
         sys.exit(error.status)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read our output has seen enough; keep Python from complaining at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        _discard_output()  # the reader of the pipe has ended
+        sys.exit(FAILED)
+    except OSError as error:
+        # Full disks, missing permissions, a file where a folder is needed.
+        _discard_output()
+        _report(CommandError(_words(error)))
+        sys.exit(FAILED)
 
 
-def _report(error: CommandError) -> None:
+def _raise_on_signals() -> None:
+    """Lets SIGTERM and SIGHUP raise, so that `finally` blocks end what a command started."""
+
+    def stop(number: int, _: object) -> None:
+        raise Terminated(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, stop)
+
+
+def _discard_output() -> None:
+    """Prevents a second error when Python flushes standard output at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _words(error: OSError) -> str:
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.filename is None:
+        where = "the output" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "a file"
+        return f"{where} cannot be written: {reason}"
+    paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
+    return f"{' and '.join(paths)}: {reason}"
+
+
+def _report(error: BabylmError) -> None:
     if "--json" in sys.argv:
-        body = {"error": {"message": error.message, "hint": error.hint, **error.details}}
+        about = {"code": error.code, "message": error.message, "hint": error.hint}
+        body = {"error": {**about, **error.details}}
         print(json.dumps(body, ensure_ascii=False, default=str), file=sys.stderr)
         return
     print(f"babylm: {error.message}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Options that several commands share, and what they stand for."""
 
-import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from babylm.client import Client
     from jobs.settings import Settings
 
-SERVICE_FILE = "service.json"
-"""Below the runs folder: where a running `babylm serve` can be reached."""
+OTHER_VARIABLES = {"BABYLM_URL", "BABYLM_DEMO_FLAGS"}
+"""Read by the command line and the Makefile."""
+TEST_PREFIXES = ("BABYLM_TRY_", "BABYLM_TEST_")
+
+COMPLETED_JOBS = 50
 
 Url = Annotated[
     str | None,
@@ -32,11 +35,31 @@ CacheDir = Annotated[
     Path | None,
     typer.Option("--cache-dir", help="Results shared between runs  [default: RUNS_DIR/cache]"),
 ]
+
+
+def complete_job(incomplete: str) -> list[tuple[str, str]]:
+    """Short ids of the newest jobs for the shell's completion, each with name and status."""
+    from babylm.client import BabylmError
+    from babylm.client.figures import short_ids
+
+    try:
+        with open_client(os.environ.get("BABYLM_URL")) as client:
+            jobs = client.jobs(limit=COMPLETED_JOBS)
+    except BabylmError:
+        return []
+    names = short_ids([job.id for job in jobs])
+    found = [(names[job.id], f"{job.name} {job.status}".strip()) for job in jobs]
+    return [each for each in [*found, ("last", "the newest")] if each[0].startswith(incomplete)]
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 JobName = Annotated[
     str,
     typer.Argument(
-        metavar="JOB", help="Id of a job, the beginning of one, or `last`.", show_default=False
+        metavar="JOB",
+        help="Id of a job, the beginning of one, or `last`.",
+        show_default=False,
+        autocompletion=complete_job,
     ),
 ]
 
@@ -45,7 +68,7 @@ def load_settings() -> "Settings":
     """The settings from the environment and `.env`.
 
     Raises:
-        UsageError: If one of them makes no sense.
+        UsageError: If one of them is not valid, or `.env` cannot be read.
     """
     from pydantic import ValidationError
 
@@ -58,12 +81,55 @@ def load_settings() -> "Settings":
             f"  BABYLM_{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
             for item in error.errors()
         ]
-        raise UsageError("\n".join(["the settings make no sense", *lines])) from error
+        raise UsageError("\n".join(["the settings are not valid", *lines])) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise UsageError(
+            f"{Path('.env').absolute()} is not UTF-8: line {line} has the byte "
+            f"0x{error.object[error.start]:02x}",
+            hint="Save the file as UTF-8: iconv -f LATIN1 -t UTF-8 .env > .env.utf8",
+        ) from error
+
+
+def load_service_settings() -> "Settings":
+    """The settings, for commands that create files of the service; applies their umask."""
+    from jobs.file_modes import apply_umask
+
+    settings = load_settings()
+    apply_umask(settings)
+    for note in mistyped_variables():
+        print(f"babylm: {note}", file=sys.stderr)
+    return settings
+
+
+def mistyped_variables() -> list[str]:
+    """Sentences about the `BABYLM_` variables, of environment and `.env`, that nothing reads."""
+    from difflib import get_close_matches
+
+    from dotenv import dotenv_values
+
+    from babylm.generate_settings_docs import FOR_COMPOSE
+    from jobs.settings import Settings
+
+    known = {f"BABYLM_{name.upper()}" for name in Settings.model_fields}
+    known |= {variable.name for variable in FOR_COMPOSE} | OTHER_VARIABLES
+    given = {name for name in {**dotenv_values(".env"), **os.environ} if _is_ours(name)}
+    notes = []
+    for name in sorted(given - known):
+        near = get_close_matches(name, known, n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        notes.append(f"{name} is not a setting and has no effect{meant}")
+    return notes
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith("BABYLM_") and not name.startswith(TEST_PREFIXES)
 
 
 def open_client(url: str | None) -> "Client":
     """A client of the service that was named, or found."""
     from babylm.client import Client
+    from babylm.client.discovery import running_service
 
     settings = load_settings()
     address = url or running_service(settings.runs_dir) or default_address(settings)
@@ -71,20 +137,10 @@ def open_client(url: str | None) -> "Client":
     return Client(address, api_key=keys[0] if keys else None)
 
 
-def running_service(runs_dir: Path) -> str | None:
-    """The address of the `babylm serve` that works on this runs folder, if one is alive."""
-    try:
-        entry = json.loads((runs_dir / SERVICE_FILE).read_text())
-        os.kill(int(entry["pid"]), 0)
-        return str(entry["url"])
-    except PermissionError:
-        return str(entry["url"])  # alive, and somebody else's
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def default_address(settings: "Settings") -> str:
     """Where the API listens by its settings."""
+    if settings.socket is not None:
+        return f"unix:{settings.socket.absolute()}"
     return address_of(settings.host, settings.port)
 
 

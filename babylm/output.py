@@ -4,10 +4,14 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+GAP = 2
+"""Columns between two cells of a table."""
 BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-SHORT_ID = 12
 
 
 def print_json(value: Any) -> None:  # Any: whatever the service sent
@@ -26,24 +30,59 @@ def print_note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """A table, or the sentence `empty` where there is nothing to show."""
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    empty: str,
+    shortened: str | None = None,
+) -> None:
+    """A table, or the sentence `empty` if there are no rows.
+
+    Args:
+        columns: The headings.
+        rows: The cells.
+        empty: What to say without rows.
+        shortened: The column that is cut with an ellipsis until the table fits the terminal.
+    """
     if not rows:
         print_note(empty)
         return
     from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=10_000)  # a pipe has no width: never fold a line of it
+    console.print(make_table(columns, rows, width=console.width, shortened=shortened))
+
+
+def make_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    width: int,
+    shortened: str | None = None,
+) -> "Table":
+    """The table of `print_table`, for a terminal of that width."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=10_000)  # a pipe has no width: never fold a line of it
-    console.print(table)
+        table.add_column(column, overflow="fold", no_wrap=shortened is not None)
+    cells = [[Text(printable(cell)) for cell in row] for row in rows]
+    if shortened is not None:
+        cut = columns.index(shortened)
+        widths = [
+            max(len(name), *(row[number].cell_len for row in cells))
+            for number, name in enumerate(columns)
+        ]
+        room = width - sum(widths) + widths[cut] - GAP * len(columns)
+        for row in cells:
+            row[cut].truncate(max(len(shortened), room), overflow="ellipsis")
+    for row in cells:
+        table.add_row(*row)
+    return table
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
@@ -88,9 +127,13 @@ def in_short(number: float) -> str:
 
 
 def age(moment: str | None) -> str:
-    """How long ago an RFC 3339 time was."""
+    """How long ago an RFC 3339 time was, in the largest unit that gives two or more."""
     if not moment:
         return ""
     then = datetime.fromisoformat(moment)
     then = then if then.tzinfo else then.replace(tzinfo=UTC)
-    return f"{in_time((datetime.now(UTC) - then).total_seconds())} ago"
+    seconds = max(0.0, (datetime.now(UTC) - then).total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,4 +1,4 @@
-"""Programs that `babylm serve` keeps running, each below a guard and with a log file of its own."""
+"""Programs that `babylm serve` keeps running, each below a guard and with its own log file."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ from core.process.program import isolated_command
 FIRST_DELAY_SECONDS = 0.5
 LAST_DELAY_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-"""After running for so long, a program's earlier deaths no longer count."""
+"""Earlier exits of a program no longer count after it ran for this time."""
 KILL_SECONDS = 1.0
 """What a guard gets on top of the grace period before it is ended itself."""
 MAX_LOG_BYTES = 10_000_000
@@ -32,11 +32,12 @@ class Program:
     environment: Mapping[str, str]
     log: Path
     grace_seconds: float
+    cwd: Path | None = None
 
 
 @dataclass
 class Supervised:
-    """A program, the guard that holds it at the moment, and when to start it again."""
+    """A program, its current guard, and when to restart it."""
 
     program: Program
     say: Callable[[str], None]
@@ -47,7 +48,7 @@ class Supervised:
     _start_at: float = field(default=0.0)
 
     def start(self) -> None:
-        """Starts the program in a process group of its own."""
+        """Starts the program in its own process group."""
         order = {
             "command": list(self.program.command),
             "grace_seconds": self.program.grace_seconds,
@@ -60,6 +61,7 @@ class Supervised:
                 stdout=log,
                 stderr=log,
                 env=dict(self.program.environment),
+                cwd=self.program.cwd,
                 start_new_session=True,
                 bufsize=0,
             )
@@ -68,7 +70,7 @@ class Supervised:
         self._started_at = self.clock()
 
     def tick(self) -> None:
-        """Starts the program again if it died, later each time."""
+        """Restarts the program if it ended, with increasing delays."""
         if self.guard is None:
             if self.clock() >= self._start_at:
                 self.start()
@@ -91,7 +93,7 @@ class Supervised:
             self.guard.stdin.close()
 
     def end_stop(self) -> None:
-        """Ends the guard hard if it is still there, and all that is left in its group."""
+        """Kills the guard if it still runs, and what is left of its process group."""
         if self.guard is None:
             return
         if self.guard.poll() is None:
@@ -106,8 +108,8 @@ class Supervised:
         return self.guard is None or self.guard.poll() is not None
 
     def _forget(self, guard_process: "subprocess.Popen[bytes]") -> None:
-        """Ends what a dead or stuck guard left in its group."""
-        # Nobody may be left; macOS says "not permitted" where only a zombie is.
+        """Kills what a dead or stuck guard left in its group."""
+        # The group may be empty; macOS reports "not permitted" if only a zombie is left.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(guard_process.pid, signal.SIGKILL)
         guard_process.wait()
@@ -116,7 +118,7 @@ class Supervised:
 
 
 def _kill_below(pid: int) -> None:
-    """Ends every descendant, also those that made a session of their own."""
+    """Kills every descendant, including those in other sessions."""
     import psutil
 
     with contextlib.suppress(psutil.NoSuchProcess):
@@ -126,7 +128,7 @@ def _kill_below(pid: int) -> None:
 
 
 def stop_all(programs: Sequence[Supervised], *, in_a_hurry: Callable[[], bool]) -> None:
-    """Ends all of them at the same time, each within its grace period, or at once in a hurry."""
+    """Ends all at the same time, each within its grace period, or at once in a hurry."""
     for supervised in programs:
         supervised.begin_stop()
     grace = max((supervised.program.grace_seconds for supervised in programs), default=0.0)
@@ -140,7 +142,7 @@ def stop_all(programs: Sequence[Supervised], *, in_a_hurry: Callable[[], bool]) 
 
 
 class LogTail:
-    """Passes on the lines of a log file that a person should see, and keeps the file small."""
+    """Forwards important lines of a log file, and limits its size."""
 
     def __init__(self, path: Path, say: Callable[[str], None]) -> None:
         self._path = path
@@ -182,6 +184,6 @@ class LogTail:
 
 
 def is_important(line: str) -> bool:
-    """True for warnings and errors; Redis's advice about the kernel is no concern of 64 MB."""
+    """True for warnings and errors, except Redis's advice about memory overcommit."""
     marks = ("WARNING", "ERROR", "CRITICAL", "Traceback (most recent call last)")
     return any(mark in line for mark in marks) and "overcommit" not in line

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def byte_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A function that is told how many bytes were gained."""
+    """A function to call with the number of bytes that arrived."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
@@ -16,3 +16,14 @@ def byte_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def share_bar(what: str) -> Iterator[Callable[[float], None]]:
+    """A function that is called with the share that is done, 0 to 1."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)

@@ -1,4 +1,4 @@
-"""One `babylm serve` a runs folder: the lock, who holds it, and what a killed one left behind."""
+"""The lock of a runs folder: one `babylm serve` at a time, and leftovers of a killed one."""
 
 import fcntl
 import json
@@ -9,16 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from babylm.client.wire import Body
 from babylm.errors import CommandError
 from babylm.guard import wait_gone
-from babylm.wire import Body
 
 LEFTOVER_SECONDS = 12.0
-"""What an earlier serve started has this long to notice that it is gone; then it is killed."""
+"""Time for the programs of an earlier serve to end by themselves; then they are killed."""
 
 
 class RunsLock:
-    """Holds a runs folder for this process; the kernel lets go when the process ends."""
+    """Holds a runs folder for this process; the kernel releases it when the process ends."""
 
     def __init__(self, runs_dir: Path) -> None:
         runs_dir.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ class RunsLock:
         os.close(self._file)
 
     def record(self, *, url: str | None, guards: Sequence[int]) -> None:
-        """Writes down who serves where, and through which guards."""
+        """Records the address and the guards of this serve."""
         import psutil
 
         entries = []
@@ -71,7 +71,7 @@ class RunsLock:
         os.ftruncate(self._file, len(content))
 
     def end_leftovers(self, say: Callable[[str], None]) -> None:
-        """Waits for what an earlier holder started; its guards are ending it already."""
+        """Waits for the programs of an earlier holder, which its guards are already ending."""
         import psutil
 
         left = []

@@ -13,8 +13,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from babylm.broker import Broker, end_leftover, find_broker, remove_short_folder, wait_until_up
+from babylm.client.address import Address, parse_address
+from babylm.client.discovery import SERVICE_FILE
 from babylm.errors import CommandError
-from babylm.options import SERVICE_FILE, address_of
+from babylm.options import address_of
 from babylm.output import print_json_line, printable
 from babylm.processes import LogTail, Program, Supervised, stop_all
 from babylm.runs_lock import RunsLock
@@ -26,10 +28,10 @@ TICK_SECONDS = 0.1
 BROKER_SECONDS = 10.0
 READY_SECONDS = 60.0
 STARTUP_DEATHS = 2
-"""An API that ends so often before it ever answered will not come up."""
+"""The start fails if the API ends this often before it answers."""
 GRACE_SECONDS = 7.0
 BROKER_GRACE_SECONDS = 1.0
-"""With what it takes to end them hard, everything is gone ten seconds after Ctrl-C."""
+"""With the time for SIGKILL, everything has ended ten seconds after Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ class Plan:
     find_broker: Callable[[Path], Broker | None] = find_broker
     grace_seconds: float = GRACE_SECONDS
     as_json: bool = False
+    socket: Path | None = None
+    notes: Sequence[str] = ()
 
     def say(self, line: str) -> None:
-        """Tells the person at the terminal; out of the way where a program reads the output."""
+        """Prints a line for people; to standard error if a program reads the output."""
         print(printable(line), file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
 
@@ -75,8 +79,11 @@ def serve(plan: Plan) -> None:
     signals = _Signals()
     with RunsLock(plan.runs_dir) as lock:
         lock.end_leftovers(plan.say)
-        port = free_port(plan.host, plan.port)
-        service = _Service(plan, lock, address_of(plan.host, port), signals)
+        port = plan.port if plan.socket else free_port(plan.host, plan.port)
+        address = parse_address(
+            f"unix:{plan.socket.absolute()}" if plan.socket else address_of(plan.host, port)
+        )
+        service = _Service(plan, lock, address, signals)
         try:
             plan.migrate()
             service.start(port)
@@ -105,7 +112,7 @@ def free_port(host: str, port: int) -> int:
 
 
 class _Signals:
-    """Counts the requests to stop: the first is obeyed, a second one hurries it."""
+    """Counts signals: the first stops the service, a second one skips the grace periods."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -119,10 +126,11 @@ class _Signals:
 class _Service:
     """Everything that one call of `serve` started."""
 
-    def __init__(self, plan: Plan, lock: RunsLock, url: str, signals: _Signals) -> None:
+    def __init__(self, plan: Plan, lock: RunsLock, address: Address, signals: _Signals) -> None:
         self._plan = plan
         self._lock = lock
-        self._url = url
+        self._address = address
+        self._url = str(address)
         self._signals = signals
         self._num_signals_at_stop = 0
         self._broker: Broker | None = None
@@ -141,6 +149,9 @@ class _Service:
             "BABYLM_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
         }
+        environment.pop("BABYLM_SOCKET", None)
+        if self._address.socket is not None:
+            environment["BABYLM_SOCKET"] = self._address.socket
         num_train_workers = max(1, len(plan.workers) - 1)  # without the short worker
         threads = thread_environment(environment, slots=num_train_workers)
         redis_url = plan.redis_url or self._start_broker(environment)
@@ -169,12 +180,12 @@ class _Service:
             for tail in self._tails.values():
                 tail.tick()
             time.sleep(TICK_SECONDS)
-        # Counted before the user is invited to send another: one that follows at once is not lost.
+        # Counted before the user reads "again to hurry", so that an immediate second signal counts.
         self._num_signals_at_stop = self._signals.count
         self._plan.say("stopping (again to hurry)")
 
     def stop(self) -> None:
-        """Stops all of it; the broker last, since the others speak to it."""
+        """Stops everything; the broker last, because the others use it."""
         (self._plan.runs_dir / SERVICE_FILE).unlink(missing_ok=True)
         asked = max(1, self._num_signals_at_stop)
         hurry: Callable[[], bool] = lambda: self._signals.count > asked  # noqa: E731
@@ -224,9 +235,13 @@ class _Service:
             self._recorded = guards
 
     def _api_answers(self) -> bool:
-        address = urlsplit(self._url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=2)
+        url = urlsplit(self._address.url)
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=2)
         try:
+            if self._address.socket is not None:
+                connection.sock = socket.socket(socket.AF_UNIX)
+                connection.sock.settimeout(2)
+                connection.sock.connect(self._address.socket)
             connection.request("GET", "/healthz")
             return connection.getresponse().status == 200
         except (OSError, http.client.HTTPException):
@@ -249,7 +264,14 @@ class _Service:
         broker = "Redis given" if self._plan.redis_url else "embedded Redis"
         if self._redis is None and not self._plan.redis_url:
             broker = "no broker"
-        self._plan.say(f"dashboard: {self._url}/")
+        if self._address.socket is None:
+            self._plan.say(f"dashboard: {self._url}/")
+        else:
+            path = self._address.socket
+            self._plan.say(f"socket: {path}")
+            self._plan.say(f"dashboard: ssh -L 8000:{path} HOST, then http://localhost:8000/")
         workers = ", ".join(self._plan.workers)
         self._plan.say(f"{workers}; {broker}; logs in {self._plan.runs_dir / 'logs'}")
+        for note in self._plan.notes:
+            self._plan.say(note)
         self._plan.say("Ctrl-C stops everything")

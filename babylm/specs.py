@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from babylm.client.wire import Body
 from babylm.errors import UsageError
-from babylm.wire import Body
 from core.archs import ARCHITECTURES
 from core.spec.upstream import CONFIG_DEFAULTS, TAKES_HEADS
 
@@ -27,7 +27,7 @@ FLAT_FIELDS = {
     "num_hidden_layers": "model.num_hidden_layers",
     "num_attention_heads": "model.num_attention_heads",
 }
-"""Upstream's options and where they stand in the spec; upstream's defaults are the spec's own."""
+"""Upstream's options and their fields in the spec, which has the same defaults."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,13 +42,13 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Any, Any]:  # Any: YAML
-        """A mapping whose keys differ; PyYAML would keep the last of two without a word."""
+        """A mapping whose keys differ; PyYAML would silently keep the last of two."""
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             fault = None if isinstance(key, str) else "is not a string"
             if fault is None and key in seen:
-                fault = "stands here twice"
+                fault = "occurs twice"
             if fault is not None:
                 message = f"the key {key!r} {fault}"
                 raise yaml.constructor.ConstructorError(None, None, message, key_node.start_mark)
@@ -85,7 +85,7 @@ def build_spec(
     """The spec to submit. Later ones win: file, preset, flat options, `--set`.
 
     Raises:
-        UsageError: If nothing at all is given, or something cannot be read.
+        UsageError: If nothing is given, or a file or a value cannot be read.
     """
     given = {name: value for name, value in flat.items() if value is not None}
     if file is None and preset is None and not settings and not given:
@@ -151,7 +151,9 @@ def read_spec(path: Path) -> Body:
     except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{path} is not valid: {error}") from error
     if not isinstance(body, dict):
-        raise UsageError(f"{path} holds no mapping of fields", hint="Begin with `preset: sample`.")
+        raise UsageError(
+            f"{path} contains no mapping of fields", hint="Begin with `preset: sample`."
+        )
     return body
 
 
@@ -185,7 +187,7 @@ def encode_spec(body: Body) -> bytes:
     """The spec as the JSON that is sent.
 
     Raises:
-        UsageError: If it holds what JSON cannot say, such as a number that is not finite.
+        UsageError: If it contains what JSON cannot represent, such as a number that is not finite.
     """
     try:
         return json.dumps(body, allow_nan=False).encode()

@@ -1,4 +1,4 @@
-"""Runs the pipeline with no service: the run folder is the one that the user names."""
+"""Runs the pipeline without a service, in a folder that the user names."""
 
 import contextlib
 import json
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from babylm.client.wire import Body, Event
 from babylm.display import Display, display_for_output
-from babylm.errors import INTERRUPTED, CommandError, UsageError
+from babylm.errors import INTERRUPTED, CommandError, Terminated, UsageError
 from babylm.output import print_json_line, print_note
-from babylm.wire import Body, Event
 from core.errors import ExitCode, RunLocked
 from core.events.journal import read_journal
 from core.process.program import python_command
@@ -30,11 +30,11 @@ HEARTBEAT_SECONDS = 1.0
 
 
 def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
-    """The spec with nothing left open.
+    """The complete spec.
 
     Args:
-        body: What the user wrote.
-        begun: The spec of the run to go on with; see `JobSpec.resolve`.
+        body: The spec as the user wrote it.
+        begun: The spec of the run to continue; see `JobSpec.resolve`.
 
     Raises:
         CommandError: If it is not valid; the message names every wrong field.
@@ -70,7 +70,7 @@ def train_here(
     as_json: bool = False,
     program: Sequence[str] | None = None,
 ) -> None:
-    """Trains into the folder `output`; the same call again goes on with what was interrupted.
+    """Trains into the folder `output`; the same call again continues an interrupted run.
 
     Raises:
         CommandError: If the run failed or was interrupted.
@@ -81,7 +81,7 @@ def train_here(
     command = [*(program or python_command("core.run")), str(output), "--supervised"]
     command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
     with rundir.log.open("ab") as log:
-        # A session of its own: Ctrl-C reaches this command, which asks the child to stop.
+        # In its own session: Ctrl-C reaches this command, which asks the child to stop.
         child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -96,7 +96,7 @@ def train_here(
 
 
 class _Watch:
-    """Passes a child's journal on to the screen until the child is gone."""
+    """Shows a child's journal until the child has ended."""
 
     def __init__(
         self, child: subprocess.Popen[bytes], rundir: RunDir, offset: int, *, as_json: bool
@@ -116,7 +116,7 @@ class _Watch:
                 return self._loop()
         finally:
             if self._child.stdin is not None:
-                self._child.stdin.close()  # whatever went wrong here, the child stops
+                self._child.stdin.close()  # the child stops at end of file
 
     def _loop(self) -> int:
         while True:
@@ -127,7 +127,7 @@ class _Watch:
                     return status
                 self._beat()
                 time.sleep(POLL_SECONDS)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Terminated):
                 self._interrupt()
 
     def _interrupt(self) -> None:
@@ -142,7 +142,7 @@ class _Watch:
         if time.monotonic() - self._beat_at < HEARTBEAT_SECONDS or self._child.stdin is None:
             return
         self._beat_at = time.monotonic()
-        with contextlib.suppress(BrokenPipeError):  # it is on its way out; poll() tells how
+        with contextlib.suppress(BrokenPipeError):  # it is ending; poll() returns the status
             self._child.stdin.write(bytes([FULL]))
 
     def _drain(self) -> None:
@@ -167,15 +167,15 @@ def _write_spec(rundir: RunDir, body: Body) -> None:
         if _is_spec_of(rundir.spec.read_bytes(), body, content):
             return
         if _failed_at_once(rundir):
-            _begin_anew(rundir, content)
+            _replace_spec(rundir, content)
             return
     except RunLocked as error:
         raise CommandError(str(error)) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{rundir.root} cannot be used: {error}") from error
     raise UsageError(
-        f"{rundir.root} holds a run of another spec",
-        hint="Choose another --output, or submit the spec in its spec.json to go on with it.",
+        f"{rundir.root} contains a run of another spec",
+        hint="Choose another --output, or submit the spec in its spec.json to continue it.",
     )
 
 
@@ -195,7 +195,7 @@ def _is_spec_of(stored: bytes, body: Body, content: bytes) -> bool:
 
 
 def _failed_at_once(rundir: RunDir) -> bool:
-    """Whether the run that was here failed before it had anything that is worth keeping."""
+    """Whether the run failed before its first checkpoint."""
     if rundir.resume.exists() or rundir.checkpoints.exists():
         return False
     last, offset = None, 0
@@ -204,8 +204,8 @@ def _failed_at_once(rundir: RunDir) -> bool:
     return last is not None and last.type == "error"
 
 
-def _begin_anew(rundir: RunDir, content: bytes) -> None:
-    """Puts a mended spec in the place of one that failed, with nothing left of what it told.
+def _replace_spec(rundir: RunDir, content: bytes) -> None:
+    """Replaces the spec of a failed run and removes its journal and log.
 
     In this order a kill at any moment leaves a folder that the next call takes, with either spec.
     """
@@ -224,7 +224,7 @@ def _judge(status: int, watch: _Watch, rundir: RunDir) -> None:
         raise CommandError(f"another process is at work in {rundir.root}")
     if watch.interrupted or status == ExitCode.STOPPED:
         raise CommandError(
-            "interrupted", hint="Run the same command again to go on.", status=INTERRUPTED
+            "interrupted", hint="Run the same command again to continue.", status=INTERRUPTED
         )
     if watch.error is not None:
         message = f"the run failed: {watch.error['message']} ({watch.error['code']})"

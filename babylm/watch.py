@@ -1,11 +1,11 @@
-"""What a run looks like at one moment, put together from its events."""
+"""The state of a run at one moment, computed from its events."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from babylm.client.wire import FINAL_STATUSES, Body, Event
 from babylm.output import in_bytes, in_short, in_time, printable
-from babylm.wire import FINAL_STATUSES, Body, Event
 
 LEVEL_NAMES = {"info": "info", "warn": "warning", "error": "error"}
 """Of warnings; runs of older versions tell no level."""
@@ -13,7 +13,7 @@ LEVEL_NAMES = {"info": "info", "warn": "warning", "error": "error"}
 
 @dataclass
 class RunView:
-    """The latest of everything that the events of a run have told."""
+    """The latest values of all events of a run."""
 
     clock: Callable[[], float] = time.monotonic
     status: str = ""
@@ -29,7 +29,7 @@ class RunView:
     _ends_at: float | None = None
 
     def apply(self, event: Event) -> str | None:
-        """Takes an event in; returns the line that is worth keeping on screen, if any."""
+        """Applies an event; returns the line to keep on the screen, if any."""
         data = event["data"]
         match event["type"]:
             case "status":
@@ -58,12 +58,12 @@ class RunView:
 
     @property
     def is_over(self) -> bool:
-        """True once the job will tell no more."""
+        """True once the job sends no more events."""
         return self.status in FINAL_STATUSES
 
     @property
     def eta_seconds(self) -> float | None:
-        """Time that is left by the last estimate, less what has passed since."""
+        """Remaining time: the last estimate minus the time since."""
         return None if self._ends_at is None else max(0.0, self._ends_at - self.clock())
 
     def label(self) -> str:
@@ -76,7 +76,7 @@ class RunView:
         return self.stage or self.status or "waiting"
 
     def figures(self) -> str:
-        """Loss, validation loss, tokens a second and memory, as far as they are known."""
+        """Loss, validation loss, tokens per second and memory, if known."""
         parts = []
         for name, title, shown in (
             ("train/loss", "loss", "{:.3f}"),
@@ -96,7 +96,7 @@ class RunView:
         return "  ".join(parts)
 
     def line(self) -> str:
-        """All of it on one line, for a log."""
+        """One line for a log."""
         left = f"{in_time(self.eta_seconds)} left" if self.eta_seconds is not None else ""
         parts = [f"{self.progress:4.0%}", self.label(), self.figures(), left]
         return "  ".join(part for part in parts if part)
@@ -104,7 +104,7 @@ class RunView:
     def _status(self, data: Body) -> str | None:
         self.status, self.attempt = data["status"], data["attempt"]
         if self.status == "running":
-            self.error = None  # of an attempt before this one
+            self.error = None  # of an earlier attempt
         else:
             self._ends_at = None
         reason = f": {printable(data['reason'])}" if data.get("reason") else ""

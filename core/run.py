@@ -28,6 +28,7 @@ from core.errors import (
     Stopped,
 )
 from core.events.journal import JournalWriter
+from core.events.paths import shorten_paths
 from core.events.types import ErrorData
 from core.pipeline import run_pipeline
 from core.process.failures import named_failure
@@ -115,7 +116,10 @@ def _run(
         return ExitCode.STOPPED
     except Exception as error:  # recorded in the journal; the worker decides whether to retry
         failure = named_failure(error, rundir.root)
-        return _crashed(journal, error) if failure is None else _failed(journal, failure)
+        roots = [rundir.root, options.data_dir.resolve(), options.cache_dir.resolve()]
+        if failure is None:
+            return _crashed(journal, error, roots)
+        return _failed(journal, failure, roots)
     finally:
         _sync(journal)
     return ExitCode.FINISHED
@@ -143,18 +147,19 @@ def _read_spec(rundir: RunDir) -> JobSpec:
         raise SpecInvalid(f"{rundir.spec} is not a valid spec: {error}") from error
 
 
-def _failed(journal: JournalWriter, error: RunError) -> int:
+def _failed(journal: JournalWriter, error: RunError, roots: list[Path]) -> int:
     log.error("%s: %s", error.code, error.message, exc_info=error)
-    _record(journal, ErrorData(code=error.code, message=error.message, hint=error.hint))
+    message = shorten_paths(error.message, roots=roots)
+    _record(journal, ErrorData(code=error.code, message=message, hint=error.hint))
     return ExitCode.DISK_FULL if isinstance(error, DiskFull) else ExitCode.FAILED
 
 
-def _crashed(journal: JournalWriter, error: Exception) -> int:
+def _crashed(journal: JournalWriter, error: Exception, roots: list[Path]) -> int:
     log.exception("crashed")
     if isinstance(error, RankDied):
         _record(journal, ErrorData(code=error.code, message=str(error), hint=error.hint))
         return CRASHED
-    message = f"{type(error).__name__}: {error}"
+    message = shorten_paths(f"{type(error).__name__}: {error}", roots=roots)
     hint = "This is a bug in the service; the log of the job contains the traceback."
     _record(journal, ErrorData(code="internal_error", message=message[:2000], hint=hint))
     return CRASHED

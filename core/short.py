@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from core.corpus.summary import CleanReports
 from core.errors import CheckpointMissing, RunError
+from core.events.paths import shorten_paths
 from core.process.loading import loading
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ def _id_of(line: str) -> str | None:
 
 
 def _problem(code: str, message: str, hint: str) -> dict[str, str]:
-    return {"code": code, "message": message[:2000], "hint": hint}
+    return {"code": code, "message": shorten_paths(message)[:2000], "hint": hint}
 
 
 if __name__ == "__main__":

@@ -44,6 +44,17 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address on which the API listens.")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port on which the API listens.")
+    socket: Path | None = Field(
+        default=None,
+        description="Path of a Unix socket that the API listens on instead of a port; only your "
+        "account can connect to it.",
+    )
+    umask: str = Field(
+        default="077",
+        pattern=r"^0?[0-7]{3}$",
+        description="Umask of the service, octal: 077 makes its files readable by your account "
+        "alone, 027 by your group too.",
+    )
     num_slots: int | None = Field(
         default=None,
         ge=1,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from core.process.program import python_command
 from jobs.errors import JobsError, PlacementTaken
+from jobs.file_modes import apply_umask
 from jobs.private_settings import load_private_settings
 from jobs.queue import QUEUES, TASKS, make_app
 from jobs.settings import Settings
@@ -45,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     except JobsError as error:
         log.error("%s", error.message)
         return 1
+    apply_umask(settings)
     pilot = _pilot(options)
     worker = Worker(settings, options.queue, commands(settings), slots=options.slots, pilot=pilot)
     for number in (signal.SIGTERM, signal.SIGINT):  # Celery replaces these handlers

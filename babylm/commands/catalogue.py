@@ -2,8 +2,10 @@
 
 import typer
 
+from babylm.client.wire import Body
 from babylm.options import AsJson, Url, open_client
-from babylm.wire import Body
+
+WORKER_COLUMNS = ("worker", "queue", "device", "runs", "seen")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,14 +29,22 @@ def presets(url: Url = None, as_json: AsJson = False) -> None:
 
 def workers(url: Url = None, as_json: AsJson = False) -> None:
     """List live workers, their devices and what they run."""
-    from babylm.output import age, print_json, print_table
+    from babylm.output import print_json, print_table
 
     with open_client(url) as client:
         found = client.listing("/v1/workers")
     if as_json:
         print_json(found)
         return
-    rows = [
+    empty = "no worker is alive; `babylm serve` starts one"
+    print_table(WORKER_COLUMNS, worker_rows(found), empty=empty)
+
+
+def worker_rows(workers: list[Body]) -> list[tuple[str, ...]]:
+    """A row for each worker."""
+    from babylm.output import age
+
+    return [
         (
             str(each.get("name") or each.get("id") or ""),
             str(each.get("queue") or ""),
@@ -42,10 +52,8 @@ def workers(url: Url = None, as_json: AsJson = False) -> None:
             _running(each),
             age(each.get("seen_at") or each.get("last_seen_at")),
         )
-        for each in found
+        for each in workers
     ]
-    columns = ("worker", "queue", "device", "runs", "seen")
-    print_table(columns, rows, empty="no worker is alive; `babylm serve` starts one")
 
 
 def _device(worker: Body) -> str:

@@ -1,11 +1,14 @@
 """Commands about checkpoints: download, generate, evaluate."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from babylm.options import AsJson, JobName, Url, open_client
+
+if TYPE_CHECKING:
+    from babylm.client import Checkpoints, wire
 
 Name = Annotated[
     str | None,
@@ -41,41 +44,39 @@ def download(
 
     The same command again continues an interrupted transfer.
     """
-    from babylm.download import choose_checkpoint, choose_milestones, download_checkpoint
+    from babylm.client.choose import choose_milestones
     from babylm.output import in_bytes, print_json
     from babylm.progress import byte_bar
 
     if all_milestones and checkpoint is not None:
         raise typer.BadParameter("give either --checkpoint or --all-milestones")
     with open_client(url) as client:
-        job_id = client.job(job)["id"]
-        known = client.checkpoints(job_id)
+        found = client.job(job)
         if all_milestones:
-            several = choose_milestones(known)
-            folder = output or Path(f"{job_id}-milestones")
-            folders = [folder / each["name"] for each in several]
+            known = found.checkpoints
+            chosen = [known[each["name"]] for each in choose_milestones(_data(known))]
+            folder = output or Path(f"{found.id}-milestones")
+            folders = [folder / each.name for each in chosen]
         else:
-            chosen = choose_checkpoint(known, checkpoint)
-            folder = output or Path(f"{job_id}-{chosen['name']}")
-            several, folders = [chosen], [folder]
-        total = sum(file["size"] for each in several for file in each["files"])
-        paths: list[Path] = []
+            chosen = [found.checkpoint(checkpoint)]
+            folder = output or Path(f"{found.id}-{chosen[0].name}")
+            folders = [folder]
+        total = sum(each.size for each in chosen)
         with byte_bar("download", total) as advance:
-            for each, target in zip(several, folders, strict=True):
-                paths += download_checkpoint(client, job_id, each, target, advance=advance)
-    if all_milestones:
-        names = [each["name"] for each in several]
-        if as_json:
-            files = [str(path) for path in paths]
-            print_json({"job": job_id, "checkpoints": names, "files": files, "bytes": total})
-        else:
-            print(f"{', '.join(names)} in {folder}: {in_bytes(total)}, checksums verified")
-    elif as_json:
-        files = [str(path) for path in paths]
-        print_json({"job": job_id, "checkpoint": chosen["name"], "files": files, "bytes": total})
+            for each, target in zip(chosen, folders, strict=True):
+                each.download(target, advance=advance)
+    names = [each.name for each in chosen]
+    if as_json:
+        files = [
+            str(target / file["path"])
+            for each, target in zip(chosen, folders, strict=True)
+            for file in each.data["files"]
+        ]
+        what = {"checkpoints": names} if all_milestones else {"checkpoint": names[0]}
+        print_json({"job": found.id, **what, "files": files, "bytes": total})
     else:
-        step = f"step {chosen['step']}"
-        print(f"{chosen['name']} ({step}) in {folder}: {in_bytes(total)}, checksums verified")
+        step = "" if all_milestones else f" (step {chosen[0].step})"
+        print(f"{', '.join(names)}{step} in {folder}: {in_bytes(total)}, checksums verified")
 
 
 def generate(
@@ -84,17 +85,16 @@ def generate(
     checkpoint: Name = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 60,
     temperature: Annotated[
-        float, typer.Option("--temperature", min=0.0, help="0 always takes the likeliest token.")
+        float, typer.Option("--temperature", min=0.0, help="0 always picks the likeliest token.")
     ] = 0.8,
     top_k: Annotated[int | None, typer.Option("--top-k", min=1)] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", help="The same seed, the same text.")
+        int | None, typer.Option("--seed", help="The same seed gives the same text.")
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a checkpoint continue a text."""
-    from babylm.download import choose_checkpoint
+    """Continue a text with a checkpoint."""
     from babylm.output import print_json, printable
 
     body: dict[str, str | int | float] = {
@@ -104,9 +104,7 @@ def generate(
     }
     body |= {name: value for name, value in (("top_k", top_k), ("seed", seed)) if value is not None}
     with open_client(url) as client:
-        job_id = client.job(job)["id"]
-        name = checkpoint or choose_checkpoint(client.checkpoints(job_id), None)["name"]
-        answer = client.generate(job_id, name, body)
+        answer = client.job(job).checkpoint(checkpoint).generate_raw(body)
     if as_json:
         print_json(answer)
     else:
@@ -125,16 +123,13 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint on a task, such as BLiMP.
 
-    Ctrl-C leaves the evaluation alone; its score becomes a metric of the job.
+    Ctrl-C does not stop the evaluation; its score becomes a metric of the job.
     """
-    from babylm.download import choose_checkpoint
-    from babylm.evaluate import wait_for_evaluation
     from babylm.output import print_json, print_table
+    from babylm.progress import share_bar
 
-    with open_client(url) as client:
-        job_id = client.job(job)["id"]
-        name = checkpoint or choose_checkpoint(client.checkpoints(job_id), None)["name"]
-        found = wait_for_evaluation(client, job_id, name, task)
+    with open_client(url) as client, share_bar(task) as advance:
+        found = client.job(job).checkpoint(checkpoint).evaluate(task, advance=advance)
     if as_json:
         print_json(found)
         return
@@ -150,6 +145,10 @@ def evaluate(
         show(found["strict_score"]),
     )
     print_table((task, "items", "score", "ties wrong"), [*rows, mean], empty="")
+
+
+def _data(checkpoints: "Checkpoints") -> "list[wire.Checkpoint]":
+    return [each.data for each in checkpoints.values()]
 
 
 def _as_share(value: float) -> str:

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from babylm.errors import CommandError
-from babylm.options import AsJson
+from babylm.options import AsJson, load_service_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -32,19 +31,17 @@ def copy(
     Stop the service first, and set BABYLM_DATABASE_URL to the new address afterwards. Files in the
     runs folder stay where they are.
     """
-    from importlib import import_module
-
-    from sqlalchemy.exc import SQLAlchemyError
-
+    from babylm.database import database_errors
     from babylm.output import print_json, print_table
+    from jobs.copy import copy_database
+    from jobs.database import make_engine
 
-    copying, errors = import_module("jobs.copy"), import_module("jobs.errors")
-    try:
-        counts = copying.copy_database(source, target)
-    except errors.JobsError as error:
-        raise CommandError(error.message) from error
-    except SQLAlchemyError as error:
-        raise CommandError(f"the copy failed and the target is unchanged: {error}") from error
+    load_service_settings()
+    for url in (source, target):
+        with database_errors(url):
+            make_engine(url).connect().close()
+    with database_errors(target):
+        counts = copy_database(source, target)
     if as_json:
         print_json({"copied": counts})
     else:

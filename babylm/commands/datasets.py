@@ -51,9 +51,7 @@ def add(
     folder: Annotated[
         str | None, typer.Option("--folder", help="The one folder to take out of an archive.")
     ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Overwrite files that are there already.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,9 +59,9 @@ def add(
 
     The same command again continues an interrupted transfer.
     """
+    from babylm.client._sync.upload import files_to_send, skipped_files
     from babylm.output import in_bytes, print_json, print_note
     from babylm.progress import byte_bar
-    from babylm.upload import files_to_send, skipped_files, upload_file
 
     def leave_out(name: str, reason: str) -> None:
         print_note(f"left out: {name} {reason}")
@@ -75,14 +73,8 @@ def add(
     published: list[str] = []
     with open_client(url) as client, byte_bar("upload", total) as advance:
         for file in files:
-            published += upload_file(
-                client,
-                name,
-                file,
-                folder=folder,
-                replace=replace,
-                advance=advance,
-                leave_out=leave_out,
+            published += client.upload(
+                name, file, folder=folder, replace=replace, advance=advance, leave_out=leave_out
             )
     if as_json:
         print_json({"dataset": name, "files": published, "bytes": total})
@@ -98,7 +90,7 @@ def download(
     ] = None,
     sha256: Annotated[
         str | None,
-        typer.Option("--sha256", help="What the content must have; else it is kept out."),
+        typer.Option("--sha256", help="Expected hash; other content is discarded."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -112,6 +104,8 @@ def download(
     from babylm.progress import byte_bar
 
     target = output or Path(name_in(address))
+    if target.is_dir():
+        target = target / name_in(address)
     with byte_bar("download", None) as advance:
         found = fetch_file(address, target, sha256=sha256, advance=advance)
     if as_json:
@@ -127,12 +121,10 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Remove a dataset that no unfinished job needs."""
-    from urllib.parse import quote
-
     from babylm.output import print_json
 
     with open_client(url) as client:
-        client.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
+        client.delete_dataset(name)
     if as_json:
         print_json({"deleted": name})
     else:

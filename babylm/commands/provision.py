@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from babylm.errors import CommandError, UsageError
-from babylm.options import load_settings
+from babylm.options import load_service_settings
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
@@ -37,7 +37,7 @@ def slurm(
     import threading
     from importlib import import_module
 
-    settings = load_settings()
+    settings = load_service_settings()
     _require_cluster(settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     shutdown = threading.Event()

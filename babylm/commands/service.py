@@ -7,7 +7,7 @@ import typer
 
 from babylm.errors import CommandError, UsageError
 from babylm.extras import require_training
-from babylm.options import AsJson, load_settings
+from babylm.options import AsJson, load_service_settings
 
 if TYPE_CHECKING:
     from jobs.settings import Settings
@@ -32,6 +32,14 @@ def serve(
             help="Port, 0 for a free one  [default: BABYLM_PORT or 8000]",
         ),
     ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option(
+            "--socket",
+            help="Unix socket to listen on instead of a port  [default: BABYLM_SOCKET]",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=64, help="Jobs to train at a time.")
     ] = 1,
@@ -44,7 +52,9 @@ def serve(
     from babylm.serve import serve as run
 
     require_training()
-    settings = load_settings()
+    settings = load_service_settings()
+    socket = socket or settings.socket
+    _check_socket(socket, has_port=host is not None or port is not None)
     api_command, worker_commands = default_commands(workers)
     run(
         Plan(
@@ -58,14 +68,54 @@ def serve(
             workers=worker_commands,
             environment=dict(os.environ),
             as_json=as_json,
+            socket=socket,
+            notes=access_notes(settings, host or settings.host, socket),
         )
     )
+
+
+def access_notes(settings: "Settings", host: str, socket: Path | None) -> list[str]:
+    """Who else can reach the service and read its files, in sentences for the start."""
+    from babylm.client.address import is_loopback
+    from jobs.file_modes import folders_open_to_others
+
+    notes = []
+    if socket is None and not settings.api_keys and is_loopback(host):
+        notes.append(
+            "no key: every account of this host can use the service; on a shared host set "
+            "BABYLM_API_KEY or BABYLM_SOCKET"
+        )
+    notes.append(f"new files get the umask {settings.umask} (BABYLM_UMASK)")
+    notes += [
+        f"other accounts may enter {path}, which is older; `chmod -R go= {path}` keeps them out"
+        for path in folders_open_to_others(settings)
+    ]
+    return notes
+
+
+def _check_socket(path: Path | None, *, has_port: bool) -> None:
+    from api.unix_socket import SocketUnavailable, check_socket
+
+    if path is None:
+        return
+    if has_port:
+        raise UsageError(
+            f"the service listens either on the socket {path} or on a port, and both are given",
+            hint="Leave out --host and --port, or unset BABYLM_SOCKET.",
+        )
+    try:
+        check_socket(path.absolute())
+    except SocketUnavailable as error:
+        raise CommandError(str(error)) from error
 
 
 def api() -> None:
     """Run the API alone, as compose does."""
     from importlib import import_module
 
+    from babylm.database import check_database
+
+    check_database(load_service_settings().database_url)
     import_module("api.main").run()
 
 
@@ -91,11 +141,15 @@ def worker(
     """Run one worker alone, as compose does."""
     import os
 
+    from babylm.database import check_database
     from core.process.program import python_command
 
     require_training()
+    settings = load_service_settings()
     if (job is None) != (exit_when_idle is None):
         raise UsageError("--job and --exit-when-idle go together")
+    if settings_file is None:  # else the address of the database is in that file
+        check_database(settings.database_url)
     options = {
         "--slots": slots,
         "--job": job,
@@ -113,7 +167,7 @@ def migrate(as_json: AsJson = False) -> None:
     """Bring the database up to this version's schema."""
     from babylm.output import print_json
 
-    _migrate(load_settings())
+    _migrate(load_service_settings())
     if as_json:
         print_json({"migrated": True})
     else:
@@ -130,18 +184,17 @@ def demo(
     from babylm.demo import run_demo
 
     require_training()
+    load_service_settings()
     run_demo(folder, as_json=as_json)
 
 
 def _migrate(settings: "Settings") -> None:
-    from importlib import import_module
+    from babylm.database import database_errors
+    from jobs.database import upgrade
 
-    database, errors = import_module("jobs.database"), import_module("jobs.errors")
     settings.runs_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        database.upgrade(settings.database_url)
-    except errors.JobsError as error:
-        raise CommandError(error.message) from error
+    with database_errors(settings.database_url):
+        upgrade(settings.database_url)
 
 
 def prepare(settings: "Settings") -> None:

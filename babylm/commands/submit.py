@@ -1,12 +1,15 @@
 """Commands that take a spec: submit, estimate, train."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from babylm.client.wire import Body
 from babylm.options import AsJson, CacheDir, DataDir, Url, load_settings, open_client
-from babylm.wire import Body
+
+if TYPE_CHECKING:
+    from babylm.client import Client
 
 SpecFile = Annotated[
     Path | None,
@@ -27,7 +30,7 @@ Setting = Annotated[
 Key = Annotated[
     str | None,
     typer.Option(
-        "--idempotency-key", help="The same key and spec twice make one job; random if left out."
+        "--idempotency-key", help="The same key and spec twice create one job; random by default."
     ),
 ]
 DataFolder = Annotated[
@@ -85,8 +88,6 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Submit a job: from a file, a preset, or upstream's flat options."""
-    from uuid import uuid4
-
     from babylm.follow import follow_job
     from babylm.output import print_json, print_note, printable
     from babylm.specs import build_spec, ignored_heads
@@ -109,16 +110,17 @@ def submit(
             f"another number of heads in {ignoring}, use --set model.num_attention_heads=N"
         )
     with open_client(url) as client:
-        job = client.submit(body, idempotency_key=idempotency_key or str(uuid4()))
+        resolve_from_job(client, body)
+        job = client.submit(body, idempotency_key=idempotency_key)
+        if not as_json:
+            print(f"job {job.id}\ndashboard: {job.url}", flush=True)
         if follow:
-            if not as_json:
-                print(f"job {job['id']}")
-            follow_job(client, job["id"], as_json=as_json)
+            follow_job(job, as_json=as_json)
         elif as_json:
-            print_json(job)
+            print_json(job.data)
         else:
-            print(f"job {job['id']} {job['status']}; see it with `babylm follow {job['id']}`")
-            waiting = job.get("waiting_for") or {}
+            print(f"{job.status}; see it with `babylm follow {job.id}`")
+            waiting = job.data.get("waiting_for") or {}
             if waiting.get("what") == "a worker":
                 print_note(f"it waits: {printable(waiting.get('detail') or 'no worker is alive')}")
 
@@ -130,12 +132,13 @@ def estimate(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a job would cost; nothing is stored."""
+    """Estimate time, memory and disk of a job; nothing is stored."""
     from babylm.output import print_json
     from babylm.specs import build_spec
 
     body = build_spec(file=spec, preset=preset, settings=settings or [], flat={})
     with open_client(url) as client:
+        resolve_from_job(client, body)
         answer = client.estimate(body)
     if as_json:
         print_json(answer)
@@ -158,6 +161,8 @@ def train(
 
     The same command again continues an interrupted run.
     """
+    import json
+
     from babylm.errors import UsageError
     from babylm.extras import require_training
     from babylm.output import print_json_line
@@ -176,11 +181,21 @@ def train(
         cache_dir=cache_dir or where.cache_folder,
         as_json=as_json,
     )
-    checkpoint = output / "checkpoints" / "last"
+    what, folder = "checkpoint", output / "checkpoints" / "last"
+    if json.loads((output / "spec.json").read_bytes())["task"] == "tokenizer":
+        what, folder = "tokenizer", output / "tokenizer"
     if as_json:
-        print_json_line({"checkpoint": str(checkpoint)})
+        print_json_line({what: str(folder)})
     else:
-        print(f"done; the checkpoint is {checkpoint}")
+        print(f"done; the {what} is in {folder}")
+
+
+def resolve_from_job(client: "Client", body: Body) -> None:
+    """Replaces `last` or the beginning of an id in `tokenizer.from_job` by the whole id."""
+    tokenizer = body.get("tokenizer")
+    name = tokenizer.get("from_job") if isinstance(tokenizer, dict) else None
+    if isinstance(name, str):
+        body["tokenizer"] = {**body["tokenizer"], "from_job": client.job(name).id}
 
 
 def _print_estimate(answer: Body) -> None:

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from babylm.client.wire import Body
 from babylm.options import AsJson, JobName, Url, open_client
-from babylm.wire import Body
 
 group = typer.Typer(
     help="List tokenizers, train one alone, see how a text is split.",
@@ -59,6 +59,7 @@ def train(
     """Train a tokenizer alone; jobs name it with --set tokenizer.from_job=JOB."""
     from uuid import uuid4
 
+    from babylm.client import Job
     from babylm.follow import follow_job
     from babylm.output import print_json
 
@@ -68,13 +69,13 @@ def train(
     }
     with open_client(url) as client:
         headers = {"Idempotency-Key": str(uuid4())}
-        job = client.call("POST", "/v1/tokenizers", json=body, headers=headers)
+        job = Job(client, client.call("POST", "/v1/tokenizers", json=body, headers=headers))
         if follow:
-            follow_job(client, job["id"], as_json=as_json)
+            follow_job(job, as_json=as_json)
         elif as_json:
-            print_json(job)
+            print_json(job.data)
         else:
-            print(f"job {job['id']}")
+            print(f"job {job.id}")
 
 
 @group.command()
@@ -88,7 +89,7 @@ def encode(
     from babylm.output import print_json, print_table
 
     with open_client(url) as client:
-        path = f"/v1/tokenizers/{client.job(job)['id']}/encode"
+        path = f"/v1/tokenizers/{client.job(job).id}/encode"
         answer = client.call("POST", path, json={"text": text}, timeout=150.0)
     if as_json:
         print_json(answer)

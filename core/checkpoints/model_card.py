@@ -1,11 +1,13 @@
 """The model card of a checkpoint."""
 
+import re
 from math import exp
 
 from core.archs import ARCHITECTURES
 from core.spec.job import JobSpec
 
 SKIPPED = {"name", "preset", "sample_prompts"}
+SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&])")
 
 
 def model_card(
@@ -27,10 +29,10 @@ def model_card(
         f"tags: [babylm, {spec.model.architecture}]",
         "---",
         "",
-        f"# {spec.name or title}",
+        f"# {escape_markdown(spec.name or title)}",
         "",
-        f"A {title} model of {parameters:,} parameters, trained from scratch on the dataset "
-        f"`{spec.data.dataset}` (BabyLM track: {spec.track}).",
+        f"{_article(title)} {title} model of {parameters:,} parameters, trained from scratch on "
+        f"the dataset `{spec.data.dataset}` (BabyLM track: {spec.track}).",
         "",
         "```python",
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
@@ -59,10 +61,19 @@ def model_card(
     for section in ("data", "tokenizer", "model", "training"):
         for field, value in getattr(spec, section).model_dump(mode="json").items():
             if field not in SKIPPED and value is not None:
-                lines.append(f"| {section}.{field} | {value} |")
+                lines.append(f"| {section}.{field} | {escape_markdown(str(value))} |")
     lines += [
         "",
         "`spec.json` contains all fields; the same spec and corpus train the same model.",
         "",
     ]
     return "\n".join(lines)
+
+
+def escape_markdown(text: str) -> str:
+    """The text on one line, with no character that Markdown or HTML reads as markup."""
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _article(title: str) -> str:
+    return "An" if title[0] in "AEIOU" else "A"

@@ -7,13 +7,17 @@ copies them into database rows and assigns their sequence numbers.
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
+from core.events.paths import shorten_paths
 from core.events.results import EvaluationResult
 
 StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
 WarningLevel = Literal["info", "warn", "error"]
 CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted", "ema"]
+
+Text = Annotated[str, AfterValidator(shorten_paths)]
+"""A message for clients, without absolute paths of the server."""
 
 
 class EventData(BaseModel):
@@ -108,7 +112,7 @@ class WarningData(EventData):
     """
 
     code: str
-    message: str
+    message: Text
     level: WarningLevel = "warn"
 
 
@@ -116,8 +120,8 @@ class ErrorData(EventData):
     """Why the run failed."""
 
     code: str
-    message: str
-    hint: str
+    message: Text
+    hint: Text
 
 
 PAYLOADS: dict[str, type[EventData]] = {

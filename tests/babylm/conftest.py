@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from babylm.client import Client
-from babylm.errors import CommandError
+from babylm.client.errors import BabylmError
 from babylm.main import app
 from tests.babylm.stub import Stub, stub_service
 
@@ -36,6 +36,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     return call
 
 
-def error_of(result: Result) -> CommandError:
-    assert isinstance(result.exception, CommandError), result.exception
+def error_of(result: Result) -> BabylmError:
+    assert isinstance(result.exception, BabylmError), result.exception
     return result.exception

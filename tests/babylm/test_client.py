@@ -1,7 +1,7 @@
 import pytest
 
 from babylm.client import Client, ServiceError, ServiceUnreachable
-from babylm.wire import FINAL_STATUSES
+from babylm.client.wire import FINAL_STATUSES
 from jobs.states import FINAL
 from tests.babylm.stub import Answer, Request, problem
 
@@ -55,7 +55,7 @@ def test_the_key_is_sent_as_bearer_and_a_missing_one_is_explained(stub):
 def test_a_submit_whose_answer_was_lost_is_sent_again_with_the_same_key(stub, client):
     job = {"id": "a", "status": "queued"}
     stub.routes["POST /v1/jobs"] = [Answer(201, job, cut_after=3), Answer(200, job)]
-    assert client.submit({"preset": "sample"}, idempotency_key="once")["id"] == "a"
+    assert client.submit({"preset": "sample"}, idempotency_key="once").id == "a"
     assert [each.headers["idempotency-key"] for each in stub.requests] == ["once", "once"]
     assert stub.requests[0].body == stub.requests[1].body
 
@@ -66,7 +66,7 @@ def test_lists_continue_over_pages(stub, client):
         {"data": [{"id": str(number)} for number in range(100, 150)], "next": None},
     ]
     stub.routes["GET /v1/jobs"] = [Answer(200, page) for page in pages]
-    assert [job["id"] for job in client.jobs(limit=120)] == [str(number) for number in range(120)]
+    assert [job.id for job in client.jobs(limit=120)] == [str(number) for number in range(120)]
     assert "after=c1" in stub.requests[1].path
     assert "limit=20" in stub.requests[1].path
 
@@ -76,8 +76,8 @@ def test_a_job_is_found_by_the_beginning_of_its_id_and_as_the_last(stub, client)
     stub.routes["GET /v1/jobs"] = Answer(200, {"data": [{"id": each} for each in ids]})
     for each in ids:
         stub.routes[f"GET /v1/jobs/{each}"] = Answer(200, {"id": each})
-    assert client.job("last")["id"] == "aaaa1111"
-    assert client.job("bbbb")["id"] == "bbbb3333"
+    assert client.job("last").id == "aaaa1111"
+    assert client.job("bbbb").id == "bbbb3333"
     with pytest.raises(Exception, match="beginning of 2"):
         client.job("aaaa")
     with pytest.raises(ServiceError, match="404"):

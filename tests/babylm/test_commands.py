@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from babylm.client import BabylmError
 from babylm.generate_docs import page
 from tests.babylm.conftest import error_of
 from tests.babylm.stub import Answer, problem, ranged, stream
@@ -105,13 +107,65 @@ def test_tables_show_what_a_job_is_about(run, stub):
     }
     stub.routes["GET /v1/jobs/job-1/checkpoints"] = Answer(200, {"data": [checkpoint]})
     listed = run("jobs", "--url", stub.url).stdout
-    assert "job-1" in listed
+    assert "job-" in listed
     assert "50%" in listed
     shown = run("show", "job-1", "--url", stub.url).stdout
-    assert "train/loss 3.25, validation/loss 7.63 at step 0" in shown
+    assert re.search(r"training loss +3\.2500", shown)
+    assert re.search(r"validation loss +7\.6300 at step 0", shown)
     assert "12,345" in shown
     assert "2 KiB" in shown
     assert "\x1b" not in shown
+
+
+def test_the_list_of_jobs_fits_80_columns_with_short_ids_and_the_loss(run, stub, monkeypatch):
+    ids = ["3f2a" + 28 * "0", "3f2b" + 28 * "0", "3f2b1" + 27 * "0"]
+    long = {"name": "a long name " * 5, "status": "running", "stage": "tokenizer"}
+    listed = [JOB | long | {"id": each, "eta_seconds": 360_000} for each in ids]
+    stub.routes["GET /v1/jobs"] = Answer(200, {"data": listed, "next": None})
+    for each in ids:
+        stub.routes[f"GET /v1/jobs/{each}"] = Answer(200, JOB | {"id": each})
+        stub.routes[f"POST /v1/jobs/{each}/pause"] = Answer(202, JOB | {"id": each})
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in run(
+        "jobs", "--url", stub.url
+    ).stdout.splitlines()]  # fmt: skip
+    assert [line.split()[0] for line in lines] == ["job", "3f2a", "3f2b0", "3f2b1"]
+    assert all(len(line) <= 80 for line in lines)
+    assert "100:00:00" in lines[1]
+    assert "3.2500" in lines[1]
+    for short, each in zip(["3f2a", "3f2b0", "3f2b1"], ids, strict=True):
+        assert run("pause", short, "--url", stub.url).exit_code == 0
+        assert stub.requests[-1].path == f"/v1/jobs/{each}/pause"
+    error = error_of(run("pause", "3f2b", "--url", stub.url))
+    assert ids[1] in error.message
+    assert ids[2] in error.message
+
+
+def test_a_short_id_is_found_on_a_later_page_and_in_a_spec(run, stub):
+    pages = [
+        {"data": [{"id": f"{number:04x}{'0' * 28}"} for number in range(100)], "next": "c1"},
+        {"data": [{"id": "beef" + "0" * 28}], "next": None},
+    ]
+    stub.routes["GET /v1/jobs"] = [Answer(200, page) for page in pages]
+    stub.routes["GET /v1/jobs/beef" + "0" * 28] = Answer(200, JOB | {"id": "beef" + "0" * 28})
+    stub.routes["POST /v1/jobs"] = Answer(201, JOB)
+    result = run("submit", "--set", "tokenizer.from_job=beef", "--url", stub.url)
+    assert result.exit_code == 0, result
+    assert stub.requests[-1].body == {"tokenizer": {"from_job": "beef" + "0" * 28}}
+
+
+@pytest.mark.parametrize("output", ["file", "file/below"])
+def test_a_download_onto_a_file_is_a_message(run, stub, tmp_path, output):
+    (tmp_path / "file").write_text("mine")
+    files = [{"path": "a.txt", "size": 3, "sha256": ""}]
+    stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
+    stub.routes["GET /v1/jobs/job-1/checkpoints"] = Answer(
+        200, {"data": [{"name": "last", "step": 3, "files": files}]}
+    )
+    error = run("download", "job-1", "-o", tmp_path / output, "--url", stub.url).exception
+    assert isinstance(error, BabylmError | NotADirectoryError)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
@@ -200,7 +254,7 @@ def test_ctrl_c_detaches_without_cancelling(run, stub):
         error = error_of(run("follow", "job-1", "--url", stub.url))
     finally:
         signal.signal(signal.SIGINT, before)
-    assert (error.status, error.message) == (130, "detached; job job-1 goes on")
+    assert (error.status, error.message) == (130, "detached; job job-1 continues")
     assert not [request for request in stub.requests if request.method == "POST"]
 
 

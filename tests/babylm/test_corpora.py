@@ -7,7 +7,7 @@ import pytest
 import uvicorn
 
 from api.app import create_app
-from babylm import upload
+from babylm.client._sync import upload
 from babylm.fetch import fetch_file, name_in
 from jobs.database import upgrade
 from jobs.settings import Settings
@@ -72,7 +72,7 @@ def test_an_upload_continues_where_it_stopped(run, service, tmp_path, monkeypatc
             headers=headers,
         )
         gained = []
-        upload.upload_file(client, "mine", file, folder=None, replace=False, advance=gained.append)
+        client.upload("mine", file, advance=gained.append)
     assert gained == [50_000, len(TEXT) - 50_000]
     assert (data_dir / "mine" / "a.txt").read_bytes() == TEXT
 
@@ -159,10 +159,11 @@ def test_an_evaluation_is_waited_for(run, stub):
     base = f"/v1/jobs/{job['id']}"
     stub.routes |= {
         f"GET {base}": Answer(200, job),
+        f"GET {base}/checkpoints": Answer(200, {"data": [{"name": "last", "step": 1}]}),
         f"POST {base}/checkpoints/last/evaluations": Answer(202, waiting),
         f"GET {base}/evaluations": Answer(200, {"data": [done]}),
     }
     result = run("evaluate", job["id"], "--checkpoint", "last", "--url", stub.url)
     assert "island" in result.stdout
     assert "75.00%" in result.stdout
-    assert stub.requests[1].body == {"task": "blimp"}
+    assert stub.requests[2].body == {"task": "blimp"}

@@ -2,8 +2,9 @@ import hashlib
 
 import pytest
 
-from babylm.download import choose_checkpoint, choose_milestones, download_checkpoint
-from babylm.errors import CommandError
+from babylm.client import BabylmError
+from babylm.client._sync.download import download_checkpoint
+from babylm.client.choose import choose_checkpoint, choose_milestones
 from tests.babylm.stub import Answer, ranged
 
 CONTENT = bytes(range(256)) * 2000
@@ -79,7 +80,7 @@ def test_a_server_without_ranges_sends_it_all_again(stub, client, tmp_path):
 
 def test_a_wrong_checksum_leaves_no_file(stub, client, tmp_path):
     stub.routes[FILES + "model.safetensors"] = ranged(b"y" * len(CONTENT))
-    with pytest.raises(CommandError, match="wrong checksum"):
+    with pytest.raises(BabylmError, match="wrong checksum"):
         fetch(client, checkpoint(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -98,14 +99,14 @@ def test_an_empty_file_is_a_file(stub, client, tmp_path):
 
 def test_a_server_without_progress_ends_the_download(stub, client, tmp_path):
     stub.routes[FILES + "model.safetensors"] = Answer(503, {})
-    with pytest.raises(CommandError, match="cannot be fetched") as raised:
+    with pytest.raises(BabylmError, match="cannot be fetched") as raised:
         fetch(client, checkpoint(), tmp_path)
-    assert "goes on" in str(raised.value.hint)
+    assert "resumes" in str(raised.value.hint)
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "a\\..\\x", "", "a\0"])
 def test_a_path_that_leaves_the_folder_is_refused(client, tmp_path, path):
-    with pytest.raises(CommandError, match="outside"):
+    with pytest.raises(BabylmError, match="outside"):
         fetch(client, checkpoint(path=path), tmp_path)
 
 
@@ -115,9 +116,9 @@ def test_the_checkpoint_is_the_one_named_else_the_last():
     assert choose_checkpoint([best, last], None) is last
     assert choose_checkpoint([rolling, best], None) is rolling
     assert choose_checkpoint([last, best], "best") is best
-    with pytest.raises(CommandError, match="there are last, best"):
+    with pytest.raises(BabylmError, match="there are last, best"):
         choose_checkpoint([last, best], "gone")
-    with pytest.raises(CommandError, match="no checkpoint yet"):
+    with pytest.raises(BabylmError, match="no checkpoint yet"):
         choose_checkpoint([], None)
 
 
@@ -132,7 +133,7 @@ def test_all_milestones_are_those_by_words_and_the_last_one():
         )
     ]
     assert [each["name"] for each in choose_milestones(known)] == ["chck_1M", "chck_2M", "last"]
-    with pytest.raises(CommandError, match="no milestone"):
+    with pytest.raises(BabylmError, match="no milestone"):
         choose_milestones([known[0], known[2]])
 
 

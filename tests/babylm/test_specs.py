@@ -95,7 +95,7 @@ def test_nothing_at_all_is_refused_rather_than_trained_for_hours():
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.yaml", "a: 1\na: 2\n", "stands here twice"),
+        ("a.yaml", "a: 1\na: 2\n", "occurs twice"),
         ("a.yaml", "- 1\n", "no mapping"),
         ("a.yaml", "a: [1\n", "not valid"),
         ("a.yaml", "1: 2\n", "not a string"),

@@ -1,7 +1,8 @@
 import pytest
 
 from babylm.client import ServiceError
-from babylm.sse import Message, follow_events, parse_messages
+from babylm.client._sync.events import follow_events
+from babylm.client.sse import Message, MessageParser
 from tests.babylm.stub import Answer, problem, stream
 
 STREAM = "GET /v1/jobs/j/events/stream"
@@ -10,7 +11,8 @@ EVENTS = [{"seq": seq, "type": "progress", "data": {}} for seq in range(1, 6)]
 
 def test_messages_are_parsed_as_the_standard_says():
     lines = [": ping", "", "id: 7", "event: metrics", "data: {", "data:}", "", "data: x", ""]
-    assert list(parse_messages(lines)) == [
+    parser = MessageParser()
+    assert [message for message in map(parser.feed, lines) if message] == [
         Message("7", "metrics", "{\n}"),
         Message("7", "message", "x"),
     ]

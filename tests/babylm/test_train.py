@@ -95,7 +95,7 @@ def test_a_run_keeps_the_default_with_which_it_began(tmp_path):
     train(tmp_path, FINISH)
     assert json.loads((output / "spec.json").read_text()) == spec
     given = {"preset": "sample", "model": {"max_position_embeddings": 4096}}
-    with pytest.raises(CommandError, match="holds a run of another spec"):
+    with pytest.raises(CommandError, match="contains a run of another spec"):
         train(tmp_path, FINISH, body=given)
 
 

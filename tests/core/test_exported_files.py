@@ -7,6 +7,7 @@ from transformers import AutoConfig, AutoTokenizer, GPT2Tokenizer
 
 from core.archs import ARCHITECTURES, Gemma2, Llama4, Olmo2
 from core.archs.base import DEFAULT_MAX_POSITION_EMBEDDINGS
+from core.checkpoints.model_card import model_card
 from core.spec.job import JobSpec
 from tests.compat.cases import CASES, COMMON, Case, write_checkpoint, write_tokenizer
 from tests.compat.environments import PIN
@@ -68,6 +69,21 @@ def test_a_tokenizer_loaded_by_its_class_keeps_it_when_saved_again(exported, tmp
     text = "the dog  sees\n\nAnna's café <|endoftext|> !"
     before, after = (AutoTokenizer.from_pretrained(path) for path in (folder, tmp_path))
     assert before(text)["input_ids"] == after(text)["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sentence"),
+    [("olmo2", "An OLMo 2 model of"), ("gemma2", "A Gemma 2 model of"), ("llama4", "A Llama 4")],
+)
+def test_the_model_card_escapes_the_name_of_the_job(architecture, sentence):
+    name = "<img src=x onerror=alert(1)> | [a](b) `c` # d"
+    spec = JobSpec.model_validate({"name": name, "model": {"architecture": architecture}})
+    card = model_card(
+        spec.resolve(), parameters=1, step=1, tokens_seen=1, words_seen=1, validation_loss=None
+    )
+    heading = next(line for line in card.splitlines() if line.startswith("# "))
+    assert heading == (r"# \<img src=x onerror=alert\(1\)\> \| \[a\]\(b\) \`c\` \# d")
+    assert sentence in card
 
 
 def test_the_model_card_warns_of_what_the_official_release_cannot_compute(exported):

@@ -10,7 +10,6 @@ import sqlite3
 import pytest
 
 from babylm.client import Client
-from babylm.download import choose_checkpoint, download_checkpoint
 from jobs.states import FINAL
 from tests.deploy.stack import KEY, running_stack, wait_for
 
@@ -47,8 +46,7 @@ def test_a_checkpoint_downloads_and_loads_with_transformers(stack, finished_job,
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with Client(stack.url, api_key=KEY) as client:
-        chosen = choose_checkpoint(client.checkpoints(finished_job), "last")
-        download_checkpoint(client, finished_job, chosen, tmp_path)
+        client.job(finished_job).checkpoints["last"].download(tmp_path)
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     ids = tokenizer("The dog near the tree runs.", return_tensors="pt")["input_ids"]

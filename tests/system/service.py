@@ -12,6 +12,7 @@ from typing import Any
 import httpx2 as httpx
 import psutil
 
+from babylm.client.address import local_transport, parse_address
 from core.process.program import python_command
 from jobs.states import FINAL
 from tests.waiting import DEADLINE, wait_for
@@ -48,6 +49,12 @@ def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: A
     }
 
 
+def open_http(url: str, **options: Any) -> httpx.Client:
+    """A client of that URL, or of the Unix socket `unix:PATH`."""
+    address = parse_address(url)
+    return httpx.Client(base_url=address.url, transport=local_transport(address), **options)
+
+
 class Service:
     """`babylm serve` and a client of it."""
 
@@ -57,7 +64,7 @@ class Service:
         self.process = process
         self.runs_dir = runs_dir
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.Client(base_url=url, timeout=DEADLINE, headers=headers)
+        self.http = open_http(url, timeout=DEADLINE, headers=headers)
 
     def submit(self, spec: dict, **headers: str) -> dict:
         answer = self.http.post("/v1/jobs", json=spec, headers=headers)
@@ -143,7 +150,7 @@ def running_service(
     }
     log = (folder / "serve.log").open("ab")
     process = subprocess.Popen(
-        [*program, "serve", "--port", "0"],
+        [*program, "serve", *([] if "BABYLM_SOCKET" in environment else ["--port", "0"])],
         cwd=cwd,
         env=variables,
         stdin=subprocess.DEVNULL,
@@ -174,7 +181,8 @@ def _url(process: subprocess.Popen, runs_dir: Path, log: Path) -> str:
         assert process.poll() is None, log.read_text()
         try:
             url = json.loads((runs_dir / "service.json").read_text())["url"]
-            answer = httpx.get(f"{url}/readyz", timeout=DEADLINE)
+            with open_http(url, timeout=DEADLINE) as http:
+                answer = http.get("/readyz")
         except (FileNotFoundError, ValueError, httpx.TransportError):
             return None
         return url if answer.status_code == 200 else None

@@ -1,4 +1,5 @@
-"""Sends files to the service in pieces, and goes on where an earlier call stopped."""
+# Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
+"""Sends files to the service in pieces; resumes partial transfers."""
 
 import hashlib
 import time
@@ -6,33 +7,36 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from babylm.client import Client, ServiceError, ServiceUnreachable
-from babylm.errors import UsageError
+from babylm.client._inline import to_thread
+from babylm.client._sync.connection import RETRIED, Connection
+from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
 from core.corpus.names import TEXT_SUFFIXES, reason_left_out, shown_name, text_stem
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
-"""Pieces that may fail in a row without a single one in between."""
+"""Consecutive pieces that may fail."""
 RETRY_SECONDS = 0.5
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 Advance = Callable[[int], None]
+LeaveOut = Callable[[str, str], None]
+"""Called with name and reason of each file that is not used."""
 
 
 def files_to_send(path: Path) -> list[Path]:
     """The file, or the text files of the folder, by name.
 
     Raises:
-        UsageError: If there is none.
+        InvalidUsage: If there is none.
     """
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise UsageError(f"{path} is not there")
+        raise InvalidUsage(f"{path} does not exist")
     files = [each for each in sorted(path.iterdir()) if each.is_file() and text_stem(each.name)]
     if not files:
         accepted = ", ".join(TEXT_SUFFIXES)
-        raise UsageError(f"{path} has no text file; accepted: {accepted}")
+        raise InvalidUsage(f"{path} has no text file; accepted: {accepted}")
     return files
 
 
@@ -45,27 +49,28 @@ def skipped_files(path: Path) -> list[tuple[str, str]]:
 
 
 def upload_file(
-    client: Client,
+    client: Connection,
     dataset: str,
     file: Path,
     *,
     folder: str | None,
     replace: bool,
     advance: Advance,
-    leave_out: Callable[[str, str], None] = lambda *_: None,
+    leave_out: LeaveOut,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Sends one file; returns the names of what the service made of it.
+    """Sends one file; returns the names of the files that the service created.
 
-    `leave_out` is called with name and reason of each member of an archive that is not used.
+    `leave_out` is called for each member of an archive that is not used.
 
     Raises:
-        CommandError: If the service refuses it, or does not answer any more.
+        ServiceError: If the service refuses it.
+        ServiceUnreachable: If the service does not answer any more.
     """
     base = f"/v1/datasets/{quote(dataset, safe='')}"
     size = file.stat().st_size
     with file.open("rb") as source:
-        digest = hashlib.file_digest(source, "sha256").hexdigest()
+        digest = (to_thread(hashlib.file_digest, source, "sha256")).hexdigest()
         name = shown_name(file.name)
         query: dict[str, str] = {"name": name, "sha256": digest}
         query |= {"folder": folder} if folder else {}
@@ -74,7 +79,7 @@ def upload_file(
         advance(begin)
         while True:
             source.seek(begin)
-            content = source.read(PIECE_BYTES)
+            content = to_thread(source.read, PIECE_BYTES)
             headers = {"Content-Type": "application/octet-stream"}
             if size:
                 last = begin + len(content) - 1
@@ -99,8 +104,8 @@ def upload_file(
                 return list(answer["files"])
 
 
-def _received(client: Client, base: str, name: str, size: int) -> int:
-    """Where to go on: what is there already, but for a byte, so that one piece is left to send."""
+def _received(client: Connection, base: str, name: str, size: int) -> int:
+    """The offset to resume at: one byte less than the size at most, so that a piece is sent."""
     try:
         parts = client.listing(f"{base}/uploads")
     except ServiceUnreachable:  # the next piece tells
@@ -112,5 +117,5 @@ def _received(client: Client, base: str, name: str, size: int) -> int:
 def _is_passing(error: ServiceError | ServiceUnreachable) -> bool:
     if isinstance(error, ServiceError):
         code = error.details.get("code")
-        return error.code in (408, 429, 502, 503, 504) or code in ("upload_offset", "upload_busy")
+        return error.status_code in (408, *RETRIED) or code in ("upload_offset", "upload_busy")
     return True

@@ -1,4 +1,5 @@
-"""Fetches a checkpoint: resumes what broke off, and keeps nothing whose hash is wrong."""
+# Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
+"""Fetches a checkpoint: resumes partial transfers, and keeps no file with a wrong hash."""
 
 import hashlib
 import os
@@ -9,68 +10,42 @@ from urllib.parse import quote
 
 import httpx2 as httpx
 
-from babylm.client import Client, ServiceError
-from babylm.errors import CommandError
-from babylm.wire import Checkpoint, CheckpointFile
+from babylm.client import wire
+from babylm.client._inline import to_thread
+from babylm.client._sync.connection import RETRIED, Connection
+from babylm.client.errors import InvalidUsage, ServiceError, TransferFailed
 
 PART_SUFFIX = ".part"
 TRIES = 6
-"""Connections that may break in a row without a single byte in between."""
+"""Consecutive connections that may break without a single byte."""
 RETRY_SECONDS = 0.5
 
 Advance = Callable[[int], None]
-"""Told how many bytes were gained; a negative number where a part was thrown away."""
-
-
-def choose_checkpoint(checkpoints: list[Checkpoint], name: str | None) -> Checkpoint:
-    """The checkpoint of that name; without one, `last`, or else the one of the latest step.
-
-    Raises:
-        CommandError: If there is none.
-    """
-    if not checkpoints:
-        raise CommandError("the job has no checkpoint yet")
-    by_name = {checkpoint["name"]: checkpoint for checkpoint in checkpoints}
-    if name is not None and name not in by_name:
-        raise CommandError(f"no checkpoint {name!r}; there are {', '.join(by_name)}")
-    if name is not None:
-        return by_name[name]
-    return by_name.get("last") or max(checkpoints, key=lambda checkpoint: checkpoint["step"])
-
-
-def choose_milestones(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
-    """The milestones by words seen, by step, and then `last` if there is one.
-
-    Raises:
-        CommandError: If there is no milestone.
-    """
-    found = [checkpoint for checkpoint in checkpoints if checkpoint["kind"] == "milestone"]
-    if not found:
-        raise CommandError(
-            "the job has no milestone",
-            hint="Milestones are kept for the tracks strict-small and strict, from 1M words on.",
-        )
-    last = [checkpoint for checkpoint in checkpoints if checkpoint["name"] == "last"]
-    return sorted(found, key=lambda checkpoint: checkpoint["step"]) + last
+"""Called with the number of bytes that arrived; negative if a part was discarded."""
 
 
 def download_checkpoint(
-    client: Client,
+    client: Connection,
     job_id: str,
-    checkpoint: Checkpoint,
+    checkpoint: wire.Checkpoint,
     output: Path,
     *,
     advance: Advance = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Path]:
-    """Every file of the checkpoint below `output`, whole and verified.
+    """Fetches every file of the checkpoint into the folder `output` and verifies its hash.
 
-    A file that is there already with the right content is left alone; a part that an earlier call
-    left behind is gone on with.
+    Skips files that exist with the right content, and resumes partial transfers.
 
     Raises:
-        CommandError: If a file cannot be had, or comes with the wrong content twice.
+        InvalidUsage: If `output` is a file.
+        TransferFailed: If a file cannot be fetched, or arrives with the wrong content twice.
     """
+    if output.exists() and not output.is_dir():
+        raise InvalidUsage(
+            f"{output} is a file, and a checkpoint is a folder of files",
+            hint="Name a folder, new or existing: -o FOLDER.",
+        )
     base = f"/v1/jobs/{job_id}/checkpoints/{quote(checkpoint['name'], safe='')}/files/"
     paths = []
     for file in checkpoint["files"]:
@@ -85,17 +60,17 @@ def download_checkpoint(
 
 
 def _inside(path: str) -> PurePosixPath:
-    """The path, if it stays below the folder it is joined to: the list comes from the network."""
+    """The path, if it stays inside the folder that it is joined to: the list is untrusted."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\\" in path or "\0" in path:
-        raise CommandError(f"the service names a file outside the checkpoint: {path!r}")
+        raise TransferFailed(f"the service names a file outside the checkpoint: {path!r}")
     return pure
 
 
 def _fetch(
-    client: Client,
+    client: Connection,
     url: str,
-    file: CheckpointFile,
+    file: wire.CheckpointFile,
     target: Path,
     *,
     advance: Advance,
@@ -104,16 +79,16 @@ def _fetch(
     part = target.with_name(target.name + PART_SUFFIX)
     resumed = part.exists()
     _receive(client, url, file, part, advance=advance, sleep=sleep)
-    if _hash(part).hexdigest() != file["sha256"] and resumed:
-        # What an earlier call left behind was not the beginning of this file.
+    if to_thread(_hash, part) != file["sha256"] and resumed:
+        # The part of an earlier call was not the beginning of this file.
         advance(-part.stat().st_size)
         part.unlink()
         _receive(client, url, file, part, advance=advance, sleep=sleep)
-    if _hash(part).hexdigest() != file["sha256"]:
+    if to_thread(_hash, part) != file["sha256"]:
         part.unlink()
-        raise CommandError(
-            f"{file['path']} arrived with the wrong checksum and was thrown away",
-            hint="Run the command again; if it stays so, the checkpoint on the server is damaged.",
+        raise TransferFailed(
+            f"{file['path']} arrived with the wrong checksum and was discarded",
+            hint="Try again; if it happens again, the checkpoint on the server is damaged.",
         )
     with part.open("rb") as written:
         os.fsync(written.fileno())
@@ -121,15 +96,15 @@ def _fetch(
 
 
 def _receive(
-    client: Client,
+    client: Connection,
     url: str,
-    file: CheckpointFile,
+    file: wire.CheckpointFile,
     part: Path,
     *,
     advance: Advance,
     sleep: Callable[[float], None],
 ) -> None:
-    """Fills `part` up to the size of the file, with as many connections as it takes."""
+    """Fills `part` up to the size of the file, with as many connections as needed."""
     if part.exists() and part.stat().st_size > file["size"]:
         part.unlink()
     have = part.stat().st_size if part.exists() else 0
@@ -144,23 +119,23 @@ def _receive(
             reason = str(error) or type(error).__name__
             have = part.stat().st_size if part.exists() else 0
         except ServiceError as error:
-            if error.code not in (429, 500, 502, 503, 504):
+            if error.status_code not in RETRIED:
                 raise
             reason = error.message
         failures = 0 if have > before else failures + 1
         if failures >= TRIES:
-            raise CommandError(
+            raise TransferFailed(
                 f"{file['path']} cannot be fetched: {reason}",
-                hint="Run the same command again: it goes on where it stopped.",
+                hint="Try again: the transfer resumes where it stopped.",
             )
         if have < file["size"]:
             sleep(RETRY_SECONDS * 2**failures)
 
 
 def _connection(
-    client: Client, url: str, part: Path, have: int, size: int, advance: Advance
+    client: Connection, url: str, part: Path, have: int, size: int, advance: Advance
 ) -> int:
-    """One request from byte `have` on; returns how many bytes `part` holds then."""
+    """Requests the rest from byte `have`; returns the size of `part` afterwards."""
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -178,14 +153,14 @@ def _connection(
     return have
 
 
-def _is_whole(path: Path, file: CheckpointFile) -> bool:
+def _is_whole(path: Path, file: wire.CheckpointFile) -> bool:
     return (
         path.is_file()
         and path.stat().st_size == file["size"]
-        and _hash(path).hexdigest() == file["sha256"]
+        and to_thread(_hash, path) == file["sha256"]
     )
 
 
-def _hash(path: Path) -> "hashlib._Hash":
+def _hash(path: Path) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256")
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""What the service sends, as far as the command line looks at it."""
+"""What the service sends, as far as the client reads it."""
 
 from typing import Any, Literal, TypedDict
 
@@ -25,6 +25,8 @@ class Job(TypedDict, total=False):
     status: Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
     stage: str | None
     progress: float
+    step: int | None
+    max_steps: int | None
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -44,6 +46,17 @@ class Event(TypedDict, total=False):
     time: str
     type: str
     data: Body
+
+
+class Series(TypedDict):
+    """A metric: one entry of each list for each logged step."""
+
+    step: list[int]
+    value: list[float | None]
+    epoch: list[float]
+    tokens_seen: list[int]
+    words_seen: list[int]
+    time: list[str]
 
 
 class CheckpointFile(TypedDict):

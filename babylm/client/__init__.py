@@ -1,0 +1,61 @@
+"""The Python client of the service: `from babylm import Client`.
+
+Imports nothing of the service itself, and loads its modules when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from babylm.client._async.job import AsyncCheckpoint, AsyncCheckpoints, AsyncJob
+    from babylm.client._async.service import AsyncClient
+    from babylm.client._sync.job import Checkpoint, Checkpoints, Job
+    from babylm.client._sync.service import Client
+    from babylm.client.errors import (
+        BabylmError,
+        InvalidUsage,
+        JobFailed,
+        ServiceError,
+        ServiceUnreachable,
+        TransferFailed,
+    )
+
+__all__ = [
+    "AsyncCheckpoint",
+    "AsyncCheckpoints",
+    "AsyncClient",
+    "AsyncJob",
+    "BabylmError",
+    "Checkpoint",
+    "Checkpoints",
+    "Client",
+    "InvalidUsage",
+    "Job",
+    "JobFailed",
+    "ServiceError",
+    "ServiceUnreachable",
+    "TransferFailed",
+]
+
+_MODULES = {
+    "AsyncCheckpoint": "_async.job",
+    "AsyncCheckpoints": "_async.job",
+    "AsyncClient": "_async.service",
+    "AsyncJob": "_async.job",
+    "Checkpoint": "_sync.job",
+    "Checkpoints": "_sync.job",
+    "Client": "_sync.service",
+    "Job": "_sync.job",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The public name from its module, imported now."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"babylm.client.{_MODULES.get(name, 'errors')}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

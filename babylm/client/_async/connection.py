@@ -1,0 +1,131 @@
+"""HTTP requests to one service: JSON in and out, and refusals as exceptions."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import httpx2 as httpx
+
+from babylm.client.address import async_transport, parse_address, proxy_errors, proxy_for
+from babylm.client.errors import ServiceError, ServiceUnreachable
+from babylm.client.wire import Body
+
+TIMEOUT_SECONDS = 30.0
+CONNECT_SECONDS = 5.0
+RETRIED = (429, 500, 502, 503, 504)
+"""Statuses after which the same request may succeed later."""
+
+
+class AsyncConnection:
+    """Connections to one address."""
+
+    def __init__(
+        self, url: str, *, api_key: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> None:
+        address = parse_address(url)
+        self.url = str(address)
+        self._base_url = address.url
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        with proxy_errors(address.url):
+            self._http = httpx.AsyncClient(
+                base_url=address.url,
+                headers=headers,
+                timeout=httpx.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
+                transport=async_transport(address),
+            )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self._http.aclose()
+
+    async def call(self, method: str, path: str, **request: Any) -> Any:  # Any: JSON
+        """One request and its JSON; further arguments are those of `httpx.request`.
+
+        Raises:
+            ServiceError: If the service refused it.
+            ServiceUnreachable: If no answer came.
+        """
+        try:
+            answer = await self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
+        _check(answer)
+        return answer.json() if answer.content else None
+
+    async def listing(self, path: str, **request: Any) -> list[Body]:  # Any: as above
+        """A list, whether the service sends it bare or as `data`."""
+        answer = await self.call("GET", path, **request)
+        found: list[Body] = answer["data"] if isinstance(answer, dict) else answer
+        return found
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        read_seconds: float = TIMEOUT_SECONDS,
+    ) -> AsyncIterator[httpx.Response]:
+        """An answer that is read piece by piece. Broken connections raise httpx's own errors."""
+        timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
+        async with self._http.stream(
+            "GET", path, headers=headers, params=params, timeout=timeout
+        ) as answer:
+            if answer.is_error:
+                await answer.aread()
+            _check(answer)
+            yield answer
+
+    def _unreachable(self, error: httpx.TransportError) -> ServiceUnreachable:
+        proxy = proxy_for(self._base_url)
+        if proxy is not None and isinstance(error, httpx.ConnectError | httpx.ProxyError):
+            return ServiceUnreachable(
+                f"no service at {self.url} through the proxy {proxy[1]}: {error}",
+                hint=f"The proxy comes from {proxy[0]}; list the host in NO_PROXY to connect "
+                "directly.",
+            )
+        if isinstance(error, httpx.ConnectError):
+            hint = "Start one with `babylm serve`, or name it with --url or BABYLM_URL."
+            return ServiceUnreachable(f"no service at {self.url}", hint=hint)
+        reason = str(error) or type(error).__name__
+        return ServiceUnreachable(f"the service at {self.url} does not answer: {reason}")
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.is_success:
+        return
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {"detail": str(problem)}
+    hint = problem.get("hint")
+    if hint is None and answer.status_code == 401:
+        hint = "Set BABYLM_API_KEY to a key of the service."
+    raise ServiceError(
+        answer.status_code,
+        _message(answer, problem),
+        hint=hint,
+        code=problem.get("code"),
+        details=problem,
+    )
+
+
+def _message(answer: httpx.Response, problem: Body) -> str:
+    """The problem in words, with one line for each wrong field."""
+    title = problem.get("detail") or problem.get("title") or answer.reason_phrase
+    lines = [f"{title} ({answer.status_code})"]
+    errors = problem.get("errors")
+    for error in errors if isinstance(errors, list) else []:
+        if isinstance(error, dict):
+            field, message = error.get("field", "request"), error.get("message", "is not valid")
+            lines.append(f"  {field}: {message}")
+    return "\n".join(lines)

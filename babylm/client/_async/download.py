@@ -1,0 +1,169 @@
+"""Fetches a checkpoint: resumes partial transfers, and keeps no file with a wrong hash."""
+
+import asyncio
+import hashlib
+import os
+from asyncio import to_thread
+from collections.abc import Awaitable, Callable
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote
+
+import httpx2 as httpx
+
+from babylm.client import wire
+from babylm.client._async.connection import RETRIED, AsyncConnection
+from babylm.client.errors import InvalidUsage, ServiceError, TransferFailed
+
+PART_SUFFIX = ".part"
+TRIES = 6
+"""Consecutive connections that may break without a single byte."""
+RETRY_SECONDS = 0.5
+
+Advance = Callable[[int], None]
+"""Called with the number of bytes that arrived; negative if a part was discarded."""
+
+
+async def download_checkpoint(
+    client: AsyncConnection,
+    job_id: str,
+    checkpoint: wire.Checkpoint,
+    output: Path,
+    *,
+    advance: Advance = lambda _: None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> list[Path]:
+    """Fetches every file of the checkpoint into the folder `output` and verifies its hash.
+
+    Skips files that exist with the right content, and resumes partial transfers.
+
+    Raises:
+        InvalidUsage: If `output` is a file.
+        TransferFailed: If a file cannot be fetched, or arrives with the wrong content twice.
+    """
+    if output.exists() and not output.is_dir():
+        raise InvalidUsage(
+            f"{output} is a file, and a checkpoint is a folder of files",
+            hint="Name a folder, new or existing: -o FOLDER.",
+        )
+    base = f"/v1/jobs/{job_id}/checkpoints/{quote(checkpoint['name'], safe='')}/files/"
+    paths = []
+    for file in checkpoint["files"]:
+        target = output / _inside(file["path"])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if await _is_whole(target, file):
+            advance(file["size"])
+        else:
+            await _fetch(
+                client, base + quote(file["path"]), file, target, advance=advance, sleep=sleep
+            )
+        paths.append(target)
+    return paths
+
+
+def _inside(path: str) -> PurePosixPath:
+    """The path, if it stays inside the folder that it is joined to: the list is untrusted."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\\" in path or "\0" in path:
+        raise TransferFailed(f"the service names a file outside the checkpoint: {path!r}")
+    return pure
+
+
+async def _fetch(
+    client: AsyncConnection,
+    url: str,
+    file: wire.CheckpointFile,
+    target: Path,
+    *,
+    advance: Advance,
+    sleep: Callable[[float], Awaitable[None]],
+) -> None:
+    part = target.with_name(target.name + PART_SUFFIX)
+    resumed = part.exists()
+    await _receive(client, url, file, part, advance=advance, sleep=sleep)
+    if await to_thread(_hash, part) != file["sha256"] and resumed:
+        # The part of an earlier call was not the beginning of this file.
+        advance(-part.stat().st_size)
+        part.unlink()
+        await _receive(client, url, file, part, advance=advance, sleep=sleep)
+    if await to_thread(_hash, part) != file["sha256"]:
+        part.unlink()
+        raise TransferFailed(
+            f"{file['path']} arrived with the wrong checksum and was discarded",
+            hint="Try again; if it happens again, the checkpoint on the server is damaged.",
+        )
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
+    part.replace(target)
+
+
+async def _receive(
+    client: AsyncConnection,
+    url: str,
+    file: wire.CheckpointFile,
+    part: Path,
+    *,
+    advance: Advance,
+    sleep: Callable[[float], Awaitable[None]],
+) -> None:
+    """Fills `part` up to the size of the file, with as many connections as needed."""
+    if part.exists() and part.stat().st_size > file["size"]:
+        part.unlink()
+    have = part.stat().st_size if part.exists() else 0
+    advance(have)
+    failures = 0
+    while have < file["size"] or not part.exists():
+        before = have
+        try:
+            have = await _connection(client, url, part, have, file["size"], advance)
+            reason = "the connection ended early"
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            have = part.stat().st_size if part.exists() else 0
+        except ServiceError as error:
+            if error.status_code not in RETRIED:
+                raise
+            reason = error.message
+        failures = 0 if have > before else failures + 1
+        if failures >= TRIES:
+            raise TransferFailed(
+                f"{file['path']} cannot be fetched: {reason}",
+                hint="Try again: the transfer resumes where it stopped.",
+            )
+        if have < file["size"]:
+            await sleep(RETRY_SECONDS * 2**failures)
+
+
+async def _connection(
+    client: AsyncConnection, url: str, part: Path, have: int, size: int, advance: Advance
+) -> int:
+    """Requests the rest from byte `have`; returns the size of `part` afterwards."""
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    async with client.stream(url, headers=headers) as answer:
+        if have and answer.status_code != 206:
+            advance(-have)  # the server sends it all again
+            have = 0
+        with part.open("r+b" if have else "wb") as output:
+            output.seek(have)
+            async for (
+                block
+            ) in answer.aiter_raw():  # as it arrives: nothing is held back if it breaks
+                output.write(block[: size - have])
+                advance(min(len(block), size - have))
+                have += min(len(block), size - have)
+            output.truncate(have)
+    return have
+
+
+async def _is_whole(path: Path, file: wire.CheckpointFile) -> bool:
+    return (
+        path.is_file()
+        and path.stat().st_size == file["size"]
+        and await to_thread(_hash, path) == file["sha256"]
+    )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,262 @@
+"""The client: submits jobs, finds them, and manages datasets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx2 as httpx
+
+from babylm.client import wire
+from babylm.client._async.connection import TIMEOUT_SECONDS, AsyncConnection
+from babylm.client._async.job import AsyncJob
+from babylm.client._async.upload import (
+    Advance,
+    LeaveOut,
+    files_to_send,
+    skipped_files,
+    upload_file,
+)
+from babylm.client.discovery import find_key, find_service
+from babylm.client.errors import BabylmError, ServiceError, ServiceUnreachable
+from babylm.client.figures import SHORTEST_ID
+from babylm.client.wire import Body
+
+SUBMIT_TRIES = 4
+"""A submit with an idempotency key may be sent again: the service creates no second job."""
+RETRY_SECONDS = 0.5
+PAGE_SIZE = 100
+Section = Mapping[str, Any]
+"""A section of a spec. Any: JSON, which the service checks."""
+
+
+class AsyncClient(AsyncConnection):
+    """A client of one service; use it as a context manager, or call `aclose` at the end."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        """Connects lazily.
+
+        Args:
+            url: `http://HOST:PORT` or `unix:PATH`. Default: `BABYLM_URL`, or the running
+                `babylm serve` of the folder `BABYLM_RUNS_DIR` (`runs`), or 127.0.0.1:8000.
+            api_key: A key of the service. Default: `BABYLM_API_KEY`, unless `url` is given.
+            timeout_seconds: Time to wait for an answer.
+
+        Raises:
+            InvalidUsage: If the address is not valid.
+        """
+        key = find_key() if url is None and api_key is None else api_key
+        super().__init__(url or find_service(), api_key=key, timeout_seconds=timeout_seconds)
+
+    async def submit(
+        self,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        preset: str | None = None,
+        name: str | None = None,
+        track: str | None = None,
+        data: Section | None = None,
+        tokenizer: Section | None = None,
+        model: Section | None = None,
+        training: Section | None = None,
+        evaluation: Section | None = None,
+        resources: Section | None = None,
+        idempotency_key: str | None = None,
+    ) -> AsyncJob:
+        """Submits a job; docs/spec.md lists the fields of each section.
+
+        Args:
+            spec: A whole spec; the other arguments replace its fields.
+            preset: Name of a preset to start from, see `presets`.
+            name: Name of the job.
+            track: `strict-small`, `strict` or `free`.
+            data: Fields of the section, for example `{"dataset": "train_10M"}`.
+            tokenizer: Fields of the section.
+            model: Fields of the section.
+            training: Fields of the section, for example `{"seed": 1}`.
+            evaluation: Fields of the section.
+            resources: Fields of the section.
+            idempotency_key: The same key and spec twice give the same job. Default: random.
+
+        Raises:
+            ServiceError: If the spec is not valid; the message names every wrong field.
+            ServiceUnreachable: If no service answers.
+        """
+        given = {
+            **{"preset": preset, "name": name, "track": track, "data": data},
+            **{"tokenizer": tokenizer, "model": model, "training": training},
+            **{"evaluation": evaluation, "resources": resources},
+        }
+        return await self.submit_spec(
+            with_fields(spec, given), idempotency_key=idempotency_key or str(uuid4())
+        )
+
+    async def submit_spec(
+        self,
+        body: Body,
+        *,
+        idempotency_key: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> AsyncJob:
+        """Submits a whole spec. The same key twice gives the same job."""
+        headers = {"Idempotency-Key": idempotency_key}
+        for attempt in range(1, SUBMIT_TRIES):
+            try:
+                answer = await self.call("POST", "/v1/jobs", json=body, headers=headers)
+                return AsyncJob(self, answer)
+            except ServiceUnreachable as error:
+                if isinstance(error.__cause__, httpx.ConnectError):
+                    raise
+            await sleep(RETRY_SECONDS * attempt)
+        answer = await self.call("POST", "/v1/jobs", json=body, headers=headers)
+        return AsyncJob(self, answer)
+
+    async def estimate(self, spec: Mapping[str, Any]) -> Body:
+        """What a spec would cost in time, memory and disk; nothing is stored."""
+        found: Body = await self.call("POST", "/v1/jobs/estimate", json=dict(spec))
+        return found
+
+    async def jobs(self, *, status: str | None = None, limit: int = 20) -> list[AsyncJob]:
+        """The newest jobs first, at most `limit`, of one status if it is given."""
+        found: list[AsyncJob] = []
+        async for page in self._pages(status=status, limit=limit):
+            found += [AsyncJob(self, each) for each in page]
+        return found[:limit]
+
+    async def job(self, name: str = "last") -> AsyncJob:
+        """The job with that id, with an id that begins so, or the newest one for `last`.
+
+        Raises:
+            BabylmError: If there is no such job, or more than one.
+        """
+        if name == "last":
+            newest = await self.jobs(limit=1)
+            if not newest:
+                raise BabylmError("there is no job yet", hint="Submit one with `babylm submit`.")
+            return await newest[0].refresh()
+        try:
+            answer = await self.call("GET", f"/v1/jobs/{quote(name, safe='')}")
+        except ServiceError as error:
+            if error.status_code not in (404, 422) or len(name) < SHORTEST_ID:
+                raise
+            job_id = await self._id_that_begins(name)
+            if job_id is None:
+                raise
+            answer = await self.call("GET", f"/v1/jobs/{job_id}")
+        return AsyncJob(self, answer)
+
+    async def presets(self) -> list[Body]:
+        """The named starting points for a spec."""
+        return await self.listing("/v1/presets")
+
+    async def workers(self) -> list[Body]:
+        """The live workers, their devices and what they run."""
+        return await self.listing("/v1/workers")
+
+    async def tokenizers(self) -> list[Body]:
+        """The tokenizers of all jobs."""
+        return await self.listing("/v1/tokenizers")
+
+    async def datasets(self) -> list[Body]:
+        """The datasets with their files, sizes and words."""
+        return await self.listing("/v1/datasets")
+
+    async def dataset(self, name: str) -> Body:
+        """One dataset with details of its files."""
+        found: Body = await self.call("GET", f"/v1/datasets/{quote(name, safe='')}")
+        return found
+
+    async def delete_dataset(self, name: str) -> None:
+        """Removes a dataset that no unfinished job needs."""
+        await self.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
+
+    async def upload(
+        self,
+        dataset: str,
+        path: str | Path,
+        *,
+        folder: str | None = None,
+        replace: bool = False,
+        advance: Advance = lambda _: None,
+        leave_out: LeaveOut = lambda *_: None,
+    ) -> list[str]:
+        """Sends a text file, an archive, or the text files of a folder; resumes partial transfers.
+
+        Args:
+            dataset: Name of the dataset, new or existing.
+            path: What to send.
+            folder: The one folder to take out of an archive.
+            replace: Overwrite files that exist.
+            advance: Called with the number of bytes that were sent.
+            leave_out: Called with name and reason of each file of a folder or an archive that is
+                not used.
+
+        Returns:
+            The names of the files that the service created.
+        """
+        files = files_to_send(Path(path))
+        for skipped in skipped_files(Path(path)):
+            leave_out(*skipped)
+        published: list[str] = []
+        for file in files:
+            published += await upload_file(
+                self,
+                dataset,
+                file,
+                folder=folder,
+                replace=replace,
+                advance=advance,
+                leave_out=leave_out,
+            )
+        return published
+
+    async def _id_that_begins(self, name: str) -> str | None:
+        """The id that begins so on the newest page of jobs that has one."""
+        async for page in self._pages():
+            found = [each["id"] for each in page if each["id"].startswith(name)]
+            if len(found) > 1:
+                some = ", ".join(found[:3])
+                raise BabylmError(
+                    f"{name} is the beginning of {len(found)} job ids: {some}",
+                    hint="Give more characters of the one that you mean.",
+                )
+            if found:
+                return found[0]
+        return None
+
+    async def _pages(
+        self, *, status: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[list[wire.Job]]:
+        query: dict[str, str | int] = {"status": status} if status else {}
+        count = 0
+        while limit is None or count < limit:
+            query["limit"] = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - count)
+            page = await self.call("GET", "/v1/jobs", params=query)
+            count += len(page["data"])
+            yield page["data"]
+            if not page.get("next") or not page["data"]:
+                return
+            query["after"] = page["next"]
+
+
+def with_fields(spec: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Body:
+    """The spec with the given fields; a section that both have is merged field by field."""
+    body = dict(spec or {})
+    for field, value in given.items():
+        if value is None:
+            continue
+        before = body.get(field)
+        is_section = isinstance(value, Mapping)
+        if is_section and isinstance(before, Mapping):
+            body[field] = {**before, **value}
+        else:
+            body[field] = dict(value) if is_section else value
+    return body

@@ -1,0 +1,120 @@
+"""Sends files to the service in pieces; resumes partial transfers."""
+
+import asyncio
+import hashlib
+from asyncio import to_thread
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import quote
+
+from babylm.client._async.connection import RETRIED, AsyncConnection
+from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
+from core.corpus.names import TEXT_SUFFIXES, reason_left_out, shown_name, text_stem
+
+PIECE_BYTES = 8 << 20
+TRIES = 6
+"""Consecutive pieces that may fail."""
+RETRY_SECONDS = 0.5
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+Advance = Callable[[int], None]
+LeaveOut = Callable[[str, str], None]
+"""Called with name and reason of each file that is not used."""
+
+
+def files_to_send(path: Path) -> list[Path]:
+    """The file, or the text files of the folder, by name.
+
+    Raises:
+        InvalidUsage: If there is none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InvalidUsage(f"{path} does not exist")
+    files = [each for each in sorted(path.iterdir()) if each.is_file() and text_stem(each.name)]
+    if not files:
+        accepted = ", ".join(TEXT_SUFFIXES)
+        raise InvalidUsage(f"{path} has no text file; accepted: {accepted}")
+    return files
+
+
+def skipped_files(path: Path) -> list[tuple[str, str]]:
+    """The files of a folder that are not sent, with the reason."""
+    if not path.is_dir():
+        return []
+    names = [each.name for each in sorted(path.iterdir()) if text_stem(each.name) is None]
+    return [(shown_name(name), reason_left_out(name)) for name in names]
+
+
+async def upload_file(
+    client: AsyncConnection,
+    dataset: str,
+    file: Path,
+    *,
+    folder: str | None,
+    replace: bool,
+    advance: Advance,
+    leave_out: LeaveOut,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> list[str]:
+    """Sends one file; returns the names of the files that the service created.
+
+    `leave_out` is called for each member of an archive that is not used.
+
+    Raises:
+        ServiceError: If the service refuses it.
+        ServiceUnreachable: If the service does not answer any more.
+    """
+    base = f"/v1/datasets/{quote(dataset, safe='')}"
+    size = file.stat().st_size
+    with file.open("rb") as source:
+        digest = (await to_thread(hashlib.file_digest, source, "sha256")).hexdigest()
+        name = shown_name(file.name)
+        query: dict[str, str] = {"name": name, "sha256": digest}
+        query |= {"folder": folder} if folder else {}
+        query |= {"replace": "true"} if replace else {}
+        begin, failures = await _received(client, base, name, size), 0
+        advance(begin)
+        while True:
+            source.seek(begin)
+            content = await to_thread(source.read, PIECE_BYTES)
+            headers = {"Content-Type": "application/octet-stream"}
+            if size:
+                last = begin + len(content) - 1
+                headers["Content-Range"] = f"bytes {begin}-{last}/{size}"
+            try:
+                answer = await client.call(
+                    "POST", f"{base}/files", params=query, content=content, headers=headers
+                )
+            except (ServiceError, ServiceUnreachable) as error:
+                failures += 1
+                if not _is_passing(error) or failures >= TRIES:
+                    raise
+                await sleep(RETRY_SECONDS * 2**failures)
+                begin = await _received(client, base, name, size)
+                continue
+            failures = 0
+            advance(len(content))
+            begin += len(content)
+            if answer["files"]:
+                for each in answer.get("left_out", []):
+                    leave_out(each["name"], each["reason"])
+                return list(answer["files"])
+
+
+async def _received(client: AsyncConnection, base: str, name: str, size: int) -> int:
+    """The offset to resume at: one byte less than the size at most, so that a piece is sent."""
+    try:
+        parts = await client.listing(f"{base}/uploads")
+    except ServiceUnreachable:  # the next piece tells
+        return 0
+    have = next((int(part["received"]) for part in parts if part["name"] == name), 0)
+    return max(0, min(have, size - 1))
+
+
+def _is_passing(error: ServiceError | ServiceUnreachable) -> bool:
+    if isinstance(error, ServiceError):
+        code = error.details.get("code")
+        return error.status_code in (408, *RETRIED) or code in ("upload_offset", "upload_busy")
+    return True

@@ -1,0 +1,38 @@
+"""Which checkpoints a command means."""
+
+from collections.abc import Sequence
+
+from babylm.client.errors import BabylmError
+from babylm.client.wire import Checkpoint
+
+
+def choose_checkpoint(checkpoints: Sequence[Checkpoint], name: str | None) -> Checkpoint:
+    """The checkpoint of that name; without one, `last`, or else the one of the latest step.
+
+    Raises:
+        BabylmError: If there is none.
+    """
+    if not checkpoints:
+        raise BabylmError("the job has no checkpoint yet")
+    by_name = {checkpoint["name"]: checkpoint for checkpoint in checkpoints}
+    if name is not None and name not in by_name:
+        raise BabylmError(f"no checkpoint {name!r}; there are {', '.join(by_name)}")
+    if name is not None:
+        return by_name[name]
+    return by_name.get("last") or max(checkpoints, key=lambda checkpoint: checkpoint["step"])
+
+
+def choose_milestones(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """The milestones by words seen, by step, and then `last` if there is one.
+
+    Raises:
+        BabylmError: If there is no milestone.
+    """
+    found = [checkpoint for checkpoint in checkpoints if checkpoint["kind"] == "milestone"]
+    if not found:
+        raise BabylmError(
+            "the job has no milestone",
+            hint="Milestones are kept for the tracks strict-small and strict, from 1M words on.",
+        )
+    last = [checkpoint for checkpoint in checkpoints if checkpoint["name"] == "last"]
+    return sorted(found, key=lambda checkpoint: checkpoint["step"]) + last

@@ -1,0 +1,68 @@
+"""Names and values of metrics, and ids, as people read them."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from babylm.output import in_bytes
+
+TITLES = {
+    "train/loss": "training loss",
+    "train/learning_rate": "learning rate",
+    "train/grad_norm": "gradient norm",
+    "train/loss_scale": "loss scale (fp16)",
+    "experts/max_load_share": "largest load of an expert",
+    "experts/balance_loss": "balance loss of the experts",
+    "validation/loss": "validation loss",
+    "validation/perplexity": "validation perplexity",
+    "validation/bits_per_byte": "validation bits per byte",
+    "validation/ema_loss": "validation loss, averaged weights",
+    "validation/ema_bits_per_byte": "bits per byte, averaged weights",
+    "throughput/tokens_per_second": "tokens per second",
+    "throughput/words_per_second": "words per second",
+    "throughput/mfu": "share of the device's peak",
+    "memory/device_allocated_bytes": "device memory in tensors",
+    "memory/device_reserved_bytes": "device memory reserved",
+    "memory/device_peak_bytes": "device memory, peak",
+    "memory/host_rss_bytes": "host memory",
+    "memory/host_peak_bytes": "host memory, peak",
+    "device/utilization": "device utilization",
+    "device/power_watts": "power",
+    "evaluation/minimal_pairs": "minimal pairs",
+    "evaluation/blimp": "BLiMP",
+}
+SHARES = ("share", "mfu", "utilization")
+SHORTEST_ID = 4
+
+
+def metric_title(name: str) -> str:
+    """The name of a metric in words."""
+    return TITLES.get(name) or name.replace("/", " ").replace("_", " ")
+
+
+def metric_value(name: str, value: float) -> str:
+    """A value with its unit, and as many digits as are read."""
+    if name.endswith("_bytes"):
+        return in_bytes(value)
+    if name.endswith("_watts"):
+        return f"{value:.0f} W"
+    if name.endswith(SHARES) or name.startswith("evaluation/"):
+        return f"{value:.1%}"
+    if name.endswith("per_second"):
+        return f"{value:,.0f}"
+    if name.endswith(("loss", "bits_per_byte")) and 0.001 <= abs(value) < 1000:
+        return f"{value:.4f}".rstrip("0").rstrip(".") if value == round(value) else f"{value:.4f}"
+    return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
+
+
+def short_ids(ids: Iterable[str]) -> dict[str, str]:
+    """For each id the shortest beginning that none of the others has."""
+    ordered = sorted(set(ids))
+    lengths = dict.fromkeys(ordered, SHORTEST_ID)
+    for one, other in pairwise(ordered):
+        common = next(
+            (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+            min(len(one), len(other)),
+        )
+        lengths[one] = max(lengths[one], common + 1)
+        lengths[other] = max(lengths[other], common + 1)
+    return {each: each[: lengths[each]] for each in ordered}

@@ -1,0 +1,29 @@
+"""Who may read the service's files: the umask, and folders that were created before it applied."""
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from jobs.settings import Settings
+
+
+def apply_umask(settings: Settings) -> None:
+    """Sets the umask of this process and of all that it starts."""
+    os.umask(int(settings.umask, 8))
+
+
+def folders_open_to_others(settings: Settings) -> list[Path]:
+    """The data and runs folders whose mode lets accounts in that the umask keeps out."""
+    mask = int(settings.umask, 8)
+    return [
+        path for path in _existing((settings.runs_dir, settings.data_dir)) if _mode(path) & mask
+    ]
+
+
+def _existing(paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.is_dir()]
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import EventSourceResponse
 
 from api.deps import CheckpointName, Context, InContext, JobId
 from api.errors import Problem
@@ -36,7 +36,7 @@ async def generation_to_follow(
 )
 async def generate_stream(
     task: Annotated[Task, Depends(generation_to_follow)], context: InContext
-) -> AsyncIterator[ServerSentEvent]:
+) -> AsyncIterator[WrittenRead]:
     """Continues a text like `generate`, as server-sent events while the model writes.
 
     Each event carries the prompt and the whole continuation so far, and replaces the one before;
@@ -48,13 +48,10 @@ async def generate_stream(
         with context.watchers.awaiting_answer():
             async for answer, done in answers_of(context, task_id):
                 text = answer["text"]
-                read = WrittenRead(text=text, done=done, checkpoint=checkpoint)
-                yield ServerSentEvent(data=read)
+                yield WrittenRead(text=text, done=done, checkpoint=checkpoint)
     except Problem as problem:
         error = ErrorRead(code=problem.code, message=problem.detail, hint="")
-        yield ServerSentEvent(
-            data=WrittenRead(text=text, done=True, checkpoint=checkpoint, error=error)
-        )
+        yield WrittenRead(text=text, done=True, checkpoint=checkpoint, error=error)
 
 
 @router.post("/jobs/{job_id}/checkpoints/{name}/surprisal")

@@ -419,6 +419,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/jobs/{job_id}/checkpoints/{name}/generate/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Generate Stream
+         * @description Continues a text like `generate`, as server-sent events while the model writes.
+         *
+         *     Each event carries the prompt and the whole continuation so far, and replaces the one before;
+         *     the last has `done`. A failure after the start is an event with `error`.
+         */
+        post: operations["generate_stream_v1_jobs__job_id__checkpoints__name__generate_stream_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/checkpoints/{name}/surprisal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Surprisal
+         * @description Scores each token of a few texts: its surprisal in bits, and what the model expected instead.
+         *
+         *     Texts are scored as in the evaluation of minimal pairs: of two sentences, the model prefers the
+         *     one with the lower sum. The first token of a text has no context and is not scored.
+         */
+        post: operations["surprisal_v1_jobs__job_id__checkpoints__name__surprisal_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs/{job_id}/curves": {
         parameters: {
             query?: never;
@@ -760,6 +806,16 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AlternativeRead
+         * @description A token that the model considers probable at a position.
+         */
+        AlternativeRead: {
+            /** Probability */
+            probability: number;
+            /** Text */
+            text: string;
+        };
         /**
          * BaselineRead
          * @description The final score of a published model, in the unit of the curve.
@@ -1828,6 +1884,28 @@ export interface components {
             };
         };
         /**
+         * ScoredTextRead
+         * @description A text; `surprisal` is the sum over its scored tokens, in bits.
+         */
+        ScoredTextRead: {
+            /** Surprisal */
+            surprisal: number;
+            /** Tokens */
+            tokens: components["schemas"]["ScoredTokenRead"][];
+        };
+        /**
+         * ScoredTokenRead
+         * @description A token and its surprisal in bits; null for the first token, which has no context.
+         */
+        ScoredTokenRead: {
+            /** Alternatives */
+            alternatives: components["schemas"]["AlternativeRead"][];
+            /** Surprisal */
+            surprisal: number | null;
+            /** Text */
+            text: string;
+        };
+        /**
          * SeriesRead
          * @description A metric over the steps; the lists are of one length. A value that was not finite is null.
          */
@@ -1884,6 +1962,30 @@ export interface components {
             words_in: number;
             /** Words Out */
             words_out: number;
+        };
+        /**
+         * SurprisalBody
+         * @description Texts to score, such as the two sentences of a minimal pair.
+         */
+        SurprisalBody: {
+            /**
+             * Alternatives
+             * @description How many of the most probable tokens to list at each position.
+             * @default 5
+             */
+            alternatives: number;
+            /** Texts */
+            texts: string[];
+        };
+        /**
+         * SurprisalRead
+         * @description The scored texts, in the order of the request.
+         */
+        SurprisalRead: {
+            /** Checkpoint */
+            checkpoint: string;
+            /** Texts */
+            texts: components["schemas"]["ScoredTextRead"][];
         };
         /**
          * SystemRead
@@ -2340,6 +2442,19 @@ export interface components {
              * Format: date-time
              */
             started_at: string;
+        };
+        /**
+         * WrittenRead
+         * @description The prompt and its continuation so far; `done` marks the last event, `error` a failure.
+         */
+        WrittenRead: {
+            /** Checkpoint */
+            checkpoint: string;
+            /** Done */
+            done: boolean;
+            error?: components["schemas"]["ErrorRead"] | null;
+            /** Text */
+            text: string;
         };
     };
     responses: never;
@@ -3046,6 +3161,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GenerateRead"];
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    generate_stream_v1_jobs__job_id__checkpoints__name__generate_stream_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+                /** @description Name, or best or last. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GenerateBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description Validation Error */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HTTPValidationError"];
+                };
+            };
+        };
+    };
+    surprisal_v1_jobs__job_id__checkpoints__name__surprisal_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+                /** @description Name, or best or last. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SurprisalBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SurprisalRead"];
                 };
             };
             /** @description Validation Error */

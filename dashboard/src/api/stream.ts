@@ -45,7 +45,7 @@ export async function poll(look: () => Promise<void>, signal: AbortSignal, milli
 
 // The text of a response as it arrives; fails if nothing arrives for too long or the machine goes
 // offline, since a dead connection is otherwise noticed only by its silence.
-async function* chunks(response: Response, silence: number): AsyncGenerator<string> {
+export async function* chunks(response: Response, silence: number): AsyncGenerator<string> {
   const decoder = new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>;
   const reader = response.body!.pipeThrough(decoder).getReader();
   const over = new AbortController();

@@ -5,9 +5,10 @@ import { get, post, Refused } from "../api/client.ts";
 import { poll } from "../api/stream.ts";
 import type { Job, Tokenizer } from "../api/types.ts";
 import { exact, fixed, percent, when } from "../lib/format.ts";
+import { isJobId } from "../lib/ids.ts";
 import { navigate } from "../router.ts";
 import { Card, Numbers, Table } from "../ui/card.tsx";
-import { Failure, PageHead, useTask, useTitle } from "../ui/page.tsx";
+import { Failure, NotAJob, PageHead, useTask, useTitle } from "../ui/page.tsx";
 import type { PageProps } from "./index.tsx";
 
 const LOOK_MILLISECONDS = 5000;
@@ -28,6 +29,12 @@ interface Token {
 }
 
 export function TokenizersPage({ parts }: PageProps) {
+  const chosen = parts[0] || undefined;
+  if (chosen !== undefined && !isJobId(chosen)) return <NotAJob id={chosen} />;
+  return <Page chosen={chosen} />;
+}
+
+function Page({ chosen }: { chosen: string | undefined }) {
   useTitle("Tokenizers");
   const [all, setAll] = useState<Tokenizer[] | null>(null);
   const [names, setNames] = useState<string[] | null>(null);
@@ -52,7 +59,7 @@ export function TokenizersPage({ parts }: PageProps) {
         note="Each job trains one on its text; jobs with the same text share it."
       />
       <div class="stack">
-        {all && all.length > 0 && <Split tokenizers={all} chosen={parts[0]} />}
+        {all && all.length > 0 && <Split tokenizers={all} chosen={chosen} />}
         {all && <TokenizerTable tokenizers={all} />}
         {names && <Train names={names} />}
       </div>

@@ -110,3 +110,11 @@ export function NotFound({ children }: { children: ComponentChildren }) {
     </>
   );
 }
+
+export function NotAJob({ id }: { id: string }) {
+  return (
+    <NotFound>
+      “{id}” is not the id of a job: an id has 32 digits and letters from a to f. Check the address.
+    </NotFound>
+  );
+}

@@ -11,6 +11,7 @@ import { type Action, act, isFinal, type Labels, label } from "../../lib/jobs.ts
 import { notifyIfEnded } from "../../lib/notify.ts";
 import { Series } from "../../lib/series.ts";
 import { announce } from "../../lib/state.ts";
+import type { Sample } from "../../ui/sample.tsx";
 
 const KEPT_EVENTS = "status,stage,sample,evaluation,warning,error";
 const LOOK_MILLISECONDS = 1000;
@@ -36,12 +37,6 @@ export interface Warning {
   times: number;
   time: number;
   isError?: boolean;
-}
-export interface Sample {
-  seq: number;
-  step: number;
-  prompt: string;
-  text: string;
 }
 export interface Estimate {
   parameter_count: number;

@@ -2,16 +2,22 @@
 
 import { useState } from "preact/hooks";
 import { count, plural, seconds } from "../../lib/format.ts";
+import { isJobId } from "../../lib/ids.ts";
 import { Card } from "../../ui/card.tsx";
-import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
+import { Failure, NotAJob, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
 import { Code, Needs } from "./aside.tsx";
 import { Form } from "./form.tsx";
 import { NewJob, type Preset, readCatalogue } from "./store.ts";
 
 export function NewJobPage({ parts }: PageProps) {
+  const from = parts[0] || undefined;
+  if (from !== undefined && !isJobId(from)) return <NotAJob id={from} />;
+  return <Page from={from} />;
+}
+
+function Page({ from }: { from: string | undefined }) {
   useTitle("New job");
-  const from = parts[0];
   const [job, setJob] = useState<NewJob | null>(null);
   const { error, again } = useTask(async (signal) => {
     setJob(new NewJob(await readCatalogue(from, signal), signal));

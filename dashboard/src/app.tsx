@@ -30,7 +30,7 @@ export function App() {
         <ThemeButton />
       </header>
       <p id="connection" role="status" hidden={isConnected.value}>
-        The service does not answer. Retrying; nothing is lost.
+        The service does not respond. This page tries again every few seconds; jobs continue.
       </p>
       <main id="page" tabIndex={-1}>
         <Page {...route.value} />

@@ -59,7 +59,7 @@ def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, servic
     tab.may_complain = True  # the browser says itself that it could not connect
     page.evaluate("window.wasHere = true")
     _api_of(service).kill()
-    banner = page.get_by_text("The service does not answer")
+    banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()
     expect(banner).to_be_hidden()
     ended = service.wait(job["id"])
@@ -75,7 +75,7 @@ def test_a_machine_that_goes_offline_is_told_and_the_run_is_caught_up_with(tab, 
     page.evaluate("window.wasHere = true")
     tab.may_complain = True  # the browser says itself that it is offline
     page.context.set_offline(True)
-    banner = page.get_by_text("The service does not answer")
+    banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()
     seen = points(page)
     service.wait_for_step(running["id"], seen + 20)
@@ -101,7 +101,7 @@ def test_a_list_tells_of_a_lost_connection_and_goes_on(tab, address):
     page.evaluate("document.querySelector('h1').wasHere = true")
     tab.may_complain = True
     page.context.set_offline(True)
-    banner = page.get_by_text("The service does not answer")
+    banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()
     page.context.set_offline(False)
     expect(banner).to_be_hidden()

@@ -1,4 +1,4 @@
-// The charts of a run, or of several over each other, and the tools over them.
+// The charts of one run, or of several runs in the same charts, and their tools.
 
 import { useSignal } from "@preact/signals";
 import { useCallback } from "preact/hooks";
@@ -103,22 +103,34 @@ function Tools({ zoom, setZoom }: { zoom: Zoom; setZoom: (zoom: Zoom) => void })
         />
         <output>{view.smoothing.toFixed(2)}</output>
       </label>
-      <Toggle label="Log scale" name="log" />
-      <Toggle label="Cut outliers" name="cut" />
-      <Toggle label="Marks" name="marks" />
+      <Toggle label="Log scale" name="log" hint="Logarithmic vertical axis" />
+      <Toggle
+        label="Cut outliers"
+        name="cut"
+        hint="Leaves the most extreme values out of the vertical range"
+      />
+      <Toggle label="Marks" name="marks" hint="Checkpoints, milestones, warnings and resumes" />
       {zoom && (
         <button type="button" onClick={() => setZoom(null)}>
           Reset zoom
         </button>
       )}
-      <span class="soft small hint-zoom">Drag to zoom. Keys: Tab, + − ← → Esc.</span>
+      <span class="soft small hint-zoom">
+        Drag to zoom. With the keyboard: Tab, then + − ← → Esc.
+      </span>
     </div>
   );
 }
 
-function Toggle({ label, name }: { label: string; name: "log" | "cut" | "marks" }) {
+interface ToggleProps {
+  label: string;
+  name: "log" | "cut" | "marks";
+  hint: string;
+}
+
+function Toggle({ label, name, hint }: ToggleProps) {
   return (
-    <label class="inline">
+    <label class="inline" title={hint}>
       <input
         type="checkbox"
         checked={chartView.value[name]}

@@ -15,12 +15,12 @@ export function valuesOf(job: Job): Record<string, number | null> {
   return job.metrics?.values ?? {};
 }
 
-// A sentence on what the job does or waits for.
+// What the job does or waits for, in words.
 export function activity(job: Job): string {
   if (job.waiting_for) {
     const { what, position, detail } = job.waiting_for;
     if (detail) return `${detail} (${place(position)})`;
-    return what === "a worker" ? `waits for a worker, ${place(position)}` : place(position);
+    return what === "a worker" ? `waiting for a worker, ${place(position)}` : place(position);
   }
   if (job.status === "failed") return job.error?.message ?? "failed";
   if (job.status === "running") return job.stage ? stageTitle(job.stage) : "starting";
@@ -29,14 +29,14 @@ export function activity(job: Job): string {
 }
 
 function place(position: number) {
-  return `number ${position} in the queue`;
+  return `position ${position} in the queue`;
 }
 
 export function stageTitle(name: string) {
   return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
 }
 
-// A request is not a status yet: the worker acts on it at its next check.
+// After a request to pause or cancel, the status changes at the worker's next check.
 export function shownStatus(job: Job): string {
   if (job.status !== "running") return job.status;
   if (job.cancel_requested_at) return "cancelling";

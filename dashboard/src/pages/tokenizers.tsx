@@ -1,4 +1,4 @@
-// Tokenizers: those that jobs trained, how they split a text, and training one.
+// Tokenizers: a list, how each splits a text, and a form that trains one.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, post, Refused } from "../api/client.ts";
@@ -252,7 +252,7 @@ function Train({ names }: { names: string[] }) {
   };
   if (!names.length) {
     return (
-      <Card title="Train a tokenizer alone">
+      <Card title="Train only a tokenizer">
         <p class="soft">
           You need a corpus first: <a href="#/corpora">upload one</a>.
         </p>
@@ -265,7 +265,7 @@ function Train({ names }: { names: string[] }) {
     </option>
   ));
   return (
-    <Card title="Train a tokenizer alone">
+    <Card title="Train only a tokenizer">
       <form class="task" noValidate onSubmit={submit}>
         <label>
           Corpus
@@ -280,7 +280,7 @@ function Train({ names }: { names: string[] }) {
           </select>
         </label>
         <label>
-          Measured on
+          Validation corpus
           <select
             name="validation"
             value={chosen ?? suggested}
@@ -300,7 +300,7 @@ function Train({ names }: { names: string[] }) {
       </form>
       <div role="status">{fault && <p class="notice error">{fault}</p>}</div>
       <p class="soft small">
-        A job uses it with <code>tokenizer.from_job</code> and shares its vocabulary.
+        To use it in a job, set <code>tokenizer.from_job</code> to the id of the tokenizer job.
       </p>
     </Card>
   );

@@ -46,9 +46,7 @@ function describe({ text, surprisal }: ScoredToken) {
 }
 
 function Expected({ token }: { token: ScoredToken | null }) {
-  if (!token) {
-    return <p class="expected soft small">Point at a token to see what the model expected.</p>;
-  }
+  if (!token) return <div class="expected" />;
   if (token.surprisal === null) {
     return (
       <p class="expected soft small">
@@ -88,6 +86,7 @@ export function SurprisalKey() {
         </span>
       ))}
       <span class={`s${LEVELS.length}`}>{LEVELS.at(-1)} and more</span>
+      Point at a token to see what the model expected.
     </p>
   );
 }

@@ -1,4 +1,4 @@
-// Runs over each other: their curves, results, and where their specs differ. The address keeps the
+// Comparison of runs: results, curves and differences between their specs. The address keeps the
 // choice.
 
 import { useEffect, useRef, useState } from "preact/hooks";

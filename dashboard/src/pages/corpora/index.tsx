@@ -52,7 +52,7 @@ function AllCorpora() {
   if (error) return <Failure error={error} again={again} />;
   return (
     <>
-      <PageHead title="Corpora" note="Folders of text that jobs train and validate on." />
+      <PageHead title="Corpora" note="Text folders for training and validation." />
       <div class="grid">
         {all?.map((corpus) => (
           <CorpusCard key={corpus.name} corpus={corpus} />

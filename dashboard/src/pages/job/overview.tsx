@@ -1,4 +1,4 @@
-// What the job has reached: results, progress in words, stages, facts; and its notices.
+// Results, progress, stages and facts of a job, and its notices.
 
 import type { Job } from "../../api/types.ts";
 import { bytes, count, exact, fixed, percent, seconds, short } from "../../lib/format.ts";
@@ -12,6 +12,8 @@ import type { JobStore } from "./store.ts";
 const JOULES_PER_KWH = 3.6e6;
 const JOULES_PER_WH = 3600;
 const SCORE = "evaluation/";
+const MFU = "Model FLOPs utilization: share of the peak speed of the device that training uses";
+const BITS = "Validation loss per byte of text; comparable between tokenizers";
 
 export function Overview({ store }: { store: JobStore }) {
   const job = store.job.value!;
@@ -75,7 +77,7 @@ function time(job: Job): Fact {
   return ["Time left", left ?? "–", "Until the end of the last stage"];
 }
 
-// What a reader looks for first: the losses and the scores.
+// The losses and the scores.
 function results(store: JobStore, job: Job): Fact[] {
   store.version.value;
   const values = valuesOf(job);
@@ -86,11 +88,11 @@ function results(store: JobStore, job: Job): Fact[] {
     ["Training loss", fixed(values["train/loss"])],
     [
       "Validation loss",
-      validation === undefined && job.status === "running" ? "not yet" : fixed(validation),
-      isFirst ? "Measured before or at the first steps" : undefined,
+      validation === undefined && job.status === "running" ? "not measured yet" : fixed(validation),
+      isFirst ? "First value, measured before or at the first steps" : undefined,
     ],
-    ["Perplexity", short(values["validation/perplexity"])],
-    ["Bits per byte", fixed(values["validation/bits_per_byte"])],
+    ["Perplexity", short(values["validation/perplexity"]), "exp of the validation loss"],
+    ["Bits per byte", fixed(values["validation/bits_per_byte"]), BITS],
     ...scores.map((name): Fact => [name.slice(SCORE.length), percent(values[name], 1)]),
   ];
 }
@@ -114,8 +116,8 @@ function progress(job: Job): Fact[] {
       count(words),
       `${exact(words)} words, ${exact(job.metrics?.tokens_seen)} tokens`,
     ],
-    ["Speed", speed ? `${count(speed)} tok/s` : "–"],
-    ["MFU", percent(values["throughput/mfu"]), "Model FLOPs utilisation: share of the peak"],
+    ["Speed", speed ? `${count(speed)} tokens/s` : "–"],
+    ["MFU", percent(values["throughput/mfu"]), MFU],
     ["Memory", bytes(memoryOf(job))],
     time(job),
   ].map((fact) => fact as Fact);

@@ -1,4 +1,4 @@
-// Text that the model wrote while it trained, and text that a checkpoint writes now.
+// Samples from training, and text that a checkpoint generates on request.
 
 import { useState } from "preact/hooks";
 import { post, Refused } from "../../api/client.ts";
@@ -49,7 +49,7 @@ export function Samples({ store }: { store: JobStore }) {
 
 function emptyText(status: string, isEnd: boolean) {
   if (!isEnd) return "Samples appear here during training.";
-  const reason = status === "succeeded" ? "The run wrote no samples." : "";
+  const reason = status === "succeeded" ? "This run generated no samples." : "";
   return reason || `The job ${status === "failed" ? "failed" : "stopped"} before its first sample.`;
 }
 

@@ -1,4 +1,4 @@
-// The stages of a job: which are done, how long each took, and what cleaning did.
+// The stages of a job with their state and duration, and the report of the cleaning stage.
 
 import { useEffect, useState } from "preact/hooks";
 import { type Job, STAGES } from "../../api/types.ts";
@@ -45,7 +45,7 @@ export function Stages({ store }: { store: JobStore }) {
 
 function stateOf(job: Job, name: string, stage: StageState | undefined) {
   if (stage?.state === "finished") {
-    return { kind: "done", note: stage.cached ? "from the cache" : seconds(stage.seconds) };
+    return { kind: "done", note: stage.cached ? "from cache" : seconds(stage.seconds) };
   }
   const isHere = job.stage === name || (!job.stage && stage?.state === "started");
   if (isHere && job.status === "failed") return { kind: "broken", note: "failed here" };
@@ -69,7 +69,7 @@ export function CorpusReport({ store }: { store: JobStore }) {
   const parts = Object.entries(counts).filter(([, part]) => part?.sources) as [string, Cleaned][];
   if (!parts.length) return null;
   return (
-    <Card title="What cleaning did" class="section">
+    <Card title="Cleaning report" class="section">
       {parts.map(([part, data]) => (
         <CleanedText key={part} part={part} data={data} />
       ))}

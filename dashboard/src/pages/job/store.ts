@@ -1,10 +1,17 @@
-// Everything that is known about one job: built from the API, then kept up to date by its events,
-// so that a reload, a sleep or a lost connection changes nothing.
+// The state of one job: read from the API, then updated by its events. It is the same after a
+// reload or a lost connection.
 
 import { signal } from "@preact/signals";
 import { get, post } from "../../api/client.ts";
 import { follow } from "../../api/stream.ts";
-import type { Checkpoint, Evaluation, Job, JobEvent, MetricsRead } from "../../api/types.ts";
+import type {
+  Checkpoint,
+  Evaluation,
+  EvaluationTask,
+  Job,
+  JobEvent,
+  MetricsRead,
+} from "../../api/types.ts";
 import type { Mark } from "../../charts/plot.ts";
 import { exact } from "../../lib/format.ts";
 import { type Action, act, isFinal, type Labels, label } from "../../lib/jobs.ts";
@@ -56,7 +63,7 @@ export class JobStore {
   samples = signal<Sample[]>([]);
   checkpoints = signal<Checkpoint[] | null>(null);
   evaluations = signal<Evaluation[]>([]);
-  tasks = signal<{ name: string; paradigms: number }[]>([]);
+  tasks = signal<EvaluationTask[]>([]);
   scores = signal<Map<number, JobEvent>>(new Map());
   private resumes = signal<Map<number, Mark>>(new Map());
   private seen = 0;
@@ -135,7 +142,7 @@ export class JobStore {
     }
   }
 
-  // At most one drawing a frame.
+  // Draws at most once per frame.
   private changed() {
     if (this.isDrawing) return;
     this.isDrawing = true;
@@ -164,7 +171,7 @@ export class JobStore {
 
   async readEvaluations() {
     const [tasks, rows] = await Promise.all([
-      get<{ data: { name: string; paradigms: number }[] }>("/v1/evaluations", this.abort),
+      get<{ data: EvaluationTask[] }>("/v1/evaluations", this.abort),
       get<{ data: Evaluation[] }>(`${this.path}/evaluations`, this.abort),
     ]);
     const wereOpen = this.evaluations.value.filter(({ status }) => OPEN.includes(status));

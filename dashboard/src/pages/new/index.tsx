@@ -1,4 +1,4 @@
-// A new job: where its text comes from, a preset, every option, and what it will need.
+// A new job: its text, a preset, every option, and an estimate of time and memory.
 
 import { useState } from "preact/hooks";
 import { count, plural, seconds } from "../../lib/format.ts";
@@ -48,7 +48,7 @@ function Page({ from }: { from: string | undefined }) {
   );
 }
 
-// Shown while there is only the sample, or nothing, to train on.
+// Shown while there is no corpus other than the sample.
 function Data({ job }: { job: NewJob }) {
   const { corpora } = job.catalogue;
   const own = corpora.filter(({ name }) => !name.startsWith("sample"));
@@ -57,7 +57,7 @@ function Data({ job }: { job: NewJob }) {
     <Card title="Text to train on">
       <p>
         {corpora.length
-          ? "Only the sample corpus is here: enough to try the service in a few minutes."
+          ? "Only the sample corpus is available. It is enough to try the service in a few minutes."
           : "There is no corpus yet."}
       </p>
       <p class="soft">
@@ -90,7 +90,7 @@ function Presets({ job }: { job: NewJob }) {
           onClick={() => job.choosePreset(undefined)}
         >
           No preset
-          <small>The default of every option.</small>
+          <small>Every option has its default.</small>
         </button>
       </fieldset>
     </Card>

@@ -83,7 +83,9 @@ function Picker({ store, chosen, add }: PickerProps) {
           disabled={!names.length}
           onChange={(event) => setName(event.currentTarget.value)}
         >
-          {!names.length && <option value="">{known ? "no other checkpoint" : "–"}</option>}
+          {!names.length && (
+            <option value="">{known ? "no other checkpoint" : "choose a job first"}</option>
+          )}
           {names.map((one) => (
             <option key={one} value={one}>
               {one}
@@ -91,7 +93,7 @@ function Picker({ store, chosen, add }: PickerProps) {
           ))}
         </select>
       </label>
-      <Button class="primary" disabled={!picked} act={() => add({ job, name: picked })}>
+      <Button disabled={!picked} act={() => add({ job, name: picked })}>
         Add
       </Button>
     </div>

@@ -1,4 +1,4 @@
-// The samples that a run wrote during training, by step.
+// The samples of a run during training, by step.
 
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../../api/client.ts";
@@ -53,7 +53,7 @@ function StepSamples({ id }: { id: string }) {
   }
   const steps = [...new Set(samples?.map(({ step }) => step))].sort((a, b) => a - b);
   if (!samples) return <p class="soft">Loading…</p>;
-  if (!steps.length) return <p class="soft">This run wrote no samples.</p>;
+  if (!steps.length) return <p class="soft">This run generated no samples.</p>;
   const index = Math.min(chosen, steps.length - 1);
   const step = steps[index];
   return (

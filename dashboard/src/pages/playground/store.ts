@@ -49,8 +49,13 @@ export class Playground {
     this.checkpoints.value = new Map(this.checkpoints.value).set(job, names);
   }
 
+  // The name, with the id if several jobs have that name.
   nameOf(id: string) {
-    return this.jobs.value?.find((job) => job.id === id)?.name ?? id.slice(0, 8);
+    const jobs = this.jobs.value ?? [];
+    const name = jobs.find((job) => job.id === id)?.name;
+    if (name === undefined) return id.slice(0, 8);
+    const same = jobs.filter((job) => job.name === name);
+    return same.length > 1 ? `${name} (${id.slice(0, 6)})` : name;
   }
 
   labelOf({ job, name }: CheckpointId) {

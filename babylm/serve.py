@@ -45,6 +45,7 @@ class Plan:
     workers: dict[str, Sequence[str]]
     environment: dict[str, str]
     find_broker: Callable[[Path], Broker | None] = find_broker
+    grace_seconds: float = GRACE_SECONDS
     as_json: bool = False
 
     def say(self, line: str) -> None:
@@ -145,7 +146,8 @@ class _Service:
         else:
             environment.pop("BABYLM_REDIS_URL", None)
         for name, command in {"api": plan.api, **plan.workers}.items():
-            self._programs.append(self._supervise(name, command, environment, GRACE_SECONDS))
+            supervised = self._supervise(name, command, environment, plan.grace_seconds)
+            self._programs.append(supervised)
         self._record()
 
     def run(self) -> None:

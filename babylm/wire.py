@@ -6,6 +6,7 @@ Body = dict[str, Any]
 """A JSON object that is passed on as it is. Any: its keys are the service's to check."""
 
 FINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
+"""As `jobs.states.FINAL`, which a client without the service cannot import."""
 
 
 class JobError(TypedDict):

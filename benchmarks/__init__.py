@@ -1,1 +1,1 @@
-"""The benchmarks: one module an area, one line of JSON a figure. Run by `make bench`."""
+"""The benchmarks: one module per area, one line of JSON per figure. Run by `make bench`."""

@@ -1,7 +1,7 @@
 """Runs the benchmarks: `python -m benchmarks [NAME or prefix]`, or `make bench ONLY=NAME`.
 
-Each module `bench_<area>.py` has `NAMES`, the benchmarks it knows, and `run(only)`, which measures
-those that `benchmarks.report.wanted` picks and prints them.
+Each module `bench_<area>.py` has `NAMES`, its benchmarks, and `run(only)`, which runs those that
+`benchmarks.report.wanted` selects and prints their figures.
 """
 
 import argparse
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("only", nargs="?", help="a benchmark, or the beginning of several")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     options = parser.parse_args(arguments)
-    # As Ctrl-C: each benchmark ends the processes that it started.
+    # SIGTERM acts as Ctrl-C, so that each benchmark ends the processes that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     only = options.only or None
     modules = [

@@ -1,8 +1,8 @@
-"""Raw text to tokens, beside what is done without this service, in one run on one machine.
+"""Raw text to tokens, compared with scripts without this service in one run on one machine.
 
-BABYLM_BENCH_DATA names a folder of corpora with `train_10M` (and `dev`) as BabyLM hands them out;
-without it the sample corpus is written and taken, whose figures say less. Text is repeated where a
-figure needs a length. Every word is counted once more, independently, and must be the ledger's.
+BABYLM_BENCH_DATA names a folder with BabyLM's `train_10M` (and `dev`). Without it the sample corpus
+is used, whose figures are less meaningful. Text is repeated to reach the length that a figure
+needs. The words are counted again, independently, and must match the ledger.
 """
 
 import os
@@ -45,7 +45,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Corpus:
-    """Raw text as it is, and repeated to a length; the clean text of the first."""
+    """Raw text, the same repeated to a length, and the clean text of the first."""
 
     raw: Path
     long: Path
@@ -85,7 +85,7 @@ def prepare(folder: Path) -> Corpus:
 
 
 def raw_text(folder: Path) -> Path:
-    """The training text as it is handed out; `folder` is where a sample may be written."""
+    """The raw training text; without one, a sample is written to `folder`."""
     named = os.environ.get(DATA)
     if named is not None:
         return Path(named) / "train_10M"
@@ -236,7 +236,7 @@ def encode_documents(tokenizer: Tokenizer, files: list[Path]) -> None:
 
 
 def recount(tokens: TokenFile, files: list[Path]) -> int:
-    """Documents whose words, counted line by line in the text, are not those of the ledger."""
+    """Documents whose word count, made line by line from the text, differs from the ledger."""
     ledger = tokens.word_counts(np.append(tokens.documents, np.uint64(tokens.num_tokens)))
     counted = [words for path in files for words in document_words(path)]
     if len(counted) != len(ledger):
@@ -260,7 +260,7 @@ def document_words(path: Path) -> Iterator[int]:
 
 
 def bench_pipeline(corpus: Corpus, folder: Path) -> None:
-    """The stages before training, in a process of their own whose memory is watched."""
+    """The stages before training, in a separate process whose memory is measured."""
     size = folder_bytes(corpus.long)
     output = folder / "pipeline"
     output.mkdir()
@@ -305,7 +305,7 @@ def pipeline(raw: Path, output: Path) -> None:
 
 @contextmanager
 def peak_resident(pid: int) -> Iterator[list[int]]:
-    """Resident bytes of a process and all below it, summed, sampled 20 times a second."""
+    """Sum of the resident bytes of a process and its descendants, sampled 20 times a second."""
     samples, ended = [0], threading.Event()
     watched = psutil.Process(pid)
 
@@ -349,7 +349,7 @@ def compare(
 
 
 def alternate(rounds: int, *works: Callable[[], None]) -> list[float]:
-    """The best seconds of each, taken in turn, so that other load on the machine meets all."""
+    """The best time of each; they take turns, so that other load on the machine affects all."""
     seconds = [[seconds_of(work) for work in works] for _ in range(rounds)]
     return [min(column) for column in zip(*seconds, strict=True)]
 

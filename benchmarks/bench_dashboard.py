@@ -1,7 +1,7 @@
-"""How long the dashboard takes to open what is large: a million points, five thousand jobs.
+"""Time to open large pages of the dashboard: a million points, five thousand jobs.
 
-A real API on a database that is filled here, and a real Chromium with an empty cache. The time runs
-from the navigation to the moment at which every chart, or every row of the page, is drawn.
+Uses a real API on a filled database, and a real Chromium with an empty cache. The time is measured
+from the navigation until every chart, or every row of the page, is drawn.
 """
 
 import os

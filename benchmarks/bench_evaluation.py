@@ -1,4 +1,4 @@
-"""Pairs evaluated in a second: ours, a plain loop over batches of whole sentences, and the floor.
+"""Pairs evaluated per second: ours, a plain loop over batches of sentences, and the upper bound.
 
 The pairs are those of the sample corpus, or the task folder that BABYLM_BENCH_PAIRS names; the
 model is untrained. Both ways take turns, BABYLM_BENCH_ROUNDS (3) times, on BABYLM_BENCH_THREADS

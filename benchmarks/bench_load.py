@@ -1,6 +1,6 @@
-"""The API under load beside a training run, and in a burst.
+"""The API under load during a training run, and in a burst.
 
-`load/burst`: BURST requests at once, each on a socket of its own, while `/healthz` is asked.
+`load/burst`: BURST requests at once, each on its own socket, while `/healthz` is polled.
 `load/training`: 100 event streams, 40 stalled downloads, 200 reads and 5 submits a second, for
 BABYLM_BENCH_SECONDS (60), and the step time of the run with and without them. The run has the first
 core; the API, the broker and this program share the last one.
@@ -59,7 +59,7 @@ HEALTH_SECONDS = 0.05
 
 @dataclass
 class Answers:
-    """What one kind of request was answered."""
+    """The answers to one kind of request."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -248,7 +248,7 @@ async def _ask(
 
 @contextlib.asynccontextmanager
 async def _opened(port: int, path: str, answers: Answers, reading: bool) -> AsyncIterator[None]:
-    """A long answer: its head is read, and the rest either goes on being read or stays."""
+    """A long answer: reads its head, then either continues to read or stalls."""
     began = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 12)
     writer.write(_request(path))

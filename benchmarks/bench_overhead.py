@@ -1,14 +1,14 @@
-"""What the service costs a run: the same job by `babylm train` and through the service, in turn.
+"""Overhead of the service: the same job by `babylm train` and through the service, in turn.
 
-`service/overhead`: steps that the run takes in windows of time that only it and what belongs to it
-have. The service is the whole of it: API, Celery workers, Redis, and a client that follows the job.
-Both runs live from beginning to end and are stopped (SIGSTOP) while the other one goes on, because
-the same run differs by 15 % from itself on a shared machine from one minute to the next. Windows
-last WINDOW_SECONDS, in the order A B B A, ten pairs in each of BABYLM_BENCH_ROUNDS (3) rounds. A
-step that a window cuts is finished in the next, so no time is lost or counted twice:
-what counts is the time that a side was let go on between the last event before its first window and
-the last event of its last one. The standard error in the notes is of the windows' own numbers of
-steps, which are whole, and so is too large. They also tell what each process took of the processor.
+`service/overhead`: steps of each run in windows of time in which only one side runs. The service
+side includes API, Celery workers, Redis, and a client that follows the job. Both runs exist during
+the whole measurement, and one is stopped (SIGSTOP) while the other runs, because on a shared
+machine the speed of the same run varies by 15 % within minutes. Windows last WINDOW_SECONDS, in the
+order A B B A, ten pairs in each of BABYLM_BENCH_ROUNDS (3) rounds. A step that a window interrupts
+finishes in the next one, so no time is lost or counted twice: the denominator is the running time
+of a side between the last event before its first window and the last event of its last window. The
+standard error in the notes is too large, because it uses whole steps per window. The notes also
+have the CPU time of each process.
 """
 
 import contextlib
@@ -45,16 +45,16 @@ SPEC: dict[str, Any] = {
     "tokenizer": {"vocab_size": 512},
     "training": {"max_steps": 30_000, "epochs": 10_000, "logging_steps": 1},
 }
-"""The benchmark ends the runs. A larger vocabulary would make steps longer and events rarer."""
+"""The benchmark ends the runs. A larger vocabulary makes steps longer and events rarer."""
 CPU_BATCH_SIZE = 8
-"""As `benchmarks.contender` has it; a GPU takes the preset's own."""
+"""As in `benchmarks.contender`; a GPU uses the batch size of the preset."""
 GPU_LOGGING_STEPS = 10
-"""Steps of milliseconds."""
+"""Steps take milliseconds."""
 WINDOW_SECONDS = 4.0
-"""Shorter than any time after which the service would take a part of itself for dead."""
+"""Shorter than any timeout of the service."""
 PAIRS = 10
 SETTLED_STEPS = 50
-"""Before the first window: compiled, and with its first events stored."""
+"""Deadline for the first window, before which the run compiles and stores its first events."""
 START_SECONDS = 300.0
 POLL_SECONDS = 0.05
 LOG_CHARACTERS = 2000
@@ -62,22 +62,22 @@ LOG_CHARACTERS = 2000
 
 @dataclass
 class Side:
-    """One of the two ways: processes that can be stopped, and the journal of their run."""
+    """One of the two sides: processes that can be stopped, and the journal of their run."""
 
     roots: dict[str, int]
-    """Processes by name; their children belong to the side too."""
+    """Processes by name; their descendants also belong to the side."""
     journal: Path
     foreground: "subprocess.Popen[bytes]"
-    """Ends when the run does, and tells why in `log`."""
+    """Ends with the run and writes the reason to `log`."""
     log: Path
 
     def send(self, number: signal.Signals) -> None:
-        """Signals all its processes, children before those that wait for them."""
+        """Signals all its processes, children before their parents."""
         for root in self.roots.values():
             signal_family(root, number)
 
     def seconds(self) -> dict[str, float]:
-        """Of the processor, that each root took so far, the run apart from the worker."""
+        """CPU seconds of each root process, with the run separate from the worker."""
         taken: dict[str, float] = {}
         for name, root in self.roots.items():
             for process in family(root):
@@ -87,22 +87,22 @@ class Side:
 
 
 class Windows:
-    """Counts the steps that a side takes while it is let go on, and the time that they took."""
+    """Counts the steps of a side while it runs, and their time."""
 
     def __init__(self, side: Side) -> None:
         self.side = side
         self.steps: list[int] = []
-        """Of each window."""
+        """Steps of each window."""
         self._offset, self._step, self._step_time = 0, 0, 0.0
         self._stopped = 0.0
         self._begun = 0.0
-        """Seconds before the first window that its first step had already taken."""
+        """Time that the first step took before the first window."""
 
     def settle(self) -> None:
-        """Waits until the run is in its stride, then stops it.
+        """Waits until the run is warm, then stops it.
 
         Raises:
-            RuntimeError: If it does not get there.
+            RuntimeError: If the run ends before.
         """
         deadline = time.monotonic() + START_SECONDS
         while self._last_step() < SETTLED_STEPS:
@@ -115,7 +115,7 @@ class Windows:
         self._begun = self._stopped - self._step_time
 
     def take(self) -> None:
-        """One window."""
+        """Runs one window."""
         before = self._last_step()
         self.side.send(signal.SIGCONT)
         time.sleep(WINDOW_SECONDS)
@@ -123,7 +123,7 @@ class Windows:
         self.steps.append(self._last_step() - before)
 
     def rate(self) -> float:
-        """Steps a second of all windows."""
+        """Steps per second of all windows."""
         seconds = len(self.steps) * WINDOW_SECONDS
         return sum(self.steps) / (seconds + self._begun - (self._stopped - self._step_time))
 
@@ -225,7 +225,7 @@ def _served(folder: Path, spec: dict[str, Any]) -> Iterator[Side]:
 
 @contextlib.contextmanager
 def _command(words: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs `babylm` meanwhile. It is killed in the end: what it trains need not be saved."""
+    """Runs `babylm` during the block and kills it at the end; its results are not needed."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             python_command("babylm.main", *words),
@@ -241,17 +241,17 @@ def _command(words: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]
 
 
 def processor_seconds(pid: int) -> float:
-    """Of all threads, as the scheduler counts them (proc_schedstat(5), the first number, in ns).
+    """CPU seconds of all threads, from the scheduler (proc_schedstat(5), the first number, in ns).
 
-    The times of ps and psutil are counted in ticks of the clock, and of a process that wakes up for
-    a millisecond they miss about half.
+    The times of ps and psutil are counted in clock ticks and miss about half of the time of a
+    process that often runs for about a millisecond.
     """
     tasks = Path("/proc", str(pid), "task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """A process, its children and theirs; none where it has ended."""
+    """A process and its descendants; empty if it has ended."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]

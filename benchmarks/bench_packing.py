@@ -1,8 +1,8 @@
-"""What it costs to keep documents apart: steps on the same windows of text, with and without.
+"""Cost of attention within documents: steps on the same windows of text, with and without it.
 
-The text is that of `bench_corpus`: BABYLM_BENCH_DATA names a folder with `train_10M`. One model and
-one optimizer take steps of both kinds in turn, BABYLM_BENCH_ROUNDS (5) of each after one that is
-not timed, of BABYLM_BENCH_BATCH (8) sequences.
+The text is that of `bench_corpus`: BABYLM_BENCH_DATA names a folder with `train_10M`. One model
+with one optimizer alternates steps of both kinds: after an untimed one, BABYLM_BENCH_ROUNDS (5) of
+each, with BABYLM_BENCH_BATCH (8) sequences.
 """
 
 import os

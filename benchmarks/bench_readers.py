@@ -1,8 +1,8 @@
-"""Do readers slow a run down? Steps a second of a training job, alone and with readers that stall.
+"""Effect of readers on a run: steps per second of a job, alone and with readers that stall.
 
-`service/readers`: the real service; the same job trained to its end, in turn without readers and
-with 40 event streams that nobody reads, 20 downloads that stop in the middle and 10 followers of
-the log. The clients are in this process and sleep, so that what is measured is the service.
+`service/readers`: the real service trains the same job to its end, in turn without readers and with
+40 unread event streams, 20 stalled downloads and 10 followers of the log. The clients run in this
+process and sleep, so the measured cost is that of the service.
 """
 
 import shutil
@@ -78,7 +78,7 @@ def _until_succeeded(client: Client, job_id: str) -> None:
 
 
 def _rate(client: Client, job_id: str) -> float:
-    """Steps a second between the first and the last step, by the run's own times."""
+    """Steps per second between the first and the last step, by the times of the run's events."""
     series = client.get(f"/v1/jobs/{job_id}/metrics?names=train/loss&max_points=10000")
     times = [datetime.fromisoformat(at) for at in series["series"]["train/loss"]["time"]]
     return (STEPS - 1) / (times[-1] - times[0]).total_seconds()
@@ -86,7 +86,7 @@ def _rate(client: Client, job_id: str) -> float:
 
 @contextmanager
 def _readers(port: int, running: str, finished: str) -> Iterator[None]:
-    """Connections that ask and then do not read."""
+    """Connections that send a request and then do not read."""
     paths = [
         *(f"/v1/jobs/{running}/events/stream" for _ in range(STREAMS)),
         *(f"/v1/jobs/{finished}/checkpoints/last/archive" for _ in range(DOWNLOADS)),

@@ -1,15 +1,15 @@
-"""The training step against Hugging Face's Trainer and a plain loop, a process each.
+"""The training step against Hugging Face's Trainer and a plain loop, each in its own process.
 
-The processes prepare first and stay alive; then each is timed alone, in turn, for
-BABYLM_BENCH_ROUNDS (3) rounds of a window of BABYLM_BENCH_STEPS steps (3 on a CPU, 10 on a GPU) of
-BABYLM_BENCH_BATCH sequences (8 on a CPU, the preset's own on a GPU). On a GPU the ways of one
-benchmark prepare side by side, the baselines of a 100M preset one at a time because of its memory,
-and with BABYLM_BENCH_TOGETHER=1 those of all benchmarks that are wanted. On a CPU they prepare one
-after the other, because they would share its cores.
+All processes first prepare and stay alive. Then each is timed alone, in turn, for
+BABYLM_BENCH_ROUNDS (3) rounds. A round is a window of BABYLM_BENCH_STEPS steps (3 on a CPU, 10 on a
+GPU) of BABYLM_BENCH_BATCH sequences (8 on a CPU, the preset's batch size on a GPU). On a GPU the
+contenders of a benchmark prepare in parallel, except the baselines of a 100M preset, which need too
+much memory; BABYLM_BENCH_TOGETHER=1 prepares those of all selected benchmarks at once. On a CPU
+they prepare one after the other, because they share its cores.
 
-Each figure is a median over the rounds, each ratio the median of the rounds' own ratios, since the
-machine may be shared. BABYLM_BENCH_CLOCK=cpu runs one thread and counts its seconds on the
-processor instead of the wall, which a neighbour changes less.
+Each figure is the median of the rounds, and each ratio the median of the ratios of the rounds,
+because the machine may be shared. BABYLM_BENCH_CLOCK=cpu uses one thread and measures CPU time
+instead of wall time, which depends less on other load.
 """
 
 import contextlib
@@ -39,30 +39,30 @@ NAMES = tuple(
 BASELINES = ("upstream", "trainer", "plain")
 WAYS = ("ours", *BASELINES)
 LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
-"""Of the first loss, relative."""
+"""Relative tolerance of the first loss."""
 OPTIONS = {"--steps": "BABYLM_BENCH_STEPS", "--batch-size": "BABYLM_BENCH_BATCH"}
 UPSTREAM_ENVIRONMENT = {"CUDA_LAUNCH_BLOCKING": "1"}
-"""As upstream's own scripts have it: the host waits for every kernel. A CPU does not know it."""
+"""As in the upstream scripts: the host waits for every kernel. No effect on a CPU."""
 LOCK_VARIABLE, LOCK_FILE = "BABYLM_BENCH_LOCK", tempfile.NamedTemporaryFile()  # noqa: SIM115
 """See `benchmarks.contender`."""
 END_SECONDS = 30.0
-"""A contender that has not ended so long after its input did is killed."""
+"""Time after the end of its input after which a contender is killed."""
 ERROR_CHARACTERS = 2000
 
 Result = dict[str, Any]
 """A line of JSON from a contender."""
 Round = dict[str, Result]
-"""What each way reached."""
+"""The results of each contender."""
 
 
 class ContenderDied(Exception):
-    """A contender ended before it was asked to; the message is the end of its standard error."""
+    """A contender ended unexpectedly; the message is the end of its standard error."""
 
 
 class Contender:
-    """One way of training in a process of its own, which waits while the others are timed.
+    """A way of training in its own process, which waits while the others are timed.
 
-    It waits for its input, so it ends by itself when this process does, however that ends.
+    It reads its standard input, so it ends by itself when this process ends for any reason.
     """
 
     def __init__(self, way: str, model: str, precision: str) -> None:
@@ -71,7 +71,7 @@ class Contender:
         for option, variable in OPTIONS.items():
             if variable in os.environ:
                 command += [option, os.environ[variable]]
-        # A pipe that nobody reads meanwhile would fill and stop the process.
+        # An unread pipe would fill and block the process.
         self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
@@ -84,8 +84,8 @@ class Contender:
             | (UPSTREAM_ENVIRONMENT if way == "upstream" else {}),
         )
 
-    def hear(self) -> Result:
-        """What it says next. Raises ContenderDied where it says no more."""
+    def receive(self) -> Result:
+        """The next message. Raises ContenderDied at the end of the output."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if line:
@@ -96,15 +96,15 @@ class Contender:
         raise ContenderDied(f"exit status {status}\n{self._errors.read()[-ERROR_CHARACTERS:]}")
 
     def go(self) -> Result:
-        """One timed window. Raises ContenderDied where it does not get to the end of it."""
+        """Runs one timed window. Raises ContenderDied if the contender ends in it."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # then there is nothing to hear either
+        with contextlib.suppress(BrokenPipeError):  # `receive` then raises
             self._process.stdin.write("go\n")
             self._process.stdin.flush()
-        return self.hear()
+        return self.receive()
 
     def end(self) -> None:
-        """Asks it to end, without waiting."""
+        """Requests the end, without waiting."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -129,7 +129,7 @@ class Contender:
 
 
 class Contest:
-    """The contenders of one benchmark. One that dies is noted and left out from then on."""
+    """The contenders of one benchmark. One that dies is reported and then excluded."""
 
     def __init__(self, name: str, stack: ExitStack, *, in_turn: bool) -> None:
         """Starts them; `in_turn` waits for each to be ready before the next one starts."""
@@ -148,7 +148,7 @@ class Contest:
             self._wait_for(way)
 
     def measure(self) -> bool:
-        """Times all in turn and prints the figures; False where there are none of ours."""
+        """Times all in turn and prints the figures; False if there are none of `ours`."""
         try:
             check_losses(self.name, self._losses, LOSS_TOLERANCE[self._precision])
         except AssertionError as error:
@@ -168,7 +168,7 @@ class Contest:
         return True
 
     def _wait_for(self, way: str) -> None:
-        ready = self._attempt(way, Contender.hear)
+        ready = self._attempt(way, Contender.receive)
         if ready is not None:
             self._losses[way] = ready["first_loss"]
 
@@ -185,7 +185,7 @@ class Contest:
 
 
 def run(only: str | None) -> None:
-    """Measures what is wanted; exits with an error at the end where one has no figures of ours."""
+    """Runs the selected benchmarks; exits with an error if one has no figures of `ours`."""
     is_cuda = torch.cuda.is_available()
     names = [name for name in wanted(NAMES, only) if is_measured_here(name, only, is_cuda=is_cuda)]
     together = is_cuda and os.environ.get("BABYLM_BENCH_TOGETHER") == "1"
@@ -201,7 +201,7 @@ def run(only: str | None) -> None:
 
 
 def is_measured_here(name: str, only: str | None, *, is_cuda: bool) -> bool:
-    """Whether this machine can, and should unless it is asked for; notes why not."""
+    """Whether to run the benchmark on this machine; reports the reason if not."""
     _, model, precision = name.split("/")
     why = None
     if precision == "bf16" and not has_bf16_units():
@@ -212,14 +212,14 @@ def is_measured_here(name: str, only: str | None, *, is_cuda: bool) -> bool:
     elif model in LARGE_MODELS and not is_cuda:
         why = "a step takes minutes on a CPU"
     elif precision == "fp32" and is_cuda and only != name:
-        why = f"nobody trains in fp32 on a GPU. To measure it: make bench ONLY={name}"
+        why = f"fp32 is not used on a GPU. To measure it: make bench ONLY={name}"
     if why is not None:
         note(name, f"left out: {why}")
     return why is None
 
 
 def print_figures(name: str, rounds: list[Round], baselines: list[str]) -> None:
-    """`baselines` are those that reached the last round."""
+    """Prints the figures; `baselines` are those that completed the last round."""
 
     def middle(way: str, metric: str) -> float:
         return float(median(results[way][metric] for results in rounds))
@@ -242,7 +242,7 @@ def print_figures(name: str, rounds: list[Round], baselines: list[str]) -> None:
 
 
 def check_losses(name: str, losses: dict[str, float], tolerance: float) -> None:
-    """Raises AssertionError where a contender computes something else."""
+    """Raises AssertionError if a contender computes a different loss."""
     expected = losses.get("plain", losses.get("ours", 0.0))
     for way, loss in losses.items():
         assert abs(loss - expected) <= tolerance * expected, f"{name}: {way} {loss}, not {expected}"

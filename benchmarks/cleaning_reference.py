@@ -1,9 +1,9 @@
-"""Cleaning as research scripts do it, to be measured against: a line at a time, in one process.
+"""The baseline of the cleaning benchmark: line by line in one process, like research scripts.
 
-Written in the manner of the scripts that this service replaces: each line goes through every
-expression of its source, as `re.sub(text, ...)`, whether or not it holds anything to be taken out.
-A dozen expressions for most sources, more than sixty for CHILDES, section by section of the CHAT
-manual (MacWhinney 2000). What it gives is much the same as the style `upstream` of the project.
+It follows the scripts that this service replaces: every expression of a source is applied to each
+line with `re.sub(text, ...)`, even if nothing matches. Most sources have a dozen expressions,
+CHILDES more than sixty, following the sections of the CHAT manual (MacWhinney 2000). The output is
+nearly that of the cleaning style `upstream` of this project.
 """
 
 import re
@@ -65,7 +65,7 @@ CHAT = [
     (r"\[\?\]", ""),
     (r"\[[<>]\d?\]", ""),
     (r"\+<", ""),
-    # retracing, and what stands before it
+    # retracing, and the text before it
     (r"(?:<.+?>|\S+) \[/\]", ""),
     (r"(?:<.+?>|\S+) \[//\]", ""),
     (r"\[/\]", ""),
@@ -75,7 +75,7 @@ CHAT = [
     (r"(?:<.+?>|\S+) \[/\?\]", ""),
     (r"(<.+?>|\S+) \[(?:e|\+ exc)\]", r"\1 ..."),
     (r"\[\^c.*?\]", ""),
-    # codes before and behind
+    # codes before and after
     (r"(?: \[\+ \w+\])+\s*[\"\s]?$", ""),
     (r"\t(?:\[- \w+\] )+", "\t"),
     (r"[<>]", ""),

@@ -1,19 +1,20 @@
-"""One way of training, timed in a process of its own: `python -m benchmarks.contender WAY MODEL`.
+"""One way of training, timed in its own process: `python -m benchmarks.contender WAY MODEL`.
 
 All ways train the same architecture from the same weights on the same tokens, and report the loss
-of their first step, so that the one who compares them can see that they compute the same. Ways:
+of their first step, so that the caller can check that they compute the same. The ways are:
 
 - `ours`: the step of this project, as `babylm train` takes it;
-- `upstream`: Hugging Face's Trainer as the scripts that this project replaces set it up, with
+- `upstream`: Hugging Face's Trainer as configured by the scripts that this project replaces, with
   gradient checkpointing, a collator that checks and clamps token by token, and a callback that
   empties the cache, in its own precision: fp16 on a GPU, fp32 on a CPU;
-- `trainer`: the same Trainer without those three, compiled where BABYLM_BENCH_COMPILE=1;
-- `plain`: a loop of the nanoGPT kind around the Hugging Face model, with a fused AdamW.
+- `trainer`: the same Trainer without those three, compiled if BABYLM_BENCH_COMPILE=1;
+- `plain`: a training loop like nanoGPT's for the Hugging Face model, with a fused AdamW.
 
-Starting takes a minute and a step milliseconds, so one process serves many rounds. When its first
-steps are taken it prints {"state": "ready", "first_loss": ...}. For every line `go` on standard
-input it takes `--steps` steps in one timed window and prints what the window measured; at the end
-of the input it exits. By hand: `echo go | python -m benchmarks.contender ours olmo2-10m`.
+Starting takes a minute and a step milliseconds, so one process serves many rounds. After its first
+steps it prints {"state": "ready", "first_loss": ...}. For every line `go` on standard input it
+takes `--steps` steps in one timed window and prints the measurements; at the end of the input it
+exits.
+Example: `echo go | python -m benchmarks.contender ours olmo2-10m`.
 """
 
 import argparse
@@ -50,25 +51,25 @@ from core.training.optimizers.builders import build_optimizer
 from core.training.step import Stepper
 
 BY_CPU = os.environ.get("BABYLM_BENCH_CLOCK") == "cpu"
-"""For a machine that others use: one thread, timed in its own seconds on the processor."""
+"""For a shared machine: one thread, timed in CPU seconds."""
 CLOCK = time.process_time if BY_CPU else time.perf_counter
 DENSE = "-dense"
-"""Behind a preset's name: without experts."""
+"""Suffix of a preset's name: without experts."""
 WARM_UP_STEPS = 2
-"""Before a contender is ready. The Trainer tells the loss of a step only in the next one."""
+"""Steps before a contender is ready. The Trainer reports the loss of a step in the next one."""
 LOCK_VARIABLE = "BABYLM_BENCH_LOCK"
-"""Names a file that baselines lock until they are ready: a GPU has memory for one at a time."""
+"""Path of a file that a baseline locks until it is ready: a GPU has memory for one at a time."""
 CPU_BATCH_SIZE = 8
-"""Where none is asked for; a GPU takes the preset's own."""
+"""Default batch size on a CPU; a GPU uses that of the preset."""
 NUM_BATCHES = 8
-"""So many differ; then they come again."""
+"""Number of different batches, which repeat."""
 
 Batches = np.ndarray[Any, Any]
 """(NUM_BATCHES, B, T + 1) int64 token ids."""
 
 
 class Watch:
-    """Paces the steps of a way and times them: first the warm-up, then a window a line of input."""
+    """Controls and times the steps: first the warm-up, then a window per line of input."""
 
     def __init__(
         self, spec: JobSpec, device: Device, *, num_steps: int, alone: contextlib.ExitStack
@@ -77,7 +78,7 @@ class Watch:
         self._alone = alone
         self.first_loss: float | None = None
         self.details: dict[str, int] = {}
-        """What else the line `ready` tells."""
+        """Further fields of the `ready` line."""
         self._spec = spec
         self._device = device
         self._num_steps = num_steps
@@ -85,10 +86,10 @@ class Watch:
         self._memory = 0
 
     def pace(self) -> Iterator[None]:
-        """To be resumed before each step; ends where no more are wanted.
+        """A generator to resume before each step; it ends after the last one.
 
-        On a GPU the memory that is only cached goes back before each wait, for the contenders that
-        share the device. So the first step of a window would allocate anew, and is not timed.
+        On a GPU it releases cached memory before each wait, for contenders that share the device.
+        The first step of a window allocates memory again and is not timed.
         """
         yield from itertools.repeat(None, WARM_UP_STEPS)
         self._rest()
@@ -107,7 +108,7 @@ class Watch:
         return CLOCK()
 
     def _rest(self) -> None:
-        """Notes the peak of memory, which the matrix products of `peak_flops` do not belong to."""
+        """Records the peak of memory, before the matrix products of `peak_flops`."""
         if self._device.is_cuda:
             self._memory = max(self._memory, torch.cuda.max_memory_allocated())
             torch.cuda.empty_cache()
@@ -133,12 +134,12 @@ class Watch:
 
 
 def say(**line: Any) -> None:
-    """Tells the one who started this process; `sys.stdout` goes to standard error meanwhile."""
+    """Prints a message for the parent process; `sys.stdout` is redirected to standard error."""
     print(json.dumps(line), file=sys.__stdout__, flush=True)
 
 
 def bench_spec(model: str, *, precision: str, batch_size: int | None) -> JobSpec:
-    """A preset's model with batches of `batch_size` sequences; None takes the preset's own."""
+    """A preset's model with batches of `batch_size` sequences; None: that of the preset."""
     training: dict[str, Any] = {"precision": precision, "warmup_steps": 0}
     if batch_size is not None:
         training["batch_size"] = batch_size
@@ -149,7 +150,7 @@ def bench_spec(model: str, *, precision: str, batch_size: int | None) -> JobSpec
 
 
 def token_batches(spec: JobSpec) -> Batches:
-    """Tokens as frequent as words are: by Zipf's law."""
+    """Random tokens with frequencies by Zipf's law, like words."""
     vocabulary, training = spec.tokenizer.vocab_size, spec.training
     weights = 1.0 / np.arange(3, vocabulary)
     shape = (NUM_BATCHES, training.batch_size, training.seq_length + 1)
@@ -159,7 +160,7 @@ def token_batches(spec: JobSpec) -> Batches:
 
 
 def our_stepper(spec: JobSpec, *, num_tokens: int) -> Stepper:
-    """What takes the steps of a run over so many tokens, with all that `auto` chooses for it."""
+    """A stepper for that number of tokens, with everything that `auto` chooses."""
     training, vocabulary = spec.training, spec.tokenizer.vocab_size
     device = choose_device(training)
     prepare(device, training)
@@ -212,7 +213,7 @@ def plain(spec: JobSpec, data: Batches, watch: Watch) -> None:
 def repeat(
     take: Callable[[np.ndarray[Any, Any]], torch.Tensor], data: Batches, watch: Watch
 ) -> None:
-    """Takes steps as the watch paces them; reads no loss but the first, which waits for a GPU."""
+    """Takes steps; reads only the first loss, because reading waits for the GPU."""
     for _, rows in zip(watch.pace(), itertools.cycle(data), strict=False):
         loss = take(rows)
         if watch.first_loss is None:
@@ -258,7 +259,7 @@ def new_model(spec: JobSpec) -> Any:
 
 
 def peak_flops(device: Device) -> float:
-    """Of a matrix product in this run, by the clock that times the steps."""
+    """Rate of matrix products in this run, by the clock that times the steps."""
     if not BY_CPU:
         return measured_peak_flops(device)
     left = torch.randn(1024, 1024).to(device.dtype)

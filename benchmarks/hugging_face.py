@@ -13,15 +13,15 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from core.spec.job import JobSpec
 
 MAX_STEPS = 10**6
-"""More than anyone asks for: the end of the input ends the training."""
+"""More than are ever taken: the end of the input ends the training."""
 CACHE_STEPS = 10
-"""So often upstream's callback empties the cache, and both log."""
+"""Interval at which the upstream callback empties the cache and both ways log."""
 
 Inputs = dict[str, torch.Tensor]
 
 
 class Endless(Dataset[Any]):
-    """The same rows again and again, because the Trainer takes time to begin another epoch."""
+    """The same rows repeated, because the Trainer takes time to begin another epoch."""
 
     def __init__(self, rows: list[Any], *, length: int) -> None:
         self._rows = rows
@@ -35,10 +35,10 @@ class Endless(Dataset[Any]):
 
 
 class Paced(TrainerCallback):  # type: ignore[misc]
-    """Lets the Trainer take steps as `pace` says.
+    """Controls the steps of the Trainer by `pace`.
 
-    It waits and reads the clock at the end of a step rather than at the beginning of the next: the
-    Trainer collates in between, and so a window has as many batches collated as steps taken.
+    It waits and reads the clock at the end of a step, not at the beginning of the next one: the
+    Trainer collates in between, so a window has as many collated batches as steps.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ def train(
     note_loss: Callable[[float], None],
     as_upstream: bool,
 ) -> None:
-    """Trains on rows of (N, T + 1) token ids until `pace` ends; no worker collates beside it."""
+    """Trains on rows of (N, T + 1) token ids until `pace` ends, without data loader workers."""
     rows: list[Any] = [row.tolist() for row in data] if as_upstream else list(data)
     with tempfile.TemporaryDirectory() as folder:
         Trainer(
@@ -123,7 +123,7 @@ def careful(vocabulary: int) -> Callable[[list[list[int]]], Inputs]:
 
 def fast(rows: list[Any]) -> Inputs:
     ids = torch.stack([torch.as_tensor(row) for row in rows])  # (B, T + 1)
-    # The model shifts labels by one itself; the first label stands for no token.
+    # The model shifts the labels by one; the first label belongs to no token.
     return {
         "input_ids": ids[:, :-1],
         "labels": ids[:, :-1],

@@ -2,7 +2,7 @@
 
     python -m benchmarks.official --pipeline FOLDER --python PYTHON --data FOLDER CHECKPOINT...
 
-runs `evaluation_pipeline` of a checkout of babylm/evaluation-pipeline-2025 (or of `strict` in
+runs the `evaluation_pipeline` of a checkout of babylm/evaluation-pipeline-2025 (or of `strict` in
 babylm-org/babylm-eval) with a Python that has its requirements, and ours, on every task folder of
 `--data`; without `--data` on generated files. Prints a JSON line a task. Exits with 1 if a score
 differs in a printed digit, or a prediction differs whose candidates are not within rounding.
@@ -30,7 +30,7 @@ Json = dict[str, Any]
 NAMES = {"minimal_pairs": "blimp", "ewok": "ewok", "comps": "comps"}
 NAMES |= {"entity_tracking": "entity_tracking", "reading": "reading"}
 ROUNDING = 2e-4
-"""Nats by which candidates may differ for float32 in another order to decide otherwise."""
+"""Difference of candidates in nats below which the order of float32 operations can decide."""
 
 
 def main() -> int:
@@ -125,7 +125,7 @@ def _scores_of_report(lines: list[str]) -> list[str]:
 def run_ours(
     checkpoint: Path, task: Path, scratch: Path, threads: int
 ) -> tuple[EvaluationResult, Json, dict[str, float]]:
-    """Result, predictions, and by how much the first choice of each item is ahead."""
+    """Result, predictions, and the margin of the first choice of each item."""
     import torch
 
     torch.set_num_threads(threads)
@@ -143,7 +143,7 @@ def run_ours(
 
 
 def printed(result: EvaluationResult) -> list[str]:
-    """Our scores in the words of the official report."""
+    """Our scores in the format of the official report."""
     if result.kind == "reading":
         titles = {"eye_tracking": "EYE TRACKING", "self_paced_reading": "SELF-PACED READING"}
         return sorted(
@@ -161,7 +161,7 @@ def printed(result: EvaluationResult) -> list[str]:
 
 
 def differences(ours: Json, theirs: Json, margins: dict[str, float]) -> Json:
-    """Predictions that differ, those of them beyond rounding, and how far numbers are apart."""
+    """Number of different predictions, those beyond rounding, and the largest difference."""
     different = beyond = 0
     largest = 0.0
     for subset in sorted({*ours, *theirs}):

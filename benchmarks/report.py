@@ -1,4 +1,4 @@
-"""How a benchmark says what it measured: a line of JSON a figure, notes for people beside it."""
+"""The output of benchmarks: a line of JSON per figure, and notes on standard error."""
 
 import json
 import sys
@@ -17,10 +17,10 @@ def figure(
     Args:
         benchmark: Its name, such as `train/gemma2-10m/fp32`.
         metric: What was measured, such as `tokens_per_second`.
-        value: The number.
+        value: The value.
         unit: Its unit, such as `token/s`, `byte` or `1`.
-        baseline: What it was compared with in the same run; None for a figure without comparison.
-        ratio: How many times better than the baseline, above 1 is better.
+        baseline: The baseline of the same run; None for a figure without comparison.
+        ratio: Improvement over the baseline; above 1 is better.
     """
     line = {
         "benchmark": benchmark,
@@ -34,17 +34,17 @@ def figure(
 
 
 def note(benchmark: str, text: str) -> None:
-    """Says on standard error, for people, why a figure is missing or how it came about."""
+    """Prints a note on standard error, such as why a figure is missing or how it was measured."""
     print(f"{benchmark}: {text}", file=sys.stderr, flush=True)
 
 
 def wanted(names: tuple[str, ...], only: str | None) -> list[str]:
-    """The benchmarks that `only` asks for: all of them, one, or all under a prefix."""
+    """The benchmarks that `only` selects: all, one, or all with a prefix."""
     if only is None:
         return list(names)
     return [name for name in names if name == only or name.startswith(only.rstrip("/") + "/")]
 
 
 def _rounded(value: float) -> float:
-    """Four digits are more than any figure here is worth; whole numbers stay whole."""
+    """Rounds to four significant digits; integers stay exact."""
     return value if float(value).is_integer() else float(f"{value:.4g}")

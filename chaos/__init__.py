@@ -1,4 +1,4 @@
-"""Faults on purpose: the real service under seeded faults, and a checker that trusts none of it.
+"""Fault injection: the real service under seeded faults, and an independent checker.
 
-Not installed with the product.
+Not part of the installed package.
 """

@@ -1,4 +1,4 @@
-"""python -m chaos rounds | latency | saves | soak: faults on purpose, each with a JSON report."""
+"""python -m chaos rounds | latency | saves | soak: fault injection, each with a JSON report."""
 
 import argparse
 import json
@@ -14,13 +14,13 @@ from core.archs import ARCHITECTURES
 
 JOBS_A_SEED = 20
 SMALL = {"rounds": 6, "seeds": 2}
-"""What CI runs: about two minutes."""
+"""The size for CI: about two minutes."""
 
 Line = dict[str, object]
 
 
 def main() -> int:
-    """Runs a command; 1 if something was violated."""
+    """Runs a command; returns 1 if there are violations."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     rounds = commands.add_parser("rounds", help="jobs under random faults")
@@ -30,17 +30,17 @@ def main() -> int:
     rounds.add_argument("--mode", choices=("embedded", "polling", "both"), default="embedded")
     rounds.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     rounds.add_argument("--report", type=Path, default=Path("runs/chaos/chaos-report.jsonl"))
-    rounds.add_argument("--fresh", action="store_true", help="forget the rounds done before")
+    rounds.add_argument("--fresh", action="store_true", help="overwrite the previous report")
     latency = commands.add_parser("latency", help="how long cancel, stop and recovery take")
     latency.add_argument("--cancels", type=int, default=50)
     latency.add_argument("--others", type=int, default=20)
     saves = commands.add_parser("saves", help="a crash at each file event of a save")
-    saves.add_argument("--points", type=int, default=0, help="at most so many each; 0: all")
+    saves.add_argument("--points", type=int, default=0, help="maximum per architecture; 0: all")
     saves.add_argument("--architecture", choices=tuple(ARCHITECTURES), default=None)
-    soak = commands.add_parser("soak", help="jobs and readers for a while; memory must be flat")
+    soak = commands.add_parser("soak", help="jobs and readers for a time; memory must not grow")
     soak.add_argument("--minutes", type=float, default=30.0)
     options = parser.parse_args()
-    # As Ctrl-C: each command ends the services that it started.
+    # SIGTERM acts as Ctrl-C, so that each command ends the services that it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if options.command == "rounds":
         return _rounds(options)
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def _rounds(options: argparse.Namespace) -> int:
-    """Each seed that is not in the report yet; its line is written when it is done."""
+    """Runs each round that the report does not have, and appends its line."""
     report: Path = options.report
     report.parent.mkdir(parents=True, exist_ok=True)
     if options.fresh:

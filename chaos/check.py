@@ -1,7 +1,7 @@
-"""The checker: compares database, journals, files and weights with what nothing happened to.
+"""The checker: compares database, journals, files and weights with those of undisturbed runs.
 
-It reads SQLite, the journals and the files by itself and shares no code with the service beyond the
-table of moves, so that a fault of the service is not repeated here.
+It reads SQLite, the journals and the files itself and shares only the table of transitions with the
+service, so that it does not repeat an error of the service.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ Row = sqlite3.Row
 
 
 class Checker:
-    """Looks at one service after its end."""
+    """Checks the data of a service after its end."""
 
     def __init__(self, runs: Path, *, damaged: set[Path]) -> None:
         self._runs = runs
@@ -37,8 +37,8 @@ class Checker:
         """Checks everything.
 
         Args:
-            jobs: Id of the job by the key that it was submitted with.
-            goldens: Its undisturbed run, by key.
+            jobs: Job ids by idempotency key.
+            goldens: Undisturbed runs by idempotency key.
         """
         database = sqlite3.connect(f"file:{self._runs / 'babylm.sqlite3'}?mode=ro", uri=True)
         database.row_factory = sqlite3.Row
@@ -47,7 +47,7 @@ class Checker:
                 self._violated("the database is damaged")
             rows = {row["id"]: row for row in database.execute("SELECT * FROM job")}
             if sorted(rows) != sorted(jobs.values()):
-                self._violated(f"{len(jobs)} jobs were accepted, {len(rows)} are there")
+                self._violated(f"{len(jobs)} jobs were accepted, {len(rows)} exist")
             for key, job_id in jobs.items():
                 if job_id in rows:
                     self._job(database, rows[job_id], goldens[key])
@@ -84,11 +84,11 @@ class Checker:
             if (before, after) not in TRANSITIONS:
                 self._violated(f"job {job_id} went from {before} to {after}")
         if statuses[-1:] != ["succeeded"] or events[-1][1] != "status":
-            self._violated(f"job {job_id}: its last event is not its end")
+            self._violated(f"job {job_id}: its last event is not `succeeded`")
 
     def _journal(self, job_id: str, events: "list[tuple[int, str, Any]]") -> None:
-        """Every line of the journal is an event, in the same order, and nothing else is one."""
-        told = [
+        """Checks that the events are the lines of the journal, in the same order."""
+        journal = [
             (event["type"], _finite(event["data"]))
             for event in _lines(self._runs / "jobs" / job_id / "events.jsonl")
         ]
@@ -98,9 +98,9 @@ class Checker:
             if kind not in SERVICE_EVENTS
             and not (kind == "warning" and data["code"] in SERVICE_WARNINGS)
         ]
-        if not _is_told(copied, told):
+        if not _matches(copied, journal):
             self._violated(
-                f"job {job_id}: the journal has {len(told)} events, the database {len(copied)} "
+                f"job {job_id}: the journal has {len(journal)} events, the database {len(copied)} "
                 "of them, or in another order"
             )
 
@@ -126,9 +126,9 @@ class Checker:
             for file in files:
                 path = folder / name / file["path"]
                 if not path.is_file():
-                    self._violated(f"job {job_id}: {name} is shown without {file['path']}")
+                    self._violated(f"job {job_id}: {name} is listed without {file['path']}")
                 elif (path.stat().st_size, _sha256(path)) != (file["size"], file["sha256"]):
-                    self._violated(f"job {job_id}: {name}/{file['path']} is not what is shown")
+                    self._violated(f"job {job_id}: {name}/{file['path']} differs from its row")
         if "last" not in shown:
             self._violated(f"job {job_id} has no last checkpoint")
         elif _sha256(folder / "last" / "model.safetensors") != golden.weights:
@@ -146,26 +146,26 @@ class Checker:
             except (OSError, ValueError, KeyError):
                 whole = False
             if not whole:
-                self._violated(f"job {job_id}: {point.name} can be seen and is not whole")
+                self._violated(f"job {job_id}: {point.name} is visible and incomplete")
 
     def _partial_files(self) -> None:
         for path in (self._runs / "jobs").glob("*/**/*.tmp"):
-            self._violated(f"left half written: {path.relative_to(self._runs)}")
+            self._violated(f"incomplete file: {path.relative_to(self._runs)}")
 
 
-def _is_told(copied: "list[tuple[str, Any]]", told: "list[tuple[str, Any]]") -> bool:
-    """Whether `copied` is `told` in its order, and beyond it only errors.
+def _matches(copied: "list[tuple[str, Any]]", journal: "list[tuple[str, Any]]") -> bool:
+    """Whether `copied` is `journal` in the same order, with additional `error` events only.
 
-    Where the disk was full the service has to tell the error that the run could not, in the same
-    words as one that the run could tell another time.
+    On a full disk the service writes the `error` event that the run could not write, with the same
+    text as the run's own.
     """
     place = 0
     for kind, data in copied:
-        if place < len(told) and told[place] == (kind, data):
+        if place < len(journal) and journal[place] == (kind, data):
             place += 1
         elif kind != "error":
             return False
-    return place == len(told)
+    return place == len(journal)
 
 
 def _lines(journal: Path) -> Iterator[Any]:  # Any: JSON

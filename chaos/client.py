@@ -1,4 +1,4 @@
-"""A client that wants its jobs done: it retries whatever does not answer, and keeps its keys."""
+"""A client that retries requests without an answer, with the same idempotency key."""
 
 import threading
 import time
@@ -11,25 +11,24 @@ from chaos.workload import Spec
 
 RETRY_SECONDS = 0.3
 POLL_SECONDS = 0.5
-FINAL = {"succeeded", "failed", "cancelled"}
 
 Body = dict[str, Any]  # Any: JSON
 
 
 class Client:
-    """Submits jobs by key, watches them, and wakes those that a fault laid down."""
+    """Submits jobs by key, watches them, and restarts those that a fault paused or ended."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=5.0)
         self._lock = threading.Lock()
         self.jobs: dict[str, str] = {}
-        """Key to the id that was answered."""
+        """Returned job ids by key."""
         self.problems: list[str] = []
         self.revivals: dict[str, int] = {}
         """Retries after a cancel or a full disk, and resumes after a pause, by reason."""
 
     def submit(self, key: str, spec: Spec) -> str:
-        """Submits until there is an answer; the id must always be the same."""
+        """Submits until there is an answer; repeated answers must have the same id."""
 
         def send() -> str | None:
             answer = self._http.post("/v1/jobs", json=spec, headers={"Idempotency-Key": key})
@@ -39,37 +38,37 @@ class Client:
                 self.problems.append(f"submit {key}: {answer.status_code} {answer.text[:200]}")
             return None
 
-        job_id: str = self._insist(send, seconds=120.0)
+        job_id: str = self._request(send, seconds=120.0)
         with self._lock:
             if self.jobs.setdefault(key, job_id) != job_id:
                 self.problems.append(f"key {key} gave two jobs: {self.jobs[key]} and {job_id}")
         return job_id
 
     def job(self, job_id: str) -> Body:
-        """The job, asked for until there is an answer."""
+        """The job, requested until there is an answer."""
 
         def get() -> Body | None:
             answer = self._http.get(f"/v1/jobs/{job_id}")
             if answer.status_code == 404:
-                self.problems.append(f"job {job_id} is not there any more")
+                self.problems.append(f"job {job_id} no longer exists")
             return answer.json() if answer.status_code == 200 else None
 
-        body: Body = self._insist(get, seconds=120.0)
+        body: Body = self._request(get, seconds=120.0)
         return body
 
     def get(self, path: str) -> Any:  # Any: JSON
-        """What a path answers."""
+        """The JSON answer of a path."""
         return self._http.get(path).json()
 
     def act(self, job_id: str, action: str) -> bool:
-        """One try of an action; True if it was taken."""
+        """Tries an action once; True if it was accepted."""
         try:
             return bool(self._http.post(f"/v1/jobs/{job_id}/{action}").status_code == 202)
         except httpx.TransportError:
             return False
 
     def tend(self, job_id: str) -> bool:
-        """One look at a job: True if it has succeeded; one that a fault ended is begun again."""
+        """Checks a job once: True if it has succeeded; restarts one that a fault ended."""
         job = self.job(job_id)
         status, error = job["status"], job["error"]
         if status == "succeeded":
@@ -85,7 +84,7 @@ class Client:
         return False
 
     def close(self) -> None:
-        """Lets go of the connections."""
+        """Closes the connections."""
         self._http.close()
 
     def _revive(self, job_id: str, action: str, reason: str) -> None:
@@ -93,7 +92,7 @@ class Client:
             with self._lock:
                 self.revivals[reason] = self.revivals.get(reason, 0) + 1
 
-    def _insist(self, send: "Callable[[], Any]", *, seconds: float) -> Any:  # Any: of `send`
+    def _request(self, send: "Callable[[], Any]", *, seconds: float) -> Any:  # Any: of `send`
         deadline = time.monotonic() + seconds
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The faults, each a function of the service that says whether it hit something."""
+"""The faults, each a function that returns whether it had a target."""
 
 import os
 import random
@@ -38,27 +38,27 @@ TRAINER_SECONDS, TRAINER_LOOK_SECONDS = 10.0, 0.05
 
 @dataclass
 class Target:
-    """All that faults can reach."""
+    """The parts of a round that faults can affect."""
 
     service: Service
     client: Client
     random: random.Random
     specs: dict[str, Spec] = field(default_factory=dict)
-    """What was submitted, by key."""
+    """Submitted specs by key."""
     clock_file: Path | None = None
-    """Offset of the wall clock of one worker; None where no clock can be bent."""
+    """File with the clock offset of one worker; None if the clock cannot be changed."""
     is_small_disk: bool = False
     damaged: set[Path] = field(default_factory=set)
     later: list[threading.Thread] = field(default_factory=list)
 
     def after(self, seconds: float, act: Callable[[], object]) -> None:
-        """Does something in a while; the end of the round waits for it."""
+        """Calls `act` after a delay; the end of the round waits for it."""
         timer = threading.Timer(seconds, act)
         timer.start()
         self.later.append(timer)
 
     def trainer(self) -> tuple[int, str] | None:
-        """A training process that takes steps, and its job."""
+        """A process that is training, and its job."""
         found = [
             (pid, job)
             for pid, job in sorted(self.service.trainers().items())
@@ -119,7 +119,7 @@ def _kill(pid: int, number: signal.Signals) -> None:
 
 
 def kill_worker_and_trainer(target: Target) -> bool:
-    """A worker and all training processes at the same moment, as when a container is killed."""
+    """Kills a worker and all training processes at once, like the end of a container."""
     pids = list(target.service.trainers())
     is_hit = target.worker().send(signal.SIGKILL)
     for pid in pids:
@@ -128,7 +128,7 @@ def kill_worker_and_trainer(target: Target) -> bool:
 
 
 def flush(target: Target) -> bool:
-    """Redis forgets everything."""
+    """Removes all data of Redis."""
     broker = target.service.broker
     if broker is None:
         return False
@@ -142,7 +142,7 @@ def flush(target: Target) -> bool:
 
 
 def wipe_redis(target: Target) -> bool:
-    """Redis dies and comes back with an empty folder."""
+    """Kills Redis and restarts it with an empty folder."""
     service = target.service
     part = service.parts.get("redis")
     if part is None or service.broker is None:
@@ -151,13 +151,13 @@ def wipe_redis(target: Target) -> bool:
     is_hit = part.send(signal.SIGKILL)
     folder = service.broker.folder
 
-    def come_back() -> None:
+    def restart() -> None:
         for path in folder.iterdir():
             if path.name.startswith(("appendonly", "dump")):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         service.held.discard("redis")
 
-    target.after(WIPED_SECONDS, come_back)
+    target.after(WIPED_SECONDS, restart)
     return is_hit
 
 
@@ -180,7 +180,7 @@ def _calls(queue: str, task: str) -> Callable[[Target], bool]:
 
 
 def _damage(name: str, spoil: Callable[[Path, random.Random], None]) -> Callable[[Target], bool]:
-    """Spoils a file of the newest resume point of a running job and kills its process."""
+    """Damages a file of the newest resume point of a running job and kills its process."""
 
     def act(target: Target) -> bool:
         found = target.trainer()
@@ -191,13 +191,13 @@ def _damage(name: str, spoil: Callable[[Path, random.Random], None]) -> Callable
         points = sorted(folder.glob("step-??????")) if folder.is_dir() else []
         if not points:
             return False
-        # A copy: the weights may be a second name of a file that a user sees.
+        # Damages a copy: the weights may be a hard link to a published file.
         file, copy = points[-1] / name, points[-1] / "spoiled"
         try:
             shutil.copyfile(file, copy)
             spoil(copy, target.random)
             copy.replace(file)
-        except FileNotFoundError:  # it has just been replaced by a newer one
+        except FileNotFoundError:  # a newer resume point has replaced it
             return False
         target.damaged.add(points[-1])
         _kill(pid, signal.SIGKILL)
@@ -217,7 +217,7 @@ def _cut(path: Path, rng: random.Random) -> None:
 
 
 def restart_postgres(target: Target) -> bool:
-    """The server ends in the middle of everything and comes back."""
+    """Stops the database server and restarts it."""
     server = target.service.postgres
     if server is None:
         return False
@@ -227,7 +227,7 @@ def restart_postgres(target: Target) -> bool:
 
 
 def lock_database(target: Target) -> bool:
-    """Somebody else holds the database's write lock."""
+    """Holds the write lock of the database for a while."""
     if target.service.postgres is not None:
         return _lock_jobs(target, target.service.postgres)
     connection = sqlite3.connect(
@@ -239,11 +239,11 @@ def lock_database(target: Target) -> bool:
         connection.close()
         return False
 
-    def let_go() -> None:
+    def release() -> None:
         connection.rollback()
         connection.close()
 
-    target.after(LOCK_SECONDS, let_go)
+    target.after(LOCK_SECONDS, release)
     return True
 
 
@@ -252,22 +252,22 @@ def _lock_jobs(target: Target, server: Server) -> bool:
     try:
         connection = engine.connect()
         connection.exec_driver_sql("LOCK TABLE job IN EXCLUSIVE MODE")
-    except SQLAlchemyError:  # it is being restarted
+    except SQLAlchemyError:  # the server restarts
         engine.dispose()
         return False
 
-    def let_go() -> None:
+    def release() -> None:
         with suppress(SQLAlchemyError):
             connection.close()
         engine.dispose()
 
-    target.after(LOCK_SECONDS, let_go)
+    target.after(LOCK_SECONDS, release)
     return True
 
 
 def fill_disk(target: Target) -> bool:
-    """No byte is free in the runs folder for a while."""
-    # Looked at each time: when the small file system is gone, the host's own must not be filled.
+    """Fills the file system of the runs folder for a while."""
+    # Checked each time: without the small file system it would fill that of the host.
     if (
         not target.is_small_disk
         or shutil.disk_usage(target.service.runs).total > LARGEST_DISK_BYTES
@@ -282,7 +282,7 @@ def fill_disk(target: Target) -> bool:
 
 
 def jump_clock(target: Target) -> bool:
-    """The wall clock of one worker and what it starts goes an hour ahead, back, or right again."""
+    """Moves the wall clock of one worker and its children by an hour, or back to the right time."""
     if target.clock_file is None:
         return False
     set_clock(target.clock_file, target.random.choice(CLOCK_JUMPS))
@@ -290,18 +290,18 @@ def jump_clock(target: Target) -> bool:
 
 
 def set_clock(file: Path, seconds: float) -> None:
-    """Writes the offset that `clock.c` reads; in place, because the file is mapped."""
+    """Writes the offset for `clock.c`, in place because the file is mapped into memory."""
     with file.open("r+b" if file.exists() else "wb") as writer:
         writer.write(struct.pack("d", seconds))
 
 
 def cancel_storm(target: Target) -> bool:
-    """Many cancels of one job at once."""
+    """Cancels one job many times at once."""
     return _storm(target, "cancel")
 
 
 def pause_storm(target: Target) -> bool:
-    """Many pauses and resumes of one job at once."""
+    """Pauses and resumes one job many times at once."""
     return _storm(target, "pause", "resume")
 
 
@@ -318,7 +318,7 @@ def _storm(target: Target, *actions: str) -> bool:
 
 
 def resubmit_storm(target: Target) -> bool:
-    """The same key and body many times at once."""
+    """Submits the same key and body many times at once."""
     if not target.specs:
         return False
     key = target.random.choice(sorted(target.specs))
@@ -362,7 +362,7 @@ FAULTS: dict[str, Callable[[Target], bool]] = {
     "pause storm": pause_storm,
     "resubmit storm": resubmit_storm,
 }
-"""By name; a round takes them in turn, in an order that its seed decides."""
+"""Faults by name; a round applies them in turn, in an order that depends on its seed."""
 IN_TRAINER = {
     "kill trainer",
     "stop trainer",
@@ -375,11 +375,11 @@ IN_TRAINER = {
     "cancel storm",
     "pause storm",
 }
-"""Those that are meant for a process in the middle of its steps."""
+"""Faults that need a process during training."""
 
 
 class Injector(threading.Thread):
-    """Makes faults at random intervals until it is stopped."""
+    """Injects faults at random intervals until it is stopped."""
 
     def __init__(self, target: Target, *, seconds: tuple[float, float]) -> None:
         super().__init__(name="injector", daemon=True)
@@ -389,7 +389,7 @@ class Injector(threading.Thread):
         self._ended = threading.Event()
 
     def allow(self, count: int) -> None:
-        """No more faults than this so far, so that jobs get on between them."""
+        """Limits the total number of faults so far, so that jobs make progress."""
         self._allowed = count
 
     def run(self) -> None:
@@ -403,7 +403,7 @@ class Injector(threading.Thread):
                 if not waiting:
                     waiting = sorted(FAULTS)
                     rng.shuffle(waiting)
-                    self._ended.wait(0.05)  # nothing may be there to hit
+                    self._ended.wait(0.05)  # no fault may have a target at the moment
                 name = waiting.pop()
                 if name in IN_TRAINER:
                     self._await_trainer()
@@ -412,14 +412,14 @@ class Injector(threading.Thread):
                     break
 
     def _await_trainer(self) -> None:
-        """Waits a little for a process that takes steps: starting takes longer than training."""
+        """Waits for a process that is training, because starting takes longer than training."""
         deadline = time.monotonic() + TRAINER_SECONDS
         while self._target.trainer() is None and time.monotonic() < deadline:
             if self._ended.wait(TRAINER_LOOK_SECONDS):
                 return
 
     def stop(self) -> None:
-        """Ends the thread, and waits for what the faults have yet to set right."""
+        """Ends the thread and waits until the effects of all faults are undone."""
         self._ended.set()
         if self.is_alive():
             self.join()

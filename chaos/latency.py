@@ -1,6 +1,6 @@
-"""How long it takes: a cancel, the end of a worker, going on after its death, a submit.
+"""Measures the latency of a cancel, a worker's end, the recovery after its death, and a submit.
 
-With the settings that users have, on one worker and the tiny models.
+It uses the default settings, one worker and the tiny models.
 """
 
 import json
@@ -31,11 +31,11 @@ LIMITS = {
     "SIGKILL of the worker to training again, max": 20.0,
     "submit with a frozen broker, p99": 0.25,
 }
-"""Seconds, or steps, that are promised."""
+"""Documented limits in seconds or steps."""
 
 
 def measure(*, cancels: int, others: int) -> int:
-    """Measures everything and prints it as JSON; 1 if a limit is passed."""
+    """Runs all measurements and prints JSON; returns 1 if a value exceeds its limit."""
     folder = Path(tempfile.mkdtemp(prefix="latency-"))
     write_corpus(folder / "data")
     service = Service(folder, mode="embedded", workers=1)
@@ -59,7 +59,7 @@ def measure(*, cancels: int, others: int) -> int:
 
 
 class _Bench:
-    """One service and what was measured on it."""
+    """A service and its measurements."""
 
     def __init__(self, service: Service, client: Client) -> None:
         self.service, self.client = service, client
@@ -67,7 +67,7 @@ class _Bench:
         self._number = 0
 
     def figures(self) -> dict[str, float]:
-        """Median, 95th and 99th percentile and maximum of each."""
+        """Median, 95th and 99th percentile and maximum of each measurement."""
         found: dict[str, float] = {}
         for name, values in self.values.items():
             ordered = sorted(values)
@@ -77,7 +77,7 @@ class _Bench:
         return found
 
     def cancels(self, count: int) -> None:
-        """From the request to the end of the process, and to the status that says so."""
+        """From the request to the end of the process and to the status `cancelled`."""
         for _ in range(count):
             job_id = self._train()
             pids = [pid for pid, job in self.service.trainers().items() if job == job_id]
@@ -100,7 +100,7 @@ class _Bench:
         self._end(job_id)
 
     def terms(self, count: int) -> None:
-        """From SIGTERM to the end of the worker, and the steps that its job lost."""
+        """From SIGTERM to the end of the worker, and the steps that its job loses."""
         job_id = self._train()
         for _ in range(count):
             attempt = self.client.job(job_id)["attempt"]
@@ -113,12 +113,12 @@ class _Bench:
         self._end(job_id)
 
     def frozen_broker(self, ends: int) -> None:
-        """Submits, and ends of a worker, while Redis is stopped."""
+        """Submits jobs and ends workers while Redis is stopped."""
         redis = self.service.parts["redis"]
         ids = []
         redis.send(signal.SIGSTOP)
         try:
-            time.sleep(2.0)  # whoever talks to it has noticed
+            time.sleep(2.0)  # time for all clients to notice
             with httpx.Client(base_url=self.service.url, timeout=60.0) as http:
                 for _ in range(SUBMITS):
                     began = time.monotonic()
@@ -128,7 +128,7 @@ class _Bench:
                     ids.append(answer.json()["id"])
             for _ in range(ends):
                 self._term("SIGTERM to worker gone with a frozen broker")
-                time.sleep(5.0)  # the next worker is up and busy
+                time.sleep(5.0)  # time for the next worker to start
         finally:
             redis.send(signal.SIGCONT)
         for job_id in ids:
@@ -154,7 +154,7 @@ class _Bench:
         return spec
 
     def _train(self) -> str:
-        """Id of a new job that takes steps."""
+        """The id of a new job that is training."""
         job_id = self.client.submit(f"latency-{time.monotonic_ns()}", self._spec())
         self._wait(lambda: self._trains(job_id, after_attempt=0))
         return job_id
@@ -174,7 +174,7 @@ class _Bench:
         )
 
     def _seen(self, job_id: str) -> int:
-        """Where the newest thousand events begin."""
+        """The event number before the newest thousand."""
         job = self.client.job(job_id)
         return max(0, int(job.get("last_seq", 0)) - 1000)
 

@@ -1,4 +1,4 @@
-"""A Postgres server with its files in a temporary folder, from the programs that are installed."""
+"""Runs an installed Postgres server with its files in a temporary folder."""
 
 import os
 import pwd
@@ -28,7 +28,7 @@ def find_programs() -> Path | None:
 
 
 class Server:
-    """A server with its files in a folder of its own; it can be stopped and started again."""
+    """A server with its own folder, which can be stopped and started again."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.programs, self.folder = programs, folder
@@ -43,7 +43,7 @@ class Server:
         self._run("initdb", "--auth=trust", "--username=babylm", "--no-sync", "--encoding=UTF8")
 
     def start(self) -> None:
-        """Starts it; returns when it takes connections."""
+        """Starts the server; returns when it accepts connections."""
         options = ("-c", "fsync=off", "-c", "max_connections=300", "-c", f"port={self.port}")
         addresses = ("-c", "listen_addresses=127.0.0.1", "-k", str(self.folder))
         with (self.folder / "log").open("ab") as log:
@@ -68,7 +68,7 @@ class Server:
         engine.dispose()
 
     def stop(self) -> None:
-        """A fast shutdown, which breaks connections, as an operator's restart does."""
+        """A fast shutdown, which closes connections, like an operator's restart."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         self._process.wait(START_SECONDS)
@@ -93,7 +93,7 @@ def _exists(user: str) -> bool:
 
 @contextmanager
 def temporary_server() -> Iterator[Server | None]:
-    """A server that runs; None if none is installed."""
+    """A running server; None if none is installed."""
     programs = find_programs()
     if programs is None:
         yield None

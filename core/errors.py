@@ -23,6 +23,10 @@ class ExitCode(IntEnum):
     """The supervisor exited or sent no heartbeat, and the run reached no safe point in time."""
 
 
+CRASHED = 1
+"""Python's exit status for an uncaught exception; the worker starts another attempt."""
+
+
 class RunError(Exception):
     """Base of the errors that end a run.
 

@@ -16,7 +16,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from core.context import Run
-from core.errors import DiskFull, ExitCode, RankDied, RunError, RunLocked, SpecInvalid, Stopped
+from core.errors import (
+    CRASHED,
+    DiskFull,
+    ExitCode,
+    RankDied,
+    RunError,
+    RunLocked,
+    SpecInvalid,
+    Stopped,
+)
 from core.events.journal import JournalWriter
 from core.events.types import ErrorData
 from core.pipeline import run_pipeline
@@ -28,9 +37,6 @@ from core.storage.cache import Cache
 from core.storage.rundir import RunDir, locked
 
 log = logging.getLogger("core.run")
-
-CRASHED = 1
-"""Python's exit status for an uncaught exception; the worker retries."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,1 +1,1 @@
-"""The contract between the web and the worker: rows, states, queue, doorbell."""
+"""What the API and the worker share: tables, state transitions, queue, notifications."""

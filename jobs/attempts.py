@@ -1,7 +1,7 @@
-"""What a worker writes about a job: the claim, and writes that only the claim's holder may make.
+"""The writes of a worker: the claim of a job, and the writes that need a valid claim.
 
-The number of the attempt is the fencing token. Every write names it; where the row has moved on,
-the write changes nothing and raises `Fenced`, and the worker ends its own process.
+The number of the attempt is the fencing token, and every write names it. If the job has a newer
+attempt, the write changes nothing and raises `Fenced`, and the worker ends its training process.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,19 +23,19 @@ from jobs.transitions import transition, update_job
 
 @dataclass(frozen=True)
 class StopRequest:
-    """What the user asked of a running job."""
+    """Whether the user requested to cancel or pause a running job."""
 
     cancel: bool
     pause: bool
 
 
 def claim_next(session: Session, worker_id: str, offer: Offer | None = None) -> Job | None:
-    """Gives the next queued job to `worker_id`: the highest priority, then the longest waiting.
+    """Assigns the next queued job to `worker_id`: highest priority first, then longest waiting.
 
     Args:
         session: In a write transaction.
         worker_id: The worker.
-        offer: What the slot has; jobs that it cannot run are left to others. None: it runs all.
+        offer: The resources of the slot; jobs that need more are skipped. None: no limit.
     """
     waiting = (
         select(Job.id)
@@ -67,7 +67,7 @@ def claim_next(session: Session, worker_id: str, offer: Offer | None = None) -> 
 
 
 def heartbeat(session: Session, job_id: str, attempt: int) -> StopRequest:
-    """Shows that the holder lives; returns what the user asked in the meantime.
+    """Writes a heartbeat; returns the stop request of the user.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -76,7 +76,7 @@ def heartbeat(session: Session, job_id: str, attempt: int) -> StopRequest:
 
 
 def read_stop_request(session: Session, job_id: str, attempt: int) -> StopRequest:
-    """What the user asked in the meantime, without a write.
+    """Returns the stop request of the user without writing a heartbeat.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -93,11 +93,11 @@ def record_events(
     *,
     journal_offset: int,
 ) -> StopRequest:
-    """Copies events into rows, numbers them, and moves the journal offset and the heartbeat.
+    """Copies events into rows, numbers them, and updates the journal offset and the heartbeat.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
-        ValueError: If an event is not what its type carries.
+        ValueError: If the data of an event does not match its type.
     """
     values = {"last_seq": Job.last_seq + len(events), "journal_offset": journal_offset}
     job = _update_held(session, job_id, attempt, values)
@@ -125,7 +125,7 @@ def record_events(
 
 
 def record_error(session: Session, job_id: str, attempt: int, error: ErrorData) -> None:
-    """Adds an `error` event that the service has to tell, not the run.
+    """Adds an `error` event for a failure that the run could not report itself.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -143,7 +143,7 @@ def finish(
     error: ErrorData | None = None,
     reason: str | None = None,
 ) -> Job:
-    """Ends the job. Called once its process group is gone.
+    """Ends the job. Call it after its process group has ended.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -170,7 +170,7 @@ def finish(
 
 
 def mark_paused(session: Session, job_id: str, attempt: int, *, reason: str | None = None) -> Job:
-    """Lays the job down as `paused`. Called once its process group is gone.
+    """Marks the job as paused. Call it after its process group has ended.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -188,7 +188,7 @@ def mark_paused(session: Session, job_id: str, attempt: int, *, reason: str | No
 
 
 def requeue(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
-    """Puts the job back in the place that it had, for another attempt; nothing is held against it.
+    """Requeues the job at its previous position, without counting the attempt as failed.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -197,7 +197,7 @@ def requeue(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
 
 
 def requeue_last(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
-    """As `requeue`, but behind those that wait: it cannot go on at the moment, others can.
+    """Requeues the job after all other queued jobs, because it cannot run at the moment.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -206,7 +206,9 @@ def requeue_last(session: Session, job_id: str, attempt: int, *, reason: str) ->
 
 
 def requeue_counted(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
-    """As `requeue`, after an attempt that died: it counts until a new checkpoint is there.
+    """Requeues the job after an attempt that died, and counts it.
+
+    A new checkpoint resets the count.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -216,18 +218,17 @@ def requeue_counted(session: Session, job_id: str, attempt: int, *, reason: str)
 
 
 def running_jobs(session: Session) -> list[Job]:
-    """All that some worker holds."""
+    """All jobs that a worker holds."""
     return list(session.exec(select(Job).where(Job.status == "running")))
 
 
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:
-    """Takes the job from a worker that is lost; None if it showed a sign of life after all.
+    """Takes the job from a lost worker; None if there is a newer heartbeat.
 
-    A stop request that the worker did not carry out is carried out now. That there were too
-    many attempts is judged by whoever claims it next, who can see whether the journal tells of a
-    checkpoint that was never recorded.
+    Carries out a stop request that the worker did not. Does not check the number of attempts: the
+    next worker does, because it can read from the journal whether there is a new checkpoint.
     """
-    # A look and then a write are safe here: SQLite's write lock, or Postgres's row lock, is held.
+    # Reading before writing is safe here: SQLite's write lock or Postgres's row lock is held.
     unchanged = (
         select(Job)
         .where(Job.id == job_id, Job.attempt == attempt, Job.heartbeat == beat)

@@ -1,4 +1,4 @@
-"""Copies all rows of one database into another, empty one: from SQLite to Postgres and back."""
+"""Copies all rows of a database into an empty one, such as from SQLite to Postgres."""
 
 from sqlalchemy import Connection, Integer, Table, func, insert, select, text
 from sqlmodel import Session
@@ -11,18 +11,18 @@ from jobs.workers import live_workers
 
 BATCH = 1000
 SKIPPED = frozenset(("worker",))
-"""Rows about processes that run; each worker writes its own again."""
+"""Tables about running processes; each worker writes its row again."""
 
 
 def copy_database(source_url: str, target_url: str) -> dict[str, int]:
-    """Copies every row; returns their number by table.
+    """Copies all rows; returns the number of rows by table.
 
-    The target gets this version's schema and must hold nothing. All is one transaction of the
-    target: a copy that breaks off leaves it empty, and can be repeated.
+    Creates this version's schema in the target, which must have no rows. The copy is one
+    transaction of the target: an interrupted copy leaves it empty and can be repeated.
 
     Raises:
         CopyRefused: If the source is in use, or the target holds rows.
-        SchemaTooNew, SchemaTooOld: If the source is of another version.
+        SchemaTooNew, SchemaTooOld: If the source has the schema of another version.
     """
     source = make_engine(source_url)
     target = make_engine(target_url)
@@ -42,7 +42,7 @@ def copy_database(source_url: str, target_url: str) -> dict[str, int]:
 
 
 def _tables() -> list[Table]:
-    """Those that others refer to come first."""
+    """The tables to copy; referenced tables come first."""
     return [table for table in Base.metadata.sorted_tables if table.name not in SKIPPED]
 
 
@@ -52,7 +52,7 @@ def _refuse_busy(source: Connection) -> None:
     if running or workers:
         raise CopyRefused(
             f"the source is in use: {len(running)} jobs are running and {len(workers)} workers "
-            "are alive. What they write after the copy would be lost; stop the service first"
+            "are alive. The copy would miss their later writes; stop the service first"
         )
 
 
@@ -64,7 +64,7 @@ def _refuse_rows(target: Connection) -> None:
     ]
     if filled:
         raise CopyRefused(
-            f"the target already holds rows, in {', '.join(filled)}: copy into an empty database"
+            f"the target already holds rows in {', '.join(filled)}: copy into an empty database"
         )
 
 
@@ -79,7 +79,7 @@ def _copy(source: Connection, target: Connection, table: Table) -> int:
 
 
 def _continue_numbers(target: Connection, table: Table) -> None:
-    """Postgres counts numbered keys by itself: the next one must follow the copied ones."""
+    """Sets the sequence of a Postgres table to the value after the largest copied key."""
     column = table.autoincrement_column
     if target.dialect.name != "postgresql" or column is None:
         return

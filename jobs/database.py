@@ -1,4 +1,4 @@
-"""The database: an engine whose transactions lose no update, and the schema it needs."""
+"""The database: an engine whose transactions do not lose updates, and its schema."""
 
 import json
 import sqlite3
@@ -22,18 +22,18 @@ from sqlmodel import Session, SQLModel
 from jobs.errors import SchemaTooNew, SchemaTooOld
 
 BUSY_SECONDS = 10.0
-"""How long a writer waits for another one."""
+"""How long a write transaction waits for the write lock."""
 RELAXED_BUSY_SECONDS = 2.0
-"""The same for what is written again anyway. A supervisor waits here between two signs of life to
-its training process, which takes a longer silence for its death."""
-POSTGRES_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 8000, "keepalives_idle": 5}
-"""libpq waits for ever for a server whose host or network is gone; a supervisor must not."""
+"""The same for relaxed writes. A supervisor waits here between two heartbeats to its training
+process, which stops if it hears nothing for longer."""
+POSTGRES_TIMEOUTS = {"connect_timeout": 5, "tcp_user_timeout": 8000, "keepalives_idle": 5}
+"""By default libpq waits without limit for an unreachable server; a supervisor must not."""
 ADVISORY_LOCK = 0x62616279
-"""Held on Postgres by whoever migrates."""
+"""Held on Postgres during a migration."""
 KEPT_CONNECTIONS = 16
 MAX_CONNECTIONS = 48
-"""Of one process. Whoever holds one needs nothing else to finish, so that a smaller number makes
-callers wait, but never for ever."""
+"""Per process. A caller that holds a connection never waits for a second one, so a smaller number
+makes callers wait but cannot deadlock."""
 READ = {"babylm": "read"}
 RELAXED = {"babylm": "relaxed"}
 
@@ -41,8 +41,8 @@ RELAXED = {"babylm": "relaxed"}
 class Database:
     """Sessions on one database, each a transaction that is read-only or holds the write lock.
 
-    SQLite as SQLAlchemy and SQLModel set it up loses updates without an error: two sessions read a
-    row, both write it, and the second write rests on the first one's past. Here a write
+    With the defaults of SQLAlchemy and SQLModel, SQLite loses updates without an error: two
+    sessions read a row, then both write it, and the second overwrites the first. Here a write
     transaction takes the write lock when it begins.
     """
 
@@ -53,31 +53,31 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that is on the disk when the block ends; undone if the block raises."""
+        """A transaction, durable when the block ends and rolled back if the block raises."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def write_relaxed(self) -> Iterator[Session]:
-        """As `write`, but a power failure (not a crash) may undo the last of them, in order.
+        """As `write`, but a power failure (not a crash) may undo the last transactions, in order.
 
-        For what is written again anyway: heartbeats, and rows that are copied from a journal.
+        For data that is written again: heartbeats, and rows that are copied from a journal.
         """
         with Session(self._relaxed, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """One consistent view that neither waits for a writer nor holds one up."""
+        """A consistent snapshot that does not wait for a writer and does not block one."""
         with self.lazy_read() as session:
             yield session
 
     def lazy_read(self) -> Session:
-        """The same as a session that takes a connection at its first query, to be closed."""
+        """As `read`, but takes a connection at the first query; the caller closes the session."""
         return Session(self._readers, expire_on_commit=False)
 
     def check_schema(self) -> None:
-        """Refuses a database of another version, see `check_schema`."""
+        """Checks the version of the schema, see `check_schema`."""
         check_schema(self.engine)
 
     def dispose(self) -> None:
@@ -88,7 +88,7 @@ class Database:
 def make_engine(
     url: str, *, foreign_keys: bool = True, max_connections: int = MAX_CONNECTIONS
 ) -> Engine:
-    """An engine with what SQLite needs beyond its defaults; other databases keep theirs."""
+    """An engine with the options that SQLite and psycopg need beyond the defaults."""
     options: dict[str, Any] = {"json_serializer": _to_json}  # Any: as create_engine takes them
     parsed = make_url(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -100,7 +100,7 @@ def make_engine(
     else:
         options["pool_pre_ping"] = True
         if parsed.get_driver_name() == "psycopg":
-            options["connect_args"] = dict(POSTGRES_PATIENCE)
+            options["connect_args"] = dict(POSTGRES_TIMEOUTS)
     kept = min(KEPT_CONNECTIONS, max_connections)
     engine = create_engine(parsed, pool_size=kept, max_overflow=max_connections - kept, **options)
     if is_sqlite:
@@ -116,7 +116,7 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, record: object) -> None:
         del record
-        # Python's module would begin transactions by itself, deferred, and not for DDL.
+        # By default sqlite3 begins transactions implicitly, deferred, and not for DDL.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
@@ -128,7 +128,7 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
         if kind == "read":
             connection.exec_driver_sql("BEGIN")
             return
-        # FULL syncs at each commit, NORMAL only at checkpoints of the log.
+        # FULL syncs at each commit, NORMAL only at checkpoints of the write-ahead log.
         level, busy = ("FULL", BUSY_SECONDS)
         if kind == "relaxed":
             level, busy = "NORMAL", RELAXED_BUSY_SECONDS
@@ -138,7 +138,7 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Readers and one writer at a time; the mode stays in the file."""
+    """Allows readers and one writer at the same time; the mode is stored in the file."""
     deadline = time.monotonic() + BUSY_SECONDS
     while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         try:
@@ -150,10 +150,10 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def insert(session: Session, table: type[SQLModel]) -> "postgresql.Insert | sqlite.Insert":
-    """An INSERT that knows ON CONFLICT, in the dialect of the session.
+    """An INSERT with ON CONFLICT, in the dialect of the session.
 
-    Into the table, not the class, which leaves out the ORM's bookkeeping: beside a run of 17 steps
-    a second a worker so takes 2.3 % of a core instead of 3.2.
+    It inserts into the table, not the mapped class, which avoids the overhead of the ORM: during a
+    run of 17 steps per second a worker takes 2.3 % of a core instead of 3.2 %.
     """
     return _insert(session.get_bind().dialect.name, table)
 
@@ -165,7 +165,7 @@ def upsert(
     *,
     keys: Sequence[str],
 ) -> None:
-    """Inserts the rows; where a row of the same keys is there, the new values replace its own."""
+    """Inserts the rows; updates a row that already has the same keys."""
     if rows:
         dialect = session.get_bind().dialect.name
         session.execute(_upsert(dialect, table, tuple(keys), tuple(rows[0])), list(rows))
@@ -186,14 +186,14 @@ def _upsert(
 
 
 def upgrade(url: str) -> None:
-    """Brings the schema up to this version of the program, in one transaction.
+    """Migrates the schema to this version of the program, in one transaction.
 
-    May be killed at any moment and called again, and called by two processes at once.
+    Safe to kill at any moment and repeat, and to call from two processes at once.
 
     Raises:
-        SchemaTooNew: If a newer version of the program has been at work on it.
+        SchemaTooNew: If a newer version of the program has migrated the database.
     """
-    engine = make_engine(url, foreign_keys=False)  # SQLite drops and copies tables to change them
+    engine = make_engine(url, foreign_keys=False)  # on SQLite, batch mode copies and drops tables
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
@@ -207,24 +207,24 @@ def upgrade(url: str) -> None:
 
 
 def check_schema(engine: Engine) -> None:
-    """Makes sure that the schema is the one this version of the program works with.
+    """Checks that the schema is the one that this version of the program needs.
 
     Raises:
         SchemaTooNew: If it is newer.
-        SchemaTooOld: If it is older, or there is none.
+        SchemaTooOld: If it is older or missing.
     """
     script = ScriptDirectory.from_config(migration_config())
     with engine.execution_options(**READ).connect() as connection:
         current = _check_known(connection, script)
     if current != script.get_current_head():
         raise SchemaTooOld(
-            f"the database is at {current or 'nothing'} and this program needs "
+            f"the database schema is at {current or 'no revision'} and this program needs "
             f"{script.get_current_head()}: run `babylm migrate`"
         )
 
 
 def migration_config() -> Config:
-    """Alembic's configuration; the migrations are found wherever they are installed."""
+    """Alembic's configuration, with the migrations of the installed package."""
     config = Config()
     config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -236,7 +236,7 @@ def _check_known(connection: Connection, script: ScriptDirectory) -> str | None:
     known = {revision.revision for revision in script.walk_revisions()}
     if current is not None and current not in known:
         raise SchemaTooNew(
-            f"the database is at {current}, which this version of the program does not know: a "
-            "newer version has been at work on it. Start that one, or restore a backup"
+            f"the database schema is at {current}, which this version of the program does not "
+            "know: a newer version has migrated it. Start the newer version or restore a backup"
         )
     return current

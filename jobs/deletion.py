@@ -1,4 +1,4 @@
-"""Deleting a job together with its run folder, so that neither is left without the other."""
+"""Deletes a job together with its run folder, so that neither remains without the other."""
 
 import logging
 import shutil
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 def delete_with_folder(database: Database, settings: Settings, job_id: str) -> None:
     """Removes an ended job, its rows and its files.
 
-    The folder is moved out of sight before the rows are gone and comes back if they stay. Whatever
-    dies in between, `finish_deletions` ends it one way or the other.
+    Moves the folder into `deleted_folder` within the transaction that removes the rows. After a
+    crash in between, `finish_deletions` completes or undoes the deletion.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -32,13 +32,13 @@ def delete_with_folder(database: Database, settings: Settings, job_id: str) -> N
 
 
 def finish_deletions(database: Database, settings: Settings) -> None:
-    """Ends the deletions that something died in: back where the row is there, else gone."""
+    """Completes interrupted deletions; undoes those whose row still exists."""
     if not settings.deleted_folder.is_dir():
         return
     for aside in settings.deleted_folder.iterdir():
-        # The write lock is held: nobody is in the middle of deleting it.
+        # The write lock is held, so no deletion of this job is in progress.
         with database.write() as session:
-            remains = _row_is_there(session, aside.name)
+            remains = _row_exists(session, aside.name)
             if remains:
                 _move(aside, settings.job_folder(aside.name))
         if not remains:
@@ -46,7 +46,7 @@ def finish_deletions(database: Database, settings: Settings) -> None:
         log.warning("job %s: its deletion was %s", aside.name, "undone" if remains else "finished")
 
 
-def _row_is_there(session: Session, job_id: str) -> bool:
+def _row_exists(session: Session, job_id: str) -> bool:
     return session.get(Job, job_id) is not None
 
 

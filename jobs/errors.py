@@ -1,8 +1,8 @@
-"""What can go wrong in the service, each with a stable code. Knows no HTTP."""
+"""The errors of the service, each with a stable code; independent of HTTP."""
 
 
 class JobsError(Exception):
-    """The base of them all.
+    """Base class of the service's errors.
 
     Attributes:
         code: Stable machine-readable name, part of the public API.
@@ -16,7 +16,7 @@ class JobsError(Exception):
 
 
 class JobNotFound(JobsError):
-    """There is no job of that id."""
+    """No job has that id."""
 
     code = "job_not_found"
 
@@ -25,11 +25,11 @@ class JobNotFound(JobsError):
 
 
 class InvalidTransition(JobsError):
-    """The status of the job does not allow what was asked.
+    """The status of the job does not allow the action.
 
     Attributes:
-        action: What was asked: cancel, pause, resume, retry or delete.
-        status: The status that the job has.
+        action: The requested action: cancel, pause, resume, retry or delete.
+        status: The status of the job.
     """
 
     code = "move_refused"
@@ -38,20 +38,21 @@ class InvalidTransition(JobsError):
         self, *, action: str, status: str, allowed: str, reason: str | None = None
     ) -> None:
         detail = f" {reason};" if reason else ""
-        super().__init__(
-            f"cannot {action} a job that is {status}:{detail} {action} takes one that is {allowed}"
-        )
+        super().__init__(f"cannot {action} a job that is {status}:{detail} it must be {allowed}")
         self.action = action
         self.status = status
 
 
 class IdempotencyConflict(JobsError):
-    """The idempotency key was used before, for another request."""
+    """The idempotency key was already used for another request."""
 
     code = "idempotency_conflict"
 
     def __init__(self, key: str, job_id: str) -> None:
-        super().__init__(f"the key {key!r} was used before for another request: job {job_id}")
+        super().__init__(
+            f"the idempotency key {key!r} was already used for another request, job {job_id}: "
+            "send a new key"
+        )
         self.job_id = job_id
 
 
@@ -66,7 +67,7 @@ class CheckpointNotFound(JobsError):
 
 
 class ShortTaskNotFound(JobsError):
-    """There is no short task of that id."""
+    """No short task has that id."""
 
     code = "short_task_not_found"
 
@@ -80,29 +81,31 @@ class CursorInvalid(JobsError):
     code = "cursor_invalid"
 
     def __init__(self, cursor: str) -> None:
-        super().__init__(f"not a cursor of this list: {cursor!r}; take it from `next` of a page")
+        super().__init__(
+            f"{cursor!r} is not a cursor of this list: use the value of `next` of a page"
+        )
 
 
 class SchemaTooNew(JobsError):
-    """The database was made by a newer version of this program."""
+    """The schema of the database is newer than this version of the program."""
 
     code = "schema_too_new"
 
 
 class SchemaTooOld(JobsError):
-    """The database has yet to be brought up to this version of the program."""
+    """The schema of the database is older than this version of the program."""
 
     code = "schema_too_old"
 
 
 class BrokerUnavailable(JobsError):
-    """The broker does not answer; nothing is lost, since it carries only wake-up calls."""
+    """The broker does not answer; nothing is lost, because messages are only notifications."""
 
     code = "broker_unavailable"
 
 
 class Fenced(JobsError):
-    """The job is no longer this attempt's: somebody else took it, or it has ended."""
+    """The attempt no longer holds the job: another one took it, or the job has ended."""
 
     code = "fenced"
 
@@ -111,30 +114,30 @@ class Fenced(JobsError):
 
 
 class PlacementTaken(JobsError):
-    """Slurm started two jobs for one placement, or one that is not wanted any more."""
+    """Slurm started a second job for one placement, or a job that is no longer needed."""
 
     code = "placement_taken"
 
     def __init__(self, job_id: str, slurm_id: str | None) -> None:
         super().__init__(
-            f"Slurm job {slurm_id} is not the one that was submitted for job {job_id}: another one "
-            "is, or the attempt is over; this one ends without claiming anything"
+            f"Slurm job {slurm_id} does not match the submission for job {job_id}: another Slurm "
+            "job does, or the attempt is over; this one ends without claiming the job"
         )
 
 
 class SlurmError(JobsError):
-    """Slurm cannot be used as it was asked."""
+    """The Slurm configuration is not usable."""
 
     code = "slurm_error"
 
 
 class SettingsInvalid(JobsError):
-    """A settings file that cannot be used."""
+    """A settings file is missing, unsafe or invalid."""
 
     code = "settings_invalid"
 
 
 class CopyRefused(JobsError):
-    """A database that is in use or not empty cannot be copied."""
+    """The source database is in use or the target is not empty."""
 
     code = "copy_refused"

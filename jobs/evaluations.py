@@ -1,4 +1,4 @@
-"""Evaluations of checkpoints: what the short worker found becomes history and metric of a job."""
+"""Evaluations of checkpoints: records results as events and metrics of the job."""
 
 from sqlmodel import Session, col, select
 
@@ -16,10 +16,10 @@ def metric_name(task: str) -> str:
 
 
 def record_evaluation(session: Session, task: ShortTask, answer: Json) -> None:
-    """Tells the job of what the short worker found: an `evaluation` event, and its metric.
+    """Records the result of a short task as an `evaluation` event and a metric of the job.
 
     Raises:
-        CheckpointNotFound: If the checkpoint never was one of the job.
+        CheckpointNotFound: If the job never had the checkpoint.
     """
     assert task.job_id is not None
     checkpoint = _checkpoint(session, task.job_id, str(task.request["checkpoint"]))
@@ -39,16 +39,16 @@ def record_evaluation(session: Session, task: ShortTask, answer: Json) -> None:
 
 
 def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -> None:
-    """What a run told of itself becomes a metric, and is listed beside what users asked for.
+    """Adds an evaluation that the run made to the metrics and to the list of evaluations.
 
-    An evaluation of a checkpoint that nobody told of stays an event alone: a journal that lost a
-    line to a power failure must not stop whoever reads it.
+    Skips an evaluation of an unknown checkpoint, which remains an event: a power failure may have
+    removed the journal line of the checkpoint, and reading must continue.
     """
     try:
         checkpoint = _checkpoint(session, job_id, str(evaluation.checkpoint))
     except CheckpointNotFound:
         return
-    told_at = now()
+    reported_at = now()
     request = {
         "checkpoint": checkpoint.name,
         "task": evaluation.task,
@@ -62,19 +62,18 @@ def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -
         status="succeeded",
         progress=1.0,
         result=evaluation.result.model_dump() if evaluation.result else evaluation.scores,
-        created_at=told_at,
-        started_at=told_at,
-        finished_at=told_at,
+        created_at=reported_at,
+        started_at=reported_at,
+        finished_at=reported_at,
     )
     session.add(row)
     _record_metric(session, checkpoint, evaluation)
 
 
 def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: EvaluationData) -> None:
-    """Adds a `metrics` event, and the metric, where the checkpoint stood.
+    """Adds a `metrics` event and the metric at the step of the checkpoint.
 
-    The metric lies at the step of the checkpoint, which may be long past, so it moves neither the
-    step nor the other latest values of the job.
+    That step may be far in the past, so the job's current step and other latest values stay.
     """
     job_id = checkpoint.job_id
     metrics = MetricsData(
@@ -96,7 +95,7 @@ def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: Evaluat
 
 
 def _checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
-    """The row, which stays when the retention rules remove the files."""
+    """The row, which remains when the retention rules remove the files."""
     query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.name == name)
     found = session.exec(query).one_or_none()
     if found is None:
@@ -127,7 +126,7 @@ def _add_metric(session: Session, job_id: str, metrics: MetricsData) -> None:
         "tokens_seen": metrics.tokens_seen,
         "words_seen": metrics.words_seen,
     }
-    # What the run itself measured at that step stands.
+    # A measurement of the run itself at that step takes precedence.
     session.execute(insert(session, MetricStep).values(**where).on_conflict_do_nothing())
     rows = [
         {"job_id": job_id, "name": name, "step": metrics.step, "value": value}

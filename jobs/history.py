@@ -1,4 +1,4 @@
-"""What happened in a job: its events and its checkpoints."""
+"""The events and checkpoints of a job."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ from jobs.tables import Checkpoint, JobEvent
 EVENTS_PAGE = 1000
 ALIASES = ("best", "last")
 STAGE_EVENTS = 7
-"""Clean, tokenizer and tokenize begin and end, then training begins: a search for more would read
-all measurements of a job."""
+"""Start and end of clean, tokenizer and tokenize, and the start of training: a search for more
+would read all events of a job."""
 
 
 def events_after(
@@ -24,7 +24,7 @@ def events_after(
     limit: int = EVENTS_PAGE,
     types: Sequence[str] = (),
 ) -> list[JobEvent]:
-    """The next events after the number `after`, in order; only of these types if any are named."""
+    """The events that follow number `after`, in order; only those of `types` if it is not empty."""
     query = (
         select(JobEvent)
         .where(JobEvent.job_id == job_id, JobEvent.seq > after)
@@ -50,9 +50,9 @@ def last_warning(session: Session, job_id: str, code: str) -> str | None:
 
 
 def finished_stage(session: Session, job_id: str, stage: StageName) -> StageData | None:
-    """What a job told at the first end of a stage; None if it has not ended one.
+    """The data of the first event that ends a stage; None if the stage has not ended.
 
-    Looks at the first events only: the stages before training are over by then.
+    Reads only the first `STAGE_EVENTS` stage events, which include all stages before training.
     """
     query = (
         select(JobEvent)
@@ -68,7 +68,7 @@ def finished_stage(session: Session, job_id: str, stage: StageName) -> StageData
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:
-    """The checkpoints that are there, by step.
+    """The checkpoints whose files exist, by step.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -85,7 +85,7 @@ def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:
 def find_checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
     """The checkpoint of that name; `best` and `last` also find the newest of that kind.
 
-    While a job runs there is no `last` one yet: it stands for the newest of any kind.
+    While a job runs it has no `last` checkpoint; the name then means the newest of any kind.
 
     Raises:
         JobNotFound: If there is no such job.

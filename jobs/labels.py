@@ -1,4 +1,4 @@
-"""What users write on a job: its name, tags and notes, and whether it is archived or pinned."""
+"""The labels of a job, which users can change: name, tags, notes, archived and pinned."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ LABELS = ("name", "tags", "notes", "archived", "pinned")
 
 
 def update_labels(session: Session, job_id: str, **labels: Any) -> Job:  # Any: see LABELS
-    """Changes the given labels of a job and no others; the spec of the job keeps its name.
+    """Changes the given labels of a job; the name in its spec does not change.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -29,9 +29,10 @@ def update_labels(session: Session, job_id: str, **labels: Any) -> Job:  # Any: 
 
 
 def has_tags(tags: Sequence[str]) -> list[ColumnElement[bool]]:
-    """Conditions for jobs that have all of the tags, on every database: the JSON text is searched.
+    """Conditions for jobs that have all of the tags.
 
-    Tags have no characters that JSON escapes, so a quoted tag is found whole.
+    They search the JSON text, which works on every database: tags contain no characters that JSON
+    escapes, so a quoted tag matches exactly.
     """
     text = cast(col(Job.tags), Text)
     return [text.contains(json.dumps(tag), autoescape=True) for tag in tags]

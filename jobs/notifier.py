@@ -1,7 +1,7 @@
-"""Wake-up calls for those who watch a job: an empty message on the channel `job:<id>`.
+"""Notifications for the watchers of a job: an empty message on the channel `job:<id>`.
 
-It means "look again". Whoever misses it looks again anyway a little later, so no failure of the
-broker gets out of here.
+A message means "read the rows again". Watchers also poll, so a lost message only causes a delay,
+and a failure of the broker is not reported to the caller.
 """
 
 import logging
@@ -16,47 +16,50 @@ log = logging.getLogger(__name__)
 CHANNEL = "job:"
 RETRY_SECONDS = 2.0
 PUBLISH_SECONDS = 0.25
-"""A supervisor rings between two looks at its training process: a frozen broker may cost it no
-more than this."""
+"""Time limit of a publish. A supervisor publishes between two heartbeats to its training process,
+and a frozen broker must not delay it for longer."""
 SILENT_SECONDS = 5.0
-"""How long a broker that did not answer is left alone."""
+"""Time without a further publish after the broker did not answer."""
 
 
 class JobNotifier:
-    """Rings for a job; does nothing where no broker is."""
+    """Publishes notifications about jobs; does nothing without a broker."""
 
-    def __init__(self, broker_url: str | None) -> None:
+    def __init__(
+        self, broker_url: str | None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._redis = connect(broker_url, seconds=PUBLISH_SECONDS) if broker_url else None
-        self._silent_until = 0.0
+        self._silent_until = float("-inf")
 
     def notify(self, job_id: str) -> None:
-        """Tells the watchers of the job to look again; never fails, and hardly waits."""
-        if self._redis is None or time.monotonic() < self._silent_until:
+        """Notifies the watchers of the job; never fails, and waits `PUBLISH_SECONDS` at most."""
+        if self._redis is None or self._clock() < self._silent_until:
             return
         try:
             self._redis.publish(CHANNEL + job_id, b"")
         except BROKER_ERRORS as error:
             # The caller supervises a training process: it must not wait at every tick.
-            self._silent_until = time.monotonic() + SILENT_SECONDS
+            self._silent_until = self._clock() + SILENT_SECONDS
             log.debug("the broker does not answer: %s", error)
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Closes the connection."""
         if self._redis is not None:
             self._redis.close()
 
 
 class Listener(threading.Thread):
-    """Calls back with the id of each job whose bell rings, until it is stopped."""
+    """Calls `on_message` with the job id of each notification, until it is stopped."""
 
     def __init__(self, broker_url: str, on_message: Callable[[str], None]) -> None:
-        super().__init__(name="doorbell", daemon=True)
+        super().__init__(name="job-listener", daemon=True)
         self._url = broker_url
         self._on_message = on_message
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Listens, and listens again after the broker was away."""
+        """Listens; reconnects after the broker was unavailable."""
         while not self._stopped.is_set():
             try:
                 self._listen()

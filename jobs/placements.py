@@ -1,9 +1,9 @@
-"""Placements: which attempts of which jobs were handed to Slurm, and what Slurm said of them.
+"""Placements: the attempts of jobs that were submitted to Slurm, and their state in Slurm.
 
-A placement's row is written before `sbatch` is called, and (job, attempt) is its key, so several
-provisioners never submit the same attempt twice. All writes of a provisioner are guarded by the
-number of tries. The pilot enters its own Slurm id where none is entered yet and refuses to work
-where another one is: should Slurm ever start two pilots, only one of them works.
+The row of a placement is written before `sbatch` is called, and (job, attempt) is its key, so
+several provisioners never submit the same attempt twice. All writes of a provisioner are guarded by
+the number of tries. A pilot writes its Slurm id into the row if it has none, and ends if the row
+has another one: if Slurm ever starts two pilots, only one of them works.
 """
 
 from collections.abc import Sequence
@@ -22,10 +22,9 @@ PREFIX = "babylm-"
 QUEUE = "slurm"
 """The queue in a provisioner's row among the workers."""
 PROVISIONER_SECONDS = 900.0
-"""A provisioner counts as there for so long: one run by cron appears every few minutes."""
+"""A provisioner counts as live for this time: one that cron starts reports every few minutes."""
 SUBMITTING, UNKNOWN, REFUSED, LOST = "submitting", "unknown", "refused", "lost"
-OURS = (SUBMITTING, UNKNOWN, REFUSED, LOST)
-"""States that Slurm does not know."""
+"""Our own states; all others are Slurm's."""
 ENDED = frozenset(
     (
         *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
@@ -34,7 +33,7 @@ ENDED = frozenset(
 )
 """Slurm's states of a job that has ended."""
 HELD_BACK = frozenset((REFUSED, LOST)) | ENDED
-"""States of an open placement that is submitted again after a while."""
+"""States of an open placement that is submitted again after a delay."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def placement_name(job_id: str, attempt: int) -> str:
 
 
 def begin_placement(session: Session, job_id: str, attempt: int) -> Placement | None:
-    """Takes the right to submit that attempt; None if another provisioner has it."""
+    """Reserves the submission of that attempt; None if another provisioner has it."""
     moment = database_time(session)
     row = Placement(
         job_id=job_id,
@@ -66,7 +65,7 @@ def begin_placement(session: Session, job_id: str, attempt: int) -> Placement | 
     before = find_placement(session, job_id, attempt)
     if inserted is not None or before is None:
         return before
-    # A paused job that was resumed has the same attempt before it as at first.
+    # The next attempt of a job that was paused while queued and resumed has the same number.
     is_ours = _submit_again(session, before, col(Placement.is_open).is_(False))
     return find_placement(session, job_id, attempt) if is_ours else None
 
@@ -74,12 +73,12 @@ def begin_placement(session: Session, job_id: str, attempt: int) -> Placement | 
 def find_placement(session: Session, job_id: str, attempt: int) -> Placement | None:
     """The placement of that attempt."""
     query = select(Placement).where(Placement.job_id == job_id, Placement.attempt == attempt)
-    fresh = {"populate_existing": True}  # it may have been changed in this transaction
+    fresh = {"populate_existing": True}  # the row may have changed in this transaction
     return session.exec(query, execution_options=fresh).one_or_none()
 
 
 def newest_placements(session: Session, job_ids: Sequence[str]) -> dict[str, Placement]:
-    """The newest open placement of each of these jobs that has one."""
+    """The newest open placement of each of the jobs, if it has one."""
     query = (
         select(Placement)
         .where(col(Placement.is_open).is_(True), col(Placement.job_id).in_(job_ids))
@@ -89,7 +88,7 @@ def newest_placements(session: Session, job_ids: Sequence[str]) -> dict[str, Pla
 
 
 def open_placements(session: Session) -> list[Pair]:
-    """Those that somebody must look after, each with its job."""
+    """The placements that the provisioner must follow, each with its job."""
     query = (
         select(Placement, Job)
         .join(Job, col(Job.id) == col(Placement.job_id))
@@ -117,19 +116,19 @@ def unplaced_jobs(session: Session, *, limit: int) -> list[Job]:
 
 
 def update_placement(session: Session, placement: Placement, **values: Any) -> bool:
-    """Changes a placement unless another provisioner has taken it over; says whether it did."""
+    """Changes a placement; False if another provisioner has changed it since it was read."""
     if {"state", "tries"} & values.keys():
         values = {"changed_at": database_time(session), **values}
     return _update(session, placement, col(Placement.tries) == placement.tries, **values)
 
 
 def submit_again(session: Session, placement: Placement) -> bool:
-    """Takes the right to call `sbatch` once more for that attempt."""
+    """Reserves another call of `sbatch` for that attempt."""
     return _submit_again(session, placement, col(Placement.state) == placement.state)
 
 
 def enter_slurm_id(session: Session, placement: Placement, slurm_id: str) -> bool:
-    """Enters the id that `sbatch` or `squeue` gave, where none is entered; says whether it did."""
+    """Records the Slurm id that `sbatch` or `squeue` returned; False if there already is one."""
     return _update(
         session,
         placement,
@@ -146,7 +145,7 @@ def enter_slurm_id(session: Session, placement: Placement, slurm_id: str) -> boo
 def start_pilot(
     session: Session, job_id: str, attempt: int, *, slurm_id: str, worker_id: str
 ) -> bool:
-    """The pilot enters itself; False if the placement belongs to another Slurm job or is closed."""
+    """Records the pilot; False if the placement belongs to another Slurm job or is closed."""
     statement = (
         update(Placement)
         .where(col(Placement.job_id) == job_id, col(Placement.attempt) == attempt)
@@ -158,36 +157,36 @@ def start_pilot(
 
 
 def live_provisioners(session: Session, *, at: datetime | None = None) -> list[WorkerRow]:
-    """Provisioners that were seen lately."""
+    """Provisioners that reported recently."""
     since = (at or database_time(session)) - timedelta(seconds=PROVISIONER_SECONDS)
     query = select(WorkerRow).where(WorkerRow.queue == QUEUE, WorkerRow.seen_at > since)
     return list(session.exec(query))
 
 
-def placement_words(placement: Placement) -> str:
-    """What the placement waits for, for a person."""
+def describe_placement(placement: Placement) -> str:
+    """A text for users: what the placement waits for."""
     reason = f": {placement.reason}" if placement.reason else ""
     if placement.state == SUBMITTING:
         return "being submitted to Slurm"
     if placement.state == UNKNOWN:
-        return f"Slurm did not answer clearly{reason}"
+        return f"the answer of Slurm was unclear{reason}"
     if placement.state == REFUSED:
         return f"Slurm refused the job{reason}"
     number = f"Slurm job {placement.slurm_id}"
     if placement.state == LOST:
-        return f"{number} is not listed any more and is submitted again"
+        return f"{number} is no longer listed and will be submitted again"
     if placement.state == "PENDING":
         words = f"{number}, waiting for {placement.reason or 'its turn'}"
         if placement.expected_start_at is not None:
             words += f", expected start {_clock(placement.expected_start_at)}"
         return words
     if placement.state in ENDED:
-        return f"{number} ended as {placement.state}{reason} and is submitted again"
+        return f"{number} ended as {placement.state}{reason} and will be submitted again"
     return f"{number} is {placement.state}"
 
 
 def _clock(moment: datetime) -> str:
-    """The time of day in UTC, with the date if that is another one."""
+    """The time of day in UTC, with the date if it is not today."""
     same_day = moment.date() == now().date()
     return moment.strftime("%H:%M UTC" if same_day else "%Y-%m-%d %H:%M UTC")
 

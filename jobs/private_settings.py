@@ -1,7 +1,7 @@
-"""Settings in a file that only its owner can read: how a Slurm job gets its credentials.
+"""Settings in a file that only its owner can read, which passes credentials to Slurm jobs.
 
-The environment of a Slurm job is stored by Slurm and shown to others (`scontrol show job`,
-`/proc`), so credentials never travel in it.
+Slurm stores the environment of a job and shows it to others (`scontrol show job`, `/proc`), so it
+must not contain credentials.
 """
 
 import os
@@ -19,11 +19,11 @@ PILOT_SETTINGS = (
     *("tick_seconds", "copy_seconds", "poll_seconds", "grace_seconds", "stall_seconds"),
     "max_attempts",
 )
-"""What a pilot needs; above all no API key."""
+"""The settings that a pilot needs; the API key is not among them."""
 
 
 def write_private_settings(path: Path, settings: Settings) -> None:
-    """Writes the settings of a pilot with mode 0600; a reader sees the old file or the new one."""
+    """Writes the settings of a pilot atomically, with mode 0600."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = path.with_name(f"{path.name}.{os.getpid()}{STAGING_SUFFIX}")
     staging.unlink(missing_ok=True)
@@ -44,7 +44,7 @@ def write_private_settings(path: Path, settings: Settings) -> None:
 
 
 def load_private_settings(path: Path) -> Settings:
-    """The settings of that file; environment variables override single ones.
+    """Reads the settings file; environment variables override its values.
 
     Raises:
         SettingsInvalid: If the file is missing, others can read it, or its values are invalid.
@@ -56,7 +56,7 @@ def load_private_settings(path: Path) -> Settings:
     if info.st_uid != os.getuid() or stat.S_IMODE(info.st_mode) & 0o077:
         raise SettingsInvalid(
             f"the settings file {path} has mode {stat.S_IMODE(info.st_mode):04o} and belongs to "
-            f"user {info.st_uid}: it holds credentials, so it must be yours, with mode 0600"
+            f"user {info.st_uid}: it holds credentials, so it must belong to you and have mode 0600"
         )
     try:
         return Settings(_env_file=path)

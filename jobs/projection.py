@@ -1,4 +1,4 @@
-"""What events change in the rows: pure, from events to columns."""
+"""Computes from events the changes of the rows; a pure function."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class Projection:
     metric_steps: dict[int, Row] = field(default_factory=dict)
     metrics: dict[tuple[str, int], Row] = field(default_factory=dict)
     checkpoints: dict[str, Row] = field(default_factory=dict)
-    """Saved ones by name; the last word of the batch."""
+    """Saved checkpoints by name; the last event of the batch wins."""
     removed: dict[str, Row] = field(default_factory=dict)
 
 
@@ -36,10 +36,10 @@ def project(
     latest_metrics: Row,
     checkpoint_step: int | None,
 ) -> Projection:
-    """What `events` change in a job that has these latest metrics and furthest checkpoint.
+    """The changes of `events` to a job with these latest metrics and this furthest checkpoint.
 
     Raises:
-        ValueError: If an event is not what its type carries, or is not for a run to tell.
+        ValueError: If the data of an event does not match its type, or a run may not report it.
     """
     result = Projection()
     for event in events:
@@ -62,14 +62,14 @@ def project(
                 result.checkpoints.pop(removed.name, None)
                 result.removed[removed.name] = {"removed_at": event.time}
             case StatusData():
-                raise ValueError("a run cannot tell the status of its job")
+                raise ValueError("a run reported a `status` event, which only the service writes")
             case _:
                 pass
     return result
 
 
 def finite(value: Any) -> Any:  # Any: JSON
-    """The same JSON with null for every number that is not finite."""
+    """The JSON value with every non-finite number replaced by null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

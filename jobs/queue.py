@@ -1,8 +1,7 @@
-"""The Celery app and its two queues. A message is a wake-up call: look for work. It names no job.
+"""The Celery app and its two queues. A message only notifies a worker to look for work.
 
-Any message may be lost, doubled or late without harm, because the rows say what is to be done. So
-there is no result backend, no late acknowledgement, no retry and no time limit of Celery's: the
-life of a job belongs to its row.
+Messages name no job and may be lost, duplicated or late, because the rows hold the work. Results,
+late acknowledgement, retries and time limits of Celery are therefore not used.
 """
 
 import importlib
@@ -27,41 +26,42 @@ TASKS: dict[QueueName, str] = {"train": "babylm.train", "short": "babylm.short"}
 
 SOCKET_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
-LOOK_SECONDS = 1.0
-"""The sweep asks for the length of the queue between two looks for lost jobs: a frozen broker may
-not hold that up."""
+QUEUE_LENGTH_SECONDS = 1.0
+"""Time limit of reading the length of a queue: the sweep does so, and a frozen broker must not
+delay the search for lost jobs."""
 BROKER_ERRORS = (redis.RedisError, CeleryOperationalError, KombuOperationalError, OSError)
-"""What a broker that is away, frozen or restarting looks like."""
+"""Errors of a broker that is unavailable, frozen or restarting."""
 
 
 class _Loader(AppLoader):  # type: ignore[misc]
-    """Celery's own loader puts the working folder first on the import path while it imports."""
+    """Celery's loader, which by default imports from the working directory first."""
 
     def import_from_cwd(
         self, module: str, imp: Callable[..., ModuleType] | None = None, package: str | None = None
     ) -> ModuleType:
-        """Imports a module, not from the working folder."""
+        """Imports a module without adding the working directory to the path."""
         return (imp or importlib.import_module)(module, package=package)
 
 
 def make_app(broker_url: str) -> Celery:
-    """The Celery app on a broker."""
-    # No fixups: the one for Django imports from the working folder if the user's environment has
-    # DJANGO_SETTINGS_MODULE.
+    """Creates the Celery app of a broker."""
+    # No fixups: the one for Django imports from the working directory if DJANGO_SETTINGS_MODULE is
+    # set.
     app = Celery("babylm", broker=broker_url, set_as_current=False, loader=_Loader, fixups=())
     app.conf.update(
         task_ignore_result=True,
-        # Early: a late one is delivered again after the visibility timeout, while the job runs.
+        # With a late acknowledgement the message is redelivered after the visibility timeout, while
+        # the job runs.
         task_acks_late=False,
         task_track_started=False,
-        # Threads: a pool process is a daemon and may not have children; a task only waits anyway.
+        # Processes of a prefork pool are daemonic and cannot have children; tasks only wait.
         worker_pool="threads",
-        # Nothing may wait inside a busy worker: what waits there is delivered again after an hour.
+        # A message prefetched by a busy worker would be redelivered after an hour.
         worker_disable_prefetch=True,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,  # None: for ever; the default gives up after 100
+        broker_connection_max_retries=None,  # no limit; the default is 100
         broker_transport_options={
             "visibility_timeout": 3600,
             "socket_timeout": SOCKET_SECONDS,
@@ -87,14 +87,14 @@ def make_app(broker_url: str) -> Celery:
 
 
 class QueueNotifier:
-    """Rings the workers of a queue. Called from threads that may wait, never from a request."""
+    """Notifies the workers of a queue. May block, so it is not called from requests."""
 
     def __init__(self, broker_url: str) -> None:
         self._app = make_app(broker_url)
-        self._redis = connect(broker_url, seconds=LOOK_SECONDS)
+        self._redis = connect(broker_url, seconds=QUEUE_LENGTH_SECONDS)
 
     def notify(self, queue: QueueName, times: int) -> bool:
-        """Makes sure that up to `times` calls wait in the queue; False if the broker is away."""
+        """Fills the queue up to `times` messages; False if the broker is unavailable."""
         try:
             waiting = int(self._redis.llen(queue))
             for _ in range(times - waiting):
@@ -112,16 +112,16 @@ class QueueNotifier:
             return False
 
     def close(self) -> None:
-        """Lets go of all connections."""
+        """Closes all connections."""
         self._redis.close()
         self._app.close()
 
 
 def connect(broker_url: str, *, seconds: float = SOCKET_SECONDS) -> "redis.Redis":
-    """A client of the broker with short time-outs, each call tried once: the callers look again.
+    """A client of the broker with short timeouts and without retries, because callers poll.
 
-    The library's own three further tries, with pauses, would make seconds of a quarter of one.
-    `redis+socket:///path`, as Celery writes a Unix socket, is `unix:///path` to the client.
+    The library's default of three retries with delays would turn 0.25 s into seconds.
+    `redis+socket:///path`, Celery's form of a Unix socket, is `unix:///path` for the client.
     """
     url = broker_url.replace("redis+socket://", "unix://", 1)
     return redis.Redis.from_url(

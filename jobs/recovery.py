@@ -1,7 +1,7 @@
-"""The sweep: takes jobs from workers that are lost, and rings for those that wait.
+"""The sweep: requeues jobs of lost workers, and notifies workers of queued jobs.
 
-Runs in the API and in each worker, so that either survives alone; all that it writes is guarded, so
-any number of sweeps may run at once.
+It runs in the API and in each worker, so neither depends on the other. All its writes are guarded,
+so any number of sweeps may run at the same time.
 """
 
 import logging
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
 
 FORGET_WORKER_SECONDS = 3600.0
-LOOK_SHARE = 0.25
-"""Part of the lease: a look that took longer met a database that was away or frozen."""
+MAX_READ_SHARE = 0.25
+"""Fraction of the lease: a read that takes longer means that the database was unavailable."""
 
 
 _Beats = list[tuple[tuple[str, int], int]]
@@ -41,11 +41,11 @@ class _Seen:
 
 
 class HeartbeatMonitor:
-    """Tells which of the things it is shown have not changed for a while.
+    """Finds heartbeats that have not changed for a given time.
 
-    Judged by the watcher's own monotonic clock, from when it first saw the beat: neither a wrong
-    wall clock nor two clocks that differ can make a living worker look lost (as leader election in
-    client-go does).
+    Measures with the observer's own monotonic clock, from when it first saw the value: neither a
+    wrong wall clock nor a difference between two clocks makes a live worker look lost (the method
+    of the leader election of client-go).
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
@@ -53,8 +53,8 @@ class HeartbeatMonitor:
         self._clock = clock
         self._seen: dict[Hashable, _Seen] = {}
 
-    def still(self, beats: Iterable[tuple[Key, Hashable]]) -> list[Key]:
-        """Of the keys, each with its heartbeat, those whose heartbeat stands still too long."""
+    def expired(self, beats: Iterable[tuple[Key, Hashable]]) -> list[Key]:
+        """The keys whose heartbeat has not changed for too long."""
         moment = self._clock()
         current: dict[Hashable, _Seen] = {}
         lost = []
@@ -67,13 +67,13 @@ class HeartbeatMonitor:
         self._seen = current
         return lost
 
-    def forget(self) -> None:
-        """Begins anew: for a while nothing could be seen, so nothing is known to stand still."""
+    def reset(self) -> None:
+        """Starts all measurements again, after a time without observations."""
         self._seen = {}
 
 
 class Sweeper:
-    """One observer of all jobs."""
+    """Finds lost workers and waiting jobs."""
 
     def __init__(
         self,
@@ -86,46 +86,46 @@ class Sweeper:
         self._database = database
         self._notifier = notifier
         self._clock = clock
-        self._longest_look = lease_seconds * LOOK_SHARE
+        self._max_read_seconds = lease_seconds * MAX_READ_SHARE
         self._jobs = HeartbeatMonitor(lease_seconds, clock)
         self._tasks = HeartbeatMonitor(lease_seconds, clock)
         self._workers = HeartbeatMonitor(max(lease_seconds, FORGET_WORKER_SECONDS), clock)
 
     def sweep(self) -> None:
-        """One look: reap what is lost, ring for what waits."""
+        """Requeues jobs of lost workers and notifies workers of waiting jobs."""
         self.reap()
         self.notify()
 
     def reap(self) -> list[str]:
-        """Takes what lost workers hold; returns the ids of those jobs."""
+        """Requeues the jobs and tasks of lost workers; returns the ids of the jobs."""
         began = self._clock()
         try:
-            jobs, tasks, workers = self._look()
+            jobs, tasks, workers = self._read_heartbeats()
         except SQLAlchemyError:
-            self._forget()
+            self._reset()
             raise
-        if self._clock() - began > self._longest_look:
-            self._forget()
+        if self._clock() - began > self._max_read_seconds:
+            self._reset()
             return []
         beats, task_beats = dict(jobs), dict(tasks)
         reaped = []
-        for job_id, attempt in self._jobs.still(jobs):
+        for job_id, attempt in self._jobs.expired(jobs):
             with self._database.write() as session:
                 beat = beats[job_id, attempt]
                 if reap(session, job_id, attempt=attempt, beat=beat) is not None:
                     log.warning("job %s attempt %d: its worker is lost", job_id, attempt)
                     reaped.append(job_id)
-        for task_id, attempt in self._tasks.still(task_beats.items()):
+        for task_id, attempt in self._tasks.expired(task_beats.items()):
             with self._database.write() as session:
                 reap_short_task(
                     session, task_id, attempt=attempt, beat=task_beats[task_id, attempt]
                 )
-        for worker_id in self._workers.still(workers):
+        for worker_id in self._workers.expired(workers):
             with self._database.write() as session:
                 remove_worker(session, worker_id)
         return reaped
 
-    def _look(self) -> tuple[_Beats, _Beats, list[tuple[str, int]]]:
+    def _read_heartbeats(self) -> tuple[_Beats, _Beats, list[tuple[str, int]]]:
         with self._database.read() as session:
             jobs = [((job.id, job.attempt), job.heartbeat) for job in running_jobs(session)]
             tasks = [
@@ -134,13 +134,13 @@ class Sweeper:
             workers = [(worker.id, worker.heartbeat) for worker in all_workers(session)]
         return jobs, tasks, workers
 
-    def _forget(self) -> None:
-        """A database that was away took nobody's signs of life: all get a whole lease again."""
-        for watch in (self._jobs, self._tasks, self._workers):
-            watch.forget()
+    def _reset(self) -> None:
+        """Gives every worker a whole lease: an unavailable database accepts no heartbeats."""
+        for monitor in (self._jobs, self._tasks, self._workers):
+            monitor.reset()
 
     def notify(self) -> None:
-        """Rings once for each queued job that a free slot could take."""
+        """Sends one message for each queued job, up to the number of slots."""
         if self._notifier is None:
             return
         with self._database.read() as session:
@@ -158,7 +158,7 @@ class Sweeper:
 
 
 class SweepThread(threading.Thread):
-    """Sweeps again and again until it is stopped; an error is logged and the next sweep tried."""
+    """Sweeps periodically until it is stopped; logs an error and continues."""
 
     def __init__(self, sweeper: Sweeper, *, seconds: float) -> None:
         super().__init__(name="sweeper", daemon=True)
@@ -171,8 +171,8 @@ class SweepThread(threading.Thread):
         while not self._stopped.wait(self._seconds):
             try:
                 self._sweeper.sweep()
-            except SQLAlchemyError:  # a locked or full database; what was not done is done later
-                log.exception("sweep")
+            except SQLAlchemyError:  # a locked or full database; the next sweep tries again
+                log.exception("the sweep failed")
 
     def stop(self) -> None:
         """Ends the thread; waits for the sweep in progress."""

@@ -1,4 +1,4 @@
-"""Which worker can run which job: what a job needs, and what a slot of a worker offers."""
+"""Matches jobs with workers: the resources that a job needs and those that a slot offers."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,17 +13,17 @@ from jobs.tables import Job, WorkerRow
 
 Where = Literal["local", "slurm"]
 WEIGHT_BYTES = 4
-"""Of a parameter, float32."""
+"""Per parameter, float32."""
 PROGRAM_BYTES = 3 << 30
-"""Host memory of Python, torch and the CUDA libraries, above what the model takes."""
+"""Host memory of Python, torch and the CUDA libraries, without the model."""
 MEMORY_MARGIN = 1.25
-"""Slurm kills a job that exceeds its memory, so the estimate is rounded up."""
+"""Factor on the estimate: Slurm kills a job that exceeds its memory limit."""
 GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What one slot of a worker has."""
+    """The resources of one slot of a worker."""
 
     where: Where = "local"
     gpus: int = 0
@@ -32,25 +32,25 @@ class Offer:
     device_memory_bytes: int | None = None
     """Of the smallest device; None: unknown."""
     job_id: str | None = None
-    """The only job that the worker takes: it is a pilot."""
+    """The only job that the worker accepts, if it is a pilot."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a job needs, as columns of its row. The claim compares them in one query."""
+    """The resources that a job needs, as columns of its row, which the claim query compares."""
 
     where_allowed: str
     num_gpus: int
-    """GPUs that it uses on a machine that has any."""
+    """GPUs that it uses on a machine with GPUs."""
     needs_gpu: bool
-    """False: a machine without GPUs serves it too."""
+    """False: it also runs on a machine without GPUs."""
     min_memory_bytes: int
     min_device_memory_bytes: int
-    """Weights and two moments: a device with less cannot hold the model in any way."""
+    """Weights and optimizer state: a device with less memory cannot train the model at all."""
 
 
 def needs_of(spec: JobSpec) -> Needs:
-    """What a resolved spec needs of the machine that runs it."""
+    """The resources that a resolved spec needs."""
     resources, training = spec.resources, spec.training
     uses_gpu = training.device != "cpu" and spec.task == "model"
     devices = training.num_devices if uses_gpu else 0
@@ -70,12 +70,12 @@ def needs_of(spec: JobSpec) -> Needs:
 
 
 def host_memory_bytes(spec: JobSpec) -> int:
-    """Host memory to ask Slurm for: the spec's, or the estimate's, in whole GiB."""
+    """Host memory to request from Slurm: the spec's value, or the estimate in whole GiB."""
     if spec.resources.memory is not None:
         return spec.resources.memory
     if slurm_gpus(spec):
         parameters = spec.model.num_parameters(vocab_size=spec.tokenizer.vocab_size)
-        model = parameters * TRAINING_BYTES_PER_PARAMETER  # a copy passes through the host
+        model = parameters * TRAINING_BYTES_PER_PARAMETER  # the host holds a copy for a while
     else:
         model = estimate(spec, words=None).device_memory_bytes if spec.task == "model" else 0
     wanted = int(model * MEMORY_MARGIN) + PROGRAM_BYTES
@@ -83,12 +83,12 @@ def host_memory_bytes(spec: JobSpec) -> int:
 
 
 def slurm_gpus(spec: JobSpec) -> int:
-    """GPUs to ask Slurm for."""
+    """GPUs to request from Slurm."""
     return needs_of(spec).num_gpus
 
 
 def can_run(offer: Offer) -> ColumnElement[bool]:
-    """The condition on a job's row that a slot with this offer can run it."""
+    """The SQL condition for jobs that a slot with this offer can run."""
     if offer.job_id is not None:
         return col(Job.id) == offer.job_id
     conditions: list[ColumnElement[bool]] = [
@@ -104,7 +104,7 @@ def can_run(offer: Offer) -> ColumnElement[bool]:
 
 
 def serves(offer: Offer, job: Job) -> bool:
-    """The same decision as `can_run`, for a row that was read."""
+    """The same decision as `can_run`, for a loaded row."""
     if offer.job_id is not None:
         return job.id == offer.job_id
     has_gpus = job.num_gpus <= offer.gpus if offer.gpus else not job.needs_gpu
@@ -121,20 +121,20 @@ def _known(size: int | None) -> float:
 
 
 def offer_row(offer: Offer) -> dict[str, Any]:  # Any: JSON
-    """The offer as the worker's row keeps it."""
+    """The offer as JSON, for the row of the worker."""
     return asdict(offer)
 
 
 def offer_of(worker: WorkerRow) -> Offer:
-    """What a worker said that each of its slots has."""
+    """The offer of each slot of a worker, from its row."""
     return Offer(**worker.offer) if worker.offer else Offer()
 
 
 def unserved_reason(job: Job, offers: Sequence[Offer]) -> str:
-    """Why none of the offers serves the job, with what to change."""
+    """Why none of the offers can run the job."""
     local = [offer for offer in offers if offer.where in _places(job)]
     if not local:
-        return f"no worker serves resources.where {job.where_allowed}"
+        return f"resources.where is {job.where_allowed} and no worker runs there"
     if job.needs_gpu and not any(offer.gpus >= job.num_gpus for offer in local):
         most = max(offer.gpus for offer in local)
         return f"the job needs {job.num_gpus} GPUs and the largest worker slot has {most}"

@@ -1,4 +1,4 @@
-"""Metrics as series by step, thinned out in the database to what a screen can show."""
+"""Metrics as series by step, downsampled in the database for display."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from jobs.tables import Metric, MetricStep
 
 MAX_POINTS = 500
 POINTS_A_BUCKET = 4
-"""The first, the last, the lowest and the highest: peaks and ends of the curve stay."""
+"""The first, last, lowest and highest point, so that peaks and ends of the curve remain."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One metric over the steps; the lists are of one length."""
+    """One metric by step; all lists have the same length."""
 
     step: list[int] = field(default_factory=list)
     value: list[float | None] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Series:
 
 
 def metric_names(session: Session, job_id: str) -> list[str]:
-    """The metrics that the job has measured."""
+    """The names of the metrics of a job."""
     query = select(Metric.name).where(Metric.job_id == job_id).distinct().order_by(Metric.name)
     return list(session.exec(query))
 
@@ -43,20 +43,20 @@ def metric_series(
     max_points: int = MAX_POINTS,
     extremes: bool = True,
 ) -> dict[str, Series]:
-    """The series of each name, of at most `max_points` points after a step and before another.
+    """The series of each name between two steps, downsampled to at most `max_points` points.
 
-    A longer one is cut into buckets of as many steps each, and each bucket keeps its first, last,
-    lowest and highest point. A name that the job has not measured has an empty series.
+    A longer series is divided into buckets of equal numbers of steps, and each bucket keeps its
+    first, last, lowest and highest point. The series of an unknown name is empty.
 
     Args:
         session: To read with.
-        job_id: Any job; one that does not exist has measured nothing.
-        names: Metrics.
-        after_step: The step before the first.
-        before_step: The step after the last; None for all there are.
-        max_points: In each series.
-        extremes: False keeps only the first point of each (then smaller) bucket and the last of
-            all: no peaks, but a few seeks instead of a look at every row.
+        job_id: The job; an unknown one has empty series.
+        names: Names of metrics.
+        after_step: Exclusive lower bound.
+        before_step: Exclusive upper bound; None for no bound.
+        max_points: Per series.
+        extremes: False keeps only the first point of each (then smaller) bucket and the last
+            point of the series: no peaks, but index seeks instead of a read of every row.
     """
     assert max_points >= POINTS_A_BUCKET
     result = {}
@@ -78,7 +78,7 @@ def _series(
     some = select(Metric.step).where(*chosen).limit(max_points + 1).subquery()
     if session.exec(select(func.count()).select_from(some)).one() <= max_points:
         return _points(session, chosen)
-    # Two queries, each one seek at an end of the primary key; one query would read all of it.
+    # Two queries, each one seek in the primary key; a single query would scan it.
     low = session.exec(select(func.min(Metric.step)).where(*chosen)).one()
     high = session.exec(select(func.max(Metric.step)).where(*chosen)).one()
     num_buckets = max_points // POINTS_A_BUCKET if extremes else max_points - 1
@@ -98,9 +98,9 @@ def _steps_to_keep(
 ) -> list[int]:
     """The steps of the first, last, lowest and highest point of each bucket, or of the first alone.
 
-    The buckets come first and each looks at its own stretch of the primary key: grouping the rows
-    by a computed bucket, and joining them to their extremes, took four times as long over 100,000
-    rows, since no index holds a bucket.
+    The query generates the buckets and reads the range of the primary key of each. Grouping the
+    rows by a computed bucket and joining them to their extremes took four times as long for 100,000
+    rows, because no index contains the bucket.
     """
     edge = select(literal(low).label("low")).cte("edge", recursive=True)
     edge = edge.union_all(select(edge.c.low + width).where(edge.c.low + width <= high))
@@ -131,7 +131,7 @@ def _steps_to_keep(
 
 
 def _points(session: Session, chosen: Sequence[ColumnElement[bool]]) -> Series:
-    # Columns and not rows of the tables: building objects took longer than the query.
+    # Selects columns, not entities: building ORM objects took longer than the query.
     query = (
         select(  # type: ignore[call-overload]  # sqlmodel types up to four columns
             Metric.step,

@@ -1,6 +1,6 @@
-"""What can be set from outside: environment variables that begin with `BABYLM_`, or `.env`.
+"""Settings from environment variables that begin with `BABYLM_`, or from `.env`.
 
-Created at entry points only; everything else is handed the object.
+Only entry points create a `Settings` object; all other code receives it as an argument.
 """
 
 from pathlib import Path
@@ -32,101 +32,102 @@ class Settings(BaseSettings):
     runs_dir: Path = Field(default=Path("runs"), description="Folder of artifacts and caches.")
     database_url: str = Field(
         default_factory=_database_url,
-        description="SQLAlchemy address of the database; SQLite below runs_dir unless set.",
+        description="SQLAlchemy URL of the database; default: an SQLite file in runs_dir.",
     )
     redis_url: str | None = Field(
         default=None,
-        description="Address of Redis, redis://host:port/0 or redis+socket:///path; without one "
-        "the workers poll the database.",
+        description="URL of Redis, redis://host:port/0 or redis+socket:///path; without it the "
+        "workers poll the database.",
     )
     api_key: SecretStr | None = Field(
-        default=None, description="Key, or several separated by commas, that clients must send."
+        default=None, description="Key that clients must send; several are separated by commas."
     )
-    host: str = Field(default="127.0.0.1", description="Address the API listens on.")
-    port: int = Field(default=8000, ge=0, le=65_535, description="Port the API listens on.")
+    host: str = Field(default="127.0.0.1", description="Address on which the API listens.")
+    port: int = Field(default=8000, ge=0, le=65_535, description="Port on which the API listens.")
     num_slots: int | None = Field(
         default=None,
         ge=1,
         le=64,
-        description="Jobs a worker runs at a time; null: one a GPU. Fewer share the GPUs evenly, "
-        "for jobs with training.num_devices.",
+        description="Number of jobs that a worker runs at the same time; null: one per GPU. Fewer "
+        "slots divide the GPUs evenly, for jobs with training.num_devices.",
     )
     lease_seconds: float = Field(
         default=15.0,
         ge=1.0,
-        description="A job whose heartbeat stands still for so long is taken from its worker.",
+        description="Time without a heartbeat after which a job is taken from its worker.",
     )
     heartbeat_seconds: float = Field(
         default=1.0, gt=0.0, description="Time between two heartbeats of a running job."
     )
     tick_seconds: float = Field(
-        default=0.2, gt=0.0, description="Time between two looks at a training process."
+        default=0.2, gt=0.0, description="Time between two checks of a training process."
     )
     copy_seconds: float = Field(
         default=0.4,
         ge=0.0,
-        description="Time between two copies of a run's new events into the database.",
+        description="Minimum time between two copies of new events of a run to the database.",
     )
     sweep_seconds: float = Field(
-        default=2.0, gt=0.0, description="Time between two looks for lost and waiting jobs."
+        default=2.0, gt=0.0, description="Time between two searches for lost and waiting jobs."
     )
     poll_seconds: float = Field(
-        default=0.5, gt=0.0, description="Time between two looks for work where no broker is."
+        default=0.5, gt=0.0, description="Time between two polls for work without a broker."
     )
     grace_seconds: float = Field(
         default=30.0,
         gt=0.0,
-        description="Time a training process gets to checkpoint after a cancel or pause.",
+        description="Time that a training process has to save a checkpoint after cancel or pause.",
     )
     shutdown_grace_seconds: float = Field(
         default=5.0,
         gt=0.0,
-        description="The same when the worker is told to end; raise it with the time that "
-        "`docker stop` or `systemd` gives.",
+        description="The same when the worker shuts down; it must be shorter than the stop "
+        "timeout of `docker stop` or `systemd`.",
     )
     stall_seconds: float = Field(
         default=1800.0,
         gt=0.0,
-        description="A training process that reports nothing for so long is ended as stuck.",
+        description="Time without a report after which a training process is ended as stalled.",
     )
     short_task_seconds: float = Field(
-        default=120.0, gt=0.0, description="Time that one generation or other short task may take."
+        default=120.0, gt=0.0, description="Time limit of a short task, such as a generation."
     )
     upload_bytes: int = Field(
-        default=2 << 30, ge=1, description="Largest file or archive that may be uploaded."
+        default=2 << 30, ge=1, description="Maximum size of an uploaded file or archive."
     )
     cache_bytes: int | None = Field(
         default=None,
         ge=0,
-        description="Results of stages that no run uses are dropped beyond this size, the least "
-        "recently used first; null keeps all.",
+        description="Maximum size of the stage cache: the least recently used results that no run "
+        "uses are removed first; null: no limit.",
     )
     max_attempts: int = Field(
         default=3,
         ge=1,
-        description="Attempts in a row that may die without a new checkpoint before a job fails.",
+        description="Number of consecutive attempts that die without a new checkpoint after which "
+        "a job fails.",
     )
 
     slurm_template: Path | None = Field(
         default=None,
         description="Batch script of the jobs that `babylm provision slurm` submits, with the "
-        "lines of your cluster; null: the one that comes with the program.",
+        "options of your cluster; null: the built-in one.",
     )
     slurm_max_pilots: int = Field(
-        default=64, ge=1, le=10_000, description="Slurm jobs that are submitted at a time."
+        default=64, ge=1, le=10_000, description="Maximum number of Slurm jobs at the same time."
     )
     slurm_seconds: float = Field(
-        default=10.0, gt=0.0, description="Time between two looks at Slurm's queue."
+        default=10.0, gt=0.0, description="Time between two reads of Slurm's queue."
     )
     slurm_timeout_seconds: float = Field(
-        default=30.0, gt=0.0, description="An answer of Slurm that takes longer is not awaited."
+        default=30.0, gt=0.0, description="Time limit of a call of a Slurm command."
     )
 
     @field_validator("redis_url", "database_url")
     @classmethod
     def _has_scheme(cls, url: str | None) -> str | None:
         if url is not None and ":" not in url:
-            raise ValueError("must be an address such as redis://localhost:6379/0 or sqlite:///f")
+            raise ValueError("must be a URL such as redis://localhost:6379/0 or sqlite:///f")
         return url
 
     @model_validator(mode="after")
@@ -135,19 +136,19 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"lease_seconds is {self.lease_seconds:g} and heartbeat_seconds "
                 f"{self.heartbeat_seconds:g}: a lease must last {LEASE_HEARTBEATS} heartbeats or "
-                "more, or living workers lose their jobs"
+                "more, or live workers lose their jobs"
             )
         return self
 
     @property
     def api_keys(self) -> tuple[str, ...]:
-        """The keys that clients may send; none where the API is open."""
+        """The accepted API keys; empty if the API needs none."""
         keys = self.api_key.get_secret_value().split(",") if self.api_key else []
         return tuple(key.strip() for key in keys if key.strip())
 
     @property
     def may_span_hosts(self) -> bool:
-        """Whether workers of other hosts may take the same jobs; SQLite is for one host."""
+        """Whether workers of other hosts may claim the same jobs; SQLite serves one host."""
         return not self.database_url.startswith("sqlite")
 
     @property
@@ -157,21 +158,21 @@ class Settings(BaseSettings):
 
     @property
     def deleted_folder(self) -> Path:
-        """Run folders that are being deleted."""
+        """Run folders whose deletion is in progress."""
         return self.runs_dir / "deleted"
 
     @property
     def workers_folder(self) -> Path:
-        """A folder for each machine, by its boot id, with a locked file for each live worker."""
+        """A folder per machine, named by boot id, with a locked file per live worker."""
         return self.runs_dir / "workers"
 
     @property
     def uploads_folder(self) -> Path:
-        """What is being uploaded; beside the datasets, so that a file is published by renaming."""
+        """Uploads in progress; on the file system of the datasets, so that a rename publishes."""
         return self.data_dir / ".uploads"
 
     def job_folder(self, job_id: str) -> Path:
         """The run folder of a job."""
         if not job_id.isalnum():
-            raise ValueError(f"not the id of a job: {job_id!r}")
+            raise ValueError(f"{job_id!r} is not a job id")
         return self.runs_dir / "jobs" / job_id

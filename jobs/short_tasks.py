@@ -1,8 +1,8 @@
-"""Short tasks: asked for by the API, done by the short worker, under the same rules as jobs.
+"""Short tasks: created by the API, run by the short worker, with the same claims as jobs.
 
-Somebody waits for a quick one; the others are done in slices. After a slice the task goes back into
-the queue with what it has done so far, so quick ones wait for a slice at most, and a worker that
-dies loses a slice at most.
+Quick tasks, which a user waits for, run at once; the others run in slices. After a slice the task
+returns to the queue with its state, so a quick task waits for one slice at most, and a worker that
+dies loses one slice at most.
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ from jobs.transitions import FRESH
 Kind = Literal["generate", "surprisal", "encode", "evaluate", "clean_report"]
 QUICK: tuple[Kind, ...] = ("generate", "surprisal", "encode")
 KEEP_QUICK = timedelta(days=1)
-"""Nobody asks for the answer of a quick task later than this."""
+"""Quick tasks that ended longer ago are deleted."""
 MAX_ATTEMPTS = 3
 LOST = ErrorData(
     code="attempts_exhausted",
-    message=f"the worker died {MAX_ATTEMPTS} times over this task",
+    message=f"the worker died {MAX_ATTEMPTS} times while it ran this task",
     hint="See the log of the short worker.",
 )
 
@@ -38,7 +38,7 @@ def create_short_task(
     job_id: str | None = None,
     dataset: str | None = None,
 ) -> ShortTask:
-    """Asks for short work on a job or on a dataset.
+    """Creates a short task for a job or for a dataset.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -57,7 +57,7 @@ def create_short_task(
 
 
 def short_tasks_of_job(session: Session, job_id: str, kind: Kind) -> list[ShortTask]:
-    """Its tasks of one kind, oldest first."""
+    """The tasks of a job of one kind, oldest first."""
     query = (
         select(ShortTask)
         .where(ShortTask.job_id == job_id, ShortTask.kind == kind)
@@ -67,7 +67,7 @@ def short_tasks_of_job(session: Session, job_id: str, kind: Kind) -> list[ShortT
 
 
 def short_task_of_dataset(session: Session, dataset: str) -> ShortTask | None:
-    """The newest task about a dataset."""
+    """The newest task of a dataset."""
     query = (
         select(ShortTask)
         .where(ShortTask.dataset == dataset)
@@ -78,7 +78,7 @@ def short_task_of_dataset(session: Session, dataset: str) -> ShortTask | None:
 
 
 def forget_dataset(session: Session, dataset: str) -> None:
-    """Removes the tasks about a dataset: it was removed, or is another one now."""
+    """Removes the tasks of a dataset that was removed or replaced."""
     session.exec(delete(ShortTask).where(col(ShortTask.dataset) == dataset))
 
 
@@ -95,7 +95,7 @@ def get_short_task(session: Session, task_id: str) -> ShortTask:
 
 
 def claim_short_task(session: Session, worker_id: str) -> ShortTask | None:
-    """Gives the next queued task to `worker_id`: the quick ones first, then the oldest."""
+    """Assigns the next queued task to `worker_id`: quick ones first, then the oldest."""
     is_slow = case((col(ShortTask.kind).in_(QUICK), 0), else_=1)
     waiting = (
         select(ShortTask.id)
@@ -118,7 +118,7 @@ def claim_short_task(session: Session, worker_id: str) -> ShortTask | None:
 
 
 def beat_short_task(session: Session, task_id: str, attempt: int) -> None:
-    """Shows that the holder lives.
+    """Writes a heartbeat.
 
     Raises:
         Fenced: If the attempt no longer holds the task.
@@ -163,7 +163,7 @@ def fail_short_task(session: Session, task_id: str, attempt: int, error: ErrorDa
 
 
 def requeue_short_task(session: Session, task_id: str, attempt: int) -> None:
-    """Puts the task back, for instance since the worker is told to end.
+    """Requeues the task without counting the attempt, such as when the worker shuts down.
 
     Raises:
         Fenced: If the attempt no longer holds the task.
@@ -175,7 +175,7 @@ def requeue_short_task(session: Session, task_id: str, attempt: int) -> None:
 def put_back_short_task(
     session: Session, task_id: str, attempt: int, *, state: Json, progress: float
 ) -> None:
-    """Puts the task back after a slice; the claim is not held against it.
+    """Requeues the task after a slice without counting the attempt.
 
     Raises:
         Fenced: If the attempt no longer holds the task.
@@ -191,18 +191,18 @@ def put_back_short_task(
 
 
 def running_short_tasks(session: Session) -> list[ShortTask]:
-    """All that some worker holds."""
+    """All tasks that a worker holds."""
     return list(session.exec(select(ShortTask).where(ShortTask.status == "running")))
 
 
 def count_queued_short_tasks(session: Session) -> int:
-    """How many wait."""
+    """The number of queued tasks."""
     query = select(func.count()).select_from(ShortTask).where(ShortTask.status == "queued")
     return session.exec(query).one()
 
 
 def reap_short_task(session: Session, task_id: str, *, attempt: int, beat: int) -> ShortTask | None:
-    """Takes the task from a worker that is lost; None if it showed a sign of life after all."""
+    """Takes the task from a lost worker; None if there is a newer heartbeat."""
     guards = (
         col(ShortTask.status) == "running",
         col(ShortTask.attempt) == attempt,

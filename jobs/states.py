@@ -1,4 +1,4 @@
-"""The statuses of a job and every move between them, in one table."""
+"""The statuses of a job and all transitions between them."""
 
 from typing import Literal, get_args
 
@@ -12,30 +12,30 @@ FINAL: frozenset[Status] = frozenset(get_args(FinalStatus))
 
 TRANSITIONS: dict[tuple[Status, Status], str] = {
     ("queued", "running"): "a worker claimed it",
-    ("queued", "paused"): "pause was asked",
-    ("queued", "cancelled"): "cancel was asked",
+    ("queued", "paused"): "pause was requested",
+    ("queued", "cancelled"): "cancel was requested",
     ("running", "queued"): "the attempt ended before the job did, or its worker was lost",
-    ("running", "paused"): "pause was asked, and the process is gone",
-    ("running", "cancelled"): "cancel was asked, and the process is gone",
+    ("running", "paused"): "pause was requested, and the process has ended",
+    ("running", "cancelled"): "cancel was requested, and the process has ended",
     ("running", "succeeded"): "the run finished",
     ("running", "failed"): "the run failed, or died too often",
-    ("paused", "queued"): "resume was asked",
-    ("paused", "cancelled"): "cancel was asked",
-    ("failed", "queued"): "retry was asked",
-    ("cancelled", "queued"): "retry was asked",
+    ("paused", "queued"): "resume was requested",
+    ("paused", "cancelled"): "cancel was requested",
+    ("failed", "queued"): "retry was requested",
+    ("cancelled", "queued"): "retry was requested",
 }
-"""From, to, and why. No other move is ever written."""
+"""All valid transitions: from, to, and the reason."""
 
 ACTIONS: dict[Action, tuple[Status, ...]] = {
     "cancel": ("queued", "running", "paused"),
     "pause": ("queued", "running"),
     "resume": ("paused", "running"),
     "retry": ("failed", "cancelled"),
-    "delete": ("succeeded", "failed", "cancelled"),
+    "delete": get_args(FinalStatus),
 }
-"""The statuses in which a user may ask for it. `resume` of a running job takes back a pause."""
+"""The statuses that allow an action. `resume` of a running job withdraws a pause request."""
 
 
 def allowed(action: Action) -> str:
-    """The statuses of a job that takes `action`, in words."""
+    """The statuses that allow `action`, as text."""
     return " or ".join(ACTIONS[action])

@@ -1,6 +1,6 @@
-"""What users do with jobs: submit, list, cancel, pause, resume, retry, delete.
+"""The actions of users on jobs: submit, list, cancel, pause, resume, retry, delete.
 
-Functions take a session and never commit: the caller's transaction is one request.
+Functions take a session and never commit; the caller runs one transaction per request.
 """
 
 import base64
@@ -27,7 +27,7 @@ MAX_PAGE = 1000
 
 
 def hash_request(spec: JobSpec) -> str:
-    """What tells two requests under one idempotency key apart."""
+    """A hash that distinguishes different requests with the same idempotency key."""
     return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
 
 
@@ -39,14 +39,14 @@ def create_job(
     request_hash: str | None = None,
     priority: int = 0,
 ) -> tuple[Job, bool]:
-    """Puts a job into the queue; returns it, and whether it is new.
+    """Creates a queued job; returns it, and whether it is new.
 
     Args:
         session: In a write transaction.
-        spec: Resolved: the row keeps what will be done.
-        idempotency_key: The same key with the same hash returns the first job.
-        request_hash: See `hash_request`; taken from the spec if not given.
-        priority: Higher goes first.
+        spec: The resolved spec.
+        idempotency_key: A repeated key with the same hash returns the existing job.
+        request_hash: See `hash_request`; default: the hash of the spec.
+        priority: Jobs with a higher value start first.
 
     Raises:
         IdempotencyConflict: If the key was used for another request.
@@ -94,7 +94,7 @@ def get_job(session: Session, job_id: str) -> Job:
 
 
 def existing(session: Session, job_ids: Sequence[str]) -> list[str]:
-    """Those of the ids that are jobs, in the order given."""
+    """The ids that belong to a job, without duplicates, in the given order."""
     found = set(session.exec(select(Job.id).where(col(Job.id).in_(job_ids))))
     return [job_id for job_id in dict.fromkeys(job_ids) if job_id in found]
 
@@ -108,18 +108,18 @@ def list_jobs(
     limit: int = PAGE,
     after: str | None = None,
 ) -> tuple[list[Job], str | None]:
-    """A page of jobs, newest first, and the cursor of the next page if there is one.
+    """A page of jobs, newest first, and the cursor of the next page, if any.
 
     Args:
         session: To read with.
-        statuses: Only these; all where it is empty.
-        search: Only jobs whose name holds this, in any case, or whose id begins with it.
+        statuses: Only jobs with these; empty: all.
+        search: Only jobs whose name contains this, ignoring case, or whose id begins with it.
         where: Further conditions on the rows.
-        limit: Jobs in a page.
-        after: The cursor of this page, see above.
+        limit: Maximum number of jobs on a page.
+        after: The cursor of this page; None: the first page.
 
     Raises:
-        CursorInvalid: If `after` was not made by this function.
+        CursorInvalid: If `after` is not a cursor of this function.
     """
     assert 1 <= limit <= MAX_PAGE
     query = select(Job).order_by(col(Job.created_at).desc(), col(Job.id).desc()).limit(limit + 1)
@@ -157,18 +157,18 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
 
 
 def count_jobs(session: Session) -> dict[str, int]:
-    """How many jobs there are of each status that occurs."""
+    """The number of jobs of each status that occurs."""
     query = select(Job.status, func.count()).group_by(Job.status)
     return dict(session.exec(query).all())
 
 
 def unfinished_jobs(session: Session) -> list[Job]:
-    """All that have not ended."""
+    """All jobs that have not ended."""
     return list(session.exec(select(Job).where(col(Job.status).not_in(FINAL))))
 
 
 def queue_positions(session: Session) -> dict[str, int]:
-    """The place of each queued job, 1 for the one that is next."""
+    """The position of each queued job, counted from 1."""
     query = (
         select(Job.id)
         .where(Job.status == "queued")
@@ -178,7 +178,7 @@ def queue_positions(session: Session) -> dict[str, int]:
 
 
 def request_cancel(session: Session, job_id: str) -> Job:
-    """Cancels a job that has no process at once, and asks the worker of one that has.
+    """Cancels a queued or paused job at once; requests it from the worker of a running one.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -202,11 +202,11 @@ def request_cancel(session: Session, job_id: str) -> Job:
 
 
 def request_pause(session: Session, job_id: str) -> Job:
-    """Lays a queued job down at once, and asks the worker of a running one.
+    """Pauses a queued job at once; requests it from the worker of a running one.
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If its status forbids it, or it is about to be cancelled.
+        InvalidTransition: If its status does not allow it, or a cancel is pending.
     """
     job = transition(
         session,
@@ -226,7 +226,7 @@ def request_pause(session: Session, job_id: str) -> Job:
 
 
 def resume(session: Session, job_id: str) -> Job:
-    """Puts a paused job into the queue, or takes back a pause that was asked for.
+    """Requeues a paused job, or withdraws the pause request of a running one.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -250,7 +250,7 @@ def resume(session: Session, job_id: str) -> Job:
 
 
 def retry(session: Session, job_id: str) -> Job:
-    """Puts a failed or cancelled job into the queue; it goes on from its newest checkpoint.
+    """Requeues a failed or cancelled job, which continues from its newest checkpoint.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -269,7 +269,7 @@ def retry(session: Session, job_id: str) -> Job:
     job = transition(
         session,
         job_id,
-        source=("failed", "cancelled"),
+        source=ACTIONS["retry"],
         to="queued",
         reason="retried by the user",
         values=values,
@@ -278,7 +278,7 @@ def retry(session: Session, job_id: str) -> Job:
 
 
 def delete_job(session: Session, job_id: str) -> None:
-    """Removes an ended job and all its rows. Afterwards the caller removes its run folder.
+    """Removes an ended job and all its rows; the caller then removes its run folder.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -293,7 +293,7 @@ def _refuse(session: Session, job_id: str, action: Action) -> Job:
     job = get_job(session, job_id)
     reason = None
     if job.status in ACTIONS[action]:
-        reason = "it is about to be cancelled" if action == "pause" else "no pause was asked for"
+        reason = "a cancel is pending" if action == "pause" else "no pause was requested"
     raise InvalidTransition(
         action=action, status=job.status, allowed=allowed(action), reason=reason
     )

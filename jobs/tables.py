@@ -1,4 +1,4 @@
-"""The tables. Rows are not what the API sends: each side has a shape of its own."""
+"""The tables. The API has its own schemas and does not send rows."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -29,33 +29,33 @@ NAMING = {
 }
 ID_LENGTH = 32
 Json = dict[str, Any]
-"""A JSON object. Any: checked where it was made."""
+"""A JSON object. Any: validated before it is stored."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An instant in UTC; SQLite keeps no zone, so it is taken off and put on again."""
+    """A time in UTC; for SQLite, which stores no zone, the zone is removed and added again."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuses a time without a zone."""
+        """Converts to UTC; raises ValueError for a time without a zone."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"a time without a zone: {value}")
+            raise ValueError(f"the time {value} has no zone: use an aware datetime")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Gives the zone back."""
+        """Returns an aware time in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
 def new_id() -> str:
-    """An id that nobody can guess and that fits a folder name."""
+    """A random id that is also a valid folder name."""
     return uuid4().hex
 
 
@@ -82,13 +82,13 @@ def _bytes_needed() -> Any:  # Any: as sqlmodel's Field
 
 
 class Table(SQLModel):
-    """What all tables share."""
+    """Base class of the tables."""
 
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
 
 
 class Job(Table, table=True):
-    """What a user asked for, and where it stands: the truth about what the service promised."""
+    """A job that a user submitted, and its current state."""
 
     __tablename__ = "job"
     __table_args__ = (
@@ -100,11 +100,11 @@ class Job(Table, table=True):
     name: str = Field(sa_type=Text)
     status: str = _short(default="queued")
     spec: Json = Field(sa_type=JSON)
-    """The resolved spec: a later change of a default does not rewrite history."""
+    """The resolved spec, so that a later change of a default does not affect the job."""
     priority: int = 0
-    """Higher goes first."""
+    """Jobs with a higher value start first."""
     where_allowed: str = _short(default="any", sa_column_kwargs={"server_default": "any"})
-    """any, local or slurm. This and the four below: see `jobs.resources.Needs`."""
+    """any, local or slurm. For this and the four columns below see `jobs.resources.Needs`."""
     num_gpus: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     needs_gpu: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     min_memory_bytes: int = _bytes_needed()
@@ -126,12 +126,12 @@ class Job(Table, table=True):
     pause_requested_at: datetime | None = _time(default=None)
 
     attempt: int = 0
-    """Starts so far; the fencing token that every write of a run carries."""
+    """Number of starts; the fencing token of every write of a run."""
     attempts_without_checkpoint: int = 0
     worker_id: str | None = Field(default=None, sa_type=Text)
-    """The worker that holds it, or held it last."""
+    """The worker that holds the job, or held it last."""
     heartbeat: int = Field(default=0, sa_type=BigInteger)
-    """Counts up while the worker is alive; judged by the monotonic clock of the observer."""
+    """Counter that a live worker increases; observers measure time with their own clocks."""
 
     stage: str | None = _short(default=None)
     progress: float = 0.0
@@ -139,11 +139,11 @@ class Job(Table, table=True):
     step: int | None = None
     max_steps: int | None = None
     checkpoint_step: int | None = None
-    """The furthest step that a checkpoint has held."""
+    """The largest step of any saved checkpoint."""
     latest_metrics: Json = Field(default_factory=dict, sa_type=JSON)
     last_seq: int = 0
     journal_offset: int = Field(default=0, sa_type=BigInteger)
-    """Bytes of the journal that are rows already."""
+    """Number of bytes of the journal that were copied into rows."""
 
     error_code: str | None = _short(default=None)
     error_message: str | None = Field(default=None, sa_type=Text)
@@ -151,7 +151,7 @@ class Job(Table, table=True):
 
 
 class JobEvent(Table, table=True):
-    """Something that happened to a job; `seq` counts from 1 without gaps."""
+    """An event of a job; `seq` counts from 1 without gaps."""
 
     __tablename__ = "job_event"
 
@@ -163,7 +163,7 @@ class JobEvent(Table, table=True):
 
 
 class MetricStep(Table, table=True):
-    """Where the run stood when it measured."""
+    """The position of the run at a step with measurements."""
 
     __tablename__ = "metric_step"
     __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}  # Any: as SQLAlchemy has it
@@ -177,7 +177,7 @@ class MetricStep(Table, table=True):
 
 
 class Metric(Table, table=True):
-    """One measured value. A series is one stretch of the primary key."""
+    """A measured value. A series is a range of the primary key."""
 
     __tablename__ = "metric"
     __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}  # Any: as SQLAlchemy has it
@@ -186,11 +186,11 @@ class Metric(Table, table=True):
     name: str = Field(sa_type=String(64), primary_key=True)
     step: int = Field(primary_key=True)
     value: float | None = None
-    """null: it was not finite."""
+    """null: the value was not finite."""
 
 
 class Checkpoint(Table, table=True):
-    """A checkpoint that was published in the run folder."""
+    """A checkpoint in the run folder."""
 
     __tablename__ = "checkpoint"
 
@@ -202,16 +202,16 @@ class Checkpoint(Table, table=True):
     words_seen: int = Field(sa_type=BigInteger)
     validation_loss: float | None = None
     files: list[Json] = Field(sa_type=JSON)
-    """path, size and sha256 of each."""
+    """path, size and sha256 of each file."""
     bytes: int = Field(sa_type=BigInteger)
     created_at: datetime = _time()
     removed_at: datetime | None = _time(default=None)
 
 
 class ShortTask(Table, table=True):
-    """Work that must not wait behind a training job: generating text, evaluating a checkpoint.
+    """Work that does not wait for training jobs: generating text, evaluating a checkpoint.
 
-    What takes longer than seconds is done in slices, and between two of them others have a turn.
+    A task that takes longer than seconds runs in slices, and other tasks can run between them.
     """
 
     __tablename__ = "short_task"
@@ -227,12 +227,12 @@ class ShortTask(Table, table=True):
         index=True,
     )
     dataset: str | None = _short(default=None, index=True)
-    """The dataset that it is about, where it is about no job."""
+    """The dataset of the task, if it has no job."""
     request: Json = Field(sa_type=JSON)
     status: str = _short(default="queued")
     progress: float = Field(default=0.0, sa_column_kwargs={"server_default": text("0")})
     state: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
-    """What its slices have done so far."""
+    """The state after the last slice."""
     result: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
     error: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
     """code, message and hint."""
@@ -245,51 +245,51 @@ class ShortTask(Table, table=True):
 
 
 class WorkerRow(Table, table=True):
-    """A worker that is, or was lately, alive."""
+    """A worker that is alive or was recently."""
 
     __tablename__ = "worker"
 
     id: str = Field(sa_type=String(200), primary_key=True)
     hostname: str = Field(sa_type=Text)
     machine: str = _short()
-    """The boot id of its kernel: locks are seen only by processes of the same one."""
+    """The boot id of its kernel: only processes of the same kernel see its file locks."""
     pid: int
     queue: str = _short()
     slots: int
     devices: list[Json] = Field(sa_type=JSON)
     job_ids: list[str] = Field(sa_type=JSON)
     offer: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
-    """What each of its slots has, see `jobs.resources.Offer`."""
+    """The resources of each slot, see `jobs.resources.Offer`."""
     started_at: datetime = _time()
     seen_at: datetime = _time()
     heartbeat: int = Field(default=0, sa_type=BigInteger)
 
 
 class Placement(Table, table=True):
-    """One attempt of a job that was handed to Slurm. What Slurm says never decides an outcome."""
+    """An attempt of a job that was submitted to Slurm; Slurm's state never ends the job."""
 
     __tablename__ = "placement"
     __table_args__ = (UniqueConstraint("name"), Index(None, "is_open"))
 
     job_id: str = _job_id()
     attempt: int = Field(primary_key=True)
-    """The attempt that the pilot is to claim."""
+    """The attempt that the pilot will claim."""
     name: str = Field(sa_type=String(100))
-    """Of the Slurm job: by it the job is found again after a crash between row and `sbatch`."""
+    """Name of the Slurm job, which identifies it after a crash between the row and `sbatch`."""
     is_open: bool = True
-    """False: nothing in Slurm is left to look after."""
+    """False: the provisioner no longer follows it."""
     tries: int = 1
-    """Calls of `sbatch`; a guard of every write by a provisioner."""
+    """Number of calls of `sbatch`; guards every write of a provisioner."""
     state: str = _short()
-    """submitting, unknown, refused, lost, or Slurm's own word, such as PENDING."""
+    """submitting, unknown, refused, lost, or a state of Slurm, such as PENDING."""
     reason: str | None = Field(default=None, sa_type=Text)
-    """Slurm's own words."""
+    """Slurm's reason or error message."""
     slurm_id: str | None = _short(default=None)
     worker_id: str | None = Field(default=None, sa_type=String(200))
-    """The pilot, once it has started."""
+    """The worker id of the pilot, once it has started."""
     expected_start_at: datetime | None = _time(default=None)
     created_at: datetime = _time()
     changed_at: datetime = _time()
     """Last change of `tries` or `state`."""
     missed: int = 0
-    """Complete answers of Slurm in a row that did not list it."""
+    """Number of consecutive complete listings of Slurm without it."""

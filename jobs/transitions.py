@@ -1,4 +1,4 @@
-"""The one way in which the status of a job changes: a guarded UPDATE with an event beside it."""
+"""Changes of a job's status: a guarded UPDATE and an event in the same transaction."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from jobs.states import TRANSITIONS, Status
 from jobs.tables import Job, JobEvent
 
 FRESH = {"synchronize_session": False, "populate_existing": True}
-"""What an UPDATE returns is the row as it is now."""
+"""Execution options of an UPDATE ... RETURNING that refresh the loaded row."""
 
 
 def update_job(
@@ -20,7 +20,7 @@ def update_job(
     *guards: ColumnElement[bool],
     values: Mapping[str, Any],  # Any: columns by name
 ) -> Job | None:
-    """Sets columns where the guards hold; None, and nothing changed, where they do not."""
+    """Updates the job if all guards hold; otherwise changes nothing and returns None."""
     statement = update(Job).where(col(Job.id) == job_id, *guards).values(**values).returning(Job)
     return session.exec(statement, execution_options=FRESH).scalars().one_or_none()
 
@@ -34,9 +34,9 @@ def transition(
     reason: str | None,
     values: Mapping[str, Any],  # Any: columns by name
 ) -> Job | None:
-    """Changes the status from one of `source`, and says so in the history of the job.
+    """Changes the status from one of `source` to `to`, and adds a `status` event.
 
-    Returns None, and changes nothing, if the status is another or a guard does not hold.
+    Changes nothing and returns None if the job has another status or a guard does not hold.
     """
     assert all((status, to) in TRANSITIONS for status in source), (source, to)
     job = update_job(
@@ -53,7 +53,7 @@ def transition(
 
 
 def add_event(session: Session, job_id: str, *, seq: int, data: EventData) -> None:
-    """Writes an event under a number that the caller has taken from the row."""
+    """Adds an event with a number that the caller has reserved in the row."""
     event = event_of(data)
     row = JobEvent(job_id=job_id, seq=seq, time=event.time, type=event.type, data=event.data)
     session.add(row)

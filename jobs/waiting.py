@@ -1,4 +1,4 @@
-"""What queued jobs wait for: a worker, their turn, or Slurm."""
+"""The reason why a job is queued: no worker, other jobs, or Slurm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlmodel import Session
 
-from jobs.placements import live_provisioners, newest_placements, placement_words
+from jobs.placements import describe_placement, live_provisioners, newest_placements
 from jobs.resources import Offer, offer_of, serves, unserved_reason
 from jobs.store import queue_positions
 from jobs.tables import Job, Placement
@@ -15,31 +15,31 @@ from jobs.workers import live_workers
 
 @dataclass(frozen=True)
 class Waiting:
-    """What a queued job waits for."""
+    """The reason why a job is queued."""
 
     what: Literal["a worker", "its turn", "slurm"]
     position: int
-    """1 for the one that is next."""
+    """Position in the queue, counted from 1."""
     detail: str | None = None
-    """The same in words, where there is more to say."""
+    """Details for users, if any."""
     slurm: dict[str, Any] | None = None  # Any: JSON
-    """job_id, state, reason and expected_start_at, of a job that was submitted to Slurm."""
+    """job_id, state, reason and expected_start_at of the Slurm job."""
 
 
 @dataclass(frozen=True)
 class Queue:
-    """All that tells what queued jobs wait for."""
+    """The state of the queue and of the workers that `waiting_for` needs."""
 
     positions: dict[str, int]
     offers: tuple[Offer, ...]
-    """Of the live train workers."""
+    """Offers of the live train workers."""
     has_provisioner: bool
     placements: dict[str, Placement]
-    """The newest open one of each queued job."""
+    """The newest open placement of each queued job."""
 
 
 def read_queue(session: Session, queued: Sequence[str]) -> Queue:
-    """What the jobs of these ids, those that are queued, wait for."""
+    """Reads the queue for the given queued jobs."""
     if not queued:
         return Queue({}, (), False, {})
     workers = [worker for worker in live_workers(session) if worker.queue == "train"]
@@ -52,14 +52,14 @@ def read_queue(session: Session, queued: Sequence[str]) -> Queue:
 
 
 def waiting_for(job: Job, queue: Queue) -> Waiting | None:
-    """What the job waits for; None if it is not queued."""
+    """The reason why the job is queued; None if it is not."""
     if job.status != "queued":
         return None
     position = queue.positions.get(job.id, 1)
     is_served = any(serves(offer, job) for offer in queue.offers)
     placement = queue.placements.get(job.id)
     if placement is not None and placement.attempt == job.attempt + 1:
-        return Waiting("slurm", position, placement_words(placement), _details(placement))
+        return Waiting("slurm", position, describe_placement(placement), _details(placement))
     if is_served:
         return Waiting("its turn", position)
     offers = [offer for offer in queue.offers if offer.job_id is None]
@@ -69,7 +69,7 @@ def waiting_for(job: Job, queue: Queue) -> Waiting | None:
         return Waiting("a worker", position, "no worker is alive")
     reason = unserved_reason(job, offers)
     if job.where_allowed != "local":
-        reason += "; no provisioner (babylm provision slurm) was seen in the last 15 minutes"
+        reason += "; no provisioner (babylm provision slurm) has reported in the last 15 minutes"
     return Waiting("a worker", position, reason)
 
 

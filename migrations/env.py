@@ -1,4 +1,4 @@
-"""Alembic's entry. The caller hands over a connection whose transaction everything happens in."""
+"""Alembic's environment. All migrations run in the transaction of the caller's connection."""
 
 from alembic import context
 
@@ -8,8 +8,8 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=Table.metadata,
-    # One transaction over all revisions, begun by the caller: killed at any statement, the database
-    # is as it was. SQLite cannot alter most things, so tables are copied (batch mode).
+    # One transaction for all revisions, begun by the caller: a kill at any statement rolls it back.
+    # Batch mode copies tables, because SQLite supports few forms of ALTER TABLE.
     transactional_ddl=True,
     transaction_per_migration=False,
     render_as_batch=True,

@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""Configuration of all tests."""
 
 import os
 import subprocess
@@ -15,22 +15,23 @@ from xdist.scheduler import LoadFileScheduling
 
 from chaos.postgres import temporary_server
 from tests.postgres import STORE, URL
+from tests.waiting import DEADLINE
 
-# The same examples at every run: a run that fails by chance tells nobody what they broke. To search
+# The same examples in every run, so that a failure is caused by the change under test. To search
 # for new ones: pytest --hypothesis-profile=default.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 
 class ByService(LoadFileScheduling):
-    """A file stays in one process: what it sets up is set up once; so does the whole dashboard."""
+    """Runs each file, and the whole dashboard folder, in one process, with one set-up."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return "tests/dashboard" if file.startswith("tests/dashboard/") else file
 
 
-@pytest.hookimpl(optionalhook=True)  # with -p no:xdist nobody asks
+@pytest.hookimpl(optionalhook=True)  # not called with -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByService:
     return ByService(config, log)
 
@@ -68,7 +69,7 @@ def broker():
             [get_binary_path(), "--port", "0", "--unixsocket", str(socket), "--dir", folder],
             stdout=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + DEADLINE
         while not socket.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         yield process, f"redis+socket://{socket}"

@@ -1,4 +1,4 @@
-"""Small files in the formats of the official BabyLM evaluations, with text of our own making."""
+"""Small files in the formats of the official BabyLM evaluations, with text of this project."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""A folder whose files have the names of modules, and end whoever imports one of them."""
+"""A folder whose files have the names of modules and end every process that imports them."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ class Shadows:
 
 
 def grandchild() -> None:
-    """Starts Python as torch does: by a command line that does not keep the working folder out."""
+    """Starts Python as torch does: with the working directory on the import path."""
     subprocess.run([sys.executable, "-c", "import random, token, core"], check=True)
 
 

@@ -1,6 +1,6 @@
 """Starts a worker: python -m worker --queue train|short [--slots N].
 
-`--job ID --exit-when-idle SECONDS` makes it a pilot: it takes only that job and ends by itself.
+`--job ID --exit-when-idle SECONDS` starts a pilot, which claims only that job and ends when idle.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from worker.runtime import Commands, Worker
 log = logging.getLogger("worker")
 
 CELERY_SECONDS = 2.0
-"""For Celery to say good-bye to the broker, when all that it ran has ended."""
+"""How long Celery may take to disconnect from the broker after its tasks have ended."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     pilot = _pilot(options)
     worker = Worker(settings, options.queue, commands(settings), slots=options.slots, pilot=pilot)
-    for number in (signal.SIGTERM, signal.SIGINT):  # Celery puts its own in their place
+    for number in (signal.SIGTERM, signal.SIGINT):  # Celery replaces these handlers
         signal.signal(number, lambda *_: worker.shutdown.set())
     try:
         worker.start()
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     log.info("worker %s with %d slots is ready", worker.id, worker.slots)
     try:
-        # A pilot only polls: a message that it took would be missing to workers that take all jobs.
+        # A pilot only polls: it would consume messages that are meant for ordinary workers.
         if settings.redis_url and pilot is None:
             consume(worker, settings.redis_url)
         else:
@@ -91,7 +91,7 @@ def _pilot(options: argparse.Namespace) -> Pilot | None:
 
 
 def commands(settings: Settings) -> Commands:
-    """The children: the programs of `core`, named here and never imported."""
+    """The commands of the child processes: programs of `core`, which is not imported here."""
 
     def run(folder: Path) -> list[str]:
         return python_command(
@@ -110,7 +110,7 @@ def commands(settings: Settings) -> Commands:
 
 
 def consume(worker: Worker, broker_url: str) -> None:
-    """Takes Celery's wake-up calls until this process is told to end."""
+    """Consumes Celery's messages until this process shuts down."""
     from celery.signals import worker_shutting_down
 
     app = make_app(broker_url)
@@ -142,15 +142,15 @@ def consume(worker: Worker, broker_url: str) -> None:
 
 
 def _end_with(worker: Worker) -> None:
-    """Ends this process once the worker has stopped, if Celery does not.
+    """Ends this process after the worker has stopped, even if Celery has not.
 
-    A broker that is frozen holds Celery for minutes: it waits for answers, again and again, and
-    looks for a signal only in between. By then nothing of it is needed any more.
+    With a frozen broker Celery waits for answers for minutes and checks for signals only in
+    between. At this point none of its work is needed.
     """
     worker.shutdown.wait()
     worker.stop()
     time.sleep(CELERY_SECONDS)
-    log.warning("worker %s has ended; Celery still waits for the broker and is left", worker.id)
+    log.warning("worker %s has ended; exiting while Celery waits for the broker", worker.id)
     logging.shutdown()
     os._exit(0)
 

@@ -1,4 +1,4 @@
-"""One attempt of a job as the database sees it: events copied, wishes read, the end written."""
+"""An attempt of a job: copies its events, reads stop requests, and records the outcome."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ ATTEMPT_DIED = "attempt_died"
 
 
 class Attempt:
-    """One attempt as the database sees it."""
+    """An attempt and its rows in the database."""
 
     def __init__(
         self, database: Database, settings: Settings, job_notifier: JobNotifier, job: Job
@@ -58,17 +58,17 @@ class Attempt:
         self.rundir = RunDir(settings.job_folder(job.id).resolve())
         self.stop_request = NO_STOP_REQUEST
         self.last_error: ErrorData | None = None
-        """The last error that the attempt told of."""
+        """The last error that the attempt reported."""
 
     def prepare(self) -> bool:
-        """Makes the run folder ready; False if the job has died too often to be tried again."""
+        """Prepares the run folder; False if the job has used all its attempts."""
         self.rundir.root.mkdir(parents=True, exist_ok=True)
         publish_file(self.rundir.spec, json.dumps(self._spec, indent=2).encode())
         self._job_notifier.notify(self.job_id)
-        # After a power failure the journal may be shorter than what was copied of it, and the run
-        # will first cut off a torn line.
+        # After a power failure the journal may be shorter than the copied part, and the run first
+        # removes an incomplete last line.
         self._offset = min(self._offset, whole_length(self.rundir.journal))
-        self._drain()  # of the attempt before: it may tell of a checkpoint
+        self._copy_all()  # the events of the previous attempt may include a checkpoint
         self.last_error = None
         with self._database.read() as session:
             job = session.get(Job, self.job_id)
@@ -80,29 +80,29 @@ class Attempt:
             code="attempts_exhausted",
             message=f"{self._max_attempts} attempts in a row ended without a new checkpoint"
             + (f"; the last: {last}" if last else ""),
-            hint="The log of the job says more; `retry` tries again.",
+            hint="See the log of the job for the cause; `retry` starts it again.",
         )
-        self._settle(Outcome("failed", error.code, error))
+        self._record(Outcome("failed", error.code, error))
         return False
 
-    def silent_seconds(self) -> float:
+    def seconds_since_report(self) -> float:
         """Time since the run last reported something."""
         return time.monotonic() - self._reported_at
 
-    def unheard_seconds(self) -> float:
-        """Time since the database last took a sign of life."""
+    def seconds_since_heartbeat(self) -> float:
+        """Time since the last heartbeat that reached the database."""
         return time.monotonic() - self._beaten_at
 
     def tick(self) -> None:
-        """Copies what is new in the journal, and shows that this worker lives.
+        """Copies new events of the journal, writes heartbeats and reads the stop request.
 
-        Copying wakes all that watch the job and takes five times as long as to see whether somebody
-        wants the run to end, so it is not done at every tick.
+        Copying notifies all watchers of the job and takes five times as long as reading the stop
+        request, so it does not happen at every tick.
 
-        A database that is locked or full for a while does not end a run: the next tick tries again.
+        A locked or full database does not end the run: the next tick tries again.
 
         Raises:
-            Fenced: If the job is no longer this attempt's.
+            Fenced: If the attempt no longer holds the job.
         """
         try:
             moment = time.monotonic()
@@ -113,7 +113,7 @@ class Attempt:
             if moment - self._beaten_at >= self._heartbeat_seconds:
                 with self._database.write_relaxed() as session:
                     self.stop_request = heartbeat(session, self.job_id, self.number)
-                self._beaten_at = moment  # before the write: the lease began no earlier
+                self._beaten_at = moment  # the time before the write, when the lease begins
             else:
                 with self._database.read() as session:
                     self.stop_request = read_stop_request(session, self.job_id, self.number)
@@ -121,13 +121,13 @@ class Attempt:
             log.warning("job %s: the database does not answer: %s", self.job_id, error)
 
     def settle(self, status: int, *, is_shutting_down: bool, ran_out_of_memory: bool) -> Outcome:
-        """Records the last events and then what became of the job.
+        """Records the last events and then the outcome.
 
         Raises:
-            Fenced: If the job is no longer this attempt's.
+            Fenced: If the attempt no longer holds the job.
         """
-        self._drain()
-        self._insist(self._read_wishes)
+        self._copy_all()
+        self._write_until_done(self._read_stop_request)
         outcome = judge(
             status,
             stop_request=self.stop_request,
@@ -137,31 +137,31 @@ class Attempt:
         )
         if outcome.verdict == "again_later":
             time.sleep(LOCKED_WAIT_SECONDS)
-        self._settle(outcome)
+        self._record(outcome)
         return outcome
 
-    def give_up(self, error: OSError) -> Outcome:
-        """Records that the system refused what an attempt needs: space, processes, files.
+    def fail_start(self, error: OSError) -> Outcome:
+        """Records that an attempt could not start: no space, no process or no file.
 
         Raises:
-            Fenced: If the job is no longer this attempt's.
+            Fenced: If the attempt no longer holds the job.
         """
         failure = named_failure(error, self.rundir.root)
         if failure is not None:
             data = ErrorData(code=failure.code, message=failure.message, hint=failure.hint)
             outcome = Outcome("failed", failure.code, data)
         else:
-            hint = "The log of the worker says more."
+            hint = "See the log of the worker."
             data = ErrorData(
                 code="not_started", message=f"the run cannot start: {error}", hint=hint
             )
             outcome = Outcome("died", data.code, data)
-            time.sleep(LOCKED_WAIT_SECONDS)  # what is short now may be there in a moment
-        self._settle(outcome)
+            time.sleep(LOCKED_WAIT_SECONDS)  # the shortage may be temporary
+        self._record(outcome)
         return outcome
 
     def _copy(self) -> bool:
-        """Copies whole lines of the journal into rows; False if there was none."""
+        """Copies complete lines of the journal into rows; False if there is none."""
         events = read_journal(self.rundir.journal, offset=self._offset)
         if not events:
             return False
@@ -182,7 +182,7 @@ class Attempt:
         self._job_notifier.notify(self.job_id)
         return True
 
-    def _drain(self) -> None:
+    def _copy_all(self) -> None:
         more = True
 
         def copy() -> None:
@@ -190,13 +190,13 @@ class Attempt:
             more = self._copy()
 
         while more:
-            self._insist(copy)
+            self._write_until_done(copy)
 
-    def _read_wishes(self) -> None:
+    def _read_stop_request(self) -> None:
         with self._database.write_relaxed() as session:
             self.stop_request = heartbeat(session, self.job_id, self.number)
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _record(self, outcome: Outcome) -> None:
         def write() -> None:
             with self._database.write() as session:
                 job_id, attempt = self.job_id, self.number
@@ -219,21 +219,21 @@ class Attempt:
                         self._warn_of_death(session, outcome)
                         requeue_counted(session, job_id, attempt, reason=outcome.reason)
 
-        self._insist(write)
+        self._write_until_done(write)
         self._job_notifier.notify(self.job_id)
 
     def _warn_of_death(self, session: Session, outcome: Outcome) -> None:
-        """Tells the watchers; the job goes on, so it is no error yet."""
+        """Adds a `warning` event; it is not an error, because the job has another attempt."""
         if outcome.error is not None:
             data = WarningData(code=ATTEMPT_DIED, message=outcome.error.message)
             record_events(
                 session, self.job_id, self.number, [event_of(data)], journal_offset=self._offset
             )
 
-    def _insist(self, write: Callable[[], None]) -> None:
-        """Writes, again and again while the database is locked or full.
+    def _write_until_done(self, write: Callable[[], None]) -> None:
+        """Repeats a write until the database is no longer locked or full.
 
-        The job stays `running` meanwhile, and its lease runs out if this takes too long.
+        The job stays `running`, and its lease expires if this takes too long.
         """
         while True:
             try:

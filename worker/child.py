@@ -1,6 +1,7 @@
-"""A child process with its own process group, watched through a pipe.
+"""A child process in its own process group, which receives heartbeats through a pipe.
 
-Not PR_SET_PDEATHSIG: it is bound to the thread that forked, and a pool thread may end any time.
+PR_SET_PDEATHSIG is not used: it fires when the forking thread ends, and a thread of a pool
+may end at any time.
 """
 
 import contextlib
@@ -14,18 +15,18 @@ from pathlib import Path
 from core.process.stop import FULL
 
 SECRETS = ("BABYLM_API_KEY", "BABYLM_REDIS_URL", "BABYLM_DATABASE_URL")
-"""Settings that a child has no use for, and that its log or a crash dump must not show."""
-KILLED_FIRST = 500
-"""oom_score_adj(5): where the host runs out of memory the child goes before its worker."""
+"""Settings that a child does not need and that must not appear in its log or a crash dump."""
+OOM_SCORE = 500
+"""oom_score_adj(5), so that the kernel kills the child before its worker."""
 
 
 class Child:
-    """A running child. It is in a session of its own, so a signal reaches all that it started."""
+    """A running child in its own session, so a signal reaches all its descendants."""
 
     def __init__(
         self, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Starts `command`; what it prints is appended to `log`."""
+        """Starts `command` and appends its output to `log`."""
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
@@ -38,11 +39,11 @@ class Child:
         self.pid = self._process.pid
         self._end = _end_of(self.pid)
         assert self._process.stdin is not None
-        # A frozen child reads nothing: once the pipe is full, a heartbeat must not freeze us too.
+        # A frozen child does not read: a heartbeat must not block on a full pipe.
         os.set_blocking(self._process.stdin.fileno(), False)
-        # The right to do so is missing in some containers; then all are equal.
+        # Some containers do not permit this; child and worker then have the same score.
         with contextlib.suppress(OSError):
-            Path(f"/proc/{self.pid}/oom_score_adj").write_text(str(KILLED_FIRST))
+            Path(f"/proc/{self.pid}/oom_score_adj").write_text(str(OOM_SCORE))
 
     def poll(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
@@ -51,7 +52,7 @@ class Child:
     def wait(self, seconds: float) -> int | None:
         """As `poll`, but waits for the end as long as `seconds`.
 
-        Popen's own wait looks 20 times a second, which on a CPU that trains is felt.
+        `Popen.wait` polls 20 times per second, which slows down training on a CPU.
         """
         if self._end is not None:
             waiting = select.poll()
@@ -63,10 +64,10 @@ class Child:
         return None
 
     def beat(self, allowance: float = 1.0) -> None:
-        """Shows the child that it is still watched; after a silence it stops by itself.
+        """Sends a heartbeat; the child stops by itself if it receives none for too long.
 
         Args:
-            allowance: How much of the silence limit is left, 0 to 1, see `core.process.stop`.
+            allowance: Remaining fraction of the silence limit, 0 to 1, see `core.process.stop`.
         """
         assert self._process.stdin is not None
         left = round(FULL * min(1.0, max(0.0, allowance)))
@@ -74,12 +75,12 @@ class Child:
             os.write(self._process.stdin.fileno(), bytes([left]))
 
     def send(self, number: signal.Signals) -> None:
-        """Signals the child and all that it started; nothing if they are gone."""
+        """Signals the process group of the child; does nothing if it has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     def close(self) -> None:
-        """Makes sure that nothing of the process group is left, and lets go of the pipe."""
+        """Kills the process group and closes the pipe."""
         self.send(signal.SIGKILL)
         self._process.wait()
         assert self._process.stdin is not None
@@ -91,13 +92,13 @@ class Child:
 
 
 def _end_of(pid: int) -> int | None:
-    """A file that can be read once the process has ended; None where the kernel has no such."""
+    """A pidfd, readable once the process has ended; None if the kernel does not support it."""
     with contextlib.suppress(OSError, AttributeError):
         return os.pidfd_open(pid)
     return None
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: ours without the secrets, and `extra`."""
+    """The environment of a child: the worker's without secrets, and `extra`."""
     kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
     return kept | {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "true"} | dict(extra)

@@ -1,4 +1,4 @@
-"""The devices of this machine, without torch."""
+"""Lists the devices of this machine without torch."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ Device = dict[str, Any]
 
 
 def list_devices() -> list[Device]:
-    """The GPUs that this process may use, or the CPU where there is none."""
+    """The GPUs that this process may use, or the CPU if there is none."""
     return _gpus() or [
         {
             "index": 0,
@@ -26,12 +26,12 @@ def list_devices() -> list[Device]:
 
 
 def num_gpus(devices: list[Device]) -> int:
-    """How many of them are GPUs."""
+    """The number of GPUs among the devices."""
     return sum(device["kind"] == "cuda" for device in devices)
 
 
 def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
-    """Indices of the GPUs that jobs of a slot may use: an even share, or one with others."""
+    """Indices of the GPUs of a slot: an even share, or one GPU that several slots share."""
     gpus = [device["index"] for device in devices if device["kind"] == "cuda"]
     if slots >= len(gpus):
         return [gpus[slot % len(gpus)]] if gpus else []
@@ -40,9 +40,9 @@ def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
 
 @cache
 def _driver() -> Any:  # Any: a module without types
-    """NVIDIA's library, or None where there is no driver.
+    """NVIDIA's management library, or None without a driver.
 
-    Looked for and initialised once: again at every report it took 7 % of a core beside an H200.
+    It is initialized once: doing so for every report took 7 % of a core on a host with an H200.
     """
     try:
         import pynvml
@@ -63,7 +63,7 @@ def _gpus() -> list[Device]:
     try:
         return [_gpu(driver, index) for index in _visible(driver.nvmlDeviceGetCount())]
     except driver.NVMLError:
-        _driver.cache_clear()  # loaded anew meanwhile, say: the next look begins from scratch
+        _driver.cache_clear()  # the driver may have been reloaded: initialize it again next time
         raise
 
 
@@ -83,7 +83,7 @@ def _gpu(pynvml: Any, index: int) -> Device:  # Any: a module without types
 
 
 def _visible(count: int) -> list[int]:
-    """Indices that CUDA_VISIBLE_DEVICES leaves; names of other forms than numbers leave all."""
+    """Indices in CUDA_VISIBLE_DEVICES; all indices if it has entries that are not numbers."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
         return list(range(count))

@@ -1,4 +1,4 @@
-"""What the host tells: processes it ended for want of memory, its memory, and long logs."""
+"""Host resources: OOM kills, the memory limit, and the size of log files."""
 
 import os
 import shutil
@@ -9,18 +9,16 @@ from pathlib import Path
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 MAX_LOG_BYTES = 32 << 20
-NO_LIMIT_BYTES = 1 << 60
-"""cgroup 1 says about 2^63 where there is no limit."""
 
 
 def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """Processes that the kernel has ended for want of memory in this process's cgroup.
+    """Number of processes in this process's cgroup that the kernel has killed for lack of memory.
 
-    The whole host's count, where no cgroup is accounted: on a host that several jobs share it also
-    counts the processes of others. 0 if nothing is known.
+    Without cgroup accounting it is the count of the whole host, which includes processes of other
+    users. 0 if the kernel has no count.
     """
     for folder in _memory_cgroups(proc, cgroups):
-        # cgroup 2: memory.events counts the groups below too; cgroup 1: memory.oom_control.
+        # cgroup 2: memory.events, which includes descendants; cgroup 1: memory.oom_control.
         for file in (folder / "memory.events", folder / "memory.oom_control"):
             count = _count(file, "oom_kill")
             if count is not None:
@@ -29,24 +27,24 @@ def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
 
 
 def host_memory_bytes(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """Memory that this process may use: the host's, or less where a cgroup limits it."""
+    """Memory that this process may use: that of the host, or the limit of its cgroups."""
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for folder in _memory_cgroups(proc, cgroups):
         for name in ("memory.max", "memory.limit_in_bytes"):
-            with suppress(OSError, ValueError):  # not there, or "max"
+            with suppress(OSError, ValueError):  # missing, or "max"
                 limit = min(limit, int((folder / name).read_text()))
     return limit
 
 
 def _memory_cgroups(proc: Path, cgroups: Path) -> Iterator[Path]:
-    """Folders of this process's cgroup, then of those above it, which limit it too.
+    """Folders of this process's cgroup and of its ancestors, whose limits also apply.
 
-    Inside a container the path may be that of the host: then only the root is there.
+    Inside a container the path may be that of the host; then only the root exists.
     """
     with suppress(OSError):
         for line in (proc / "self/cgroup").read_text().splitlines():
-            number, _, mark_paused = line.partition(":")
-            controllers, _, path = mark_paused.partition(":")
+            number, _, rest = line.partition(":")
+            controllers, _, path = rest.partition(":")
             if number == "0":
                 root = cgroups
             elif "memory" in controllers.split(","):
@@ -68,13 +66,13 @@ def _count(file: Path, wanted: str) -> int | None:
 
 
 def keep_log_short(log: Path, *, limit_bytes: int = MAX_LOG_BYTES) -> None:
-    """Moves what is in a log that grew too long to `<name>.1`.
+    """Copies a log above the size limit to `<name>.1` and truncates it.
 
-    The file stays the same, because the process that appends to it has it open.
+    It is truncated, not renamed, because the training process has it open for appending.
     """
-    with suppress(FileNotFoundError):  # somebody removed it; the run goes on
+    with suppress(FileNotFoundError):  # a user removed it; the run continues without it
         if log.stat().st_size <= limit_bytes:
             return
-        with suppress(OSError):  # a full disk: better no old log than no room for the rest
+        with suppress(OSError):  # a full disk: losing the old log frees space for the run
             shutil.copyfile(log, log.with_name(log.name + ".1"))
         os.truncate(log, 0)

@@ -1,4 +1,4 @@
-"""What each slot of this worker offers, for the claim."""
+"""The resources that a slot of this worker offers, for the claim."""
 
 from jobs.resources import Offer
 from worker.devices import Device, gpus_of_slot, num_gpus
@@ -7,7 +7,7 @@ from worker.pilot import Pilot
 
 
 def make_offer(devices: list[Device], slots: int, pilot: Pilot | None) -> Offer:
-    """The offer of every slot: where slots differ, what the smallest has."""
+    """The offer of every slot; if slots differ, that of the smallest."""
     host = host_memory_bytes()
     gpus = min(len(gpus_of_slot(devices, slot, slots)) for slot in range(slots))
     memory = min(device["memory_bytes"] for device in devices)

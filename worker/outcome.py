@@ -1,4 +1,4 @@
-"""What the end of a training process means for its job: a pure decision."""
+"""Decides the outcome of an attempt from the end of its process; a pure function."""
 
 import signal
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ Verdict = Literal["succeeded", "failed", "cancelled", "paused", "again", "again_
 
 DISK_FULL = ErrorData(
     code=DiskFull.code,
-    message="no space left where the run writes, not even for the journal",
+    message="no space left on the device of the run folder, not even for the journal",
     hint=DiskFull.hint,
 )
 
 
 NO_MEMORY = ErrorData(
     code=OutOfMemory.code,
-    message="the host ran out of memory and the kernel ended the training process",
+    message="the host ran out of memory and the kernel killed the training process",
     hint=OutOfMemory.hint,
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What becomes of the job, and why."""
+    """The next state of the job, and the reason."""
 
     verdict: Verdict
     reason: str
@@ -46,9 +46,9 @@ def judge(
 
     Args:
         status: Exit status of the process, negative for a signal.
-        stop_request: What the user asked for.
-        is_shutting_down: The worker itself is told to end.
-        ran_out_of_memory: The kernel ended processes for want of memory while the attempt ran.
+        stop_request: The stop request of the user.
+        is_shutting_down: Whether the worker itself shuts down.
+        ran_out_of_memory: Whether the kernel killed processes for lack of memory meanwhile.
         last_error: The last `error` event of the attempt.
     """
     if status == ExitCode.FINISHED:
@@ -59,7 +59,9 @@ def judge(
         return Outcome("failed", DiskFull.code, last_error or DISK_FULL)
     if status == ExitCode.FAILED:
         return Outcome(
-            "failed", last_error.code if last_error else "run_failed", last_error or _untold(status)
+            "failed",
+            last_error.code if last_error else "run_failed",
+            last_error or _process_died(status),
         )
     if stop_request.pause:
         return Outcome("paused", "paused by the user")
@@ -74,10 +76,10 @@ def judge(
     )
     if was_killed and ran_out_of_memory:
         return Outcome("died", OutOfMemory.code, NO_MEMORY)
-    return Outcome("died", "process_died", last_error or _untold(status))
+    return Outcome("died", "process_died", last_error or _process_died(status))
 
 
-def _untold(status: int) -> ErrorData:
+def _process_died(status: int) -> ErrorData:
     if status < 0:
         name = signal.Signals(-status).name if -status in set(signal.Signals) else str(-status)
         message = f"the training process was ended by {name}"

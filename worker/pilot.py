@@ -1,4 +1,4 @@
-"""A pilot: a worker that Slurm started for one job. It claims only that job and ends when idle."""
+"""A pilot: a worker for one job, started by Slurm. It claims only that job and ends when idle."""
 
 import os
 import threading
@@ -17,30 +17,30 @@ SLURM_ID = "SLURM_JOB_ID"
 
 @dataclass(frozen=True)
 class Pilot:
-    """What a pilot was told when it was started."""
+    """The arguments of a pilot."""
 
     job_id: str
     exit_when_idle_seconds: float
     attempt: int | None = None
-    """The placement that it belongs to; None: it was started by hand."""
+    """The attempt of its placement; None: it was started manually."""
     slurm_id: str | None = None
 
     @property
     def where(self) -> Where:
-        """Where it runs, for the claim."""
+        """The place that it offers in the claim."""
         return "slurm" if self.slurm_id else "local"
 
 
 def slurm_id_from_environment() -> str | None:
-    """The id of the Slurm job that this process is in."""
+    """The id of the Slurm job of this process, or None."""
     return os.environ.get(SLURM_ID) or None
 
 
 def enter_pilot(database: Database, pilot: Pilot, worker_id: str) -> bool:
-    """Enters the pilot in its placement; False if the placement belongs to another Slurm job.
+    """Records the pilot in its placement; False if the placement belongs to another Slurm job.
 
-    Two Slurm jobs for one placement happen only where Slurm answered wrongly; one of them ends
-    here, before it has claimed anything.
+    One placement has two Slurm jobs only after a wrong answer of Slurm; one of them ends here,
+    before it claims the job.
     """
     if pilot.attempt is None or pilot.slurm_id is None:
         return True
@@ -51,14 +51,14 @@ def enter_pilot(database: Database, pilot: Pilot, worker_id: str) -> bool:
 
 
 def is_needed(database: Database, job_id: str) -> bool:
-    """False once the job has ended or was deleted: nothing is left to wait for."""
+    """Whether the pilot may still get work: False once the job has ended or was deleted."""
     with database.read() as session:
         job = session.get(Job, job_id)
         return job is not None and job.status not in FINAL
 
 
 class IdleWatch:
-    """Tells when a worker has had nothing to do for long enough."""
+    """Measures how long a worker has been idle."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -76,11 +76,11 @@ class IdleWatch:
             self._idle_since = time.monotonic()
 
     def is_over(self) -> bool:
-        """True if nothing was done for the whole time."""
+        """True if the worker was idle for the whole time."""
         with self._lock:
             return not self._busy and time.monotonic() - self._idle_since >= self._seconds
 
     def is_idle(self) -> bool:
-        """True while nothing is done."""
+        """True while the worker does nothing."""
         with self._lock:
             return not self._busy

@@ -1,4 +1,4 @@
-"""A worker: slots that take work, a row about itself, a sweep, and an orderly end."""
+"""A worker: slots that run jobs, a row with its state, a sweep, and an orderly shutdown."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ from jobs.resources import offer_row
 from jobs.settings import Settings
 from jobs.short_tasks import claim_short_task
 from jobs.tables import WorkerRow
-from jobs.workers import remove_worker, report_worker
+from jobs.workers import REPORT_SECONDS, remove_worker, report_worker
 from worker.devices import gpus_of_slot, list_devices, num_gpus
 from worker.offer import make_offer
 from worker.pilot import LOOK_SECONDS, IdleWatch, Pilot, enter_pilot, is_needed
@@ -35,22 +35,20 @@ from worker.supervisor import CommandFor, Supervisor
 
 log = logging.getLogger(__name__)
 
-REPORT_SECONDS = 2.0
 FALLBACK_POLLS = 4
-"""With a broker the slots look by themselves this many times more rarely: a lost call costs only
-seconds."""
+"""With a broker the slots poll this many times less often: a lost message costs only seconds."""
 
 
 @dataclass(frozen=True)
 class Commands:
-    """The children's command lines; tests put smaller programs there."""
+    """The commands of the child processes; tests pass smaller programs."""
 
     run: CommandFor
     generate: Sequence[str]
 
 
 class Worker:
-    """Takes jobs, or short tasks, from the database as long as a slot is free."""
+    """Claims jobs or short tasks from the database while a slot is free."""
 
     def __init__(
         self,
@@ -75,7 +73,7 @@ class Worker:
         self._offer = make_offer(self._devices, self.slots, pilot)
         self._free: queue.Queue[dict[str, str]] = queue.Queue()
         for slot in range(self.slots):
-            # Its own GPUs a slot, so that two jobs do not meet on one device.
+            # Each slot has its own GPUs, so that two jobs do not share a device.
             chosen = ",".join(map(str, gpus_of_slot(self._devices, slot, self.slots)))
             self._free.put({"CUDA_VISIBLE_DEVICES": chosen} if gpus > 1 else {})
         self._job_notifier = JobNotifier(settings.redis_url)
@@ -99,10 +97,10 @@ class Worker:
         )
 
     def start(self) -> None:
-        """Begins to look for work, beside whatever rings.
+        """Starts the threads that poll for work, report and sweep.
 
         Raises:
-            SchemaTooNew, SchemaTooOld: If the database is of another version.
+            SchemaTooNew, SchemaTooOld: If the database has the schema of another version.
             PlacementTaken: If another Slurm job was started for the same placement.
         """
         self._database.check_schema()
@@ -111,7 +109,7 @@ class Worker:
         self._folder = self._settings.workers_folder / boot_id()
         self._alive = _hold(self._folder / self.id)
         self._report()
-        self._take_from_the_dead()
+        self._requeue_jobs_of_dead_workers()
         finish_deletions(self._database, self._settings)
         polls = FALLBACK_POLLS if self._notifier is not None else 1
         seconds = self._settings.poll_seconds * polls
@@ -120,11 +118,11 @@ class Worker:
         self._spawn("report", lambda: self._repeat(self._report, REPORT_SECONDS))
         if self._pilot is None:
             self._sweeper.start()
-        else:  # a thousand pilots must not all read all running jobs; API and provisioner do
+        else:  # not in pilots, of which there may be a thousand: API and provisioner sweep
             self._spawn("idle", lambda: self._repeat(self._end_when_idle, LOOK_SECONDS))
 
     def take_work(self) -> None:
-        """Works as long as a slot is free and there is something to do."""
+        """Runs work while a slot is free and work is available."""
         while not self.shutdown.is_set():
             try:
                 environment = self._free.get_nowait()
@@ -138,9 +136,9 @@ class Worker:
                 return
 
     def stop(self) -> None:
-        """Stops all children at a safe point and gives their jobs back; returns when they are.
+        """Stops all children at a safe point and requeues their jobs; returns when this is done.
 
-        Whoever calls it again waits for the first call.
+        A second call waits for the first.
         """
         self.shutdown.set()
         with self._stopping:
@@ -162,7 +160,7 @@ class Worker:
         self._database.dispose()
 
     def _one(self, environment: dict[str, str]) -> bool:
-        """Claims and does one thing; False if there was nothing."""
+        """Claims and runs a job or task; False if there was none."""
         with self._database.write() as session:
             is_train = self.queue_name == "train"
             job = claim_next(session, self.id, self._offer) if is_train else None
@@ -195,10 +193,10 @@ class Worker:
         while not self.shutdown.is_set():
             try:
                 work()
-            except SQLAlchemyError:  # locked or full; tried again
+            except SQLAlchemyError:  # locked or full; the next call tries again
                 log.exception("the database does not answer")
-            except Exception:  # the border of the thread: a slot that ends takes no work ever
-                log.exception("slot")
+            except Exception:  # the top of the thread: a slot that ends would take no more work
+                log.exception("unexpected error in thread %s", threading.current_thread().name)
             self.shutdown.wait(seconds)
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
@@ -228,12 +226,12 @@ class Worker:
         with self._database.write_relaxed() as session:
             report_worker(session, self._row)
 
-    def _take_from_the_dead(self) -> None:
-        """Puts back at once what dead workers of this machine held, instead of after the lease.
+    def _requeue_jobs_of_dead_workers(self) -> None:
+        """Requeues jobs of dead workers of this machine at once, instead of after the lease.
 
-        Each worker locks a file for as long as it lives; the kernel lets go when it ends. The files
-        of another host are in another folder: on some shared file systems its locks cannot be
-        seen, and its workers would all look dead.
+        Each worker holds a lock on a file, which the kernel releases when the worker ends. Each
+        machine has its own folder, because locks are not visible between hosts on some shared file
+        systems, and live workers would look dead.
         """
         with self._database.read() as session:
             held = [
@@ -250,7 +248,7 @@ class Worker:
 
 
 class _Holding:
-    """Shows in the worker's row what it holds."""
+    """Lists a job in the row of the worker while it runs."""
 
     def __init__(self, running: set[str], lock: threading.Lock, job_id: str) -> None:
         self._running, self._lock, self._job_id = running, lock, job_id
@@ -265,7 +263,7 @@ class _Holding:
 
 
 def _hold(path: Path) -> Path:
-    """Creates and locks a file until this process ends."""
+    """Creates a file and locks it until this process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try_lock(file, without_locks=True)
@@ -273,7 +271,7 @@ def _hold(path: Path) -> Path:
 
 
 def _is_dead(path: Path) -> bool:
-    """True if the file is there and nobody holds its lock; its owner was on this machine."""
+    """True if the file exists and its lock is free, so the worker of this machine has ended."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""Short tasks: passed to one warm child that holds the models, so that an answer takes no start.
+"""Runs short tasks in one child process that stays alive and keeps models loaded.
 
-A task that takes longer comes back after a slice and goes into the queue again.
+A longer task returns after a slice and is queued again.
 """
 
 import json
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.2
 SLICE_SECONDS = 1.0
-"""How long a quick task may have to wait for one that is done in slices."""
+"""Length of a slice, and so the longest time that a quick task waits for a longer one."""
 TOO_SLOW = ErrorData(
     code="time_limit",
     message="the answer was not ready in time",
@@ -50,7 +50,7 @@ DIED = ErrorData(
 
 
 class ShortRunner:
-    """Runs short tasks one after the other in a child that stays."""
+    """Runs short tasks one after the other in a persistent child process."""
 
     def __init__(
         self,
@@ -66,10 +66,10 @@ class ShortRunner:
         self._job_notifier = job_notifier
         self._command = command
         self._shutdown = shutdown
-        self._child: _WarmChild | None = None
+        self._child: _ShortTaskProcess | None = None
 
     def run(self, task: ShortTask) -> None:
-        """Sees a claimed task to its end."""
+        """Runs a claimed task and records its result."""
         try:
             answer = self._answer(task)
             with self._database.write() as session:
@@ -96,10 +96,10 @@ class ShortRunner:
             self._child = None
 
     def _answer(self, task: ShortTask) -> dict[str, Any] | ErrorData | None:  # Any: JSON
-        """The result, the error, or None if the worker ends before there is one."""
+        """The result, the error, or None if the worker shuts down first."""
         if self._child is None or not self._child.is_alive():
             self.close()
-            self._child = _WarmChild(self._command)
+            self._child = _ShortTaskProcess(self._command)
         self._child.ask(self._request(task))
         deadline = time.monotonic() + self._settings.short_task_seconds
         beaten_at = time.monotonic()
@@ -147,7 +147,7 @@ class ShortRunner:
                     request["predictions_file"] = str(predictions)
         if task.kind == "evaluate":
             request["task_dir"] = str(data_dir / EVALUATIONS / str(request.pop("task")))
-            del request["step"], request["words_seen"]  # for those who list it
+            del request["step"], request["words_seen"]  # only for the list of evaluations
         if task.kind == "clean_report":
             assert task.dataset is not None
             del request["version"]
@@ -158,8 +158,8 @@ class ShortRunner:
         return request
 
 
-class _WarmChild:
-    """A child that answers a line with a line."""
+class _ShortTaskProcess:
+    """A child process that answers each line of JSON with a line of JSON."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(
@@ -179,27 +179,27 @@ class _WarmChild:
             self._lines.put(line)
 
     def is_alive(self) -> bool:
-        """True while it runs."""
+        """True while the process runs."""
         return self._process.poll() is None
 
     def ask(self, request: dict[str, Any]) -> None:  # Any: JSON
-        """Sends a request; a child that died in between is seen by the next look."""
+        """Sends a request; the next `is_alive` detects that the child died meanwhile."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except OSError as error:
-            log.warning("the child does not listen: %s", error)
+            log.warning("the process that answers short tasks does not read: %s", error)
 
     def next_line(self, seconds: float) -> str | None:
-        """The next answer, if it comes in time."""
+        """The next answer, or None if there is none in time."""
         try:
             return self._lines.get(timeout=seconds)
         except queue.Empty:
             return None
 
     def close(self) -> None:
-        """Ends it: it has nothing that could be lost."""
+        """Kills the process, which has no state to lose."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):

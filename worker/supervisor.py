@@ -1,4 +1,4 @@
-"""Supervision of one attempt: starts the training process, records what it reports, sees it end."""
+"""Supervises an attempt: starts the training process, records its events and its outcome."""
 
 import logging
 import signal
@@ -21,7 +21,7 @@ from worker.host import keep_log_short, oom_kills
 log = logging.getLogger(__name__)
 
 STALL_DUMP_SECONDS = 2.0
-"""Between SIGABRT, at which the child writes down where it hangs, and SIGKILL."""
+"""Delay between SIGABRT, on which the child logs its stack, and SIGKILL."""
 
 CommandFor = Callable[[Path], Sequence[str]]
 """The command of the training process, for a run folder."""
@@ -48,20 +48,20 @@ class Supervisor:
         self._environment = environment or {}
 
     def run(self, job: Job) -> None:
-        """Sees an attempt of a claimed job to its end; afterwards its process group is gone."""
+        """Runs an attempt of a claimed job; returns after its process group has ended."""
         attempt = Attempt(self._database, self._settings, self._job_notifier, job)
         try:
             if attempt.prepare():
                 self._supervise(attempt)
         except Fenced as error:
             log.warning("%s", error)
-        except OSError as error:  # its process, if there was one, is gone
+        except OSError as error:  # its process, if it was started, has ended
             log.exception("job %s attempt %d", job.id, job.attempt)
-            self._give_up(attempt, error)
+            self._fail_start(attempt, error)
 
-    def _give_up(self, attempt: Attempt, error: OSError) -> None:
+    def _fail_start(self, attempt: Attempt, error: OSError) -> None:
         try:
-            attempt.give_up(error)
+            attempt.fail_start(error)
         except Fenced as fenced:
             log.warning("%s", fenced)
 
@@ -98,33 +98,35 @@ class Supervisor:
             attempt.tick()
             keep_log_short(attempt.rundir.log)
             if self._shutdown.is_set():
-                # Whatever else was asked for: whoever stops the worker does not wait longer.
+                # A shutdown takes precedence over cancel and pause, because its time is limited.
                 escalation.escalate(
                     min(self._settings.shutdown_grace_seconds, self._settings.grace_seconds)
                 )
             elif attempt.stop_request.cancel or attempt.stop_request.pause:
                 escalation.escalate(self._settings.grace_seconds)
-            elif attempt.silent_seconds() > self._settings.stall_seconds:
+            elif attempt.seconds_since_report() > self._settings.stall_seconds:
                 self._end_stalled(attempt, child)
         return status
 
     def _allowance(self, attempt: Attempt) -> float:
-        """How much of its silence limit the child has left.
+        """The remaining fraction of the child's silence limit.
 
-        Where workers of other hosts may take the job, the child must be gone before they do, even
-        if this process cannot reach the database. On one host the lock on the run folder keeps
-        them apart, and a database that is locked for long ends nothing.
+        If workers of other hosts may claim the job, the child must end before they do, even if
+        this process cannot reach the database. On a single host the lock on the run folder
+        separates them, and a long lock of the database ends no run.
         """
         if not self._settings.may_span_hosts:
             return 1.0
-        return 1.0 - attempt.unheard_seconds() / (self._settings.lease_seconds * SILENCE_SHARE)
+        return 1.0 - attempt.seconds_since_heartbeat() / (
+            self._settings.lease_seconds * SILENCE_SHARE
+        )
 
     def _end_stalled(self, attempt: Attempt, child: Child) -> None:
-        log.error("job %s reports nothing: it is ended", attempt.job_id)
+        log.error("job %s has stopped reporting: ending its process", attempt.job_id)
         attempt.last_error = ErrorData(
             code="stalled",
             message=f"the run reported nothing for {self._settings.stall_seconds:.0f} s",
-            hint="The end of the log says where it hung.",
+            hint="The end of the log shows where it hung.",
         )
         child.send(signal.SIGABRT)
         if child.wait(STALL_DUMP_SECONDS) is None:
@@ -132,14 +134,14 @@ class Supervisor:
 
 
 class _Escalation:
-    """SIGTERM first, then, when the grace period is over, SIGKILL."""
+    """Sends SIGTERM, and SIGKILL after the grace period."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
         self._asked_at: float | None = None
 
     def escalate(self, grace_seconds: float) -> None:
-        """One look at where the stop stands; called at every tick."""
+        """Sends the signal that is due; called at every tick."""
         if self._asked_at is None:
             self._asked_at = time.monotonic()
             self._child.send(signal.SIGTERM)

@@ -2,7 +2,7 @@
 
 Runs whose line is in the results file are skipped, and a run that was interrupted continues from
 its newest checkpoint, so the same command can be repeated until the table is complete. `--report`
-prints the table of what is there.
+prints the table of the finished runs.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 0
-    # As Ctrl-C: the runs that were started save a checkpoint and end.
+    # SIGTERM acts as Ctrl-C: running runs save a checkpoint and end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     shape = SHAPES[options.shape]
     options.work.mkdir(parents=True, exist_ok=True)

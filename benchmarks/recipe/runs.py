@@ -1,4 +1,4 @@
-"""One run of the study: the pipeline in a process of its own, and the figures of its journal."""
+"""One run of the study: the pipeline in its own process, and the figures of its journal."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def figures(entry: Entry, *, work: Path) -> Figures:
-    """What the finished run measured.
+    """The figures of a finished run.
 
     Raises:
         RunFailed: If it did not finish.

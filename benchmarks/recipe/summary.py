@@ -11,7 +11,7 @@ BASELINE = "baseline"
 
 
 def best_bits(run: Figures) -> float:
-    """Bits per byte of the weights that the run would publish: averaged ones where there are."""
+    """Bits per byte of the published weights, which are the averaged ones if there are any."""
     averaged = run["ema_bits_per_byte"]
     return min(run["bits_per_byte"], averaged) if averaged else run["bits_per_byte"]
 

@@ -13,9 +13,9 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from core.evaluation.engine import PAD_ID
+
 BATCH_SENTENCES = 64
-PAD_ID = 0
-"""Any id works: padding is on the right, where causal attention does not reach."""
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from core.dataset.batches import IGNORED
 from core.spec.estimate import CHUNK_ELEMENTS
 from core.training.attention.select import attention_mask_arguments
 from core.training.execution.compiled import HAS_TRITON
@@ -25,7 +26,6 @@ CACHED_ELEMENTS = 1 << 18
 """Logits per softmax on a CPU: with their copies they fit a cache of 4 MiB."""
 SIGMOID_SCALE = 4.0
 """The slope of tanh at x is 4 s (1 - s) with s = sigmoid(2 x)."""
-IGNORED = -100
 
 
 def summed_loss(

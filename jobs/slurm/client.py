@@ -1,4 +1,4 @@
-"""Calls of `sbatch`, `squeue` and `scancel`, each with a timeout; what is unclear is called so."""
+"""Calls `sbatch`, `squeue` and `scancel` with a timeout; reports unclear answers as unclear."""
 
 import contextlib
 import logging
@@ -13,49 +13,49 @@ from datetime import UTC, datetime
 log = logging.getLogger(__name__)
 
 KILL_SECONDS = 2.0
-WORDS = 500
-"""Letters of Slurm's answer that are kept."""
+MAX_MESSAGE = 500
+"""Maximum number of characters of Slurm's message."""
 KEPT = re.compile(
     r"\A(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_.*|TMPDIR|LD_LIBRARY_PATH|"
     r"SLURM_CONF|SBATCH_.*|MODULE.*|LMOD.*)\Z"
 )
-"""Variables that Slurm's programs get, and so the pilot: no credentials are among them."""
+"""Environment variables for Slurm's programs and so for the pilot; none holds credentials."""
 JOB_ID = re.compile(r"\A(\d{1,20})(;[\w.-]+)?\Z")
 LISTED = re.compile(r"\A(\d{1,20})\|([A-Z_]{2,30})\|([^|]{0,40})\|([^|]{0,200})\|(\S{1,200})\Z")
 OTHER = re.compile(r"\A[^|]{1,60}\|[A-Z_]{2,30}\|[^|]{0,40}\|[^|]*\|.*\Z")
-"""A line about another job of the same user, such as an array."""
+"""A line of another job of the same user, such as an array."""
 UNREACHABLE = re.compile(
     r"timed out|timeout|unable to contact|connection|communication|zero bytes|transport|"
     r"try again|temporarily|slurmctld|socket|resource temporarily",
     re.IGNORECASE,
 )
-"""Words after which nobody knows whether the job was taken."""
+"""Words in an error that leaves it unknown whether Slurm accepted the job."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """`sbatch` took the job."""
+    """`sbatch` accepted the job."""
 
     slurm_id: str
 
 
 @dataclass(frozen=True)
 class Refused:
-    """`sbatch` refused the job, in Slurm's words."""
+    """`sbatch` rejected the job, with Slurm's message."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Unclear:
-    """Nobody knows whether Slurm has the job."""
+    """It is unknown whether Slurm has the job."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A Slurm job as `squeue` lists it."""
+    """A Slurm job in the output of `squeue`."""
 
     slurm_id: str
     state: str
@@ -66,30 +66,30 @@ class Listed:
 
 @dataclass(frozen=True)
 class Listing:
-    """An answer of `squeue`."""
+    """The parsed output of `squeue`."""
 
     is_complete: bool
-    """False: some lines could not be read, so that a job that is missing here may exist."""
+    """False: some lines could not be parsed, so a job that is not listed may exist."""
     by_name: dict[str, list[Listed]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Answer:
     status: int | None
-    """None: no answer in time, or the program cannot be started."""
+    """None: no answer in time, or the program did not start."""
     output: str
     errors: str
 
 
 class Slurm:
-    """Slurm's programs, found on the path."""
+    """Slurm's programs, found on PATH."""
 
     def __init__(
         self, *, timeout_seconds: float, environment: Mapping[str, str] | None = None
     ) -> None:
         given = os.environ if environment is None else environment
         self._environment = {name: text for name, text in given.items() if KEPT.match(name)}
-        # Times without a zone would be those of another machine.
+        # Slurm prints times without a zone, in the zone of the machine.
         self._environment |= {"TZ": "UTC", "SLURM_TIME_FORMAT": "standard"}
         self._timeout = timeout_seconds
 
@@ -107,7 +107,7 @@ class Slurm:
         return Refused(words) if is_refusal else Unclear(words)
 
     def list_jobs(self) -> Listing | None:
-        """The jobs of this user that Slurm knows, ended ones too; None if it does not answer."""
+        """The jobs of this user, including ended ones; None if Slurm does not answer."""
         answer = self._call(
             [
                 *("squeue", f"--user={os.getuid()}", "--states=all", "--noheader"),
@@ -146,7 +146,7 @@ class Slurm:
                 start_new_session=True,
             )
         except OSError as error:
-            return _Answer(None, "", f"{command[0]} cannot be started: {error}")
+            return _Answer(None, "", f"{command[0]} did not start: {error}")
         try:
             output, errors = process.communicate(script, timeout=self._timeout)
         except subprocess.TimeoutExpired:
@@ -158,16 +158,16 @@ class Slurm:
 def _end(process: "subprocess.Popen[str]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    # A process that waits for a file server cannot be killed: it is left to the kernel.
+    # A process in uninterruptible sleep, such as on NFS, does not end: no longer wait for it.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=KILL_SECONDS)
 
 
 def _words(text: str) -> str:
-    """Slurm's words on one line, without what a terminal would obey."""
+    """Slurm's message on one line, without control characters."""
     joined = "; ".join(line.strip() for line in text.splitlines() if line.strip())
     printable = "".join(letter if letter.isprintable() else "?" for letter in joined)
-    return printable.replace("sbatch: error: ", "")[:WORDS] or "no words"
+    return printable.replace("sbatch: error: ", "")[:MAX_MESSAGE] or "no message"
 
 
 def _reason(text: str) -> str | None:
@@ -178,4 +178,4 @@ def _time(text: str) -> datetime | None:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError:
-        return None  # N/A: Slurm does not know yet
+        return None  # N/A: not scheduled yet

@@ -1,4 +1,4 @@
-"""The life of a provisioner: passes until it is told to end, beside its reports and its sweep."""
+"""The loop of a provisioner, with its reports and its sweep in separate threads."""
 
 import logging
 import os
@@ -19,22 +19,20 @@ from jobs.slurm.client import Slurm
 from jobs.slurm.provisioner import SETTINGS_FILE, Provisioner
 from jobs.slurm.script import slurm_folder
 from jobs.tables import WorkerRow
-from jobs.workers import remove_worker, report_worker
+from jobs.workers import REPORT_SECONDS, remove_worker, report_worker
 
 log = logging.getLogger(__name__)
-
-REPORT_SECONDS = 2.0
 
 
 def run_provisioner(settings: Settings, *, once: bool, shutdown: threading.Event) -> None:
     """Provisions until `shutdown` is set, or once.
 
-    Slurm's programs are called by this thread alone: while they hang for longer than a lease,
-    reports and the sweep for lost workers go on in threads of their own.
+    Only this thread calls Slurm's programs, which may hang for longer than a lease; the reports and
+    the sweep for lost workers run in their own threads.
 
     Raises:
-        SlurmError: If the template cannot be used.
-        SchemaTooNew, SchemaTooOld: If the database is of another version.
+        SlurmError: If the template is not usable.
+        SchemaTooNew, SchemaTooOld: If the database has the schema of another version.
     """
     database = Database(settings.database_url)
     try:
@@ -79,7 +77,7 @@ def _repeat(
     while not shutdown.is_set():
         try:
             provisioner.provision()
-        except SQLAlchemyError:  # down or full; every pass begins with what the rows say
+        except SQLAlchemyError:  # unavailable or full; every pass starts from the rows
             log.exception("the database does not answer")
         shutdown.wait(settings.slurm_seconds)
     reporter.join()
@@ -94,7 +92,7 @@ def _report(database: Database, row: WorkerRow) -> None:
 
 
 def _row(settings: Settings, *, once: bool) -> WorkerRow:
-    """One run by cron keeps one row for each host; it is seen for a while after it has ended."""
+    """With `once`, as started by cron, a host keeps one row, which remains after the pass."""
     host = socket.gethostname()
     return WorkerRow(
         id=f"{host}-slurm-{'once' if once else uuid4().hex[:8]}",

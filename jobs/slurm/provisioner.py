@@ -1,8 +1,8 @@
-"""The provisioner: submits a pilot for each queued job that may run on Slurm, and looks after it.
+"""The provisioner: submits a pilot for each queued job that may run on Slurm, and follows it.
 
-Everything it knows is in rows, so it may be killed at any moment, run twice, or by cron. What
-Slurm says decides only whether a pilot is submitted again, never what becomes of a job: a wrong
-answer costs a pilot that ends without claiming anything.
+All its state is in rows, so it may be killed at any moment, run twice, or be started by cron.
+Slurm's answers decide only whether a pilot is submitted again, never the outcome of a job: a wrong
+answer costs a pilot that ends without claiming a job.
 """
 
 import json
@@ -41,19 +41,19 @@ log = logging.getLogger(__name__)
 
 SETTINGS_FILE = "settings.env"
 MISSES = 3
-"""Complete listings in a row without the job until it counts as lost."""
+"""Consecutive complete listings without the Slurm job after which it counts as lost."""
 CANCEL_GRACE_SECONDS = 60.0
-"""Beyond grace period and lease: then a pilot that does not obey a cancel is ended by Slurm."""
+"""Added to grace period and lease: after that, `scancel` ends a pilot that ignores a cancel."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How patient the provisioner is."""
+    """Delays of the provisioner."""
 
     settle_seconds: float = 60.0
-    """An unclear `sbatch` may still be on its way so long."""
+    """How long the job of an unclear `sbatch` may take to be listed."""
     retry_seconds: float = 15.0
-    """Before the second try; doubled for each further one."""
+    """Delay before the second try; doubled for each further one."""
     longest_retry_seconds: float = 600.0
 
     def before_try(self, tries: int) -> float:
@@ -70,7 +70,7 @@ class Provisioner:
         """Reads the site's template.
 
         Raises:
-            SlurmError: If the template cannot be used.
+            SlurmError: If the template is not usable.
         """
         self._database = database
         self._settings = settings
@@ -81,30 +81,28 @@ class Provisioner:
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def provision(self) -> None:
-        """One pass: looks after what was submitted, then submits what is new."""
+        """One pass: updates open placements, then submits pilots of new jobs."""
         with self._database.read() as session:
             pairs = open_placements(session)
             workers = live_workers(session)
             moment = database_time(session)
-        flown = {offer_of(worker).job_id for worker in workers} - {None}
+        with_pilot = {offer_of(worker).job_id for worker in workers} - {None}
         listing = self._slurm.list_jobs() if pairs else Listing(is_complete=True)
         if listing is not None:
             for pair in pairs:
-                self._look_after(pair, listing, moment, has_pilot=pair.job.id in flown)
+                self._update(pair, listing, moment, has_pilot=pair.job.id in with_pilot)
         with self._database.read() as session:
             num_open = len(open_placements(session))
             room = max(0, self._settings.slurm_max_pilots - num_open)
             waiting = unplaced_jobs(session, limit=2 * self._settings.slurm_max_pilots)
-        new = [job for job in _beyond_workers(waiting, workers) if job.id not in flown]
+        new = [job for job in _beyond_workers(waiting, workers) if job.id not in with_pilot]
         for job in new[:room]:
             with self._database.write() as session:
                 placement = begin_placement(session, job.id, job.attempt + 1)
             if placement is not None:
                 self._submit(placement, job)
 
-    def _look_after(
-        self, pair: Pair, listing: Listing, moment: datetime, *, has_pilot: bool
-    ) -> None:
+    def _update(self, pair: Pair, listing: Listing, moment: datetime, *, has_pilot: bool) -> None:
         placement, job = pair.placement, pair.job
         is_wanted = job.status == "queued" and job.attempt + 1 == placement.attempt
         listed = listing.by_name.get(placement.name, [])
@@ -119,8 +117,8 @@ class Provisioner:
                     return
         else:
             ours = [each for each in listed if each.slurm_id == placement.slurm_id]
-            self._cancel_doubles(placement, listed)
-            placement = self._note(placement, ours, is_complete=listing.is_complete)
+            self._cancel_duplicates(placement, listed)
+            placement = self._record(placement, ours, is_complete=listing.is_complete)
             if placement.state not in HELD_BACK:
                 self._cancel_unwanted(placement, job, moment, is_wanted=is_wanted)
                 return
@@ -135,14 +133,14 @@ class Provisioner:
         with self._database.write() as session:
             enter_slurm_id(session, placement, slurm_id)
 
-    def _cancel_doubles(self, placement: Placement, listed: Iterable[Listed]) -> None:
-        """Cancels other Slurm jobs of the same name: they can claim nothing."""
+    def _cancel_duplicates(self, placement: Placement, listed: Iterable[Listed]) -> None:
+        """Cancels other Slurm jobs of the same name, which cannot claim the job."""
         for each in listed:
             if each.slurm_id != placement.slurm_id and each.state == "PENDING":
                 self._slurm.cancel(each.slurm_id)
 
-    def _note(self, placement: Placement, found: list[Listed], *, is_complete: bool) -> Placement:
-        """Writes down what Slurm says; returns the placement as it is now."""
+    def _record(self, placement: Placement, found: list[Listed], *, is_complete: bool) -> Placement:
+        """Records Slurm's state of the placement; returns the current row."""
         if not found:
             if not is_complete or placement.state in HELD_BACK:
                 return placement
@@ -170,7 +168,7 @@ class Provisioner:
     def _cancel_unwanted(
         self, placement: Placement, job: Job, moment: datetime, *, is_wanted: bool
     ) -> None:
-        """`scancel` for a pilot that claimed nothing, or that does not obey a cancel."""
+        """Cancels a pilot that claimed nothing, or that ignores a cancel request."""
         assert placement.slurm_id is not None
         if not is_wanted and placement.worker_id is None:
             self._slurm.cancel(placement.slurm_id)
@@ -178,7 +176,7 @@ class Provisioner:
             settings = self._settings
             patience = settings.grace_seconds + settings.lease_seconds + CANCEL_GRACE_SECONDS
             if moment - job.cancel_requested_at > _seconds(patience):
-                log.warning("job %s does not obey its cancel: scancel", job.id)
+                log.warning("job %s ignores its cancel request: calling scancel", job.id)
                 self._slurm.cancel(placement.slurm_id)
 
     def _retry(self, placement: Placement, job: Job, moment: datetime) -> None:
@@ -192,7 +190,7 @@ class Provisioner:
             self._submit(current, job)
 
     def _submit(self, placement: Placement, job: Job) -> None:
-        """Calls `sbatch`. The caller has the right to: it wrote the row."""
+        """Calls `sbatch`; the caller has reserved the submission."""
         try:
             spec = JobSpec.model_validate_json(json.dumps(job.spec))
         except ValidationError as error:
@@ -207,7 +205,7 @@ class Provisioner:
             log.info("job %s attempt %d: Slurm job %s", job.id, placement.attempt, answer.slurm_id)
             self._enter(placement, answer.slurm_id)
         elif isinstance(answer, Refused):
-            log.warning("job %s: Slurm refused it: %s", job.id, answer.words)
+            log.warning("job %s: Slurm rejected the submission: %s", job.id, answer.words)
             self._write(placement, state=REFUSED, reason=answer.words)
         else:
             log.warning("job %s: unclear answer of sbatch: %s", job.id, answer.words)
@@ -219,7 +217,7 @@ class Provisioner:
                 return
             current = find_placement(session, placement.job_id, placement.attempt)
         if current is None or current.slurm_id != slurm_id:
-            self._slurm.cancel(slurm_id)  # an earlier one turned out to be there
+            self._slurm.cancel(slurm_id)  # another Slurm job has the placement
 
     def _write(self, placement: Placement, **values: object) -> None:
         with self._database.write() as session:
@@ -227,7 +225,7 @@ class Provisioner:
 
 
 def _beyond_workers(jobs: Iterable[Job], workers: Iterable[WorkerRow]) -> list[Job]:
-    """The jobs without those that a free slot of an ordinary worker will take in a moment."""
+    """The jobs that no free slot of an ordinary worker can take."""
     left: list[Offer] = []
     for worker in workers:
         offer = offer_of(worker)

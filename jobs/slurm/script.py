@@ -1,4 +1,4 @@
-"""The batch script of a pilot, from the site's template, and the options of `sbatch`."""
+"""The batch script of a pilot, made from the site's template, and the options of `sbatch`."""
 
 import shlex
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from jobs.resources import host_memory_bytes, slurm_gpus
 from jobs.settings import Settings
 from jobs.tables import Placement
 
-LEAD_SECONDS = 90
-"""Slurm warns the pilot so long before the time limit."""
+WARNING_SECONDS = 90
+"""How long before the time limit Slurm signals the pilot."""
 GRACE_SECONDS = 75
-"""Of these the training process may use so many for its last checkpoint."""
+"""The part of this time that the training process has for its last checkpoint."""
 IDLE_SECONDS = 30
 MIB = 1 << 20
 ARGUMENTS, PYTHON = "{arguments}", "{python}"
 
 
 def read_template(path: Path | None) -> str:
-    """The template that the site chose, or the one that comes with the program.
+    """Reads the site's template, or the built-in one.
 
     Raises:
-        SlurmError: If it cannot be read, or does not end with `exec ... {arguments}`.
+        SlurmError: If it is not readable or does not end with `exec ... {arguments}`.
     """
     try:
         text = (
@@ -44,13 +44,14 @@ def read_template(path: Path | None) -> str:
         last = code[-1] if code else "nothing"
         raise SlurmError(
             f"the Slurm template {path} ends with {last!r}: the last line must be "
-            f"`exec ... {ARGUMENTS}`, or the pilot misses Slurm's warning before the time limit"
+            f"`exec ... {ARGUMENTS}`, so that the pilot receives Slurm's signal before the time "
+            "limit"
         )
     return text
 
 
 def make_script(template: str, placement: Placement, *, settings_file: Path) -> str:
-    """The batch script of one pilot."""
+    """The batch script of a pilot."""
     arguments = [
         *("--job", placement.job_id, "--attempt", str(placement.attempt)),
         *("--exit-when-idle", str(IDLE_SECONDS), "--grace-seconds", str(GRACE_SECONDS)),
@@ -61,12 +62,12 @@ def make_script(template: str, placement: Placement, *, settings_file: Path) -> 
 
 
 def sbatch_options(spec: JobSpec, placement: Placement, *, log_folder: Path) -> Sequence[str]:
-    """The options of `sbatch`: they override the template's own lines."""
+    """The options of `sbatch`, which override `#SBATCH` lines of the template."""
     resources, gpus = spec.resources, slurm_gpus(spec)
     options = [
         "--parsable",
-        "--no-requeue",  # a job comes back by its row, with a new attempt
-        f"--signal=B:TERM@{LEAD_SECONDS}",
+        "--no-requeue",  # the provisioner submits a new pilot for the next attempt
+        f"--signal=B:TERM@{WARNING_SECONDS}",
         f"--job-name={placement.name}",
         f"--output={log_folder}/%x-%j.log",
         "--open-mode=append",
@@ -80,5 +81,5 @@ def sbatch_options(spec: JobSpec, placement: Placement, *, log_folder: Path) -> 
 
 
 def slurm_folder(settings: Settings) -> Path:
-    """Logs of pilots, and the file with their settings; on the file system that all nodes share."""
+    """Folder of the pilots' logs and settings file, on the file system that all nodes share."""
     return settings.runs_dir.resolve() / "slurm"

@@ -1,4 +1,4 @@
-"""Short tasks about a dataset, and short tasks that are done in slices.
+"""Short tasks of a dataset, and short tasks that run in slices.
 
 Revision ID: 0002
 Revises: 0001

@@ -1,6 +1,6 @@
-"""The column that names the worker of a job or a short task is called `worker_id`.
+"""Rename the column of the worker of a job or a short task from `owner` to `worker_id`.
 
-`owner` is kept free for the user who submitted the job.
+`owner` stays free for the user who submitted the job.
 
 Revision ID: 0003
 Revises: 0002

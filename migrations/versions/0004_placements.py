@@ -1,4 +1,4 @@
-"""What a job needs and a worker offers, and jobs that were handed to Slurm.
+"""The resources that a job needs and a worker offers, and jobs that were submitted to Slurm.
 
 Revision ID: 0004
 Revises: 0003

@@ -1,4 +1,4 @@
-"""Tags, notes, archived and pinned: what users write on a job.
+"""Add the labels of a job: tags, notes, archived and pinned.
 
 Revision ID: 0005
 Revises: 0004

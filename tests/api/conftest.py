@@ -1,4 +1,4 @@
-"""The real app on a real database file, called in this process."""
+"""The real app with a real database file, called in this process."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def write_corpus(data_dir: Path) -> None:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database with all migrations; copied for each test, because making one is dear."""
+    """An empty database with all migrations, copied for each test because creating one is slow."""
     file = tmp_path_factory.mktemp("migrated") / DATABASE_FILE
     upgrade(f"sqlite:///{file}")
     return file
@@ -66,7 +66,7 @@ def app(settings: Settings) -> FastAPI:
 
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
-    # What the app does not answer itself would be raised here; a user would see a 500.
+    # Without this, an exception that the app does not handle is raised here; users get a 500.
     with TestClient(app, raise_server_exceptions=False) as opened:
         yield opened
 
@@ -84,7 +84,7 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 class World:
-    """Puts into the database what workers would."""
+    """Writes the rows that workers would write."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self.database = database
@@ -117,7 +117,7 @@ class World:
     def checkpoint(
         self, job_id: str, name: str = "last", *, step: int = 3, files: dict[str, bytes]
     ) -> Path:
-        """Files on the disk, and the row that lists them."""
+        """Writes the files of a checkpoint and the row that lists them."""
         from hashlib import sha256
 
         folder = self.settings.job_folder(job_id) / "checkpoints" / name

@@ -1,4 +1,4 @@
-"""Requests byte for byte, as a server hands them to the app: no client tidies them up before."""
+"""Requests byte for byte, as a server passes them to the app, without the changes of a client."""
 
 import json
 from collections.abc import Iterable
@@ -36,8 +36,7 @@ class RawClient:
         body: bytes | Iterable[bytes] = b"",
         **headers: str | None,
     ) -> RawAnswer:
-        """One request; `target` is the path as it stands on the wire. A header of None is left
-        out."""
+        """One request; `target` is the path as sent. A header of None is omitted."""
         path, _, query = target.partition("?")
         chunks = [body] if isinstance(body, bytes) else list(body)
         named: dict[str, str | None] = {"host": "localhost"}
@@ -89,7 +88,7 @@ class RawClient:
             try:
                 await self.app(scope, receive, send)
             except Exception:
-                # Starlette answers a bug with 500 and then raises it for the server's log.
+                # Starlette answers with 500 and then raises the exception for the log.
                 if answer.status == 0:
                     raise
 

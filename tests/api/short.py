@@ -1,4 +1,4 @@
-"""A short worker whose child is the test: it claims rows and ends them as the real one does."""
+"""A short worker without a child: it claims tasks and records the results of a function."""
 
 import threading
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from jobs.tables import ShortTask
 
 
 class ShortWorker:
-    """Hands each short task to `answer`, in a write transaction, until the block ends."""
+    """Answers each short task with `answer`, in a write transaction, until the block ends."""
 
     def __init__(self, world, answer: Callable[[Session, ShortTask], None]) -> None:
         self._database = world.database

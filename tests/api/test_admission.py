@@ -51,7 +51,7 @@ def test_a_burst_begins_a_few_requests_in_each_pass_and_health_at_once():
     anyio.run(burst)
 
 
-def test_requests_that_have_begun_hold_up_nobody():
+def test_requests_that_have_begun_do_not_block_others():
     async def slow() -> None:
         app = Recorder()
         admission = Admission(app)

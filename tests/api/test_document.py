@@ -1,4 +1,4 @@
-"""The page about the calls: whole, not stale, and each of its commands works."""
+"""The generated API page is complete and current, and each of its commands works."""
 
 import json
 import shlex
@@ -63,7 +63,7 @@ def parsed(command: str) -> dict:
 
 @pytest.fixture
 def job(world, settings, request):
-    """A job in a status that its example wants, with a checkpoint and a tokenizer."""
+    """A job in the status that an example needs, with a checkpoint and a tokenizer."""
     write_sample(settings.data_dir, target_bytes=20_000)
     (settings.data_dir / "evaluations").mkdir()
     (settings.data_dir / "minimal_pairs").rename(settings.data_dir / "evaluations" / "blimp")

@@ -66,7 +66,7 @@ def test_an_evaluation_is_asked_for_and_listed(client, world, job_id):
     assert client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"] == [asked]
 
 
-def test_its_score_becomes_an_event_and_a_metric_where_the_checkpoint_stood(client, world, job_id):
+def test_its_score_becomes_an_event_and_a_metric_at_the_checkpoints_step(client, world, job_id):
     def answer(session, task):
         assert (task.kind, task.request["task"]) == ("evaluate", "blimp")
         succeed_short_task(session, task.id, task.attempt, RESULT)
@@ -95,17 +95,17 @@ def test_its_score_becomes_an_event_and_a_metric_where_the_checkpoint_stood(clie
     assert metrics["data"]["values"] == {"evaluation/blimp": 0.75}
     job = client.get(f"/v1/jobs/{job_id}").json()
     assert job["last_seq"] == len(events)
-    assert job["step"] == 9  # the past is evaluated; the job stands where it stood
+    assert job["step"] == 9  # an evaluation of a past step does not change the step of the job
     assert job["metrics"]["step"] == 9
     assert job["metrics"]["values"] == {"train/loss": 2.0, "evaluation/blimp": 0.75}
 
 
-def test_what_a_run_judged_itself_is_listed_and_a_metric_too(client, world, job_id):
+def test_an_evaluation_of_the_run_itself_is_listed_and_becomes_a_metric(client, world, job_id):
     result = EvaluationResult.model_validate(RESULT)
-    told = EvaluationData(
+    evaluation = EvaluationData(
         step=3, checkpoint="last", task="blimp", scores=result.scores(), result=result
     )
-    world.record(job_id, told, ProgressData(stage="export", progress=1.0, stage_progress=1.0))
+    world.record(job_id, evaluation, ProgressData(stage="export", progress=1.0, stage_progress=1.0))
     [listed] = client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"]
     assert (listed["status"], listed["progress"], listed["checkpoint"]) == (
         "succeeded",
@@ -125,7 +125,7 @@ def test_what_a_run_judged_itself_is_listed_and_a_metric_too(client, world, job_
     assert (job["last_seq"], job["step"], job["stage"]) == (len(events), 9, "export")
 
 
-def test_an_evaluation_of_a_checkpoint_that_nobody_told_of_stops_no_reader(client, world, job_id):
+def test_an_evaluation_of_an_unknown_checkpoint_does_not_stop_reading(client, world, job_id):
     world.record(job_id, EvaluationData(step=1, checkpoint="gone", task="a", scores={"score": 1.0}))
     assert client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"] == []
     assert client.get(f"/v1/jobs/{job_id}/events").json()["data"][-1]["type"] == "evaluation"
@@ -134,7 +134,7 @@ def test_an_evaluation_of_a_checkpoint_that_nobody_told_of_stops_no_reader(clien
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        (["nobody"], "the evaluation task nobody does not exist; existing tasks: blimp, odd"),
+        (["missing"], "the evaluation task missing does not exist; existing tasks: blimp, odd"),
         (["blimp", "odd"], "task odd cannot be read: b.jsonl, line 1 is of no known kind"),
         (["../blimp"], "'../blimp' must be 1 to 40 letters, digits, '.', '_' or '-'"),
         (["blimp", "blimp"], "must name each task once; blimp is named twice"),
@@ -155,12 +155,12 @@ def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(
 
 
 def test_an_estimate_warns_of_a_task_that_is_not_there(client, job_id):
-    body = {"preset": "sample", "evaluation": {"tasks": ["nobody"]}}
+    body = {"preset": "sample", "evaluation": {"tasks": ["missing"]}}
     warnings = client.post("/v1/jobs/estimate", json=body).json()["warnings"]
-    assert "the evaluation task nobody does not exist; existing tasks: blimp" in warnings
+    assert "the evaluation task missing does not exist; existing tasks: blimp" in warnings
 
 
-def test_a_run_goes_on_numbering_behind_an_evaluation(client, world, job_id):
+def test_the_events_of_a_run_continue_after_an_evaluation(client, world, job_id):
     def answer(session, task):
         succeed_short_task(session, task.id, task.attempt, RESULT)
         record_evaluation(session, task, RESULT)

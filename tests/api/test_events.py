@@ -45,11 +45,11 @@ def test_the_stream_is_the_same_and_ends_with_the_job(client, ended):
     assert [json.loads(each["data"]) for each in streamed] == events
 
 
-def test_the_stream_goes_on_after_the_last_event_that_was_seen(client, ended):
+def test_the_stream_continues_after_the_last_event_id(client, ended):
     path = f"/v1/jobs/{ended}/events/stream"
-    behind = parsed(client.get(path, headers={"Last-Event-ID": "6"}).text)
-    assert [int(each["id"]) for each in behind] == [7, 8]
-    # What the browser saw last is newer than what the page asked for at first.
+    rest = parsed(client.get(path, headers={"Last-Event-ID": "6"}).text)
+    assert [int(each["id"]) for each in rest] == [7, 8]
+    # Last-Event-ID of the browser takes precedence over the `after` of the first request.
     both = parsed(client.get(f"{path}?after=2", headers={"Last-Event-ID": "7"}).text)
     assert [int(each["id"]) for each in both] == [8]
     assert parsed(client.get(path, headers={"Last-Event-ID": "8"}).text) == []
@@ -61,7 +61,7 @@ def test_a_last_event_that_cannot_be_is_refused(client, ended, seen):
     assert answer.status_code == 422
 
 
-def test_too_many_streams_are_told_to_come_again(client, app, ended):
+def test_too_many_streams_get_retry_after(client, app, ended):
     app.state.context.watchers.count = 100
     answer = client.get(f"/v1/jobs/{ended}/events/stream")
     assert answer.status_code == 503
@@ -114,7 +114,7 @@ def test_a_long_series_is_thinned_and_keeps_its_ends_and_peaks(client, world):
 
 
 @pytest.mark.parametrize("query", ["max_points=3", "format=xml", "after_step=-2"])
-def test_a_question_about_metrics_that_cannot_be_is_refused(client, ended, query):
+def test_an_invalid_query_of_metrics_is_refused(client, ended, query):
     assert client.get(f"/v1/jobs/{ended}/metrics?{query}").status_code == 422
 
 
@@ -134,7 +134,7 @@ def test_the_tail_of_the_log(client, settings, ended):
     assert client.get(f"{path}?tail=-1").status_code == 422
 
 
-def test_a_log_cannot_steer_a_terminal(client, settings, ended):
+def test_a_log_contains_no_control_sequences(client, settings, ended):
     log = settings.job_folder(ended) / "run.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"\x1b]0;owned\x07 \xff </script>\n")

@@ -86,7 +86,7 @@ def test_a_queued_job_is_cancelled_at_once_and_may_be_retried(client, world):
     assert retried.json()["cancel_requested_at"] is None
 
 
-def test_a_running_job_is_only_asked_to_stop(client, world):
+def test_cancelling_a_running_job_is_a_request(client, world):
     path = f"/v1/jobs/{world.running()}"
     asked = client.post(f"{path}/pause").json()
     assert asked["status"] == "running"
@@ -96,7 +96,7 @@ def test_a_running_job_is_only_asked_to_stop(client, world):
     assert client.post(f"{path}/cancel").json()["cancel_requested_at"] is not None
     refused = client.post(f"{path}/pause")
     assert refused.status_code == 409
-    assert "about to be cancelled" in refused.json()["detail"]
+    assert "a cancel is pending" in refused.json()["detail"]
 
 
 ACTIONS = ("cancel", "pause", "resume", "retry", "delete")
@@ -109,7 +109,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("status", REFUSED)
-def test_what_a_status_forbids_is_409_and_changes_nothing(client, world, status):
+def test_an_invalid_transition_is_409_and_changes_nothing(client, world, status):
     job_id = world.job() if status == "queued" else world.running()
     if status in ("succeeded", "failed"):
         world.end(job_id, status)

@@ -1,4 +1,4 @@
-"""More requests at once than threads and connections: each is answered, whatever the sizes are."""
+"""More concurrent requests than threads and connections: each gets an answer."""
 
 import inspect
 import pkgutil
@@ -49,7 +49,7 @@ def resize(app: FastAPI, **bulkheads: Bulkhead) -> None:
 
 @contextmanager
 def all_connections_held(app: FastAPI) -> Iterator[None]:
-    """As by queries that take for ever."""
+    """Holds all connections, like queries that do not end."""
     with app.state.context.database.engine.connect():
         yield
 
@@ -208,8 +208,7 @@ def every_route() -> list[APIRoute]:
 
 @pytest.mark.parametrize("route", every_route(), ids=lambda route: f"{route.name}")
 def test_no_route_takes_a_thread_of_fastapi(route):
-    """FastAPI's pool of threads knows nothing of connections; a session open beside it is the
-    deadlock."""
+    """FastAPI's thread pool ignores the connection pool: a session open in a route deadlocks."""
     assert inspect.iscoroutinefunction(route.endpoint) or inspect.isasyncgenfunction(route.endpoint)
     dependants = list(route.dependant.dependencies)
     while dependants:

@@ -1,4 +1,4 @@
-"""Whatever comes in, the answer is a problem in one shape, and never a 500."""
+"""Every invalid request gets a problem document of the same shape, never a 500."""
 
 import json
 
@@ -63,7 +63,7 @@ def test_no_body_is_answered_with_a_500(raw, path, name):
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
 def test_a_body_that_is_not_called_json_is_refused(raw, kind):
-    # What a page of another site can send without being asked for permission.
+    # Content types that a page of another site can send without a CORS preflight.
     answer = raw.send("POST", "/v1/jobs", b'{"preset": "sample"}', content_type=kind)
     assert answer.status in (415, 422)
     assert is_problem(answer)
@@ -109,7 +109,7 @@ def test_a_refusal_names_the_field_and_what_was_given(client):
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/estimate"])
-def test_a_field_in_the_wrong_place_is_told_where_it_belongs(client, path):
+def test_an_error_names_the_right_section_of_a_misplaced_field(client, path):
     body = {"learning_rate": 1e-3, "data": {"seed": 1}, "nonsense": 1}
     faults = {
         fault["field"]: fault["message"] for fault in client.post(path, json=body).json()["errors"]
@@ -129,7 +129,7 @@ def test_a_field_in_the_wrong_place_is_told_where_it_belongs(client, path):
         ({"model": {"architecture": "olmo2", "hiden_size": 64}}, "model.hidden_size"),
     ],
 )
-def test_a_mistyped_field_is_told_what_it_is_like(client, body, meant):
+def test_an_error_suggests_a_field_for_a_mistyped_one(client, body, meant):
     [fault] = client.post("/v1/jobs", json=body).json()["errors"]
     assert fault["message"].endswith(f"; did you mean {meant}?")
 

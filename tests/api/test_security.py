@@ -8,7 +8,7 @@ from tests.api.raw import RawClient
 from tests.api.routes import PAGES, filled, routes
 
 OPEN = {"/healthz", "/readyz", "/"}
-"""What answers without a key: whether it works, and the page that asks for the key."""
+"""Paths that need no key: health and the page that asks for the key."""
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_each_of_several_keys_opens(locked, key):
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/jobs", "/v1/nothing", "/healthz"])
-def test_browsers_are_told_what_they_may_do(client, path):
+def test_responses_have_security_headers(client, path):
     headers = client.get(path).headers
     assert "default-src 'self'" in headers["content-security-policy"]
     assert "frame-ancestors 'none'" in headers["content-security-policy"]
@@ -121,7 +121,7 @@ def test_names_are_stored_as_they_are_and_harm_nothing(client):
     assert len(client.get("/v1/jobs").json()["data"]) == 3
 
 
-def test_health_tells_of_each_part(client, world):
+def test_health_reports_each_part(client, world):
     assert client.get("/healthz").json() == {"status": "ok"}
     alone = client.get("/readyz")
     assert alone.status_code == 503

@@ -25,7 +25,7 @@ def fill(folder, size: int) -> None:
     (folder / "file").write_bytes(b"x" * size)
 
 
-def test_a_worker_shows_its_devices_as_its_driver_tells_them(client, world):
+def test_a_worker_shows_its_devices_as_its_driver_reports_them(client, world):
     gpu = {
         "index": 0,
         "kind": "cuda",

@@ -83,7 +83,7 @@ def test_a_file_in_pieces_is_there_when_it_is_whole(client, settings):
     assert (first.json()["received"], first.json()["files"]) == (50_000, [])
     assert client.get("/v1/datasets/mine").status_code == 404
     assert client.get("/v1/datasets/mine/uploads").json() == [{"name": "a.txt", "received": 50_000}]
-    # An answer that was lost: the same piece again does no harm.
+    # After a lost answer the client sends the same piece again.
     assert piece(client, "a.txt", TEXT, 20_000, 50_000).json()["received"] == 50_000
     last = piece(client, "a.txt", TEXT, 50_000, len(TEXT))
     assert (last.status_code, last.json()["files"]) == (201, ["a.txt"])
@@ -91,7 +91,7 @@ def test_a_file_in_pieces_is_there_when_it_is_whole(client, settings):
     assert client.get("/v1/datasets/mine/uploads").json() == []
 
 
-def test_a_piece_that_leaves_a_gap_is_told_where_to_go_on(client):
+def test_a_piece_that_leaves_a_gap_is_refused_with_the_next_offset(client):
     piece(client, "a.txt", TEXT, 0, 1000)
     answer = piece(client, "a.txt", TEXT, 2000, 3000)
     assert answer.status_code == 409
@@ -102,7 +102,7 @@ def test_a_piece_that_leaves_a_gap_is_told_where_to_go_on(client):
 @pytest.mark.parametrize(
     "given", ["bytes 0-9/5", "bytes 5-2/9", "bytes 0-9/*", "bytes=0-9", "0-9/10", "bytes 0-98/100"]
 )
-def test_a_content_range_that_makes_no_sense_is_refused(client, given):
+def test_an_invalid_content_range_is_refused(client, given):
     answer = send(client, "a.txt", b"0123456789", headers={"Content-Range": given})
     assert answer.status_code == 400
     assert answer.json()["code"] == "content_range_invalid"
@@ -168,7 +168,7 @@ def test_senders_at_the_same_moment_leave_one_whole_file(app, client, settings):
 def test_a_part_that_another_sender_finished_meanwhile_is_no_error(client, settings):
     folder = settings.uploads_folder / "other"
     folder.mkdir(parents=True)
-    # Listed, yet not there to be looked at: what a sender leaves who publishes in between.
+    # Listed but missing: another sender published the part in between.
     (folder / "b.txt.part").symlink_to("published-since")
     assert send(client, "a.txt", TEXT).status_code == 201
 
@@ -218,7 +218,7 @@ def test_a_dataset_name_of_no_use_is_refused(raw, settings, dataset):
     assert tree(settings.data_dir) == before
 
 
-def test_a_file_is_overwritten_only_where_that_was_said(client, settings, world):
+def test_a_file_is_overwritten_only_on_request(client, settings, world):
     send(client, "a.txt", TEXT)
     again = send(client, "a.txt", b"new\n")
     assert again.status_code == 409

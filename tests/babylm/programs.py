@@ -1,4 +1,4 @@
-"""A small service for the tests of `serve`: what it starts is ours.
+"""A small service for the tests of `serve`, which start these programs.
 
 python programs.py serve FOLDER [--no-broker]   serves the two below until a signal
 python programs.py api                          answers /healthz on BABYLM_PORT
@@ -22,7 +22,7 @@ def main() -> None:
 def serve_here(words: list[str]) -> None:
     from babylm.broker import find_broker
     from babylm.errors import CommandError
-    from babylm.serve import Plan, serve
+    from babylm.serve import GRACE_SECONDS, Plan, serve
 
     folder = Path(words[0])
     this = [sys.executable, __file__]
@@ -37,6 +37,7 @@ def serve_here(words: list[str]) -> None:
         api=[*this, "broken" if "--broken" in words else "api"],
         workers={"worker": [*this, "worker", *stubborn]},
         environment=dict(os.environ),
+        grace_seconds=3600.0 if "--patient" in words else GRACE_SECONDS,
         find_broker=(lambda _: None) if "--no-broker" in words else find_broker,
     )
     try:
@@ -69,7 +70,7 @@ def api(_: list[str]) -> None:
 def worker(words: list[str]) -> None:
     if "--stubborn" in words:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # As a training child: in a session of its own, and gone once its standard input ends.
+    # Like a training child: in its own session, and it ends when its standard input ends.
     code = "import time; time.sleep(600)" if words else "import sys; sys.stdin.read()"
     grandchild = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, start_new_session=True

@@ -1,4 +1,4 @@
-"""A service of a few routes over real HTTP, for the tests of its client."""
+"""A service with a few routes over real HTTP, for the tests of the client."""
 
 import json
 import re
@@ -16,7 +16,7 @@ class Answer:
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
-    """Close the connection after so many bytes of the body."""
+    """Number of bytes of the body after which the connection is closed."""
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Request:
 
 @dataclass
 class Stub:
-    """Answers by `METHOD path`; a list of answers is used up one by one, its last one again."""
+    """Answers by `METHOD path`; the answers of a list are used in turn, the last one repeatedly."""
 
     url: str = ""
     routes: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +50,7 @@ def problem(status: int, detail: str, **more: Any) -> Answer:
 
 
 def ranged(content: bytes, *, cut_after: int | None = None) -> Any:
-    """Serves `content`, from where a Range header says."""
+    """Serves `content`, from the offset of a Range header."""
 
     def answer(request: Request) -> Answer:
         wanted = re.match(r"bytes=(\d+)-", request.headers.get("range", ""))

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from babylm.broker import Broker, end_leftover, find_broker, socket_path, wait_until_up
+from tests.waiting import DEADLINE
 
 
 def no_server(_: str) -> None:
@@ -27,7 +28,7 @@ def broker(tmp_path):
 
 def start(broker: Broker) -> subprocess.Popen:
     process = subprocess.Popen(broker.command(), stdout=subprocess.DEVNULL)
-    assert wait_until_up(broker, seconds=10)
+    assert wait_until_up(broker, seconds=DEADLINE)
     return process
 
 
@@ -59,7 +60,7 @@ def test_the_server_listens_on_a_private_socket_only_and_keeps_what_was_written(
         assert connection.lrange("train", 0, -1) == [b"a"]
         connection.close()
     process.terminate()
-    assert process.wait(5) == 0
+    assert process.wait(DEADLINE) == 0
     assert not broker.answers()
 
 
@@ -71,17 +72,17 @@ def test_kombu_and_redis_py_reach_it_by_its_url(broker):
     with kombu.Connection(broker.url) as connection:
         queue = connection.SimpleQueue("ring")
         queue.put("job")
-        assert queue.get(timeout=5).payload == "job"
+        assert queue.get(timeout=DEADLINE).payload == "job"
         queue.close()
     process.terminate()
-    process.wait(5)
+    process.wait(DEADLINE)
 
 
 @pytest.mark.system
 def test_a_left_over_server_is_ended_and_its_files_removed(broker):
     process = start(broker)
     assert end_leftover(broker) == process.pid
-    process.wait(5)
+    process.wait(DEADLINE)
     assert not broker.socket.exists()
     assert not broker.pid_file.exists()
     assert end_leftover(broker) is None
@@ -90,7 +91,7 @@ def test_a_left_over_server_is_ended_and_its_files_removed(broker):
 def test_a_process_that_only_has_the_pid_of_a_left_over_is_left_alone(broker):
     broker.pid_file.write_text(str(os.getpid()))
     assert end_leftover(broker) is None
-    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd="/")
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], cwd="/")
     try:
         broker.pid_file.write_text(str(stranger.pid))
         assert end_leftover(broker) is None
@@ -118,15 +119,15 @@ def test_a_folder_too_deep_for_a_socket_gets_a_short_private_one(tmp_path):
         assert socket_path(broker.folder) == broker.socket
         process = start(broker)
         assert end_leftover(broker) == process.pid
-        process.wait(5)
+        process.wait(DEADLINE)
     finally:
         shutil.rmtree(broker.socket.parent, ignore_errors=True)
 
 
-def test_a_short_folder_that_somebody_else_made_is_not_used(tmp_path, monkeypatch):
+def test_a_short_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
     folder = tmp_path / ("deep" * 25)
     first = socket_path(folder)
-    first.parent.chmod(0o755)  # as if another user had been there before
+    first.parent.chmod(0o755)  # as if another user had created it
     second = socket_path(folder)
     try:
         assert second.parent != first.parent

@@ -1,7 +1,13 @@
 import pytest
 
 from babylm.client import Client, ServiceError, ServiceUnreachable
+from babylm.wire import FINAL_STATUSES
+from jobs.states import FINAL
 from tests.babylm.stub import Answer, Request, problem
+
+
+def test_the_final_statuses_are_those_of_the_service():
+    assert FINAL_STATUSES == FINAL
 
 
 def test_a_refusal_names_each_wrong_field(stub, client):
@@ -20,7 +26,7 @@ def test_a_refusal_names_each_wrong_field(stub, client):
     ]
 
 
-def test_nobody_there_says_how_to_start_a_service():
+def test_without_a_service_the_error_says_how_to_start_one():
     with Client("http://127.0.0.1:1") as client, pytest.raises(ServiceUnreachable) as raised:
         client.submit({}, idempotency_key="k")
     assert raised.value.message == "no service at http://127.0.0.1:1"
@@ -54,7 +60,7 @@ def test_a_submit_whose_answer_was_lost_is_sent_again_with_the_same_key(stub, cl
     assert stub.requests[0].body == stub.requests[1].body
 
 
-def test_lists_go_on_over_pages(stub, client):
+def test_lists_continue_over_pages(stub, client):
     pages = [
         {"data": [{"id": str(number)} for number in range(100)], "next": "c1"},
         {"data": [{"id": str(number)} for number in range(100, 150)], "next": None},

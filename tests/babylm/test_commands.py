@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +32,7 @@ ERROR = {"code": "corpus_empty", "message": "gutenberg.train is empty", "hint": 
 
 
 def test_help_loads_nothing_heavy():
-    # A process of its own: what this one has loaded says nothing.
+    # In a new process, because this one has already loaded the modules.
     code = (
         "import sys; sys.argv = ['babylm', '--help']\n"
         "from babylm.main import main\n"
@@ -108,16 +110,16 @@ def test_tables_show_what_a_job_is_about(run, stub):
     assert "\x1b" not in shown
 
 
-@pytest.mark.parametrize("wish", ["cancel", "pause", "resume", "retry"])
-def test_wishes_are_passed_on_and_a_refusal_is_1(run, stub, wish):
+@pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
+def test_actions_are_sent_and_a_refusal_is_1(run, stub, action):
     stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
-    stub.routes[f"POST /v1/jobs/job-1/{wish}"] = [
+    stub.routes[f"POST /v1/jobs/job-1/{action}"] = [
         Answer(202, JOB),
-        problem(409, f"a running job cannot {wish}"),
+        problem(409, f"a running job cannot {action}"),
     ]
-    assert run(wish, "job-1", "--url", stub.url).exit_code == 0
-    error = error_of(run(wish, "job-1", "--url", stub.url))
-    assert (error.status, error.message) == (1, f"a running job cannot {wish} (409)")
+    assert run(action, "job-1", "--url", stub.url).exit_code == 0
+    error = error_of(run(action, "job-1", "--url", stub.url))
+    assert (error.status, error.message) == (1, f"a running job cannot {action} (409)")
 
 
 def test_delete_removes_a_job(run, stub):
@@ -178,18 +180,27 @@ def test_follow_as_json_is_one_event_a_line(run, stub):
     assert error_of(result).status == 1
 
 
-def test_ctrl_c_detaches_without_cancelling(run, stub, monkeypatch):
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
+def test_ctrl_c_detaches_without_cancelling(run, stub):
     followed(stub, "running")
-    monkeypatch.setattr("babylm.sse.parse_messages", interrupted)
-    error = error_of(run("follow", "job-1", "--url", stub.url))
+    path = "GET /v1/jobs/job-1/events/stream"
+    answer = stub.routes[path]
+
+    def interrupt(_: object) -> Answer:
+        os.kill(os.getpid(), signal.SIGINT)
+        return answer
+
+    stub.routes[path] = interrupt
+    # A shell that runs the tests in the background has them ignore SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        error = error_of(run("follow", "job-1", "--url", stub.url))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (error.status, error.message) == (130, "detached; job job-1 goes on")
     assert not [request for request in stub.requests if request.method == "POST"]
 
 
-def test_logs_are_printed_without_what_steers_a_terminal(run, stub):
+def test_logs_are_printed_without_control_sequences(run, stub):
     stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB)
     stub.routes["GET /v1/jobs/job-1/logs"] = Answer(200, b"one\n\x1b[31mtwo\n")
     assert run("logs", "job-1", "--tail", "2", "--url", stub.url).stdout == "one\n?[31mtwo\n"
@@ -227,14 +238,14 @@ def test_lists_of_what_there_is(run, stub):
         assert json.loads(run(name, "--url", stub.url, "--json").stdout) == [row]
 
 
-def test_settings_that_make_no_sense_are_bad_usage(run):
+def test_invalid_settings_are_bad_usage(run):
     error = error_of(run("jobs", BABYLM_PORT="many"))
     assert error.status == 2
     assert "BABYLM_PORT" in error.message
 
 
 def test_the_page_about_the_commands_is_not_stale(monkeypatch):
-    # Starts each command once, about two seconds in all: what it prints is the page.
+    # Starts each command once, about two seconds in all, and compares its output with the page.
     monkeypatch.chdir(ROOT)
     text = page()
     assert text == (ROOT / "docs" / "cli.md").read_text(), (

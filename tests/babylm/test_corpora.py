@@ -1,4 +1,4 @@
-"""Sending to the real API over HTTP, and fetching from a small server."""
+"""Uploads to the real API over HTTP, and downloads from a small server."""
 
 import threading
 from hashlib import sha256
@@ -57,7 +57,7 @@ def test_a_folder_becomes_a_dataset_in_pieces(run, service, tmp_path, monkeypatc
     assert not (data_dir / "mine").exists()
 
 
-def test_an_upload_goes_on_where_it_stopped(run, service, tmp_path, monkeypatch):
+def test_an_upload_continues_where_it_stopped(run, service, tmp_path, monkeypatch):
     from babylm.client import Client
 
     url, data_dir = service

@@ -20,7 +20,7 @@ FIGURES = {
 }
 
 
-def test_a_view_shows_where_a_run_stands():
+def test_a_view_shows_the_progress_of_a_run():
     now = [0.0]
     view = RunView(clock=lambda: now[0])
     view.apply(progress(7))

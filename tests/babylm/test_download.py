@@ -40,7 +40,7 @@ def test_files_come_whole_below_the_folder(stub, client, tmp_path):
     assert [path.name for path in paths[0].parent.iterdir()] == ["model.safetensors"]
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_broke(stub, client, tmp_path):
+def test_a_broken_download_continues_where_it_broke(stub, client, tmp_path):
     stub.routes[FILES + "model.safetensors"] = [
         ranged(CONTENT, cut_after=100_000),
         Answer(503, {}),
@@ -54,7 +54,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(stub, client, tmp_p
     assert 0 < begin <= 100_000
 
 
-def test_a_part_of_an_earlier_call_is_gone_on_with(stub, client, tmp_path):
+def test_a_part_of_an_earlier_call_is_continued(stub, client, tmp_path):
     (tmp_path / "model.safetensors.part").write_bytes(CONTENT[:1234])
     stub.routes[FILES + "model.safetensors"] = ranged(CONTENT)
     paths, gained = fetch(client, checkpoint(), tmp_path)
@@ -62,7 +62,7 @@ def test_a_part_of_an_earlier_call_is_gone_on_with(stub, client, tmp_path):
     assert (gained, ranges(stub)) == (len(CONTENT), ["bytes=1234-"])
 
 
-def test_a_part_of_something_else_is_thrown_away_and_fetched_anew(stub, client, tmp_path):
+def test_a_part_of_another_file_is_replaced(stub, client, tmp_path):
     (tmp_path / "model.safetensors.part").write_bytes(b"x" * 1234)
     stub.routes[FILES + "model.safetensors"] = ranged(CONTENT)
     paths, gained = fetch(client, checkpoint(), tmp_path)
@@ -77,7 +77,7 @@ def test_a_server_without_ranges_sends_it_all_again(stub, client, tmp_path):
     assert (paths[0].read_bytes(), gained) == (CONTENT, len(CONTENT))
 
 
-def test_a_wrong_checksum_leaves_nothing_behind(stub, client, tmp_path):
+def test_a_wrong_checksum_leaves_no_file(stub, client, tmp_path):
     stub.routes[FILES + "model.safetensors"] = ranged(b"y" * len(CONTENT))
     with pytest.raises(CommandError, match="wrong checksum"):
         fetch(client, checkpoint(), tmp_path)
@@ -96,7 +96,7 @@ def test_an_empty_file_is_a_file(stub, client, tmp_path):
     assert paths[0].read_bytes() == b""
 
 
-def test_a_server_that_never_gets_further_is_given_up(stub, client, tmp_path):
+def test_a_server_without_progress_ends_the_download(stub, client, tmp_path):
     stub.routes[FILES + "model.safetensors"] = Answer(503, {})
     with pytest.raises(CommandError, match="cannot be fetched") as raised:
         fetch(client, checkpoint(), tmp_path)

@@ -1,4 +1,4 @@
-"""What `babylm serve` makes before it serves."""
+"""The preparations of `babylm serve`."""
 
 from babylm.commands.service import prepare
 from jobs.database import Database

@@ -15,7 +15,7 @@ from babylm.processes import (
 
 @pytest.mark.system
 def test_a_program_that_keeps_dying_is_started_later_each_time(tmp_path):
-    from tests.babylm.test_serve import wait_for
+    from tests.waiting import wait_for
 
     now, said = [0.0], []
     program = Program("p", [sys.executable, "-c", "raise SystemExit(3)"], {}, tmp_path / "p.log", 1)
@@ -24,14 +24,14 @@ def test_a_program_that_keeps_dying_is_started_later_each_time(tmp_path):
     for _ in range(3):
         now[0] += LAST_DELAY_SECONDS
         supervised.tick()  # starts it
-        wait_for(lambda: supervised.is_stopped, seconds=10, what="dead")
+        wait_for(lambda: supervised.is_stopped, what="dead")
         supervised.tick()  # sees that it died
         delays.append(float(said[-1].split()[-2]))
     assert delays == [FIRST_DELAY_SECONDS * 2**n for n in range(3)]
     assert said[0] == "p ended with status 3; starting it again in 0.5 s"
     now[0] += LAST_DELAY_SECONDS
     supervised.tick()
-    wait_for(lambda: supervised.is_stopped, seconds=10, what="dead")
+    wait_for(lambda: supervised.is_stopped, what="dead")
     now[0] += STEADY_SECONDS  # as if it had run for so long
     supervised.tick()
     assert said[-1].endswith("in 0.5 s")

@@ -37,7 +37,7 @@ def test_the_value_of_a_setting_has_the_type_that_yaml_gives_it(text, value):
 
 
 @pytest.mark.parametrize("setting", ["epochs", "=3", "a..b=1", "training.x=[1"])
-def test_a_setting_that_makes_no_sense_is_bad_usage(setting):
+def test_an_invalid_setting_is_bad_usage(setting):
     with pytest.raises(UsageError) as raised:
         parse_setting(setting)
     assert raised.value.status == 2
@@ -103,7 +103,7 @@ def test_nothing_at_all_is_refused_rather_than_trained_for_hours():
         ("a.yaml", "caf\udce9", "cannot be read"),
     ],
 )
-def test_a_file_that_makes_no_sense_is_bad_usage(tmp_path, name, content, said):
+def test_an_invalid_file_is_bad_usage(tmp_path, name, content, said):
     file = tmp_path / name
     file.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(UsageError, match=said):

@@ -20,7 +20,7 @@ def follow(client, **more):
     return [event["seq"] for event in follow_events(client, "j", sleep=lambda _: None, **more)]
 
 
-def test_a_broken_stream_is_taken_up_behind_the_last_event(stub, client):
+def test_a_broken_stream_continues_after_the_last_event(stub, client):
     stub.routes[STREAM] = [
         stream(*EVENTS[:2], cut=True),
         problem(503, "too many"),

@@ -73,7 +73,7 @@ def test_a_failed_run_says_why(tmp_path):
 @pytest.mark.parametrize(
     ("status", "said"), [(76, "another process"), (1, "with status 1"), (75, "interrupted")]
 )
-def test_other_ends_are_told_apart(tmp_path, status, said):
+def test_other_ends_have_their_own_messages(tmp_path, status, said):
     with pytest.raises(CommandError, match=said):
         train(tmp_path, f"sys.exit({status})")
 
@@ -87,7 +87,7 @@ def test_a_folder_of_another_run_is_not_touched(tmp_path):
     assert (output / "spec.json").read_bytes() == before
 
 
-def test_a_run_that_began_with_another_default_goes_on_with_it(tmp_path):
+def test_a_run_keeps_the_default_with_which_it_began(tmp_path):
     output = train(tmp_path, FINISH)
     spec = json.loads((output / "spec.json").read_text())
     spec["model"]["max_position_embeddings"] = spec["training"]["seq_length"]
@@ -99,7 +99,7 @@ def test_a_run_that_began_with_another_default_goes_on_with_it(tmp_path):
         train(tmp_path, FINISH, body=given)
 
 
-def test_a_mended_spec_takes_the_place_of_one_that_failed_at_once(tmp_path, capsys):
+def test_a_corrected_spec_replaces_one_that_failed_at_once(tmp_path, capsys):
     with pytest.raises(CommandError, match="the run failed"):
         train(tmp_path, FAIL)
     output = train(tmp_path, FINISH, body=OTHER)
@@ -117,7 +117,7 @@ def test_what_a_failed_run_has_trained_is_not_touched(tmp_path, kept):
     assert (tmp_path / "run" / kept).exists()
 
 
-def test_a_failed_run_that_somebody_retries_is_not_touched(tmp_path):
+def test_a_failed_run_that_another_process_retries_is_not_touched(tmp_path):
     with pytest.raises(CommandError, match="the run failed"):
         train(tmp_path, FAIL)
     folder = RunDir(tmp_path / "run")
@@ -132,10 +132,10 @@ def test_a_spec_that_is_not_valid_names_its_fields():
     assert raised.value.details["errors"]
 
 
-def test_a_mistyped_field_is_told_what_it_is_like():
-    with pytest.raises(CommandError, match=r"training\.learning_rat: there is no") as told:
+def test_an_error_suggests_a_field_for_a_mistyped_one():
+    with pytest.raises(CommandError, match=r"training\.learning_rat: there is no") as raised:
         resolve_spec({"training": {"learning_rat": 1e-3}})
-    assert str(told.value).endswith("; did you mean training.learning_rate?")
+    assert str(raised.value).endswith("; did you mean training.learning_rate?")
 
 
 CALLER = """
@@ -159,7 +159,7 @@ except CommandError as error:
 def test_the_child_stops_with_the_command(tmp_path, number):
     import psutil
 
-    from tests.babylm.test_serve import wait_for
+    from tests.waiting import DEADLINE, wait_for
 
     command = subprocess.Popen(
         [sys.executable, "-c", CALLER, str(tmp_path)],
@@ -169,10 +169,10 @@ def test_the_child_stops_with_the_command(tmp_path, number):
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    wait_for((tmp_path / "run" / "up").exists, seconds=20, what="child up")
+    wait_for((tmp_path / "run" / "up").exists, what="child up")
     children = psutil.Process(command.pid).children()
     command.send_signal(number)
-    _, errors = command.communicate(timeout=20)
+    _, errors = command.communicate(timeout=DEADLINE)
     if number == signal.SIGINT:
         assert command.returncode == 130
         assert "checkpoint" in errors
@@ -183,4 +183,4 @@ def test_the_child_stops_with_the_command(tmp_path, number):
             not child.is_running() or child.status() == psutil.STATUS_ZOMBIE for child in children
         )
 
-    wait_for(gone, seconds=10, what="child gone")
+    wait_for(gone, what="child gone")

@@ -99,7 +99,7 @@ def test_words_to_a_loss_are_read_between_validations():
 
 
 def test_the_script_for_a_gpu_runs_on_a_cpu_with_tiny_shapes(text, tmp_path):
-    """Twice: what the first call finished is not run again."""
+    """Two calls: the second does not repeat the finished runs."""
     environment = os.environ | {
         "OUT": str(tmp_path / "out"),
         "TEXT": str(text),

@@ -1,4 +1,4 @@
-"""The checker sees what it is there for: each damage done by hand is told."""
+"""The checker reports each kind of damage."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from chaos.check import Checker, _is_told
+from chaos.check import Checker, _matches
 from chaos.workload import TRAINED, golden, journal_curves
 from core.events.journal import read_journal
 from core.spec.job import JobSpec
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A runs folder with one job that succeeded, and its undisturbed run."""
+    """A runs folder with one successful job, and its undisturbed run."""
     folder = tmp_path_factory.mktemp("undisturbed")
     truth = golden(0, folder=folder)
     runs = tmp_path_factory.mktemp("finished")
@@ -30,9 +30,9 @@ def finished(tmp_path_factory):
         spec = JobSpec.model_validate_json((run / "spec.json").read_bytes())
         job_id = create_job(session, spec)[0].id
         attempt = claim_next(session, "worker").attempt
-        told = read_journal(run / "events.jsonl")
-        events = [event for event, _ in told]
-        record_events(session, job_id, attempt, events, journal_offset=told[-1][1])
+        entries = read_journal(run / "events.jsonl")
+        events = [event for event, _ in entries]
+        record_events(session, job_id, attempt, events, journal_offset=entries[-1][1])
         finish(session, job_id, attempt, "succeeded")
     database.engine.dispose()
     shutil.copytree(run, runs / "jobs" / job_id)
@@ -59,12 +59,12 @@ def change(runs, statement: str) -> None:
     database.close()
 
 
-def test_nothing_is_told_where_nothing_happened(copy):
+def test_an_undisturbed_run_has_no_violations(copy):
     assert check(copy) == []
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "expected"),
     [
         ("DELETE FROM metric WHERE name = 'train/loss' AND step = 77", "119 of 120 losses"),
         ("UPDATE metric SET value = value + 1e-12 WHERE step = 60", "differs from"),
@@ -72,8 +72,8 @@ def test_nothing_is_told_where_nothing_happened(copy):
         ("UPDATE job SET status = 'failed'", "is failed"),
         ('UPDATE job_event SET data = \'{"status":"paused"}\' WHERE seq = 1', "went from paused"),
         ("DELETE FROM checkpoint WHERE name = 'last'", "no last checkpoint"),
-        ("DELETE FROM job", "1 jobs were accepted, 0 are there"),
-        ("UPDATE checkpoint SET name = 'step-999999' WHERE kind = 'best'", "is shown without"),
+        ("DELETE FROM job", "1 jobs were accepted, 0 exist"),
+        ("UPDATE checkpoint SET name = 'step-999999' WHERE kind = 'best'", "is listed without"),
         (
             'UPDATE job_event SET type = \'warning\', data = \'{"code":"a","message":"b"}\' '
             "WHERE seq = 20",
@@ -81,33 +81,33 @@ def test_nothing_is_told_where_nothing_happened(copy):
         ),
     ],
 )
-def test_what_is_wrong_in_the_database_is_told(copy, statement, told):
+def test_a_damaged_database_is_reported(copy, statement, expected):
     change(copy[0], statement)
-    assert any(told in violation for violation in check(copy)), check(copy)
+    assert any(expected in violation for violation in check(copy)), check(copy)
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "expected"),
     [
         ("checkpoints/last/model.safetensors", "weights differ"),
-        ("checkpoints/last/README.md", "is not what is shown"),
-        ("resume/*/optimizer.safetensors", "is not whole"),
+        ("checkpoints/last/README.md", "differs from its row"),
+        ("resume/*/optimizer.safetensors", "incomplete"),
     ],
 )
-def test_a_damaged_file_is_told(copy, file, told):
+def test_a_damaged_file_is_reported(copy, file, expected):
     runs, job_id, _ = copy
     path = sorted((runs / "jobs" / job_id).glob(file))[-1]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
-    path.unlink()  # it may have a second name
+    path.unlink()  # the file may be a hard link
     path.write_bytes(content)
-    assert any(told in violation for violation in check(copy)), check(copy)
+    assert any(expected in violation for violation in check(copy)), check(copy)
 
 
-def test_a_file_left_half_written_is_told(copy):
+def test_an_incomplete_file_is_reported(copy):
     runs, job_id, _ = copy
     (runs / "jobs" / job_id / "checkpoints" / "last.abc.tmp").mkdir()
-    assert any("half written" in violation for violation in check(copy))
+    assert any("incomplete file" in violation for violation in check(copy))
 
 
 def test_curves_are_read_from_a_journal_without_the_services_reader(finished):
@@ -118,10 +118,10 @@ def test_curves_are_read_from_a_journal_without_the_services_reader(finished):
     assert json.loads(json.dumps(curves["train/loss"][1])) == truth.curves["train/loss"][1]
 
 
-def test_an_error_that_the_service_told_in_the_words_of_the_run_is_no_extra_event():
+def test_additional_error_events_of_the_service_are_accepted():
     full = ("error", {"code": "disk_full"})
-    told = [("stage", {"n": 1}), full, ("stage", {"n": 2})]
-    assert _is_told([("stage", {"n": 1}), full, full, full, ("stage", {"n": 2})], told)
-    assert not _is_told([("stage", {"n": 1}), ("stage", {"n": 2})], told)
-    assert not _is_told([("stage", {"n": 2}), full, ("stage", {"n": 1})], told)
-    assert not _is_told([*told, ("stage", {"n": 2})], told)
+    journal = [("stage", {"n": 1}), full, ("stage", {"n": 2})]
+    assert _matches([("stage", {"n": 1}), full, full, full, ("stage", {"n": 2})], journal)
+    assert not _matches([("stage", {"n": 1}), ("stage", {"n": 2})], journal)
+    assert not _matches([("stage", {"n": 2}), full, ("stage", {"n": 1})], journal)
+    assert not _matches([*journal, ("stage", {"n": 2})], journal)

@@ -1,4 +1,4 @@
-"""What the harness sees of processes."""
+"""The harness detects training processes."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def start(folder) -> subprocess.Popen:
     return process
 
 
-def test_two_processes_at_work_on_one_job_are_seen_and_one_is_not(tmp_path):
+def test_two_processes_that_train_one_job_are_detected(tmp_path):
     jobs = tmp_path / "jobs"
     for name in ("one", "two"):
         (jobs / name).mkdir(parents=True)

@@ -25,7 +25,7 @@ def build(name: str, requirements: tuple[str, ...]) -> bool:
     venv.create(folder, clear=True, with_pip=True)
     constraint = folder / "constraints.txt"
     constraint.write_text(f"{TORCH}\n")
-    # torch first and pinned: its dependants would pull a build of several gigabytes.
+    # torch first and pinned: its dependents would install a build of several gigabytes.
     for wanted in ((TORCH, "numpy"), requirements):
         command = [python_of(name), *PIP, "-c", str(constraint), *wanted]
         if subprocess.run(command).returncode != 0:

@@ -1,4 +1,4 @@
-"""Models with every field at another value than its default, and checkpoints of them."""
+"""Models with every field different from its default, and checkpoints of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ OLMO2 = COMMON | {"architecture": "olmo2", "attention_bias": True, "hidden_act":
 
 @dataclass(frozen=True)
 class Case:
-    """A model, and where another result than ours is known and warned of."""
+    """A model, and the known differences of other releases, which the export warns of."""
 
     model: dict[str, Any]
     differs_in: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ def write_tokenizer(folder: Path) -> Path:
 
 
 def write_checkpoint(case: Case, tokenizer: Path, root: Path) -> Path:
-    """A checkpoint as a run publishes it, with weights that make every field count."""
+    """A checkpoint as a run publishes it, with weights for which every field matters."""
     root.mkdir()
     spec, rundir = case.spec, RunDir(root)
     model = build_model(spec.model, vocab_size=VOCAB_SIZE, seed=0).eval()

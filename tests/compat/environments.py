@@ -1,4 +1,4 @@
-"""The environments that exported checkpoints are tried in."""
+"""The environments in which exported checkpoints are tested."""
 
 from pathlib import Path
 
@@ -19,5 +19,5 @@ def python_of(name: str) -> str:
 
 
 def is_built(name: str) -> bool:
-    """Whether the environment was installed to its end."""
+    """Whether the installation of the environment is complete."""
     return (FOLDER / name / STAMP).is_file()

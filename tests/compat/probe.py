@@ -1,4 +1,4 @@
-"""What one release of transformers makes of checkpoints: run by the Python of its environment.
+"""Loads checkpoints with one release of transformers; run by the Python of its environment.
 
 Usage: python probe.py REQUEST ANSWER, two paths of JSON files. Imports nothing of this project.
 """
@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def main(request_path: str, answer_path: str) -> None:
-    """Answers each entry of the request; an exception is an answer too."""
+    """Answers each entry of the request; an exception is also an answer."""
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     request = json.loads(Path(request_path).read_text())
@@ -49,7 +49,7 @@ def probe(folder: Path, case: dict[str, Any], request: dict[str, Any]) -> dict[s
     inputs = torch.tensor(request["inputs"])  # (B, T)
     mask = torch.ones_like(inputs)
     with torch.no_grad():
-        # As an evaluation calls it: a mask, labels, and whatever config.json says of the cache.
+        # As an evaluation calls it: with a mask and labels, and the cache setting of config.json.
         output = model(input_ids=inputs, attention_mask=mask, labels=inputs)
         padded_mask = mask.clone()
         padded_mask[1, -request["padding"] :] = 0

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.compat, pytest.mark.timeout(2 * PROBE_SECONDS)]
 
 
 def ask(python: str, folder: Path, checkpoints: dict[str, Path]) -> dict:
-    """What the environment of `python` makes of the checkpoints."""
+    """The results of the checkpoints in the environment of `python`."""
     folder.mkdir()
     inputs = torch.randint(3, VOCAB_SIZE, (2, LENGTH), generator=torch.Generator().manual_seed(1))
     request = {
@@ -63,7 +63,7 @@ def own(checkpoints, tmp_path_factory):
 
 @pytest.fixture(scope="module", params=ENVIRONMENTS)
 def environment(request, checkpoints, tmp_path_factory):
-    """Name of an environment, its answer, and the folder of what it saved again."""
+    """Name of an environment, its answer, and the folder with its re-saved files."""
     name = request.param
     if not is_built(name):
         pytest.skip(f"the environment {name} is not there; make compat builds it")
@@ -84,7 +84,7 @@ def test_a_checkpoint_means_the_same_or_is_warned_of(environment, own, case, rec
     name, answer, _ = environment
     theirs, ours = answer["cases"][case], own[case]
     if name in CASES[case].differs_in:
-        # The warning must be true: where it is not, the model should be offered without it.
+        # The warning must be true; otherwise the export should not have it.
         assert "error" in theirs or max(differences(theirs, ours).values()) > 1e-3
         return
     assert "error" not in theirs, theirs.get("error")

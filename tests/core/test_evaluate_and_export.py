@@ -1,4 +1,4 @@
-"""What comes after training: judging the checkpoints, and loading them as a user will."""
+"""The stages after training: evaluating the checkpoints, and loading them like a user."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def shared(tmp_path_factory):
 
 
 class Runs:
-    """One run folder, run as often as a test likes."""
+    """A run folder, and its runs."""
 
     def __init__(self, shared, folder):
         self.shared = shared
@@ -74,17 +74,17 @@ class Runs:
                 )
             )
 
-    def told(self, kind):
+    def events(self, kind):
         return [event.data for event, _ in read_journal(self.dir.journal) if event.type == kind]
 
     def judged(self):
-        return [(told["checkpoint"], told["task"]) for told in self.told("evaluation")]
+        return [(event["checkpoint"], event["task"]) for event in self.events("evaluation")]
 
     def stage(self, name):
         ended = [
-            told
-            for told in self.told("stage")
-            if told["stage"] == name and told["state"] == "finished"
+            event
+            for event in self.events("stage")
+            if event["stage"] == name and event["state"] == "finished"
         ]
         return ended[-1] if ended else None
 
@@ -109,21 +109,19 @@ def test_a_finished_checkpoint_is_loaded_and_says_what_training_said(runs, archi
     assert counts["loss_difference"] < 1e-5
     files = runs.dir.checkpoint("last")
     assert counts["bytes"] == sum(path.stat().st_size for path in files.iterdir())
-    assert runs.told("warning") == []
+    assert runs.events("warning") == []
     assert runs.stage("evaluate") is None  # nothing was asked for
 
 
-def test_another_loss_by_plain_transformers_is_told(runs, monkeypatch):
+def test_another_loss_by_plain_transformers_is_reported(runs, monkeypatch):
     monkeypatch.setattr(export, "use_blocks", lambda model: model.model.norm.weight.data.mul_(1.5))
     runs.run()
-    [warning] = runs.told("warning")
+    [warning] = runs.events("warning")
     assert warning["code"] == "export_differs"
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "README.md"])
-def test_a_file_that_is_not_what_was_written_fails_and_a_retry_writes_it_anew(
-    runs, monkeypatch, file
-):
+def test_a_damaged_file_fails_the_run_and_a_retry_writes_it_again(runs, monkeypatch, file):
     check = export.check_export
     path = runs.dir.checkpoint("last") / file
 
@@ -137,11 +135,11 @@ def test_a_file_that_is_not_what_was_written_fails_and_a_retry_writes_it_anew(
     monkeypatch.setattr(export, "check_export", damage)
     with pytest.raises(ExportInvalid, match=f"last/{file} is missing or differs"):
         runs.run()
-    assert runs.told("checkpoint")[-1]["action"] == "removed"
+    assert runs.events("checkpoint")[-1]["action"] == "removed"
     assert not path.parent.exists()
     monkeypatch.setattr(export, "check_export", check)
     runs.run()
-    assert runs.told("checkpoint")[-1]["action"] == "saved"
+    assert runs.events("checkpoint")[-1]["action"] == "saved"
     assert runs.stage("export")["counts"]["loss_difference"] < 1e-5
 
 
@@ -149,7 +147,7 @@ def test_a_checkpoint_that_transformers_cannot_load_fails_the_run(runs, monkeypa
     check = export.check_export
 
     def without_weights(**arguments):
-        (runs.dir.checkpoint("last") / "config.json").write_text('{"model_type": "nobody"}')
+        (runs.dir.checkpoint("last") / "config.json").write_text('{"model_type": "missing"}')
         return check(**arguments)
 
     monkeypatch.setattr(export, "_check_files", lambda *_: None)
@@ -158,10 +156,10 @@ def test_a_checkpoint_that_transformers_cannot_load_fails_the_run(runs, monkeypa
         runs.run()
 
 
-def test_the_last_checkpoint_is_judged_on_each_task(runs, milestones, shared):
+def test_the_last_checkpoint_is_evaluated_on_each_task(runs, milestones, shared):
     runs.run(tasks=["pairs", "again"])
     assert runs.judged() == [("last", "pairs"), ("last", "again")]
-    first, second = runs.told("evaluation")
+    first, second = runs.events("evaluation")
     pairs = (shared / "data" / "evaluations" / "pairs").glob("*.jsonl")
     assert first["result"]["pairs"] == sum(len(file.read_text().splitlines()) for file in pairs)
     assert first["scores"] == second["scores"]  # the same pairs under another name
@@ -175,14 +173,16 @@ def test_the_last_checkpoint_is_judged_on_each_task(runs, milestones, shared):
     assert left == ["predictions.json"] * 2
 
 
-def test_milestones_are_judged_too_where_that_is_asked(runs, milestones):
+def test_milestones_are_evaluated_on_request(runs, milestones):
     runs.run(tasks=["pairs"], checkpoints="milestones")
     assert runs.judged() == [("chck_1M", "pairs"), ("chck_2M", "pairs"), ("last", "pairs")]
-    steps = [told["step"] for told in runs.told("evaluation")]
+    steps = [event["step"] for event in runs.events("evaluation")]
     assert steps == sorted(steps)
 
 
-def test_an_interrupted_evaluation_goes_on_and_tells_each_score_once(runs, milestones, monkeypatch):
+def test_an_interrupted_evaluation_continues_and_reports_each_score_once(
+    runs, milestones, monkeypatch
+):
     begun = []
 
     class Interrupted(Evaluation):
@@ -208,9 +208,9 @@ def test_an_interrupted_evaluation_goes_on_and_tells_each_score_once(runs, miles
 
 
 def test_a_run_of_unknown_tasks_is_refused_before_it_trains(runs):
-    with pytest.raises(EvaluationInvalid, match="nobody does not exist; existing tasks: again"):
-        runs.run(tasks=["pairs", "nobody"])
-    assert runs.told("stage") == []
+    with pytest.raises(EvaluationInvalid, match="missing does not exist; existing tasks: again"):
+        runs.run(tasks=["pairs", "missing"])
+    assert runs.events("stage") == []
 
 
 def test_a_task_whose_files_do_not_parse_is_refused_before_it_trains(runs, shared):
@@ -222,10 +222,10 @@ def test_a_task_whose_files_do_not_parse_is_refused_before_it_trains(runs, share
             runs.run(tasks=["broken", "pairs"])
     finally:
         shutil.rmtree(broken)
-    assert runs.told("stage") == []
+    assert runs.events("stage") == []
 
 
-def test_a_task_with_a_bad_line_further_down_is_a_warning_and_the_others_are_judged(runs, shared):
+def test_a_task_with_a_bad_line_is_a_warning_and_the_others_are_evaluated(runs, shared):
     broken = shared / "data" / "evaluations" / "broken"
     broken.mkdir()
     pair = json.dumps({"sentence_good": "a", "sentence_bad": "b"})
@@ -234,13 +234,13 @@ def test_a_task_with_a_bad_line_further_down_is_a_warning_and_the_others_are_jud
         runs.run(tasks=["broken", "pairs"])
     finally:
         shutil.rmtree(broken)
-    [warning] = runs.told("warning")
+    [warning] = runs.events("warning")
     assert warning["code"] == "not_evaluated"
     assert "a.jsonl, line 2" in warning["message"]
     assert runs.judged() == [("last", "pairs")]
 
 
-def test_a_task_edited_between_two_judgements_is_told(runs, shared, milestones, monkeypatch):
+def test_a_task_edited_between_two_evaluations_is_reported(runs, shared, milestones, monkeypatch):
     advance, begun = Evaluation.advance, []
 
     def once(evaluation, model, **options):
@@ -260,6 +260,6 @@ def test_a_task_edited_between_two_judgements_is_told(runs, shared, milestones, 
         runs.run(tasks=["edited"], checkpoints="milestones")
     finally:
         shutil.rmtree(edited)
-    [warning] = runs.told("warning")
+    [warning] = runs.events("warning")
     assert warning["code"] == "evaluation_changed"
     assert len(runs.judged()) == 3

@@ -1,4 +1,4 @@
-"""The files of a checkpoint say the same to transformers 4 and 5; tests/compat loads them there."""
+"""The files of a checkpoint serve transformers 4 and 5; tests/compat loads them there."""
 
 import json
 
@@ -28,7 +28,7 @@ def read(folder, name):
     return json.loads((folder / name).read_text())
 
 
-def test_entries_of_transformers_4_stand_beside_those_of_5(exported):
+def test_the_configuration_has_entries_for_transformers_4_and_5(exported):
     _, folder = exported
     config = read(folder, "config.json")
     assert config["rope_theta"] == config["rope_parameters"]["rope_theta"] == COMMON["rope_theta"]

@@ -1,4 +1,4 @@
-"""A run belongs to its text and tokenizer, whatever happens to dataset and cache meanwhile."""
+"""A run keeps its text and tokenizer when the dataset or the cache changes."""
 
 import json
 import os
@@ -36,7 +36,7 @@ EDITED = "simple_wiki.train"
 
 
 class Interrupting(JournalWriter):
-    """A journal at whose fourth step, or at the start of a stage, something happens to the run."""
+    """A journal that pauses, kills or fails the run at its fourth step or at a stage."""
 
     def __init__(self, path, at, act):
         super().__init__(path)
@@ -51,7 +51,7 @@ class Interrupting(JournalWriter):
 
 
 class Folder:
-    """A run folder, its data and its cache, run as often as a test likes."""
+    """A run folder with its data and its cache, and its runs."""
 
     def __init__(self, root, corpora):
         self.root, self.data = root, root / "data"
@@ -62,14 +62,14 @@ class Folder:
         shutil.copytree(corpora, self.data)
 
     def go(self, how=None, *, at=4):
-        """Runs to the end, or to where it is paused, killed or failed."""
+        """Runs to the end, or until it is paused, killed or failed."""
         stop = StopSignal()
 
         def act():
             if how == "paused":
                 stop.request("test")
             if how == "killed":
-                raise KeyboardInterrupt  # nothing may be saved on the way out
+                raise KeyboardInterrupt  # nothing is saved at the end
             if how == "failed":
                 raise NonFiniteLoss("for a test")
 
@@ -110,7 +110,7 @@ class Folder:
         shutil.copytree(corpora, self.data)
 
     def forget_record(self):
-        """Leaves the folder as a version without records would have."""
+        """Changes the folder to that of a version without records."""
         self.dir.inputs.unlink()
         for point in self.dir.resume.iterdir():
             state, manifest = point / "state.json", point / "manifest.json"
@@ -164,14 +164,14 @@ def folder(tmp_path, corpora):
         ("failed", "edited"),
     ],
 )
-def test_a_run_whose_dataset_was_changed_ends_as_one_left_alone(folder, undisturbed, how, what):
+def test_a_run_whose_dataset_was_changed_ends_as_an_undisturbed_one(folder, undisturbed, how, what):
     folder.interrupt(how)
     folder.change(what)
     folder.go()
     assert folder.result == undisturbed
 
 
-def test_a_run_paused_before_training_goes_on_with_the_text_it_began_with(folder, undisturbed):
+def test_a_run_paused_before_training_keeps_its_text(folder, undisturbed):
     folder.interrupt("killed", at="tokenizer")
     folder.change("edited")
     folder.go()
@@ -231,7 +231,7 @@ def test_before_anything_is_trained_a_second_retry_takes_the_new_text(folder, un
     assert folder.result != undisturbed
 
 
-def test_a_run_that_failed_before_training_reads_the_mended_dataset(folder, undisturbed):
+def test_a_run_that_failed_before_training_reads_the_corrected_dataset(folder, undisturbed):
     folder.change("edited")
     folder.interrupt("failed", at="train")
     folder.data.joinpath("sample", EDITED).write_text("Mended text .\n" * 500)
@@ -271,7 +271,7 @@ def test_pruning_drops_the_results_of_a_run_whose_folder_is_gone(folder):
     assert pruning.entries() == []
 
 
-def test_a_run_of_an_older_version_goes_on_and_is_recorded(folder, undisturbed):
+def test_a_run_of_an_older_version_continues_and_is_recorded(folder, undisturbed):
     folder.interrupt()
     folder.forget_record()
     folder.go()
@@ -348,7 +348,7 @@ def test_a_file_edited_while_it_is_cleaned_is_not_kept_under_its_old_hash(folder
     folder.go()
 
 
-def test_changes_are_told_by_kind_and_long_lists_are_cut():
+def test_changes_are_reported_by_kind_and_long_lists_are_shortened():
     before, now = {"a": "1", "b": "2", "c": "3"}, {"b": "4", "c": "3", "d": "5"}
     assert changed_files(before, now) == "added: d; removed: a; edited: b"
     assert changed_files(before, before) == ""

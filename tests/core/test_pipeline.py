@@ -1,4 +1,4 @@
-"""The stages of a run: what each hands to the next, what is shared, what is refused."""
+"""The stages of a run: their results, shared results, and errors."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def corpora(tmp_path_factory):
 
 @pytest.fixture
 def service(tmp_path, corpora):
-    """Runs a spec in a folder of its own, all of them over one cache; gives its stage events."""
+    """Runs a spec in a new folder with a common cache; returns its stage events."""
 
     def run(job, **body):
         spec = {
@@ -94,7 +94,7 @@ def test_another_job_takes_that_tokenizer_as_it_is(service, tmp_path):
     assert json.loads(config.read_bytes())["vocab_size"] == 300
 
 
-def test_a_job_that_has_its_copy_goes_on_when_the_other_is_gone(service, tmp_path):
+def test_a_job_with_its_copy_continues_without_the_other_job(service, tmp_path):
     service("one", task="tokenizer")
     service("two", task="tokenizer", tokenizer={"from_job": "one"})
     before = tokenizer_bytes(tmp_path, "two")
@@ -104,8 +104,8 @@ def test_a_job_that_has_its_copy_goes_on_when_the_other_is_gone(service, tmp_pat
 
 
 def test_a_tokenizer_of_a_job_that_has_none_is_an_error_that_names_it(service, tmp_path):
-    with pytest.raises(TokenizerMissing, match="job nobody has no tokenizer"):
-        service("two", tokenizer={"from_job": "nobody"})
+    with pytest.raises(TokenizerMissing, match="job missing has no tokenizer"):
+        service("two", tokenizer={"from_job": "missing"})
 
 
 def test_a_second_job_over_the_same_text_takes_every_result_from_the_cache(service):
@@ -125,7 +125,7 @@ def test_words_of_the_tokens_are_the_words_of_the_text(service):
         assert cleaned["documents"] == encoded["documents"]
 
 
-def test_a_run_lets_go_of_the_cache_when_it_ends(service, tmp_path):
+def test_a_run_releases_the_cache_when_it_ends(service, tmp_path):
     service("one", task="tokenizer")
     dropped = Cache(tmp_path / "cache").prune(0)
     assert sorted(info.stage for info in dropped) == ["clean", "clean", "statistics", "tokenizer"]

@@ -1,4 +1,4 @@
-"""The program around a run: how it ends, and what it tells before it begins."""
+"""The program of a run: its ends, and its checks before it begins."""
 
 import signal
 import subprocess
@@ -30,7 +30,7 @@ def warnings_before(folder, spec: JobSpec) -> list[str]:
     ]
 
 
-def test_a_disk_too_small_for_the_checkpoints_is_told_before_the_run_begins(tmp_path):
+def test_a_disk_too_small_for_the_checkpoints_is_reported_before_the_run_begins(tmp_path):
     assert warnings_before(tmp_path, SPEC) == []
     large = SPEC.model_dump(mode="json")
     large["model"] |= {"hidden_size": 8192, "num_hidden_layers": 64, "intermediate_size": 32_768}
@@ -47,7 +47,7 @@ def test_a_spec_that_cannot_be_read_fails_by_name(tmp_path):
 
 
 def test_a_stop_while_torch_is_loading_ends_the_run_at_once(tmp_path):
-    """A process of its own: it is killed in the middle."""
+    """In a separate process, because it is killed."""
     write_sample(tmp_path / "data", target_bytes=60_000)
     folder = tmp_path / "run"
     folder.mkdir()

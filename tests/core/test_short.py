@@ -108,7 +108,7 @@ def test_a_dataset_that_cannot_be_cleaned_says_why_without_a_path(dataset, tmp_p
     error = clean(handler, dataset, tmp_path)["error"]
     assert error["code"] == "corpus_encoding"
     assert error["message"].startswith("gutenberg.train is not UTF-8: line 2")
-    # Mended, it is cleaned: nothing of the failure is kept.
+    # The corrected dataset is cleaned: the failure is not cached.
     (dataset / "gutenberg.train").write_text("good\n")
     assert "report" in clean(handler, dataset, tmp_path)
 
@@ -153,8 +153,8 @@ def test_a_request_of_no_use_is_an_answer(line):
 
 
 def test_the_program_is_light_until_it_is_asked_for_more(tokenizer_dir):
-    # A process of its own: what this one has loaded says nothing. Its pool of cleaners starts by
-    # importing this program again.
+    # In a new process, because this one has already loaded the modules. Its pool of cleaners starts
+    # by importing this program again.
     code = (
         "import sys, io, json\n"
         "from core.short import serve\n"

@@ -1,4 +1,4 @@
-"""The browser of the tests, the benchmarks and the pictures."""
+"""The browser for tests, benchmarks and screenshots."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""A real browser at the real service; both are started once for all tests of this folder."""
+"""A real browser and the real service, started once for all tests of this folder."""
 
 from pathlib import Path
 
@@ -9,9 +9,9 @@ from core.sample import write_sample
 from tests.dashboard.chromium import ARGUMENTS, CHROMIUM
 from tests.system.service import running_service, tiny_spec
 
-PATIENCE_MILLISECONDS = 20_000
-TORCH_MILLISECONDS = 90_000
-"""The first answer of the short worker, whose child must first load torch."""
+PATIENCE_MILLISECONDS = 120_000
+TORCH_MILLISECONDS = 240_000
+"""Time for the first answer of the short worker, whose child first loads torch."""
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 
@@ -20,7 +20,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.timeout(240))
             if CHROMIUM is None:
                 item.add_marker(missing)
 
@@ -44,7 +43,7 @@ def service(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def finished(service):
-    """Two runs that have ended, and differ in their seed."""
+    """Two finished runs with different seeds."""
     jobs = [
         service.submit(tiny_spec(max_steps=12, eval_steps=6, save_steps=6, seed=seed))
         for seed in (1, 2)
@@ -53,7 +52,7 @@ def finished(service):
 
 
 class Tab:
-    """A page of the dashboard that remembers what a good page must not do."""
+    """A page of the dashboard that records errors."""
 
     def __init__(self, service, page):
         self.service = service
@@ -67,7 +66,7 @@ class Tab:
         page.on("request", self._request)
 
     def _console(self, message):
-        # The browser itself notes an answer of 422; an estimate that is refused is one.
+        # The browser itself logs an answer of 422, such as that of a refused estimate.
         is_refusal = message.location["url"].endswith("/v1/jobs/estimate") and "422" in message.text
         if message.type in ("error", "warning") and not (self.may_complain or is_refusal):
             self.complaints.append(f"{message.type}: {message.text} {message.location}")
@@ -93,7 +92,7 @@ def tab(service, browser):
 
 @pytest.fixture
 def running(service):
-    """A run that would take longer than any test; it is cancelled afterwards."""
+    """A run that takes longer than any test and is cancelled afterwards."""
     job = service.submit(tiny_spec(max_steps=20_000, eval_steps=200, save_steps=200))
     service.wait_for_step(job["id"], 3)
     yield service.job(job["id"])
@@ -103,7 +102,7 @@ def running(service):
 
 
 def chart(page, title="Loss"):
-    """The drawing in the chart of that title; `data-points` says how many points it shows."""
+    """The drawing of the chart with that title; `data-points` is its number of points."""
     return page.get_by_role("region", name=title, exact=True).locator(".chart")
 
 

@@ -1,4 +1,4 @@
-"""The committed bundle; whether it is that of the sources, `make dashboard-check` tells."""
+"""The committed bundle; `make dashboard-check` compares it with the sources."""
 
 import shutil
 import subprocess

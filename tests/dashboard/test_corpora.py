@@ -29,7 +29,7 @@ def test_a_corpus_is_uploaded_looked_at_and_deleted(tab, service, tmp_path):
     assert service.http.get("/v1/datasets/my-own").status_code == 404
 
 
-def test_an_upload_goes_on_where_it_broke_off(tab, service, tmp_path):
+def test_an_upload_continues_where_it_was_interrupted(tab, service, tmp_path):
     file = tmp_path / "broken.txt"
     file.write_text(TEXT)
     data = file.read_bytes()
@@ -96,7 +96,7 @@ def test_a_tokenizer_is_trained_alone_and_shows_how_it_splits(tab, service):
     assert (made["vocab_size"], made["dataset"]) == (400, "sample")
 
 
-def test_a_checkpoint_is_judged_and_its_score_is_drawn(tab, service, finished, tmp_path):
+def test_a_checkpoint_is_evaluated_and_its_score_is_drawn(tab, service, finished, tmp_path):
     write_sample(tmp_path, target_bytes=20_000)
     folder = service.runs_dir.parent / "data" / "evaluations" / "toy"
     folder.mkdir(parents=True)

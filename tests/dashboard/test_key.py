@@ -1,4 +1,4 @@
-"""A service that asks for a key. It needs a service of its own: a key holds for all that asks."""
+"""A service with an API key, in its own process because the key applies to all requests."""
 
 import hashlib
 import io
@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 from core.sample import write_sample
 from tests.dashboard.conftest import Tab, points
-from tests.system.service import running_service, tiny_spec, wait_for
+from tests.system.service import running_service, tiny_spec
+from tests.waiting import wait_for
 
 KEY = "the-right-key"
 
@@ -42,7 +43,7 @@ def give_key(tab, key=KEY):
 
 
 def opened(tab, address):
-    """A page behind the key; from here on nothing may complain."""
+    """A page with the key; from here on no error may be logged."""
     page = tab.open(address)
     give_key(tab)
     expect(dialog(page)).to_have_count(0)
@@ -71,7 +72,7 @@ def test_a_wrong_key_is_refused_in_words_and_the_right_one_holds_for_the_tab(tab
     expect(dialog(other)).to_be_visible()
 
 
-def test_without_a_key_the_page_says_so_and_asks_again_only_when_told_to(tab):
+def test_without_a_key_the_page_says_so_and_retries_only_on_request(tab):
     page = tab.open("#/system")
     dialog(page).get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("API key required")
@@ -87,11 +88,9 @@ def test_with_a_key_a_run_is_followed_and_its_checkpoint_comes(tab, locked):
     locked.wait_for_step(job["id"], 2)
     page = opened(tab, f"#/jobs/{job['id']}")
     expect(page.get_by_role("log")).to_contain_text("stage train")
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=60, what="a curve")
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
     before = points(page)
-    wait_for(
-        lambda: points(page) > before or page.wait_for_timeout(100), seconds=60, what="it grows"
-    )
+    wait_for(lambda: points(page) > before or page.wait_for_timeout(100), what="it grows")
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the job").click()
     expect(page.locator(".page-head .status")).to_have_text("cancelled")

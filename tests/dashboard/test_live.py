@@ -2,8 +2,10 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
+from jobs.states import FINAL
 from tests.dashboard.conftest import chart, points
-from tests.system.service import FINAL, tiny_spec, wait_for
+from tests.system.service import tiny_spec
+from tests.waiting import wait_for
 
 
 def status(page, text):
@@ -31,11 +33,9 @@ def test_a_job_is_submitted_by_the_form_watched_without_reload_and_cancelled(tab
     expect(page.get_by_role("heading", level=1, name="from the form")).to_be_visible()
     status(page, "running")
     page.evaluate("window.wasHere = true")
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=90, what="a curve")
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
     before = points(page)
-    wait_for(
-        lambda: points(page) > before or page.wait_for_timeout(100), seconds=60, what="it grows"
-    )
+    wait_for(lambda: points(page) > before or page.wait_for_timeout(100), what="it grows")
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_role("button", name="Cancel the job").click()
     status(page, "cancelled")
@@ -55,7 +55,7 @@ def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, servic
     job = service.submit(tiny_spec(max_steps=250, eval_steps=250, save_steps=250))
     service.wait_for_step(job["id"], 2)
     page = tab.open(f"#/jobs/{job['id']}")
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=60, what="a curve")
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
     tab.may_complain = True  # the browser says itself that it could not connect
     page.evaluate("window.wasHere = true")
     _api_of(service).kill()
@@ -69,9 +69,9 @@ def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, servic
     _expect_each_event_once(page, service, job["id"])
 
 
-def test_a_machine_that_goes_offline_is_told_and_the_run_is_caught_up_with(tab, service, running):
+def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, running):
     page = tab.open(f"#/jobs/{running['id']}")
-    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), seconds=60, what="a curve")
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
     page.evaluate("window.wasHere = true")
     tab.may_complain = True  # the browser says itself that it is offline
     page.context.set_offline(True)
@@ -84,7 +84,6 @@ def test_a_machine_that_goes_offline_is_told_and_the_run_is_caught_up_with(tab, 
     expect(banner).to_be_hidden()
     wait_for(
         lambda: points(page) > seen + 20 or page.wait_for_timeout(100),
-        seconds=30,
         what="what was missed",
     )
     service.http.post(f"/v1/jobs/{running['id']}/cancel")
@@ -94,7 +93,7 @@ def test_a_machine_that_goes_offline_is_told_and_the_run_is_caught_up_with(tab, 
 
 
 @pytest.mark.parametrize("address", ["", "#/corpora", "#/system"])
-def test_a_list_tells_of_a_lost_connection_and_goes_on(tab, address):
+def test_a_list_shows_a_lost_connection_and_continues(tab, address):
     page = tab.open(address)
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_be_visible()
@@ -169,12 +168,11 @@ def _no_job_left(service):
 
 
 def _expect_each_event_once(page, service, job_id):
-    """The curve has a point for each step that was measured; each sample stands there once."""
+    """The curve has a point for each measured step; each sample appears once."""
     events = service.events(job_id)
     steps = {event["data"]["step"] for event in events if event["type"] == "metrics"}
     wait_for(
         lambda: points(page) == len(steps) or page.wait_for_timeout(100),
-        seconds=30,
         what=f"{len(steps)} points",
     )
     samples = [event for event in events if event["type"] == "sample"]

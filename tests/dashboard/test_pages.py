@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from tests.dashboard.conftest import TORCH_MILLISECONDS, chart
 
 
-def test_what_the_api_refuses_stands_at_its_field(tab):
+def test_an_api_error_is_shown_at_its_field(tab):
     page = tab.open("#/new")
     width = page.get_by_role("region", name="Model").get_by_label("Hidden size")
     start = page.get_by_role("button", name="Start training")
@@ -159,11 +159,11 @@ def test_a_chart_is_read_and_zoomed_by_the_keyboard(tab, finished):
     loss = chart(page)
     expect(loss).to_have_attribute("data-points", "13")
     loss.focus()
-    told = page.locator("#live")
+    live_region = page.locator("#live")
     page.keyboard.press("ArrowRight")
-    expect(told).to_contain_text("Step 7: Loss: training")
+    expect(live_region).to_contain_text("Step 7: Loss: training")
     page.keyboard.press("ArrowRight")
-    expect(told).to_contain_text("Step 8: Loss: training")
+    expect(live_region).to_contain_text("Step 8: Loss: training")
     reset = page.get_by_role("button", name="Reset zoom")
     for key in ("Escape", "-"):
         page.keyboard.press("+")
@@ -190,7 +190,7 @@ def test_the_tasks_that_are_there_are_offered(tab, service):
     expect(offer).not_to_be_checked()
 
 
-def test_an_address_of_nothing_is_told_in_words(tab):
+def test_an_unknown_address_is_explained(tab):
     for address, text in [
         ("#/jobs/not-a-job", "not the id of a job"),  # known without a request
         ("#/nosuch", "no page “nosuch”"),
@@ -204,7 +204,7 @@ def test_an_address_of_nothing_is_told_in_words(tab):
     expect(page.get_by_role("alert")).to_contain_text("no job")
 
 
-def test_a_name_is_text_wherever_it_stands(tab, service):
+def test_a_name_is_text_everywhere(tab, service):
     name = "<img src=x onerror=\"window.hacked=1\"><b>'bold'</b>"
     spec = {"preset": "sample", "name": name}
     job = service.submit(spec)

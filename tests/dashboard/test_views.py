@@ -1,4 +1,4 @@
-"""Views that the address restores, and what the charts and the header offer."""
+"""Views that the URL restores, and the functions of charts and header."""
 
 import csv
 import re
@@ -36,7 +36,7 @@ def test_the_list_is_sorted_and_filtered_by_values_and_its_address_restores_it(t
     expect(page.get_by_role("button", name="Remove the filter seed > 0")).to_be_visible()
 
 
-def test_a_condition_that_is_none_is_told_in_words(tab, finished):
+def test_an_invalid_condition_is_explained(tab, finished):
     page = tab.open("#/?where=loss+is+low")
     page.get_by_role("button", name="Filter", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("is not a condition")

@@ -1,4 +1,4 @@
-"""docker-compose.yml built and running under a project name of its own, for the trial."""
+"""docker-compose.yml, built and running under its own project name, for the trial."""
 
 import os
 import shutil
@@ -13,7 +13,6 @@ from typing import Any
 import httpx2 as httpx
 
 ROOT = Path(__file__).resolve().parents[2]
-FINAL = {"succeeded", "failed", "cancelled"}
 KEY = "a-key-of-the-trial-only"
 PROJECT = "babylm-trial"
 BUILD_SECONDS = 1800.0

@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises, read from the file itself."""
+"""The properties of docker-compose.yml, read from the file."""
 
 import re
 from pathlib import Path
@@ -33,11 +33,11 @@ def test_the_api_listens_on_all_addresses_of_its_container_and_must_be_given_a_k
     without = [
         name for name in SERVICES if "BABYLM_API_KEY" in SERVICES[name].get("environment", {})
     ]
-    assert without == ["api"], "nobody else has a use for the key"
+    assert without == ["api"], "no other service needs the key"
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_container_can_do_no_more_than_it_must(name):
+def test_a_container_has_only_the_privileges_that_it_needs(name):
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -72,7 +72,7 @@ def test_migrations_run_once_and_before_everything_that_reads_the_database():
         assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-def test_redis_keeps_its_queue_and_never_forgets_silently():
+def test_redis_persists_its_queue_and_does_not_evict():
     command = SERVICES["redis"]["command"]
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
@@ -101,8 +101,8 @@ def test_every_setting_reaches_every_process(name):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_an_empty_setting_is_one_that_is_not_given(name, monkeypatch, tmp_path):
-    # What compose puts into a container if `.env` holds a key and nothing else.
+def test_an_empty_setting_is_unset(name, monkeypatch, tmp_path):
+    # The environment of a container if `.env` has only a key.
     monkeypatch.chdir(tmp_path)
     for variable, value in SERVICES[name]["environment"].items():
         plain = INTERPOLATED.sub(lambda m: m[3] if m[2] == "-" else "key", str(value))
@@ -115,7 +115,7 @@ def test_an_empty_setting_is_one_that_is_not_given(name, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_services_of_one_image_are_built_alike(name):
+def test_services_of_one_image_have_the_same_build(name):
     target = "worker" if name.startswith("worker") else "api"
     service = SERVICES[name]
     assert service["build"]["target"] == target

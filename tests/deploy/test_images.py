@@ -1,4 +1,4 @@
-"""What goes into the images, read from the Dockerfile and pyproject.toml."""
+"""The contents of the images, read from the Dockerfile and pyproject.toml."""
 
 import re
 import shlex
@@ -50,7 +50,7 @@ def closure(requirements: Iterable[str]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def requirement_lists(tmp_path_factory) -> dict[str, list[str]]:
-    """What the stage `requirements` writes: the very program of the Dockerfile, run here."""
+    """The output of the stage `requirements`, by the program in the Dockerfile."""
     folder = tmp_path_factory.mktemp("requirements")
     shutil.copy(ROOT / "pyproject.toml", folder)
     program = shlex.split(next(line for line in instructions("RUN") if "tomllib" in line))
@@ -95,7 +95,7 @@ def test_torch_is_the_version_of_the_constraints():
 
 
 @pytest.mark.parametrize("target", ["api", "worker"])
-def test_an_image_runs_as_nobody_special_and_gets_signals_itself(target):
+def test_an_image_runs_as_a_non_root_user_and_receives_signals(target):
     start = re.search(rf"^FROM \S+ AS {target}$", DOCKERFILE, re.MULTILINE)
     assert start is not None
     stage = re.split(r"^FROM ", DOCKERFILE[start.end() :], flags=re.MULTILINE)[0]

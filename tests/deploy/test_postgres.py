@@ -1,4 +1,4 @@
-"""The whole service on Postgres, where BABYLM_TEST_POSTGRES_URL names a server."""
+"""The whole service on Postgres, if BABYLM_TEST_POSTGRES_URL names a server."""
 
 import os
 import signal

@@ -11,7 +11,8 @@ import pytest
 
 from babylm.client import Client
 from babylm.download import choose_checkpoint, download_checkpoint
-from tests.deploy.stack import FINAL, KEY, running_stack, wait_for
+from jobs.states import FINAL
+from tests.deploy.stack import KEY, running_stack, wait_for
 
 pytestmark = [
     pytest.mark.docker,
@@ -23,7 +24,7 @@ pytestmark = [
 ]
 
 TRAINING_SECONDS = 900
-"""Until a job counts as stuck: a deadline, not a measure."""
+"""Deadline after which a job counts as stuck; not a limit on speed."""
 ONE_THREAD = {"num_threads": 1}
 """Two threads wait for each other where other work takes a core: 4 s a step were seen."""
 
@@ -66,7 +67,7 @@ def test_text_from_a_checkpoint_comes_from_the_short_worker(stack, finished_job)
     assert "Traceback" not in logs, logs
 
 
-def test_a_job_goes_on_after_its_worker_was_stopped_in_the_middle(stack):
+def test_a_job_continues_after_its_worker_was_stopped(stack):
     training = ONE_THREAD | {"max_steps": 120, "logging_steps": 1, "save_steps": 1000}
     job_id = stack.submit({"preset": "sample", "training": training})
     wait_for(
@@ -99,7 +100,7 @@ def test_only_the_api_is_reachable_and_only_with_a_key(stack):
     assert published == [f"127.0.0.1:{stack.port}->8000/tcp"]
 
 
-def test_the_containers_can_do_little(stack):
+def test_the_containers_have_few_privileges(stack):
     for service in ("api", "worker-cpu", "worker-short"):
         program = (
             "import os, pathlib; status = pathlib.Path('/proc/self/status').read_text()\n"

@@ -27,7 +27,7 @@ PATTERNS = (
     r"dear",
     r"nobody|somebody",
 )
-LIMIT = 40.6
+LIMIT = 30.2
 """Occurrences for 10,000 words."""
 
 

@@ -1,4 +1,4 @@
-"""The pages that list code list what the code has."""
+"""Generated pages match the code."""
 
 import importlib.util
 import re

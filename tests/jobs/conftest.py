@@ -1,6 +1,6 @@
 """A real database with the migrations applied, for each test.
 
-SQLite, or databases of their own on a Postgres server, see `tests.postgres`.
+It is an SQLite file, or a database on a Postgres server, see `tests.postgres`.
 """
 
 import os
@@ -22,7 +22,7 @@ SPEC = JobSpec.model_validate({"preset": "sample"}).resolve()
 
 @contextmanager
 def empty_database(folder: Path) -> Iterator[str]:
-    """The address of a database with nothing in it."""
+    """The URL of an empty database without tables."""
     server = os.environ.get(URL)
     if server is None:
         yield f"sqlite:///{folder / 'babylm.sqlite3'}"
@@ -33,7 +33,7 @@ def empty_database(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory):
-    """An empty SQLite file with all migrations, copied for each test: making one is dear."""
+    """An empty SQLite file with all migrations, copied for each test: creating one is slow."""
     file = tmp_path_factory.mktemp("migrated") / DATABASE_FILE
     upgrade(f"sqlite:///{file}")
     return file

@@ -1,7 +1,7 @@
 # ruff: noqa: T201 (it is a program)
-"""Plays sbatch, squeue, scancel and scontrol on a state file; told to, it hangs, lies or babbles.
+"""Simulates sbatch, squeue, scancel and scontrol on a state file, with faults on request.
 
-Called as `python fake_slurm.py STATE PROGRAM ARGUMENTS...` by small scripts on the path.
+Small scripts on PATH call it as `python fake_slurm.py STATE PROGRAM ARGUMENTS...`.
 """
 
 import fcntl
@@ -103,7 +103,7 @@ def accept(state, arguments: list[str], script: str) -> str:
 
 
 def accept_late(state) -> None:
-    """Takes what a hanging controller had not looked at yet."""
+    """Accepts the submissions that a hanging controller has not processed yet."""
     for entry in state["late"]:
         entry["wait"] -= 1
     due = [entry for entry in state["late"] if entry["wait"] <= 0]
@@ -142,7 +142,7 @@ def squeue(state, fault: str | None) -> int:
         return 0
     if fault in ("empty", "hang"):
         return 0
-    lines = ["99_[1-3]|PENDING|N/A|Priority|somebody else's array"]
+    lines = ["99_[1-3]|PENDING|N/A|Priority|another user's array"]
     for slurm_id, job in state["jobs"].items():
         said = (
             choose(STATES, slurm_id, len(state["calls"]))

@@ -1,4 +1,4 @@
-"""Claims and fenced writes, by threads that race on one file."""
+"""Claims and fenced writes, with threads that race on one file."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -110,7 +110,7 @@ def test_a_heartbeat_saves_a_job_from_being_reaped(database, new_job, job_of):
     assert job_of(job.id).status == "running"
 
 
-def test_reaping_fulfils_a_wish_to_cancel(database, new_job, job_of):
+def test_reaping_carries_out_a_cancel_request(database, new_job, job_of):
     new_job()
     job = claim(database)
     with database.write() as session:
@@ -120,7 +120,7 @@ def test_reaping_fulfils_a_wish_to_cancel(database, new_job, job_of):
     assert job_of(job.id).status == "cancelled"
 
 
-def test_deaths_count_until_a_new_checkpoint_is_there(database, new_job, job_of):
+def test_died_attempts_count_until_there_is_a_new_checkpoint(database, new_job, job_of):
     job_id = new_job()
     for number in (1, 2):
         job = claim(database)
@@ -149,7 +149,7 @@ def test_events_move_the_offset_and_the_row_in_one_transaction(database, new_job
     assert row.latest_metrics["values"] == {"train/loss": 2.5}
 
 
-def test_a_step_that_was_run_twice_has_the_later_value(database, new_job):
+def test_a_repeated_step_has_the_later_value(database, new_job):
     new_job()
     job = claim(database)
     record(database, job, [loss(1, 5.0), loss(2, 4.0)])
@@ -172,7 +172,7 @@ def test_a_long_series_keeps_its_ends_and_its_peaks(database, new_job):
     assert {701, 1301} <= set(series.step)
 
 
-def test_checkpoints_come_go_and_are_found_by_kind(database, new_job):
+def test_checkpoints_are_added_removed_and_found_by_kind(database, new_job):
     new_job()
     job = claim(database)
     record(database, job, [saved("step-000001", "rolling", 1), saved("best-000001", "best", 1)])
@@ -192,7 +192,7 @@ def test_checkpoints_come_go_and_are_found_by_kind(database, new_job):
             find_checkpoint(session, job.id, "step-000001")
 
 
-def test_a_failed_job_tells_code_message_and_hint(database, new_job, job_of):
+def test_a_failed_job_has_code_message_and_hint(database, new_job, job_of):
     new_job()
     job = claim(database)
     error = ErrorData(code="disk_full", message="no space", hint="free some")

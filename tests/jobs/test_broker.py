@@ -1,18 +1,17 @@
-"""Queue and doorbell on a real server, and on one that is away or frozen."""
+"""Queue and notifications with a real server, and with one that is unavailable or frozen."""
 
-import signal
-import threading
-import time
+import socket
 
 import pytest
 
-from jobs.notifier import JobNotifier, Listener
+from jobs.notifier import SILENT_SECONDS, JobNotifier, Listener
 from jobs.queue import QueueNotifier
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.system
 
 
-def test_ringing_fills_the_queue_up_and_not_beyond(broker):
+def test_notifications_fill_the_queue_up_to_the_limit(broker):
     _, url = broker
     notifier = QueueNotifier(url)
     assert notifier.notify("train", 2)
@@ -21,49 +20,53 @@ def test_ringing_fills_the_queue_up_and_not_beyond(broker):
     notifier.close()
 
 
-def test_a_listener_hears_which_job_rang(broker):
+def test_a_listener_receives_the_id_of_the_job(broker):
     _, url = broker
-    on_message = threading.Event()
     ids = []
-    listener = Listener(url, lambda job_id: (ids.append(job_id), on_message.set()))
+    listener = Listener(url, ids.append)
     listener.start()
     job_notifier = JobNotifier(url)
-    deadline = time.monotonic() + 10
-    while not on_message.is_set() and time.monotonic() < deadline:
-        job_notifier.notify("abc")
-        on_message.wait(0.05)
+
+    def received() -> bool:
+        job_notifier.notify("abc")  # again, because the listener may not have subscribed yet
+        return bool(ids)
+
+    wait_for(received, what="a notification")
     listener.stop()
-    listener.join(5)
+    listener.join()
     job_notifier.close()
-    assert ids[0] == "abc"
+    assert set(ids) == {"abc"}
 
 
-def test_without_a_server_nothing_fails_and_nothing_waits_long(tmp_path):
+def test_without_a_server_nothing_fails(tmp_path):
     url = f"redis+socket://{tmp_path / 'nowhere.sock'}"
     notifier, job_notifier = QueueNotifier(url), JobNotifier(url)
-    began = time.monotonic()
     assert not notifier.notify("train", 1)
     assert not notifier.ping()
     job_notifier.notify("abc")
-    job_notifier.notify("abc")
-    assert time.monotonic() - began < 5
     job_notifier.close()
     notifier.close()
 
 
-def test_a_frozen_server_holds_up_a_ring_for_a_moment_at_most(broker):
-    process, url = broker
-    job_notifier = JobNotifier(url)
-    job_notifier.notify("abc")
-    process.send_signal(signal.SIGSTOP)
-    try:
-        began = time.monotonic()
-        job_notifier.notify("abc")
-        first = time.monotonic() - began
-        began = time.monotonic()
-        job_notifier.notify("abc")  # it has just been silent: not asked again
-        assert time.monotonic() - began < 0.05
-        assert first < 2
-    finally:
-        process.send_signal(signal.SIGCONT)
+def test_a_frozen_server_is_tried_again_only_after_a_pause(tmp_path):
+    now = [0.0]
+    with socket.socket(socket.AF_UNIX) as frozen:  # accepts connections and never answers
+        frozen.bind(str(tmp_path / "r.sock"))
+        frozen.listen()
+        frozen.setblocking(False)
+        job_notifier = JobNotifier(f"redis+socket://{tmp_path}/r.sock", clock=lambda: now[0])
+
+        def connections() -> int:
+            job_notifier.notify("abc")  # returns, although the server does not answer
+            try:
+                frozen.accept()[0].close()
+            except BlockingIOError:
+                return 0
+            return 1
+
+        tries = []
+        for seconds in (0.0, SILENT_SECONDS / 2, SILENT_SECONDS):
+            now[0] = seconds
+            tries.append(connections())
         job_notifier.close()
+    assert tries == [1, 0, 1]

@@ -1,4 +1,4 @@
-"""All rows move to another store and back; nothing is copied over something."""
+"""All rows are copied to another store and back; a target with rows is refused."""
 
 import os
 
@@ -67,7 +67,7 @@ def test_a_target_with_rows_and_a_source_in_use_are_refused(tmp_path, url, datab
     upgrade(other)
     fill(other)
     new_job()
-    with pytest.raises(CopyRefused, match="already holds rows, in job"):
+    with pytest.raises(CopyRefused, match="already holds rows in job"):
         copy_database(url, other)
     with database.write() as session:
         claim_next(session, "worker")

@@ -1,4 +1,4 @@
-"""A job and its files go together, whatever dies in between."""
+"""A job and its files are removed together, even after a crash in between."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def ended(database, new_job, settings):
     return job_id
 
 
-def test_rows_and_files_are_gone(database, settings, ended, job_of):
+def test_rows_and_files_are_removed(database, settings, ended, job_of):
     delete_with_folder(database, settings, ended)
     with pytest.raises(JobNotFound):
         job_of(ended)
@@ -40,14 +40,14 @@ def test_a_job_that_has_not_ended_keeps_its_files(database, settings, new_job):
     assert settings.job_folder(job_id).is_dir()
 
 
-def test_a_deletion_that_died_before_its_commit_is_undone(database, settings, ended):
+def test_a_deletion_interrupted_before_its_commit_is_undone(database, settings, ended):
     settings.deleted_folder.mkdir()
     settings.job_folder(ended).rename(settings.deleted_folder / ended)
     finish_deletions(database, settings)
     assert (settings.job_folder(ended) / "weights").read_text() == "heavy"
 
 
-def test_a_deletion_that_died_after_its_commit_is_finished(database, settings, ended):
+def test_a_deletion_interrupted_after_its_commit_is_finished(database, settings, ended):
     delete_with_folder(database, settings, ended)
     (settings.deleted_folder / ended).mkdir()
     finish_deletions(database, settings)

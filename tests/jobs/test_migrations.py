@@ -1,4 +1,4 @@
-"""Migrations are atomic, can be run again after a kill at any statement, and by two at once."""
+"""Migrations are atomic, repeatable after a kill at any statement, and safe in two processes."""
 
 import os
 import signal
@@ -59,7 +59,7 @@ def test_the_tables_are_those_that_the_migrations_make(url):
     engine.dispose()
 
 
-def test_down_to_nothing_and_up_again(url):
+def test_downgrade_to_base_and_upgrade_again(url):
     engine = make_engine(url, foreign_keys=False)
     config = migration_config()
     with engine.begin() as connection:
@@ -89,13 +89,13 @@ def test_killed_at_any_statement_it_can_be_run_again(tmp_path):
         with sqlite3.connect(tmp_path / f"{statement:03d}-killed.sqlite3") as connection:
             tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         connection.close()
-        assert tables == (0,), f"statement {statement} left something behind"
+        assert tables == (0,), f"statement {statement} left tables"
     engine = make_engine(f"sqlite:///{tmp_path / 'killed.sqlite3'}")
     check_schema(engine)
     engine.dispose()
 
 
-def test_two_starters_at_once_both_succeed(tmp_path):
+def test_two_upgrades_at_once_both_succeed(tmp_path):
     url = f"sqlite:///{tmp_path / 'both.sqlite3'}"
     program = "import sys; from jobs.database import upgrade; upgrade(sys.argv[1])"
     processes = [run(program, url) for _ in range(2)]
@@ -106,7 +106,7 @@ def test_two_starters_at_once_both_succeed(tmp_path):
     check_schema(make_engine(url))
 
 
-def test_a_schema_newer_than_the_program_is_refused_in_words(url):
+def test_a_schema_newer_than_the_program_is_refused(url):
     engine = make_engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")

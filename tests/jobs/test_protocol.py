@@ -46,7 +46,7 @@ SWEEPERS = st.sampled_from([0, 1])
 
 
 class Protocol(RuleBasedStateMachine):
-    """A supervisor believes that it holds a job until a write of its own is fenced."""
+    """A supervisor assumes that it holds a job until one of its writes is fenced."""
 
     folder = None
     template = None
@@ -82,7 +82,7 @@ class Protocol(RuleBasedStateMachine):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def _try(self, name: str, write) -> bool:
-        """A write under the name's belief; True if it was accepted."""
+        """A write by the supervisor of that name; True if it was accepted."""
         attempt = self.believes[name]
         try:
             with self.database.write() as session:
@@ -111,7 +111,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(name=SUPERVISORS)
     def look(self, name: str) -> None:
-        """Reading wishes is fenced too, and writes nothing."""
+        """Reading the stop request is also fenced, and writes nothing."""
         if name in self.believes:
             before = self._row()
             try:
@@ -166,7 +166,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(name=SUPERVISORS)
     def obey(self, name: str) -> None:
-        """Its process is gone, and it fulfils what the user asked."""
+        """Its process has ended, and it carries out the stop request."""
         if name not in self.believes:
             return
         row = self._row()
@@ -181,7 +181,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(name=SUPERVISORS)
     def die(self, name: str) -> None:
-        """It says nothing any more: SIGKILL."""
+        """It sends no more heartbeats, as after SIGKILL."""
         self.believes.pop(name, None)
 
     @rule(seconds=st.sampled_from([1.0, 7.0, 16.0, 3600.0]))
@@ -198,7 +198,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(back=st.integers(0, 2))
     def reap_by_an_old_look(self, back: int) -> None:
-        """Whoever knows only an older heartbeat takes nothing."""
+        """An observer that has only an older heartbeat reaps nothing."""
         row = self._row()
         with self.database.write() as session:
             taken = reap(session, self.job_id, attempt=row.attempt, beat=row.heartbeat - 1 - back)
@@ -223,7 +223,7 @@ class Protocol(RuleBasedStateMachine):
             with self.database.write() as session:
                 action(session, self.job_id)
         except InvalidTransition:
-            assert self._row() == before, "a refused wish changed the row"
+            assert self._row() == before, "a refused request changed the row"
 
     @precondition(lambda self: self._row().status in ("failed", "cancelled"))
     @rule()

@@ -1,4 +1,4 @@
-"""The Celery app imports nothing from the working folder."""
+"""The Celery app imports nothing from the working directory."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The sweep takes what is lost, by its own clock, and rings for what waits."""
+"""The sweep requeues lost jobs, by its own clock, and sends notifications of waiting jobs."""
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +20,7 @@ def claimed(database):
         return claim_next(session, "worker")
 
 
-def test_a_job_is_taken_when_its_heartbeat_stood_still_for_the_lease(database, new_job, job_of):
+def test_a_job_without_a_heartbeat_for_the_lease_is_reaped(database, new_job, job_of):
     new_job()
     job, clock = claimed(database), Clock()
     sweeper = Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock)
@@ -32,7 +32,7 @@ def test_a_job_is_taken_when_its_heartbeat_stood_still_for_the_lease(database, n
     assert job_of(job.id).status == "queued"
 
 
-def test_a_beat_in_between_starts_the_lease_anew(database, new_job):
+def test_a_heartbeat_restarts_the_lease(database, new_job):
     new_job()
     job, clock = claimed(database), Clock()
     sweeper = Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock)
@@ -66,8 +66,8 @@ def test_two_sweepers_take_a_job_once(database, new_job, job_of):
     assert job_of(job.id).attempts_without_checkpoint == 1
 
 
-def test_a_database_that_was_away_is_no_silence_of_the_workers(database, new_job, job_of):
-    """Postgres restarts: no worker could beat meanwhile, so each gets a whole lease afterwards."""
+def test_an_unavailable_database_does_not_expire_leases(database, new_job, job_of):
+    """During a restart of Postgres no worker can write heartbeats, so each gets a new lease."""
     new_job()
     job, clock = claimed(database), Clock()
     sweeper = Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock)

@@ -1,4 +1,4 @@
-"""What users do with jobs."""
+"""Actions of users on jobs."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def statuses(database, job_id) -> list[tuple[int, str]]:
         ]
 
 
-def test_a_new_job_is_queued_and_says_so_in_its_first_event(database, new_job, job_of):
+def test_a_new_job_is_queued_and_its_first_event_has_this_status(database, new_job, job_of):
     job_id = new_job()
     assert job_of(job_id).status == "queued"
     assert statuses(database, job_id) == [(1, "queued")]
@@ -46,7 +46,7 @@ def test_the_same_key_and_request_make_one_job_and_another_request_is_refused(da
         create_job(session, other, idempotency_key="key")
 
 
-def test_pages_are_newest_first_and_hold_every_job_once(database, new_job):
+def test_pages_are_newest_first_and_contain_every_job_once(database, new_job):
     created = [new_job() for _ in range(7)]
     seen, cursor = [], None
     while True:
@@ -70,7 +70,7 @@ def test_cancel_of_a_queued_job_never_starts_it(database, new_job, job_of):
     assert statuses(database, job_id) == [(1, "queued"), (2, "cancelled")]
 
 
-def test_cancel_and_pause_of_a_running_job_are_wishes_with_a_time(database, new_job, job_of):
+def test_cancel_and_pause_of_a_running_job_are_requests_with_a_time(database, new_job, job_of):
     job_id = new_job()
     with database.write() as session:
         claim_next(session, "worker")
@@ -83,7 +83,7 @@ def test_cancel_and_pause_of_a_running_job_are_wishes_with_a_time(database, new_
     assert job.pause_requested_at is not None
 
 
-def test_what_the_status_forbids_is_refused_and_changes_nothing(database, new_job, job_of):
+def test_an_invalid_transition_is_refused_and_changes_nothing(database, new_job, job_of):
     job_id = new_job()
     for action in (resume, retry, delete_job):
         with pytest.raises(InvalidTransition), database.write() as session:
@@ -98,7 +98,7 @@ def test_what_the_status_forbids_is_refused_and_changes_nothing(database, new_jo
     assert job_of(job_id).status == "succeeded"
 
 
-def test_pause_resume_and_retry_put_a_job_back(database, new_job, job_of):
+def test_pause_resume_and_retry_requeue_a_job(database, new_job, job_of):
     job_id = new_job()
     for action, status in (
         (request_pause, "paused"),
@@ -124,7 +124,7 @@ def test_the_queue_is_in_order_of_priority_and_then_of_waiting(database, new_job
     assert claimed == [high, low, later]
 
 
-def test_deleting_takes_all_rows_along(database, new_job):
+def test_deleting_a_job_removes_all_its_rows(database, new_job):
     job_id = new_job()
     with database.write() as session:
         request_cancel(session, job_id)

@@ -1,11 +1,10 @@
-"""The real service in its own processes, for the tests of the whole."""
+"""The real service in its own processes, for the system tests."""
 
 import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,15 @@ import httpx2 as httpx
 import psutil
 
 from core.process.program import python_command
+from jobs.states import FINAL
+from tests.waiting import DEADLINE, wait_for
 
-FINAL = {"succeeded", "failed", "cancelled"}
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = tuple(python_command("babylm.main"))
 
 
-def wait_for(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
-    """The first truthy value of `condition`, polled until the deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
 def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: Any) -> dict:
-    """A job of seconds: two layers, 32 wide."""
+    """A job that takes seconds: two layers of width 32."""
     model = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
     if architecture == "llama4":
         model["num_local_experts"] = 4
@@ -68,7 +57,7 @@ class Service:
         self.process = process
         self.runs_dir = runs_dir
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.Client(base_url=url, timeout=30, headers=headers)
+        self.http = httpx.Client(base_url=url, timeout=DEADLINE, headers=headers)
 
     def submit(self, spec: dict, **headers: str) -> dict:
         answer = self.http.post("/v1/jobs", json=spec, headers=headers)
@@ -78,21 +67,21 @@ class Service:
     def job(self, job_id: str) -> dict:
         return self.http.get(f"/v1/jobs/{job_id}").json()
 
-    def wait(self, job_id: str, *, seconds: float = 90, until: set[str] = FINAL) -> dict:
+    def wait(self, job_id: str, *, until: Set[str] = FINAL, seconds: float = DEADLINE) -> dict:
         def reached() -> dict | None:
             job = self.job(job_id)
             return job if job["status"] in until else None
 
-        return wait_for(reached, seconds=seconds, what=f"{until}: {self.job(job_id)}")
+        return wait_for(reached, what=lambda: f"{until}: {self.job(job_id)}", seconds=seconds)
 
-    def wait_for_step(self, job_id: str, step: int, *, seconds: float = 90) -> None:
+    def wait_for_step(self, job_id: str, step: int, *, seconds: float = DEADLINE) -> None:
         def reached() -> bool:
             steps = [e["data"]["step"] for e in self.events(job_id) if e["type"] == "metrics"]
             job = self.job(job_id)
             assert job["status"] not in FINAL, job
             return bool(steps) and max(steps) >= step
 
-        wait_for(reached, seconds=seconds, what=f"step {step}")
+        wait_for(reached, what=f"step {step}", seconds=seconds)
 
     def events(self, job_id: str) -> list[dict]:
         events: list[dict] = []
@@ -127,7 +116,7 @@ class Service:
                     return process
             return None
 
-        return wait_for(found, seconds=20, what=f"training process of {job_id}")
+        return wait_for(found, what=f"training process of {job_id}")
 
     def checkpoint_hash(self, job_id: str, name: str = "last") -> str:
         answer = self.http.get(f"/v1/jobs/{job_id}/checkpoints")
@@ -172,7 +161,7 @@ def running_service(
             service.http.close()
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -185,9 +174,9 @@ def _url(process: subprocess.Popen, runs_dir: Path, log: Path) -> str:
         assert process.poll() is None, log.read_text()
         try:
             url = json.loads((runs_dir / "service.json").read_text())["url"]
-            answer = httpx.get(f"{url}/readyz", timeout=5)
+            answer = httpx.get(f"{url}/readyz", timeout=DEADLINE)
         except (FileNotFoundError, ValueError, httpx.TransportError):
             return None
         return url if answer.status_code == 200 else None
 
-    return wait_for(ready, seconds=40, what=f"service ready; {log.read_text()}")
+    return wait_for(ready, what=f"service ready; {log.read_text()}")

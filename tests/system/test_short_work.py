@@ -1,13 +1,14 @@
-"""What the short worker does, by real processes: reports, splits, evaluations, beside training."""
+"""The short worker with real processes: reports, splits and evaluations during training."""
 
 import json
 
 import pytest
 
 from core.sample import write_sample
-from tests.system.service import running_service, tiny_spec, wait_for
+from tests.system.service import running_service, tiny_spec
+from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.system
 
 
 def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
@@ -19,7 +20,6 @@ def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
     with running_service(tmp_path) as service:
         cleaning = wait_for(
             lambda: _finished(service.http.get("/v1/datasets/sample").json()["cleaning"]),
-            seconds=60,
             what="report of cleaning",
         )
         assert cleaning["status"] == "succeeded", cleaning
@@ -39,7 +39,7 @@ def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
         assert listed["validation"]["tokens_per_word"] > 1.0
         asked = service.http.post(f"{base}/checkpoints/last/evaluations", json={"task": "blimp"})
         assert asked.status_code == 202
-        # Quick work has its turn between two slices of it.
+        # Quick tasks run between two of its slices.
         text = service.http.post(f"{base}/checkpoints/last/generate", json={"max_new_tokens": 3})
         assert text.status_code == 200
         body = {"prompt": "The dog", "max_new_tokens": 30}
@@ -52,7 +52,6 @@ def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
         assert ["".join(t["text"] for t in text["tokens"]) for text in scored] == pair["texts"]
         found = wait_for(
             lambda: _finished(service.http.get(f"{base}/evaluations").json()["data"][0]),
-            seconds=60,
             what="evaluation",
         )
         assert found["status"] == "succeeded", found

@@ -1,4 +1,4 @@
-"""The main job through every real part: HTTP, database, broker, Celery, training, download."""
+"""A job through every real part: HTTP, database, broker, Celery, training, download."""
 
 import hashlib
 import io
@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 import signal
-import time
 import zipfile
 
 import pytest
@@ -15,9 +14,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.archs import ARCHITECTURES
 from core.sample import write_sample
-from tests.system.service import running_service, tiny_spec, wait_for
+from tests.system.service import running_service, tiny_spec
+from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def service(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def undisturbed(service):
-    """A finished job of each architecture that nothing happened to."""
+    """An undisturbed finished job of each architecture."""
     jobs = {name: service.submit(tiny_spec(name)) for name in ARCHITECTURES}
     return {name: service.wait(job["id"]) for name, job in jobs.items()}
 
@@ -109,7 +109,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(service, undisturbe
 
 
 def test_a_paused_run_rests_and_ends_with_the_same_weights(service):
-    # Long enough not to be over before the wish is heard.
+    # Long enough to be still running when the request arrives.
     spec = tiny_spec(max_steps=200, eval_steps=100, save_steps=50)
     golden = service.submit(spec)["id"]
     job_id = service.submit(spec)["id"]
@@ -147,21 +147,19 @@ def test_a_cancelled_run_is_gone_before_its_status_says_so(service):
     job_id = service.submit(tiny_spec(max_steps=5000))["id"]
     service.wait_for_step(job_id, 3)
     child = service.child(job_id)
-    asked = time.monotonic()
     assert service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
-    job = service.wait(job_id, seconds=10)
+    job = service.wait(job_id)
     assert job["status"] == "cancelled"
     assert not child.is_running()
-    assert time.monotonic() - asked < 5
     assert service.http.post(f"/v1/jobs/{job_id}/cancel").status_code == 409
 
 
-def test_generating_does_not_wait_behind_a_training_job(service, undisturbed):
+def test_generating_does_not_wait_for_a_training_job(service, undisturbed):
     busy = service.submit(tiny_spec(max_steps=5000))["id"]
     service.wait_for_step(busy, 1)
     path = f"/v1/jobs/{undisturbed['olmo2']['id']}/checkpoints/last/generate"
     body = {"prompt": "The dog", "max_new_tokens": 8, "temperature": 0.0, "seed": 0}
-    first, second = (service.http.post(path, json=body, timeout=60) for _ in range(2))
+    first, second = (service.http.post(path, json=body) for _ in range(2))
     assert first.status_code == 200, first.text
     assert first.json()["text"] == second.json()["text"]
     assert service.job(busy)["status"] == "running"
@@ -173,7 +171,7 @@ def test_generating_does_not_wait_behind_a_training_job(service, undisturbed):
     ("content", "code"),
     [(b"", "corpus_empty"), (b"caf\xe9 latin\n" * 10, "corpus_encoding")],
 )
-def test_a_bad_file_fails_the_job_by_name_and_the_service_goes_on(service, content, code):
+def test_a_bad_file_fails_the_job_by_name_and_the_service_continues(service, content, code):
     folder = service.runs_dir.parent / "data" / f"bad-{code}"
     folder.mkdir()
     (folder / "gutenberg.train").write_bytes(content)
@@ -240,6 +238,5 @@ def test_nothing_of_the_service_is_left_after_it_stopped(tmp_path):
         assert len(processes) >= 3
     wait_for(
         lambda: not [p for p in processes if p.is_running() and p.status() != "zombie"],
-        seconds=10,
         what="all processes gone",
     )

@@ -1,4 +1,4 @@
-"""The commands in a folder that holds a file for every module that they might import."""
+"""The commands in a directory with a file for every module that they might import."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from jobs.database import upgrade
 from jobs.settings import Settings
 from tests.shadows import Shadows
 from tests.system.service import running_service, tiny_spec
+from tests.waiting import DEADLINE
 
 pytestmark = pytest.mark.system
 BABYLM = Path(sysconfig.get_path("scripts")) / "babylm"
@@ -70,13 +71,13 @@ def test_a_worker_alone_starts(shadows, tmp_path, broker):
             [BABYLM, "worker"], cwd=shadows.folder, env=environment, stdout=output, stderr=output
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + DEADLINE
         while "[queues]" not in log.read_text():  # Celery has imported what it needs
             assert worker.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(60) == 0, log.read_text()
+        assert worker.wait(DEADLINE) == 0, log.read_text()
     finally:
         worker.kill()
         worker.wait()

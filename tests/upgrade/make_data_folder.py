@@ -20,7 +20,8 @@ import psutil
 sys.path.insert(0, os.getcwd())
 
 from core.sample import write_sample
-from tests.system.service import running_service, tiny_spec, wait_for
+from tests.system.service import running_service, tiny_spec
+from tests.waiting import wait_for
 
 STEPS = 1500
 
@@ -58,7 +59,7 @@ def main(target: Path) -> None:
         queued = service.submit(spec("queued"))["id"]
         service.wait_for_step(running, 600)
         service.child(running).suspend()
-        wait_for(lambda: service.job(running)["step"] >= 600, seconds=20, what="step in the row")
+        wait_for(lambda: service.job(running)["step"] >= 600, what="step in the row")
         for job_id, status in ((running, "running"), (queued, "queued"), (cancelled, "cancelled")):
             assert service.job(job_id)["status"] == status
         main_process = psutil.Process(service.process.pid)

@@ -14,7 +14,6 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 ARCHIVE = Path(__file__).with_name("version-0.1.tar.xz")
 STEPS = 1500
-SECONDS = 240
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +58,13 @@ def test_a_finished_job_keeps_its_checkpoint_and_its_curve(service, jobs, finish
 
 def test_a_running_and_a_queued_job_run_to_their_end(service, jobs):
     for name in ("running", "queued"):
-        job = service.wait(jobs[name]["id"], seconds=SECONDS)
+        job = service.wait(jobs[name]["id"])
         assert (job["status"], job["step"]) == ("succeeded", STEPS), job
 
 
 def test_a_running_job_continues_from_its_resume_point(service, jobs):
     job_id = jobs["running"]["id"]
-    service.wait(job_id, seconds=SECONDS)
+    service.wait(job_id)
     logged = [
         event["data"]["step"]
         for event in service.events(job_id)
@@ -79,7 +78,7 @@ def test_a_running_job_continues_from_its_resume_point(service, jobs):
 def test_a_paused_job_can_be_resumed(service, jobs):
     job_id = jobs["paused"]["id"]
     service.http.post(f"/v1/jobs/{job_id}/resume").raise_for_status()
-    assert service.wait(job_id, seconds=SECONDS)["status"] == "succeeded"
+    assert service.wait(job_id)["status"] == "succeeded"
     assert_same_weights(service, jobs["finished"]["id"], job_id)
 
 
@@ -87,7 +86,7 @@ def test_a_failed_job_can_be_retried(service, jobs, folder):
     job_id = jobs["failed"]["id"]
     (folder / "data" / "sample").rename(folder / "data" / "lost")
     service.http.post(f"/v1/jobs/{job_id}/retry").raise_for_status()
-    assert service.wait(job_id, seconds=SECONDS)["status"] == "succeeded"
+    assert service.wait(job_id)["status"] == "succeeded"
 
 
 def assert_same_weights(service: Service, one: str, other: str) -> None:

@@ -1,4 +1,4 @@
-"""A supervisor over small programs that play the training process."""
+"""A supervisor with small programs in place of the training process."""
 
 import subprocess
 import sys
@@ -36,7 +36,7 @@ def saved(step):
 
 
 class Stage:
-    """One job, a database and a supervisor with an impatient clock."""
+    """One job, a database and a supervisor with short timeouts."""
 
     def __init__(self, folder, **settings) -> None:
         fast = {

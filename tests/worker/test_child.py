@@ -3,13 +3,14 @@
 import signal
 import sys
 
+from tests.waiting import DEADLINE
 from worker.child import Child
 from worker.host import host_memory_bytes, keep_log_short, oom_kills
 
 PIPE_BYTES = 100_000
 
 
-def test_a_frozen_child_does_not_freeze_who_watches_it(tmp_path):
+def test_a_frozen_child_does_not_block_its_supervisor(tmp_path):
     child = Child([sys.executable, "-c", "import time; time.sleep(600)"], log=tmp_path / "log")
     child.send(signal.SIGSTOP)
     for _ in range(PIPE_BYTES):  # more than any pipe holds
@@ -22,12 +23,12 @@ def test_secrets_do_not_reach_a_child(tmp_path, monkeypatch):
     monkeypatch.setenv("BABYLM_API_KEY", "sesame")
     program = "import os; print(os.environ.get('BABYLM_API_KEY'))"
     child = Child([sys.executable, "-c", program], log=tmp_path / "log")
-    assert child.wait(20) == 0
+    assert child.wait(DEADLINE) == 0
     child.close()
     assert (tmp_path / "log").read_text() == "None\n"
 
 
-def test_a_log_that_grew_too_long_is_moved_while_its_writer_goes_on(tmp_path):
+def test_a_long_log_is_rotated_while_its_writer_continues(tmp_path):
     log = tmp_path / "run.log"
     with log.open("ab", buffering=0) as writer:
         writer.write(b"old\n" * 10)
@@ -39,7 +40,7 @@ def test_a_log_that_grew_too_long_is_moved_while_its_writer_goes_on(tmp_path):
     assert (tmp_path / "run.log.1").read_bytes() == b"old\n" * 10
 
 
-def test_the_cgroups_count_of_processes_ended_for_memory_is_read_before_the_hosts(tmp_path):
+def test_the_oom_count_of_the_cgroup_takes_precedence_over_the_hosts(tmp_path):
     proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
     (proc / "self").mkdir(parents=True)
     (proc / "vmstat").write_text("nr_free_pages 1\noom_kill 3\n")

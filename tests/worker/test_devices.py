@@ -1,4 +1,4 @@
-"""Which GPUs there are, and which of them the jobs of a slot may use."""
+"""The list of GPUs, and the GPUs of each slot."""
 
 import sys
 from types import SimpleNamespace
@@ -30,7 +30,7 @@ def test_slots_share_the_gpus_evenly(count, slots, shares):
 
 
 class Driver(SimpleNamespace):
-    """Stands in for NVIDIA's library, of whose driver the machines that test have none."""
+    """Replaces NVIDIA's library, because test machines have no NVIDIA driver."""
 
     NVMLError = type("NVMLError", (Exception,), {})
     NVML_TEMPERATURE_GPU = 0
@@ -73,14 +73,14 @@ def driver(monkeypatch):
     module._driver.cache_clear()
 
 
-def test_the_driver_is_started_once_for_all_reports(driver):
+def test_the_driver_is_initialized_once_for_all_reports(driver):
     reports = [list_devices() for _ in range(3)]
     assert [device["name"] for device in reports[-1]] == ["card 0", "card 1"]
     assert reports[-1][0]["utilization"] == 0.5
     assert driver.starts == 1
 
 
-def test_a_driver_that_was_lost_is_started_again(driver):
+def test_a_lost_driver_is_initialized_again(driver):
     list_devices()
     driver.is_lost = True
     with pytest.raises(driver.NVMLError):

@@ -4,28 +4,22 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from core.process.program import python_command
 from jobs.database import upgrade
 from jobs.settings import Settings
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.system
 
-PROMISED_SECONDS = 8.0
-
-
-def wait_for(text: str, log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while text not in log.read_text():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
+FROZEN_SECONDS = 60.0
+"""Celery alone waits for a frozen broker for minutes; the worker ends within seconds."""
 
 
 @pytest.mark.parametrize("frozen", ["from the start", "later"])
-def test_a_worker_ends_when_told_to_though_its_broker_is_frozen(frozen, broker, tmp_path):
+def test_a_worker_shuts_down_although_its_broker_is_frozen(frozen, broker, tmp_path):
     server, url = broker
     runs = tmp_path / "runs"
     upgrade(Settings(runs_dir=runs, _env_file=None).database_url)
@@ -41,13 +35,15 @@ def test_a_worker_ends_when_told_to_though_its_broker_is_frozen(frozen, broker, 
             stderr=output,
         )
     try:
-        wait_for("[queues]", log)  # Celery's own words, when it begins to connect
+        wait_for(
+            lambda: "[queues]" in log.read_text(), what=log.read_text
+        )  # Celery's own words, when it begins to connect
         if frozen == "later":
             time.sleep(1.0)
             server.send_signal(signal.SIGSTOP)
         time.sleep(3.0)  # it waits for an answer by now
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(PROMISED_SECONDS) == 0
+        assert worker.wait(FROZEN_SECONDS) == 0
     finally:
         worker.kill()
         worker.wait()

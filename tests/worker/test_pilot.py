@@ -1,4 +1,4 @@
-"""Pilots: workers that take one job and end by themselves."""
+"""Pilots: workers that run one job and end by themselves."""
 
 import os
 import signal
@@ -68,7 +68,7 @@ def start(settings, pilot: Pilot, command=QUICK) -> Worker:
 def test_a_pilot_runs_only_its_job_and_ends_when_it_is_done(settings, database):
     other, mine = put(database), put(database)
     worker = start(settings, Pilot(mine, exit_when_idle_seconds=600.0))
-    assert worker.shutdown.wait(DEADLINE)  # at once: nothing is left to wait for
+    assert worker.shutdown.wait(DEADLINE)  # at once, because the job has ended
     worker.stop()
     assert job(database, mine).status == "succeeded"
     assert job(database, other).status == "queued"
@@ -77,18 +77,17 @@ def test_a_pilot_runs_only_its_job_and_ends_when_it_is_done(settings, database):
 def test_a_pilot_without_work_ends_after_the_idle_time(settings, database):
     mine = put(database)
     with database.write() as session:
-        claim_next(session, "somebody else")
+        claim_next(session, "another worker")
     worker = start(settings, Pilot(mine, exit_when_idle_seconds=0.3))
     assert worker.shutdown.wait(DEADLINE)
     worker.stop()
-    assert job(database, mine).worker_id == "somebody else"
+    assert job(database, mine).worker_id == "another worker"
 
 
-@pytest.mark.timeout(240)
 def test_the_end_of_a_time_limit_is_a_shutdown_that_is_not_counted(settings, database, tmp_path):
-    """As Slurm does: SIGTERM to the batch shell, which the pilot has replaced.
+    """Slurm sends SIGTERM to the batch shell, which the pilot has replaced.
 
-    The job has text and 10,000 epochs: however slow the machine is, it is still running then."""
+    The job has text and 10,000 epochs, so it is still running then on any machine."""
     write_sample(settings.data_dir, target_bytes=60_000)
     mine = put(database, training={"epochs": 10_000})
     secrets = tmp_path / "settings.env"
@@ -123,7 +122,7 @@ def test_a_second_slurm_job_of_one_placement_ends_before_it_claims(settings, dat
     assert job(database, mine).status == "queued"
 
 
-def test_a_pilot_enters_itself_where_sbatchs_answer_was_lost(settings, database):
+def test_a_pilot_records_its_slurm_id_if_the_answer_of_sbatch_was_lost(settings, database):
     mine = put(database)
     with database.write() as session:
         begin_placement(session, mine, 1)
@@ -180,7 +179,7 @@ def test_a_worker_claims_the_jobs_that_it_can_run_and_no_other(
         assert (claim_next(session, "worker", offer) is not None) == is_served
 
 
-def test_a_job_that_a_worker_cannot_run_does_not_hold_up_the_next(database):
+def test_a_job_that_a_worker_cannot_run_does_not_block_the_next(database):
     put(database, resources={"gpus": 1})
     second = put(database)
     with database.write() as session:
@@ -193,7 +192,7 @@ def test_needs_follow_the_devices_of_the_spec():
 
 
 def test_workers_of_another_host_do_not_look_dead(settings, database):
-    """Their locks cannot be seen here on every shared file system."""
+    """On some shared file systems their locks are not visible here."""
     mine = put(database, resources={"gpus": 1})
     with database.write() as session:
         claim_next(session, "other-host-train-1")

@@ -16,14 +16,12 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from core.errors import ExitCode, RunError
+from core.errors import CRASHED, ExitCode, RunError
 from core.events.types import ErrorData
 from core.process.loading import loading
 from core.training.distributed.messages import COMMAND, Answer, Begin, Command, End, lines, send
 
 log = logging.getLogger("core.training.distributed")
-
-CRASHED = 1
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ import torch
 from torch import distributed
 
 from core.dataset.tokens import TokenFile
-from core.errors import ExitCode, RankDied, RunError
+from core.errors import CRASHED, ExitCode, RankDied, RunError
 from core.events.types import ErrorData, EventData
 from core.process.program import python_command
 from core.spec.job import JobSpec
@@ -47,7 +47,6 @@ from core.training.execution.micro_batch import MicroBatch
 
 log = logging.getLogger(__name__)
 
-CRASHED = 1
 NOTICE_SECONDS = 5.0
 """Time for the main thread to notice that another rank died; then this process is ended."""
 CAUSE_SECONDS = 2.0

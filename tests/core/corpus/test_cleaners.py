@@ -1,4 +1,4 @@
-"""Cleaners: golden files of our own making, and what holds for any text."""
+"""Cleaners: golden files written for this project, and properties that hold for any text."""
 
 import re
 from pathlib import Path
@@ -46,7 +46,7 @@ MARKUP = {
     ],
     "switchboard": [r"^= = = ", r"^@?[AB](\.?\d+)?:", r"[<>{}\[\]*#]", r"(?<!\S)/(?!\S)", r"\(\("],
 }
-"""What no cleaned text of a source may hold."""
+"""Patterns that cleaned text of a source must not contain."""
 PIECES = [
     *(
         "= = = ",
@@ -145,7 +145,7 @@ def clean(text, source, **options):
 
 @every_source
 @pytest.mark.parametrize(("style", "suffix"), [("standard", "clean"), ("upstream", "upstream")])
-def test_golden_text_is_cleaned_as_written_beside_it(source, style, suffix):
+def test_golden_text_is_cleaned_as_expected(source, style, suffix):
     raw = (GOLDEN / f"{source}.raw").read_bytes().decode()
     assert clean(raw, source, style=style) + "\n" == (GOLDEN / f"{source}.{suffix}").read_text()
 

@@ -1,4 +1,4 @@
-"""Duplicates and leaks: what is found, what is taken out, and what stays."""
+"""Duplicates and leaks: which are found, which are removed, and which stay."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from core.corpus.duplicates import HASHES, deduplicate, sketch
 from core.errors import CorpusEmpty, Stopped
 
 STORY = "the old fox went down to the river to drink and met a goose there"
-OTHER = "nobody in the village knew why the bell had been ringing all night long"
+OTHER = "no one in the village knew why the bell had been ringing all night long"
 SHORT = "yeah , I know ."
 
 
@@ -16,7 +16,7 @@ def never():
 
 @pytest.fixture
 def run(tmp_path):
-    """De-duplicates texts; gives the report and the training texts that are left."""
+    """Deduplicates texts; returns the report and the remaining training texts."""
 
     def run(train, validation=(), *, mode="exact", should_stop=never):
         (tmp_path / "out").mkdir()
@@ -98,6 +98,6 @@ def test_a_file_of_which_nothing_is_left_is_an_error_that_names_it(run):
         run([STORY, STORY])
 
 
-def test_a_stop_is_obeyed(run):
+def test_a_stop_request_ends_the_work(run):
     with pytest.raises(Stopped):
         run([STORY], should_stop=lambda: True)

@@ -1,4 +1,4 @@
-"""Cleaning a dataset: the same bytes however it is cut and shared out, and errors with a name."""
+"""Cleaning a dataset: the same bytes for any blocks and processes, and named errors."""
 
 from itertools import pairwise
 
@@ -165,7 +165,7 @@ def test_a_missing_folder_or_source_is_an_error_that_names_it(tmp_path):
         find_source_files(tmp_path, sources=["childes"])
 
 
-def test_a_stop_is_obeyed_between_blocks(sample, tmp_path):
+def test_a_stop_request_is_checked_between_blocks(sample, tmp_path):
     asked = iter([False] * 3 + [True] * 100)
     with pytest.raises(Stopped):
         run(sample, tmp_path / "out", should_stop=lambda: next(asked))
@@ -178,7 +178,7 @@ def test_a_long_line_within_the_limit_is_text(tmp_path):
     assert report.words_out == 300_002
 
 
-def test_a_preview_shows_raw_lines_beside_clean_ones(tmp_path):
+def test_a_preview_pairs_raw_and_clean_lines(tmp_path):
     path = tmp_path / "childes.train"
     path.write_text("*MOT:\tput it down .\r\n[laughs]\n*CHI:\tno .\n")
     (file,) = find_source_files(tmp_path)

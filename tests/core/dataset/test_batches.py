@@ -105,13 +105,13 @@ def test_segments_are_the_documents_and_a_separator_opens_the_next(
         for window, found, counted in zip(
             windows.tolist(), batch.segments, batch.targets != -100, strict=True
         ):
-            # The separator stands right before the start of the next document.
+            # The separator comes immediately before the start of the next document.
             places = window * seq_length + np.flatnonzero(counted)
             documents = np.searchsorted(tokens.documents[1:], places + 1, "right")
             assert (np.diff(found[counted]) == np.diff(documents)).all()
 
 
-def test_validation_tells_documents_apart_where_asked(tokens: TokenFile) -> None:
+def test_validation_separates_documents_on_request(tokens: TokenFile) -> None:
     (batch,) = validation_windows(
         tokens, seq_length=16, max_tokens=16, batch_size=1, packing="documents"
     )
@@ -119,7 +119,7 @@ def test_validation_tells_documents_apart_where_asked(tokens: TokenFile) -> None
     assert batch.segments.tolist() == np.cumsum(batch.inputs == 0, axis=1).tolist()
 
 
-def test_a_new_object_at_any_step_goes_on_where_the_old_one_was(tokens: TokenFile) -> None:
+def test_a_new_object_continues_at_any_step(tokens: TokenFile) -> None:
     def fresh() -> Batches:
         return Batches(tokens, seq_length=8, batch_size=5, seed=9)
 
@@ -138,7 +138,7 @@ def test_seeds_and_epochs_have_orders_of_their_own() -> None:
 
 
 def test_the_order_never_changes() -> None:
-    # A run that is resumed with another numpy must go on in the same order.
+    # A run that is resumed with another version of numpy must keep its order.
     assert permutation(8, seed=0, epoch=0).tolist() == [3, 2, 1, 6, 0, 7, 4, 5]
 
 

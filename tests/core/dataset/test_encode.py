@@ -91,7 +91,7 @@ def test_how_the_last_line_ends_does_not_matter(
     assert (meta.num_documents, meta.num_words, meta.num_bytes) == (2, 5, 17)
 
 
-def test_an_empty_source_stands_among_others(encode: Encode, tokenizer: Path) -> None:
+def test_a_source_may_be_empty(encode: Encode, tokenizer: Path) -> None:
     folder = encode(["a dog"]).folder.parent
     (folder / "empty.txt").write_bytes(b"")
     run([folder / "empty.txt", folder / "source0.txt"], tokenizer, folder / "out")
@@ -147,7 +147,7 @@ def test_an_id_beyond_the_vocabulary_fails(tokenizer: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_stop_is_noticed(tokenizer: Path, tmp_path: Path, processes: int) -> None:
+def test_a_stop_request_ends_the_encoding(tokenizer: Path, tmp_path: Path, processes: int) -> None:
     text = write_clean(tmp_path / "a.txt", toy_documents(1))
     with pytest.raises(Stopped):
         run([text], tokenizer, tmp_path / "out", should_stop=lambda: True, processes=processes)
@@ -165,7 +165,7 @@ def test_progress_rises_to_the_end(
     assert shares[-1] == 1.0
 
 
-def test_a_process_that_dies_is_told(
+def test_a_process_that_dies_is_an_error(
     tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 1)
@@ -183,7 +183,7 @@ def test_a_process_that_dies_is_told(
 
 
 def stop_at(share: float) -> tuple[Callable[[float], None], Callable[[], bool]]:
-    """For `progress` and `should_stop`: a stop when that much is written."""
+    """For `progress` and `should_stop`: requests a stop at that progress."""
     shares = [0.0]
     return shares.append, lambda: shares[-1] >= share
 
@@ -196,7 +196,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_steps")
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
-def test_an_interrupted_encoding_goes_on_and_writes_the_same_bytes(
+def test_an_interrupted_encoding_continues_and_writes_the_same_bytes(
     tokenizer: Path, tmp_path: Path, share: float
 ) -> None:
     texts = [write_clean(tmp_path / name, toy_documents(seed)) for seed, name in enumerate("ab")]
@@ -220,7 +220,7 @@ def test_an_interrupted_encoding_goes_on_and_writes_the_same_bytes(
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_version_that_cuts_otherwise_goes_on_too(
+def test_an_encoding_with_other_chunks_is_also_continued(
     tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     texts = [write_clean(tmp_path / name, toy_documents(seed)) for seed, name in enumerate("ab")]
@@ -248,7 +248,7 @@ def test_a_version_that_cuts_otherwise_goes_on_too(
     ("name", "content"),
     [("tokens.bin", b""), ("progress.json", b"{"), ("documents.bin", None)],
 )
-def test_what_was_left_behind_and_is_damaged_is_encoded_again(
+def test_a_damaged_partial_encoding_is_encoded_again(
     tokenizer: Path, tmp_path: Path, name: str, content: bytes | None
 ) -> None:
     texts = [write_clean(tmp_path / "a", toy_documents(1))]

@@ -21,7 +21,7 @@ WORD = st.one_of(
 LINE = st.lists(WORD, min_size=1, max_size=6).map(" ".join)
 DOCUMENT = st.lists(LINE, min_size=1, max_size=4).map("\n".join)
 DOCUMENTS = st.lists(DOCUMENT, min_size=1, max_size=5)
-# The properties take a second each: text of every kind is what they are about.
+# The properties take a second each, because they need many kinds of text.
 
 
 def reference(tokenizer: Path) -> Tokenizer:
@@ -66,7 +66,7 @@ def test_word_starts_are_the_words_of_each_document(
 
 @settings(deadline=None)
 @given(documents=DOCUMENTS)
-def test_words_are_told_from_ids_alone(
+def test_words_are_counted_from_ids_alone(
     plain: Tokenizer, encoder: UnitEncoder, documents: list[str]
 ) -> None:
     encoded = encoder.encode("\n\n".join(documents) + "\n\n")

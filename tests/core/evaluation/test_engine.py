@@ -1,4 +1,4 @@
-"""Packed rows must give what each text gives alone, for all architectures."""
+"""Packed rows give the same results as each text alone, for all architectures."""
 
 import pytest
 import torch

@@ -61,7 +61,7 @@ def test_after_a_start_the_first_token_is_scored_too(model, tokenizer):
 
 def test_special_tokens_that_a_tokenizer_adds_are_not_scored(model, tokenizer):
     class WithEnd:
-        """Puts token 0 in front and behind, as some tokenizers do by default."""
+        """Adds token 0 before and after the text, as some tokenizers do by default."""
 
         def __call__(self, texts, *, return_special_tokens_mask):
             ids = [[0, *tokenizer(text)["input_ids"], 0] for text in texts]
@@ -108,7 +108,7 @@ def test_slices_give_what_one_go_gives_and_continue_from_their_file(
     whole.advance(model, seconds=1e9)
     shares = []
     while not shares or shares[-1] < 1.0:
-        # A new object, as between two claims of the task; and one batch a slice.
+        # A new object, as for each claim of the task, and one batch per slice.
         evaluation = begin(model, tokenizer, task, tmp_path / "sliced")
         assert evaluation.share == (shares[-1] if shares else 0.0)
         shares.append(evaluation.advance(model, seconds=0.0, tokens=100))

@@ -56,7 +56,7 @@ def evaluate(model, tokenizer, task, folder):
 
 @torch.no_grad()
 def log_probability(model, tokenizer, text, length):
-    """Of the tokens that reach into the last `length` characters, alone and by plain means."""
+    """The sum for the tokens that overlap the last `length` characters, computed plainly."""
     found = tokenizer(text, return_offsets_mapping=True)
     ids = found["input_ids"]
     logits = model(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)

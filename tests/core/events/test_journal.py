@@ -1,4 +1,4 @@
-"""The journal: whole lines only, whatever died while writing."""
+"""The journal has complete lines only, even after a crash while writing."""
 
 import os
 
@@ -26,7 +26,7 @@ def test_what_was_appended_is_read_back_in_order(tmp_path):
     assert messages(path) == ["0", "1", "2", "3", "4"]
 
 
-def test_a_reader_goes_on_from_the_offset_behind_an_event(tmp_path):
+def test_a_reader_continues_from_the_offset_after_an_event(tmp_path):
     path = tmp_path / "events.jsonl"
     with JournalWriter(path) as journal:
         for number in range(5):
@@ -36,7 +36,7 @@ def test_a_reader_goes_on_from_the_offset_behind_an_event(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 5, 40])
-def test_a_torn_last_line_is_not_read_and_the_next_writer_cuts_it_off(tmp_path, cut):
+def test_an_incomplete_last_line_is_not_read_and_the_next_writer_removes_it(tmp_path, cut):
     path = tmp_path / "events.jsonl"
     with JournalWriter(path) as journal:
         journal.append(warning(0))
@@ -66,7 +66,7 @@ def test_any_text_survives(tmp_path_factory, text):
     assert messages(path) == [text]
 
 
-def test_a_full_disk_leaves_no_torn_line(tmp_path):
+def test_a_full_disk_leaves_no_incomplete_line(tmp_path):
     path = tmp_path / "events.jsonl"
     import resource
     import signal

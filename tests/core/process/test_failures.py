@@ -1,4 +1,4 @@
-"""What the system and the libraries say when memory or the disk runs out has one name each."""
+"""Out of memory and disk full have one error each, for all messages of system and libraries."""
 
 import errno
 import resource
@@ -36,8 +36,8 @@ def test_an_error_of_ours_keeps_its_name(tmp_path):
     assert named_failure(error, tmp_path) is error
 
 
-def test_torch_without_memory_says_what_is_looked_for(tmp_path):
-    """A process of its own: the limit on its memory cannot be taken back."""
+def test_the_out_of_memory_errors_of_torch_are_recognized(tmp_path):
+    """In a separate process, because its memory limit cannot be removed."""
     program = (
         "import resource, torch\n"
         "from pathlib import Path\n"

@@ -18,7 +18,7 @@ def test_the_collector_rests_while_a_library_is_loaded_and_forgets_what_is_there
         gc.unfreeze()
 
 
-def test_it_goes_on_after_a_library_that_cannot_be_loaded() -> None:
+def test_the_collector_runs_again_after_a_failed_load() -> None:
     try:
         with pytest.raises(ModuleNotFoundError), loading("a_library_that_is_not_there"):
             import a_library_that_is_not_there  # noqa: F401

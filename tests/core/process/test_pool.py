@@ -1,4 +1,4 @@
-"""Helpers import what they run by name, so the work here is made of builtins."""
+"""The pool. Its processes import functions by name, so these tests use builtins."""
 
 import os
 from functools import partial
@@ -51,7 +51,7 @@ def test_helpers_end_with_the_work():
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
-def test_a_stop_is_heard_between_two_pieces():
+def test_a_stop_request_is_checked_between_two_pieces():
     seen = []
     with pytest.raises(Stopped):
         seen.extend(serve([SLOW_PID] * 1000, eval, should_stop=iter([False] * 5 + [True]).__next__))

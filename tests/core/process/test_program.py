@@ -1,4 +1,4 @@
-"""No child imports from the working folder, and every child is started by the one function."""
+"""No child imports from the working directory, and one function starts every child."""
 
 import ast
 import shutil
@@ -70,7 +70,7 @@ def test_helpers_of_the_corpus_stages_are_safe(shadows):
 
 
 def test_a_child_has_the_packages_of_its_parent(tmp_path):
-    """Not those of the copy that is installed."""
+    """Puts the packages of the repository before the installed copy."""
     other = tmp_path / "other" / "core"
     (other / "process").mkdir(parents=True)
     for name in ("__init__.py", "process/__init__.py", "process/program.py"):
@@ -98,7 +98,7 @@ def test_every_python_child_is_started_by_the_one_function(folder):
 
 
 def starts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """What names the interpreter, or starts it in another way."""
+    """Expressions that name the interpreter or start it in another way."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in ("executable", "_base_executable"):
             yield node.lineno, node.attr

@@ -1,9 +1,10 @@
-"""A run stops when it is told to, and when whoever watches it is gone or silent."""
+"""A run stops on request, and when its supervisor is dead or silent."""
 
 import os
 import threading
 
 from core.process.stop import StopSignal
+from tests.waiting import DEADLINE
 
 
 def watched(silence_seconds: float) -> tuple[StopSignal, int, threading.Event]:
@@ -28,22 +29,22 @@ def test_the_first_reason_stays():
 
 
 def test_a_supervisor_that_died_stops_the_run_and_then_ends_it_hard():
-    stop, writer, abandoned = watched(silence_seconds=30)
+    stop, writer, abandoned = watched(silence_seconds=3600)
     os.write(writer, b".")
     assert not stop()
     os.close(writer)
-    assert abandoned.wait(5)
+    assert abandoned.wait(DEADLINE)
     assert stop.reason == "supervisor gone"
 
 
 def test_a_silent_supervisor_stops_the_run():
     stop, writer, abandoned = watched(silence_seconds=0.05)
-    assert abandoned.wait(5)
+    assert abandoned.wait(DEADLINE)
     assert stop.reason == "supervisor silent"
     os.close(writer)
 
 
-def test_before_there_is_anything_to_lose_a_stop_leaves_at_once():
+def test_a_stop_before_training_ends_the_process_at_once():
     left = []
     stop = StopSignal(leave=lambda: left.append("at once"))
     stop.request("early")
@@ -55,9 +56,9 @@ def test_before_there_is_anything_to_lose_a_stop_leaves_at_once():
     assert left == ["at once"]
 
 
-def test_a_supervisor_that_the_database_does_not_hear_stops_the_run_though_it_beats():
+def test_a_supervisor_without_database_stops_the_run_despite_its_heartbeats():
     stop, writer, abandoned = watched(silence_seconds=60)
     os.write(writer, bytes([255, 1]))  # a 255th of a minute is left
-    assert abandoned.wait(10)
+    assert abandoned.wait(DEADLINE)
     assert stop.reason == "supervisor silent"
     os.close(writer)

@@ -1,4 +1,4 @@
-"""What a job will need, by arithmetic."""
+"""The estimate of a job."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The job spec: defaults, presets, refusals that name the field."""
+"""The job spec: defaults, presets, and errors that name the field."""
 
 import pytest
 from pydantic import ValidationError
@@ -39,13 +39,13 @@ def test_a_resolved_spec_is_read_back_unchanged(name):
     assert JobSpec.model_validate_json(spec.model_dump_json()).resolve() == spec
 
 
-def test_a_field_beside_the_preset_overrides_it_and_leaves_the_others():
+def test_a_field_overrides_the_preset_and_leaves_the_others():
     spec = JobSpec.model_validate({"preset": "llama4-10m", "training": {"epochs": 3}})
     assert spec.training.epochs == 3
     assert spec.training.seq_length == 256
 
 
-def test_another_architecture_beside_a_preset_takes_none_of_its_shape():
+def test_another_architecture_takes_no_shape_from_the_preset():
     spec = JobSpec.model_validate({"preset": "llama4-10m", "model": {"architecture": "gemma2"}})
     assert spec.model.architecture == "gemma2"
     assert spec.model.hidden_size == 768
@@ -134,7 +134,7 @@ def test_what_is_left_open_keeps_the_values_with_which_a_run_began():
         update={"model": model.model_copy(update={"attn_logit_softcapping": 50.0})}
     )
     assert given.resolve(begun=capped).model.attn_logit_softcapping is None
-    # What the user gives wins, and another architecture keeps nothing.
+    # Values of the user take precedence, and another architecture keeps none of the preset.
     longer = JobSpec.model_validate({"model": body["model"] | {"max_position_embeddings": 512}})
     assert longer.resolve(begun=begun).model.max_position_embeddings == 512
     other = JobSpec.model_validate({"model": {"architecture": "olmo2"}})

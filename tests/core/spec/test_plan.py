@@ -1,4 +1,4 @@
-"""Steps, intervals and milestones as arithmetic."""
+"""Computed steps, intervals and milestones."""
 
 import pytest
 from hypothesis import given

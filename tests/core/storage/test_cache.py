@@ -1,4 +1,4 @@
-"""Stage results: built once for a fingerprint, which covers all that decides them."""
+"""Stage results: built once per fingerprint, which covers all inputs."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ def test_a_build_that_fails_leaves_nothing(tmp_path):
     assert list((tmp_path / "clean").iterdir()) == []
 
 
-def test_what_a_stop_or_a_kill_left_is_gone_on_with(tmp_path):
+def test_a_stopped_or_killed_build_is_continued(tmp_path):
     program = (
         "import sys, pathlib; from core.storage.cache import Cache\n"
         "def build(folder):\n"
@@ -100,7 +100,7 @@ def write(size):
 
 
 def used(cache, *names):
-    """Fills a cache with results of 100 bytes, used one second apart, and lets go of them."""
+    """Fills a cache with results of 100 bytes, used one second apart and then released."""
     for second, name in enumerate(names):
         entry = cache.get("clean", name, write(100))
         os.utime(entry.path, (second, second))
@@ -141,7 +141,7 @@ def test_pruning_leaves_what_a_run_uses_or_has_just_built(tmp_path):
 
 
 def test_what_another_process_uses_is_not_dropped_and_is_free_when_it_is_killed(tmp_path):
-    # A real process: a lock that the kernel does not drop with its holder would pass in one.
+    # A separate process: within one, a lock that outlives its holder would not be noticed.
     program = (
         "import sys, pathlib; from core.storage.cache import Cache; "
         "Cache(pathlib.Path(sys.argv[1])).get('clean', 'a', lambda folder: None); "

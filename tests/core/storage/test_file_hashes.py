@@ -1,4 +1,4 @@
-"""Hashes of files are remembered while the file is what it was, and no longer."""
+"""Hashes of files are cached until the file changes."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from core.storage.file_hashes import FileHashes, hash_file
 
 @pytest.fixture
 def hashes(tmp_path):
-    """For which any change lies in the past."""
+    """A time after which no change is recent."""
     return FileHashes(tmp_path / "hashes", clock=lambda: 4e9)
 
 
@@ -32,7 +32,7 @@ def sha(content):
 
 
 def plant(hashes, path, wrong):
-    """Puts another hash into the memory of a path, so that reading the memory shows."""
+    """Stores a different hash in the cache of a path, so that a read of the cache is visible."""
     (memory,) = hashes.folder.iterdir()
     memory.write_text(memory.read_text().replace(sha(path.read_bytes()), wrong))
 
@@ -51,7 +51,7 @@ def test_a_settled_file_is_remembered_until_it_changes(hashes, file):
     assert hashes.of(file) == sha(b"two")
 
 
-def test_a_torn_memory_is_forgotten(hashes, file):
+def test_a_damaged_memory_is_ignored(hashes, file):
     hashes.of(file)
     (memory,) = hashes.folder.iterdir()
     for torn in ("", "[1, 2", "{}", "[]"):

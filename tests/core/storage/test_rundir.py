@@ -1,4 +1,4 @@
-"""The run folder: what can be seen is whole, and one process holds it."""
+"""The run folder: visible files are complete, and one process holds the lock."""
 
 import subprocess
 import sys
@@ -85,7 +85,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
             pass
 
 
-def test_what_a_killed_builder_left_beside_a_shared_result_goes_and_a_live_one_stays(tmp_path):
+def test_files_of_a_killed_builder_are_removed_and_those_of_a_live_one_stay(tmp_path):
     program = (
         "import sys, pathlib; from core.storage.rundir import publish_folder\n"
         "def build(folder):\n"

@@ -15,6 +15,7 @@ from core.spec.job import TokenizerSpec
 from core.tokenizer import bpe, learning
 from core.tokenizer.bpe import TokenizerReport, train_bpe
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID, SPECIAL_TOKENS
+from tests.waiting import DEADLINE
 
 
 def ignore(share: float) -> None:
@@ -116,7 +117,7 @@ def test_no_text_is_refused(tmp_path: Path) -> None:
         train(tmp_path / "a.txt", tmp_path / "out")
 
 
-def test_a_stop_is_obeyed_while_reading_and_while_merging(tmp_path: Path, folder: Path) -> None:
+def test_a_stop_request_ends_reading_and_merging(tmp_path: Path, folder: Path) -> None:
     for number, share in enumerate((0.0, bpe.COUNTING_SHARE + 0.01)):
         seen: list[float] = [0.0]
         with pytest.raises(Stopped):
@@ -140,11 +141,11 @@ def test_progress_is_of_the_text_and_then_of_the_merges(tmp_path: Path, folder: 
 def test_the_process_that_learns_ends_with_its_parent(folder: Path, tmp_path: Path) -> None:
     command = python_command("core.tokenizer.learning", str(tmp_path), "500", "2")
     fifo = tmp_path / "never_ends"
-    os.mkfifo(fifo)  # reading it waits until somebody writes
+    os.mkfifo(fifo)  # reading blocks until a writer opens it
     with subprocess.Popen([*command, str(fifo)], stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(60) == 1
+        assert process.wait(DEADLINE) == 1
 
 
 def test_a_process_that_dies_is_an_error_with_its_last_words(tmp_path: Path) -> None:

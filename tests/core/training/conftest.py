@@ -69,7 +69,7 @@ def corpus(tmp_path_factory):
 
 
 class TinyRun:
-    """A run of a tiny model that can be trained, stopped and looked at."""
+    """A run of a tiny model, to train, stop and inspect."""
 
     def __init__(self, root: Path, corpus: tuple, architecture: str, **training) -> None:
         root.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ class TinyRun:
         self.stop = StopSignal()
 
     def go(self, *, stop_at: int | None = None, fail_at: int | None = None, **overrides) -> None:
-        """Trains; `stop_at` asks for a stop once that step was logged, `fail_at` raises there."""
+        """Trains; `stop_at` requests a stop after that step was logged, `fail_at` raises there."""
         self.stop = StopSignal()
 
         def emit(event) -> None:
@@ -112,7 +112,7 @@ class TinyRun:
             if "train/loss" in values and event.step == stop_at:
                 self.stop.request("test")
             if "train/loss" in values and event.step == fail_at:
-                raise KeyboardInterrupt  # as a kill: nothing may be saved on the way out
+                raise KeyboardInterrupt  # like a kill: nothing is saved at the end
 
         options = {
             "spec": self.spec,

@@ -37,7 +37,7 @@ def test_plain_transformers_loads_it_and_finds_the_same_validation_loss(tiny_run
     assert total / count == pytest.approx(run.values("validation/loss")[12], abs=1e-5)
 
 
-def test_every_file_is_told_with_its_size_and_hash(tiny_run):
+def test_every_file_is_reported_with_its_size_and_hash(tiny_run):
     run = tiny_run()
     run.go()
     last = [event for event in run.of(CheckpointData) if event.name == "last"][-1]
@@ -58,7 +58,7 @@ def test_every_file_is_told_with_its_size_and_hash(tiny_run):
     assert json.loads((folder / "spec.json").read_text()) == run.spec.model_dump(mode="json")
 
 
-def test_rolling_checkpoints_are_kept_by_number_and_removals_are_told(tiny_run):
+def test_rolling_checkpoints_are_kept_by_number_and_removals_are_reported(tiny_run):
     run = tiny_run(max_steps=30, save_total_limit=2, eval_steps=30)
     run.go()
     rolling = sorted(name for name in run.names() if name.startswith("step-"))

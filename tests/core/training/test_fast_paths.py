@@ -209,7 +209,7 @@ def some_documents():
 
 
 def losses_of_documents_alone(plain, inputs, targets):
-    """Each stretch from one `<|endoftext|>` up to the next by itself, through the plain model."""
+    """Each document, up to the next `<|endoftext|>`, by itself through the plain model."""
     total = torch.zeros((), dtype=torch.float64)
     for row, expected in zip(inputs, targets, strict=True):
         ends = [*(row == END_OF_TEXT_ID).nonzero().flatten().tolist(), len(row)]
@@ -222,7 +222,7 @@ def losses_of_documents_alone(plain, inputs, targets):
     return total.item(), {name: parameter.grad for name, parameter in plain.named_parameters()}
 
 
-def test_layers_that_temper_by_position_count_from_the_document():
+def test_layers_with_attention_temperature_count_from_the_document():
     plain = plain_model(MODELS["llama4"])
     for layer in plain.model.layers:
         layer.self_attn.floor_scale = 8  # 8192 in the configuration: too long to compute here
@@ -234,7 +234,7 @@ def test_layers_that_temper_by_position_count_from_the_document():
     assert_same(loss, fast, expected_loss, expected)
 
 
-# Torch warns of its own code when inductor is loaded, and that this way is slow.
+# Loading inductor causes a warning about torch itself, and one that this way is slow.
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:flex_attention called without:UserWarning")
 @pytest.mark.parametrize("name", ["gemma2", "gemma2-sliding", "llama4-chunks", "olmo2"])
@@ -250,7 +250,7 @@ def test_the_mask_of_flex_attention_hides_the_same(name):
     assert loss.item() == pytest.approx(expected.item(), rel=1e-11)
 
 
-def test_compiled_flex_attention_becomes_blocks_where_layers_run_as_written():
+def test_compiled_flex_attention_becomes_blocks_in_eager_mode():
     fast = fast_model(plain_model(MODELS["gemma2"]))
     inputs, targets = some_tokens()
     expected = summed_loss(fast, inputs, targets).item()
@@ -264,7 +264,7 @@ def test_compiled_flex_attention_becomes_blocks_where_layers_run_as_written():
 
 
 def reference_masks(config, segments):
-    """Written out position by position, from the definitions of the three kinds of layers."""
+    """The expected mask, position by position, from the definitions of the three layer kinds."""
     length = segments.shape[1]
     masks = {}
     for kind in ("full_attention", "sliding_attention", "chunked_attention"):
@@ -277,7 +277,7 @@ def reference_masks(config, segments):
             size = getattr(config, "attention_chunk_size", length)
             for sequence in range(len(segments)):
                 own = segments[sequence].tolist()
-                first = own.index(own[row])  # chunks begin anew with each segment
+                first = own.index(own[row])  # each segment begins a new chunk
                 is_near = (row - first) // size == (column - first) // size
                 if own[row] == own[column] and (is_near or kind != "chunked_attention"):
                     mask[sequence, 0, row, column] = 0.0
@@ -319,7 +319,7 @@ def test_an_expert_that_no_token_chose_has_a_gradient_of_zero():
 
 
 def test_groups_that_are_padded_give_the_same(monkeypatch):
-    """As in bf16 on a CPU; here in float64, where every gradient can be told apart."""
+    """Padded as in bf16 on a CPU; here in float64, where every gradient can be compared."""
     of, sizes = grouped.Groups.of.__func__, []
 
     def padded(chosen, count, padded):

@@ -1,5 +1,5 @@
-"""A disk that is full at any point of a run: named, nothing that can be seen is broken, and the run
-goes on when there is room."""
+"""A disk that is full at any point of a run is a named error and leaves visible files complete; the
+run continues after space was freed."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ BLOCK = 4096
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Makes a file system of so many bytes, and resizes it."""
+    """Creates a file system of a given size, and resizes it."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -34,13 +34,13 @@ def small_disk(tmp_path):
 
 
 def used(folder) -> int:
-    """Bytes of the blocks that the file system has given out."""
+    """Bytes of the allocated blocks of the file system."""
     space = os.statvfs(folder)
     return (space.f_blocks - space.f_bfree) * space.f_frsize
 
 
 def visible_is_whole(run) -> None:
-    """Every checkpoint that was told of and not removed is what was told of it."""
+    """Every checkpoint that was reported and not removed matches its event."""
     shown = {}
     for event in run.of(CheckpointData):
         if event.action == "saved":
@@ -73,9 +73,9 @@ def test_a_disk_that_is_full_at_any_point_breaks_nothing(tiny_run, small_disk, t
         size = max(BLOCK * 8, needed * point // (POINTS + 1) // BLOCK * BLOCK)
         mount(size)
         run = tiny_run(name=f"disk/run-{point}")
-        with pytest.raises(DiskFull) as told:
+        with pytest.raises(DiskFull) as raised:
             run.go()
-        assert told.value.hint
+        assert raised.value.hint
         full += 1
         visible_is_whole(run)
         mount(64 << 20, "remount")

@@ -1,4 +1,4 @@
-"""The paths that only a GPU takes, against the plain model there."""
+"""The paths for GPUs, compared with the plain model on the GPU."""
 
 import copy
 
@@ -20,15 +20,15 @@ from core.training.optimizers.builders import build_optimizer
 
 pytestmark = [
     pytest.mark.gpu,
-    # Torch warns of its own code while it compiles.
+    # Compiling causes warnings about torch itself.
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::UserWarning"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 SHAPES = [(3000, 3000), (30, 7)]
-"""Of tensors above and below the size from which they have a kernel of their own."""
+"""Sizes of tensors above and below the one from which each tensor has its own kernel."""
 FLIPPED = 0.15
-"""Tolerance where experts are chosen: in bf16 some tokens of a thousand go to another one."""
+"""Tolerance with experts: in bf16 some tokens of a thousand choose another expert."""
 SHAPE = {"hidden_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 256}
 
 
@@ -166,7 +166,7 @@ def test_large_tensors_are_updated_as_torch_updates_them():
 
 @pytest.mark.parametrize("micro_batch_size", [None, 2])
 @pytest.mark.parametrize("architecture", ["gemma2", "llama4", "olmo2"])
-def test_a_run_by_a_recorded_graph_has_the_curve_of_one_kernel_by_kernel(
+def test_a_run_with_cuda_graphs_has_the_curve_of_one_without(
     tiny_run, architecture, micro_batch_size
 ):
     options = {"micro_batch_size": micro_batch_size, "precision": "bf16"}
@@ -183,7 +183,7 @@ def test_a_run_by_a_recorded_graph_has_the_curve_of_one_kernel_by_kernel(
         assert one.values(name) == pytest.approx(two.values(name), rel=3e-2)
 
 
-def test_a_recorded_run_that_was_stopped_goes_on_where_it_was(tiny_run):
+def test_a_run_with_cuda_graphs_resumes_where_it_stopped(tiny_run):
     whole, components = (tiny_run("llama4", name=name, compile=True) for name in ("whole", "parts"))
     whole.go()
     with pytest.raises(Stopped):

@@ -1,6 +1,6 @@
 """The kernels for GPUs, computed by Triton's interpreter where Triton is installed.
 
-The interpreter has to be asked for before Triton is loaded, so each check is a process of its own.
+The interpreter must be enabled before Triton is loaded, so each check runs in a new process.
 """
 
 import os
@@ -28,8 +28,8 @@ for vocabulary in (300, 5000):
         logits = product.detach() * (2.0 / cap if cap else 1.0)
         kept = logits.clone()
         options = {"cap": cap, "ignored": -100}
-        alone = loss_and_gradient(kept, targets, wants_gradient=False, **options)
-        loss = loss_and_gradient(logits, targets, wants_gradient=True, **options)
+        alone = loss_and_gradient(kept, targets, needs_grad=False, **options)
+        loss = loss_and_gradient(logits, targets, needs_grad=True, **options)
         torch.testing.assert_close(loss, expected.detach())
         torch.testing.assert_close(alone, expected.detach())
         torch.testing.assert_close(kept, product.detach() * (2.0 / cap if cap else 1.0))
@@ -67,11 +67,11 @@ for step in range(1, 6):
     theirs.grad = gradient / 1.7
     optimizer.step()
     options["corrections"] = torch.tensor([1.0 - beta**step for beta in betas])
-    options["excess"] = torch.tensor(1.7)
-    update(ours, gradient, first, second, broken=torch.zeros(()), **options)
+    options["grad_scale"] = torch.tensor(1.7)
+    update(ours, gradient, first, second, found_inf=torch.zeros(()), **options)
 torch.testing.assert_close(ours, theirs.detach())
 before = ours.clone()
-update(ours, gradient, first, second, broken=torch.ones(()), **options)
+update(ours, gradient, first, second, found_inf=torch.ones(()), **options)
 assert ours.equal(before)
 """
 

@@ -1,4 +1,4 @@
-"""Our attention of Llama 4 against that of transformers, in the precisions that runs compute in.
+"""Our attention of Llama 4 against that of transformers, in the precisions of runs.
 
 Loss and gradients of whole models in float64 are in test_fast_paths.py.
 """
@@ -92,7 +92,7 @@ def test_logits_are_bit_for_bit_those_of_transformers(implementation, use_qk_nor
 
 
 @pytest.mark.parametrize("length", [7, 8, 9])
-def test_the_first_token_that_is_tempered_is_at_floor_scale(length):
+def test_the_first_token_with_attention_temperature_is_at_floor_scale(length):
     plain = plain_model(no_rope_layer_interval=1)
     expected = logits_of(plain, some_tokens(length))
     assert torch.equal(logits_of(fused(plain), some_tokens(length)), expected)
@@ -129,7 +129,7 @@ def test_a_cache_gives_what_transformers_generates(blocks):
     assert all(map(torch.equal, written.logits, expected.logits))
 
 
-def test_layers_computed_again_have_the_same_gradients():
+def test_recomputed_layers_have_the_same_gradients():
     once = fused(plain_model(), blocks=True)
     again = copy.deepcopy(once)
     checkpoint_activations(again)
@@ -165,7 +165,7 @@ def test_queries_and_keys_are_kept_once(dtype):
     assert saved > 3 * 2 * (3 * LENGTH * 4 * 8) * 4 * 0.9
 
 
-# Torch warns of its own code when it compiles.
+# Compiling causes warnings about torch itself.
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
@@ -201,7 +201,7 @@ def test_a_model_is_changed_once_and_stays_in_its_mode():
     assert logits_of(model, some_tokens()).isfinite().all()
 
 
-# Torch warns of its own code while it compiles.
+# Compiling causes warnings about torch itself.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
 @pytest.mark.parametrize("is_compiled", [False, True])

@@ -1,4 +1,4 @@
-"""Training: it learns, it stops, and it goes on to the last bit."""
+"""Training: it learns, it stops, and it resumes to the last bit."""
 
 import errno
 import math
@@ -33,7 +33,7 @@ def test_the_first_loss_is_that_of_a_guess_and_it_falls(tiny_run, architecture):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("step", [1, 3, 4, 7, 11])
-def test_a_stopped_run_ends_as_one_left_alone(tiny_run, architecture, step):
+def test_a_stopped_run_ends_as_an_undisturbed_one(tiny_run, architecture, step):
     alone, stopped = tiny_run(architecture, name="alone"), tiny_run(architecture, name="stopped")
     alone.go()
     with pytest.raises(Stopped):
@@ -47,7 +47,7 @@ def test_a_stopped_run_ends_as_one_left_alone(tiny_run, architecture, step):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("step", [2, 6, 10])
-def test_a_killed_run_ends_as_one_left_alone(tiny_run, architecture, step):
+def test_a_killed_run_ends_as_an_undisturbed_one(tiny_run, architecture, step):
     alone, killed = tiny_run(architecture, name="alone"), tiny_run(architecture, name="killed")
     alone.go()
     with pytest.raises(KeyboardInterrupt):
@@ -58,7 +58,7 @@ def test_a_killed_run_ends_as_one_left_alone(tiny_run, architecture, step):
     assert weights(killed) == weights(alone)
 
 
-def test_dropout_draws_go_on_where_they_stopped(corpus, tmp_path):
+def test_dropout_draws_continue_where_they_stopped(corpus, tmp_path):
     from tests.core.training.conftest import TinyRun
 
     runs = [TinyRun(tmp_path / name, corpus, "olmo2") for name in ("alone", "stopped")]
@@ -95,7 +95,7 @@ def test_a_damaged_newest_resume_point_is_skipped_with_a_warning(tiny_run, name,
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_run_that_keeps_documents_apart_counts_the_same_and_goes_on_to_the_last_bit(
+def test_a_run_with_document_masks_counts_the_same_and_resumes_to_the_last_bit(
     tiny_run, architecture
 ):
     packed = {"packing": "documents", "micro_batch_size": 2, "gradient_checkpointing": True}
@@ -252,8 +252,8 @@ def test_words_seen_at_the_end_of_an_epoch_are_the_words_of_the_text(tiny_run):
     assert last.epoch == 2.0
 
 
-def test_a_step_that_could_not_be_told_of_is_taken_again(tiny_run):
-    """As on a disk that is full for a moment: the journal refuses a line, a checkpoint fits."""
+def test_a_step_whose_events_were_not_written_is_repeated(tiny_run):
+    """As on a disk that is full for a moment: a journal line fails, a checkpoint fits."""
     undisturbed = tiny_run(name="undisturbed")
     undisturbed.go()
     run = tiny_run(name="full")
@@ -275,16 +275,16 @@ def test_memory_that_runs_out_is_named_after_a_checkpoint_from_which_the_run_goe
     run = tiny_run(name="full")
 
     class NoMemory(StopSignal):
-        """Asked between two steps: raises there what a step raises that is too large."""
+        """Called between two steps: raises the error of a step that needs too much memory."""
 
         def __call__(self) -> bool:
             if run.values("train/loss") and max(run.values("train/loss")) == 7:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return False
 
-    with pytest.raises(OutOfMemory) as told:
+    with pytest.raises(OutOfMemory) as raised:
         run.go(stop=NoMemory())
-    assert "micro_batch_size" in told.value.hint
+    assert "micro_batch_size" in raised.value.hint
     assert "error-000007" in run.names()
     run.go()
     assert run.values("train/loss") == undisturbed.values("train/loss")

@@ -1,7 +1,7 @@
 """A run on several devices: the same curve, the same exact resume, and all its processes end.
 
-Here two processes on the CPU that speak through gloo. Each start of a run loads torch in a process
-of its own, which takes about four seconds: so each test looks at several things.
+These tests use two processes on the CPU with gloo. Each start of a run loads torch in new
+processes, which takes about four seconds, so each test checks several things.
 """
 
 import contextlib
@@ -42,9 +42,7 @@ from core.training.execution.plan import choose
 from core.training.loop import Trainer
 from core.training.moe.experts import RouterStatistics, balance_loss
 from core.training.moe.grouped import count_choices
-
-GONE_SECONDS = 15.0
-"""Promised are seconds; a busy machine gets some more."""
+from tests.waiting import DEADLINE
 
 
 def weights(run) -> str:
@@ -80,7 +78,7 @@ def test_two_devices_give_the_curve_of_one(tiny_run, architecture):
     assert (stage.counts["num_devices"], stage.counts["micro_batch_size"]) == (2, 2)
 
 
-def test_a_run_on_two_devices_goes_on_to_the_last_bit_dropout_included(tiny_run):
+def test_a_run_on_two_devices_resumes_to_the_last_bit_with_dropout(tiny_run):
     alone, disturbed = (_with_dropout(tiny_run(name=name)) for name in ("alone", "disturbed"))
     alone.go()
     with pytest.raises(Stopped):
@@ -178,7 +176,7 @@ ranks.start(
 )
 time.sleep(600)
 """
-"""Rank 0 in the middle of something long, as native code that waits for a rank that is gone."""
+"""Rank 0 in a long operation, like native code that waits for a dead rank."""
 
 
 def test_a_rank_0_that_does_not_notice_the_end_of_another_is_ended_too(tmp_path):
@@ -222,7 +220,7 @@ class Process:
 
     def span(self, step: int) -> None:
         """Waits until a step was logged, and notes the processes."""
-        self.wait_for(lambda: any(number >= step for number in self.steps()), seconds=90.0)
+        self.wait_for(lambda: any(number >= step for number in self.steps()))
         self.family = psutil.Process(self.popen.pid).children(recursive=True)
         (self.other,) = [one for one in self.family if "core.training.distributed" in one.cmdline()]
 
@@ -230,16 +228,16 @@ class Process:
         events = read_journal(self.rundir.journal, limit_bytes=1 << 30)
         return [event.data["step"] for event, _ in events if event.type == "metrics"]
 
-    def wait_for(self, condition, *, seconds: float = GONE_SECONDS) -> None:
-        deadline = time.monotonic() + seconds
+    def wait_for(self, condition) -> None:
+        deadline = time.monotonic() + DEADLINE
         while not condition():
             assert time.monotonic() < deadline, self.rundir.log.read_text()[-3000:]
             time.sleep(0.05)
 
     def wait_until_gone(self) -> int:
         """The exit status, once no process of the run is left."""
-        status = self.popen.wait(GONE_SECONDS)
-        _, alive = psutil.wait_procs(self.family, timeout=GONE_SECONDS)
+        status = self.popen.wait(DEADLINE)
+        _, alive = psutil.wait_procs(self.family, timeout=DEADLINE)
         assert alive == []
         return status
 
@@ -260,8 +258,8 @@ def process(tmp_path):
     run.close()
 
 
-def test_the_processes_of_a_run_end_together_and_the_next_call_goes_on(process):
-    """Three starts in one test: each begins where the one before was ended."""
+def test_the_processes_of_a_run_end_together_and_the_next_call_resumes(process):
+    """Three starts in one test: each resumes where the previous one ended."""
     process.start()
     process.span(25)
     for one in (psutil.Process(process.popen.pid), process.other):
@@ -273,17 +271,17 @@ def test_the_processes_of_a_run_end_together_and_the_next_call_goes_on(process):
     assert process.errors()[-1]["code"] == "rank_died"
     assert "SIGKILL" in process.errors()[-1]["message"]
 
-    told = max(process.steps())
+    logged = max(process.steps())
     process.start()
-    process.span(told + 25)
+    process.span(logged + 25)
     log = process.rundir.log.read_text()
     assert "resumed at step" in log
     process.popen.kill()
     assert process.wait_until_gone() == -signal.SIGKILL
 
-    told = max(process.steps())
+    logged = max(process.steps())
     process.start()
-    process.span(told + 25)
+    process.span(logged + 25)
     os.killpg(process.popen.pid, signal.SIGTERM)
     assert process.wait_until_gone() == ExitCode.STOPPED
     points = [int(path.name.removeprefix("step-")) for path in process.rundir.resume.iterdir()]

@@ -1,4 +1,4 @@
-"""Every optimizer is clipped, guarded, scaled, resumed and estimated alike."""
+"""Clipping, guards, scaling, resuming and estimates of every optimizer."""
 
 import copy
 
@@ -24,7 +24,7 @@ CPU = Device(torch.device("cpu"), "fp32")
 
 
 def build_sgd(model, training):
-    """An optimizer that knows nothing of `grad_scale` and creates its state at the first step."""
+    """An optimizer without support of `grad_scale`, which creates its state at the first step."""
     groups = [
         {
             "params": list(model.parameters()),
@@ -174,7 +174,7 @@ def test_every_group_declares_what_the_loop_needs(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("step", [3, 6])
-def test_a_stopped_run_ends_as_one_left_alone(tiny_run, name, step):
+def test_a_stopped_run_ends_as_an_undisturbed_one(tiny_run, name, step):
     alone, stopped = (tiny_run(name=each, optimizer=name) for each in ("alone", "stopped"))
     alone.go()
     with pytest.raises(Stopped):

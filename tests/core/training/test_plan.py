@@ -1,9 +1,10 @@
-"""What `auto` chooses, golden losses, and that compiled runs are exact too."""
+"""The choices of `auto`, golden losses, and exact compiled runs."""
 
 import os
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from torch._inductor.utils import fresh_cache
@@ -14,7 +15,6 @@ from core.spec.estimate import step_bytes
 from core.spec.job import JobSpec
 from core.spec.plan import make_plan
 from core.storage.file_hashes import hash_file
-from core.training.execution import plan as plan_module
 from core.training.execution.compiled import CACHE_VARIABLE
 from core.training.execution.device import Device
 from core.training.execution.micro_batch import MicroBatch
@@ -31,7 +31,7 @@ GOLDEN = {
 arithmetic of a fast path; a change of more than the tolerance is a change of the mathematics."""
 CPU = Device(torch.device("cpu"), "fp32")
 CUDA = Device(torch.device("cuda"), "bf16")
-"""Never computed on here."""
+"""A device that is only named, not used."""
 
 
 def chosen(device=CPU, architecture="gemma2", **training):
@@ -40,6 +40,11 @@ def chosen(device=CPU, architecture="gemma2", **training):
     spec = JobSpec.model_validate({"model": model, "training": training}).resolve()
     plan = make_plan(spec.training, num_tokens=num_tokens)
     return choose(spec, plan, device, vocab_size=1000)
+
+
+def set_free_memory(monkeypatch, free: int) -> None:
+    memory = psutil.virtual_memory()._replace(available=free)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
 
 
 @pytest.mark.parametrize("architecture", GOLDEN)
@@ -53,7 +58,7 @@ def test_golden_losses(tiny_run, architecture):
 
 
 def test_a_cpu_attends_in_blocks_and_compiles_for_a_run_of_hours_only(monkeypatch):
-    monkeypatch.setattr(plan_module, "missing_compiler", lambda _: None)
+    monkeypatch.setenv("CXX", "g++")
     execution_plan = chosen()
     assert (execution_plan.attention, execution_plan.compile, execution_plan.precision) == (
         "blocks",
@@ -73,8 +78,8 @@ def test_a_gpu_attends_through_flex_where_scores_are_capped_and_in_blocks_elsewh
     assert chosen(CUDA, "olmo2", packing="documents").attention == "library"
 
 
-def test_a_gpu_records_the_passes_of_a_compiled_run_that_does_the_same_at_every_step(monkeypatch):
-    monkeypatch.setattr(plan_module, "missing_compiler", lambda _: None)
+def test_a_gpu_uses_cuda_graphs_if_every_step_is_the_same(monkeypatch):
+    monkeypatch.setattr("core.training.execution.compiled.HAS_TRITON", True)
     for architecture in ("gemma2", "llama4", "olmo2"):
         assert chosen(CUDA, architecture, compile=True).cuda_graph
     assert not chosen(CUDA, compile=False).cuda_graph
@@ -108,7 +113,7 @@ def test_long_documents_of_llama4_keep_their_positions_only_in_blocks():
         chosen(CUDA, **documents, attention="library")
 
 
-def test_without_a_compiler_the_run_goes_on_with_a_warning(monkeypatch, tmp_path):
+def test_without_a_compiler_the_run_continues_with_a_warning(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     execution_plan = chosen(compile=True)
@@ -127,7 +132,7 @@ def test_bf16_without_instructions_for_it_is_warned_of(precision, codes, monkeyp
 def test_an_automatic_micro_batch_is_the_largest_divisor_that_fits(monkeypatch):
     sizes = {}
     for free in (10**8, 2 * 10**9, 10**10, 10**13):
-        monkeypatch.setattr("core.training.execution.plan.free_bytes", lambda _, free=free: free)
+        set_free_memory(monkeypatch, free)
         sizes[free] = chosen(
             micro_batch_size="auto", batch_size=48, seq_length=256
         ).micro_batch_size
@@ -146,7 +151,7 @@ def test_the_next_smaller_micro_batch_divides_the_batch():
     assert all(micro_batch.gradient_checkpointing for micro_batch in micro_batches)
 
 
-def test_activations_are_computed_again_only_where_one_sequence_does_not_fit(monkeypatch):
+def test_activations_are_recomputed_only_if_one_sequence_does_not_fit(monkeypatch):
     spec = JobSpec.model_validate(
         {
             "training": {
@@ -172,7 +177,7 @@ def test_activations_are_computed_again_only_where_one_sequence_does_not_fit(mon
     plan = make_plan(spec.training, num_tokens=10**6)
 
     def choices_with(needed):
-        monkeypatch.setattr(plan_module, "free_bytes", lambda _: needed / MEMORY_SHARE + 1)
+        set_free_memory(monkeypatch, int(needed / MEMORY_SHARE) + 2)
         return choose(spec, plan, CPU, vocab_size=1000)
 
     assert choices_with(needs[False]).micro_batch == MicroBatch(1, gradient_checkpointing=False)
@@ -181,10 +186,8 @@ def test_activations_are_computed_again_only_where_one_sequence_does_not_fit(mon
     assert not choices_with(needs[False]).warnings
 
 
-def test_trying_goes_on_with_fewer_sequences_and_then_computes_activations_again(
-    tiny_run, monkeypatch
-):
-    """On a GPU an estimate may be too low; the trial step tells."""
+def test_the_probe_tries_fewer_sequences_and_then_recomputation(tiny_run, monkeypatch):
+    """On a GPU an estimate may be too low; the trial step shows it."""
     tried = []
     probe = Stepper.probe
 
@@ -219,7 +222,7 @@ def test_a_resumed_run_keeps_the_micro_batch_it_began_with(tiny_run, monkeypatch
     alone.go()
     with pytest.raises(Stopped):
         stopped.go(stop_at=6)
-    monkeypatch.setattr("core.training.execution.plan.free_bytes", lambda _: 0)
+    set_free_memory(monkeypatch, 0)
     stopped.go()
     weights = [
         hash_file(run.rundir.checkpoint("last") / "model.safetensors") for run in (alone, stopped)
@@ -246,10 +249,8 @@ def test_the_balancing_loss_evens_the_experts_out_and_is_not_in_the_loss(tiny_ru
 @pytest.mark.system
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")  # torch warns of itself inside of its compiler
-def test_a_compiled_run_that_goes_on_with_a_cold_cache_ends_as_one_left_alone(
-    tiny_run, tmp_path, monkeypatch
-):
-    # Compiling takes seconds a kind of layer; nothing cheaper shows that the result is the same.
+def test_a_compiled_run_resumed_with_a_cold_cache_is_exact(tiny_run, tmp_path, monkeypatch):
+    # Compiling takes seconds per kind of layer, but no cheaper test shows equal results.
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
     runs = {name: tiny_run("olmo2", name=name, compile=True) for name in ("alone", "stopped")}
     runs["alone"].go(compile_cache=tmp_path / "warm")

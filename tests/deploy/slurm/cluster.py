@@ -1,7 +1,7 @@
 """A real Slurm of two nodes on loopback, from Debian's packages, without installing anything.
 
 `packages` unpacks the packages into a folder; `running_cluster` starts munge, a controller and two
-nodes with a key and ports of their own, as the user who calls.
+nodes with their own key and ports, as the calling user.
 """
 
 import os

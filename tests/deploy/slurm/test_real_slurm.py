@@ -63,7 +63,7 @@ def server():
 
 
 class Site:
-    """A service without an API: rows, a provisioner and a sweep, stepped by the test."""
+    """A service without an API: rows, a provisioner and a sweep, controlled by the test."""
 
     def __init__(self, cluster: Cluster, server: Server, url: str, folder: Path) -> None:
         self.cluster, self.server = cluster, server
@@ -141,7 +141,7 @@ class Site:
         return hash_file(folder / "model.safetensors")
 
     def undisturbed_weights(self, job_id: str) -> str:
-        """Of the same spec, trained by the program alone."""
+        """The losses of the same spec, trained without the service."""
         folder = self.settings.runs_dir / "undisturbed"
         folder.mkdir()
         spec = JobSpec.model_validate(self.job(job_id).spec)
@@ -190,7 +190,7 @@ def test_three_seeds_over_two_nodes(site):
     assert nodes == {"n1", "n2"}
 
 
-def test_the_end_of_the_time_limit_is_no_failure_and_changes_no_weight(site):
+def test_the_time_limit_is_no_failure_and_does_not_change_the_weights(site):
     job_id = site.submit(resources={"time_limit": 120}, max_steps=12_000, logging_steps=50)
     site.until(lambda: site.job(job_id).attempt == 2, "the second attempt")
     assert site.job(job_id).attempts_without_checkpoint == 0
@@ -216,7 +216,7 @@ def test_cancel_before_the_claim_and_while_running(site):
         site.until(lambda: not site.placement(job_id).is_open, "nothing is left in Slurm")  # noqa: B023
 
 
-def test_a_pilot_that_is_killed_costs_an_attempt_and_no_work(site):
+def test_a_killed_pilot_costs_an_attempt_but_no_work(site):
     job_id = site.submit(max_steps=3000)
     site.until_checkpoint(job_id)
     psutil.Process(site.trainer(job_id).ppid()).kill()
@@ -275,7 +275,7 @@ def test_two_provisioners_submit_one_pilot(site):
     assert site.job(job_id).attempt == 1
 
 
-def test_a_refused_partition_leaves_the_job_queued_with_slurms_own_words(site):
+def test_a_refused_partition_leaves_the_job_queued_with_slurms_message(site):
     job_id = site.submit(resources={"extra": {"partition": "nowhere"}})
     site.until(lambda: site.placement(job_id) and site.placement(job_id).reason, "a refusal")
     with site.database.read() as session:

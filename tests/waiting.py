@@ -1,0 +1,26 @@
+"""Waiting for other processes and threads.
+
+A deadline ends a test that hangs. It is no limit on speed: the suite must also pass while other
+programs keep all cores busy, so every wait has the same generous deadline.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+DEADLINE = 300.0
+"""Seconds; less than the timeout of a test, so that the failure names what is missing."""
+POLL_SECONDS = 0.02
+
+
+def wait_for(
+    condition: Callable[[], Any], *, what: str | Callable[[], str], seconds: float = DEADLINE
+) -> Any:
+    """The first truthy value of `condition`; fails with `what` at the deadline."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")

@@ -19,8 +19,8 @@ def violations(page):
 def test_two_checkpoints_continue_a_prompt_and_their_tokens_are_coloured(tab, finished):
     first, second = (job["id"] for job in finished)
     page = tab.open(f"#/playground?checkpoints={first}:last")
-    page.get_by_label("Job").select_option(second)
-    page.get_by_label("Checkpoint").select_option("last")
+    page.get_by_role("combobox", name=re.compile("^Job")).select_option(second)
+    page.get_by_role("combobox", name=re.compile("^Checkpoint")).select_option("last")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page).to_have_url(re.compile(f"{second}(:|%3A)last"))
     page.get_by_label("Prompt").fill("Mary")

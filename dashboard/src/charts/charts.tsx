@@ -1,13 +1,14 @@
 // The charts of one run, or of several runs in the same charts, and their tools.
 
 import { useSignal } from "@preact/signals";
-import { useCallback } from "preact/hooks";
+import { useCallback, useEffect } from "preact/hooks";
 import type { Series } from "../lib/series.ts";
+import { route } from "../router.ts";
 import { Choices } from "../ui/controls.tsx";
 import { type Kind, kindsFor } from "./catalogue.ts";
 import { Chart } from "./chart.tsx";
 import type { Line, Mark } from "./plot.ts";
-import { changeView, chartView, type Zoom } from "./view.ts";
+import { changeView, chartView, readView, readZoom, writeZoom, type Zoom } from "./view.ts";
 
 export interface Run {
   id: string;
@@ -27,10 +28,12 @@ interface Props {
 const MEASURED_SELDOM = /^(validation|evaluation)\//;
 
 export function Charts({ runs, version, isLoading, marks = [], onRange }: Props) {
-  const zoom = useSignal<Zoom>(null);
+  const zoom = useSignal<Zoom>(readZoom(route.value.parameters));
+  useEffect(() => readView(route.value.parameters), []);
   const setZoom = useCallback(
     (range: Zoom) => {
       zoom.value = range;
+      writeZoom(range);
       if (!range || !onRange || !runs.length) return;
       const { axis } = chartView.value;
       const [low, high] = range.map((edge) => runs[0].series.at(edge, axis)?.step ?? 0);
@@ -38,6 +41,10 @@ export function Charts({ runs, version, isLoading, marks = [], onRange }: Props)
     },
     [onRange, runs],
   );
+  // A zoom from the address gets its finer points once the coarse ones are here.
+  useEffect(() => {
+    if (!isLoading && zoom.value) setZoom(zoom.value);
+  }, [isLoading]);
   const names = [...new Set(runs.flatMap(({ series }) => series.names))];
   const kinds = kindsFor(names, runs.length > 1);
   return (

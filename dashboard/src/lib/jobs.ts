@@ -1,7 +1,7 @@
 // Facts about a job that several pages show.
 
 import { patch, post, remove } from "../api/client.ts";
-import type { Job, Spec, Status } from "../api/types.ts";
+import { type Job, type Spec, STAGES, type StageName, type Status } from "../api/types.ts";
 import { ask } from "../ui/dialog.tsx";
 import { type Maybe, plural, seconds } from "./format.ts";
 
@@ -34,6 +34,28 @@ function place(position: number) {
 
 export function stageTitle(name: string) {
   return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
+}
+
+// Stages that some runs do not have; shown once they have begun.
+const OPTIONAL: readonly StageName[] = ["compile", "evaluate"];
+
+// The stages that the spec asks for, in the order of the service.
+export function dueStages(job: Job): StageName[] {
+  return STAGES.filter((name) => {
+    if (isTokenizer(job)) return name === "clean" || name === "tokenizer";
+    if (name === "evaluate") return job.spec.evaluation?.tasks?.length > 0;
+    return !OPTIONAL.includes(name);
+  });
+}
+
+// The titles of the stages after the present one; the service estimates the time of the present one.
+export function laterStages(job: Job): string[] {
+  const at = STAGES.indexOf(job.stage as StageName);
+  return at < 0
+    ? []
+    : dueStages(job)
+        .filter((name) => STAGES.indexOf(name) > at)
+        .map(stageTitle);
 }
 
 // After a request to pause or cancel, the status changes at the worker's next check.

@@ -2,7 +2,15 @@
 
 import type { Job } from "../../api/types.ts";
 import { bytes, count, exact, fixed, percent, seconds, short } from "../../lib/format.ts";
-import { duration, isFinal, isTokenizer, memoryOf, timeLeft, valuesOf } from "../../lib/jobs.ts";
+import {
+  duration,
+  isFinal,
+  isTokenizer,
+  laterStages,
+  memoryOf,
+  timeLeft,
+  valuesOf,
+} from "../../lib/jobs.ts";
 import { type Fact, Numbers } from "../../ui/card.tsx";
 import { ProgressBar } from "../../ui/status.tsx";
 import { Budget } from "./budget.tsx";
@@ -73,8 +81,15 @@ function TokenizerOverview({ store }: { store: JobStore }) {
 function time(job: Job): Fact {
   if (isFinal(job)) return ["Duration", seconds(duration(job))];
   const left = timeLeft(job);
-  // The remaining stages, such as the evaluation, are part of the estimate of the service.
-  return ["Time left", left ?? "–", "Until the end of the last stage"];
+  if (left === null) return ["Time left", "–"];
+  const later = laterStages(job).join(", ").toLowerCase();
+  const value = (
+    <>
+      {left}
+      {later && <small class="second">then {later}</small>}
+    </>
+  );
+  return ["Time left", value, "Of the present stage; the stages after it are not estimated"];
 }
 
 // The losses and the scores.

@@ -37,19 +37,27 @@ export function EvaluationDetails({ row }: { row: Evaluation }) {
   const { kind, metric, paradigms, groups } = row;
   const part = PARTS[kind ?? ""] ?? "Subset";
   const by = [...new Set(groups.map((group) => group.by))];
+  const label = `${row.task} on ${row.checkpoint}`;
   if (paradigms.length < 2 && !groups.length) return null;
   return (
     <details class="results-by">
       <summary>
-        {row.task} on {row.checkpoint}: results by {[part, ...by].map(plainName).join(", ")}
+        {label}: results by {[part, ...by].map(plainName).join(", ")}
       </summary>
       <p class="soft small">{metricText(metric)}.</p>
       {paradigms.length > 0 && (
-        <Parts title={`By ${plainName(part)}`} head={part} parts={paradigms} metric={metric} />
+        <Parts
+          label={label}
+          title={`By ${plainName(part)}`}
+          head={part}
+          parts={paradigms}
+          metric={metric}
+        />
       )}
       {by.map((name) => (
         <Parts
           key={name}
+          label={label}
           title={`By ${plainName(name)}`}
           head={headOf(name)}
           parts={groups.filter((group) => group.by === name)}
@@ -70,6 +78,8 @@ function headOf(name: string) {
 }
 
 interface PartsProps {
+  // Task and checkpoint.
+  label: string;
   title: string;
   head: string;
   parts: Pick<Part, "name" | "pairs" | "score" | "strict_score">[];
@@ -77,7 +87,7 @@ interface PartsProps {
 }
 
 // Best first. Ties matter for accuracies only.
-function Parts({ title, head, parts, metric }: PartsProps) {
+function Parts({ label, title, head, parts, metric }: PartsProps) {
   const isAccuracy = metric === null || metric === "accuracy";
   const sorted = [...parts].sort((a, b) => b.score - a.score);
   const rows = sorted.map(({ name, pairs, score, strict_score: strict }) => [
@@ -90,7 +100,12 @@ function Parts({ title, head, parts, metric }: PartsProps) {
   return (
     <>
       <h3>{title}</h3>
-      <Table caption={title} heads={heads} rows={rows} keys={sorted.map(({ name }) => name)} />
+      <Table
+        caption={`${label}: ${title.toLowerCase()}`}
+        heads={heads}
+        rows={rows}
+        keys={sorted.map(({ name }) => name)}
+      />
     </>
   );
 }

@@ -3,24 +3,18 @@
 import { useEffect, useState } from "preact/hooks";
 import { type Job, STAGES } from "../../api/types.ts";
 import { count, exact, plural, seconds } from "../../lib/format.ts";
-import { isFinal, isTokenizer, stageTitle } from "../../lib/jobs.ts";
+import { dueStages, isFinal, stageTitle } from "../../lib/jobs.ts";
 import { Card, Table } from "../../ui/card.tsx";
 import type { JobStore, StageState } from "./store.ts";
 
 const TICK_MILLISECONDS = 1000;
-// Stages that some runs do not have; shown once they have begun.
-const OPTIONAL = ["compile", "evaluate"];
-
-function isDue(name: string, job: Job) {
-  if (isTokenizer(job)) return name === "clean" || name === "tokenizer";
-  if (name === "evaluate") return job.spec.evaluation?.tasks?.length > 0;
-  return !OPTIONAL.includes(name);
-}
-
 export function Stages({ store }: { store: JobStore }) {
   const job = store.job.value!;
   const known = store.stages.value;
-  const names = STAGES.filter((name) => isDue(name, job) || known.has(name) || job.stage === name);
+  const due = dueStages(job);
+  const names = STAGES.filter(
+    (name) => due.includes(name) || known.has(name) || job.stage === name,
+  );
   const [, setTick] = useState(0);
   const isOpen = job.status === "running";
   useEffect(() => {

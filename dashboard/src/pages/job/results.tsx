@@ -18,7 +18,7 @@ const PARTS: Record<string, string> = {
 
 // A score in the unit of its metric.
 export function scoreText(value: number | null, metric: string | null): string {
-  if (metric === "spearman") return value === null ? "–" : `ρ = ${fixed(value)}`;
+  if (metric === "spearman") return value === null ? "–" : `ρ = ${fixed(value).replace("-", "−")}`;
   if (metric === "r2_gain") return value === null ? "–" : `ΔR² = ${percent(value, 2)}`;
   return percent(value, 1);
 }
@@ -117,7 +117,7 @@ function Bar({ name, score, metric }: { name: string; score: number; metric: str
       {metric !== "r2_gain" && (
         <meter min={0} max={1} value={Math.max(0, score)} aria-label={`${name}: ${text}`} />
       )}
-      {text}
+      <span>{text}</span>
     </span>
   );
 }

@@ -23,7 +23,7 @@ def test_two_checkpoints_continue_a_prompt_and_their_tokens_are_coloured(tab, fi
     page.get_by_role("combobox", name=re.compile("^Checkpoint")).select_option("last")
     page.get_by_role("button", name="Add", exact=True).click()
     expect(page).to_have_url(re.compile(f"{second}(:|%3A)last"))
-    page.get_by_label("Prompt").fill("Mary")
+    page.get_by_role("textbox", name="Prompt").fill("Mary")
     page.get_by_label("New tokens").fill("8")
     page.get_by_role("button", name="Generate").click()
     texts = page.get_by_role("group", name=re.compile("^Text of"))
@@ -33,7 +33,7 @@ def test_two_checkpoints_continue_a_prompt_and_their_tokens_are_coloured(tab, fi
     texts.first.get_by_role("button").last.focus()
     expect(page.get_by_text("The model expected:")).to_be_visible()
     page.reload()
-    expect(page.get_by_label("Prompt")).to_have_value("Mary")
+    expect(page.get_by_role("textbox", name="Prompt")).to_have_value("Mary")
     expect(page.get_by_role("button", name=re.compile("^Remove"))).to_have_count(2)
 
 

@@ -23,6 +23,7 @@ from api.routes import (
     health,
     jobs,
     pages,
+    playground,
     system,
     tokenizers,
 )
@@ -83,7 +84,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     )
     register_handlers(app)
     for part in (
-        *(jobs, events, checkpoints, evaluations),
+        *(jobs, events, checkpoints, playground, evaluations),
         *(tokenizers, datasets, catalogue, system),
     ):
         app.include_router(

@@ -104,6 +104,12 @@ curl -I "$URL/v1/jobs/$JOB/checkpoints/last/archive\"""",
     "POST /v1/jobs/{job_id}/checkpoints/{name}/generate": """\
 curl "$URL/v1/jobs/$JOB/checkpoints/last/generate" -H 'Content-Type: application/json' \\
   -d '{"prompt": "Once upon a time", "max_new_tokens": 40, "temperature": 0.8, "seed": 1}'""",
+    "POST /v1/jobs/{job_id}/checkpoints/{name}/generate/stream": """\
+curl -N "$URL/v1/jobs/$JOB/checkpoints/last/generate/stream" \\
+  -H 'Content-Type: application/json' -d '{"prompt": "Once upon a time", "max_new_tokens": 40}'""",
+    "POST /v1/jobs/{job_id}/checkpoints/{name}/surprisal": """\
+curl "$URL/v1/jobs/$JOB/checkpoints/last/surprisal" -H 'Content-Type: application/json' \\
+  -d '{"texts": ["The dogs run.", "The dogs runs."], "alternatives": 3}'""",
     "POST /v1/jobs/{job_id}/checkpoints/{name}/evaluations": """\
 curl "$URL/v1/jobs/$JOB/checkpoints/last/evaluations" \\
   -H 'Content-Type: application/json' -d '{"task": "blimp"}'""",

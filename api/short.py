@@ -1,6 +1,7 @@
 """Asking the short worker, and waiting for its answer."""
 
 import time
+from collections.abc import AsyncIterator
 
 import anyio
 from sqlmodel import Session
@@ -28,7 +29,19 @@ def ask(session: Session, *, kind: Kind, job_id: str, request: Json) -> ShortTas
 
 
 async def answer_of(context: Context, task_id: str) -> Json:
-    """What a task gives, once it has been done.
+    """The result of a task, once it is finished.
+
+    Raises:
+        Problem: If it failed, with the status of its code, or was not done in time.
+    """
+    result: Json = {}
+    async for answer, _ in answers_of(context, task_id):
+        result = answer
+    return result
+
+
+async def answers_of(context: Context, task_id: str) -> AsyncIterator[tuple[Json, bool]]:
+    """Each new partial result of a task, then its result; the flag says whether it is final.
 
     Raises:
         Problem: If it failed, with the status of its code, or was not done in time.
@@ -39,16 +52,21 @@ async def answer_of(context: Context, task_id: str) -> Json:
             return get_short_task(session, task_id)
 
     deadline = time.monotonic() + WAIT_SECONDS
+    reported: Json | None = None
     with context.watchers.watching(task_id) as news:
         while time.monotonic() < deadline:
             news.clear()
             task = await context.follows.run(look)
             if task.result is not None:
-                return task.result
+                yield task.result, True
+                return
             if task.error is not None:
                 code = task.error["code"]
                 detail = f"{task.error['message']} {task.error['hint']}".strip()
                 raise Problem(STATUS_BY_CODE.get(code, 500), code, detail)
+            if task.state is not None and task.state != reported:
+                reported = task.state
+                yield reported, False
             with anyio.move_on_after(LOOK_SECONDS):
                 await news.wait()
     raise Problem(504, "time_limit", f"no answer within {WAIT_SECONDS:.0f} s; try again")

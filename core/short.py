@@ -4,12 +4,14 @@
 
 Reads one request per line of standard input and writes one answer per line of standard output,
 both as JSON; exits at the end of the input. A request that needs more time than its slice is
-answered with its state, and the caller sends it again with that state. Heavy modules are imported
+answered with its state, and the caller sends it again with that state. A generation with `stream`
+writes lines with `partial` before its answer. Heavy modules are imported
 by the first request that needs them.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -46,6 +48,17 @@ class GenerateRequest(Request):
     temperature: float = Field(default=0.8, ge=0.0, le=10.0)
     top_k: int | None = Field(default=50, ge=1, le=1_000_000)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    stream: bool = False
+    """Whether to report the text so far while the model writes."""
+
+
+class SurprisalRequest(Request):
+    """Scores each token of a few texts with a checkpoint."""
+
+    kind: Literal["surprisal"]
+    checkpoint_dir: Path
+    texts: list[str] = Field(min_length=1, max_length=8)
+    alternatives: int = Field(default=5, ge=0, le=20)
 
 
 class EncodeRequest(Request):
@@ -78,15 +91,17 @@ class CleanReportRequest(Request):
     slice_seconds: float = Field(gt=0.0)
 
 
-AnyRequest: TypeAdapter[GenerateRequest | EncodeRequest | EvaluateRequest | CleanReportRequest] = (
-    TypeAdapter(GenerateRequest | EncodeRequest | EvaluateRequest | CleanReportRequest)
+OneRequest = (
+    GenerateRequest | SurprisalRequest | EncodeRequest | EvaluateRequest | CleanReportRequest
 )
+AnyRequest: TypeAdapter[OneRequest] = TypeAdapter(OneRequest)
 
 
 class RequestHandler:
-    """Answers requests one at a time."""
+    """Answers requests one at a time; `report` receives partial answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, report: Callable[[Json], None] = lambda _: None) -> None:
+        self._report = report
         self._models: WarmModels | None = None
         self._tasks: PreparedTasks | None = None
         self._reports = CleanReports()
@@ -106,12 +121,12 @@ class RequestHandler:
             answer = {"error": _problem("internal_error", message, "")}
         return {"id": request.id, **answer}
 
-    def _answer(
-        self, request: GenerateRequest | EncodeRequest | EvaluateRequest | CleanReportRequest
-    ) -> Json:
+    def _answer(self, request: OneRequest) -> Json:
         match request:
             case GenerateRequest():
                 return self._generate(request)
+            case SurprisalRequest():
+                return self._surprisal(request)
             case EncodeRequest():
                 return encode_text(request.tokenizer_dir, request.text)
             case EvaluateRequest():
@@ -133,8 +148,20 @@ class RequestHandler:
         from core.checkpoints.generate import continue_text
 
         model, tokenizer = self._warm().load(request.checkpoint_dir)
-        options = request.model_dump(exclude={"id", "kind", "checkpoint_dir", "prompt"})
+        options = request.model_dump(exclude={"id", "kind", "checkpoint_dir", "prompt", "stream"})
+        if request.stream:
+            options["on_text"] = lambda text: self._report(
+                {"id": request.id, "partial": {"text": text}}
+            )
         return {"text": continue_text(model, tokenizer, request.prompt, **options)}
+
+    def _surprisal(self, request: SurprisalRequest) -> Json:
+        from core.checkpoints.surprisal import text_surprisal
+
+        model, tokenizer = self._warm().load(request.checkpoint_dir)
+        count = request.alternatives
+        texts = [text_surprisal(model, tokenizer, t, alternatives=count) for t in request.texts]
+        return {"texts": texts}
 
     def _evaluate(self, request: EvaluateRequest) -> Json:
         with loading("torch"):
@@ -181,11 +208,15 @@ def encode_text(folder: Path, text: str) -> Json:
 
 def serve(requests: TextIO, answers: TextIO) -> None:
     """Answers each line of `requests` until its end."""
-    handler = RequestHandler()
+
+    def write(answer: Json) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    handler = RequestHandler(report=write)
     for line in requests:
         if line.strip():
-            answers.write(json.dumps(handler.answer(line)) + "\n")
-            answers.flush()
+            write(handler.answer(line))
 
 
 def _id_of(line: str) -> str | None:

@@ -18,8 +18,8 @@ from jobs.store import get_job
 from jobs.tables import Json, ShortTask, UtcDateTime
 from jobs.transitions import FRESH
 
-Kind = Literal["generate", "encode", "evaluate", "clean_report"]
-QUICK: tuple[Kind, ...] = ("generate", "encode")
+Kind = Literal["generate", "surprisal", "encode", "evaluate", "clean_report"]
+QUICK: tuple[Kind, ...] = ("generate", "surprisal", "encode")
 KEEP_QUICK = timedelta(days=1)
 """Quick tasks that ended longer ago are deleted."""
 MAX_ATTEMPTS = 3
@@ -124,6 +124,16 @@ def beat_short_task(session: Session, task_id: str, attempt: int) -> None:
         Fenced: If the attempt no longer holds the task.
     """
     _update_held(session, task_id, attempt, {"heartbeat": ShortTask.heartbeat + 1})
+
+
+def report_partial(session: Session, task_id: str, attempt: int, state: Json) -> None:
+    """Stores a partial result, such as the text written so far; counts as a sign of life.
+
+    Raises:
+        Fenced: If the attempt no longer holds the task.
+    """
+    values = {"heartbeat": ShortTask.heartbeat + 1, "state": state}
+    _update_held(session, task_id, attempt, values)
 
 
 def succeed_short_task(session: Session, task_id: str, attempt: int, result: Json) -> None:

@@ -25,6 +25,7 @@ from jobs.short_tasks import (
     beat_short_task,
     fail_short_task,
     put_back_short_task,
+    report_partial,
     requeue_short_task,
     succeed_short_task,
 )
@@ -105,7 +106,12 @@ class ShortRunner:
         while time.monotonic() < deadline:
             line = self._child.next_line(WAIT_SECONDS)
             if line is not None:
-                return _read_answer(line, task.id)
+                answer = _read_answer(line, task.id)
+                if isinstance(answer, ErrorData) or "partial" not in answer:
+                    return answer
+                self._report(task, answer["partial"])
+                beaten_at = time.monotonic()
+                continue
             if self._shutdown.is_set():
                 return None
             if not self._child.is_alive():
@@ -116,6 +122,15 @@ class ShortRunner:
                     beat_short_task(session, task.id, task.attempt)
         self.close()
         return TOO_SLOW
+
+    def _report(self, task: ShortTask, state: dict[str, Any]) -> None:  # Any: JSON
+        try:
+            with self._database.write_relaxed() as session:
+                report_partial(session, task.id, task.attempt, state)
+        except Fenced:
+            self.close()  # the child would answer this task while the next one waits
+            raise
+        self._job_notifier.notify(task.id)
 
     def _request(self, task: ShortTask) -> dict[str, Any]:  # Any: JSON
         request: dict[str, Any] = {"id": task.id, "kind": task.kind, **task.request}  # Any: JSON

@@ -1,17 +1,24 @@
 """Text generation from a checkpoint, and a cache of loaded checkpoints."""
 
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.generation.streamers import BaseStreamer
 
 from core.checkpoints.model import quiet_transformers
 from core.errors import CheckpointMissing
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
 
 WARM_MODELS = 2
+PARTIAL_SECONDS = 0.15
+"""Shortest time between two partial texts: each is a write to the database."""
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+"""Decoded from the first bytes of a character whose last bytes are in the next token."""
 
 
 @torch.no_grad()
@@ -24,11 +31,13 @@ def continue_text(
     temperature: float,
     top_k: int | None,
     seed: int,
+    on_text: Callable[[str], None] | None = None,
 ) -> str:
     """The prompt and its continuation by the model, up to `<|endoftext|>`.
 
     The same seed gives the same text; temperature 0 is greedy decoding. With an empty prompt, the
-    model starts a new text. The random state of the caller is preserved.
+    model starts a new text. The random state of the caller is preserved. `on_text` receives the
+    prompt and the continuation so far, a few times a second.
     """
     ids = [END_OF_TEXT_ID, *tokenizer(prompt)["input_ids"]]
     room = model.config.max_position_embeddings
@@ -37,6 +46,8 @@ def continue_text(
     options: dict[str, Any] = {"do_sample": temperature > 0.0}  # Any: generate's keywords
     if temperature > 0.0:
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": 1.0}
+    if on_text is not None:
+        options["streamer"] = _PartialText(tokenizer, prompt, on_text)
     was_training = model.training
     model.eval()
     devices = [model.device] if model.device.type == "cuda" else []
@@ -54,6 +65,38 @@ def continue_text(
     model.train(was_training)
     text: str = tokenizer.decode(written[0, len(ids) :], skip_special_tokens=True)
     return prompt + text
+
+
+class _PartialText(BaseStreamer):  # type: ignore[misc]  # untyped in transformers
+    """Decodes the tokens of a running `generate` call."""
+
+    def __init__(
+        self,
+        tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+        prompt: str,
+        on_text: Callable[[str], None],
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._prompt = prompt
+        self._on_text = on_text
+        self._ids: list[int] = []
+        self._has_prompt = False
+        self._reported_at = float("-inf")
+
+    def put(self, value: torch.Tensor) -> None:
+        """Called with the ids of the prompt, then with each new id."""
+        if not self._has_prompt:
+            self._has_prompt = True
+            return
+        self._ids += value.flatten().tolist()
+        if time.monotonic() - self._reported_at < PARTIAL_SECONDS:
+            return
+        self._reported_at = time.monotonic()
+        text: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+        self._on_text(self._prompt + text.rstrip(INCOMPLETE))
+
+    def end(self) -> None:
+        """Called after the last token; the caller has the complete text."""
 
 
 class WarmModels:

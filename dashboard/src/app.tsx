@@ -11,6 +11,7 @@ const LINKS = [
   ["#/", "Jobs"],
   ["#/new", "New job"],
   ["#/compare", "Compare"],
+  ["#/playground", "Playground"],
   ["#/corpora", "Corpora"],
   ["#/tokenizers", "Tokenizers"],
   ["#/system", "System"],
@@ -29,7 +30,7 @@ export function App() {
         <ThemeButton />
       </header>
       <p id="connection" role="status" hidden={isConnected.value}>
-        The service does not answer. Retrying; nothing is lost.
+        The service does not respond. This page tries again every few seconds; jobs continue.
       </p>
       <main id="page" tabIndex={-1}>
         <Page {...route.value} />
@@ -50,10 +51,13 @@ function Page({ page, parts, parameters }: Route) {
     if (shown.current !== null) announce(document.title);
     shown.current = path;
   }, [path]);
-  const View = PAGES[page];
-  if (!View) {
-    return <NotFound>There is no page “{page}”. The address may be incomplete.</NotFound>;
+  const found = PAGES.get(page);
+  if (!found || parts.length > found.parts) {
+    return (
+      <NotFound>There is no page “{path}”. Check the address, or open the list of jobs.</NotFound>
+    );
   }
+  const { View } = found;
   return <View key={path} parts={parts} parameters={parameters} />;
 }
 

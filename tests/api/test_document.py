@@ -18,7 +18,11 @@ from tests.api.routes import routes
 from tests.api.short import ShortWorker
 
 ROOT = Path(__file__).resolve().parents[2]
-ANSWERS = {"generate": {"text": "Once"}, "encode": {"tokens": []}}
+ANSWERS = {
+    "generate": {"text": "Once"},
+    "surprisal": {"texts": []},
+    "encode": {"tokens": []},
+}
 
 
 def test_each_call_has_an_example_and_no_example_is_left_over():

@@ -93,7 +93,7 @@ def test_the_colours_that_were_chosen_stay(tab):
     page = tab.open("#/new")
     ground = "getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(ground)
-    button = page.get_by_role("button", name="Colours")
+    button = page.get_by_role("button", name="Colour scheme")
     button.click()
     button.click()
     expect(button).to_have_text("Dark")

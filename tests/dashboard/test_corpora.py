@@ -1,4 +1,5 @@
 import json
+import re
 
 from playwright.sync_api import expect
 
@@ -73,9 +74,9 @@ def test_a_tokenizer_shows_how_it_splits_a_text(tab, finished):
 
 def test_a_tokenizer_is_trained_alone_and_shows_how_it_splits(tab, service):
     page = tab.open("#/tokenizers")
-    form = page.get_by_role("region", name="Train a tokenizer alone")
-    form.get_by_label("Corpus").select_option("sample")
-    expect(form.get_by_label("Measured on")).to_have_value("sample_dev")
+    form = page.get_by_role("region", name="Train only a tokenizer")
+    form.get_by_role("combobox", name=re.compile("^Corpus")).select_option("sample")
+    expect(form.get_by_label("Validation corpus")).to_have_value("sample_dev")
     form.get_by_label("Vocabulary size").fill("3")
     tab.may_complain = True  # the browser notes the refusal
     form.get_by_role("button", name="Train").click()
@@ -86,7 +87,7 @@ def test_a_tokenizer_is_trained_alone_and_shows_how_it_splits(tab, service):
     expect(page.get_by_role("heading", level=1)).to_have_text("tokenizer on sample")
     expect(page.get_by_role("list", name="Stages").get_by_role("listitem")).to_have_count(2)
     expect(page.get_by_role("region", name="Checkpoints")).to_have_count(0)
-    page.get_by_role("link", name="See how it splits a text").click()
+    page.get_by_role("link", name="Try the tokenizer").click()
     split = page.get_by_role("region", name="How a text is split")
     expect(split.get_by_label("Tokenizer", exact=False).first).to_contain_text(
         "tokenizer on sample (400)"

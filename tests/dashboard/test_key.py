@@ -34,7 +34,7 @@ def tab(locked, browser):
 
 
 def dialog(page):
-    return page.get_by_role("dialog", name="This service needs a key")
+    return page.get_by_role("dialog", name="This service requires an API key")
 
 
 def give_key(tab, key=KEY):
@@ -56,7 +56,7 @@ def test_a_wrong_key_is_refused_in_words_and_the_right_one_holds_for_the_tab(tab
     page = tab.open("")
     expect(dialog(page).get_by_role("alert")).to_have_count(0)
     give_key(tab, "not-the-key")
-    expect(dialog(page).get_by_role("alert")).to_contain_text("does not know this key")
+    expect(dialog(page).get_by_role("alert")).to_contain_text("does not accept this key")
     give_key(tab)
     expect(page.get_by_role("link", name="Train the first model")).to_be_visible()
     tab.may_complain = False
@@ -74,8 +74,8 @@ def test_a_wrong_key_is_refused_in_words_and_the_right_one_holds_for_the_tab(tab
 
 def test_without_a_key_the_page_says_so_and_retries_only_on_request(tab):
     page = tab.open("#/system")
-    dialog(page).get_by_role("button", name="Not now").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("A key is needed")
+    dialog(page).get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("API key required")
     expect(dialog(page)).to_have_count(0)
     page.get_by_role("button", name="Try again").click()
     give_key(tab)

@@ -59,7 +59,7 @@ def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, servic
     tab.may_complain = True  # the browser says itself that it could not connect
     page.evaluate("window.wasHere = true")
     _api_of(service).kill()
-    banner = page.get_by_text("The service does not answer")
+    banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()
     expect(banner).to_be_hidden()
     ended = service.wait(job["id"])
@@ -75,7 +75,7 @@ def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, runnin
     page.evaluate("window.wasHere = true")
     tab.may_complain = True  # the browser says itself that it is offline
     page.context.set_offline(True)
-    banner = page.get_by_text("The service does not answer")
+    banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()
     seen = points(page)
     service.wait_for_step(running["id"], seen + 20)
@@ -100,7 +100,7 @@ def test_a_list_shows_a_lost_connection_and_continues(tab, address):
     page.evaluate("document.querySelector('h1').wasHere = true")
     tab.may_complain = True
     page.context.set_offline(True)
-    banner = page.get_by_text("The service does not answer")
+    banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()
     page.context.set_offline(False)
     expect(banner).to_be_hidden()

@@ -135,7 +135,7 @@ def test_a_cancelled_job_and_an_open_menu_have_no_serious_fault(tab, service, sc
 def test_an_architecture_keeps_the_sizes_of_the_preset(tab, service):
     page = tab.open("#/new")
     page.get_by_role("button", name="Gemma 2", exact=True).click()
-    expect(page.get_by_text("This leaves the preset “sample”")).to_be_visible()
+    expect(page.get_by_text("The preset “sample” is for")).to_be_visible()
     model = page.get_by_role("region", name="Model")
     expect(model.get_by_label("Hidden size")).to_have_value("96")
     spec = {"preset": "sample", "model": {"hidden_size": 96, "architecture": "gemma2"}}

@@ -42,6 +42,14 @@ def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
         # Quick tasks run between two of its slices.
         text = service.http.post(f"{base}/checkpoints/last/generate", json={"max_new_tokens": 3})
         assert text.status_code == 200
+        body = {"prompt": "The dog", "max_new_tokens": 30}
+        streamed = service.http.post(f"{base}/checkpoints/last/generate/stream", json=body).text
+        last = json.loads(streamed.strip().split("data:")[-1])
+        whole = service.http.post(f"{base}/checkpoints/last/generate", json=body).json()
+        assert (last["text"], last["done"]) == (whole["text"], True)
+        pair = {"texts": ["The dogs run.", "The dogs runs."], "alternatives": 3}
+        scored = service.http.post(f"{base}/checkpoints/last/surprisal", json=pair).json()["texts"]
+        assert ["".join(t["text"] for t in text["tokens"]) for text in scored] == pair["texts"]
         found = wait_for(
             lambda: _finished(service.http.get(f"{base}/evaluations").json()["data"][0]),
             what="evaluation",

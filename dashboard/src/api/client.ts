@@ -1,4 +1,4 @@
-// The public API as the dashboard uses it: nothing here that a curl command could not do.
+// Client of the public HTTP API: requests with the API key, downloads and uploads.
 
 import { ask } from "../ui/dialog.tsx";
 import type { Problem } from "./types.ts";
@@ -28,15 +28,19 @@ function authorized(
   return key ? { Authorization: `Bearer ${key}`, ...extra } : extra;
 }
 
-// True if there is a key to try instead of the refused one (null: none was sent). However many
-// requests are refused at once, the user is asked once.
+// Returns whether there is another key to try than the refused one (null: none was sent). The user
+// is asked once, also if several requests are refused at the same time.
 async function anotherKey(refused: string | null): Promise<boolean> {
   if (sessionStorage.getItem(KEY) !== refused) return true;
-  asking ??= ask("This service needs a key", {
-    detail: "Enter one of the keys in BABYLM_API_KEY. It is kept until this tab is closed.",
-    fault: refused === null ? undefined : "The service does not know this key. Check for typos.",
+  asking ??= ask("This service requires an API key", {
+    detail:
+      "Enter one of the keys in the setting BABYLM_API_KEY. The browser keeps it until you close this tab.",
+    fault:
+      refused === null
+        ? undefined
+        : "The service does not accept this key. Check it for typing errors.",
     confirm: "Use this key",
-    refuse: "Not now",
+    refuse: "Cancel",
     input: { label: "Key", type: "password" },
   })
     .then((key) => {
@@ -64,7 +68,10 @@ async function problemOf(response: Response): Promise<Problem> {
   try {
     return await response.json();
   } catch {
-    return { detail: `The service answered ${response.status}.`, status: response.status };
+    return {
+      detail: `The service returned the status ${response.status}.`,
+      status: response.status,
+    };
   }
 }
 
@@ -146,11 +153,13 @@ export function send<T>(method: string, path: string, blob: Blob, options: SendO
       }
       if (call.status < 300) resolve(body);
       else {
-        const detail = `The service answered ${call.status}.`;
+        const detail = `The service returned the status ${call.status}.`;
         reject(new Refused(body ?? { detail, status: call.status }));
       }
     });
-    call.addEventListener("error", () => reject(new TypeError("The connection was lost.")));
+    call.addEventListener("error", () =>
+      reject(new TypeError("The connection to the service was lost.")),
+    );
     call.addEventListener("abort", () => reject(new DOMException("stopped", "AbortError")));
     options.signal?.addEventListener("abort", () => call.abort());
     call.send(blob);

@@ -9,10 +9,10 @@ const RETRY_MILLISECONDS = 1500;
 const SILENCE_MILLISECONDS = 40_000;
 const OFFLINE = "the machine is offline";
 
-// Sleeps; wakes early if the page is left or the machine is online again.
+// Waits; ends early if the page is closed or the machine is online again.
 export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const over = new AbortController(); // removes the listeners: a page may be open for weeks
+    const over = new AbortController(); // removes the listeners, so that they do not accumulate
     const wake = () => {
       clearTimeout(timer);
       over.abort();
@@ -45,7 +45,7 @@ export async function poll(look: () => Promise<void>, signal: AbortSignal, milli
 
 // The text of a response as it arrives; fails if nothing arrives for too long or the machine goes
 // offline, since a dead connection is otherwise noticed only by its silence.
-async function* chunks(response: Response, silence: number): AsyncGenerator<string> {
+export async function* chunks(response: Response, silence: number): AsyncGenerator<string> {
   const decoder = new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>;
   const reader = response.body!.pipeThrough(decoder).getReader();
   const over = new AbortController();
@@ -53,12 +53,15 @@ async function* chunks(response: Response, silence: number): AsyncGenerator<stri
     const fail = () => reject(new TypeError(OFFLINE));
     addEventListener("offline", fail, { signal: over.signal });
   });
-  offline.catch(() => {}); // it may come between two reads
+  offline.catch(() => {}); // may be rejected between two reads, when nothing awaits it
   try {
     for (;;) {
       let timer: ReturnType<typeof setTimeout> | undefined;
       const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new TypeError("silent")), silence);
+        timer = setTimeout(
+          () => reject(new TypeError("The service sent nothing for too long.")),
+          silence,
+        );
       });
       const { value, done } = await Promise.race([reader.read(), late, offline]).finally(() =>
         clearTimeout(timer),

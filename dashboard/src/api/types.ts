@@ -32,6 +32,7 @@ export type Worker = Schemas["WorkerRead"];
 export type Tokenizer = Schemas["TokenizerRead"];
 export type Dataset = Schemas["DatasetRead"];
 export type Evaluation = Schemas["EvaluationRead"];
+export type EvaluationTask = Schemas["TaskRead"];
 
 export interface JobEvent {
   seq: number;

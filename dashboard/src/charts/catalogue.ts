@@ -15,7 +15,7 @@ export interface Kind {
   unit?: string;
   isWide?: boolean;
   mayLog?: boolean;
-  // Drawn as measured, without smoothing.
+  // Drawn without smoothing.
   isExact?: boolean;
   // The least smoothing, for values that jump.
   calm?: number;
@@ -85,12 +85,12 @@ const KINDS: Kind[] = [
     calm: 0.35,
   },
   {
-    title: "Model FLOPs utilisation",
+    title: "Model FLOPs utilization",
     metrics: [["throughput/mfu", "of peak"]],
     format: share,
     ticks: shareTick,
     calm: 0.35,
-    note: "Share of the device's measured peak for matrix products",
+    note: "Share of the device's measured peak speed for matrix products",
   },
   {
     title: "Memory",
@@ -105,8 +105,8 @@ const KINDS: Kind[] = [
     isExact: true,
   },
   {
-    title: "Device",
-    metrics: [["device/utilization", "busy"]],
+    title: "Device utilization",
+    metrics: [["device/utilization", "in use"]],
     format: share,
     ticks: shareTick,
     calm: 0.2,
@@ -120,7 +120,7 @@ const KINDS: Kind[] = [
 ];
 
 const SCORE = "evaluation/";
-// Charts that have a place before anything is measured: of one run, of several.
+// The number of charts shown before anything is measured: for one run, for several.
 const ALWAYS = { one: 1, several: 1 };
 
 function titleOf(name: string) {
@@ -136,7 +136,7 @@ function formatOf(name: string): Format {
   return name.endsWith("_seconds") ? seconds : short;
 }
 
-// A chart of its own for a metric that is not in the catalogue, such as one of a later version.
+// The chart of a metric that is not in the catalogue, for example one of a later version.
 function other(name: string): Kind {
   return { title: titleOf(name), metrics: [[name, "value"]], format: formatOf(name) };
 }

@@ -141,7 +141,7 @@ function Legend({ kind, lines, plot, hidden, setHidden }: LegendProps) {
           <button
             type="button"
             aria-pressed={!hidden.has(line.label)}
-            title="Press to hide or show, double-press to show alone"
+            title="Click to hide or show this line; double-click to show only this line"
             onClick={() => toggle(line.label)}
             onDblClick={() => isolate(line.label)}
           >

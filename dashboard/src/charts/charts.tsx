@@ -1,13 +1,14 @@
-// The charts of a run, or of several over each other, and the tools over them.
+// The charts of one run, or of several runs in the same charts, and their tools.
 
 import { useSignal } from "@preact/signals";
-import { useCallback } from "preact/hooks";
+import { useCallback, useEffect } from "preact/hooks";
 import type { Series } from "../lib/series.ts";
+import { route } from "../router.ts";
 import { Choices } from "../ui/controls.tsx";
 import { type Kind, kindsFor } from "./catalogue.ts";
 import { Chart } from "./chart.tsx";
 import type { Line, Mark } from "./plot.ts";
-import { changeView, chartView, type Zoom } from "./view.ts";
+import { changeView, chartView, readView, readZoom, writeZoom, type Zoom } from "./view.ts";
 
 export interface Run {
   id: string;
@@ -27,10 +28,12 @@ interface Props {
 const MEASURED_SELDOM = /^(validation|evaluation)\//;
 
 export function Charts({ runs, version, isLoading, marks = [], onRange }: Props) {
-  const zoom = useSignal<Zoom>(null);
+  const zoom = useSignal<Zoom>(readZoom(route.value.parameters));
+  useEffect(() => readView(route.value.parameters), []);
   const setZoom = useCallback(
     (range: Zoom) => {
       zoom.value = range;
+      writeZoom(range);
       if (!range || !onRange || !runs.length) return;
       const { axis } = chartView.value;
       const [low, high] = range.map((edge) => runs[0].series.at(edge, axis)?.step ?? 0);
@@ -38,6 +41,10 @@ export function Charts({ runs, version, isLoading, marks = [], onRange }: Props)
     },
     [onRange, runs],
   );
+  // A zoom from the address gets its finer points once the coarse ones are here.
+  useEffect(() => {
+    if (!isLoading && zoom.value) setZoom(zoom.value);
+  }, [isLoading]);
   const names = [...new Set(runs.flatMap(({ series }) => series.names))];
   const kinds = kindsFor(names, runs.length > 1);
   return (
@@ -103,22 +110,34 @@ function Tools({ zoom, setZoom }: { zoom: Zoom; setZoom: (zoom: Zoom) => void })
         />
         <output>{view.smoothing.toFixed(2)}</output>
       </label>
-      <Toggle label="Log scale" name="log" />
-      <Toggle label="Cut outliers" name="cut" />
-      <Toggle label="Marks" name="marks" />
+      <Toggle label="Log scale" name="log" hint="Logarithmic vertical axis" />
+      <Toggle
+        label="Cut outliers"
+        name="cut"
+        hint="Leaves the most extreme values out of the vertical range"
+      />
+      <Toggle label="Marks" name="marks" hint="Checkpoints, milestones, warnings and resumes" />
       {zoom && (
         <button type="button" onClick={() => setZoom(null)}>
           Reset zoom
         </button>
       )}
-      <span class="soft small hint-zoom">Drag to zoom. Keys: Tab, + − ← → Esc.</span>
+      <span class="soft small hint-zoom">
+        Drag to zoom. With the keyboard: Tab, then + − ← → Esc.
+      </span>
     </div>
   );
 }
 
-function Toggle({ label, name }: { label: string; name: "log" | "cut" | "marks" }) {
+interface ToggleProps {
+  label: string;
+  name: "log" | "cut" | "marks";
+  hint: string;
+}
+
+function Toggle({ label, name, hint }: ToggleProps) {
   return (
-    <label class="inline">
+    <label class="inline" title={hint}>
       <input
         type="checkbox"
         checked={chartView.value[name]}

@@ -1,4 +1,5 @@
-// One uPlot drawing: created when its shape changes, updated when its data does, moved by keys.
+// One uPlot drawing: created again when its lines or axes change, updated when its data changes,
+// controlled by keys.
 
 import { signal } from "@preact/signals";
 import uPlot from "uplot";

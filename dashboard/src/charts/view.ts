@@ -1,9 +1,15 @@
-// How the charts of a page are drawn; shared by all of them and kept between visits.
+// How the charts of a page are drawn, shared by all of them. The address keeps it, so that a link
+// restores the view; without it, the last choice in this browser applies.
 
 import { effect, signal } from "@preact/signals";
 import type { Axis } from "../lib/series.ts";
+import { route, setParameters } from "../router.ts";
 
 const SAVED = "chart-view";
+// Dragging the slider must not fill the history API, which browsers throttle.
+const ADDRESS_MILLISECONDS = 300;
+const AXES: readonly Axis[] = ["step", "words_seen", "time"];
+const FLAGS = ["log", "cut", "marks"] as const;
 export type Zoom = [low: number, high: number] | null;
 
 export interface ChartView {
@@ -31,6 +37,40 @@ effect(() => {
   localStorage.setItem(SAVED, JSON.stringify(chartView.value));
 });
 
+let timer: ReturnType<typeof setTimeout> | undefined;
+
 export function changeView(values: Partial<ChartView>) {
   chartView.value = { ...chartView.value, ...values };
+  const { page, parts } = route.value;
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    const here = route.value;
+    const isSame = here.page === page && here.parts.join("/") === parts.join("/");
+    if (isSame) setParameters({ view: viewText(chartView.value) });
+  }, ADDRESS_MILLISECONDS);
+}
+
+// `AXIS,SMOOTHING,FLAG,...`, such as `words_seen,0.4,log,marks`.
+function viewText(view: ChartView): string {
+  return [view.axis, view.smoothing, ...FLAGS.filter((name) => view[name])].join(",");
+}
+
+// Applies the view of the address, if it has a valid one.
+export function readView(parameters: URLSearchParams) {
+  const [axis, smoothing, ...flags] = (parameters.get("view") ?? "").split(",");
+  const known = AXES.find((one) => one === axis);
+  const weight = Number(smoothing);
+  if (!known || !(weight >= 0 && weight <= 1)) return;
+  const [log, cut, marks] = FLAGS.map((name) => flags.includes(name));
+  chartView.value = { axis: known, smoothing: weight, log, cut, marks };
+}
+
+// `LOW:HIGH` on the axis of the view.
+export function readZoom(parameters: URLSearchParams): Zoom {
+  const [low, high] = (parameters.get("zoom") ?? "").split(":").map(Number);
+  return Number.isFinite(low) && Number.isFinite(high) && low < high ? [low, high] : null;
+}
+
+export function writeZoom(zoom: Zoom) {
+  setParameters({ zoom: zoom?.map((edge) => Number(edge.toPrecision(6))).join(":") });
 }

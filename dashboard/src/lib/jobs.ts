@@ -1,7 +1,7 @@
 // Facts about a job that several pages show.
 
 import { patch, post, remove } from "../api/client.ts";
-import type { Job, Spec, Status } from "../api/types.ts";
+import { type Job, type Spec, STAGES, type StageName, type Status } from "../api/types.ts";
 import { ask } from "../ui/dialog.tsx";
 import { type Maybe, plural, seconds } from "./format.ts";
 
@@ -21,12 +21,12 @@ export function olderStepOf(job: Job, name: string): number | null {
   return step === undefined || step === job.metrics?.step ? null : step;
 }
 
-// A sentence on what the job does or waits for.
+// What the job does or waits for, in words.
 export function activity(job: Job): string {
   if (job.waiting_for) {
     const { what, position, detail } = job.waiting_for;
     if (detail) return `${detail} (${place(position)})`;
-    return what === "a worker" ? `waits for a worker, ${place(position)}` : place(position);
+    return what === "a worker" ? `waiting for a worker, ${place(position)}` : place(position);
   }
   if (job.status === "failed") return job.error?.message ?? "failed";
   if (job.status === "running") return job.stage ? stageTitle(job.stage) : "starting";
@@ -35,14 +35,26 @@ export function activity(job: Job): string {
 }
 
 function place(position: number) {
-  return `number ${position} in the queue`;
+  return `position ${position} in the queue`;
 }
 
 export function stageTitle(name: string) {
   return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
 }
 
-// A request is not a status yet: the worker acts on it at its next check.
+// Stages that some runs do not have; shown once they have begun.
+const OPTIONAL: readonly StageName[] = ["compile", "evaluate"];
+
+// The stages that the spec asks for, in the order of the service.
+export function dueStages(job: Job): StageName[] {
+  return STAGES.filter((name) => {
+    if (isTokenizer(job)) return name === "clean" || name === "tokenizer";
+    if (name === "evaluate") return job.spec.evaluation?.tasks?.length > 0;
+    return !OPTIONAL.includes(name);
+  });
+}
+
+// After a request to pause or cancel, the status changes at the worker's next check.
 export function shownStatus(job: Job): string {
   if (job.status !== "running") return job.status;
   if (job.cancel_requested_at) return "cancelling";

@@ -1,4 +1,4 @@
-// A notification of the browser when a job ends, for jobs that the user chose on this page.
+// Browser notifications at the end of jobs that the user chose in this tab.
 
 import { signal } from "@preact/signals";
 import type { Job } from "../api/types.ts";
@@ -7,7 +7,7 @@ import { isFinal } from "./jobs.ts";
 // The ids of the jobs to notify about.
 export const notified = signal<Set<string>>(new Set());
 
-// Asks for the permission; whether it was given.
+// Asks the browser for permission; returns whether it was granted.
 export async function notifyAbout(id: string): Promise<boolean> {
   if (!("Notification" in window)) return false;
   if ((await Notification.requestPermission()) !== "granted") return false;

@@ -1,4 +1,4 @@
-// Fields from a JSON schema: an option that the API learns appears in the form by itself.
+// Form fields from the JSON schema of the API: a new option appears in the form without a change here.
 
 import type { Spec } from "../api/types.ts";
 
@@ -63,8 +63,8 @@ export function isNumeric(schema: FieldSchema) {
   return isNumber(schema) || schema.others.some(isNumber);
 }
 
-// The value in a text field; undefined: the default. What is no number is sent as it is, since the
-// API explains best what is wrong with it.
+// The value of a text field; undefined means the default. Text that is not a number is sent
+// unchanged, because the API returns the error message.
 export function readText(text: string, schema: FieldSchema): unknown {
   const trimmed = text.trim();
   if (trimmed === "") return undefined;

@@ -1,5 +1,5 @@
-// The metrics of a run known so far, by name and step: a value received twice, as after a lost
-// connection, is stored once.
+// The metrics of a run received so far, by name and step. A value that is received twice, for
+// example after a lost connection, is stored once.
 
 import type { JobEvent, MetricsRead } from "../api/types.ts";
 
@@ -25,7 +25,7 @@ export class Series {
     return Boolean(this.values.get(name)?.size);
   }
 
-  // What GET /v1/jobs/ID/metrics answers.
+  // Adds a response of GET /v1/jobs/ID/metrics.
   merge(series: MetricsRead["series"]) {
     for (const [name, data] of Object.entries(series)) {
       const points = this.pointsOf(name);
@@ -77,7 +77,7 @@ export class Series {
     if (axis === "step") return { x: steps, y, steps };
     const x = steps.map((step) => this.places.get(step)![axis]);
     if (axis === "words_seen") return { x, y, steps };
-    // A run that was set back repeats steps later; by time, the order is that of time.
+    // A run that resumed from an earlier checkpoint repeats steps; the time axis is sorted by time.
     const order = x.map((_, index) => index).sort((a, b) => x[a] - x[b]);
     const start = order.length ? x[order[0]] : 0;
     this.start = Math.min(this.start ?? start, start);

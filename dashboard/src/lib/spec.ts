@@ -52,7 +52,7 @@ export function command(spec: Spec, settings: [path: string, value: unknown][]):
   return [...parts, "--follow"].join(" \\\n  ");
 }
 
-// Valid Python: JSON but for the three constants.
+// A Python literal: as JSON, except for the three constants.
 function literal(value: unknown, indent = ""): string {
   if (value === true) return "True";
   if (value === false) return "False";

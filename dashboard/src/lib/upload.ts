@@ -1,5 +1,5 @@
-// Sends files in parts. What has arrived is requested before each part, so that an upload continues
-// where it stopped, also after a reload.
+// Sends files in parts. The number of received bytes is requested before each part, so that an
+// upload continues where it stopped, also after a reload.
 
 import { get, Refused, send } from "../api/client.ts";
 import { wait } from "../api/stream.ts";

@@ -6,6 +6,7 @@ import { CorporaPage } from "./corpora/index.tsx";
 import { JobPage } from "./job/index.tsx";
 import { Jobs } from "./jobs/index.tsx";
 import { NewJobPage } from "./new/index.tsx";
+import { PlaygroundPage } from "./playground/index.tsx";
 import { SystemPage } from "./system.tsx";
 import { TokenizersPage } from "./tokenizers.tsx";
 
@@ -14,12 +15,20 @@ export interface PageProps {
   parameters: URLSearchParams;
 }
 
-export const PAGES: Record<string, ComponentType<PageProps>> = {
-  "": Jobs,
-  jobs: JobPage,
-  new: NewJobPage,
-  compare: ComparePage,
-  corpora: CorporaPage,
-  tokenizers: TokenizersPage,
-  system: SystemPage,
-};
+interface PageEntry {
+  View: ComponentType<PageProps>;
+  // How many parts may follow the name of the page, such as an id.
+  parts: number;
+}
+
+// A Map, because an object also has "constructor" and the like.
+export const PAGES = new Map<string, PageEntry>([
+  ["", { View: Jobs, parts: 0 }],
+  ["jobs", { View: JobPage, parts: 1 }],
+  ["new", { View: NewJobPage, parts: 1 }],
+  ["compare", { View: ComparePage, parts: 0 }],
+  ["playground", { View: PlaygroundPage, parts: 0 }],
+  ["corpora", { View: CorporaPage, parts: 1 }],
+  ["tokenizers", { View: TokenizersPage, parts: 1 }],
+  ["system", { View: SystemPage, parts: 0 }],
+]);

@@ -10,8 +10,8 @@ import { Failure, PageHead, useTask, useTitle } from "../ui/page.tsx";
 
 const LOOK_MILLISECONDS = 2500;
 const QUEUES: Record<string, string> = {
-  train: "trains",
-  short: "short tasks (text, evaluations)",
+  train: "training jobs",
+  short: "short tasks (text generation, evaluation)",
 };
 const CHECK_STATUS: Record<string, string> = { ok: "succeeded", polling: "paused" };
 
@@ -21,7 +21,7 @@ interface State {
   checks: Record<string, string>;
 }
 
-// 503 is an answer here: it says what is missing.
+// The status 503 is a valid answer here: its body lists the failed checks.
 async function readiness(signal: AbortSignal): Promise<Record<string, string>> {
   const response = await fetch("/readyz", { signal });
   return (await response.json()).checks;
@@ -66,7 +66,7 @@ export function SystemPage() {
 
 function Now({ checks, queue }: { checks: State["checks"]; queue: System["queue"] }) {
   return (
-    <Card title="Now">
+    <Card title="Status">
       <div class="bar checks">
         {Object.entries(checks).map(([name, state]) => (
           <span key={name} class={`status ${CHECK_STATUS[state] ?? "failed"}`}>
@@ -121,7 +121,7 @@ function WorkerPart({ worker }: { worker: Worker }) {
       </div>
       {worker.jobs.length > 0 && (
         <p class="small">
-          Runs{" "}
+          Running:{" "}
           {worker.jobs.map((id, index) => (
             <>
               {index > 0 && ", "}
@@ -181,7 +181,13 @@ function Device({ device }: { device: DeviceRead }) {
           />
         )}
         {isKnown(utilization) && (
-          <Meter name="Busy" of={name} value={utilization} most={1} text={percent(utilization)} />
+          <Meter
+            name="Utilization"
+            of={name}
+            value={utilization}
+            most={1}
+            text={percent(utilization)}
+          />
         )}
       </div>
     </div>
@@ -248,7 +254,7 @@ function Versions({ system }: { system: System }) {
     <Card title="Versions">
       <Table
         caption="Versions"
-        heads={["Part", "Version"]}
+        heads={["Component", "Version"]}
         rows={[...Object.entries(system.versions), ["platform", platform]]}
       />
     </Card>

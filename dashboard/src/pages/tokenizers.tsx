@@ -1,13 +1,14 @@
-// Tokenizers: those that jobs trained, how they split a text, and training one.
+// Tokenizers: a list, how each splits a text, and a form that trains one.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, post, Refused } from "../api/client.ts";
 import { poll } from "../api/stream.ts";
 import type { Job, Tokenizer } from "../api/types.ts";
 import { exact, fixed, percent, when } from "../lib/format.ts";
+import { isJobId } from "../lib/ids.ts";
 import { navigate } from "../router.ts";
 import { Card, Numbers, Table } from "../ui/card.tsx";
-import { Failure, PageHead, useTask, useTitle } from "../ui/page.tsx";
+import { Failure, NotAJob, PageHead, useTask, useTitle } from "../ui/page.tsx";
 import type { PageProps } from "./index.tsx";
 
 const LOOK_MILLISECONDS = 5000;
@@ -28,6 +29,12 @@ interface Token {
 }
 
 export function TokenizersPage({ parts }: PageProps) {
+  const chosen = parts[0] || undefined;
+  if (chosen !== undefined && !isJobId(chosen)) return <NotAJob id={chosen} />;
+  return <Page chosen={chosen} />;
+}
+
+function Page({ chosen }: { chosen: string | undefined }) {
   useTitle("Tokenizers");
   const [all, setAll] = useState<Tokenizer[] | null>(null);
   const [names, setNames] = useState<string[] | null>(null);
@@ -52,7 +59,7 @@ export function TokenizersPage({ parts }: PageProps) {
         note="Each job trains one on its text; jobs with the same text share it."
       />
       <div class="stack">
-        {all && all.length > 0 && <Split tokenizers={all} chosen={parts[0]} />}
+        {all && all.length > 0 && <Split tokenizers={all} chosen={chosen} />}
         {all && <TokenizerTable tokenizers={all} />}
         {names && <Train names={names} />}
       </div>
@@ -245,7 +252,7 @@ function Train({ names }: { names: string[] }) {
   };
   if (!names.length) {
     return (
-      <Card title="Train a tokenizer alone">
+      <Card title="Train only a tokenizer">
         <p class="soft">
           You need a corpus first: <a href="#/corpora">upload one</a>.
         </p>
@@ -258,7 +265,7 @@ function Train({ names }: { names: string[] }) {
     </option>
   ));
   return (
-    <Card title="Train a tokenizer alone">
+    <Card title="Train only a tokenizer">
       <form class="task" noValidate onSubmit={submit}>
         <label>
           Corpus
@@ -273,7 +280,7 @@ function Train({ names }: { names: string[] }) {
           </select>
         </label>
         <label>
-          Measured on
+          Validation corpus
           <select
             name="validation"
             value={chosen ?? suggested}
@@ -293,7 +300,7 @@ function Train({ names }: { names: string[] }) {
       </form>
       <div role="status">{fault && <p class="notice error">{fault}</p>}</div>
       <p class="soft small">
-        A job uses it with <code>tokenizer.from_job</code> and shares its vocabulary.
+        To use it in a job, set <code>tokenizer.from_job</code> to the id of the tokenizer job.
       </p>
     </Card>
   );

@@ -50,7 +50,7 @@ export function CopyButton({ text, label = "Copy" }: { text: () => string; label
     try {
       await navigator.clipboard.writeText(text());
     } catch {
-      answer = "Select and copy"; // an insecure origin has no clipboard
+      answer = "Select the text to copy it"; // an insecure origin has no clipboard
     }
     setShown(answer);
     announce(answer);
@@ -99,7 +99,7 @@ interface MenuProps {
   label: ComponentChildren;
   name?: string;
   class?: string;
-  // Whether a press inside closes it.
+  // Keeps the menu open after a press inside.
   stays?: boolean;
   children: ComponentChildren;
 }
@@ -127,7 +127,7 @@ export function Menu({ label, name, class: kind = "", stays = false, children }:
     opener.current?.focus();
   };
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: closes on Escape from any child
+    // biome-ignore lint/a11y/noStaticElementInteractions: closes on Escape pressed in any child
     <div class="menu" ref={host} onKeyDown={onKeyDown}>
       <button
         ref={opener}

@@ -10,7 +10,7 @@ interface Question {
   danger?: boolean;
   input?: { label: string; type?: string; value?: string; mayBeEmpty?: boolean };
   mayRefuse?: boolean;
-  // The label of the button that changes nothing.
+  // Label of the button that cancels.
   refuse?: string;
 }
 
@@ -57,7 +57,7 @@ function Dialog({ question, options, onDone }: Props) {
     const isYes = dialog.current?.returnValue === "yes";
     onDone(isYes && (input ? (field.current?.value ?? "") : true));
   };
-  // Enter in the field would press the first button, which is the refusal.
+  // By default, Enter in the field would press the first button, which cancels.
   const onKeyDown = (key: KeyboardEvent) => {
     if (key.key !== "Enter") return;
     key.preventDefault();

@@ -71,7 +71,7 @@ export function useTask(work: (signal: AbortSignal) => Promise<void>, keys: unkn
   return { error, again: () => setAttempt((number) => number + 1) };
 }
 
-const HEADINGS: Record<number, string> = { 401: "A key is needed", 404: "Not found" };
+const HEADINGS: Record<number, string> = { 401: "API key required", 404: "Not found" };
 
 export function Failure({ error, again }: { error: Error; again?: () => void }) {
   const status = error instanceof Refused ? (error.problem.status ?? 0) : 0;
@@ -108,5 +108,13 @@ export function NotFound({ children }: { children: ComponentChildren }) {
         </a>
       </div>
     </>
+  );
+}
+
+export function NotAJob({ id }: { id: string }) {
+  return (
+    <NotFound>
+      “{id}” is not the id of a job: an id has 32 digits and letters from a to f. Check the address.
+    </NotFound>
   );
 }

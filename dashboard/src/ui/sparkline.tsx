@@ -1,4 +1,4 @@
-// A curve of the size of a word.
+// A small curve without axes.
 
 const WIDTH = 92;
 const HEIGHT = 28;

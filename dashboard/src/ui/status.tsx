@@ -8,7 +8,7 @@ export function StatusBadge({ job }: { job: Job }) {
   return <span class={`status ${text === job.status ? text : "asked"}`}>{text}</span>;
 }
 
-// The tags of a job; a press lists the jobs that have it.
+// The tags of a job; each links to the jobs that have it.
 export function Tags({ job }: { job: Job }) {
   return (
     <>

@@ -11,7 +11,7 @@ function stored(): Theme {
 }
 
 const theme = signal(stored());
-// Changes with every change of the colours in effect; charts draw on it again.
+// Increases when the effective colours change; charts are then drawn again.
 export const schemeVersion = signal(0);
 
 function apply() {
@@ -36,7 +36,7 @@ export function ThemeButton() {
       id="theme"
       class="quiet"
       type="button"
-      aria-label={`Colours: ${name}. Press for the next.`}
+      aria-label={`Colour scheme: ${name}. Press to change it.`}
       onClick={next}
     >
       <svg viewBox="0 0 16 16" width="15" height="15" aria-hidden="true">

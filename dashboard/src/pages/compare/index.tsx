@@ -1,4 +1,4 @@
-// Runs over each other: their curves, results, and where their specs differ. The address keeps the
+// Comparison of runs: results, curves and differences between their specs. The address keeps the
 // choice.
 
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -7,6 +7,7 @@ import { poll } from "../../api/stream.ts";
 import type { Job, JobPage } from "../../api/types.ts";
 import { Charts } from "../../charts/charts.tsx";
 import { COLOURS } from "../../charts/plot.ts";
+import { isJobId } from "../../lib/ids.ts";
 import { isTokenizer } from "../../lib/jobs.ts";
 import { setParameters } from "../../router.ts";
 import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
@@ -22,7 +23,7 @@ const OFFERED = 8;
 
 export function ComparePage({ parameters }: PageProps) {
   useTitle("Compare");
-  const ids = [...new Set((parameters.get("jobs") ?? "").split(",").filter(Boolean))];
+  const ids = [...new Set((parameters.get("jobs") ?? "").split(",").filter(isJobId))];
   const [store] = useState(() => new CompareStore());
   const { error, again } = useTask(
     (signal) => poll(() => store.look(ids, signal), signal, LOOK_MILLISECONDS),

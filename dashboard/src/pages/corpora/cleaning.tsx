@@ -1,4 +1,4 @@
-// What cleaning keeps and drops, by source and by rule.
+// What cleaning keeps and removes, by source and by rule.
 
 import { exact, percent, plural } from "../../lib/format.ts";
 import { Card, Table } from "../../ui/card.tsx";

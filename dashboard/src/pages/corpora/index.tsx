@@ -4,9 +4,10 @@ import { useState } from "preact/hooks";
 import { get } from "../../api/client.ts";
 import { poll } from "../../api/stream.ts";
 import { bytes, count, exact } from "../../lib/format.ts";
+import { isDatasetName } from "../../lib/ids.ts";
 import { navigate } from "../../router.ts";
 import { Card, Numbers } from "../../ui/card.tsx";
-import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
+import { Failure, NotFound, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
 import { CorpusPage } from "./corpus.tsx";
 import { UploadBox } from "./upload.tsx";
@@ -23,7 +24,12 @@ export interface Summary {
 }
 
 export function CorporaPage({ parts }: PageProps) {
-  return parts[0] ? <CorpusPage name={parts[0]} /> : <AllCorpora />;
+  const name = parts[0];
+  if (!name) return <AllCorpora />;
+  // Longer or other names are refused by the service too, so there is nothing to request.
+  if (!isDatasetName(name))
+    return <NotFound>There is no corpus “{name}”. Check the address.</NotFound>;
+  return <CorpusPage name={name} />;
 }
 
 export function wordsOf({ words, is_words_exact: isExact }: Summary) {
@@ -46,7 +52,7 @@ function AllCorpora() {
   if (error) return <Failure error={error} again={again} />;
   return (
     <>
-      <PageHead title="Corpora" note="Folders of text that jobs train and validate on." />
+      <PageHead title="Corpora" note="Text folders for training and validation." />
       <div class="grid">
         {all?.map((corpus) => (
           <CorpusCard key={corpus.name} corpus={corpus} />

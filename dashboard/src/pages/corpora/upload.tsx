@@ -3,9 +3,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Refused } from "../../api/client.ts";
 import { bytes } from "../../lib/format.ts";
+import { isDatasetName } from "../../lib/ids.ts";
 import { upload } from "../../lib/upload.ts";
 
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const CONFLICT = 409;
 
 interface Transfer {
@@ -32,7 +32,7 @@ export function UploadBox({ dataset, onDone }: Props) {
   const change = (file: File, values: Partial<Transfer>) =>
     setTransfers((all) => all.map((one) => (one.file === file ? { ...one, ...values } : one)));
   const sendAll = async (files: File[]) => {
-    if (!NAME.test(dataset)) {
+    if (!isDatasetName(dataset)) {
       setFault("Give the corpus a name first: letters, digits, “.”, “_” and “-”.");
       return;
     }

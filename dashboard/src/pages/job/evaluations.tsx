@@ -1,4 +1,4 @@
-// Scores of checkpoints on minimal pairs, and evaluating one more.
+// Evaluations of the checkpoints, and a form that starts one.
 
 import { useState } from "preact/hooks";
 import type { Evaluation } from "../../api/types.ts";
@@ -6,6 +6,7 @@ import { count, exact, percent, plural, seconds } from "../../lib/format.ts";
 import { isFinal } from "../../lib/jobs.ts";
 import { Card, Table } from "../../ui/card.tsx";
 import { bestCheckpoint } from "./header.tsx";
+import { EvaluationDetails, metricText, scoreText } from "./results.tsx";
 import type { JobStore } from "./store.ts";
 
 export function Evaluations({ store }: { store: JobStore }) {
@@ -17,15 +18,13 @@ export function Evaluations({ store }: { store: JobStore }) {
       {canEvaluate && <EvaluateForm store={store} />}
       <Table
         caption="Evaluations, newest first"
-        heads={["Task", "Checkpoint", "#Words seen", "#Score", "#Pairs", "#Duration"]}
+        heads={["Task", "Checkpoint", "#Words seen", "#Score", "#Chance", "#Items", "#Duration"]}
         rows={[...rows.map(cellsOf), ...ownScores(store)]}
         empty={emptyText(store, hasTasks)}
       />
-      {rows
-        .filter(({ paradigms }) => paradigms.length > 1)
-        .map((row) => (
-          <Paradigms key={row.id} row={row} />
-        ))}
+      {rows.map((row) => (
+        <EvaluationDetails key={row.id} row={row} />
+      ))}
     </Card>
   );
 }
@@ -35,7 +34,7 @@ function emptyText(store: JobStore, hasTasks: boolean) {
   if (!hasTasks) {
     return (
       <>
-        There are no evaluation tasks. Put a folder of minimal pairs, such as BLiMP, into{" "}
+        There are no evaluation tasks. Put the folder of a task, for example BLiMP or EWoK, into{" "}
         <code>evaluations/</code> in the data directory.
       </>
     );
@@ -67,9 +66,10 @@ function EvaluateForm({ store }: { store: JobStore }) {
       <label>
         Task
         <select name="task">
-          {store.tasks.value.map(({ name, paradigms }) => (
-            <option key={name} value={name}>
-              {name} ({plural(paradigms, "paradigm")})
+          {store.tasks.value.map(({ name, kind, paradigms, error }) => (
+            <option key={name} value={name} disabled={error !== null} title={error ?? undefined}>
+              {name} ({error ? "cannot be read" : `${kindText(kind)}, ${plural(paradigms, "file")}`}
+              )
             </option>
           ))}
         </select>
@@ -102,6 +102,7 @@ function cellsOf(row: Evaluation) {
     row.checkpoint,
     count(row.words_seen),
     <Score key="score" row={row} />,
+    row.chance ? percent(row.chance, 0) : "–",
     row.pairs === null ? "–" : exact(row.pairs),
     seconds(row.seconds),
   ];
@@ -115,7 +116,9 @@ function Score({ row }: { row: Evaluation }) {
       </span>
     );
   }
-  if (row.score !== null) return <b>{percent(row.score, 1)}</b>;
+  if (row.score !== null) {
+    return <b title={metricText(row.metric)}>{scoreText(row.score, row.metric)}</b>;
+  }
   const value = row.status === "running" ? row.progress : 0;
   return <progress max={1} value={value} aria-label={`${row.task} on ${row.checkpoint}`} />;
 }
@@ -129,13 +132,16 @@ function ownScores(store: JobStore) {
     .map(({ data }) => data)
     .filter(({ task, checkpoint }) => !rows.has(`${task} ${checkpoint}`))
     .reverse()
-    .map(({ task, checkpoint, step, scores }) => [
+    .map(({ task, checkpoint, step, scores, result }) => [
       task,
       checkpoint ?? `step ${count(step)}`,
       count(wordsAt(store, step)),
-      <b key="score">{percent(scores.score ?? Object.values(scores)[0], 1)}</b>,
-      "–",
-      "–",
+      <b key="score" title={metricText(result?.metric ?? null)}>
+        {scoreText(scores.score ?? Object.values(scores)[0], result?.metric ?? null)}
+      </b>,
+      result?.chance ? percent(result.chance, 0) : "–",
+      exact(result?.pairs),
+      seconds(result?.seconds),
     ]);
 }
 
@@ -143,24 +149,6 @@ function wordsAt(store: JobStore, step: number | null) {
   return step === null ? null : store.series.at(step, "step")?.words;
 }
 
-function Paradigms({ row }: { row: Evaluation }) {
-  const sorted = [...row.paradigms].sort((a, b) => b.score - a.score);
-  return (
-    <details>
-      <summary>
-        {row.task} on {row.checkpoint}, by paradigm
-      </summary>
-      <div class="bars below">
-        {sorted.map(({ name, score, pairs }) => (
-          <>
-            <span>{name.replaceAll("_", " ")}</span>
-            <meter min={0} max={1} value={score} aria-label={`${name}: ${percent(score, 1)}`} />
-            <span class="soft">
-              {percent(score, 1)} of {exact(pairs)}
-            </span>
-          </>
-        ))}
-      </div>
-    </details>
-  );
+function kindText(kind: string | null) {
+  return (kind ?? "unknown kind").replaceAll("_", " ");
 }

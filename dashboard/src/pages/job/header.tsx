@@ -56,7 +56,7 @@ function Primary({ store, job }: { store: JobStore; job: Job }) {
   if (isTokenizer(job) && job.status === "succeeded") {
     return (
       <a class="button primary" href={`#/tokenizers/${job.id}`}>
-        See how it splits a text
+        Try the tokenizer
       </a>
     );
   }

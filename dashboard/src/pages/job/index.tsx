@@ -2,11 +2,12 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { percent } from "../../lib/format.ts";
+import { isJobId } from "../../lib/ids.ts";
 import { isTokenizer } from "../../lib/jobs.ts";
 import { yaml } from "../../lib/spec.ts";
 import { Card } from "../../ui/card.tsx";
 import { CopyButton } from "../../ui/controls.tsx";
-import { Failure, NotFound, useTask } from "../../ui/page.tsx";
+import { Failure, NotAJob, useTask } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
 import { JobCharts } from "./charts.tsx";
 import { Checkpoints } from "./checkpoints.tsx";
@@ -19,13 +20,9 @@ import { Sections } from "./sections.tsx";
 import { CorpusReport } from "./stages.tsx";
 import { JobStore } from "./store.ts";
 
-const ID = /^[0-9a-f]{32}$/;
-
 export function JobPage({ parts, parameters }: PageProps) {
   const id = parts[0] ?? "";
-  if (!ID.test(id)) {
-    return <NotFound>“{id}” is not the id of a job. The address is incomplete or wrong.</NotFound>;
-  }
+  if (!isJobId(id)) return <NotAJob id={id} />;
   return <LoadedJob id={id} section={parameters.get("section")} />;
 }
 

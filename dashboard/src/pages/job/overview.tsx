@@ -1,4 +1,4 @@
-// What the job has reached: results, progress in words, stages, facts; and its notices.
+// Results, progress, stages and facts of a job, and its notices.
 
 import type { Job } from "../../api/types.ts";
 import {
@@ -29,6 +29,9 @@ import type { JobStore } from "./store.ts";
 const JOULES_PER_KWH = 3.6e6;
 const JOULES_PER_WH = 3600;
 const SCORE = "evaluation/";
+const MFU = "Model FLOPs utilization: share of the peak speed of the device that training uses";
+const STAGE_ONLY = "Of the present stage";
+const BITS = "Validation loss per byte of text; comparable between tokenizers";
 
 export function Overview({ store }: { store: JobStore }) {
   const job = store.job.value!;
@@ -88,11 +91,13 @@ function TokenizerOverview({ store }: { store: JobStore }) {
 function time(job: Job): Fact {
   if (isFinal(job)) return ["Duration", seconds(duration(job))];
   const left = timeLeft(job);
-  // The remaining stages, such as the evaluation, are part of the estimate of the service.
-  return ["Time left", left ?? "–", "Until the end of the last stage"];
+  if (left === null) return ["Time left", "–"];
+  const whole =
+    job.stage === "train" ? "With validations, saves, the evaluation and the export" : STAGE_ONLY;
+  return ["Time left", left, whole];
 }
 
-// What a reader looks for first: the losses and the scores.
+// The losses and the scores.
 function results(store: JobStore, job: Job): Fact[] {
   store.version.value;
   const values = valuesOf(job);
@@ -103,11 +108,11 @@ function results(store: JobStore, job: Job): Fact[] {
     [
       "Validation loss",
       validation === undefined && job.status === "running"
-        ? "not yet"
+        ? "not measured yet"
         : measured(job, "validation/loss", fixed),
     ],
-    ["Perplexity", measured(job, "validation/perplexity", short)],
-    ["Bits per byte", measured(job, "validation/bits_per_byte", fixed)],
+    ["Perplexity", measured(job, "validation/perplexity", short), "exp of the validation loss"],
+    ["Bits per byte", measured(job, "validation/bits_per_byte", fixed), BITS],
     ...scores.map((name): Fact => [name.slice(SCORE.length), percent(values[name], 1)]),
   ];
 }
@@ -142,8 +147,8 @@ function progress(job: Job): Fact[] {
       count(words),
       `${exact(words)} words, ${exact(job.metrics?.tokens_seen)} tokens`,
     ],
-    ["Speed", speed ? `${count(speed)} tok/s` : "–"],
-    ["MFU", percent(values["throughput/mfu"]), "Model FLOPs utilisation: share of the peak"],
+    ["Speed", speed ? `${count(speed)} tokens/s` : "–"],
+    ["MFU", percent(values["throughput/mfu"]), MFU],
     ["Memory", bytes(memoryOf(job))],
     time(job),
   ].map((fact) => fact as Fact);

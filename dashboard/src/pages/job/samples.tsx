@@ -1,30 +1,13 @@
-// Text that the model wrote while it trained, and text that a checkpoint writes now.
+// Samples from training, and text that a checkpoint generates on request.
 
 import { useState } from "preact/hooks";
 import { post, Refused } from "../../api/client.ts";
 import { exact } from "../../lib/format.ts";
 import { isFinal } from "../../lib/jobs.ts";
 import { Card } from "../../ui/card.tsx";
+import { type Sample, SampleText, type TextProps } from "../../ui/sample.tsx";
 import { bestCheckpoint } from "./header.tsx";
-import type { JobStore, Sample } from "./store.ts";
-
-interface TextProps {
-  prompt: string;
-  text: string;
-  note: string;
-}
-
-function SampleText({ prompt, text, note }: TextProps) {
-  // The tokenizer may write the prompt a little differently; then the text is shown as it is.
-  const isPrompted = text.startsWith(prompt);
-  return (
-    <p class="sample">
-      {isPrompted && <b>{prompt}</b>}
-      {isPrompted ? text.slice(prompt.length) : text}
-      <small>{note}</small>
-    </p>
-  );
-}
+import type { JobStore } from "./store.ts";
 
 export function Samples({ store }: { store: JobStore }) {
   const job = store.job.value!;
@@ -66,7 +49,7 @@ export function Samples({ store }: { store: JobStore }) {
 
 function emptyText(status: string, isEnd: boolean) {
   if (!isEnd) return "Samples appear here during training.";
-  const reason = status === "succeeded" ? "The run wrote no samples." : "";
+  const reason = status === "succeeded" ? "This run generated no samples." : "";
   return reason || `The job ${status === "failed" ? "failed" : "stopped"} before its first sample.`;
 }
 
@@ -110,7 +93,7 @@ export function Generate({ store }: { store: JobStore }) {
     setBusy(false);
   };
   return (
-    <Card title="Try the model">
+    <Card title="Try the model" actions={preferred && <PlaygroundLink {...{ store, preferred }} />}>
       {names.length ? (
         <GenerateForm
           prompt={job.spec.training?.sample_prompts?.[0] ?? "The dog"}
@@ -137,6 +120,14 @@ export function Generate({ store }: { store: JobStore }) {
         })}
       </div>
     </Card>
+  );
+}
+
+function PlaygroundLink({ store, preferred }: { store: JobStore; preferred: string }) {
+  return (
+    <a class="button" href={`#/playground?checkpoints=${store.id}:${preferred}`}>
+      Open in the playground
+    </a>
   );
 }
 

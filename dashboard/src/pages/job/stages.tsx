@@ -1,26 +1,20 @@
-// The stages of a job: which are done, how long each took, and what cleaning did.
+// The stages of a job with their state and duration, and the report of the cleaning stage.
 
 import { useEffect, useState } from "preact/hooks";
 import { type Job, STAGES } from "../../api/types.ts";
 import { count, exact, plural, seconds } from "../../lib/format.ts";
-import { isFinal, isTokenizer, stageTitle } from "../../lib/jobs.ts";
+import { dueStages, isFinal, stageTitle } from "../../lib/jobs.ts";
 import { Card, Table } from "../../ui/card.tsx";
 import type { JobStore, StageState } from "./store.ts";
 
 const TICK_MILLISECONDS = 1000;
-// Stages that some runs do not have; shown once they have begun.
-const OPTIONAL = ["compile", "evaluate"];
-
-function isDue(name: string, job: Job) {
-  if (isTokenizer(job)) return name === "clean" || name === "tokenizer";
-  if (name === "evaluate") return job.spec.evaluation?.tasks?.length > 0;
-  return !OPTIONAL.includes(name);
-}
-
 export function Stages({ store }: { store: JobStore }) {
   const job = store.job.value!;
   const known = store.stages.value;
-  const names = STAGES.filter((name) => isDue(name, job) || known.has(name) || job.stage === name);
+  const due = dueStages(job);
+  const names = STAGES.filter(
+    (name) => due.includes(name) || known.has(name) || job.stage === name,
+  );
   const [, setTick] = useState(0);
   const isOpen = job.status === "running";
   useEffect(() => {
@@ -45,7 +39,7 @@ export function Stages({ store }: { store: JobStore }) {
 
 function stateOf(job: Job, name: string, stage: StageState | undefined) {
   if (stage?.state === "finished") {
-    return { kind: "done", note: stage.cached ? "from the cache" : seconds(stage.seconds) };
+    return { kind: "done", note: stage.cached ? "from cache" : seconds(stage.seconds) };
   }
   const isHere = job.stage === name || (!job.stage && stage?.state === "started");
   if (isHere && job.status === "failed") return { kind: "broken", note: "failed here" };
@@ -69,7 +63,7 @@ export function CorpusReport({ store }: { store: JobStore }) {
   const parts = Object.entries(counts).filter(([, part]) => part?.sources) as [string, Cleaned][];
   if (!parts.length) return null;
   return (
-    <Card title="What cleaning did" class="section">
+    <Card title="Cleaning report" class="section">
       {parts.map(([part, data]) => (
         <CleanedText key={part} part={part} data={data} />
       ))}

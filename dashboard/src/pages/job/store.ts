@@ -1,16 +1,24 @@
-// Everything that is known about one job: built from the API, then kept up to date by its events,
-// so that a reload, a sleep or a lost connection changes nothing.
+// The state of one job: read from the API, then updated by its events. It is the same after a
+// reload or a lost connection.
 
 import { signal } from "@preact/signals";
 import { get, post } from "../../api/client.ts";
 import { follow } from "../../api/stream.ts";
-import type { Checkpoint, Evaluation, Job, JobEvent, MetricsRead } from "../../api/types.ts";
+import type {
+  Checkpoint,
+  Evaluation,
+  EvaluationTask,
+  Job,
+  JobEvent,
+  MetricsRead,
+} from "../../api/types.ts";
 import type { Mark } from "../../charts/plot.ts";
 import { exact } from "../../lib/format.ts";
 import { type Action, act, isFinal, type Labels, label } from "../../lib/jobs.ts";
 import { notifyIfEnded } from "../../lib/notify.ts";
 import { Series } from "../../lib/series.ts";
 import { announce } from "../../lib/state.ts";
+import type { Sample } from "../../ui/sample.tsx";
 
 const KEPT_EVENTS = "status,stage,sample,evaluation,warning,error";
 const LOOK_MILLISECONDS = 1000;
@@ -40,12 +48,6 @@ export interface Warning {
   // About this page, not about the run.
   isLocal?: boolean;
 }
-export interface Sample {
-  seq: number;
-  step: number;
-  prompt: string;
-  text: string;
-}
 export interface Estimate {
   parameter_count: number;
   words: number | null;
@@ -64,7 +66,7 @@ export class JobStore {
   samples = signal<Sample[]>([]);
   checkpoints = signal<Checkpoint[] | null>(null);
   evaluations = signal<Evaluation[]>([]);
-  tasks = signal<{ name: string; paradigms: number }[]>([]);
+  tasks = signal<EvaluationTask[]>([]);
   scores = signal<Map<number, JobEvent>>(new Map());
   private resumes = signal<Map<number, Mark>>(new Map());
   private seen = 0;
@@ -143,7 +145,7 @@ export class JobStore {
     }
   }
 
-  // At most one drawing a frame.
+  // Draws at most once per frame.
   private changed() {
     if (this.isDrawing) return;
     this.isDrawing = true;
@@ -172,7 +174,7 @@ export class JobStore {
 
   async readEvaluations() {
     const [tasks, rows] = await Promise.all([
-      get<{ data: { name: string; paradigms: number }[] }>("/v1/evaluations", this.abort),
+      get<{ data: EvaluationTask[] }>("/v1/evaluations", this.abort),
       get<{ data: Evaluation[] }>(`${this.path}/evaluations`, this.abort),
     ]);
     const wereOpen = this.evaluations.value.filter(({ status }) => OPEN.includes(status));

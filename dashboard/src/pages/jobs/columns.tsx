@@ -122,7 +122,7 @@ export const COLUMNS: Column[] = [
   },
   metric("validation", "Validation loss", "validation/loss", (value) => fixed(value)),
   metric("perplexity", "Perplexity", "validation/perplexity", (value) => short(value)),
-  metric("speed", "Speed", "throughput/tokens_per_second", (value) => `${count(value)} tok/s`),
+  metric("speed", "Speed", "throughput/tokens_per_second", (value) => `${count(value)} tokens/s`),
   metric("mfu", "MFU", "throughput/mfu", (value) => percent(value)),
   {
     key: "memory",

@@ -1,4 +1,4 @@
-// What the job will need, the button that starts it, and the same job as text and commands.
+// The estimate, the start button, and the job as YAML and as commands.
 
 import { useState } from "preact/hooks";
 import { bytes, count, exact, plural, seconds } from "../../lib/format.ts";
@@ -8,7 +8,7 @@ import { Card, type Fact, Numbers } from "../../ui/card.tsx";
 import { Button, Choices, CopyButton } from "../../ui/controls.tsx";
 import type { Estimate, NewJob } from "./store.ts";
 
-const DEVICES: Record<string, string> = { cpu: "Time on two cores", cuda: "Time on a GPU" };
+const DEVICES: Record<string, string> = { cpu: "Time on two CPU cores", cuda: "Time on a GPU" };
 
 export function Needs({ job }: { job: NewJob }) {
   const estimate = job.estimate.value;
@@ -93,7 +93,7 @@ function Start({ job }: { job: NewJob }) {
   );
 }
 
-// Leads to the first field that is wrong.
+// Scrolls to the first invalid field.
 function showFault(job: NewJob) {
   const [path] = job.faults.value.keys();
   if (!path) return;

@@ -1,17 +1,23 @@
-// A new job: where its text comes from, a preset, every option, and what it will need.
+// A new job: its text, a preset, every option, and an estimate of time and memory.
 
 import { useState } from "preact/hooks";
 import { count, plural, seconds } from "../../lib/format.ts";
+import { isJobId } from "../../lib/ids.ts";
 import { Card } from "../../ui/card.tsx";
-import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
+import { Failure, NotAJob, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
 import { Code, Needs } from "./aside.tsx";
 import { Form } from "./form.tsx";
 import { NewJob, type Preset, readCatalogue } from "./store.ts";
 
 export function NewJobPage({ parts }: PageProps) {
+  const from = parts[0] || undefined;
+  if (from !== undefined && !isJobId(from)) return <NotAJob id={from} />;
+  return <Page from={from} />;
+}
+
+function Page({ from }: { from: string | undefined }) {
   useTitle("New job");
-  const from = parts[0];
   const [job, setJob] = useState<NewJob | null>(null);
   const { error, again } = useTask(async (signal) => {
     setJob(new NewJob(await readCatalogue(from, signal), signal));
@@ -42,7 +48,7 @@ export function NewJobPage({ parts }: PageProps) {
   );
 }
 
-// Shown while there is only the sample, or nothing, to train on.
+// Shown while there is no corpus other than the sample.
 function Data({ job }: { job: NewJob }) {
   const { corpora } = job.catalogue;
   const own = corpora.filter(({ name }) => !name.startsWith("sample"));
@@ -51,7 +57,7 @@ function Data({ job }: { job: NewJob }) {
     <Card title="Text to train on">
       <p>
         {corpora.length
-          ? "Only the sample corpus is here: enough to try the service in a few minutes."
+          ? "Only the sample corpus is available. It is enough to try the service in a few minutes."
           : "There is no corpus yet."}
       </p>
       <p class="soft">
@@ -84,7 +90,7 @@ function Presets({ job }: { job: NewJob }) {
           onClick={() => job.choosePreset(undefined)}
         >
           No preset
-          <small>The default of every option.</small>
+          <small>Every option has its default.</small>
         </button>
       </fieldset>
     </Card>

@@ -1,4 +1,4 @@
-// The state of the form for a new job: what was chosen, its defaults, and what the API says to it.
+// The state of the form for a new job: chosen values, defaults, and the answer of the API.
 
 import { signal } from "@preact/signals";
 import { get, post, Refused } from "../../api/client.ts";
@@ -127,7 +127,7 @@ export class NewJob {
     return resolve({ $ref: this.models[architecture] }, this.catalogue.root);
   }
 
-  // The fields of a section; an empty name: those beside the sections.
+  // The fields of a section; an empty name: those outside all sections.
   fields(section: string): FieldEntry[] {
     const { root } = this.catalogue;
     if (section === "model") return fieldsOf("model", this.modelSchema(this.architecture), root);
@@ -204,8 +204,8 @@ export class NewJob {
     }
     const title = this.catalogue.architectures.find(({ name }) => name === model.architecture);
     this.note.value =
-      `This leaves the preset “${this.preset!.name}”, which is ${title?.title ?? ""}. ` +
-      "Its sizes are kept; compare the parameter count before you start.";
+      `The preset “${this.preset!.name}” is for ${title?.title ?? model.architecture}. ` +
+      "This job keeps its sizes; compare the parameter count before you start.";
   }
 
   private async look() {

@@ -1,0 +1,61 @@
+// Calls of the playground: text as it is written, and surprisal by token.
+
+import type { CheckpointId } from "../lib/ids.ts";
+import { post, Refused, request } from "./client.ts";
+import type { components } from "./schema.ts";
+import { chunks } from "./stream.ts";
+
+type Schemas = components["schemas"];
+export type ScoredText = Schemas["ScoredTextRead"];
+export type ScoredToken = Schemas["ScoredTokenRead"];
+type Surprisal = Schemas["SurprisalRead"];
+type Written = Schemas["WrittenRead"];
+
+export interface Settings {
+  max_new_tokens: number;
+  temperature: number;
+  top_k: number | null;
+  seed: number;
+}
+
+// The service ends a stream after two minutes.
+const SILENCE_MILLISECONDS = 130_000;
+const UNFINISHED = "The connection was lost before the text was complete. Generate it again.";
+
+function pathOf({ job, name }: CheckpointId) {
+  return `/v1/jobs/${job}/checkpoints/${encodeURIComponent(name)}`;
+}
+
+// Continues a prompt; `onText` receives the prompt and the continuation so far. Returns all of it.
+export async function generate(
+  checkpoint: CheckpointId,
+  body: Settings & { prompt: string },
+  onText: (text: string) => void,
+  signal: AbortSignal,
+): Promise<string> {
+  const response = await request(`${pathOf(checkpoint)}/generate/stream`, {
+    method: "POST",
+    body: JSON.stringify(body),
+    headers: { "Content-Type": "application/json" },
+    signal,
+  });
+  let buffer = "";
+  for await (const chunk of chunks(response, SILENCE_MILLISECONDS)) {
+    const parts = (buffer + chunk).split("\n\n");
+    buffer = parts.pop()!;
+    for (const part of parts) {
+      const line = part.split("\n").find((one) => one.startsWith("data:"));
+      if (!line) continue;
+      const written: Written = JSON.parse(line.slice("data:".length));
+      if (written.error) throw new Refused({ detail: written.error.message });
+      onText(written.text);
+      if (written.done) return written.text;
+    }
+  }
+  throw new Error(UNFINISHED);
+}
+
+export async function score(checkpoint: CheckpointId, texts: string[], signal: AbortSignal) {
+  const path = `${pathOf(checkpoint)}/surprisal`;
+  return (await post<Surprisal>(path, { texts }, signal)).texts;
+}

@@ -12,6 +12,7 @@ from core.corpus.prepare import clean_splits
 from core.errors import RunError
 from core.evaluation.registry import task_files
 from core.evaluation.tasks import FOLDER, require_tasks, task_content
+from core.initial_weights import take_initial_weights
 from core.process.loading import loading
 from core.spec.plan import Plan, make_plan, milestones
 from core.stages import StageReporter
@@ -32,6 +33,7 @@ def run_pipeline(run: Run) -> None:
     reporter = StageReporter(run.emit)
     try:
         _require_tasks(run)
+        take_initial_weights(run.spec, run.rundir, run.data_dir)
         train, validation = clean_splits(run, reporter)
         # Imported late, so that a run that is stopped early does not wait for the imports.
         from core.tokenizer.prepare import prepare_tokenizer

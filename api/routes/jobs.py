@@ -19,6 +19,11 @@ from api.description import Responses, problems
 from api.errors import Problem
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
+from api.warm_start import (
+    check_init_from,
+    keep_initial_weights,
+    warm_start_warnings,
+)
 from core.corpus.word_estimate import words_after_cleaning
 from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
 from core.evaluation.tasks import require_tasks
@@ -61,8 +66,11 @@ def create(
     check_tasks(resolved, context.settings.data_dir)
     with context.database.write() as session:
         check_tokenizer(session, resolved)
+        check_init_from(session, resolved, context.settings)
         job, is_new = store.create_job(session, resolved, idempotency_key=idempotency_key)
         read = read_one(session, job)
+    if is_new:
+        keep_initial_weights(resolved, job.id, context.settings)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return read
@@ -79,6 +87,7 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: J
     words, warnings = _words(resolved, context)
     with context.database.read() as session:
         rates = measured_rates(live_workers(session))
+        warnings += warm_start_warnings(session, resolved, context.settings)
     needs = estimate(resolved, words=words, rates=rates)
     warnings += _warnings(resolved, needs, context) + _machine_warnings(resolved, context)
     return {

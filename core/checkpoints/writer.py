@@ -13,11 +13,12 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from core.checkpoints.model import WEIGHTS_FILE, save_config, save_weights
+from core.checkpoints.model import save_config, save_weights
 from core.checkpoints.model_card import model_card
 from core.events.types import CheckpointData, CheckpointFile, CheckpointKind, EventData
 from core.spec.job import JobSpec
 from core.storage.file_hashes import hash_file
+from core.storage.model_files import WEIGHTS_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.tokenizer.config import set_max_length
 

@@ -69,6 +69,11 @@ class RunDir:
         return self.root / "tokenizer"
 
     @property
+    def initial(self) -> Path:
+        """Weights and tokenizer of a warm start; see `core.initial_weights`."""
+        return self.root / "init" / "from"
+
+    @property
     def checkpoints(self) -> Path:
         """Downloadable checkpoints, one folder each."""
         return self.root / "checkpoints"

@@ -20,9 +20,9 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
+from core.storage.model_files import TOKENIZER_FILE
 from core.tokenizer.specials import SPECIAL_TOKENS
 
-TOKENIZER_FILE = "tokenizer.json"
 FEED_BYTES = 8192
 """Text handed over at once, in whole lines. `tokenizers` takes 256 of these ahead: 2 MB. Feeding
 single lines costs 30 % more time in crossing from Python; the result is the same, because a line

@@ -4,16 +4,18 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
-from core.checkpoints.model import build_model, checkpoint_activations
+from core.checkpoints.model import build_model, checkpoint_activations, load_weights
 from core.dataset.batches import Batches
 from core.dataset.tokens import TokenFile
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
 from core.spec.training import TrainingSpec
+from core.storage.model_files import WEIGHTS_FILE
 from core.training.attention.select import use_blocks, use_flex
 from core.training.average import WeightAverage
 from core.training.distributed.reducer import GradientReducer
@@ -92,8 +94,11 @@ def build_components(
     vocab_size: int,
     rank: int,
     warn: Callable[[str, str], None],
+    initial: Path | None = None,
 ) -> Components:
-    """The components of one rank; the initial weights depend only on the seed.
+    """The components of one rank.
+
+    The initial weights are those in the folder `initial`, or else depend only on the seed.
 
     Raises:
         SpecInvalid: If the device does not support the spec.
@@ -102,6 +107,8 @@ def build_components(
     model = build_model(spec.model, vocab_size=vocab_size, seed=training.seed).to(
         device.torch_device
     )
+    if initial is not None:
+        load_weights(model, initial / WEIGHTS_FILE)
     execution_plan = choose(spec, plan, device, vocab_size=vocab_size)
     for code, message in execution_plan.warnings:
         warn(code, message)

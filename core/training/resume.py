@@ -18,12 +18,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from core.checkpoints.model import WEIGHTS_FILE, load_weights, save_weights
+from core.checkpoints.model import load_weights, save_weights
 from core.dataset.tokens import TOKENS, TokenFile
 from core.errors import CorpusChanged
 from core.storage.file_hashes import hash_file
+from core.storage.model_files import TOKENIZER_FILE, WEIGHTS_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
-from core.tokenizer.learning import TOKENIZER_FILE
 from core.training.average import WeightAverage
 from core.training.health import HealthState
 from core.training.optimizers.fused_adamw import load_optimizer_tensors, optimizer_tensors

@@ -35,6 +35,8 @@ class Begin(Message):
     """Folder of the training tokens."""
     validation: Path | None
     compile_cache: Path | None
+    initial: Path | None = None
+    """Folder of the weights of a warm start."""
     rendezvous: Path
     """File of the store through which the ranks connect."""
 

@@ -44,6 +44,7 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
         device,
         vocab_size=train.vocab_size,
         rank=begin.rank,
+        initial=begin.initial,
         warn=lambda code, message: log.info("%s: %s", code, message),  # rank 0 warns the user
     )
     validation = None if begin.validation is None else TokenFile.open(begin.validation)

@@ -84,6 +84,7 @@ class Ranks:
         train: TokenFile,
         validation: TokenFile | None,
         compile_cache: Path | None,
+        initial: Path | None = None,
     ) -> None:
         """Starts the other ranks, which import libraries while rank 0 builds its model.
 
@@ -104,6 +105,7 @@ class Ranks:
                 train=train.folder,
                 validation=None if validation is None else validation.folder,
                 compile_cache=compile_cache,
+                initial=initial,
                 rendezvous=self._folder / "store",
             )
             self._peers.append(Peer(rank, on_end=self._watch))

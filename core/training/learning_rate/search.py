@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 
 from core.checkpoints.model import quiet_transformers
 from core.dataset.tokens import TokenFile
@@ -23,6 +24,7 @@ def search(
     spec: JobSpec,
     tokens: TokenFile,
     *,
+    initial: Path | None = None,
     lowest: float,
     highest: float,
     steps: int,
@@ -34,7 +36,8 @@ def search(
     """Takes the first steps of the run, each at a constant factor times the rate before.
 
     The model, the batches and the optimizer are those of the spec, on one device and uncompiled;
-    the weight decay is constant. With Muon, `muon_learning_rate` rises in proportion.
+    the weight decay is constant. With Muon, `muon_learning_rate` rises in proportion. `initial` is
+    the folder of a warm start.
 
     Raises:
         Stopped: If a stop was asked for.
@@ -46,7 +49,7 @@ def search(
     prepare(device, training)
     plan = make_plan(training, num_tokens=tokens.num_tokens)
     components = build_components(
-        spec, plan, device, vocab_size=tokens.vocab_size, rank=0, warn=warn
+        spec, plan, device, vocab_size=tokens.vocab_size, rank=0, warn=warn, initial=initial
     )
     batches = training_batches(tokens, training)
     points: list[Point] = []

@@ -11,16 +11,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from core.archs import Architecture
 from core.errors import InitialWeightsInvalid
 from core.spec.job import InitFromSpec, JobSpec
 from core.storage.model_files import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE
-from core.storage.rundir import RunDir, publish_folder
+from core.storage.rundir import RunDir, publish_folder, remove_folder
 from core.tokenizer.config import save_config
 from core.tokenizer.report import REPORT, TokenizerReport
 from core.tokenizer.specials import SPECIAL_TOKENS
 
 NUM_BYTES = 256
+SOURCE_FILE = "source.json"
+"""The section `init_from` that a copy was taken for."""
 IGNORED_FIELDS = {"max_position_embeddings"}
 """No weight depends on it; it follows `training.seq_length`."""
 
@@ -31,25 +35,39 @@ def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
     Raises:
         InitialWeightsInvalid: If the checkpoint or folder is missing or another kind of model.
     """
-    if not spec.init_from.is_set or rundir.initial.is_dir():
+    start = spec.init_from
+    taken = _source_of(rundir)
+    if not start.is_set or taken == start:
         return
-    weights, tokenizer = source_folders(spec.init_from, rundir.root.parent, data_dir)
+    weights, tokenizer = source_folders(start, rundir.root.parent, data_dir)
     require_same_model(spec, weights, tokenizer)
 
     def build(folder: Path) -> None:
         # Checkpoints never change, so a link is enough; a folder of the user may be edited.
-        copy = _link_or_copy if spec.init_from.job is not None else shutil.copyfile
+        copy = _link_or_copy if start.job is not None else shutil.copyfile
         copy(weights / WEIGHTS_FILE, folder / WEIGHTS_FILE)
+        (folder / SOURCE_FILE).write_text(start.model_dump_json(), encoding="utf-8")
+        own = folder / rundir.initial_tokenizer.name
+        own.mkdir(exist_ok=True)
         for name in (TOKENIZER_FILE, REPORT):
             if (tokenizer / name).is_file():
-                shutil.copyfile(tokenizer / name, folder / name)
-        save_config(folder)
-        if not (folder / REPORT).is_file():
-            report = _report(read_object(folder / TOKENIZER_FILE))
-            (folder / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
+                shutil.copyfile(tokenizer / name, own / name)
+        save_config(own)
+        if not (own / REPORT).is_file():
+            report = _report(read_object(own / TOKENIZER_FILE))
+            (own / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
 
-    rundir.initial.parent.mkdir(parents=True, exist_ok=True)
+    if taken is not None:  # the spec was edited before training started
+        remove_folder(rundir.initial)
     publish_folder(rundir.initial, build)
+
+
+def _source_of(rundir: RunDir) -> InitFromSpec | None:
+    """What the copy of a run was taken from; None if there is none."""
+    try:
+        return InitFromSpec.model_validate_json((rundir.initial / SOURCE_FILE).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def initial_folder(spec: JobSpec, rundir: RunDir) -> Path | None:

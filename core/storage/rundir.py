@@ -70,8 +70,13 @@ class RunDir:
 
     @property
     def initial(self) -> Path:
-        """Weights and tokenizer of a warm start; see `core.initial_weights`."""
+        """Weights of a warm start; see `core.initial_weights`."""
         return self.root / "init" / "from"
+
+    @property
+    def initial_tokenizer(self) -> Path:
+        """The tokenizer of these weights."""
+        return self.initial / "tokenizer"
 
     @property
     def checkpoints(self) -> Path:

@@ -12,7 +12,7 @@ from core.stages import StageReporter
 from core.storage.cache import fingerprint
 from core.storage.file_hashes import hash_file
 from core.storage.inputs import OwnTokenizer
-from core.storage.model_files import TOKENIZER_FILE, WEIGHTS_FILE
+from core.storage.model_files import TOKENIZER_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder
 from core.tokenizer.bpe import TOKENIZER_VERSION, train_bpe
 from core.tokenizer.report import REPORT, TokenizerReport
@@ -30,7 +30,7 @@ def prepare_tokenizer(
         if own is not None and _content(run.rundir.tokenizer) == own.sha256:
             source, key = run.rundir.tokenizer, own.fingerprint
         elif run.spec.init_from.is_set:
-            source = run.rundir.initial
+            source = run.rundir.initial_tokenizer
             key = _key_of(hash_file(source / TOKENIZER_FILE))
         elif spec.from_job is None:
             source, key, stage.cached = _train_tokenizer(run, reporter, train)
@@ -128,7 +128,10 @@ def _copy_tokenizer(run: Run, source: Path) -> None:
     if own == new:
         return
     remove_folder(run.rundir.tokenizer)
-    publish_folder(run.rundir.tokenizer, lambda folder: _copy_files(source, folder))
+    publish_folder(
+        run.rundir.tokenizer,
+        lambda folder: _discard(shutil.copytree(source, folder, dirs_exist_ok=True)),
+    )
 
 
 def _content(folder: Path) -> str | None:
@@ -138,7 +141,5 @@ def _content(folder: Path) -> str | None:
     return hash_file(folder / TOKENIZER_FILE)
 
 
-def _copy_files(source: Path, folder: Path) -> None:
-    for path in source.iterdir():
-        if path.name != WEIGHTS_FILE:  # a warm start keeps weights and tokenizer together
-            shutil.copyfile(path, folder / path.name)
+def _discard(value: object) -> None:
+    del value

@@ -12,7 +12,7 @@ from core.storage.file_hashes import hash_file
 
 
 def trained(tiny_run, architecture="olmo2"):
-    parent = tiny_run(architecture, name="parent", max_steps=4)
+    parent = tiny_run(architecture, name="parent", max_steps=4, save_steps=2)
     shutil.copytree(parent.tokenizer, parent.rundir.tokenizer)
     parent.go()
     return parent
@@ -65,8 +65,10 @@ def test_a_folder_of_the_data_directory_is_copied_with_its_tokenizer(tiny_run, t
     take_initial_weights(child.spec, child.rundir, data)  # done before
     child.go()
     assert child.values("validation/loss")[0] == parent.values("validation/loss")[4]
-    names = {path.name for path in child.rundir.initial.iterdir()}
-    assert names == {"model.safetensors", "tokenizer.json", "tokenizer_config.json", "report.json"}
+    names = {path.name for path in child.rundir.initial_tokenizer.iterdir()}
+    assert names == {"tokenizer.json", "tokenizer_config.json", "report.json"}
+    report = (child.rundir.initial_tokenizer / "report.json").read_text()
+    assert f'"vocab_size": {child.train.vocab_size}' in report
     card = (child.rundir.checkpoint("last") / "README.md").read_text()
     assert "from the weights `models/mine`" in card
 
@@ -87,6 +89,10 @@ def test_what_is_missing_or_differs_is_named(tiny_run, tmp_path):
         with pytest.raises(InitialWeightsInvalid, match=message):
             starting_from(run, tmp_path, **source)
         assert not run.rundir.initial.exists()
+    edited = starting_from(tiny_run(name="edited"), tmp_path, job="parent")
+    before = (edited.rundir.initial / "source.json").read_bytes()
+    starting_from(edited, tmp_path, job="parent", checkpoint="step-000002")
+    assert (edited.rundir.initial / "source.json").read_bytes() != before
     longer = tiny_run(name="f", seq_length=32)
     update = {"max_position_embeddings": 4096, "dropout": 0.1}
     longer.spec = longer.spec.model_copy(

@@ -24,6 +24,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "muon": {
         "optimizer": "muon",
         "ema_decay": 0.95,
+        "average_last_epochs": 2,
         "shuffle": "documents",
         "weight_decay_schedule": "linear",
     },
@@ -37,9 +38,10 @@ TRAINED = (
     "train/learning_rate",
     "validation/loss",
     "validation/ema_loss",
+    "validation/average_loss",
 )
 """Metrics that must be bit-identical; the others depend on time and memory."""
-FINAL = ("last", "ema")
+FINAL = ("last", "ema", "average")
 """Checkpoints that a finished run has once."""
 GOLDEN_SECONDS = 300.0
 
@@ -53,7 +55,7 @@ class Golden:
 
     curves: Curves
     weights: dict[str, str]
-    """SHA-256 of `model.safetensors` of the checkpoints `last` and, if there is one, `ema`."""
+    """SHA-256 of `model.safetensors` of the checkpoints in `FINAL` that the run has."""
 
 
 def spec_of(number: int) -> Spec:

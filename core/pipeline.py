@@ -90,9 +90,9 @@ def _evaluated_tokens(run: Run, plan: Plan, *, num_words: int) -> int:
     """About how many tokens the stage `evaluate` reads, by the size of the files."""
     spec, folder = run.spec, run.data_dir / FOLDER
     files = [path for task in spec.evaluation.tasks for path in task_files(folder / task)]
-    checkpoints = 1 if spec.training.ema_decay is None else 2
+    checkpoints = 1 + spec.training.num_averages
     if spec.evaluation.checkpoints == "milestones":
-        words_seen = num_words * plan.max_steps / plan.steps_per_epoch
+        words_seen = num_words * plan.epoch(plan.max_steps)
         checkpoints += sum(words <= words_seen for _, words in milestones(spec.track))
     return checkpoints * sum(path.stat().st_size for path in files) // BYTES_PER_TOKEN
 

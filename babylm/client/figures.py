@@ -17,6 +17,8 @@ TITLES = {
     "validation/bits_per_byte": "validation bits per byte",
     "validation/ema_loss": "validation loss, averaged weights",
     "validation/ema_bits_per_byte": "bits per byte, averaged weights",
+    "validation/average_loss": "validation loss, mean of the last epochs' weights",
+    "validation/average_bits_per_byte": "bits per byte, mean of the last epochs' weights",
     "throughput/tokens_per_second": "tokens per second",
     "throughput/words_per_second": "words per second",
     "throughput/mfu": "share of the device's peak",

@@ -1,8 +1,9 @@
 """Writes downloadable checkpoints: published atomically, immutable, removed by retention rules.
 
 Names: `step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `ema`
-(averaged weights of the last step), `error-000123` and `interrupted-000123`. The name shows the
-kind of a checkpoint and, for all but milestones, `last` and `ema`, the step.
+(moving average of the weights), `average` (mean of the last epochs' weights), `error-000123` and
+`interrupted-000123`. The name shows the kind of a checkpoint and, for all but milestones and the
+kinds in `ONCE`, the step.
 """
 
 import os
@@ -29,7 +30,7 @@ PREFIXES: dict[CheckpointKind, str] = {
     "interrupted": "interrupted-",
 }
 
-ONCE: tuple[CheckpointKind, ...] = ("last", "ema")
+ONCE: tuple[CheckpointKind, ...] = ("last", "ema", "average")
 """Kinds with one checkpoint per run, named like the kind."""
 
 

@@ -63,6 +63,18 @@ CATALOGUE: tuple[Metric, ...] = (
         "Validation loss of the averaged weights per byte of text.",
         "lower",
     ),
+    Metric(
+        "validation/average_loss",
+        "nats per token",
+        "Mean loss of the mean of the last epochs' weights on the validation text; at the end.",
+        "lower",
+    ),
+    Metric(
+        "validation/average_bits_per_byte",
+        "bit per byte",
+        "The same loss per byte of text.",
+        "lower",
+    ),
     Metric("throughput/tokens_per_second", "token/s", "Training tokens per second.", "higher"),
     Metric(
         "throughput/words_per_second",

@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from core.checkpoints.writer import Checkpoints, Position
-from core.dataset.batches import Batches
+from core.dataset.phases import PhasedBatches
 from core.events.types import CheckpointKind
 from core.training.resume import LoopState
 
@@ -13,7 +13,9 @@ from core.training.resume import LoopState
 class Publisher:
     """Publishes the weights of a model in training."""
 
-    def __init__(self, checkpoints: Checkpoints, model: PreTrainedModel, batches: Batches) -> None:
+    def __init__(
+        self, checkpoints: Checkpoints, model: PreTrainedModel, batches: PhasedBatches
+    ) -> None:
         self._checkpoints, self._model, self._batches = checkpoints, model, batches
 
     def publish(
@@ -61,4 +63,5 @@ def _validation_loss_of(kind: CheckpointKind, state: LoopState) -> float | None:
     """The loss of the weights that are saved now; None if they were not validated."""
     if state.validation_loss_step != state.step:
         return None
-    return state.ema_validation_loss if kind == "ema" else state.validation_loss
+    averaged = {"ema": state.ema_validation_loss, "average": state.average_validation_loss}
+    return averaged.get(kind, state.validation_loss)

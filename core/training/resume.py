@@ -8,7 +8,7 @@ safetensors and JSON only, so that reading them cannot execute code.
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,9 @@ class LoopState(BaseModel):
     validations_without_gain: int = 0
     """Validations since the best one."""
     ema_validation_loss: float | None = None
-    """Newest validation loss of the averaged weights."""
+    """Newest validation loss of the moving average of the weights."""
+    average_validation_loss: float | None = None
+    """Validation loss of the mean of the last epochs' weights."""
     micro_batch_size: int | None = None
     """Size that `auto` found, so that a resumed run accumulates in the same order."""
     gradient_checkpointing: bool = False
@@ -113,7 +115,7 @@ def save_resume_point(
     state: LoopState,
     model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None = None,
+    averages: Iterable[WeightAverage] = (),
 ) -> Path:
     """Publishes a resume point and removes those that are no longer needed.
 
@@ -127,7 +129,7 @@ def save_resume_point(
         save_weights(model, folder / WEIGHTS_FILE)
         save_file(optimizer_tensors(model, optimizer), folder / OPTIMIZER)
         save_file(_random_states(), folder / RANDOM)
-        if average is not None:
+        for average in averages:
             average.save(folder)
         (folder / STATE).write_text(state.model_dump_json())
         _write_manifest(folder)

@@ -1435,6 +1435,31 @@ export interface components {
             strict_score: number;
         };
         /**
+         * InitFromSpec
+         * @description Warm start: the weights that training starts from, instead of random ones.
+         *
+         *     The tokenizer is that of the weights; the optimizer starts without state. Architecture and shape
+         *     must be equal; `dropout` and `max_position_embeddings` may differ.
+         */
+        InitFromSpec: {
+            /**
+             * Checkpoint
+             * @description Name of the checkpoint of that job.
+             * @default last
+             */
+            checkpoint: string;
+            /**
+             * Job
+             * @description Id of the job whose checkpoint is used.
+             */
+            job?: string | null;
+            /**
+             * Path
+             * @description Folder below the data directory with a model in the format of this service's checkpoints, instead of a job.
+             */
+            path?: string | null;
+        };
+        /**
          * JobPage
          * @description Some jobs, newest first, and the cursor of the next page.
          */
@@ -1545,6 +1570,7 @@ export interface components {
         JobSpec: {
             data?: components["schemas"]["DataSpec"];
             evaluation?: components["schemas"]["EvaluationSpec"];
+            init_from?: components["schemas"]["InitFromSpec"];
             /** Model */
             model?: components["schemas"]["Gemma2"] | components["schemas"]["Llama4"] | components["schemas"]["Olmo2"];
             /**
@@ -2210,11 +2236,22 @@ export interface components {
              */
             attention: "auto" | "blocks" | "library" | "flex";
             /**
+             * Average Last Epochs
+             * @description Average the weights at the ends of this many last epochs, and validate and publish the mean as the checkpoint `average`; null: none. Izmailov et al. 2018; qlabs-eng/slowrun.
+             */
+            average_last_epochs?: number | null;
+            /**
              * Batch Size
              * @description Sequences in a step.
              * @default 16
              */
             batch_size: number;
+            /**
+             * Batch Size Schedule
+             * @description Another batch size at first, as "SEQUENCES until SHARE" of the epochs, rounded to whole ones: ["32 until 0.5"]; then batch_size. Smith et al. 2018, https://arxiv.org/abs/1711.00489.
+             * @default []
+             */
+            batch_size_schedule: string[];
             /**
              * Compile
              * @description Fuse elementwise operations of the layers with torch.compile, and on a GPU launch steps as CUDA graphs. auto: for runs long enough to make up for the half minute to two minutes that compiling takes: minutes on a GPU, hours on a CPU.
@@ -2400,6 +2437,12 @@ export interface components {
              * @default 128
              */
             seq_length: number;
+            /**
+             * Seq Length Schedule
+             * @description Shorter sequences at first, as "TOKENS until SHARE" of the epochs, rounded to whole ones: ["64 until 0.2", "128 until 0.5"]; then seq_length. Li et al. 2022, https://arxiv.org/abs/2108.06084.
+             * @default []
+             */
+            seq_length_schedule: string[];
             /**
              * Shuffle
              * @description What is put in a new order each epoch. windows: sequences that are cut once; documents: the documents, and then the sequences cut from them (document-level shuffle of qlabs-eng/slowrun).

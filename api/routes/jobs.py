@@ -65,8 +65,8 @@ def create(
     check_corpus(resolved, context.settings.data_dir)
     check_tasks(resolved, context.settings.data_dir)
     with context.database.write() as session:
-        check_tokenizer(session, resolved)
         check_init_from(session, resolved, context.settings)
+        check_tokenizer(session, resolved)
         job, is_new = store.create_job(session, resolved, idempotency_key=idempotency_key)
         read = read_one(session, job)
     if is_new:

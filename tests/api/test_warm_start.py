@@ -2,6 +2,7 @@
 
 import json
 
+from core.events.types import StageData
 from core.spec.job import JobSpec
 from core.storage.rundir import RunDir
 from tests.api.conftest import SPEC
@@ -24,6 +25,8 @@ def write_parent(world):
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     (folder / "report.json").write_text("{}")
+    for state in ("started", "finished"):
+        world.record(job_id, StageData(stage="tokenizer", state=state, counts={"vocab_size": 4}))
     world.end(job_id)
     return job_id
 
@@ -46,6 +49,7 @@ def test_initial_weights_that_do_not_fit_are_refused_with_the_field(client, worl
     wide = SPEC | {"model": SPEC["model"] | {"hidden_size": 64}}
     cases = [
         (SPEC | {"init_from": {"job": parent, "checkpoint": "ema"}}, "init_from.checkpoint"),
+        (SPEC | {"init_from": {"job": "0" * 32}}, "init_from.job"),
         (SPEC | {"init_from": {"path": "models/none"}}, "init_from.path"),
         (wide | {"init_from": {"job": parent}}, "model"),
     ]
@@ -54,7 +58,7 @@ def test_initial_weights_that_do_not_fit_are_refused_with_the_field(client, worl
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
         assert answer.json()["code"] == "initial_weights_invalid"
         assert any("refused" in each for each in estimated(client, body))
-    message = client.post("/v1/jobs", json=cases[2][0]).json()["detail"]
+    message = client.post("/v1/jobs", json=cases[3][0]).json()["detail"]
     assert "hidden_size: 64 in the job, 32 in the weights" in message
 
 

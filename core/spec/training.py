@@ -259,7 +259,7 @@ class TrainingSpec(Section):
             return micro_batch_size
         share = batch_size // self.num_devices
         most = micro_batch_size * self.seq_length // seq_length
-        return max(size for size in range(1, min(share, most) + 1) if share % size == 0)
+        return next(size for size in range(min(share, most), 0, -1) if share % size == 0)
 
     @property
     def num_averages(self) -> int:

@@ -147,12 +147,15 @@ def test_a_short_id_is_found_on_a_later_page_and_in_a_spec(run, stub):
         {"data": [{"id": f"{number:04x}{'0' * 28}"} for number in range(100)], "next": "c1"},
         {"data": [{"id": "beef" + "0" * 28}], "next": None},
     ]
-    stub.routes["GET /v1/jobs"] = [Answer(200, page) for page in pages]
+    stub.routes["GET /v1/jobs"] = [Answer(200, page) for page in [*pages, *pages]]
     stub.routes["GET /v1/jobs/beef" + "0" * 28] = Answer(200, JOB | {"id": "beef" + "0" * 28})
     stub.routes["POST /v1/jobs"] = Answer(201, JOB)
     result = run("submit", "--set", "tokenizer.from_job=beef", "--url", stub.url)
     assert result.exit_code == 0, result
     assert stub.requests[-1].body == {"tokenizer": {"from_job": "beef" + "0" * 28}}
+    result = run("submit", "--set", "init_from.job=beef", "--url", stub.url)
+    assert result.exit_code == 0, result
+    assert stub.requests[-1].body == {"init_from": {"job": "beef" + "0" * 28}}
 
 
 @pytest.mark.parametrize("output", ["file", "file/below"])

@@ -22,6 +22,7 @@ from core.training.loss import summed_loss
 from core.training.optimizers.schedule import weight_decay
 
 RECIPE = {
+    "seq_length": 128,  # an epoch has eight steps: the ends of the last two are steps 4 and 12
     "optimizer": "muon",
     "ema_decay": 0.9,
     "average_last_epochs": 2,
@@ -87,8 +88,9 @@ def test_without_its_field_there_is_no_average(tiny_run):
 
 
 def test_the_weights_at_the_ends_of_the_last_epochs_are_averaged(tiny_run):
-    """An epoch has eight steps: the ends of the last two are steps 4 and 12."""
-    run = tiny_run(average_last_epochs=2, save_steps=4, num_devices=2)
+    run = tiny_run(average_last_epochs=2, seq_length=128)
+    plan = make_plan(run.spec.training, num_tokens=run.train.num_tokens)
+    assert plan.last_epoch_ends(2) == (4, 12)
     run.go()
     kinds = {event.kind: event for event in run.of(CheckpointData)}
     assert kinds["average"].validation_loss == run.values("validation/average_loss")[12]

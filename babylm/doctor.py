@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -93,7 +94,7 @@ def _torch(*, has_gpu: bool) -> Finding:
         return Finding("torch", "note", "not installed", "pip install torch")
     output = _run([*safe_python(), "-c", TORCH])
     if output is None:
-        command = f"{sys.executable} -P -c 'import torch'"
+        command = shlex.join([*safe_python(), "-c", "import torch"])
         return Finding("torch", "wrong", "it cannot be imported", command)
     version, cuda, is_available, threads = json.loads(output)
     if has_gpu and not is_available:

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from core.events.types import StageData
+from core.process.program import python_command
 from jobs.database import Database, upgrade
 from jobs.settings import Settings
 from tests.api.conftest import World, write_corpus
@@ -77,9 +77,9 @@ def running_server(folder: Path, *, key: str | None = None) -> Iterator[Server]:
     log = folder / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "babylm.main", "api"],
+            python_command("babylm.main", "api"),
             cwd=folder,
-            env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )

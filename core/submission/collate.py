@@ -25,7 +25,6 @@ from core.submission.official import (
     FULL,
     OfficialTask,
     find_folder,
-    finetuned_task,
     official_sizes,
 )
 from core.submission.plan import SubmissionPlan
@@ -140,7 +139,7 @@ class _Collector:
         sizes = official_sizes()["full"]
         glue: Json = {}
         for name in FINETUNED:
-            path = self._rundir.predictions(checkpoint.name, finetuned_task(name))
+            path = self._rundir.predictions(checkpoint.name, name)
             if not path.is_file():
                 self._miss("finetuning", checkpoint.name, name, "has not been fine-tuned")
                 continue

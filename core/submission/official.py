@@ -63,12 +63,7 @@ FAST = (
 AOA = OfficialTask("aoa", "AoA_word", ("cdi_childes", "aoa"))
 """Of all milestones together."""
 FINETUNED = ("boolq", "mnli", "mrpc", "multirc", "qqp", "rte", "wsc")
-"""Of the final model, after fine-tuning."""
-
-
-def finetuned_task(task: str) -> str:
-    """Name of the folder in `evaluations/CHECKPOINT` with the predictions after fine-tuning."""
-    return f"finetune_{task}"
+"""Of the final model, after fine-tuning; predictions have the name of the task."""
 
 
 def find_folder(data_dir: Path, task: OfficialTask) -> str | None:

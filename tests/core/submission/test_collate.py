@@ -12,7 +12,7 @@ from core.evaluation.registry import read_items, recognise, task_files
 from core.evaluation.statistics import spearman
 from core.process.program import python_command
 from core.short import RequestHandler
-from core.submission.official import AOA, FAST, FINETUNED, FULL, finetuned_task
+from core.submission.official import AOA, FAST, FINETUNED, FULL
 from tests.core.submission.conftest import MILESTONES
 from tests.official_files import write_official_files
 
@@ -82,7 +82,7 @@ def test_results_are_collated_once_nothing_is_missing(rundir, data_dir):
     missing = {(each["kind"], each["task"]) for each in first["missing"]}
     assert missing == {("finetuning", name) for name in FINETUNED}
     for name in FINETUNED:
-        file = rundir.predictions("last", finetuned_task(name))
+        file = rundir.predictions("last", name)
         file.parent.mkdir(parents=True)
         predictions = {name: {"predictions": [{"id": f"{name}_0", "pred": 1}]}}
         file.write_text(json.dumps(predictions))

@@ -51,7 +51,7 @@ def _milestone_lines(repository: str, plan: SubmissionPlan) -> list[str]:
     if plan.milestones:
         first = plan.milestones[0].branch
         lines += [
-            "Each branch has the model at the first optimizer step that reached this number of words:",
+            "Each branch has the model at the first step that reached this number of words:",
             "",
             "```python",
             f'AutoModelForCausalLM.from_pretrained("{repository}", revision="{first}")',

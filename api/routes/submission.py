@@ -158,12 +158,14 @@ def _due(session: Session, context: Context, final: Checkpoint) -> Iterator[tupl
     milestones = [
         each for each in list_checkpoints(session, final.job_id) if each.kind == "milestone"
     ]
-    for checkpoint in (*milestones, final):
-        for task in (*FAST, AOA) if checkpoint is not final else FULL:
+    # A milestone may also be the final model, and a task may be in both lists.
+    for checkpoint, tasks in (*((each, (*FAST, AOA)) for each in milestones), (final, FULL)):
+        for task in tasks:
             name = find_folder(data_dir, task)
             if name is None or (checkpoint.name, name) in unfinished:
                 continue
             if not rundir.predictions(checkpoint.name, name).is_file():
+                unfinished.add((checkpoint.name, name))
                 yield checkpoint, name
 
 

@@ -100,6 +100,9 @@ def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
     _check_archive(client, job_id, folder, manifest, tmp_path)
     with served(app, BoundedProtocol) as port, Client(f"http://127.0.0.1:{port}") as python:
         _check_client(python, job_id, folder, manifest, tmp_path)
+        # A milestone as the final model needs the full tasks too.
+        asked = ask(client, job_id, checkpoint="chck_2M").json()
+        assert asked["unfinished_evaluations"] == 1
         # The client waits for the report, or raises the reason.
         (RunDir(settings.job_folder(job_id)).checkpoint("chck_2M") / "config.json").unlink()
         with pytest.raises(BabylmError, match=r"chck_2M/config\.json is missing"):

@@ -5,14 +5,16 @@ import json
 import tarfile
 from hashlib import sha256
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
+from typer.testing import CliRunner
 
 from api.protocol import BoundedProtocol
 from babylm.client import Client
 from babylm.client._sync.submission import build_submission, download_submission
 from babylm.client.errors import BabylmError, InvalidUsage
+from babylm.main import app as command
 from core.events.journal import events_of_types
 from core.process.program import python_command
 from core.storage.rundir import RunDir
@@ -100,6 +102,7 @@ def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
     _check_archive(client, job_id, folder, manifest, tmp_path)
     with served(app, BoundedProtocol) as port, Client(f"http://127.0.0.1:{port}") as python:
         _check_client(python, job_id, folder, manifest, tmp_path)
+        _check_commands(world, f"http://127.0.0.1:{port}", work, job_id, tmp_path)
         world.worker("short")  # the first report of the worker may be too old by now
         # A milestone as the final model needs the full tasks too.
         asked = ask(client, job_id, checkpoint="chck_2M").json()
@@ -108,6 +111,33 @@ def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
         (RunDir(settings.job_folder(job_id)).checkpoint("chck_2M") / "config.json").unlink()
         with pytest.raises(BabylmError, match=r"chck_2M/config\.json is missing"):
             build_submission(python, job_id, "user/small", sleep=lambda _: work() and None)
+
+
+def _check_commands(world, url, work, job_id, tmp_path) -> None:
+    """`babylm submission` names what is missing; `babylm budget` shows the rules."""
+    output, over = tmp_path / "command", Event()
+
+    def run() -> None:
+        while not over.wait(0.05):
+            work()
+
+    thread = Thread(target=run)
+    world.worker("short")
+    thread.start()
+    try:
+        words = ["submission", job_id, "--name", "user/small", "-o", str(output), "--url", url]
+        done = CliRunner().invoke(command, [*words, "--no-evaluations"])
+    finally:
+        over.set()
+        thread.join()
+    assert done.exit_code == 1
+    assert "predictions" in str(done.exception)
+    assert "3 branches" in done.output
+    assert "missing: boolq of last: has not been fine-tuned" in done.output
+    assert (output / "report.json").is_file()
+    shown = CliRunner().invoke(command, ["budget", job_id, "--url", url])
+    assert shown.exit_code == 0, shown.output
+    assert "words seen: kept, 2,500,000 words were read; 100,000,000 are allowed" in shown.output
 
 
 def _check_archive(client, job_id, folder, manifest, tmp_path) -> None:

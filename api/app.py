@@ -24,6 +24,7 @@ from api.routes import (
     jobs,
     pages,
     playground,
+    studies,
     system,
     tokenizers,
 )
@@ -84,7 +85,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     )
     register_handlers(app)
     for part in (
-        *(jobs, events, checkpoints, playground, evaluations),
+        *(jobs, studies, events, checkpoints, playground, evaluations),
         *(tokenizers, datasets, catalogue, system),
     ):
         app.include_router(

@@ -15,6 +15,7 @@ EXAMPLES = {
     "file": "childes.train",
     "dataset": "words",
     "evaluation": "0" * 32,
+    "study_id": "0" * 32,
 }
 
 

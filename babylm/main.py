@@ -21,6 +21,7 @@ from babylm.commands import (
     lr_find,
     provision,
     service,
+    studies,
     submit,
     terminal,
     tokenizers,
@@ -62,6 +63,7 @@ def _options(
 for group in (
     submit,
     lr_find,
+    studies,
     jobs,
     checkpoints,
     database,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from math import isfinite
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -15,12 +16,28 @@ from jobs.study_table import ConditionRow, MemberRow, Verdict, condition_table, 
 from jobs.tables import Study
 
 MAX_SEED = 2**31 - 1
+MAX_DEPTH = 20
+"""Levels of a body; a job spec has four."""
 
 FieldPath = Annotated[str, Field(max_length=100, pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Count = Annotated[int, Field(ge=1, le=MAX_MEMBERS)]
 SeedList = Annotated[list[Seed], Field(min_length=1, max_length=MAX_MEMBERS)]
 Values = Annotated[list[Any], Field(min_length=1, max_length=MAX_MEMBERS)]  # Any: JSON
+
+
+def _require_plain(body: object) -> None:
+    """Refuses what cannot be copied or stored, before anything walks the values recursively."""
+    waiting = [(body, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError(f"the body is nested more than {MAX_DEPTH} levels deep; flatten it")
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"{value} is not a finite number; replace it")
+        if isinstance(value, dict | list):
+            inner = value.values() if isinstance(value, dict) else value
+            waiting.extend((each, depth + 1) for each in inner)
 
 
 def _without_repeats(values: Sequence[Any]) -> None:  # Any: JSON
@@ -52,6 +69,12 @@ class StudyBody(BaseModel):
         default=1,
         description="Number of seeds, counted from `training.seed` of the base, or a list.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_plain(cls, body: Any) -> Any:  # Any: JSON
+        _require_plain(body)
+        return body
 
     @field_validator("grid")
     @classmethod

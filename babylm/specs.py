@@ -191,6 +191,8 @@ def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:  # Any: JSON
             values = yaml.load(f"[{text}]", Loader=_Loader) if text.strip() else None
         except yaml.YAMLError as error:
             raise UsageError(f"--grid {path}: {text!r} is not valid YAML: {error}") from error
+        except RecursionError as error:
+            raise UsageError(f"--grid {path}: the values are not valid: {TOO_DEEP}") from error
         if not equals or not all(path.split(".")) or not values:
             raise UsageError(
                 f"--grid {setting!r} is not of the form field=value,value",

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import pytest
 
@@ -87,11 +88,15 @@ def test_the_same_key_and_body_return_the_first_study(client):
         ({"seeds": [1, 1]}, "seeds", "more than once"),
         ({"seeds": 101}, "", "at most 200"),
         ({"spec": SPEC}, "", "both given"),
+        ({"grid": {RATE: [json.loads("[" * 900 + "]" * 900)]}}, "", "levels deep"),
+        ({"grid": {RATE: [float("nan")]}}, "", "not a finite number"),
         ({"data": {"dataset": "words", "validation": "nothing"}}, "data.validation", "no dataset"),
     ],
 )
 def test_a_study_is_refused_as_a_whole(client, change, field, message):
-    answer = client.post("/v1/studies", json=STUDY | change)
+    body = json.dumps(STUDY | change)  # the client itself refuses to encode NaN
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/v1/studies", content=body, headers=headers)
     assert answer.status_code == 422, answer.text
     errors = answer.json()["errors"]
     assert any(

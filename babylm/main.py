@@ -22,6 +22,7 @@ from babylm.commands import (
     lr_find,
     provision,
     service,
+    studies,
     submission,
     submit,
     terminal,
@@ -64,6 +65,7 @@ def _options(
 for group in (
     submit,
     lr_find,
+    studies,
     jobs,
     checkpoints,
     submission,

@@ -5,6 +5,7 @@ the run pins them (`core.storage.inputs`), and training continues from the newes
 point in the run folder.
 """
 
+from functools import partial
 from pathlib import Path
 
 from core.context import Run
@@ -31,6 +32,7 @@ def run_pipeline(run: Run) -> None:
     """
     remove_staging(run.rundir.root)
     reporter = StageReporter(run.emit)
+    run.inputs.waiting = partial(reporter.waiting, run.stop)
     try:
         _require_tasks(run)
         take_initial_weights(run.spec, run.rundir, run.data_dir)

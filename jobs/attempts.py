@@ -29,23 +29,35 @@ class StopRequest:
     pause: bool
 
 
-def claim_next(session: Session, worker_id: str, offer: Offer | None = None) -> Job | None:
+def claim_next(
+    session: Session,
+    worker_id: str,
+    offer: Offer | None = None,
+    *,
+    free_bytes: int | None = None,
+) -> Job | None:
     """Assigns the next queued job to `worker_id`: highest priority first, then longest waiting.
 
     Args:
         session: In a write transaction.
         worker_id: The worker.
         offer: The resources of the slot; jobs that need more are skipped. None: no limit.
+        free_bytes: Free memory of a device on which other jobs run. If the next job does not fit,
+            returns None: later jobs do not overtake it, since a large one would wait forever. None:
+            no other job runs on the device.
     """
     waiting = (
-        select(Job.id)
+        select(Job.id, Job.device_bytes)
         .where(Job.status == "queued", *([] if offer is None else [can_run(offer)]))
         .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    job_id = session.exec(waiting).one_or_none()
-    if job_id is None:
+    found = session.exec(waiting).one_or_none()
+    if found is None:
+        return None
+    job_id, device_bytes = found
+    if free_bytes is not None and (device_bytes is None or device_bytes > free_bytes):
         return None
     return transition(
         session,

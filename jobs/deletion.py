@@ -1,4 +1,4 @@
-"""Deletes a job together with its run folder, so that neither remains without the other."""
+"""Deletes jobs together with their run folders, so that neither remains without the other."""
 
 import logging
 import shutil
@@ -9,6 +9,7 @@ from sqlmodel import Session
 from jobs.database import Database
 from jobs.settings import Settings
 from jobs.store import delete_job
+from jobs.studies import delete_study
 from jobs.tables import Job
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,21 @@ def delete_with_folder(database: Database, settings: Settings, job_id: str) -> N
         delete_job(session, job_id)
         _move(settings.job_folder(job_id), aside)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def delete_study_with_folders(database: Database, settings: Settings, study_id: str) -> None:
+    """Removes a study whose members have ended: all its members, or nothing.
+
+    Raises:
+        StudyNotFound: If there is no such study.
+        StudyRefused: If a member has not ended.
+    """
+    with database.write() as session:
+        job_ids = delete_study(session, study_id)
+        for job_id in job_ids:
+            _move(settings.job_folder(job_id), settings.deleted_folder / job_id)
+    for job_id in job_ids:
+        shutil.rmtree(settings.deleted_folder / job_id, ignore_errors=True)
 
 
 def finish_deletions(database: Database, settings: Settings) -> None:

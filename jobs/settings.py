@@ -62,7 +62,8 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Number of jobs that a worker runs at the same time; null: one per GPU. Fewer "
-        "slots divide the GPUs evenly, for jobs with training.num_devices.",
+        "slots divide the GPUs evenly, for jobs with training.num_devices. More slots share "
+        "them: a job starts next to others if the memory estimates of all fit into the GPU.",
     )
     lease_seconds: float = Field(
         default=15.0,

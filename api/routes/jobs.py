@@ -125,11 +125,12 @@ def list_jobs(
     tag: Annotated[list[Tag] | None, Query(max_length=20)] = None,
     archived: bool | None = None,
     pinned: bool | None = None,
+    study: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")] = None,
 ) -> JobPage:
     """Jobs, newest first. `next` of a page is `after` of the following one.
 
     `tag` keeps the jobs that have each tag given; `archived` and `pinned` those that are so or not,
-    and without them all are listed.
+    and without them all are listed; `study` keeps the members of a study.
 
     `search` keeps the jobs whose name holds it or whose id begins with it; `counts` says how many
     jobs there are of each status, whatever was searched for.
@@ -139,6 +140,8 @@ def list_jobs(
         where.append(col(Job.archived).is_(archived))
     if pinned is not None:
         where.append(col(Job.pinned).is_(pinned))
+    if study is not None:
+        where.append(col(Job.study_id) == study)
     jobs, cursor = store.list_jobs(
         session, statuses=status or (), search=search, where=where, limit=limit, after=after
     )

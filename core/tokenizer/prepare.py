@@ -106,6 +106,7 @@ def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[
         "statistics",
         key,
         lambda folder: write_statistics(run.rundir.tokenizer, validation.files, folder),
+        waiting=run.inputs.waiting,
     )
     counts: dict[str, Any] = json.loads((entry.path / "statistics.json").read_bytes())
     return counts

@@ -274,7 +274,7 @@ export interface paths {
          * @description Jobs, newest first. `next` of a page is `after` of the following one.
          *
          *     `tag` keeps the jobs that have each tag given; `archived` and `pinned` those that are so or not,
-         *     and without them all are listed.
+         *     and without them all are listed; `study` keeps the members of a study.
          *
          *     `search` keeps the jobs whose name holds it or whose id begins with it; `counts` says how many
          *     jobs there are of each status, whatever was searched for.
@@ -897,6 +897,145 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Studies
+         * @description Studies, newest first. `next` of a page is `after` of the following one.
+         */
+        get: operations["list_studies_v1_studies_get"];
+        put?: never;
+        /**
+         * Create
+         * @description Creates a study: a job for each condition of the grid and each seed.
+         *
+         *     The fields of the base spec are those of `POST /v1/jobs`. All jobs are created together, or none
+         *     if a condition is refused. The same Idempotency-Key and body again return the first study, with
+         *     200.
+         */
+        post: operations["create_v1_studies_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show
+         * @description A study: its members, and a table of means and standard deviations by condition.
+         *
+         *     Only members that have succeeded count. `verdict` compares the mean with that of the baseline:
+         *     `better` or `worse` beyond twice the pooled standard deviation, else `within_noise`. `format` is
+         *     json, or csv with a line for each member.
+         */
+        get: operations["show_v1_studies__study_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete
+         * @description Removes a study whose members have ended, with all of them and their checkpoints.
+         */
+        delete: operations["delete_v1_studies__study_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel
+         * @description Cancels all members that have not ended.
+         */
+        post: operations["cancel_v1_studies__study_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}/csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Csv
+         * @description The members as CSV: condition, seed, status, final values and job, with full precision.
+         */
+        get: operations["show_csv_v1_studies__study_id__csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume
+         * @description Requeues members that are paused, failed or cancelled, from their newest checkpoints.
+         */
+        post: operations["resume_v1_studies__study_id__resume_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}/seeds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Seeds
+         * @description Adds seeds to each condition; the new members have the specs of the existing ones.
+         *
+         *     A number is the number of seeds in all, a list the seeds to add. The same request again adds
+         *     nothing, so it can be repeated.
+         */
+        post: operations["add_seeds_v1_studies__study_id__seeds_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/system": {
         parameters: {
             query?: never;
@@ -1106,6 +1245,24 @@ export interface components {
             status: string;
             /** Words */
             words: number | null;
+        };
+        /**
+         * ConditionRead
+         * @description A condition: number 0 is the baseline. `metrics` holds a summary by metric.
+         */
+        ConditionRead: {
+            /** Condition */
+            condition: {
+                [key: string]: unknown;
+            };
+            /** Metrics */
+            metrics: {
+                [key: string]: components["schemas"]["SummaryRead"];
+            };
+            /** Num Members */
+            num_members: number;
+            /** Number */
+            number: number;
         };
         /**
          * CurvePage
@@ -1665,6 +1822,10 @@ export interface components {
             attempt: number;
             /** Cancel Requested At */
             cancel_requested_at: string | null;
+            /** Condition */
+            condition: {
+                [key: string]: unknown;
+            } | null;
             /**
              * Created At
              * Format: date-time
@@ -1710,6 +1871,8 @@ export interface components {
             status: "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
             /** Step */
             step: number | null;
+            /** Study */
+            study: string | null;
             /** Tags */
             tags: string[];
             waiting_for: components["schemas"]["WaitingRead"] | null;
@@ -1938,6 +2101,37 @@ export interface components {
             files: components["schemas"]["api__schemas_submission__FileRead"][];
             /** Links */
             links: components["schemas"]["LinkRead"][];
+        };
+        /**
+         * MemberRead
+         * @description A job of a study.
+         */
+        MemberRead: {
+            /** Condition */
+            condition: {
+                [key: string]: unknown;
+            };
+            /** Condition Number */
+            condition_number: number;
+            /** Error Code */
+            error_code: string | null;
+            /** Job */
+            job: string;
+            /** Name */
+            name: string;
+            /** Progress */
+            progress: number;
+            /** Seed */
+            seed: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
+            /** Values */
+            values: {
+                [key: string]: number | null;
+            };
         };
         /**
          * MetricsRead
@@ -2270,6 +2464,17 @@ export interface components {
             text: string;
         };
         /**
+         * SeedsBody
+         * @description Seeds to add to a study.
+         */
+        SeedsBody: {
+            /**
+             * Seeds
+             * @description Number of seeds that the study shall have in all, or a list of seeds to add. The same request again adds nothing.
+             */
+            seeds: number | number[];
+        };
+        /**
          * SeriesRead
          * @description A metric over the steps; the lists are of one length. A value that was not finite is null.
          */
@@ -2344,6 +2549,116 @@ export interface components {
             words_before: number | null;
         };
         /**
+         * StudyBody
+         * @description A study: a job spec as for `POST /v1/jobs`, and what varies.
+         *
+         *     The fields of the spec, such as `preset` and `training`, are given here or in `spec`.
+         */
+        StudyBody: {
+            /**
+             * Grid
+             * @description Values by dotted field. The conditions are all combinations; the first value of each field makes the baseline. Empty: one condition.
+             */
+            grid?: {
+                [key: string]: unknown[];
+            };
+            /** Name */
+            name?: string | null;
+            /**
+             * Seeds
+             * @description Number of seeds, counted from `training.seed` of the base, or a list.
+             * @default 1
+             */
+            seeds: number | number[];
+            /**
+             * Spec
+             * @description The base spec; alternatively give its fields at the top level.
+             */
+            spec?: {
+                [key: string]: unknown;
+            } | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * StudyPage
+         * @description Some studies, newest first, and the cursor of the next page.
+         */
+        StudyPage: {
+            /** Data */
+            data: components["schemas"]["StudySummaryRead"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
+         * StudyRead
+         * @description A study with its members and its table.
+         */
+        StudyRead: {
+            /** Base */
+            base: {
+                [key: string]: unknown;
+            };
+            /** Counts */
+            counts: {
+                [key: string]: number;
+            };
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Grid */
+            grid: {
+                [key: string]: unknown[];
+            };
+            /** Id */
+            id: string;
+            /** Members */
+            members: components["schemas"]["MemberRead"][];
+            /** Metrics */
+            metrics: string[];
+            /** Name */
+            name: string;
+            /** Num Conditions */
+            num_conditions: number;
+            /** Num Members */
+            num_members: number;
+            /** Seeds */
+            seeds: number[];
+            /** Table */
+            table: components["schemas"]["ConditionRead"][];
+        };
+        /**
+         * StudySummaryRead
+         * @description A study in a list.
+         */
+        StudySummaryRead: {
+            /** Counts */
+            counts: {
+                [key: string]: number;
+            };
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Grid */
+            grid: {
+                [key: string]: unknown[];
+            };
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Num Conditions */
+            num_conditions: number;
+            /** Num Members */
+            num_members: number;
+            /** Seeds */
+            seeds: number[];
+        };
+        /**
          * SubmissionBody
          * @description What to build.
          */
@@ -2394,6 +2709,26 @@ export interface components {
             status: string;
             /** Unfinished Evaluations */
             unfinished_evaluations: number;
+        };
+        /**
+         * SummaryRead
+         * @description A metric of a condition over its seeds.
+         */
+        SummaryRead: {
+            /** Best */
+            best: number;
+            /** Deviation */
+            deviation: number | null;
+            /** Difference */
+            difference: number | null;
+            /** Mean */
+            mean: number;
+            /** N */
+            n: number;
+            /** Noise */
+            noise: number | null;
+            /** Verdict */
+            verdict: ("baseline" | "better" | "worse" | "within_noise" | "too_few_seeds") | null;
         };
         /**
          * SurprisalBody
@@ -4005,6 +4340,7 @@ export interface operations {
                 tag?: string[] | null;
                 archived?: boolean | null;
                 pinned?: boolean | null;
+                study?: string | null;
             };
             header?: never;
             path?: never;
@@ -7510,6 +7846,756 @@ export interface operations {
             };
         };
     };
+    list_studies_v1_studies_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyPage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    create_v1_studies_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyBody"];
+            };
+        };
+        responses: {
+            /** @description The study that was created with this key before. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    show_v1_studies__study_id__get: {
+        parameters: {
+            query?: {
+                format?: "json" | "csv";
+            };
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                    "text/csv": string;
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    delete_v1_studies__study_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    cancel_v1_studies__study_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    show_csv_v1_studies__study_id__csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    resume_v1_studies__study_id__resume_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    add_seeds_v1_studies__study_id__seeds_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SeedsBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     system_v1_system_get: {
         parameters: {
             query?: never;
@@ -7971,6 +9057,7 @@ type ReadonlyArray<T> = [
 export const pathsV1JobsGetParametersQueryStatusAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs"]["get"]["parameters"]["query"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 export const pathsV1JobsJob_idCurvesGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/curves"]["get"]["parameters"]["query"]["format"]> = ["json", "csv", "markdown"];
 export const pathsV1JobsJob_idMetricsGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/metrics"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
+export const pathsV1StudiesStudy_idGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/studies/{study_id}"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
 export const cleanOptionsPunctuationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["punctuation"]> = ["keep", "strip"];
 export const cleanOptionsStyleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["style"]> = ["standard", "upstream", "none"];
 export const dataSpecDeduplicateValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["deduplicate"]> = ["none", "report", "exact", "near"];
@@ -7983,10 +9070,12 @@ export const jobSpecTaskValues: ReadonlyArray<FlattenedDeepRequired<components>[
 export const jobSpecTrackValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["track"]> = ["free", "strict-small", "strict"];
 export const llama4ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["architecture"]> = ["llama4"];
 export const llama4Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["hidden_act"]> = ["silu", "gelu", "relu"];
+export const memberReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["MemberRead"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 export const olmo2ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["architecture"]> = ["olmo2"];
 export const olmo2Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["hidden_act"]> = ["silu", "gelu", "relu"];
 export const resourceSpecWhereValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["ResourceSpec"]["where"]> = ["any", "local", "slurm"];
 export const ruleNameValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Rule"]["name"]> = ["word_budget", "epochs", "words_seen", "tokenizer_corpus", "held_out_text"];
+export const summaryReadVerdictAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["SummaryRead"]["verdict"]> = ["baseline", "better", "worse", "within_noise", "too_few_seeds"];
 export const trainingSpecAttentionValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["attention"]> = ["auto", "blocks", "library", "flex"];
 export const trainingSpecDeviceValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["device"]> = ["auto", "cpu", "cuda"];
 export const trainingSpecOptimizerValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["optimizer"]> = ["adamw", "muon"];

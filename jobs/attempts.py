@@ -14,6 +14,7 @@ from core.events.types import ErrorData, EvaluationData, JournalEvent, event_of,
 from jobs.database import insert, upsert
 from jobs.errors import Fenced
 from jobs.evaluations import list_evaluation
+from jobs.positions import QUEUE_ORDER
 from jobs.projection import Projection, finite, project
 from jobs.resources import Offer, can_run
 from jobs.states import FinalStatus
@@ -40,7 +41,7 @@ def claim_next(session: Session, worker_id: str, offer: Offer | None = None) -> 
     waiting = (
         select(Job.id)
         .where(Job.status == "queued", *([] if offer is None else [can_run(offer)]))
-        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
+        .order_by(*QUEUE_ORDER)
         .limit(1)
         .with_for_update(skip_locked=True)
     )

@@ -8,8 +8,8 @@ from sqlmodel import Session
 
 from core.spec.job import JobSpec
 from jobs.placements import describe_placement, live_provisioners, newest_placements
+from jobs.positions import queue_positions
 from jobs.resources import Offer, needs_of, offer_of, serves, unserved_reason
-from jobs.store import queue_positions
 from jobs.tables import Job, Placement
 from jobs.workers import live_workers
 
@@ -39,15 +39,16 @@ class Queue:
     """The newest open placement of each queued job."""
 
 
-def read_queue(session: Session, queued: Sequence[str]) -> Queue:
-    """Reads the queue for the given queued jobs."""
+def read_queue(session: Session, jobs: Sequence[Job]) -> Queue:
+    """Reads the queue for those of the jobs that are queued."""
+    queued = [job for job in jobs if job.status == "queued"]
     if not queued:
         return Queue({}, (), False, {})
     return Queue(
-        positions=queue_positions(session),
+        positions=queue_positions(session, queued),
         offers=_train_offers(session),
         has_provisioner=bool(live_provisioners(session)),
-        placements=newest_placements(session, queued),
+        placements=newest_placements(session, [job.id for job in queued]),
     )
 
 

@@ -54,7 +54,9 @@ def run(program: str, *arguments: str) -> subprocess.Popen:
 def test_the_tables_are_those_that_the_migrations_make(url):
     engine = make_engine(url)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection)
+        # Alembic cannot compare an index with DESC on SQLite; test_positions.py checks its use.
+        options = {"include_object": lambda _, name, *rest: name != "ix_job_queue"}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Table.metadata) == []
     engine.dispose()
 

@@ -111,7 +111,8 @@ def placement(database: Database, job_id: str, attempt: int = 1):
 
 def waiting(database: Database, job_id: str):
     with database.read() as session:
-        return waiting_for(get_job(session, job_id), read_queue(session, [job_id]))
+        job = get_job(session, job_id)
+        return waiting_for(job, read_queue(session, [job]))
 
 
 def pilot_starts(database: Database, job_id: str, slurm_id: str, attempt: int = 1) -> bool:

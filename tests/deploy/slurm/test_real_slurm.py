@@ -279,7 +279,8 @@ def test_a_refused_partition_leaves_the_job_queued_with_slurms_message(site):
     job_id = site.submit(resources={"extra": {"partition": "nowhere"}})
     site.until(lambda: site.placement(job_id) and site.placement(job_id).reason, "a refusal")
     with site.database.read() as session:
-        waiting = waiting_for(get_job(session, job_id), read_queue(session, [job_id]))
+        job = get_job(session, job_id)
+        waiting = waiting_for(job, read_queue(session, [job]))
     assert "invalid partition specified: nowhere" in waiting.detail
     assert site.job(job_id).status == "queued"
 

@@ -223,6 +223,12 @@ def running_jobs(session: Session) -> list[Job]:
     return list(session.exec(select(Job).where(Job.status == "running")))
 
 
+def running_heartbeats(session: Session) -> list[tuple[str, int, int]]:
+    """Id, attempt and heartbeat of all running jobs, without their specs, for frequent reads."""
+    query = select(Job.id, Job.attempt, Job.heartbeat).where(Job.status == "running")
+    return list(session.exec(query))
+
+
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:
     """Takes the job from a lost worker; None if there is a newer heartbeat.
 

@@ -22,7 +22,7 @@ def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
         return {}
     ordered = sorted(jobs, key=lambda job: (-job.priority, job.queued_at, job.id))
     first, last = ordered[0], ordered[-1]
-    is_queued, priority = Job.status == "queued", col(Job.priority)
+    is_queued, priority = col(Job.status) == "queued", col(Job.priority)
     moment = tuple_(col(Job.queued_at), col(Job.id))
     higher = select(func.count()).where(is_queued, priority > first.priority)
     ahead: ColumnElement[int] = higher.scalar_subquery()
@@ -32,9 +32,10 @@ def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
         ahead = ahead + select(func.count()).where(*same).scalar_subquery()
         span += [moment >= _moment(first), moment <= _moment(last)]
     number = func.row_number().over(order_by=QUEUE_ORDER)
-    numbered = select(Job.id, (ahead + number).label("position")).where(*span).subquery()
-    wanted = numbered.c.id.in_([job.id for job in jobs])
-    return {row.id: row.position for row in session.execute(select(numbered).where(wanted))}
+    numbered = select(col(Job.id), (ahead + number).label("position")).where(*span).subquery()
+    job_id, position = numbered.c.id, numbered.c.position
+    wanted = select(job_id, position).where(job_id.in_([job.id for job in jobs]))
+    return {row.id: row.position for row in session.execute(wanted)}
 
 
 def _moment(job: Job) -> ColumnElement[Any]:  # Any: a tuple

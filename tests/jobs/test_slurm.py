@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from core.events.types import now
+from core.sample import write_sample
 from core.spec.job import JobSpec
 from jobs.attempts import claim_next, finish, reap, requeue
 from jobs.database import Database
@@ -24,6 +25,7 @@ from jobs.settings import Settings
 from jobs.slurm.client import Slurm
 from jobs.slurm.provisioner import Pace, Provisioner
 from jobs.slurm.script import read_template
+from jobs.slurm.time_limit import time_limit_minutes
 from jobs.states import FINAL
 from jobs.store import create_job, get_job, request_cancel, request_pause, resume
 from jobs.tables import WorkerRow
@@ -152,6 +154,28 @@ def test_a_queued_job_is_submitted_once_with_the_resources_of_its_spec(
     assert job["script"].splitlines()[-1].startswith("exec ")
     assert f"--job {job_id} --attempt 1 --exit-when-idle 30" in job["script"]
     assert placement(database, local) is None
+
+
+def test_the_time_limit_is_the_specs_the_templates_or_the_estimates(settings, tmp_path):
+    """Each source in turn; a run that is longer than the partition allows gets the longest."""
+    write_sample(tmp_path / "data", target_bytes=20_000)
+    settings = settings.model_copy(update={"data_dir": tmp_path / "data"})
+
+    def minutes(template: str = "#!/bin/bash\n", rate: float = 1e12, **body) -> int | None:
+        given = {"preset": "sample"} | body
+        spec = JobSpec.model_validate(given).resolve()
+        rates = {"cpu": rate, "cuda": rate}
+        return time_limit_minutes(spec, settings=settings, template=template, rates=rates)
+
+    of_a_fast_node = minutes()
+    assert of_a_fast_node == 31  # half an hour and a training of seconds, in whole minutes
+    assert minutes(rate=1e8) > 2 * of_a_fast_node
+    assert minutes(rate=1.0) == 24 * 60
+    assert minutes(resources={"time_limit": 3601}) == 61
+    assert minutes("#!/bin/bash\n#SBATCH --time=8:00:00\n") is None
+    assert minutes("#!/bin/bash\n##SBATCH --time=8:00:00\n") == of_a_fast_node
+    assert minutes("#!/bin/bash\n#SBATCH -t 100\n", resources={"time_limit": 7200}) == 120
+    assert minutes(data={"dataset": "missing", "validation": "sample_dev"}) is None
 
 
 def test_a_waiting_job_shows_the_reason_of_slurm(database, provisioner, cluster):

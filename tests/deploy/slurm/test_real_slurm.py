@@ -38,11 +38,11 @@ from tests.system.service import tiny_spec
 
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(2400),
     pytest.mark.skipif("BABYLM_TRY_SLURM" not in os.environ, reason="BABYLM_TRY_SLURM is not set"),
 ]
 
-DEADLINE = 240.0
+DEADLINE = 900.0
 BRISK = Pace(settle_seconds=5.0, retry_seconds=1.0)
 
 
@@ -136,6 +136,14 @@ class Site:
                 return process
         raise AssertionError("no training process")
 
+    def shorten_time_limit(self, job_id: str) -> None:
+        """Lets the time limit of the pilot expire one to two minutes from now."""
+        slurm_id = self.placement(job_id).slurm_id
+        used = self.cluster.call("squeue", f"--jobs={slurm_id}", "--noheader", "--format=%M")
+        *hours, minutes, _ = (int(part) for part in used.strip().split(":"))
+        limit = 60 * sum(hours) + minutes + 2
+        self.cluster.call("scontrol", "update", f"JobId={slurm_id}", f"TimeLimit={limit}")
+
     def weights(self, job_id: str) -> str:
         folder = self.settings.job_folder(job_id) / "checkpoints" / "last"
         return hash_file(folder / "model.safetensors")
@@ -191,7 +199,9 @@ def test_three_seeds_over_two_nodes(site):
 
 
 def test_the_time_limit_is_no_failure_and_does_not_change_the_weights(site):
-    job_id = site.submit(resources={"time_limit": 120}, max_steps=12_000, logging_steps=50)
+    job_id = site.submit(resources={"time_limit": 7200}, max_steps=12_000, logging_steps=50)
+    site.until_checkpoint(job_id)
+    site.shorten_time_limit(job_id)
     site.until(lambda: site.job(job_id).attempt == 2, "the second attempt")
     assert site.job(job_id).attempts_without_checkpoint == 0
     assert site.job(job_id).checkpoint_step

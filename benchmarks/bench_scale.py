@@ -9,6 +9,7 @@ BABYLM_BENCH_SECONDS (60) is the duration; BABYLM_BENCH_RUNNING (1000) and BABYL
 (10000) are the numbers of jobs.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -18,7 +19,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ from sqlalchemy import func
 from sqlmodel import col, insert, select, update
 
 from benchmarks.bench_load import Answers
-from benchmarks.bench_overhead import family, processor_seconds
+from benchmarks.bench_overhead import family
 from benchmarks.report import figure, note, wanted
 from benchmarks.scale_workers import EVENTS_PER_SECOND
 from chaos.postgres import Server, temporary_server
@@ -38,6 +38,7 @@ from chaos.processes import Service
 from core.events.types import now
 from core.process.program import python_command
 from core.spec.job import JobSpec
+from core.storage.rundir import RunDir
 from jobs.database import Database
 from jobs.resources import needs_of
 from jobs.tables import Job, JobEvent, new_id
@@ -105,12 +106,14 @@ def _measure(name: str, folder: Path, server: Server | None, seconds: float) -> 
         with database.read() as session:
             query = select(func.count()).where(col(JobEvent.type).in_(("metrics", "progress")))
             stored = session.exec(query).one()
+            offsets = dict(session.exec(select(Job.id, Job.journal_offset)).all())
         database.dispose()
-    _report(name, load, stored, taken, used)
+        waiting = sum(_events_after(service, job_id, offsets[job_id]) for job_id in job_ids)
+    _report(name, load, stored, waiting, taken, used)
     note(name, f"other programs took {max(0.0, others) / taken:.2f} cores meanwhile")
 
 
-@contextmanager
+@contextlib.contextmanager
 def _service(folder: Path, server: Server | None) -> Iterator[Service]:
     """API and Redis; the simulated workers take the place of all workers."""
     service = Service(folder, mode="embedded", workers=0, postgres=server)
@@ -154,7 +157,7 @@ def _start(database: Database, job_ids: list[str]) -> None:
         session.exec(started.values(status="running", attempt=1, started_at=now()))
 
 
-@contextmanager
+@contextlib.contextmanager
 def _workers(
     service: Service, url: str, job_ids: list[str], seconds: float
 ) -> Iterator[list["subprocess.Popen[str]"]]:
@@ -201,7 +204,7 @@ def _read(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _reading(url: str) -> Iterator[Answers]:
     """Reads the list of jobs at a fixed rate; a slow answer delays no other request."""
     answers, done, lock = Answers(), threading.Event(), threading.Lock()
@@ -238,10 +241,18 @@ def _processor_seconds(service: Service, server: Server | None) -> dict[str, flo
     if server is not None:
         pids["postgres"] = server.pid
     return {
-        name: sum(processor_seconds(each.pid) for each in family(pid))
+        name: sum(_spent(each) for each in family(pid))
         for name, pid in pids.items()
         if pid is not None
     }
+
+
+def _spent(process: psutil.Process) -> float:
+    """Of all threads, including those that have ended: the API starts and ends threads."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 def _busy_seconds() -> float:
@@ -256,12 +267,21 @@ def _report_reads(name: str, state: str, answers: Answers) -> None:
         figure(name, f"list_jobs_{state}_milliseconds_{label}", answers.percentile(share), "ms")
 
 
-def _report(name: str, load: Load, stored: int, taken: float, used: dict[str, float]) -> None:
-    """Prints the figures; `taken` is the time in which all events were stored."""
+def _events_after(service: Service, job_id: str, offset: int) -> int:
+    """Events in the journal that are not in rows: the next attempt of a lost lease copies them."""
+    journal = RunDir(service.runs / "jobs" / job_id).journal
+    return journal.read_bytes()[offset:].count(b"\n")
+
+
+def _report(
+    name: str, load: Load, stored: int, waiting: int, taken: float, used: dict[str, float]
+) -> None:
+    """Prints the figures; the events were stored in `taken` seconds."""
     delays = load.delays or [0.0]
     figure(name, "events_wanted_per_second", RUNNING * EVENTS_PER_SECOND, "1/s")
     figure(name, "events_stored_per_second", stored / taken, "1/s")
-    figure(name, "events_lost", load.sent - stored, "1")
+    figure(name, "events_waiting_in_journals", waiting, "1")
+    figure(name, "events_lost", load.sent - stored - waiting, "1")
     figure(name, "leases_lost", load.leases_lost, "1")
     for label, share in (("p50", 0.5), ("p99", 0.99)):
         delay = delays[min(len(delays) - 1, int(share * len(delays)))]

@@ -177,7 +177,7 @@ def _workers(
     finally:
         for process in processes:
             process.kill()
-            process.wait()
+            process.communicate()  # also closes the pipes
 
 
 def _results(processes: list["subprocess.Popen[str]"]) -> Load:

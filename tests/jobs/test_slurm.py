@@ -30,7 +30,7 @@ from jobs.states import FINAL
 from jobs.store import create_job, get_job, request_cancel, request_pause, resume
 from jobs.tables import WorkerRow
 from jobs.waiting import read_queue, waiting_for
-from jobs.workers import remove_worker, report_worker
+from jobs.workers import live_train_workers, remove_worker, report_worker
 from tests.jobs.fake_slurm import Opened
 
 FAKE = Path(__file__).with_name("fake_slurm.py")
@@ -394,6 +394,18 @@ def test_no_pilot_is_submitted_for_a_job_that_a_free_worker_takes(database, prov
         report_worker(session, worker_row("host-train-1", Offer()))
     provisioner.provision()
     assert len(cluster.jobs) == 2
+
+
+def test_only_the_pilots_of_the_jobs_of_a_page_are_read(database):
+    with database.write() as session:
+        report_worker(session, worker_row("ordinary", Offer()))
+        for number in range(3):
+            offer = Offer(where="slurm", job_id=f"job-{number}")
+            report_worker(session, worker_row(f"pilot-{number}", offer))
+    with database.read() as session:
+        assert [each.id for each in live_train_workers(session)] == ["ordinary"]
+        found = live_train_workers(session, pilots_of=["job-2", "job-7"])
+    assert {each.id for each in found} == {"ordinary", "pilot-2"}
 
 
 def test_a_template_must_end_with_exec(tmp_path):

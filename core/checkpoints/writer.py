@@ -117,7 +117,7 @@ class Checkpoints:
         if weights is None:
             save_weights(model, folder / WEIGHTS_FILE)
         else:
-            _link_or_copy(weights, folder / WEIGHTS_FILE)
+            link_or_copy(weights, folder / WEIGHTS_FILE)
         save_config(model, folder, self._spec.model)
         for file in sorted(self._tokenizer.iterdir()):
             if file.name != "report.json":
@@ -157,7 +157,7 @@ class Checkpoints:
             remove_folder(path)
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Creates a hard link, or a copy if the file system does not support them."""
     try:
         os.link(source, target)

@@ -14,6 +14,7 @@ from core.events.types import ErrorData, EvaluationData, JournalEvent, event_of,
 from jobs.database import insert, upsert
 from jobs.errors import Fenced
 from jobs.evaluations import list_evaluation
+from jobs.positions import QUEUE_ORDER
 from jobs.projection import Projection, finite, project
 from jobs.resources import Offer, can_run
 from jobs.states import FinalStatus
@@ -49,7 +50,7 @@ def claim_next(
     waiting = (
         select(Job.id, Job.device_bytes)
         .where(Job.status == "queued", *([] if offer is None else [can_run(offer)]))
-        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
+        .order_by(*QUEUE_ORDER)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
@@ -232,6 +233,12 @@ def requeue_counted(session: Session, job_id: str, attempt: int, *, reason: str)
 def running_jobs(session: Session) -> list[Job]:
     """All jobs that a worker holds."""
     return list(session.exec(select(Job).where(Job.status == "running")))
+
+
+def running_heartbeats(session: Session) -> list[tuple[str, int, int]]:
+    """Id, attempt and heartbeat of all running jobs, without their specs, for frequent reads."""
+    query = select(Job.id, Job.attempt, Job.heartbeat).where(Job.status == "running")
+    return list(session.exec(query))
 
 
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:

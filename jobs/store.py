@@ -193,16 +193,6 @@ def unfinished_jobs(session: Session) -> list[Job]:
     return list(session.exec(select(Job).where(col(Job.status).not_in(FINAL))))
 
 
-def queue_positions(session: Session) -> dict[str, int]:
-    """The position of each queued job, counted from 1."""
-    query = (
-        select(Job.id)
-        .where(Job.status == "queued")
-        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
-    )
-    return {job_id: place for place, job_id in enumerate(session.exec(query), 1)}
-
-
 def request_cancel(session: Session, job_id: str) -> Job:
     """Cancels a queued or paused job at once; requests it from the worker of a running one.
 

@@ -110,7 +110,7 @@ class Job(Table, table=True):
 
     __tablename__ = "job"
     __table_args__ = (
-        Index(None, "status", "priority", "queued_at"),
+        Index("ix_job_queue", "status", text("priority DESC"), "queued_at", "id"),
         Index(None, "created_at", "id"),
         Index(None, "study_id", "condition_number", "study_seed", unique=True),
     )

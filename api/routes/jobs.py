@@ -145,7 +145,7 @@ def list_jobs(
     jobs, cursor = store.list_jobs(
         session, statuses=status or (), search=search, where=where, limit=limit, after=after
     )
-    queue = read_queue(session, [job.id for job in jobs if job.status == "queued"])
+    queue = read_queue(session, jobs)
     data = [read_job(job, queue) for job in jobs]
     return JobPage(data=data, next=cursor, counts=store.count_jobs(session))
 
@@ -201,8 +201,7 @@ def delete(job_id: JobId, context: InContext) -> Response:
 
 def read_one(session: Session, job: Job) -> JobRead:
     """A job as it is sent, with what it waits for."""
-    queue = read_queue(session, [job.id] if job.status == "queued" else [])
-    return read_job(job, queue)
+    return read_job(job, read_queue(session, [job]))
 
 
 def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:

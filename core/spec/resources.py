@@ -80,7 +80,8 @@ class ResourceSpec(Section):
         ge=60,
         le=MAX_TIME_LIMIT_SECONDS,
         description='Seconds of one Slurm job, or text such as "4:00:00". Before it expires, the '
-        "job saves a checkpoint and continues in another Slurm job. null: the partition's default.",
+        "job saves a checkpoint and continues in another Slurm job. null: twice the estimated "
+        "training time and half an hour, unless the site's template has a `--time` line.",
     )
     extra: dict[SlurmOption, Annotated[str, Field(max_length=200)]] = Field(
         default_factory=dict,

@@ -2389,7 +2389,7 @@ export interface components {
             memory?: number | null;
             /**
              * Time Limit
-             * @description Seconds of one Slurm job, or text such as "4:00:00". Before it expires, the job saves a checkpoint and continues in another Slurm job. null: the partition's default.
+             * @description Seconds of one Slurm job, or text such as "4:00:00". Before it expires, the job saves a checkpoint and continues in another Slurm job. null: twice the estimated training time and half an hour, unless the site's template has a `--time` line.
              */
             time_limit?: number | null;
             /**

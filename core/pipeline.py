@@ -30,6 +30,9 @@ def run_pipeline(run: Run) -> None:
     """
     remove_staging(run.rundir.root)
     reporter = StageReporter(run.emit)
+    if run.spec.task == "finetune":
+        _finetune(run, reporter)
+        return
     try:
         _require_tasks(run)
         train, validation = clean_splits(run, reporter)
@@ -56,6 +59,13 @@ def run_pipeline(run: Run) -> None:
         raise
     finally:
         run.cache.release()
+
+
+def _finetune(run: Run, reporter: StageReporter) -> None:
+    with loading("torch"):
+        from core.finetune.stage import finetune
+
+    finetune(run, reporter)
 
 
 def _train(

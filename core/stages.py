@@ -22,7 +22,9 @@ STAGE_SHARES: dict[StageName, float] = {
 }
 """Share of the progress bar for each stage, in order. Training takes nearly all of a run; the other
 stages get enough for a visible change."""
-AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export")
+WHOLE_JOB: tuple[StageName, ...] = ("finetune",)
+"""Stages that are a whole run."""
+AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export", "finetune")
 PROGRESS_SECONDS = 0.5
 """Shortest time between two progress reports. Each report is a row in the database, and more
 frequent updates are not visible to a person."""
@@ -102,6 +104,8 @@ class StageReporter:
 
 def overall_progress(stage: StageName, share: float) -> float:
     """Completed share of the whole run when `share` of `stage` is completed."""
+    if stage in WHOLE_JOB:
+        return share
     names = list(STAGE_SHARES)
     before = sum(STAGE_SHARES[name] for name in names[: names.index(stage)])
     return min(1.0, before + STAGE_SHARES[stage] * share)

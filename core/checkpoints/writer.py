@@ -5,7 +5,6 @@ Names: `step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `e
 kind of a checkpoint and, for all but milestones, `last` and `ema`, the step.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from core.checkpoints.model_card import model_card
 from core.events.types import CheckpointData, CheckpointFile, CheckpointKind, EventData
 from core.spec.job import JobSpec
 from core.storage.file_hashes import hash_file
+from core.storage.links import link_or_copy
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.tokenizer.config import set_max_length
 
@@ -117,7 +117,7 @@ class Checkpoints:
         if weights is None:
             save_weights(model, folder / WEIGHTS_FILE)
         else:
-            _link_or_copy(weights, folder / WEIGHTS_FILE)
+            link_or_copy(weights, folder / WEIGHTS_FILE)
         save_config(model, folder, self._spec.model)
         for file in sorted(self._tokenizer.iterdir()):
             if file.name != "report.json":
@@ -155,14 +155,6 @@ class Checkpoints:
                 )
             )
             remove_folder(path)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Creates a hard link, or a copy if the file system does not support them."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _files(folder: Path) -> list[CheckpointFile]:

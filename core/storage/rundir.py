@@ -87,6 +87,11 @@ class RunDir:
         return self.evaluation(checkpoint, task) / "predictions.json"
 
     @property
+    def source(self) -> Path:
+        """Links to the checkpoint of another job that this run fine-tunes."""
+        return self.root / "source"
+
+    @property
     def resume(self) -> Path:
         """Resume points: weights, optimizer state, data position, random states."""
         return self.root / "resume"

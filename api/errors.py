@@ -32,6 +32,7 @@ STATUSES: dict[type[Exception], int] = {
     jobs_errors.CheckpointNotFound: 404,
     jobs_errors.ShortTaskNotFound: 404,
     jobs_errors.InvalidTransition: 409,
+    jobs_errors.JobInUse: 409,
     jobs_errors.IdempotencyConflict: 409,
     jobs_errors.Fenced: 409,
     jobs_errors.CursorInvalid: 422,

@@ -7,8 +7,9 @@ from pathlib import Path
 from sqlmodel import Session
 
 from jobs.database import Database
+from jobs.errors import JobInUse
 from jobs.settings import Settings
-from jobs.store import delete_job
+from jobs.store import delete_job, unfinished_jobs
 from jobs.tables import Job
 
 log = logging.getLogger(__name__)
@@ -23,10 +24,12 @@ def delete_with_folder(database: Database, settings: Settings, job_id: str) -> N
     Raises:
         JobNotFound: If there is no such job.
         InvalidTransition: If it has not ended.
+        JobInUse: If an unfinished job fine-tunes a checkpoint of it.
     """
     aside = settings.deleted_folder / job_id
     with database.write() as session:
         delete_job(session, job_id)
+        _refuse_in_use(session, job_id)
         _move(settings.job_folder(job_id), aside)
     shutil.rmtree(aside, ignore_errors=True)
 
@@ -44,6 +47,13 @@ def finish_deletions(database: Database, settings: Settings) -> None:
         if not remains:
             shutil.rmtree(aside, ignore_errors=True)
         log.warning("job %s: its deletion was %s", aside.name, "undone" if remains else "finished")
+
+
+def _refuse_in_use(session: Session, job_id: str) -> None:
+    for job in unfinished_jobs(session):
+        finetune = job.spec.get("finetune")
+        if finetune is not None and finetune["job"] == job_id:
+            raise JobInUse(job_id, job.id, job.status)
 
 
 def _row_exists(session: Session, job_id: str) -> bool:

@@ -53,6 +53,9 @@ babylm submit --data_folder train_10M --model llama4 --vocab_size 32000 --seq_le
     "download": "babylm download last --checkpoint best -o my-model",
     "generate": 'babylm generate last "Once upon a time" --temperature 0.7 --seed 1',
     "evaluate": "babylm evaluate last --task blimp",
+    "finetune": """\
+babylm finetune last --tasks boolq,rte --follow
+babylm finetune 3f2a --checkpoint chck_10M --set finetune.seed=1 --set training.device=cuda""",
     "datasets": "babylm datasets",
     "datasets add": """\
 babylm datasets add my-text ./texts

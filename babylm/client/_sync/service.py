@@ -2,7 +2,7 @@
 """The client: submits jobs, finds them, and manages datasets."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -99,6 +99,32 @@ class Client(Connection):
         return self.submit_spec(
             with_fields(spec, given), idempotency_key=idempotency_key or str(uuid4())
         )
+
+    def finetune(
+        self,
+        job: str,
+        tasks: Sequence[str] | None = None,
+        *,
+        checkpoint: str = "last",
+        folder: str = "glue_filtered",
+        **settings: Any,
+    ) -> Job:
+        """Submits a job that fine-tunes a checkpoint on classification tasks such as (Super)GLUE.
+
+        Its scores also become evaluations of the job of the checkpoint.
+
+        Args:
+            job: Id of that job.
+            tasks: Such as `["boolq", "rte"]`. Default: all of the folder.
+            checkpoint: Name of the checkpoint.
+            folder: A folder in `evaluations` of the data folder.
+            settings: Further fields of the section `finetune` of the spec, such as `seed`. Any:
+                JSON.
+        """
+        section = {"job": job, "checkpoint": checkpoint, "folder": folder, **settings}
+        if tasks is not None:
+            section["tasks"] = list(tasks)
+        return self.submit({"task": "finetune", "finetune": section})
 
     def submit_spec(
         self,

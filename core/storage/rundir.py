@@ -92,6 +92,11 @@ class RunDir:
         return self.root / "source"
 
     @property
+    def submissions(self) -> Path:
+        """Submissions to the challenge, one folder each."""
+        return self.root / "submissions"
+
+    @property
     def resume(self) -> Path:
         """Resume points: weights, optimizer state, data position, random states."""
         return self.root / "resume"

@@ -35,6 +35,7 @@ STATUSES: dict[type[Exception], int] = {
     jobs_errors.StudyNotFound: 404,
     jobs_errors.StudyRefused: 409,
     jobs_errors.InvalidTransition: 409,
+    jobs_errors.JobInUse: 409,
     jobs_errors.IdempotencyConflict: 409,
     jobs_errors.Fenced: 409,
     jobs_errors.CursorInvalid: 422,

@@ -62,6 +62,9 @@ babylm study --preset sample --grid model.dropout=0,0.1 --grid training.epochs=1
     "download": "babylm download last --checkpoint best -o my-model",
     "generate": 'babylm generate last "Once upon a time" --temperature 0.7 --seed 1',
     "evaluate": "babylm evaluate last --task blimp",
+    "finetune": """\
+babylm finetune last --tasks boolq,rte --follow
+babylm finetune 3f2a --checkpoint chck_10M --set finetune.seed=1 --set training.device=cuda""",
     "submission": "babylm submission last --name USER/NAME -o my-submission",
     "budget": "babylm budget last",
     "push": "babylm push last --to USER/NAME",

@@ -5,7 +5,6 @@ Afterwards the run needs neither the other job nor the folder: both may be remov
 """
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,7 +43,7 @@ def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
 
     def build(folder: Path) -> None:
         # Checkpoints never change, so a link is enough; a folder of the user may be edited.
-        copy = _link_or_copy if start.job is not None else shutil.copyfile
+        copy = link_or_copy if start.job is not None else shutil.copyfile
         copy(weights / WEIGHTS_FILE, folder / WEIGHTS_FILE)
         (folder / SOURCE_FILE).write_text(start.model_dump_json(), encoding="utf-8")
         own = folder / rundir.initial_tokenizer.name
@@ -177,10 +176,3 @@ def _report(tokenizer: Mapping[str, Any]) -> TokenizerReport:
         counting_seconds=0.0,
         merging_seconds=0.0,
     )
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -33,6 +33,9 @@ def run_pipeline(run: Run) -> None:
     remove_staging(run.rundir.root)
     reporter = StageReporter(run.emit)
     run.inputs.waiting = partial(reporter.waiting, run.stop)
+    if run.spec.task == "finetune":
+        _finetune(run, reporter)
+        return
     try:
         _require_tasks(run)
         take_initial_weights(run.spec, run.rundir, run.data_dir)
@@ -60,6 +63,13 @@ def run_pipeline(run: Run) -> None:
         raise
     finally:
         run.cache.release()
+
+
+def _finetune(run: Run, reporter: StageReporter) -> None:
+    with loading("torch"):
+        from core.finetune.stage import finetune
+
+    finetune(run, reporter)
 
 
 def _train(

@@ -23,7 +23,9 @@ STAGE_SHARES: dict[StageName, float] = {
 }
 """Share of the progress bar for each stage, in order. Training takes nearly all of a run; the other
 stages get enough for a visible change."""
-AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export")
+WHOLE_JOB: tuple[StageName, ...] = ("finetune",)
+"""Stages that are a whole run."""
+AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export", "finetune")
 WAITING_SECONDS = 30.0
 """Time between two reports of a stage whose result another run is building. Without a report the
 supervisor would end the run as stalled."""
@@ -118,6 +120,8 @@ class StageReporter:
 
 def overall_progress(stage: StageName, share: float) -> float:
     """Completed share of the whole run when `share` of `stage` is completed."""
+    if stage in WHOLE_JOB:
+        return share
     names = list(STAGE_SHARES)
     before = sum(STAGE_SHARES[name] for name in names[: names.index(stage)])
     return min(1.0, before + STAGE_SHARES[stage] * share)

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select, update
 from core.events.types import ErrorData, EvaluationData, JournalEvent, event_of, now
 from jobs.database import insert, upsert
 from jobs.errors import Fenced
-from jobs.evaluations import list_evaluation
+from jobs.evaluations import list_evaluation, list_finetuned
 from jobs.positions import QUEUE_ORDER
 from jobs.projection import Projection, finite, project
 from jobs.resources import Offer, can_run
@@ -133,7 +133,11 @@ def record_events(
     _apply(session, job_id, projection)
     for event in events:
         if event.type == "evaluation":
-            list_evaluation(session, job_id, EvaluationData.model_validate(event.data))
+            evaluation = EvaluationData.model_validate(event.data)
+            if job.spec.get("task") == "finetune":
+                list_finetuned(session, job, evaluation)
+            else:
+                list_evaluation(session, job_id, evaluation)
     return _stop_request(job)
 
 

@@ -2,13 +2,16 @@
 
 import logging
 import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session
 
 from jobs.database import Database
+from jobs.errors import JobInUse
 from jobs.settings import Settings
-from jobs.store import delete_job
+from jobs.store import delete_job, unfinished_jobs
 from jobs.studies import delete_study
 from jobs.tables import Job
 
@@ -24,10 +27,12 @@ def delete_with_folder(database: Database, settings: Settings, job_id: str) -> N
     Raises:
         JobNotFound: If there is no such job.
         InvalidTransition: If it has not ended.
+        JobInUse: If an unfinished job needs its tokenizer or a checkpoint of it.
     """
     aside = settings.deleted_folder / job_id
     with database.write() as session:
         delete_job(session, job_id)
+        _refuse_in_use(session, [job_id])
         _move(settings.job_folder(job_id), aside)
     shutil.rmtree(aside, ignore_errors=True)
 
@@ -38,9 +43,11 @@ def delete_study_with_folders(database: Database, settings: Settings, study_id: 
     Raises:
         StudyNotFound: If there is no such study.
         StudyRefused: If a member has not ended.
+        JobInUse: If an unfinished job needs the tokenizer or a checkpoint of a member.
     """
     with database.write() as session:
         job_ids = delete_study(session, study_id)
+        _refuse_in_use(session, job_ids)
         for job_id in job_ids:
             _move(settings.job_folder(job_id), settings.deleted_folder / job_id)
     for job_id in job_ids:
@@ -60,6 +67,19 @@ def finish_deletions(database: Database, settings: Settings) -> None:
         if not remains:
             shutil.rmtree(aside, ignore_errors=True)
         log.warning("job %s: its deletion was %s", aside.name, "undone" if remains else "finished")
+
+
+def _refuse_in_use(session: Session, job_ids: Collection[str]) -> None:
+    for job in unfinished_jobs(session):
+        for named in _named_jobs(job.spec).intersection(job_ids):
+            raise JobInUse(named, job.id, job.status)
+
+
+def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # Any: JSON
+    """The jobs whose tokenizer or checkpoint a spec names."""
+    places = (("tokenizer", "from_job"), ("finetune", "job"), ("init_from", "job"))
+    named = ((spec.get(section) or {}).get(field) for section, field in places)
+    return {job_id for job_id in named if job_id is not None}
 
 
 def _row_exists(session: Session, job_id: str) -> bool:

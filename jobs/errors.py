@@ -43,6 +43,18 @@ class InvalidTransition(JobsError):
         self.status = status
 
 
+class JobInUse(JobsError):
+    """An unfinished job needs the tokenizer or a checkpoint of the job."""
+
+    code = "job_in_use"
+
+    def __init__(self, job_id: str, user_id: str, status: str) -> None:
+        super().__init__(
+            f"job {user_id} is {status} and needs the tokenizer or a checkpoint of job {job_id}; "
+            "cancel it first, or wait"
+        )
+
+
 class IdempotencyConflict(JobsError):
     """The idempotency key was already used for another request."""
 

@@ -58,11 +58,11 @@ class Needs:
 def needs_of(spec: JobSpec) -> Needs:
     """The resources that a resolved spec needs."""
     resources, training = spec.resources, spec.training
-    uses_gpu = training.device != "cpu" and spec.task == "model"
+    uses_gpu = training.device != "cpu" and spec.task != "tokenizer"
     devices = training.num_devices if uses_gpu else 0
     gpus = devices if resources.gpus is None else resources.gpus
     state = 0
-    if spec.task == "model":
+    if spec.task != "tokenizer":
         vocab_size = spec.tokenizer.vocab_size
         weights = WEIGHT_BYTES * spec.model.num_parameters(vocab_size=vocab_size)
         state = weights + state_bytes(spec, vocab_size=vocab_size)
@@ -93,7 +93,7 @@ def host_memory_bytes(spec: JobSpec) -> int:
         parameters = spec.model.num_parameters(vocab_size=spec.tokenizer.vocab_size)
         model = parameters * TRAINING_BYTES_PER_PARAMETER  # the host holds a copy for a while
     else:
-        model = estimate(spec, words=None).device_memory_bytes if spec.task == "model" else 0
+        model = estimate(spec, words=None).device_memory_bytes if spec.task != "tokenizer" else 0
     wanted = int(model * MEMORY_MARGIN) + PROGRAM_BYTES
     return -(-wanted // GIB) * GIB
 

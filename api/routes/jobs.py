@@ -17,6 +17,7 @@ from api.corpus import (
 from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
 from api.description import Responses, problems
 from api.errors import Problem
+from api.finetuning import FinetuneRequest, complete_finetune, keep_checkpoint
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
 from api.warm_start import (
@@ -27,8 +28,10 @@ from api.warm_start import (
 from core.corpus.word_estimate import words_after_cleaning
 from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
 from core.evaluation.tasks import require_tasks
+from core.finetune.estimate import estimate_finetune
 from core.spec.corpus import CleanOptions
 from core.spec.estimate import Estimate, estimate
+from core.spec.finetune import FinetuneSpec
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.spec.machines import require_possible
 from core.spec.plan import missed_milestones
@@ -60,15 +63,15 @@ def create(
     idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
     """Submits a job. The same Idempotency-Key and body again return the first job, with 200."""
-    resolved = spec.resolve()
-    require_possible(resolved)
-    check_corpus(resolved, context.settings.data_dir)
-    check_tasks(resolved, context.settings.data_dir)
+    resolved = _checked(spec, context)
     with context.database.write() as session:
-        check_init_from(session, resolved, context.settings)
-        check_tokenizer(session, resolved)
+        if resolved.finetune is None:
+            check_init_from(session, resolved, context.settings)
+            check_tokenizer(session, resolved)
         job, is_new = store.create_job(session, resolved, idempotency_key=idempotency_key)
         read = read_one(session, job)
+        if resolved.finetune is not None and is_new:
+            keep_checkpoint(context.settings, job)
     if is_new:
         keep_initial_weights(resolved, job.id, context.settings)
     response.status_code = 201 if is_new else 200
@@ -83,12 +86,18 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: J
     `seconds` is by kind of device; `measured_devices` are the kinds whose speed a live worker has
     measured. For the others two CPU cores and an A100 are assumed.
     """
-    resolved = spec.resolve()
-    words, warnings = _words(resolved, context)
     with context.database.read() as session:
         rates = measured_rates(live_workers(session))
-        warnings += warm_start_warnings(session, resolved, context.settings)
-    needs = estimate(resolved, words=words, rates=rates)
+    if spec.finetune is not None:
+        request = _finetune_request(spec, context)
+        resolved, warnings = request.spec, _finetune_warnings(spec.finetune)
+        needs = estimate_finetune(resolved, request.tasks, rates=rates)
+    else:
+        resolved = spec.resolve()
+        words, warnings = _words(resolved, context)
+        with context.database.read() as session:
+            warnings += warm_start_warnings(session, resolved, context.settings)
+        needs = estimate(resolved, words=words, rates=rates)
     warnings += _warnings(resolved, needs, context) + _machine_warnings(resolved, context)
     return {
         "spec": resolved.model_dump(mode="json"),
@@ -202,6 +211,33 @@ def delete(job_id: JobId, context: InContext) -> Response:
 def read_one(session: Session, job: Job) -> JobRead:
     """A job as it is sent, with what it waits for."""
     return read_job(job, read_queue(session, [job]))
+
+
+def _checked(spec: JobSpec, context: Context) -> JobSpec:
+    """The resolved spec, whose text, tasks and checkpoint exist."""
+    if spec.finetune is not None:
+        resolved = _finetune_request(spec, context).spec
+        require_possible(resolved)
+        return resolved
+    resolved = spec.resolve()
+    require_possible(resolved)
+    check_corpus(resolved, context.settings.data_dir)
+    check_tasks(resolved, context.settings.data_dir)
+    return resolved
+
+
+def _finetune_request(spec: JobSpec, context: Context) -> FinetuneRequest:
+    with context.database.read() as session:
+        return complete_finetune(session, context.settings, spec)
+
+
+def _finetune_warnings(finetune: FinetuneSpec) -> list[str]:
+    if finetune.pooling == "last":
+        return []
+    return [
+        "finetune.pooling is first: a causal model classifies by the first token alone, and scores "
+        "stay near the most frequent label"
+    ]
 
 
 def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:

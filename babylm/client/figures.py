@@ -31,6 +31,10 @@ TITLES = {
     "device/power_watts": "power",
     "evaluation/minimal_pairs": "minimal pairs",
     "evaluation/blimp": "BLiMP",
+    "finetune/loss/TASK": "fine-tuning loss",
+    "finetune/accuracy/TASK": "fine-tuning accuracy",
+    "finetune/f1/TASK": "fine-tuning F1",
+    "finetune/mcc/TASK": "fine-tuning MCC",
 }
 OF_SOURCE = "validation/bits_per_byte/"
 SHARES = ("share", "mfu", "utilization")

@@ -6,7 +6,6 @@ Names: `step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `e
 kinds in `ONCE`, the step.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from core.checkpoints.model_card import model_card
 from core.events.types import CheckpointData, CheckpointFile, CheckpointKind, EventData
 from core.spec.job import JobSpec
 from core.storage.file_hashes import hash_file
+from core.storage.links import link_or_copy
 from core.storage.model_files import WEIGHTS_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.tokenizer.config import set_max_length
@@ -157,14 +157,6 @@ class Checkpoints:
                 )
             )
             remove_folder(path)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Creates a hard link, or a copy if the file system does not support them."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _files(folder: Path) -> list[CheckpointFile]:

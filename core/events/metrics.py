@@ -113,6 +113,17 @@ CATALOGUE: tuple[Metric, ...] = (
         "higher",
     ),
     Metric("evaluation/blimp", "1", "BLiMP score.", "higher"),
+    Metric(
+        "finetune/loss/TASK",
+        "nats per example",
+        "Mean loss of a step of the fine-tuning on a task, such as boolq.",
+        "lower",
+    ),
+    Metric("finetune/accuracy/TASK", "1", "Validation accuracy after an epoch.", "higher"),
+    Metric(
+        "finetune/f1/TASK", "1", "F1 of label 1 on the validation examples, two labels.", "higher"
+    ),
+    Metric("finetune/mcc/TASK", "1", "Matthews correlation on the validation examples.", "higher"),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOGUE}

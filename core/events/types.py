@@ -12,7 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from core.events.paths import shorten_paths
 from core.events.results import EvaluationResult
 
-StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
+StageName = Literal[
+    "clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export", "finetune"
+]
 WarningLevel = Literal["info", "warn", "error"]
 CheckpointKind = Literal[
     "milestone", "rolling", "best", "last", "error", "interrupted", "ema", "average"

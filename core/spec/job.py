@@ -9,6 +9,7 @@ from core.archs import DEFAULT_ARCHITECTURE, AnyArchitecture
 from core.archs.base import MAX_VOCAB_SIZE
 from core.spec.corpus import CleanOptions
 from core.spec.evaluation import EvaluationSpec
+from core.spec.finetune import FinetuneSpec
 from core.spec.presets import PRESETS, merge_preset
 from core.spec.resources import ResourceSpec
 from core.spec.section import Section
@@ -181,10 +182,12 @@ class JobSpec(Section):
         description="strict-small and strict enforce the BabyLM rules: 10 or 100 million words, at "
         "most 10 epochs, checkpoints by words seen.",
     )
-    task: Literal["model", "tokenizer"] = Field(
+    task: Literal["model", "tokenizer", "finetune"] = Field(
         default="model",
         description="model: train a tokenizer and a model; tokenizer: stop after training and "
-        "measuring the tokenizer; `model` and `training` are ignored.",
+        "measuring the tokenizer; `model` and `training` are ignored; finetune: fine-tune a "
+        "checkpoint of another job, see `finetune`; of `training` only `device` and `num_threads` "
+        "are used, `model` and `tokenizer` are those of the other job, and `data` is ignored.",
     )
     data: DataSpec = Field(default_factory=DataSpec)
     tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
@@ -192,6 +195,11 @@ class JobSpec(Section):
     model: AnyArchitecture = Field(default_factory=DEFAULT_ARCHITECTURE)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+    finetune: FinetuneSpec | None = Field(
+        default=None,
+        validate_default=True,
+        description="With the task finetune: the checkpoint, the tasks and the settings.",
+    )
     resources: ResourceSpec = Field(default_factory=ResourceSpec)
 
     @model_validator(mode="before")
@@ -279,6 +287,21 @@ class JobSpec(Section):
             )
         return training
 
+    @field_validator("finetune")
+    @classmethod
+    def _finetune_has_a_checkpoint(
+        cls, finetune: FinetuneSpec | None, info: ValidationInfo
+    ) -> FinetuneSpec | None:
+        task = info.data.get("task")
+        if task == "finetune" and finetune is None:
+            raise ValueError(
+                'is null and task is finetune: give the checkpoint, such as {"job": ID, '
+                '"checkpoint": "last"}'
+            )
+        if task in ("model", "tokenizer") and finetune is not None:
+            raise ValueError(f"is given and task is {task}: use task finetune, or omit it")
+        return finetune
+
     @field_validator("resources")
     @classmethod
     def _gpus_serve_the_devices(cls, resources: ResourceSpec, info: ValidationInfo) -> ResourceSpec:
@@ -311,6 +334,8 @@ class JobSpec(Section):
             }
             model = model.model_copy(update=kept)
         name = self.name or f"{self.preset or model.architecture} on {self.data.dataset}"
+        if self.name is None and self.finetune is not None:
+            name = f"{self.finetune.checkpoint} of {self.finetune.job} on {self.finetune.folder}"
         return self.model_copy(update={"model": model, "name": name})
 
 

@@ -97,6 +97,11 @@ class RunDir:
         return self.evaluation(checkpoint, task) / "predictions.json"
 
     @property
+    def source(self) -> Path:
+        """Links to the checkpoint of another job that this run fine-tunes."""
+        return self.root / "source"
+
+    @property
     def submissions(self) -> Path:
         """Submissions to the challenge, one folder each."""
         return self.root / "submissions"

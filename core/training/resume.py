@@ -8,7 +8,7 @@ safetensors and JSON only, so that reading them cannot execute code.
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,8 @@ MANIFEST, STATE, OPTIMIZER, RANDOM = (
     "optimizer.safetensors",
     "random.safetensors",
 )
+COMPLETE = (WEIGHTS_FILE, OPTIMIZER, RANDOM, STATE)
+"""Files that every resume point has, apart from the manifest."""
 
 
 class TrainedOn(BaseModel):
@@ -132,7 +134,7 @@ def save_resume_point(
         for average in averages:
             average.save(folder)
         (folder / STATE).write_text(state.model_dump_json())
-        _write_manifest(folder)
+        write_manifest(folder)
 
     publish_folder(final, build)
     for old in _by_step(rundir)[KEPT:]:
@@ -144,7 +146,7 @@ def newest_resume_point(rundir: RunDir, warn: Callable[[str, str], None]) -> Res
     """The newest resume point whose files match its manifest; damaged ones are removed."""
     remove_staging(rundir.resume)
     for folder in _by_step(rundir):
-        reason = _damage(folder)
+        reason = find_damage(folder, COMPLETE)
         if reason is None:
             return read_resume_point(folder)
         warn("checkpoint_damaged", f"{folder.name} is skipped: {reason}")
@@ -191,14 +193,8 @@ def load_resume_point(
         torch.cuda.set_rng_state(states["cuda"])
 
 
-def _random_states() -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}  # uint8
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path) -> None:
+    """Writes sizes and hashes of all files of the folder; the last file of a resume point."""
     names = sorted(path.name for path in folder.iterdir())
     entries = {
         name: {"size": (folder / name).stat().st_size, "sha256": hash_file(folder / name)}
@@ -210,8 +206,8 @@ def _write_manifest(folder: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _damage(folder: Path) -> str | None:
-    """The damage of a resume point; None if its files match its manifest."""
+def find_damage(folder: Path, names: Collection[str]) -> str | None:
+    """The damage of a resume point; None if its files match its manifest and have these names."""
     try:
         entries = json.loads((folder / MANIFEST).read_bytes())
         for name, entry in entries.items():
@@ -222,8 +218,15 @@ def _damage(folder: Path) -> str | None:
                 return f"the content of {name} has changed"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"its manifest cannot be read ({type(error).__name__}: {error})"
-    missing = {WEIGHTS_FILE, OPTIMIZER, RANDOM, STATE} - set(entries)
+    missing = set(names) - set(entries)
     return f"its manifest lacks {', '.join(sorted(missing))}" if missing else None
+
+
+def _random_states() -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}  # uint8
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
 
 
 def _by_step(rundir: RunDir) -> list[Path]:

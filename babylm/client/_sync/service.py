@@ -100,6 +100,32 @@ class Client(Connection):
             with_fields(spec, given), idempotency_key=idempotency_key or str(uuid4())
         )
 
+    def finetune(
+        self,
+        job: str,
+        tasks: Sequence[str] | None = None,
+        *,
+        checkpoint: str = "last",
+        folder: str = "glue_filtered",
+        **settings: Any,
+    ) -> Job:
+        """Submits a job that fine-tunes a checkpoint on classification tasks such as (Super)GLUE.
+
+        Its scores also become evaluations of the job of the checkpoint.
+
+        Args:
+            job: Id of that job.
+            tasks: Such as `["boolq", "rte"]`. Default: all of the folder.
+            checkpoint: Name of the checkpoint.
+            folder: A folder in `evaluations` of the data folder.
+            settings: Further fields of the section `finetune` of the spec, such as `seed`. Any:
+                JSON.
+        """
+        section = {"job": job, "checkpoint": checkpoint, "folder": folder, **settings}
+        if tasks is not None:
+            section["tasks"] = list(tasks)
+        return self.submit({"task": "finetune", "finetune": section})
+
     def submit_spec(
         self,
         body: Body,

@@ -1474,6 +1474,8 @@ export interface components {
              */
             created_at: string;
             error: components["schemas"]["ErrorRead"] | null;
+            /** Finetune */
+            finetune: string | null;
             /** Finished At */
             finished_at: string | null;
             /** Groups */
@@ -1484,6 +1486,10 @@ export interface components {
             job: string;
             /** Kind */
             kind: string | null;
+            /** Measures */
+            measures: {
+                [key: string]: number;
+            };
             /** Metric */
             metric: string | null;
             /** Pairs */
@@ -1496,6 +1502,8 @@ export interface components {
             score: number | null;
             /** Seconds */
             seconds: number | null;
+            /** Source */
+            source: string | null;
             /** Started At */
             started_at: string | null;
             /** Status */
@@ -1566,6 +1574,98 @@ export interface components {
             given: string;
             /** Message */
             message: string;
+        };
+        /**
+         * FinetuneSpec
+         * @description The checkpoint that is fine-tuned, the tasks, and the settings of the fine-tuning.
+         */
+        FinetuneSpec: {
+            /**
+             * Batch Size
+             * @description Examples per step; null is 16 for boolq and multirc and 32 for the others. An epoch leaves out the examples that do not fill a batch.
+             */
+            batch_size?: number | null;
+            /**
+             * Checkpoint
+             * @description Name of the checkpoint, such as chck_10M.
+             * @default last
+             */
+            checkpoint: string;
+            /**
+             * Classifier Dropout
+             * @description Dropout before the last layer of the head.
+             * @default 0.1
+             */
+            classifier_dropout: number;
+            /**
+             * Epochs
+             * @description Passes over the training examples; null is 30 for wsc and 10 for the others.
+             */
+            epochs?: number | null;
+            /**
+             * Folder
+             * @description Folder under evaluations in the data directory with TASK.train.jsonl and TASK.valid.jsonl of each task.
+             * @default glue_filtered
+             */
+            folder: string;
+            /**
+             * Job
+             * @description Id of the job that has the checkpoint.
+             */
+            job: string;
+            /**
+             * Learning Rate
+             * @description Peak learning rate of AdamW.
+             * @default 0.00003
+             */
+            learning_rate: number;
+            /**
+             * Metric
+             * @description Selects the best epoch; null is f1 for mrpc and qqp and accuracy for the others.
+             */
+            metric?: ("accuracy" | "f1" | "mcc") | null;
+            /**
+             * Min Learning Rate Ratio
+             * @description Final learning rate relative to the peak.
+             * @default 0.1
+             */
+            min_learning_rate_ratio: number;
+            /**
+             * Pooling
+             * @description The token whose hidden state is classified. last: the official `--take_final --padding_side left`; first: the official script without flags, in which a causal model sees one token of the input.
+             * @default last
+             * @enum {string}
+             */
+            pooling: "last" | "first";
+            /**
+             * Seed
+             * @description Of the head, the batches and the dropout.
+             * @default 42
+             */
+            seed: number;
+            /**
+             * Sequence Length
+             * @description Longer inputs are truncated to that length.
+             * @default 512
+             */
+            sequence_length: number;
+            /**
+             * Tasks
+             * @description Tasks of the folder, such as boolq, in the order in which they run; null runs all of them.
+             */
+            tasks?: string[] | null;
+            /**
+             * Warmup Ratio
+             * @description Share of the steps with a rising learning rate.
+             * @default 0.06
+             */
+            warmup_ratio: number;
+            /**
+             * Weight Decay
+             * @description Of all parameters.
+             * @default 0.01
+             */
+            weight_decay: number;
         };
         /**
          * Gemma2
@@ -1861,7 +1961,7 @@ export interface components {
                 [key: string]: unknown;
             };
             /** Stage */
-            stage: ("clean" | "tokenizer" | "tokenize" | "compile" | "train" | "evaluate" | "export") | null;
+            stage: ("clean" | "tokenizer" | "tokenize" | "compile" | "train" | "evaluate" | "export" | "finetune") | null;
             /** Started At */
             started_at: string | null;
             /**
@@ -1886,6 +1986,8 @@ export interface components {
         JobSpec: {
             data?: components["schemas"]["DataSpec"];
             evaluation?: components["schemas"]["EvaluationSpec"];
+            /** @description With the task finetune: the checkpoint, the tasks and the settings. */
+            finetune?: components["schemas"]["FinetuneSpec"] | null;
             init_from?: components["schemas"]["InitFromSpec"];
             /** Model */
             model?: components["schemas"]["Gemma2"] | components["schemas"]["Llama4"] | components["schemas"]["Olmo2"];
@@ -1902,11 +2004,11 @@ export interface components {
             resources?: components["schemas"]["ResourceSpec"];
             /**
              * Task
-             * @description model: train a tokenizer and a model; tokenizer: stop after training and measuring the tokenizer; `model` and `training` are ignored.
+             * @description model: train a tokenizer and a model; tokenizer: stop after training and measuring the tokenizer; `model` and `training` are ignored; finetune: fine-tune a checkpoint of another job, see `finetune`; of `training` only `device` and `num_threads` are used, `model` and `tokenizer` are those of the other job, and `data` is ignored.
              * @default model
              * @enum {string}
              */
-            task: "model" | "tokenizer";
+            task: "model" | "tokenizer" | "finetune";
             tokenizer?: components["schemas"]["TokenizerSpec"];
             /**
              * Track
@@ -2797,6 +2899,8 @@ export interface components {
             name: string;
             /** Paradigms */
             paradigms: number;
+            /** Tasks */
+            tasks: string[];
         };
         /**
          * TokenRead
@@ -9062,11 +9166,13 @@ export const cleanOptionsPunctuationValues: ReadonlyArray<FlattenedDeepRequired<
 export const cleanOptionsStyleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["style"]> = ["standard", "upstream", "none"];
 export const dataSpecDeduplicateValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["deduplicate"]> = ["none", "report", "exact", "near"];
 export const evaluationSpecCheckpointsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["EvaluationSpec"]["checkpoints"]> = ["last", "milestones"];
+export const finetuneSpecMetricAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["metric"]> = ["accuracy", "f1", "mcc"];
+export const finetuneSpecPoolingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["pooling"]> = ["last", "first"];
 export const gemma2ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Gemma2"]["architecture"]> = ["gemma2"];
 export const gemma2Hidden_activationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Gemma2"]["hidden_activation"]> = ["gelu_pytorch_tanh", "gelu", "silu", "relu"];
-export const jobReadStageAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobRead"]["stage"]> = ["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"];
+export const jobReadStageAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobRead"]["stage"]> = ["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export", "finetune"];
 export const jobReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobRead"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
-export const jobSpecTaskValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["task"]> = ["model", "tokenizer"];
+export const jobSpecTaskValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["task"]> = ["model", "tokenizer", "finetune"];
 export const jobSpecTrackValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["track"]> = ["free", "strict-small", "strict"];
 export const llama4ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["architecture"]> = ["llama4"];
 export const llama4Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["hidden_act"]> = ["silu", "gelu", "relu"];

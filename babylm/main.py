@@ -24,6 +24,7 @@ from babylm.commands import (
     submit,
     terminal,
     tokenizers,
+    track,
 )
 from babylm.errors import FAILED, INTERRUPTED, CommandError, Terminated
 
@@ -67,6 +68,7 @@ for group in (
     database,
     datasets,
     tokenizers,
+    track,
     catalogue,
     cache,
     terminal,

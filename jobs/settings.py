@@ -9,6 +9,8 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from core.spec.tracking import TRACKERS, TrackerName
+
 DATABASE_FILE = "babylm.sqlite3"
 LEASE_HEARTBEATS = 5
 
@@ -119,6 +121,17 @@ class Settings(BaseSettings):
         "a job fails.",
     )
 
+    tracking: str = Field(
+        default="",
+        description="Experiment trackers that get a copy of every run, separated by commas: "
+        "tensorboard, wandb, mlflow.",
+    )
+    mlflow_uri: str | None = Field(
+        default=None,
+        description="MLflow's tracking server, http://host:port, or sqlite:///FILE; null: "
+        "MLFLOW_TRACKING_URI, else mlflow.sqlite3 in runs_dir.",
+    )
+
     slurm_template: Path | None = Field(
         default=None,
         description="Batch script of the jobs that `babylm provision slurm` submits, with the "
@@ -141,6 +154,15 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL such as redis://localhost:6379/0 or sqlite:///f")
         return url
 
+    @field_validator("tracking")
+    @classmethod
+    def _trackers_exist(cls, names: str) -> str:
+        unknown = [name for name in _split(names) if name not in TRACKERS]
+        if unknown:
+            known = ", ".join(TRACKERS)
+            raise ValueError(f"unknown: {', '.join(unknown)}; the trackers are {known}")
+        return names
+
     @model_validator(mode="after")
     def _lease_outlasts_heartbeats(self) -> Self:
         if self.lease_seconds < LEASE_HEARTBEATS * self.heartbeat_seconds:
@@ -154,8 +176,18 @@ class Settings(BaseSettings):
     @property
     def api_keys(self) -> tuple[str, ...]:
         """The accepted API keys; empty if the API needs none."""
-        keys = self.api_key.get_secret_value().split(",") if self.api_key else []
-        return tuple(key.strip() for key in keys if key.strip())
+        return _split(self.api_key.get_secret_value()) if self.api_key else ()
+
+    @property
+    def trackers(self) -> tuple[TrackerName, ...]:
+        """The trackers of every run."""
+        given = _split(self.tracking)
+        return tuple(name for name in TRACKERS if name in given)
+
+    @property
+    def default_mlflow_uri(self) -> str:
+        """MLflow's tracking URI if nothing names another."""
+        return f"sqlite:///{self.runs_dir.resolve() / 'mlflow.sqlite3'}"
 
     @property
     def may_span_hosts(self) -> bool:
@@ -187,3 +219,8 @@ class Settings(BaseSettings):
         if not job_id.isalnum():
             raise ValueError(f"{job_id!r} is not a job id")
         return self.runs_dir / "jobs" / job_id
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """The parts between commas, without spaces and empty parts."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -12,6 +12,7 @@ from core.spec.evaluation import EvaluationSpec
 from core.spec.presets import PRESETS, merge_preset
 from core.spec.resources import ResourceSpec
 from core.spec.section import Section
+from core.spec.tracking import TrackerName
 from core.spec.training import TrainingSpec
 
 SPEC_VERSION = 1
@@ -150,6 +151,12 @@ class JobSpec(Section):
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
     resources: ResourceSpec = Field(default_factory=ResourceSpec)
+    tracking: list[TrackerName] = Field(
+        default_factory=list,
+        max_length=3,
+        description="Experiment trackers that get a copy of the run, in addition to those of "
+        "BABYLM_TRACKING: tensorboard, wandb, mlflow.",
+    )
 
     @model_validator(mode="before")
     @classmethod

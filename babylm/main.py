@@ -25,6 +25,7 @@ from babylm.commands import (
     terminal,
     tokenizers,
     track,
+    webhooks,
 )
 from babylm.errors import FAILED, INTERRUPTED, CommandError, Terminated
 
@@ -69,6 +70,7 @@ for group in (
     datasets,
     tokenizers,
     track,
+    webhooks,
     catalogue,
     cache,
     terminal,

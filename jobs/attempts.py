@@ -19,6 +19,7 @@ from jobs.resources import Offer, can_run
 from jobs.states import FinalStatus
 from jobs.tables import Checkpoint, Job, JobEvent, Metric, MetricStep, UtcDateTime
 from jobs.transitions import transition, update_job
+from jobs.webhooks import queue_messages
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def record_events(
     for event in events:
         if event.type == "evaluation":
             list_evaluation(session, job_id, EvaluationData.model_validate(event.data))
+    queue_messages(session, job, events)
     return _stop_request(job)
 
 

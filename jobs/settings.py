@@ -3,6 +3,7 @@
 Only entry points create a `Settings` object; all other code receives it as an argument.
 """
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
 
@@ -132,6 +133,12 @@ class Settings(BaseSettings):
         "MLFLOW_TRACKING_URI, else mlflow.sqlite3 in runs_dir.",
     )
 
+    webhook_networks: str = Field(
+        default="",
+        description="Private networks that webhooks may be sent to, separated by commas, such as "
+        "10.0.0.0/8; without them only public addresses and https.",
+    )
+
     slurm_template: Path | None = Field(
         default=None,
         description="Batch script of the jobs that `babylm provision slurm` submits, with the "
@@ -163,6 +170,13 @@ class Settings(BaseSettings):
             raise ValueError(f"unknown: {', '.join(unknown)}; the trackers are {known}")
         return names
 
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks_are_networks(cls, networks: str) -> str:
+        for part in _split(networks):
+            ip_network(part)
+        return networks
+
     @model_validator(mode="after")
     def _lease_outlasts_heartbeats(self) -> Self:
         if self.lease_seconds < LEASE_HEARTBEATS * self.heartbeat_seconds:
@@ -183,6 +197,11 @@ class Settings(BaseSettings):
         """The trackers of every run."""
         given = _split(self.tracking)
         return tuple(name for name in TRACKERS if name in given)
+
+    @property
+    def allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The private networks that webhooks may be sent to."""
+        return tuple(ip_network(part) for part in _split(self.webhook_networks))
 
     @property
     def default_mlflow_uri(self) -> str:

@@ -15,6 +15,8 @@ EXAMPLES = {
     "file": "childes.train",
     "dataset": "words",
     "evaluation": "0" * 32,
+    "webhook": "0" * 32,
+    "delivery": "0" * 32,
 }
 
 

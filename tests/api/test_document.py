@@ -94,6 +94,8 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
     world.worker("train")
     if "$EVALUATION" in command:
         command = command.replace("$EVALUATION", _evaluated(client, settings, world, job))
+    if "$WEBHOOK" in command:
+        command = _with_webhook(client, command)
     request = parsed(command.replace("$JOB", job).replace("$URL", "http://localhost"))
     parts = urlsplit(request.pop("url"))
     with ShortWorker(world, _answer):
@@ -102,6 +104,14 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
     method, path = name.split(" ")
     assert request["method"] == method
     assert _fits(path, parts.path), (path, parts.path)
+
+
+def _with_webhook(client, command: str) -> str:
+    """The command with the ids of a webhook and of a delivery."""
+    body = {"url": "https://hooks.invalid"}
+    webhook = client.post("/v1/webhooks", json=body).json()["id"]
+    delivery = client.post(f"/v1/webhooks/{webhook}/test").json()["id"]
+    return command.replace("$WEBHOOK", webhook).replace("$DELIVERY", delivery)
 
 
 def _evaluated(client, settings, world, job) -> str:

@@ -59,23 +59,18 @@ def add(
 
     The same command again continues an interrupted transfer.
     """
-    from babylm.client._sync.upload import files_to_send, skipped_files
+    from babylm.client._sync.upload import files_to_send
     from babylm.output import in_bytes, print_json, print_note
     from babylm.progress import byte_bar
 
     def leave_out(name: str, reason: str) -> None:
         print_note(f"left out: {name} {reason}")
 
-    files = files_to_send(path)
-    for skipped in skipped_files(path):
-        leave_out(*skipped)
-    total = sum(file.stat().st_size for file in files)
-    published: list[str] = []
+    total = sum(file.stat().st_size for file in files_to_send(path))
     with open_client(url) as client, byte_bar("upload", total) as advance:
-        for file in files:
-            published += client.upload(
-                name, file, folder=folder, replace=replace, advance=advance, leave_out=leave_out
-            )
+        published = client.upload(
+            name, path, folder=folder, replace=replace, advance=advance, leave_out=leave_out
+        )
     if as_json:
         print_json({"dataset": name, "files": published, "bytes": total})
     else:

@@ -44,6 +44,7 @@ def test_a_folder_becomes_a_dataset_in_pieces(run, service, tmp_path, monkeypatc
     (folder / "notes.md").write_text("not text for training")
     result = run("datasets", "add", "mine", folder, "--url", url)
     assert result.exit_code == 0, result.exception
+    assert "left out: notes.md is not accepted" in result.stderr
     assert (data_dir / "mine" / "childes.train").read_bytes() == TEXT
     assert sorted(path.name for path in (data_dir / "mine").iterdir()) == [
         "childes.train",

@@ -15,9 +15,8 @@ from babylm.client._async.job import AsyncJob
 from babylm.client._async.upload import (
     Advance,
     LeaveOut,
-    files_to_send,
-    skipped_files,
     upload_file,
+    upload_folder,
 )
 from babylm.client.discovery import find_key, find_service
 from babylm.client.errors import BabylmError, ServiceError, ServiceUnreachable
@@ -202,21 +201,16 @@ class AsyncClient(AsyncConnection):
         Returns:
             The names of the files that the service created.
         """
-        files = files_to_send(Path(path))
-        for skipped in skipped_files(Path(path)):
-            leave_out(*skipped)
-        published: list[str] = []
-        for file in files:
-            published += await upload_file(
-                self,
-                dataset,
-                file,
-                folder=folder,
-                replace=replace,
-                advance=advance,
-                leave_out=leave_out,
-            )
-        return published
+        send = upload_folder if Path(path).is_dir() else upload_file
+        return await send(
+            self,
+            dataset,
+            Path(path),
+            folder=folder,
+            replace=replace,
+            advance=advance,
+            leave_out=leave_out,
+        )
 
     async def _id_that_begins(self, name: str) -> str | None:
         """The id that begins so on the newest page of jobs that has one."""

@@ -2,6 +2,7 @@
 """Sends files to the service in pieces; resumes partial transfers."""
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,13 @@ from urllib.parse import quote
 from babylm.client._inline import to_thread
 from babylm.client._sync.connection import RETRIED, Connection
 from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
-from core.corpus.names import TEXT_SUFFIXES, reason_left_out, shown_name, text_stem
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
 """Consecutive pieces that may fail."""
 RETRY_SECONDS = 0.5
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+NAME_REFUSED = "file_name_invalid"
+"""Code of the service's refusal of a name; it comes before the file is read."""
 
 Advance = Callable[[int], None]
 LeaveOut = Callable[[str, str], None]
@@ -24,7 +25,7 @@ LeaveOut = Callable[[str, str], None]
 
 
 def files_to_send(path: Path) -> list[Path]:
-    """The file, or the text files of the folder, by name.
+    """The file, or the visible files of the folder, by name; the service decides which it takes.
 
     Raises:
         InvalidUsage: If there is none.
@@ -33,19 +34,53 @@ def files_to_send(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InvalidUsage(f"{path} does not exist")
-    files = [each for each in sorted(path.iterdir()) if each.is_file() and text_stem(each.name)]
+    files = [
+        each for each in sorted(path.iterdir()) if each.is_file() and not each.name.startswith(".")
+    ]
     if not files:
-        accepted = ", ".join(TEXT_SUFFIXES)
-        raise InvalidUsage(f"{path} has no text file; accepted: {accepted}")
+        raise InvalidUsage(f"{path} has no files")
     return files
 
 
-def skipped_files(path: Path) -> list[tuple[str, str]]:
-    """The files of a folder that are not sent, with the reason."""
-    if not path.is_dir():
-        return []
-    names = [each.name for each in sorted(path.iterdir()) if text_stem(each.name) is None]
-    return [(shown_name(name), reason_left_out(name)) for name in names]
+def upload_folder(
+    client: Connection,
+    dataset: str,
+    path: Path,
+    *,
+    folder: str | None,
+    replace: bool,
+    advance: Advance,
+    leave_out: LeaveOut,
+) -> list[str]:
+    """Sends the files of a folder; leaves out those whose names the service does not accept.
+
+    Raises:
+        InvalidUsage: If the service accepts none of them.
+        ServiceError: If the service refuses one for another reason.
+    """
+    published: list[str] = []
+    refused = 0
+    files = files_to_send(path)
+    for file in files:
+        try:
+            published += upload_file(
+                client,
+                dataset,
+                file,
+                folder=folder,
+                replace=replace,
+                advance=advance,
+                leave_out=leave_out,
+            )
+        except ServiceError as error:
+            if error.details.get("code") != NAME_REFUSED:
+                raise
+            refused += 1
+            leave_out(sent_name(file), f"is not accepted: {error.message}")
+            advance(file.stat().st_size)
+    if refused == len(files):
+        raise InvalidUsage(f"{path} has no file that the service accepts as text or archive")
+    return published
 
 
 def upload_file(
@@ -64,14 +99,17 @@ def upload_file(
     `leave_out` is called for each member of an archive that is not used.
 
     Raises:
+        InvalidUsage: If there is no such file.
         ServiceError: If the service refuses it.
         ServiceUnreachable: If the service does not answer any more.
     """
+    if not file.is_file():
+        raise InvalidUsage(f"{file} does not exist")
     base = f"/v1/datasets/{quote(dataset, safe='')}"
     size = file.stat().st_size
     with file.open("rb") as source:
         digest = (to_thread(hashlib.file_digest, source, "sha256")).hexdigest()
-        name = shown_name(file.name)
+        name = sent_name(file)
         query: dict[str, str] = {"name": name, "sha256": digest}
         query |= {"folder": folder} if folder else {}
         query |= {"replace": "true"} if replace else {}
@@ -102,6 +140,11 @@ def upload_file(
                 for each in answer.get("left_out", []):
                     leave_out(each["name"], each["reason"])
                 return list(answer["files"])
+
+
+def sent_name(file: Path) -> str:
+    """The name of a file for the service; bytes that are not UTF-8 as escapes."""
+    return os.fsencode(file.name).decode("utf-8", "backslashreplace")
 
 
 def _received(client: Connection, base: str, name: str, size: int) -> int:

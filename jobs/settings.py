@@ -208,7 +208,7 @@ class Settings(BaseSettings):
     @property
     def default_mlflow_uri(self) -> str:
         """MLflow's tracking URI if nothing names another."""
-        return f"sqlite:///{self.runs_dir.resolve() / 'mlflow.sqlite3'}"
+        return f"sqlite:///{quote(str(self.runs_dir.resolve() / 'mlflow.sqlite3'))}"
 
     @property
     def may_span_hosts(self) -> bool:

@@ -51,9 +51,10 @@ def _run(rundir: RunDir, name: str, *, is_over: bool) -> int:
         try:
             count = replay(rundir, name, adapter)
             if count:
-                log.info("%d events sent to %s", count, name)
+                log.debug("%d events sent to %s", count, name)
             delay = FIRST_DELAY_SECONDS
             if is_over and is_complete(rundir, name):
+                log.info("%s has all events of the journal", name)
                 return 0
         except Exception as error:  # the top of the process: a library may raise anything
             log.warning("%s: %s: %s", name, type(error).__name__, error)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import mlflow.entities as entities
 from mlflow.tracking import MlflowClient
@@ -92,7 +93,7 @@ def _artifacts() -> str | None:
     scheme, _, path = os.environ[URI].partition(":///")
     if scheme != "sqlite":
         return None
-    return Path(path).resolve().with_suffix(".artifacts").as_uri()
+    return Path(unquote(path)).resolve().with_suffix(".artifacts").as_uri()
 
 
 def _metrics(point: Point) -> Iterator[entities.Metric]:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import make_url
 
 from core.events.journal import read_journal
 from core.process.program import python_command
 from core.storage.rundir import RunDir
 from core.tracking.adapters import ADAPTERS, missing_package
 from core.tracking.replay import cursor_file, is_complete, replay
+from jobs.settings import Settings
 from tests.waiting import wait_for
 from tests.worker.conftest import SPEC
 
@@ -132,6 +134,12 @@ def test_a_tracker_that_does_not_answer_or_is_not_installed_leaves_the_job_alone
         for process in psutil.Process().children(recursive=True):
             if str(play.folder) in process.cmdline():
                 process.kill()
+
+
+def test_the_default_file_of_mlflow_is_in_a_runs_folder_of_any_name(tmp_path):
+    settings = Settings(_env_file=None, runs_dir=tmp_path / "a%20b?c")
+    expected = settings.runs_dir.resolve() / "mlflow.sqlite3"
+    assert make_url(settings.default_mlflow_uri).database == str(expected)
 
 
 def run_replay(rundir: RunDir, name: str, **environment: str) -> None:

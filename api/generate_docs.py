@@ -163,6 +163,17 @@ curl -X POST -T corpus.txt "$URL/v1/datasets/mine/files?name=corpus.txt\"""",
     "DELETE /v1/datasets/{name}/files/{file}": """\
 curl -X DELETE "$URL/v1/datasets/mine/files/corpus.txt\"""",
     "GET /v1/datasets/{name}/uploads": 'curl "$URL/v1/datasets/mine/uploads"',
+    "POST /v1/webhooks": """\
+curl "$URL/v1/webhooks" -H 'Content-Type: application/json' \\
+  -d '{"url": "https://example.org/hooks", "events": ["job.failed", "job.alert"]}'""",
+    "GET /v1/webhooks": 'curl "$URL/v1/webhooks"',
+    "GET /v1/webhooks/{webhook}": 'curl "$URL/v1/webhooks/$WEBHOOK"',
+    "DELETE /v1/webhooks/{webhook}": 'curl -X DELETE "$URL/v1/webhooks/$WEBHOOK"',
+    "POST /v1/webhooks/{webhook}/test": 'curl -X POST "$URL/v1/webhooks/$WEBHOOK/test"',
+    "GET /v1/webhooks/{webhook}/deliveries": """\
+curl "$URL/v1/webhooks/$WEBHOOK/deliveries?status=undelivered\"""",
+    "POST /v1/webhooks/{webhook}/deliveries/{delivery}/redeliver": """\
+curl -X POST "$URL/v1/webhooks/$WEBHOOK/deliveries/$DELIVERY/redeliver\"""",
     "GET /v1/architectures": 'curl "$URL/v1/architectures"',
     "GET /v1/presets": 'curl "$URL/v1/presets"',
     "GET /v1/workers": 'curl "$URL/v1/workers"',

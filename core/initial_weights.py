@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from core.archs import Architecture
 from core.errors import InitialWeightsInvalid
 from core.spec.job import InitFromSpec, JobSpec
+from core.storage.links import link_or_copy
 from core.storage.model_files import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder
 from core.tokenizer.config import save_config

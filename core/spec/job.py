@@ -13,6 +13,7 @@ from core.spec.finetune import FinetuneSpec
 from core.spec.presets import PRESETS, merge_preset
 from core.spec.resources import ResourceSpec
 from core.spec.section import Section
+from core.spec.tracking import TrackerName
 from core.spec.training import TrainingSpec
 
 SPEC_VERSION = 1
@@ -201,6 +202,12 @@ class JobSpec(Section):
         description="With the task finetune: the checkpoint, the tasks and the settings.",
     )
     resources: ResourceSpec = Field(default_factory=ResourceSpec)
+    tracking: list[TrackerName] = Field(
+        default_factory=list,
+        max_length=3,
+        description="Experiment trackers that get a copy of the run, in addition to those of "
+        "BABYLM_TRACKING: tensorboard, wandb, mlflow.",
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -110,6 +110,8 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
         if name.startswith("DELETE") or name.endswith("/resume"):
             client.post(f"/v1/studies/{study}/cancel").raise_for_status()
         command = command.replace("$STUDY", study)
+    if "$WEBHOOK" in command:
+        command = _with_webhook(client, command)
     request = parsed(command.replace("$JOB", job).replace("$URL", "http://localhost"))
     parts = urlsplit(request.pop("url"))
     with ShortWorker(world, _answer):
@@ -132,6 +134,14 @@ def _submitted(world, settings, job) -> None:
     (folder / "report.json").write_text("{}")
     file = {"path": "report.json", "size": 2, "sha256": sha256(b"{}").hexdigest()}
     (folder / "manifest.json").write_text(json.dumps({"files": [file], "links": []}))
+
+
+def _with_webhook(client, command: str) -> str:
+    """The command with the ids of a webhook and of a delivery."""
+    body = {"url": "https://hooks.invalid"}
+    webhook = client.post("/v1/webhooks", json=body).json()["id"]
+    delivery = client.post(f"/v1/webhooks/{webhook}/test").json()["id"]
+    return command.replace("$WEBHOOK", webhook).replace("$DELIVERY", delivery)
 
 
 def _evaluated(client, settings, world, job) -> str:

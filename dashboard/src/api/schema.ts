@@ -1102,6 +1102,117 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Webhooks
+         * @description All webhooks, oldest first.
+         */
+        get: operations["list_webhooks_v1_webhooks_get"];
+        put?: never;
+        /**
+         * Create Webhook
+         * @description Adds a webhook; the answer contains its secret, which is not sent again.
+         *
+         *     Messages are signed as Standard Webhooks describes. They are sent when a job succeeds, fails or
+         *     is cancelled, at each milestone checkpoint, and for each warning of level `error`.
+         */
+        post: operations["create_webhook_v1_webhooks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Webhook
+         * @description One webhook.
+         */
+        get: operations["show_webhook_v1_webhooks__webhook__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Webhook
+         * @description Removes a webhook with its deliveries, also those that were not sent.
+         */
+        delete: operations["delete_webhook_v1_webhooks__webhook__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Deliveries
+         * @description The newest deliveries. `status=undelivered`: those that are pending or have failed.
+         */
+        get: operations["list_deliveries_v1_webhooks__webhook__deliveries_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook}/deliveries/{delivery}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Redeliver
+         * @description Sends a message again, with the same `webhook-id`, also one that was delivered.
+         */
+        post: operations["redeliver_v1_webhooks__webhook__deliveries__delivery__redeliver_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send Test
+         * @description Sends a message of type `webhook.test`; the list of deliveries says what came of it.
+         */
+        post: operations["send_test_v1_webhooks__webhook__test_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/workers": {
         parameters: {
             query?: never;
@@ -1386,6 +1497,45 @@ export interface components {
             sources: string[];
             /** Words */
             words: number;
+        };
+        /**
+         * DeliveryPage
+         * @description Deliveries of a webhook, newest first.
+         */
+        DeliveryPage: {
+            /** Data */
+            data: components["schemas"]["DeliveryRead"][];
+        };
+        /**
+         * DeliveryRead
+         * @description A message, and what came of sending it.
+         */
+        DeliveryRead: {
+            /** Attempts */
+            attempts: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Delivered At */
+            delivered_at: string | null;
+            /** Event */
+            event: string;
+            /** Id */
+            id: string;
+            /** Last Attempt At */
+            last_attempt_at: string | null;
+            /** Last Error */
+            last_error: string | null;
+            /** Last Status */
+            last_status: number | null;
+            /** Message Id */
+            message_id: string;
+            /** Next Attempt At */
+            next_attempt_at: string | null;
+            /** Status */
+            status: string;
         };
         /**
          * DiskRead
@@ -2017,6 +2167,11 @@ export interface components {
              * @enum {string}
              */
             track: "free" | "strict-small" | "strict";
+            /**
+             * Tracking
+             * @description Experiment trackers that get a copy of the run, in addition to those of BABYLM_TRACKING: tensorboard, wandb, mlflow.
+             */
+            tracking?: ("tensorboard" | "wandb" | "mlflow")[];
             training?: components["schemas"]["TrainingSpec"];
         };
         /**
@@ -3297,6 +3452,78 @@ export interface components {
             slurm: components["schemas"]["SlurmRead"] | null;
             /** What */
             what: string;
+        };
+        /**
+         * WebhookBody
+         * @description A new webhook.
+         */
+        WebhookBody: {
+            /**
+             * Events
+             * @description Which messages.
+             * @default [
+             *       "job.succeeded",
+             *       "job.failed",
+             *       "job.cancelled",
+             *       "job.milestone",
+             *       "job.alert",
+             *       "webhook.test"
+             *     ]
+             */
+            events: ("job.succeeded" | "job.failed" | "job.cancelled" | "job.milestone" | "job.alert" | "webhook.test")[];
+            /**
+             * Url
+             * @description https address of the receiver; http only in BABYLM_WEBHOOK_NETWORKS.
+             */
+            url: string;
+        };
+        /**
+         * WebhookCreated
+         * @description A new webhook with the secret that verifies its messages.
+         */
+        WebhookCreated: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Disabled At */
+            disabled_at: string | null;
+            /** Events */
+            events: string[];
+            /** Id */
+            id: string;
+            /** Secret */
+            secret: string;
+            /** Url */
+            url: string;
+        };
+        /**
+         * WebhookPage
+         * @description All webhooks.
+         */
+        WebhookPage: {
+            /** Data */
+            data: components["schemas"]["WebhookRead"][];
+        };
+        /**
+         * WebhookRead
+         * @description A webhook; its secret is sent only when it is created.
+         */
+        WebhookRead: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Disabled At */
+            disabled_at: string | null;
+            /** Events */
+            events: string[];
+            /** Id */
+            id: string;
+            /** Url */
+            url: string;
         };
         /**
          * WorkerPage
@@ -9084,6 +9311,618 @@ export interface operations {
             };
         };
     };
+    list_webhooks_v1_webhooks_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    create_webhook_v1_webhooks_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookCreated"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description Not Implemented */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    show_webhook_v1_webhooks__webhook__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    delete_webhook_v1_webhooks__webhook__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    list_deliveries_v1_webhooks__webhook__deliveries_get: {
+        parameters: {
+            query?: {
+                status?: ("undelivered" | "pending" | "delivered" | "failed") | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    redeliver_v1_webhooks__webhook__deliveries__delivery__redeliver_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+                /** @description Id of a delivery. */
+                delivery: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    send_test_v1_webhooks__webhook__test_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     workers_v1_workers_get: {
         parameters: {
             query?: never;
@@ -9162,6 +10001,7 @@ export const pathsV1JobsGetParametersQueryStatusAnyOf0Values: ReadonlyArray<Flat
 export const pathsV1JobsJob_idCurvesGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/curves"]["get"]["parameters"]["query"]["format"]> = ["json", "csv", "markdown"];
 export const pathsV1JobsJob_idMetricsGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/metrics"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
 export const pathsV1StudiesStudy_idGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/studies/{study_id}"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
+export const pathsV1WebhooksWebhookDeliveriesGetParametersQueryStatusAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/webhooks/{webhook}/deliveries"]["get"]["parameters"]["query"]["status"]> = ["undelivered", "pending", "delivered", "failed"];
 export const cleanOptionsPunctuationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["punctuation"]> = ["keep", "strip"];
 export const cleanOptionsStyleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["style"]> = ["standard", "upstream", "none"];
 export const dataSpecDeduplicateValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["deduplicate"]> = ["none", "report", "exact", "near"];
@@ -9174,6 +10014,7 @@ export const jobReadStageAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<compo
 export const jobReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobRead"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 export const jobSpecTaskValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["task"]> = ["model", "tokenizer", "finetune"];
 export const jobSpecTrackValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["track"]> = ["free", "strict-small", "strict"];
+export const jobSpecTrackingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["tracking"]> = ["tensorboard", "wandb", "mlflow"];
 export const llama4ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["architecture"]> = ["llama4"];
 export const llama4Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["hidden_act"]> = ["silu", "gelu", "relu"];
 export const memberReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["MemberRead"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
@@ -9190,3 +10031,4 @@ export const trainingSpecPrecisionValues: ReadonlyArray<FlattenedDeepRequired<co
 export const trainingSpecScheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["schedule"]> = ["linear", "cosine", "constant", "wsd"];
 export const trainingSpecShuffleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["shuffle"]> = ["windows", "documents"];
 export const trainingSpecWeight_decay_scheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["weight_decay_schedule"]> = ["constant", "linear"];
+export const webhookBodyEventsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["WebhookBody"]["events"]> = ["job.succeeded", "job.failed", "job.cancelled", "job.milestone", "job.alert", "webhook.test"];

@@ -1,6 +1,7 @@
 """Submitting, listing, showing, stopping and removing jobs."""
 
 import shutil
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query, Response
@@ -19,6 +20,7 @@ from api.description import Responses, problems
 from api.errors import Problem
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
+from core.corpus.sources import DEFAULT_ROWS, row_options
 from core.corpus.word_estimate import words_after_cleaning
 from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
 from core.evaluation.tasks import require_tasks
@@ -200,10 +202,16 @@ def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
         files = dataset_files(context.settings.data_dir, name)
     except CorpusMissing as error:
         return None, [error.message]
-    chosen = [file for file in files if spec.data.sources is None or file.stem in spec.data.sources]
+    rows = row_options(spec.data)
+    chosen = [
+        replace(file, rows=rows)
+        for file in files
+        if spec.data.sources is None or file.stem in spec.data.sources
+    ]
     with context.database.read() as session:
         report = clean_report(short_task_of_dataset(session, name), files)
-    if report is not None and spec.data.clean == CleanOptions():
+    is_default = spec.data.clean == CleanOptions() and rows == DEFAULT_ROWS
+    if report is not None and is_default:
         return sum(report.sources[file.stem].words_out for file in chosen), []
     try:
         words = words_after_cleaning(chosen, spec.data.clean)

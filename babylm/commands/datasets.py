@@ -47,35 +47,32 @@ def datasets(context: typer.Context, url: Url = None, as_json: AsJson = False) -
 @group.command()
 def add(
     name: Annotated[str, typer.Argument(help="Name of the dataset, new or not.")],
-    path: Annotated[Path, typer.Argument(help="A text file, a zip or tar, or a folder of text.")],
+    path: Annotated[Path, typer.Argument(help="A file, a zip or tar, or a folder.")],
     folder: Annotated[
-        str | None, typer.Option("--folder", help="The one folder to take out of an archive.")
+        str | None, typer.Option("--folder", help="The one subfolder to take.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send text to the service, here or on another machine.
+    """Send text to the service: text files, .jsonl, .csv, .parquet, .arrow, each also compressed.
+
+    A folder may have subfolders, or be a saved Hugging Face dataset.
 
     The same command again continues an interrupted transfer.
     """
-    from babylm.client._sync.upload import files_to_send, skipped_files
+    from babylm.client._sync.upload import files_to_send
     from babylm.output import in_bytes, print_json, print_note
     from babylm.progress import byte_bar
 
     def leave_out(name: str, reason: str) -> None:
         print_note(f"left out: {name} {reason}")
 
-    files = files_to_send(path)
-    for skipped in skipped_files(path):
-        leave_out(*skipped)
-    total = sum(file.stat().st_size for file in files)
-    published: list[str] = []
+    total = sum(file.stat().st_size for file in files_to_send(path, folder))
     with open_client(url) as client, byte_bar("upload", total) as advance:
-        for file in files:
-            published += client.upload(
-                name, file, folder=folder, replace=replace, advance=advance, leave_out=leave_out
-            )
+        published = client.upload(
+            name, path, folder=folder, replace=replace, advance=advance, leave_out=leave_out
+        )
     if as_json:
         print_json({"dataset": name, "files": published, "bytes": total})
     else:

@@ -59,6 +59,18 @@ class DataSpec(Section):
         description='true, false, "upstream", or an object with style, lowercase, punctuation.',
     )
 
+    text_column: str = Field(
+        default="text",
+        min_length=1,
+        max_length=200,
+        description="Column of the text in .jsonl, .csv, .parquet and .arrow files.",
+    )
+    rows: Literal["documents", "lines"] = Field(
+        default="documents",
+        description="documents: each row of such a file is a document; lines: each row is a line, "
+        "and an empty row ends a document.",
+    )
+
     deduplicate: Literal["none", "report", "exact", "near"] = Field(
         default="none",
         description="report: count repeated documents and lines that also occur in the validation "

@@ -189,12 +189,12 @@ class Client(Connection):
         advance: Advance = lambda _: None,
         leave_out: LeaveOut = lambda *_: None,
     ) -> list[str]:
-        """Sends a text file, an archive, or the text files of a folder; resumes partial transfers.
+        """Sends a text file, an archive, or the texts of a folder; resumes partial transfers.
 
         Args:
             dataset: Name of the dataset, new or existing.
             path: What to send.
-            folder: The one folder to take out of an archive.
+            folder: The one folder to take out of an archive, or of a folder with subfolders.
             replace: Overwrite files that exist.
             advance: Called with the number of bytes that were sent.
             leave_out: Called with name and reason of each file of a folder or an archive that is
@@ -203,16 +203,17 @@ class Client(Connection):
         Returns:
             The names of the files that the service created.
         """
-        files = files_to_send(Path(path))
-        for skipped in skipped_files(Path(path)):
+        files = files_to_send(Path(path), folder)
+        for skipped in skipped_files(Path(path), folder):
             leave_out(*skipped)
         published: list[str] = []
-        for file in files:
+        for file, name in files.items():
             published += upload_file(
                 self,
                 dataset,
                 file,
-                folder=folder,
+                name=name,
+                folder=folder if Path(path).is_file() else None,
                 replace=replace,
                 advance=advance,
                 leave_out=leave_out,

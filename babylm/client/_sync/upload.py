@@ -3,6 +3,7 @@
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -10,12 +11,14 @@ from urllib.parse import quote
 from babylm.client._inline import to_thread
 from babylm.client._sync.connection import RETRIED, Connection
 from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
-from core.corpus.names import TEXT_SUFFIXES, reason_left_out, shown_name, text_stem
+from core.corpus.names import ACCEPTED, reason_left_out, shown_name, text_stem
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
 """Consecutive pieces that may fail."""
 RETRY_SECONDS = 0.5
+SPLITS_FILE = "dataset_dict.json"
+"""Of a Hugging Face dataset with splits, each in a folder of its name."""
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 Advance = Callable[[int], None]
@@ -23,29 +26,59 @@ LeaveOut = Callable[[str, str], None]
 """Called with name and reason of each file that is not used."""
 
 
-def files_to_send(path: Path) -> list[Path]:
-    """The file, or the text files of the folder, by name.
+def files_to_send(path: Path, folder: str | None = None) -> dict[Path, str]:
+    """The file, or the text files of the folder and its subfolders, with the names to send.
+
+    A name that occurs in several subfolders is preceded by those of its folders.
+
+    Args:
+        path: A file or a folder.
+        folder: Restricts the files of a folder to those of subfolders of this name.
 
     Raises:
         InvalidUsage: If there is none.
     """
     if path.is_file():
-        return [path]
+        return {path: path.name}
     if not path.is_dir():
         raise InvalidUsage(f"{path} does not exist")
-    files = [each for each in sorted(path.iterdir()) if each.is_file() and text_stem(each.name)]
+    if folder is None and (path / SPLITS_FILE).is_file():
+        splits = ", ".join(sorted(each.name for each in path.iterdir() if each.is_dir()))
+        raise InvalidUsage(
+            f"{path} is a saved dataset with several splits ({splits}): name the one to send with "
+            "--folder"
+        )
+    files = [each for each in _all_files(path) if text_stem(each.name)]
+    if folder is not None:
+        files = [each for each in files if each.parent.name == folder]
     if not files:
-        accepted = ", ".join(TEXT_SUFFIXES)
-        raise InvalidUsage(f"{path} has no text file; accepted: {accepted}")
-    return files
+        where = f" in a folder {folder}" if folder else ""
+        raise InvalidUsage(f"{path} has no text file{where}; accepted: {ACCEPTED}")
+    times = Counter(text_stem(each.name) for each in files)
+    return {
+        each: each.name
+        if times[text_stem(each.name)] == 1
+        else "-".join(each.relative_to(path).parts)
+        for each in files
+    }
 
 
-def skipped_files(path: Path) -> list[tuple[str, str]]:
+def skipped_files(path: Path, folder: str | None = None) -> list[tuple[str, str]]:
     """The files of a folder that are not sent, with the reason."""
     if not path.is_dir():
         return []
-    names = [each.name for each in sorted(path.iterdir()) if text_stem(each.name) is None]
-    return [(shown_name(name), reason_left_out(name)) for name in names]
+    skipped = []
+    for each in _all_files(path):
+        shown = shown_name(str(each.relative_to(path)))
+        if text_stem(each.name) is None:
+            skipped.append((shown, reason_left_out(each.name)))
+        elif folder not in (None, each.parent.name):
+            skipped.append((shown, f"is not in a folder {folder}"))
+    return skipped
+
+
+def _all_files(path: Path) -> list[Path]:
+    return sorted(each for each in path.rglob("*") if each.is_file())
 
 
 def upload_file(
@@ -53,13 +86,14 @@ def upload_file(
     dataset: str,
     file: Path,
     *,
+    name: str,
     folder: str | None,
     replace: bool,
     advance: Advance,
     leave_out: LeaveOut,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Sends one file; returns the names of the files that the service created.
+    """Sends one file under `name`; returns the names of the files that the service created.
 
     `leave_out` is called for each member of an archive that is not used.
 
@@ -71,7 +105,7 @@ def upload_file(
     size = file.stat().st_size
     with file.open("rb") as source:
         digest = (to_thread(hashlib.file_digest, source, "sha256")).hexdigest()
-        name = shown_name(file.name)
+        name = shown_name(name)
         query: dict[str, str] = {"name": name, "sha256": digest}
         query |= {"folder": folder} if folder else {}
         query |= {"replace": "true"} if replace else {}

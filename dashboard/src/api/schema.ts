@@ -992,10 +992,23 @@ export interface components {
              */
             deduplicate: "none" | "report" | "exact" | "near";
             /**
+             * Rows
+             * @description documents: each row of such a file is a document; lines: each row is a line, and an empty row ends a document.
+             * @default documents
+             * @enum {string}
+             */
+            rows: "documents" | "lines";
+            /**
              * Sources
              * @description File stems to use, such as childes; null uses every text file of the folder.
              */
             sources?: string[] | null;
+            /**
+             * Text Column
+             * @description Column of the text in .jsonl, .csv, .parquet and .arrow files.
+             * @default text
+             */
+            text_column: string;
             /**
              * Validation
              * @description Folder of validation text; null trains without validation.
@@ -1940,6 +1953,20 @@ export interface components {
             where: "any" | "local" | "slurm";
         };
         /**
+         * RowsReport
+         * @description The rows of a file whose text is a column of it.
+         */
+        RowsReport: {
+            /** Empty */
+            empty: number;
+            /** Examples */
+            examples: string[];
+            /** Malformed */
+            malformed: number;
+            /** Read */
+            read: number;
+        };
+        /**
          * RunsMetricsRead
          * @description Series by name, by job.
          */
@@ -2022,6 +2049,7 @@ export interface components {
             lines_in: number;
             /** Lines Out */
             lines_out: number;
+            rows?: components["schemas"]["RowsReport"] | null;
             /** Source */
             source: string;
             /** Words In */
@@ -6598,6 +6626,7 @@ export const pathsV1JobsJob_idMetricsGetParametersQueryFormatValues: ReadonlyArr
 export const cleanOptionsPunctuationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["punctuation"]> = ["keep", "strip"];
 export const cleanOptionsStyleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["style"]> = ["standard", "upstream", "none"];
 export const dataSpecDeduplicateValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["deduplicate"]> = ["none", "report", "exact", "near"];
+export const dataSpecRowsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["rows"]> = ["documents", "lines"];
 export const evaluationSpecCheckpointsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["EvaluationSpec"]["checkpoints"]> = ["last", "milestones"];
 export const gemma2ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Gemma2"]["architecture"]> = ["gemma2"];
 export const gemma2Hidden_activationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Gemma2"]["hidden_activation"]> = ["gelu_pytorch_tanh", "gelu", "silu", "relu"];

@@ -25,6 +25,7 @@ from api.routes import (
     pages,
     playground,
     system,
+    tokenizer_files,
     tokenizers,
 )
 from api.security import Gate
@@ -85,7 +86,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     register_handlers(app)
     for part in (
         *(jobs, events, checkpoints, playground, evaluations),
-        *(tokenizers, datasets, catalogue, system),
+        *(tokenizers, tokenizer_files, datasets, catalogue, system),
     ):
         app.include_router(
             part.router, prefix="/v1", dependencies=[Depends(refuse_unknown_parameters)]

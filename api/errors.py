@@ -60,6 +60,7 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.PrecisionUnsupported: 422,
     core_errors.DevicesMissing: 422,
     core_errors.CheckpointMissing: 410,
+    core_errors.TokenizerInvalid: 422,
     core_errors.TokenizerMissing: 409,
     core_errors.TokenOutOfVocabulary: 500,
     core_errors.TokenFileDamaged: 500,

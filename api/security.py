@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import Problem, problem_response
 
 MAX_BODY_BYTES = 1 << 20
-UPLOAD = re.compile(r"/v1/datasets/[^/]+/files")
+UPLOAD = re.compile(r"/v1/datasets/[^/]+/files|/v1/tokenizer-files/[^/]+")
 """Takes files instead of JSON, up to a limit of its own and with its own time limit."""
 CLEANED = re.compile(r"/v1/datasets/[^/]+")
 """Starts cleaning when it is first read."""

@@ -146,6 +146,13 @@ class TokenizerMissing(RunError):
     hint = "Name an existing job whose tokenizer stage is finished, or omit tokenizer.from_job."
 
 
+class TokenizerInvalid(RunError):
+    """The tokenizer that `tokenizer.path` names is missing, or of a kind that is not usable."""
+
+    code = "tokenizer_invalid"
+    hint = "Name a byte-level BPE like GPT-2's in tokenizer.path, or omit it to train a tokenizer."
+
+
 class TokenOutOfVocabulary(RunError):
     """A token id is outside the vocabulary of the model."""
 

@@ -20,6 +20,7 @@ from api.description import Responses, problems
 from api.errors import Problem
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
+from api.tokenizer_files import with_existing_tokenizer
 from core.corpus.sources import DEFAULT_ROWS, row_options
 from core.corpus.word_estimate import words_after_cleaning
 from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
@@ -57,7 +58,7 @@ def create(
     idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
     """Submits a job. The same Idempotency-Key and body again return the first job, with 200."""
-    resolved = spec.resolve()
+    resolved = with_existing_tokenizer(spec.resolve(), context.settings.data_dir)
     require_possible(resolved)
     check_corpus(resolved, context.settings.data_dir)
     check_tasks(resolved, context.settings.data_dir)
@@ -77,7 +78,7 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: J
     `seconds` is by kind of device; `measured_devices` are the kinds whose speed a live worker has
     measured. For the others two CPU cores and an A100 are assumed.
     """
-    resolved = spec.resolve()
+    resolved = with_existing_tokenizer(spec.resolve(), context.settings.data_dir)
     words, warnings = _words(resolved, context)
     with context.database.read() as session:
         rates = measured_rates(live_workers(session))

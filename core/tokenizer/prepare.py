@@ -13,7 +13,14 @@ from core.storage.cache import fingerprint
 from core.storage.file_hashes import hash_file
 from core.storage.inputs import OwnTokenizer
 from core.storage.rundir import RunDir, publish_folder, remove_folder
-from core.tokenizer.bpe import REPORT, TOKENIZER_VERSION, TokenizerReport, train_bpe
+from core.tokenizer.bpe import (
+    REPORT,
+    TOKENIZER_VERSION,
+    TokenizerReport,
+    save_existing,
+    train_bpe,
+)
+from core.tokenizer.existing import read_existing
 from core.tokenizer.learning import TOKENIZER_FILE
 from core.tokenizer.statistics import STATISTICS_VERSION, write_statistics
 
@@ -28,6 +35,8 @@ def prepare_tokenizer(
         own = run.inputs.tokenizer
         if own is not None and _content(run.rundir.tokenizer) == own.sha256:
             source, key = run.rundir.tokenizer, own.fingerprint
+        elif spec.path is not None:
+            source, key, stage.cached = _existing_tokenizer(run, spec.path)
         elif spec.from_job is None:
             source, key, stage.cached = _train_tokenizer(run, reporter, train)
         else:
@@ -40,7 +49,8 @@ def prepare_tokenizer(
         run.inputs.record_tokenizer(OwnTokenizer(fingerprint=key, sha256=content))
         if validation is not None:
             stage.counts["validation"] = _measure_tokenizer(run, key, validation)
-    if spec.from_job is None and report.vocab_size < spec.vocab_size:
+    is_trained = spec.from_job is None and spec.path is None
+    if is_trained and report.vocab_size < spec.vocab_size:
         run.warn(
             "vocabulary_smaller",
             f"the text gives {report.vocab_size:,} entries, not {spec.vocab_size:,}; "
@@ -68,6 +78,16 @@ def _train_tokenizer(run: Run, reporter: StageReporter, train: Split) -> tuple[P
         )
 
     entry = run.inputs.take("tokenizer", key, build)
+    return entry.path, entry.fingerprint, entry.cached
+
+
+def _existing_tokenizer(run: Run, path: str) -> tuple[Path, str, bool]:
+    """The tokenizer of a file, converted; from then on the run does not read the file again."""
+    entry = run.inputs.find("tokenizer")
+    if entry is None:
+        existing = read_existing(run.data_dir / path)
+        key = fingerprint("tokenizer", version=0, parameters={}, inputs=[existing.content])
+        entry = run.inputs.take("tokenizer", key, lambda folder: save_existing(existing, folder))
     return entry.path, entry.fingerprint, entry.cached
 
 

@@ -17,6 +17,7 @@ from api.security import OPEN_PREFIXES, SAFE_METHODS
 
 Json = dict[str, Any]  # Any: JSON
 KEY_SCHEME = "key"
+EVENT_STREAM = "text/event-stream"
 SCHEMA_NAME = ProblemRead.__name__
 REFERENCE = {"$ref": f"#/components/schemas/{SCHEMA_NAME}"}
 UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
@@ -57,6 +58,21 @@ def text_responses(*media_types: str) -> Responses:
     return {200: {"content": {each: {"schema": {"type": "string"}} for each in media_types}}}
 
 
+def event_responses(schema_name: str) -> Responses:
+    """The response of a route that sends events (SSE) with data of a schema of the document."""
+    data = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": f"#/components/schemas/{schema_name}"},
+    }
+    event = {
+        "type": "object",
+        "required": ["data"],
+        "properties": {"data": data, "event": {"type": "string"}, "id": {"type": "string"}},
+    }
+    return {200: {"content": {EVENT_STREAM: {"itemSchema": event}}}}
+
+
 def describe(app: FastAPI, *, needs_key: bool) -> None:
     """Makes the app send the complete document."""
     original = app.openapi
@@ -93,6 +109,9 @@ def complete(document: Json, *, needs_key: bool) -> None:
             call["security"] = [] if is_open else [*optional, {KEY_SCHEME: []}]
             responses = call["responses"]
             responses.pop("422", None)
+            content = responses.get("200", {}).get("content", {}).get(EVENT_STREAM, {})
+            if "itemSchema" in content:
+                content.pop("schema", None)  # FastAPI's, which describes the whole body as text
             for status in _statuses(path, method.upper()):
                 response = responses.setdefault(str(status), _problem(status))
                 response["content"][MEDIA_TYPE] = {"schema": REFERENCE}

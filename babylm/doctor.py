@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from babylm.client.address import is_loopback
 from babylm.client.discovery import running_service
@@ -93,7 +95,7 @@ def _torch(*, has_gpu: bool) -> Finding:
         return Finding("torch", "note", "not installed", "pip install torch")
     output = _run([*safe_python(), "-c", TORCH])
     if output is None:
-        command = f"{sys.executable} -P -c 'import torch'"
+        command = shlex.join([*safe_python(), "-c", "import torch"])
         return Finding("torch", "wrong", "it cannot be imported", command)
     version, cuda, is_available, threads = json.loads(output)
     if has_gpu and not is_available:
@@ -176,7 +178,7 @@ def _database(settings: Settings) -> Finding:
     from babylm.database import check_database, shown_url
 
     url = settings.database_url
-    path = Path(url.removeprefix("sqlite:///"))
+    path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
     if url.startswith("sqlite:///") and not path.exists():
         return Finding("database", "ok", f"{path} does not exist yet; `babylm serve` creates it")
     try:

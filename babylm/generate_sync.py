@@ -6,7 +6,7 @@ asyncio code; psycopg and httpcore generate their synchronous halves the same wa
 
 import re
 import subprocess
-import sys
+import sysconfig
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "client"
@@ -53,7 +53,7 @@ def modules() -> dict[Path, str]:
 
 def _formatted(text: str, path: Path) -> str:
     for arguments in (["check", "--select", "I", "--fix", "--quiet"], ["format", "--quiet"]):
-        ruff = [str(Path(sys.executable).with_name("ruff")), *arguments]
+        ruff = [str(Path(sysconfig.get_path("scripts"), "ruff")), *arguments]
         ruff += ["--stdin-filename", str(path), "-"]
         done = subprocess.run(ruff, input=text, capture_output=True, text=True, check=True)
         text = done.stdout

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from api.deps import InContext, JobId, Reading
-from api.description import text_responses
+from api.description import event_responses, text_responses
 from api.errors import Problem
 from api.log import follow_log, tail_log
 from api.routing import thread_router
@@ -85,7 +85,8 @@ async def job_to_follow(
 @router.get(
     "/jobs/{job_id}/events/stream",
     response_class=EventStream,
-    responses={204: {"description": "The job has ended, and `Last-Event-ID` is its last event."}},
+    responses=event_responses("EventRead")
+    | {204: {"description": "The job has ended, and `Last-Event-ID` is its last event."}},
     dependencies=[Depends(stream_place)],
 )
 async def stream(

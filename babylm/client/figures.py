@@ -30,12 +30,15 @@ TITLES = {
     "evaluation/minimal_pairs": "minimal pairs",
     "evaluation/blimp": "BLiMP",
 }
+OF_SOURCE = "validation/bits_per_byte/"
 SHARES = ("share", "mfu", "utilization")
 SHORTEST_ID = 4
 
 
 def metric_title(name: str) -> str:
     """The name of a metric in words."""
+    if name.startswith(OF_SOURCE):
+        return f"bits per byte, {name.removeprefix(OF_SOURCE).replace('_', ' ')}"
     return TITLES.get(name) or name.replace("/", " ").replace("_", " ")
 
 

@@ -43,7 +43,8 @@ def refusal(content: bytes, name: str, folder: Path) -> Problem:
     return caught.value
 
 
-NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=40)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0/\\"), min_size=1, max_size=40)
+"""Without backslashes, which separate folders in archives made on Windows."""
 PATHS = st.lists(NAMES, min_size=1, max_size=6).map("/".join).filter(lambda each: each.strip("/."))
 
 

@@ -44,6 +44,7 @@ def test_a_folder_becomes_a_dataset_in_pieces(run, service, tmp_path, monkeypatc
     (folder / "notes.md").write_text("not text for training")
     result = run("datasets", "add", "mine", folder, "--url", url)
     assert result.exit_code == 0, result.exception
+    assert "left out: notes.md is not accepted" in result.stderr
     assert (data_dir / "mine" / "childes.train").read_bytes() == TEXT
     assert sorted(path.name for path in (data_dir / "mine").iterdir()) == [
         "childes.train",
@@ -75,7 +76,7 @@ def test_a_tree_of_files_and_a_saved_dataset_are_sent(run, service, tmp_path):
     assert "test, train" in error_of(refused).message
     result = run("datasets", "add", "hub", tmp_path / "saved", "--folder", "train", "--url", url)
     assert result.exit_code == 0, result.exception
-    assert "state.json describes a saved dataset" in result.stderr
+    assert "state.json is not accepted" in result.stderr
     assert [path.name for path in (data_dir / "hub").iterdir()] == ["data-00000-of-00001.arrow"]
 
 

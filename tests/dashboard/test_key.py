@@ -12,7 +12,7 @@ from tests.dashboard.conftest import Tab, points
 from tests.system.service import running_service, tiny_spec
 from tests.waiting import wait_for
 
-KEY = "the-right-key"
+KEY = "the-right-key-of-the-test"
 
 
 @pytest.fixture(scope="module")

@@ -182,7 +182,8 @@ def test_the_tasks_that_are_there_are_offered(tab, service):
     section = page.get_by_role("region", name="Evaluation")
     offer = section.get_by_role("group", name="Tasks").get_by_role("checkbox", name="offered")
     code = page.get_by_label("The spec")
-    offer.check()
+    with page.expect_response("**/estimate"):  # its spec is not a default of the form
+        offer.check()
     expect(code).to_contain_text("tasks: [offered]")
     expect(offer).to_be_checked()
     offer.uncheck()

@@ -1,6 +1,7 @@
 """The properties of docker-compose.yml, read from the file."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,7 @@ def test_every_setting_reaches_every_process(name):
     for_the_api = {"BABYLM_HOST", "BABYLM_PORT", "BABYLM_API_KEY"}
     # A container has no Slurm commands: the provisioner runs on a submit host.
     settings -= {each for each in settings if each.startswith("BABYLM_SLURM_")}
+    settings -= {"BABYLM_SOCKET"}  # compose publishes a port
     expected = settings if name == "api" else settings - for_the_api
     assert set(SERVICES[name]["environment"]) == expected
 
@@ -119,5 +121,6 @@ def test_services_of_one_image_have_the_same_build(name):
     target = "worker" if name.startswith("worker") else "api"
     service = SERVICES[name]
     assert service["build"]["target"] == target
-    assert service["image"] == f"babylm-{target}"
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert service["image"] == f"babylm-{target}:${{BABYLM_VERSION:-{version}}}"
     assert service["build"]["args"]["UID"] == "${BABYLM_UID:-1000}"

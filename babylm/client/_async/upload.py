@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from asyncio import to_thread
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -10,7 +11,6 @@ from urllib.parse import quote
 
 from babylm.client._async.connection import RETRIED, AsyncConnection
 from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
-from core.corpus.names import ACCEPTED, reason_left_out, shown_name, text_stem
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
@@ -18,7 +18,8 @@ TRIES = 6
 RETRY_SECONDS = 0.5
 SPLITS_FILE = "dataset_dict.json"
 """Of a Hugging Face dataset with splits, each in a folder of its name."""
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+NAME_REFUSED = "file_name_invalid"
+"""Code of the service's refusal of a name; it comes before the file is read."""
 
 Advance = Callable[[int], None]
 LeaveOut = Callable[[str, str], None]
@@ -26,19 +27,20 @@ LeaveOut = Callable[[str, str], None]
 
 
 def files_to_send(path: Path, folder: str | None = None) -> dict[Path, str]:
-    """The file, or the text files of the folder and its subfolders, with the names to send.
+    """The file, or the visible files of the folder and its subfolders, with the names to send.
 
-    A name that occurs in several subfolders is preceded by those of its folders.
+    The service decides which it takes. A name that occurs in several subfolders is preceded by
+    those of its folders.
 
     Args:
         path: A file or a folder.
-        folder: Restricts the files of a folder to those of subfolders of this name.
+        folder: If there are subfolders of this name, only their files are sent.
 
     Raises:
-        InvalidUsage: If there is none.
+        InvalidUsage: If there is none, or it is a saved dataset of which no split is named.
     """
     if path.is_file():
-        return {path: path.name}
+        return {path: sent_name(path)}
     if not path.is_dir():
         raise InvalidUsage(f"{path} does not exist")
     if folder is None and (path / SPLITS_FILE).is_file():
@@ -47,37 +49,64 @@ def files_to_send(path: Path, folder: str | None = None) -> dict[Path, str]:
             f"{path} is a saved dataset with several splits ({splits}): name the one to send with "
             "--folder"
         )
-    files = [each for each in _all_files(path) if text_stem(each.name)]
-    if folder is not None:
-        files = [each for each in files if each.parent.name == folder]
+    files = [each for each in sorted(path.rglob("*")) if each.is_file() and _is_visible(each, path)]
+    files = [each for each in files if each.parent.name == folder] or files
     if not files:
-        where = f" in a folder {folder}" if folder else ""
-        raise InvalidUsage(f"{path} has no text file{where}; accepted: {ACCEPTED}")
-    times = Counter(text_stem(each.name) for each in files)
+        raise InvalidUsage(f"{path} has no files")
+    times = Counter(each.name for each in files)
     return {
-        each: each.name
-        if times[text_stem(each.name)] == 1
-        else "-".join(each.relative_to(path).parts)
+        each: sent_name(
+            each if times[each.name] == 1 else Path("-".join(each.relative_to(path).parts))
+        )
         for each in files
     }
 
 
-def skipped_files(path: Path, folder: str | None = None) -> list[tuple[str, str]]:
-    """The files of a folder that are not sent, with the reason."""
-    if not path.is_dir():
-        return []
-    skipped = []
-    for each in _all_files(path):
-        shown = shown_name(str(each.relative_to(path)))
-        if text_stem(each.name) is None:
-            skipped.append((shown, reason_left_out(each.name)))
-        elif folder not in (None, each.parent.name):
-            skipped.append((shown, f"is not in a folder {folder}"))
-    return skipped
+def _is_visible(file: Path, root: Path) -> bool:
+    return not any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
-def _all_files(path: Path) -> list[Path]:
-    return sorted(each for each in path.rglob("*") if each.is_file())
+async def upload_folder(
+    client: AsyncConnection,
+    dataset: str,
+    path: Path,
+    *,
+    folder: str | None,
+    replace: bool,
+    advance: Advance,
+    leave_out: LeaveOut,
+) -> list[str]:
+    """Sends the files of a folder; leaves out those whose names the service does not accept.
+
+    Raises:
+        InvalidUsage: If the service accepts none of them.
+        ServiceError: If the service refuses one for another reason.
+    """
+    published: list[str] = []
+    refused = 0
+    files = files_to_send(path, folder)
+    is_split = all(file.parent.name == folder for file in files)
+    for file, name in files.items():
+        try:
+            published += await upload_file(
+                client,
+                dataset,
+                file,
+                name=name,
+                folder=None if is_split else folder,
+                replace=replace,
+                advance=advance,
+                leave_out=leave_out,
+            )
+        except ServiceError as error:
+            if error.details.get("code") != NAME_REFUSED:
+                raise
+            refused += 1
+            leave_out(name, f"is not accepted: {error.message}")
+            advance(file.stat().st_size)
+    if refused == len(files):
+        raise InvalidUsage(f"{path} has no file that the service accepts as text or archive")
+    return published
 
 
 async def upload_file(
@@ -85,26 +114,29 @@ async def upload_file(
     dataset: str,
     file: Path,
     *,
-    name: str,
+    name: str | None = None,
     folder: str | None,
     replace: bool,
     advance: Advance,
     leave_out: LeaveOut,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> list[str]:
-    """Sends one file under `name`; returns the names of the files that the service created.
+    """Sends one file, as `name` if given; returns the names of the files that the service created.
 
     `leave_out` is called for each member of an archive that is not used.
 
     Raises:
+        InvalidUsage: If there is no such file.
         ServiceError: If the service refuses it.
         ServiceUnreachable: If the service does not answer any more.
     """
+    if not file.is_file():
+        raise InvalidUsage(f"{file} does not exist")
     base = f"/v1/datasets/{quote(dataset, safe='')}"
     size = file.stat().st_size
     with file.open("rb") as source:
         digest = (await to_thread(hashlib.file_digest, source, "sha256")).hexdigest()
-        name = shown_name(name)
+        name = name or sent_name(file)
         query: dict[str, str] = {"name": name, "sha256": digest}
         query |= {"folder": folder} if folder else {}
         query |= {"replace": "true"} if replace else {}
@@ -135,6 +167,11 @@ async def upload_file(
                 for each in answer.get("left_out", []):
                     leave_out(each["name"], each["reason"])
                 return list(answer["files"])
+
+
+def sent_name(file: Path) -> str:
+    """The name of a file for the service; bytes that are not UTF-8 as escapes."""
+    return os.fsencode(file.name).decode("utf-8", "backslashreplace")
 
 
 async def _received(client: AsyncConnection, base: str, name: str, size: int) -> int:

@@ -16,9 +16,8 @@ from babylm.client._sync.job import Job
 from babylm.client._sync.upload import (
     Advance,
     LeaveOut,
-    files_to_send,
-    skipped_files,
     upload_file,
+    upload_folder,
 )
 from babylm.client.discovery import find_key, find_service
 from babylm.client.errors import BabylmError, ServiceError, ServiceUnreachable
@@ -189,12 +188,12 @@ class Client(Connection):
         advance: Advance = lambda _: None,
         leave_out: LeaveOut = lambda *_: None,
     ) -> list[str]:
-        """Sends a text file, an archive, or the texts of a folder; resumes partial transfers.
+        """Sends a text file, an archive, or the text files of a folder; resumes partial transfers.
 
         Args:
             dataset: Name of the dataset, new or existing.
             path: What to send.
-            folder: The one folder to take out of an archive, or of a folder with subfolders.
+            folder: The one folder to take out of an archive or a folder.
             replace: Overwrite files that exist.
             advance: Called with the number of bytes that were sent.
             leave_out: Called with name and reason of each file of a folder or an archive that is
@@ -203,22 +202,16 @@ class Client(Connection):
         Returns:
             The names of the files that the service created.
         """
-        files = files_to_send(Path(path), folder)
-        for skipped in skipped_files(Path(path), folder):
-            leave_out(*skipped)
-        published: list[str] = []
-        for file, name in files.items():
-            published += upload_file(
-                self,
-                dataset,
-                file,
-                name=name,
-                folder=folder if Path(path).is_file() else None,
-                replace=replace,
-                advance=advance,
-                leave_out=leave_out,
-            )
-        return published
+        send = upload_folder if Path(path).is_dir() else upload_file
+        return send(
+            self,
+            dataset,
+            Path(path),
+            folder=folder,
+            replace=replace,
+            advance=advance,
+            leave_out=leave_out,
+        )
 
     def _id_that_begins(self, name: str) -> str | None:
         """The id that begins so on the newest page of jobs that has one."""

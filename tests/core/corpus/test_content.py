@@ -78,5 +78,5 @@ def test_words_of_the_longest_length_pass_unchanged():
 
 
 def test_a_style_without_a_cleaner_for_a_source_is_an_error_with_both_names():
-    with pytest.raises(CleanerMissing, match=r"style upstream .* source childes2"):
+    with pytest.raises(CleanerMissing, match=r"is upstream, .* source childes2"):
         cleaner_for("childes2", CleanOptions(style="upstream"))

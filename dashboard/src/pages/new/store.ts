@@ -174,6 +174,12 @@ export class NewJob {
     this.derived.value = {};
   }
 
+  // A choice that is taken back must not return as a default.
+  private withoutChosen(spec: Spec): Spec {
+    const { values } = this;
+    return Object.fromEntries(Object.entries(spec).filter(([path]) => !values.value.has(path)));
+  }
+
   // Another architecture keeps the sizes of the preset, so that the model stays comparable.
   chooseArchitecture(name: string) {
     if (name === this.architecture) return;
@@ -217,7 +223,7 @@ export class NewJob {
       if (isOld()) return;
       this.refuse([]);
       this.estimate.value = answer;
-      this.derived.value = leaves(answer.spec);
+      this.derived.value = this.withoutChosen(leaves(answer.spec));
       this.isCurrent.value = true;
     } catch (error) {
       if (isOld()) return;

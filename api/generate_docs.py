@@ -74,7 +74,7 @@ This page is written by `python -m api.generate_docs`.
 EXAMPLES = {
     "GET /v1/tokenizer-files": 'curl "$URL/v1/tokenizer-files"',
     "POST /v1/tokenizer-files/{name}": """\
-curl "$URL/v1/tokenizer-files/mine" --data-binary @tokenizer.json""",
+curl -X POST -T tokenizer.json "$URL/v1/tokenizer-files/mine\"""",
     "DELETE /v1/tokenizer-files/{name}": 'curl -X DELETE "$URL/v1/tokenizer-files/mine"',
     "POST /v1/jobs": """curl "$URL/v1/jobs" -H 'Content-Type: application/json' \\
   -H 'Idempotency-Key: my-first-job' -d '{"preset": "sample"}'""",

@@ -13,6 +13,7 @@ from core.events.results import EvaluationResult
 from core.events.types import EvaluationData, StageData
 from core.sample import write_sample
 from core.storage.rundir import RunDir
+from core.tokenizer.learning import new_tokenizer, new_trainer
 from jobs.short_tasks import succeed_short_task
 from tests.api.routes import routes
 from tests.api.short import ShortWorker
@@ -34,6 +35,16 @@ def test_the_page_is_not_stale():
     assert page() == written, "python -m api.generate_docs > docs/api.md"
 
 
+def _tokenizer() -> bytes:
+    tokenizer = new_tokenizer()
+    tokenizer.train_from_iterator([], trainer=new_trainer(260, 1))
+    return tokenizer.to_str().encode()
+
+
+SENT = {"corpus.txt": lambda: b"some text\n", "tokenizer.json": _tokenizer}
+"""The content of the files that the examples send."""
+
+
 def parsed(command: str) -> dict:
     """What curl would send, for the options that the page uses."""
     words = iter(shlex.split(command.replace("\\\n", "")))
@@ -51,8 +62,7 @@ def parsed(command: str) -> dict:
                 request["method"] = "POST"
             json.loads(request["content"])
         elif word == "-T":
-            assert next(words) == "corpus.txt"
-            request["content"] = b"some text\n"
+            request["content"] = SENT[next(words)]()
         elif word == "-I":
             request["method"] = "HEAD"
         elif word in ("-C", "-o"):
@@ -85,6 +95,8 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
     command = EXAMPLES[name]
     if name.endswith("/files") and name.startswith("POST"):
         (settings.data_dir / "mine" / "corpus.txt").unlink()
+    if name == "DELETE /v1/tokenizer-files/{name}":
+        client.post("/v1/tokenizer-files/mine", content=_tokenizer())
     if name.endswith("/resume"):
         client.post(f"/v1/jobs/{job}/pause")
     elif name.endswith("/retry"):

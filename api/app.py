@@ -28,6 +28,7 @@ from api.routes import (
     studies,
     submission,
     system,
+    tokenizer_files,
     tokenizers,
     webhooks,
 )
@@ -96,7 +97,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     for part in (
         *(jobs, studies, events, checkpoints, playground),
         *(evaluations, evaluation_files, submission),
-        *(tokenizers, datasets, webhooks, catalogue, system),
+        *(tokenizers, tokenizer_files, datasets, webhooks, catalogue, system),
     ):
         app.include_router(
             part.router, prefix="/v1", dependencies=[Depends(refuse_unknown_parameters)]

@@ -72,6 +72,10 @@ This page is written by `python -m api.generate_docs`.
 """
 
 EXAMPLES = {
+    "GET /v1/tokenizer-files": 'curl "$URL/v1/tokenizer-files"',
+    "POST /v1/tokenizer-files/{name}": """\
+curl -X POST -T tokenizer.json "$URL/v1/tokenizer-files/mine\"""",
+    "DELETE /v1/tokenizer-files/{name}": 'curl -X DELETE "$URL/v1/tokenizer-files/mine"',
     "POST /v1/jobs": """curl "$URL/v1/jobs" -H 'Content-Type: application/json' \\
   -H 'Idempotency-Key: my-first-job' -d '{"preset": "sample"}'""",
     "POST /v1/jobs/estimate": """curl "$URL/v1/jobs/estimate" \\

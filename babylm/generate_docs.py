@@ -80,6 +80,7 @@ babylm evaluations add blimp_fast evaluation_data/fast_eval/blimp_fast
 babylm evaluations add cdi_childes cdi_childes.json""",
     "tokenizer": "babylm tokenizer",
     "tokenizer train": "babylm tokenizer train --dataset train_10M --vocab-size 16000 --follow",
+    "tokenizer add": "babylm tokenizer add gpt2 my-tokenizer/",
     "tokenizer encode": 'babylm tokenizer encode last "The dogs run."',
     "track": "babylm track last --to tensorboard --to wandb",
     "webhooks": "babylm webhooks",

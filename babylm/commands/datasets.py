@@ -47,15 +47,17 @@ def datasets(context: typer.Context, url: Url = None, as_json: AsJson = False) -
 @group.command()
 def add(
     name: Annotated[str, typer.Argument(help="Name of the dataset, new or not.")],
-    path: Annotated[Path, typer.Argument(help="A text file, a zip or tar, or a folder of text.")],
+    path: Annotated[Path, typer.Argument(help="A file, a zip or tar, or a folder.")],
     folder: Annotated[
-        str | None, typer.Option("--folder", help="The one folder to take out of an archive.")
+        str | None, typer.Option("--folder", help="The one subfolder to take.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send text to the service, here or on another machine.
+    """Send text to the service: text files, .jsonl, .csv, .parquet, .arrow, each also compressed.
+
+    A folder may have subfolders, or be a saved Hugging Face dataset.
 
     The same command again continues an interrupted transfer.
     """
@@ -66,7 +68,7 @@ def add(
     def leave_out(name: str, reason: str) -> None:
         print_note(f"left out: {name} {reason}")
 
-    total = sum(file.stat().st_size for file in files_to_send(path))
+    total = sum(file.stat().st_size for file in files_to_send(path, folder))
     with open_client(url) as client, byte_bar("upload", total) as advance:
         published = client.upload(
             name, path, folder=folder, replace=replace, advance=advance, leave_out=leave_out

@@ -1056,6 +1056,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tokenizer-files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Tokenizer Files
+         * @description The existing tokenizers that specs name as `tokenizer: {"path": "tokenizers/NAME"}`.
+         */
+        get: operations["list_tokenizer_files_v1_tokenizer_files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokenizer-files/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Tokenizer File
+         * @description Sends an existing tokenizer: the body is its `tokenizer.json`.
+         *
+         *     It must be a byte-level BPE with GPT-2's splitting. Jobs name it as `tokenizer.path`.
+         */
+        post: operations["add_tokenizer_file_v1_tokenizer_files__name__post"];
+        /**
+         * Delete Tokenizer File
+         * @description Removes an existing tokenizer; runs that use it have copies of their own.
+         */
+        delete: operations["delete_tokenizer_file_v1_tokenizer_files__name__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tokenizers": {
         parameters: {
             query?: never;
@@ -1424,10 +1470,23 @@ export interface components {
              */
             deduplicate: "none" | "report" | "exact" | "near";
             /**
+             * Rows
+             * @description documents: each row of such a file is a document; lines: each row is a line, and an empty row ends a document.
+             * @default documents
+             * @enum {string}
+             */
+            rows: "documents" | "lines";
+            /**
              * Sources
              * @description File stems to use, such as childes; null uses every text file of the folder.
              */
             sources?: string[] | null;
+            /**
+             * Text Column
+             * @description Column of the text in .jsonl, .csv, .parquet and .arrow files.
+             * @default text
+             */
+            text_column: string;
             /**
              * Validation
              * @description Folder of validation text; null trains without validation.
@@ -2674,6 +2733,20 @@ export interface components {
             words_seen: number;
         };
         /**
+         * RowsReport
+         * @description The rows of a file whose text is a column of it.
+         */
+        RowsReport: {
+            /** Empty */
+            empty: number;
+            /** Examples */
+            examples: string[];
+            /** Malformed */
+            malformed: number;
+            /** Read */
+            read: number;
+        };
+        /**
          * Rule
          * @description A rule of the challenge; `holds` is null if it cannot be decided yet.
          */
@@ -2782,6 +2855,7 @@ export interface components {
             lines_in: number;
             /** Lines Out */
             lines_out: number;
+            rows?: components["schemas"]["RowsReport"] | null;
             /** Source */
             source: string;
             /** Words In */
@@ -3084,6 +3158,28 @@ export interface components {
             tokenizer?: components["schemas"]["TokenizerSpec"];
         };
         /**
+         * TokenizerFilePage
+         * @description The existing tokenizers, by name.
+         */
+        TokenizerFilePage: {
+            /** Data */
+            data: components["schemas"]["TokenizerFileRead"][];
+        };
+        /**
+         * TokenizerFileRead
+         * @description An existing tokenizer; `path` is for `tokenizer.path` of a spec.
+         */
+        TokenizerFileRead: {
+            /** Error */
+            error: string | null;
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /** Vocab Size */
+            vocab_size: number | null;
+        };
+        /**
          * TokenizerPage
          * @description Tokenizers, newest first; `next` of a page is `after` of the following one.
          */
@@ -3118,7 +3214,7 @@ export interface components {
         };
         /**
          * TokenizerSpec
-         * @description A byte-level BPE trained on the training text, or the tokenizer of another job.
+         * @description A byte-level BPE trained on the training text, that of another job, or an existing one.
          */
         TokenizerSpec: {
             /**
@@ -3132,6 +3228,11 @@ export interface components {
              * @default 2
              */
             min_frequency: number;
+            /**
+             * Path
+             * @description An existing tokenizer below the data directory, such as tokenizers/mine: a folder with a tokenizer.json of Hugging Face, or that file. It must be a byte-level BPE with GPT-2's splitting; its special tokens are replaced, and it sets vocab_size.
+             */
+            path?: string | null;
             /**
              * Vocab Size
              * @description Entries, including 256 bytes and 3 special tokens.
@@ -8992,6 +9093,283 @@ export interface operations {
             };
         };
     };
+    list_tokenizer_files_v1_tokenizer_files_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenizerFilePage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    add_tokenizer_file_v1_tokenizer_files__name__post: {
+        parameters: {
+            query?: never;
+            header?: {
+                "content-length"?: string | null;
+            };
+            path: {
+                /** @description Name of a tokenizer. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenizerFileRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    delete_tokenizer_file_v1_tokenizer_files__name__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of a tokenizer. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     list_tokenizers_v1_tokenizers_get: {
         parameters: {
             query?: {
@@ -10005,6 +10383,7 @@ export const pathsV1WebhooksWebhookDeliveriesGetParametersQueryStatusAnyOf0Value
 export const cleanOptionsPunctuationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["punctuation"]> = ["keep", "strip"];
 export const cleanOptionsStyleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["style"]> = ["standard", "upstream", "none"];
 export const dataSpecDeduplicateValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["deduplicate"]> = ["none", "report", "exact", "near"];
+export const dataSpecRowsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["rows"]> = ["documents", "lines"];
 export const evaluationSpecCheckpointsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["EvaluationSpec"]["checkpoints"]> = ["last", "milestones"];
 export const finetuneSpecMetricAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["metric"]> = ["accuracy", "f1", "mcc"];
 export const finetuneSpecPoolingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["pooling"]> = ["last", "first"];

@@ -64,8 +64,8 @@ def archives() -> list[Attack]:
     found |= {f"tar with {name}": ("a.tar", content) for name, content in DAMAGED.items()}
     found |= {f"tar with {name}": ("a.tar", content) for name, content in NOT_REGULAR.items()}
     found |= {f"zip with {name}": ("a.zip", content) for name, content in DAMAGED_ZIPS.items()}
-    found["gzip of nothing"] = ("a.tgz", gzip.compress(b""))
-    found["gzip of gzip"] = ("a.tgz", gzip.compress(gzip.compress(bytes(1024))))
+    found["gzip of nothing"] = ("a.tgz", gzip.compress(b"", mtime=0))
+    found["gzip of gzip"] = ("a.tgz", gzip.compress(gzip.compress(bytes(1024), mtime=0)))
     return [
         Attack(
             *("archive", name, "POST", f"/v1/datasets/hostile/files?name={file}", (413, 422)),

@@ -154,11 +154,21 @@ def test_malformed_rows_are_counted_with_line_and_reason_and_too_many_are_refuse
         ("a.parquet", b"PAR1 is no table", CorpusDamaged, r"a\.parquet cannot be read"),
         ("a.arrow", b"ARROW1 is none", CorpusDamaged, r"a\.arrow cannot be read"),
         ("a.txt.gz", b"plain text", CorpusDamaged, r"a\.txt\.gz cannot be read as \.gz"),
-        ("a.txt.gz", gzip.compress(b"words " * 999)[:-9], CorpusDamaged, "ended before"),
+        ("a.txt.gz", gzip.compress(b"words " * 999, mtime=0)[:-9], CorpusDamaged, "ended before"),
         ("a.txt.xz", lzma.compress(b"words " * 999)[:-9], CorpusDamaged, "ends within"),
         ("a.txt.zst", COMPRESS[".zst"](b"words " * 999)[:-9], CorpusDamaged, "ends within"),
-        ("a.txt.gz", gzip.compress(b"<html>"), CorpusNotText, r"a\.txt\.gz is an HTML page"),
-        ("a.txt.gz", gzip.compress(b"ok\ncaf\xe9\n"), CorpusEncoding, r"a\.txt\.gz .* line 2"),
+        (
+            "a.txt.gz",
+            gzip.compress(b"<html>", mtime=0),
+            CorpusNotText,
+            r"a\.txt\.gz is an HTML page",
+        ),
+        (
+            "a.txt.gz",
+            gzip.compress(b"ok\ncaf\xe9\n", mtime=0),
+            CorpusEncoding,
+            r"a\.txt\.gz .* line 2",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_by_name_with_the_reason(
@@ -220,7 +230,9 @@ def test_a_stop_request_ends_an_extraction(tmp_path, monkeypatch):
 
 
 def test_the_preview_of_rows_is_their_text_and_of_tables_empty(tmp_path):
-    folder = dataset(tmp_path, "a.jsonl.gz", gzip.compress(jsonl(["one  two", "three"], "text")))
+    folder = dataset(
+        tmp_path, "a.jsonl.gz", gzip.compress(jsonl(["one  two", "three"], "text"), mtime=0)
+    )
     dataset(tmp_path, "b.parquet", parquet(["x"], "text"))
     dataset(tmp_path, "c.jsonl", b"no json\n")
     dataset(tmp_path, "dataset_info.json", b"{}")

@@ -28,7 +28,7 @@ def find_programs() -> Path | None:
 
 
 class Server:
-    """A server with its own folder, which can be stopped and started again."""
+    """A server with its own data folder, which can be stopped and started again."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.programs, self.folder = programs, folder
@@ -93,7 +93,7 @@ def _exists(user: str) -> bool:
 
 @contextmanager
 def temporary_server() -> Iterator[Server | None]:
-    """A running server; None if none is installed."""
+    """A running server; None if Postgres is not installed."""
     programs = find_programs()
     if programs is None:
         yield None

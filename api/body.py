@@ -14,7 +14,7 @@ MAX_VALUES = 10_000
 class BoundedRequest(Request):
     """A request whose JSON body has a limited number of values."""
 
-    async def json(self) -> Any:  # Any: JSON
+    async def json(self) -> Any:  # any JSON value
         """The parsed body.
 
         Raises:

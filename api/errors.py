@@ -104,7 +104,7 @@ class Problem(HTTPException):
 
 def problem_response(problem: Problem) -> Response:
     """The response of a problem; its size is bounded, and any text can be encoded."""
-    body: dict[str, Any] = {  # Any: JSON
+    body: dict[str, Any] = {  # any JSON value
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
@@ -222,7 +222,7 @@ def register_handlers(app: FastAPI) -> None:
         detail = "a fault of the service; its log has the traceback"
         return problem_response(Problem(500, "internal_error", detail))
 
-    handlers: dict[type[Exception], Any] = {  # Any: Starlette's own type is as wide
+    handlers: dict[type[Exception], Any] = {  # Any, as in the signature of Starlette
         Problem: of_problem,
         RequestValidationError: of_input,
         HTTPException: of_http,

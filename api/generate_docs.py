@@ -154,7 +154,7 @@ def page() -> str:
     """
     with TemporaryDirectory() as folder:
         description = create_app(Settings(runs_dir=Path(folder))).openapi()
-    paths: dict[str, dict[str, Any]] = description["paths"]  # Any: JSON
+    paths: dict[str, dict[str, Any]] = description["paths"]  # any JSON value
     parts = [INTRODUCTION]
     for path, methods in paths.items():
         for method, call in methods.items():
@@ -162,7 +162,7 @@ def page() -> str:
     return "\n".join([*parts, _events(), _metrics()])
 
 
-def _call(name: str, call: dict[str, Any]) -> str:  # Any: JSON
+def _call(name: str, call: dict[str, Any]) -> str:  # any JSON value
     lines = [f"### {name}\n", str(call["description"]).strip() + "\n"]
     query = [each for each in call.get("parameters", []) if each["in"] != "path"]
     if query:

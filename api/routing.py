@@ -29,10 +29,10 @@ class ThreadRoute(APIRoute):
     def __init__(
         self,
         path: str,
-        endpoint: Callable[..., Any],  # Any: as FastAPI takes them
+        endpoint: Callable[..., Any],  # Any, as in the signature of FastAPI
         *,
         methods: set[str] | list[str] | None = None,
-        **options: Any,  # Any: as FastAPI takes them
+        **options: Any,  # Any, as in the signature of FastAPI
     ) -> None:
         if not (inspect.iscoroutinefunction(endpoint) or inspect.isasyncgenfunction(endpoint)):
             endpoint = _in_thread(endpoint, is_read=set(methods or ["GET"]) <= SAFE_METHODS)
@@ -55,16 +55,16 @@ def thread_router(tag: str | None = None, *, include_in_schema: bool = True) -> 
 
 
 def _in_thread(
-    endpoint: Callable[..., Any],  # Any: as FastAPI takes them
+    endpoint: Callable[..., Any],  # Any, as in the signature of FastAPI
     *,
     is_read: bool,
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     @wraps(endpoint)
-    async def call(**values: Any) -> Any:  # Any: the parameters and result of a route
+    async def call(**values: Any) -> Any:  # the parameters and the result of a route, of any type
         context: Context = values.pop(CONTEXT)
         sessions = [value for value in values.values() if isinstance(value, Session)]
 
-        def run() -> Any:  # Any: the result of a route
+        def run() -> Any:  # the result of a route, of any type
             try:
                 return endpoint(**values)
             finally:

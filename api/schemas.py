@@ -11,7 +11,7 @@ from jobs.tables import Checkpoint, Job, JobEvent, WorkerRow
 from jobs.waiting import Queue, Waiting, waiting_for
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 WITHOUT_NUL = r"^[^\x00]*$"
 """Pattern of stored and searched text: Postgres stores no NUL."""
 

@@ -10,7 +10,7 @@ from core.spec.job import DataSpec, TokenizerSpec
 from jobs.tables import ShortTask
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 
 
 class EvaluateBody(BaseModel):

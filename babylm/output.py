@@ -14,13 +14,13 @@ GAP = 2
 BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def print_json(value: Any) -> None:  # Any: whatever the service sent
+def print_json(value: Any) -> None:  # any JSON value
     """`value` on standard output, indented for a terminal and on one line for a pipe."""
     indent = 2 if sys.stdout.isatty() else None
     print(json.dumps(value, ensure_ascii=False, indent=indent), flush=True)
 
 
-def print_json_line(value: Any) -> None:  # Any: as above
+def print_json_line(value: Any) -> None:  # Any, as above
     """`value` on one line of standard output, for streams."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
 

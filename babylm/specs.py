@@ -41,7 +41,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[Any, Any]:  # Any: YAML
+    ) -> dict[Any, Any]:  # YAML values of any type
         """A mapping whose keys differ; PyYAML would silently keep the last of two."""
         seen = set()
         for key_node, _ in node.value:
@@ -157,7 +157,7 @@ def read_spec(path: Path) -> Body:
     return body
 
 
-def parse_setting(setting: str) -> tuple[str, Any]:  # Any: JSON
+def parse_setting(setting: str) -> tuple[str, Any]:  # any JSON value
     """The field and the value of `a.b=value`, the value read as YAML: `3`, `5e-4`, `null`."""
     path, equals, text = setting.partition("=")
     if not equals or not all(path.split(".")):
@@ -171,7 +171,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:  # Any: JSON
         raise UsageError(f"--set {path}: {text!r} is not valid YAML: {error}") from error
 
 
-def put(body: Body, path: str, value: Any) -> None:  # Any: JSON
+def put(body: Body, path: str, value: Any) -> None:  # any JSON value
     """Sets the field at a dotted path, with the sections above it."""
     *sections, name = path.split(".")
     place = body

@@ -36,7 +36,7 @@ def check_export(
     emit: Callable[[EventData], None],
     warn: Callable[[str, str], None],
 ) -> dict[str, Any]:
-    """Checks the checkpoint `last` and returns the counts of the stage (Any: JSON).
+    """Checks the checkpoint `last` and returns the counts of the stage as JSON.
 
     Args:
         rundir: The run.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.evaluation.prepared import PreparedTasks
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 
 
 class Request(BaseModel):

@@ -32,7 +32,7 @@ frequent updates are not visible to a person."""
 class StageReport:
     """Counts of a stage and whether its result came from the cache; the stage fills it in."""
 
-    counts: dict[str, Any] = field(default_factory=dict)  # Any: each stage counts its own things
+    counts: dict[str, Any] = field(default_factory=dict)  # each stage has its own counts
     cached: bool = False
 
 

@@ -89,7 +89,7 @@ def make_engine(
     url: str, *, foreign_keys: bool = True, max_connections: int = MAX_CONNECTIONS
 ) -> Engine:
     """An engine with the options that SQLite and psycopg need beyond the defaults."""
-    options: dict[str, Any] = {"json_serializer": _to_json}  # Any: as create_engine takes them
+    options: dict[str, Any] = {"json_serializer": _to_json}  # keywords of create_engine
     parsed = make_url(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"
     if is_sqlite:

@@ -14,7 +14,7 @@ from core.events.types import (
     StatusData,
 )
 
-Row = dict[str, Any]  # Any: columns of a table by name
+Row = dict[str, Any]  # columns of a table by name, of any type
 
 
 @dataclass
@@ -68,7 +68,7 @@ def project(
     return result
 
 
-def finite(value: Any) -> Any:  # Any: JSON
+def finite(value: Any) -> Any:  # any JSON value
     """The JSON value with every non-finite number replaced by null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None

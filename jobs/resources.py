@@ -121,7 +121,7 @@ def _known(size: int | None) -> float:
     return float("inf") if size is None else size
 
 
-def offer_row(offer: Offer) -> dict[str, Any]:  # Any: JSON
+def offer_row(offer: Offer) -> dict[str, Any]:  # any JSON value
     """The offer as JSON, for the row of the worker."""
     return asdict(offer)
 

@@ -13,7 +13,7 @@ DATABASE_FILE = "babylm.sqlite3"
 LEASE_HEARTBEATS = 5
 
 
-def _database_url(values: dict[str, Any]) -> str:  # Any: the fields validated so far
+def _database_url(values: dict[str, Any]) -> str:  # the fields validated so far
     return f"sqlite:///{values.get('runs_dir', Path('runs')) / DATABASE_FILE}"
 
 

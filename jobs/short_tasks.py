@@ -218,7 +218,7 @@ def _update_held(
     session: Session,
     task_id: str,
     attempt: int,
-    values: Mapping[str, Any],  # Any: columns by name
+    values: Mapping[str, Any],  # columns of a table by name, of any type
 ) -> None:
     guards = (col(ShortTask.status) == "running", col(ShortTask.attempt) == attempt)
     if _update(session, task_id, *guards, values=values) is None:
@@ -229,7 +229,7 @@ def _update(
     session: Session,
     task_id: str,
     *guards: ColumnElement[bool],
-    values: Mapping[str, Any],  # Any: columns by name
+    values: Mapping[str, Any],  # columns of a table by name, of any type
 ) -> ShortTask | None:
     statement = (
         update(ShortTask)

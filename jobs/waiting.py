@@ -23,7 +23,7 @@ class Waiting:
     """Position in the queue, counted from 1."""
     detail: str | None = None
     """Details for users, if any."""
-    slurm: dict[str, Any] | None = None  # Any: JSON
+    slurm: dict[str, Any] | None = None  # any JSON value
     """job_id, state, reason and expected_start_at of the Slurm job."""
 
 
@@ -92,7 +92,7 @@ def _train_offers(session: Session) -> tuple[Offer, ...]:
     return tuple(offer_of(worker) for worker in live_workers(session) if worker.queue == "train")
 
 
-def _details(placement: Placement) -> dict[str, Any]:  # Any: JSON
+def _details(placement: Placement) -> dict[str, Any]:  # any JSON value
     return {
         "job_id": placement.slurm_id,
         "state": placement.state,

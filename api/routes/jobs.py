@@ -69,7 +69,7 @@ def create(
 
 
 @router.post("/jobs/estimate")
-def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: JSON
+def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # any JSON value
     """What a job would need; nothing is stored.
 
     `seconds` is by kind of device; `measured_devices` are the kinds whose speed a live worker has

@@ -3,7 +3,7 @@
 Nothing here imports torch, so that the API can validate specs, count parameters and estimate
 without it; `core.checkpoints.model` resolves the class names.
 
-Letters: D hidden size, F intermediate size, L layers, H attention heads, K key-value heads,
+Shapes: D hidden size, F intermediate size, L layers, H attention heads, K key-value heads,
 d head dimension, V vocabulary, T sequence length.
 """
 
@@ -137,7 +137,7 @@ class Architecture(BaseModel):
         )
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
+        """Entries of `config.json` that replace those of the configuration class."""
         return {}
 
     def compatibility_warnings(self) -> list[str]:

@@ -90,7 +90,7 @@ class Gemma2(Architecture):
         }
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
+        """Entries of `config.json` that replace those of the configuration class."""
         if self.attn_logit_softcapping is None:
             return {}
         # transformers 4 uses PyTorch's attention by default, which ignores the soft cap without a

@@ -82,7 +82,7 @@ class Llama4(Architecture):
         return resolved.model_copy(update={"head_dim": self.head_width})
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
+        """Entries of `config.json` that replace those of the configuration class."""
         # Without it, transformers 4.51 builds a bfloat16 cache in every forward pass. Meta's
         # checkpoints have the same entry. Generation reads generation_config.json instead.
         return {"use_cache": False}

@@ -24,7 +24,7 @@ INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 @torch.no_grad()
 def continue_text(
     model: PreTrainedModel,
-    tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+    tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
     prompt: str,
     *,
     max_new_tokens: int,
@@ -43,7 +43,7 @@ def continue_text(
     room = model.config.max_position_embeddings
     ids = ids[-max(1, room - max_new_tokens) :]
     inputs = torch.tensor([ids], device=model.device)  # (1, T)
-    options: dict[str, Any] = {"do_sample": temperature > 0.0}  # Any: generate's keywords
+    options: dict[str, Any] = {"do_sample": temperature > 0.0}  # keyword arguments of `generate`
     if temperature > 0.0:
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": 1.0}
     if on_text is not None:
@@ -72,7 +72,7 @@ class _PartialText(BaseStreamer):  # type: ignore[misc]  # untyped in transforme
 
     def __init__(
         self,
-        tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+        tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
         prompt: str,
         on_text: Callable[[str], None],
     ) -> None:

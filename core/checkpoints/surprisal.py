@@ -14,13 +14,13 @@ from transformers import PreTrainedModel
 from core.errors import EvaluationInvalid
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 
 
 @torch.no_grad()
 def text_surprisal(
     model: PreTrainedModel,
-    tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+    tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
     text: str,
     *,
     alternatives: int,

@@ -12,7 +12,7 @@ at 0.8 is missed with probability (1 - 0.8^4)^16 = 0.0002.
 
 The result depends on the text alone: the earliest unit is kept, in the order of the files.
 
-Letters: U units, M documents with a sketch, S shingles, K hashes of a sketch.
+Shapes: U units, M documents with a sketch, S shingles, K hashes of a sketch.
 """
 
 import os

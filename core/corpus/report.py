@@ -53,7 +53,7 @@ class CleanReport(BaseModel):
         """Bytes after cleaning."""
         return sum(report.bytes_out for report in self.sources.values())
 
-    def counts(self) -> dict[str, Any]:  # Any: JSON
+    def counts(self) -> dict[str, Any]:  # any JSON value
         """The totals, and the dropped counts of each source without examples."""
         return {
             "words_in": self.words_in,

@@ -5,7 +5,7 @@ are cut from the stream that results (qlabs-eng/slowrun, "document-level shuffle
 
 Resuming a run requires only the number of its step.
 
-Letters: B sequences in a batch, T tokens in a sequence, N tokens in the file, W windows.
+Shapes: B sequences in a batch, T tokens in a sequence, N tokens in the file, W windows.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """The documents of a token file in another order, without a copy of their tokens.
 
-Letters: N tokens, M documents, K boundaries.
+Shapes: N tokens, M documents, K boundaries.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """The token file of a split: its format and its reader.
 
-Letters: N tokens, M documents.
+Shapes: N tokens, M documents.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtyp
 BLOCK_BYTES = 1 << 20
 """Bytes of word starts that are counted at once: 8 million tokens."""
 
-Integers = npt.NDArray[np.integer[Any]]  # Any: positions may have any integer dtype
+Integers = npt.NDArray[np.integer[Any]]  # of any integer dtype
 Counts = npt.NDArray[np.int64]
 
 
@@ -59,7 +59,7 @@ class TokenFile:
 
     folder: Path
     meta: TokenMeta
-    ids: npt.NDArray[np.unsignedinteger[Any]]  # Any: 16 or 32 bits, as meta.dtype says
+    ids: npt.NDArray[np.unsignedinteger[Any]]  # 16 or 32 bits, see meta.dtype
     """(N,) uint16 or uint32; each document is followed by `<|endoftext|>`."""
     documents: npt.NDArray[np.uint64]
     """(M,) index of the first token of each document."""

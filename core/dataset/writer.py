@@ -1,6 +1,6 @@
 """Writes the token file of a split; an interrupted encoding can be continued.
 
-Letters: N tokens, M documents.
+Shapes: N tokens, M documents.
 """
 
 import os

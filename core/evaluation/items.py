@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 Metric = Literal["accuracy", "spearman", "r2_gain"]
 
 

@@ -41,7 +41,7 @@ class StageData(EventData):
     state: Literal["started", "finished"]
     seconds: float | None = None
     cached: bool = False
-    counts: dict[str, Any] = Field(default_factory=dict)  # Any: each stage counts its own things
+    counts: dict[str, Any] = Field(default_factory=dict)  # each stage has its own counts
 
 
 class ProgressData(EventData):
@@ -149,7 +149,7 @@ class JournalEvent(BaseModel):
 
     time: datetime
     type: EventType
-    data: dict[str, Any]  # Any: checked against PAYLOADS[type] by payload()
+    data: dict[str, Any]  # `payload` checks the fields against PAYLOADS[type]
 
     def payload(self) -> EventData:
         """The data, validated as the payload of its type."""

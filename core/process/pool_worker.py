@@ -17,7 +17,7 @@ MESSAGE = struct.Struct("<QQ")
 SLOT_BYTES = 1 << 40
 """Distance between slots in the sparse in-memory file; only written pages use memory."""
 
-Content = Any  # Any: pickled objects have no common type
+Content = Any  # Any, because pickled objects have no common type
 
 
 @runtime_checkable

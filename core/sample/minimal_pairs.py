@@ -23,7 +23,7 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 
 def accuracy(
     model: PreTrainedModel,
-    tokenizer: Any,  # Any: as above
+    tokenizer: Any,  # Any, as above
     file: Path,
 ) -> float:
     """Share of the pairs of a JSON lines file in which the good sentence is strictly likelier."""

@@ -67,7 +67,7 @@ class DataSpec(Section):
 
     @field_validator("clean", mode="before")
     @classmethod
-    def _clean_in_short(cls, value: Any) -> Any:  # Any: JSON
+    def _clean_in_short(cls, value: Any) -> Any:  # any JSON value
         if value is True:
             return CleanOptions()
         if value is False:
@@ -153,7 +153,7 @@ class JobSpec(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_from_preset(cls, body: Any) -> Any:  # Any: JSON
+    def _fill_from_preset(cls, body: Any) -> Any:  # any JSON value
         if not isinstance(body, dict):
             return body
         body = merge_preset(body)

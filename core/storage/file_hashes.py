@@ -58,7 +58,7 @@ def _state(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
 
 
-def _read(entry: Path) -> list[Any] | None:  # Any: numbers, then the hash
+def _read(entry: Path) -> list[Any] | None:  # numbers, then the hash
     with suppress(OSError, ValueError):
         values = json.loads(entry.read_text())
         if isinstance(values, list) and len(values) == 6:

@@ -191,7 +191,7 @@ def changed_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def require_text_of_journal(journal: Path, counts: Mapping[str, Any]) -> None:
     """Compares the cleaned text with the counts that earlier attempts wrote to the journal.
 
-    For runs of older versions, which recorded no hashes. Any: JSON.
+    Used for runs of older versions, which recorded no hashes.
 
     Raises:
         CorpusChanged: If words or lines differ; the message names the sources.

@@ -85,7 +85,7 @@ def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
 
 
 def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[str, Any]:
-    """How the tokenizer fits the validation text; Any: JSON."""
+    """Statistics of how the tokenizer fits the validation text, as JSON."""
     key = fingerprint(
         "statistics",
         version=STATISTICS_VERSION,

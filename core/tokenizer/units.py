@@ -12,7 +12,7 @@ on the text around them, and the ids of a document are the concatenated ids of i
 few distinct words: `tokenizers` encodes each once, or twice if it also begins a line (without the
 space), and later occurrences are looked up.
 
-Letters: N tokens, U units in the text, L units learned, M documents.
+Shapes: N tokens, U units in the text, L units learned, M documents.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class TextNotClean(ValueError):
 class Encoded:
     """Tokens of a stretch of text."""
 
-    ids: npt.NDArray[np.unsignedinteger[Any]]  # Any: 32 bits, or as few as the file has
+    ids: npt.NDArray[np.unsignedinteger[Any]]  # 32 bits, or the dtype of the token file
     """(N,) with `<|endoftext|>` after each document that ends here."""
     starts: npt.NDArray[np.bool_]
     """(N,) whether a word starts in the token."""

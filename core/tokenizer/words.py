@@ -3,7 +3,7 @@
 A word is what `str.split` gives: it starts at a byte that is not white space, at the start of a
 document or after a space or a line break. Clean text has no other white space.
 
-Letters: V vocabulary, N tokens.
+Shapes: V vocabulary, N tokens.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from core.tokenizer.specials import SPECIAL_TOKENS
 
 WHITE_SPACE = b" \n"
 Flags = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.integer[Any]]  # Any: whatever width the ids come in
+Integers = npt.NDArray[np.integer[Any]]  # ids of any integer dtype
 
 
 @dataclass(frozen=True)

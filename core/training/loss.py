@@ -5,7 +5,7 @@ sequences of 256 tokens take 1 GB, and their gradients as much again. The forwar
 computes the loss and its gradients together, a chunk of rows at a time (Wijmans et al. 2024, "Cut
 Your Losses", and Liger Kernel, Hsu et al. 2024, do so in one kernel).
 
-Letters: B sequences, T tokens, N = B T rows, C rows of a chunk, D hidden size, V vocabulary.
+Shapes: B sequences, T tokens, N = B T rows, C rows of a chunk, D hidden size, V vocabulary.
 """
 
 from typing import Any
@@ -113,7 +113,7 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         rows: Tensor,
         weight: Tensor,
         targets: Tensor,
@@ -142,7 +142,7 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         upstream: Tensor,
         _: Tensor,
     ) -> tuple[Tensor, Tensor, None, None, None, None]:

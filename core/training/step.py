@@ -1,6 +1,6 @@
 """A training step: forward, backward, gradient clipping, optimizer step.
 
-Letters: B sequences in the batch, b in a micro-batch, T tokens in a sequence.
+Shapes: B sequences in the batch, b in a micro-batch, T tokens in a sequence.
 """
 
 from contextlib import nullcontext

@@ -28,7 +28,7 @@ SUBMIT_TRIES = 4
 RETRY_SECONDS = 0.5
 PAGE_SIZE = 100
 Section = Mapping[str, Any]
-"""A section of a spec. Any: JSON, which the service checks."""
+"""A section of a spec: a JSON object, which the service checks."""
 
 
 class AsyncClient(AsyncConnection):

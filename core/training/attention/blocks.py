@@ -5,7 +5,7 @@ products, and its scores stay in the CPU's cache. The backward pass recomputes t
 queries and keys instead of keeping them (Dao et al. 2022, section 3.1), so no tensor of size T x T
 outlives a block.
 
-Letters: B sequences, H heads, K key-value heads, G = H / K, T tokens, d head dimension,
+Shapes: B sequences, H heads, K key-value heads, G = H / K, T tokens, d head dimension,
 b sequences of a block, Q queries of a block, N keys that they attend to.
 """
 
@@ -30,7 +30,7 @@ class BlockAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         query: Tensor,
         key: Tensor,
         value: Tensor,
@@ -53,7 +53,7 @@ class BlockAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         upstream: Tensor,
     ) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value; P attention weights, S scores before the cap.

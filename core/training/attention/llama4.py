@@ -3,7 +3,7 @@
 The module of transformers rotates queries and keys by complex multiplication, for which inductor
 generates no code: each product and each cast is then a separate pass over memory.
 
-Letters: B sequences, H heads, T tokens, D hidden size, d head dimension.
+Shapes: B sequences, H heads, T tokens, D hidden size, d head dimension.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from core.training.attention.norms import rotated_unit_norm, unit_norm
 
 def use_fusible_attention(model: PreTrainedModel) -> None:
     """Replaces the attention of a Llama 4 model; does nothing for other models or if replaced."""
-    body: Any = model.model  # Any: transformers types no attribute of its modules
+    body: Any = model.model  # Any, because transformers does not type module attributes
     plain = [layer for layer in body.layers if isinstance(layer.self_attn, Llama4TextAttention)]
     for layer in plain:
         layer.self_attn = FusibleAttention(layer.self_attn)
@@ -54,7 +54,7 @@ class FusibleAttention(nn.Module):
     Attention functions of transformers read its options, which keep their names too.
     """
 
-    def __init__(self, attention: Any) -> None:  # Any: untyped module
+    def __init__(self, attention: Any) -> None:  # untyped module
         super().__init__()
         self.config, self.layer_idx = attention.config, attention.layer_idx
         self.head_dim: int = attention.head_dim
@@ -87,7 +87,7 @@ class FusibleAttention(nn.Module):
             hidden_states: (B, T, D).
             position_embeddings: (1 or B, T, d / 2, 2), from `RealAngles`.
             attention_mask: Mask in the format of the attention function.
-            past_key_values: A cache of transformers (Any: they share no type), or None.
+            past_key_values: A cache of transformers, or None.
             kwargs: Passed to the attention function.
         """
         shape = (*hidden_states.shape[:-1], -1, self.head_dim)

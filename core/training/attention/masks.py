@@ -5,7 +5,7 @@ order. Each document is computed as if it were alone in the sequence: chunks of 
 document's first token, and its layers without rotary embeddings scale queries by the position in
 the document. Rotary embeddings depend only on distances and need no change.
 
-Letters: B sequences, T tokens, Q queries of a block, N keys that they attend to.
+Shapes: B sequences, T tokens, Q queries of a block, N keys that they attend to.
 """
 
 from dataclasses import dataclass, replace
@@ -68,7 +68,7 @@ def rescaled_queries(module: nn.Module, query: Tensor, segments: Tensor) -> Tens
     Layers without rotary embeddings apply an attention temperature in steps of `floor_scale` tokens
     (Nakanishi 2025, "Scalable-Softmax"). The layer itself uses the position in the sequence.
     """
-    layer: Any = module  # Any: transformers types no attribute of its modules
+    layer: Any = module  # Any, because transformers does not type module attributes
     is_rescaled = getattr(layer, "attn_temperature_tuning", False) and not layer.use_rope
     if not is_rescaled or query.shape[2] < layer.floor_scale:
         return query
@@ -91,7 +91,7 @@ def explicit_mask(segments: Tensor, span: AttentionSpan, dtype: torch.dtype) -> 
 
 
 def flex_mask(segments: Tensor, span: AttentionSpan) -> Any:
-    """The same as a block mask for flex attention. Any: torch's BlockMask."""
+    """The same mask as torch's BlockMask, for flex attention."""
     span, numbers = span.within(segments)
     window = span.window
 
@@ -122,7 +122,7 @@ def causal_flex_mask(length: int, span: AttentionSpan, device: torch.device) -> 
 
 
 def _block_mask(sees: Any, count: int | None, length: int, device: torch.device) -> Any:
-    """A BlockMask (Any: torch's types; the module is imported here because only a GPU needs it)."""
+    """A BlockMask. The function imports torch's module because only a GPU needs it."""
     from torch.nn.attention.flex_attention import create_block_mask
 
     make = create_block_mask

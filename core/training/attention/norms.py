@@ -1,6 +1,6 @@
 """Llama 4's norm of queries and keys, with a backward pass that needs less memory.
 
-Letters: B sequences, H heads, T tokens, d head dimension.
+Shapes: B sequences, H heads, T tokens, d head dimension.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ class UnitNormalization(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, eps: float) -> Tensor:  # Any: torch gives it no type
+    def forward(ctx: Any, rows: Tensor, eps: float) -> Tensor:  # torch does not type ctx
         """The normalized rows, computed in float32 as in transformers."""
         rows_fp32 = rows.float()
         inverse = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + eps)  # (..., 1)
@@ -34,7 +34,7 @@ class UnitNormalization(torch.autograd.Function):
         return normal
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any: as above
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any, as above
         """The gradient of the rows."""
         normal, inverse = ctx.saved_tensors
         grad, normal = upstream.float(), normal.float()
@@ -65,7 +65,7 @@ class RotatedUnitNormalization(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, angles: Tensor, eps: float) -> Tensor:  # Any: as above
+    def forward(ctx: Any, rows: Tensor, angles: Tensor, eps: float) -> Tensor:  # Any, as above
         """The rotated and normalized rows, computed in float32."""
         rows_fp32 = rows.float()
         inverse = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + eps)  # (B, T, H, 1)
@@ -76,7 +76,7 @@ class RotatedUnitNormalization(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # Any: as above
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # Any, as above
         """The gradient of the rows."""
         output, inverse, angles = ctx.saved_tensors
         grad, output = upstream.float(), output.float()

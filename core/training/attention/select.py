@@ -4,7 +4,7 @@ Softmax(cap tanh(q k^T scale / cap)) v, with or without the soft cap (Gemma Team
 over the tokens that each token may attend to: in blocks, or by torch's fused kernel if that is
 faster and computes the same.
 
-Letters: B sequences, H heads, K key-value heads, T tokens, d head dimension.
+Shapes: B sequences, H heads, K key-value heads, T tokens, d head dimension.
 """
 
 from collections.abc import Iterator
@@ -88,7 +88,7 @@ def eager_mode(model: PreTrainedModel) -> Iterator[None]:
 def attention_mask_arguments(
     model: PreTrainedModel, inputs: Tensor, segments: Tensor | None
 ) -> dict[str, Any]:
-    """The arguments of the model's body that limit attention to segments (B, T). Any: keywords.
+    """The keyword arguments of the model's body that limit attention to segments (B, T).
 
     `attend` takes the segments themselves. Other attention takes masks, one per kind of layer for a
     model with several kinds. Without segments, transformers builds the masks, except for flex
@@ -132,7 +132,7 @@ def attend(
     softcap: float | None = None,
     sliding_window: int | None = None,
     segments: Tensor | None = None,
-    **_: Any,  # Any: further keywords of transformers
+    **_: Any,  # further keyword arguments of transformers
 ) -> tuple[Tensor, None]:
     """An attention function of transformers for complete sequences in training.
 
@@ -151,7 +151,7 @@ def attend(
         (B, T, H, d), and no attention weights.
     """
     assert attention_mask is None, "the block attention builds its own masks"
-    config: Any = module.config  # Any: transformers types no attribute of its modules
+    config: Any = module.config  # Any, because transformers does not type module attributes
     chunk = config.attention_chunk_size if getattr(module, "use_rope", False) else None
     length = query.shape[2]
     span = AttentionSpan(

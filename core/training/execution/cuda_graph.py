@@ -3,7 +3,7 @@
 Forward and backward of a small model are over a thousand kernels of a few microseconds each. A GPU
 runs them faster than Python launches them. A graph launches all of them at once.
 
-Letters: b sequences in a micro-batch, T tokens.
+Shapes: b sequences in a micro-batch, T tokens.
 """
 
 from collections.abc import Callable, Sequence

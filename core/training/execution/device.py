@@ -54,13 +54,13 @@ class Device:
         """True on a GPU."""
         return self.torch_device.type == "cuda"
 
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:  # Any: torch's own
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:  # as in torch
         """A context of mixed precision for a forward pass; no effect in fp32."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.torch_device.type, dtype=self.dtype)
 
-    def put(self, array: Any) -> torch.Tensor:  # Any: a numpy array of int64
+    def put(self, array: Any) -> torch.Tensor:  # a numpy array of int64
         """The array as a tensor on the device; copied asynchronously to a GPU."""
         tensor = torch.from_numpy(array)
         if self.is_cuda:

@@ -58,7 +58,7 @@ class ExecutionPlan:
         """The micro-batch configuration."""
         return MicroBatch(self.micro_batch_size, self.gradient_checkpointing)
 
-    def counts(self) -> dict[str, Any]:  # Any: JSON
+    def counts(self) -> dict[str, Any]:  # any JSON value
         """The fields without warnings, for the counts of a stage."""
         named = asdict(self)
         del named["warnings"]
@@ -173,7 +173,7 @@ def _compile(
     return True, ()
 
 
-def _resolved(spec: JobSpec, **training: Any) -> JobSpec:  # Any: fields of the section
+def _resolved(spec: JobSpec, **training: Any) -> JobSpec:  # fields of the section, of any type
     """The spec with resolved training fields, for the estimate of a step's memory."""
     resolved = spec.training.model_copy(update=training)
     return spec.model_copy(update={"training": resolved})

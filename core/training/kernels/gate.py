@@ -3,7 +3,7 @@
 Torch's operations read and write the halves of the first product about ten times, which takes as
 long as a third of the products.
 
-Letters: M rows, F intermediate size.
+Shapes: M rows, F intermediate size.
 """
 
 import torch

@@ -4,7 +4,7 @@ Computes the same as the torch operations in `core.training.loss`, which would r
 logits about ten times. The kernel reads them from memory once, reads them again from the cache, and
 writes them once (as Hsu et al. 2024, "Liger Kernel").
 
-Letters: C rows of a chunk, V vocabulary.
+Shapes: C rows of a chunk, V vocabulary.
 """
 
 # Triton interprets the annotations of a kernel.

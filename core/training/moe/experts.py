@@ -5,7 +5,7 @@ but the chosen ones by zero. This one sorts the tokens by expert and computes on
 experts: with 16 experts and one per token, a sixteenth of the products. It is the same function of
 the same parameters, so checkpoints load in plain transformers.
 
-Letters: N tokens, k experts per token, E experts, D hidden size, F intermediate size, L layers.
+Shapes: N tokens, k experts per token, E experts, D hidden size, F intermediate size, L layers.
 """
 
 from typing import Any
@@ -117,7 +117,7 @@ def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
 class SparseMixture(nn.Module):
     """Replaces a `Llama4TextMoe`; its submodules keep their names."""
 
-    def __init__(self, mixture: Any, statistics: RouterStatistics) -> None:  # Any: untyped module
+    def __init__(self, mixture: Any, statistics: RouterStatistics) -> None:  # untyped module
         super().__init__()
         self.experts, self.router = mixture.experts, mixture.router
         self.shared_expert = mixture.shared_expert

@@ -1,6 +1,6 @@
 """Grouped matrix products: rows sorted by expert, each group multiplied by its expert's matrices.
 
-Letters: N tokens, k experts per token, E experts, D hidden size, F intermediate size, M rows sorted
+Shapes: N tokens, k experts per token, E experts, D hidden size, F intermediate size, M rows sorted
 by expert, I and O the sides of a matrix.
 """
 
@@ -103,7 +103,7 @@ class GroupedMlp(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         rows: Tensor,
         gate_up: Tensor,
         down: Tensor,
@@ -122,7 +122,7 @@ class GroupedMlp(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         upstream: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Gradients of rows and matrices; zero for an expert without rows."""
@@ -152,7 +152,7 @@ class ExpertMlp(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         rows: Tensor,
         gate_up: Tensor,
         down: Tensor,
@@ -174,7 +174,7 @@ class ExpertMlp(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         upstream: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Gradients of rows and matrices; zero for an expert without rows."""
@@ -244,14 +244,14 @@ class DistinctRows(torch.autograd.Function):
     """Rows (M, D) at distinct places (N,): (N, D)."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:  # Any: torch gives it no type
+    def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:  # torch does not type ctx
         """The rows at `places`."""
         ctx.save_for_backward(places)
         ctx.shape = rows.shape
         return rows.index_select(0, places)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any: as above
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any, as above
         """The gradient of the rows; zero for rows that were not read."""
         (places,) = ctx.saved_tensors
         is_all = len(places) == ctx.shape[0]

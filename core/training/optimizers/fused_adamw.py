@@ -28,7 +28,7 @@ class AdamW(torch.optim.AdamW):
     _decays: Tensor | None = None
     """(2,) float64, both betas on the device; the same for all groups."""
 
-    def step(self, closure: Any = None) -> Any:  # Any: torch's signature
+    def step(self, closure: Any = None) -> Any:  # as in torch
         """Updates all tensors that have a gradient."""
         groups, large = self.param_groups, []
         if self.found_inf is not None and HAS_TRITON:

@@ -1,6 +1,6 @@
 """Muon: momentum with orthogonalized updates, for the matrices of the layers.
 
-Letters: N matrices of one shape, E experts, R rows, C columns.
+Shapes: N matrices of one shape, E experts, R rows, C columns.
 """
 
 from collections import defaultdict
@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
             self.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # Any: torch's signature
+    def step(self, closure: Any = None) -> Any:  # as in torch
         """Updates all parameters that have a gradient."""
         assert closure is None
         self._adamw.grad_scale, self._adamw.found_inf = self.grad_scale, self.found_inf

@@ -1,8 +1,8 @@
 """Surprisal of each token of a text under a checkpoint, with the most probable alternatives.
 
 The text is tokenized and scored as in the evaluation of minimal pairs (`core.evaluation.scoring`):
-no token precedes it, so its first token has no context and is not scored. The surprisals of a text
-therefore add up to its score there, in bits and with the opposite sign.
+no token precedes the text, so the first token has no context and no surprisal. The sum of the
+surprisals, in bits, is therefore the negative score of the text in that evaluation.
 """
 
 import math
@@ -28,10 +28,10 @@ def text_surprisal(
     """The surprisal of a text and of each of its tokens, in bits.
 
     Args:
-        model: In evaluation mode.
+        model: A model in evaluation mode.
         tokenizer: Tokenizer of the model.
         text: A sentence or a short text.
-        alternatives: How many of the most probable tokens are listed at each position.
+        alternatives: Number of most probable tokens to list at each position.
 
     Raises:
         EvaluationInvalid: If the text has more tokens than the model has positions.

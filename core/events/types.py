@@ -1,7 +1,7 @@
 """The types of events that a run reports, and their payloads.
 
-An event is written after the fact it states. The run writes events into its journal; the service
-copies them into database rows and assigns their sequence numbers.
+The run writes an event into its journal after the fact that the event states. The service copies
+events into database rows and assigns their sequence numbers.
 """
 
 from datetime import UTC, datetime

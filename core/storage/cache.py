@@ -39,14 +39,14 @@ PINS = ".pins"
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A finished result, and whether it was cached."""
+    """A finished result, and whether it was already in the cache."""
 
     path: Path
     cached: bool
 
     @property
     def fingerprint(self) -> str:
-        """Its name in the cache."""
+        """The fingerprint, which is the name of the folder."""
         return self.path.name
 
 
@@ -76,11 +76,11 @@ class Cache:
         *,
         resume: bool = False,
     ) -> CacheEntry:
-        """The result of that fingerprint; `build` is called with an empty folder if there is none.
+        """The result of that fingerprint. If it does not exist, `build` fills an empty folder.
 
         With `resume`, `build` may receive the folder of an interrupted build (see
-        `publish_folder`). The result is locked, and safe from `prune`, until `release` or the end
-        of the process. Concurrent builds are safe: the second discards its result.
+        `publish_folder`). The result stays locked, and so safe from `prune`, until `release` or the
+        end of the process. If two processes build the same result, the slower one discards its own.
         """
         final = self.root / stage / fingerprint
         if self._hold(final):
@@ -103,7 +103,7 @@ class Cache:
         return self.get(stage, fingerprint, build, resume=resume)  # another process built it first
 
     def find(self, stage: str, fingerprint: str) -> CacheEntry | None:
-        """The result of that fingerprint, locked as by `get`; None if there is none."""
+        """The result of that fingerprint, locked as by `get`; None if it does not exist."""
         final = self.root / stage / fingerprint
         return CacheEntry(final, cached=True) if self._hold(final) else None
 
@@ -115,9 +115,9 @@ class Cache:
         link = self._pin(stage, fingerprint, owner)
         while not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
-            # FileNotFoundError: `prune` removed the empty folder in between.
+            # FileNotFoundError: `prune` removed the empty folder meanwhile.
             with suppress(FileNotFoundError, FileExistsError):
-                # Relative, so that it stays valid if the data folder is moved or mounted elsewhere.
+                # A relative path stays valid if the data folder is moved or mounted elsewhere.
                 link.symlink_to(os.path.relpath(owner, link.parent))
 
     def unpin(self, stage: str, fingerprint: str, owner: Path) -> None:
@@ -137,7 +137,7 @@ class Cache:
                     return True
             except (FileNotFoundError, NotADirectoryError):
                 pass
-            except OSError:  # unreadable: assume that the run still needs the result
+            except OSError:  # the file is unreadable: assume that the run still needs the result
                 return True
             _remove_pin(link)
         return False
@@ -164,8 +164,8 @@ class Cache:
     def prune(self, max_bytes: int) -> list[CacheInfo]:
         """Removes results, least recently used first, until at most `max_bytes` remain.
 
-        Locked and pinned results are kept, so more than `max_bytes` may remain. Incomplete folders
-        of killed builds are removed too. Returns the removed results.
+        Keeps locked and pinned results, so more than `max_bytes` may remain. Also removes the
+        incomplete folders of killed builds. Returns the removed results.
         """
         for folder in _folders(self.root, staging=True):
             _remove_if_free(folder, lambda: False)
@@ -254,8 +254,8 @@ def fingerprint(stage: str, *, version: int, parameters: Any, inputs: Iterable[s
 
     Args:
         stage: Name of the stage.
-        version: Version of the stage, raised when the same input gives another result.
-        parameters: JSON.
+        version: Version of the stage, increased when the same input gives another result.
+        parameters: A JSON value.
         inputs: Fingerprints or content hashes of the inputs, in order.
     """
     text = json.dumps([stage, version, parameters, list(inputs)], sort_keys=True, allow_nan=False)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SETTLED_SECONDS = 2.0
-"""Longer than the time stamp resolution of common file systems."""
+"""Minimum age of a change; longer than the time stamp resolution of common file systems."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FileHashes:
 
     def _write(self, entry: Path, values: list[Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Not synced: after a power failure an incomplete entry is invalid JSON and is ignored.
+        # Not synced: an incomplete entry after a power failure is invalid JSON and is ignored.
         staging = entry.with_name(f"{entry.name}.{os.getpid()}.tmp")
         staging.write_text(json.dumps(values))
         staging.replace(entry)

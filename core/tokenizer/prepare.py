@@ -1,4 +1,4 @@
-"""The stage `tokenizer`: the run's own copy of its tokenizer, trained, cached or of another job."""
+"""The stage `tokenizer`: trains the tokenizer, or copies it from the cache or from another job."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from core.tokenizer.statistics import STATISTICS_VERSION, write_statistics
 def prepare_tokenizer(
     run: Run, reporter: StageReporter, train: Split, validation: Split | None
 ) -> tuple[Path, str]:
-    """The run's own copy of its tokenizer, and the fingerprint of it."""
+    """The folder of the run's own copy of the tokenizer, and the fingerprint of the tokenizer."""
     spec = run.spec.tokenizer
     with reporter.stage("tokenizer") as stage:
         stage.cached = True
@@ -44,7 +44,7 @@ def prepare_tokenizer(
         run.warn(
             "vocabulary_smaller",
             f"the text gives {report.vocab_size:,} entries, not {spec.vocab_size:,}; "
-            "the model is built with what there is",
+            "the model is built with the smaller vocabulary",
         )
     return run.rundir.tokenizer, key
 
@@ -74,14 +74,14 @@ def _train_tokenizer(run: Run, reporter: StageReporter, train: Split) -> tuple[P
 def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
     """The finished tokenizer of another run in the same folder of runs.
 
-    A run that has a copy keeps using it if the other job is deleted, and always if it has weights
-    that belong to it.
+    A run that already has a copy uses the copy if the other job is deleted. A run whose weights
+    belong to the copy always uses the copy.
     """
     folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
     for folder in reversed(folders) if run.inputs.has_trained else folders:
         if (content := _content(folder)) is not None:
             return folder, fingerprint("tokenizer", version=0, parameters={}, inputs=[content])
-    raise TokenizerMissing(f"job {job} has no tokenizer: {folders[0]} is not there or not whole")
+    raise TokenizerMissing(f"job {job} has no tokenizer: {folders[0]} is missing or incomplete")
 
 
 def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[str, Any]:
@@ -102,10 +102,10 @@ def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[
 
 
 def _copy_tokenizer(run: Run, source: Path) -> None:
-    """Gives the run folder its own copy, so that it is whole without cache and other jobs.
+    """Copies the tokenizer into the run folder, so that the run needs no cache and no other job.
 
     Raises:
-        CorpusChanged: If the run has weights that belong to another tokenizer.
+        CorpusChanged: If the weights of the run belong to another tokenizer.
     """
     own, new = _content(run.rundir.tokenizer), _content(source)
     recorded = run.inputs.tokenizer

@@ -12,7 +12,7 @@ AVERAGE_FILE = "average.safetensors"
 
 
 class WeightAverage:
-    """Moving average of the trained weights, in float32 on the device.
+    """Moving average of the trained weights, stored as float32 on the device.
 
     The decay of step n is min(decay, (1 + n) / (10 + n)), as in TensorFlow's
     ExponentialMovingAverage, so that the influence of the random initial weights fades quickly. All
@@ -45,7 +45,7 @@ class WeightAverage:
         save_file({name: each.cpu().contiguous() for name, each in tensors}, folder / AVERAGE_FILE)
 
     def load(self, folder: Path) -> None:
-        """Restores what `save` wrote.
+        """Restores the averages that `save` wrote.
 
         Raises:
             FileNotFoundError, KeyError: If the file or the average of a weight is missing.
@@ -55,7 +55,7 @@ class WeightAverage:
             average.copy_(tensors[name])
 
     def _swap(self) -> None:
-        """Swaps in place, because a CUDA graph reads the weights from fixed addresses."""
+        """Swaps the values in place, because a CUDA graph reads weights from fixed addresses."""
         for weight, average in zip(self._weights, self._averages, strict=True):
             kept = weight.clone()
             weight.copy_(average)

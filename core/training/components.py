@@ -48,7 +48,7 @@ class Components:
             self.average.update(step)
 
     def averaged_weights(self, wanted: bool) -> AbstractContextManager[None]:
-        """A context in which the model has its averaged weights, if `wanted` and if it has any."""
+        """A context in which the model has its averaged weights, if `wanted` and if they exist."""
         if self.average is None or not wanted:
             return nullcontext()
         return self.average.swapped()

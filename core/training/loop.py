@@ -1,8 +1,8 @@
 """The training loop.
 
-It starts at the newest complete resume point, or at step 0. Each step depends only on the spec, the
-tokens and the resume point. On a CPU in fp32, an interrupted run therefore ends with the same
-weights as an uninterrupted one.
+The loop starts at the newest complete resume point, or at step 0. Each step depends only on the
+spec, the tokens and the resume point. On a CPU in fp32, an interrupted run therefore ends with the
+same weights as an uninterrupted one.
 """
 
 import logging
@@ -73,8 +73,8 @@ def train_model(
     training.
 
     Raises:
-        Stopped: After a stop request; a checkpoint was saved before.
-        RunError: If training cannot continue; a checkpoint was saved if that was possible.
+        Stopped: After a stop request, with a saved checkpoint.
+        RunError: If training cannot continue. If possible, a checkpoint has been saved.
     """
     with Ranks(spec.training.seed, emit) as ranks:
         ranks.start(spec, plan, train=train, validation=validation, compile_cache=compile_cache)
@@ -182,7 +182,7 @@ class Trainer:
         self.time_left = TimeLeft(
             self.plan,
             later_validations=num_tokens / validated if validated else 0.0,
-            later_saves=1.0,  # the export reads what a save wrote
+            later_saves=1.0,  # the export reads as much as a save writes
         )
 
     def run(self, reporter: StageReporter) -> None:
@@ -248,7 +248,7 @@ class Trainer:
         return early_stopping.is_finished(self.state, self.plan, self.training)
 
     def save_current(self, kind: CheckpointKind) -> None:
-        """Saves a checkpoint of the current step; logs a failure to do so.
+        """Saves a checkpoint of the current step; if that fails, logs the failure.
 
         Skips step 0, a step that is saved already, and a step whose metrics were not logged: a
         resumed run would not repeat that step, and its metrics would be missing.
@@ -257,7 +257,7 @@ class Trainer:
             return
         try:
             self._save(kind)
-        except Exception as error:  # must not replace the error that ends the run
+        except Exception as error:  # this error must not replace the error that ends the run
             log.exception("the %s checkpoint could not be saved", kind)
             with suppress(OSError):  # the disk may be full
                 self.emit(WarningData(code="checkpoint_not_saved", message=str(error)[:2000]))
@@ -342,7 +342,7 @@ class Trainer:
             self._publish(kind, folder / WEIGHTS_FILE)
 
     def _save_resume_point(self) -> None:
-        self.sync_journal()  # a resumed run does not repeat the events up to here
+        self.sync_journal()  # a resumed run will not repeat the events up to here
         if self.stepper.scaler is not None:
             scaler = self.stepper.scaler.state_dict()
             self.state.loss_scale = scaler["scale"]
@@ -367,9 +367,10 @@ class Trainer:
         loss: float | None = None,
         step: int | None = None,
     ) -> None:
-        """Publishes the weights in the file `weights`, or else those of the model.
+        """Publishes the weights in the file `weights`; None: the weights of the model.
 
-        `loss` and `step` belong to weights that are not those of the newest step.
+        `loss` and `step` are the values of the file's weights, if these are not the weights of the
+        newest step.
         """
         if loss is None:
             loss = self._validation_loss_of(kind)
@@ -383,7 +384,7 @@ class Trainer:
         self.checkpoints.save(kind, model=self.model, position=position, name=name, weights=weights)
 
     def _validation_loss_of(self, kind: CheckpointKind) -> float | None:
-        """The loss of the weights that are saved now; None if they were not validated."""
+        """The validation loss of the weights that are saved now; None without a validation."""
         if self.state.validation_loss_step != self.state.step:
             return None
         if kind == "ema":

@@ -19,10 +19,11 @@ from torch import Tensor
 from core.training.attention.masks import AttentionSpan, causal_mask, segment_mask
 
 BLOCK_QUERIES = 64
-"""Smaller blocks skip more products above the diagonal, but their products are slower."""
+"""Queries per block. Smaller blocks skip more products above the diagonal, but their products are
+slower."""
 BLOCK_SCORES = {8: 1 << 16, 4: 1 << 16, 2: 1 << 19}
-"""Scores per block on a CPU, by their item size in bytes: scores and temporaries fit the L2 cache
-of a core. Products in bf16 benefit more from larger blocks."""
+"""Scores per block on a CPU, by the size of a score in bytes. Scores and temporaries of a block fit
+into the L2 cache of a core. Products in bf16 benefit more from larger blocks."""
 
 
 class BlockAttention(torch.autograd.Function):
@@ -93,7 +94,7 @@ class _Block:
     values: Tensor
     """(b K, N, d)"""
     mask: Tensor
-    """(1 or b, 1, 1, Q, N), or fewer columns, which are then the last ones."""
+    """(1 or b, 1, 1, Q, N), or only the last columns of this mask."""
     scaling: float
     softcap: float | None
     shape: tuple[int, int, int, int, int]
@@ -172,7 +173,7 @@ def _blocks(
 
 
 def product_dtype(query: Tensor) -> torch.dtype:
-    """The dtype of products under autocast, or the tensor's own dtype."""
+    """The dtype of matrix products: that of autocast if it is active, else that of the tensor."""
     device = query.device.type
     if torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)

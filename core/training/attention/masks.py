@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 MASKED = -1e30
-"""Its exp is 0 and, unlike with infinity, subtractions give no NaN."""
+"""The score of a masked key. Its exp is 0, and unlike with -infinity no subtraction gives NaN."""
 SHORT_LENGTH, SHORT_BLOCK, LONG_BLOCK = 1024, 64, 128
-"""Block sizes of flex attention, which skips fully masked blocks. In short sequences small blocks
-skip more: 12 % of the time for 256 tokens on an H200."""
+"""Block sizes of flex attention, which skips fully masked blocks. Sequences up to SHORT_LENGTH have
+small blocks, which skip more: 12 % of the time for 256 tokens on an H200."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class AttentionSpan:
     """How far back a token attends, including itself."""
 
     window: int | None = None
-    """Largest number of tokens (sliding window)."""
+    """Maximum number of tokens that a token attends to (sliding window)."""
     chunk: int | None = None
     """Size of the chunks within which tokens attend."""
 
@@ -135,7 +135,8 @@ def _block_mask(sees: Any, count: int | None, length: int, device: torch.device)
 def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) -> Tensor:
     """An additive mask (Q, N): 0 where a row attends to a column, `MASKED` elsewhere.
 
-    Without window and chunk only the last (Q, Q) of it, because all earlier columns are 0.
+    Without window and chunk the function returns only the last (Q, Q) columns, because all earlier
+    columns are 0.
     """
     queries = torch.arange(rows.start, rows.stop, device=like.device)[:, None]  # (Q, 1)
     is_plain = span.window is None and span.chunk is None
@@ -152,7 +153,7 @@ def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) 
 
 
 def segment_mask(segments: Tensor, rows: slice, columns: slice, whole: Tensor) -> Tensor:
-    """(b, 1, 1, Q, N): the mask `whole`, with other segments masked too."""
+    """(b, 1, 1, Q, N): the mask `whole`, in which keys of other segments are also masked."""
     other = segments[:, rows, None] != segments[:, None, columns]  # (b, Q, N)
     mask = torch.zeros(other.shape, dtype=whole.dtype, device=whole.device)
     mask[..., other.shape[-1] - whole.shape[-1] :] += whole

@@ -1,8 +1,8 @@
 """Chooses and installs the attention of a training step.
 
-Softmax(cap tanh(q k^T scale / cap)) v, with or without the soft cap (Gemma Team 2024, section 2),
-over the tokens that each token may attend to: in blocks, or by torch's fused kernel if that is
-faster and computes the same.
+Attention is softmax(cap tanh(q k^T scale / cap)) v over the tokens that a token may attend to, with
+or without the soft cap (Gemma Team 2024, section 2). It is computed in blocks, or by torch's fused
+kernel if that kernel is faster and computes the same.
 
 Shapes: B sequences, H heads, K key-value heads, T tokens, d head dimension.
 """
@@ -28,12 +28,14 @@ from core.training.attention.masks import (
 from core.training.execution.compiled import is_compiled, outside_compilation
 
 NAME = "babylm_blocks"
-"""Name of `attend` in transformers. No mask function has this name, so no mask is built."""
+"""The name under which transformers knows `attend`. transformers has no mask function of this name,
+so it builds no mask."""
 FLEX = "flex_attention"
-"""Name of torch's flex attention in transformers."""
+"""The name of torch's flex attention in transformers."""
 HAS_WIDE_REGISTERS = torch.backends.cpu.get_cpu_capability() == "AVX512"
 FUSED_HEAD_WIDTH = {8: 64, 4: 256, 2: 32}
-"""Largest head width, by item size, at which torch's kernel is faster: by up to 45 % in fp32."""
+"""Maximum head width at which torch's kernel is faster, by item size in bytes. In fp32 the kernel
+is up to 45 % faster."""
 
 
 def use_blocks(model: PreTrainedModel) -> None:
@@ -90,9 +92,10 @@ def attention_mask_arguments(
 ) -> dict[str, Any]:
     """The keyword arguments of the model's body that limit attention to segments (B, T).
 
-    `attend` takes the segments themselves. Other attention takes masks, one per kind of layer for a
-    model with several kinds. Without segments, transformers builds the masks, except for flex
-    attention: it would build them for each batch, which takes as long as several layers.
+    `attend` takes the segments themselves. Other attention functions take masks; a model with
+    several kinds of layers takes one mask per kind. Without segments, transformers builds the
+    masks, except for flex attention: transformers would build them for each batch, which takes as
+    long as several layers.
     """
     attention = model.config._attn_implementation
     if attention == NAME:
@@ -145,7 +148,8 @@ def attend(
         scaling: Factor on the scores.
         softcap: Soft cap on the scores; None: no cap.
         sliding_window: Window of a token in tokens; None: all earlier tokens.
-        segments: (B, T) integers; a token attends only to its own segment. None: to all.
+        segments: (B, T) integers; a token attends only to its own segment. None: a token attends to
+            all earlier tokens.
 
     Returns:
         (B, T, H, d), and no attention weights.
@@ -184,7 +188,7 @@ def _is_for_torch(query: Tensor) -> bool:
 def _fused(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
     """Causal attention by torch's kernel, (B, T, H, d).
 
-    Computes in float32 on a CPU, where the kernel is slower in bf16.
+    On a CPU the function computes in float32, because there the kernel is slower in bf16.
     """
     dtype = product_dtype(query)
     compute_dtype = dtype if query.is_cuda else torch.promote_types(dtype, torch.float32)

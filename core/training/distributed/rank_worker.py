@@ -44,7 +44,7 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
         device,
         vocab_size=train.vocab_size,
         rank=begin.rank,
-        warn=lambda code, message: log.info("%s: %s", code, message),  # rank 0 warns the user
+        warn=lambda code, message: log.info("%s: %s", code, message),  # only rank 0 warns the user
     )
     validation = None if begin.validation is None else TokenFile.open(begin.validation)
     answer(DONE)

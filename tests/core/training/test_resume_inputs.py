@@ -56,7 +56,7 @@ def stopped(tiny_run):
 
 def test_other_training_text_is_refused(stopped, other):
     tokens, _ = other()
-    with pytest.raises(CorpusChanged, match="step 5 was trained with another: training text"):
+    with pytest.raises(CorpusChanged, match="step 5 was trained with different data: training text"):
         stopped.go(train=tokens)
     stopped.go()
 

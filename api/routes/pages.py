@@ -1,4 +1,4 @@
-"""The dashboard and a page of all calls; both work without a connection to the internet."""
+"""The dashboard, and a page that lists all calls. Both work without an internet connection."""
 
 from html import escape
 from importlib.resources import files

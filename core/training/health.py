@@ -36,7 +36,7 @@ COLLAPSE_VALUES = 5
 
 
 class HealthState(BaseModel):
-    """The state of the monitor. Resume points contain it, so a resumed run warns in the same way."""
+    """The state of the monitor. Resume points contain it, so a resumed run warns the same."""
 
     model_config = ConfigDict(extra="forbid")
 

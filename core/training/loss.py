@@ -231,8 +231,8 @@ def _loss_and_gradient(
     """Summed loss and log(Z)^2 of a chunk; overwrites the logits (C, V) with their gradient.
 
     On a CPU the function processes a few rows at a time, which stay in the cache. On a GPU it is
-    one kernel. With a cap, the input logits are 2 / cap times the product, and the output is a quarter
-    of the gradient with respect to the product. log(Z)^2 is 0 if the coefficient is 0. If
+    one kernel. With a cap, the input logits are 2 / cap times the product, and the output is a
+    quarter of the gradient with respect to the product. log(Z)^2 is 0 if the coefficient is 0. If
     `needs_grad` is False, only the GPU kernel skips the gradient; on a CPU the gradient needs no
     extra pass.
     """

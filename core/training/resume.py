@@ -2,7 +2,8 @@
 
 A resume point is a folder `resume/step-000500/` with weights, optimizer state and random states. A
 manifest, written last, has the sizes and SHA-256 hashes of the files. The complete folder is
-renamed to its final name. All files are safetensors or JSON, so that reading them cannot execute code.
+renamed to its final name. All files are safetensors or JSON, so that reading them cannot execute
+code.
 """
 
 import json

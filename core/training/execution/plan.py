@@ -21,7 +21,7 @@ from core.training.execution.micro_batch import MicroBatch
 MEMORY_SHARE = 0.8
 """Share of the free memory that a step may use; the estimate does not include everything."""
 RESCALED_LENGTH = 8192
-"""Llama 4's `floor_scale`: layers without rotary embeddings rescale queries from this position on."""
+"""Llama 4's `floor_scale`: layers without rotary embeddings rescale queries from here on."""
 COMPILE_FLOPS = 3e15
 """Minimum FLOPs of a run for which `auto` compiles. Such a run takes hours on two CPU cores.
 On a GPU it takes a minute if compiled, and several minutes if not, because the bottleneck of a

@@ -63,7 +63,7 @@ def test_other_training_text_is_refused(stopped, other):
 
 def test_other_validation_text_is_refused(stopped, other):
     tokens, _ = other(documents=6)
-    with pytest.raises(CorpusChanged, match="another: validation text"):
+    with pytest.raises(CorpusChanged, match="different data: validation text"):
         stopped.go(validation=tokens)
 
 

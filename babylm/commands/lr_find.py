@@ -32,7 +32,8 @@ def lr_find(
 ) -> None:
     """Find a learning rate: train some steps at a rising rate, in this terminal.
 
-    The folder gets a table (lr-find.csv), a chart (lr-find.svg) and both as lr-find.json.
+    The command writes a table (lr-find.csv), a chart (lr-find.svg) and all data (lr-find.json) into
+    the folder.
     """
     from babylm.errors import UsageError
     from babylm.extras import require_training

@@ -45,7 +45,7 @@ def recognise(folder: Path) -> Kind:
     files = task_files(folder)
     if not files:
         raise EvaluationInvalid(
-            f"the evaluation task {folder.name} does not exist or has no .jsonl or .csv file"
+            f"the evaluation task {folder.name!r} does not exist or has no .jsonl or .csv file"
         )
     if files[0].suffix == ".csv":
         _check_table(files)

@@ -134,8 +134,8 @@ def test_an_evaluation_of_an_unknown_checkpoint_does_not_stop_reading(client, wo
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        (["missing"], "the evaluation task missing does not exist; existing tasks: blimp, odd"),
-        (["blimp", "odd"], "task odd cannot be read: b.jsonl, line 1 is of no known kind"),
+        (["missing"], "the evaluation task 'missing' does not exist; existing tasks: blimp, odd"),
+        (["blimp", "odd"], "task 'odd' cannot be read: b.jsonl, line 1 is of no known kind"),
         (["../blimp"], "'../blimp' must be 1 to 40 letters, digits, '.', '_' or '-'"),
         (["blimp", "blimp"], "must name each task once; blimp is named twice"),
     ],
@@ -157,7 +157,7 @@ def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(
 def test_an_estimate_warns_of_a_task_that_is_not_there(client, job_id):
     body = {"preset": "sample", "evaluation": {"tasks": ["missing"]}}
     warnings = client.post("/v1/jobs/estimate", json=body).json()["warnings"]
-    assert "the evaluation task missing does not exist; existing tasks: blimp" in warnings
+    assert "the evaluation task 'missing' does not exist; existing tasks: blimp" in warnings
 
 
 def test_the_events_of_a_run_continue_after_an_evaluation(client, world, job_id):

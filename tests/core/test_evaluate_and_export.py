@@ -208,7 +208,7 @@ def test_an_interrupted_evaluation_continues_and_reports_each_score_once(
 
 
 def test_a_run_of_unknown_tasks_is_refused_before_it_trains(runs):
-    with pytest.raises(EvaluationInvalid, match="missing does not exist; existing tasks: again"):
+    with pytest.raises(EvaluationInvalid, match="'missing' does not exist; existing tasks: again"):
         runs.run(tasks=["pairs", "missing"])
     assert runs.events("stage") == []
 

@@ -183,7 +183,7 @@ def test_a_first_line_that_does_not_parse_is_refused_with_what_is_expected(tmp_p
     (task / "a.jsonl").write_text("\n" + json.dumps(LINE[field]) + "\n")
     with pytest.raises(EvaluationInvalid) as raised:
         require_tasks(tmp_path, ["odd"])
-    assert "task odd cannot be read: a.jsonl, line 2 is not an item of" in raised.value.message
+    assert "task 'odd' cannot be read: a.jsonl, line 2 is not an item of" in raised.value.message
     assert "expected a JSON object with" in raised.value.message
 
 

@@ -101,7 +101,7 @@ def milestones(monkeypatch):
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_a_finished_checkpoint_is_loaded_and_says_what_training_said(runs, architecture):
+def test_a_finished_checkpoint_loads_and_has_the_validation_loss_of_training(runs, architecture):
     runs.run(architecture=architecture)
     counts = runs.stage("export")["counts"]
     assert counts["vocabulary"] == 400

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Healthz
-         * @description The process answers; this needs neither a thread nor a connection.
+         * @description Answers 200 if the API process is alive. Needs neither a thread nor a database connection.
          */
         get: operations["healthz_healthz_get"];
         put?: never;
@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description Counts for Prometheus, read from the database.
+         * @description Metrics for Prometheus, read from the database.
          */
         get: operations["metrics_metrics_get"];
         put?: never;
@@ -53,7 +53,9 @@ export interface paths {
         };
         /**
          * Readyz
-         * @description 200 where database, broker and a worker are there; else 503. Each is named.
+         * @description Answers 200 if database, broker and a train worker are available, and 503 if not.
+         *
+         *     The answer contains the result of each check.
          */
         get: operations["readyz_readyz_get"];
         put?: never;
@@ -113,17 +115,17 @@ export interface paths {
         };
         /**
          * Show Dataset
-         * @description One dataset: its files, their first lines before and after cleaning, and what cleaning drops.
+         * @description One dataset: files, first lines before and after cleaning, and what cleaning drops.
          *
-         *     The whole dataset is cleaned by the short worker when it is first asked for; until then
-         *     `cleaning.status` says how far that is. The first job finds its clean text ready.
+         *     The first request starts the cleaning of the whole dataset in the short worker;
+         *     `cleaning.status` gives the progress. The first job with this dataset then uses the clean text.
          */
         get: operations["show_dataset_v1_datasets__name__get"];
         put?: never;
         post?: never;
         /**
          * Delete Dataset
-         * @description Removes a dataset; 409 while a job that has not ended needs it.
+         * @description Removes a dataset; 409 if an unfinished job needs it.
          */
         delete: operations["delete_dataset_v1_datasets__name__delete"];
         options?: never;
@@ -142,13 +144,14 @@ export interface paths {
         put?: never;
         /**
          * Upload
-         * @description Sends a text file, or a zip or tar of text files; the body is the file itself.
+         * @description Uploads a text file, or a zip or tar archive of text files. The body is the file itself.
          *
-         *     In one request, or in pieces that say `Content-Range: bytes BEGIN-LAST/SIZE`: 202 until the last
-         *     one, then 201. What has arrived is kept when a connection breaks; `GET …/uploads` says how much.
-         *     `sha256` is checked before anything is published, `folder` takes one folder out of an archive,
-         *     `replace` allows to overwrite. `left_out` of the answer names the members of an archive that are
-         *     not used, with the reason.
+         *     You can upload a file in one request, or in several with `Content-Range: bytes BEGIN-LAST/SIZE`:
+         *     the answer is 201 for the last part and 202 for the parts before it. If the connection breaks,
+         *     the service keeps the received bytes; `GET …/uploads` gives their number. The service checks
+         *     `sha256` before it publishes the file. `folder` selects one folder of an archive. `replace`
+         *     overwrites existing files. `left_out` in the answer lists the members of an archive that are not
+         *     used, with the reason.
          */
         post: operations["upload_v1_datasets__name__files_post"];
         delete?: never;
@@ -169,7 +172,7 @@ export interface paths {
         post?: never;
         /**
          * Delete File
-         * @description Removes one file of a dataset; 409 while a job that has not ended needs it.
+         * @description Removes one file of a dataset; 409 if an unfinished job needs the dataset.
          */
         delete: operations["delete_file_v1_datasets__name__files__file__delete"];
         options?: never;
@@ -186,7 +189,7 @@ export interface paths {
         };
         /**
          * List Uploads
-         * @description Unfinished uploads: continue with `Content-Range` from byte `received`.
+         * @description Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
          */
         get: operations["list_uploads_v1_datasets__name__uploads_get"];
         put?: never;
@@ -206,9 +209,10 @@ export interface paths {
         };
         /**
          * List Tasks
-         * @description What checkpoints can be evaluated on: the folders in `evaluations` of the data directory.
+         * @description The evaluation tasks: the folders in `evaluations` of the data directory.
          *
-         *     The kind is recognised from the first line of each file; `error` says why a folder has none.
+         *     The service recognises the kind of a task by the first line of each file. If it recognises no
+         *     kind, `error` gives the reason.
          */
         get: operations["list_tasks_v1_evaluations_get"];
         put?: never;
@@ -228,19 +232,17 @@ export interface paths {
         };
         /**
          * List Jobs
-         * @description Jobs, newest first. `next` of a page is `after` of the following one.
+         * @description Lists jobs, newest first. To get the next page, pass `next` of a page as `after`.
          *
-         *     `tag` keeps the jobs that have each tag given; `archived` and `pinned` those that are so or not,
-         *     and without them all are listed.
-         *
-         *     `search` keeps the jobs whose name holds it or whose id begins with it; `counts` says how many
-         *     jobs there are of each status, whatever was searched for.
+         *     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
+         *     labels; by default all jobs are listed. `search` selects jobs whose name contains the text or
+         *     whose id begins with it. `counts` is the number of jobs by status, without these filters.
          */
         get: operations["list_jobs_v1_jobs_get"];
         put?: never;
         /**
          * Create
-         * @description Submits a job. The same Idempotency-Key and body again return the first job, with 200.
+         * @description Submits a job. A repetition with the same Idempotency-Key returns the first job and 200.
          */
         post: operations["create_v1_jobs_post"];
         delete?: never;
@@ -260,10 +262,10 @@ export interface paths {
         put?: never;
         /**
          * Estimate Job
-         * @description What a job would need; nothing is stored.
+         * @description Estimates the resources of a job and stores nothing.
          *
-         *     `seconds` is by kind of device; `measured_devices` are the kinds whose speed a live worker has
-         *     measured. For the others two CPU cores and an A100 are assumed.
+         *     `seconds` is the time by kind of device. `measured_devices` lists the kinds of device whose
+         *     speed a live worker has measured. For other kinds the estimate assumes two CPU cores or an A100.
          */
         post: operations["estimate_job_v1_jobs_estimate_post"];
         delete?: never;
@@ -288,14 +290,14 @@ export interface paths {
         post?: never;
         /**
          * Delete
-         * @description Removes an ended job with all its checkpoints.
+         * @description Removes an ended job and all its files.
          */
         delete: operations["delete_v1_jobs__job_id__delete"];
         options?: never;
         head?: never;
         /**
          * Update
-         * @description Renames, tags, annotates, archives or pins a job; what is left out stays.
+         * @description Renames, tags, annotates, archives or pins a job. Omitted fields do not change.
          */
         patch: operations["update_v1_jobs__job_id__patch"];
         trace?: never;
@@ -311,7 +313,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel
-         * @description Stops a job for good; a running one after a checkpoint, when its process is gone.
+         * @description Cancels a job. A running job saves a checkpoint; the status changes when it has ended.
          */
         post: operations["cancel_v1_jobs__job_id__cancel_post"];
         delete?: never;
@@ -329,7 +331,7 @@ export interface paths {
         };
         /**
          * List All
-         * @description The checkpoints that are there, by step.
+         * @description The checkpoints that the job has now, in the order of their steps.
          */
         get: operations["list_all_v1_jobs__job_id__checkpoints_get"];
         put?: never;
@@ -349,7 +351,7 @@ export interface paths {
         };
         /**
          * Archive
-         * @description The whole checkpoint as an uncompressed zip, made while it is sent; a download can resume.
+         * @description Downloads a whole checkpoint as an uncompressed zip file. Supports ranges.
          */
         get: operations["archive_v1_jobs__job_id__checkpoints__name__archive_get"];
         put?: never;
@@ -358,7 +360,7 @@ export interface paths {
         options?: never;
         /**
          * Archive
-         * @description The whole checkpoint as an uncompressed zip, made while it is sent; a download can resume.
+         * @description Downloads a whole checkpoint as an uncompressed zip file. Supports ranges.
          */
         head: operations["archive_v1_jobs__job_id__checkpoints__name__archive_head"];
         patch?: never;
@@ -375,10 +377,11 @@ export interface paths {
         put?: never;
         /**
          * Evaluate
-         * @description Evaluates a checkpoint while jobs train; see `GET /v1/jobs/{job_id}/evaluations`.
+         * @description Evaluates a checkpoint in parallel with training jobs.
          *
-         *     The score becomes an `evaluation` event and the metric `evaluation/<task>` at the step of the
-         *     checkpoint. A task whose files cannot be read is refused with the file and the line.
+         *     `GET /v1/jobs/{job_id}/evaluations` gives the progress. The score becomes an `evaluation` event
+         *     and the metric `evaluation/<task>` at the step of the checkpoint. If a file of the task is
+         *     invalid, the error names the file and the line.
          */
         post: operations["evaluate_v1_jobs__job_id__checkpoints__name__evaluations_post"];
         delete?: never;
@@ -396,7 +399,7 @@ export interface paths {
         };
         /**
          * Download
-         * @description One file, with ranges; its ETag is its SHA-256.
+         * @description Downloads one file of a checkpoint. Supports ranges; the ETag is the SHA-256 of the file.
          */
         get: operations["download_v1_jobs__job_id__checkpoints__name__files__path__get"];
         put?: never;
@@ -405,7 +408,7 @@ export interface paths {
         options?: never;
         /**
          * Download
-         * @description One file, with ranges; its ETag is its SHA-256.
+         * @description Downloads one file of a checkpoint. Supports ranges; the ETag is the SHA-256 of the file.
          */
         head: operations["download_v1_jobs__job_id__checkpoints__name__files__path__head"];
         patch?: never;
@@ -422,7 +425,7 @@ export interface paths {
         put?: never;
         /**
          * Generate
-         * @description Lets a checkpoint continue a text; the short worker does it, in parallel with training.
+         * @description Continues a text with a checkpoint, in parallel with training jobs.
          */
         post: operations["generate_v1_jobs__job_id__checkpoints__name__generate_post"];
         delete?: never;
@@ -442,10 +445,10 @@ export interface paths {
         put?: never;
         /**
          * Generate Stream
-         * @description Continues a text like `generate`, as server-sent events while the model writes.
+         * @description Continues a text like `generate`, and streams it as server-sent events.
          *
-         *     Each event carries the prompt and the whole continuation so far, and replaces the one before;
-         *     the last has `done`. A failure after the start is an event with `error`.
+         *     Each event contains the prompt and the whole continuation so far, and replaces the previous
+         *     event. The last event has `done`. A failure after the start is an event with `error`.
          */
         post: operations["generate_stream_v1_jobs__job_id__checkpoints__name__generate_stream_post"];
         delete?: never;
@@ -465,10 +468,10 @@ export interface paths {
         put?: never;
         /**
          * Surprisal
-         * @description Scores each token of a few texts: its surprisal in bits, and what the model expected instead.
+         * @description The surprisal of each token of a few texts in bits, and the tokens that the model expected.
          *
          *     Texts are scored as in the evaluation of minimal pairs: of two sentences, the model prefers the
-         *     one with the lower sum. The first token of a text has no context and is not scored.
+         *     sentence with the lower sum. The first token of a text has no context and no surprisal.
          */
         post: operations["surprisal_v1_jobs__job_id__checkpoints__name__surprisal_post"];
         delete?: never;
@@ -509,7 +512,7 @@ export interface paths {
         };
         /**
          * List Evaluations
-         * @description The evaluations of a job, those that wait or run among them.
+         * @description The evaluations of a job, including those that wait or run.
          */
         get: operations["list_evaluations_v1_jobs__job_id__evaluations_get"];
         put?: never;
@@ -529,10 +532,11 @@ export interface paths {
         };
         /**
          * Read Predictions
-         * @description What the checkpoint predicted for each item, as `predictions.json` of the official pipeline.
+         * @description The prediction of the checkpoint for each item, in the format of the official pipeline.
          *
-         *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`; `prob` with WUG, surprisals
-         *     as `pred` and `prev_pred` with reading times.
+         *     The format is that of its `predictions.json`:
+         *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`. For WUG an item also has
+         *     `prob`. For reading times `pred` and `prev_pred` are surprisals.
          */
         get: operations["read_predictions_v1_jobs__job_id__evaluations__evaluation__predictions_get"];
         put?: never;
@@ -541,10 +545,11 @@ export interface paths {
         options?: never;
         /**
          * Read Predictions
-         * @description What the checkpoint predicted for each item, as `predictions.json` of the official pipeline.
+         * @description The prediction of the checkpoint for each item, in the format of the official pipeline.
          *
-         *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`; `prob` with WUG, surprisals
-         *     as `pred` and `prev_pred` with reading times.
+         *     The format is that of its `predictions.json`:
+         *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`. For WUG an item also has
+         *     `prob`. For reading times `pred` and `prev_pred` are surprisals.
          */
         head: operations["read_predictions_v1_jobs__job_id__evaluations__evaluation__predictions_head"];
         patch?: never;
@@ -559,7 +564,7 @@ export interface paths {
         };
         /**
          * Events
-         * @description The events after a number, in order; `types=stage,sample` leaves out all others.
+         * @description The events after the number `after`, in order; `types=stage,sample` selects types.
          */
         get: operations["events_v1_jobs__job_id__events_get"];
         put?: never;
@@ -579,7 +584,7 @@ export interface paths {
         };
         /**
          * Stream
-         * @description The same as server-sent events: past events, then live ones, to the job's last event.
+         * @description The events of a job as server-sent events: past events, then live ones until the last.
          */
         get: operations["stream_v1_jobs__job_id__events_stream_get"];
         put?: never;
@@ -599,7 +604,7 @@ export interface paths {
         };
         /**
          * Logs
-         * @description The last lines of the log; with `follow`, then what is written until the job ends.
+         * @description The last lines of the log. With `follow`, also all further lines until the job ends.
          */
         get: operations["logs_v1_jobs__job_id__logs_get"];
         put?: never;
@@ -619,10 +624,10 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description Series by step, thinned to at most `max_points` each; all metrics unless `names` says.
+         * @description Series of metrics by step, thinned to at most `max_points` points each.
          *
-         *     Thinning keeps peaks, for which it looks at every point; `extremes=false` keeps points at equal
-         *     distances, at once however long the run is.
+         *     `names` selects metrics; the default is all. Thinning reads every point, in order to keep peaks.
+         *     `extremes=false` keeps points at equal distances instead, which is fast for a run of any length.
          */
         get: operations["metrics_v1_jobs__job_id__metrics_get"];
         put?: never;
@@ -644,7 +649,7 @@ export interface paths {
         put?: never;
         /**
          * Pause
-         * @description Pauses a job after a checkpoint; its device is free when the status says `paused`.
+         * @description Pauses a job after a checkpoint. The device is free when the status is `paused`.
          */
         post: operations["pause_v1_jobs__job_id__pause_post"];
         delete?: never;
@@ -702,7 +707,7 @@ export interface paths {
         };
         /**
          * Metrics Of Runs
-         * @description The same series of several jobs in one response, `jobs=ID,ID`; removed jobs are left out.
+         * @description Series of metrics of several jobs (`jobs=ID,ID`) in one response, without removed jobs.
          */
         get: operations["metrics_of_runs_v1_metrics_get"];
         put?: never;
@@ -742,7 +747,7 @@ export interface paths {
         };
         /**
          * System
-         * @description Versions, room on the disks, the queue, and the cache of stage results.
+         * @description Versions, free disk space, the queue, and the cache of stage results.
          */
         get: operations["system_v1_system_get"];
         put?: never;
@@ -764,13 +769,13 @@ export interface paths {
          * List Tokenizers
          * @description The jobs that have a tokenizer, newest first, and how it fits their validation text.
          *
-         *     A page looks at `limit` jobs, so it may show fewer.
+         *     A page covers `limit` jobs. Jobs without a tokenizer are omitted, so a page may be shorter.
          */
         get: operations["list_tokenizers_v1_tokenizers_get"];
         put?: never;
         /**
          * Train
-         * @description Trains a tokenizer alone, as a job; others name it as `tokenizer: {"from_job": ID}`.
+         * @description Trains only a tokenizer, as a job. Other jobs use it with `tokenizer: {"from_job": ID}`.
          */
         post: operations["train_v1_tokenizers_post"];
         delete?: never;
@@ -808,7 +813,7 @@ export interface paths {
         };
         /**
          * Workers
-         * @description The workers that are alive, their devices as they were seconds ago, and what they run.
+         * @description The live workers with their jobs and devices. A worker reports every two seconds.
          */
         get: operations["workers_v1_workers_get"];
         put?: never;

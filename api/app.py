@@ -18,12 +18,14 @@ from api.routes import (
     catalogue,
     checkpoints,
     datasets,
+    evaluation_files,
     evaluations,
     events,
     health,
     jobs,
     pages,
     playground,
+    submission,
     system,
     tokenizers,
 )
@@ -84,7 +86,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     )
     register_handlers(app)
     for part in (
-        *(jobs, events, checkpoints, playground, evaluations),
+        *(jobs, events, checkpoints, playground, evaluations, evaluation_files, submission),
         *(tokenizers, datasets, catalogue, system),
     ):
         app.include_router(

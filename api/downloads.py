@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
-from zipstream import ZipStream
 
 from api.errors import Problem, problem_response
 
@@ -34,7 +34,19 @@ class FileDownload(FileResponse):
             await problem_response(refusal)(scope, receive, send)
 
 
-class ZipDownload(StreamingResponse):
+class Archive(Protocol):
+    """An archive of known size that is made while it is read."""
+
+    def __len__(self) -> int:
+        """Bytes of the archive."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The archive in blocks."""
+        ...
+
+
+class ArchiveDownload(StreamingResponse):
     """An archive that is made while it is sent.
 
     Its bytes depend on the files only, so a download resumes: what comes before the range is made
@@ -42,7 +54,13 @@ class ZipDownload(StreamingResponse):
     """
 
     def __init__(
-        self, archive: ZipStream, *, file_name: str, etag: str, headers: Mapping[str, str]
+        self,
+        archive: Archive,
+        *,
+        file_name: str,
+        etag: str,
+        headers: Mapping[str, str],
+        media_type: str = "application/zip",
     ) -> None:
         """An answer to a request with these headers.
 
@@ -67,7 +85,7 @@ class ZipDownload(StreamingResponse):
             iterate_in_threadpool(_cut(iter(archive), begin, end)),
             206 if is_part else 200,
             sent,
-            media_type="application/zip",
+            media_type=media_type,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

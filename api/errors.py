@@ -53,6 +53,7 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.WordBudgetExceeded: 422,
     core_errors.SpecInvalid: 422,
     core_errors.EvaluationInvalid: 422,
+    core_errors.SubmissionInvalid: 409,
     core_errors.PrecisionUnsupported: 422,
     core_errors.DevicesMissing: 422,
     core_errors.CheckpointMissing: 410,

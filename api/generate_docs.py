@@ -127,7 +127,24 @@ curl -o predictions.json "$URL/v1/jobs/$JOB/evaluations/$EVALUATION/predictions\
     "HEAD /v1/jobs/{job_id}/evaluations/{evaluation}/predictions": """\
 curl -I "$URL/v1/jobs/$JOB/evaluations/$EVALUATION/predictions\"""",
     "GET /v1/jobs/{job_id}/curves": 'curl "$URL/v1/jobs/$JOB/curves?format=markdown"',
+    "POST /v1/evaluations/{task}/files": """\
+curl -X POST -T pairs.jsonl "$URL/v1/evaluations/mine/files?name=pairs.jsonl\"""",
+    "GET /v1/evaluations/{task}/uploads": 'curl "$URL/v1/evaluations/mine/uploads"',
     "GET /v1/evaluations": 'curl "$URL/v1/evaluations"',
+    "GET /v1/jobs/{job_id}/budget": 'curl "$URL/v1/jobs/$JOB/budget"',
+    "POST /v1/jobs/{job_id}/submission": """\
+curl "$URL/v1/jobs/$JOB/submission" -H 'Content-Type: application/json' \\
+  -d '{"repository": "me/my-model"}'""",
+    "GET /v1/jobs/{job_id}/submission": 'curl "$URL/v1/jobs/$JOB/submission"',
+    "GET /v1/jobs/{job_id}/submission/manifest": 'curl "$URL/v1/jobs/$JOB/submission/manifest"',
+    "GET /v1/jobs/{job_id}/submission/files/{path}": """\
+curl -C - -O "$URL/v1/jobs/$JOB/submission/files/report.json\"""",
+    "HEAD /v1/jobs/{job_id}/submission/files/{path}": """\
+curl -I "$URL/v1/jobs/$JOB/submission/files/report.json\"""",
+    "GET /v1/jobs/{job_id}/submission/archive": """\
+curl -C - -o submission.tar "$URL/v1/jobs/$JOB/submission/archive\"""",
+    "HEAD /v1/jobs/{job_id}/submission/archive": """\
+curl -I "$URL/v1/jobs/$JOB/submission/archive\"""",
     "POST /v1/tokenizers": """curl "$URL/v1/tokenizers" -H 'Content-Type: application/json' \\
   -d '{"data": {"dataset": "sample", "validation": "sample_dev"}, \\
 "tokenizer": {"vocab_size": 2000}}'""",

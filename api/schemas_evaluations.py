@@ -49,7 +49,8 @@ class EvaluationRead(Out):
 
     `score` is the figure of the BabyLM evaluation: for `accuracy` the mean over the paradigms, ties
     counted as right (`strict_score` counts them as wrong); `spearman` is a rank correlation with
-    human judgements; `r2_gain` is the share of variance that surprisal explains beyond a baseline.
+    human judgements; `r2_gain` is the share of variance that surprisal explains beyond a baseline;
+    `log_probability` is the mean over all words in nats.
     """
 
     id: str

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 from babylm.client.address import is_loopback
 from babylm.client.discovery import running_service
@@ -177,7 +178,7 @@ def _database(settings: Settings) -> Finding:
     from babylm.database import check_database, shown_url
 
     url = settings.database_url
-    path = Path(url.removeprefix("sqlite:///"))
+    path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0]))
     if url.startswith("sqlite:///") and not path.exists():
         return Finding("database", "ok", f"{path} does not exist yet; `babylm serve` creates it")
     try:

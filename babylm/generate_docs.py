@@ -53,12 +53,19 @@ babylm submit --data_folder train_10M --model llama4 --vocab_size 32000 --seq_le
     "download": "babylm download last --checkpoint best -o my-model",
     "generate": 'babylm generate last "Once upon a time" --temperature 0.7 --seed 1',
     "evaluate": "babylm evaluate last --task blimp",
+    "submission": "babylm submission last --name USER/NAME -o my-submission",
+    "budget": "babylm budget last",
+    "push": "babylm push last --to USER/NAME",
     "datasets": "babylm datasets",
     "datasets add": """\
 babylm datasets add my-text ./texts
 babylm datasets add train_10M babylm.zip --folder train_10M""",
     "datasets download": "babylm datasets download https://example.org/babylm.zip --sha256 3f0c...",
     "datasets delete": "babylm datasets delete my-text",
+    "evaluations": "babylm evaluations",
+    "evaluations add": """\
+babylm evaluations add blimp_fast evaluation_data/fast_eval/blimp_fast
+babylm evaluations add cdi_childes cdi_childes.json""",
     "tokenizer": "babylm tokenizer",
     "tokenizer train": "babylm tokenizer train --dataset train_10M --vocab-size 16000 --follow",
     "tokenizer encode": 'babylm tokenizer encode last "The dogs run."',

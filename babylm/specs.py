@@ -30,6 +30,9 @@ FLAT_FIELDS = {
 """Upstream's options and their fields in the spec, which has the same defaults."""
 
 
+TOO_DEEP = "its lists and mappings are nested too deeply"
+
+
 class _Loader(yaml.SafeLoader):
     """YAML with the scalars of its version 1.2, which are JSON's.
 
@@ -150,6 +153,8 @@ def read_spec(path: Path) -> Body:
         body = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
     except (ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{path} is not valid: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path} is not valid: {TOO_DEEP}") from error
     if not isinstance(body, dict):
         raise UsageError(
             f"{path} contains no mapping of fields", hint="Begin with `preset: sample`."
@@ -169,6 +174,8 @@ def parse_setting(setting: str) -> tuple[str, Any]:  # any JSON value
         return path, yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise UsageError(f"--set {path}: {text!r} is not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"--set {path}: the value is not valid: {TOO_DEEP}") from error
 
 
 def put(body: Body, path: str, value: Any) -> None:  # any JSON value

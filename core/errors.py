@@ -195,6 +195,13 @@ class EvaluationInvalid(RunError):
     )
 
 
+class SubmissionInvalid(RunError):
+    """A job cannot be submitted to the challenge: its checkpoints are missing or damaged."""
+
+    code = "submission_invalid"
+    hint = "Repair or retrain the job, then ask for the submission again."
+
+
 class SpecInvalid(RunError):
     """The spec in the run folder cannot be read or is invalid."""
 

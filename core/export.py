@@ -5,6 +5,7 @@ same text with those and with unmodified `transformers`, and compares the two.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ def check_export(
     saved = _newest_save(rundir)
     try:
         _check_files(rundir, saved)
-        model, vocabulary = _load(rundir)
+        model, vocabulary = load_plain(rundir.checkpoint(NAME))
     except ExportInvalid:
         emit(saved.model_copy(update={"action": "removed", "files": []}))
         remove_folder(rundir.checkpoint(NAME))
@@ -83,6 +84,27 @@ def check_export(
     }
 
 
+def load_plain(folder: Path) -> tuple[PreTrainedModel, int]:
+    """The model and the vocabulary size of the tokenizer, loaded with `transformers` alone.
+
+    Raises:
+        ExportInvalid: If the folder of a checkpoint does not load, or only in part.
+    """
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ExportInvalid(
+            f"transformers cannot load the checkpoint {folder.name}: {error}"
+        ) from error
+    wrong = {kind: sorted(map(str, names)) for kind, names in found.items() if names}
+    if wrong:
+        raise ExportInvalid(f"transformers loads the checkpoint {folder.name} with {wrong}")
+    return model.eval(), len(tokenizer)
+
+
 def _newest_save(rundir: RunDir) -> CheckpointData:
     """The newest `saved` event of the checkpoint."""
     saved = None
@@ -99,22 +121,6 @@ def _check_files(rundir: RunDir, saved: CheckpointData) -> None:
         path = rundir.checkpoint(NAME) / file.path
         if not path.is_file() or path.stat().st_size != file.size or hash_file(path) != file.sha256:
             raise ExportInvalid(f"{NAME}/{file.path} is missing or differs from what was written")
-
-
-def _load(rundir: RunDir) -> tuple[PreTrainedModel, int]:
-    """The model and the vocabulary size of the tokenizer, loaded with `transformers` alone."""
-    folder = rundir.checkpoint(NAME)
-    try:
-        model, found = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ExportInvalid(f"transformers cannot load the checkpoint {NAME}: {error}") from error
-    wrong = {kind: sorted(map(str, names)) for kind, names in found.items() if names}
-    if wrong:
-        raise ExportInvalid(f"transformers loads the checkpoint {NAME} with {wrong}")
-    return model.eval(), len(tokenizer)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from core.corpus.summary import CleanReports
 from core.errors import CheckpointMissing, RunError
 from core.events.paths import shorten_paths
 from core.process.loading import loading
+from core.storage.rundir import RunDir
 
 if TYPE_CHECKING:
     from core.checkpoints.generate import WarmModels
@@ -91,8 +92,27 @@ class CleanReportRequest(Request):
     slice_seconds: float = Field(gt=0.0)
 
 
+class SubmissionRequest(Request):
+    """Builds the folder of a submission; see `core.submission.build`."""
+
+    kind: Literal["submission"]
+    run_dir: Path
+    data_dir: Path
+    output_dir: Path
+    repository: str
+    checkpoint: str
+    scores: dict[str, float]
+    state: Json | None = None
+    slice_seconds: float = Field(gt=0.0)
+
+
 OneRequest = (
-    GenerateRequest | SurprisalRequest | EncodeRequest | EvaluateRequest | CleanReportRequest
+    GenerateRequest
+    | SurprisalRequest
+    | EncodeRequest
+    | EvaluateRequest
+    | CleanReportRequest
+    | SubmissionRequest
 )
 AnyRequest: TypeAdapter[OneRequest] = TypeAdapter(OneRequest)
 
@@ -135,6 +155,8 @@ class RequestHandler:
                 return self._reports.look(
                     request.dataset_dir, request.cache_dir, seconds=request.slice_seconds
                 )
+            case SubmissionRequest():
+                return _submission(request)
 
     def _warm(self) -> "WarmModels":
         with loading("torch"):
@@ -181,6 +203,21 @@ class RequestHandler:
         publish_predictions(request.predictions_file, summary.predictions)
         evaluation.forget()
         return summary.result.model_dump()
+
+
+def _submission(request: SubmissionRequest) -> Json:
+    with loading("torch"):
+        from core.submission.build import Submission, advance_submission
+
+    submission = Submission(
+        rundir=RunDir(request.run_dir),
+        data_dir=request.data_dir,
+        repository=request.repository,
+        checkpoint=request.checkpoint,
+        folder=request.output_dir,
+        scores=request.scores,
+    )
+    return advance_submission(submission, request.state, seconds=request.slice_seconds)
 
 
 def encode_text(folder: Path, text: str) -> Json:

@@ -55,10 +55,6 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         write_sample(folder / "data")
-        (folder / "data" / "evaluations").mkdir()
-        (folder / "data" / "minimal_pairs").rename(
-            folder / "data" / "evaluations" / "minimal_pairs"
-        )
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         with running_service(folder) as service:
             if review:

@@ -6,6 +6,7 @@ from core.events.results import EvaluationResult
 from core.events.types import EvaluationData, MetricsData, now
 from jobs.database import insert, upsert
 from jobs.errors import CheckpointNotFound
+from jobs.short_tasks import short_tasks_of_job
 from jobs.tables import Checkpoint, Job, Json, Metric, MetricStep, ShortTask
 from jobs.transitions import add_event, update_job
 
@@ -68,6 +69,15 @@ def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -
     )
     session.add(row)
     _record_metric(session, checkpoint, evaluation)
+
+
+def scores_of_checkpoint(session: Session, job_id: str, checkpoint: str) -> dict[str, float]:
+    """The newest score of each task on which the checkpoint was evaluated."""
+    return {
+        str(task.request["task"]): float(task.result["score"])
+        for task in short_tasks_of_job(session, job_id, "evaluate")
+        if task.request["checkpoint"] == checkpoint and task.status == "succeeded" and task.result
+    }
 
 
 def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: EvaluationData) -> None:

@@ -5,6 +5,7 @@ Only entry points create a `Settings` object; all other code receives it as an a
 
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -14,7 +15,8 @@ LEASE_HEARTBEATS = 5
 
 
 def _database_url(values: dict[str, Any]) -> str:  # the fields validated so far
-    return f"sqlite:///{values.get('runs_dir', Path('runs')) / DATABASE_FILE}"
+    # SQLAlchemy decodes the path of a URL, so "%" and "?" must be encoded.
+    return f"sqlite:///{quote(str(values.get('runs_dir', Path('runs')) / DATABASE_FILE))}"
 
 
 class Settings(BaseSettings):

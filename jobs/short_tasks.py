@@ -18,7 +18,7 @@ from jobs.store import get_job
 from jobs.tables import Json, ShortTask, UtcDateTime
 from jobs.transitions import FRESH
 
-Kind = Literal["generate", "surprisal", "encode", "evaluate", "clean_report"]
+Kind = Literal["generate", "surprisal", "encode", "evaluate", "clean_report", "submission"]
 QUICK: tuple[Kind, ...] = ("generate", "surprisal", "encode")
 KEEP_QUICK = timedelta(days=1)
 """Quick tasks that ended longer ago are deleted."""

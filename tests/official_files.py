@@ -40,7 +40,19 @@ def write_official_files(folder: Path, *, items: int = 20, seed: int = 0) -> lis
         writer = csv.DictWriter(file, READING_COLUMNS)
         writer.writeheader()
         writer.writerows(_reading(random, 4 * items))
+    (folder / "cdi_childes").mkdir()
+    words = json.dumps(_aoa(random, items), indent=2)
+    (folder / "cdi_childes" / "cdi_childes.json").write_text(words)
     return sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _aoa(random, items):
+    """Words with contexts, some of them with spaces around; a word of one letter is skipped."""
+    words = [*random.sample(THINGS, min(3, len(THINGS))), "a", " ice cream"]
+    return {
+        word: [{"context": f" {sentence(random)} I saw the "} for _ in range(1 + items // 10)]
+        for word in words
+    }
 
 
 def _blimp(random, items):

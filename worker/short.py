@@ -20,7 +20,7 @@ from core.events.types import ErrorData
 from core.storage.rundir import RunDir
 from jobs.database import Database
 from jobs.errors import Fenced
-from jobs.evaluations import record_evaluation
+from jobs.evaluations import record_evaluation, scores_of_checkpoint
 from jobs.notifier import JobNotifier
 from jobs.settings import Settings
 from jobs.short_tasks import (
@@ -139,6 +139,8 @@ class ShortRunner:
         data_dir = self._settings.data_dir.resolve()
         if task.job_id is not None:
             rundir = RunDir(self._settings.job_folder(task.job_id).resolve())
+            if task.kind == "submission":
+                return request | self._submission(task, rundir)
             if task.kind == "encode":
                 request["tokenizer_dir"] = str(rundir.tokenizer)
             else:
@@ -158,6 +160,19 @@ class ShortRunner:
         if task.kind in ("evaluate", "clean_report"):
             request |= {"state": task.state, "slice_seconds": SLICE_SECONDS}
         return request
+
+    def _submission(self, task: ShortTask, rundir: RunDir) -> dict[str, Any]:  # any JSON value
+        assert task.job_id is not None
+        with self._database.read() as session:
+            scores = scores_of_checkpoint(session, task.job_id, str(task.request["checkpoint"]))
+        return {
+            "run_dir": str(rundir.root),
+            "data_dir": str(self._settings.data_dir.resolve()),
+            "output_dir": str(rundir.submissions / task.id),
+            "scores": scores,
+            "state": task.state,
+            "slice_seconds": SLICE_SECONDS,
+        }
 
 
 class _ShortTaskProcess:

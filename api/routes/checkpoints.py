@@ -12,7 +12,7 @@ from zipstream import ZipStream
 
 from api.deps import CheckpointName, Context, InContext, JobId, Reading
 from api.description import file_responses, problems
-from api.downloads import FileDownload, ZipDownload
+from api.downloads import ArchiveDownload, FileDownload
 from api.errors import Problem
 from api.routing import thread_router
 from api.schemas import CheckpointPage, GenerateBody, GenerateRead, read_checkpoint
@@ -78,7 +78,7 @@ def archive(
         stream.add_path(folder / file["path"], f"{label}/{file['path']}")
     content = repr([label, [(file["path"], file["sha256"]) for file in checkpoint.files]])
     etag = f'"{hashlib.sha256(content.encode()).hexdigest()}"'
-    return ZipDownload(stream, file_name=f"{label}.zip", etag=etag, headers=request.headers)
+    return ArchiveDownload(stream, file_name=f"{label}.zip", etag=etag, headers=request.headers)
 
 
 @router.post(

@@ -134,7 +134,8 @@ def evaluate(
     if as_json:
         print_json(found)
         return
-    show = _as_share if found.get("metric") != "spearman" else _as_correlation
+    is_share = found.get("metric") not in ("spearman", "log_probability")
+    show = _as_share if is_share else _as_decimal
     rows = [
         (each["name"], str(each["pairs"]), show(each["score"]), show(each["strict_score"]))
         for each in found["paradigms"]
@@ -156,5 +157,5 @@ def _as_share(value: float) -> str:
     return f"{value:.2%}"
 
 
-def _as_correlation(value: float) -> str:
+def _as_decimal(value: float) -> str:
     return f"{value:.3f}"

@@ -119,7 +119,7 @@ class Checkpoints:
         if weights is None:
             save_weights(model, folder / WEIGHTS_FILE)
         else:
-            _link_or_copy(weights, folder / WEIGHTS_FILE)
+            link_or_copy(weights, folder / WEIGHTS_FILE)
         save_config(model, folder, self._spec.model)
         for file in sorted(self._tokenizer.iterdir()):
             if file.name != "report.json":
@@ -160,7 +160,7 @@ class Checkpoints:
             remove_folder(path)
 
 
-def _link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Creates a hard link, or a copy if the file system does not support hard links."""
     try:
         os.link(source, target)

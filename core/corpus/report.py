@@ -62,6 +62,7 @@ class CleanReport(BaseModel):
             "bytes": self.bytes_out,
             "sources": {
                 stem: {
+                    "words_in": report.words_in,
                     "words": report.words_out,
                     "lines": report.lines_out,
                     "dropped": {name: entry.count for name, entry in report.dropped.items()},

@@ -192,6 +192,8 @@ def _error(metric: str, score: float, items: int) -> float:
         return sqrt(score * (1.0 - score) / items)
     if metric == "spearman":  # of the rank correlation of unrelated values
         return 1.0 / sqrt(max(1, items - 1))
+    if metric == "log_probability":  # surprisals spread at most about as widely as their mean
+        return abs(score) / sqrt(items)
     # Large-sample error of a squared partial correlation (Olkin & Finn, 1995).
     gain = min(1.0, max(0.0, score))
     return 2.0 * sqrt(gain) * (1.0 - gain) / sqrt(items)

@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol
 
 Json = dict[str, Any]
 """A JSON object, whose values have any type."""
-Metric = Literal["accuracy", "spearman", "r2_gain"]
+Metric = Literal["accuracy", "spearman", "r2_gain", "log_probability"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.errors import EvaluationInvalid
+from core.evaluation.aoa import Aoa, WordInContext
 from core.evaluation.items import Item, ItemKind
 from core.evaluation.reading import Reading, ReadingRow
-from core.evaluation.registry import read_items, read_reading, recognise, task_files
-from core.evaluation.rows import Row, candidate_rows, chain_rows, encode
-from core.evaluation.summary import Summary, summarise_items, summarise_reading
+from core.evaluation.registry import read_items, read_reading, read_words, recognise, task_files
+from core.evaluation.rows import Row, candidate_rows, chain_rows, encode, tail_row
+from core.evaluation.summary import Summary, summarise_items, summarise_reading, summarise_words
 
 KEPT_ROWS = 400_000
 """Rows that are cached in memory over all tasks, about a kilobyte each with their texts."""
@@ -88,6 +89,8 @@ def read_contents(task: Path) -> Contents:
     files = task_files(task)
     if isinstance(kind, Reading):
         return Words(read_reading(files[0]))
+    if isinstance(kind, Aoa):
+        return WordsInContext(read_words(files[0]))
     return Choices(kind, [item for path in files for item in read_items(kind, path)])
 
 
@@ -167,6 +170,42 @@ class Words:
         return summarise_reading(
             self._rows, [-total for total in sums[::2]], previous, seconds=seconds
         )
+
+
+class WordsInContext:
+    """Words whose surprisal after a text is computed; one slot per word and text."""
+
+    def __init__(self, words: Sequence[WordInContext]) -> None:
+        self._words = words
+        self._without_context: set[int] = set()
+        self.num_slots = len(words)
+
+    def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
+        """One row per text, as in the official pipeline (`process_causal_input`)."""
+        del packs
+        rows = []
+        for begin in range(0, len(self._words), TEXTS_AT_ONCE):
+            words = self._words[begin : begin + TEXTS_AT_ONCE]
+            found = tokenizer([each.text for each in words], return_offsets_mapping=True)
+            for number, word in enumerate(words):
+                row = tail_row(
+                    found["input_ids"][number],
+                    found["offset_mapping"][number],
+                    begin=len(word.text) - len(word.word.strip()),
+                    slot=begin + number,
+                )
+                if row is None:
+                    self._without_context.add(begin + number)
+                else:
+                    rows.append(row)
+        return rows
+
+    def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
+        """The mean log-probability, and the surprisals as predictions."""
+        values = [
+            None if slot in self._without_context else -total for slot, total in enumerate(sums)
+        ]
+        return summarise_words(self._words, values, seconds=seconds)
 
 
 def _word_queries(

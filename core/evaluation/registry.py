@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import EvaluationInvalid
+from core.evaluation.aoa import Aoa, WordInContext
 from core.evaluation.comps import Comps
 from core.evaluation.entity_tracking import EntityTracking
 from core.evaluation.ewok import Ewok
@@ -15,15 +16,16 @@ from core.evaluation.wug import Wug
 
 ITEM_KINDS: tuple[ItemKind, ...] = (MinimalPairs(), Ewok(), EntityTracking(), Wug(), Comps())
 READING = Reading()
-SUFFIXES = (".jsonl", ".csv")
+AOA = Aoa()
+SUFFIXES = (".jsonl", ".csv", ".json")
 """Suffixes of task files; if files of the first suffix exist, the others are ignored."""
 
-Kind = ItemKind | Reading
+Kind = ItemKind | Reading | Aoa
 
 
 def kind_names() -> list[str]:
     """The names of all kinds."""
-    return [*(kind.name for kind in ITEM_KINDS), READING.name]
+    return [*(kind.name for kind in ITEM_KINDS), READING.name, AOA.name]
 
 
 def task_files(folder: Path) -> list[Path]:
@@ -45,11 +47,17 @@ def recognise(folder: Path) -> Kind:
     files = task_files(folder)
     if not files:
         raise EvaluationInvalid(
-            f"the evaluation task {folder.name!r} does not exist or has no .jsonl or .csv file"
+            f"the evaluation task {folder.name!r} does not exist or has no .jsonl, .csv or .json "
+            "file"
         )
+    if files[0].suffix != ".jsonl":
+        _require_one(files)
     if files[0].suffix == ".csv":
-        _check_table(files)
+        read_reading(files[0], limit=1)
         return READING
+    if files[0].suffix == ".json":
+        read_words(files[0])
+        return AOA
     kinds = [_kind_of_file(path) for path in files]
     for path, kind in zip(files, kinds, strict=True):
         if kind is not kinds[0]:
@@ -101,11 +109,34 @@ def read_reading(path: Path, *, limit: int | None = None) -> list[ReadingRow]:
     return rows
 
 
-def _check_table(files: Sequence[Path]) -> None:
+def read_words(path: Path) -> list[WordInContext]:
+    """The words of an age-of-acquisition file, each once per context.
+
+    Raises:
+        EvaluationInvalid: If the file cannot be read; the message names it and the word.
+    """
+    try:
+        words = AOA.read(path)
+    except FileNotFoundError as error:
+        raise EvaluationInvalid(f"the task file {path.name} was removed") from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise EvaluationInvalid(
+            f"{path.name}, {where} is not JSON; expected {AOA.expected}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise EvaluationInvalid(f"{path.name}: {error}; expected {AOA.expected}") from error
+    if not words:
+        raise _empty(path)
+    return words
+
+
+def _require_one(files: Sequence[Path]) -> None:
     if len(files) > 1:
         names = ", ".join(path.name for path in files)
-        raise EvaluationInvalid(f"a task must have one .csv file; this one has {names}")
-    read_reading(files[0], limit=1)
+        raise EvaluationInvalid(
+            f"a task must have one {files[0].suffix} file; this one has {names}"
+        )
 
 
 def _kind_of_file(path: Path) -> ItemKind:

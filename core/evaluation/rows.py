@@ -119,6 +119,23 @@ def _shared(candidates: Sequence[Encoded]) -> int:
     return shortest
 
 
+def tail_row(
+    ids: Sequence[int], offsets: Sequence[tuple[int, int]], *, begin: int, slot: int
+) -> Row | None:
+    """The row that sums the tokens that end after character `begin`, but never the first token.
+
+    Returns:
+        None if no token is left to predict.
+    """
+    scored = [index for index, (_, end) in enumerate(offsets) if end > begin and index > 0]
+    if not scored:
+        return None
+    row = Row(array("i", ids[: scored[-1]]), scored[-1], ())
+    for index in scored:
+        row.read(index - 1, ids[index], slot)
+    return row
+
+
 def chain_rows(queries: Sequence[tuple[tuple[int, ...], int, int]]) -> list[Row]:
     """Rows for the log-probabilities of tokens after contexts.
 

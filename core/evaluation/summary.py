@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.errors import EvaluationInvalid
+from core.evaluation.aoa import WordInContext
 from core.evaluation.entity_tracking import SPLITS
 from core.evaluation.items import Item, ItemKind, Json
 from core.evaluation.reading import EYE_TRACKING, PREDICTORS, SELF_PACED, ReadingRow
@@ -45,7 +46,7 @@ class Summary:
     """A result with its predictions in the official format."""
 
     result: EvaluationResult
-    predictions: dict[str, dict[str, list[Json]]] = field(default_factory=dict)
+    predictions: Json = field(default_factory=dict)
 
 
 def summarise_items(
@@ -147,6 +148,49 @@ def summarise_reading(
         for number, (value, before) in enumerate(zip(surprisals, previous, strict=True))
     ]
     return Summary(result, {"reading": {"predictions": entries}})
+
+
+def summarise_words(
+    words: Sequence[WordInContext], surprisals: Sequence[float | None], *, seconds: float
+) -> Summary:
+    """The mean log-probability of words in context.
+
+    Args:
+        words: All words.
+        surprisals: Surprisal of each word in nats; None for a word without a token before it.
+        seconds: Computing time.
+
+    Raises:
+        EvaluationInvalid: If no word has a surprisal.
+    """
+    known = [-value for value in surprisals if value is not None]
+    if not known:
+        raise EvaluationInvalid("aoa: no word has a context")
+    score = sum(known) / len(known)
+    result = EvaluationResult(
+        kind="aoa",
+        metric="log_probability",
+        chance=0.0,
+        score=score,
+        strict_score=score,
+        pairs=len(known),
+        seconds=seconds,
+        paradigms=[
+            ParadigmScore(
+                name="words", phenomenon=None, pairs=len(known), score=score, strict_score=score
+            )
+        ],
+    )
+    entries = [
+        {
+            "target_word": word.word,
+            "context_id": word.context_id,
+            "context": word.context,
+            "surprisal": value,
+        }
+        for word, value in zip(words, surprisals, strict=True)
+    ]
+    return Summary(result, {"results": entries})
 
 
 def _predictions(

@@ -38,11 +38,12 @@ class EvaluationResult(Found):
     """The scores of a whole task.
 
     `accuracy` ranges from 0 to 1; `spearman` from -1 to 1; `r2_gain` is the share, from 0 to 1, of
-    the baseline regression's residual variance that surprisal explains.
+    the baseline regression's residual variance that surprisal explains; `log_probability` is a mean
+    in nats, 0 at most.
     """
 
     kind: str = "minimal_pairs"
-    metric: Literal["accuracy", "spearman", "r2_gain"] = "accuracy"
+    metric: Literal["accuracy", "spearman", "r2_gain", "log_probability"] = "accuracy"
     chance: float = 0.5
     score: float
     """The official score: for accuracy the mean over paradigms, ties counted as correct."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from core.evaluation.tasks import FOLDER
 from core.sample.formats import FORMATS
 from core.sample.grammar import sentence
 from core.sample.pairs import draw_pairs
@@ -41,7 +42,7 @@ def write_sample(data_dir: Path, *, seed: int = 0, target_bytes: int = 2_000_000
     data_dir.mkdir(parents=True, exist_ok=True)
     pairs = draw_pairs(seed=seed)
     held_out = {text for drawn in pairs.values() for pair in drawn for text in pair}
-    report = SampleReport(data_dir / SAMPLE, data_dir / SAMPLE_DEV, data_dir / PAIRS)
+    report = SampleReport(data_dir / SAMPLE, data_dir / SAMPLE_DEV, data_dir / FOLDER / PAIRS)
 
     def text_folder(suffix: str, size: int) -> Callable[[Path], None]:
         def build(folder: Path) -> None:

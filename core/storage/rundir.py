@@ -87,6 +87,11 @@ class RunDir:
         return self.evaluation(checkpoint, task) / "predictions.json"
 
     @property
+    def submissions(self) -> Path:
+        """Submissions to the challenge, one folder each."""
+        return self.root / "submissions"
+
+    @property
     def resume(self) -> Path:
         """Resume points: weights, optimizer state, data position, random states."""
         return self.root / "resume"

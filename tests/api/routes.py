@@ -14,6 +14,7 @@ EXAMPLES = {
     "path": "config.json",
     "file": "childes.train",
     "dataset": "words",
+    "task": "blimp",
     "evaluation": "0" * 32,
 }
 

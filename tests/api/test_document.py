@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from core.events.results import EvaluationResult
 from core.events.types import EvaluationData, StageData
 from core.sample import write_sample
 from core.storage.rundir import RunDir
-from jobs.short_tasks import succeed_short_task
+from jobs.short_tasks import claim_short_task, create_short_task, succeed_short_task
 from tests.api.routes import routes
 from tests.api.short import ShortWorker
 
@@ -22,6 +23,15 @@ ANSWERS = {
     "generate": {"text": "Once"},
     "surprisal": {"texts": []},
     "encode": {"tokens": []},
+}
+SENT = {
+    "corpus.txt": b"some text\n",
+    "pairs.jsonl": b'{"sentence_good": "The dogs run.", "sentence_bad": "The dogs runs."}\n',
+}
+REPORT = {
+    **{"repository": "user/small", "track": "strict-small", "checkpoint": "last"},
+    **{"words_seen": 210, "cache": "models--user--small", "complete": False},
+    **{"revisions": [], "not_reached": [], "missing": [], "differences": [], "warnings": []},
 }
 
 
@@ -51,8 +61,7 @@ def parsed(command: str) -> dict:
                 request["method"] = "POST"
             json.loads(request["content"])
         elif word == "-T":
-            assert next(words) == "corpus.txt"
-            request["content"] = b"some text\n"
+            request["content"] = SENT[next(words)]
         elif word == "-I":
             request["method"] = "HEAD"
         elif word in ("-C", "-o"):
@@ -67,11 +76,11 @@ def parsed(command: str) -> dict:
 def job(world, settings, request):
     """A job in the status that an example needs, with a checkpoint and a tokenizer."""
     write_sample(settings.data_dir, target_bytes=20_000)
-    (settings.data_dir / "evaluations").mkdir()
-    (settings.data_dir / "minimal_pairs").rename(settings.data_dir / "evaluations" / "blimp")
+    tasks = settings.data_dir / "evaluations"
+    (tasks / "minimal_pairs").rename(tasks / "blimp")
     (settings.data_dir / "mine").mkdir()
     (settings.data_dir / "mine" / "corpus.txt").write_text("text\n")
-    job_id = world.running()
+    job_id = world.running(track="strict-small")
     world.checkpoint(job_id, files={"config.json": b"{}"})
     world.metrics(job_id, 3, train__loss=1.0)
     for stage in ("clean", "tokenizer"):
@@ -94,6 +103,8 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
     world.worker("train")
     if "$EVALUATION" in command:
         command = command.replace("$EVALUATION", _evaluated(client, settings, world, job))
+    if "/submission" in name and not name.startswith("POST"):
+        _submitted(world, settings, job)
     request = parsed(command.replace("$JOB", job).replace("$URL", "http://localhost"))
     parts = urlsplit(request.pop("url"))
     with ShortWorker(world, _answer):
@@ -102,6 +113,20 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
     method, path = name.split(" ")
     assert request["method"] == method
     assert _fits(path, parts.path), (path, parts.path)
+
+
+def _submitted(world, settings, job) -> None:
+    """Records a finished submission of one file."""
+    request = {"repository": "user/small", "checkpoint": "last"}
+    with world.database.write() as session:
+        task = create_short_task(session, kind="submission", job_id=job, request=request)
+        claim_short_task(session, "worker-1")
+        succeed_short_task(session, task.id, 1, REPORT)
+        folder = RunDir(settings.job_folder(job)).submissions / task.id
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text("{}")
+    file = {"path": "report.json", "size": 2, "sha256": sha256(b"{}").hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps({"files": [file], "links": []}))
 
 
 def _evaluated(client, settings, world, job) -> str:

@@ -127,3 +127,13 @@ def test_json_files_and_encoding(tmp_path):
     assert encode_spec(read_spec(file)) == file.read_bytes()
     with pytest.raises(UsageError, match="cannot be sent"):
         encode_spec({"training": {"learning_rate": float("nan")}})
+
+
+@pytest.mark.parametrize("name", ["deep.yaml", "deep.json"])
+def test_a_spec_that_is_nested_too_deeply_is_bad_usage(name, tmp_path):
+    path = tmp_path / name
+    path.write_text("[" * 100_000)
+    with pytest.raises(UsageError, match="nested too deeply"):
+        read_spec(path)
+    with pytest.raises(UsageError, match="nested too deeply"):
+        parse_setting("a=" + "[" * 100_000)

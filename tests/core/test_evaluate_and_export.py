@@ -37,9 +37,8 @@ def shared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shared")
     write_sample(folder / "data", target_bytes=60_000)
     tasks = folder / "data" / "evaluations"
-    tasks.mkdir()
     (tasks / "pairs").mkdir()
-    for file in (folder / "data" / "minimal_pairs").glob("*.jsonl"):
+    for file in (tasks / "minimal_pairs").glob("*.jsonl"):
         some = file.read_text().splitlines(keepends=True)[:40]
         (tasks / "pairs" / file.name).write_text("".join(some))
     shutil.copytree(tasks / "pairs", tasks / "again")

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 
 from playwright.sync_api import expect
 
@@ -73,8 +74,13 @@ def test_a_tokenizer_shows_how_it_splits_a_text(tab, finished):
 
 
 def test_a_tokenizer_is_trained_alone_and_shows_how_it_splits(tab, service):
+    held_out = service.runs_dir.parent / "data" / "dev"
+    held_out.mkdir()
+    (held_out / "childes.dev").write_text("the first dataset by name\n")
     page = tab.open("#/tokenizers")
     form = page.get_by_role("region", name="Train only a tokenizer")
+    expect(form.get_by_role("combobox", name=re.compile("^Corpus"))).not_to_have_value("dev")
+    shutil.rmtree(held_out)
     form.get_by_role("combobox", name=re.compile("^Corpus")).select_option("sample")
     expect(form.get_by_label("Validation corpus")).to_have_value("sample_dev")
     form.get_by_label("Vocabulary size").fill("3")
@@ -101,13 +107,14 @@ def test_a_checkpoint_is_evaluated_and_its_score_is_drawn(tab, service, finished
     write_sample(tmp_path, target_bytes=20_000)
     folder = service.runs_dir.parent / "data" / "evaluations" / "toy"
     folder.mkdir(parents=True)
-    for file in sorted((tmp_path / "minimal_pairs").glob("*.jsonl"))[:2]:
+    for file in sorted((tmp_path / "evaluations" / "minimal_pairs").glob("*.jsonl"))[:2]:
         pairs = file.read_text().splitlines()[:20]
         assert "sentence_good" in json.loads(pairs[0])
         (folder / file.name).write_text("\n".join(pairs) + "\n")
     page = tab.open(f"#/jobs/{finished[0]['id']}")
     box = page.get_by_role("region", name="Evaluation", exact=True)
     box.get_by_label("Checkpoint").select_option("last")
+    box.get_by_label("Task").select_option("toy")
     box.get_by_role("button", name="Evaluate").click()
     row = box.get_by_role("row", name="toy")
     expect(row.locator("b")).to_contain_text("%", timeout=TORCH_MILLISECONDS)

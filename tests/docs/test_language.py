@@ -28,7 +28,7 @@ PATTERNS = (
     r"nobody|somebody",
 )
 GENERATED = ("api", "cli", "spec", "events", "metrics", "settings")
-LIMIT = 9.2
+LIMIT = 1.0
 """Occurrences for 10,000 words."""
 
 

@@ -13,6 +13,7 @@ from alembic.runtime.migration import MigrationContext
 
 from jobs.database import Database, check_schema, make_engine, migration_config, upgrade
 from jobs.errors import SchemaTooNew, SchemaTooOld
+from jobs.settings import DATABASE_FILE, Settings
 from jobs.tables import Table
 
 KILLED_AT_EACH_STATEMENT = """
@@ -125,3 +126,12 @@ def test_migrations_are_found_from_any_folder(tmp_path):
         check=False,
     )
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a b%20c", "a?b=c", "a#b", "ä&=+"])
+def test_the_database_is_in_the_runs_folder_whatever_its_name(tmp_path, name):
+    settings = Settings(_env_file=None, runs_dir=tmp_path / name)
+    upgrade(settings.database_url)
+    Database(settings.database_url).check_schema()
+    assert (tmp_path / name / DATABASE_FILE).stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [name]

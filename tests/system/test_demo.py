@@ -17,6 +17,11 @@ pytestmark = pytest.mark.system
 BABYLM = Path(sysconfig.get_path("scripts")) / "babylm"
 
 
+def hang_up_ends() -> None:
+    """Undoes `nohup`, whose children ignore SIGHUP: a test suite may be started with it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Demo:
     def __init__(self, folder: Path) -> None:
         self.shadows = Shadows(folder / "shadows")
@@ -30,6 +35,7 @@ class Demo:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=hang_up_ends,
             )
         self.seen: set[psutil.Process] = set()
 

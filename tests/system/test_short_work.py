@@ -15,8 +15,7 @@ def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
     # One test and not four: starting the service and a first job cost most of its time.
     data = tmp_path / "data"
     write_sample(data, target_bytes=200_000)
-    (data / "evaluations").mkdir()
-    (data / "minimal_pairs").rename(data / "evaluations" / "blimp")
+    (data / "evaluations" / "minimal_pairs").rename(data / "evaluations" / "blimp")
     with running_service(tmp_path) as service:
         cleaning = wait_for(
             lambda: _finished(service.http.get("/v1/datasets/sample").json()["cleaning"]),

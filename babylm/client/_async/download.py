@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import os
+import shutil
 from asyncio import to_thread
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -46,21 +47,57 @@ async def download_checkpoint(
             hint="Name a folder, new or existing: -o FOLDER.",
         )
     base = f"/v1/jobs/{job_id}/checkpoints/{quote(checkpoint['name'], safe='')}/files/"
+    return await download_files(
+        client, base, checkpoint["files"], output, advance=advance, sleep=sleep
+    )
+
+
+async def download_files(
+    client: AsyncConnection,
+    base: str,
+    files: Iterable[wire.CheckpointFile],
+    output: Path,
+    *,
+    advance: Advance = lambda _: None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> list[Path]:
+    """Fetches files below the path `base` into the folder `output` and verifies their hashes.
+
+    Skips files that exist with the right content, and resumes partial transfers. A file with the
+    content of an earlier one becomes a hard link to it.
+
+    Raises:
+        TransferFailed: If a file cannot be fetched, or arrives with the wrong content twice.
+    """
     paths = []
-    for file in checkpoint["files"]:
-        target = output / _inside(file["path"])
+    first: dict[str, Path] = {}
+    for file in files:
+        target = output / inside(file["path"])
         target.parent.mkdir(parents=True, exist_ok=True)
         if await _is_whole(target, file):
+            advance(file["size"])
+        elif file["sha256"] in first:
+            _copy(first[file["sha256"]], target)
             advance(file["size"])
         else:
             await _fetch(
                 client, base + quote(file["path"]), file, target, advance=advance, sleep=sleep
             )
+        first.setdefault(file["sha256"], target)
         paths.append(target)
     return paths
 
 
-def _inside(path: str) -> PurePosixPath:
+def _copy(source: Path, target: Path) -> None:
+    """A hard link, or a copy on a file system without them; replaces a file of other content."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def inside(path: str) -> PurePosixPath:
     """The path, if it stays inside the folder that it is joined to: the list is untrusted."""
     pure = PurePosixPath(path)
     if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\\" in path or "\0" in path:

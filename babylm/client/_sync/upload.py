@@ -19,6 +19,8 @@ RETRY_SECONDS = 0.5
 NAME_REFUSED = "file_name_invalid"
 """Code of the service's refusal of a name; it comes before the file is read."""
 
+EVALUATION_SUFFIXES = (".jsonl", ".csv", ".json")
+
 Advance = Callable[[int], None]
 LeaveOut = Callable[[str, str], None]
 """Called with name and reason of each file that is not used."""
@@ -106,6 +108,75 @@ def upload_file(
     if not file.is_file():
         raise InvalidUsage(f"{file} does not exist")
     base = f"/v1/datasets/{quote(dataset, safe='')}"
+    return _send(
+        client,
+        base,
+        file,
+        folder=folder,
+        replace=replace,
+        advance=advance,
+        leave_out=leave_out,
+        sleep=sleep,
+    )
+
+
+def evaluation_files(path: Path) -> list[Path]:
+    """The file, or the evaluation files of the folder, by name.
+
+    Raises:
+        InvalidUsage: If there is none.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InvalidUsage(f"{path} does not exist")
+    files = [each for each in sorted(path.iterdir()) if each.suffix in EVALUATION_SUFFIXES]
+    if not files:
+        accepted = ", ".join(EVALUATION_SUFFIXES)
+        raise InvalidUsage(f"{path} has no evaluation file; accepted: {accepted}")
+    return files
+
+
+def send_evaluation(
+    client: Connection,
+    task: str,
+    file: Path,
+    *,
+    folder: str | None = None,
+    replace: bool = False,
+    advance: Advance = lambda _: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[str]:
+    """Sends a file of an evaluation task; returns the names of the files that were published.
+
+    Raises:
+        ServiceError: If the service refuses it.
+        ServiceUnreachable: If the service does not answer any more.
+    """
+    base = f"/v1/evaluations/{quote(task, safe='')}"
+    return _send(
+        client,
+        base,
+        file,
+        folder=folder,
+        replace=replace,
+        advance=advance,
+        leave_out=lambda *_: None,
+        sleep=sleep,
+    )
+
+
+def _send(
+    client: Connection,
+    base: str,
+    file: Path,
+    *,
+    folder: str | None,
+    replace: bool,
+    advance: Advance,
+    leave_out: LeaveOut,
+    sleep: Callable[[float], None],
+) -> list[str]:
     size = file.stat().st_size
     with file.open("rb") as source:
         digest = (to_thread(hashlib.file_digest, source, "sha256")).hexdigest()

@@ -223,6 +223,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/evaluations/{task}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload
+         * @description Sends an evaluation file (.jsonl, .csv or .json), or a zip or tar of them, into a task.
+         *
+         *     In one request or in pieces, as with datasets. The whole file is parsed before it appears; a
+         *     line that does not parse, and a file of another kind than those of the task, are refused.
+         */
+        post: operations["upload_v1_evaluations__task__files_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/evaluations/{task}/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Uploads
+         * @description Unfinished uploads: continue with `Content-Range` from byte `received`.
+         */
+        get: operations["list_uploads_v1_evaluations__task__uploads_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/jobs": {
         parameters: {
             query?: never;
@@ -300,6 +343,29 @@ export interface paths {
          * @description Renames, tags, annotates, archives or pins a job. Omitted fields do not change.
          */
         patch: operations["update_v1_jobs__job_id__patch"];
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Budget
+         * @description The words of a job by source, and whether it keeps the rules of its track.
+         *
+         *     Words are counted before and after cleaning; `origin` and `licence` follow from the names of the
+         *     files. `holds` of a rule is null while it cannot be decided.
+         */
+        get: operations["show_budget_v1_jobs__job_id__budget_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/jobs/{job_id}/cancel": {
@@ -698,6 +764,104 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/jobs/{job_id}/submission": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show
+         * @description The newest submission of a job, with its report once it is finished.
+         */
+        get: operations["show_v1_jobs__job_id__submission_get"];
+        put?: never;
+        /**
+         * Build
+         * @description Builds a submission to the challenge: a folder with the models, predictions and results.
+         *
+         *     The short worker first runs the missing evaluations whose files are in the data directory, then
+         *     checks every milestone and writes the folder. `report` of the finished submission names what is
+         *     still missing. While an equal submission is queued or running, the call returns that one.
+         */
+        post: operations["build_v1_jobs__job_id__submission_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/submission/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Archive
+         * @description The whole folder as an uncompressed tar, made while it is sent; a download can resume.
+         */
+        get: operations["archive_v1_jobs__job_id__submission_archive_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Archive
+         * @description The whole folder as an uncompressed tar, made while it is sent; a download can resume.
+         */
+        head: operations["archive_v1_jobs__job_id__submission_archive_head"];
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/submission/files/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download
+         * @description One file of the newest finished submission, with ranges; its ETag is its SHA-256.
+         */
+        get: operations["download_v1_jobs__job_id__submission_files__path__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Download
+         * @description One file of the newest finished submission, with ranges; its ETag is its SHA-256.
+         */
+        head: operations["download_v1_jobs__job_id__submission_files__path__head"];
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/jobs/{job_id}/submission/manifest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Manifest
+         * @description The files of the newest finished submission with sizes and hashes, and its symbolic links.
+         *
+         *     Files of equal content, such as the two copies of the weights, have equal hashes.
+         */
+        get: operations["show_manifest_v1_jobs__job_id__submission_manifest_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/metrics": {
         parameters: {
             query?: never;
@@ -885,7 +1049,7 @@ export interface components {
              */
             created_at: string;
             /** Files */
-            files: components["schemas"]["FileRead"][];
+            files: components["schemas"]["api__schemas__FileRead"][];
             /** Kind */
             kind: string;
             /** Name */
@@ -1144,7 +1308,8 @@ export interface components {
          *
          *     `score` is the figure of the BabyLM evaluation: for `accuracy` the mean over the paradigms, ties
          *     counted as right (`strict_score` counts them as wrong); `spearman` is a rank correlation with
-         *     human judgements; `r2_gain` is the share of variance that surprisal explains beyond a baseline.
+         *     human judgements; `r2_gain` is the share of variance that surprisal explains beyond a baseline;
+         *     `log_probability` is the mean over all words in nats.
          */
         EvaluationRead: {
             /** Chance */
@@ -1249,18 +1414,6 @@ export interface components {
             given: string;
             /** Message */
             message: string;
-        };
-        /**
-         * FileRead
-         * @description A file of a checkpoint.
-         */
-        FileRead: {
-            /** Path */
-            path: string;
-            /** Sha256 */
-            sha256: string;
-            /** Size */
-            size: number;
         };
         /**
          * Gemma2
@@ -1581,6 +1734,28 @@ export interface components {
             training?: components["schemas"]["TrainingSpec"];
         };
         /**
+         * Ledger
+         * @description Words by source and the rules.
+         */
+        Ledger: {
+            /** Dataset */
+            dataset: string;
+            /** Rules */
+            rules: components["schemas"]["Rule"][];
+            /** Sources */
+            sources: components["schemas"]["SourceWords"][];
+            /** Track */
+            track: string;
+            /** Word Budget */
+            word_budget: number | null;
+            /** Words */
+            words: number | null;
+            /** Words Before */
+            words_before: number | null;
+            /** Words Seen */
+            words_seen: number;
+        };
+        /**
          * LeftOutRead
          * @description A file that is there but not used.
          */
@@ -1589,6 +1764,16 @@ export interface components {
             name: string;
             /** Reason */
             reason: string;
+        };
+        /**
+         * LinkRead
+         * @description A symbolic link of the folder.
+         */
+        LinkRead: {
+            /** Path */
+            path: string;
+            /** Target */
+            target: string;
         };
         /**
          * Llama4
@@ -1724,6 +1909,16 @@ export interface components {
             use_qk_norm: boolean;
         };
         /**
+         * ManifestRead
+         * @description The files and links of the folder.
+         */
+        ManifestRead: {
+            /** Files */
+            files: components["schemas"]["api__schemas_submission__FileRead"][];
+            /** Links */
+            links: components["schemas"]["LinkRead"][];
+        };
+        /**
          * MetricsRead
          * @description Series by name.
          */
@@ -1732,6 +1927,20 @@ export interface components {
             series: {
                 [key: string]: components["schemas"]["SeriesRead"];
             };
+        };
+        /**
+         * MissingRead
+         * @description Predictions that the submission lacks; `kind` is `evaluation` or `finetuning`.
+         */
+        MissingRead: {
+            /** Checkpoint */
+            checkpoint: string;
+            /** Kind */
+            kind: string;
+            /** Reason */
+            reason: string;
+            /** Task */
+            task: string;
         };
         /**
          * Olmo2
@@ -1910,6 +2119,38 @@ export interface components {
             status: string;
         };
         /**
+         * ReportRead
+         * @description What a submission contains and lacks.
+         *
+         *     `differences` are files whose number of items is not the official one. `complete` is true if
+         *     nothing is missing or different and every milestone of the track was reached.
+         */
+        ReportRead: {
+            budget?: components["schemas"]["Ledger"] | null;
+            /** Cache */
+            cache: string;
+            /** Checkpoint */
+            checkpoint: string;
+            /** Complete */
+            complete: boolean;
+            /** Differences */
+            differences: string[];
+            /** Missing */
+            missing: components["schemas"]["MissingRead"][];
+            /** Not Reached */
+            not_reached: string[];
+            /** Repository */
+            repository: string;
+            /** Revisions */
+            revisions: components["schemas"]["RevisionRead"][];
+            /** Track */
+            track: string;
+            /** Warnings */
+            warnings: string[];
+            /** Words Seen */
+            words_seen: number;
+        };
+        /**
          * ResourceSpec
          * @description Where a job may run, and the resources it needs.
          */
@@ -1943,6 +2184,37 @@ export interface components {
              * @enum {string}
              */
             where: "any" | "local" | "slurm";
+        };
+        /**
+         * RevisionRead
+         * @description A branch of the repository.
+         */
+        RevisionRead: {
+            /** Branch */
+            branch: string;
+            /** Checkpoint */
+            checkpoint: string;
+            /** Commit */
+            commit: string;
+            /** Step */
+            step: number;
+            /** Words Seen */
+            words_seen: number;
+        };
+        /**
+         * Rule
+         * @description A rule of the challenge; `holds` is null if it cannot be decided yet.
+         */
+        Rule: {
+            /** Detail */
+            detail: string;
+            /** Holds */
+            holds: boolean | null;
+            /**
+             * Name
+             * @enum {string}
+             */
+            name: "word_budget" | "epochs" | "words_seen" | "tokenizer_corpus" | "held_out_text";
         };
         /**
          * RunsMetricsRead
@@ -2033,6 +2305,74 @@ export interface components {
             words_in: number;
             /** Words Out */
             words_out: number;
+        };
+        /**
+         * SourceWords
+         * @description One file of the training text.
+         */
+        SourceWords: {
+            /** Licence */
+            licence: string;
+            /** Origin */
+            origin: string;
+            /** Source */
+            source: string;
+            /** Words */
+            words: number;
+            /** Words Before */
+            words_before: number | null;
+        };
+        /**
+         * SubmissionBody
+         * @description What to build.
+         */
+        SubmissionBody: {
+            /**
+             * Checkpoint
+             * @description The checkpoint that becomes the branch main.
+             * @default last
+             */
+            checkpoint: string;
+            /**
+             * Evaluate
+             * @description Also queue the evaluations that are missing and whose files are there.
+             * @default true
+             */
+            evaluate: boolean;
+            /**
+             * Repository
+             * @description USER/NAME, as the model is called on the Hugging Face Hub.
+             */
+            repository: string;
+        };
+        /**
+         * SubmissionRead
+         * @description A submission: `queued`, `running`, `succeeded` or `failed`.
+         */
+        SubmissionRead: {
+            /** Checkpoint */
+            checkpoint: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            error: components["schemas"]["ErrorRead"] | null;
+            /** Finished At */
+            finished_at: string | null;
+            /** Id */
+            id: string;
+            /** Job */
+            job: string;
+            /** Progress */
+            progress: number;
+            report: components["schemas"]["ReportRead"] | null;
+            /** Repository */
+            repository: string;
+            /** Status */
+            status: string;
+            /** Unfinished Evaluations */
+            unfinished_evaluations: number;
         };
         /**
          * SurprisalBody
@@ -2533,6 +2873,30 @@ export interface components {
             error?: components["schemas"]["ErrorRead"] | null;
             /** Text */
             text: string;
+        };
+        /**
+         * FileRead
+         * @description A file of a checkpoint.
+         */
+        api__schemas__FileRead: {
+            /** Path */
+            path: string;
+            /** Sha256 */
+            sha256: string;
+            /** Size */
+            size: number;
+        };
+        /**
+         * FileRead
+         * @description A file of the folder.
+         */
+        api__schemas_submission__FileRead: {
+            /** Path */
+            path: string;
+            /** Sha256 */
+            sha256: string;
+            /** Size */
+            size: number;
         };
     };
     responses: never;
@@ -3381,6 +3745,218 @@ export interface operations {
             };
         };
     };
+    upload_v1_evaluations__task__files_post: {
+        parameters: {
+            query: {
+                /** @description Name of the file. */
+                name: string;
+                sha256?: string | null;
+                folder?: string | null;
+                replace?: boolean;
+            };
+            header?: {
+                "content-range"?: string | null;
+                "content-length"?: string | null;
+            };
+            path: {
+                /** @description Name of a task. */
+                task: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadRead"];
+                };
+            };
+            /** @description A piece has arrived; more is to come. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    list_uploads_v1_evaluations__task__uploads_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of a task. */
+                task: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UnfinishedRead"][];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     list_jobs_v1_jobs_get: {
         parameters: {
             query?: {
@@ -3901,6 +4477,83 @@ export interface operations {
             };
             /** @description The body is too large. */
             413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    show_budget_v1_jobs__job_id__budget_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ledger"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6001,6 +6654,686 @@ export interface operations {
             };
         };
     };
+    show_v1_jobs__job_id__submission_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubmissionRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    build_v1_jobs__job_id__submission_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubmissionBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubmissionRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    archive_v1_jobs__job_id__submission_archive_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            /** @description A range of the file. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description It existed and was removed. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The range is outside of the file. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    archive_v1_jobs__job_id__submission_archive_head: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            /** @description A range of the file. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description It existed and was removed. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The range is outside of the file. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    download_v1_jobs__job_id__submission_files__path__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description A range of the file. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description It existed and was removed. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The range is outside of the file. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    download_v1_jobs__job_id__submission_files__path__head: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description A range of the file. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description It existed and was removed. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The range is outside of the file. */
+            416: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    show_manifest_v1_jobs__job_id__submission_manifest_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ManifestRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     metrics_of_runs_v1_metrics_get: {
         parameters: {
             query: {
@@ -6615,6 +7948,7 @@ export const llama4Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<compone
 export const olmo2ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["architecture"]> = ["olmo2"];
 export const olmo2Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["hidden_act"]> = ["silu", "gelu", "relu"];
 export const resourceSpecWhereValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["ResourceSpec"]["where"]> = ["any", "local", "slurm"];
+export const ruleNameValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Rule"]["name"]> = ["word_budget", "epochs", "words_seen", "tokenizer_corpus", "held_out_text"];
 export const trainingSpecAttentionValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["attention"]> = ["auto", "blocks", "library", "flex"];
 export const trainingSpecDeviceValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["device"]> = ["auto", "cpu", "cuda"];
 export const trainingSpecOptimizerValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["optimizer"]> = ["adamw", "muon"];

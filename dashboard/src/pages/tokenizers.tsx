@@ -227,9 +227,12 @@ function visible(text: string) {
   return text.replaceAll("\n", "⏎").replaceAll(" ", "·");
 }
 
+// Development and test text must not be trained on, and a tokenizer is training.
+const HELD_OUT = /(^|[_.-])(dev|test|validation)$/;
+
 // Trains a tokenizer without a model; every other option is on the page of a new job.
 function Train({ names }: { names: string[] }) {
-  const [corpus, setCorpus] = useState(names[0] ?? "");
+  const [corpus, setCorpus] = useState(names.find((name) => !HELD_OUT.test(name)) ?? "");
   const [fault, setFault] = useState("");
   const [isBusy, setBusy] = useState(false);
   const [chosen, setChosen] = useState<string | null>(null);
@@ -276,6 +279,7 @@ function Train({ names }: { names: string[] }) {
               setChosen(null);
             }}
           >
+            {corpus === "" && <option value="">choose</option>}
             {options}
           </select>
         </label>

@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from core.process.program import python_command
 from jobs.database import Database, upgrade
 from jobs.settings import Settings
 from tests.api.conftest import World, write_corpus
+from tests.waiting import DEADLINE, wait_for
 
 KEY = "a-key-of-the-fuzzer-0123456789"
-START_SECONDS = 60.0
 MAX_GROWTH_BYTES = 50 << 20
 """Goal R9; measured after the warm-up, when every route has been called."""
 
@@ -43,7 +42,7 @@ class Server:
         return psutil.Process(self.process.pid).memory_info().rss
 
     def is_healthy(self) -> bool:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
         try:
             connection.request("GET", "/healthz")
             return connection.getresponse().status == 200
@@ -85,15 +84,16 @@ def running_server(folder: Path, *, key: str | None = None) -> Iterator[Server]:
         )
     server = Server(port, process, log, job_id, key)
     try:
-        deadline = time.monotonic() + START_SECONDS
-        while not server.is_healthy():
+
+        def is_ready() -> bool:
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+            return server.is_healthy()
+
+        wait_for(is_ready, what=log.read_text)
         yield server
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=DEADLINE)
 
 
 def _seed(settings: Settings) -> str:

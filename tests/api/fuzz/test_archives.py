@@ -15,6 +15,7 @@ from tests.api.fuzz.load import NUM_ARCHIVES, SEED, TIMEOUT_SECONDS, WARM_UP, mu
 from tests.api.fuzz.server import MAX_GROWTH_BYTES, running_server
 from tests.api.test_archives import DAMAGED, DAMAGED_ZIPS, NOT_REGULAR
 from tests.api.test_uploads import HOSTILE, TEXT, entry, tarred, zipped
+from tests.waiting import DEADLINE
 
 Archive = tuple[str, bytes]
 
@@ -55,7 +56,7 @@ def test_no_archive_breaks_the_server(tmp_path: Path):
     source = random.Random(SEED)
     found, statuses, codes = archives(), Counter[int](), Counter[str]()
     with running_server(tmp_path) as server:
-        connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE)
 
         def send(count: int) -> None:
             for _ in range(count):

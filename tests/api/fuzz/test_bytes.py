@@ -11,6 +11,7 @@ import pytest
 from tests.api.fuzz.load import NUM_BYTES, SEED, TIMEOUT_SECONDS, WARM_UP, check_answer
 from tests.api.fuzz.requests import raw_request
 from tests.api.fuzz.server import KEY, MAX_GROWTH_BYTES, Server, running_server
+from tests.waiting import DEADLINE
 
 THREADS = 8
 SILENCE_SECONDS = 1.0
@@ -21,7 +22,7 @@ BATCH = 200
 def exchange(server: Server, request: bytes, secrets: list[str]) -> int | None:
     """The status of the answer; None without one."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as connection:
         try:
             connection.sendall(request)
             connection.settimeout(SILENCE_SECONDS)

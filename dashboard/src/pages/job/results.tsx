@@ -14,18 +14,22 @@ const PARTS: Record<string, string> = {
   comps: "Condition",
   wug: "Word pattern",
   reading: "Measure",
+  aoa: "Measure",
 };
 
 // A score in the unit of its metric.
 export function scoreText(value: number | null, metric: string | null): string {
   if (metric === "spearman") return value === null ? "–" : `ρ = ${fixed(value).replace("-", "−")}`;
   if (metric === "r2_gain") return value === null ? "–" : `ΔR² = ${percent(value, 2)}`;
+  if (metric === "log_probability")
+    return value === null ? "–" : `${fixed(value).replace("-", "−")} nats`;
   return percent(value, 1);
 }
 
 const METRICS: Record<string, string> = {
   accuracy: "Share of items for which the model prefers the right candidate; a tie counts as right",
   spearman: "Rank correlation between the model and human judgements, from −1 to 1",
+  log_probability: "Mean log-probability of a word after its context, in nats; higher is better",
   r2_gain: "Variance of the reading times that surprisal explains in addition to the baseline",
 };
 
@@ -114,7 +118,7 @@ function Bar({ name, score, metric }: { name: string; score: number; metric: str
   const text = scoreText(score, metric);
   return (
     <span class="score-bar">
-      {metric !== "r2_gain" && (
+      {metric !== "r2_gain" && metric !== "log_probability" && (
         <meter min={0} max={1} value={Math.max(0, score)} aria-label={`${name}: ${text}`} />
       )}
       <span>{text}</span>

@@ -1,0 +1,168 @@
+"""Publishes uploaded evaluation files: checked completely first, then visible at once."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from uuid import uuid4
+
+from api.archives import is_archive, members
+from api.errors import Problem
+from api.publishing import MAX_NAME_BYTES, told_full_disk
+from core.corpus.names import shown_name
+from core.errors import EvaluationInvalid
+from core.evaluation.aoa import Aoa
+from core.evaluation.reading import Reading
+from core.evaluation.registry import (
+    SUFFIXES,
+    read_items,
+    read_reading,
+    read_words,
+    recognise,
+    task_files,
+)
+from core.storage.rundir import publish_folder, sync_folder
+
+READ_BYTES = 1 << 20
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that is not one of an evaluation file or an archive.
+
+    Raises:
+        Problem: 422.
+    """
+    is_name = name.isprintable() and "/" not in name and not name.startswith(".")
+    is_name = is_name and len(name.encode()) <= MAX_NAME_BYTES
+    if is_name and (name.endswith(SUFFIXES) or is_archive(name)):
+        return
+    accepted = ", ".join((*SUFFIXES, ".zip", ".tar", ".tar.gz"))
+    detail = f"{shown_name(name)!r} is not the name of an evaluation file; accepted: {accepted}"
+    raise Problem(422, "file_name_invalid", detail, fields=[("name", detail, name)])
+
+
+def publish_task(
+    whole: Path, name: str, task: Path, *, sha256: str | None, folder: str | None, replace: bool
+) -> list[str]:
+    """Puts a complete upload into the folder of a task; returns the names of its files.
+
+    The folder with the new files must be of one kind, and every line must parse. The upload is
+    removed, also if it was refused.
+
+    Raises:
+        Problem: 422 if a file is not valid, 409 if a file of that name exists.
+    """
+    staging = whole.parent / f"{uuid4().hex}.tmp"
+    (staging / task.name).mkdir(parents=True)
+    try:
+        _check_hash(whole, sha256)
+        with told_full_disk():
+            names = _unpack(whole, name, staging / task.name, folder)
+            with _alone(whole.parent):
+                _refuse_taken(task, names, replace=replace)
+                _check_together(staging / task.name, task)
+                _move(staging / task.name, task, names)
+        return names
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        whole.unlink(missing_ok=True)
+
+
+def _unpack(whole: Path, name: str, target: Path, folder: str | None) -> list[str]:
+    if not is_archive(name):
+        shutil.copyfile(whole, target / name)
+        return [name]
+
+    def wanted(inner: PurePosixPath) -> bool:
+        is_file = inner.suffix in SUFFIXES and not inner.name.startswith(".")
+        return is_file and folder in (None, inner.parent.name)
+
+    names: list[str] = []
+    for inner, reader in members(whole, name, wanted):
+        if inner.name in names:
+            detail = f"{name} holds {shown_name(inner.name)} in two folders: name one with ?folder="
+            raise Problem(422, "archive_ambiguous", detail)
+        names.append(inner.name)
+        with (target / inner.name).open("xb") as file:
+            while block := reader.read(READ_BYTES):
+                file.write(block)
+    if not names:
+        where = f" in a folder {folder!r}" if folder else ""
+        detail = f"{name} has no evaluation file{where}; accepted: {', '.join(SUFFIXES)}"
+        raise Problem(422, "archive_empty", detail)
+    return sorted(names)
+
+
+def _check_together(staged: Path, task: Path) -> None:
+    """Parses every new line, in a folder with the files that the task has already."""
+    new = task_files(staged)
+    if not new:
+        raise Problem(422, "evaluation_invalid", f"{task.name}: no evaluation file was sent")
+    known = task_files(task)
+    if known and known[0].suffix != new[0].suffix:
+        detail = (
+            f"{task.name} has {known[0].suffix} files, and {shown_name(new[0].name)} is none: put "
+            "the files of different tasks into different folders"
+        )
+        raise Problem(422, "evaluation_invalid", detail)
+    for path in known:
+        if not (staged / path.name).exists():
+            os.link(path, staged / path.name)
+    try:
+        kind = recognise(staged)
+        for path in new:
+            if isinstance(kind, Reading):
+                read_reading(path)
+            elif isinstance(kind, Aoa):
+                read_words(path)
+            else:
+                read_items(kind, path)
+    except EvaluationInvalid as error:
+        raise Problem(422, error.code, error.message) from error
+
+
+def _refuse_taken(task: Path, names: list[str], *, replace: bool) -> None:
+    taken = [name for name in names if (task / name).exists()]
+    if taken and not replace:
+        detail = f"{task.name} has {shown_name(taken[0])} already; send it with ?replace=true"
+        raise Problem(409, "file_exists", detail)
+
+
+def _move(staged: Path, task: Path, names: list[str]) -> None:
+    if not task.exists():
+
+        def build(folder: Path) -> None:
+            for name in names:
+                (staged / name).replace(folder / name)
+
+        publish_folder(task, build)
+        return
+    for name in names:
+        with (staged / name).open("rb") as file:
+            os.fsync(file.fileno())
+        (staged / name).replace(task / name)
+    sync_folder(task)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Lets one upload of a task be published at a time, also of several processes."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def _check_hash(whole: Path, sha256: str | None) -> None:
+    if sha256 is None:
+        return
+    with whole.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256.lower():
+        detail = f"what arrived has the SHA-256 {found}, not {sha256}; send it again"
+        raise Problem(422, "checksum_wrong", detail)

@@ -1,0 +1,144 @@
+"""What is sent about submissions to the challenge."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from api.schemas import ErrorRead, Out
+from core.submission.ledger import Ledger
+from jobs.tables import ShortTask
+
+REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,94}/[A-Za-z0-9_][A-Za-z0-9._-]{0,94}$"
+
+
+class SubmissionBody(BaseModel):
+    """What to build."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    repository: str = Field(
+        pattern=REPOSITORY, description="USER/NAME, as the model is called on the Hugging Face Hub."
+    )
+    checkpoint: str = Field(
+        default="last",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="The checkpoint that becomes the branch main.",
+    )
+    evaluate: bool = Field(
+        default=True,
+        description="Also queue the evaluations that are missing and whose files are there.",
+    )
+
+    @field_validator("repository")
+    @classmethod
+    def _is_name_of_the_hub(cls, repository: str) -> str:
+        parts = repository.split("/")
+        if any(mark in repository for mark in ("--", "..")) or any(
+            part[-1] in ".-" or part.endswith(".git") for part in parts
+        ):
+            raise ValueError(
+                "must be USER/NAME; neither part may contain '--' or '..', or end with '-', '.' or "
+                "'.git'"
+            )
+        return repository
+
+
+class RevisionRead(Out):
+    """A branch of the repository."""
+
+    branch: str
+    checkpoint: str
+    step: int
+    words_seen: int
+    commit: str
+
+
+class MissingRead(Out):
+    """Predictions that the submission lacks; `kind` is `evaluation` or `finetuning`."""
+
+    kind: str
+    checkpoint: str
+    task: str
+    reason: str
+
+
+class ReportRead(Out):
+    """What a submission contains and lacks.
+
+    `differences` are files whose number of items is not the official one. `complete` is true if
+    nothing is missing or different and every milestone of the track was reached.
+    """
+
+    repository: str
+    track: str
+    checkpoint: str
+    words_seen: int
+    cache: str
+    """Folder of the Hub cache."""
+    revisions: list[RevisionRead]
+    not_reached: list[str]
+    missing: list[MissingRead]
+    differences: list[str]
+    budget: Ledger | None = None
+    warnings: list[str]
+    """Settings that the official pipeline's release of transformers computes differently."""
+    complete: bool
+
+
+class SubmissionRead(Out):
+    """A submission: `queued`, `running`, `succeeded` or `failed`."""
+
+    id: str
+    job: str
+    status: str
+    progress: float
+    repository: str
+    checkpoint: str
+    unfinished_evaluations: int
+    """Evaluations of the job that are queued or running."""
+    report: ReportRead | None
+    error: ErrorRead | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class FileRead(Out):
+    """A file of the folder."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class LinkRead(Out):
+    """A symbolic link of the folder."""
+
+    path: str
+    target: str
+
+
+class ManifestRead(Out):
+    """The files and links of the folder."""
+
+    files: list[FileRead]
+    links: list[LinkRead]
+
+
+def read_submission(task: ShortTask, *, unfinished_evaluations: int) -> SubmissionRead:
+    """A row as it is sent."""
+    assert task.job_id is not None
+    report: dict[str, Any] | None = task.result  # any JSON value
+    return SubmissionRead(
+        id=task.id,
+        job=task.job_id,
+        status="running" if task.status == "queued" and task.started_at else task.status,
+        progress=task.progress,
+        repository=task.request["repository"],
+        checkpoint=task.request["checkpoint"],
+        unfinished_evaluations=unfinished_evaluations,
+        report=ReportRead.model_validate(report) if report else None,
+        error=ErrorRead(**task.error) if task.error else None,
+        created_at=task.created_at,
+        finished_at=task.finished_at,
+    )

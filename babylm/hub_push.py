@@ -1,0 +1,86 @@
+"""Uploads the branches of a submission to the Hugging Face Hub.
+
+The token of the user never reaches the service: this runs where the command runs. `HF_TOKEN` or
+`hf auth login` gives the token, `HF_ENDPOINT` another Hub.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from babylm.errors import CommandError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+MAIN = "main"
+
+
+def push_folder(
+    folder: Path, repository: str, *, private: bool, on_branch: Callable[[str], None]
+) -> str:
+    """Uploads every branch of the folder of a submission; returns the address of the repository.
+
+    `main` is the last one. Files that the Hub has are not sent again, so a repeated call continues
+    an interrupted one; a branch without changes gets no commit.
+
+    Args:
+        folder: The downloaded submission.
+        repository: USER/NAME.
+        private: Whether a new repository is private.
+        on_branch: Called with the name of each branch before it is sent.
+
+    Raises:
+        CommandError: If there is no token, or the Hub refuses it or does not answer.
+    """
+    import httpx2 as httpx
+    from huggingface_hub import HfApi, get_token
+    from huggingface_hub.errors import HfHubHTTPError
+
+    token = get_token()
+    if token is None:
+        raise CommandError(
+            "there is no token for the Hugging Face Hub",
+            hint="Set HF_TOKEN, or run `hf auth login`; the token needs the permission to write.",
+        )
+    report = json.loads((folder / "report.json").read_bytes())
+    api = HfApi(token=token)
+    try:
+        url = api.create_repo(repository, private=private, exist_ok=True)
+        for revision in report["revisions"]:
+            on_branch(revision["branch"])
+            snapshot = folder / report["cache"] / "snapshots" / revision["commit"]
+            _push_branch(api, repository, snapshot, revision)
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        raise CommandError(
+            f"the Hub refused the upload with status {status}: {error.server_message or error}",
+            hint="Check that the token may write to the repository, then repeat the command: what "
+            "has arrived is not sent again.",
+        ) from error
+    except (httpx.TransportError, OSError) as error:
+        raise CommandError(
+            f"the upload to the Hub broke: {error}",
+            hint="Repeat the command: what has arrived is not sent again.",
+        ) from error
+    return str(url)
+
+
+def _push_branch(
+    api: "HfApi",
+    repository: str,
+    snapshot: Path,
+    revision: dict[str, Any],  # any JSON value
+) -> None:
+    from huggingface_hub import CommitOperationAdd
+
+    branch = revision["branch"]
+    if branch != MAIN:
+        api.create_branch(repository, branch=branch, exist_ok=True)
+    api.create_commit(
+        repository,
+        [CommitOperationAdd(path.name, str(path.resolve())) for path in sorted(snapshot.iterdir())],
+        commit_message=f"{branch}: {revision['words_seen']:,} words seen",
+        revision=branch,
+    )

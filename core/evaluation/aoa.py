@@ -1,0 +1,59 @@
+"""Age of acquisition: surprisal of words in context (Chang & Bergen, TACL 10, 2022).
+
+`cdi_childes.json` is an object of words, each with a list of objects with `context`. The official
+pipeline (AoA_word) computes the surprisal of each word after each context at each milestone; how
+fast it falls is compared with the ages at which children know the word. No numpy.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.evaluation.items import Metric
+
+SHORTEST_WORD = 2
+"""Characters; the official pipeline skips shorter words."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordInContext:
+    """A word after a text."""
+
+    word: str
+    context: str
+    context_id: int
+    """Position of the context in the list of the word."""
+
+    @property
+    def text(self) -> str:
+        """The text that is scored; it ends with the word."""
+        return f"{self.context.strip()} {self.word.strip()}"
+
+
+class Aoa:
+    """The surprisals of words; the score is the mean log-probability of a word, in nats."""
+
+    name = "aoa"
+    metric: Metric = "log_probability"
+    chance = 0.0
+    expected = 'a JSON object such as {"dog": [{"context": "I saw a"}]}'
+
+    def read(self, path: Path) -> list[WordInContext]:
+        """The words of a file in its order, each once per context.
+
+        Raises:
+            ValueError: If the file is invalid; the message names the word.
+        """
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("the file is not a JSON object of words")
+        words = []
+        for word, contexts in content.items():
+            if not isinstance(contexts, list):
+                raise ValueError(f"the word {word[:40]!r} has no list of contexts")
+            for number, entry in enumerate(contexts):
+                if not isinstance(entry, dict) or not isinstance(entry.get("context"), str):
+                    raise ValueError(f"context {number} of the word {word[:40]!r} has no context")
+                if len(word) >= SHORTEST_WORD:
+                    words.append(WordInContext(word, entry["context"], number))
+        return words

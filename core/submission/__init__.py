@@ -1,0 +1,1 @@
+"""A submission to the BabyLM challenge: models, predictions and collated results of a job."""

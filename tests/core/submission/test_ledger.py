@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from core.spec.job import JobSpec
+from core.storage.inputs import InputRecord
+from core.storage.rundir import RunDir
+from core.submission.ledger import budget_ledger
+
+COUNTS = {
+    "train": {
+        **{"words_in": 120, "words": 100},
+        "sources": {
+            "childes": {"words_in": 70, "words": 60},
+            "my_notes": {"words": 40},
+        },
+    }
+}
+FILES = {"childes.train": "a", "my_notes.txt": "b"}
+
+
+def ledger(root, *, track="strict-small", counts=COUNTS, words_seen=900, from_job=None, files=None):
+    spec = {"track": track, "data": {"dataset": "text"}, "tokenizer": {"from_job": from_job}}
+    rundir = RunDir(root / "run")
+    rundir.root.mkdir()
+    if files is not None:
+        write_record(rundir, files)
+    return budget_ledger(
+        JobSpec.model_validate(spec).resolve(), rundir=rundir, counts=counts, words_seen=words_seen
+    )
+
+
+def write_record(rundir, files) -> None:
+    rundir.root.mkdir(exist_ok=True)
+    rundir.inputs.write_text(InputRecord(asked="", files=files).model_dump_json())
+
+
+def verdicts(found) -> dict:
+    return {rule.name: rule.holds for rule in found.rules}
+
+
+def test_words_are_counted_by_source_with_origin_and_licence(tmp_path):
+    found = ledger(tmp_path, files={"train": FILES, "validation": {"childes.dev": "c"}})
+    assert (found.words_before, found.words, found.word_budget) == (120, 100, 10_000_000)
+    childes, notes = found.sources
+    assert (childes.words_before, childes.words, childes.licence) == (
+        70,
+        60,
+        "TalkBank: CC BY-NC-SA 3.0",
+    )
+    assert (notes.words_before, notes.origin) == (None, "not known to the service")
+    assert set(verdicts(found).values()) == {True}
+    json.dumps(found.model_dump())
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule", "holds"),
+    [
+        ({"counts": {"train": {"words": 10_000_001, "sources": {}}}}, "word_budget", False),
+        ({"counts": None}, "word_budget", None),
+        ({"words_seen": 100_000_001}, "words_seen", False),
+        ({"files": {"train": FILES, "validation": {"x": "b"}}}, "held_out_text", False),
+        ({"files": {"train": FILES | {"childes.test": "d"}}}, "held_out_text", False),
+        ({}, "held_out_text", None),
+        ({"from_job": "gone", "files": {"train": FILES}}, "tokenizer_corpus", None),
+        ({"from_job": "other", "files": {"train": FILES}}, "tokenizer_corpus", True),
+        ({"from_job": "other", "files": {"train": {"q": "b"}}}, "tokenizer_corpus", False),
+    ],
+)
+def test_a_rule_holds_is_broken_or_cannot_be_decided(tmp_path, changed, rule, holds):
+    write_record(RunDir(tmp_path / "other"), {"train": {"childes.train": "a"}})
+    assert verdicts(ledger(tmp_path, **changed))[rule] is holds
+
+
+def test_a_free_job_has_words_but_no_budget(tmp_path):
+    found = ledger(tmp_path, track="free")
+    assert found.word_budget is None
+    assert set(verdicts(found)) == {"tokenizer_corpus", "held_out_text"}

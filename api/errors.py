@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 GIVEN_CHARACTERS = 200
 MAX_ERRORS = 20
-"""Explaining a fault takes a third of a millisecond."""
+"""Maximum number of explained faults; explaining one takes a third of a millisecond."""
 MAX_NAME = 200
 MAX_DETAIL = 4000
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -65,8 +65,8 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.OutOfMemory: 503,
     core_errors.DiskFull: 507,
 }
-"""The status of every error of ours, also of those that a child tells by code only; a test fails
-for a missing one."""
+"""HTTP status by error code, including errors that a child process reports by code. A test fails if
+a code is missing."""
 STATUS_BY_CODE: dict[str, int] = {
     getattr(error, "code", ""): status for error, status in STATUSES.items()
 } | {"time_limit": 504}
@@ -127,7 +127,7 @@ def problem_response(problem: Problem) -> Response:
 
 
 def shown(given: object) -> str:
-    """The JSON text of a value that was given, shortened; encodes no more of it than it shows."""
+    """The shortened JSON text of a given value; encodes only the part that is shown."""
     text = ""
     try:
         for piece in json.JSONEncoder(ensure_ascii=True).iterencode(_shortened_value(given)):
@@ -145,7 +145,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def listed(names: Sequence[str], *, total: int) -> str:
-    """Names in a sentence; `total` is how many there are, those that are not named included."""
+    """Names for a sentence. `total` is the number of all names, including those not listed."""
     more = total - len(names)
     text = ", ".join(dict.fromkeys(shortened(name, MAX_NAME) for name in names))
     return f"{text} and {more:,} more" if more else text
@@ -165,12 +165,12 @@ def invalid_input(error: RequestValidationError, *, is_spec: bool) -> Problem:
 
 
 def _shortened_value(given: object) -> object:
-    """The value, without the end of a long text at its top level, which is encoded in one piece."""
+    """The value; a long text at its top level is shortened, because it is encoded as a whole."""
     return given[:GIVEN_CHARACTERS] if isinstance(given, str | bytes) else given
 
 
 def _known_methods(request: Request) -> list[str]:
-    """All methods that the path takes; Starlette reports those of the first route only."""
+    """All methods that the path accepts; Starlette reports only those of the first route."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     known = [
         method

@@ -10,11 +10,12 @@ from api.errors import Problem, problem_response
 
 FILE_LIMIT = 65_536
 RESERVED_FILES = 256
-"""For the database, uploads, downloads and logs."""
+"""Number of open files that are reserved for the database, uploads, downloads and logs."""
 MAX_CONNECTIONS = 4096
 MAX_HEADER_BYTES = 64 << 10
 HEADER_SECONDS = 10.0
-"""From the first byte of a request, or from the start of the connection, to the end of headers."""
+"""Maximum seconds from the start of a connection, or the first byte of a request, to the end of its
+headers."""
 
 
 def raise_file_limit() -> int:

@@ -22,7 +22,7 @@ def delete_with_folder(database: Database, settings: Settings, job_id: str) -> N
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If it has not ended.
+        InvalidTransition: If the job has not ended.
     """
     aside = settings.deleted_folder / job_id
     with database.write() as session:

@@ -131,7 +131,7 @@ class Job(Table, table=True):
     worker_id: str | None = Field(default=None, sa_type=Text)
     """The worker that holds the job, or held it last."""
     heartbeat: int = Field(default=0, sa_type=BigInteger)
-    """Counter that a live worker increases; observers measure time with their own clocks."""
+    """Counter that a live worker increases. The sweep takes the job if it no longer changes."""
 
     stage: str | None = _short(default=None)
     progress: float = 0.0

@@ -146,7 +146,7 @@ def evaluate(
         show(found["score"]),
         show(found["strict_score"]),
     )
-    print_table((task, "items", "score", "ties wrong"), [*rows, mean], empty="")
+    print_table((task, "items", "score", "score if ties are wrong"), [*rows, mean], empty="")
 
 
 def _data(checkpoints: "Checkpoints") -> "list[wire.Checkpoint]":

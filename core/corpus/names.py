@@ -1,7 +1,7 @@
-r"""Names of files as they are shown, and which of them are texts; imports nothing heavy.
+r"""The shown form of file names, and which names are texts. Imports no large module.
 
-A file system holds any bytes in a name but "/" and NUL. Names that are not UTF-8 or not printable
-are shown with escapes, such as `caf\xe9.txt`, and known by that form everywhere.
+The name of a file may contain any bytes except "/" and NUL. Names that are not UTF-8 or not
+printable are shown with escapes, such as `caf\xe9.txt`; users give this form in specs and paths.
 """
 
 import os
@@ -26,7 +26,7 @@ def shown_name(name: str) -> str:
 
 
 def text_stem(name: str) -> str | None:
-    """The shown name without the suffix of a text; None for a file that is no text by its name."""
+    """The shown name without the suffix of a text; None if the name is not that of a text."""
     suffix = text_suffix(name)
     if suffix is None or name.startswith("."):
         return None
@@ -40,7 +40,7 @@ def text_suffix(name: str) -> str | None:
 
 
 def reason_left_out(name: str) -> str:
-    """Why a file with this name is no text."""
+    """The reason why a file with this name is not used as text."""
     if name.startswith("."):
         return "is hidden: its name begins with a full stop"
     return f"has no suffix of a text ({', '.join(TEXT_SUFFIXES)})"

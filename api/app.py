@@ -25,6 +25,7 @@ from api.routes import (
     jobs,
     pages,
     playground,
+    studies,
     submission,
     system,
     tokenizers,
@@ -86,7 +87,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     )
     register_handlers(app)
     for part in (
-        *(jobs, events, checkpoints, playground, evaluations, evaluation_files, submission),
+        *(jobs, studies, events, checkpoints, playground),
+        *(evaluations, evaluation_files, submission),
         *(tokenizers, datasets, catalogue, system),
     ):
         app.include_router(

@@ -157,7 +157,7 @@ def refuse_in_use(session: Session, name: str) -> None:
     """
     for job in unfinished_jobs(session):
         data = job.spec["data"]
-        if name in (data["dataset"], data["validation"]):
+        if job.spec.get("task") != "finetune" and name in (data["dataset"], data["validation"]):
             detail = f"job {job.id} is {job.status} and needs {name}; cancel it first, or wait"
             raise Problem(409, "dataset_in_use", detail)
 

@@ -64,6 +64,7 @@ Reading = Annotated[Session, Depends(lazy_session)]
 sent, so that a slow reader holds no connection."""
 
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a job.")]
+StudyId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a study.")]
 EvaluationId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of an evaluation.")]
 CheckpointName = Annotated[
     str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name, or best or last.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -31,7 +32,10 @@ STATUSES: dict[type[Exception], int] = {
     jobs_errors.JobNotFound: 404,
     jobs_errors.CheckpointNotFound: 404,
     jobs_errors.ShortTaskNotFound: 404,
+    jobs_errors.StudyNotFound: 404,
+    jobs_errors.StudyRefused: 409,
     jobs_errors.InvalidTransition: 409,
+    jobs_errors.JobInUse: 409,
     jobs_errors.IdempotencyConflict: 409,
     jobs_errors.Fenced: 409,
     jobs_errors.CursorInvalid: 422,
@@ -58,6 +62,7 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.DevicesMissing: 422,
     core_errors.CheckpointMissing: 410,
     core_errors.TokenizerMissing: 409,
+    core_errors.InitialWeightsInvalid: 422,
     core_errors.TokenOutOfVocabulary: 500,
     core_errors.TokenFileDamaged: 500,
     core_errors.NonFiniteLoss: 500,
@@ -151,7 +156,7 @@ def listed(names: Sequence[str], *, total: int) -> str:
     return f"{text} and {more:,} more" if more else text
 
 
-def invalid_input(error: RequestValidationError, *, is_spec: bool) -> Problem:
+def invalid_input(error: RequestValidationError | ValidationError, *, is_spec: bool) -> Problem:
     """The problem of a request that does not fit its schema; `is_spec`: its body is a job spec.
 
     At most MAX_ERRORS faults are explained: a body can have thousands.

@@ -24,6 +24,7 @@ from core.evaluation.registry import (
     recognise,
     task_files,
 )
+from core.storage.links import link_or_copy
 from core.storage.rundir import publish_folder, sync_folder
 
 READ_BYTES = 1 << 20
@@ -110,7 +111,7 @@ def _check_together(staged: Path, task: Path) -> None:
         raise Problem(422, "evaluation_invalid", detail)
     for path in known:
         if not (staged / path.name).exists():
-            os.link(path, staged / path.name)
+            link_or_copy(path, staged / path.name)
     try:
         kind = recognise(staged)
         for path in new:

@@ -93,6 +93,17 @@ EXAMPLES = {
     "POST /v1/jobs/{job_id}/pause": 'curl -X POST "$URL/v1/jobs/$JOB/pause"',
     "POST /v1/jobs/{job_id}/resume": 'curl -X POST "$URL/v1/jobs/$JOB/resume"',
     "POST /v1/jobs/{job_id}/retry": 'curl -X POST "$URL/v1/jobs/$JOB/retry"',
+    "POST /v1/studies": """\
+curl "$URL/v1/studies" -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first-study' \\
+  -d '{"preset": "sample", "grid": {"training.learning_rate": [1e-3, 3e-3]}, "seeds": 3}'""",
+    "GET /v1/studies": 'curl "$URL/v1/studies?limit=20"',
+    "GET /v1/studies/{study_id}": 'curl "$URL/v1/studies/$STUDY"',
+    "GET /v1/studies/{study_id}/csv": 'curl -o study.csv "$URL/v1/studies/$STUDY/csv"',
+    "POST /v1/studies/{study_id}/cancel": 'curl -X POST "$URL/v1/studies/$STUDY/cancel"',
+    "POST /v1/studies/{study_id}/resume": 'curl -X POST "$URL/v1/studies/$STUDY/resume"',
+    "POST /v1/studies/{study_id}/seeds": """\
+curl "$URL/v1/studies/$STUDY/seeds" -H 'Content-Type: application/json' -d '{"seeds": 5}'""",
+    "DELETE /v1/studies/{study_id}": 'curl -X DELETE "$URL/v1/studies/$STUDY"',
     "GET /v1/jobs/{job_id}/events": 'curl "$URL/v1/jobs/$JOB/events?after=0&limit=100"',
     "GET /v1/jobs/{job_id}/events/stream": """\
 curl -N -H 'Last-Event-ID: 0' "$URL/v1/jobs/$JOB/events/stream\"""",

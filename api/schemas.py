@@ -98,6 +98,10 @@ class JobRead(Out):
     notes: str
     archived: bool
     pinned: bool
+    study: str | None
+    """Id of the study that the job belongs to."""
+    condition: Json | None
+    """The values of the study's grid, by dotted field."""
     worker: str | None
     waiting_for: WaitingRead | None
     last_seq: int
@@ -306,6 +310,8 @@ def read_job(job: Job, queue: Queue) -> JobRead:
         notes=job.notes,
         archived=job.archived,
         pinned=job.pinned,
+        study=job.study_id,
+        condition=job.condition,
         worker=job.worker_id,
         waiting_for=_read_waiting(waiting_for(job, queue)),
         last_seq=job.last_seq,

@@ -71,6 +71,13 @@ class EvaluationRead(Out):
     """Computing time."""
     paradigms: list[ParadigmRead]
     groups: list[GroupRead]
+    measures: dict[str, float]
+    """Further metrics of a fine-tuned task: accuracy, f1, mcc and majority, the share of the most
+    frequent label."""
+    finetune: str | None
+    """The job whose fine-tuning gave the score, or null."""
+    source: str | None
+    """In the list of a fine-tuning job: the job of the checkpoint; else null."""
     error: ErrorRead | None
     created_at: datetime
     started_at: datetime | None
@@ -127,6 +134,8 @@ class TaskRead(Out):
     paradigms: int
     """Files."""
     bytes: int
+    tasks: list[str]
+    """Of the kind `classification`: what a job of the task `finetune` can name; else empty."""
     error: str | None
     """Why the folder is of no kind, or null."""
 
@@ -213,6 +222,9 @@ def read_evaluation(task: ShortTask) -> EvaluationRead:
         seconds=result.get("seconds"),
         paradigms=[ParadigmRead(**each) for each in result.get("paradigms", [])],
         groups=[GroupRead(**each) for each in result.get("groups", [])],
+        measures=result.get("measures", {}),
+        finetune=task.request.get("finetune"),
+        source=task.request.get("job"),
         error=ErrorRead(**task.error) if task.error else None,
         created_at=task.created_at,
         started_at=task.started_at,

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
         AsyncCheckpoint,
         AsyncClient,
         AsyncJob,
+        AsyncStudy,
         BabylmError,
         Checkpoint,
         Client,
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
         JobFailed,
         ServiceError,
         ServiceUnreachable,
+        Study,
     )
 
 __all__ = [
     "AsyncCheckpoint",
     "AsyncClient",
     "AsyncJob",
+    "AsyncStudy",
     "BabylmError",
     "Checkpoint",
     "Client",
@@ -27,6 +30,7 @@ __all__ = [
     "JobFailed",
     "ServiceError",
     "ServiceUnreachable",
+    "Study",
 ]
 
 

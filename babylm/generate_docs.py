@@ -50,9 +50,21 @@ babylm submit --data_folder train_10M --model llama4 --vocab_size 32000 --seq_le
     "resume": "babylm resume last",
     "retry": "babylm retry last",
     "delete": "babylm delete 3f2a",
+    "study": """\
+babylm study my-spec.yaml --grid training.learning_rate=1e-4,5e-4 --seeds 3 --follow
+babylm study --preset sample --grid model.dropout=0,0.1 --grid training.epochs=1,3 --seeds 0,7""",
+    "studies": "babylm studies",
+    "study-show": "babylm study-show last --csv > study.csv",
+    "study-seeds": "babylm study-seeds last 5",
+    "study-cancel": "babylm study-cancel last",
+    "study-resume": "babylm study-resume last",
+    "study-delete": "babylm study-delete 3f2a",
     "download": "babylm download last --checkpoint best -o my-model",
     "generate": 'babylm generate last "Once upon a time" --temperature 0.7 --seed 1',
     "evaluate": "babylm evaluate last --task blimp",
+    "finetune": """\
+babylm finetune last --tasks boolq,rte --follow
+babylm finetune 3f2a --checkpoint chck_10M --set finetune.seed=1 --set training.device=cuda""",
     "submission": "babylm submission last --name USER/NAME -o my-submission",
     "budget": "babylm budget last",
     "push": "babylm push last --to USER/NAME",

@@ -28,7 +28,7 @@ REPLACED = (
     (r"\b__a(enter|exit)__", r"__\1__"),
     (r"\b(aclose|aread|aiter_raw|aiter_lines)\b", lambda match: str(match[1])[1:]),
     (r"\basync_transport\b", "local_transport"),
-    (r"\bAsync(Client|Connection|Job|Checkpoints?)\b", r"\1"),
+    (r"\bAsync(Client|Connection|Job|Study|Checkpoints?)\b", r"\1"),
 )
 
 

@@ -178,6 +178,34 @@ def parse_setting(setting: str) -> tuple[str, Any]:  # any JSON value
         raise UsageError(f"--set {path}: the value is not valid: {TOO_DEEP}") from error
 
 
+def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:  # any JSON value
+    """The values by field of `a.b=1,2`, read as the items of a YAML list.
+
+    Raises:
+        UsageError: If one is not of that form, or a field occurs twice.
+    """
+    grid: dict[str, list[Any]] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        try:
+            values = yaml.load(f"[{text}]", Loader=_Loader) if text.strip() else None
+        except yaml.YAMLError as error:
+            raise UsageError(f"--grid {path}: {text!r} is not valid YAML: {error}") from error
+        except RecursionError as error:
+            raise UsageError(f"--grid {path}: the values are not valid: {TOO_DEEP}") from error
+        if not equals or not all(path.split(".")) or not values:
+            raise UsageError(
+                f"--grid {setting!r} is not of the form field=value,value",
+                hint="For example --grid training.learning_rate=1e-4,5e-4",
+            )
+        if path in grid:
+            raise UsageError(
+                f"--grid {path} is given twice", hint=f"List all values: --grid {path}=A,B"
+            )
+        grid[path] = values
+    return grid
+
+
 def put(body: Body, path: str, value: Any) -> None:  # any JSON value
     """Sets the field at a dotted path, with the sections above it."""
     *sections, name = path.split(".")

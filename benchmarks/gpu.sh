@@ -3,9 +3,10 @@
 #
 #     OUT=folder TEXT=babylm.tar.xz sh benchmarks/gpu.sh
 #
-# 1. the tests marked gpu, 2. baseline and final runs of the recipe study, 3. figures of the presets,
-# 4. further runs of the study until the budget is spent. The output folder keeps what is done: the
-# same command with the same folder continues there. SHAPE=tiny runs it on a CPU within a minute.
+# 1. the tests marked gpu, 2. baseline and final runs of the recipe study, 3. our loss kernel against
+# that of liger-kernel, 4. figures of the presets, 5. further runs of the study until the budget is
+# spent. The output folder keeps what is done: the same command with the same folder continues there.
+# SHAPE=tiny runs 2 on a CPU within a minute.
 #
 #   OUT            output folder: results.jsonl, bench.jsonl, tests.log       (runs/gpu)
 #   TEXT           text of the study: a folder or archive with train_10M, dev (none: study skipped)
@@ -13,6 +14,7 @@
 #   SHAPE          shape of the study, see benchmarks/recipe/conditions.py    (gpu-10m)
 #   PARALLEL       runs of the study at a time                                (3)
 #   ARCHITECTURES  of the study                                             (olmo2 gemma2 llama4)
+#   LIGER          folder of `pip install --target FOLDER --no-deps liger-kernel` (none: installed)
 #   PYTHON         interpreter                                                (.venv/bin/python)
 set -u
 OUT=${OUT:-runs/gpu}
@@ -64,6 +66,7 @@ if [ "$SHAPE" != tiny ]; then
 fi
 study --seeds 0 --conditions baseline final
 if [ "$SHAPE" != tiny ]; then
+    PYTHONPATH=${LIGER:-} step loss 60 "$PYTHON" -m benchmarks loss >>"$OUT/bench.jsonl"
     step presets 150 "$PYTHON" -m benchmarks train >>"$OUT/bench.jsonl"
     study
 fi

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,8 +30,12 @@ def find_programs() -> Path | None:
 class Server:
     """A server with its own data folder, which can be stopped and started again."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(
+        self, programs: Path, folder: Path, *, fsync: bool = False, addresses: Sequence[str] = ()
+    ) -> None:
         self.programs, self.folder = programs, folder
+        self._fsync = "on" if fsync else "off"
+        self._addresses = ("127.0.0.1", *addresses)
         self.user = None if os.geteuid() else next(name for name in UNPRIVILEGED if _exists(name))
         if self.user is not None:  # Postgres refuses to run as root
             shutil.chown(folder, self.user)
@@ -41,11 +45,14 @@ class Server:
         self.url = f"postgresql+psycopg://babylm@127.0.0.1:{self.port}/postgres"
         self._process: subprocess.Popen[bytes] | None = None
         self._run("initdb", "--auth=trust", "--username=babylm", "--no-sync", "--encoding=UTF8")
+        with (folder / "data/pg_hba.conf").open("a") as rules:
+            rules.writelines(f"host all all {each}/24 trust\n" for each in addresses)
 
     def start(self) -> None:
         """Starts the server; returns when it accepts connections."""
-        options = ("-c", "fsync=off", "-c", "max_connections=300", "-c", f"port={self.port}")
-        addresses = ("-c", "listen_addresses=127.0.0.1", "-k", str(self.folder))
+        settings = (f"fsync={self._fsync}", "max_connections=300", f"port={self.port}")
+        options = [word for each in settings for word in ("-c", each)]
+        addresses = ("-c", f"listen_addresses={','.join(self._addresses)}", "-k", str(self.folder))
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self.programs / "postgres", "-D", self.folder / "data", *options, *addresses],
@@ -66,6 +73,12 @@ class Server:
                     raise
                 time.sleep(0.05)
         engine.dispose()
+
+    @property
+    def pid(self) -> int:
+        """Of the first process, whose children serve the connections."""
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self) -> None:
         """A fast shutdown, which closes connections, like an operator's restart."""
@@ -92,14 +105,21 @@ def _exists(user: str) -> bool:
 
 
 @contextmanager
-def temporary_server() -> Iterator[Server | None]:
-    """A running server; None if Postgres is not installed."""
+def temporary_server(
+    *, fsync: bool = False, addresses: Sequence[str] = ()
+) -> Iterator[Server | None]:
+    """A running server; None if Postgres is not installed.
+
+    Args:
+        fsync: Whether a commit is on disk when it returns.
+        addresses: Further IPv4 addresses on which the server accepts clients of the /24 network.
+    """
     programs = find_programs()
     if programs is None:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
-        server = Server(programs, Path(folder))
+        server = Server(programs, Path(folder), fsync=fsync, addresses=addresses)
         server.start()
         try:
             yield server

@@ -239,6 +239,12 @@ def writes_to(pid: int, file: Path) -> bool:
     return False
 
 
+def _parent(pid: int) -> int | None:
+    with suppress(psutil.Error):
+        return int(psutil.Process(pid).ppid())
+    return None
+
+
 class Sampler(threading.Thread):
     """Checks every 50 ms whether two processes train the same job.
 
@@ -266,6 +272,8 @@ class Sampler(threading.Thread):
                 by_job.setdefault(job, []).append(pid)
             for job, pids in by_job.items():
                 journal = self._jobs / job / "events.jsonl"
+                # Between fork and exec, a child has the command line and files of its trainer.
+                pids = [pid for pid in pids if _parent(pid) not in pids]
                 if len(pids) > 1 and sum(writes_to(pid, journal) for pid in pids) > 1:
                     self.doubles.append(f"job {job}: processes {pids}")
 

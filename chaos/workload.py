@@ -24,6 +24,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "muon": {
         "optimizer": "muon",
         "ema_decay": 0.95,
+        "average_last_epochs": 2,
         "shuffle": "documents",
         "weight_decay_schedule": "linear",
     },
@@ -36,10 +37,11 @@ TRAINED = (
     "train/learning_rate",
     "validation/loss",
     "validation/ema_loss",
+    "validation/average_loss",
 )
 """Metrics that must equal those of the undisturbed run to the bit. Other metrics depend on time
 and memory."""
-FINAL = ("last", "ema")
+FINAL = ("last", "ema", "average")
 """Names of the checkpoints whose weights the checker compares; a finished run has each once."""
 GOLDEN_SECONDS = 300.0
 
@@ -53,7 +55,7 @@ class Golden:
 
     curves: Curves
     weights: dict[str, str]
-    """SHA-256 of `model.safetensors` in the checkpoints `last` and (if it exists) `ema`."""
+    """SHA-256 of `model.safetensors` of the checkpoints in `FINAL` that the run has."""
 
 
 def spec_of(number: int) -> Spec:

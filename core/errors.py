@@ -113,6 +113,16 @@ class TokenizerMissing(RunError):
     hint = "Name an existing job whose tokenizer stage is finished, or omit tokenizer.from_job."
 
 
+class InitialWeightsInvalid(RunError):
+    """The weights that `init_from` names are missing or belong to another model."""
+
+    code = "initial_weights_invalid"
+    hint = (
+        "Name a checkpoint that exists, and give the job the same model; GET /v1/jobs/JOB and "
+        "config.json show its fields."
+    )
+
+
 class TokenOutOfVocabulary(RunError):
     """A token id is outside the vocabulary of the model."""
 

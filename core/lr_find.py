@@ -11,6 +11,7 @@ import sys
 
 from core.context import Run
 from core.corpus.prepare import clean_splits
+from core.initial_weights import initial_folder, take_initial_weights
 from core.process.loading import loading
 from core.run import folder_parser, run_folder
 from core.stages import StageReporter
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _find(run: Run, options: argparse.Namespace) -> None:
     reporter = StageReporter(run.emit)
+    take_initial_weights(run.spec, run.rundir, run.data_dir)
     train, validation = clean_splits(run, reporter)
     from core.tokenizer.prepare import prepare_tokenizer
 
@@ -50,6 +52,7 @@ def _find(run: Run, options: argparse.Namespace) -> None:
         points = search(
             run.spec,
             TokenFile.open(folder),
+            initial=initial_folder(run.spec, run.rundir),
             lowest=options.lowest,
             highest=options.highest,
             steps=options.steps,

@@ -5,6 +5,7 @@ the run pins them (`core.storage.inputs`), and training continues from the newes
 point in the run folder.
 """
 
+from functools import partial
 from pathlib import Path
 
 from core.context import Run
@@ -12,6 +13,7 @@ from core.corpus.prepare import clean_splits
 from core.errors import RunError
 from core.evaluation.registry import task_files
 from core.evaluation.tasks import FOLDER, require_tasks, task_content
+from core.initial_weights import take_initial_weights
 from core.process.loading import loading
 from core.spec.plan import Plan, make_plan, milestones
 from core.stages import StageReporter
@@ -30,8 +32,13 @@ def run_pipeline(run: Run) -> None:
     """
     remove_staging(run.rundir.root)
     reporter = StageReporter(run.emit)
+    run.inputs.waiting = partial(reporter.waiting, run.stop)
+    if run.spec.task == "finetune":
+        _finetune(run, reporter)
+        return
     try:
         _require_tasks(run)
+        take_initial_weights(run.spec, run.rundir, run.data_dir)
         train, validation = clean_splits(run, reporter)
         # Imported late, so that a run that is stopped early does not wait for the imports.
         from core.tokenizer.prepare import prepare_tokenizer
@@ -56,6 +63,13 @@ def run_pipeline(run: Run) -> None:
         raise
     finally:
         run.cache.release()
+
+
+def _finetune(run: Run, reporter: StageReporter) -> None:
+    with loading("torch"):
+        from core.finetune.stage import finetune
+
+    finetune(run, reporter)
 
 
 def _train(
@@ -88,9 +102,9 @@ def _evaluated_tokens(run: Run, plan: Plan, *, num_words: int) -> int:
     """About how many tokens the stage `evaluate` reads, by the size of the files."""
     spec, folder = run.spec, run.data_dir / FOLDER
     files = [path for task in spec.evaluation.tasks for path in task_files(folder / task)]
-    checkpoints = 1 if spec.training.ema_decay is None else 2
+    checkpoints = 1 + spec.training.num_averages
     if spec.evaluation.checkpoints == "milestones":
-        words_seen = num_words * plan.max_steps / plan.steps_per_epoch
+        words_seen = num_words * plan.epoch(plan.max_steps)
         checkpoints += sum(words <= words_seen for _, words in milestones(spec.track))
     return checkpoints * sum(path.stat().st_size for path in files) // BYTES_PER_TOKEN
 

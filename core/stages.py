@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from core.errors import Stopped
 from core.events.types import EventData, ProgressData, StageData, StageName
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,12 @@ STAGE_SHARES: dict[StageName, float] = {
 }
 """Share of the progress bar for each stage, in order. Training takes nearly all of a run; the other
 stages get enough for a visible change."""
-AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export")
+WHOLE_JOB: tuple[StageName, ...] = ("finetune",)
+"""Stages that are a whole run."""
+AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export", "finetune")
+WAITING_SECONDS = 30.0
+"""Time between two reports of a stage whose result another run is building. Without a report the
+supervisor would end the run as stalled."""
 PROGRESS_SECONDS = 0.5
 """Shortest time between two progress reports. Each report is a row in the database, and more
 frequent updates are not visible to a person."""
@@ -71,6 +77,18 @@ class StageReporter:
         )
         log.info("stage %s took %.1f s%s", name, seconds, " (cached)" if report.cached else "")
 
+    def waiting(self, should_stop: Callable[[], bool]) -> None:
+        """Reports now and then that the stage waits for the same stage of another run.
+
+        Raises:
+            Stopped: If a stop was requested.
+        """
+        if should_stop():
+            raise Stopped
+        if self._clock() - self._reported_at >= WAITING_SECONDS:
+            log.info("stage %s waits for another run that builds the same result", self._stage)
+            self.progress(0.0)
+
     def progress(
         self,
         share: float,
@@ -102,6 +120,8 @@ class StageReporter:
 
 def overall_progress(stage: StageName, share: float) -> float:
     """Completed share of the whole run when `share` of `stage` is completed."""
+    if stage in WHOLE_JOB:
+        return share
     names = list(STAGE_SHARES)
     before = sum(STAGE_SHARES[name] for name in names[: names.index(stage)])
     return min(1.0, before + STAGE_SHARES[stage] * share)

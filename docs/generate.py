@@ -11,11 +11,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from babylm.generate_settings_docs import FOR_COMPOSE, Variable, service_variables
+from benchmarks.recipe.leaderboard import curves, leaderboard, read_results, replace_block
 from core.archs import ARCHITECTURES
 from core.events.metrics import CATALOGUE
 from core.events.types import PAYLOADS
 from core.spec.corpus import CleanOptions
-from core.spec.job import DataSpec, JobSpec, TokenizerSpec
+from core.spec.job import DataSpec, InitFromSpec, JobSpec, TokenizerSpec
 from core.spec.presets import PRESETS
 from core.spec.resources import ResourceSpec
 from core.spec.training import TrainingSpec
@@ -26,6 +27,7 @@ SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
     "data": (DataSpec, "Which text."),
     "data.clean": (CleanOptions, 'Short forms: `true`, `false` and `"upstream"`.'),
     "tokenizer": (TokenizerSpec, "The byte-level BPE."),
+    "init_from": (InitFromSpec, "Warm start: weights to start from, instead of random ones."),
     "training": (TrainingSpec, "A step is one update of the optimizer, counted from 1."),
     "resources": (ResourceSpec, "Where the job may run, and what it needs there."),
 }
@@ -47,7 +49,9 @@ def spec_page() -> str:
         "",
         "## Top level",
         "",
-        *_fields(JobSpec, skip=("data", "tokenizer", "model", "training", "resources")),
+        *_fields(
+            JobSpec, skip=("data", "tokenizer", "init_from", "model", "training", "resources")
+        ),
     ]
     for name, (section, sentence) in SECTIONS.items():
         lines += ["", f"## {name}", "", sentence, "", *_fields(section)]
@@ -114,6 +118,18 @@ def settings_page() -> str:
         *_variables(FOR_COMPOSE),
     ]
     return "\n".join(lines) + "\n" + WRITTEN_BY
+
+
+def recipe_page() -> str:
+    """docs/recipe.md with the curves of the study."""
+    page = (FOLDER / "recipe.md").read_text(encoding="utf-8")
+    return replace_block(page, "curves", curves(read_results()))
+
+
+def readme_page() -> str:
+    """The README with the leaderboard."""
+    page = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    return replace_block(page, "leaderboard", leaderboard(read_results()))
 
 
 def _variables(variables: Sequence[Variable]) -> Iterator[str]:
@@ -187,6 +203,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "events.md": events_page,
     "metrics.md": metrics_page,
     "settings.md": settings_page,
+    "recipe.md": recipe_page,
+    "../README.md": readme_page,
 }
 
 if __name__ == "__main__":

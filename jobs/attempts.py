@@ -13,7 +13,8 @@ from sqlmodel import Session, col, select, update
 from core.events.types import ErrorData, EvaluationData, JournalEvent, event_of, now
 from jobs.database import insert, upsert
 from jobs.errors import Fenced
-from jobs.evaluations import list_evaluation
+from jobs.evaluations import list_evaluation, list_finetuned
+from jobs.positions import QUEUE_ORDER
 from jobs.projection import Projection, finite, project
 from jobs.resources import Offer, can_run
 from jobs.states import FinalStatus
@@ -29,23 +30,35 @@ class StopRequest:
     pause: bool
 
 
-def claim_next(session: Session, worker_id: str, offer: Offer | None = None) -> Job | None:
+def claim_next(
+    session: Session,
+    worker_id: str,
+    offer: Offer | None = None,
+    *,
+    free_bytes: int | None = None,
+) -> Job | None:
     """Assigns the next queued job to `worker_id`: highest priority first, then longest waiting.
 
     Args:
         session: In a write transaction.
         worker_id: The worker.
         offer: The resources of the slot; jobs that need more are skipped. None: no limit.
+        free_bytes: Free memory of a device on which other jobs run. If the next job does not fit,
+            returns None: later jobs do not overtake it, since a large one would wait forever. None:
+            no other job runs on the device.
     """
     waiting = (
-        select(Job.id)
+        select(Job.id, Job.device_bytes)
         .where(Job.status == "queued", *([] if offer is None else [can_run(offer)]))
-        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
+        .order_by(*QUEUE_ORDER)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    job_id = session.exec(waiting).one_or_none()
-    if job_id is None:
+    found = session.exec(waiting).one_or_none()
+    if found is None:
+        return None
+    job_id, device_bytes = found
+    if free_bytes is not None and (device_bytes is None or device_bytes > free_bytes):
         return None
     return transition(
         session,
@@ -120,7 +133,11 @@ def record_events(
     _apply(session, job_id, projection)
     for event in events:
         if event.type == "evaluation":
-            list_evaluation(session, job_id, EvaluationData.model_validate(event.data))
+            evaluation = EvaluationData.model_validate(event.data)
+            if job.spec.get("task") == "finetune":
+                list_finetuned(session, job, evaluation)
+            else:
+                list_evaluation(session, job_id, evaluation)
     return _stop_request(job)
 
 
@@ -220,6 +237,12 @@ def requeue_counted(session: Session, job_id: str, attempt: int, *, reason: str)
 def running_jobs(session: Session) -> list[Job]:
     """All jobs that a worker holds."""
     return list(session.exec(select(Job).where(Job.status == "running")))
+
+
+def running_heartbeats(session: Session) -> list[tuple[str, int, int]]:
+    """Id, attempt and heartbeat of all running jobs, without their specs, for frequent reads."""
+    query = select(Job.id, Job.attempt, Job.heartbeat).where(Job.status == "running")
+    return list(session.exec(query))
 
 
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:

@@ -1,14 +1,18 @@
-"""Deletes a job together with its run folder, so that neither remains without the other."""
+"""Deletes jobs together with their run folders, so that neither remains without the other."""
 
 import logging
 import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlmodel import Session
 
 from jobs.database import Database
+from jobs.errors import JobInUse
 from jobs.settings import Settings
-from jobs.store import delete_job
+from jobs.store import delete_job, unfinished_jobs
+from jobs.studies import delete_study
 from jobs.tables import Job
 
 log = logging.getLogger(__name__)
@@ -22,13 +26,32 @@ def delete_with_folder(database: Database, settings: Settings, job_id: str) -> N
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If the job has not ended.
+        InvalidTransition: If it has not ended.
+        JobInUse: If an unfinished job needs its tokenizer or a checkpoint of it.
     """
     aside = settings.deleted_folder / job_id
     with database.write() as session:
         delete_job(session, job_id)
+        _refuse_in_use(session, [job_id])
         _move(settings.job_folder(job_id), aside)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def delete_study_with_folders(database: Database, settings: Settings, study_id: str) -> None:
+    """Removes a study whose members have ended: all its members, or nothing.
+
+    Raises:
+        StudyNotFound: If there is no such study.
+        StudyRefused: If a member has not ended.
+        JobInUse: If an unfinished job needs the tokenizer or a checkpoint of a member.
+    """
+    with database.write() as session:
+        job_ids = delete_study(session, study_id)
+        _refuse_in_use(session, job_ids)
+        for job_id in job_ids:
+            _move(settings.job_folder(job_id), settings.deleted_folder / job_id)
+    for job_id in job_ids:
+        shutil.rmtree(settings.deleted_folder / job_id, ignore_errors=True)
 
 
 def finish_deletions(database: Database, settings: Settings) -> None:
@@ -44,6 +67,19 @@ def finish_deletions(database: Database, settings: Settings) -> None:
         if not remains:
             shutil.rmtree(aside, ignore_errors=True)
         log.warning("job %s: its deletion was %s", aside.name, "undone" if remains else "finished")
+
+
+def _refuse_in_use(session: Session, job_ids: Collection[str]) -> None:
+    for job in unfinished_jobs(session):
+        for named in _named_jobs(job.spec).intersection(job_ids):
+            raise JobInUse(named, job.id, job.status)
+
+
+def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # any JSON value
+    """The jobs whose tokenizer or checkpoint a spec names."""
+    places = (("tokenizer", "from_job"), ("finetune", "job"), ("init_from", "job"))
+    named = ((spec.get(section) or {}).get(field) for section, field in places)
+    return {job_id for job_id in named if job_id is not None}
 
 
 def _row_exists(session: Session, job_id: str) -> bool:

@@ -43,17 +43,43 @@ class InvalidTransition(JobsError):
         self.status = status
 
 
+class JobInUse(JobsError):
+    """An unfinished job needs the tokenizer or a checkpoint of the job."""
+
+    code = "job_in_use"
+
+    def __init__(self, job_id: str, user_id: str, status: str) -> None:
+        super().__init__(
+            f"job {user_id} is {status} and needs the tokenizer or a checkpoint of job {job_id}; "
+            "cancel it first, or wait"
+        )
+
+
 class IdempotencyConflict(JobsError):
     """The idempotency key was already used for another request."""
 
     code = "idempotency_conflict"
 
-    def __init__(self, key: str, job_id: str) -> None:
+    def __init__(self, key: str, used_for: str, *, kind: str = "job") -> None:
         super().__init__(
-            f"the idempotency key {key!r} was already used for another request, job {job_id}: "
-            "send a new key"
+            f"the idempotency key {key!r} was already used for another request, {kind} "
+            f"{used_for}: send a new key"
         )
-        self.job_id = job_id
+
+
+class StudyNotFound(JobsError):
+    """No study has that id."""
+
+    code = "study_not_found"
+
+    def __init__(self, study_id: str) -> None:
+        super().__init__(f"there is no study {study_id}")
+
+
+class StudyRefused(JobsError):
+    """The members of the study do not allow the action, or the study cannot have them."""
+
+    code = "study_refused"
 
 
 class CheckpointNotFound(JobsError):

@@ -49,13 +49,55 @@ def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -
         checkpoint = _checkpoint(session, job_id, str(evaluation.checkpoint))
     except CheckpointNotFound:
         return
-    reported_at = now()
-    request = {
+    _add_row(session, job_id, _request(checkpoint, evaluation), evaluation)
+    _record_metric(session, checkpoint, evaluation)
+
+
+def list_finetuned(session: Session, job: Job, evaluation: EvaluationData) -> None:
+    """Adds the score of a fine-tuned checkpoint to the fine-tuning job and to the checkpoint's job.
+
+    The job of the checkpoint receives it as an event and a metric too, as from an evaluation. If
+    that job was deleted, only the fine-tuning job has the score.
+    """
+    finetune = job.spec["finetune"]
+    source, request = finetune["job"], _unknown_request(evaluation)
+    try:
+        checkpoint = _checkpoint(session, source, str(evaluation.checkpoint))
+    except CheckpointNotFound:
+        _add_row(session, job.id, request | {"job": source}, evaluation)
+        return
+    request = _request(checkpoint, evaluation)
+    _add_row(session, job.id, request | {"job": source}, evaluation)
+    other = update_job(session, source, values={"last_seq": Job.last_seq + 1})
+    if other is None:
+        return
+    add_event(
+        session,
+        source,
+        seq=other.last_seq,
+        data=evaluation.model_copy(update={"step": checkpoint.step}),
+    )
+    _add_row(session, source, request | {"finetune": job.id}, evaluation)
+    _record_metric(session, checkpoint, evaluation)
+
+
+def _request(checkpoint: Checkpoint, evaluation: EvaluationData) -> Json:
+    return {
         "checkpoint": checkpoint.name,
         "task": evaluation.task,
         "step": checkpoint.step,
         "words_seen": checkpoint.words_seen,
     }
+
+
+def _unknown_request(evaluation: EvaluationData) -> Json:
+    where = {"checkpoint": evaluation.checkpoint, "task": evaluation.task}
+    return where | {"step": 0, "words_seen": 0}
+
+
+def _add_row(session: Session, job_id: str, request: Json, evaluation: EvaluationData) -> None:
+    """Adds a finished evaluation to the list of a job."""
+    reported_at = now()
     row = ShortTask(
         kind="evaluate",
         job_id=job_id,
@@ -68,7 +110,6 @@ def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -
         finished_at=reported_at,
     )
     session.add(row)
-    _record_metric(session, checkpoint, evaluation)
 
 
 def scores_of_checkpoint(session: Session, job_id: str, checkpoint: str) -> dict[str, float]:

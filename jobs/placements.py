@@ -16,6 +16,7 @@ from sqlmodel import Session, col, select, update
 
 from core.events.types import now
 from jobs.database import insert
+from jobs.positions import QUEUE_ORDER
 from jobs.tables import Job, Placement, WorkerRow
 from jobs.workers import database_time
 
@@ -111,7 +112,7 @@ def unplaced_jobs(session: Session, *, limit: int) -> list[Job]:
         select(Job)
         .where(Job.status == "queued", col(Job.where_allowed).in_(("any", "slurm")))
         .where(~placed.exists())
-        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
+        .order_by(*QUEUE_ORDER)
         .limit(limit)
     )
     return list(session.exec(query))

@@ -14,6 +14,9 @@ from core.events.types import (
     StatusData,
 )
 
+FINETUNE = "finetune/"
+"""Beginning of the names of the metrics of a fine-tuning."""
+
 Row = dict[str, Any]  # columns of a table by name, of any type
 
 
@@ -51,6 +54,14 @@ def project(
             case MetricsData() as metrics:
                 latest_metrics = _latest(latest_metrics, metrics)
                 result.job |= {"latest_metrics": latest_metrics, "step": metrics.step}
+                if any(name.startswith(FINETUNE) for name in metrics.values) and (
+                    checkpoint_step is None or metrics.step > checkpoint_step
+                ):
+                    # Fine-tuning publishes no checkpoints: an attempt that gets further than all
+                    # earlier ones counts as progress.
+                    checkpoint_step = metrics.step
+                    result.job |= {"checkpoint_step": metrics.step}
+                    result.job |= {"attempts_without_checkpoint": 0}
                 _add_metrics(result, job_id, event, metrics)
             case CheckpointData(action="saved") as saved:
                 result.checkpoints[saved.name] = _checkpoint(job_id, event, saved)

@@ -13,13 +13,12 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from jobs.attempts import reap, running_jobs
+from jobs.attempts import reap, running_heartbeats
 from jobs.database import Database
 from jobs.queue import QueueNotifier
-from jobs.resources import offer_of
 from jobs.short_tasks import count_queued_short_tasks, reap_short_task, running_short_tasks
 from jobs.store import count_jobs
-from jobs.workers import all_workers, live_workers, remove_worker
+from jobs.workers import live_train_workers, remove_worker, worker_heartbeats
 
 log = logging.getLogger(__name__)
 
@@ -127,11 +126,12 @@ class Sweeper:
 
     def _read_heartbeats(self) -> tuple[_Beats, _Beats, list[tuple[str, int]]]:
         with self._database.read() as session:
-            jobs = [((job.id, job.attempt), job.heartbeat) for job in running_jobs(session)]
+            beats = running_heartbeats(session)
+            jobs = [((job_id, attempt), beat) for job_id, attempt, beat in beats]
             tasks = [
                 ((task.id, task.attempt), task.heartbeat) for task in running_short_tasks(session)
             ]
-            workers = [(worker.id, worker.heartbeat) for worker in all_workers(session)]
+            workers = worker_heartbeats(session)
         return jobs, tasks, workers
 
     def _reset(self) -> None:
@@ -146,11 +146,7 @@ class Sweeper:
         with self._database.read() as session:
             queued = count_jobs(session).get("queued", 0)
             short = count_queued_short_tasks(session)
-            slots = sum(
-                worker.slots
-                for worker in live_workers(session)
-                if worker.queue == "train" and offer_of(worker).job_id is None
-            )
+            slots = sum(worker.slots for worker in live_train_workers(session))
         if queued:
             self._notifier.notify("train", min(queued, max(1, slots)))
         if short:

@@ -16,8 +16,11 @@ WEIGHT_BYTES = 4
 """Per parameter, float32."""
 PROGRAM_BYTES = 3 << 30
 """Host memory of Python, torch and the CUDA libraries, without the model."""
+DEVICE_PROGRAM_BYTES = 1 << 30
+"""Device memory of a CUDA context with the libraries of torch and their workspaces."""
 MEMORY_MARGIN = 1.25
-"""Factor on the estimate: Slurm kills a job that exceeds its memory limit."""
+"""Factor on the estimate: Slurm kills a job that exceeds its memory limit, and a process that
+exceeds its part of a shared device takes memory from others."""
 GIB = 1 << 30
 
 
@@ -47,16 +50,19 @@ class Needs:
     min_memory_bytes: int
     min_device_memory_bytes: int
     """Weights and optimizer state: a device with less memory cannot train the model at all."""
+    device_bytes: int | None = None
+    """Expected peak of a process on a device, the claim of a job that shares one; 0 without a
+    model. None: unknown, so the job shares no device."""
 
 
 def needs_of(spec: JobSpec) -> Needs:
     """The resources that a resolved spec needs."""
     resources, training = spec.resources, spec.training
-    uses_gpu = training.device != "cpu" and spec.task == "model"
+    uses_gpu = training.device != "cpu" and spec.task != "tokenizer"
     devices = training.num_devices if uses_gpu else 0
     gpus = devices if resources.gpus is None else resources.gpus
     state = 0
-    if spec.task == "model":
+    if spec.task != "tokenizer":
         vocab_size = spec.tokenizer.vocab_size
         weights = WEIGHT_BYTES * spec.model.num_parameters(vocab_size=vocab_size)
         state = weights + state_bytes(spec, vocab_size=vocab_size)
@@ -67,7 +73,16 @@ def needs_of(spec: JobSpec) -> Needs:
         or (uses_gpu and (training.device == "cuda" or training.precision == "fp16")),
         min_memory_bytes=resources.memory or 0,
         min_device_memory_bytes=state,
+        device_bytes=device_bytes(spec),
     )
+
+
+def device_bytes(spec: JobSpec) -> int:
+    """Expected peak of device memory of a run, with a margin on the estimate."""
+    if spec.task != "model":
+        return 0
+    expected = estimate(spec, words=None).device_memory_bytes
+    return int(expected * MEMORY_MARGIN) + DEVICE_PROGRAM_BYTES
 
 
 def host_memory_bytes(spec: JobSpec) -> int:
@@ -78,7 +93,7 @@ def host_memory_bytes(spec: JobSpec) -> int:
         parameters = spec.model.num_parameters(vocab_size=spec.tokenizer.vocab_size)
         model = parameters * TRAINING_BYTES_PER_PARAMETER  # the host holds a copy for a while
     else:
-        model = estimate(spec, words=None).device_memory_bytes if spec.task == "model" else 0
+        model = estimate(spec, words=None).device_memory_bytes if spec.task != "tokenizer" else 0
     wanted = int(model * MEMORY_MARGIN) + PROGRAM_BYTES
     return -(-wanted // GIB) * GIB
 

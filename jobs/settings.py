@@ -62,7 +62,8 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Number of jobs that a worker runs at the same time; null: one per GPU. Fewer "
-        "slots divide the GPUs evenly, for jobs with training.num_devices.",
+        "slots divide the GPUs evenly, for jobs with training.num_devices. More slots share "
+        "them: a job starts next to others if the memory estimates of all fit into the GPU.",
     )
     lease_seconds: float = Field(
         default=15.0,
@@ -128,6 +129,12 @@ class Settings(BaseSettings):
     )
     slurm_max_pilots: int = Field(
         default=64, ge=1, le=10_000, description="Maximum number of Slurm jobs at the same time."
+    )
+    slurm_max_time_seconds: float = Field(
+        default=86_400.0,
+        ge=600.0,
+        description="Longest time limit that the estimate may give a Slurm job, at most that of "
+        "your partition. A longer run continues in further Slurm jobs.",
     )
     slurm_seconds: float = Field(
         default=10.0, gt=0.0, description="Time between two reads of Slurm's queue."

@@ -8,8 +8,9 @@ import binascii
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_
 from sqlmodel import Session, col, delete, select
@@ -28,6 +29,16 @@ MAX_PAGE = 1000
 ID = re.compile(r"[0-9a-f]{32}")
 
 
+@dataclass(frozen=True)
+class Membership:
+    """The place of a job in a study, as columns of its row."""
+
+    study_id: str
+    condition_number: int
+    study_seed: int
+    condition: dict[str, Any]  # JSON values by dotted field
+
+
 def hash_request(spec: JobSpec) -> str:
     """A hash that distinguishes different requests with the same idempotency key."""
     return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
@@ -40,6 +51,7 @@ def create_job(
     idempotency_key: str | None = None,
     request_hash: str | None = None,
     priority: int = 0,
+    membership: Membership | None = None,
 ) -> tuple[Job, bool]:
     """Creates a queued job; returns it, and whether it is new.
 
@@ -49,6 +61,7 @@ def create_job(
         idempotency_key: A repeated key with the same hash returns the existing job.
         request_hash: See `hash_request`; default: the hash of the spec.
         priority: Jobs with a higher value start first.
+        membership: The place of the job in a study.
 
     Raises:
         IdempotencyConflict: If the key was used for another request.
@@ -61,6 +74,7 @@ def create_job(
         spec=spec.model_dump(mode="json"),
         priority=priority,
         **asdict(needs_of(spec)),
+        **(asdict(membership) if membership is not None else {}),
         idempotency_key=idempotency_key,
         request_hash=digest,
         created_at=moment,
@@ -133,22 +147,23 @@ def list_jobs(
         query = query.where(or_(named, col(Job.id).startswith(search.lower(), autoescape=True)))
     query = query.where(*where)
     if after is not None:
-        moment, job_id = _read_cursor(after)
+        moment, job_id = read_cursor(after)
         older = and_(col(Job.created_at) == moment, col(Job.id) < job_id)
         query = query.where(or_(col(Job.created_at) < moment, older))
     jobs = list(session.exec(query))
     more = len(jobs) > limit
     last = jobs[limit - 1] if more else None
-    return jobs[:limit], _cursor(last.created_at, last.id) if last else None
+    return jobs[:limit], make_cursor(last.created_at, last.id) if last else None
 
 
-def _cursor(moment: datetime, job_id: str) -> str:
+def make_cursor(moment: datetime, job_id: str) -> str:
+    """The cursor of the page after a row, from its time and id."""
     text = f"{moment.isoformat()} {job_id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    """The time and id in a cursor; only what `_cursor` writes is accepted.
+def read_cursor(cursor: str) -> tuple[datetime, str]:
+    """The time and id in a cursor; only what `make_cursor` writes is accepted.
 
     Other times or ids could be values that a database refuses, such as the year 1 in a zone east of
     Greenwich, or an id with a NUL.
@@ -159,7 +174,9 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
         parsed = datetime.fromisoformat(moment)
     except (ValueError, binascii.Error) as error:
         raise CursorInvalid(cursor) from error
-    is_ours = parsed.tzinfo is UTC and ID.fullmatch(job_id) and _cursor(parsed, job_id) == cursor
+    is_ours = (
+        parsed.tzinfo is UTC and ID.fullmatch(job_id) and make_cursor(parsed, job_id) == cursor
+    )
     if not is_ours:
         raise CursorInvalid(cursor)
     return parsed, job_id
@@ -174,16 +191,6 @@ def count_jobs(session: Session) -> dict[str, int]:
 def unfinished_jobs(session: Session) -> list[Job]:
     """All jobs that have not ended."""
     return list(session.exec(select(Job).where(col(Job.status).not_in(FINAL))))
-
-
-def queue_positions(session: Session) -> dict[str, int]:
-    """The position of each queued job, counted from 1."""
-    query = (
-        select(Job.id)
-        .where(Job.status == "queued")
-        .order_by(col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
-    )
-    return {job_id: place for place, job_id in enumerate(session.exec(query), 1)}
 
 
 def request_cancel(session: Session, job_id: str) -> Job:

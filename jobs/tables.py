@@ -87,13 +87,32 @@ class Table(SQLModel):
     metadata: ClassVar[MetaData] = MetaData(naming_convention=NAMING)
 
 
+class Study(Table, table=True):
+    """A group of jobs: conditions of a grid, each with the same seeds."""
+
+    __tablename__ = "study"
+    __table_args__ = (Index(None, "created_at", "id"),)
+
+    id: str = _id(primary_key=True, default_factory=new_id)
+    name: str = Field(sa_type=Text)
+    base: Json = Field(sa_type=JSON)
+    """The spec that all members share, as it was submitted."""
+    grid: Json = Field(sa_type=JSON)
+    """Values by dotted field; the first of each is the baseline."""
+    seeds: list[int] = Field(sa_type=JSON)
+    idempotency_key: str | None = Field(default=None, sa_type=Text, unique=True)
+    request_hash: str = _short()
+    created_at: datetime = _time()
+
+
 class Job(Table, table=True):
     """A job that a user submitted, and its current state."""
 
     __tablename__ = "job"
     __table_args__ = (
-        Index(None, "status", "priority", "queued_at"),
+        Index("ix_job_queue", "status", text("priority DESC"), "queued_at", "id"),
         Index(None, "created_at", "id"),
+        Index(None, "study_id", "condition_number", "study_seed", unique=True),
     )
 
     id: str = _id(primary_key=True, default_factory=new_id)
@@ -104,11 +123,21 @@ class Job(Table, table=True):
     priority: int = 0
     """Jobs with a higher value start first."""
     where_allowed: str = _short(default="any", sa_column_kwargs={"server_default": "any"})
-    """any, local or slurm. For this and the four columns below see `jobs.resources.Needs`."""
+    """any, local or slurm. For this and the five columns below see `jobs.resources.Needs`."""
     num_gpus: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     needs_gpu: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     min_memory_bytes: int = _bytes_needed()
     min_device_memory_bytes: int = _bytes_needed()
+    device_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    """Expected peak of device memory; null: unknown, so the job shares no device."""
+    study_id: str | None = Field(
+        default=None, sa_type=String(ID_LENGTH), foreign_key="study.id", ondelete="SET NULL"
+    )
+    condition_number: int | None = None
+    """The condition of the study's grid, counted from 0, which is the baseline."""
+    study_seed: int | None = None
+    condition: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    """The values of the grid by dotted field."""
     tags: list[str] = Field(
         default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": text("'[]'")}
     )

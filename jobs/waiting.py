@@ -8,10 +8,10 @@ from sqlmodel import Session
 
 from core.spec.job import JobSpec
 from jobs.placements import describe_placement, live_provisioners, newest_placements
+from jobs.positions import queue_positions
 from jobs.resources import Offer, needs_of, offer_of, serves, unserved_reason
-from jobs.store import queue_positions
 from jobs.tables import Job, Placement
-from jobs.workers import live_workers
+from jobs.workers import live_train_workers
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,23 @@ class Queue:
 
     positions: dict[str, int]
     offers: tuple[Offer, ...]
-    """Offers of the live train workers."""
+    """Different offers of the live train workers, and of pilots of the given jobs."""
     has_provisioner: bool
     placements: dict[str, Placement]
     """The newest open placement of each queued job."""
 
 
-def read_queue(session: Session, queued: Sequence[str]) -> Queue:
-    """Reads the queue for the given queued jobs."""
+def read_queue(session: Session, jobs: Sequence[Job]) -> Queue:
+    """Reads the queue for those of the jobs that are queued."""
+    queued = [job for job in jobs if job.status == "queued"]
     if not queued:
         return Queue({}, (), False, {})
+    ids = [job.id for job in queued]
     return Queue(
-        positions=queue_positions(session),
-        offers=_train_offers(session),
+        positions=queue_positions(session, queued),
+        offers=_train_offers(session, ids),
         has_provisioner=bool(live_provisioners(session)),
-        placements=newest_placements(session, queued),
+        placements=newest_placements(session, ids),
     )
 
 
@@ -79,7 +81,7 @@ def unserved_now(session: Session, spec: JobSpec) -> str | None:
     Also None if no worker is alive or Slurm may start one, because nothing is known then.
     """
     job = Job(id="", name="", status="queued", spec={}, **asdict(needs_of(spec)))
-    offers = [offer for offer in _train_offers(session) if offer.job_id is None]
+    offers = _train_offers(session, ())
     if not offers or any(serves(offer, job) for offer in offers):
         return None
     if job.where_allowed != "local" and live_provisioners(session):
@@ -87,9 +89,10 @@ def unserved_now(session: Session, spec: JobSpec) -> str | None:
     return unserved_reason(job, offers)
 
 
-def _train_offers(session: Session) -> tuple[Offer, ...]:
-    """Offers of the live train workers."""
-    return tuple(offer_of(worker) for worker in live_workers(session) if worker.queue == "train")
+def _train_offers(session: Session, job_ids: Sequence[str]) -> tuple[Offer, ...]:
+    """Different offers of the live train workers, and of pilots of these jobs."""
+    workers = live_train_workers(session, pilots_of=job_ids)
+    return tuple(dict.fromkeys(offer_of(worker) for worker in workers))
 
 
 def _details(placement: Placement) -> dict[str, Any]:  # any JSON value

@@ -1,8 +1,9 @@
 """The rows of the workers; each worker updates its own."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func
+from sqlalchemy import func, or_
 from sqlmodel import Session, col, delete, select
 
 from core.events.types import now
@@ -35,9 +36,9 @@ def remove_worker(session: Session, worker_id: str) -> None:
     session.exec(delete(WorkerRow).where(col(WorkerRow.id) == worker_id))
 
 
-def all_workers(session: Session) -> list[WorkerRow]:
-    """All rows, including those of workers that died."""
-    return list(session.exec(select(WorkerRow).order_by(col(WorkerRow.started_at))))
+def worker_heartbeats(session: Session) -> list[tuple[str, int]]:
+    """Id and heartbeat of all rows, including those of workers that died."""
+    return list(session.exec(select(WorkerRow.id, WorkerRow.heartbeat)))
 
 
 def live_workers(session: Session, *, at: datetime | None = None) -> list[WorkerRow]:
@@ -45,3 +46,15 @@ def live_workers(session: Session, *, at: datetime | None = None) -> list[Worker
     since = (at or database_time(session)) - timedelta(seconds=LIVE_SECONDS)
     query = select(WorkerRow).where(WorkerRow.seen_at > since).order_by(col(WorkerRow.started_at))
     return list(session.exec(query))
+
+
+def live_train_workers(session: Session, *, pilots_of: Sequence[str] = ()) -> list[WorkerRow]:
+    """Live workers for training, and the pilots of the given jobs.
+
+    A cluster may have a thousand pilots, each for one job, so the others are not read.
+    """
+    since = database_time(session) - timedelta(seconds=LIVE_SECONDS)
+    pilot_of = col(WorkerRow.offer)["job_id"].as_string()
+    is_relevant = or_(pilot_of.is_(None), pilot_of.in_(pilots_of))
+    query = select(WorkerRow).where(WorkerRow.queue == "train", WorkerRow.seen_at > since)
+    return list(session.exec(query.where(is_relevant).order_by(col(WorkerRow.started_at))))

@@ -193,3 +193,45 @@ def _reading(random, rows):
                 row["RTgopast"] = ""  # a gap, as there are some
             made.append(row)
     return made[:rows]
+
+
+def write_classification_files(folder: Path, *, items: int = 20, seed: int = 0) -> None:
+    """Writes training and validation files of (Super)GLUE tasks under their official names."""
+    random = Random(seed)
+    folder.mkdir(parents=True)
+    for task, draw in CLASSIFICATION.items():
+        for part, count in (("train", items), ("valid", items // 2)):
+            entries = [draw(random) | {"idx": number} for number in range(count)]
+            lines = "".join(json.dumps(entry) + "\n" for entry in entries)
+            (folder / f"{task}.{part}.jsonl").write_text(lines)
+
+
+def _labelled(random, labels=2, **texts):
+    """Texts, and a label that they show."""
+    label = random.randrange(labels)
+    name, text = next(iter(texts.items()))
+    return texts | {name: f"{text} {('No', 'Yes', 'Perhaps')[label]}.", "label": label}
+
+
+CLASSIFICATION = {
+    "boolq": lambda random: _labelled(
+        random, question=sentence(random), passage=f"{sentence(random)} {sentence(random)}"
+    ),
+    "mnli": lambda random: _labelled(
+        random, labels=3, premise=sentence(random), hypothesis=sentence(random)
+    ),
+    "multirc": lambda random: _labelled(
+        random,
+        paragraph=f"{sentence(random)} {sentence(random)}",
+        question=sentence(random),
+        answer=random.choice(THINGS),
+    ),
+    "qqp": lambda random: _labelled(random, question1=sentence(random), question2=sentence(random)),
+    "rte": lambda random: _labelled(random, sentence1=sentence(random), sentence2=sentence(random)),
+    "wsc": lambda random: _labelled(
+        random,
+        text=sentence(random),
+        span1_text=f"the {random.choice(ANIMATE)}",
+        span2_text="they",
+    ),
+}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from uuid import uuid4
 
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import NullPool, create_engine, make_url
 
 from jobs.database import upgrade
 
@@ -22,14 +22,15 @@ def postgres_database(server: str, *, migrated: bool) -> Iterator[str]:
     """The address of a database of its own."""
     template = f" TEMPLATE {_template(server)}" if migrated else ""
     name = f"test_{uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    # A connection for each statement: a test may restart the server in between.
+    engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}{template}")
-        try:
-            yield make_url(server).set(database=name).render_as_string(hide_password=False)
-        finally:
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    engine.dispose()
 
 
 @cache

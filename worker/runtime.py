@@ -5,7 +5,6 @@ A slot is a place for one running job. A sweep requeues the jobs of workers whos
 
 import logging
 import os
-import queue
 import socket
 import threading
 import time
@@ -30,13 +29,14 @@ from jobs.recovery import Sweeper, SweepThread
 from jobs.resources import offer_row
 from jobs.settings import Settings
 from jobs.short_tasks import claim_short_task
-from jobs.tables import WorkerRow
+from jobs.tables import Job, WorkerRow
 from jobs.workers import REPORT_SECONDS, remove_worker, report_worker
-from worker.devices import gpus_of_slot, list_devices, num_gpus
+from worker.devices import list_devices, num_gpus
 from worker.offer import make_offer
 from worker.pilot import LOOK_SECONDS, IdleWatch, Pilot, enter_pilot, is_needed
 from worker.rates import Rates, measure_rates, rates_file, read_rates, with_rates
 from worker.short import ShortRunner
+from worker.slots import Slot, Slots
 from worker.supervisor import CommandFor, Supervisor
 
 log = logging.getLogger(__name__)
@@ -83,12 +83,8 @@ class Worker:
         self._pilot = pilot
         self._idle = IdleWatch(pilot.exit_when_idle_seconds if pilot else 0.0)
         self._offer = make_offer(self._devices, self.slots, pilot)
-        self._free: queue.Queue[dict[str, str]] = queue.Queue()
         threads = thread_environment(os.environ, slots=self.slots)
-        for slot in range(self.slots):
-            # Each slot has its own GPUs, so that two jobs do not share a device.
-            chosen = ",".join(map(str, gpus_of_slot(self._devices, slot, self.slots)))
-            self._free.put(threads | ({"CUDA_VISIBLE_DEVICES": chosen} if gpus > 1 else {}))
+        self._slots = Slots(self._devices, self.slots, threads)
         self._slot_environment = threads
         self._rates: Rates = {}
         self._job_notifier = JobNotifier(settings.redis_url)
@@ -142,14 +138,13 @@ class Worker:
     def take_work(self) -> None:
         """Claims and runs jobs or short tasks as long as a slot is free and the queue has work."""
         while not self.shutdown.is_set():
-            try:
-                environment = self._free.get_nowait()
-            except queue.Empty:
+            slot = self._slots.take()
+            if slot is None:
                 return
             try:
-                worked = self._one(environment)
+                worked = self._one(slot)
             finally:
-                self._free.put(environment)
+                self._slots.give_back(slot)
             if not worked:
                 return
 
@@ -177,12 +172,14 @@ class Worker:
             self._notifier.close()
         self._database.dispose()
 
-    def _one(self, environment: dict[str, str]) -> bool:
-        """Claims and runs a job or a short task; False if the queue was empty."""
-        with self._database.write() as session:
-            is_train = self.queue_name == "train"
-            job = claim_next(session, self.id, self._offer) if is_train else None
-            task = claim_short_task(session, self.id) if self.queue_name == "short" else None
+    def _one(self, slot: Slot) -> bool:
+        """Claims and runs a job or task; False if there was none."""
+        job, task = None, None
+        if self.queue_name == "train":
+            job = self._claim(slot)
+        else:
+            with self._database.write() as session:
+                task = claim_short_task(session, self.id)
         if job is not None:
             with self._holding(job.id), self._idle:
                 Supervisor(
@@ -191,12 +188,22 @@ class Worker:
                     job_notifier=self._job_notifier,
                     command_for=self._commands.run,
                     shutdown=self.shutdown,
-                    environment=environment,
+                    environment=dict(slot.environment),
                 ).run(job)
         if task is not None:
             with self._holding(task.job_id) if task.job_id else nullcontext():
                 self._short.run(task)
         return job is not None or task is not None
+
+    def _claim(self, slot: Slot) -> Job | None:
+        """Claims the next job, if it fits into the memory that is free on the GPU of the slot."""
+        with self._slots.claiming:
+            free = self._slots.free_bytes(slot)
+            with self._database.write() as session:
+                job = claim_next(session, self.id, self._offer, free_bytes=free)
+            if job is not None:
+                self._slots.claim(slot, job.device_bytes)
+        return job
 
     def _end_when_idle(self) -> None:
         assert self._pilot is not None

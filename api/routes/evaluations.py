@@ -25,6 +25,7 @@ from api.schemas_evaluations import (
 )
 from api.short import ask
 from core.errors import EvaluationInvalid
+from core.evaluation.classification import KIND, classification_tasks
 from core.evaluation.curves import as_csv, as_markdown, learning_curves
 from core.evaluation.registry import recognise, task_files
 from core.evaluation.tasks import FOLDER, require_tasks, task_names
@@ -54,11 +55,21 @@ def list_tasks(context: InContext) -> TaskPage:
         folder = context.settings.data_dir / FOLDER / name
         files = task_files(folder)
         size = sum(path.stat().st_size for path in files)
+        classification = classification_tasks(folder)
         try:
-            kind, error = recognise(folder).name, None
+            kind, error = KIND if classification else recognise(folder).name, None
         except EvaluationInvalid as refusal:
             kind, error = None, refusal.message
-        data.append(TaskRead(name=name, kind=kind, paradigms=len(files), bytes=size, error=error))
+        data.append(
+            TaskRead(
+                name=name,
+                kind=kind,
+                paradigms=len(files),
+                bytes=size,
+                tasks=classification,
+                error=error,
+            )
+        )
     return TaskPage(data=data)
 
 

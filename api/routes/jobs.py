@@ -17,13 +17,21 @@ from api.corpus import (
 from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
 from api.description import Responses, problems
 from api.errors import Problem
+from api.finetuning import FinetuneRequest, complete_finetune, keep_checkpoint
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
+from api.warm_start import (
+    check_init_from,
+    keep_initial_weights,
+    warm_start_warnings,
+)
 from core.corpus.word_estimate import words_after_cleaning
 from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
 from core.evaluation.tasks import require_tasks
+from core.finetune.estimate import estimate_finetune
 from core.spec.corpus import CleanOptions
 from core.spec.estimate import Estimate, estimate
+from core.spec.finetune import FinetuneSpec
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.spec.machines import require_possible
 from core.spec.plan import missed_milestones
@@ -55,14 +63,17 @@ def create(
     idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
     """Submits a job. A repetition with the same Idempotency-Key returns the first job and 200."""
-    resolved = spec.resolve()
-    require_possible(resolved)
-    check_corpus(resolved, context.settings.data_dir)
-    check_tasks(resolved, context.settings.data_dir)
+    resolved = _checked(spec, context)
     with context.database.write() as session:
-        check_tokenizer(session, resolved)
+        if resolved.finetune is None:
+            check_init_from(session, resolved, context.settings)
+            check_tokenizer(session, resolved)
         job, is_new = store.create_job(session, resolved, idempotency_key=idempotency_key)
         read = read_one(session, job)
+        if resolved.finetune is not None and is_new:
+            keep_checkpoint(context.settings, job)
+    if is_new:
+        keep_initial_weights(resolved, job.id, context.settings)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return read
@@ -75,11 +86,18 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # any JS
     `seconds` is the time by kind of device. `measured_devices` lists the kinds of device whose
     speed a live worker has measured. For other kinds the estimate assumes two CPU cores or an A100.
     """
-    resolved = spec.resolve()
-    words, warnings = _words(resolved, context)
     with context.database.read() as session:
         rates = measured_rates(live_workers(session))
-    needs = estimate(resolved, words=words, rates=rates)
+    if spec.finetune is not None:
+        request = _finetune_request(spec, context)
+        resolved, warnings = request.spec, _finetune_warnings(spec.finetune)
+        needs = estimate_finetune(resolved, request.tasks, rates=rates)
+    else:
+        resolved = spec.resolve()
+        words, warnings = _words(resolved, context)
+        with context.database.read() as session:
+            warnings += warm_start_warnings(session, resolved, context.settings)
+        needs = estimate(resolved, words=words, rates=rates)
     warnings += _warnings(resolved, needs, context) + _machine_warnings(resolved, context)
     return {
         "spec": resolved.model_dump(mode="json"),
@@ -116,22 +134,26 @@ def list_jobs(
     tag: Annotated[list[Tag] | None, Query(max_length=20)] = None,
     archived: bool | None = None,
     pinned: bool | None = None,
+    study: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")] = None,
 ) -> JobPage:
     """Lists jobs, newest first. To get the next page, pass `next` of a page as `after`.
 
     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
-    labels; by default all jobs are listed. `search` selects jobs whose name contains the text or
-    whose id begins with it. `counts` is the number of jobs by status, without these filters.
+    labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
+    jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
+    status, without these filters.
     """
     where = has_tags(tag or ())
     if archived is not None:
         where.append(col(Job.archived).is_(archived))
     if pinned is not None:
         where.append(col(Job.pinned).is_(pinned))
+    if study is not None:
+        where.append(col(Job.study_id) == study)
     jobs, cursor = store.list_jobs(
         session, statuses=status or (), search=search, where=where, limit=limit, after=after
     )
-    queue = read_queue(session, [job.id for job in jobs if job.status == "queued"])
+    queue = read_queue(session, jobs)
     data = [read_job(job, queue) for job in jobs]
     return JobPage(data=data, next=cursor, counts=store.count_jobs(session))
 
@@ -187,8 +209,34 @@ def delete(job_id: JobId, context: InContext) -> Response:
 
 def read_one(session: Session, job: Job) -> JobRead:
     """A job in the form of the API, with the reason why it waits."""
-    queue = read_queue(session, [job.id] if job.status == "queued" else [])
-    return read_job(job, queue)
+    return read_job(job, read_queue(session, [job]))
+
+
+def _checked(spec: JobSpec, context: Context) -> JobSpec:
+    """The resolved spec, whose text, tasks and checkpoint exist."""
+    if spec.finetune is not None:
+        resolved = _finetune_request(spec, context).spec
+        require_possible(resolved)
+        return resolved
+    resolved = spec.resolve()
+    require_possible(resolved)
+    check_corpus(resolved, context.settings.data_dir)
+    check_tasks(resolved, context.settings.data_dir)
+    return resolved
+
+
+def _finetune_request(spec: JobSpec, context: Context) -> FinetuneRequest:
+    with context.database.read() as session:
+        return complete_finetune(session, context.settings, spec)
+
+
+def _finetune_warnings(finetune: FinetuneSpec) -> list[str]:
+    if finetune.pooling == "last":
+        return []
+    return [
+        "finetune.pooling is first: a causal model classifies by the first token alone, and scores "
+        "stay near the most frequent label"
+    ]
 
 
 def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:

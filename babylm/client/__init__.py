@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from babylm.client._async.job import AsyncCheckpoint, AsyncCheckpoints, AsyncJob
     from babylm.client._async.service import AsyncClient
+    from babylm.client._async.study import AsyncStudy
     from babylm.client._sync.job import Checkpoint, Checkpoints, Job
     from babylm.client._sync.service import Client
+    from babylm.client._sync.study import Study
     from babylm.client.errors import (
         BabylmError,
         InvalidUsage,
@@ -25,6 +27,7 @@ __all__ = [
     "AsyncCheckpoints",
     "AsyncClient",
     "AsyncJob",
+    "AsyncStudy",
     "BabylmError",
     "Checkpoint",
     "Checkpoints",
@@ -34,6 +37,7 @@ __all__ = [
     "JobFailed",
     "ServiceError",
     "ServiceUnreachable",
+    "Study",
     "TransferFailed",
 ]
 
@@ -42,10 +46,12 @@ _MODULES = {
     "AsyncCheckpoints": "_async.job",
     "AsyncClient": "_async.service",
     "AsyncJob": "_async.job",
+    "AsyncStudy": "_async.study",
     "Checkpoint": "_sync.job",
     "Checkpoints": "_sync.job",
     "Client": "_sync.service",
     "Job": "_sync.job",
+    "Study": "_sync.study",
 }
 
 

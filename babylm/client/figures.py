@@ -17,6 +17,8 @@ TITLES = {
     "validation/bits_per_byte": "validation bits per byte",
     "validation/ema_loss": "validation loss, averaged weights",
     "validation/ema_bits_per_byte": "bits per byte, averaged weights",
+    "validation/average_loss": "validation loss, mean of the last epochs' weights",
+    "validation/average_bits_per_byte": "bits per byte, mean of the last epochs' weights",
     "throughput/tokens_per_second": "tokens per second",
     "throughput/words_per_second": "words per second",
     "throughput/mfu": "share of the device's peak",
@@ -29,6 +31,10 @@ TITLES = {
     "device/power_watts": "power",
     "evaluation/minimal_pairs": "minimal pairs",
     "evaluation/blimp": "BLiMP",
+    "finetune/loss/TASK": "fine-tuning loss",
+    "finetune/accuracy/TASK": "fine-tuning accuracy",
+    "finetune/f1/TASK": "fine-tuning F1",
+    "finetune/mcc/TASK": "fine-tuning MCC",
 }
 OF_SOURCE = "validation/bits_per_byte/"
 SHARES = ("share", "mfu", "utilization")

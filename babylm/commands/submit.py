@@ -192,11 +192,12 @@ def train(
 
 
 def resolve_from_job(client: "Client", body: Body) -> None:
-    """Replaces `last` or the beginning of an id in `tokenizer.from_job` by the whole id."""
-    tokenizer = body.get("tokenizer")
-    name = tokenizer.get("from_job") if isinstance(tokenizer, dict) else None
-    if isinstance(name, str):
-        body["tokenizer"] = {**body["tokenizer"], "from_job": client.job(name).id}
+    """Replaces `last` or the beginning of an id by the whole id, where a spec names a job."""
+    for section, field in (("tokenizer", "from_job"), ("init_from", "job")):
+        given = body.get(section)
+        name = given.get(field) if isinstance(given, dict) else None
+        if isinstance(name, str):
+            body[section] = {**body[section], field: client.job(name).id}
 
 
 def _print_estimate(answer: Body) -> None:

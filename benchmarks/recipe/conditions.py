@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.spec.best_presets import DROPOUT, REGULARIZED
+from core.spec.best_presets import DROPOUT, RECIPE
 
 Spec = dict[str, Any]
 
@@ -118,7 +118,7 @@ ADAMW = {
     "adam_beta2": 0.95,
 }
 MUON = {"optimizer": "muon", "muon_learning_rate": 0.02}
-FINAL: Spec = {"training": REGULARIZED, "model": {"dropout": DROPOUT}}
+FINAL: Spec = {"training": RECIPE, "model": {"dropout": DROPOUT}}
 CONDITIONS: dict[str, Spec] = {
     "baseline": {},
     "adamw": {"training": ADAMW},
@@ -136,7 +136,8 @@ CONDITIONS: dict[str, Spec] = {
     "adamw-z-loss": {"training": ADAMW | {"z_loss_coefficient": 1e-4}},
     "final": FINAL,
 }
-"""`final` is the recipe of the `best-*` presets."""
+"""`final` is the recipe of the GPU presets: `muon-dropout-decay-0.3` with a learning rate for wider
+models."""
 
 
 @dataclass(frozen=True)

@@ -100,9 +100,30 @@ def figures(entry: Entry, *, work: Path) -> Figures:
         "curve": curve,
         "ema_curve": averaged,
         "train_seconds": round(stages["train"], 1),
+        "device": _device(spec),
+        "commit": _commit(),
         "settings": json.loads(json.dumps(entry.spec()["training"])),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _device(spec: JobSpec) -> str:
+    """The device of a run on this machine."""
+    training = spec.training
+    if training.device != "cpu" and shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        found = subprocess.run(query, capture_output=True, text=True, check=False)
+        if found.returncode == 0 and found.stdout.strip():
+            return found.stdout.splitlines()[0].strip()
+    threads = training.num_threads or os.cpu_count() or 1
+    return f"CPU, {threads} thread{'s' if threads != 1 else ''}"
+
+
+def _commit() -> str | None:
+    """The short hash of the code; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
 
 
 CURVE = ("validation/loss", "validation/bits_per_byte")

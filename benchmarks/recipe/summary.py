@@ -44,11 +44,17 @@ def summary(runs: Sequence[Figures]) -> str:
         bits = [best_bits(run) for run in group]
         baselines = groups.get((shape, architecture, BASELINE), [])
         lines.append(
-            f"| {shape} | {architecture} | {condition} | {len(group)} | {_spread(bits)} | "
+            f"| {shape} | {architecture} | {condition} | {len(group)} | {spread(bits)} | "
             f"{_gain(bits, baselines)} | {_words(group, baselines)} | "
             f"{mean(run['train_seconds'] for run in group) / 60:.1f} |"
         )
     return "\n".join(lines)
+
+
+def spread(values: Sequence[float], *, digits: int = 4) -> str:
+    """Mean and, of several values, standard deviation."""
+    deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{deviation}"
 
 
 def source_summary(runs: Sequence[Figures]) -> str:
@@ -67,16 +73,11 @@ def source_summary(runs: Sequence[Figures]) -> str:
     ]
     for key, group in groups.items():
         cells = [
-            _spread(found) if (found := [bits[name] for bits in group if name in bits]) else "-"
+            spread(found) if (found := [bits[name] for bits in group if name in bits]) else "-"
             for name in names
         ]
         lines.append(f"| {' | '.join(key)} | {len(group)} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _spread(values: Sequence[float]) -> str:
-    deviation = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
-    return f"{mean(values):.4f}{deviation}"
 
 
 def _gain(bits: Sequence[float], baselines: Sequence[Figures]) -> str:

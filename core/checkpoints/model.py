@@ -9,9 +9,8 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from core.archs import Architecture
+from core.storage.model_files import CONFIG_FILE
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
-
-WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 
 
 def quiet_transformers() -> None:

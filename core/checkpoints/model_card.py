@@ -31,7 +31,7 @@ def model_card(
         "",
         f"# {escape_markdown(spec.name or title)}",
         "",
-        f"{_article(title)} {title} model of {parameters:,} parameters, trained from scratch on "
+        f"{_article(title)} {title} model of {parameters:,} parameters, trained {_start(spec)} on "
         f"the dataset `{spec.data.dataset}` (BabyLM track: {spec.track}).",
         "",
         "```python",
@@ -58,7 +58,7 @@ def model_card(
     if warnings:
         lines += ["", "## Compatibility", "", *(f"- {warning}." for warning in warnings)]
     lines += ["", "## Spec", "", "| field | value |", "| --- | --- |"]
-    for section in ("data", "tokenizer", "model", "training"):
+    for section in ("data", "tokenizer", "init_from", "model", "training"):
         for field, value in getattr(spec, section).model_dump(mode="json").items():
             if field not in SKIPPED and value is not None:
                 lines.append(f"| {section}.{field} | {escape_markdown(str(value))} |")
@@ -73,6 +73,13 @@ def model_card(
 def escape_markdown(text: str) -> str:
     """The text on one line, with no character that Markdown or HTML reads as markup."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _start(spec: JobSpec) -> str:
+    start = spec.init_from
+    if start.job is not None:
+        return f"from the weights `{start.checkpoint}` of job `{start.job}`"
+    return "from scratch" if start.path is None else f"from the weights `{start.path}`"
 
 
 def _article(title: str) -> str:

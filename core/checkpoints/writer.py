@@ -1,12 +1,11 @@
 """Writes downloadable checkpoints, and removes old ones by the retention rules.
 
 A checkpoint appears atomically and never changes. The names are `step-000500` (rolling),
-`best-000500`, `chck_7M` (milestone), `last`, `ema` (averaged weights of the last step),
-`error-000123` and `interrupted-000123`. A name shows the kind of the checkpoint; a number with six
-digits is the step.
+`best-000500`, `chck_7M` (milestone), `last`, `ema` (moving average of the weights), `average` (mean
+of the weights of the last epochs), `error-000123` and `interrupted-000123`. A name shows the kind
+of the checkpoint; a number with six digits is the step.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,11 +13,13 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from core.checkpoints.model import WEIGHTS_FILE, save_config, save_weights
+from core.checkpoints.model import save_config, save_weights
 from core.checkpoints.model_card import model_card
 from core.events.types import CheckpointData, CheckpointFile, CheckpointKind, EventData
 from core.spec.job import JobSpec
 from core.storage.file_hashes import hash_file
+from core.storage.links import link_or_copy
+from core.storage.model_files import WEIGHTS_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
 from core.tokenizer.config import set_max_length
 
@@ -29,7 +30,7 @@ PREFIXES: dict[CheckpointKind, str] = {
     "interrupted": "interrupted-",
 }
 
-ONCE: tuple[CheckpointKind, ...] = ("last", "ema")
+ONCE: tuple[CheckpointKind, ...] = ("last", "ema", "average")
 """Kinds of which a run has one checkpoint, whose name is the kind."""
 
 
@@ -158,14 +159,6 @@ class Checkpoints:
                 )
             )
             remove_folder(path)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Creates a hard link, or a copy if the file system does not support hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _files(folder: Path) -> list[CheckpointFile]:

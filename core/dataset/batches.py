@@ -67,8 +67,9 @@ class Batches:
         seed: int,
         packing: Packing = "stream",
         shuffle: Shuffle = "windows",
+        first_epoch: int = 0,
     ) -> None:
-        """Prepares the windows.
+        """Prepares the windows. `first_epoch` is the number of the epoch that step 1 begins.
 
         Raises:
             CorpusTooSmall: If the file has fewer than two tokens, so that there is no target.
@@ -76,7 +77,7 @@ class Batches:
         self._tokens, self._seq_length, self._packing = tokens, seq_length, packing
         self._windows = _Windows(tokens, seq_length, packing)
         self._batch_size = _positive("batch_size", batch_size)
-        self._seed, self._shuffle = seed, shuffle
+        self._seed, self._shuffle, self._first_epoch = seed, shuffle, first_epoch
         self._current: _Epoch | None = None
         self.windows = self._windows.count
         self.steps_per_epoch = -(-self.windows // batch_size)
@@ -123,7 +124,8 @@ class Batches:
                 windows = _Windows(
                     self._tokens, self._seq_length, self._packing, self._documents(epoch)
                 )
-            order = permutation(self.windows, seed=self._seed, epoch=epoch)
+            number = self._first_epoch + epoch
+            order = permutation(self.windows, seed=self._seed, epoch=number)
             ends = np.minimum(np.arange(1, self.steps_per_epoch + 1) * self._batch_size, len(order))
             self._current = _Epoch(
                 number=epoch,
@@ -136,7 +138,8 @@ class Batches:
 
     def _documents(self, epoch: int) -> DocumentOrder:
         count = self._tokens.num_documents
-        order = permutation(count, seed=self._seed, epoch=epoch, stream=DOCUMENT_STREAM)
+        number = self._first_epoch + epoch
+        order = permutation(count, seed=self._seed, epoch=number, stream=DOCUMENT_STREAM)
         return DocumentOrder(self._tokens, order)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from core.errors import EvaluationInvalid
 from core.evaluation.aoa import Aoa, WordInContext
+from core.evaluation.classification import classification_tasks
 from core.evaluation.comps import Comps
 from core.evaluation.entity_tracking import EntityTracking
 from core.evaluation.ewok import Ewok
@@ -45,6 +46,11 @@ def recognise(folder: Path) -> Kind:
             one. The message names the file, the line and what is expected.
     """
     files = task_files(folder)
+    if names := classification_tasks(folder):
+        raise EvaluationInvalid(
+            f"{folder.name} contains classification tasks ({', '.join(names)}), which need "
+            'fine-tuning: submit a job with "task": "finetune"'
+        )
     if not files:
         raise EvaluationInvalid(
             f"the evaluation task {folder.name!r} does not exist or has no .jsonl, .csv or .json "

@@ -92,7 +92,7 @@ def evaluate_checkpoints(
 
 def _pending(spec: JobSpec, rundir: RunDir) -> list[PendingEvaluation]:
     """Evaluations of the spec that the journal does not contain, by checkpoint, then by task."""
-    kinds: tuple[CheckpointKind, ...] = ("last", "ema")
+    kinds: tuple[CheckpointKind, ...] = ("last", "ema", "average")
     if spec.evaluation.checkpoints != "last":
         kinds = ("milestone", *kinds)
     checkpoints: dict[str, CheckpointData] = {}

@@ -63,6 +63,18 @@ CATALOGUE: tuple[Metric, ...] = (
         "Validation loss of the averaged weights per byte of text.",
         "lower",
     ),
+    Metric(
+        "validation/average_loss",
+        "nats per token",
+        "Mean loss of the mean of the last epochs' weights on the validation text; at the end.",
+        "lower",
+    ),
+    Metric(
+        "validation/average_bits_per_byte",
+        "bit per byte",
+        "The same loss per byte of text.",
+        "lower",
+    ),
     Metric("throughput/tokens_per_second", "token/s", "Training tokens per second.", "higher"),
     Metric(
         "throughput/words_per_second",
@@ -101,6 +113,17 @@ CATALOGUE: tuple[Metric, ...] = (
         "higher",
     ),
     Metric("evaluation/blimp", "1", "BLiMP score.", "higher"),
+    Metric(
+        "finetune/loss/TASK",
+        "nats per example",
+        "Mean loss of a step of the fine-tuning on a task, such as boolq.",
+        "lower",
+    ),
+    Metric("finetune/accuracy/TASK", "1", "Validation accuracy after an epoch.", "higher"),
+    Metric(
+        "finetune/f1/TASK", "1", "F1 of label 1 on the validation examples, two labels.", "higher"
+    ),
+    Metric("finetune/mcc/TASK", "1", "Matthews correlation on the validation examples.", "higher"),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOGUE}

@@ -55,8 +55,12 @@ class EvaluationResult(Found):
     """Computing time in seconds."""
     paradigms: list[ParadigmScore]
     groups: list[GroupScore] = []
+    measures: dict[str, float] = {}
+    """Further metrics by name; of a fine-tuned task: accuracy, f1, mcc and majority."""
 
     def scores(self) -> dict[str, float]:
         """The scores by name, as in an `evaluation` event."""
         whole = {"score": self.score, "strict_score": self.strict_score}
-        return whole | {f"paradigm/{each.name}": each.score for each in self.paradigms}
+        return (
+            whole | self.measures | {f"paradigm/{each.name}": each.score for each in self.paradigms}
+        )

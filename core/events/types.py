@@ -12,9 +12,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from core.events.paths import shorten_paths
 from core.events.results import EvaluationResult
 
-StageName = Literal["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"]
+StageName = Literal[
+    "clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export", "finetune"
+]
 WarningLevel = Literal["info", "warn", "error"]
-CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted", "ema"]
+CheckpointKind = Literal[
+    "milestone", "rolling", "best", "last", "error", "interrupted", "ema", "average"
+]
+AverageKind = Literal["ema", "average"]
+"""Kinds of checkpoints with averaged weights."""
 
 Text = Annotated[str, AfterValidator(shorten_paths)]
 """A message for clients, without absolute paths of the server."""

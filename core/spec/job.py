@@ -9,6 +9,7 @@ from core.archs import DEFAULT_ARCHITECTURE, AnyArchitecture
 from core.archs.base import MAX_VOCAB_SIZE
 from core.spec.corpus import CleanOptions
 from core.spec.evaluation import EvaluationSpec
+from core.spec.finetune import FinetuneSpec
 from core.spec.presets import PRESETS, merge_preset
 from core.spec.resources import ResourceSpec
 from core.spec.section import Section
@@ -121,6 +122,48 @@ class TokenizerSpec(Section):
         return _folder_name(job)
 
 
+class InitFromSpec(Section):
+    """Warm start: the weights that training starts from, instead of random ones.
+
+    The tokenizer is that of the weights; the optimizer starts without state. Architecture and shape
+    must be equal; `dropout` and `max_position_embeddings` may differ.
+    """
+
+    job: str | None = Field(
+        default=None, max_length=64, description="Id of the job whose checkpoint is used."
+    )
+    checkpoint: str = Field(
+        default="last", max_length=64, description="Name of the checkpoint of that job."
+    )
+    path: str | None = Field(
+        default=None,
+        max_length=400,
+        description="Folder below the data directory with a model in the format of this service's "
+        "checkpoints, instead of a job.",
+    )
+
+    @property
+    def is_set(self) -> bool:
+        """Whether training starts from given weights."""
+        return self.job is not None or self.path is not None
+
+    _names = field_validator("job", "checkpoint")(_folder_name)
+
+    @field_validator("path")
+    @classmethod
+    def _stays_in_the_data(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if path is None:
+            return None
+        if not all(NAME.match(part) for part in path.split("/")):
+            raise ValueError(
+                f"{path!r} is not accepted: give a folder relative to the data directory, such as "
+                "models/mine, without . or .."
+            )
+        if info.data.get("job") is not None:
+            raise ValueError("job and path are both given: remove one of them")
+        return path
+
+
 class JobSpec(Section):
     """The request of a user. A field given together with `preset` overrides the preset's value."""
 
@@ -139,16 +182,24 @@ class JobSpec(Section):
         description="strict-small and strict enforce the BabyLM rules: 10 or 100 million words, at "
         "most 10 epochs, checkpoints by words seen.",
     )
-    task: Literal["model", "tokenizer"] = Field(
+    task: Literal["model", "tokenizer", "finetune"] = Field(
         default="model",
         description="model: train a tokenizer and a model; tokenizer: stop after training and "
-        "measuring the tokenizer; `model` and `training` are ignored.",
+        "measuring the tokenizer; `model` and `training` are ignored; finetune: fine-tune a "
+        "checkpoint of another job, see `finetune`; of `training` only `device` and `num_threads` "
+        "are used, `model` and `tokenizer` are those of the other job, and `data` is ignored.",
     )
     data: DataSpec = Field(default_factory=DataSpec)
     tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
+    init_from: InitFromSpec = Field(default_factory=InitFromSpec)
     model: AnyArchitecture = Field(default_factory=DEFAULT_ARCHITECTURE)
     training: TrainingSpec = Field(default_factory=TrainingSpec)
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+    finetune: FinetuneSpec | None = Field(
+        default=None,
+        validate_default=True,
+        description="With the task finetune: the checkpoint, the tasks and the settings.",
+    )
     resources: ResourceSpec = Field(default_factory=ResourceSpec)
 
     @model_validator(mode="before")
@@ -157,6 +208,7 @@ class JobSpec(Section):
         if not isinstance(body, dict):
             return body
         body = merge_preset(body)
+        body = _with_its_tokenizer(body)
         model = body.get("model")
         if isinstance(model, dict) and "architecture" not in model:
             name = DEFAULT_ARCHITECTURE.model_fields["architecture"].default
@@ -176,6 +228,26 @@ class JobSpec(Section):
         if name is not None and not name.isprintable():
             raise ValueError("must not contain control characters or line breaks")
         return name
+
+    @field_validator("init_from")
+    @classmethod
+    def _warm_start_is_possible(cls, init_from: InitFromSpec, info: ValidationInfo) -> InitFromSpec:
+        if not init_from.is_set:
+            return init_from
+        track, tokenizer = info.data.get("track", "free"), info.data.get("tokenizer")
+        if track in TRACK_WORDS:
+            raise ValueError(
+                f"the words of the earlier training count against the budget of track {track}, and "
+                "this job cannot know them all: use track free, or start from random weights"
+            )
+        if info.data.get("task") == "tokenizer":
+            raise ValueError("task is tokenizer, which trains no weights: omit init_from")
+        if tokenizer is not None and tokenizer.from_job != init_from.job:
+            raise ValueError(
+                f"tokenizer.from_job is {tokenizer.from_job}: the tokenizer belongs to the "
+                "weights; omit tokenizer.from_job"
+            )
+        return init_from
 
     @field_validator("training")
     @classmethod
@@ -215,6 +287,21 @@ class JobSpec(Section):
             )
         return training
 
+    @field_validator("finetune")
+    @classmethod
+    def _finetune_has_a_checkpoint(
+        cls, finetune: FinetuneSpec | None, info: ValidationInfo
+    ) -> FinetuneSpec | None:
+        task = info.data.get("task")
+        if task == "finetune" and finetune is None:
+            raise ValueError(
+                'is null and task is finetune: give the checkpoint, such as {"job": ID, '
+                '"checkpoint": "last"}'
+            )
+        if task in ("model", "tokenizer") and finetune is not None:
+            raise ValueError(f"is given and task is {task}: use task finetune, or omit it")
+        return finetune
+
     @field_validator("resources")
     @classmethod
     def _gpus_serve_the_devices(cls, resources: ResourceSpec, info: ValidationInfo) -> ResourceSpec:
@@ -247,4 +334,15 @@ class JobSpec(Section):
             }
             model = model.model_copy(update=kept)
         name = self.name or f"{self.preset or model.architecture} on {self.data.dataset}"
+        if self.name is None and self.finetune is not None:
+            name = f"{self.finetune.checkpoint} of {self.finetune.job} on {self.finetune.folder}"
         return self.model_copy(update={"model": model, "name": name})
+
+
+def _with_its_tokenizer(body: dict[str, Any]) -> dict[str, Any]:  # any JSON value
+    """The body with the tokenizer of the job whose weights it starts from."""
+    init_from, tokenizer = body.get("init_from"), body.get("tokenizer", {})
+    job = init_from.get("job") if isinstance(init_from, dict) else None
+    if job is None or not isinstance(tokenizer, dict) or tokenizer.get("from_job") is not None:
+        return body
+    return body | {"tokenizer": tokenizer | {"from_job": job}}

@@ -13,12 +13,27 @@ LOGGED_POINTS = 1000
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Steps of one shape, which begin with an epoch."""
+
+    first_step: int
+    """Steps before it."""
+    first_epoch: int
+    """Epochs before it."""
+    seq_length: int
+    batch_size: int
+    windows: int
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """Step counts and intervals of a training run, derived from its spec and token count."""
 
     windows: int
-    """Sequences in one pass over the tokens; the last may be partly padding."""
+    """Sequences in one pass over the tokens in the last phase; the last may be partly padding."""
     steps_per_epoch: int
+    """In the last phase."""
     max_steps: int
     warmup_steps: int
     decay_steps: int
@@ -26,6 +41,36 @@ class Plan:
     logging_steps: int
     eval_steps: int
     save_steps: int
+    phases: tuple[Phase, ...]
+
+    def phase(self, step: int) -> Phase:
+        """The phase of a step, counted from 1; step 0 belongs to the first."""
+        return next(
+            (phase for phase in reversed(self.phases) if phase.first_step < step), self.phases[0]
+        )
+
+    def epoch(self, step: int) -> float:
+        """Passes over the text after a step."""
+        phase = self.phase(step)
+        return phase.first_epoch + (step - phase.first_step) / phase.steps_per_epoch
+
+    def parts(self) -> list[tuple[Phase, int]]:
+        """The phases with the number of their steps."""
+        ends = [phase.first_step for phase in self.phases[1:]] + [self.max_steps]
+        return [
+            (phase, end - phase.first_step) for phase, end in zip(self.phases, ends, strict=True)
+        ]
+
+    def last_epoch_ends(self, count: int) -> tuple[int, ...]:
+        """The last step, and those one, two and more epochs before it; at most `count`, rising."""
+        end = self.epoch(self.max_steps)
+        steps = [self._step_at(end - number) for number in range(count) if end > number]
+        return tuple(step for step in reversed(steps) if step > 0)
+
+    def _step_at(self, epoch: float) -> int:
+        """The step after so many passes over the text."""
+        phase = next(each for each in reversed(self.phases) if each.first_epoch <= epoch)
+        return phase.first_step + round((epoch - phase.first_epoch) * phase.steps_per_epoch)
 
 
 def make_plan(training: TrainingSpec, *, num_tokens: int) -> Plan:
@@ -34,24 +79,41 @@ def make_plan(training: TrainingSpec, *, num_tokens: int) -> Plan:
     A window of `seq_length` tokens predicts the token after each of them, so every token but the
     first is predicted once an epoch. The last batch of an epoch may be smaller.
     """
-    windows = max(1, ceil((num_tokens - 1) / training.seq_length))
-    steps_per_epoch = ceil(windows / training.batch_size)
-    max_steps = max(1, ceil(training.epochs * steps_per_epoch))
+    phases = _phases(training, num_tokens)
+    last = phases[-1]
+    max_steps = last.first_step + max(
+        1, ceil((training.epochs - last.first_epoch) * last.steps_per_epoch)
+    )
     if training.max_steps is not None:
         max_steps = min(max_steps, training.max_steps)
+    phases = [phase for phase in phases if phase.first_step < max_steps]
     warmup = min(DEFAULT_WARMUP_STEPS, max_steps // 10)
     if training.warmup_steps is not None:
         warmup = min(training.warmup_steps, max_steps)
     return Plan(
-        windows=windows,
-        steps_per_epoch=steps_per_epoch,
+        windows=phases[-1].windows,
+        steps_per_epoch=phases[-1].steps_per_epoch,
         max_steps=max_steps,
         warmup_steps=warmup,
         decay_steps=max(1, round(training.decay_ratio * max_steps)),
         logging_steps=training.logging_steps or max(1, max_steps // LOGGED_POINTS),
         eval_steps=training.eval_steps or _interval(max_steps, at_least=10),
         save_steps=training.save_steps or _interval(max_steps, at_least=5),
+        phases=tuple(phases),
     )
+
+
+def _phases(training: TrainingSpec, num_tokens: int) -> list[Phase]:
+    phases: list[Phase] = []
+    for each in training.phases:
+        step = 0
+        if phases:
+            before = phases[-1]
+            step = before.first_step + (each.begin - before.first_epoch) * before.steps_per_epoch
+        windows = max(1, ceil((num_tokens - 1) / each.seq_length))
+        per_epoch = ceil(windows / each.batch_size)
+        phases.append(Phase(step, each.begin, each.seq_length, each.batch_size, windows, per_epoch))
+    return phases
 
 
 def _interval(max_steps: int, *, at_least: int) -> int:

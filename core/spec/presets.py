@@ -88,7 +88,7 @@ PRESETS: dict[str, Preset] = {
         _large("olmo2", epochs=15.0),
     ),
     "best-cpu": Preset(
-        "The recipe for a few CPU cores: OLMo 2, hidden size 128, 6 layers.",
+        "The recipe for a few CPU cores: OLMo 2, hidden size 128, 4 layers, at most 1,000 steps.",
         best_cpu(),
     ),
     "best-10m": Preset(

@@ -81,8 +81,9 @@ class ResourceSpec(Section):
         ge=60,
         le=MAX_TIME_LIMIT_SECONDS,
         description='Maximum seconds of one Slurm job, or text such as "4:00:00". Before the limit '
-        "expires, the job saves a checkpoint and continues in another Slurm job. null: the default "
-        "time limit of the Slurm partition.",
+        "expires, the job saves a checkpoint and continues in another Slurm job. null: the value "
+        "of a `--time` line in the site's template, or else half an hour more than twice the "
+        "estimated training time.",
     )
     extra: dict[SlurmOption, Annotated[str, Field(max_length=200)]] = Field(
         default_factory=dict,

@@ -8,6 +8,11 @@ Processes that build or use a result hold a shared kernel lock (flock) on its fo
 release it or exit. Pruning removes only folders that it can lock exclusively. Unlike a marker file,
 a kernel lock cannot become stale when its process is killed.
 
+A result is built by one process at a time: an exclusive lock on the file
+`.locks/<stage>.<fingerprint>` makes others wait for it, such as jobs of a study that start at the
+same moment. If the builder dies, one of them continues. On file systems without locks several may
+build; the first result is kept.
+
 A run that is paused or waiting for a retry still needs its results, so it pins them. A pin is a
 symbolic link `.pins/<stage>/<fingerprint>/<run>` to a file in the run folder that contains the
 fingerprint. The pin is void if that file does not exist or no longer contains the fingerprint.
@@ -16,6 +21,7 @@ fingerprint. The pin is void if that file does not exist or no longer contains t
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -35,6 +41,9 @@ from core.storage.rundir import (
 )
 
 PINS = ".pins"
+LOCKS = ".locks"
+WAIT_SECONDS = 0.2
+"""Time between two looks at a build of another process."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +84,34 @@ class Cache:
         build: Callable[[Path], None],
         *,
         resume: bool = False,
+        waiting: Callable[[], None] = lambda: None,
     ) -> CacheEntry:
         """The result of that fingerprint. If it does not exist, `build` fills an empty folder.
 
         With `resume`, `build` may receive the folder of an interrupted build (see
-        `publish_folder`). The result stays locked, and so safe from `prune`, until `release` or the
-        end of the process. If two processes build the same result, the slower one discards its own.
+        `publish_folder`). While another process builds the result, this method waits and calls
+        `waiting` repeatedly, which may raise an exception to stop waiting. The result stays locked,
+        and so safe from `prune`, until `release` or the end of the process.
         """
         final = self.root / stage / fingerprint
-        if self._hold(final):
-            return CacheEntry(final, cached=True)
-        final.parent.mkdir(parents=True, exist_ok=True)
+        while not self._hold(final):
+            lock = self._lock_build(stage, fingerprint)
+            if lock is None:
+                waiting()
+                time.sleep(WAIT_SECONDS)
+                continue
+            try:
+                # Another process may have published the result before this one got the lock.
+                is_there = self._hold(final)
+                if is_there or self._build(final, build, resume=resume):
+                    return CacheEntry(final, cached=is_there)
+            finally:
+                _unlock(self._build_lock(stage, fingerprint), lock)
+        return CacheEntry(final, cached=True)
 
+    def _build(self, final: Path, build: Callable[[Path], None], *, resume: bool) -> bool:
+        """Builds and locks a result; False if a process on another host built it first."""
+        final.parent.mkdir(parents=True, exist_ok=True)
         locks: list[int] = []
         with ExitStack() as stack:
 
@@ -96,11 +121,27 @@ class Cache:
                 stack.callback(os.close, locks[0])
                 build(folder)
 
-            if publish_folder(final, build_held, resume=resume):
-                stack.pop_all()
-                self._held.extend(locks)
-                return CacheEntry(final, cached=False)
-        return self.get(stage, fingerprint, build, resume=resume)  # another process built it first
+            if not publish_folder(final, build_held, resume=resume):
+                return False
+            stack.pop_all()
+            self._held.extend(locks)
+        return True
+
+    def _build_lock(self, stage: str, fingerprint: str) -> Path:
+        return self.root / LOCKS / f"{stage}.{fingerprint}"
+
+    def _lock_build(self, stage: str, fingerprint: str) -> int | None:
+        """A descriptor with the exclusive lock of a build; None if another process holds it."""
+        path = self._build_lock(stage, fingerprint)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            if not try_lock(file, without_locks=True):
+                os.close(file)
+                return None
+            if is_still(path, file):
+                return file
+            os.close(file)  # the former holder removed the file between opening and locking
 
     def find(self, stage: str, fingerprint: str) -> CacheEntry | None:
         """The result of that fingerprint, locked as by `get`; None if it does not exist."""
@@ -206,6 +247,12 @@ def _hold(folder: Path) -> int:
     return file
 
 
+def _unlock(path: Path, file: int) -> None:
+    """Removes the file of a lock before it releases the lock, so that no file remains."""
+    path.unlink(missing_ok=True)
+    os.close(file)
+
+
 def _remove_pin(link: Path) -> None:
     link.unlink(missing_ok=True)
     with suppress(OSError):  # other runs pin the same result
@@ -239,7 +286,7 @@ def _folders(root: Path, *, staging: bool = False) -> Iterable[Path]:
     return [
         folder
         for stage in sorted(root.iterdir())
-        if stage.is_dir() and stage.name != PINS
+        if stage.is_dir() and stage.name not in (PINS, LOCKS)
         for folder in sorted(stage.iterdir())
         if folder.is_dir() and folder.name.endswith(STAGING_SUFFIX) is staging
     ]

@@ -61,6 +61,8 @@ class Inputs:
 
     def __init__(self, spec: JobSpec, rundir: RunDir, cache: Cache) -> None:
         self._rundir, self._cache = rundir, cache
+        self.waiting: Callable[[], None] = lambda: None
+        """Called now and then while another run builds a result that this run needs."""
         self._asked = fingerprint(
             "inputs",
             version=1,
@@ -119,7 +121,7 @@ class Inputs:
         if (entry := self.find(name)) is not None:
             return entry
         self.require(name, key, "this version of the service computes a different one")
-        entry = self._cache.get(_stage(name), key, build, resume=resume)
+        entry = self._cache.get(_stage(name), key, build, resume=resume, waiting=self.waiting)
         self._cache.pin(_stage(name), key, self._rundir.inputs)
         self._record.results[name] = key
         self._save()

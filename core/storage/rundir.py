@@ -69,6 +69,16 @@ class RunDir:
         return self.root / "tokenizer"
 
     @property
+    def initial(self) -> Path:
+        """Weights of a warm start; see `core.initial_weights`."""
+        return self.root / "init" / "from"
+
+    @property
+    def initial_tokenizer(self) -> Path:
+        """The tokenizer of these weights."""
+        return self.initial / "tokenizer"
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of the downloadable checkpoints, with a folder for each."""
         return self.root / "checkpoints"
@@ -85,6 +95,11 @@ class RunDir:
     def predictions(self, checkpoint: str, task: str) -> Path:
         """The checkpoint's prediction for each item of the task, in the official format."""
         return self.evaluation(checkpoint, task) / "predictions.json"
+
+    @property
+    def source(self) -> Path:
+        """Links to the checkpoint of another job that this run fine-tunes."""
+        return self.root / "source"
 
     @property
     def submissions(self) -> Path:

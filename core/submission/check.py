@@ -8,13 +8,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints.model import CONFIG_FILE, WEIGHTS_FILE
 from core.errors import ExportInvalid
 from core.export import load_plain
 from core.storage.file_hashes import hash_file
+from core.storage.model_files import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE
 from core.submission.hub_folder import Revision
 from core.tokenizer.config import CONFIG_FILE as TOKENIZER_CONFIG_FILE
-from core.tokenizer.learning import TOKENIZER_FILE
 
 REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE)
 REQUIRED_CONFIG = ("architectures", "model_type", "rope_theta", "torch_dtype", "vocab_size")

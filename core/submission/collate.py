@@ -12,10 +12,10 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
-from core.checkpoints.writer import link_or_copy
 from core.evaluation.tasks import FOLDER
 from core.events.types import CheckpointData
 from core.spec.plan import milestones
+from core.storage.links import link_or_copy
 from core.storage.rundir import RunDir
 from core.submission.fast_scores import fast_scores
 from core.submission.official import (

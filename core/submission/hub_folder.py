@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.checkpoints.writer import link_or_copy
 from core.events.types import CheckpointData, CheckpointFile
+from core.storage.links import link_or_copy
 from core.submission.git_objects import (
     begin_repository,
     blob_id,

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
 from tokenizers.pre_tokenizers import ByteLevel
 
 from core.errors import CorpusEmpty, RunError, Stopped
@@ -18,6 +17,7 @@ from core.spec.job import TokenizerSpec
 from core.tokenizer.config import save_config
 from core.tokenizer.learning import MERGE, READ
 from core.tokenizer.loading import load_tokenizer
+from core.tokenizer.report import REPORT, TokenizerReport
 from core.tokenizer.specials import SPECIAL_TOKENS
 
 TOKENIZER_VERSION = 1
@@ -27,22 +27,6 @@ COUNTING_SHARE = 0.5
 merging take about the same time."""
 POLL_SECONDS = 0.1
 SHOWN_CHARACTERS = 2000
-REPORT = "report.json"
-
-
-class TokenizerReport(BaseModel):
-    """Result of training a tokenizer, stored as `report.json` in its folder."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    requested_vocab_size: int
-    vocab_size: int
-    """Number of entries; less than requested if the text has too few frequent pairs."""
-    merges: int
-    bytes: int
-    """Number of bytes of text."""
-    counting_seconds: float
-    merging_seconds: float
 
 
 def train_bpe(

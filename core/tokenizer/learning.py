@@ -21,9 +21,9 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
+from core.storage.model_files import TOKENIZER_FILE
 from core.tokenizer.specials import SPECIAL_TOKENS
 
-TOKENIZER_FILE = "tokenizer.json"
 FEED_BYTES = 8192
 """Bytes of whole lines that are passed to `tokenizers` at once. `tokenizers` buffers 256 of these
 pieces (2 MB). Passing single lines takes 30 % longer, and gives the same result because a line

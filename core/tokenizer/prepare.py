@@ -12,9 +12,10 @@ from core.stages import StageReporter
 from core.storage.cache import fingerprint
 from core.storage.file_hashes import hash_file
 from core.storage.inputs import OwnTokenizer
+from core.storage.model_files import TOKENIZER_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder
-from core.tokenizer.bpe import REPORT, TOKENIZER_VERSION, TokenizerReport, train_bpe
-from core.tokenizer.learning import TOKENIZER_FILE
+from core.tokenizer.bpe import TOKENIZER_VERSION, train_bpe
+from core.tokenizer.report import REPORT, TokenizerReport
 from core.tokenizer.statistics import STATISTICS_VERSION, write_statistics
 
 
@@ -28,6 +29,9 @@ def prepare_tokenizer(
         own = run.inputs.tokenizer
         if own is not None and _content(run.rundir.tokenizer) == own.sha256:
             source, key = run.rundir.tokenizer, own.fingerprint
+        elif run.spec.init_from.is_set:
+            source = run.rundir.initial_tokenizer
+            key = _key_of(hash_file(source / TOKENIZER_FILE))
         elif spec.from_job is None:
             source, key, stage.cached = _train_tokenizer(run, reporter, train)
         else:
@@ -40,7 +44,8 @@ def prepare_tokenizer(
         run.inputs.record_tokenizer(OwnTokenizer(fingerprint=key, sha256=content))
         if validation is not None:
             stage.counts["validation"] = _measure_tokenizer(run, key, validation)
-    if spec.from_job is None and report.vocab_size < spec.vocab_size:
+    is_trained_here = spec.from_job is None and not run.spec.init_from.is_set
+    if is_trained_here and report.vocab_size < spec.vocab_size:
         run.warn(
             "vocabulary_smaller",
             f"the text gives {report.vocab_size:,} entries, not {spec.vocab_size:,}; "
@@ -80,8 +85,13 @@ def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
     folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
     for folder in reversed(folders) if run.inputs.has_trained else folders:
         if (content := _content(folder)) is not None:
-            return folder, fingerprint("tokenizer", version=0, parameters={}, inputs=[content])
+            return folder, _key_of(content)
     raise TokenizerMissing(f"job {job} has no tokenizer: {folders[0]} is missing or incomplete")
+
+
+def _key_of(content: str) -> str:
+    """The fingerprint of a tokenizer that this run did not train."""
+    return fingerprint("tokenizer", version=0, parameters={}, inputs=[content])
 
 
 def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[str, Any]:
@@ -96,6 +106,7 @@ def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[
         "statistics",
         key,
         lambda folder: write_statistics(run.rundir.tokenizer, validation.files, folder),
+        waiting=run.inputs.waiting,
     )
     counts: dict[str, Any] = json.loads((entry.path / "statistics.json").read_bytes())
     return counts

@@ -4,18 +4,18 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from transformers import PreTrainedModel
 
-from core.checkpoints.model import build_model, checkpoint_activations
-from core.dataset.batches import Batches
-from core.dataset.tokens import TokenFile
+from core.checkpoints.model import build_model, checkpoint_activations, load_weights
+from core.events.types import AverageKind
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
-from core.spec.training import TrainingSpec
+from core.storage.model_files import WEIGHTS_FILE
 from core.training.attention.select import use_blocks, use_flex
-from core.training.average import WeightAverage
+from core.training.average import WeightAverage, build_averages
 from core.training.distributed.reducer import GradientReducer
 from core.training.dropout import use_residual_dropout
 from core.training.execution.device import Device
@@ -33,31 +33,35 @@ log = logging.getLogger(__name__)
 class Components:
     """Model, optimizer and stepper of one rank."""
 
+    plan: Plan
     model: PreTrainedModel
     execution_plan: ExecutionPlan
     optimizer: torch.optim.Optimizer
     stepper: Stepper
     reducer: GradientReducer | None
     """None if the run has one device."""
-    average: WeightAverage | None
-    """None unless the spec sets `training.ema_decay`."""
+    averages: dict[AverageKind, WeightAverage]
+    """Averages of the weights that the spec asks for."""
+
+    def begin_step(self, step: int) -> None:
+        """Prepares the stepper for the shape of a step."""
+        phase = self.plan.phase(step)
+        self.stepper.use_shape(batch_size=phase.batch_size, seq_length=phase.seq_length)
 
     def after_step(self, step: int) -> None:
-        """Updates the average of the weights after a step."""
-        if self.average is not None:
-            self.average.update(step)
+        """Updates the averages of the weights after a step."""
+        for average in self.averages.values():
+            average.update(step)
 
-    def averaged_weights(self, wanted: bool) -> AbstractContextManager[None]:
-        """A context in which the model has its averaged weights, if `wanted` and if they exist."""
-        if self.average is None or not wanted:
-            return nullcontext()
-        return self.average.swapped()
+    def averaged_weights(self, kind: AverageKind | None) -> AbstractContextManager[None]:
+        """A context in which the model has its averaged weights; None: its own."""
+        return nullcontext() if kind is None else self.averages[kind].swapped()
 
     def restore(self, point: ResumePoint) -> None:
         """Restores weights, optimizer state, random states and loss scale."""
         load_resume_point(point, model=self.model, optimizer=self.optimizer)
-        if self.average is not None:
-            self.average.load(point.folder)
+        for average in self.averages.values():
+            average.load(point.folder)
         scaler, state = self.stepper.scaler, point.state
         if scaler is not None and state.loss_scale is not None:
             saved = scaler.state_dict()
@@ -72,18 +76,6 @@ class Components:
             checkpoint_activations(self.model)
 
 
-def training_batches(tokens: TokenFile, training: TrainingSpec) -> Batches:
-    """The batches of all steps, equal in every rank."""
-    return Batches(
-        tokens,
-        seq_length=training.seq_length,
-        batch_size=training.batch_size,
-        seed=training.seed,
-        packing=training.packing,
-        shuffle=training.shuffle,
-    )
-
-
 def build_components(
     spec: JobSpec,
     plan: Plan,
@@ -92,8 +84,11 @@ def build_components(
     vocab_size: int,
     rank: int,
     warn: Callable[[str, str], None],
+    initial: Path | None = None,
 ) -> Components:
-    """The components of one rank; the initial weights depend only on the seed.
+    """The components of one rank.
+
+    The initial weights are those in the folder `initial`, or else depend only on the seed.
 
     Raises:
         SpecInvalid: If the device does not support the spec.
@@ -102,6 +97,8 @@ def build_components(
     model = build_model(spec.model, vocab_size=vocab_size, seed=training.seed).to(
         device.torch_device
     )
+    if initial is not None:
+        load_weights(model, initial / WEIGHTS_FILE)
     execution_plan = choose(spec, plan, device, vocab_size=vocab_size)
     for code, message in execution_plan.warnings:
         warn(code, message)
@@ -115,9 +112,7 @@ def build_components(
         branches = spec.model.residual_branches
         use_residual_dropout(model, branches, probability=spec.model.dropout)
     optimizer = build_optimizer(model, training)
-    average = None
-    if training.ema_decay is not None:
-        average = WeightAverage(model, decay=training.ema_decay)
+    averages = build_averages(model, training, plan)
     reducer = None
     if training.num_devices > 1:
         reducer = GradientReducer(
@@ -134,8 +129,9 @@ def build_components(
         device=device,
         routers=routers,
         micro_batch_size=execution_plan.micro_batch_size,
+        shapes=[(phase.batch_size, phase.seq_length) for phase in plan.phases],
         reducer=reducer,
     )
-    components = Components(model, execution_plan, optimizer, stepper, reducer, average)
+    components = Components(plan, model, execution_plan, optimizer, stepper, reducer, averages)
     components.use_micro_batch(execution_plan.micro_batch)
     return components

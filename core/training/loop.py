@@ -14,19 +14,22 @@ from pathlib import Path
 
 import torch
 
-from core.checkpoints.model import WEIGHTS_FILE, quiet_transformers
-from core.checkpoints.writer import Checkpoints, Position
+from core.checkpoints.model import quiet_transformers
+from core.checkpoints.writer import Checkpoints
+from core.dataset.phases import PhasedBatches
 from core.dataset.tokens import TokenFile
 from core.errors import NonFiniteLoss, OutOfMemory, Stopped
-from core.events.types import CheckpointKind, EventData, WarningData
+from core.events.types import AverageKind, CheckpointKind, EventData, WarningData
+from core.initial_weights import initial_folder
 from core.process.stop import StopSignal
 from core.spec.job import JobSpec
 from core.spec.plan import Plan, milestones
 from core.stages import StageReporter
+from core.storage.model_files import WEIGHTS_FILE
 from core.storage.rundir import RunDir
 from core.training import early_stopping
 from core.training.attention.select import eager_mode
-from core.training.components import build_components, training_batches
+from core.training.components import build_components
 from core.training.distributed.ranks import Ranks
 from core.training.execution.device import (
     choose_device,
@@ -37,6 +40,7 @@ from core.training.execution.failures import named_failure
 from core.training.execution.probe import Probe
 from core.training.measurements import Measurements
 from core.training.optimizers.schedule import learning_rate, weight_decay
+from core.training.publishing import Publisher
 from core.training.resume import (
     LoopState,
     TrainedOn,
@@ -77,7 +81,14 @@ def train_model(
         RunError: If training cannot continue. If possible, a checkpoint has been saved.
     """
     with Ranks(spec.training.seed, emit) as ranks:
-        ranks.start(spec, plan, train=train, validation=validation, compile_cache=compile_cache)
+        ranks.start(
+            spec,
+            plan,
+            train=train,
+            validation=validation,
+            compile_cache=compile_cache,
+            initial=initial_folder(spec, rundir),
+        )
         trainer = Trainer(
             spec, plan, rundir, train, validation, tokenizer, emit, sync_journal, stop, ranks
         )
@@ -148,9 +159,15 @@ class Trainer:
         peak_flops = measured_peak_flops(self.device)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
         self.components = build_components(
-            spec, plan, self.device, vocab_size=train.vocab_size, rank=0, warn=self.warn
+            spec,
+            plan,
+            self.device,
+            vocab_size=train.vocab_size,
+            rank=0,
+            warn=self.warn,
+            initial=initial_folder(spec, rundir),
         )
-        self.batches, self.model = training_batches(train, self.training), self.components.model
+        self.batches, self.model = PhasedBatches(train, self.training), self.components.model
         self.measurements = Measurements(
             spec,
             plan,
@@ -164,7 +181,8 @@ class Trainer:
         self.probe = Probe(
             spec, self.components, self.ranks, self.device, train.vocab_size, self.warn
         )
-        self.checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
+        checkpoints = Checkpoints(spec=spec, rundir=rundir, tokenizer=tokenizer, emit=emit)
+        self.publisher = Publisher(checkpoints, self.model, self.batches)
         self.milestones = milestones(spec.track)
         self.trained_on = TrainedOn.of(tokenizer, train, validation)
         self.state = LoopState()
@@ -197,6 +215,7 @@ class Trainer:
                 raise Stopped
             step, began = self.state.step + 1, time.monotonic()
             self.ranks.take(step)
+            self.components.begin_step(step)
             result = self.stepper.take(
                 self.batches.batch(step),
                 learning_rate=learning_rate(step, self.plan, self.training),
@@ -233,7 +252,7 @@ class Trainer:
         """Validates and saves if due, unless that was done before an interruption."""
         step, last = self.state.step, self.plan.max_steps
         if step:
-            self._save_milestones()
+            self.publisher.publish_milestones(self.state, self.milestones)
         is_due = step % self.plan.eval_steps == 0 or step == last
         if is_due and self.state.validated_step != step:
             with self.time_left.validation():
@@ -282,19 +301,13 @@ class Trainer:
         if self.validation is not None:
             result = self._validation(self.validation)
             values = result.metrics()
-            if self.components.average is not None:
-                average = self._validation(self.validation, averaged=True)
-                self.state.ema_validation_loss = average.loss if isfinite(average.loss) else None
-                values |= {
-                    "validation/ema_loss": average.loss,
-                    "validation/ema_bits_per_byte": average.bits_per_byte,
-                }
+            values |= self._validate_averages(self.validation)
             self.measurements.emit_metrics(self.state.step, values)
             log.info("step %d validation loss %.4f", self.state.step, result.loss)
             self.state.validation_loss = result.loss if isfinite(result.loss) else None
             self.state.validation_loss_step = self.state.step
             if early_stopping.note_validation(self.state):
-                self._publish("best")
+                self.publisher.publish("best", self.state)
             if self.is_finished and self.state.step < self.plan.max_steps:
                 self.warn("stopped_early", early_stopping.message(self.state, self.plan))
         if self.state.step:
@@ -304,8 +317,26 @@ class Trainer:
                 self.emit(sample)
         self.state.validated_step = self.state.step
 
-    def _validation(self, tokens: TokenFile, *, averaged: bool = False) -> Validation:
-        """Validates the weights or their average on all ranks."""
+    def _validate_averages(self, tokens: TokenFile) -> dict[str, float]:
+        """Validates the averaged weights; returns their metrics."""
+        values: dict[str, float] = {}
+        for kind, average in self.components.averages.items():
+            if not average.is_meaningful(self.state.step):
+                continue
+            result = self._validation(tokens, averaged=kind)
+            loss = result.loss if isfinite(result.loss) else None
+            if kind == "ema":
+                self.state.ema_validation_loss = loss
+            else:
+                self.state.average_validation_loss = loss
+            values |= {
+                f"validation/{kind}_loss": result.loss,
+                f"validation/{kind}_bits_per_byte": result.bits_per_byte,
+            }
+        return values
+
+    def _validation(self, tokens: TokenFile, *, averaged: AverageKind | None = None) -> Validation:
+        """Validates the weights or an average of them on all ranks."""
         self.ranks.validate(averaged=averaged)
         with eager_mode(self.model), self.components.averaged_weights(averaged):
             return validate(
@@ -318,28 +349,19 @@ class Trainer:
                 reducer=self.components.reducer,
             )
 
-    def _save_milestones(self) -> None:
-        step = self.state.step
-        before, now = self.batches.words_seen(step - 1), self.batches.words_seen(step)
-        for name, words in self.milestones:
-            if before < words <= now:
-                self._publish("milestone", name=name)
-
     def _save(self, kind: CheckpointKind) -> None:
         """Saves a resume point, and a checkpoint whose weights are hard-linked to it."""
         folder = self.rundir.resume / f"step-{self.state.step:06d}"
         if self.saved_step != self.state.step:
             self._save_resume_point()
-        if kind == "last" and self.components.average is not None:
-            with self.components.averaged_weights(True):
-                self._publish("ema")
-        best = self.checkpoints.best_weights(self.state.best_step)
-        if kind == "last" and self.training.early_stopping_patience is not None and best:
-            self._publish(
-                kind, best, loss=self.state.best_validation_loss, step=self.state.best_step
-            )
+        if kind == "last":
+            for averaged in self.components.averages:
+                with self.components.averaged_weights(averaged):
+                    self.publisher.publish(averaged, self.state)
+            is_best = self.training.early_stopping_patience is not None
+            self.publisher.publish_last(self.state, folder / WEIGHTS_FILE, is_best=is_best)
         else:
-            self._publish(kind, folder / WEIGHTS_FILE)
+            self.publisher.publish(kind, self.state, folder / WEIGHTS_FILE)
 
     def _save_resume_point(self) -> None:
         self.sync_journal()  # a resumed run will not repeat the events up to here
@@ -354,42 +376,9 @@ class Trainer:
             state=self.state,
             model=self.model,
             optimizer=self.optimizer,
-            average=self.components.average,
+            averages=self.components.averages.values(),
         )
         self.saved_step = self.state.step
-
-    def _publish(
-        self,
-        kind: CheckpointKind,
-        weights: Path | None = None,
-        *,
-        name: str | None = None,
-        loss: float | None = None,
-        step: int | None = None,
-    ) -> None:
-        """Publishes the weights in the file `weights`; None: the weights of the model.
-
-        `loss` and `step` are the values of the file's weights, if these are not the weights of the
-        newest step.
-        """
-        if loss is None:
-            loss = self._validation_loss_of(kind)
-        step = self.state.step if step is None else step
-        position = Position(
-            step=step,
-            tokens_seen=self.batches.tokens_seen(step),
-            words_seen=self.batches.words_seen(step),
-            validation_loss=loss,
-        )
-        self.checkpoints.save(kind, model=self.model, position=position, name=name, weights=weights)
-
-    def _validation_loss_of(self, kind: CheckpointKind) -> float | None:
-        """The validation loss of the weights that are saved now; None without a validation."""
-        if self.state.validation_loss_step != self.state.step:
-            return None
-        if kind == "ema":
-            return self.state.ema_validation_loss
-        return self.state.validation_loss
 
     def _empty_cache(self) -> None:
         every = self.training.empty_cache_steps

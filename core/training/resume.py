@@ -9,7 +9,7 @@ code.
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +19,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
-from core.checkpoints.model import WEIGHTS_FILE, load_weights, save_weights
+from core.checkpoints.model import load_weights, save_weights
 from core.dataset.tokens import TOKENS, TokenFile
 from core.errors import CorpusChanged
 from core.storage.file_hashes import hash_file
+from core.storage.model_files import TOKENIZER_FILE, WEIGHTS_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
-from core.tokenizer.learning import TOKENIZER_FILE
 from core.training.average import WeightAverage
 from core.training.health import HealthState
 from core.training.optimizers.fused_adamw import load_optimizer_tensors, optimizer_tensors
@@ -46,6 +46,8 @@ MANIFEST, STATE, OPTIMIZER, RANDOM = (
     "optimizer.safetensors",
     "random.safetensors",
 )
+COMPLETE = (WEIGHTS_FILE, OPTIMIZER, RANDOM, STATE)
+"""Files that every resume point has, apart from the manifest."""
 
 
 class TrainedOn(BaseModel):
@@ -88,7 +90,9 @@ class LoopState(BaseModel):
     validations_without_gain: int = 0
     """Number of validations since the best one."""
     ema_validation_loss: float | None = None
-    """Newest validation loss of the averaged weights."""
+    """Newest validation loss of the moving average of the weights."""
+    average_validation_loss: float | None = None
+    """Validation loss of the mean of the last epochs' weights."""
     micro_batch_size: int | None = None
     """The micro-batch size that `auto` chose, so that a resumed run sums in the same order."""
     gradient_checkpointing: bool = False
@@ -114,7 +118,7 @@ def save_resume_point(
     state: LoopState,
     model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None = None,
+    averages: Iterable[WeightAverage] = (),
 ) -> Path:
     """Publishes a resume point and removes those that are no longer needed.
 
@@ -128,10 +132,10 @@ def save_resume_point(
         save_weights(model, folder / WEIGHTS_FILE)
         save_file(optimizer_tensors(model, optimizer), folder / OPTIMIZER)
         save_file(_random_states(), folder / RANDOM)
-        if average is not None:
+        for average in averages:
             average.save(folder)
         (folder / STATE).write_text(state.model_dump_json())
-        _write_manifest(folder)
+        write_manifest(folder)
 
     publish_folder(final, build)
     for old in _by_step(rundir)[KEPT:]:
@@ -143,7 +147,7 @@ def newest_resume_point(rundir: RunDir, warn: Callable[[str, str], None]) -> Res
     """The newest resume point whose files match its manifest; damaged ones are removed."""
     remove_staging(rundir.resume)
     for folder in _by_step(rundir):
-        reason = _damage(folder)
+        reason = find_damage(folder, COMPLETE)
         if reason is None:
             return read_resume_point(folder)
         warn("checkpoint_damaged", f"{folder.name} is skipped: {reason}")
@@ -192,14 +196,8 @@ def load_resume_point(
         torch.cuda.set_rng_state(states["cuda"])
 
 
-def _random_states() -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}  # uint8
-    if torch.cuda.is_available():
-        states["cuda"] = torch.cuda.get_rng_state()
-    return states
-
-
-def _write_manifest(folder: Path) -> None:
+def write_manifest(folder: Path) -> None:
+    """Writes sizes and hashes of all files of the folder; the last file of a resume point."""
     names = sorted(path.name for path in folder.iterdir())
     entries = {
         name: {"size": (folder / name).stat().st_size, "sha256": hash_file(folder / name)}
@@ -211,8 +209,8 @@ def _write_manifest(folder: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _damage(folder: Path) -> str | None:
-    """A description of the damage of a resume point; None if its files match its manifest."""
+def find_damage(folder: Path, names: Collection[str]) -> str | None:
+    """The damage of a resume point; None if its files match its manifest and have these names."""
     try:
         entries = json.loads((folder / MANIFEST).read_bytes())
         for name, entry in entries.items():
@@ -223,8 +221,15 @@ def _damage(folder: Path) -> str | None:
                 return f"the content of {name} has changed"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return f"its manifest cannot be read ({type(error).__name__}: {error})"
-    missing = {WEIGHTS_FILE, OPTIMIZER, RANDOM, STATE} - set(entries)
+    missing = set(names) - set(entries)
     return f"its manifest lacks {', '.join(sorted(missing))}" if missing else None
+
+
+def _random_states() -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}  # uint8
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return states
 
 
 def _by_step(rundir: RunDir) -> list[Path]:

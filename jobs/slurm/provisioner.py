@@ -8,7 +8,7 @@ After a wrong answer, at most one more pilot starts, and ends without claiming a
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -31,10 +31,11 @@ from jobs.placements import (
     unplaced_jobs,
     update_placement,
 )
-from jobs.resources import Offer, offer_of, serves
+from jobs.resources import Offer, measured_rates, offer_of, serves
 from jobs.settings import Settings
 from jobs.slurm.client import Listed, Listing, Refused, Slurm, Submitted
 from jobs.slurm.script import make_script, read_template, sbatch_options, slurm_folder
+from jobs.slurm.time_limit import time_limit_minutes
 from jobs.tables import Job, Placement, WorkerRow
 from jobs.workers import database_time, live_workers
 
@@ -81,6 +82,8 @@ class Provisioner:
         self._template = read_template(settings.slurm_template)
         self._folder = slurm_folder(settings)
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._rates: Mapping[str, float] = {}
+        """Measured operations per second by kind of device, of the live workers."""
 
     def provision(self) -> None:
         """One pass: updates open placements, then submits pilots of new jobs."""
@@ -88,6 +91,7 @@ class Provisioner:
             pairs = open_placements(session)
             workers = live_workers(session)
             moment = database_time(session)
+        self._rates = measured_rates(workers)
         with_pilot = {offer_of(worker).job_id for worker in workers} - {None}
         listing = self._slurm.list_jobs() if pairs else Listing(is_complete=True)
         if listing is not None:
@@ -200,9 +204,11 @@ class Provisioner:
             return
         settings_file = self._folder / SETTINGS_FILE
         script = make_script(self._template, placement, settings_file=settings_file)
-        answer = self._slurm.submit(
-            sbatch_options(spec, placement, log_folder=self._folder), script
+        minutes = time_limit_minutes(
+            spec, settings=self._settings, template=self._template, rates=self._rates
         )
+        options = sbatch_options(spec, placement, log_folder=self._folder, minutes=minutes)
+        answer = self._slurm.submit(options, script)
         if isinstance(answer, Submitted):
             log.info("job %s attempt %d: Slurm job %s", job.id, placement.attempt, answer.slurm_id)
             self._enter(placement, answer.slurm_id)

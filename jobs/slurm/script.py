@@ -61,8 +61,13 @@ def make_script(template: str, placement: Placement, *, settings_file: Path) -> 
     return filled.replace(PYTHON, shlex.join(safe_python()))
 
 
-def sbatch_options(spec: JobSpec, placement: Placement, *, log_folder: Path) -> Sequence[str]:
-    """The options of `sbatch`, which override `#SBATCH` lines of the template."""
+def sbatch_options(
+    spec: JobSpec, placement: Placement, *, log_folder: Path, minutes: int | None
+) -> Sequence[str]:
+    """The options of `sbatch`, which override `#SBATCH` lines of the template.
+
+    `minutes` is the time limit; None: that of the template or the partition.
+    """
     resources, gpus = spec.resources, slurm_gpus(spec)
     options = [
         "--parsable",
@@ -75,8 +80,8 @@ def sbatch_options(spec: JobSpec, placement: Placement, *, log_folder: Path) -> 
     ]
     if gpus and "gres" not in resources.extra:
         options.append(f"--gres=gpu:{gpus}")
-    if resources.time_limit is not None:
-        options.append(f"--time={ceil(resources.time_limit / 60)}")
+    if minutes is not None:
+        options.append(f"--time={minutes}")
     return options + [f"--{name}={value}" for name, value in sorted(resources.extra.items())]
 
 

@@ -102,15 +102,18 @@ class World:
 
     def running(self, **fields: object) -> str:
         self.job(**fields)
+        return self.claim()
+
+    def claim(self) -> str:
         with self.database.write() as session:
             claimed = claim_next(session, "worker-1")
             assert claimed is not None
             return claimed.id
 
-    def record(self, job_id: str, *data: object) -> None:
+    def record(self, job_id: str, *data: object, attempt: int = 1) -> None:
         with self.database.write() as session:
             events = [event_of(each) for each in data]
-            record_events(session, job_id, 1, events, journal_offset=0)
+            record_events(session, job_id, attempt, events, journal_offset=0)
 
     def metrics(self, job_id: str, step: int, **values: float | None) -> None:
         named = {name.replace("__", "/"): value for name, value in values.items()}

@@ -16,6 +16,7 @@ EXAMPLES = {
     "dataset": "words",
     "task": "blimp",
     "evaluation": "0" * 32,
+    "study_id": "0" * 32,
 }
 
 

@@ -105,6 +105,11 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
         command = command.replace("$EVALUATION", _evaluated(client, settings, world, job))
     if "/submission" in name and not name.startswith("POST"):
         _submitted(world, settings, job)
+    if "$STUDY" in command:
+        study = client.post("/v1/studies", json={"preset": "sample"}).json()["id"]
+        if name.startswith("DELETE") or name.endswith("/resume"):
+            client.post(f"/v1/studies/{study}/cancel").raise_for_status()
+        command = command.replace("$STUDY", study)
     request = parsed(command.replace("$JOB", job).replace("$URL", "http://localhost"))
     parts = urlsplit(request.pop("url"))
     with ShortWorker(world, _answer):

@@ -147,12 +147,15 @@ def test_a_short_id_is_found_on_a_later_page_and_in_a_spec(run, stub):
         {"data": [{"id": f"{number:04x}{'0' * 28}"} for number in range(100)], "next": "c1"},
         {"data": [{"id": "beef" + "0" * 28}], "next": None},
     ]
-    stub.routes["GET /v1/jobs"] = [Answer(200, page) for page in pages]
+    stub.routes["GET /v1/jobs"] = [Answer(200, page) for page in [*pages, *pages]]
     stub.routes["GET /v1/jobs/beef" + "0" * 28] = Answer(200, JOB | {"id": "beef" + "0" * 28})
     stub.routes["POST /v1/jobs"] = Answer(201, JOB)
     result = run("submit", "--set", "tokenizer.from_job=beef", "--url", stub.url)
     assert result.exit_code == 0, result
     assert stub.requests[-1].body == {"tokenizer": {"from_job": "beef" + "0" * 28}}
+    result = run("submit", "--set", "init_from.job=beef", "--url", stub.url)
+    assert result.exit_code == 0, result
+    assert stub.requests[-1].body == {"init_from": {"job": "beef" + "0" * 28}}
 
 
 @pytest.mark.parametrize("output", ["file", "file/below"])
@@ -313,3 +316,76 @@ def test_the_page_about_the_commands_is_not_stale(monkeypatch):
         assert "--json" in part or part.startswith(
             ("api", "worker\n", "cache\n", "db\n", "provision")
         )
+
+
+STUDY = {
+    "id": "b" * 32,
+    "name": "rates",
+    "created_at": "2026-11-24T05:00:00Z",
+    "num_conditions": 2,
+    "num_members": 2,
+    "seeds": [0],
+    "counts": {"succeeded": 2},
+    "metrics": ["validation/loss"],
+    "table": [
+        {
+            "condition": {"training.learning_rate": rate},
+            "metrics": {
+                "validation/loss": {
+                    **{"n": 3, "mean": 3.25, "deviation": 0.5, "best": 3.0},
+                    **{"difference": difference, "noise": None, "verdict": verdict},
+                }
+            },
+        }
+        for rate, difference, verdict in ((1e-4, None, "baseline"), (5e-4, -2.0, "better"))
+    ],
+    "members": [
+        {"job": "job-1", "condition": {}, "seed": 0, "status": "succeeded", "progress": 1.0}
+    ],
+}
+
+
+def test_a_study_is_submitted_followed_and_shown(run, stub):
+    running = STUDY | {"counts": {"running": 2}}
+    path = f"/v1/studies/{STUDY['id']}"
+    stub.routes["POST /v1/studies"] = Answer(201, running)
+    stub.routes["GET /v1/studies"] = Answer(200, {"data": [STUDY], "next": None})
+    stub.routes[f"GET {path}"] = Answer(200, STUDY)
+    stub.routes[f"GET {path}/csv"] = Answer(200, b"condition,seed\n0,0\n")
+    service = {"BABYLM_URL": stub.url}
+    grid = ("--grid", "training.learning_rate=1e-4,5e-4", "--grid", "model.architecture=olmo2")
+    done = run("study", "--preset", "sample", *grid, "--seeds", "3", "--follow", **service)
+    assert done.exit_code == 0, done
+    assert stub.requests[0].body == {
+        "spec": {"preset": "sample"},
+        "grid": {"training.learning_rate": [1e-4, 5e-4], "model.architecture": ["olmo2"]},
+        "seeds": 3,
+    }
+    shown = run("study-show", "last", **service).stdout
+    for text in (done.stdout, shown):
+        assert "3.2500 ± 0.5000" in text
+        assert "-2.0000 better" in text
+    assert run("study-show", "bbbb", "--csv", **service).stdout == "condition,seed\n0,0\n"
+    assert "2 succeeded" in run("studies", **service).stdout
+    stub.routes[f"POST {path}/seeds"] = Answer(202, STUDY | {"seeds": [7]})
+    assert run("study-seeds", "last", "7,", **service).exit_code == 0
+    assert stub.requests[-1].body == {"seeds": [7]}
+    stub.routes[f"POST {path}/resume"] = Answer(202, running)
+    assert "now 2 running" in run("study-resume", "last", **service).stdout
+    stub.routes[f"GET {path}"] = Answer(200, STUDY | {"counts": {"succeeded": 1, "failed": 1}})
+    failed = run("study", "--preset", "sample", "--follow", **service)
+    assert error_of(failed).status == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--grid", "training.epochs"), "not of the form field=value,value"),
+        (("--grid", "training.epochs="), "not of the form field=value,value"),
+        (("--grid", "a=1", "--grid", "a=2"), "given twice"),
+        (("--seeds", "some"), "neither a number nor a list"),
+    ],
+)
+def test_a_grid_that_cannot_be_read_is_bad_usage(run, stub, options, message):
+    error = error_of(run("study", "--preset", "sample", *options, BABYLM_URL=stub.url))
+    assert (error.status, message in error.message) == (2, True)

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.recipe.__main__ import main
 from benchmarks.recipe.conditions import ARCHITECTURES, CONDITIONS, SHAPES, Entry
+from benchmarks.recipe.leaderboard import CHOSEN, curves, leaderboard, replace_block
 from benchmarks.recipe.summary import source_summary, summary, words_to_reach
 from benchmarks.recipe.text import prepare_text
 from core.spec.job import JobSpec
@@ -60,6 +61,7 @@ def test_a_finished_run_is_one_line_and_is_not_run_again(text, tmp_path):
     assert [run["condition"] for run in first] == ["baseline", "muon-ema"]
     assert first[0]["ema_bits_per_byte"] is None
     assert first[1]["ema_bits_per_byte"] > 0
+    assert first[0]["device"].startswith(("CPU, 1 thread", "NVIDIA"))
     assert first[0]["words_seen"] == first[1]["words_seen"] > 0
     assert run_study(text, tmp_path, *options) == first
     sources = first[0]["bits_per_byte_by_source"]
@@ -98,6 +100,34 @@ def test_a_slice_takes_whole_lines_from_every_file_in_proportion(tmp_path):
     assert (data / "train" / "a.train").read_text() == "one two\n" * 25
     assert (data / "train" / "b.train").read_text() == "one\n" * 10
     assert (data / "dev" / "a.dev").read_text() == "one two\n" * 10
+
+
+def test_the_leaderboard_shows_pairs_and_what_was_not_measured():
+    run = {
+        **{"shape": "cpu", "architecture": "olmo2", "condition": "baseline", "seed": 0},
+        **{"parameters": 1_000_000, "words_seen": 2_000_000, "train_seconds": 60.0},
+        **{"bits_per_byte": 2.0, "ema_bits_per_byte": None, "finished_at": "2026-01-02T03:04:05Z"},
+        **{"curve": [[0, 9.0, 4.0], [100, 8.0, 2.0]], "settings": {"num_threads": 1}},
+    }
+    chosen = run | {"condition": CHOSEN, "bits_per_byte": 1.5}
+    later = chosen | {"seed": 1, "bits_per_byte": 1.7, "blimp": 65.04, "commit": "abc1234"}
+    later |= {"finished_at": "2026-01-03T00:00:00Z", "device": "NVIDIA H100"}
+    alone = run | {"architecture": "llama4"}
+    lines = leaderboard([run, chosen, alone, later, run | {"condition": "adamw"}]).splitlines()[2:]
+    assert lines == [
+        f"| OLMo 2, `cpu` | `{CHOSEN}` | 2 | 1.00M | 2.0M | 1.0 | NVIDIA H100 | 1.6000 ± 0.1414 "
+        "| 65.0 | 2026-01-03 | abc1234 |",
+        "| OLMo 2, `cpu` | upstream's | 1 | 1.00M | 2.0M | 1.0 | CPU, 1 thread | 2.0000 "
+        "| not measured | 2026-01-02 | not recorded |",
+    ]
+    assert curves([run, chosen]).splitlines()[2:] == [
+        "| 0 | 4.000 | 4.000 |",
+        "| 100 | 2.000 | 2.000 |",
+    ]
+    page = "a\n<!-- x -->\nold\n<!-- end of x -->\nb\n"
+    assert replace_block(page, "x", "new") == "a\n<!-- x -->\n\nnew\n\n<!-- end of x -->\nb\n"
+    with pytest.raises(ValueError, match="no block"):
+        replace_block(page, "y", "new")
 
 
 def test_words_to_a_loss_are_read_between_validations():

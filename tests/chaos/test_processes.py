@@ -12,9 +12,12 @@ AT_WORK = (
 )
 
 
-def start(folder) -> subprocess.Popen:
+FORKED = AT_WORK.replace("print(", "import os; parent = os.fork(); parent and print(")
+
+
+def start(folder, program: str = AT_WORK) -> subprocess.Popen:
     """A process that looks like a training process at work."""
-    command = [sys.executable, "-c", AT_WORK, "core.run", str(folder)]
+    command = [sys.executable, "-c", program, "core.run", str(folder)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"open\n"
     return process
@@ -39,3 +42,18 @@ def test_two_processes_that_train_one_job_are_detected(tmp_path):
         first.stdin.close()
         other.stdin.close()
     sampler.stop()
+
+
+def test_a_process_that_a_trainer_starts_is_no_second_trainer(tmp_path):
+    """Between fork and exec it has the trainer's command line and open files."""
+    jobs = tmp_path / "jobs"
+    (jobs / "one").mkdir(parents=True)
+    sampler = Sampler(jobs, seconds=0.01)
+    sampler.start()
+    with start(jobs / "one", FORKED) as trainer:
+        until(lambda: len(trainers(jobs)) == 2, "both")
+        looks = sampler.looks
+        until(lambda: sampler.looks > looks + 2, "two more looks")
+        trainer.stdin.close()
+    sampler.stop()
+    assert sampler.doubles == []

@@ -2,6 +2,9 @@
 
 import pytest
 
+from benchmarks.recipe.conditions import CONDITIONS
+from benchmarks.recipe.leaderboard import CHOSEN
+from core.spec.estimate import estimate
 from core.spec.job import TRACK_MAX_EPOCHS, JobSpec
 from core.spec.presets import PRESETS
 
@@ -28,12 +31,29 @@ def test_shapes_suit_tensor_cores(name):
     assert spec.tokenizer.vocab_size % 128 == 0
 
 
+@pytest.mark.parametrize("name", BEST)
+def test_the_settings_are_those_that_the_study_chose(name):
+    """Apart from the learning rate of embeddings and vectors, which depends on the width."""
+    spec, chosen = JobSpec.model_validate({"preset": name}), CONDITIONS[CHOSEN]
+    assert spec.model.dropout == chosen["model"]["dropout"]
+    for field, value in chosen["training"].items():
+        if field != "learning_rate" or name == "best-cpu":
+            assert getattr(spec.training, field) == value, field
+
+
+def test_the_one_for_a_cpu_is_as_long_as_the_runs_of_the_study():
+    spec = JobSpec.model_validate({"preset": "best-cpu"}).resolve()
+    needs = estimate(spec, words=10_000_000)
+    assert needs.steps == 1000
+    assert needs.seconds["cpu"] < 1200, "at the assumed rate of two CPU cores"
+
+
 @pytest.mark.parametrize(("name", "track"), [("best-10m", "strict-small"), ("best-100m", "strict")])
 def test_a_preset_of_a_track_keeps_its_rules(name, track):
     spec = JobSpec.model_validate({"preset": name})
     assert spec.track == track
     assert spec.training.epochs <= TRACK_MAX_EPOCHS
-    assert spec.training.batch_size * spec.training.seq_length >= 32_768
+    assert spec.training.batch_size * spec.training.seq_length >= 65_536
 
 
 def test_the_track_of_a_preset_can_be_overridden():

@@ -1,7 +1,10 @@
 """Progress goes up from 0 to 1 over the stages, and is not reported too often."""
 
+import pytest
+
+from core.errors import Stopped
 from core.events.types import ProgressData, StageData
-from core.stages import STAGE_SHARES, StageReporter, overall_progress
+from core.stages import STAGE_SHARES, WAITING_SECONDS, StageReporter, overall_progress
 
 
 def test_shares_sum_to_the_whole():
@@ -40,3 +43,17 @@ def test_reports_that_come_too_soon_are_left_out():
         for number in range(1, 100):
             reporter.progress(number / 100)
     assert len([event for event in events if isinstance(event, ProgressData)]) == 2
+
+
+def test_a_stage_that_waits_for_another_run_reports_seldom_and_can_be_stopped():
+    events, now = [], [0.0]
+    reporter = StageReporter(events.append, clock=lambda: now[0])
+    with reporter.stage("clean"):
+        before = len(events)
+        reporter.waiting(lambda: False)
+        assert len(events) == before
+        now[0] = WAITING_SECONDS
+        reporter.waiting(lambda: False)
+        assert [event.stage for event in events[before:]] == ["clean"]
+        with pytest.raises(Stopped):
+            reporter.waiting(lambda: True)

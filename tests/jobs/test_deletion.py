@@ -4,8 +4,9 @@ import pytest
 
 from jobs.attempts import claim_next, finish
 from jobs.deletion import delete_with_folder, finish_deletions
-from jobs.errors import InvalidTransition, JobNotFound
+from jobs.errors import InvalidTransition, JobInUse, JobNotFound
 from jobs.settings import Settings
+from jobs.tables import Job
 
 
 @pytest.fixture
@@ -38,6 +39,18 @@ def test_a_job_that_has_not_ended_keeps_its_files(database, settings, new_job):
     with pytest.raises(InvalidTransition):
         delete_with_folder(database, settings, job_id)
     assert settings.job_folder(job_id).is_dir()
+
+
+@pytest.mark.parametrize("section", ["tokenizer", "init_from", "finetune"])
+def test_a_job_that_a_queued_job_needs_is_kept(database, settings, ended, new_job, section):
+    needs = {"tokenizer": "from_job"}.get(section, "job")
+    with database.write() as session:
+        user = session.get(Job, new_job())
+        user.spec = user.spec | {section: {needs: ended}}
+        session.add(user)
+    with pytest.raises(JobInUse):
+        delete_with_folder(database, settings, ended)
+    assert (settings.job_folder(ended) / "weights").exists()
 
 
 def test_a_deletion_interrupted_before_its_commit_is_undone(database, settings, ended):

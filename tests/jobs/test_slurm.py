@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from core.events.types import now
+from core.sample import write_sample
 from core.spec.job import JobSpec
 from jobs.attempts import claim_next, finish, reap, requeue
 from jobs.database import Database
@@ -24,11 +25,12 @@ from jobs.settings import Settings
 from jobs.slurm.client import Slurm
 from jobs.slurm.provisioner import Pace, Provisioner
 from jobs.slurm.script import read_template
+from jobs.slurm.time_limit import time_limit_minutes
 from jobs.states import FINAL
 from jobs.store import create_job, get_job, request_cancel, request_pause, resume
 from jobs.tables import WorkerRow
 from jobs.waiting import read_queue, waiting_for
-from jobs.workers import remove_worker, report_worker
+from jobs.workers import live_train_workers, remove_worker, report_worker
 from tests.jobs.fake_slurm import Opened
 
 FAKE = Path(__file__).with_name("fake_slurm.py")
@@ -111,7 +113,8 @@ def placement(database: Database, job_id: str, attempt: int = 1):
 
 def waiting(database: Database, job_id: str):
     with database.read() as session:
-        return waiting_for(get_job(session, job_id), read_queue(session, [job_id]))
+        job = get_job(session, job_id)
+        return waiting_for(job, read_queue(session, [job]))
 
 
 def pilot_starts(database: Database, job_id: str, slurm_id: str, attempt: int = 1) -> bool:
@@ -151,6 +154,28 @@ def test_a_queued_job_is_submitted_once_with_the_resources_of_its_spec(
     assert job["script"].splitlines()[-1].startswith("exec ")
     assert f"--job {job_id} --attempt 1 --exit-when-idle 30" in job["script"]
     assert placement(database, local) is None
+
+
+def test_the_time_limit_is_the_specs_the_templates_or_the_estimates(settings, tmp_path):
+    """Each source in turn; a run that is longer than the partition allows gets the longest."""
+    write_sample(tmp_path / "data", target_bytes=20_000)
+    settings = settings.model_copy(update={"data_dir": tmp_path / "data"})
+
+    def minutes(template: str = "#!/bin/bash\n", rate: float = 1e12, **body) -> int | None:
+        given = {"preset": "sample"} | body
+        spec = JobSpec.model_validate(given).resolve()
+        rates = {"cpu": rate, "cuda": rate}
+        return time_limit_minutes(spec, settings=settings, template=template, rates=rates)
+
+    of_a_fast_node = minutes()
+    assert of_a_fast_node == 31  # half an hour and a training of seconds, in whole minutes
+    assert minutes(rate=1e8) > 2 * of_a_fast_node
+    assert minutes(rate=1.0) == 24 * 60
+    assert minutes(resources={"time_limit": 3601}) == 61
+    assert minutes("#!/bin/bash\n#SBATCH --time=8:00:00\n") is None
+    assert minutes("#!/bin/bash\n##SBATCH --time=8:00:00\n") == of_a_fast_node
+    assert minutes("#!/bin/bash\n#SBATCH -t 100\n", resources={"time_limit": 7200}) == 120
+    assert minutes(data={"dataset": "missing", "validation": "sample_dev"}) is None
 
 
 def test_a_waiting_job_shows_the_reason_of_slurm(database, provisioner, cluster):
@@ -369,6 +394,18 @@ def test_no_pilot_is_submitted_for_a_job_that_a_free_worker_takes(database, prov
         report_worker(session, worker_row("host-train-1", Offer()))
     provisioner.provision()
     assert len(cluster.jobs) == 2
+
+
+def test_only_the_pilots_of_the_jobs_of_a_page_are_read(database):
+    with database.write() as session:
+        report_worker(session, worker_row("ordinary", Offer()))
+        for number in range(3):
+            offer = Offer(where="slurm", job_id=f"job-{number}")
+            report_worker(session, worker_row(f"pilot-{number}", offer))
+    with database.read() as session:
+        assert [each.id for each in live_train_workers(session)] == ["ordinary"]
+        found = live_train_workers(session, pilots_of=["job-2", "job-7"])
+    assert {each.id for each in found} == {"ordinary", "pilot-2"}
 
 
 def test_a_template_must_end_with_exec(tmp_path):

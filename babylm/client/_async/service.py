@@ -1,7 +1,7 @@
 """The client: submits jobs, finds them, and manages datasets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +12,7 @@ import httpx2 as httpx
 from babylm.client import wire
 from babylm.client._async.connection import TIMEOUT_SECONDS, AsyncConnection
 from babylm.client._async.job import AsyncJob
+from babylm.client._async.study import AsyncStudy
 from babylm.client._async.upload import (
     Advance,
     LeaveOut,
@@ -98,6 +99,31 @@ class AsyncClient(AsyncConnection):
             with_fields(spec, given), idempotency_key=idempotency_key or str(uuid4())
         )
 
+    async def finetune(
+        self,
+        job: str,
+        tasks: Sequence[str] | None = None,
+        *,
+        checkpoint: str = "last",
+        folder: str = "glue_filtered",
+        **settings: Any,
+    ) -> AsyncJob:
+        """Submits a job that fine-tunes a checkpoint on classification tasks such as (Super)GLUE.
+
+        Its scores also become evaluations of the job of the checkpoint.
+
+        Args:
+            job: Id of that job.
+            tasks: Such as `["boolq", "rte"]`. Default: all of the folder.
+            checkpoint: Name of the checkpoint.
+            folder: A folder in `evaluations` of the data folder.
+            settings: Further fields of the section `finetune` of the spec, such as `seed`.
+        """
+        section = {"job": job, "checkpoint": checkpoint, "folder": folder, **settings}
+        if tasks is not None:
+            section["tasks"] = list(tasks)
+        return await self.submit({"task": "finetune", "finetune": section})
+
     async def submit_spec(
         self,
         body: Body,
@@ -106,17 +132,92 @@ class AsyncClient(AsyncConnection):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> AsyncJob:
         """Submits a whole spec. The same key twice gives the same job."""
+        answer = await self._create("/v1/jobs", body, idempotency_key=idempotency_key, sleep=sleep)
+        return AsyncJob(self, answer)
+
+    async def _create(
+        self,
+        path: str,
+        body: Body,
+        *,
+        idempotency_key: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> Any:  # any JSON value
+        """Sends a body under a key, again if the answer is lost."""
         headers = {"Idempotency-Key": idempotency_key}
         for attempt in range(1, SUBMIT_TRIES):
             try:
-                answer = await self.call("POST", "/v1/jobs", json=body, headers=headers)
-                return AsyncJob(self, answer)
+                return await self.call("POST", path, json=body, headers=headers)
             except ServiceUnreachable as error:
                 if isinstance(error.__cause__, httpx.ConnectError):
                     raise
             await sleep(RETRY_SECONDS * attempt)
-        answer = await self.call("POST", "/v1/jobs", json=body, headers=headers)
-        return AsyncJob(self, answer)
+        return await self.call("POST", path, json=body, headers=headers)
+
+    async def study(
+        self,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        preset: str | None = None,
+        name: str | None = None,
+        grid: Mapping[str, Sequence[Any]] | None = None,
+        seeds: int | Sequence[int] = 1,
+        idempotency_key: str | None = None,
+        **sections: Section,
+    ) -> AsyncStudy:
+        """Creates a study: a job for each combination of the grid's values and each seed.
+
+        Args:
+            spec: The base spec; the other arguments replace its fields.
+            preset: Name of a preset to start from, see `presets`.
+            name: Name of the study.
+            grid: Values by dotted field, such as `{"training.learning_rate": [1e-4, 5e-4]}`. The
+                first of each is the baseline.
+            seeds: Number of seeds, counted from `training.seed`, or a list.
+            idempotency_key: The same key and study twice give the same study. Default: random.
+            sections: Sections of the spec, such as `training={"epochs": 3}`.
+
+        Raises:
+            ServiceError: If the spec of a condition is not valid; nothing is created.
+            ServiceUnreachable: If no service answers.
+        """
+        base = with_fields(spec, {"preset": preset, **sections})
+        title = name or base.pop("name", None)
+        body: Body = {
+            "spec": base,
+            "grid": {field: list(values) for field, values in (grid or {}).items()},
+            "seeds": seeds if isinstance(seeds, int) else list(seeds),
+        }
+        if title is not None:
+            body["name"] = title
+        key = idempotency_key or str(uuid4())
+        return AsyncStudy(self, await self._create("/v1/studies", body, idempotency_key=key))
+
+    async def studies(self, *, limit: int = 20) -> list[AsyncStudy]:
+        """The newest studies first; `refresh` of one reads its table and members."""
+        found = await self.listing("/v1/studies", params={"limit": limit})
+        return [AsyncStudy(self, each) for each in found]
+
+    async def find_study(self, name: str = "last") -> AsyncStudy:
+        """The study with that id, with an id that begins so, or the newest one for `last`.
+
+        Raises:
+            BabylmError: If there is no such study, or more than one.
+        """
+        known = await self.studies(limit=PAGE_SIZE)
+        found = [each for each in known if name == "last" or each.id.startswith(name)]
+        if name == "last":
+            found = found[:1]
+        if len(found) > 1:
+            raise BabylmError(
+                f"{name} is the beginning of {len(found)} study ids",
+                hint="Give more characters of the one that you mean.",
+            )
+        if found:
+            return await found[0].refresh()
+        if name == "last":
+            raise BabylmError("there is no study yet", hint="Create one with `babylm study`.")
+        return AsyncStudy(self, await self.call("GET", f"/v1/studies/{quote(name, safe='')}"))
 
     async def estimate(self, spec: Mapping[str, Any]) -> Body:
         """What a spec would cost in time, memory and disk; nothing is stored."""

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from core.events.types import ErrorData
+from core.events.types import AverageKind, ErrorData
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
 from core.training.execution.micro_batch import MicroBatch
@@ -35,6 +35,8 @@ class Begin(Message):
     """Folder of the training tokens."""
     validation: Path | None
     compile_cache: Path | None
+    initial: Path | None = None
+    """Folder of the weights of a warm start."""
     rendezvous: Path
     """File of the store through which the ranks connect."""
 
@@ -66,8 +68,8 @@ class Validate(Message):
     """Validate a share of the text; the ranks sum the results at the end."""
 
     kind: Literal["validate"] = "validate"
-    averaged: bool = False
-    """Whether to use the averaged weights."""
+    averaged: AverageKind | None = None
+    """The averaged weights to use; None: those of the model."""
 
 
 class End(Message):

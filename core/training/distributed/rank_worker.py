@@ -7,9 +7,10 @@ import torch
 from torch import distributed
 
 from core.checkpoints.model import quiet_transformers
+from core.dataset.phases import PhasedBatches
 from core.dataset.tokens import TokenFile
 from core.training.attention.select import eager_mode
-from core.training.components import Components, build_components, training_batches
+from core.training.components import Components, build_components
 from core.training.distributed.messages import Answer, Begin, Command, Probe, Resume, Take, Validate
 from core.training.distributed.reducer import join_group, seed_step
 from core.training.execution.compiled import compile_layers, uncompile_layers
@@ -37,14 +38,15 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
         torch.cuda.set_device(begin.rank)
     prepare(device, training)
     train = TokenFile.open(begin.train)
-    batches = training_batches(train, training)
+    batches = PhasedBatches(train, training)
     components = build_components(
         begin.spec,
         begin.plan,
         device,
         vocab_size=train.vocab_size,
         rank=begin.rank,
-        warn=lambda code, message: log.info("%s: %s", code, message),  # only rank 0 warns the user
+        initial=begin.initial,
+        warn=lambda code, message: log.info("%s: %s", code, message),  # rank 0 warns the user
     )
     validation = None if begin.validation is None else TokenFile.open(begin.validation)
     answer(DONE)
@@ -65,6 +67,7 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
                 answer(_probe(components, command, begin))
             case Take(step=step):
                 seed_step(training.seed, step=step, rank=begin.rank)
+                components.begin_step(step)
                 components.stepper.take(
                     batches.batch(step),
                     learning_rate=learning_rate(step, begin.plan, training),
@@ -91,7 +94,7 @@ def _probe(components: Components, command: Probe, begin: Begin) -> Answer:
     if command.compile:
         compile_layers(components.model, cache=begin.compile_cache)
     try:
-        components.stepper.probe(begin.spec.training.seq_length)
+        components.stepper.probe()
     except torch.OutOfMemoryError:
         return Answer(state="no_memory")
     return DONE

@@ -25,7 +25,7 @@ from torch import distributed
 
 from core.dataset.tokens import TokenFile
 from core.errors import CRASHED, ExitCode, RankDied, RunError
-from core.events.types import ErrorData, EventData
+from core.events.types import AverageKind, ErrorData, EventData
 from core.process.program import python_command
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
@@ -84,6 +84,7 @@ class Ranks:
         train: TokenFile,
         validation: TokenFile | None,
         compile_cache: Path | None,
+        initial: Path | None = None,
     ) -> None:
         """Starts the other ranks, which import libraries while rank 0 builds its model.
 
@@ -104,6 +105,7 @@ class Ranks:
                 train=train.folder,
                 validation=None if validation is None else validation.folder,
                 compile_cache=compile_cache,
+                initial=initial,
                 rendezvous=self._folder / "store",
             )
             self._peers.append(Peer(rank, on_end=self._watch))
@@ -143,7 +145,7 @@ class Ranks:
             self._send(Take(step=step))
             seed_step(self._seed, step=step, rank=0)
 
-    def validate(self, *, averaged: bool = False) -> None:
+    def validate(self, *, averaged: AverageKind | None = None) -> None:
         """Makes the other ranks validate; rank 0 must validate next, with the same weights."""
         self._send(Validate(averaged=averaged))
 

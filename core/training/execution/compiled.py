@@ -27,6 +27,8 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 """Whether Triton, the compiler for GPUs, is installed. The CUDA builds of torch include it."""
 COMPILERS = ("g++", "clang++", "c++")
 CPUINFO = Path("/proc/cpuinfo")
+RECOMPILE_LIMIT = 64
+"""Above it torch silently stops compiling; its default is 8."""
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
@@ -45,6 +47,10 @@ def compile_layers(model: PreTrainedModel, *, cache: Path | None) -> None:
         folder = cache / kind_of_node()
         folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault(CACHE_VARIABLE, str(folder))
+    # All layers share one limit: kinds of layers times shapes of steps.
+    torch._dynamo.config.recompile_limit = max(
+        RECOMPILE_LIMIT, torch._dynamo.config.recompile_limit
+    )
     for layer in model.model.layers:
         layer.compile(dynamic=False)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from core.archs import Architecture
 from core.errors import SpecInvalid
-from core.spec.estimate import step_bytes
+from core.spec.estimate import step_bytes, training_flops
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
 from core.spec.training import TrainingSpec
@@ -162,11 +162,7 @@ def _compile(
 ) -> tuple[bool, tuple[tuple[str, str], ...]]:
     compiles = spec.training.compile
     if compiles == "auto":
-        tokens = plan.max_steps * spec.training.batch_size * spec.training.seq_length
-        flops = tokens * spec.model.flops_per_token(
-            vocab_size=vocab_size, seq_length=spec.training.seq_length
-        )
-        compiles = flops >= COMPILE_FLOPS
+        compiles = training_flops(spec, plan, vocab_size=vocab_size) >= COMPILE_FLOPS
     if not compiles:
         return False, ()
     missing = missing_compiler(device.torch_device)

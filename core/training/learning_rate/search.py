@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 
 from core.checkpoints.model import quiet_transformers
+from core.dataset.phases import PhasedBatches
 from core.dataset.tokens import TokenFile
 from core.errors import Stopped
 from core.events.types import EventData, MetricsData
 from core.spec.job import JobSpec
 from core.spec.plan import make_plan
-from core.training.components import build_components, training_batches
+from core.training.components import build_components
 from core.training.execution.device import choose_device, prepare
 from core.training.learning_rate.summary import Point
 
@@ -23,6 +25,7 @@ def search(
     spec: JobSpec,
     tokens: TokenFile,
     *,
+    initial: Path | None = None,
     lowest: float,
     highest: float,
     steps: int,
@@ -34,7 +37,8 @@ def search(
     """Takes the first steps of the run; each multiplies the learning rate by a constant factor.
 
     The model, the batches and the optimizer are those of the spec, on one device and uncompiled;
-    the weight decay is constant. With Muon, `muon_learning_rate` rises in proportion.
+    the weight decay is constant. With Muon, `muon_learning_rate` rises in proportion. `initial` is
+    the folder of a warm start.
 
     Raises:
         Stopped: After a stop request.
@@ -46,15 +50,16 @@ def search(
     prepare(device, training)
     plan = make_plan(training, num_tokens=tokens.num_tokens)
     components = build_components(
-        spec, plan, device, vocab_size=tokens.vocab_size, rank=0, warn=warn
+        spec, plan, device, vocab_size=tokens.vocab_size, rank=0, warn=warn, initial=initial
     )
-    batches = training_batches(tokens, training)
+    batches = PhasedBatches(tokens, training)
     points: list[Point] = []
     average = 0.0
     for step in range(1, steps + 1):
         if should_stop():
             raise Stopped
         rate = lowest * (highest / lowest) ** ((step - 1) / (steps - 1))
+        components.begin_step(step)
         result = components.stepper.take(batches.batch(step), learning_rate=rate)
         loss = result.loss.item()
         if components.stepper.found_inf or not isfinite(loss):
@@ -83,6 +88,7 @@ def _on_one_device(spec: JobSpec) -> JobSpec:
         "num_devices": 1,
         "compile": False,
         "ema_decay": None,
+        "average_last_epochs": None,
         "micro_batch_size": training.device_batch_size if size is None else size,
     }
     return spec.model_copy(update={"training": training.model_copy(update=update)})

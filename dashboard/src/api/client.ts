@@ -79,18 +79,29 @@ export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await request(path, { signal })).json();
 }
 
-async function send_<T>(method: string, path: string, body: unknown, signal?: AbortSignal) {
-  const options: Options = { method, signal };
+async function send_<T>(
+  method: string,
+  path: string,
+  body: unknown,
+  signal?: AbortSignal,
+  headers: Record<string, string> = {},
+) {
+  const options: Options = { method, signal, headers };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
-    options.headers = { "Content-Type": "application/json" };
+    options.headers = { ...headers, "Content-Type": "application/json" };
   }
   const response = await request(path, options);
   return (response.status === 204 ? null : await response.json()) as T;
 }
 
-export function post<T>(path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  return send_("POST", path, body, signal);
+export function post<T>(
+  path: string,
+  body?: unknown,
+  signal?: AbortSignal,
+  headers?: Record<string, string>,
+): Promise<T> {
+  return send_("POST", path, body, signal, headers);
 }
 
 export function patch<T>(path: string, body: unknown, signal?: AbortSignal): Promise<T> {

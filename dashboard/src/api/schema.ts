@@ -278,8 +278,9 @@ export interface paths {
          * @description Lists jobs, newest first. To get the next page, pass `next` of a page as `after`.
          *
          *     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
-         *     labels; by default all jobs are listed. `search` selects jobs whose name contains the text or
-         *     whose id begins with it. `counts` is the number of jobs by status, without these filters.
+         *     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
+         *     jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
+         *     status, without these filters.
          */
         get: operations["list_jobs_v1_jobs_get"];
         put?: never;
@@ -902,6 +903,145 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Studies
+         * @description Studies, newest first. `next` of a page is `after` of the following one.
+         */
+        get: operations["list_studies_v1_studies_get"];
+        put?: never;
+        /**
+         * Create
+         * @description Creates a study: a job for each condition of the grid and each seed.
+         *
+         *     The fields of the base spec are those of `POST /v1/jobs`. All jobs are created together, or none
+         *     if a condition is refused. The same Idempotency-Key and body again return the first study, with
+         *     200.
+         */
+        post: operations["create_v1_studies_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show
+         * @description A study: its members, and a table of means and standard deviations by condition.
+         *
+         *     Only members that have succeeded count. `verdict` compares the mean with that of the baseline:
+         *     `better` or `worse` beyond twice the pooled standard deviation, else `within_noise`. `format` is
+         *     json, or csv with a line for each member.
+         */
+        get: operations["show_v1_studies__study_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete
+         * @description Removes a study whose members have ended, with all of them and their checkpoints.
+         */
+        delete: operations["delete_v1_studies__study_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel
+         * @description Cancels all members that have not ended.
+         */
+        post: operations["cancel_v1_studies__study_id__cancel_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}/csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Csv
+         * @description The members as CSV: condition, seed, status, final values and job, with full precision.
+         */
+        get: operations["show_csv_v1_studies__study_id__csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume
+         * @description Requeues members that are paused, failed or cancelled, from their newest checkpoints.
+         */
+        post: operations["resume_v1_studies__study_id__resume_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/studies/{study_id}/seeds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Seeds
+         * @description Adds seeds to each condition; the new members have the specs of the existing ones.
+         *
+         *     A number is the number of seeds in all, a list the seeds to add. The same request again adds
+         *     nothing, so it can be repeated.
+         */
+        post: operations["add_seeds_v1_studies__study_id__seeds_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/system": {
         parameters: {
             query?: never;
@@ -1113,6 +1253,24 @@ export interface components {
             words: number | null;
         };
         /**
+         * ConditionRead
+         * @description A condition: number 0 is the baseline. `metrics` holds a summary by metric.
+         */
+        ConditionRead: {
+            /** Condition */
+            condition: {
+                [key: string]: unknown;
+            };
+            /** Metrics */
+            metrics: {
+                [key: string]: components["schemas"]["SummaryRead"];
+            };
+            /** Num Members */
+            num_members: number;
+            /** Number */
+            number: number;
+        };
+        /**
          * CurvePage
          * @description The learning curves of a job.
          */
@@ -1322,6 +1480,8 @@ export interface components {
              */
             created_at: string;
             error: components["schemas"]["ErrorRead"] | null;
+            /** Finetune */
+            finetune: string | null;
             /** Finished At */
             finished_at: string | null;
             /** Groups */
@@ -1332,6 +1492,10 @@ export interface components {
             job: string;
             /** Kind */
             kind: string | null;
+            /** Measures */
+            measures: {
+                [key: string]: number;
+            };
             /** Metric */
             metric: string | null;
             /** Pairs */
@@ -1344,6 +1508,8 @@ export interface components {
             score: number | null;
             /** Seconds */
             seconds: number | null;
+            /** Source */
+            source: string | null;
             /** Started At */
             started_at: string | null;
             /** Status */
@@ -1414,6 +1580,98 @@ export interface components {
             given: string;
             /** Message */
             message: string;
+        };
+        /**
+         * FinetuneSpec
+         * @description The checkpoint that is fine-tuned, the tasks, and the settings of the fine-tuning.
+         */
+        FinetuneSpec: {
+            /**
+             * Batch Size
+             * @description Examples per step; null is 16 for boolq and multirc and 32 for the others. An epoch leaves out the examples that do not fill a batch.
+             */
+            batch_size?: number | null;
+            /**
+             * Checkpoint
+             * @description Name of the checkpoint, such as chck_10M.
+             * @default last
+             */
+            checkpoint: string;
+            /**
+             * Classifier Dropout
+             * @description Dropout before the last layer of the head.
+             * @default 0.1
+             */
+            classifier_dropout: number;
+            /**
+             * Epochs
+             * @description Passes over the training examples; null is 30 for wsc and 10 for the others.
+             */
+            epochs?: number | null;
+            /**
+             * Folder
+             * @description Folder under evaluations in the data directory with TASK.train.jsonl and TASK.valid.jsonl of each task.
+             * @default glue_filtered
+             */
+            folder: string;
+            /**
+             * Job
+             * @description Id of the job that has the checkpoint.
+             */
+            job: string;
+            /**
+             * Learning Rate
+             * @description Peak learning rate of AdamW.
+             * @default 0.00003
+             */
+            learning_rate: number;
+            /**
+             * Metric
+             * @description Selects the best epoch; null is f1 for mrpc and qqp and accuracy for the others.
+             */
+            metric?: ("accuracy" | "f1" | "mcc") | null;
+            /**
+             * Min Learning Rate Ratio
+             * @description Final learning rate relative to the peak.
+             * @default 0.1
+             */
+            min_learning_rate_ratio: number;
+            /**
+             * Pooling
+             * @description The token whose hidden state is classified. last: the official `--take_final --padding_side left`; first: the official script without flags, in which a causal model sees one token of the input.
+             * @default last
+             * @enum {string}
+             */
+            pooling: "last" | "first";
+            /**
+             * Seed
+             * @description Of the head, the batches and the dropout.
+             * @default 42
+             */
+            seed: number;
+            /**
+             * Sequence Length
+             * @description Longer inputs are truncated to that length.
+             * @default 512
+             */
+            sequence_length: number;
+            /**
+             * Tasks
+             * @description Tasks of the folder, such as boolq, in the order in which they run; null runs all of them.
+             */
+            tasks?: string[] | null;
+            /**
+             * Warmup Ratio
+             * @description Share of the steps with a rising learning rate.
+             * @default 0.06
+             */
+            warmup_ratio: number;
+            /**
+             * Weight Decay
+             * @description Of all parameters.
+             * @default 0.01
+             */
+            weight_decay: number;
         };
         /**
          * Gemma2
@@ -1593,6 +1851,31 @@ export interface components {
             strict_score: number;
         };
         /**
+         * InitFromSpec
+         * @description Warm start: the weights that training starts from, instead of random ones.
+         *
+         *     The tokenizer is that of the weights; the optimizer starts without state. Architecture and shape
+         *     must be equal; `dropout` and `max_position_embeddings` may differ.
+         */
+        InitFromSpec: {
+            /**
+             * Checkpoint
+             * @description Name of the checkpoint of that job.
+             * @default last
+             */
+            checkpoint: string;
+            /**
+             * Job
+             * @description Id of the job whose checkpoint is used.
+             */
+            job?: string | null;
+            /**
+             * Path
+             * @description Folder below the data directory with a model in the format of this service's checkpoints, instead of a job.
+             */
+            path?: string | null;
+        };
+        /**
          * JobPage
          * @description Some jobs, newest first, and the cursor of the next page.
          */
@@ -1645,6 +1928,10 @@ export interface components {
             attempt: number;
             /** Cancel Requested At */
             cancel_requested_at: string | null;
+            /** Condition */
+            condition: {
+                [key: string]: unknown;
+            } | null;
             /**
              * Created At
              * Format: date-time
@@ -1680,7 +1967,7 @@ export interface components {
                 [key: string]: unknown;
             };
             /** Stage */
-            stage: ("clean" | "tokenizer" | "tokenize" | "compile" | "train" | "evaluate" | "export") | null;
+            stage: ("clean" | "tokenizer" | "tokenize" | "compile" | "train" | "evaluate" | "export" | "finetune") | null;
             /** Started At */
             started_at: string | null;
             /**
@@ -1690,6 +1977,8 @@ export interface components {
             status: "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
             /** Step */
             step: number | null;
+            /** Study */
+            study: string | null;
             /** Tags */
             tags: string[];
             waiting_for: components["schemas"]["WaitingRead"] | null;
@@ -1703,6 +1992,9 @@ export interface components {
         JobSpec: {
             data?: components["schemas"]["DataSpec"];
             evaluation?: components["schemas"]["EvaluationSpec"];
+            /** @description With the task finetune: the checkpoint, the tasks and the settings. */
+            finetune?: components["schemas"]["FinetuneSpec"] | null;
+            init_from?: components["schemas"]["InitFromSpec"];
             /** Model */
             model?: components["schemas"]["Gemma2"] | components["schemas"]["Llama4"] | components["schemas"]["Olmo2"];
             /**
@@ -1718,11 +2010,11 @@ export interface components {
             resources?: components["schemas"]["ResourceSpec"];
             /**
              * Task
-             * @description model: train a tokenizer and a model; tokenizer: stop after training and measuring the tokenizer; `model` and `training` are ignored.
+             * @description model: train a tokenizer and a model; tokenizer: stop after training and measuring the tokenizer; `model` and `training` are ignored; finetune: fine-tune a checkpoint of another job, see `finetune`; of `training` only `device` and `num_threads` are used, `model` and `tokenizer` are those of the other job, and `data` is ignored.
              * @default model
              * @enum {string}
              */
-            task: "model" | "tokenizer";
+            task: "model" | "tokenizer" | "finetune";
             tokenizer?: components["schemas"]["TokenizerSpec"];
             /**
              * Track
@@ -1917,6 +2209,37 @@ export interface components {
             files: components["schemas"]["api__schemas_submission__FileRead"][];
             /** Links */
             links: components["schemas"]["LinkRead"][];
+        };
+        /**
+         * MemberRead
+         * @description A job of a study.
+         */
+        MemberRead: {
+            /** Condition */
+            condition: {
+                [key: string]: unknown;
+            };
+            /** Condition Number */
+            condition_number: number;
+            /** Error Code */
+            error_code: string | null;
+            /** Job */
+            job: string;
+            /** Name */
+            name: string;
+            /** Progress */
+            progress: number;
+            /** Seed */
+            seed: number;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
+            /** Values */
+            values: {
+                [key: string]: number | null;
+            };
         };
         /**
          * MetricsRead
@@ -2164,17 +2487,17 @@ export interface components {
             };
             /**
              * Gpus
-             * @description GPUs the job requires; 0: none. null: `training.num_devices` if `training.device` is cuda; with auto the job also runs on machines without a GPU.
+             * @description Number of GPUs that the job requires; 0: none. null: if `training.device` is cuda, the job requires `training.num_devices` GPUs; if it is auto or cpu, none.
              */
             gpus?: number | null;
             /**
              * Memory
-             * @description Bytes of host memory, or text such as "16G". Workers with less do not take the job, and Slurm jobs request this amount. null: Slurm jobs request the estimate.
+             * @description Bytes of host memory, or text such as "16G". Workers with less do not take the job, and Slurm jobs request this amount. null: every worker may take the job, and Slurm jobs request the estimated host memory.
              */
             memory?: number | null;
             /**
              * Time Limit
-             * @description Seconds of one Slurm job, or text such as "4:00:00". Before it expires, the job saves a checkpoint and continues in another Slurm job. null: the partition's default.
+             * @description Maximum seconds of one Slurm job, or text such as "4:00:00". Before the limit expires, the job saves a checkpoint and continues in another Slurm job. null: the value of a `--time` line in the site's template, or else half an hour more than twice the estimated training time.
              */
             time_limit?: number | null;
             /**
@@ -2249,6 +2572,17 @@ export interface components {
             text: string;
         };
         /**
+         * SeedsBody
+         * @description Seeds to add to a study.
+         */
+        SeedsBody: {
+            /**
+             * Seeds
+             * @description Number of seeds that the study shall have in all, or a list of seeds to add. The same request again adds nothing.
+             */
+            seeds: number | number[];
+        };
+        /**
          * SeriesRead
          * @description A metric over the steps; the lists are of one length. A value that was not finite is null.
          */
@@ -2282,7 +2616,7 @@ export interface components {
         };
         /**
          * SourceReport
-         * @description One file, before (`in`) and after (`out`).
+         * @description Counts of one file before (`in`) and after (`out`) cleaning.
          */
         SourceReport: {
             /** Bytes In */
@@ -2321,6 +2655,116 @@ export interface components {
             words: number;
             /** Words Before */
             words_before: number | null;
+        };
+        /**
+         * StudyBody
+         * @description A study: a job spec as for `POST /v1/jobs`, and what varies.
+         *
+         *     The fields of the spec, such as `preset` and `training`, are given here or in `spec`.
+         */
+        StudyBody: {
+            /**
+             * Grid
+             * @description Values by dotted field. The conditions are all combinations; the first value of each field makes the baseline. Empty: one condition.
+             */
+            grid?: {
+                [key: string]: unknown[];
+            };
+            /** Name */
+            name?: string | null;
+            /**
+             * Seeds
+             * @description Number of seeds, counted from `training.seed` of the base, or a list.
+             * @default 1
+             */
+            seeds: number | number[];
+            /**
+             * Spec
+             * @description The base spec; alternatively give its fields at the top level.
+             */
+            spec?: {
+                [key: string]: unknown;
+            } | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * StudyPage
+         * @description Some studies, newest first, and the cursor of the next page.
+         */
+        StudyPage: {
+            /** Data */
+            data: components["schemas"]["StudySummaryRead"][];
+            /** Next */
+            next: string | null;
+        };
+        /**
+         * StudyRead
+         * @description A study with its members and its table.
+         */
+        StudyRead: {
+            /** Base */
+            base: {
+                [key: string]: unknown;
+            };
+            /** Counts */
+            counts: {
+                [key: string]: number;
+            };
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Grid */
+            grid: {
+                [key: string]: unknown[];
+            };
+            /** Id */
+            id: string;
+            /** Members */
+            members: components["schemas"]["MemberRead"][];
+            /** Metrics */
+            metrics: string[];
+            /** Name */
+            name: string;
+            /** Num Conditions */
+            num_conditions: number;
+            /** Num Members */
+            num_members: number;
+            /** Seeds */
+            seeds: number[];
+            /** Table */
+            table: components["schemas"]["ConditionRead"][];
+        };
+        /**
+         * StudySummaryRead
+         * @description A study in a list.
+         */
+        StudySummaryRead: {
+            /** Counts */
+            counts: {
+                [key: string]: number;
+            };
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Grid */
+            grid: {
+                [key: string]: unknown[];
+            };
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Num Conditions */
+            num_conditions: number;
+            /** Num Members */
+            num_members: number;
+            /** Seeds */
+            seeds: number[];
         };
         /**
          * SubmissionBody
@@ -2373,6 +2817,26 @@ export interface components {
             status: string;
             /** Unfinished Evaluations */
             unfinished_evaluations: number;
+        };
+        /**
+         * SummaryRead
+         * @description A metric of a condition over its seeds.
+         */
+        SummaryRead: {
+            /** Best */
+            best: number;
+            /** Deviation */
+            deviation: number | null;
+            /** Difference */
+            difference: number | null;
+            /** Mean */
+            mean: number;
+            /** N */
+            n: number;
+            /** Noise */
+            noise: number | null;
+            /** Verdict */
+            verdict: ("baseline" | "better" | "worse" | "within_noise" | "too_few_seeds") | null;
         };
         /**
          * SurprisalBody
@@ -2441,6 +2905,8 @@ export interface components {
             name: string;
             /** Paradigms */
             paradigms: number;
+            /** Tasks */
+            tasks: string[];
         };
         /**
          * TokenRead
@@ -2555,11 +3021,22 @@ export interface components {
              */
             attention: "auto" | "blocks" | "library" | "flex";
             /**
+             * Average Last Epochs
+             * @description Average the weights at the ends of this many last epochs, and validate and publish the mean as the checkpoint `average`; null: none. Izmailov et al. 2018; qlabs-eng/slowrun.
+             */
+            average_last_epochs?: number | null;
+            /**
              * Batch Size
              * @description Sequences in a step.
              * @default 16
              */
             batch_size: number;
+            /**
+             * Batch Size Schedule
+             * @description Another batch size at first, as "SEQUENCES until SHARE" of the epochs, rounded to whole ones: ["32 until 0.5"]; then batch_size. Smith et al. 2018, https://arxiv.org/abs/1711.00489.
+             * @default []
+             */
+            batch_size_schedule: string[];
             /**
              * Compile
              * @description Fuse elementwise operations of the layers with torch.compile, and on a GPU launch steps as CUDA graphs. auto: for runs long enough to make up for the half minute to two minutes that compiling takes: minutes on a GPU, hours on a CPU.
@@ -2745,6 +3222,12 @@ export interface components {
              * @default 128
              */
             seq_length: number;
+            /**
+             * Seq Length Schedule
+             * @description Shorter sequences at first, as "TOKENS until SHARE" of the epochs, rounded to whole ones: ["64 until 0.2", "128 until 0.5"]; then seq_length. Li et al. 2022, https://arxiv.org/abs/2108.06084.
+             * @default []
+             */
+            seq_length_schedule: string[];
             /**
              * Shuffle
              * @description What is put in a new order each epoch. windows: sequences that are cut once; documents: the documents, and then the sequences cut from them (document-level shuffle of qlabs-eng/slowrun).
@@ -3967,6 +4450,7 @@ export interface operations {
                 tag?: string[] | null;
                 archived?: boolean | null;
                 pinned?: boolean | null;
+                study?: string | null;
             };
             header?: never;
             path?: never;
@@ -7472,6 +7956,756 @@ export interface operations {
             };
         };
     };
+    list_studies_v1_studies_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyPage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    create_v1_studies_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                "idempotency-key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StudyBody"];
+            };
+        };
+        responses: {
+            /** @description The study that was created with this key before. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    show_v1_studies__study_id__get: {
+        parameters: {
+            query?: {
+                format?: "json" | "csv";
+            };
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                    "text/csv": string;
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    delete_v1_studies__study_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    cancel_v1_studies__study_id__cancel_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    show_csv_v1_studies__study_id__csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    resume_v1_studies__study_id__resume_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    add_seeds_v1_studies__study_id__seeds_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a study. */
+                study_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SeedsBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     system_v1_system_get: {
         parameters: {
             query?: never;
@@ -7933,22 +9167,27 @@ type ReadonlyArray<T> = [
 export const pathsV1JobsGetParametersQueryStatusAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs"]["get"]["parameters"]["query"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 export const pathsV1JobsJob_idCurvesGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/curves"]["get"]["parameters"]["query"]["format"]> = ["json", "csv", "markdown"];
 export const pathsV1JobsJob_idMetricsGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/metrics"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
+export const pathsV1StudiesStudy_idGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/studies/{study_id}"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
 export const cleanOptionsPunctuationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["punctuation"]> = ["keep", "strip"];
 export const cleanOptionsStyleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["style"]> = ["standard", "upstream", "none"];
 export const dataSpecDeduplicateValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["deduplicate"]> = ["none", "report", "exact", "near"];
 export const evaluationSpecCheckpointsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["EvaluationSpec"]["checkpoints"]> = ["last", "milestones"];
+export const finetuneSpecMetricAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["metric"]> = ["accuracy", "f1", "mcc"];
+export const finetuneSpecPoolingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["pooling"]> = ["last", "first"];
 export const gemma2ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Gemma2"]["architecture"]> = ["gemma2"];
 export const gemma2Hidden_activationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Gemma2"]["hidden_activation"]> = ["gelu_pytorch_tanh", "gelu", "silu", "relu"];
-export const jobReadStageAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobRead"]["stage"]> = ["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export"];
+export const jobReadStageAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobRead"]["stage"]> = ["clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export", "finetune"];
 export const jobReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobRead"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
-export const jobSpecTaskValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["task"]> = ["model", "tokenizer"];
+export const jobSpecTaskValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["task"]> = ["model", "tokenizer", "finetune"];
 export const jobSpecTrackValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["track"]> = ["free", "strict-small", "strict"];
 export const llama4ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["architecture"]> = ["llama4"];
 export const llama4Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["hidden_act"]> = ["silu", "gelu", "relu"];
+export const memberReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["MemberRead"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 export const olmo2ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["architecture"]> = ["olmo2"];
 export const olmo2Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["hidden_act"]> = ["silu", "gelu", "relu"];
 export const resourceSpecWhereValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["ResourceSpec"]["where"]> = ["any", "local", "slurm"];
 export const ruleNameValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Rule"]["name"]> = ["word_budget", "epochs", "words_seen", "tokenizer_corpus", "held_out_text"];
+export const summaryReadVerdictAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["SummaryRead"]["verdict"]> = ["baseline", "better", "worse", "within_noise", "too_few_seeds"];
 export const trainingSpecAttentionValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["attention"]> = ["auto", "blocks", "library", "flex"];
 export const trainingSpecDeviceValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["device"]> = ["auto", "cpu", "cuda"];
 export const trainingSpecOptimizerValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["optimizer"]> = ["adamw", "muon"];

@@ -11,6 +11,8 @@ export type Action = "pause" | "cancel" | "resume" | "retry";
 export const isFinal = ({ status }: Pick<Job, "status">) => FINAL.includes(status);
 export const isTokenizer = ({ spec }: Pick<Job, "spec">) => spec.task === "tokenizer";
 
+export const isFinetune = ({ spec }: Pick<Job, "spec">) => spec.task === "finetune";
+
 export function valuesOf(job: Job): Record<string, number | null> {
   return job.metrics?.values ?? {};
 }
@@ -48,6 +50,7 @@ const OPTIONAL: readonly StageName[] = ["compile", "evaluate"];
 // The stages that the spec asks for, in the order of the service.
 export function dueStages(job: Job): StageName[] {
   return STAGES.filter((name) => {
+    if (isFinetune(job) || name === "finetune") return isFinetune(job) && name === "finetune";
     if (isTokenizer(job)) return name === "clean" || name === "tokenizer";
     if (name === "evaluate") return job.spec.evaluation?.tasks?.length > 0;
     return !OPTIONAL.includes(name);

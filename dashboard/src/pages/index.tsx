@@ -7,6 +7,7 @@ import { JobPage } from "./job/index.tsx";
 import { Jobs } from "./jobs/index.tsx";
 import { NewJobPage } from "./new/index.tsx";
 import { PlaygroundPage } from "./playground/index.tsx";
+import { StudyPage } from "./study/index.tsx";
 import { SystemPage } from "./system.tsx";
 import { TokenizersPage } from "./tokenizers.tsx";
 
@@ -25,6 +26,7 @@ interface PageEntry {
 export const PAGES = new Map<string, PageEntry>([
   ["", { View: Jobs, parts: 0 }],
   ["jobs", { View: JobPage, parts: 1 }],
+  ["studies", { View: StudyPage, parts: 1 }],
   ["new", { View: NewJobPage, parts: 1 }],
   ["compare", { View: ComparePage, parts: 0 }],
   ["playground", { View: PlaygroundPage, parts: 0 }],

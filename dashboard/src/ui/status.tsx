@@ -8,10 +8,15 @@ export function StatusBadge({ job }: { job: Job }) {
   return <span class={`status ${text === job.status ? text : "asked"}`}>{text}</span>;
 }
 
-// The tags of a job; each links to the jobs that have it.
+// The study and the tags of a job; a tag links to the jobs that have it.
 export function Tags({ job }: { job: Job }) {
   return (
     <>
+      {job.study && (
+        <a class="button tag" href={`#/studies/${job.study}`}>
+          study
+        </a>
+      )}
       {job.tags.map((tag) => (
         <a key={tag} class="button tag" href={`#/?tag=${encodeURIComponent(tag)}`}>
           {tag}

@@ -55,7 +55,7 @@ def _path(source: random.Random, path: str, job_id: str) -> str:
     good = {"job_id": job_id, "name": "last", "path": "config.json", "file": "childes.train"}
     if path.startswith("/v1/datasets"):
         good["name"] = source.choice(("words", "mine"))
-    for name in ("job_id", "name", "path", "file", "evaluation"):
+    for name in ("job_id", "name", "path", "file", "evaluation", "study_id"):
         value = good.get(name, "0" * 32)
         if source.random() < 0.3:
             value = source.choice(NAMES)

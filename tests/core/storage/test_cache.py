@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from threading import Event, Thread
 
 import pytest
 
 from core.errors import Stopped
 from core.storage.cache import Cache, fingerprint
 from core.storage.file_hashes import hash_file
+from core.storage.rundir import publish_folder
+from tests.waiting import DEADLINE
 
 
 def test_a_result_is_built_once(tmp_path):
@@ -42,12 +45,12 @@ def test_a_stopped_or_killed_build_is_continued(tmp_path):
         "def build(folder):\n"
         "    (folder / 'half').write_text(sys.argv[2]); print('there', flush=True)\n"
         "    sys.stdin.read()\n"
-        "Cache(pathlib.Path(sys.argv[1])).get('tokenize', 'abc', build, resume=True)"
+        "Cache(pathlib.Path(sys.argv[1])).get('tokenize', sys.argv[3], build, resume=True)"
     )
 
-    def start(said):
+    def start(said, key):
         builder = subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path), said],
+            [sys.executable, "-c", program, str(tmp_path), said, key],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -65,7 +68,7 @@ def test_a_stopped_or_killed_build_is_continued(tmp_path):
         found.append({path.name: path.read_text() for path in folder.iterdir()})
 
     cache = Cache(tmp_path)
-    with start("killed") as killed, start("alive") as alive:
+    with start("killed", "abc") as killed, start("alive", "lively") as alive:
         killed.kill()
         killed.wait()
         with pytest.raises(Stopped):
@@ -76,7 +79,66 @@ def test_a_stopped_or_killed_build_is_continued(tmp_path):
         alive.stdin.close()
         assert alive.wait() == 0
     assert (entry.path / "half").read_text() == "stopped"
-    assert {path.name for path in entry.path.parent.iterdir()} == {"abc", "another"}
+    assert {path.name for path in entry.path.parent.iterdir()} == {*("abc", "another", "lively")}
+    assert list((tmp_path / ".locks").iterdir()) == []
+
+
+def test_two_runs_that_start_at_once_build_a_result_once(tmp_path):
+    building, go = Event(), Event()
+    built = []
+
+    def build(folder):
+        built.append(folder)
+        building.set()
+        assert go.wait(DEADLINE)
+        (folder / "result").write_text("text")
+
+    found = []
+    threads = [
+        Thread(target=lambda: found.append(Cache(tmp_path).get("clean", "abc", build)))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    assert building.wait(DEADLINE)
+    # This thread sees that another one builds, and lets it end.
+    entry = Cache(tmp_path).get("clean", "abc", build, waiting=go.set)
+    for thread in threads:
+        thread.join()
+    assert len(built) == 1
+    assert entry.cached
+    assert sorted(each.cached for each in found) == [False, True, True, True]
+    assert list((tmp_path / ".locks").iterdir()) == []
+
+
+def test_a_run_that_waits_continues_the_build_of_a_killed_one_or_gives_up(tmp_path):
+    program = (
+        "import sys, pathlib; from core.storage.cache import Cache\n"
+        "def build(folder):\n"
+        "    (folder / 'half').write_text('killed'); print('there', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "Cache(pathlib.Path(sys.argv[1])).get('tokenize', 'abc', build, resume=True)"
+    )
+    builder = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    found = []
+
+    def give_up():
+        raise Stopped
+
+    def continued(folder):
+        found.append((folder / "half").read_text())
+
+    with builder:
+        assert builder.stdout.readline() == b"there\n"
+        cache = Cache(tmp_path)
+        with pytest.raises(Stopped):
+            cache.get("tokenize", "abc", continued, resume=True, waiting=give_up)
+        entry = cache.get("tokenize", "abc", continued, resume=True, waiting=builder.kill)
+    assert (entry.cached, found) == (False, ["killed"])
 
 
 def test_the_fingerprint_changes_with_everything_that_decides_the_result(tmp_path):
@@ -172,16 +234,17 @@ def test_pruning_removes_folders_of_killed_builds_but_not_of_running_builds(tmp_
 
 
 def test_a_result_that_another_builder_finished_first_is_taken(tmp_path):
-    first, second = Cache(tmp_path), Cache(tmp_path)
+    # A builder that does not see the lock, as on a file system without locks.
+    cache = Cache(tmp_path)
 
     def build(folder):
         (folder / "by").write_text("second")
-        first.get("clean", "a", lambda folder: (folder / "by").write_text("first"))
+        final = tmp_path / "clean" / "a"
+        publish_folder(final, lambda other: (other / "by").write_text("first"))
 
-    entry = second.get("clean", "a", build)
+    entry = cache.get("clean", "a", build)
     assert (entry.cached, (entry.path / "by").read_text()) == (True, "first")
-    first.release()
-    assert second.prune(0) == []  # held by the second too
+    assert Cache(tmp_path).prune(0) == []  # held
 
 
 def test_an_empty_cache_has_no_entries(tmp_path):

@@ -13,7 +13,8 @@ from core.errors import CorpusEmpty, RunError, Stopped
 from core.process.program import python_command
 from core.spec.job import TokenizerSpec
 from core.tokenizer import bpe, learning
-from core.tokenizer.bpe import TokenizerReport, train_bpe
+from core.tokenizer.bpe import train_bpe
+from core.tokenizer.report import TokenizerReport
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID, SPECIAL_TOKENS
 from tests.waiting import DEADLINE
 

@@ -1,7 +1,7 @@
 // Evaluations of the checkpoints, and a form that starts one.
 
 import { useState } from "preact/hooks";
-import type { Evaluation } from "../../api/types.ts";
+import type { Evaluation, EvaluationTask } from "../../api/types.ts";
 import { count, exact, percent, plural, seconds } from "../../lib/format.ts";
 import { isFinal } from "../../lib/jobs.ts";
 import { Card, Table } from "../../ui/card.tsx";
@@ -55,7 +55,11 @@ function EvaluateForm({ store }: { store: JobStore }) {
     setBusy(true);
     setFault("");
     try {
-      await store.evaluate(String(form.get("checkpoint")), String(form.get("task")));
+      const [checkpoint, task] = [String(form.get("checkpoint")), String(form.get("task"))];
+      const kind = store.tasks.value.find(({ name }) => name === task)?.kind;
+      if (kind === "classification") {
+        location.hash = `#/jobs/${await store.finetune(checkpoint, task)}`;
+      } else await store.evaluate(checkpoint, task);
     } catch (error) {
       setFault((error as Error).message);
     }
@@ -63,17 +67,7 @@ function EvaluateForm({ store }: { store: JobStore }) {
   };
   return (
     <form class="task" onSubmit={submit}>
-      <label>
-        Task
-        <select name="task">
-          {store.tasks.value.map(({ name, kind, paradigms, error }) => (
-            <option key={name} value={name} disabled={error !== null} title={error ?? undefined}>
-              {name} ({error ? "cannot be read" : `${kindText(kind)}, ${plural(paradigms, "file")}`}
-              )
-            </option>
-          ))}
-        </select>
-      </label>
+      <TaskSelect tasks={store.tasks.value} />
       <label>
         Checkpoint
         <select name="checkpoint">
@@ -94,6 +88,32 @@ function EvaluateForm({ store }: { store: JobStore }) {
       )}
     </form>
   );
+}
+
+function TaskSelect({ tasks }: { tasks: EvaluationTask[] }) {
+  return (
+    <label>
+      Task
+      <select name="task">
+        {tasks.map((task) => (
+          <option
+            key={task.name}
+            value={task.name}
+            disabled={task.error !== null}
+            title={task.error ?? undefined}
+          >
+            {task.name} ({taskText(task)})
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+function taskText({ kind, paradigms, tasks, error }: EvaluationTask) {
+  if (error) return "cannot be read";
+  if (kind === "classification") return `fine-tuning on ${tasks.join(", ")}: a job of its own`;
+  return `${kindText(kind)}, ${plural(paradigms, "file")}`;
 }
 
 function cellsOf(row: Evaluation) {

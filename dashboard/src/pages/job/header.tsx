@@ -18,6 +18,7 @@ import {
   type Labels,
 } from "../../lib/jobs.ts";
 import { notified, notifyAbout } from "../../lib/notify.ts";
+import { repeatJob } from "../../lib/studies.ts";
 import { navigate, setParameters } from "../../router.ts";
 import { Button, guarded, Menu } from "../../ui/controls.tsx";
 import { say } from "../../ui/dialog.tsx";
@@ -157,6 +158,10 @@ function More({ store, job }: { store: JobStore; job: Job }) {
   const remove = async () => {
     if (await erase([job])) navigate("#/");
   };
+  const repeat = async () => {
+    const study = await repeatJob(job);
+    if (study) navigate(`#/studies/${study.id}`);
+  };
   const notify = async () => {
     if (await notifyAbout(job.id)) return;
     await say("Notifications are blocked", "Allow notifications for this site in the browser.");
@@ -164,6 +169,11 @@ function More({ store, job }: { store: JobStore; job: Job }) {
   return (
     <Menu label="⋯" name="More actions">
       <a href={`#/new/${store.id}`}>New job like this</a>
+      {!isTokenizer(job) && (
+        <button type="button" onClick={() => guarded(repeat)}>
+          Repeat with N seeds
+        </button>
+      )}
       {!isTokenizer(job) && <a href={`#/compare?jobs=${store.id}`}>Compare</a>}
       <LabelItems store={store} job={job} />
       <button type="button" onClick={() => navigator.clipboard?.writeText(job.id)}>

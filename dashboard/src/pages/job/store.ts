@@ -199,6 +199,12 @@ export class JobStore {
     await this.readEvaluations();
   }
 
+  // Submits a job that fine-tunes the checkpoint on all tasks of a folder; returns its id.
+  async finetune(checkpoint: string, folder: string) {
+    const finetune = { job: this.id, checkpoint, folder };
+    return (await post<Job>("/v1/jobs", { task: "finetune", finetune })).id;
+  }
+
   private keep(event: JobEvent) {
     const { type, data, time, seq } = event;
     if (type === "stage") this.keepStage(event);

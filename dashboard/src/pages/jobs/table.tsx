@@ -109,7 +109,7 @@ function Row({ list, job, columns }: { list: JobList; job: Job; columns: Column[
           {job.pinned && "pinned · "}
           {about.filter(Boolean).join(" · ")}
         </span>
-        {job.tags.length > 0 && (
+        {(job.tags.length > 0 || job.study) && (
           <div class="tags">
             <Tags job={job} />
           </div>

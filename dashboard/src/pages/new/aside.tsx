@@ -71,8 +71,8 @@ function factsOf(answer: Estimate): Fact[] {
 function Start({ job }: { job: NewJob }) {
   const faults = job.faults.value;
   const start = async () => {
-    const made = await job.start();
-    if (made) navigate(`#/jobs/${made.id}`);
+    const page = await job.start();
+    if (page) navigate(page);
     else showFault(job);
   };
   return (
@@ -82,6 +82,7 @@ function Start({ job }: { job: NewJob }) {
           {plural(faults.size, "field needs", "fields need")} attention
         </button>
       )}
+      <Seeds job={job} />
       <Button
         class="primary"
         disabled={faults.size > 0 || job.general.value.length > 0}
@@ -90,6 +91,20 @@ function Start({ job }: { job: NewJob }) {
         Start training
       </Button>
     </div>
+  );
+}
+
+// How often the spec is trained, each time with another seed.
+function Seeds({ job }: { job: NewJob }) {
+  const change = (event: Event) => {
+    const number = Number((event.target as HTMLInputElement).value);
+    if (Number.isInteger(number) && number >= 1) job.seeds.value = number;
+  };
+  return (
+    <label class="bar" title="With more than one, a study shows mean and deviation over the seeds.">
+      Repeat with seeds
+      <input type="number" min={1} max={200} value={job.seeds.value} onChange={change} />
+    </label>
   );
 }
 

@@ -13,6 +13,7 @@ const BASICS = ["name", "track"];
 const IMPORTANT: Record<string, string[]> = {
   data: ["dataset", "validation", "sources", "style"],
   tokenizer: ["vocab_size"],
+  init_from: ["job", "checkpoint", "path"],
   model: [
     ...["hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"],
     ...["intermediate_size", "num_local_experts"],
@@ -26,6 +27,7 @@ const IMPORTANT: Record<string, string[]> = {
 const HEADINGS: Record<string, string> = {
   data: "Text",
   tokenizer: "Tokenizer",
+  init_from: "Initial weights",
   model: "Model",
   training: "Training",
   evaluation: "Evaluation",

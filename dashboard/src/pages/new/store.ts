@@ -13,6 +13,7 @@ import {
   resolve,
   type Schema,
 } from "../../lib/schema.ts";
+import { createStudy } from "../../lib/studies.ts";
 import type { Summary } from "../corpora/index.tsx";
 
 const WAIT_MILLISECONDS = 300;
@@ -91,6 +92,8 @@ export class NewJob {
   // What is wrong and belongs to no field.
   general = signal<{ field: string; message: string }[]>([]);
   note = signal("");
+  // More than one: a study that repeats the spec.
+  seeds = signal(1);
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -263,10 +266,12 @@ export class NewJob {
       .map(([name]) => name);
   }
 
-  // Submits the job; true if it was accepted.
-  async start(): Promise<Job | null> {
+  // Submits the job, or a study of several seeds; the page of what was made, null if refused.
+  async start(): Promise<string | null> {
+    const { seeds, spec } = this;
     try {
-      return await post<Job>("/v1/jobs", this.spec);
+      if (seeds.value > 1) return `#/studies/${(await createStudy(spec, seeds.value)).id}`;
+      return `#/jobs/${(await post<Job>("/v1/jobs", spec)).id}`;
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.refused(error);

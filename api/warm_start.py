@@ -1,0 +1,63 @@
+"""Warm start: checks `init_from` of a spec, and takes the job's own copy of the weights."""
+
+import logging
+
+from sqlmodel import Session
+
+from api.errors import Problem
+from core.errors import InitialWeightsInvalid
+from core.initial_weights import require_same_model, source_folders, take_initial_weights
+from core.spec.job import JobSpec
+from core.storage.rundir import RunDir
+from jobs.settings import Settings
+from jobs.tables import Checkpoint, Job
+
+log = logging.getLogger(__name__)
+
+
+def check_init_from(session: Session, spec: JobSpec, settings: Settings) -> None:
+    """Refuses a spec whose initial weights do not exist or belong to another model.
+
+    Raises:
+        Problem: 422 with the field.
+    """
+    start = spec.init_from
+    if not start.is_set:
+        return
+    field = "init_from.path" if start.job is None else "init_from.job"
+    try:
+        if start.job is not None:
+            if session.get(Job, start.job) is None:
+                raise InitialWeightsInvalid(f"there is no job {start.job!r}")
+            field = "init_from.checkpoint"
+            row = session.get(Checkpoint, (start.job, start.checkpoint))
+            if row is None or row.removed_at is not None:
+                raise InitialWeightsInvalid(f"job {start.job} has no checkpoint {start.checkpoint}")
+        jobs_dir = settings.job_folder("any").parent
+        weights, tokenizer = source_folders(start, jobs_dir, settings.data_dir)
+        field = "model"
+        require_same_model(spec, weights, tokenizer)
+    except InitialWeightsInvalid as error:
+        faults = [(field, error.message, start.model_dump())]
+        detail = f"{field}: {error.message}"
+        raise Problem(422, error.code, detail, fields=faults) from error
+
+
+def warm_start_warnings(session: Session, spec: JobSpec, settings: Settings) -> list[str]:
+    """Why `init_from` of the spec would be refused."""
+    try:
+        check_init_from(session, spec, settings)
+    except Problem as problem:
+        return [f"the job would be refused: {problem.detail}"]
+    return []
+
+
+def keep_initial_weights(spec: JobSpec, job_id: str, settings: Settings) -> None:
+    """Takes the copy of a new job, so that the weights may be removed from then on.
+
+    A failure is only logged: the run takes the copy when it starts, and reports what is wrong.
+    """
+    try:
+        take_initial_weights(spec, RunDir(settings.job_folder(job_id)), settings.data_dir)
+    except (InitialWeightsInvalid, OSError) as error:
+        log.warning("job %s: its initial weights are copied when it starts: %s", job_id, error)

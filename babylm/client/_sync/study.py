@@ -1,0 +1,122 @@
+# Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
+"""A study of the service: a group of jobs over conditions and seeds."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from babylm.client import wire
+from babylm.client._sync.connection import Connection
+from babylm.client._sync.job import Job
+
+POLL_SECONDS = 2.0
+
+
+class Study:
+    """A study. Its attributes are from the last answer of the service; `refresh` asks again.
+
+    Attributes:
+        data: The study as the service sent it.
+    """
+
+    def __init__(self, client: Connection, data: wire.Body) -> None:
+        self._client = client
+        self.data = data
+
+    @property
+    def id(self) -> str:
+        """The id."""
+        return str(self.data["id"])
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return str(self.data["name"])
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of members by status."""
+        return dict(self.data["counts"])
+
+    @property
+    def is_over(self) -> bool:
+        """True if all members have ended."""
+        return all(status in wire.FINAL_STATUSES for status in self.counts)
+
+    @property
+    def table(self) -> list[wire.Body]:
+        """A row for each condition: number, condition, and summaries by metric."""
+        return list(self.data.get("table") or [])
+
+    @property
+    def members(self) -> list[wire.Body]:
+        """The members: job, condition, seed, status and values."""
+        return list(self.data.get("members") or [])
+
+    @property
+    def url(self) -> str:
+        """The page of the study on the dashboard."""
+        return f"{self._client.url}/#/studies/{self.id}"
+
+    def __repr__(self) -> str:
+        return f"<Study {self.id[:8]} {self.name!r} {self.counts}>"
+
+    def refresh(self) -> Self:
+        """Asks the service for the study as it is now."""
+        self.data = self._client.call("GET", self._path)
+        return self
+
+    def cancel(self) -> Self:
+        """Cancels all members that have not ended."""
+        self.data = self._client.call("POST", f"{self._path}/cancel")
+        return self
+
+    def resume(self) -> Self:
+        """Requeues paused, failed and cancelled members; they continue at their checkpoints."""
+        self.data = self._client.call("POST", f"{self._path}/resume")
+        return self
+
+    def add_seeds(self, seeds: int | Sequence[int]) -> Self:
+        """Adds seeds to each condition: a number of seeds in all, or a list of seeds to add."""
+        body = {"seeds": seeds if isinstance(seeds, int) else list(seeds)}
+        self.data = self._client.call("POST", f"{self._path}/seeds", json=body)
+        return self
+
+    def delete(self) -> None:
+        """Deletes a study whose members have ended, with all their files."""
+        self._client.call("DELETE", self._path)
+
+    def jobs(self) -> list[Job]:
+        """The members as jobs, by condition and seed."""
+        return [
+            Job(self._client, self._client.call("GET", f"/v1/jobs/{member['job']}"))
+            for member in self.members
+        ]
+
+    def csv(self) -> str:
+        """A line for each member with condition, seed, status and values."""
+        with self._client.stream(f"{self._path}/csv") as answer:
+            return (answer.read()).decode()
+
+    def wait(
+        self,
+        *,
+        advance: Callable[[wire.Body], None] = lambda _: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Self:
+        """Waits until all members have ended.
+
+        Args:
+            advance: Called with the study each time that it was read.
+            sleep: Waits between two requests.
+        """
+        while True:
+            self.refresh()
+            advance(self.data)
+            if self.is_over:
+                return self
+            sleep(POLL_SECONDS)
+
+    @property
+    def _path(self) -> str:
+        return f"/v1/studies/{self.id}"

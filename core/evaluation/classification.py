@@ -1,0 +1,222 @@
+"""Classification tasks for fine-tuning, in the files of the official pipeline. No torch.
+
+A folder such as `glue_filtered` has `TASK.train.jsonl` and `TASK.valid.jsonl` for each task. The
+format of a task is recognised by the fields of its lines; the text is that of
+`evaluation_pipeline/finetune/dataset.py` of babylm/evaluation-pipeline-2025.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import EvaluationInvalid
+from core.spec.evaluation import TASK_NAME
+from core.spec.finetune import FinetuneSpec
+
+TRAIN, VALID = ".train.jsonl", ".valid.jsonl"
+KIND = "classification"
+MAX_LABELS = 1000
+
+
+@dataclass(frozen=True)
+class Format:
+    """How the text of an example is made from the fields of its line."""
+
+    first: tuple[str, ...]
+    """Fields of the first text; the template joins them."""
+    second: tuple[str, ...] = ()
+    """Fields of the second text; none: the tokenizer receives one text."""
+    template: str | None = None
+    """Of the first text; None: the fields are separated by spaces."""
+
+    @property
+    def expected(self) -> str:
+        """Description of a valid line, for error messages."""
+        return f"a JSON object with {', '.join((*self.first, *self.second))} and an integer label"
+
+    def text(self, entry: dict[str, Any]) -> tuple[str, ...]:
+        """The one or two texts of a line."""
+        parts = [_text_field(entry, name) for name in self.first]
+        first = " ".join(parts) if self.template is None else self.template.format(*parts)
+        if not self.second:
+            return (first,)
+        return first, " ".join(_text_field(entry, name) for name in self.second)
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(("question", "answer"), ("paragraph",), "Question: {} Answer: {}"),  # MultiRC
+    Format(
+        ("span2_text", "span1_text"), ("text",), 'Does "{}" refer to "{}" in this passage?'
+    ),  # WSC
+    Format(("question",), ("passage",)),  # BoolQ
+    Format(("question",), ("sentence",)),  # QNLI
+    Format(("question1",), ("question2",)),  # QQP
+    Format(("premise",), ("hypothesis",)),  # MNLI
+    Format(("sentence1",), ("sentence2",)),  # MRPC, RTE
+    Format(("sentence",)),  # CoLA, SST-2
+)
+"""The first format whose fields a line has is that of its file."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The examples of a file."""
+
+    texts: list[tuple[str, ...]]
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class ClassificationTask:
+    """A task: what is trained on, and what is predicted."""
+
+    name: str
+    train: Examples
+    valid: Examples
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes, at least two."""
+        return max(1, *self.train.labels, *self.valid.labels) + 1
+
+
+def classification_tasks(folder: Path) -> list[str]:
+    """The names of the tasks in a folder that have training and validation examples."""
+    names = [path.name.removesuffix(TRAIN) for path in folder.glob(f"*{TRAIN}") if path.is_file()]
+    return sorted(
+        name for name in names if TASK_NAME.match(name) and (folder / (name + VALID)).is_file()
+    )
+
+
+def choose_tasks(folder: Path, tasks: Sequence[str] | None) -> list[str]:
+    """The named tasks of a folder, or all.
+
+    Raises:
+        EvaluationInvalid: If one does not exist; the message names those that do.
+    """
+    known = classification_tasks(folder)
+    if not known:
+        raise EvaluationInvalid(
+            f"the folder {folder.name} does not exist in evaluations of the data directory or has "
+            f"no classification task: put TASK{TRAIN} and TASK{VALID} into it"
+        )
+    missing = [task for task in tasks or () if task not in known]
+    if missing:
+        raise EvaluationInvalid(
+            f"{folder.name} has no task {', '.join(missing)}; it has: {', '.join(known)}"
+        )
+    return list(tasks or known)
+
+
+def read_task(folder: Path, name: str) -> ClassificationTask:
+    """A task with all its examples.
+
+    Raises:
+        EvaluationInvalid: If a line cannot be read, or the two files differ in format. The message
+            names the file, the line and what is expected.
+    """
+    paths = folder / (name + TRAIN), folder / (name + VALID)
+    formats = [_format_of(path) for path in paths]
+    if formats[0] is not formats[1]:
+        raise EvaluationInvalid(
+            f"{paths[0].name} has lines with {formats[0].expected}, and {paths[1].name} with "
+            f"{formats[1].expected}; both files of a task must have the same fields"
+        )
+    train, valid = (_read(path, formats[0]) for path in paths)
+    return ClassificationTask(name, train, valid)
+
+
+def require_trainable(spec: FinetuneSpec, task: ClassificationTask) -> None:
+    """Checks that the settings of a spec fit the examples of a task.
+
+    Raises:
+        EvaluationInvalid: If not; the message names the field and what to change.
+    """
+    settings, count = spec.settings_of(task.name), len(task.train.labels)
+    if count < settings.batch_size:
+        raise EvaluationInvalid(
+            f"{task.name}{TRAIN} has {count} examples and finetune.batch_size is "
+            f"{settings.batch_size}: an epoch would have no step; lower finetune.batch_size"
+        )
+    if settings.metric == "f1" and task.num_labels > 2:
+        raise EvaluationInvalid(
+            f"{task.name} has {task.num_labels} labels and finetune.metric is f1, which needs two; "
+            "use accuracy or mcc"
+        )
+
+
+def _format_of(path: Path) -> Format:
+    for number, entry in _entries(path):
+        found = next(
+            (each for each in FORMATS if all(f in entry for f in (*each.first, *each.second))), None
+        )
+        if found is None:
+            known = "; ".join(each.expected for each in FORMATS)
+            raise EvaluationInvalid(
+                f"{path.name}, line {number} is of no known format (its fields: "
+                f"{', '.join(list(entry)[:20])[:200] or 'none'}); expected one of {known}"
+            )
+        return found
+    raise EvaluationInvalid(f"{path.name} contains no example")
+
+
+def _read(path: Path, form: Format) -> Examples:
+    texts, labels = [], []
+    for number, entry in _entries(path):
+        try:
+            text = form.text(entry)
+            if not any(text):
+                raise ValueError("its text is empty")
+            labels.append(_label(entry))
+        except KeyError as error:
+            reason = f"has no {error.args[0]}"
+        except (TypeError, ValueError) as error:
+            reason = f"is not an example: {error}"
+        else:
+            texts.append(text)
+            continue
+        raise EvaluationInvalid(f"{path.name}, line {number} {reason}; expected {form.expected}")
+    return Examples(texts, labels)
+
+
+def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers and JSON objects of the lines that are not blank."""
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield number, _entry(path, number, line)
+    except FileNotFoundError as error:
+        raise EvaluationInvalid(f"the task file {path.name} was removed") from error
+
+
+def _entry(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise EvaluationInvalid(
+            f"{path.name}, line {number} is not JSON; expected a JSON object in each line"
+        ) from error
+    if not isinstance(entry, dict):
+        raise EvaluationInvalid(
+            f"{path.name}, line {number} is not a JSON object; expected one in each line"
+        )
+    return entry
+
+
+def _text_field(entry: dict[str, Any], name: str) -> str:
+    value = entry[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a string")
+    return value
+
+
+def _label(entry: dict[str, Any]) -> int:
+    value = entry["label"]
+    if not isinstance(value, int):
+        raise TypeError(f"label is {str(value)[:50]!r} and must be an integer")
+    if not 0 <= value < MAX_LABELS:
+        raise ValueError(f"label is {value} and must be from 0 to {MAX_LABELS - 1}")
+    return int(value)

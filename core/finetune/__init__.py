@@ -1,0 +1,1 @@
+"""Fine-tunes a checkpoint on classification tasks."""

@@ -1,0 +1,83 @@
+"""Encoded examples, and batches as pure functions of seed, epoch and step."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.evaluation.classification import Examples
+from core.spec.finetune import VALIDATION_BATCH_SIZE
+from core.tokenizer.specials import PAD_ID
+
+TEXTS_AT_ONCE = 1024
+SHUFFLE, DROPOUT = 0, 1
+"""Streams of random numbers of one seed."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids and labels of the examples of a file."""
+
+    ids: list[NDArray[np.int32]]
+    labels: list[int]
+
+    def batch(self, chosen: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids (B, T), lengths (B,) and labels (B,), all int64, of the chosen examples."""
+        lengths = np.array([len(self.ids[index]) for index in chosen])
+        padded = np.full((len(chosen), lengths.max()), PAD_ID, dtype=np.int64)  # (B, T)
+        for row, index in zip(padded, chosen, strict=True):
+            row[: len(self.ids[index])] = self.ids[index]
+        tensors = (
+            torch.from_numpy(padded),
+            torch.from_numpy(lengths),
+            torch.tensor([self.labels[index] for index in chosen]),
+        )
+        ids, counts, labels = (tensor.to(device) for tensor in tensors)
+        return ids, counts, labels
+
+
+def encode(
+    tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
+    examples: Examples,
+    *,
+    sequence_length: int,
+) -> Encoded:
+    """The examples as token ids; a pair is truncated at the end of its longer text."""
+    ids: list[NDArray[np.int32]] = []
+    for begin in range(0, len(examples.texts), TEXTS_AT_ONCE):
+        texts = examples.texts[begin : begin + TEXTS_AT_ONCE]
+        parts = [list(part) for part in zip(*texts, strict=True)]
+        found = tokenizer(*parts, truncation=True, max_length=sequence_length)
+        ids += [np.array(row, dtype=np.int32) for row in found["input_ids"]]
+    return Encoded(ids, examples.labels)
+
+
+def epoch_order(count: int, *, seed: int, epoch: int) -> list[int]:
+    """The examples of an epoch, counted from 0, in random order."""
+    generator = np.random.Generator(np.random.PCG64([seed, SHUFFLE, epoch]))
+    order: list[int] = generator.permutation(count).tolist()
+    return order
+
+
+def dropout_seed(seed: int, step: int) -> int:
+    """The seed of torch's generator in a step, so that resuming needs no random state."""
+    state = np.random.SeedSequence([seed, DROPOUT, step]).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def validation_batches(examples: Encoded) -> Iterator[list[int]]:
+    """Indices of all examples in batches of similar length."""
+    order = sorted(range(len(examples.ids)), key=lambda index: len(examples.ids[index]))
+    for begin in range(0, len(order), VALIDATION_BATCH_SIZE):
+        yield order[begin : begin + VALIDATION_BATCH_SIZE]
+
+
+def tokens_by_epoch(train: Encoded, *, seed: int, epochs: int, used: int) -> list[int]:
+    """Number of tokens in the first `used` examples of each epoch."""
+    lengths = np.array([len(row) for row in train.ids])
+    orders = (epoch_order(len(lengths), seed=seed, epoch=epoch) for epoch in range(epochs))
+    return [int(lengths[order[:used]].sum()) for order in orders]

@@ -1,0 +1,139 @@
+"""Fine-tuning a checkpoint on classification tasks: the options, with official defaults. No torch.
+
+The defaults are those of babylm/evaluation-pipeline-2025: `eval_finetuning.sh` for learning rate,
+batch size, epochs, sequence length, seed and metric; `evaluation_pipeline/finetune/run.py` for the
+others, which the script does not set.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from core.spec.evaluation import TASK_NAME
+from core.spec.section import Section
+
+FOLDER_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+OfficialMetric = Literal["accuracy", "f1", "mcc"]
+VALIDATION_BATCH_SIZE = 64
+"""Examples in a batch of the validation; the result does not depend on it."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """The settings in which the official tasks differ."""
+
+    epochs: int = 10
+    batch_size: int = 32
+    metric: OfficialMetric = "accuracy"
+
+
+OFFICIAL: dict[str, TaskSettings] = {
+    "boolq": TaskSettings(batch_size=16),
+    "multirc": TaskSettings(batch_size=16),
+    "wsc": TaskSettings(epochs=30),
+    "mrpc": TaskSettings(metric="f1"),
+    "qqp": TaskSettings(metric="f1"),
+}
+"""Tasks that differ from the defaults of `TaskSettings`."""
+
+
+class FinetuneSpec(Section):
+    """The checkpoint that is fine-tuned, the tasks, and the settings of the fine-tuning."""
+
+    job: str = Field(max_length=64, description="Id of the job that has the checkpoint.")
+    checkpoint: str = Field(
+        default="last", max_length=64, description="Name of the checkpoint, such as chck_10M."
+    )
+    folder: str = Field(
+        default="glue_filtered",
+        max_length=40,
+        description="Folder under evaluations in the data directory with TASK.train.jsonl and "
+        "TASK.valid.jsonl of each task.",
+    )
+    tasks: list[Annotated[str, Field(max_length=40)]] | None = Field(
+        default=None,
+        max_length=20,
+        description="Tasks of the folder, such as boolq, in the order in which they run; null "
+        "runs all of them.",
+    )
+    learning_rate: float = Field(
+        default=3e-5, gt=0.0, le=1.0, description="Peak learning rate of AdamW."
+    )
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Passes over the training examples; null is 30 for wsc and 10 for the others.",
+    )
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Examples per step; null is 16 for boolq and multirc and 32 for the others. "
+        "An epoch leaves out the examples that do not fill a batch.",
+    )
+    sequence_length: int = Field(
+        default=512, ge=2, le=1_048_576, description="Longer inputs are truncated to that length."
+    )
+    metric: OfficialMetric | None = Field(
+        default=None,
+        description="Selects the best epoch; null is f1 for mrpc and qqp and accuracy for the "
+        "others.",
+    )
+    pooling: Literal["last", "first"] = Field(
+        default="last",
+        description="The token whose hidden state is classified. last: the official "
+        "`--take_final --padding_side left`; first: the official script without flags, in which a "
+        "causal model sees one token of the input.",
+    )
+    classifier_dropout: float = Field(
+        default=0.1, ge=0.0, lt=1.0, description="Dropout before the last layer of the head."
+    )
+    weight_decay: float = Field(default=0.01, ge=0.0, le=1.0, description="Of all parameters.")
+    warmup_ratio: float = Field(
+        default=0.06, ge=0.0, le=1.0, description="Share of the steps with a rising learning rate."
+    )
+    min_learning_rate_ratio: float = Field(
+        default=0.1, ge=0.0, le=1.0, description="Final learning rate relative to the peak."
+    )
+    seed: int = Field(
+        default=42, ge=0, le=2**31 - 1, description="Of the head, the batches and the dropout."
+    )
+
+    @field_validator("job", "checkpoint", "folder")
+    @classmethod
+    def _folder_names(cls, name: str) -> str:
+        if not FOLDER_NAME.match(name):
+            raise ValueError(
+                "must be letters, digits, '.', '_' or '-', starting with one of the first two"
+            )
+        return name
+
+    @field_validator("tasks")
+    @classmethod
+    def _names_once(cls, tasks: list[str] | None) -> list[str] | None:
+        if tasks is None:
+            return None
+        if not tasks:
+            raise ValueError("must name at least one task, or be null for all of the folder")
+        for task in tasks:
+            if not TASK_NAME.match(task):
+                raise ValueError(
+                    f"{task!r} must be 1 to 40 letters, digits, '.', '_' or '-', starting with one "
+                    "of the first two"
+                )
+        twice = sorted({task for task in tasks if tasks.count(task) > 1})
+        if twice:
+            raise ValueError(f"must name each task once; {', '.join(twice)} is named twice")
+        return tasks
+
+    def settings_of(self, task: str) -> TaskSettings:
+        """The settings of a task: those of this spec, or else the official ones."""
+        official = OFFICIAL.get(task, TaskSettings())
+        return TaskSettings(
+            epochs=official.epochs if self.epochs is None else self.epochs,
+            batch_size=official.batch_size if self.batch_size is None else self.batch_size,
+            metric=official.metric if self.metric is None else self.metric,
+        )

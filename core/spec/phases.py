@@ -1,0 +1,84 @@
+"""Schedules of the sequence length and the batch size by share of the run. No torch.
+
+A phase is a part of a run whose steps have one shape. It ends at the end of an epoch, so that every
+epoch still predicts each token once and words are counted exactly.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ENTRY = re.compile(r"(\d{1,5}) until (0?\.\d{1,4})")
+MAX_ENTRIES = 4
+"""Of a schedule. Layers are compiled once for each shape."""
+
+
+@dataclass(frozen=True)
+class EpochPhase:
+    """The epochs from `begin` to the next phase, and the shape of their steps."""
+
+    begin: int
+    seq_length: int
+    batch_size: int
+
+
+def require_schedule(name: str, entries: Sequence[str], *, epochs: float) -> None:
+    """Checks the form of a schedule, and that each of its shares is another whole epoch.
+
+    Raises:
+        ValueError: If an entry is invalid.
+    """
+    end = 0
+    for entry in entries:
+        found = ENTRY.fullmatch(entry)
+        if found is None:
+            raise ValueError(
+                f'{entry!r} is not of the form "VALUE until SHARE", such as "64 until 0.3"'
+            )
+        now = _end(found[2], epochs)
+        if now <= end or now >= epochs:
+            raise ValueError(
+                f"{entry!r} ends after epoch {now} of {epochs:g}: shares are rounded to whole "
+                f"epochs, which must rise and lie between the first and the last; change the share "
+                f"or remove the entry of {name}"
+            )
+        end = now
+
+
+def values(entries: Sequence[str]) -> list[int]:
+    """The values of a valid schedule."""
+    return [int(entry.partition(" ")[0]) for entry in entries]
+
+
+def epoch_phases(
+    *,
+    epochs: float,
+    seq_length: int,
+    batch_size: int,
+    seq_length_schedule: Sequence[str],
+    batch_size_schedule: Sequence[str],
+) -> list[EpochPhase]:
+    """The phases of a run, of which the last has no end."""
+    lengths = _ends(seq_length_schedule, epochs)
+    sizes = _ends(batch_size_schedule, epochs)
+    begins = sorted({0, *lengths, *sizes})
+    return [
+        EpochPhase(begin, _value(lengths, begin, seq_length), _value(sizes, begin, batch_size))
+        for begin in begins
+    ]
+
+
+def _ends(entries: Sequence[str], epochs: float) -> dict[int, int]:
+    """Values by the epoch that ends them, rising."""
+    return {
+        _end(entry.rpartition(" ")[2], epochs): value
+        for entry, value in zip(entries, values(entries), strict=True)
+    }
+
+
+def _end(share: str, epochs: float) -> int:
+    return round(float(share) * epochs)
+
+
+def _value(by_end: dict[int, int], epoch: int, default: int) -> int:
+    return next((value for end, value in by_end.items() if epoch < end), default)

@@ -1,0 +1,66 @@
+"""`init_from` of a submitted job: checked, and copied before the parent may be removed."""
+
+import json
+
+from core.events.types import StageData
+from core.spec.job import JobSpec
+from core.storage.rundir import RunDir
+from tests.api.conftest import SPEC
+
+SPECIAL = ["<|endoftext|>", "<|pad|>", "<|unk|>"]
+
+
+def write_parent(world):
+    job_id = world.running()
+    model = JobSpec.model_validate(SPEC).resolve().model
+    config = model.config_arguments(vocab_size=4) | {"architectures": [model.model_class]}
+    files = {"model.safetensors": b"weights", "config.json": json.dumps(config).encode()}
+    world.checkpoint(job_id, files=files)
+    folder = RunDir(world.settings.job_folder(job_id)).tokenizer
+    folder.mkdir()
+    vocabulary = {token: number for number, token in enumerate([*SPECIAL, "a"])}
+    tokenizer = {
+        "model": {"type": "BPE", "vocab": vocabulary},
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "report.json").write_text("{}")
+    for state in ("started", "finished"):
+        world.record(job_id, StageData(stage="tokenizer", state=state, counts={"vocab_size": 4}))
+    world.end(job_id)
+    return job_id
+
+
+def test_a_job_keeps_the_weights_when_the_parent_is_deleted(client, world):
+    parent = write_parent(world)
+    answer = client.post("/v1/jobs", json=SPEC | {"init_from": {"job": parent}})
+    assert answer.status_code == 201, answer.text
+    spec = answer.json()["spec"]
+    assert spec["tokenizer"]["from_job"] == parent
+    assert client.delete(f"/v1/jobs/{parent}").status_code == 204
+    copy = RunDir(world.settings.job_folder(answer.json()["id"])).initial
+    assert (copy / "model.safetensors").read_bytes() == b"weights"
+    again = client.post("/v1/jobs", json=SPEC | {"init_from": {"job": parent}})
+    assert again.status_code == 422
+
+
+def test_initial_weights_that_do_not_fit_are_refused_with_the_field(client, world):
+    parent = write_parent(world)
+    wide = SPEC | {"model": SPEC["model"] | {"hidden_size": 64}}
+    cases = [
+        (SPEC | {"init_from": {"job": parent, "checkpoint": "ema"}}, "init_from.checkpoint"),
+        (SPEC | {"init_from": {"job": "0" * 32}}, "init_from.job"),
+        (SPEC | {"init_from": {"path": "models/none"}}, "init_from.path"),
+        (wide | {"init_from": {"job": parent}}, "model"),
+    ]
+    for body, field in cases:
+        answer = client.post("/v1/jobs", json=body)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+        assert answer.json()["code"] == "initial_weights_invalid"
+        assert any("refused" in each for each in estimated(client, body))
+    message = client.post("/v1/jobs", json=cases[3][0]).json()["detail"]
+    assert "hidden_size: 64 in the job, 32 in the weights" in message
+
+
+def estimated(client, body):
+    return client.post("/v1/jobs/estimate", json=body).json()["warnings"]

@@ -1,0 +1,110 @@
+"""Jobs share a GPU while their expected memory fits, and never more than it has."""
+
+import pytest
+
+from core.spec.job import JobSpec
+from jobs.attempts import claim_next
+from jobs.resources import device_bytes
+from jobs.store import create_job, get_job
+from worker.slots import Slots
+
+GIB = 1 << 30
+SMALL = JobSpec.model_validate({"preset": "sample"}).resolve()
+NEEDED = device_bytes(SMALL)
+
+
+def gpus(*memory):
+    return [
+        {"index": index, "kind": "cuda", "memory_bytes": size} for index, size in enumerate(memory)
+    ]
+
+
+def queue(database, *device_bytes):
+    """Queues jobs that are expected to use so much memory; returns their ids."""
+    ids = []
+    with database.write() as session:
+        for size in device_bytes:
+            job, _ = create_job(session, SMALL)
+            job.device_bytes = size
+            session.add(job)
+            ids.append(job.id)
+    return ids
+
+
+def claim(database, slots):
+    """What a slot thread of a worker does; the claimed job, and the slot while it runs."""
+    slot = slots.take()
+    if slot is None:
+        return None
+    with database.write() as session:
+        job = claim_next(session, "worker", free_bytes=slots.free_bytes(slot))
+    if job is None:
+        slots.give_back(slot)
+        return None
+    slots.claim(slot, job.device_bytes)
+    return job.id, slot
+
+
+@pytest.fixture
+def database(stage):
+    one = stage()
+    with one.database.write() as session:
+        session.delete(get_job(session, one.job_id))
+    return one.database
+
+
+def test_a_job_claims_its_expected_memory():
+    assert NEEDED > GIB
+    with_tokenizer_only = SMALL.model_copy(update={"task": "tokenizer"})
+    assert device_bytes(with_tokenizer_only) == 0
+    larger = JobSpec.model_validate({"preset": "best-10m"}).resolve()
+    assert device_bytes(larger) > 2 * NEEDED
+
+
+def test_small_jobs_share_a_gpu_until_its_memory_is_claimed(database):
+    slots = Slots(gpus(3 * NEEDED + 1), 8, {})
+    ids = queue(database, *[NEEDED] * 5)
+    running = [claim(database, slots) for _ in range(4)]
+    assert [each and each[0] for each in running] == [*ids[:3], None]  # the fourth would not fit
+    _, ended = running[1]
+    slots.give_back(ended)
+    assert claim(database, slots)[0] == ids[3]
+    assert claim(database, slots) is None
+
+
+def test_a_large_job_waits_for_an_empty_gpu_and_is_not_overtaken(database):
+    slots = Slots(gpus(10 * GIB), 4, {})
+    small, large, unknown, last = queue(database, 2 * GIB, 20 * GIB, None, 2 * GIB)
+    first = claim(database, slots)
+    assert first[0] == small
+    assert claim(database, slots) is None  # `last` would fit, and stays behind
+    slots.give_back(first[1])
+    alone = claim(database, slots)
+    assert alone[0] == large  # more than the GPU has: alone, with a smaller micro-batch
+    assert claim(database, slots) is None
+    slots.give_back(alone[1])
+    alone = claim(database, slots)
+    assert alone[0] == unknown
+    assert claim(database, slots) is None
+    slots.give_back(alone[1])
+    assert claim(database, slots)[0] == last
+
+
+def test_the_emptiest_gpu_is_taken_first():
+    slots = Slots(gpus(10 * GIB, 10 * GIB), 6, {"OMP_NUM_THREADS": "2"})
+    taken = []
+    for claimed in (6, 1, 2, 1):
+        slot = slots.take()
+        slots.claim(slot, claimed * GIB)
+        taken.append(slot.environment["CUDA_VISIBLE_DEVICES"])
+        assert slot.environment["OMP_NUM_THREADS"] == "2"
+    assert taken == ["0", "1", "1", "1"]
+
+
+@pytest.mark.parametrize("devices", [gpus(GIB, GIB), [{"index": 0, "kind": "cpu"}]])
+def test_slots_without_a_shared_gpu_claim_no_memory(database, devices):
+    devices = [{"memory_bytes": GIB, **each} for each in devices]
+    slots = Slots(devices, 2, {})
+    ids = queue(database, 50 * GIB, 50 * GIB)
+    assert [claim(database, slots)[0] for _ in range(2)] == ids
+    assert claim(database, slots) is None

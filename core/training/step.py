@@ -187,7 +187,7 @@ class Stepper:
                     parameters=self._parameters,
                     routers=self._routers,
                     shape=(size, seq_length),
-                    adds_up=size < batch_size,
+                    accumulates=size < batch_size,
                 )
             except RuntimeError:
                 self._cuda_graphs.clear()

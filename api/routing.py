@@ -14,16 +14,16 @@ from api.deps import Context, InContext
 from api.security import SAFE_METHODS
 
 CONTEXT = "bulkhead_context"
-"""Parameter that `ThreadRoute` adds to a function; no route may use the name."""
+"""Name of a parameter that `ThreadRoute` adds to a function; a route must not use this name."""
 
 
 class ThreadRoute(APIRoute):
     """A route that calls a synchronous function once, in one thread of one bulkhead.
 
-    FastAPI by itself needs a thread several times for one request: for dependencies, for the
-    function and for the validation of its result. A request that holds a connection meanwhile waits
-    for a thread, and all threads may wait for a connection. Here the session of a request is closed
-    in the same call, and the rest of the request needs no thread.
+    FastAPI's own route needs a thread several times per request: for dependencies, for the function
+    and for the validation of its result. A request could hold a connection while it waits for a
+    thread, and all threads could wait for a connection. In a `ThreadRoute` one call in one thread
+    also closes the session, and the rest of the request needs no thread.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ThreadRoute(APIRoute):
         super().__init__(path, endpoint, methods=methods, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of FastAPI on a request whose body is bounded."""
+        """FastAPI's handler, for a request whose body has a maximum number of values."""
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:

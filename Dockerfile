@@ -34,8 +34,9 @@ WORKDIR /requirements
 COPY pyproject.toml ./
 RUN python3 -c 'import pathlib, tomllib; \
 project = tomllib.loads(pathlib.Path("pyproject.toml").read_text())["project"]; \
-api = project["dependencies"] + project["optional-dependencies"]["postgres"]; \
-worker = api + project["optional-dependencies"]["train"]; \
+extras = project["optional-dependencies"]; \
+api = project["dependencies"] + extras["postgres"] + extras["webhooks"]; \
+worker = api + extras["train"]; \
 pathlib.Path("api.txt").write_text("\n".join(api)); \
 pathlib.Path("worker.txt").write_text("\n".join(worker))'
 

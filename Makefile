@@ -13,7 +13,7 @@ ROUNDS ?= small
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check-all compat bench chaos lint format docs site dashboard \
+.PHONY: help demo serve test check-all compat bench chaos lint format docs site release dashboard \
   dashboard-types dashboard-check screenshots clean distclean
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make dashboard        build dashboard/dist from dashboard/src; needs Node 20 or later"
 	@echo "make dashboard-check  format, lint and types of the dashboard, and that dist is up to date"
 	@echo "make screenshots  the pictures of docs/images, from a real run; needs Chromium"
+	@echo "make release  the checklist of a release; DRY=1 only checks"
 	@echo "make clean   remove caches and what the demo made; make distclean: .venv and .compat too"
 
 demo: $(READY)
@@ -50,6 +51,7 @@ check-all: lint test
 	BABYLM_TEST_STORE=postgres $(BIN)/python -m pytest tests/jobs tests/api tests/deploy/test_postgres.py
 	$(BIN)/python -m chaos rounds --rounds small --store postgres --report runs/chaos/postgres.jsonl
 	BABYLM_TRY_SLURM=1 $(BIN)/python -m pytest -n 0 tests/deploy/slurm tests/jobs/test_slurm.py
+	BABYLM_TRY_HOSTS=1 $(BIN)/python -m pytest -n 0 tests/deploy/test_two_hosts.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -106,6 +108,10 @@ dashboard/node_modules/.package-lock.json: dashboard/package-lock.json
 # LOOK=folder: every page at two widths, light and dark, to be looked at
 screenshots: $(READY)
 	$(BIN)/python -m docs.screenshots $(LOOK)
+
+# DRY=1: checks, and names the commands that it would run
+release: $(READY)
+	$(BIN)/python -m release $(if $(DRY),--dry-run)
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .cache site runs/demo

@@ -28,10 +28,13 @@ from api.routes import (
     studies,
     submission,
     system,
+    tokenizer_files,
     tokenizers,
+    webhooks,
 )
 from api.security import Gate
 from api.stream import Watchers
+from api.webhook_thread import Deliverer, WebhookThread
 from core.storage.cache import Cache
 from jobs.database import Database
 from jobs.notifier import Listener
@@ -58,6 +61,10 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         listener = Listener(settings.redis_url, watchers.wake) if settings.redis_url else None
         if listener is not None:
             listener.start()
+        sender = WebhookThread(
+            Deliverer(database, settings.allowed_networks), seconds=settings.sweep_seconds
+        )
+        sender.start()
         pruner = None
         if settings.cache_bytes is not None:
             pruner = CacheThread(Cache(settings.cache_folder), max_bytes=settings.cache_bytes)
@@ -67,6 +74,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
             pruner.stop()
         if listener is not None:
             listener.stop()
+        sender.stop()
         sweeper.stop()
         if notifier is not None:
             notifier.close()
@@ -89,7 +97,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     for part in (
         *(jobs, studies, events, checkpoints, playground),
         *(evaluations, evaluation_files, submission),
-        *(tokenizers, datasets, catalogue, system),
+        *(tokenizers, tokenizer_files, datasets, webhooks, catalogue, system),
     ):
         app.include_router(
             part.router, prefix="/v1", dependencies=[Depends(refuse_unknown_parameters)]

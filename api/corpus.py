@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
@@ -11,11 +11,12 @@ from uuid import uuid4
 from sqlmodel import Session
 
 from api.errors import Problem
-from core.corpus.content import require_text
+from core.corpus.formats.head import require_readable
 from core.corpus.report import CleanReport
-from core.corpus.sources import SourceFile, find_source_files
+from core.corpus.sources import SourceFile, find_source_files, row_options
 from core.corpus.stage import CLEAN_VERSION, count_words
-from core.errors import CorpusMissing, CorpusNotText, EvaluationInvalid
+from core.corpus.word_estimate import scaled_words
+from core.errors import CorpusMissing, EvaluationInvalid, RunError
 from core.evaluation.tasks import require_tasks
 from core.spec.job import NAME, JobSpec
 from jobs.database import Database
@@ -63,16 +64,23 @@ def dataset_files(data_dir: Path, name: str) -> list[SourceFile]:
 
 def file_words(file: SourceFile) -> Words:
     """The number of words of a file, counted again only if the file changes."""
-    return _count(file.path, file.bytes, file.path.stat().st_mtime_ns)
+    return _count(file, file.path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _count(path: Path, size: int, changed_at: int) -> Words:
+def _count(file: SourceFile, changed_at: int) -> Words:
     del changed_at
+    if not file.format.is_plain:
+        try:
+            words = scaled_words(file, lambda text: len(text.split()))
+        except RunError:  # the report of the dataset says why
+            return Words(0, is_exact=False)
+        return Words(words.count, words.is_exact)
+    path, size = file.path, file.bytes
     if size <= COUNT_BYTES:
         return Words(count_words(path), is_exact=True)
-    with path.open("rb") as file:
-        sample = file.read(SAMPLE_BYTES)
+    with path.open("rb") as raw:
+        sample = raw.read(SAMPLE_BYTES)
     share = len(sample.decode("utf-8", errors="replace").split()) / len(sample)
     return Words(round(share * size), is_exact=False)
 
@@ -196,13 +204,13 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
 def _faults_of_content(
     field: str, files: Sequence[SourceFile], spec: JobSpec
 ) -> list[tuple[str, str, object]]:
-    """Errors for files of the spec that are not text, such as Git LFS pointers."""
+    """Errors for files of the spec that are not text or lack the text column."""
     faults: list[tuple[str, str, object]] = []
     for file in files:
         if spec.data.sources is None or file.stem in spec.data.sources:
             try:
-                require_text(file.path)
-            except CorpusNotText as error:
+                require_readable(replace(file, rows=row_options(spec.data)))
+            except RunError as error:
                 message = error.message.replace(f"{file.path.parent}/", "")
                 faults.append((field, f"{message}. {error.hint}", file.path.parent.name))
     return faults

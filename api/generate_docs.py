@@ -80,6 +80,10 @@ This page is written by `python -m api.generate_docs`.
 """
 
 EXAMPLES = {
+    "GET /v1/tokenizer-files": 'curl "$URL/v1/tokenizer-files"',
+    "POST /v1/tokenizer-files/{name}": """\
+curl -X POST -T tokenizer.json "$URL/v1/tokenizer-files/mine\"""",
+    "DELETE /v1/tokenizer-files/{name}": 'curl -X DELETE "$URL/v1/tokenizer-files/mine"',
     "POST /v1/jobs": """curl "$URL/v1/jobs" -H 'Content-Type: application/json' \\
   -H 'Idempotency-Key: my-first-job' -d '{"preset": "sample"}'""",
     "POST /v1/jobs/estimate": """curl "$URL/v1/jobs/estimate" \\
@@ -171,6 +175,17 @@ curl -X POST -T corpus.txt "$URL/v1/datasets/mine/files?name=corpus.txt\"""",
     "DELETE /v1/datasets/{name}/files/{file}": """\
 curl -X DELETE "$URL/v1/datasets/mine/files/corpus.txt\"""",
     "GET /v1/datasets/{name}/uploads": 'curl "$URL/v1/datasets/mine/uploads"',
+    "POST /v1/webhooks": """\
+curl "$URL/v1/webhooks" -H 'Content-Type: application/json' \\
+  -d '{"url": "https://example.org/hooks", "events": ["job.failed", "job.alert"]}'""",
+    "GET /v1/webhooks": 'curl "$URL/v1/webhooks"',
+    "GET /v1/webhooks/{webhook}": 'curl "$URL/v1/webhooks/$WEBHOOK"',
+    "DELETE /v1/webhooks/{webhook}": 'curl -X DELETE "$URL/v1/webhooks/$WEBHOOK"',
+    "POST /v1/webhooks/{webhook}/test": 'curl -X POST "$URL/v1/webhooks/$WEBHOOK/test"',
+    "GET /v1/webhooks/{webhook}/deliveries": """\
+curl "$URL/v1/webhooks/$WEBHOOK/deliveries?status=undelivered\"""",
+    "POST /v1/webhooks/{webhook}/deliveries/{delivery}/redeliver": """\
+curl -X POST "$URL/v1/webhooks/$WEBHOOK/deliveries/$DELIVERY/redeliver\"""",
     "GET /v1/architectures": 'curl "$URL/v1/architectures"',
     "GET /v1/presets": 'curl "$URL/v1/presets"',
     "GET /v1/workers": 'curl "$URL/v1/workers"',

@@ -17,8 +17,11 @@ from api.archives import SUFFIXES as ARCHIVE_SUFFIXES
 from api.archives import is_archive, members
 from api.errors import Problem
 from core.corpus.content import HEAD_BYTES, foreign_content
-from core.corpus.names import TEXT_SUFFIXES, reason_left_out, shown_name, text_stem
+from core.corpus.formats.compression import open_stream
+from core.corpus.formats.head import TABLE_MAGIC, require_format
+from core.corpus.names import ACCEPTED, reason_left_out, shown_name, text_format, text_stem
 from core.corpus.sources import LeftOut
+from core.errors import RunError
 from core.storage.rundir import publish_folder, sync_folder
 
 BUFFER_BYTES = 1 << 20
@@ -53,7 +56,7 @@ def file_kind(name: str) -> str:
             return "archive"
         if text_stem(name) is not None:
             return "text"
-    accepted = ", ".join((*TEXT_SUFFIXES, *ARCHIVE_SUFFIXES))
+    accepted = f"{ACCEPTED}; archives: {', '.join(ARCHIVE_SUFFIXES)}"
     detail = (
         f"{shown_name(name)!r} is no name of a text or archive: it has at most {MAX_NAME_BYTES} "
         f"bytes, no '/', no control characters, no full stop at its beginning, and one of the "
@@ -88,9 +91,8 @@ def publish(
             if is_archive(name):
                 left_out = _unpack(whole, name, staging, folder)
             else:
-                with whole.open("rb") as source:
-                    check_text(source, name, lambda _: None)
                 whole.replace(staging / name)
+                check_file(staging / name, name)
             names = sorted(path.name for path in staging.iterdir())
             with _alone(staging.parent):
                 _refuse_taken(dataset, names, replace=replace)
@@ -99,6 +101,26 @@ def publish(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         whole.unlink(missing_ok=True)
+
+
+def check_file(path: Path, name: str) -> None:
+    """Checks a text, whatever its format; a table only by how it begins.
+
+    Raises:
+        Problem: 422 as `check_text`.
+        RunError: If it is damaged, decompresses to too much, or a package that reads it is missing.
+    """
+    form = text_format(path.name)
+    assert form is not None
+    try:
+        if form.suffix not in TABLE_MAGIC:
+            with open_stream(path, form.compression) as stream:
+                check_text(stream, name, lambda _: None)
+        if not form.is_plain:
+            require_format(path, form)
+    except RunError as error:
+        error.replace(str(path), name)
+        raise
 
 
 def check_text(source: _Readable, name: str, write: Callable[[bytes], object]) -> None:
@@ -161,12 +183,18 @@ def _unpack(whole: Path, name: str, staging: Path, folder: str | None) -> list[L
                 f"{name} holds {first} and {second}: name the folder to take with ?folder=",
             )
         stems[stem] = inner
-        with (staging / inner.name).open("xb") as target:
-            check_text(reader, shown_name(str(inner)), target.write)
+        path, shown = staging / inner.name, shown_name(str(inner))
+        form = text_format(inner.name)
+        with path.open("xb") as target:
+            if form is not None and form.is_plain:
+                check_text(reader, shown, target.write)
+                continue
+            while block := reader.read(BUFFER_BYTES):
+                target.write(block)
+        check_file(path, shown)
     if not stems:
         where = f" in a folder {folder!r}" if folder else ""
-        accepted = ", ".join(TEXT_SUFFIXES)
-        raise Problem(422, "archive_empty", f"{name} has no text file{where}; accepted: {accepted}")
+        raise Problem(422, "archive_empty", f"{name} has no text file{where}; accepted: {ACCEPTED}")
     return left_out
 
 

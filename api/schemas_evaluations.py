@@ -176,6 +176,23 @@ class TokenizerPage(Out):
     next: str | None
 
 
+class TokenizerFileRead(Out):
+    """An existing tokenizer; `path` is for `tokenizer.path` of a spec."""
+
+    name: str
+    path: str
+    vocab_size: int | None
+    """With the special tokens of this service; null if it is not usable."""
+    error: str | None
+    """Why it is not usable, or null."""
+
+
+class TokenizerFilePage(Out):
+    """The existing tokenizers, by name."""
+
+    data: list[TokenizerFileRead]
+
+
 class EncodeBody(BaseModel):
     """A text to split."""
 

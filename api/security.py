@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import Problem, problem_response
 
 MAX_BODY_BYTES = 1 << 20
-UPLOAD = re.compile(r"/v1/datasets/[^/]+/files")
+UPLOAD = re.compile(r"/v1/datasets/[^/]+/files|/v1/tokenizer-files/[^/]+")
 """Matches the path of uploads, which have their own limits of size and time."""
 CLEANED = re.compile(r"/v1/datasets/[^/]+")
 """Matches the path of a dataset. The first read of a dataset starts its cleaning."""
@@ -21,6 +21,8 @@ BODY_SECONDS = 60.0
 """Maximum seconds to receive a JSON body."""
 OPEN_PREFIXES = ("/healthz", "/readyz", "/static/", "/favicon.ico")
 """Paths that need no key, because they show no user data."""
+OPEN_PAGES = ("/", "/docs")
+"""Pages that need no key. They contain no data: their scripts request the data with the key."""
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 RESPONSE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
@@ -169,7 +171,7 @@ class _WithHeaders:
 
 
 def _is_open(path: str) -> bool:
-    return path == "/" or path.startswith(OPEN_PREFIXES)
+    return path in OPEN_PAGES or path.startswith(OPEN_PREFIXES)
 
 
 def _host_name(host: str) -> str:

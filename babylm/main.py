@@ -28,6 +28,8 @@ from babylm.commands import (
     submit,
     terminal,
     tokenizers,
+    track,
+    webhooks,
 )
 from babylm.errors import FAILED, INTERRUPTED, CommandError, Terminated
 
@@ -75,6 +77,8 @@ for group in (
     datasets,
     evaluations,
     tokenizers,
+    track,
+    webhooks,
     catalogue,
     cache,
     terminal,

@@ -45,6 +45,11 @@ class RunError(Exception):
         self.message = message
         self.hint = hint if hint is not None else type(self).hint
 
+    def replace(self, path: str, name: str) -> None:
+        """Replaces a path in the message by the name that the user knows."""
+        self.message = self.message.replace(path, name)
+        self.args = (self.message,)
+
 
 class CorpusMissing(RunError):
     """A folder or file of the corpus does not exist."""
@@ -79,6 +84,34 @@ class CorpusNotText(RunError):
 
     code = "corpus_not_text"
     hint = "Replace the file by its text, or leave it out with data.sources."
+
+
+class CorpusDamaged(RunError):
+    """A compressed file, or a file of rows, is damaged or not of the format that its name says."""
+
+    code = "corpus_damaged"
+    hint = "Create the file again, or leave it out with data.sources."
+
+
+class CorpusColumnMissing(RunError):
+    """A file of rows has no column of text with the given name."""
+
+    code = "corpus_column_missing"
+    hint = "Name the column in data.text_column, or leave the file out with data.sources."
+
+
+class CorpusTooLarge(RunError):
+    """A compressed file, or a file of rows, contains more text than the service reads."""
+
+    code = "corpus_too_large"
+    hint = "Split the file, or decompress it before it is added."
+
+
+class CorpusReaderMissing(RunError):
+    """The optional package that reads a file is not installed."""
+
+    code = "corpus_reader_missing"
+    hint = "Install babylm-service with the extra that the message names."
 
 
 class CorpusTooSmall(RunError):
@@ -121,6 +154,13 @@ class InitialWeightsInvalid(RunError):
         "Name a checkpoint that exists, and give the job the same model; GET /v1/jobs/JOB and "
         "config.json show its fields."
     )
+
+
+class TokenizerInvalid(RunError):
+    """The tokenizer that `tokenizer.path` names is missing, or of a kind that is not usable."""
+
+    code = "tokenizer_invalid"
+    hint = "Name a byte-level BPE like GPT-2's in tokenizer.path, or omit it to train a tokenizer."
 
 
 class TokenOutOfVocabulary(RunError):

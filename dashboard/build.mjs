@@ -9,7 +9,10 @@ import { build } from "esbuild";
 const HERE = import.meta.dirname;
 const DIST = join(HERE, "dist");
 const SCHEMA = join(HERE, "src/api/schema.ts");
-const LICENSED = ["preact", "@preact/signals-core", "uplot"];
+const ASSETS = ["index.html", "docs.html", "docs.js", "icon.svg", "inter.woff2"];
+// Swagger UI, the page of the API.
+const SWAGGER = ["swagger-ui-bundle.js", "swagger-ui.css"];
+const LICENSED = ["preact", "@preact/signals-core", "uplot", "swagger-ui-dist"];
 
 async function bundle(folder) {
   await mkdir(folder, { recursive: true });
@@ -27,8 +30,11 @@ async function bundle(folder) {
     jsxImportSource: "preact",
     logLevel: "warning",
   });
-  for (const name of ["index.html", "icon.svg", "inter.woff2"]) {
+  for (const name of ASSETS) {
     await cp(join(HERE, "assets", name), join(folder, name));
+  }
+  for (const name of SWAGGER) {
+    await cp(join(HERE, "node_modules", "swagger-ui-dist", name), join(folder, name));
   }
   await writeFile(join(folder, "LICENSES.txt"), await licenses());
 }
@@ -82,7 +88,7 @@ function types(document, target) {
 
 async function write() {
   await bundle(DIST);
-  const fresh = ["app.js", "style.css", "index.html", "icon.svg", "inter.woff2", "LICENSES.txt"];
+  const fresh = ["app.js", "style.css", "LICENSES.txt", ...ASSETS, ...SWAGGER];
   for (const name of await readdir(DIST)) if (!fresh.includes(name)) await rm(join(DIST, name));
 }
 

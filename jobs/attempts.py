@@ -20,6 +20,7 @@ from jobs.resources import Offer, can_run
 from jobs.states import FinalStatus
 from jobs.tables import Checkpoint, Job, JobEvent, Metric, MetricStep, UtcDateTime
 from jobs.transitions import transition, update_job
+from jobs.webhooks import queue_messages
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def record_events(
                 list_finetuned(session, job, evaluation)
             else:
                 list_evaluation(session, job_id, evaluation)
+    queue_messages(session, job, events)
     return _stop_request(job)
 
 

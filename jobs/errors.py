@@ -101,6 +101,36 @@ class ShortTaskNotFound(JobsError):
         super().__init__(f"there is no task {task_id}")
 
 
+class WebhookNotFound(JobsError):
+    """No webhook has that id."""
+
+    code = "webhook_not_found"
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"there is no webhook {webhook_id}")
+
+
+class DeliveryNotFound(JobsError):
+    """The webhook has no delivery of that id."""
+
+    code = "delivery_not_found"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"the webhook has no delivery {delivery_id}")
+
+
+class WebhooksFull(JobsError):
+    """There are as many webhooks as the service accepts."""
+
+    code = "webhooks_full"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"there are already {most} webhooks, the most that the service accepts: "
+            "delete one first"
+        )
+
+
 class CursorInvalid(JobsError):
     """The cursor of a page was not made by this service."""
 

@@ -17,7 +17,7 @@ from jobs.settings import Settings
 PILOT_SETTINGS = (
     *("data_dir", "runs_dir", "database_url", "redis_url", "lease_seconds", "heartbeat_seconds"),
     *("tick_seconds", "copy_seconds", "poll_seconds", "grace_seconds", "stall_seconds"),
-    *("max_attempts", "umask"),
+    *("max_attempts", "umask", "tracking", "mlflow_uri"),
 )
 """The settings that a pilot needs; the API key is not among them."""
 

@@ -3,12 +3,15 @@
 Only entry points create a `Settings` object; all other code receives it as an argument.
 """
 
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.spec.tracking import TRACKERS, TrackerName
 
 DATABASE_FILE = "babylm.sqlite3"
 LEASE_HEARTBEATS = 5
@@ -122,6 +125,23 @@ class Settings(BaseSettings):
         "a job fails.",
     )
 
+    tracking: str = Field(
+        default="",
+        description="Experiment trackers that get a copy of every run, separated by commas: "
+        "tensorboard, wandb, mlflow.",
+    )
+    mlflow_uri: str | None = Field(
+        default=None,
+        description="MLflow's tracking server, http://host:port, or sqlite:///FILE; null: "
+        "MLFLOW_TRACKING_URI, else mlflow.sqlite3 in runs_dir.",
+    )
+
+    webhook_networks: str = Field(
+        default="",
+        description="Private networks that webhooks may be sent to, separated by commas, such as "
+        "10.0.0.0/8; without them only public addresses and https.",
+    )
+
     slurm_template: Path | None = Field(
         default=None,
         description="Batch script of the jobs that `babylm provision slurm` submits, with the "
@@ -150,6 +170,22 @@ class Settings(BaseSettings):
             raise ValueError("must be a URL such as redis://localhost:6379/0 or sqlite:///f")
         return url
 
+    @field_validator("tracking")
+    @classmethod
+    def _trackers_exist(cls, names: str) -> str:
+        unknown = [name for name in _split(names) if name not in TRACKERS]
+        if unknown:
+            known = ", ".join(TRACKERS)
+            raise ValueError(f"unknown: {', '.join(unknown)}; the trackers are {known}")
+        return names
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks_are_networks(cls, networks: str) -> str:
+        for part in _split(networks):
+            ip_network(part)
+        return networks
+
     @model_validator(mode="after")
     def _lease_outlasts_heartbeats(self) -> Self:
         if self.lease_seconds < LEASE_HEARTBEATS * self.heartbeat_seconds:
@@ -163,8 +199,23 @@ class Settings(BaseSettings):
     @property
     def api_keys(self) -> tuple[str, ...]:
         """The accepted API keys; empty if the API needs none."""
-        keys = self.api_key.get_secret_value().split(",") if self.api_key else []
-        return tuple(key.strip() for key in keys if key.strip())
+        return _split(self.api_key.get_secret_value()) if self.api_key else ()
+
+    @property
+    def trackers(self) -> tuple[TrackerName, ...]:
+        """The trackers of every run."""
+        given = _split(self.tracking)
+        return tuple(name for name in TRACKERS if name in given)
+
+    @property
+    def allowed_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The private networks that webhooks may be sent to."""
+        return tuple(ip_network(part) for part in _split(self.webhook_networks))
+
+    @property
+    def default_mlflow_uri(self) -> str:
+        """MLflow's tracking URI if nothing names another."""
+        return f"sqlite:///{quote(str(self.runs_dir.resolve() / 'mlflow.sqlite3'))}"
 
     @property
     def may_span_hosts(self) -> bool:
@@ -196,3 +247,8 @@ class Settings(BaseSettings):
         if not job_id.isalnum():
             raise ValueError(f"{job_id!r} is not a job id")
         return self.runs_dir / "jobs" / job_id
+
+
+def _split(text: str) -> tuple[str, ...]:
+    """The parts between commas, without spaces and empty parts."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

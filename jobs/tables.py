@@ -322,3 +322,47 @@ class Placement(Table, table=True):
     """Last change of `tries` or `state`."""
     missed: int = 0
     """Number of consecutive complete listings of Slurm without it."""
+
+
+class Webhook(Table, table=True):
+    """An address that is sent signed messages about jobs."""
+
+    __tablename__ = "webhook"
+
+    id: str = _id(primary_key=True, default_factory=new_id)
+    url: str = Field(sa_type=Text)
+    secret: str = Field(sa_type=Text)
+    """`whsec_...`; stored as it is, because signing needs it."""
+    events: list[str] = Field(sa_type=JSON)
+    """Names of `jobs.webhooks.WebhookEvent`."""
+    created_at: datetime = _time()
+    disabled_at: datetime | None = _time(default=None)
+    """When the receiver answered 410 Gone."""
+
+
+class WebhookDelivery(Table, table=True):
+    """A message for a webhook: a row of the outbox, written in the transaction of its event."""
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        UniqueConstraint("webhook_id", "message_id"),
+        Index(None, "status", "next_attempt_at"),
+    )
+
+    id: str = _id(primary_key=True, default_factory=new_id)
+    webhook_id: str = Field(sa_type=String(ID_LENGTH), foreign_key="webhook.id", ondelete="CASCADE")
+    message_id: str = _short()
+    """The header `webhook-id`: a hash of the event, so it is the same whenever it is sent."""
+    event: str = _short()
+    body: str = Field(sa_type=Text)
+    """The bytes that are signed and sent."""
+    status: str = _short(default="pending")
+    """pending, delivered or failed; failed: the last attempt was made."""
+    attempts: int = 0
+    """Number of attempts; guards every write of a sender."""
+    created_at: datetime = _time()
+    next_attempt_at: datetime = _time()
+    last_attempt_at: datetime | None = _time(default=None)
+    delivered_at: datetime | None = _time(default=None)
+    last_status: int | None = None
+    last_error: str | None = Field(default=None, sa_type=Text)

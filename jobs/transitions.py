@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, update
 
-from core.events.types import EventData, StatusData, event_of
+from core.events.types import EventData, JournalEvent, StatusData, event_of
 from jobs.states import TRANSITIONS, Status
 from jobs.tables import Job, JobEvent
+from jobs.webhooks import queue_messages
 
 FRESH = {"synchronize_session": False, "populate_existing": True}
 """Execution options of an UPDATE ... RETURNING that refresh the loaded row."""
@@ -48,13 +49,15 @@ def transition(
     )
     if job is not None:
         data = StatusData(status=to, attempt=job.attempt, reason=reason)
-        add_event(session, job_id, seq=job.last_seq, data=data)
+        event = add_event(session, job_id, seq=job.last_seq, data=data)
+        queue_messages(session, job, [event])
     return job
 
 
-def add_event(session: Session, job_id: str, *, seq: int, data: EventData) -> None:
-    """Adds an event with a number that the caller has reserved in the row."""
+def add_event(session: Session, job_id: str, *, seq: int, data: EventData) -> JournalEvent:
+    """Adds an event with a number that the caller has reserved in the row; returns the event."""
     event = event_of(data)
     row = JobEvent(job_id=job_id, seq=seq, time=event.time, type=event.type, data=event.data)
     session.add(row)
     session.flush()
+    return event

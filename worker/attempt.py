@@ -51,7 +51,7 @@ class Attempt:
         self._copy_seconds = settings.copy_seconds
         self._max_attempts = settings.max_attempts
         self._offset = job.journal_offset
-        self._spec = job.spec
+        self.spec = job.spec
         self._reported_at = self._beaten_at = time.monotonic()
         self._copied_at = float("-inf")
         self.job_id, self.number = job.id, job.attempt
@@ -63,7 +63,7 @@ class Attempt:
     def prepare(self) -> bool:
         """Prepares the run folder. False, with the job `failed`, if no attempt is left."""
         self.rundir.root.mkdir(parents=True, exist_ok=True)
-        publish_file(self.rundir.spec, json.dumps(self._spec, indent=2).encode())
+        publish_file(self.rundir.spec, json.dumps(self.spec, indent=2).encode())
         self._job_notifier.notify(self.job_id)
         # After a power failure the journal may be shorter than the part that is already copied.
         # The run removes an incomplete last line before it appends, so that line does not count.
@@ -84,6 +84,19 @@ class Attempt:
         )
         self._record(Outcome("failed", error.code, error))
         return False
+
+    def warn(self, data: WarningData) -> None:
+        """Adds a `warning` event of the service to those of the run.
+
+        Raises:
+            Fenced: If the attempt no longer holds the job.
+        """
+
+        def write() -> None:
+            with self._database.write() as session:
+                self._add(session, data)
+
+        self._write_until_done(write)
 
     def seconds_since_report(self) -> float:
         """Seconds since the run last wrote an event."""
@@ -225,10 +238,12 @@ class Attempt:
     def _warn_of_death(self, session: Session, outcome: Outcome) -> None:
         """Adds a `warning` event. It is not an `error` event, because the job is tried again."""
         if outcome.error is not None:
-            data = WarningData(code=ATTEMPT_DIED, message=outcome.error.message)
-            record_events(
-                session, self.job_id, self.number, [event_of(data)], journal_offset=self._offset
-            )
+            self._add(session, WarningData(code=ATTEMPT_DIED, message=outcome.error.message))
+
+    def _add(self, session: Session, data: WarningData) -> None:
+        record_events(
+            session, self.job_id, self.number, [event_of(data)], journal_offset=self._offset
+        )
 
     def _write_until_done(self, write: Callable[[], None]) -> None:
         """Repeats a write until the database is no longer locked or full.

@@ -13,10 +13,12 @@ from jobs.database import Database
 from jobs.errors import Fenced
 from jobs.notifier import JobNotifier
 from jobs.settings import Settings
+from jobs.states import FINAL
 from jobs.tables import Job
 from worker.attempt import Attempt
 from worker.child import Child
 from worker.host import keep_log_short, oom_kills
+from worker.trackers import replays
 
 log = logging.getLogger(__name__)
 
@@ -67,21 +69,23 @@ class Supervisor:
 
     def _supervise(self, attempt: Attempt) -> None:
         kills = oom_kills()
-        child = Child(
-            self._command_for(attempt.rundir.root),
-            log=attempt.rundir.log,
-            environment=self._environment,
-        )
-        log.info("job %s attempt %d: process %d", attempt.job_id, attempt.number, child.pid)
-        try:
-            status = self._watch(attempt, child)
-        finally:
-            child.close()
-        outcome = attempt.settle(
-            status,
-            is_shutting_down=self._shutdown.is_set(),
-            ran_out_of_memory=oom_kills() > kills,
-        )
+        with replays(attempt.rundir, attempt.spec, self._settings, attempt.warn) as trackers:
+            child = Child(
+                self._command_for(attempt.rundir.root),
+                log=attempt.rundir.log,
+                environment=self._environment,
+            )
+            log.info("job %s attempt %d: process %d", attempt.job_id, attempt.number, child.pid)
+            try:
+                status = self._watch(attempt, child)
+            finally:
+                child.close()
+            outcome = attempt.settle(
+                status,
+                is_shutting_down=self._shutdown.is_set(),
+                ran_out_of_memory=oom_kills() > kills,
+            )
+            trackers.has_ended = outcome.verdict in FINAL
         log.info(
             "job %s attempt %d: %s (%s)",
             attempt.job_id,

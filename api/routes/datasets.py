@@ -36,6 +36,7 @@ from api.schemas_datasets import (
     UnfinishedRead,
     UploadRead,
 )
+from api.tokenizer_files import FOLDER as TOKENIZERS
 from core.corpus.report import CleanReport
 from core.corpus.sources import SourceFile, scan_folder
 from core.corpus.stage import preview
@@ -180,8 +181,8 @@ def delete_file(name: DatasetName, file: FileName, context: InContext) -> Respon
 
 
 def _refuse_reserved(name: str) -> None:
-    if name == EVALUATIONS:
-        detail = f"{name} is the folder of evaluations; give the dataset another name"
+    if name in (EVALUATIONS, TOKENIZERS):
+        detail = f"{name} is a folder of the service; give the dataset another name"
         raise Problem(422, "dataset_name_invalid", detail, fields=[("name", detail, name)])
 
 

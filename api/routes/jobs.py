@@ -1,6 +1,7 @@
 """Routes that submit, list, show, change, stop and remove jobs."""
 
 import shutil
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query, Response
@@ -20,11 +21,13 @@ from api.errors import Problem
 from api.finetuning import FinetuneRequest, complete_finetune, keep_checkpoint
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
+from api.tokenizer_files import with_existing_tokenizer
 from api.warm_start import (
     check_init_from,
     keep_initial_weights,
     warm_start_warnings,
 )
+from core.corpus.sources import DEFAULT_ROWS, row_options
 from core.corpus.word_estimate import words_after_cleaning
 from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
 from core.evaluation.tasks import require_tasks
@@ -93,7 +96,7 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # any JS
         resolved, warnings = request.spec, _finetune_warnings(spec.finetune)
         needs = estimate_finetune(resolved, request.tasks, rates=rates)
     else:
-        resolved = spec.resolve()
+        resolved = with_existing_tokenizer(spec.resolve(), context.settings.data_dir)
         words, warnings = _words(resolved, context)
         with context.database.read() as session:
             warnings += warm_start_warnings(session, resolved, context.settings)
@@ -218,7 +221,7 @@ def _checked(spec: JobSpec, context: Context) -> JobSpec:
         resolved = _finetune_request(spec, context).spec
         require_possible(resolved)
         return resolved
-    resolved = spec.resolve()
+    resolved = with_existing_tokenizer(spec.resolve(), context.settings.data_dir)
     require_possible(resolved)
     check_corpus(resolved, context.settings.data_dir)
     check_tasks(resolved, context.settings.data_dir)
@@ -246,10 +249,16 @@ def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
         files = dataset_files(context.settings.data_dir, name)
     except CorpusMissing as error:
         return None, [error.message]
-    chosen = [file for file in files if spec.data.sources is None or file.stem in spec.data.sources]
+    rows = row_options(spec.data)
+    chosen = [
+        replace(file, rows=rows)
+        for file in files
+        if spec.data.sources is None or file.stem in spec.data.sources
+    ]
     with context.database.read() as session:
         report = clean_report(short_task_of_dataset(session, name), files)
-    if report is not None and spec.data.clean == CleanOptions():
+    is_default = spec.data.clean == CleanOptions() and rows == DEFAULT_ROWS
+    if report is not None and is_default:
         return sum(report.sources[file.stem].words_out for file in chosen), []
     try:
         words = words_after_cleaning(chosen, spec.data.clean)

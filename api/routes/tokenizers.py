@@ -21,6 +21,7 @@ from api.schemas_evaluations import (
     TokenizerRead,
 )
 from api.short import answer_of, ask
+from api.tokenizer_files import with_existing_tokenizer
 from core.errors import TokenizerMissing
 from core.spec.job import JobSpec
 from jobs import store
@@ -43,6 +44,7 @@ def train(
         spec = JobSpec.model_validate({"task": "tokenizer", **given}).resolve()
     except ValidationError as error:  # such as a line break in the name
         raise RequestValidationError(error.errors()) from error
+    spec = with_existing_tokenizer(spec, context.settings.data_dir)
     check_corpus(spec, context.settings.data_dir)
     with context.database.write() as session:
         check_tokenizer(session, spec)

@@ -47,15 +47,15 @@ def datasets(context: typer.Context, url: Url = None, as_json: AsJson = False) -
 @group.command()
 def add(
     name: Annotated[str, typer.Argument(help="Name of a new or existing dataset.")],
-    path: Annotated[Path, typer.Argument(help="A text file, a zip or tar, or a folder of text.")],
-    folder: Annotated[
-        str | None, typer.Option("--folder", help="The folder of the archive to use.")
-    ] = None,
+    path: Annotated[Path, typer.Argument(help="A file, a zip or tar, or a folder.")],
+    folder: Annotated[str | None, typer.Option("--folder", help="The subfolder to use.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Upload text to the service, which may run on another machine.
+    """Upload text to the service: text files, .jsonl, .csv, .parquet or .arrow, also compressed.
+
+    A folder may have subfolders, or be a saved Hugging Face dataset.
 
     If the transfer is interrupted, the same command continues it.
     """
@@ -66,7 +66,7 @@ def add(
     def leave_out(name: str, reason: str) -> None:
         print_note(f"left out: {name} {reason}")
 
-    total = sum(file.stat().st_size for file in files_to_send(path))
+    total = sum(file.stat().st_size for file in files_to_send(path, folder))
     with open_client(url) as client, byte_bar("upload", total) as advance:
         published = client.upload(
             name, path, folder=folder, replace=replace, advance=advance, leave_out=leave_out

@@ -1,5 +1,6 @@
 """Commands for tokenizers: list them, train one, show how a text is split."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -76,6 +77,35 @@ def train(
             print_json(job.data)
         else:
             print(f"job {job.id}")
+
+
+@group.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Name of the tokenizer.")],
+    path: Annotated[Path, typer.Argument(help="A Hugging Face folder, or a tokenizer.json.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send an existing tokenizer; jobs name it with --set tokenizer.path=tokenizers/NAME."""
+    from urllib.parse import quote
+
+    from babylm.client.errors import InvalidUsage
+    from babylm.output import print_json
+
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise InvalidUsage(f"{path} is neither a tokenizer.json nor a folder that has one")
+    with open_client(url) as client:
+        answer = client.call(
+            "POST",
+            f"/v1/tokenizer-files/{quote(name, safe='')}",
+            content=file.read_bytes(),
+            headers={"Content-Type": "application/octet-stream"},
+        )
+    if as_json:
+        print_json(answer)
+    else:
+        print(f"{answer['path']}: {answer['vocab_size']:,} entries")
 
 
 @group.command()

@@ -5,6 +5,8 @@ printable are shown with escapes, such as `caf\xe9.txt`; users give this form in
 """
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import blake2b
 
 TEXT_SUFFIXES = (
@@ -13,6 +15,15 @@ TEXT_SUFFIXES = (
 )
 """In lower case, longer ones first. Since 2025 training files are also handed out as
 `<name>.train.txt`, and Project Gutenberg has `<number>.txt.utf-8`."""
+ROW_SUFFIXES = (".jsonl", ".csv", ".parquet", ".arrow")
+"""Files of rows, one column of which is the text. `.arrow` is a file of a saved Hugging Face
+dataset."""
+COMPRESSIONS = (".gz", ".xz", ".zst")
+"""Each may follow any suffix of a text or of rows."""
+ACCEPTED = f"{', '.join((*TEXT_SUFFIXES, *ROW_SUFFIXES))}, also with {', '.join(COMPRESSIONS)}"
+"""The suffixes as an error message lists them."""
+DATASET_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")
+"""What a saved Hugging Face dataset has in addition to its `.arrow` files."""
 MAX_STEM_BYTES = 200
 """The name of the cleaned file; a name may have 255 bytes, and escapes make it longer."""
 
@@ -25,25 +36,56 @@ def shown_name(name: str) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Format:
+    """The format of a file by the suffixes of its name."""
+
+    suffix: str
+    """One of `TEXT_SUFFIXES` or `ROW_SUFFIXES`."""
+    compression: str
+    """One of `COMPRESSIONS`, or empty."""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether the text is a column of rows."""
+        return self.suffix in ROW_SUFFIXES
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the file is the text itself."""
+        return not self.compression and not self.has_rows
+
+
+def text_format(name: str) -> Format | None:
+    """The format of a text file; None if the name is not that of a text file."""
+    lower = name.lower()
+    compression = _ending(lower, COMPRESSIONS)
+    suffix = _ending(lower.removesuffix(compression), (*TEXT_SUFFIXES, *ROW_SUFFIXES))
+    return Format(suffix, compression) if suffix else None
+
+
 def text_stem(name: str) -> str | None:
     """The shown name without the suffix of a text; None if the name is not that of a text."""
-    suffix = text_suffix(name)
-    if suffix is None or name.startswith("."):
+    found = text_format(name)
+    if found is None or name.startswith("."):
         return None
-    return _bounded(shown_name(name[: -len(suffix)])) or None
-
-
-def text_suffix(name: str) -> str | None:
-    """The suffix of a text, in lower case."""
-    lower = name.lower()
-    return next((suffix for suffix in TEXT_SUFFIXES if lower.endswith(suffix)), None)
+    stem = name[: -len(found.suffix + found.compression)]
+    if found.has_rows:  # childes.train.jsonl is the text of childes
+        stem = stem[: len(stem) - len(_ending(stem.lower(), TEXT_SUFFIXES))]
+    return _bounded(shown_name(stem)) or None
 
 
 def reason_left_out(name: str) -> str:
     """The reason why a file with this name is not used as text."""
     if name.startswith("."):
         return "is hidden: its name begins with a full stop"
-    return f"has no suffix of a text ({', '.join(TEXT_SUFFIXES)})"
+    if name in DATASET_FILES:
+        return "describes a saved dataset and holds no text"
+    return f"has no suffix of a text ({ACCEPTED})"
+
+
+def _ending(name: str, suffixes: Iterable[str]) -> str:
+    return next((suffix for suffix in suffixes if name.endswith(suffix)), "")
 
 
 def _bounded(stem: str) -> str:

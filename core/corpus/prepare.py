@@ -8,9 +8,15 @@ from typing import Any, Literal
 
 from core.context import Run
 from core.corpus import long_words
-from core.corpus.names import shown_name
+from core.corpus.names import DATASET_FILES, shown_name
 from core.corpus.report import CleanReport, recount
-from core.corpus.sources import SourceFile, find_source_files, missing_sources, scan_folder
+from core.corpus.sources import (
+    SourceFile,
+    find_source_files,
+    missing_sources,
+    row_options,
+    scan_folder,
+)
 from core.corpus.split import Split
 from core.corpus.stage import (
     FORMER_CLEAN_VERSION,
@@ -47,6 +53,7 @@ def clean_splits(run: Run, reporter: StageReporter) -> tuple[Split, Split | None
             stage.cached &= cached
             stage.counts[split.name] = result.report.counts()
             _warn_of_long_words(run, result.report)
+            _warn_of_malformed_rows(run, result.report)
             done += split.bytes
         clean_train, clean_validation = cleaned[0], cleaned[1] if validation else None
         if data.deduplicate != "none":
@@ -74,6 +81,16 @@ def _warn_of_long_words(run: Run, report: CleanReport) -> None:
             f"{stem} has {dropped.count:,} words of more than {long_words.MAX_WORD_CHARACTERS:,} "
             f"characters, which were split; the first is in {dropped.examples[0]}",
         )
+
+
+def _warn_of_malformed_rows(run: Run, report: CleanReport) -> None:
+    for stem, source in report.sources.items():
+        if source.rows is not None and source.rows.malformed:
+            run.warn(
+                "rows_skipped",
+                f"{stem} has {source.rows.malformed:,} malformed rows of {source.rows.read:,}, "
+                f"which were skipped; the first: {source.rows.examples[0]}",
+            )
 
 
 @dataclass(frozen=True)
@@ -106,7 +123,7 @@ def _find_files(run: Run, split: str, dataset: str) -> list[SourceFile]:
     folder, sources = run.data_dir / dataset, run.spec.data.sources
     before = run.inputs.files(split)
     try:
-        files = find_source_files(folder, sources=sources)
+        files = find_source_files(folder, sources=sources, rows=row_options(run.spec.data))
     except CorpusMissing as error:
         if not before:
             raise
@@ -126,7 +143,11 @@ def _find_files(run: Run, split: str, dataset: str) -> list[SourceFile]:
 
 def _warn_of_files_left_out(run: Run, folder: Path) -> None:
     _, left_out = scan_folder(folder)
-    shown = [each for each in left_out if not each.name.startswith(".")]
+    shown = [
+        each
+        for each in left_out
+        if not each.name.startswith(".") and each.name not in DATASET_FILES
+    ]
     if shown:
         listed = "; ".join(f"{each.name} {each.reason}" for each in shown[:SHOWN_FILES])
         more = f"; and {len(shown) - SHOWN_FILES} more" if len(shown) > SHOWN_FILES else ""

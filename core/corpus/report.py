@@ -15,6 +15,20 @@ class Dropped(BaseModel):
     examples: list[str]
 
 
+class RowsReport(BaseModel):
+    """The rows of a file whose text is a column of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    read: int
+    empty: int
+    """Rows whose text is null or white space."""
+    malformed: int
+    """Rows that were skipped."""
+    examples: list[str]
+    """The first malformed rows: the line or row, and the reason."""
+
+
 class SourceReport(BaseModel):
     """Counts of one file before (`in`) and after (`out`) cleaning."""
 
@@ -29,6 +43,8 @@ class SourceReport(BaseModel):
     bytes_out: int
     documents: int
     dropped: dict[str, Dropped]
+    rows: RowsReport | None = None
+    """Null for a file that is not of rows."""
 
 
 class CleanReport(BaseModel):

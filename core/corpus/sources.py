@@ -1,17 +1,28 @@
 """The six BabyLM sources, and the files of a dataset folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.corpus.cleaners import PLAIN, STANDARD, UPSTREAM
-from core.corpus.names import TEXT_SUFFIXES, reason_left_out, shown_name, text_stem, text_suffix
+from core.corpus.formats.rows import RowOptions
+from core.corpus.names import (
+    ACCEPTED,
+    Format,
+    reason_left_out,
+    shown_name,
+    text_format,
+    text_stem,
+)
 from core.errors import CorpusMissing
+from core.spec.job import DataSpec
 
 BABYLM_SOURCES = tuple(name for name in UPSTREAM if name != PLAIN)
 """A dataset that has one of them and lacks another causes a warning."""
 SOURCE_OF_SUFFIX = {".cha": "childes", ".srt": "open_subtitles", ".vtt": "open_subtitles"}
 """Suffixes that tell a format, whatever the name is."""
+
+DEFAULT_ROWS = RowOptions()
 
 
 @dataclass(frozen=True)
@@ -24,11 +35,20 @@ class SourceFile:
     stem: str
     """Its shown name without the suffix; the name of its cleaned file."""
     bytes: int
+    rows: RowOptions = DEFAULT_ROWS
+    """How its rows become text, if it has rows."""
 
     @property
     def name(self) -> str:
         """Its shown name."""
         return shown_name(self.path.name)
+
+    @property
+    def format(self) -> Format:
+        """Its format, by its name."""
+        found = text_format(self.path.name)
+        assert found is not None
+        return found
 
 
 @dataclass(frozen=True)
@@ -39,12 +59,15 @@ class LeftOut:
     reason: str
 
 
-def find_source_files(folder: Path, *, sources: Sequence[str] | None = None) -> list[SourceFile]:
+def find_source_files(
+    folder: Path, *, sources: Sequence[str] | None = None, rows: RowOptions | None = None
+) -> list[SourceFile]:
     """The text files of a dataset folder, by name.
 
     Args:
         folder: The dataset.
         sources: Stems to restrict them to; each must be there.
+        rows: How the rows of files such as JSON lines become text.
 
     Raises:
         CorpusMissing: If the folder, a named file, or every text file is missing.
@@ -57,8 +80,12 @@ def find_source_files(folder: Path, *, sources: Sequence[str] | None = None) -> 
         if name not in stems:
             raise CorpusMissing(f"{folder} has no file {name}.train, {name}.dev or {name}.txt")
     if not files:
-        raise CorpusMissing(f"{folder} has no text file; accepted are {', '.join(TEXT_SUFFIXES)}")
-    return [file for file in files if sources is None or file.stem in sources]
+        raise CorpusMissing(f"{folder} has no text file; accepted are {ACCEPTED}")
+    return [
+        replace(file, rows=rows or file.rows)
+        for file in files
+        if sources is None or file.stem in sources
+    ]
 
 
 def scan_folder(folder: Path) -> tuple[list[SourceFile], list[LeftOut]]:
@@ -85,7 +112,13 @@ def scan_folder(folder: Path) -> tuple[list[SourceFile], list[LeftOut]]:
 def _source(name: str, stem: str) -> str:
     if stem.lower() in STANDARD:
         return stem.lower()
-    return SOURCE_OF_SUFFIX.get(text_suffix(name) or "", PLAIN)
+    found = text_format(name)
+    return SOURCE_OF_SUFFIX.get(found.suffix, PLAIN) if found else PLAIN
+
+
+def row_options(data: DataSpec) -> RowOptions:
+    """How the rows of files become text."""
+    return RowOptions(column=data.text_column, mode=data.rows)
 
 
 def missing_sources(files: Sequence[SourceFile]) -> list[str]:

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from core.corpus.blocks import BlockCleaner, CleanedBlock, split_blocks
 from core.corpus.cleaners import STANDARD, UPSTREAM, cleaner_for
+from core.corpus.formats.extract import EXTRACT_VERSION, PlainText, plain_texts
+from core.corpus.formats.head import text_head
 from core.corpus.report import CleanReport, Dropped, SourceReport
 from core.corpus.rules import Drops, clean_block
 from core.corpus.sources import SourceFile
-from core.errors import CorpusChanged, CorpusEmpty, Stopped
+from core.errors import CorpusChanged, CorpusEmpty, RunError, Stopped
 from core.process.pool import serve_in_order
 from core.spec.corpus import CleanOptions
 from core.storage.cache import Cache, fingerprint
@@ -26,6 +28,8 @@ BYTES_PER_PROCESS = 4 << 20
 """Minimum text for each process, because starting one takes 0.2 s of CPU time."""
 PREVIEW_BYTES = 64 << 10
 SHOWN_FILES = 10
+EXTRACT_SHARE = 0.3
+"""Progress when compressed files and files of rows are extracted."""
 COUNTED_AT_ONCE = 1 << 20
 
 
@@ -41,8 +45,16 @@ def clean_fingerprint(
         "clean",
         version=version,
         parameters=options.model_dump(mode="json"),
-        inputs=[f"{file.source}:{file.stem}:{cache.hashes.of(file.path)}" for file in files],
+        inputs=[_input(file, cache.hashes.of(file.path)) for file in files],
     )
+
+
+def _input(file: SourceFile, content: str) -> str:
+    """What determines the text of a file; plain files keep the form of earlier releases."""
+    known = f"{file.source}:{file.stem}:{content}"
+    if file.format.is_plain:
+        return known
+    return f"{known}:{file.format}:{file.rows if file.format.has_rows else ''}:{EXTRACT_VERSION}"
 
 
 def clean_corpus(
@@ -63,12 +75,41 @@ def clean_corpus(
         CorpusMissing, CorpusEncoding, CorpusEmpty: Naming the file.
         Stopped: If a stop was asked for.
     """
-    total = sum(file.bytes for file in files)
+    share = 0.0 if all(file.format.is_plain for file in files) else EXTRACT_SHARE
+
+    def extracted(part: float) -> None:
+        progress(share * part)
+
+    with plain_texts(files, output, progress=extracted, should_stop=should_stop) as texts:
+        return _clean_texts(
+            texts,
+            options=options,
+            output=output,
+            progress=lambda part: progress(share + (1.0 - share) * part),
+            should_stop=should_stop,
+            processes=processes,
+        )
+
+
+def _clean_texts(
+    texts: Sequence[PlainText],
+    *,
+    options: CleanOptions,
+    output: Path,
+    progress: Callable[[float], None],
+    should_stop: Callable[[], bool],
+    processes: int | None,
+) -> CleanReport:
+    total = sum(text.bytes for text in texts)
+    files = [text.file for text in texts]
     if processes is None:
         cores = len(os.sched_getaffinity(0))
         processes = max(1, min(cores, MAX_PROCESSES, total // BYTES_PER_PROCESS))
     cleaners = {file.source: cleaner_for(file.source, options) for file in files}
-    blocks = [list(split_blocks(file.path, file.source, cleaners[file.source])) for file in files]
+    blocks = [
+        list(split_blocks(text.path, text.file.source, cleaners[text.file.source]))
+        for text in texts
+    ]
     results = serve_in_order(
         [block for part in blocks for block in part],
         make=BlockCleaner,
@@ -78,7 +119,7 @@ def clean_corpus(
     )
     done = 0
     reports: dict[str, SourceReport] = {}
-    for file, part in zip(files, blocks, strict=True):
+    for text, file, part in zip(texts, files, blocks, strict=True):
         with (output / f"{file.stem}.txt").open("wb") as target:
             writer = CleanWriter(target.write)
             for block, cleaned in zip(part, results, strict=False):
@@ -90,7 +131,7 @@ def clean_corpus(
             writer.finish()
         if writer.words_out == 0:
             raise CorpusEmpty(f"{file.path} holds no text after cleaning")
-        reports[file.stem] = writer.report(file)
+        reports[file.stem] = writer.report(text)
     report = CleanReport(sources=reports)
     (output / "report.json").write_text(report.model_dump_json())
     return report
@@ -121,10 +162,17 @@ def require_unchanged(
 def preview(
     file: SourceFile, *, options: CleanOptions, max_lines: int = 20
 ) -> list[tuple[str, str | None]]:
-    """The first lines of a file, raw and cleaned; None for dropped lines."""
-    with file.path.open("rb") as source:
-        head = source.read(PREVIEW_BYTES)
-    lines = head.decode("utf-8", errors="replace").split("\n")
+    """The first lines of a file, raw and cleaned; None for dropped lines.
+
+    Empty for a file that cannot be read, or only by pyarrow.
+    """
+    try:
+        head = text_head(file, PREVIEW_BYTES)
+    except RunError:  # the report of the dataset says why
+        return []
+    lines = (
+        head.content.decode("utf-8", errors="replace").split("\n") if head and head.content else []
+    )
     cleaner = cleaner_for(file.source, options)
     return [
         (line.rstrip("\r"), clean_block(line + "\n", cleaner, Drops()).strip("\n") or None)
@@ -182,21 +230,22 @@ class CleanWriter:
         if self.documents:
             self._put(b"\n")
 
-    def report(self, file: SourceFile) -> SourceReport:
+    def report(self, text: PlainText) -> SourceReport:
         """The counts so far."""
         return SourceReport(
-            source=file.source,
+            source=text.file.source,
             lines_in=self.lines_in,
             lines_out=self.lines_out,
             words_in=self.words_in,
             words_out=self.words_out,
-            bytes_in=file.bytes,
+            bytes_in=text.bytes,
             bytes_out=self.bytes_out,
             documents=self.documents,
             dropped={
                 name: Dropped(count=count, examples=self.drops.examples[name])
                 for name, count in sorted(self.drops.counts.items())
             },
+            rows=text.rows,
         )
 
     def _put(self, content: bytes) -> None:

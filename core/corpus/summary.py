@@ -57,7 +57,7 @@ class _Work(threading.Thread):
             self.report = self._clean()
         except RunError as error:
             # The API shows this message, so it must not contain paths of this machine.
-            error.message = error.message.replace(f"{self._dataset}/", "")
+            error.replace(f"{self._dataset}/", "")
             self.error = error
         except Exception as error:  # top of the thread; `look` raises it
             self.error = error

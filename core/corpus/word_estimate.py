@@ -1,12 +1,13 @@
 """Words that a dataset has after cleaning, measured on samples: cheap enough for a submit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from core.corpus.blocks import BlockCleaner, clean_text, split_blocks
 from core.corpus.cleaners import cleaner_for
+from core.corpus.formats.head import text_head
 from core.corpus.sources import SourceFile
 from core.spec.corpus import CleanOptions
 
@@ -14,6 +15,10 @@ SAMPLES = 16
 SAMPLE_BYTES = 16 << 10
 """Each file is measured on samples at equal distances; smaller files are cleaned whole. The count
 of a corpus of 2.9M raw words was 1.1 % off, where the raw words are 15.7 % too many."""
+
+PACKED_WORDS_PER_BYTE = 0.35
+"""Of Parquet and Arrow files, which only pyarrow reads: English text has 0.18 words in a byte and
+snappy, the usual compression of Parquet, halves it."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +36,19 @@ def words_after_cleaning(files: Sequence[SourceFile], options: CleanOptions) -> 
         RunError: If a file cannot be cleaned.
         OSError: If a file is gone.
     """
-    measured = [
-        _measure(file.path, file.source, file.bytes, file.path.stat().st_mtime_ns, options)
-        for file in files
-    ]
+    measured = [_measure(file, file.path.stat().st_mtime_ns, options) for file in files]
     return CleanedWords(
         sum(words.count for words in measured), all(words.is_exact for words in measured)
     )
 
 
 @lru_cache(maxsize=4096)
-def _measure(
-    path: Path, source: str, size: int, changed_at: int, options: CleanOptions
-) -> CleanedWords:
+def _measure(file: SourceFile, changed_at: int, options: CleanOptions) -> CleanedWords:
     del changed_at
-    cleaner = cleaner_for(source, options)
+    cleaner = cleaner_for(file.source, options)
+    if not file.format.is_plain:
+        return scaled_words(file, lambda text: clean_text(text, cleaner).words_out)
+    path, source, size = file.path, file.source, file.bytes
     if size <= SAMPLES * SAMPLE_BYTES:
         clean = BlockCleaner({source: cleaner})
         blocks = split_blocks(path, source, cleaner)
@@ -55,6 +58,19 @@ def _measure(
         sampled += len(text)
         words += clean_text(text.decode("utf-8", errors="replace"), cleaner).words_out
     return CleanedWords(round(words * size / max(1, sampled)), is_exact=False)
+
+
+def scaled_words(file: SourceFile, count: Callable[[str], int]) -> CleanedWords:
+    """The words of a file that is not plain, from its beginning; `count` counts those of a text.
+
+    Raises:
+        RunError: If the file cannot be read.
+    """
+    head = text_head(file, SAMPLES * SAMPLE_BYTES)
+    if head is None:
+        return CleanedWords(round(file.bytes * PACKED_WORDS_PER_BYTE), is_exact=False)
+    words = count(head.content.decode("utf-8", errors="replace"))
+    return CleanedWords(round(words / head.share), is_exact=head.share == 1.0)
 
 
 def _samples(path: Path, size: int) -> Iterator[bytes]:

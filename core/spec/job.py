@@ -13,6 +13,7 @@ from core.spec.finetune import FinetuneSpec
 from core.spec.presets import PRESETS, merge_preset
 from core.spec.resources import ResourceSpec
 from core.spec.section import Section
+from core.spec.tracking import TrackerName
 from core.spec.training import TrainingSpec
 
 SPEC_VERSION = 1
@@ -60,6 +61,18 @@ class DataSpec(Section):
         description='true, false, "upstream", or an object with style, lowercase, punctuation.',
     )
 
+    text_column: str = Field(
+        default="text",
+        min_length=1,
+        max_length=200,
+        description="Column of the text in .jsonl, .csv, .parquet and .arrow files.",
+    )
+    rows: Literal["documents", "lines"] = Field(
+        default="documents",
+        description="documents: each row of such a file is a document; lines: each row is a line, "
+        "and an empty row ends a document.",
+    )
+
     deduplicate: Literal["none", "report", "exact", "near"] = Field(
         default="none",
         description="report: count repeated documents and lines that also occur in the validation "
@@ -97,13 +110,20 @@ class DataSpec(Section):
 
 
 class TokenizerSpec(Section):
-    """A byte-level BPE trained on the training text, or the tokenizer of another job."""
+    """A byte-level BPE trained on the training text, that of another job, or an existing one."""
 
     from_job: str | None = Field(
         default=None,
         max_length=64,
         description="Id of a job whose tokenizer is used unchanged. No tokenizer is trained, "
         "min_frequency is ignored, and only the estimate uses vocab_size.",
+    )
+    path: str | None = Field(
+        default=None,
+        max_length=200,
+        description="An existing tokenizer below the data directory, such as tokenizers/mine: a "
+        "folder with a tokenizer.json of Hugging Face, or that file. It must be a byte-level BPE "
+        "with GPT-2's splitting; its special tokens are replaced, and it sets vocab_size.",
     )
 
     vocab_size: int = Field(
@@ -120,6 +140,20 @@ class TokenizerSpec(Section):
     @classmethod
     def _job_is_a_name(cls, job: str | None) -> str | None:
         return _folder_name(job)
+
+    @field_validator("path")
+    @classmethod
+    def _path_is_below_the_data(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if path is None:
+            return None
+        if not all(NAME.match(part) for part in path.split("/")):
+            raise ValueError(
+                "must be names of folders below the data directory, separated by '/', such as "
+                "tokenizers/mine"
+            )
+        if info.data.get("from_job") is not None:
+            raise ValueError("cannot be given together with from_job: a job has one tokenizer")
+        return path
 
 
 class InitFromSpec(Section):
@@ -201,6 +235,12 @@ class JobSpec(Section):
         description="With the task finetune: the checkpoint, the tasks and the settings.",
     )
     resources: ResourceSpec = Field(default_factory=ResourceSpec)
+    tracking: list[TrackerName] = Field(
+        default_factory=list,
+        max_length=3,
+        description="Experiment trackers that get a copy of the run, in addition to those of "
+        "BABYLM_TRACKING: tensorboard, wandb, mlflow.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -247,6 +287,8 @@ class JobSpec(Section):
                 f"tokenizer.from_job is {tokenizer.from_job}: the tokenizer belongs to the "
                 "weights; omit tokenizer.from_job"
             )
+        if tokenizer is not None and tokenizer.path is not None:
+            raise ValueError("tokenizer.path is set: the tokenizer belongs to the weights; omit it")
         return init_from
 
     @field_validator("training")

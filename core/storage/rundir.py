@@ -107,6 +107,16 @@ class RunDir:
         return self.root / "submissions"
 
     @property
+    def trackers(self) -> Path:
+        """Cursors and logs of the replays into experiment trackers, see `core.tracking`."""
+        return self.root / "trackers"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The event file for TensorBoard."""
+        return self.root / "tensorboard"
+
+    @property
     def resume(self) -> Path:
         """Resume points: weights, optimizer state, data position, random states."""
         return self.root / "resume"

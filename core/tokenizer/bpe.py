@@ -11,14 +11,17 @@ from pathlib import Path
 
 from tokenizers.pre_tokenizers import ByteLevel
 
-from core.errors import CorpusEmpty, RunError, Stopped
+from core.errors import CorpusEmpty, RunError, Stopped, TokenizerInvalid
 from core.process.program import python_command
 from core.spec.job import TokenizerSpec
+from core.storage.model_files import TOKENIZER_FILE
 from core.tokenizer.config import save_config
+from core.tokenizer.existing import ExistingTokenizer
 from core.tokenizer.learning import MERGE, READ
 from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.report import REPORT, TokenizerReport
 from core.tokenizer.specials import SPECIAL_TOKENS
+from core.tokenizer.units import UnitEncoder
 
 TOKENIZER_VERSION = 1
 """Increase when the same text and spec give another tokenizer."""
@@ -68,6 +71,29 @@ def train_bpe(
     (output / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
     progress(1.0)
     return report
+
+
+def save_existing(existing: ExistingTokenizer, output: Path) -> None:
+    """Saves a tokenizer that was trained elsewhere, with its report, into the folder `output`.
+
+    Raises:
+        TokenizerInvalid: If `tokenizers` cannot load it or words cannot be counted with it.
+    """
+    (output / TOKENIZER_FILE).write_text(existing.content, encoding="utf-8")
+    try:
+        UnitEncoder(load_tokenizer(output))
+    except Exception as error:  # `tokenizers` raises plain exceptions
+        raise TokenizerInvalid(f"the tokenizer cannot be loaded: {error}") from error
+    save_config(output)
+    report = TokenizerReport(
+        requested_vocab_size=existing.vocab_size,
+        vocab_size=existing.vocab_size,
+        merges=existing.merges,
+        bytes=0,
+        counting_seconds=0.0,
+        merging_seconds=0.0,
+    )
+    (output / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
 
 
 def _merging(share: float) -> float:

@@ -14,7 +14,8 @@ from core.storage.file_hashes import hash_file
 from core.storage.inputs import OwnTokenizer
 from core.storage.model_files import TOKENIZER_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder
-from core.tokenizer.bpe import TOKENIZER_VERSION, train_bpe
+from core.tokenizer.bpe import TOKENIZER_VERSION, save_existing, train_bpe
+from core.tokenizer.existing import read_existing
 from core.tokenizer.report import REPORT, TokenizerReport
 from core.tokenizer.statistics import STATISTICS_VERSION, write_statistics
 
@@ -32,6 +33,8 @@ def prepare_tokenizer(
         elif run.spec.init_from.is_set:
             source = run.rundir.initial_tokenizer
             key = _key_of(hash_file(source / TOKENIZER_FILE))
+        elif spec.path is not None:
+            source, key, stage.cached = _existing_tokenizer(run, spec.path)
         elif spec.from_job is None:
             source, key, stage.cached = _train_tokenizer(run, reporter, train)
         else:
@@ -44,8 +47,8 @@ def prepare_tokenizer(
         run.inputs.record_tokenizer(OwnTokenizer(fingerprint=key, sha256=content))
         if validation is not None:
             stage.counts["validation"] = _measure_tokenizer(run, key, validation)
-    is_trained_here = spec.from_job is None and not run.spec.init_from.is_set
-    if is_trained_here and report.vocab_size < spec.vocab_size:
+    is_given = spec.from_job is not None or spec.path is not None or run.spec.init_from.is_set
+    if not is_given and report.vocab_size < spec.vocab_size:
         run.warn(
             "vocabulary_smaller",
             f"the text gives {report.vocab_size:,} entries, not {spec.vocab_size:,}; "
@@ -73,6 +76,16 @@ def _train_tokenizer(run: Run, reporter: StageReporter, train: Split) -> tuple[P
         )
 
     entry = run.inputs.take("tokenizer", key, build)
+    return entry.path, entry.fingerprint, entry.cached
+
+
+def _existing_tokenizer(run: Run, path: str) -> tuple[Path, str, bool]:
+    """The tokenizer of a file, converted; from then on the run does not read the file again."""
+    entry = run.inputs.find("tokenizer")
+    if entry is None:
+        existing = read_existing(run.data_dir / path)
+        key = fingerprint("tokenizer", version=0, parameters={}, inputs=[existing.content])
+        entry = run.inputs.take("tokenizer", key, lambda folder: save_existing(existing, folder))
     return entry.path, entry.fingerprint, entry.cached
 
 

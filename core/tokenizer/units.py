@@ -26,8 +26,9 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 from core.errors import TokenOutOfVocabulary
+from core.tokenizer.byte_level import byte_characters
 from core.tokenizer.specials import END_OF_TEXT_ID
-from core.tokenizer.words import WordFlags, byte_characters, vocabulary_bytes
+from core.tokenizer.words import WordFlags, vocabulary_bytes
 
 MAX_WORDS = 300_000
 """Maximum number of distinct words in the table, about 60 MB. A full table is emptied."""

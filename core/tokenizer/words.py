@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from core.tokenizer.byte_level import byte_characters
 from core.tokenizer.specials import SPECIAL_TOKENS
 
 WHITE_SPACE = b" \n"
@@ -78,12 +79,3 @@ def vocabulary_bytes(tokenizer: Tokenizer) -> list[bytes | None]:
         if text not in SPECIAL_TOKENS:
             entries[index] = text.translate(byte_of).encode("latin-1")
     return entries
-
-
-def byte_characters() -> dict[int, str]:
-    """GPT-2's printable character for each byte (Radford et al. 2019, `bytes_to_unicode`)."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in printable]
-    return {byte: chr(byte) for byte in printable} | {
-        byte: chr(256 + place) for place, byte in enumerate(hidden)
-    }

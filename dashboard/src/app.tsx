@@ -93,6 +93,9 @@ function Navigation({ page }: { page: string }) {
           {label}
         </a>
       ))}
+      <a href="/docs" target="_blank" rel="noopener">
+        API
+      </a>
     </nav>
   );
 }

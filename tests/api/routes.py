@@ -17,6 +17,8 @@ EXAMPLES = {
     "task": "blimp",
     "evaluation": "0" * 32,
     "study_id": "0" * 32,
+    "webhook": "0" * 32,
+    "delivery": "0" * 32,
 }
 
 

@@ -14,6 +14,7 @@ from core.events.results import EvaluationResult
 from core.events.types import EvaluationData, StageData
 from core.sample import write_sample
 from core.storage.rundir import RunDir
+from core.tokenizer.learning import new_tokenizer, new_trainer
 from jobs.short_tasks import claim_short_task, create_short_task, succeed_short_task
 from tests.api.routes import routes
 from tests.api.short import ShortWorker
@@ -23,10 +24,6 @@ ANSWERS = {
     "generate": {"text": "Once"},
     "surprisal": {"texts": []},
     "encode": {"tokens": []},
-}
-SENT = {
-    "corpus.txt": b"some text\n",
-    "pairs.jsonl": b'{"sentence_good": "The dogs run.", "sentence_bad": "The dogs runs."}\n',
 }
 REPORT = {
     **{"repository": "user/small", "track": "strict-small", "checkpoint": "last"},
@@ -42,6 +39,21 @@ def test_each_call_has_an_example_and_no_example_is_left_over():
 def test_the_page_is_not_stale():
     written = (ROOT / "docs" / "api.md").read_text()
     assert page() == written, "python -m api.generate_docs > docs/api.md"
+
+
+def _tokenizer() -> bytes:
+    tokenizer = new_tokenizer()
+    tokenizer.train_from_iterator([], trainer=new_trainer(260, 1))
+    return tokenizer.to_str().encode()
+
+
+PAIR = b'{"sentence_good": "The dogs run.", "sentence_bad": "The dogs runs."}\n'
+SENT = {
+    "corpus.txt": lambda: b"some text\n",
+    "pairs.jsonl": lambda: PAIR,
+    "tokenizer.json": _tokenizer,
+}
+"""The content of the files that the examples send."""
 
 
 def parsed(command: str) -> dict:
@@ -61,7 +73,7 @@ def parsed(command: str) -> dict:
                 request["method"] = "POST"
             json.loads(request["content"])
         elif word == "-T":
-            request["content"] = SENT[next(words)]
+            request["content"] = SENT[next(words)]()
         elif word == "-I":
             request["method"] = "HEAD"
         elif word in ("-C", "-o"):
@@ -94,6 +106,8 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
     command = EXAMPLES[name]
     if name.endswith("/files") and name.startswith("POST"):
         (settings.data_dir / "mine" / "corpus.txt").unlink()
+    if name == "DELETE /v1/tokenizer-files/{name}":
+        client.post("/v1/tokenizer-files/mine", content=_tokenizer())
     if name.endswith("/resume"):
         client.post(f"/v1/jobs/{job}/pause")
     elif name.endswith("/retry"):
@@ -110,6 +124,8 @@ def test_each_command_of_the_page_works(client, world, settings, job, name):
         if name.startswith("DELETE") or name.endswith("/resume"):
             client.post(f"/v1/studies/{study}/cancel").raise_for_status()
         command = command.replace("$STUDY", study)
+    if "$WEBHOOK" in command:
+        command = _with_webhook(client, command)
     request = parsed(command.replace("$JOB", job).replace("$URL", "http://localhost"))
     parts = urlsplit(request.pop("url"))
     with ShortWorker(world, _answer):
@@ -132,6 +148,14 @@ def _submitted(world, settings, job) -> None:
     (folder / "report.json").write_text("{}")
     file = {"path": "report.json", "size": 2, "sha256": sha256(b"{}").hexdigest()}
     (folder / "manifest.json").write_text(json.dumps({"files": [file], "links": []}))
+
+
+def _with_webhook(client, command: str) -> str:
+    """The command with the ids of a webhook and of a delivery."""
+    body = {"url": "https://hooks.invalid"}
+    webhook = client.post("/v1/webhooks", json=body).json()["id"]
+    delivery = client.post(f"/v1/webhooks/{webhook}/test").json()["id"]
+    return command.replace("$WEBHOOK", webhook).replace("$DELIVERY", delivery)
 
 
 def _evaluated(client, settings, world, job) -> str:

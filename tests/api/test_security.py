@@ -9,8 +9,8 @@ from tests.api.conftest import local_client
 from tests.api.raw import RawClient
 from tests.api.routes import PAGES, filled, routes
 
-OPEN = {"/healthz", "/readyz", "/"}
-"""Paths that need no key: health and the page that asks for the key."""
+OPEN = {"/healthz", "/readyz", "/", "/docs"}
+"""Paths that need no key: health and the pages that ask for the key."""
 
 
 KEYS = ("first-key-0123456789", "second-key-0123456789")

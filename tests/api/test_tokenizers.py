@@ -1,6 +1,7 @@
 import pytest
 
 from core.events.types import StageData
+from core.tokenizer.learning import new_tokenizer, new_trainer
 from jobs.short_tasks import succeed_short_task
 from tests.api.conftest import SPEC
 from tests.api.short import ShortWorker
@@ -108,3 +109,38 @@ def test_a_job_that_ended_without_a_tokenizer_gives_none(client, world):
     answer = client.post("/v1/jobs", json=spec)
     assert answer.status_code == 422
     assert "has no tokenizer" in answer.json()["detail"]
+
+
+@pytest.fixture(scope="module")
+def existing():
+    """The `tokenizer.json` of a tokenizer without merges."""
+    tokenizer = new_tokenizer()
+    tokenizer.train_from_iterator([], trainer=new_trainer(260, 1))
+    return tokenizer.to_str().encode()
+
+
+def test_an_existing_tokenizer_is_sent_named_and_removed(client, existing):
+    sent = client.post("/v1/tokenizer-files/mine", content=existing)
+    assert (sent.status_code, sent.json()["vocab_size"]) == (201, 259)
+    assert client.get("/v1/tokenizer-files").json()["data"] == [sent.json()]
+    assert client.post("/v1/tokenizer-files/mine", content=existing).status_code == 409
+    spec = SPEC | {"tokenizer": {"path": sent.json()["path"]}}
+    job = client.post("/v1/jobs", json=spec)
+    assert job.json()["spec"]["tokenizer"]["vocab_size"] == 259
+    assert client.post("/v1/tokenizers", json=BODY | {"tokenizer": spec["tokenizer"]}).is_success
+    assert client.delete("/v1/tokenizer-files/mine").status_code == 204
+    assert client.delete("/v1/tokenizer-files/mine").status_code == 404
+    refused = client.post("/v1/jobs", json=spec)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "tokenizer.path"
+
+
+def test_what_is_no_tokenizer_is_refused_and_leaves_nothing(client, settings, existing):
+    for content in (b"", b"{}", existing.replace(b'"BPE"', b'"WordPiece"')):
+        answer = client.post("/v1/tokenizer-files/mine", content=content)
+        assert (answer.status_code, answer.json()["code"]) == (422, "tokenizer_invalid")
+    assert "tokenizer.json is a WordPiece tokenizer" in answer.json()["detail"]
+    assert not (settings.data_dir / "tokenizers").exists()
+    for path in ("../runs", "/etc", "tokenizers/", "."):
+        answer = client.post("/v1/jobs", json=SPEC | {"tokenizer": {"path": path}})
+        assert answer.json()["errors"][0]["field"] == "tokenizer.path"

@@ -58,6 +58,28 @@ def test_a_folder_becomes_a_dataset_in_pieces(run, service, tmp_path, monkeypatc
     assert not (data_dir / "mine").exists()
 
 
+def test_a_tree_of_files_and_a_saved_dataset_are_sent(run, service, tmp_path):
+    url, data_dir = service
+    for name in ("Brown/Adam/01.cha", "Brown/Eve/01.cha", "Brown/Eve/02.cha"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("*MOT:\tmore .\n")
+    result = run("datasets", "add", "mine", tmp_path / "Brown", "--url", url)
+    assert result.exit_code == 0, result.exception
+    names = sorted(path.name for path in (data_dir / "mine").iterdir())
+    assert names == ["02.cha", "Adam-01.cha", "Eve-01.cha"]
+    for split in ("train", "test"):
+        (tmp_path / "saved" / split).mkdir(parents=True)
+        (tmp_path / "saved" / split / "data-00000-of-00001.arrow").write_bytes(b"ARROW1 and more")
+        (tmp_path / "saved" / split / "state.json").write_text("{}")
+    (tmp_path / "saved" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    refused = run("datasets", "add", "hub", tmp_path / "saved", "--url", url)
+    assert "test, train" in error_of(refused).message
+    result = run("datasets", "add", "hub", tmp_path / "saved", "--folder", "train", "--url", url)
+    assert result.exit_code == 0, result.exception
+    assert "state.json is not accepted" in result.stderr
+    assert [path.name for path in (data_dir / "hub").iterdir()] == ["data-00000-of-00001.arrow"]
+
+
 def test_an_upload_continues_where_it_stopped(run, service, tmp_path, monkeypatch):
     from babylm.client import Client
 

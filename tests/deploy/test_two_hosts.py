@@ -28,7 +28,10 @@ from tests.postgres import postgres_database
 from tests.system.service import tiny_spec
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.system
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif("BABYLM_TRY_HOSTS" not in os.environ, reason="minutes: BABYLM_TRY_HOSTS=1"),
+]
 
 START = """
 mount --bind "$HOST_FOLDER/boot_id" /proc/sys/kernel/random/boot_id

@@ -293,7 +293,7 @@ class AsyncClient(AsyncConnection):
         Args:
             dataset: Name of the dataset, new or existing.
             path: What to send.
-            folder: The one folder to take out of an archive.
+            folder: The one folder to take out of an archive or a folder.
             replace: Overwrite files that exist.
             advance: Called with the number of bytes that were sent.
             leave_out: Called with name and reason of each file of a folder or an archive that is

@@ -4,6 +4,7 @@
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +17,8 @@ PIECE_BYTES = 8 << 20
 TRIES = 6
 """Consecutive pieces that may fail."""
 RETRY_SECONDS = 0.5
+SPLITS_FILE = "dataset_dict.json"
+"""Of a Hugging Face dataset with splits, each in a folder of its name."""
 NAME_REFUSED = "file_name_invalid"
 """Code of the service's refusal of a name; it comes before the file is read."""
 
@@ -26,22 +29,44 @@ LeaveOut = Callable[[str, str], None]
 """Called with name and reason of each file that is not used."""
 
 
-def files_to_send(path: Path) -> list[Path]:
-    """The file, or the visible files of the folder, by name; the service decides which it takes.
+def files_to_send(path: Path, folder: str | None = None) -> dict[Path, str]:
+    """The file, or the visible files of the folder and its subfolders, with the names to send.
+
+    The service decides which it takes. A name that occurs in several subfolders is preceded by
+    those of its folders.
+
+    Args:
+        path: A file or a folder.
+        folder: If there are subfolders of this name, only their files are sent.
 
     Raises:
-        InvalidUsage: If there is none.
+        InvalidUsage: If there is none, or it is a saved dataset of which no split is named.
     """
     if path.is_file():
-        return [path]
+        return {path: sent_name(path)}
     if not path.is_dir():
         raise InvalidUsage(f"{path} does not exist")
-    files = [
-        each for each in sorted(path.iterdir()) if each.is_file() and not each.name.startswith(".")
-    ]
+    if folder is None and (path / SPLITS_FILE).is_file():
+        splits = ", ".join(sorted(each.name for each in path.iterdir() if each.is_dir()))
+        raise InvalidUsage(
+            f"{path} is a saved dataset with several splits ({splits}): name the one to send with "
+            "--folder"
+        )
+    files = [each for each in sorted(path.rglob("*")) if each.is_file() and _is_visible(each, path)]
+    files = [each for each in files if each.parent.name == folder] or files
     if not files:
         raise InvalidUsage(f"{path} has no files")
-    return files
+    times = Counter(each.name for each in files)
+    return {
+        each: sent_name(
+            each if times[each.name] == 1 else Path("-".join(each.relative_to(path).parts))
+        )
+        for each in files
+    }
+
+
+def _is_visible(file: Path, root: Path) -> bool:
+    return not any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
 def upload_folder(
@@ -62,14 +87,16 @@ def upload_folder(
     """
     published: list[str] = []
     refused = 0
-    files = files_to_send(path)
-    for file in files:
+    files = files_to_send(path, folder)
+    is_split = all(file.parent.name == folder for file in files)
+    for file, name in files.items():
         try:
             published += upload_file(
                 client,
                 dataset,
                 file,
-                folder=folder,
+                name=name,
+                folder=None if is_split else folder,
                 replace=replace,
                 advance=advance,
                 leave_out=leave_out,
@@ -78,7 +105,7 @@ def upload_folder(
             if error.details.get("code") != NAME_REFUSED:
                 raise
             refused += 1
-            leave_out(sent_name(file), f"is not accepted: {error.message}")
+            leave_out(name, f"is not accepted: {error.message}")
             advance(file.stat().st_size)
     if refused == len(files):
         raise InvalidUsage(f"{path} has no file that the service accepts as text or archive")
@@ -90,13 +117,14 @@ def upload_file(
     dataset: str,
     file: Path,
     *,
+    name: str | None = None,
     folder: str | None,
     replace: bool,
     advance: Advance,
     leave_out: LeaveOut,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
-    """Sends one file; returns the names of the files that the service created.
+    """Sends one file, as `name` if given; returns the names of the files that the service created.
 
     `leave_out` is called for each member of an archive that is not used.
 
@@ -112,6 +140,7 @@ def upload_file(
         client,
         base,
         file,
+        name=name or sent_name(file),
         folder=folder,
         replace=replace,
         advance=advance,
@@ -158,6 +187,7 @@ def send_evaluation(
         client,
         base,
         file,
+        name=sent_name(file),
         folder=folder,
         replace=replace,
         advance=advance,
@@ -171,6 +201,7 @@ def _send(
     base: str,
     file: Path,
     *,
+    name: str,
     folder: str | None,
     replace: bool,
     advance: Advance,
@@ -180,7 +211,6 @@ def _send(
     size = file.stat().st_size
     with file.open("rb") as source:
         digest = (to_thread(hashlib.file_digest, source, "sha256")).hexdigest()
-        name = sent_name(file)
         query: dict[str, str] = {"name": name, "sha256": digest}
         query |= {"folder": folder} if folder else {}
         query |= {"replace": "true"} if replace else {}

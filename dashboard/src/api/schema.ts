@@ -1062,6 +1062,52 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/tokenizer-files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Tokenizer Files
+         * @description The existing tokenizers that specs name as `tokenizer: {"path": "tokenizers/NAME"}`.
+         */
+        get: operations["list_tokenizer_files_v1_tokenizer_files_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokenizer-files/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Tokenizer File
+         * @description Sends an existing tokenizer: the body is its `tokenizer.json`.
+         *
+         *     It must be a byte-level BPE with GPT-2's splitting. Jobs name it as `tokenizer.path`.
+         */
+        post: operations["add_tokenizer_file_v1_tokenizer_files__name__post"];
+        /**
+         * Delete Tokenizer File
+         * @description Removes an existing tokenizer; runs that use it have copies of their own.
+         */
+        delete: operations["delete_tokenizer_file_v1_tokenizer_files__name__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/tokenizers": {
         parameters: {
             query?: never;
@@ -1102,6 +1148,117 @@ export interface paths {
          * @description How the tokenizer of a job splits a text: ids, vocabulary entries and character offsets.
          */
         post: operations["encode_v1_tokenizers__job_id__encode_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Webhooks
+         * @description All webhooks, oldest first.
+         */
+        get: operations["list_webhooks_v1_webhooks_get"];
+        put?: never;
+        /**
+         * Create Webhook
+         * @description Adds a webhook; the answer contains its secret, which is not sent again.
+         *
+         *     Messages are signed as Standard Webhooks describes. They are sent when a job succeeds, fails or
+         *     is cancelled, at each milestone checkpoint, and for each warning of level `error`.
+         */
+        post: operations["create_webhook_v1_webhooks_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Webhook
+         * @description One webhook.
+         */
+        get: operations["show_webhook_v1_webhooks__webhook__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Webhook
+         * @description Removes a webhook with its deliveries, also those that were not sent.
+         */
+        delete: operations["delete_webhook_v1_webhooks__webhook__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Deliveries
+         * @description The newest deliveries. `status=undelivered`: those that are pending or have failed.
+         */
+        get: operations["list_deliveries_v1_webhooks__webhook__deliveries_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook}/deliveries/{delivery}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Redeliver
+         * @description Sends a message again, with the same `webhook-id`, also one that was delivered.
+         */
+        post: operations["redeliver_v1_webhooks__webhook__deliveries__delivery__redeliver_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send Test
+         * @description Sends a message of type `webhook.test`; the list of deliveries says what came of it.
+         */
+        post: operations["send_test_v1_webhooks__webhook__test_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1233,9 +1390,10 @@ export interface components {
         };
         /**
          * CleaningRead
-         * @description What cleaning with the default options makes of a whole dataset.
+         * @description The result of cleaning a whole dataset with the default options.
          *
-         *     `queued`, `running`, `succeeded` or `failed`; totals are after cleaning and null before that.
+         *     `status` is `queued`, `running`, `succeeded` or `failed`. The totals are counts after cleaning;
+         *     they are null until cleaning has succeeded.
          */
         CleaningRead: {
             /** Bytes */
@@ -1280,7 +1438,7 @@ export interface components {
         };
         /**
          * CurveRead
-         * @description A score over words seen; `part` is `score` for the whole task, else a paradigm.
+         * @description A score by words seen; `part` is `score` for the whole task, or the name of a paradigm.
          */
         CurveRead: {
             /** Baselines */
@@ -1319,10 +1477,23 @@ export interface components {
              */
             deduplicate: "none" | "report" | "exact" | "near";
             /**
+             * Rows
+             * @description documents: each row of such a file is a document; lines: each row is a line, and an empty row ends a document.
+             * @default documents
+             * @enum {string}
+             */
+            rows: "documents" | "lines";
+            /**
              * Sources
              * @description File stems to use, such as childes; null uses every text file of the folder.
              */
             sources?: string[] | null;
+            /**
+             * Text Column
+             * @description Column of the text in .jsonl, .csv, .parquet and .arrow files.
+             * @default text
+             */
+            text_column: string;
             /**
              * Validation
              * @description Folder of validation text; null trains without validation.
@@ -1394,6 +1565,45 @@ export interface components {
             words: number;
         };
         /**
+         * DeliveryPage
+         * @description Deliveries of a webhook, newest first.
+         */
+        DeliveryPage: {
+            /** Data */
+            data: components["schemas"]["DeliveryRead"][];
+        };
+        /**
+         * DeliveryRead
+         * @description A message, and what came of sending it.
+         */
+        DeliveryRead: {
+            /** Attempts */
+            attempts: number;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Delivered At */
+            delivered_at: string | null;
+            /** Event */
+            event: string;
+            /** Id */
+            id: string;
+            /** Last Attempt At */
+            last_attempt_at: string | null;
+            /** Last Error */
+            last_error: string | null;
+            /** Last Status */
+            last_status: number | null;
+            /** Message Id */
+            message_id: string;
+            /** Next Attempt At */
+            next_attempt_at: string | null;
+            /** Status */
+            status: string;
+        };
+        /**
          * DiskRead
          * @description The disk that holds a folder of the service.
          */
@@ -1423,7 +1633,7 @@ export interface components {
         };
         /**
          * EncodeRead
-         * @description How a text is split.
+         * @description The tokens of a text.
          */
         EncodeRead: {
             /** Tokens */
@@ -1443,7 +1653,7 @@ export interface components {
         };
         /**
          * EvaluateBody
-         * @description What a checkpoint shall be judged on.
+         * @description A request to evaluate a checkpoint.
          */
         EvaluateBody: {
             /**
@@ -1464,9 +1674,9 @@ export interface components {
          * EvaluationRead
          * @description An evaluation: `queued`, `running`, `succeeded` or `failed`.
          *
-         *     `score` is the figure of the BabyLM evaluation: for `accuracy` the mean over the paradigms, ties
-         *     counted as right (`strict_score` counts them as wrong); `spearman` is a rank correlation with
-         *     human judgements; `r2_gain` is the share of variance that surprisal explains beyond a baseline;
+         *     `score` is the score of the BabyLM evaluation. `accuracy` is the mean over the paradigms; ties
+         *     count as right (and as wrong in `strict_score`). `spearman` is a rank correlation with human
+         *     judgements. `r2_gain` is the share of variance that surprisal explains beyond a baseline.
          *     `log_probability` is the mean over all words in nats.
          */
         EvaluationRead: {
@@ -1552,7 +1762,7 @@ export interface components {
         };
         /**
          * EventRead
-         * @description Something that happened to a job.
+         * @description An event of a job.
          */
         EventRead: {
             /** Data */
@@ -1795,7 +2005,7 @@ export interface components {
         };
         /**
          * GenerateBody
-         * @description What a checkpoint shall continue.
+         * @description A request to continue a text.
          */
         GenerateBody: {
             /**
@@ -1836,7 +2046,7 @@ export interface components {
         };
         /**
          * GroupRead
-         * @description The share of right items among all that have one attribute in common.
+         * @description The share of correct items among all items with the same value of an attribute.
          */
         GroupRead: {
             /** By */
@@ -1891,7 +2101,7 @@ export interface components {
         };
         /**
          * JobPatch
-         * @description Labels of a job to change; what is left out stays. They change nothing of the run.
+         * @description Labels of a job to change. Omitted labels do not change. Labels do not affect the run.
          */
         JobPatch: {
             /**
@@ -2023,6 +2233,11 @@ export interface components {
              * @enum {string}
              */
             track: "free" | "strict-small" | "strict";
+            /**
+             * Tracking
+             * @description Experiment trackers that get a copy of the run, in addition to those of BABYLM_TRACKING: tensorboard, wandb, mlflow.
+             */
+            tracking?: ("tensorboard" | "wandb" | "mlflow")[];
             training?: components["schemas"]["TrainingSpec"];
         };
         /**
@@ -2049,7 +2264,7 @@ export interface components {
         };
         /**
          * LeftOutRead
-         * @description A file that is there but not used.
+         * @description An existing file that is not used, and the reason.
          */
         LeftOutRead: {
             /** Name */
@@ -2359,7 +2574,7 @@ export interface components {
         };
         /**
          * ParadigmRead
-         * @description One paradigm, domain or condition; `pairs` are its items.
+         * @description One paradigm, domain or condition; `pairs` is its number of items.
          */
         ParadigmRead: {
             /** Name */
@@ -2389,7 +2604,7 @@ export interface components {
         };
         /**
          * PreviewLine
-         * @description A line of a file before and after cleaning; null where it is dropped.
+         * @description A line of a file before and after cleaning; null if cleaning drops the line.
          */
         PreviewLine: {
             /** Cleaned */
@@ -2417,7 +2632,7 @@ export interface components {
         };
         /**
          * QueueRead
-         * @description Jobs by status, and short tasks that wait.
+         * @description Number of jobs by status, and number of waiting short tasks.
          */
         QueueRead: {
             /** Paused */
@@ -2431,7 +2646,7 @@ export interface components {
         };
         /**
          * ReadyRead
-         * @description Whether the service can work, and its parts by name.
+         * @description Whether a job that is submitted now would start, and the state of each part.
          */
         ReadyRead: {
             /** Checks */
@@ -2445,8 +2660,8 @@ export interface components {
          * ReportRead
          * @description What a submission contains and lacks.
          *
-         *     `differences` are files whose number of items is not the official one. `complete` is true if
-         *     nothing is missing or different and every milestone of the track was reached.
+         *     `differences` lists files whose number of items differs from the official number. `complete` is
+         *     true if nothing is missing or different and every milestone of the track was reached.
          */
         ReportRead: {
             budget?: components["schemas"]["Ledger"] | null;
@@ -2525,6 +2740,20 @@ export interface components {
             words_seen: number;
         };
         /**
+         * RowsReport
+         * @description The rows of a file whose text is a column of it.
+         */
+        RowsReport: {
+            /** Empty */
+            empty: number;
+            /** Examples */
+            examples: string[];
+            /** Malformed */
+            malformed: number;
+            /** Read */
+            read: number;
+        };
+        /**
          * Rule
          * @description A rule of the challenge; `holds` is null if it cannot be decided yet.
          */
@@ -2584,7 +2813,7 @@ export interface components {
         };
         /**
          * SeriesRead
-         * @description A metric over the steps; the lists are of one length. A value that was not finite is null.
+         * @description A metric by step. All lists have the same length. A value that is not finite is null.
          */
         SeriesRead: {
             /** Epoch */
@@ -2602,7 +2831,7 @@ export interface components {
         };
         /**
          * SlurmRead
-         * @description What Slurm said about a job that was submitted to it.
+         * @description Slurm's state of a job that was submitted to Slurm.
          */
         SlurmRead: {
             /** Expected Start At */
@@ -2633,6 +2862,7 @@ export interface components {
             lines_in: number;
             /** Lines Out */
             lines_out: number;
+            rows?: components["schemas"]["RowsReport"] | null;
             /** Source */
             source: string;
             /** Words In */
@@ -2768,7 +2998,7 @@ export interface components {
         };
         /**
          * SubmissionBody
-         * @description What to build.
+         * @description A request to build a submission.
          */
         SubmissionBody: {
             /**
@@ -2779,13 +3009,13 @@ export interface components {
             checkpoint: string;
             /**
              * Evaluate
-             * @description Also queue the evaluations that are missing and whose files are there.
+             * @description Also queue the missing evaluations whose files exist.
              * @default true
              */
             evaluate: boolean;
             /**
              * Repository
-             * @description USER/NAME, as the model is called on the Hugging Face Hub.
+             * @description Name of the model on the Hugging Face Hub, as USER/NAME.
              */
             repository: string;
         };
@@ -2884,7 +3114,7 @@ export interface components {
         };
         /**
          * TaskPage
-         * @description The tasks that are there, by name.
+         * @description The existing tasks, by name.
          */
         TaskPage: {
             /** Data */
@@ -2892,7 +3122,7 @@ export interface components {
         };
         /**
          * TaskRead
-         * @description Something that checkpoints can be evaluated on.
+         * @description An evaluation task.
          */
         TaskRead: {
             /** Bytes */
@@ -2926,7 +3156,7 @@ export interface components {
         };
         /**
          * TokenizerBody
-         * @description A tokenizer to train alone.
+         * @description A request to train only a tokenizer.
          */
         TokenizerBody: {
             data?: components["schemas"]["DataSpec"];
@@ -2935,8 +3165,30 @@ export interface components {
             tokenizer?: components["schemas"]["TokenizerSpec"];
         };
         /**
+         * TokenizerFilePage
+         * @description The existing tokenizers, by name.
+         */
+        TokenizerFilePage: {
+            /** Data */
+            data: components["schemas"]["TokenizerFileRead"][];
+        };
+        /**
+         * TokenizerFileRead
+         * @description An existing tokenizer; `path` is for `tokenizer.path` of a spec.
+         */
+        TokenizerFileRead: {
+            /** Error */
+            error: string | null;
+            /** Name */
+            name: string;
+            /** Path */
+            path: string;
+            /** Vocab Size */
+            vocab_size: number | null;
+        };
+        /**
          * TokenizerPage
-         * @description Tokenizers, newest first; `next` of a page is `after` of the following one.
+         * @description Tokenizers, newest first. To get the next page, pass `next` as `after`.
          */
         TokenizerPage: {
             /** Data */
@@ -2969,7 +3221,7 @@ export interface components {
         };
         /**
          * TokenizerSpec
-         * @description A byte-level BPE trained on the training text, or the tokenizer of another job.
+         * @description A byte-level BPE trained on the training text, that of another job, or an existing one.
          */
         TokenizerSpec: {
             /**
@@ -2983,6 +3235,11 @@ export interface components {
              * @default 2
              */
             min_frequency: number;
+            /**
+             * Path
+             * @description An existing tokenizer below the data directory, such as tokenizers/mine: a folder with a tokenizer.json of Hugging Face, or that file. It must be a byte-level BPE with GPT-2's splitting; its special tokens are replaced, and it sets vocab_size.
+             */
+            path?: string | null;
             /**
              * Vocab Size
              * @description Entries, including 256 bytes and 3 special tokens.
@@ -3262,7 +3519,7 @@ export interface components {
         };
         /**
          * UnfinishedRead
-         * @description A file that has arrived in part.
+         * @description A file whose upload is incomplete.
          */
         UnfinishedRead: {
             /** Name */
@@ -3272,7 +3529,7 @@ export interface components {
         };
         /**
          * UploadRead
-         * @description How much of a file has arrived; `files` names what was published once it is whole.
+         * @description The received bytes of a file. `files` lists the published files of a complete upload.
          */
         UploadRead: {
             /** Dataset */
@@ -3292,8 +3549,8 @@ export interface components {
          * WaitingRead
          * @description What a queued job waits for.
          *
-         *     `what` is `a worker` (none that is there can run it), `its turn`, or `slurm`; `position` is 1
-         *     for the next; `detail` says more in words.
+         *     `what` is `a worker` (no live worker can run the job), `its turn`, or `slurm`. `position` is the
+         *     place in the queue, 1 for the next job. `detail` is a text with the reason.
          */
         WaitingRead: {
             /** Detail */
@@ -3305,8 +3562,80 @@ export interface components {
             what: string;
         };
         /**
+         * WebhookBody
+         * @description A new webhook.
+         */
+        WebhookBody: {
+            /**
+             * Events
+             * @description Which messages.
+             * @default [
+             *       "job.succeeded",
+             *       "job.failed",
+             *       "job.cancelled",
+             *       "job.milestone",
+             *       "job.alert",
+             *       "webhook.test"
+             *     ]
+             */
+            events: ("job.succeeded" | "job.failed" | "job.cancelled" | "job.milestone" | "job.alert" | "webhook.test")[];
+            /**
+             * Url
+             * @description https address of the receiver; http only in BABYLM_WEBHOOK_NETWORKS.
+             */
+            url: string;
+        };
+        /**
+         * WebhookCreated
+         * @description A new webhook with the secret that verifies its messages.
+         */
+        WebhookCreated: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Disabled At */
+            disabled_at: string | null;
+            /** Events */
+            events: string[];
+            /** Id */
+            id: string;
+            /** Secret */
+            secret: string;
+            /** Url */
+            url: string;
+        };
+        /**
+         * WebhookPage
+         * @description All webhooks.
+         */
+        WebhookPage: {
+            /** Data */
+            data: components["schemas"]["WebhookRead"][];
+        };
+        /**
+         * WebhookRead
+         * @description A webhook; its secret is sent only when it is created.
+         */
+        WebhookRead: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Disabled At */
+            disabled_at: string | null;
+            /** Events */
+            events: string[];
+            /** Id */
+            id: string;
+            /** Url */
+            url: string;
+        };
+        /**
          * WorkerPage
-         * @description The workers that are alive, oldest first.
+         * @description The live workers, oldest first.
          */
         WorkerPage: {
             /** Data */
@@ -8771,6 +9100,283 @@ export interface operations {
             };
         };
     };
+    list_tokenizer_files_v1_tokenizer_files_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenizerFilePage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    add_tokenizer_file_v1_tokenizer_files__name__post: {
+        parameters: {
+            query?: never;
+            header?: {
+                "content-length"?: string | null;
+            };
+            path: {
+                /** @description Name of a tokenizer. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenizerFileRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The disk is full. */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    delete_tokenizer_file_v1_tokenizer_files__name__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of a tokenizer. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     list_tokenizers_v1_tokenizers_get: {
         parameters: {
             query?: {
@@ -9090,6 +9696,618 @@ export interface operations {
             };
         };
     };
+    list_webhooks_v1_webhooks_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    create_webhook_v1_webhooks_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookCreated"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The state of the service does not allow it. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description Not Implemented */
+            501: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    show_webhook_v1_webhooks__webhook__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    delete_webhook_v1_webhooks__webhook__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    list_deliveries_v1_webhooks__webhook__deliveries_get: {
+        parameters: {
+            query?: {
+                status?: ("undelivered" | "pending" | "delivered" | "failed") | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    redeliver_v1_webhooks__webhook__deliveries__delivery__redeliver_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+                /** @description Id of a delivery. */
+                delivery: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    send_test_v1_webhooks__webhook__test_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a webhook. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     workers_v1_workers_get: {
         parameters: {
             query?: never;
@@ -9168,9 +10386,11 @@ export const pathsV1JobsGetParametersQueryStatusAnyOf0Values: ReadonlyArray<Flat
 export const pathsV1JobsJob_idCurvesGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/curves"]["get"]["parameters"]["query"]["format"]> = ["json", "csv", "markdown"];
 export const pathsV1JobsJob_idMetricsGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/metrics"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
 export const pathsV1StudiesStudy_idGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/studies/{study_id}"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
+export const pathsV1WebhooksWebhookDeliveriesGetParametersQueryStatusAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/webhooks/{webhook}/deliveries"]["get"]["parameters"]["query"]["status"]> = ["undelivered", "pending", "delivered", "failed"];
 export const cleanOptionsPunctuationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["punctuation"]> = ["keep", "strip"];
 export const cleanOptionsStyleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["style"]> = ["standard", "upstream", "none"];
 export const dataSpecDeduplicateValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["deduplicate"]> = ["none", "report", "exact", "near"];
+export const dataSpecRowsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["rows"]> = ["documents", "lines"];
 export const evaluationSpecCheckpointsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["EvaluationSpec"]["checkpoints"]> = ["last", "milestones"];
 export const finetuneSpecMetricAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["metric"]> = ["accuracy", "f1", "mcc"];
 export const finetuneSpecPoolingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["pooling"]> = ["last", "first"];
@@ -9180,6 +10400,7 @@ export const jobReadStageAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<compo
 export const jobReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobRead"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
 export const jobSpecTaskValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["task"]> = ["model", "tokenizer", "finetune"];
 export const jobSpecTrackValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["track"]> = ["free", "strict-small", "strict"];
+export const jobSpecTrackingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["JobSpec"]["tracking"]> = ["tensorboard", "wandb", "mlflow"];
 export const llama4ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["architecture"]> = ["llama4"];
 export const llama4Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["hidden_act"]> = ["silu", "gelu", "relu"];
 export const memberReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["MemberRead"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
@@ -9196,3 +10417,4 @@ export const trainingSpecPrecisionValues: ReadonlyArray<FlattenedDeepRequired<co
 export const trainingSpecScheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["schedule"]> = ["linear", "cosine", "constant", "wsd"];
 export const trainingSpecShuffleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["shuffle"]> = ["windows", "documents"];
 export const trainingSpecWeight_decay_scheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["weight_decay_schedule"]> = ["constant", "linear"];
+export const webhookBodyEventsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["WebhookBody"]["events"]> = ["job.succeeded", "job.failed", "job.cancelled", "job.milestone", "job.alert", "webhook.test"];

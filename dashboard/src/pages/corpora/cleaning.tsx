@@ -13,6 +13,7 @@ interface Source {
   words_in: number;
   words_out: number;
   dropped: Record<string, { count: number; examples: string[] }>;
+  rows?: { read: number; empty: number; malformed: number; examples: string[] } | null;
 }
 export interface CleaningRead {
   status: string;
@@ -37,6 +38,9 @@ export function CleaningReport({ cleaning }: { cleaning: CleaningRead }) {
     <Card title={TITLE}>
       <Table caption="Cleaning by source" heads={HEADS} rows={rows} />
       {sources.map(([stem, source]) => (
+        <Skipped key={stem} stem={stem} source={source} />
+      ))}
+      {sources.map(([stem, source]) => (
         <Rules key={stem} stem={stem} source={source} />
       ))}
     </Card>
@@ -58,6 +62,21 @@ function Unfinished({ cleaning }: { cleaning: CleaningRead }) {
         </>
       )}
     </Card>
+  );
+}
+
+function Skipped({ stem, source: { rows } }: { stem: string; source: Source }) {
+  if (!rows) return null;
+  return (
+    <>
+      <p class="soft small">
+        {stem}: {plural(rows.read, "row")} read, {exact(rows.empty)} without text,{" "}
+        {exact(rows.malformed)} malformed and skipped
+      </p>
+      {rows.examples.map((example) => (
+        <code key={example}>{example}</code>
+      ))}
+    </>
   );
 }
 

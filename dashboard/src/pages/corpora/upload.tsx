@@ -110,7 +110,11 @@ function DropArea({ onFiles }: { onFiles: (files: File[]) => void }) {
         onFiles([...(event.dataTransfer?.files ?? [])]);
       }}
     >
-      <p>Drop text files (.txt, .train, .dev, .test) here, or a zip or tar archive of them.</p>
+      <p>Drop files here: text, rows with a column “text”, or a zip or tar archive of them.</p>
+      <p class="soft small">
+        Text: .txt, .train, .dev, .test, .cha, .srt, .vtt. Rows: .jsonl, .csv, .parquet, .arrow.
+        Each also compressed: .gz, .xz, .zst.
+      </p>
       <button type="button" onClick={() => input.current?.click()}>
         Choose files
       </button>

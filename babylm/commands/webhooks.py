@@ -1,0 +1,157 @@
+"""Commands about webhooks: list, add, delete, test, deliveries, redeliver."""
+
+from typing import Annotated
+
+import typer
+
+from babylm.options import AsJson, Url, open_client
+
+group = typer.Typer(
+    help="Send signed messages about jobs to an address.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+WebhookId = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Id of a webhook.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the group."""
+    app.add_typer(group, name="webhooks")
+
+
+@group.callback()
+def webhooks(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
+    """List the webhooks, or act on them."""
+    if context.invoked_subcommand is not None:
+        return
+    from babylm.output import age, print_json, print_table
+
+    with open_client(url) as client:
+        found = client.listing("/v1/webhooks")
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            str(each.get("id", "")),
+            str(each.get("url", "")),
+            ", ".join(each.get("events", [])),
+            "disabled" if each.get("disabled_at") else age(each.get("created_at")),
+        )
+        for each in found
+    ]
+    empty = "no webhooks; add one with `babylm webhooks add URL`"
+    print_table(("id", "url", "events", "created"), rows, empty=empty)
+
+
+@group.command()
+def add(
+    receiver: Annotated[str, typer.Argument(metavar="URL", help="https address of the receiver.")],
+    events: Annotated[
+        list[str] | None,
+        typer.Option("--event", help="Only this message, such as job.failed; several times."),
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a webhook and print its secret, which is shown only now."""
+    from babylm.output import print_json, print_pairs
+
+    body = {"url": receiver} | ({"events": events} if events else {})
+    with open_client(url) as client:
+        made = client.call("POST", "/v1/webhooks", json=body)
+    if as_json:
+        print_json(made)
+    else:
+        print_pairs([(name, str(made[name])) for name in ("id", "url", "secret")])
+
+
+@group.command()
+def delete(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> None:
+    """Remove a webhook with its deliveries."""
+    from babylm.output import print_json
+
+    with open_client(url) as client:
+        client.call("DELETE", f"/v1/webhooks/{webhook}")
+    if as_json:
+        print_json({"deleted": webhook})
+    else:
+        print(f"webhook {webhook} is removed")
+
+
+@group.command("test")
+def send_test(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> None:
+    """Send a test message."""
+    from babylm.output import print_json
+
+    with open_client(url) as client:
+        made = client.call("POST", f"/v1/webhooks/{webhook}/test")
+    if as_json:
+        print_json(made)
+    else:
+        print(f"queued; `babylm webhooks deliveries {webhook}` shows what came of it")
+
+
+@group.command()
+def deliveries(
+    webhook: WebhookId,
+    status: Annotated[
+        str | None, typer.Option("--status", help="undelivered, pending, delivered or failed.")
+    ] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the messages of a webhook, newest first."""
+    from babylm.output import age, print_json, print_table
+
+    query = {"status": status} if status else {}
+    with open_client(url) as client:
+        found = client.listing(f"/v1/webhooks/{webhook}/deliveries", params=query)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            str(each.get("id", "")),
+            str(each.get("event", "")),
+            str(each.get("status", "")),
+            str(each.get("attempts", "")),
+            age(each.get("created_at")),
+            str(each.get("last_error") or ""),
+        )
+        for each in found
+    ]
+    columns = ("id", "event", "status", "attempts", "created", "error")
+    print_table(columns, rows, empty="no such deliveries")
+
+
+@group.command()
+def redeliver(
+    webhook: WebhookId,
+    delivery: Annotated[
+        str | None, typer.Argument(metavar="DELIVERY", help="Id of a delivery.")
+    ] = None,
+    undelivered: Annotated[
+        bool, typer.Option("--undelivered", help="All that were not delivered.")
+    ] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send messages again, with their ids, so that a receiver recognises them."""
+    from babylm.errors import UsageError
+    from babylm.output import print_json
+
+    if (delivery is None) != undelivered:
+        raise UsageError("give either the id of a delivery or --undelivered")
+    path = f"/v1/webhooks/{webhook}/deliveries"
+    with open_client(url) as client:
+        chosen = [delivery]
+        if undelivered:
+            query = {"status": "undelivered", "limit": 1000}
+            chosen = [str(each["id"]) for each in client.listing(path, params=query)]
+        for each in chosen:
+            client.call("POST", f"{path}/{each}/redeliver")
+    if as_json:
+        print_json({"queued": chosen})
+    else:
+        print(f"{len(chosen)} messages are sent again")

@@ -1,0 +1,179 @@
+"""The plain text of any file of a dataset, written to a file that cleaning can map."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BufferedWriter
+from pathlib import Path
+
+from core.corpus.formats.compression import READ_BYTES, Budget, open_stream
+from core.corpus.formats.rows import TEXT_READERS, BadRow, Row
+from core.corpus.formats.tables import TABLE_READERS
+from core.corpus.report import RowsReport
+from core.corpus.sources import SourceFile
+from core.errors import CorpusDamaged, CorpusMissing, RunError, Stopped
+
+EXTRACT_VERSION = 1
+"""Increase when the same file gives another text."""
+EXAMPLES = 5
+MAX_BAD_SHARE = 0.01
+"""A file with more malformed rows is refused: it is probably of another format."""
+ROWS_PER_CHECK = 10_000
+"""Rows between two looks at the stop request."""
+
+
+@dataclass(frozen=True)
+class PlainText:
+    """A file of a dataset and its plain text."""
+
+    file: SourceFile
+    path: Path
+    """The file itself, or the extracted text."""
+    rows: RowsReport | None
+
+    @property
+    def bytes(self) -> int:
+        """Size of the text."""
+        return self.path.stat().st_size
+
+
+@contextmanager
+def plain_texts(
+    files: Sequence[SourceFile],
+    folder: Path,
+    *,
+    progress: Callable[[float], None],
+    should_stop: Callable[[], bool],
+) -> Iterator[list[PlainText]]:
+    """The texts of files; those that are not plain are extracted into `folder` for the block.
+
+    Errors that are raised in the block and name an extracted text name its file instead.
+
+    Raises:
+        RunError: If a file cannot be read.
+        Stopped: If a stop was asked for.
+    """
+    total = sum(file.bytes for file in files if not file.format.is_plain)
+    with tempfile.TemporaryDirectory(prefix=".plain-", dir=folder) as extracted:
+        texts, done = [], 0
+        for number, file in enumerate(files):
+            if file.format.is_plain:
+                texts.append(PlainText(file, file.path, None))
+                continue
+            target = Path(extracted, f"{number}.txt")
+            try:
+                with target.open("wb") as output:
+                    rows = extract(file, output, should_stop=should_stop)
+            except FileNotFoundError as error:
+                raise CorpusMissing(f"{file.path} cannot be read: {error.strerror}") from error
+            texts.append(PlainText(file, target, rows))
+            done += file.bytes
+            progress(done / max(1, total))
+        try:
+            yield texts
+        except RunError as error:
+            for text in texts:
+                error.replace(str(text.path), str(text.file.path))
+            raise
+
+
+def extract(
+    file: SourceFile, output: BufferedWriter, *, should_stop: Callable[[], bool]
+) -> RowsReport | None:
+    """Writes the plain text of a file; returns what was read of its rows, if it has rows.
+
+    Raises:
+        RunError: If it cannot be read, or too many rows are malformed.
+        Stopped: If a stop was asked for.
+    """
+    if not file.format.has_rows:
+        _decompress(file, output, should_stop)
+        return None
+    writer = _RowWriter(file, output)
+    with _opened_rows(file, Path(output.name).parent) as rows:
+        for number, row in enumerate(rows):
+            if number % ROWS_PER_CHECK == 0 and should_stop():
+                raise Stopped
+            writer.add(row)
+    return writer.finish()
+
+
+@contextmanager
+def _opened_rows(file: SourceFile, folder: Path) -> Iterator[Iterator[Row]]:
+    """The rows of a file, decompressed into `folder` first if the reader searches the file."""
+    path, column, form = file.path, file.rows.column, file.format
+    with open_stream(path, form.compression) as stream:
+        if form.suffix in TEXT_READERS:
+            yield TEXT_READERS[form.suffix](stream, path, column)
+        elif not form.compression:
+            yield TABLE_READERS[form.suffix](path, path, column)
+        else:
+            with tempfile.NamedTemporaryFile(dir=folder) as whole:
+                while block := stream.read(READ_BYTES):
+                    whole.write(block)
+                whole.flush()
+                yield TABLE_READERS[form.suffix](Path(whole.name), path, column)
+
+
+def _decompress(file: SourceFile, output: BufferedWriter, should_stop: Callable[[], bool]) -> None:
+    with open_stream(file.path, file.format.compression) as stream:
+        while block := stream.read(READ_BYTES):
+            if should_stop():
+                raise Stopped
+            output.write(block)
+
+
+@dataclass
+class _RowWriter:
+    """Writes rows as documents or lines, and counts them."""
+
+    file: SourceFile
+    output: BufferedWriter
+    read: int = 0
+    empty: int = 0
+    malformed: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Parquet stores a repeated value once, so its ratio says nothing.
+        self._budget = Budget(self.file.path, ratio=None)
+
+    def add(self, row: Row) -> None:
+        """Writes a row."""
+        self.read += 1
+        if isinstance(row, BadRow):
+            self._reject(row)
+            return
+        text = row.strip("\n")
+        try:
+            content = text.encode()
+        except UnicodeEncodeError:
+            self._reject(BadRow(f"row {self.read:,}", "has half of a surrogate pair"))
+            return
+        self.empty += not content.strip()
+        is_line = self.file.rows.mode == "lines"
+        if content.strip() or is_line:
+            self._budget.take(len(content) + 2)
+            self.output.write(content + (b"\n" if is_line else b"\n\n"))
+
+    def finish(self) -> RowsReport:
+        """The counts.
+
+        Raises:
+            CorpusDamaged: If too many rows are malformed.
+        """
+        if self.malformed > self.read * MAX_BAD_SHARE:
+            raise CorpusDamaged(
+                f"{self.file.path} has {self.malformed:,} malformed rows of {self.read:,}; the "
+                f"first: {self.examples[0]}",
+                hint=f"Correct the file. Up to {MAX_BAD_SHARE:.0%} of malformed rows are skipped.",
+            )
+        return RowsReport(
+            read=self.read, empty=self.empty, malformed=self.malformed, examples=self.examples
+        )
+
+    def _reject(self, row: BadRow) -> None:
+        self.malformed += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(f"{row.where} {row.reason}")

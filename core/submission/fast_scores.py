@@ -21,10 +21,10 @@ def fast_scores(task: Path, predictions: Predictions) -> dict[str, float]:
 
     Args:
         task: Folder with the files of the task.
-        predictions: In the official format.
+        predictions: Predictions in the official format.
 
     Raises:
-        EvaluationInvalid: If the predictions are not of these files.
+        EvaluationInvalid: If the predictions do not belong to these files.
     """
     kind = recognise(task)
     if isinstance(kind, Reading):

@@ -1,7 +1,9 @@
 """Computes the log-probabilities of the target tokens of rows.
 
 Batches have a fixed token budget and contain rows of similar length. Only the hidden states whose
-predictions are read pass through the output layer. Shapes: B rows, T tokens in a row, N
+predictions are read pass through the output layer.
+
+Shapes: B rows, T tokens in a row, N
 predictions that are read, D hidden size, V vocabulary.
 """
 
@@ -17,7 +19,7 @@ from transformers import PreTrainedModel
 from core.evaluation.rows import Row
 
 CPU_TOKENS, DEVICE_TOKENS = 2048, 65_536
-"""Tokens in a batch. Larger batches exceed a CPU's cache; a GPU needs enough work per kernel."""
+"""Maximum tokens of a batch. Larger ones exceed a CPU's cache; a GPU needs work for each kernel."""
 HEAD_ROWS = 512
 """Predictions per call of the output layer: (512, V) float32 fits the CPU's cache."""
 PAD_ID = 0

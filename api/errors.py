@@ -98,7 +98,7 @@ class Problem(HTTPException):
         status: HTTP status.
         code: Stable machine-readable name.
         headers: Headers of the response, such as Retry-After.
-        fields: (field, message, given) of invalid parts of the request, MAX_ERRORS at most.
+        fields: Field, message and given value of at most MAX_ERRORS invalid parts of the request.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop_timer()
             self._num_header_bytes = 0
         elif self._num_header_bytes > MAX_HEADER_BYTES:
-            detail = f"request line and headers may have {MAX_HEADER_BYTES:,} bytes at most"
+            detail = f"request line and headers may have at most {MAX_HEADER_BYTES:,} bytes"
             self._refuse(Problem(431, "headers_too_large", detail))
 
     @property

@@ -104,7 +104,7 @@ def publish(
 
 
 def check_file(path: Path, name: str) -> None:
-    """Checks a text, whatever its format; a table only by how it begins.
+    """Checks a text of any format; of a table only the beginning.
 
     Raises:
         Problem: 422 as `check_text`.

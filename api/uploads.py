@@ -158,7 +158,7 @@ async def _append(
 
 def too_large(limit: int) -> Problem:
     """The refusal of a file beyond the limit."""
-    detail = f"a file may have {limit:,} bytes at most (BABYLM_UPLOAD_BYTES)"
+    detail = f"a file may have at most {limit:,} bytes (BABYLM_UPLOAD_BYTES)"
     return Problem(413, "body_too_large", detail)
 
 

@@ -119,7 +119,7 @@ def in_time(seconds: float | None) -> str:
 
 
 def in_short(number: float) -> str:
-    """A count in at most four signs: 950, 12.3k, 4.5M."""
+    """A count with at most four characters: 950, 12.3k, 4.5M."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(number) >= limit:
             return f"{number / (1e3 if unit == 'k' else limit):.1f}{unit}"

@@ -1,8 +1,8 @@
 """Short tasks: created by the API, run by the short worker, with the same claims as jobs.
 
 Quick tasks, which a user waits for, run at once; the others run in slices. After a slice the task
-returns to the queue with its state, so a quick task waits for one slice at most, and a worker that
-dies loses one slice at most.
+returns to the queue with its state, so a quick task waits for at most one slice, and a worker that
+dies loses at most one slice.
 """
 
 from collections.abc import Mapping

@@ -20,7 +20,9 @@ def jobs(
         str | None,
         typer.Option("--status", help="List only jobs with this status, such as running."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Jobs at most.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=10_000, help="Maximum number of jobs.")
+    ] = 20,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

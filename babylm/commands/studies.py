@@ -84,7 +84,9 @@ def study(
 
 
 def studies(
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Studies at most.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1000, help="Maximum number of studies.")
+    ] = 20,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

@@ -62,7 +62,7 @@ class Inputs:
     def __init__(self, spec: JobSpec, rundir: RunDir, cache: Cache) -> None:
         self._rundir, self._cache = rundir, cache
         self.waiting: Callable[[], None] = lambda: None
-        """Called now and then while another run builds a result that this run needs."""
+        """Called repeatedly while another run builds a result that this run needs."""
         self._asked = fingerprint(
             "inputs",
             version=1,

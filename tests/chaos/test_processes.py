@@ -52,8 +52,8 @@ def test_a_process_that_a_trainer_starts_is_no_second_trainer(tmp_path):
     sampler.start()
     with start(jobs / "one", FORKED) as trainer:
         until(lambda: len(trainers(jobs)) == 2, "both")
-        looks = sampler.looks
-        until(lambda: sampler.looks > looks + 2, "two more looks")
+        checks = sampler.checks
+        until(lambda: sampler.checks > checks + 2, "two more checks")
         trainer.stdin.close()
     sampler.stop()
     assert sampler.doubles == []

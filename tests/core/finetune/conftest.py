@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from core.archs import ARCHITECTURES
-from core.checkpoints.model import WEIGHTS_FILE, build_model, save_config, save_weights
+from core.checkpoints.model import build_model, save_config, save_weights
 from core.context import Run
 from core.events.journal import JournalWriter, read_journal
 from core.pipeline import run_pipeline
 from core.process.stop import StopSignal
 from core.spec.job import JobSpec, TokenizerSpec
 from core.storage.cache import Cache
+from core.storage.model_files import WEIGHTS_FILE
 from core.storage.rundir import RunDir
 from core.tokenizer.bpe import train_bpe
 from tests.official_files import write_classification_files

@@ -27,8 +27,8 @@ def zipped(members):
 
 def test_rows_and_compressed_files_are_taken_alone_and_in_an_archive(client, settings):
     assert send(client, "a.jsonl", ROWS).status_code == 201
-    assert send(client, "b.txt.gz", gzip.compress(b"words " * 20)).status_code == 201
-    members = {"x/c.csv": b"text\nsome words\n", "x/d.jsonl.gz": gzip.compress(ROWS)}
+    assert send(client, "b.txt.gz", gzip.compress(b"words " * 20, mtime=0)).status_code == 201
+    members = {"x/c.csv": b"text\nsome words\n", "x/d.jsonl.gz": gzip.compress(ROWS, mtime=0)}
     answer = send(client, "both.zip", zipped(members))
     assert answer.json()["files"] == ["c.csv", "d.jsonl.gz"]
     assert (settings.data_dir / "mine" / "d.jsonl.gz").read_bytes() == members["x/d.jsonl.gz"]
@@ -46,9 +46,14 @@ def test_rows_and_compressed_files_are_taken_alone_and_in_an_archive(client, set
         ("a.csv", b"PK\x03\x04" + bytes(30), "corpus_not_text", "a.csv is a zip archive"),
         ("a.parquet", b"no table", "corpus_damaged", "a.parquet does not begin as a .parquet"),
         ("a.txt.gz", b"plain", "corpus_damaged", "a.txt.gz cannot be read as .gz"),
-        ("a.txt.gz", gzip.compress(b"words" * 99)[:-9], "corpus_damaged", "ended before"),
-        ("a.txt.gz", gzip.compress(bytes(99)), "corpus_encoding", "a.txt.gz holds a NUL"),
-        ("a.txt.gz", gzip.compress(b"a " * (4 << 20)), "corpus_too_large", "a.txt.gz gives more"),
+        ("a.txt.gz", gzip.compress(b"words" * 99, mtime=0)[:-9], "corpus_damaged", "ended before"),
+        ("a.txt.gz", gzip.compress(bytes(99), mtime=0), "corpus_encoding", "a.txt.gz holds a NUL"),
+        (
+            "a.txt.gz",
+            gzip.compress(b"a " * (4 << 20), mtime=0),
+            "corpus_too_large",
+            "a.txt.gz gives more",
+        ),
     ],
 )
 @pytest.mark.parametrize("in_zip", [False, True])
@@ -65,7 +70,7 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(
 
 
 def test_a_column_that_is_missing_is_refused_at_submit_with_those_that_exist(client):
-    assert send(client, "a.jsonl.gz", gzip.compress(ROWS)).status_code == 201
+    assert send(client, "a.jsonl.gz", gzip.compress(ROWS, mtime=0)).status_code == 201
     data = {"dataset": "mine", "validation": None}
     answer = client.post("/v1/jobs", json={"preset": "sample", "data": data})
     assert answer.status_code == 422

@@ -114,7 +114,7 @@ def test_an_error_names_the_right_section_of_a_misplaced_field(client, path):
     faults = {
         fault["field"]: fault["message"] for fault in client.post(path, json=body).json()["errors"]
     }
-    accepted = "accepted here: name, preset, track, task, data, tokenizer, init_from, model, training"
+    accepted = "accepted here: name, preset, track, task, data, tokenizer, init_from, model"
     assert accepted in faults["learning_rate"]
     assert faults["learning_rate"].endswith("did you mean training.learning_rate?")
     assert faults["data.seed"].endswith("did you mean training.seed?")

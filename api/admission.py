@@ -10,19 +10,19 @@ from api.delay import QueueDelay
 from api.errors import problem_response
 
 PROMPT = "/healthz"
-"""Not queued."""
+"""Path of the requests that are not queued."""
 MAX_BEGINNING = 2
 MAX_REFUSED = 32
-"""In one pass of the event loop; a refusal takes a tenth of the time that a request takes."""
+"""Maximum refusals in one pass of the event loop; one takes a tenth of the time of a request."""
 MAX_WAITING = 1024
 
 
 class Admission:
     """ASGI middleware that starts at most MAX_BEGINNING requests in one pass of the event loop.
 
-    Routing and validation take about a millisecond of the event loop for each request. 400 that
-    arrive at once would hold up everything else for half a second; here other tasks run in between.
-    A request leaves the queue when it begins, so a slow client does not delay others.
+    Routing and validation take about a millisecond of the event loop for each request. 400 requests
+    at once would block all other tasks for half a second. With this middleware other tasks run in
+    between. A request leaves the queue when it begins, so a slow client does not delay others.
     """
 
     def __init__(self, app: ASGIApp, *, delay: QueueDelay | None = None) -> None:
@@ -31,7 +31,7 @@ class Admission:
         self._queue: deque[tuple[float, asyncio.Future[bool]]] = deque()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on in its turn; answers 503 if too many wait or it waits too long."""
+        """Passes the request on in its turn; answers 503 if the queue is too long or too slow."""
         if scope["type"] == "http" and scope["path"] != PROMPT and not await self._is_admitted():
             waiting = overloaded(len(self._queue) + 1)
             await problem_response(waiting)(scope, receive, send)
@@ -51,11 +51,11 @@ class Admission:
         return await turn
 
     def _advance(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Gives the first of the queue their turn; called in each pass while there is a queue."""
+        """Admits the first requests of the queue. Runs in each pass until the queue is empty."""
         begun = refused = 0
         while self._queue and begun < MAX_BEGINNING and refused < MAX_REFUSED:
             entered_at, turn = self._queue.popleft()
-            if turn.done():  # its client is gone
+            if turn.done():  # the client has closed the connection
                 continue
             is_admitted = not self._delay.is_too_long(entered_at)
             turn.set_result(is_admitted)

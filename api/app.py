@@ -1,4 +1,4 @@
-"""The app: built from settings, with nothing done at import."""
+"""Builds the app from settings; importing the module does nothing else."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ from jobs.settings import Settings
 
 
 def create_app(settings: Settings, *, database: Database | None = None) -> FastAPI:
-    """The API on these settings; it sweeps as long as it runs, and then closes the database."""
+    """The API with these settings. It sweeps for lost jobs as long as it runs."""
     database = database or Database(settings.database_url)
     notifier = QueueNotifier(settings.redis_url) if settings.redis_url else None
     watchers = Watchers()
@@ -87,7 +87,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        # A redirect would send names on that were never looked at, such as `..`.
+        # A redirect would forward path parts that nothing has checked, such as `..`.
         redirect_slashes=False,
     )
     app.state.context = Context(

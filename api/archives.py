@@ -1,7 +1,7 @@
 """Reads the text files of a zip or tar as streams; never extracts to a path that an archive names.
 
-Archives are hostile input. Memory, time and output are bounded whatever their headers claim, and
-every failure of a parser is a refusal that names the member.
+Archives may be malicious. Memory, time and output are limited independently of the headers of the
+archive. If a parser fails, the archive is refused, and the error names the member.
 """
 
 import errno
@@ -20,18 +20,18 @@ from api.tar_reader import Gzip, Source, TarReader
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-"""Without xz and bz2: an xz stream may ask for 4 GiB of memory before its first byte."""
+"""Accepted suffixes. xz is not accepted because a stream may need 4 GiB of memory at its start."""
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""`zipfile` decompresses the other methods (bzip2, LZMA) without any limit on the output."""
+"""Accepted methods. `zipfile` decompresses bzip2 and LZMA without a limit on the output."""
 METHOD_NAMES = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "zstd", 95: "xz", 98: "PPMd"}
 MAX_MEMBERS = 10_000
 MAX_EXPANDED_BYTES = 8 << 30
 MAX_RATIO = 200
-"""Text compresses to a fifth or a tenth; a higher ratio is a decompression bomb."""
+"""Maximum ratio of content to archive. Text has 5 to 10; a decompression bomb has more."""
 FREE_BYTES = 16 << 20
-"""Output that is allowed at any ratio: tiny archives of tiny texts."""
+"""Bytes of content that are allowed at any ratio, for small archives."""
 MAX_READ_BYTES = 4 << 20
-"""Largest single read of `zipfile`, which loads the central directory at once."""
+"""Maximum bytes of one read by `zipfile`, which loads the central directory at once."""
 
 Member = tuple[PurePosixPath, "Reader"]
 
@@ -43,10 +43,10 @@ class Budget:
         self._left = min(MAX_EXPANDED_BYTES, archive_bytes * MAX_RATIO + FREE_BYTES)
 
     def take(self, count: int) -> None:
-        """Counts bytes that were produced.
+        """Counts bytes of content.
 
         Raises:
-            Problem: 413 if they exceed the budget.
+            Problem: 413 if the bytes exceed the budget.
         """
         self._left -= count
         if self._left < 0:
@@ -81,7 +81,7 @@ def is_archive(name: str) -> bool:
 
 
 def members(path: Path, name: str, wanted: Callable[[PurePosixPath], bool]) -> Iterator[Member]:
-    """The regular files of an archive whose path is `wanted`, each to be read before the next.
+    """The regular files of an archive with a `wanted` path. Read each before you get the next.
 
     Raises:
         Problem: 422 if the archive is damaged or has links, devices or encrypted members; 413 if it
@@ -96,8 +96,8 @@ def members(path: Path, name: str, wanted: Callable[[PurePosixPath], bool]) -> I
 def _refusing(member: str | None) -> Iterator[None]:
     """Turns every failure of a parser into a refusal.
 
-    The parsers raise whatever they run into: besides errors of their own ValueError, IndexError,
-    OverflowError, UnicodeDecodeError, or OSError for a seek to a negative offset.
+    The parsers raise not only their own errors, but also ValueError, IndexError, OverflowError,
+    UnicodeDecodeError, or OSError for a seek to a negative offset.
     """
     try:
         yield
@@ -118,7 +118,7 @@ def _damaged(member: str | None, error: Exception) -> Problem:
 
 
 class _CappedFile(io.BufferedReader):
-    """A file without large reads: the sizes that `zipfile` reads come from the archive itself."""
+    """A file that refuses large reads, because `zipfile` takes read sizes from the archive."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
@@ -129,7 +129,7 @@ class _CappedFile(io.BufferedReader):
 
 
 class _Counted:
-    """A source whose output counts against the budget."""
+    """A source whose bytes are counted in the budget."""
 
     def __init__(self, source: Source, budget: Budget) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""JSON bodies are parsed within limits, so that validating a hostile one costs little."""
+"""Parses JSON bodies within limits, so that a malicious body takes little time to validate."""
 
 import json
 from typing import Any
@@ -8,17 +8,18 @@ from starlette.requests import Request
 from api.errors import Problem
 
 MAX_VALUES = 10_000
-"""Keys and items of a body. Validation creates an error for each, and a job spec has about 150."""
+"""Maximum number of keys and items in a body. Validation may create an error for each of them. A
+job spec has about 150."""
 
 
 class BoundedRequest(Request):
     """A request whose JSON body has a limited number of values."""
 
-    async def json(self) -> Any:  # Any: JSON
+    async def json(self) -> Any:  # any JSON value
         """The parsed body.
 
         Raises:
-            Problem: 400 if the body is no JSON that can be parsed, 413 if it has too many values.
+            Problem: 400 if the body is not valid JSON, 413 if it has too many values.
         """
         try:
             body = json.loads(await self.body())
@@ -38,6 +39,6 @@ def _check_size(body: object) -> None:
             continue
         count += len(value)
         if count > MAX_VALUES:
-            detail = f"a body may have {MAX_VALUES:,} keys and items at most"
+            detail = f"a body may have at most {MAX_VALUES:,} keys and items"
             raise Problem(413, "body_too_large", detail)
         waiting.extend(value.values() if isinstance(value, dict) else value)

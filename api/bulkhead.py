@@ -1,4 +1,4 @@
-"""Bulkheads: each kind of blocking work has its own threads and its own, bounded queue."""
+"""Bulkheads: each kind of blocking work has its own threads and its own bounded queue."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 
 
 class Bulkhead:
-    """A limit on threads, and on callers that wait for one.
+    """Limits the number of threads, and the number of callers that wait for a thread.
 
-    A call may take a database connection, and releases it before it returns. Nothing that a call
-    does waits for another thread, so the calls that run always finish, whatever the sizes of the
-    bulkheads and of the connection pool: a deadlock is impossible.
+    A call may take a database connection, and releases it before it returns. A call never waits for
+    another thread. So running calls always finish, and no deadlock is possible, for any sizes of
+    the bulkheads and of the connection pool.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Bulkhead:
         max_waiting: int | None = None,
         max_wait_seconds: float = BURST_SECONDS,
     ) -> None:
-        """Callers wait without limits if `max_waiting` is None: something else limits them."""
+        """`max_waiting` is the maximum number of waiting callers; None: no limit here."""
         self._max_threads = max_threads
         self._max_waiting = max_waiting
         self._max_wait_seconds = None if max_waiting is None else max_wait_seconds
@@ -41,8 +41,8 @@ class Bulkhead:
         """Runs the call in a thread.
 
         Raises:
-            Problem: 503, without any delay if too many callers wait already, or if the call did not
-                begin in time.
+            Problem: 503, at once if too many callers wait, or later if the call did not begin in
+                time.
         """
         if self._max_waiting is not None:
             limit = self._max_threads + self._max_waiting

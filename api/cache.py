@@ -1,4 +1,4 @@
-"""Keeps the cache of stage results within its limit, as long as the API runs."""
+"""Keeps the cache of stage results within its size limit while the API runs."""
 
 import logging
 import threading
@@ -11,7 +11,7 @@ LOOK_SECONDS = 60.0
 
 
 class CacheThread(threading.Thread):
-    """Prunes now and then; what an unfinished run needs is locked or pinned and stays."""
+    """Prunes periodically. Results that an unfinished run needs are locked or pinned, and stay."""
 
     def __init__(self, cache: Cache, *, max_bytes: int, seconds: float = LOOK_SECONDS) -> None:
         super().__init__(name="cache", daemon=True)
@@ -26,7 +26,7 @@ class CacheThread(threading.Thread):
             try:
                 for entry in self._cache.prune(self._max_bytes):
                     log.info("cache: %s %s dropped", entry.stage, entry.fingerprint)
-            except OSError:  # a disk that fails; tried again
+            except OSError:  # the disk fails; the thread tries again later
                 log.exception("cache")
             if self._stopped.wait(self._seconds):
                 return

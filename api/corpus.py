@@ -1,4 +1,4 @@
-"""Datasets as the API sees them: folders below the data directory, and what is known of them."""
+"""The datasets of the API: folders below the data directory, and their word counts and reports."""
 
 import hashlib
 import shutil
@@ -27,21 +27,21 @@ from jobs.store import unfinished_jobs
 from jobs.tables import Job, ShortTask
 
 COUNT_BYTES = 4 << 20
-"""The words of a larger file are estimated from its beginning, to keep the response fast, until
-cleaning has counted them."""
+"""Bytes of a file in which words are counted. For a larger file the number of words is an estimate,
+to keep the response fast, until cleaning has counted the words."""
 SAMPLE_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
 class Words:
-    """White-space words before cleaning."""
+    """A number of white-space words before cleaning."""
 
     count: int
     is_exact: bool
 
 
 def dataset_names(data_dir: Path) -> list[str]:
-    """Folders that hold text, by name."""
+    """The names of all folders that contain text, in order."""
     if not data_dir.is_dir():
         return []
     return sorted(
@@ -63,7 +63,7 @@ def dataset_files(data_dir: Path, name: str) -> list[SourceFile]:
 
 
 def file_words(file: SourceFile) -> Words:
-    """The words of a file, counted once for each state of it."""
+    """The number of words of a file, counted again only if the file changes."""
     return _count(file, file.path.stat().st_mtime_ns)
 
 
@@ -86,7 +86,7 @@ def _count(file: SourceFile, changed_at: int) -> Words:
 
 
 def corpus_words(files: Sequence[SourceFile], report: CleanReport | None) -> Words:
-    """The words of several files of a dataset, exact where its cleaning has been reported."""
+    """The number of words of several files, exact if the cleaning report exists."""
     if report is not None and all(file.stem in report.sources for file in files):
         return Words(sum(report.sources[file.stem].words_in for file in files), is_exact=True)
     found = [file_words(file) for file in files]
@@ -94,20 +94,20 @@ def corpus_words(files: Sequence[SourceFile], report: CleanReport | None) -> Wor
 
 
 def dataset_version(files: Sequence[SourceFile]) -> str:
-    """What changes whenever a file of the dataset, or a cleaner, does."""
+    """A hash that changes whenever a file of the dataset or a cleaner changes."""
     state = [(file.name, file.bytes, file.path.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr((CLEAN_VERSION, state)).encode()).hexdigest()[:32]
 
 
 def clean_report(task: ShortTask | None, files: Sequence[SourceFile]) -> CleanReport | None:
-    """What the short worker has found out about these files; None if nothing so far."""
+    """The cleaning report of the short worker for these files; None if it does not exist yet."""
     if task is None or task.result is None or task.request["version"] != dataset_version(files):
         return None
     return CleanReport.model_validate(task.result["report"])
 
 
 def ask_for_report(database: Database, name: str, files: Sequence[SourceFile]) -> ShortTask:
-    """The task that cleans the dataset as it is now; a new one if it is another than before."""
+    """The task that cleans the dataset in its current state; a new task if the dataset changed."""
     version = dataset_version(files)
     with database.read() as session:
         task = short_task_of_dataset(session, name)
@@ -133,7 +133,7 @@ def remove_dataset(session: Session, data_dir: Path, name: str) -> Path:
     refuse_in_use(session, name)
     forget_dataset(session, name)
     folder = data_dir / name
-    if folder.is_symlink():  # made by hand: the target is not the service's to delete
+    if folder.is_symlink():  # a link that a user made: the service does not delete its target
         folder.unlink()
         return folder
     doomed = data_dir / f".{uuid4().hex}.removed"
@@ -171,7 +171,7 @@ def refuse_in_use(session: Session, name: str) -> None:
 
 
 def check_corpus(spec: JobSpec, data_dir: Path) -> None:
-    """Refuses a spec whose text is not there, naming the field.
+    """Refuses a spec whose text does not exist; the error names the field.
 
     Raises:
         Problem: 422.
@@ -204,7 +204,7 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
 def _faults_of_content(
     field: str, files: Sequence[SourceFile], spec: JobSpec
 ) -> list[tuple[str, str, object]]:
-    """Files of the spec that are no text, such as pointers of Git LFS, or lack the column."""
+    """Errors for files of the spec that are not text or lack the text column."""
     faults: list[tuple[str, str, object]] = []
     for file in files:
         if spec.data.sources is None or file.stem in spec.data.sources:
@@ -217,7 +217,7 @@ def _faults_of_content(
 
 
 def check_tasks(spec: JobSpec, data_dir: Path) -> None:
-    """Refuses a spec that asks for an evaluation which is not there, naming the field.
+    """Refuses a spec with an evaluation task that does not exist; the error names the field.
 
     Raises:
         Problem: 422.
@@ -231,7 +231,7 @@ def check_tasks(spec: JobSpec, data_dir: Path) -> None:
 
 
 def check_tokenizer(session: Session, spec: JobSpec) -> None:
-    """Refuses a spec that names the tokenizer of a job which has none, and never will.
+    """Refuses a spec with the tokenizer of a job that has no tokenizer and will never have one.
 
     Raises:
         Problem: 422.

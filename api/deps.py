@@ -1,4 +1,4 @@
-"""What routes receive: the context of the app, sessions, and validated names."""
+"""The dependencies of routes: the context of the app, sessions, and validated names."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -14,10 +14,11 @@ from jobs.queue import QueueNotifier
 from jobs.settings import Settings
 
 READ_THREADS = 4
-"""Reads are mostly Python code: more threads would only compete for the interpreter lock, with the
-event loop too."""
+"""Number of threads for reads. Reads are mostly Python code, so more threads would only compete
+with each other and with the event loop for the interpreter lock."""
 WRITE_THREADS = 4
-"""SQLite has one writer at a time; while it is locked, reads still have their threads."""
+"""Number of threads for writes. SQLite has one writer at a time; while writes wait, reads still
+have their own threads."""
 FOLLOW_THREADS = 2
 FILE_THREADS = 4
 MAX_WAITING_READS = 512
@@ -40,10 +41,10 @@ class Context:
         default_factory=lambda: Bulkhead(max_threads=WRITE_THREADS, max_waiting=MAX_WAITING_WRITES)
     )
     follows: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FOLLOW_THREADS))
-    """The queries of open streams and of waits for a short task, one at a time each."""
+    """For the queries of open streams and of requests that wait for a short task."""
     streams: Streams = field(default_factory=Streams)
     files: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FILE_THREADS))
-    """Publishing of complete uploads, such as the unpacking of an archive."""
+    """For publishing complete uploads, such as unpacking an archive."""
 
 
 async def get_context(request: Request) -> Context:
@@ -59,8 +60,8 @@ async def lazy_session(context: Annotated[Context, Depends(get_context)]) -> Ses
 
 InContext = Annotated[Context, Depends(get_context)]
 Reading = Annotated[Session, Depends(lazy_session)]
-"""For synchronous functions of a `ThreadRoute` only. It is closed before the response is sent: a
-slow reader holds no connection."""
+"""A session for the synchronous functions of a `ThreadRoute`. It is closed before the response is
+sent, so that a slow reader holds no connection."""
 
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a job.")]
 StudyId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a study.")]

@@ -15,7 +15,7 @@ from api.errors import MEDIA_TYPE
 from api.schemas import ProblemRead
 from api.security import OPEN_PREFIXES, SAFE_METHODS
 
-Json = dict[str, Any]  # Any: JSON
+Json = dict[str, Any]  # any JSON value
 KEY_SCHEME = "key"
 EVENT_STREAM = "text/event-stream"
 SCHEMA_NAME = ProblemRead.__name__
@@ -36,7 +36,7 @@ DESCRIPTIONS = {
     504: "The short worker did not answer in time.",
     507: "The disk is full.",
 }
-Responses = dict[int | str, dict[str, Any]]  # Any: as FastAPI takes them
+Responses = dict[int | str, dict[str, Any]]  # Any, as in the signature of FastAPI
 
 
 def problems(*statuses: int) -> Responses:

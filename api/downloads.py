@@ -1,4 +1,4 @@
-"""Downloads of files and of archives made on the fly, both with ranges (RFC 9110, section 14)."""
+"""Downloads with ranges (RFC 9110, section 14): files, and archives that are made while sent."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ class FileDownload(FileResponse):
     """A file; an invalid range is refused with a problem."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the file, the range that was asked for, or a refusal."""
+        """Sends the file, the requested range, or a problem."""
         refusal: Problem | None = None
 
         async def watch(message: Message) -> None:
@@ -38,7 +38,7 @@ class Archive(Protocol):
     """An archive of known size that is made while it is read."""
 
     def __len__(self) -> int:
-        """Bytes of the archive."""
+        """Size of the archive in bytes."""
         ...
 
     def __iter__(self) -> Iterator[bytes]:
@@ -49,8 +49,8 @@ class Archive(Protocol):
 class ArchiveDownload(StreamingResponse):
     """An archive that is made while it is sent.
 
-    Its bytes depend on the files only, so a download resumes: what comes before the range is made
-    and left out.
+    The bytes of an archive depend only on the files, so a download can resume: the bytes before the
+    range are made but not sent.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ArchiveDownload(StreamingResponse):
         headers: Mapping[str, str],
         media_type: str = "application/zip",
     ) -> None:
-        """An answer to a request with these headers.
+        """The response to a request with these headers.
 
         Raises:
             Problem: 400 or 416 if the range is invalid.
@@ -89,7 +89,7 @@ class ArchiveDownload(StreamingResponse):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends the archive; its headers alone for HEAD."""
+        """Sends the archive; for HEAD only the headers."""
         if scope["method"] != "HEAD":
             await super().__call__(scope, receive, send)
             return
@@ -102,7 +102,7 @@ def read_range(given: str, size: int) -> tuple[int, int]:
     """The first byte of a single range and the one after its last.
 
     Raises:
-        Problem: 400 if it is no single range, 416 if it is outside of the file.
+        Problem: 400 if `given` is not a single range, 416 if the range is outside of the file.
     """
     match = ONE_RANGE.fullmatch(given.strip())
     if match is None or match[0] == "bytes=-":

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 GIVEN_CHARACTERS = 200
 MAX_ERRORS = 20
-"""Explaining a fault takes a third of a millisecond."""
+"""Maximum number of explained faults; explaining one takes a third of a millisecond."""
 MAX_NAME = 200
 MAX_DETAIL = 4000
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -78,8 +78,8 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.OutOfMemory: 503,
     core_errors.DiskFull: 507,
 }
-"""The status of every error of ours, also of those that a child tells by code only; a test fails
-for a missing one."""
+"""HTTP status by error code, including errors that a child process reports by code. A test fails if
+a code is missing."""
 STATUS_BY_CODE: dict[str, int] = {
     getattr(error, "code", ""): status for error, status in STATUSES.items()
 } | {"time_limit": 504}
@@ -98,7 +98,7 @@ class Problem(HTTPException):
         status: HTTP status.
         code: Stable machine-readable name.
         headers: Headers of the response, such as Retry-After.
-        fields: (field, message, given) of invalid parts of the request, MAX_ERRORS at most.
+        fields: Field, message and given value of at most MAX_ERRORS invalid parts of the request.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Problem(HTTPException):
 
 def problem_response(problem: Problem) -> Response:
     """The response of a problem; its size is bounded, and any text can be encoded."""
-    body: dict[str, Any] = {  # Any: JSON
+    body: dict[str, Any] = {  # any JSON value
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
@@ -140,7 +140,7 @@ def problem_response(problem: Problem) -> Response:
 
 
 def shown(given: object) -> str:
-    """The JSON text of a value that was given, shortened; encodes no more of it than it shows."""
+    """The shortened JSON text of a given value; encodes only the part that is shown."""
     text = ""
     try:
         for piece in json.JSONEncoder(ensure_ascii=True).iterencode(_shortened_value(given)):
@@ -158,7 +158,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def listed(names: Sequence[str], *, total: int) -> str:
-    """Names in a sentence; `total` is how many there are, those that are not named included."""
+    """Names for a sentence. `total` is the number of all names, including those not listed."""
     more = total - len(names)
     text = ", ".join(dict.fromkeys(shortened(name, MAX_NAME) for name in names))
     return f"{text} and {more:,} more" if more else text
@@ -178,12 +178,12 @@ def invalid_input(error: RequestValidationError | ValidationError, *, is_spec: b
 
 
 def _shortened_value(given: object) -> object:
-    """The value, without the end of a long text at its top level, which is encoded in one piece."""
+    """The value; a long text at its top level is shortened, because it is encoded as a whole."""
     return given[:GIVEN_CHARACTERS] if isinstance(given, str | bytes) else given
 
 
 def _known_methods(request: Request) -> list[str]:
-    """All methods that the path takes; Starlette reports those of the first route only."""
+    """All methods that the path accepts; Starlette reports only those of the first route."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     known = [
         method
@@ -236,7 +236,7 @@ def register_handlers(app: FastAPI) -> None:
         detail = "a fault of the service; its log has the traceback"
         return problem_response(Problem(500, "internal_error", detail))
 
-    handlers: dict[type[Exception], Any] = {  # Any: Starlette's own type is as wide
+    handlers: dict[type[Exception], Any] = {  # Any, as in the signature of Starlette
         Problem: of_problem,
         RequestValidationError: of_input,
         HTTPException: of_http,

@@ -31,7 +31,7 @@ READ_BYTES = 1 << 20
 
 
 def check_name(name: str) -> None:
-    """Refuses a name that is not one of an evaluation file or an archive.
+    """Refuses a name that is neither that of an evaluation file nor that of an archive.
 
     Raises:
         Problem: 422.
@@ -54,7 +54,7 @@ def publish_task(
     removed, also if it was refused.
 
     Raises:
-        Problem: 422 if a file is not valid, 409 if a file of that name exists.
+        Problem: 422 if a file is invalid, 409 if a file of that name exists.
     """
     staging = whole.parent / f"{uuid4().hex}.tmp"
     (staging / task.name).mkdir(parents=True)
@@ -150,7 +150,7 @@ def _move(staged: Path, task: Path, names: list[str]) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Lets one upload of a task be published at a time, also of several processes."""
+    """Allows only one upload of a task to be published at a time, across all processes."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -17,29 +17,33 @@ The dashboard and the `babylm` command use these calls and no others. `/openapi.
 them for programs, `/docs` lists them in the browser.
 
 ```sh
-URL=http://127.0.0.1:8000   # what `make serve` prints
+URL=http://127.0.0.1:8000   # the address that `make serve` prints
 JOB=...                     # the id of a job
 ```
 
 - **Keys.** If `BABYLM_API_KEY` is set, every call except `/healthz`, `/readyz` and the
   dashboard's own files requires `Authorization: Bearer KEY`.
-- **Errors** are `application/problem+json` (RFC 9457): `status`, a stable `code`, a `detail` for
-  people, and for a request that does not match its schema `errors`, a list of at most 20 `field`,
-  `message` and `given`. 400 no JSON, 401 no key, 404 not found, 409 not possible in this state, 413
-  too large, 422 not valid, 503 try again (`Retry-After`), 507 the disk is full.
-- **Limits.** A JSON body has 1 MiB and 10,000 keys and items at most, a file `BABYLM_UPLOAD_BYTES`
-  (2 GiB). Unknown fields are refused. 200 event streams and followed logs may be open, 100 of them
-  from one address.
-- **Downloads** have `HEAD`, ranges and an `ETag`, archives of checkpoints too: `curl -C -` resumes.
-- **Units.** Times are RFC 3339 in UTC, sizes bytes, durations seconds. A number that was not finite
-  is `null`.
-- **Pages.** `next` of a page is `after` of the following one, `null` on the last.
+- **Errors** have the type `application/problem+json` (RFC 9457) with the fields `status`, `code`
+  (stable, for programs) and `detail` (for people). If a request does not match its schema, `errors`
+  lists at most 20 faults, each with `field`, `message` and `given`. The statuses are: 400 the body
+  is not JSON; 401 the key is missing or wrong; 404 not found; 409 not possible in the current
+  state; 413 too large; 422 invalid; 503 try again after `Retry-After`; 507 the disk is full.
+- **Limits.** A JSON body has at most 1 MiB and at most 10,000 keys and items. An uploaded file has
+  at most `BABYLM_UPLOAD_BYTES` (2 GiB). Unknown fields are refused. At most 200 event streams and
+  followed logs together may be open, and at most 100 from one address.
+- **Downloads** of files and of checkpoint archives support `HEAD`, ranges and an `ETag`, so
+  `curl -C -` resumes them.
+- **Units.** Times are RFC 3339 in UTC, sizes are in bytes, durations in seconds. A number that is
+  not finite is `null`.
+- **Pages.** To get the next page of a list, pass the field `next` of a page as the parameter
+  `after`. `next` is `null` on the last page.
 
 ## Uploading
 
 The body of `POST /v1/datasets/{name}/files?name=FILE` is the file itself, text (`.txt`, `.train`,
-`.dev`, `.test`) or an archive of such files (`.zip`, `.tar`, `.tar.gz`, `.tgz`). In pieces, each
-request says `Content-Range: bytes BEGIN-LAST/SIZE` and is answered 202, the last one 201:
+`.dev`, `.test`) or an archive of such files (`.zip`, `.tar`, `.tar.gz`, `.tgz`). To upload a large
+file in parts, send each part with `Content-Range: bytes BEGIN-LAST/SIZE`. The service answers 201
+for the last part and 202 for the parts before it:
 
 ```sh
 split -b 50M --numeric-suffixes corpus.txt piece.
@@ -49,22 +53,26 @@ curl -X POST -T piece.01 -H "Content-Range: bytes 52428800-79999999/80000000" \\
   "$URL/v1/datasets/mine/files?name=corpus.txt"
 ```
 
-If the connection breaks, the received part is kept for a week; `GET /v1/datasets/{name}/uploads`
-gives its size. A piece that leaves a gap is refused (409) with the header `Upload-Offset`.
-`sha256=` is checked before the file becomes visible. Text must be UTF-8. From an archive only
-regular files with those suffixes are taken, by their own names without their folders;
-`folder=train_10M` takes one folder of several. An archive is refused if it is damaged, has links,
-devices, sparse files, encrypted members or zip members that are neither stored nor deflated (422),
-or if it has more than 10,000 members, 8 GiB unpacked or 200 times its size (413).
+If the connection breaks, the service keeps the received bytes for a week;
+`GET /v1/datasets/{name}/uploads` gives their number. If a part does not continue at this byte, the
+answer is 409, and the header `Upload-Offset` gives the byte. With `sha256=HASH` the service checks
+the hash before it adds the file to the dataset. Text must be UTF-8.
+
+From an archive the service takes only regular files with one of the text suffixes above. It ignores
+their folders; if the archive has several folders, select one with `folder=train_10M`. The service
+refuses a damaged archive, and one with links, devices, sparse files, encrypted members or zip
+members that are neither stored nor deflated (422). It also refuses an archive that has more than
+10,000 members, or whose content is larger than 8 GiB or 200 times the size of the archive (413).
 
 ## Evaluations
 
 A task is a folder `evaluations/TASK` of the data directory with the published files of a BabyLM
 evaluation (BLiMP and supplement, EWoK, entity tracking, WUG, COMPS, reading times), or with
-`.jsonl` files of minimal pairs (`sentence_good`, `sentence_bad`). The kind is recognised by
-content; a file whose first line does not parse is refused. Scores follow the official pipeline:
-`score` counts a tie as right, `strict_score` as wrong. The short worker computes in slices of a
-second, so text can be generated meanwhile.
+`.jsonl` files of minimal pairs (`sentence_good`, `sentence_bad`). The service recognises the kind
+of a task by the content of its files, and refuses a file whose first line it cannot parse. Scores
+follow the official pipeline: `score` counts a tie as right, `strict_score` counts it as wrong. The
+short worker, a process for tasks that must not wait for training, computes an evaluation in slices
+of a second. Between two slices it can generate text.
 
 This page is written by `python -m api.generate_docs`.
 
@@ -186,7 +194,7 @@ curl -X POST "$URL/v1/webhooks/$WEBHOOK/deliveries/$DELIVERY/redeliver\"""",
     "GET /readyz": 'curl "$URL/readyz"',
     "GET /metrics": 'curl "$URL/metrics"',
 }
-"""A command that works for each call; the tests run them all."""
+"""An example command for each call. The tests run all of them."""
 
 
 def page() -> str:
@@ -197,7 +205,7 @@ def page() -> str:
     """
     with TemporaryDirectory() as folder:
         description = create_app(Settings(runs_dir=Path(folder))).openapi()
-    paths: dict[str, dict[str, Any]] = description["paths"]  # Any: JSON
+    paths: dict[str, dict[str, Any]] = description["paths"]  # any JSON value
     parts = [INTRODUCTION]
     for path, methods in paths.items():
         for method, call in methods.items():
@@ -205,7 +213,7 @@ def page() -> str:
     return "\n".join([*parts, _events(), _metrics()])
 
 
-def _call(name: str, call: dict[str, Any]) -> str:  # Any: JSON
+def _call(name: str, call: dict[str, Any]) -> str:  # any JSON value
     lines = [f"### {name}\n", str(call["description"]).strip() + "\n"]
     query = [each for each in call.get("parameters", []) if each["in"] != "path"]
     if query:
@@ -216,7 +224,7 @@ def _call(name: str, call: dict[str, Any]) -> str:  # Any: JSON
 
 
 def _events() -> str:
-    lines = ["## Events\n", "| type | carries | |", "| --- | --- | --- |"]
+    lines = ["## Events\n", "| type | fields | meaning |", "| --- | --- | --- |"]
     for name, payload in PAYLOADS.items():
         fields = ", ".join(f"`{field}`" for field in payload.model_fields)
         meaning = (payload.__doc__ or "").split("\n")[0]
@@ -225,7 +233,7 @@ def _events() -> str:
 
 
 def _metrics() -> str:
-    lines = ["## Metrics\n", "| name | unit | |", "| --- | --- | --- |"]
+    lines = ["## Metrics\n", "| name | unit | meaning |", "| --- | --- | --- |"]
     lines += [f"| `{each.name}` | {each.unit} | {each.meaning} |" for each in CATALOGUE]
     return "\n".join(lines) + "\n"
 

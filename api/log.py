@@ -1,4 +1,4 @@
-"""The log of a run by byte offsets: nothing is read twice, nothing held for a slow reader."""
+"""Reads the log of a run by byte offsets, so that no part is read twice or buffered."""
 
 import re
 from collections.abc import AsyncIterator, Callable
@@ -14,7 +14,7 @@ MAX_TAIL_BYTES = 8 << 20
 FOLLOW_BYTES = 64 << 10
 FOLLOW_SECONDS = 0.5
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-"""What could move the cursor or change the colours of a terminal that shows the log."""
+"""Control characters, which could move the cursor or change the colours of a terminal."""
 
 
 def tail_log(path: Path, *, lines: int) -> tuple[str, int]:
@@ -38,7 +38,7 @@ def tail_log(path: Path, *, lines: int) -> tuple[str, int]:
 async def follow_log(
     path: Path, *, text: str, offset: int, has_ended: Callable[[], bool], bulkhead: Bulkhead
 ) -> AsyncIterator[str]:
-    """Yields `text`, then what is appended after `offset`, until the job has ended."""
+    """Yields `text`, then the text that is appended after `offset`, until the job has ended."""
     yield text
     while True:
         ended, data = await bulkhead.run(partial(_look, path, offset, has_ended))
@@ -58,7 +58,7 @@ def as_text(data: bytes) -> str:
 
 
 def _look(path: Path, offset: int, has_ended: Callable[[], bool]) -> tuple[bool, bytes]:
-    ended = has_ended()  # before reading: what was written until then is in the file
+    ended = has_ended()  # checked before reading, so that the read includes the last lines
     return ended, _read(path, offset)
 
 
@@ -69,6 +69,6 @@ def _read(path: Path, offset: int) -> bytes:
             data = file.read(FOLLOW_BYTES)
     except FileNotFoundError:
         return b""
-    # A character of several bytes is not cut: the rest of its line comes with the next look.
+    # Reads whole lines, so that no character of several bytes is cut.
     whole = data.rfind(b"\n") + 1
     return data[:whole] if whole else (data if len(data) == FOLLOW_BYTES else b"")

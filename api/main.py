@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 
 BAD_USAGE = 2
 SWITCH_SECONDS = 0.001
-"""Time after which a thread yields the interpreter lock to the event loop. Python's default of
-5 ms for each of several threads makes `/healthz` slow."""
+"""Seconds after which a thread yields the interpreter lock to the event loop. With Python's default
+of 5 ms for each of several threads, `/healthz` would be slow."""
 SHUTDOWN_SECONDS = 5
-"""Open event streams and stalled downloads do not end by themselves."""
+"""Seconds after which open event streams and stalled downloads are closed at a shutdown."""
 MIN_KEY_LENGTH = 16
 VISIBLE_ASCII = re.compile(r"[!-~]+")
 KEY_HINT = (
@@ -34,9 +34,9 @@ KEY_HINT = (
 
 
 def app() -> FastAPI:
-    """The app on the settings of the environment, for `uvicorn --factory api.main:app`.
+    """The app with the settings of the environment, for `uvicorn --factory api.main:app`.
 
-    Limits on connections need `babylm api`: there this program chooses uvicorn's protocol.
+    Only `babylm api` limits the number of connections, because it chooses uvicorn's protocol.
 
     Raises:
         SystemExit: If the settings would open the API to the network or have an invalid key.
@@ -80,7 +80,7 @@ def run() -> None:
 
 
 def set_up_log() -> None:
-    """Logs to standard error, without endless repetitions."""
+    """Logs to standard error, and limits the repetition of messages."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     quiet = QuietFilter()
     for handler in logging.getLogger().handlers:
@@ -100,7 +100,7 @@ def refuse_settings(settings: Settings) -> None:
 
 
 def network_fault(settings: Settings) -> str | None:
-    """Why the address needs a key; None if it does not, or if there is one."""
+    """The reason why the address needs a key; None if it needs no key or a key is set."""
     if settings.api_keys or settings.socket or is_loopback(settings.host):
         return None
     return (
@@ -110,7 +110,7 @@ def network_fault(settings: Settings) -> str | None:
 
 
 def key_fault(keys: Sequence[str]) -> str | None:
-    """What is wrong with a key, without showing it; None if all are good."""
+    """The fault of a key, without the key itself; None if all keys are valid."""
     for number, key in enumerate(keys, start=1):
         which = "The key" if len(keys) == 1 else f"Key {number} of {len(keys)}"
         if not VISIBLE_ASCII.fullmatch(key):

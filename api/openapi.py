@@ -10,7 +10,7 @@ from api.app import create_app
 from jobs.settings import Settings
 
 
-def openapi_document() -> dict[str, Any]:  # Any: JSON
+def openapi_document() -> dict[str, Any]:  # any JSON value
     """The document that a running service sends as /openapi.json."""
     with TemporaryDirectory() as folder:
         app = create_app(Settings(runs_dir=Path(folder)))

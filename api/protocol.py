@@ -10,11 +10,12 @@ from api.errors import Problem, problem_response
 
 FILE_LIMIT = 65_536
 RESERVED_FILES = 256
-"""For the database, uploads, downloads and logs."""
+"""Number of open files that are reserved for the database, uploads, downloads and logs."""
 MAX_CONNECTIONS = 4096
 MAX_HEADER_BYTES = 64 << 10
 HEADER_SECONDS = 10.0
-"""From the first byte of a request, or from the start of the connection, to the end of headers."""
+"""Maximum seconds from the start of a connection, or the first byte of a request, to the end of its
+headers."""
 
 
 def raise_file_limit() -> int:
@@ -71,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stop_timer()
             self._num_header_bytes = 0
         elif self._num_header_bytes > MAX_HEADER_BYTES:
-            detail = f"request line and headers may have {MAX_HEADER_BYTES:,} bytes at most"
+            detail = f"request line and headers may have at most {MAX_HEADER_BYTES:,} bytes"
             self._refuse(Problem(431, "headers_too_large", detail))
 
     @property

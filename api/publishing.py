@@ -1,4 +1,4 @@
-"""Putting a whole upload into its dataset: checked first, then each file at once, by a rename."""
+"""Publishes a complete upload in its dataset: checks it first, then renames each file."""
 
 import codecs
 import errno
@@ -26,7 +26,7 @@ from core.storage.rundir import publish_folder, sync_folder
 
 BUFFER_BYTES = 1 << 20
 MAX_NAME_BYTES = 240
-"""File systems hold 255, and a part that is still arriving has a suffix."""
+"""Maximum bytes of a name. File systems allow 255, and an unfinished upload has a suffix."""
 MAX_LEFT_OUT = 100
 
 
@@ -37,18 +37,18 @@ class _Readable(Protocol):
 
 @dataclass(frozen=True)
 class Published:
-    """What an upload put into its dataset."""
+    """The result of an upload."""
 
     files: list[str]
     left_out: list[LeftOut]
-    """Members of an archive that are not used, the first of them."""
+    """The first members of an archive that are not used."""
 
 
 def file_kind(name: str) -> str:
     """`text` or `archive`.
 
     Raises:
-        Problem: 422 if the name is that of neither, or no name that a file can have here.
+        Problem: 422 if the name is that of neither, or not a valid file name.
     """
     is_name = name.isprintable() and "/" not in name and not name.startswith(".")
     if is_name and len(name.encode()) <= MAX_NAME_BYTES:
@@ -74,13 +74,13 @@ def publish(
     folder: str | None,
     replace: bool,
 ) -> Published:
-    """Puts a whole upload into its dataset: the file, or the text files of the archive.
+    """Publishes a complete upload in its dataset: the file, or the text files of the archive.
 
-    Everything is checked first, and each file appears whole, by a rename. The upload is gone
-    afterwards, also if it was refused. Returns the names of the files, and what was left out.
+    The function checks all files first. A file is renamed when it is complete. The upload is then
+    removed, also if it was refused. Returns the names of the files, and the unused members.
 
     Raises:
-        Problem: 422 if the content is not what it should be, 409 if a file is there already.
+        Problem: 422 if the content is invalid, 409 if a file of that name exists.
     """
     staging = whole.parent / f"{uuid4().hex}.tmp"
     staging.mkdir()
@@ -104,7 +104,7 @@ def publish(
 
 
 def check_file(path: Path, name: str) -> None:
-    """Checks a text, whatever its format; a table only by how it begins.
+    """Checks a text of any format; of a table only the beginning.
 
     Raises:
         Problem: 422 as `check_text`.
@@ -124,10 +124,10 @@ def check_file(path: Path, name: str) -> None:
 
 
 def check_text(source: _Readable, name: str, write: Callable[[bytes], object]) -> None:
-    """Reads a text to its end, and hands on what it reads.
+    """Reads a whole text, and passes each block to `write`.
 
     Raises:
-        Problem: 422 if it is not UTF-8, holds NUL bytes, or is empty.
+        Problem: 422 if the text is not UTF-8, contains NUL bytes, or is empty.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     position, is_empty = 0, True
@@ -162,7 +162,7 @@ def told_full_disk() -> Iterator[None]:
 
 
 def _unpack(whole: Path, name: str, staging: Path, folder: str | None) -> list[LeftOut]:
-    """Writes the texts of an archive into `staging`; gives the members that are left out."""
+    """Writes the texts of an archive into `staging`; returns the members that are not used."""
     stems: dict[str, PurePosixPath] = {}
     left_out: list[LeftOut] = []
 
@@ -210,7 +210,7 @@ def _reason_left_out(inner: PurePosixPath, folder: str | None) -> str | None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Lets one upload of a dataset be published at a time, also of several processes."""
+    """Allows only one upload of a dataset to be published at a time, across all processes."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Query parameters: unknown ones are refused, like unknown fields of a body."""
+"""Refuses unknown query parameters, like unknown fields of a body."""
 
 from difflib import get_close_matches
 

@@ -1,4 +1,4 @@
-"""A log filter that does not let the same line fill the disk."""
+"""A log filter that limits repeated messages, so that they cannot fill the disk."""
 
 import logging
 import threading
@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 WINDOW_SECONDS = 60.0
 MAX_SAME = 5
-"""Equal messages in a window."""
+"""Maximum number of equal messages in a window."""
 MAX_ALIKE = 100
-"""Messages of one template in a window, such as errors that name a path of the client's choice."""
+"""Maximum number of messages of one template in a window. A client may choose a part of a message,
+such as a path."""
 MAX_KEYS = 10_000
 
 

@@ -14,32 +14,32 @@ from api.deps import Context, InContext
 from api.security import SAFE_METHODS
 
 CONTEXT = "bulkhead_context"
-"""Parameter that `ThreadRoute` adds to a function; no route may use the name."""
+"""Name of a parameter that `ThreadRoute` adds to a function; a route must not use this name."""
 
 
 class ThreadRoute(APIRoute):
     """A route that calls a synchronous function once, in one thread of one bulkhead.
 
-    FastAPI by itself needs a thread several times for one request: for dependencies, for the
-    function and for the validation of its result. A request that holds a connection meanwhile waits
-    for a thread, and all threads may wait for a connection. Here the session of a request is closed
-    in the same call, and the rest of the request needs no thread.
+    FastAPI's own route needs a thread several times per request: for dependencies, for the function
+    and for the validation of its result. A request could hold a connection while it waits for a
+    thread, and all threads could wait for a connection. In a `ThreadRoute` one call in one thread
+    also closes the session, and the rest of the request needs no thread.
     """
 
     def __init__(
         self,
         path: str,
-        endpoint: Callable[..., Any],  # Any: as FastAPI takes them
+        endpoint: Callable[..., Any],  # Any, as in the signature of FastAPI
         *,
         methods: set[str] | list[str] | None = None,
-        **options: Any,  # Any: as FastAPI takes them
+        **options: Any,  # Any, as in the signature of FastAPI
     ) -> None:
         if not (inspect.iscoroutinefunction(endpoint) or inspect.isasyncgenfunction(endpoint)):
             endpoint = _in_thread(endpoint, is_read=set(methods or ["GET"]) <= SAFE_METHODS)
         super().__init__(path, endpoint, methods=methods, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler of FastAPI on a request whose body is bounded."""
+        """FastAPI's handler, for a request whose body has a maximum number of values."""
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
@@ -55,16 +55,16 @@ def thread_router(tag: str | None = None, *, include_in_schema: bool = True) -> 
 
 
 def _in_thread(
-    endpoint: Callable[..., Any],  # Any: as FastAPI takes them
+    endpoint: Callable[..., Any],  # Any, as in the signature of FastAPI
     *,
     is_read: bool,
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     @wraps(endpoint)
-    async def call(**values: Any) -> Any:  # Any: the parameters and result of a route
+    async def call(**values: Any) -> Any:  # the parameters and the result of a route, of any type
         context: Context = values.pop(CONTEXT)
         sessions = [value for value in values.values() if isinstance(value, Session)]
 
-        def run() -> Any:  # Any: the result of a route
+        def run() -> Any:  # the result of a route, of any type
             try:
                 return endpoint(**values)
             finally:

@@ -11,13 +11,13 @@ from jobs.tables import Checkpoint, Job, JobEvent, WorkerRow
 from jobs.waiting import Queue, Waiting, waiting_for
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 WITHOUT_NUL = r"^[^\x00]*$"
 """Pattern of stored and searched text: Postgres stores no NUL."""
 
 
 class Out(BaseModel):
-    """Something that is sent."""
+    """Base class of response bodies."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,7 +28,7 @@ class FaultRead(Out):
     field: str
     message: str
     given: str
-    """JSON text of the value, shortened."""
+    """Shortened JSON text of the given value."""
 
 
 class ProblemRead(Out):
@@ -41,7 +41,7 @@ class ProblemRead(Out):
     """Stable machine-readable name."""
     detail: str
     errors: list[FaultRead] = Field(default_factory=list, max_length=20)
-    """The invalid parts of the request; `detail` says how many more there are."""
+    """The first invalid parts of the request; `detail` gives the number of further ones."""
 
 
 class ErrorRead(Out):
@@ -53,7 +53,7 @@ class ErrorRead(Out):
 
 
 class SlurmRead(Out):
-    """What Slurm said about a job that was submitted to it."""
+    """Slurm's state of a job that was submitted to Slurm."""
 
     job_id: str | None
     state: str
@@ -64,8 +64,8 @@ class SlurmRead(Out):
 class WaitingRead(Out):
     """What a queued job waits for.
 
-    `what` is `a worker` (none that is there can run it), `its turn`, or `slurm`; `position` is 1
-    for the next; `detail` says more in words.
+    `what` is `a worker` (no live worker can run the job), `its turn`, or `slurm`. `position` is the
+    place in the queue, 1 for the next job. `detail` is a text with the reason.
     """
 
     what: str
@@ -111,7 +111,7 @@ Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 
 
 class JobPatch(BaseModel):
-    """Labels of a job to change; what is left out stays. They change nothing of the run."""
+    """Labels of a job to change. Omitted labels do not change. Labels do not affect the run."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -128,11 +128,11 @@ class JobPage(Out):
     data: list[JobRead]
     next: str | None
     counts: dict[str, int]
-    """All jobs by status, those of other pages too."""
+    """Number of all jobs by status, including those on other pages."""
 
 
 class EventRead(Out):
-    """Something that happened to a job."""
+    """An event of a job."""
 
     seq: int
     time: datetime
@@ -147,7 +147,7 @@ class EventPage(Out):
 
 
 class SeriesRead(Out):
-    """A metric over the steps; the lists are of one length. A value that was not finite is null."""
+    """A metric by step. All lists have the same length. A value that is not finite is null."""
 
     step: list[int]
     value: list[float | None]
@@ -198,7 +198,7 @@ class CheckpointPage(Out):
 
 
 class GenerateBody(BaseModel):
-    """What a checkpoint shall continue."""
+    """A request to continue a text."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -225,16 +225,16 @@ class WorkerRead(Out):
     queue: str
     slots: int
     devices: list[Json]
-    """index, kind (cuda or cpu), name, memory_bytes, and flops_per_second once measured; of a GPU
-    also memory_used_bytes, utilization (0 to 1), temperature_celsius and power_watts where its
-    driver tells them."""
+    """The devices, each with index, kind (cuda or cpu), name, memory_bytes and, once measured,
+    flops_per_second. A GPU also has memory_used_bytes, utilization (0 to 1), temperature_celsius
+    and power_watts, if its driver reports them."""
     jobs: list[str]
     started_at: datetime
     seen_at: datetime
 
 
 class WorkerPage(Out):
-    """The workers that are alive, oldest first."""
+    """The live workers, oldest first."""
 
     data: list[WorkerRead]
 
@@ -247,7 +247,7 @@ class DiskRead(Out):
 
 
 class QueueRead(Out):
-    """Jobs by status, and short tasks that wait."""
+    """Number of jobs by status, and number of waiting short tasks."""
 
     queued: int
     running: int
@@ -264,7 +264,7 @@ class CacheRead(Out):
 
 
 class ReadyRead(Out):
-    """Whether the service can work, and its parts by name."""
+    """Whether a job that is submitted now would start, and the state of each part."""
 
     status: str
     checks: dict[str, str]

@@ -1,4 +1,4 @@
-"""What is sent about corpora, tokenizers and evaluations."""
+"""Response bodies for datasets and uploads."""
 
 from pydantic import Field
 
@@ -14,7 +14,7 @@ class DatasetSummary(Out):
     bytes: int
     words: int
     is_words_exact: bool
-    """False: estimated from the beginning of large files, until they have been cleaned once."""
+    """False: the number of words is an estimate, until the dataset has been cleaned once."""
 
 
 class DatasetPage(Out):
@@ -24,7 +24,7 @@ class DatasetPage(Out):
 
 
 class PreviewLine(Out):
-    """A line of a file before and after cleaning; null where it is dropped."""
+    """A line of a file before and after cleaning; null if cleaning drops the line."""
 
     raw: str
     cleaned: str | None
@@ -42,9 +42,10 @@ class DatasetFileRead(Out):
 
 
 class CleaningRead(Out):
-    """What cleaning with the default options makes of a whole dataset.
+    """The result of cleaning a whole dataset with the default options.
 
-    `queued`, `running`, `succeeded` or `failed`; totals are after cleaning and null before that.
+    `status` is `queued`, `running`, `succeeded` or `failed`. The totals are counts after cleaning;
+    they are null until cleaning has succeeded.
     """
 
     status: str
@@ -53,11 +54,11 @@ class CleaningRead(Out):
     words: int | None
     bytes: int | None
     sources: dict[str, SourceReport]
-    """By source: lines, words and bytes before and after, and by rule what was dropped."""
+    """For each source: lines, words and bytes before and after cleaning, and removals by rule."""
 
 
 class LeftOutRead(Out):
-    """A file that is there but not used."""
+    """An existing file that is not used, and the reason."""
 
     name: str
     reason: str
@@ -73,7 +74,7 @@ class DatasetRead(DatasetSummary):
 
 
 class UploadRead(Out):
-    """How much of a file has arrived; `files` names what was published once it is whole."""
+    """The received bytes of a file. `files` lists the published files of a complete upload."""
 
     dataset: str
     name: str
@@ -85,7 +86,7 @@ class UploadRead(Out):
 
 
 class UnfinishedRead(Out):
-    """A file that has arrived in part."""
+    """A file whose upload is incomplete."""
 
     name: str
     received: int

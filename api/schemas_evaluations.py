@@ -1,4 +1,4 @@
-"""What is sent about evaluations and tokenizers."""
+"""Request and response bodies for evaluations and tokenizers."""
 
 from datetime import datetime
 from typing import Any
@@ -10,11 +10,11 @@ from core.spec.job import DataSpec, TokenizerSpec
 from jobs.tables import ShortTask
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 
 
 class EvaluateBody(BaseModel):
-    """What a checkpoint shall be judged on."""
+    """A request to evaluate a checkpoint."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -25,7 +25,7 @@ class EvaluateBody(BaseModel):
 
 
 class ParadigmRead(Out):
-    """One paradigm, domain or condition; `pairs` are its items."""
+    """One paradigm, domain or condition; `pairs` is its number of items."""
 
     name: str
     phenomenon: str | None
@@ -35,7 +35,7 @@ class ParadigmRead(Out):
 
 
 class GroupRead(Out):
-    """The share of right items among all that have one attribute in common."""
+    """The share of correct items among all items with the same value of an attribute."""
 
     by: str
     name: str
@@ -47,9 +47,9 @@ class GroupRead(Out):
 class EvaluationRead(Out):
     """An evaluation: `queued`, `running`, `succeeded` or `failed`.
 
-    `score` is the figure of the BabyLM evaluation: for `accuracy` the mean over the paradigms, ties
-    counted as right (`strict_score` counts them as wrong); `spearman` is a rank correlation with
-    human judgements; `r2_gain` is the share of variance that surprisal explains beyond a baseline;
+    `score` is the score of the BabyLM evaluation. `accuracy` is the mean over the paradigms; ties
+    count as right (and as wrong in `strict_score`). `spearman` is a rank correlation with human
+    judgements. `r2_gain` is the share of variance that surprisal explains beyond a baseline.
     `log_probability` is the mean over all words in nats.
     """
 
@@ -68,7 +68,7 @@ class EvaluationRead(Out):
     strict_score: float | None
     pairs: int | None
     seconds: float | None
-    """Computing time."""
+    """Computing time in seconds."""
     paradigms: list[ParadigmRead]
     groups: list[GroupRead]
     measures: dict[str, float]
@@ -109,7 +109,7 @@ class BaselineRead(Out):
 
 
 class CurveRead(Out):
-    """A score over words seen; `part` is `score` for the whole task, else a paradigm."""
+    """A score by words seen; `part` is `score` for the whole task, or the name of a paradigm."""
 
     task: str
     part: str
@@ -127,27 +127,27 @@ class CurvePage(Out):
 
 
 class TaskRead(Out):
-    """Something that checkpoints can be evaluated on."""
+    """An evaluation task."""
 
     name: str
     kind: str | None
     paradigms: int
-    """Files."""
+    """Number of files."""
     bytes: int
     tasks: list[str]
-    """Of the kind `classification`: what a job of the task `finetune` can name; else empty."""
+    """For the kind `classification`: the tasks that a fine-tuning job can name; else empty."""
     error: str | None
-    """Why the folder is of no kind, or null."""
+    """The reason why the folder is not a valid task, or null."""
 
 
 class TaskPage(Out):
-    """The tasks that are there, by name."""
+    """The existing tasks, by name."""
 
     data: list[TaskRead]
 
 
 class TokenizerBody(BaseModel):
-    """A tokenizer to train alone."""
+    """A request to train only a tokenizer."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -165,12 +165,12 @@ class TokenizerRead(Out):
     vocab_size: int
     validation: Json | None
     """bytes_per_word, characters_per_word, tokens_per_word, bytes_per_token, unused_entries, and
-    the counts they come from."""
+    the counts from which they are computed."""
     created_at: datetime
 
 
 class TokenizerPage(Out):
-    """Tokenizers, newest first; `next` of a page is `after` of the following one."""
+    """Tokenizers, newest first. To get the next page, pass `next` as `after`."""
 
     data: list[TokenizerRead]
     next: str | None
@@ -212,7 +212,7 @@ class TokenRead(Out):
 
 
 class EncodeRead(Out):
-    """How a text is split."""
+    """The tokens of a text."""
 
     tokens: list[TokenRead]
 

@@ -23,7 +23,7 @@ FieldPath = Annotated[str, Field(max_length=100, pattern=r"^[a-z][a-z0-9_]*(\.[a
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Count = Annotated[int, Field(ge=1, le=MAX_MEMBERS)]
 SeedList = Annotated[list[Seed], Field(min_length=1, max_length=MAX_MEMBERS)]
-Values = Annotated[list[Any], Field(min_length=1, max_length=MAX_MEMBERS)]  # Any: JSON
+Values = Annotated[list[Any], Field(min_length=1, max_length=MAX_MEMBERS)]  # any JSON value
 
 
 def _require_plain(body: object) -> None:
@@ -40,7 +40,7 @@ def _require_plain(body: object) -> None:
             waiting.extend((each, depth + 1) for each in inner)
 
 
-def _without_repeats(values: Sequence[Any]) -> None:  # Any: JSON
+def _without_repeats(values: Sequence[Any]) -> None:  # any JSON value
     texts = [json.dumps(value, sort_keys=True) for value in values]
     repeated = sorted({text for text in texts if texts.count(text) > 1})
     if repeated:
@@ -72,7 +72,7 @@ class StudyBody(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_plain(cls, body: Any) -> Any:  # Any: JSON
+    def _is_plain(cls, body: Any) -> Any:  # any JSON value
         _require_plain(body)
         return body
 

@@ -1,4 +1,4 @@
-"""What is sent about submissions to the challenge."""
+"""Request and response bodies for submissions to the BabyLM challenge."""
 
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,12 @@ REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,94}/[A-Za-z0-9_][A-Za-z0-9._-]{0,94
 
 
 class SubmissionBody(BaseModel):
-    """What to build."""
+    """A request to build a submission."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     repository: str = Field(
-        pattern=REPOSITORY, description="USER/NAME, as the model is called on the Hugging Face Hub."
+        pattern=REPOSITORY, description="Name of the model on the Hugging Face Hub, as USER/NAME."
     )
     checkpoint: str = Field(
         default="last",
@@ -27,7 +27,7 @@ class SubmissionBody(BaseModel):
     )
     evaluate: bool = Field(
         default=True,
-        description="Also queue the evaluations that are missing and whose files are there.",
+        description="Also queue the missing evaluations whose files exist.",
     )
 
     @field_validator("repository")
@@ -66,8 +66,8 @@ class MissingRead(Out):
 class ReportRead(Out):
     """What a submission contains and lacks.
 
-    `differences` are files whose number of items is not the official one. `complete` is true if
-    nothing is missing or different and every milestone of the track was reached.
+    `differences` lists files whose number of items differs from the official number. `complete` is
+    true if nothing is missing or different and every milestone of the track was reached.
     """
 
     repository: str
@@ -96,7 +96,7 @@ class SubmissionRead(Out):
     repository: str
     checkpoint: str
     unfinished_evaluations: int
-    """Evaluations of the job that are queued or running."""
+    """Number of evaluations of the job that are queued or running."""
     report: ReportRead | None
     error: ErrorRead | None
     created_at: datetime
@@ -128,7 +128,7 @@ class ManifestRead(Out):
 def read_submission(task: ShortTask, *, unfinished_evaluations: int) -> SubmissionRead:
     """A row as it is sent."""
     assert task.job_id is not None
-    report: dict[str, Any] | None = task.result  # Any: JSON
+    report: dict[str, Any] | None = task.result  # any JSON value
     return SubmissionRead(
         id=task.id,
         job=task.job_id,

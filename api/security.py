@@ -14,15 +14,15 @@ from api.errors import Problem, problem_response
 
 MAX_BODY_BYTES = 1 << 20
 UPLOAD = re.compile(r"/v1/datasets/[^/]+/files|/v1/tokenizer-files/[^/]+")
-"""Takes files instead of JSON, up to a limit of its own and with its own time limit."""
+"""Matches the path of uploads, which have their own limits of size and time."""
 CLEANED = re.compile(r"/v1/datasets/[^/]+")
-"""Starts cleaning when it is first read."""
+"""Matches the path of a dataset. The first read of a dataset starts its cleaning."""
 BODY_SECONDS = 60.0
-"""Time to receive a JSON body."""
+"""Maximum seconds to receive a JSON body."""
 OPEN_PREFIXES = ("/healthz", "/readyz", "/static/", "/favicon.ico")
-"""Reachable without a key: they show nothing of a user's work."""
+"""Paths that need no key, because they show no user data."""
 OPEN_PAGES = ("/", "/docs")
-"""Pages without content of their own: their scripts request it with the key."""
+"""Pages that need no key. They contain no data: their scripts request the data with the key."""
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 RESPONSE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
@@ -48,7 +48,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Gate:
-    """ASGI middleware that refuses requests which no route may see."""
+    """ASGI middleware that refuses requests before they reach a route."""
 
     def __init__(self, app: ASGIApp, *, keys: Sequence[str], host: str, upload_bytes: int) -> None:
         self._app = app
@@ -77,7 +77,7 @@ class Gate:
 
     def _refusal(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
-        # Not only a check of the address at start: another server may run this app on any address.
+        # Checked for each request, because another server may run this app on any address.
         if not self._keys and scope["client"] is not None and not is_loopback(scope["client"][0]):
             detail = "without BABYLM_API_KEY this service answers clients of its own machine only"
             return Problem(403, "key_not_set", detail)
@@ -118,7 +118,7 @@ def _is_upload(scope: Scope) -> bool:
 
 
 def timed(receive: Receive, *, seconds: float = BODY_SECONDS) -> Receive:
-    """Receives a body that must be complete in time; raises a 408 problem if it is not."""
+    """Receives a body; raises a 408 problem if the body is not complete in time."""
     deadline: float | None = None
     is_complete = False
 
@@ -182,4 +182,4 @@ def _host_name(host: str) -> str:
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem(413, "body_too_large", f"a body may have {limit:,} bytes at most")
+    return Problem(413, "body_too_large", f"a body may have at most {limit:,} bytes")

@@ -1,4 +1,4 @@
-"""Asking the short worker, and waiting for its answer."""
+"""Creates tasks for the short worker, and waits for the results."""
 
 import time
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ def ask(session: Session, *, kind: Kind, job_id: str, request: Json) -> ShortTas
     """A new task for the short worker.
 
     Raises:
-        Problem: 503 if there is no such worker.
+        Problem: 503 if no short worker is alive.
     """
     if not any(worker.queue == "short" for worker in live_workers(session)):
         detail = "no worker for short tasks is alive: start one with `babylm worker --queue short`"

@@ -26,29 +26,30 @@ if TYPE_CHECKING:
 
 MAX_STREAMS = 200
 MAX_STREAMS_OF_CLIENT = 100
-"""One client, by its address, leaves streams for others."""
+"""Maximum number of streams of one client (by address), so that others also get streams."""
 MAX_ANSWERS = 100
-"""Each waits up to two minutes and queries the database ten times a second."""
+"""Maximum number of requests that wait for an answer. Each may wait for two minutes, and queries
+the database ten times per second."""
 LOOK_SECONDS = 1.0
-"""Delay of an event if its notification is lost."""
+"""Maximum seconds until an event is sent if its notification is lost."""
 PAGE_EVENTS = 500
 PAGES_KEPT = 64
-"""Encoded pages of past events: about 10 MB."""
+"""Number of encoded pages of past events in memory, about 10 MB."""
 PING_SECONDS = 15.0
-"""Proxies close connections that are silent for a minute."""
+"""Seconds between pings, because proxies close connections that are silent for a minute."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Events of a job as they are sent: encoded once for all streams that want them."""
+    """Encoded events of a job, which all streams of the job share."""
 
     body: bytes
     last: int
-    """`seq` of the last event, or the number that was asked for."""
+    """`seq` of the last event, or the requested number if the page is empty."""
     is_full: bool
-    """More events may follow at once."""
+    """Whether more events may already exist."""
     has_ended: bool
-    """The job has ended with the last of these events."""
+    """Whether the job has ended with the last of these events."""
 
 
 def encode_page(events: "Sequence[JobEvent]", *, after: int, has_ended: bool) -> Page:
@@ -64,7 +65,7 @@ def encode_page(events: "Sequence[JobEvent]", *, after: int, has_ended: bool) ->
 
 
 class EventStream(StreamingResponse):
-    """Server-sent events that are encoded already, several in a chunk."""
+    """A response of encoded server-sent events, several in a chunk."""
 
     media_type = "text/event-stream"
 
@@ -75,7 +76,7 @@ class EventStream(StreamingResponse):
         self._chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends them until the last one, or until the client is gone."""
+        """Sends the events until the last one, or until the client disconnects."""
         try:
             await super().__call__(scope, receive, send)
         finally:
@@ -83,7 +84,7 @@ class EventStream(StreamingResponse):
 
 
 class Streams:
-    """Counts responses that last as long as a job, and limits them in all and by client."""
+    """Counts open streams, and limits their number in all and per client."""
 
     def __init__(
         self, *, max_open: int = MAX_STREAMS, max_of_client: int = MAX_STREAMS_OF_CLIENT
@@ -118,7 +119,7 @@ def _too_many_streams(reason: str) -> Problem:
 
 
 class Watchers:
-    """The streams and requests that wait for news of a job, on one event loop."""
+    """The streams and requests that wait for new events of a job, on one event loop."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
@@ -133,7 +134,7 @@ class Watchers:
         self._loop = loop
 
     def wake(self, job_id: str) -> None:
-        """Wakes all that wait for that job; may be called from any thread."""
+        """Wakes all watchers of a job. You can call this method from any thread."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake, job_id)
@@ -144,7 +145,7 @@ class Watchers:
 
     @contextmanager
     def watching(self, job_id: str) -> "Iterator[asyncio.Event]":
-        """An event that is set whenever there may be news of the job."""
+        """An asyncio event that is set whenever the job may have new events."""
         event = asyncio.Event()
         self._waiting[job_id].add(event)
         self.count += 1
@@ -157,10 +158,10 @@ class Watchers:
                 del self._waiting[job_id]
 
     async def look(self, job_id: str, after: int, look: "Look", bulkhead: Bulkhead) -> Page:
-        """The result of a query; streams that ask for the same before it begins share it.
+        """The result of a query, shared by streams that request the same before the query begins.
 
-        News of a job wakes all of its streams at once, and one query serves them. A full page
-        never changes and is kept, because each new stream begins with all past events.
+        A notification wakes all streams of a job at once, and one query is enough for them. A full
+        page never changes and is cached, because each new stream begins with all past events.
         """
         key = (job_id, after)
         if key in self._pages:

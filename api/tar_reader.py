@@ -13,10 +13,11 @@ from typing import Protocol
 BLOCK_BYTES = 512
 SKIP_BYTES = 1 << 18
 MAX_HEADER_BYTES = 1 << 20
-"""Largest extended header; longer than any name or set of pax records in use."""
+"""Maximum bytes of an extended header; longer than any name or set of pax records in use."""
 MAX_SIZE_DIGITS = 20
 MAX_GZIP_MEMBERS = 100_000
-"""gzip allows any number of members; empty ones cost time and produce no bytes to count."""
+"""Maximum number of gzip members. gzip allows any number; empty members take time and have no bytes
+that the budget would count."""
 REGULAR, DIRECTORY = (b"0", b"\0", b"7"), b"5"
 LONG_NAME, LONG_LINK = b"L", b"K"
 PAX, PAX_GLOBAL = (b"x", b"X"), b"g"

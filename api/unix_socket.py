@@ -41,7 +41,7 @@ def check_socket(path: Path) -> None:
 
 
 def bind_socket(path: Path) -> socket.socket:
-    """A listening socket that only this user can connect to; replaces one that nobody listens on.
+    """A listening socket to which only this user can connect; replaces an unused one.
 
     uvicorn's own `uds` option makes the socket accessible to every account.
 

@@ -31,18 +31,18 @@ RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 @dataclass(frozen=True)
 class Piece:
-    """Which bytes of the file a request brings."""
+    """The range of bytes of the file that a request contains."""
 
     begin: int
     end: int | None
-    """None: to wherever the body ends, which is the end of the file."""
+    """The byte after the last one; None: the end of the body, which is the end of the file."""
     size: int | None
-    """Of the whole file."""
+    """Size of the whole file."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """A file that is not whole yet."""
+    """An incomplete file."""
 
     name: str
     received: int
@@ -50,10 +50,10 @@ class Received:
 
 
 def piece_of(content_range: str | None, content_length: str | None, *, limit: int) -> Piece:
-    """What the headers of a request say.
+    """The range that the headers of a request give.
 
     Raises:
-        Problem: 400 if they make no sense, 413 if the file is too large.
+        Problem: 400 if the headers are invalid, 413 if the file is too large.
     """
     length = int(content_length) if content_length and content_length.isdigit() else None
     if content_range is None:
@@ -72,7 +72,7 @@ def piece_of(content_range: str | None, content_length: str | None, *, limit: in
 
 
 def unfinished(folder: Path) -> list[Received]:
-    """The parts of a dataset that can be gone on with."""
+    """The incomplete files of a dataset, whose uploads can continue."""
     if not folder.is_dir():
         return []
     parts = sorted(folder.glob(f"*{PART}"))
@@ -107,7 +107,7 @@ async def receive(
         have = os.fstat(target.fileno()).st_size
         if piece.begin > have:
             headers = {"Upload-Offset": str(have)}
-            detail = f"{have} bytes are here: go on from there, or begin again at 0"
+            detail = f"{have} bytes were received: continue there, or begin again at 0"
             raise Problem(409, "upload_offset", detail, headers=headers)
         target.truncate(piece.begin)
         target.seek(piece.begin)
@@ -147,7 +147,7 @@ async def _append(
                 await flush()
     except TimeoutError as error:
         await flush()
-        detail = f"nothing has arrived for {STALL_SECONDS:.0f} s; go on where it stopped"
+        detail = f"no bytes arrived for {STALL_SECONDS:.0f} s; continue where the upload stopped"
         raise Problem(408, "upload_stalled", detail) from error
     except ClientDisconnect:
         await flush()
@@ -158,12 +158,12 @@ async def _append(
 
 def too_large(limit: int) -> Problem:
     """The refusal of a file beyond the limit."""
-    detail = f"a file may have {limit:,} bytes at most (BABYLM_UPLOAD_BYTES)"
+    detail = f"a file may have at most {limit:,} bytes (BABYLM_UPLOAD_BYTES)"
     return Problem(413, "body_too_large", detail)
 
 
 def _lock(target: IO[bytes], part: Path) -> None:
-    detail = f"{part.name.removesuffix(PART)} is being sent by somebody else at the moment"
+    detail = f"another request is sending {part.name.removesuffix(PART)} at the moment"
     try:
         fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -194,7 +194,7 @@ def _run_module(module: str, *arguments: str) -> str:
 def _report(findings: Findings, *, as_json: bool) -> None:
     faults = findings.faults()
     if as_json:
-        body: dict[str, Any] = {**asdict(findings), "faults": faults}  # Any: JSON
+        body: dict[str, Any] = {**asdict(findings), "faults": faults}  # any JSON value
         print_json(body)
     else:
         _print_findings(findings)

@@ -1,7 +1,7 @@
 """Uploads the branches of a submission to the Hugging Face Hub.
 
-The token of the user never reaches the service: this runs where the command runs. `HF_TOKEN` or
-`hf auth login` gives the token, `HF_ENDPOINT` another Hub.
+The upload runs in the process of the command, so the user's token never reaches the service. The
+token comes from `HF_TOKEN` or `hf auth login`; `HF_ENDPOINT` selects another Hub.
 """
 
 import json
@@ -22,8 +22,8 @@ def push_folder(
 ) -> str:
     """Uploads every branch of the folder of a submission; returns the address of the repository.
 
-    `main` is the last one. Files that the Hub has are not sent again, so a repeated call continues
-    an interrupted one; a branch without changes gets no commit.
+    The branch `main` is the last. Files that the Hub already has are not sent again, so a repeated
+    call continues an interrupted upload. A branch without changes gets no commit.
 
     Args:
         folder: The downloaded submission.
@@ -32,7 +32,7 @@ def push_folder(
         on_branch: Called with the name of each branch before it is sent.
 
     Raises:
-        CommandError: If there is no token, or the Hub refuses it or does not answer.
+        CommandError: If the token is missing, or the Hub refuses the upload or does not answer.
     """
     import httpx2 as httpx
     from huggingface_hub import HfApi, get_token
@@ -71,7 +71,7 @@ def _push_branch(
     api: "HfApi",
     repository: str,
     snapshot: Path,
-    revision: dict[str, Any],  # Any: JSON
+    revision: dict[str, Any],  # any JSON value
 ) -> None:
     from huggingface_hub import CommitOperationAdd
 

@@ -14,13 +14,13 @@ GAP = 2
 BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def print_json(value: Any) -> None:  # Any: whatever the service sent
+def print_json(value: Any) -> None:  # any JSON value
     """`value` on standard output, indented for a terminal and on one line for a pipe."""
     indent = 2 if sys.stdout.isatty() else None
     print(json.dumps(value, ensure_ascii=False, indent=indent), flush=True)
 
 
-def print_json_line(value: Any) -> None:  # Any: as above
+def print_json_line(value: Any) -> None:  # Any, as above
     """`value` on one line of standard output, for streams."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
@@ -119,7 +119,7 @@ def in_time(seconds: float | None) -> str:
 
 
 def in_short(number: float) -> str:
-    """A count in at most four signs: 950, 12.3k, 4.5M."""
+    """A count with at most four characters: 950, 12.3k, 4.5M."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(number) >= limit:
             return f"{number / (1e3 if unit == 'k' else limit):.1f}{unit}"

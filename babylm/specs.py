@@ -44,7 +44,7 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[Any, Any]:  # Any: YAML
+    ) -> dict[Any, Any]:  # YAML values of any type
         """A mapping whose keys differ; PyYAML would silently keep the last of two."""
         seen = set()
         for key_node, _ in node.value:
@@ -162,7 +162,7 @@ def read_spec(path: Path) -> Body:
     return body
 
 
-def parse_setting(setting: str) -> tuple[str, Any]:  # Any: JSON
+def parse_setting(setting: str) -> tuple[str, Any]:  # any JSON value
     """The field and the value of `a.b=value`, the value read as YAML: `3`, `5e-4`, `null`."""
     path, equals, text = setting.partition("=")
     if not equals or not all(path.split(".")):
@@ -178,7 +178,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:  # Any: JSON
         raise UsageError(f"--set {path}: the value is not valid: {TOO_DEEP}") from error
 
 
-def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:  # Any: JSON
+def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:  # any JSON value
     """The values by field of `a.b=1,2`, read as the items of a YAML list.
 
     Raises:
@@ -206,7 +206,7 @@ def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:  # Any: JSON
     return grid
 
 
-def put(body: Body, path: str, value: Any) -> None:  # Any: JSON
+def put(body: Body, path: str, value: Any) -> None:  # any JSON value
     """Sets the field at a dotted path, with the sections above it."""
     *sections, name = path.split(".")
     place = body

@@ -70,7 +70,7 @@ def train_here(
     as_json: bool = False,
     program: Sequence[str] | None = None,
 ) -> None:
-    """Trains into the folder `output`; the same call again continues an interrupted run.
+    """Trains into the folder `output`; a repeated call continues an interrupted run.
 
     Raises:
         CommandError: If the run failed or was interrupted.

@@ -1,7 +1,7 @@
 """Runs the benchmarks: `python -m benchmarks [NAME or prefix]`, or `make bench ONLY=NAME`.
 
-Each module `bench_<area>.py` has `NAMES`, its benchmarks, and `run(only)`, which runs those that
-`benchmarks.report.wanted` selects and prints their figures.
+Each module `bench_<area>.py` lists its benchmarks in `NAMES`. Its function `run(only)` runs the
+benchmarks that `benchmarks.report.wanted` selects, and prints their figures.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from benchmarks.report import wanted
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("only", nargs="?", help="a benchmark, or the beginning of several")
+    parser.add_argument("only", nargs="?", help="a benchmark, or a prefix of several names")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     options = parser.parse_args(arguments)
     # SIGTERM acts as Ctrl-C, so that each benchmark ends the processes that it started.

@@ -1,8 +1,9 @@
-"""Raw text to tokens, compared with scripts without this service in one run on one machine.
+"""Speed from raw text to tokens, compared with plain scripts in the same run.
 
-BABYLM_BENCH_DATA names a folder with BabyLM's `train_10M` (and `dev`). Without it the sample corpus
-is used, whose figures are less meaningful. Text is repeated to reach the length that a figure
-needs. The words are counted again, independently, and must match the ledger.
+BABYLM_BENCH_DATA names a folder with BabyLM's `train_10M` (and optionally `dev`). If the variable
+is not set, the benchmark uses the sample corpus, whose figures mean less. The text is repeated to
+reach the length that a figure needs. An independent count of the words must match the word counts
+of the token file.
 """
 
 import os
@@ -26,7 +27,6 @@ from benchmarks.cleaning_reference import clean_file
 from benchmarks.report import figure, note, wanted
 from core.corpus.sources import find_source_files
 from core.corpus.stage import clean_corpus
-from core.dataset.chunks import load_tokenizer
 from core.dataset.encode import encode_split
 from core.dataset.tokens import TokenFile
 from core.process.program import python_command
@@ -35,6 +35,7 @@ from core.spec.corpus import CleanOptions
 from core.spec.job import TokenizerSpec
 from core.tokenizer.bpe import train_bpe
 from core.tokenizer.learning import new_tokenizer, new_trainer
+from core.tokenizer.loading import load_tokenizer
 
 NAMES = ("corpus/clean", "corpus/encode", "corpus/tokenizer", "corpus/pipeline")
 DATA = "BABYLM_BENCH_DATA"
@@ -45,7 +46,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Corpus:
-    """Raw text, the same repeated to a length, and the clean text of the first."""
+    """Raw text, the raw text repeated to a length, and the clean text of the unrepeated one."""
 
     raw: Path
     long: Path
@@ -85,7 +86,7 @@ def prepare(folder: Path) -> Corpus:
 
 
 def raw_text(folder: Path) -> Path:
-    """The raw training text; without one, a sample is written to `folder`."""
+    """The raw training text; if there is none, the sample corpus, written to `folder`."""
     named = os.environ.get(DATA)
     if named is not None:
         return Path(named) / "train_10M"
@@ -182,7 +183,7 @@ def bench_encode(corpus: Corpus, tokenizer: Path, folder: Path) -> None:
     def ours(files: list[Path], processes: int | None = None) -> None:
         outputs.append(
             Path(tempfile.mkdtemp(dir=folder))
-        )  # as in a run, where nothing is there yet
+        )  # starts from an empty folder, as a run does
         encode_split(
             files,
             tokenizer=tokenizer,
@@ -236,7 +237,7 @@ def encode_documents(tokenizer: Tokenizer, files: list[Path]) -> None:
 
 
 def recount(tokens: TokenFile, files: list[Path]) -> int:
-    """Documents whose word count, made line by line from the text, differs from the ledger."""
+    """Number of documents whose words, counted in the text, differ from the token file's count."""
     ledger = tokens.word_counts(np.append(tokens.documents, np.uint64(tokens.num_tokens)))
     counted = [words for path in files for words in document_words(path)]
     if len(counted) != len(ledger):
@@ -282,7 +283,7 @@ def bench_pipeline(corpus: Corpus, folder: Path) -> None:
 
 
 def pipeline(raw: Path, output: Path) -> None:
-    """Cleans, trains and encodes; prints when each stage began and the last ended."""
+    """Cleans, trains and encodes; prints when each stage began and when the last one ended."""
     times = [time.perf_counter()]
     clean_folder(raw, output / "clean")
     times.append(time.perf_counter())
@@ -349,7 +350,7 @@ def compare(
 
 
 def alternate(rounds: int, *works: Callable[[], None]) -> list[float]:
-    """The best time of each; they take turns, so that other load on the machine affects all."""
+    """The shortest time of each function. They take turns, so other load affects all of them."""
     seconds = [[seconds_of(work) for work in works] for _ in range(rounds)]
     return [min(column) for column in zip(*seconds, strict=True)]
 

@@ -64,7 +64,7 @@ def run(only: str | None = None) -> None:
         for name in names:
             note(name, "not measured: Chromium is not installed (apt-get install chromium)")
         return
-    from playwright.sync_api import sync_playwright  # the other benchmarks run without it
+    from playwright.sync_api import sync_playwright  # the other benchmarks run without Chromium
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -101,7 +101,7 @@ def _open(
     page.wait_for_function(until, timeout=120_000)
     seconds = time.perf_counter() - begin
     frames = page.evaluate(then) if then else []
-    page.wait_for_load_state("networkidle")  # so that the service is idle for the next one
+    page.wait_for_load_state("networkidle")  # so that the service is idle for the next measurement
     context.close()
     return seconds, frames
 
@@ -136,7 +136,7 @@ def _fill_points(database: Database) -> str:
 
 
 def _fill_jobs(database: Database) -> str:
-    """5,000 jobs, a third of them ended, each of those with a loss curve."""
+    """5,000 jobs. A third of the jobs have ended, and each ended job has a loss curve."""
     now = datetime.now(UTC)
     with database.write() as session:
         rows = session.connection().exec_driver_sql

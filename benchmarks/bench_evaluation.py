@@ -1,9 +1,10 @@
-"""Pairs evaluated per second: ours, a plain loop over batches of sentences, and the upper bound.
+"""Minimal pairs evaluated per second: our code, a plain loop over sentences, and a lower bound.
 
-The pairs are those of the sample corpus, or the task folder that BABYLM_BENCH_PAIRS names; the
-model is untrained. Both ways take turns, BABYLM_BENCH_ROUNDS (3) times, on BABYLM_BENCH_THREADS
-threads (1). The floor is the time of the products that must be computed, at the rate measured for
-products of the model's own width in the same run.
+The pairs come from the sample corpus, or from the task folder that BABYLM_BENCH_PAIRS names. The
+model is untrained. Our code and the plain loop take turns for BABYLM_BENCH_ROUNDS rounds (default
+3) on BABYLM_BENCH_THREADS threads (default 1). The lower bound, `floor_seconds`, is the time of the
+necessary matrix products alone, at the rate that the same run measures for matrix products of the
+model's width.
 """
 
 import os
@@ -17,7 +18,7 @@ import torch
 from transformers import AutoTokenizer, Olmo2Config, Olmo2ForCausalLM
 
 from benchmarks.report import figure, wanted
-from core.evaluation.prepared import PreparedTasks, read_contents
+from core.evaluation.prepared import Choices, PreparedTasks, read_contents
 from core.evaluation.scoring import BATCH_SENTENCES, sentence_scores
 from core.evaluation.slices import Evaluation, prepare
 from core.sample import write_sample
@@ -41,7 +42,9 @@ def compare(name: str, folder: Path, rounds: int) -> None:
     sample = write_sample(folder / "data")
     task = Path(os.environ.get("BABYLM_BENCH_PAIRS") or sample.pairs)
     model, tokenizer = build(sample.train, folder)
-    texts = [each.text for item in read_contents(task)._items for each in item.candidates]
+    contents = read_contents(task)
+    assert isinstance(contents, Choices)
+    texts = [each.text for item in contents._items for each in item.candidates]
     times: dict[str, list[float]] = {"ours": [], "plain": []}
     tokens = needed = 0.0
     for number in range(rounds):
@@ -94,7 +97,7 @@ def build(text: Path, folder: Path) -> tuple[Olmo2ForCausalLM, Any]:
 
 
 def product_rate() -> float:
-    """Floating-point operations in a second of a product of the model's width."""
+    """Floating-point operations per second in a matrix product of the model's width."""
     left, right = torch.randn(PRODUCT_ROWS, WIDTH), torch.randn(WIDTH, 4 * WIDTH)
     seconds = []
     for _ in range(20):

@@ -1,13 +1,16 @@
 """The API under load during a training run, and in a burst.
 
-`load/burst`: BURST requests at once, each on its own socket, while `/healthz` is polled.
-`load/training`: 100 event streams, 40 stalled downloads, 200 reads and 5 submits a second, for
-BABYLM_BENCH_SECONDS (60), and the step time of the run with and without them. The run has the first
-core; the API, the broker and this program share the last one. The time on the processor of a
-request does not depend on what else the machine does; BABYLM_BENCH_READS (200) reads a second, such
-as 20, measure it on a busy machine, where 200 overload the API.
+`load/burst` sends BURST requests at once, each on its own socket, and polls `/healthz` meanwhile.
 
-BABYLM_BENCH_DATABASE_URL names an empty Postgres database; without it, SQLite.
+`load/training` keeps 100 event streams and 40 stalled downloads open, and sends 200 reads and 5
+submits per second for BABYLM_BENCH_SECONDS (default 60). It compares the step time of the run with
+the step time without this load. The run has the first core; the API, the broker and this program
+share the last core.
+
+The processor time per request does not depend on other programs. To measure it on a busy machine,
+where 200 reads per second overload the API, set BABYLM_BENCH_READS to a lower rate such as 20.
+
+BABYLM_BENCH_DATABASE_URL names an empty Postgres database; the default is SQLite.
 """
 
 import asyncio
@@ -32,7 +35,7 @@ from core.events.journal import read_journal
 from core.storage.rundir import RunDir
 
 NAMES = ("load/burst", "load/training")
-SPEC: dict[str, Any] = {  # Any: JSON
+SPEC: dict[str, Any] = {  # any JSON value
     "data": {"dataset": "sample", "validation": "sample_dev"},
     "tokenizer": {"vocab_size": 512},
     "model": {"architecture": "olmo2", "hidden_size": 256, "num_hidden_layers": 4},
@@ -72,7 +75,7 @@ class Answers:
         self.statuses[status] += 1
 
     def percentile(self, share: float) -> float:
-        """In milliseconds."""
+        """The latency in milliseconds that this share of the answers does not exceed."""
         ordered = sorted(self.seconds)
         return 1000.0 * ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -95,7 +98,7 @@ class Target:
 
 
 def run(only: str | None = None) -> None:
-    """Measures the wanted ones, on a service of their own."""
+    """Measures the selected benchmarks on a service of their own."""
     names = wanted(NAMES, only)
     seconds = float(os.environ.get("BABYLM_BENCH_SECONDS", "60"))
     folder = Path(tempfile.mkdtemp(prefix="load-"))
@@ -188,7 +191,7 @@ def _training(name: str, service: Service, target: Target, seconds: float) -> No
             figure(name, f"{kind}_milliseconds_p50", answers.percentile(0.5), "ms")
             figure(name, f"{kind}_milliseconds_p99", answers.percentile(0.99), "ms")
     answered = sum(len(answers.seconds) for answers in kinds.values())
-    for who, taken in used.items():  # does not depend on what else the machine does
+    for who, taken in used.items():  # does not depend on other programs
         figure(name, f"{who}_processor_milliseconds", 1000.0 * taken / answered, "ms a request")
     figure(name, "failures", sum(answers.failures for answers in kinds.values()), "1")
     refused = sum(answers.statuses["503 retry"] for answers in kinds.values())
@@ -199,7 +202,7 @@ def _training(name: str, service: Service, target: Target, seconds: float) -> No
 
 
 def _processor_seconds(service: Service) -> dict[str, float]:
-    """Of the API and of this program, which share a core."""
+    """Processor seconds of the API and of this program, which share a core."""
     api = service.parts["api"].pid
     assert api is not None
     return {"api": processor_seconds(api), "load": processor_seconds(os.getpid())}
@@ -246,7 +249,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def _ask(
     port: int, answers: Answers, path: str, body: bytes | None = None, on: Streams | None = None
 ) -> None:
-    """One request on its own socket, read to the end."""
+    """Sends one request on its own socket and reads the whole answer."""
     began, status = time.perf_counter(), "none"
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
@@ -262,7 +265,7 @@ async def _ask(
 
 @contextlib.asynccontextmanager
 async def _opened(port: int, path: str, answers: Answers, reading: bool) -> AsyncIterator[None]:
-    """A long answer: reads its head, then either continues to read or stalls."""
+    """Opens a long answer: reads the head, then either continues to read or stalls."""
     began = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 12)
     writer.write(_request(path))
@@ -298,7 +301,7 @@ def _status(head: bytes) -> str:
 
 
 def _step_seconds(journal: Path, begin: float, end: float) -> float:
-    """Mean time of a step in a window of time."""
+    """Mean seconds per step between two times."""
     steps: list[tuple[float, int]] = []
     offset = 0
     while events := read_journal(journal, offset=offset):

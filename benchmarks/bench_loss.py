@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,7 +44,7 @@ def compare(name: str) -> None:
     """Measures both in turns, after one untimed round, and their difference."""
     num_rows, hidden_size, vocab_size = SHAPES[name]
     torch.manual_seed(0)
-    options = {"device": "cuda", "dtype": torch.bfloat16}
+    options: dict[str, Any] = {"device": "cuda", "dtype": torch.bfloat16}  # keywords of torch
     rows = torch.randn(num_rows, hidden_size, **options).requires_grad_()
     weight = (torch.randn(vocab_size, hidden_size, **options) * 0.02).requires_grad_()
     targets = torch.randint(vocab_size, (num_rows,), device="cuda")

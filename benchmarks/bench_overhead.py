@@ -1,14 +1,17 @@
-"""Overhead of the service: the same job by `babylm train` and through the service, in turn.
+"""Overhead of the service: trains the same job with `babylm train` and through the service.
 
-`service/overhead`: steps of each run in windows of time in which only one side runs. The service
-side includes API, Celery workers, Redis, and a client that follows the job. Both runs exist during
-the whole measurement, and one is stopped (SIGSTOP) while the other runs, because on a shared
-machine the speed of the same run varies by 15 % within minutes. Windows last WINDOW_SECONDS, in the
-order A B B A, ten pairs in each of BABYLM_BENCH_ROUNDS (3) rounds. A step that a window interrupts
-finishes in the next one, so no time is lost or counted twice: the denominator is the running time
-of a side between the last event before its first window and the last event of its last window. The
-standard error in the notes is too large, because it uses whole steps per window. The notes also
-have the CPU time of each process.
+`service/overhead` compares the steps that two sides take. One side is `babylm train`. The other
+side is the service: API, Celery workers, Redis, and a client that follows the job. Both runs exist
+during the whole measurement, but only one side runs at a time: the other is stopped (SIGSTOP),
+because on a shared machine the speed of the same run varies by 15 % within minutes. Each window
+lasts WINDOW_SECONDS, and the windows alternate in the order A B B A: ten pairs in each of
+BABYLM_BENCH_ROUNDS rounds (default 3).
+
+A step that the end of a window interrupts finishes in the next window of the same side, so no time
+is lost or counted twice: the denominator is the running time of a side between the last event
+before its first window and the last event of its last window. The standard error in the notes is
+too large, because it is computed from whole steps per window. The notes also give the CPU time of
+each process.
 """
 
 import contextlib
@@ -45,17 +48,19 @@ SPEC: dict[str, Any] = {
     "tokenizer": {"vocab_size": 512},
     "training": {"max_steps": 30_000, "epochs": 10_000, "logging_steps": 1},
 }
-"""The benchmark ends the runs. A larger vocabulary makes steps longer and events rarer."""
+"""The runs never reach `max_steps`: the benchmark kills them. The small vocabulary makes steps
+short and events frequent."""
 CPU_BATCH_SIZE = 8
-"""As in `benchmarks.contender`; a GPU uses the batch size of the preset."""
+"""The same as in `benchmarks.contender`. A GPU uses the batch size of the preset."""
 GPU_LOGGING_STEPS = 10
-"""Steps take milliseconds."""
+"""On a GPU a step takes milliseconds, so only every tenth step is logged."""
 WINDOW_SECONDS = 4.0
 """Shorter than any timeout of the service."""
 PAIRS = 10
 SETTLED_STEPS = 50
-"""Deadline for the first window, before which the run compiles and stores its first events."""
+"""Steps before the first window, in which the run compiles and stores its first events."""
 START_SECONDS = 300.0
+"""Maximum seconds until a run has taken these steps."""
 POLL_SECONDS = 0.05
 LOG_CHARACTERS = 2000
 
@@ -72,7 +77,7 @@ class Side:
     log: Path
 
     def send(self, number: signal.Signals) -> None:
-        """Signals all its processes, children before their parents."""
+        """Sends a signal to all processes of the side, children before their parents."""
         for root in self.roots.values():
             signal_family(root, number)
 
@@ -99,10 +104,10 @@ class Windows:
         """Time that the first step took before the first window."""
 
     def settle(self) -> None:
-        """Waits until the run is warm, then stops it.
+        """Waits until the run has taken SETTLED_STEPS steps, then stops the side.
 
         Raises:
-            RuntimeError: If the run ends before.
+            RuntimeError: If the run ends or takes longer than START_SECONDS.
         """
         deadline = time.monotonic() + START_SECONDS
         while self._last_step() < SETTLED_STEPS:
@@ -155,7 +160,7 @@ def _measure(name: str) -> None:
             alone = Windows(stack.enter_context(_alone(folder, spec)))
             alone.settle()
             served = Windows(stack.enter_context(_served(folder / "service", spec)))
-            stack.callback(served.side.send, signal.SIGCONT)  # who is stopped does not end
+            stack.callback(served.side.send, signal.SIGCONT)  # a stopped process ignores SIGTERM
             served.settle()
             before = served.side.seconds()
             for number in range(pairs):
@@ -206,7 +211,7 @@ def _alone(folder: Path, spec: dict[str, Any]) -> Iterator[Side]:
 @contextlib.contextmanager
 def _served(folder: Path, spec: dict[str, Any]) -> Iterator[Side]:
     write_corpus(folder / "data")
-    threads = {"OMP_NUM_THREADS": str(os.cpu_count())}  # as many as `babylm train` takes
+    threads = {"OMP_NUM_THREADS": str(os.cpu_count())}  # as many as `babylm train` uses
     service = Service(folder, mode="embedded", workers=1, settings=threads)
     service.start()
     try:
@@ -225,7 +230,7 @@ def _served(folder: Path, spec: dict[str, Any]) -> Iterator[Side]:
 
 @contextlib.contextmanager
 def _command(words: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs `babylm` during the block and kills it at the end; its results are not needed."""
+    """Runs `babylm` during the block and kills it afterwards, because its result is not needed."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             python_command("babylm.main", *words),
@@ -241,10 +246,10 @@ def _command(words: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]
 
 
 def processor_seconds(pid: int) -> float:
-    """CPU seconds of all threads, from the scheduler (proc_schedstat(5), the first number, in ns).
+    """CPU seconds of all threads of a process, from the first number of `/proc/*/schedstat` (ns).
 
-    The times of ps and psutil are counted in clock ticks and miss about half of the time of a
-    process that often runs for about a millisecond.
+    ps and psutil count in clock ticks, and so miss about half of the CPU time of a process that
+    often runs for about a millisecond.
     """
     tasks = Path("/proc", str(pid), "task").glob("*/schedstat")
     return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
@@ -260,7 +265,7 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def signal_family(pid: int, number: signal.Signals) -> None:
-    """Children first."""
+    """Sends a signal to a process and its descendants, children before their parents."""
     for process in reversed(family(pid)):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)

@@ -1,15 +1,16 @@
-"""Cost of attention within documents: steps on the same windows of text, with and without it.
+"""Cost of `packing: "documents"`, compared with `packing: "stream"` on the same windows of text.
 
-The text is that of `bench_corpus`: BABYLM_BENCH_DATA names a folder with `train_10M`. One model
-with one optimizer alternates steps of both kinds: after an untimed one, BABYLM_BENCH_ROUNDS (5) of
-each, with BABYLM_BENCH_BATCH (8) sequences.
+With `documents` a token attends only to its own document. BABYLM_BENCH_DATA names a folder with
+`train_10M`, as in `bench_corpus`. One model with one optimizer takes steps with the two modes in
+turn: first one untimed step with each mode, then BABYLM_BENCH_ROUNDS timed steps (default 5) with
+each. A step has BABYLM_BENCH_BATCH sequences (default 8).
 """
 
 import os
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Literal
 
 from benchmarks.bench_corpus import clean_folder, ignore, never, raw_text
@@ -22,7 +23,7 @@ from core.spec.job import TokenizerSpec
 from core.tokenizer.bpe import train_bpe
 
 NAMES = ("packing/gemma2-10m", "packing/llama4-10m", "packing/olmo2-10m")
-WAYS: tuple[Literal["stream", "documents"], ...] = ("stream", "documents")
+PACKING_MODES: tuple[Literal["stream", "documents"], ...] = ("stream", "documents")
 
 
 def run(only: str | None) -> None:
@@ -65,27 +66,27 @@ def compare(name: str, tokens: TokenFile) -> None:
     )
     training = spec.training
     batches = {
-        way: Batches(
+        mode: Batches(
             tokens,
             seq_length=training.seq_length,
             batch_size=training.batch_size,
             seed=0,
-            packing=way,
+            packing=mode,
         )
-        for way in WAYS
+        for mode in PACKING_MODES
     }
     stepper = our_stepper(spec, num_tokens=tokens.num_tokens)
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-    documents = []
+    seconds: dict[str, list[float]] = {mode: [] for mode in PACKING_MODES}
+    documents_per_sequence = []
     for step in range(1, int(os.environ.get("BABYLM_BENCH_ROUNDS", "5")) + 2):
-        for way in WAYS:
-            batch = batches[way].batch(step)
+        for mode in PACKING_MODES:
+            batch = batches[mode].batch(step)
             began = time.perf_counter()
             stepper.take(batch, learning_rate=training.learning_rate).loss.item()
-            seconds[way].append(time.perf_counter() - began)
+            seconds[mode].append(time.perf_counter() - began)
             if batch.segments is not None:
-                documents.append(float(batch.segments[:, -1].mean()) + 1.0)
+                documents_per_sequence.append(float(batch.segments[:, -1].mean()) + 1.0)
     size = training.batch_size * training.seq_length
-    stream, apart = (size / median(seconds[way][1:]) for way in WAYS)
-    figure(name, "tokens_per_second", apart, "token/s", "stream", apart / stream)
-    figure(name, "documents_per_sequence", sum(documents) / len(documents), "1")
+    stream, documents = (size / median(seconds[mode][1:]) for mode in PACKING_MODES)
+    figure(name, "tokens_per_second", documents, "token/s", "stream", documents / stream)
+    figure(name, "documents_per_sequence", mean(documents_per_sequence), "1")

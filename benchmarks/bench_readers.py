@@ -1,8 +1,8 @@
 """Effect of readers on a run: steps per second of a job, alone and with readers that stall.
 
-`service/readers`: the real service trains the same job to its end, in turn without readers and with
-40 unread event streams, 20 stalled downloads and 10 followers of the log. The clients run in this
-process and sleep, so the measured cost is that of the service.
+`service/readers`: the real service trains the same job to its end, in turn without and with
+readers: 40 event streams and 20 downloads that are open but not read, and 10 clients that follow
+the log. The clients run in this process and sleep, so only the service causes the measured cost.
 """
 
 import shutil
@@ -78,7 +78,7 @@ def _until_succeeded(client: Client, job_id: str) -> None:
 
 
 def _rate(client: Client, job_id: str) -> float:
-    """Steps per second between the first and the last step, by the times of the run's events."""
+    """Steps per second between the first and the last step, from the times of the run's events."""
     series = client.get(f"/v1/jobs/{job_id}/metrics?names=train/loss&max_points=10000")
     times = [datetime.fromisoformat(at) for at in series["series"]["train/loss"]["time"]]
     return (STEPS - 1) / (times[-1] - times[0]).total_seconds()

@@ -257,7 +257,7 @@ def _spent(process: psutil.Process) -> float:
 
 def _busy_seconds() -> float:
     """Of all cores of this machine."""
-    times: Any = psutil.cpu_times()  # Any: its fields depend on the platform
+    times: Any = psutil.cpu_times()  # its fields depend on the platform
     return float(times.user + times.nice + times.system)
 
 

@@ -1,16 +1,17 @@
-"""How the threads of a training process wait for each other, alone and next to other work.
+"""Training speed by how OpenMP threads wait for each other, alone and next to other work.
 
-`threads/<setting>`: tokens a second of a 2M-parameter OLMo 2 that takes all CPUs, under each
-setting of GNU OpenMP in turn:
+`threads/<setting>` measures the tokens per second of a 2M-parameter OLMo 2 that uses all CPUs,
+under one setting of GNU OpenMP, in four situations:
 
-- `alone`: nothing else of this benchmark runs
-- `two`: each of two such runs at once, and their sum
-- `api`: next to a process that is busy for 2 of every 4 ms, as an API under load is
-- `desktop`: next to one that is busy for 30 of every 100 ms in four threads, as a browser is
+- `alone`: the benchmark runs nothing else
+- `two`: two such runs at once; the figures are the speed of each run and the sum
+- `api`: next to a process that is busy for 2 of every 4 ms, like an API under load
+- `desktop`: next to a process that is busy for 30 of every 100 ms in four threads, like a browser
 
-Both runs of a setting live through all windows and are stopped (SIGSTOP) where they have no part.
-Windows last BABYLM_BENCH_SECONDS (4), and BABYLM_BENCH_ROUNDS (3) rounds go over all of them; the
-median counts. On a machine with other load all figures fall, so compare the settings of one run.
+The benchmark starts two runs for a setting and keeps both until the end; a run that does not take
+part in a window is stopped (SIGSTOP). A window lasts BABYLM_BENCH_SECONDS (default 4). Each of
+BABYLM_BENCH_ROUNDS rounds (default 3) has one window per situation, and the figure is the median of
+the rounds. Other load on the machine lowers all figures, so compare only settings of one run.
 """
 
 import contextlib
@@ -46,9 +47,10 @@ SETTINGS: dict[str, dict[str, str]] = {
     "spin-300": {"GOMP_SPINCOUNT": "300"},
     "service": thread_environment({}),
 }
-"""`service` is what the service sets, see `core.process.threads`."""
+"""Environment variables by setting. `service` is the setting of the service, see
+`core.process.threads`."""
 NAMES = tuple(f"threads/{name}" for name in SETTINGS)
-SPEC: dict[str, Any] = {  # Any: JSON
+SPEC: dict[str, Any] = {  # any JSON value
     "data": {"dataset": "sample", "validation": "sample_dev"},
     "tokenizer": {"vocab_size": 2048},
     "model": {
@@ -71,7 +73,8 @@ SPEC: dict[str, Any] = {  # Any: JSON
         "sample_prompts": [],
     },
 }
-"""2.1M parameters with the 933 entries that the text gives. The benchmark ends the runs."""
+"""2.1M parameters: the sample text gives a vocabulary of 933 entries. The runs never reach
+`max_steps`, because the benchmark kills them."""
 OTHER_WORK = {"api": ("4", "2"), "desktop": ("100", "30", "4")}
 SETTLED_STEPS = 3
 START_SECONDS = 180.0
@@ -79,7 +82,7 @@ POLL_SECONDS = 0.1
 
 
 class NotStarted(Exception):
-    """A run took no steps in time: on a busy machine that happens with the default."""
+    """A run did not reach step SETTLED_STEPS in time, as happens on a busy machine."""
 
 
 class Run:
@@ -90,7 +93,7 @@ class Run:
         self._offset, self._step = 0, 0
 
     def settle(self) -> None:
-        """Waits for the first steps, then stops it."""
+        """Waits for the first steps, then stops the process."""
         deadline = time.monotonic() + START_SECONDS
         while self.step() < SETTLED_STEPS:
             if time.monotonic() > deadline or self._process.poll() is not None:
@@ -103,7 +106,7 @@ class Run:
         signal_family(self._process.pid, number)
 
     def step(self) -> int:
-        """The last one that is in the journal."""
+        """The number of the last step in the journal."""
         while events := read_journal(self._rundir.journal, offset=self._offset):
             self._offset = events[-1][1]
             for event, _ in events:
@@ -113,7 +116,7 @@ class Run:
 
 
 def run(only: str | None = None) -> None:
-    """Measures the wanted settings, one after the other."""
+    """Measures the selected settings, one after the other."""
     folder = Path(tempfile.mkdtemp(prefix="threads-"))
     write_corpus(folder / "data")
     try:
@@ -132,7 +135,7 @@ def _measure(name: str, folder: Path, setting: dict[str, str]) -> None:
     load = os.getloadavg()[0]
     with ExitStack() as stack:
         pair: list[Run] = []
-        for number in range(2):  # one after the other: together they may take minutes
+        for number in range(2):  # in sequence: two runs that start together may need minutes
             pair.append(stack.enter_context(_started(folder, setting, number)))
             pair[-1].settle()
         first, second = pair
@@ -150,7 +153,7 @@ def _measure(name: str, folder: Path, setting: dict[str, str]) -> None:
 
 
 def _window(runs: list[Run], seconds: float) -> list[float]:
-    """Tokens a second of each, while the others are stopped."""
+    """Tokens per second of each of these runs, while the other runs are stopped."""
     training = SPEC["training"]
     before = [each.step() for each in runs]
     began = time.monotonic()

@@ -1,15 +1,17 @@
-"""The training step against Hugging Face's Trainer and a plain loop, each in its own process.
+"""Speed of our training step, compared with Hugging Face's Trainer and a plain loop.
 
-All processes first prepare and stay alive. Then each is timed alone, in turn, for
-BABYLM_BENCH_ROUNDS (3) rounds. A round is a window of BABYLM_BENCH_STEPS steps (3 on a CPU, 10 on a
-GPU) of BABYLM_BENCH_BATCH sequences (8 on a CPU, the preset's micro-batch on a GPU). On a GPU the
-contenders of a benchmark prepare in parallel, except the baselines of a 100M preset, which need too
-much memory; BABYLM_BENCH_TOGETHER=1 prepares those of all selected benchmarks at once. On a CPU
-they prepare one after the other, because they share its cores.
+Each way of training is a *contender* with its own process. All contenders prepare first and stay
+alive. Then each is timed alone, in turn, for BABYLM_BENCH_ROUNDS rounds (default 3). In a round a
+contender takes BABYLM_BENCH_STEPS steps (default 3 on a CPU, 10 on a GPU) of BABYLM_BENCH_BATCH
+sequences (default 8 on a CPU, the preset's micro-batch on a GPU).
 
-Each figure is the median of the rounds, and each ratio the median of the ratios of the rounds,
+On a GPU the contenders of a benchmark prepare in parallel, except the baselines of a 100M preset,
+which need too much memory. BABYLM_BENCH_TOGETHER=1 prepares the contenders of all selected
+benchmarks at once. On a CPU the contenders share the cores, so they prepare one after the other.
+
+Each figure is the median of the rounds, and each ratio is the median of the ratios of the rounds,
 because the machine may be shared. BABYLM_BENCH_CLOCK=cpu uses one thread and measures CPU time
-instead of wall time, which depends less on other load.
+instead of wall time, because other load changes CPU time less.
 """
 
 import contextlib
@@ -42,11 +44,11 @@ LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
 """Relative tolerance of the first loss."""
 OPTIONS = {"--steps": "BABYLM_BENCH_STEPS", "--batch-size": "BABYLM_BENCH_BATCH"}
 UPSTREAM_ENVIRONMENT = {"CUDA_LAUNCH_BLOCKING": "1"}
-"""As in the upstream scripts: the host waits for every kernel. No effect on a CPU."""
+"""A setting of the upstream scripts: the host waits for every kernel. No effect on a CPU."""
 LOCK_VARIABLE, LOCK_FILE = "BABYLM_BENCH_LOCK", tempfile.NamedTemporaryFile()  # noqa: SIM115
 """See `benchmarks.contender`."""
 END_SECONDS = 30.0
-"""Time after the end of its input after which a contender is killed."""
+"""Seconds that a contender has to end after its input ended; then it is killed."""
 ERROR_CHARACTERS = 2000
 
 Result = dict[str, Any]
@@ -62,7 +64,7 @@ class ContenderDied(Exception):
 class Contender:
     """A way of training in its own process, which waits while the others are timed.
 
-    It reads its standard input, so it ends by itself when this process ends for any reason.
+    The process reads its standard input, so it ends by itself when this process ends.
     """
 
     def __init__(self, way: str, model: str, precision: str) -> None:
@@ -85,7 +87,7 @@ class Contender:
         )
 
     def receive(self) -> Result:
-        """The next message. Raises ContenderDied at the end of the output."""
+        """The next message. Raises ContenderDied if the output has ended."""
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if line:
@@ -96,7 +98,7 @@ class Contender:
         raise ContenderDied(f"exit status {status}\n{self._errors.read()[-ERROR_CHARACTERS:]}")
 
     def go(self) -> Result:
-        """Runs one timed window. Raises ContenderDied if the contender ends in it."""
+        """Runs one timed window. Raises ContenderDied if the contender ends meanwhile."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # `receive` then raises
             self._process.stdin.write("go\n")
@@ -104,7 +106,7 @@ class Contender:
         return self.receive()
 
     def end(self) -> None:
-        """Requests the end, without waiting."""
+        """Asks the contender to end, without waiting."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -132,7 +134,7 @@ class Contest:
     """The contenders of one benchmark. One that dies is reported and then excluded."""
 
     def __init__(self, name: str, stack: ExitStack, *, in_turn: bool) -> None:
-        """Starts them; `in_turn` waits for each to be ready before the next one starts."""
+        """Starts the contenders; `in_turn` waits until one is ready before it starts the next."""
         self.name = name
         self._contenders: dict[str, Contender] = {}
         self._losses: dict[str, float] = {}
@@ -143,12 +145,12 @@ class Contest:
                 self._wait_for(way)
 
     def wait(self) -> None:
-        """Until all are ready."""
+        """Waits until all contenders are ready."""
         for way in [way for way in self._contenders if way not in self._losses]:
             self._wait_for(way)
 
     def measure(self) -> bool:
-        """Times all in turn and prints the figures; False if there are none of `ours`."""
+        """Times all contenders in turn and prints the figures; False if `ours` has no figures."""
         try:
             check_losses(self.name, self._losses, LOSS_TOLERANCE[self._precision])
         except AssertionError as error:
@@ -185,7 +187,7 @@ class Contest:
 
 
 def run(only: str | None) -> None:
-    """Runs the selected benchmarks; exits with an error if one has no figures of `ours`."""
+    """Runs the selected benchmarks; exits with an error if `ours` has no figures in one of them."""
     is_cuda = torch.cuda.is_available()
     names = [name for name in wanted(NAMES, only) if is_measured_here(name, only, is_cuda=is_cuda)]
     together = is_cuda and os.environ.get("BABYLM_BENCH_TOGETHER") == "1"
@@ -206,7 +208,7 @@ def is_measured_here(name: str, only: str | None, *, is_cuda: bool) -> bool:
     why = None
     if precision == "bf16" and not has_bf16_units():
         why = (
-            "this machine has no bf16 instructions and would emulate them. On one "
+            "this machine has no bf16 instructions and would emulate them. On a machine "
             f"that has: make bench ONLY={name}"
         )
     elif model in LARGE_MODELS and not is_cuda:
@@ -219,7 +221,7 @@ def is_measured_here(name: str, only: str | None, *, is_cuda: bool) -> bool:
 
 
 def print_figures(name: str, rounds: list[Round], baselines: list[str]) -> None:
-    """Prints the figures; `baselines` are those that completed the last round."""
+    """Prints the figures; `baselines` are the contenders that completed the last round."""
 
     def middle(way: str, metric: str) -> float:
         return float(median(results[way][metric] for results in rounds))

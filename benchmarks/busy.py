@@ -10,7 +10,7 @@ import time
 
 def main(period_seconds: float, busy_seconds: float, threads: int) -> None:
     for number in range(1, threads):
-        # Threads of one interpreter exclude each other, so these only add wake-ups.
+        # The interpreter lock admits one thread at a time, so more threads add only wake-ups.
         delay = period_seconds * number / threads
         threading.Thread(
             target=_work, args=(period_seconds, busy_seconds, delay), daemon=True

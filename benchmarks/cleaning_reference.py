@@ -1,9 +1,9 @@
-"""The baseline of the cleaning benchmark: line by line in one process, like research scripts.
+"""The baseline of the cleaning benchmark: cleans line by line in one process.
 
-It follows the scripts that this service replaces: every expression of a source is applied to each
-line with `re.sub(text, ...)`, even if nothing matches. Most sources have a dozen expressions,
-CHILDES more than sixty, following the sections of the CHAT manual (MacWhinney 2000). The output is
-nearly that of the cleaning style `upstream` of this project.
+Research scripts work this way, such as those that this service replaces: `re.sub` applies every
+regular expression of a source to each line, even if the expression does not match. Most sources
+have a dozen expressions. CHILDES has more than sixty, which follow the sections of the CHAT manual
+(MacWhinney 2000). The output nearly equals the output of the cleaning style `upstream`.
 """
 
 import re

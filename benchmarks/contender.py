@@ -1,19 +1,19 @@
 """One way of training, timed in its own process: `python -m benchmarks.contender WAY MODEL`.
 
-All ways train the same architecture from the same weights on the same tokens, and report the loss
-of their first step, so that the caller can check that they compute the same. The ways are:
+All ways train the same architecture from the same weights on the same tokens. Each reports the loss
+of its first step, so that the caller can check that all compute the same. The ways are:
 
-- `ours`: the step of this project, as `babylm train` takes it;
-- `upstream`: Hugging Face's Trainer as configured by the scripts that this project replaces, with
+- `ours`: the training step of this project, as in `babylm train`;
+- `upstream`: Hugging Face's Trainer as the scripts that this project replaces configure it: with
   gradient checkpointing, a collator that checks and clamps token by token, and a callback that
-  empties the cache, in its own precision: fp16 on a GPU, fp32 on a CPU;
-- `trainer`: the same Trainer without those three, compiled if BABYLM_BENCH_COMPILE=1;
+  empties the cache. The precision is always fp16 on a GPU and fp32 on a CPU;
+- `trainer`: the same Trainer without these three features, compiled if BABYLM_BENCH_COMPILE=1;
 - `plain`: a training loop like nanoGPT's for the Hugging Face model, with a fused AdamW.
 
-Starting takes a minute and a step milliseconds, so one process serves many rounds. After its first
-steps it prints {"state": "ready", "first_loss": ...}. For every line `go` on standard input it
-takes `--steps` steps in one timed window and prints the measurements; at the end of the input it
-exits.
+To start takes a minute and a step takes milliseconds, so one process serves many rounds. After the
+warm-up steps the process prints {"state": "ready", "first_loss": ...}. For every line `go` on
+standard input it takes `--steps` steps in one timed window and prints the measurements. The process
+exits at the end of the input.
 Example: `echo go | python -m benchmarks.contender ours olmo2-10m`.
 """
 
@@ -52,14 +52,15 @@ from core.training.optimizers.builders import build_optimizer
 from core.training.step import Stepper
 
 BY_CPU = os.environ.get("BABYLM_BENCH_CLOCK") == "cpu"
-"""For a shared machine: one thread, timed in CPU seconds."""
+"""Whether to use one thread and to measure CPU seconds, for a shared machine."""
 CLOCK = time.process_time if BY_CPU else time.perf_counter
 DENSE = "-dense"
-"""Suffix of a preset's name: without experts."""
+"""Suffix of a preset's name that selects the model without experts."""
 WARM_UP_STEPS = 2
-"""Steps before a contender is ready. The Trainer reports the loss of a step in the next one."""
+"""Steps before a contender is ready. Two, because the Trainer reports a loss one step later."""
 LOCK_VARIABLE = "BABYLM_BENCH_LOCK"
-"""Path of a file that a baseline locks until it is ready: a GPU has memory for one at a time."""
+"""Environment variable with the path of a lock file. A baseline holds the lock until it is ready,
+because a GPU has memory for the preparation of one baseline at a time."""
 CPU_BATCH_SIZE = 8
 """Default batch size on a CPU; a GPU uses the micro-batch of the preset."""
 NUM_BATCHES = 8
@@ -75,7 +76,7 @@ class Watch:
     def __init__(
         self, spec: JobSpec, device: Device, *, num_steps: int, alone: contextlib.ExitStack
     ) -> None:
-        """`alone` is closed once this contender is ready."""
+        """`alone` holds the lock, and is closed once this contender is ready."""
         self._alone = alone
         self.first_loss: float | None = None
         self.details: dict[str, int] = {}
@@ -87,10 +88,10 @@ class Watch:
         self._memory = 0
 
     def pace(self) -> Iterator[None]:
-        """A generator to resume before each step; it ends after the last one.
+        """A generator that the caller resumes before each step; it ends after the last step.
 
-        On a GPU it releases cached memory before each wait, for contenders that share the device.
-        The first step of a window allocates memory again and is not timed.
+        On a GPU the generator releases cached memory before each wait, because other contenders
+        share the device. The first step of a window allocates memory again and is not timed.
         """
         yield from itertools.repeat(None, WARM_UP_STEPS)
         self._rest()
@@ -140,7 +141,7 @@ def say(**line: Any) -> None:
 
 
 def bench_spec(model: str, *, precision: str, batch_size: int | None) -> JobSpec:
-    """A preset's model with batches of `batch_size` sequences; None takes its micro-batches."""
+    """A preset with batches of `batch_size` sequences; None: the micro-batch of the preset."""
     name = model.removesuffix(DENSE)
     if batch_size is None:
         batch_size = PRESETS[name].spec["training"]["micro_batch_size"]
@@ -162,7 +163,7 @@ def token_batches(spec: JobSpec) -> Batches:
 
 
 def our_stepper(spec: JobSpec, *, num_tokens: int) -> Stepper:
-    """A stepper for that number of tokens, with everything that `auto` chooses."""
+    """Our training step for a run of `num_tokens` tokens, with the choices of `auto`."""
     training, vocabulary = spec.training, spec.tokenizer.vocab_size
     device = choose_device(training)
     prepare(device, training)
@@ -182,7 +183,7 @@ def warn(code: str, message: str) -> None:
 def ours(spec: JobSpec, data: Batches, watch: Watch) -> None:
     training = spec.training
     stepper = our_stepper(spec, num_tokens=10**8)
-    # It depends on the memory that is free, which contenders of a GPU share.
+    # The micro-batch depends on the free memory of the GPU, which the contenders share.
     watch.details["micro_batch_size"] = stepper.micro_batch_size
 
     def take(rows: np.ndarray[Any, Any]) -> torch.Tensor:
@@ -215,7 +216,7 @@ def plain(spec: JobSpec, data: Batches, watch: Watch) -> None:
 def repeat(
     take: Callable[[np.ndarray[Any, Any]], torch.Tensor], data: Batches, watch: Watch
 ) -> None:
-    """Takes steps; reads only the first loss, because reading waits for the GPU."""
+    """Takes steps. Reads only the first loss, because reading a loss waits for the GPU."""
     for _, rows in zip(watch.pace(), itertools.cycle(data), strict=False):
         loss = take(rows)
         if watch.first_loss is None:
@@ -231,7 +232,7 @@ def trainer(spec: JobSpec, data: Batches, watch: Watch) -> None:
 
 
 def hugging_face(spec: JobSpec, data: Batches, watch: Watch, *, as_upstream: bool) -> None:
-    from benchmarks.hugging_face import train  # takes seconds, which the other ways need not wait
+    from benchmarks.hugging_face import train  # takes seconds, and the other ways do not need it
 
     def note_loss(loss: float) -> None:
         if watch.first_loss is None:
@@ -261,7 +262,7 @@ def new_model(spec: JobSpec) -> Any:
 
 
 def peak_flops(device: Device) -> float:
-    """Rate of matrix products in this run, by the clock that times the steps."""
+    """FLOP/s of matrix products in this run, measured by the clock that times the steps."""
     if not BY_CPU:
         return measured_peak_flops(device)
     left = torch.randn(1024, 1024).to(device.dtype)
@@ -286,7 +287,7 @@ def main() -> None:
     quiet_transformers()
     is_cuda = torch.cuda.is_available()
     precision = options.precision
-    if options.way == "upstream":  # whatever the others compute in
+    if options.way == "upstream":  # independent of the precision of the other ways
         precision = "fp16" if is_cuda else "fp32"
     batch_size = options.batch_size or (None if is_cuda else CPU_BATCH_SIZE)
     spec = bench_spec(options.model, precision=precision, batch_size=batch_size)
@@ -295,7 +296,7 @@ def main() -> None:
     num_steps = options.steps or (10 if is_cuda else 3)
     alone = contextlib.ExitStack()
     lock = os.environ.get(LOCK_VARIABLE)
-    if lock and options.way != "ours":  # which compiles meanwhile, and needs the least memory
+    if lock and options.way != "ours":  # `ours` compiles meanwhile, and needs the least memory
         fcntl.flock(alone.enter_context(open(lock, "w")), fcntl.LOCK_EX)  # noqa: SIM115
     watch = Watch(spec, choose_device(spec.training), num_steps=num_steps, alone=alone)
     with contextlib.redirect_stdout(sys.stderr):  # the Trainer prints what it logs

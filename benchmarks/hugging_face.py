@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from core.spec.job import JobSpec
 
 MAX_STEPS = 10**6
-"""More than are ever taken: the end of the input ends the training."""
+"""More steps than are ever taken, because the end of the input ends the training."""
 CACHE_STEPS = 10
 """Interval at which the upstream callback empties the cache and both ways log."""
 
@@ -21,7 +21,7 @@ Inputs = dict[str, torch.Tensor]
 
 
 class Endless(Dataset[Any]):
-    """The same rows repeated, because the Trainer takes time to begin another epoch."""
+    """The same rows without end, because the Trainer needs time to begin another epoch."""
 
     def __init__(self, rows: list[Any], *, length: int) -> None:
         self._rows = rows
@@ -37,8 +37,8 @@ class Endless(Dataset[Any]):
 class Paced(TrainerCallback):  # type: ignore[misc]
     """Controls the steps of the Trainer by `pace`.
 
-    It waits and reads the clock at the end of a step, not at the beginning of the next one: the
-    Trainer collates in between, so a window has as many collated batches as steps.
+    The callback waits and reads the clock at the end of a step. At the beginning of the next step
+    the Trainer has already collated a batch, so a window would not have one batch per step.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ def train(
     note_loss: Callable[[float], None],
     as_upstream: bool,
 ) -> None:
-    """Trains on rows of (N, T + 1) token ids until `pace` ends, without data loader workers."""
+    """Trains on (N, T + 1) token ids until `pace` ends, without data loader workers."""
     rows: list[Any] = [row.tolist() for row in data] if as_upstream else list(data)
     with tempfile.TemporaryDirectory() as folder:
         Trainer(
@@ -94,7 +94,7 @@ def arguments(spec: JobSpec, folder: str, *, as_upstream: bool) -> TrainingArgum
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         lr_scheduler_type="constant",
-        logging_steps=CACHE_STEPS,  # logging reads the loss back, which waits for a GPU
+        logging_steps=CACHE_STEPS,  # logging reads the loss, which waits for a GPU
         logging_first_step=True,
         save_strategy="no",
         report_to=[],
@@ -112,7 +112,7 @@ def arguments(spec: JobSpec, folder: str, *, as_upstream: bool) -> TrainingArgum
 
 
 def careful(vocabulary: int) -> Callable[[list[list[int]]], Inputs]:
-    """Upstream's collator, which checks and clamps token by token."""
+    """A collator like upstream's, which checks and clamps token by token."""
 
     def collate(rows: list[list[int]]) -> Inputs:
         checked = [[min(max(int(token), 0), vocabulary - 1) for token in row] for row in rows]

@@ -2,10 +2,11 @@
 
     python -m benchmarks.official --pipeline FOLDER --python PYTHON --data FOLDER CHECKPOINT...
 
-runs the `evaluation_pipeline` of a checkout of babylm/evaluation-pipeline-2025 (or of `strict` in
-babylm-org/babylm-eval) with a Python that has its requirements, and ours, on every task folder of
-`--data`; without `--data` on generated files. Prints a JSON line a task. Exits with 1 if a score
-differs in a printed digit, or a prediction differs whose candidates are not within rounding.
+FOLDER is a checkout of babylm/evaluation-pipeline-2025, or `strict` in babylm-org/babylm-eval.
+PYTHON is an interpreter that has the requirements of that pipeline. The command runs the official
+`evaluation_pipeline` and our evaluation on every task folder of `--data`, by default on generated
+files. It prints a JSON line per task. It exits with 1 if a printed digit of a score differs, or if
+a prediction differs although the scores of its candidates differ by more than ROUNDING.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from typing import Any
 
 from core.checkpoints.generate import load_checkpoint
 from core.checkpoints.model import quiet_transformers
-from core.evaluation.prepared import ExecutionPlan, PreparedTasks
+from core.evaluation.prepared import Choices, PreparedTasks
 from core.evaluation.registry import recognise
 from core.evaluation.slices import Evaluation, prepare
 from core.events.results import EvaluationResult
@@ -30,7 +31,7 @@ Json = dict[str, Any]
 NAMES = {"minimal_pairs": "blimp", "ewok": "ewok", "comps": "comps"}
 NAMES |= {"entity_tracking": "entity_tracking", "reading": "reading"}
 ROUNDING = 2e-4
-"""Difference of candidates in nats below which the order of float32 operations can decide."""
+"""Two candidates whose scores differ by less, in nats, may change places by float32 rounding."""
 
 
 def main() -> int:
@@ -60,7 +61,7 @@ def main() -> int:
 
 
 def compare(checkpoint: Path, task: Path, options: argparse.Namespace, scratch: Path) -> Json:
-    """One checkpoint on one task, both ways."""
+    """Evaluates one checkpoint on one task with both programs."""
     kind = recognise(task).name
     began = time.monotonic()
     report, theirs = run_official(checkpoint, task, kind, options, scratch)
@@ -79,7 +80,7 @@ def compare(checkpoint: Path, task: Path, options: argparse.Namespace, scratch: 
 def run_official(
     checkpoint: Path, task: Path, kind: str, options: argparse.Namespace, scratch: Path
 ) -> tuple[list[str], Json]:
-    """The scores as the pipeline prints them, and its predictions."""
+    """The scores as the official pipeline prints them, and the predictions of that pipeline."""
     name = NAMES.get(kind) or ("wug_past" if "past" in task.name else "wug_adj")
     output = scratch / "official"
     module = "reading" if kind == "reading" else "sentence_zero_shot"
@@ -125,19 +126,19 @@ def _scores_of_report(lines: list[str]) -> list[str]:
 def run_ours(
     checkpoint: Path, task: Path, scratch: Path, threads: int
 ) -> tuple[EvaluationResult, Json, dict[str, float]]:
-    """Result, predictions, and the margin of the first choice of each item."""
+    """Our result, our predictions, and for each item the margin of the best candidate in nats."""
     import torch
 
     torch.set_num_threads(threads)
     model, tokenizer = load_checkpoint(checkpoint)
     prepared = prepare(PreparedTasks(), model, tokenizer, task)
     evaluation = Evaluation(prepared, scratch / "partial.npz")
-    while evaluation.reducer < 1.0:
+    while evaluation.share < 1.0:
         evaluation.advance(model, seconds=1e9)
     summary = evaluation.finish()
     evaluation.forget()
     margins: dict[str, float] = {}
-    if isinstance(prepared.contents, ExecutionPlan):
+    if isinstance(prepared.contents, Choices):
         margins = prepared.contents.margins(evaluation.sums)
     return summary.result, summary.predictions, margins
 
@@ -161,7 +162,7 @@ def printed(result: EvaluationResult) -> list[str]:
 
 
 def differences(ours: Json, theirs: Json, margins: dict[str, float]) -> Json:
-    """Number of different predictions, those beyond rounding, and the largest difference."""
+    """The number of different predictions, how many exceed rounding, and the largest difference."""
     different = beyond = 0
     largest = 0.0
     for subset in sorted({*ours, *theirs}):

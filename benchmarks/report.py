@@ -15,11 +15,11 @@ def figure(
     """Prints one figure.
 
     Args:
-        benchmark: Its name, such as `train/gemma2-10m/fp32`.
-        metric: What was measured, such as `tokens_per_second`.
+        benchmark: Name of the benchmark, such as `train/gemma2-10m/fp32`.
+        metric: Name of the figure, such as `tokens_per_second`.
         value: The value.
-        unit: Its unit, such as `token/s`, `byte` or `1`.
-        baseline: The baseline of the same run; None for a figure without comparison.
+        unit: Unit of the value, such as `token/s`, `byte` or `1`.
+        baseline: Name of the baseline in the same run; None for a figure without comparison.
         ratio: Improvement over the baseline; above 1 is better.
     """
     line = {
@@ -39,7 +39,7 @@ def note(benchmark: str, text: str) -> None:
 
 
 def wanted(names: tuple[str, ...], only: str | None) -> list[str]:
-    """The benchmarks that `only` selects: all, one, or all with a prefix."""
+    """The benchmarks that `only` selects: all (None), one name, or all names with a prefix."""
     if only is None:
         return list(names)
     return [name for name in names if name == only or name.startswith(only.rstrip("/") + "/")]

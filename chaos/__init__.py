@@ -1,4 +1,5 @@
-"""Fault injection: the real service under seeded faults, and an independent checker.
+"""Fault injection: the real service under random faults, and an independent checker.
 
-Not part of the installed package.
+A *round* is one run of the service with one random seed, which determines the jobs and the faults.
+The folder is not part of the installed package.
 """

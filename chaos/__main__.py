@@ -1,4 +1,8 @@
-"""python -m chaos rounds | latency | saves | soak: fault injection, each with a JSON report."""
+"""Fault injection: `python -m chaos COMMAND`. Every command prints a report as JSON.
+
+`rounds` runs jobs under random faults, `latency` measures how fast the service reacts, `saves`
+crashes a run while it saves, and `soak` checks that memory does not grow.
+"""
 
 import argparse
 import json
@@ -12,9 +16,9 @@ from chaos.rounds import as_line, run_round
 from chaos.workload import SEEDS, golden
 from core.archs import ARCHITECTURES
 
-JOBS_A_SEED = 20
-SMALL = {"rounds": 6, "seeds": 2}
-"""The size for CI: about two minutes."""
+JOBS_PER_SEED = 20
+SMALL = {"jobs": 6, "seeds": 2}
+"""The size of `--rounds small`, for CI: jobs and seeds. It takes about two minutes."""
 
 Line = dict[str, object]
 
@@ -24,20 +28,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     rounds = commands.add_parser("rounds", help="jobs under random faults")
-    rounds.add_argument("--rounds", default="small", help="number of jobs, or `small`")
-    rounds.add_argument("--jobs-a-seed", type=int, default=JOBS_A_SEED)
+    rounds.add_argument("--rounds", default="small", help="number of jobs in all, or `small`")
+    rounds.add_argument("--jobs-a-seed", type=int, default=JOBS_PER_SEED, help="jobs per round")
     rounds.add_argument("--first-seed", type=int, default=0)
     rounds.add_argument("--mode", choices=("embedded", "polling", "both"), default="embedded")
     rounds.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     rounds.add_argument("--report", type=Path, default=Path("runs/chaos/chaos-report.jsonl"))
     rounds.add_argument("--fresh", action="store_true", help="overwrite the previous report")
     latency = commands.add_parser("latency", help="how long cancel, stop and recovery take")
-    latency.add_argument("--cancels", type=int, default=50)
-    latency.add_argument("--others", type=int, default=20)
-    saves = commands.add_parser("saves", help="a crash at each file event of a save")
-    saves.add_argument("--points", type=int, default=0, help="maximum per architecture; 0: all")
+    latency.add_argument("--cancels", type=int, default=50, help="number of cancels")
+    latency.add_argument("--others", type=int, default=20, help="repetitions of the rest")
+    saves = commands.add_parser("saves", help="a crash at each file operation of a save")
+    saves.add_argument(
+        "--points", type=int, default=0, help="maximum crashes per architecture; 0: all"
+    )
     saves.add_argument("--architecture", choices=tuple(ARCHITECTURES), default=None)
-    soak = commands.add_parser("soak", help="jobs and readers for a time; memory must not grow")
+    soak = commands.add_parser("soak", help="jobs and readers; fails if memory grows")
     soak.add_argument("--minutes", type=float, default=30.0)
     options = parser.parse_args()
     # SIGTERM acts as Ctrl-C, so that each command ends the services that it started.
@@ -59,7 +65,7 @@ def main() -> int:
 
 
 def _rounds(options: argparse.Namespace) -> int:
-    """Runs each round that the report does not have, and appends its line."""
+    """Runs each round that is not in the report yet, and appends its line."""
     report: Path = options.report
     report.parent.mkdir(parents=True, exist_ok=True)
     if options.fresh:
@@ -94,9 +100,9 @@ def _rounds(options: argparse.Namespace) -> int:
 
 
 def _plan(options: argparse.Namespace) -> list[tuple[int, str, int]]:
-    """(seed, mode, jobs) of each round."""
+    """Seed, mode and number of jobs of each round."""
     if options.rounds == "small":
-        total, each = SMALL["rounds"], SMALL["rounds"] // SMALL["seeds"]
+        total, each = SMALL["jobs"], SMALL["jobs"] // SMALL["seeds"]
     else:
         total, each = int(options.rounds), options.jobs_a_seed
     modes = ("embedded", "polling") if options.mode == "both" else (options.mode,)

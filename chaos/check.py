@@ -1,7 +1,7 @@
 """The checker: compares database, journals, files and weights with those of undisturbed runs.
 
-It reads SQLite, the journals and the files itself and shares only the table of transitions with the
-service, so that it does not repeat an error of the service.
+The checker reads SQLite, the journals and the files with its own code, so that it does not repeat
+an error of the service. It shares only the table of status transitions with the service.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ Row = sqlite3.Row
 
 
 class Checker:
-    """Checks the data of a service after its end."""
+    """Checks the data of a service that has ended."""
 
     def __init__(self, runs: Path, *, damaged: set[Path]) -> None:
         self._runs = runs
@@ -38,7 +38,7 @@ class Checker:
 
         Args:
             jobs: Job ids by idempotency key.
-            goldens: Undisturbed runs by idempotency key.
+            goldens: Results of the undisturbed runs by idempotency key.
         """
         database = sqlite3.connect(f"file:{self._runs / 'babylm.sqlite3'}?mode=ro", uri=True)
         database.row_factory = sqlite3.Row
@@ -169,12 +169,12 @@ def _matches(copied: "list[tuple[str, Any]]", journal: "list[tuple[str, Any]]") 
     return place == len(journal)
 
 
-def _lines(journal: Path) -> Iterator[Any]:  # Any: JSON
+def _lines(journal: Path) -> Iterator[Any]:  # any JSON value
     for line in journal.read_bytes().splitlines():
         yield json.loads(line)
 
 
-def _finite(value: Any) -> Any:  # Any: JSON
+def _finite(value: Any) -> Any:  # any JSON value
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):

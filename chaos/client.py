@@ -12,7 +12,7 @@ from chaos.workload import Spec
 RETRY_SECONDS = 0.3
 POLL_SECONDS = 0.5
 
-Body = dict[str, Any]  # Any: JSON
+Body = dict[str, Any]  # any JSON value
 
 
 class Client:
@@ -25,10 +25,10 @@ class Client:
         """Returned job ids by key."""
         self.problems: list[str] = []
         self.revivals: dict[str, int] = {}
-        """Retries after a cancel or a full disk, and resumes after a pause, by reason."""
+        """Number of retries and resumes by reason: `cancelled`, `disk_full`, `paused`."""
 
     def submit(self, key: str, spec: Spec) -> str:
-        """Submits until there is an answer; repeated answers must have the same id."""
+        """Submits until the service answers; all answers to one key must have the same job id."""
 
         def send() -> str | None:
             answer = self._http.post("/v1/jobs", json=spec, headers={"Idempotency-Key": key})
@@ -45,7 +45,7 @@ class Client:
         return job_id
 
     def job(self, job_id: str) -> Body:
-        """The job, requested until there is an answer."""
+        """Requests the job until the service answers."""
 
         def get() -> Body | None:
             answer = self._http.get(f"/v1/jobs/{job_id}")
@@ -56,19 +56,19 @@ class Client:
         body: Body = self._request(get, seconds=120.0)
         return body
 
-    def get(self, path: str) -> Any:  # Any: JSON
+    def get(self, path: str) -> Any:  # any JSON value
         """The JSON answer of a path."""
         return self._http.get(path).json()
 
     def act(self, job_id: str, action: str) -> bool:
-        """Tries an action once; True if it was accepted."""
+        """Requests an action once; True if the service accepted the request."""
         try:
             return bool(self._http.post(f"/v1/jobs/{job_id}/{action}").status_code == 202)
         except httpx.TransportError:
             return False
 
     def tend(self, job_id: str) -> bool:
-        """Checks a job once: True if it has succeeded; restarts one that a fault ended."""
+        """Checks a job once; True if the job has succeeded. Restarts a job that a fault ended."""
         job = self.job(job_id)
         status, error = job["status"], job["error"]
         if status == "succeeded":
@@ -92,7 +92,7 @@ class Client:
             with self._lock:
                 self.revivals[reason] = self.revivals.get(reason, 0) + 1
 
-    def _request(self, send: "Callable[[], Any]", *, seconds: float) -> Any:  # Any: of `send`
+    def _request(self, send: "Callable[[], Any]", *, seconds: float) -> Any:  # the result of `send`
         deadline = time.monotonic() + seconds
         while True:
             try:

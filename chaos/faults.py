@@ -1,4 +1,4 @@
-"""The faults, each a function that returns whether it had a target."""
+"""The faults. Each is a function that returns whether it found something to disturb."""
 
 import os
 import random
@@ -56,7 +56,7 @@ class Target:
         self.later.append(timer)
 
     def trainer(self) -> tuple[int, str] | None:
-        """A process that is training, and its job."""
+        """The id of a process that is training, and the id of its job."""
         found = [
             (pid, job)
             for pid, job in sorted(self.service.trainers().items())
@@ -117,7 +117,7 @@ def _kill(pid: int, number: signal.Signals) -> None:
 
 
 def kill_worker_and_trainer(target: Target) -> bool:
-    """Kills a worker and all training processes at once, like the end of a container."""
+    """Kills a worker and all training processes at once, as the end of a container does."""
     pids = list(target.service.trainers())
     is_hit = target.worker().send(signal.SIGKILL)
     for pid in pids:
@@ -280,7 +280,7 @@ def fill_disk(target: Target) -> bool:
 
 
 def jump_clock(target: Target) -> bool:
-    """Moves the wall clock of one worker and its children by an hour, or back to the right time."""
+    """Sets the wall clock of one worker and its children an hour off, or to the right time."""
     if target.clock_file is None:
         return False
     set_clock(target.clock_file, target.random.choice(CLOCK_JUMPS))
@@ -288,7 +288,7 @@ def jump_clock(target: Target) -> bool:
 
 
 def set_clock(file: Path, seconds: float) -> None:
-    """Writes the offset for `clock.c`, in place because the file is mapped into memory."""
+    """Writes the offset for `clock.c`. Overwrites the file, which is mapped into memory."""
     with file.open("r+b" if file.exists() else "wb") as writer:
         writer.write(struct.pack("d", seconds))
 
@@ -373,4 +373,4 @@ IN_TRAINER = {
     "cancel storm",
     "pause storm",
 }
-"""Faults that need a process during training."""
+"""Faults that need a process that is training."""

@@ -1,6 +1,6 @@
-"""Measures the latency of a cancel, a worker's end, the recovery after its death, and a submit.
+"""Measures how long a cancel, a worker shutdown, the recovery from a dead worker and a submit take.
 
-It uses the default settings, one worker and the tiny models.
+The service has the default settings, one worker and the tiny models.
 """
 
 import json
@@ -31,7 +31,7 @@ LIMITS = {
     "SIGKILL of the worker to training again, max": 20.0,
     "submit with a frozen broker, p99": 0.25,
 }
-"""Documented limits in seconds or steps."""
+"""The limits in docs/reliability.md, in seconds or steps."""
 
 
 def measure(*, cancels: int, others: int) -> int:
@@ -77,7 +77,7 @@ class _Bench:
         return found
 
     def cancels(self, count: int) -> None:
-        """From the request to the end of the process and to the status `cancelled`."""
+        """Times from a cancel request to the end of the process and to the status `cancelled`."""
         for _ in range(count):
             job_id = self._train()
             pids = [pid for pid, job in self.service.trainers().items() if job == job_id]
@@ -89,7 +89,7 @@ class _Bench:
             self._note("cancel to status", time.monotonic() - began)
 
     def kills(self, count: int) -> None:
-        """From the death of the worker to the first step of the next attempt."""
+        """Times from the death of the worker to the first step of the next attempt."""
         job_id = self._train()
         for _ in range(count):
             attempt = self.client.job(job_id)["attempt"]
@@ -100,7 +100,7 @@ class _Bench:
         self._end(job_id)
 
     def terms(self, count: int) -> None:
-        """From SIGTERM to the end of the worker, and the steps that its job loses."""
+        """Times from SIGTERM to the end of the worker, and counts the steps that its job loses."""
         job_id = self._train()
         for _ in range(count):
             attempt = self.client.job(job_id)["attempt"]
@@ -174,7 +174,7 @@ class _Bench:
         )
 
     def _seen(self, job_id: str) -> int:
-        """The event number before the newest thousand."""
+        """The number of the event before the newest thousand events."""
         job = self.client.job(job_id)
         return max(0, int(job.get("last_seq", 0)) - 1000)
 
@@ -186,7 +186,7 @@ class _Bench:
         self.client.act(job_id, "cancel")
         self._wait(lambda: self.client.job(job_id)["status"] == "cancelled")
 
-    def _get(self, path: str) -> Any:  # Any: JSON
+    def _get(self, path: str) -> Any:  # any JSON value
         return httpx.get(self.service.url + path, timeout=10.0).json()
 
     def _note(self, name: str, value: float) -> None:

@@ -28,7 +28,7 @@ def find_programs() -> Path | None:
 
 
 class Server:
-    """A server with its own folder, which can be stopped and started again."""
+    """A server with its own data folder, which can be stopped and started again."""
 
     def __init__(
         self, programs: Path, folder: Path, *, fsync: bool = False, addresses: Sequence[str] = ()
@@ -108,11 +108,11 @@ def _exists(user: str) -> bool:
 def temporary_server(
     *, fsync: bool = False, addresses: Sequence[str] = ()
 ) -> Iterator[Server | None]:
-    """A running server; None if none is installed.
+    """A running server; None if Postgres is not installed.
 
     Args:
-        fsync: A commit is on disk when it returns.
-        addresses: IPv4 addresses of this host that it also serves, each to its /24 network.
+        fsync: Whether a commit is on disk when it returns.
+        addresses: Further IPv4 addresses on which the server accepts clients of the /24 network.
     """
     programs = find_programs()
     if programs is None:

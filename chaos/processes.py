@@ -192,16 +192,17 @@ def trainers(jobs: Path) -> dict[int, str]:
 
 
 class Trainers:
-    """As `trainers`, for repeated calls.
+    """The same as `trainers`, for repeated calls.
 
-    Reading a command line waits for a kernel lock that a process often holds while it loads torch.
-    So each command line is read only during the first second, after which it does not change.
+    To read a command line, the reader waits for a kernel lock that a process often holds while it
+    loads torch. A command line does not change after the first second of a process, so `Trainers`
+    reads it only in this second.
     """
 
     def __init__(self, jobs: Path) -> None:
         self._prefix = str(jobs).encode() + b"/"
         self._seen: dict[int, tuple[float, str | None]] = {}
-        """Time at which a process was first seen, and its job."""
+        """By process id: the time at which the process was first seen, and its job."""
 
     def look(self) -> dict[int, str]:
         """Returns the current training processes."""
@@ -247,13 +248,14 @@ def _parent(pid: int) -> int | None:
 class Sampler(threading.Thread):
     """Checks every 50 ms whether two processes train the same job.
 
-    A process counts if it has the journal open, which it opens while it holds the lock on the
-    folder. A second process may exist for a moment, until it finds the lock.
+    A process trains a job if it has the journal of the run open, because a run holds the lock on
+    the run folder before it opens the journal. A second process may exist for a moment, until it
+    finds the folder locked.
     """
 
     def __init__(self, jobs: Path, *, seconds: float = 0.05) -> None:
         super().__init__(name="sampler", daemon=True)
-        self.looks = 0
+        self.checks = 0
         self.doubles: list[str] = []
         self._jobs, self._seconds = jobs, seconds
         self._trainers = Trainers(jobs)
@@ -264,7 +266,7 @@ class Sampler(threading.Thread):
         with suppress(PermissionError):  # otherwise checks are late on a busy machine
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SAMPLER_NICE)
         while not self._ended.wait(self._seconds):
-            self.looks += 1
+            self.checks += 1
             by_job: dict[str, list[int]] = {}
             for pid, job in self._trainers.look().items():
                 by_job.setdefault(job, []).append(pid)

@@ -28,15 +28,15 @@ SETTINGS = {
     "BABYLM_HEARTBEAT_SECONDS": "0.5",
     "BABYLM_MAX_ATTEMPTS": "10000",
 }
-"""A shorter lease than the default, to save time, and practically unlimited attempts, because the
-harness kills more of them than any host would."""
+"""The lease is shorter than the default, to save time. The number of attempts is practically
+unlimited, because the faults end more attempts than any real host."""
 FAULT_SECONDS = (0.8, 2.0)
 FAULTS_A_JOB = 4
-"""Average number: each fault costs the start of an attempt, mostly the loading of torch."""
+"""Average number of faults per job. A fault costs the start of an attempt, mostly loading torch."""
 SUBMIT_SECONDS = (0.2, 2.0)
 SETTLE_SECONDS = 240.0
-"""Jobs that have not ended this long after the last fault count as stuck. The limit is generous, so
-that load on the machine causes no violation; the report has the real duration."""
+"""A job that has not ended this long after the last fault counts as stuck. The limit is generous,
+because the machine may be busy; the report has the real duration."""
 ROUND_SECONDS = 900.0
 COPY_SECONDS = 30.0
 DISK_BYTES = 192 << 20
@@ -58,7 +58,7 @@ class Round:
     interrupted_jobs: int = 0
     revivals: dict[str, int] = field(default_factory=dict)
     looks: int = 0
-    """Number of checks of the sampler for two trainers."""
+    """How often the sampler checked whether two processes train one job."""
     violations: list[str] = field(default_factory=list)
     settle_seconds: float = 0.0
     seconds: float = 0.0
@@ -150,7 +150,7 @@ def _run(
     result.jobs, result.faults = len(client.jobs), injector.counts
     result.unavailable = _unavailable(target)
     result.attempts, result.interrupted_jobs = checker.attempts, checker.interrupted
-    result.revivals, result.looks = client.revivals, sampler.looks
+    result.revivals, result.looks = client.revivals, sampler.checks
     result.violations += client.problems + checker.violations
     result.violations += [f"two trainers: {double}" for double in sampler.doubles]
     result.violations += [f"left over: {line}" for line in left]
@@ -179,7 +179,7 @@ def _submit(target: Target, numbers: dict[str, int]) -> None:
 
 
 def _until_done(client: Client, numbers: dict[str, int], result: Round, injector: Injector) -> None:
-    """Watches the jobs; ends the faults when one job is left, so that the end can be timed."""
+    """Watches the jobs. Ends the faults when one job is left, to time how long that job takes."""
     done: set[str] = set()
     deadline = time.monotonic() + ROUND_SECONDS
     calm_at: float | None = None

@@ -1,4 +1,4 @@
-"""The run that ckpt-chaos starts in an empty folder, kills at a file event and restarts.
+"""The run that ckpt-chaos starts in an empty folder, kills at a file operation and restarts.
 
 python -m chaos.saved_run FOLDER SPEC DATA CACHE
 """

@@ -1,9 +1,9 @@
-"""Crashes a run before and during each file event of its saves.
+"""Crashes a run before and during each file operation of its saves.
 
-The independent tool ckpt-chaos runs the command once and records each file that is created, renamed
-or removed. Then, for each of these events, it runs the command again, kills it there, resumes it
-and compares the final weights. Resuming from a point older than the newest complete one is also a
-failure.
+The independent tool ckpt-chaos runs the command once and records each creation, renaming and
+removal of a file. For each of these operations the tool runs the command again, kills the process
+at the operation, resumes the run and compares the final weights. It is also a failure if the run
+resumes from an older point than the newest complete one.
 """
 
 import json
@@ -21,7 +21,8 @@ from core.process.program import python_command
 from core.spec.job import JobSpec
 
 STEPS, SAVE_STEPS = 4, 2
-"""Two resume points, both kept: the tool treats one that the run removes as lost."""
+"""A run of this length keeps all its resume points, which are two. The tool would count a resume
+point that the run removes as lost."""
 FAIL_ON = "HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL"
 POINT_SECONDS = 180
 COUNT = re.compile(r"\b(PASS|[A-Z]+_[A-Z]+): (\d+)\b")
@@ -29,7 +30,7 @@ COUNT = re.compile(r"\b(PASS|[A-Z]+_[A-Z]+): (\d+)\b")
 
 
 def crash_saves(architectures: Sequence[str], *, points: int) -> int:
-    """Crashes the saves of each architecture and prints a JSON line; 1 if one did not resume."""
+    """Crashes the saves of each architecture and prints JSON lines; 1 if a run did not resume."""
     status = 0
     with tempfile.TemporaryDirectory(prefix="saves-") as name:
         folder = Path(name)
@@ -78,7 +79,7 @@ def _crash(architecture: str, folder: Path, points: int) -> int:
 
 
 def _results(work: Path) -> list[Path]:
-    """The tool's result file of each point."""
+    """The result file of each crash."""
     return sorted(work.rglob("result.json"))
 
 

@@ -1,4 +1,4 @@
-"""Runs jobs, followers, downloads and polls; the memory of each process must not grow."""
+"""Checks that the memory of the service does not grow while clients run jobs and read."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from chaos.workload import spec_of, write_corpus
 
 SAMPLE_SECONDS = 5.0
 WARM_SHARE = 0.25
-"""First part of the time, in which caches and pools fill; excluded from the slope."""
+"""The first part of the time does not count for the slope, because caches and pools fill then."""
 FOLLOWERS = 4
 POLL_SECONDS = 0.5
 DOWNLOAD_SECONDS = 3.0
@@ -78,7 +78,7 @@ class _Watched:
             self._wal = max(self._wal, wal.stat().st_size)
 
     def report(self, minutes: float) -> dict[str, object]:
-        """Slopes after the warm-up, and values that exceed a limit."""
+        """Growth of memory and files after the warm-up, and the names of exceeded limits."""
         warm = 60.0 * minutes * WARM_SHARE
         slopes, grown = {}, {}
         for name, samples in self._memory.items():
@@ -103,7 +103,7 @@ class _Watched:
 
 
 def _slope(samples: list[tuple[float, float]]) -> float:
-    """Slope by least squares; 0 with fewer than two samples."""
+    """Least-squares slope of (time, value) samples; 0 with fewer than two samples."""
     if len(samples) < 2:
         return 0.0
     mean_x = sum(x for x, _ in samples) / len(samples)

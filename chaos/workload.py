@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CORPUS_BYTES = 150_000
 STEPS = 120
 SEEDS = 3
-"""Seeds of training, each with its recipe. With three architectures, nine undisturbed runs serve
-any number of rounds."""
+"""Number of training seeds; each seed has its own settings. With three architectures, nine
+undisturbed runs are enough for any number of rounds."""
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": {},
     "muon": {
@@ -30,8 +30,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "regularized": {"z_loss_coefficient": 1e-4, "ema_decay": 0.9, "early_stopping_patience": 100},
 }
-"""Training settings by name: those that add state to a resume point or change the order of the
-text."""
+"""Training settings by name. They add state to a resume point or change the order of the text."""
 TRAINED = (
     "train/loss",
     "train/grad_norm",
@@ -40,12 +39,13 @@ TRAINED = (
     "validation/ema_loss",
     "validation/average_loss",
 )
-"""Metrics that must be bit-identical; the others depend on time and memory."""
+"""Metrics that must equal those of the undisturbed run to the bit. Other metrics depend on time
+and memory."""
 FINAL = ("last", "ema", "average")
-"""Checkpoints that a finished run has once."""
+"""Names of the checkpoints whose weights the checker compares; a finished run has each once."""
 GOLDEN_SECONDS = 300.0
 
-Spec = dict[str, Any]  # Any: JSON
+Spec = dict[str, Any]  # any JSON value
 Curves = dict[str, dict[int, float | None]]
 
 
@@ -59,7 +59,7 @@ class Golden:
 
 
 def spec_of(number: int) -> Spec:
-    """The spec of a job by number: architectures, and seeds with their recipes, take turns."""
+    """The spec of job `number`: consecutive numbers alternate architectures, seeds and settings."""
     architecture = list(ARCHITECTURES)[number % len(ARCHITECTURES)]
     model: Spec = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
     if architecture == "llama4":
@@ -133,9 +133,9 @@ def golden(number: int, *, folder: Path) -> Golden:
 
 
 def journal_curves(journal: Path) -> Curves:
-    """The metrics in `TRAINED` of a journal, by name and step; the later value of a repeated step.
+    """The metrics of `TRAINED` in a journal, by name and step. A repeated step has the later value.
 
-    Reads the lines itself, because the checker shares no code with the service.
+    The function parses the lines itself, because the checker shares no code with the service.
     """
     curves: Curves = {name: {} for name in TRAINED}
     for line in journal.read_bytes().splitlines():

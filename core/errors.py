@@ -1,4 +1,4 @@
-"""The errors a run can end with, each with a stable code, a message and a hint."""
+"""The errors with which a run can end. Each has a stable code, a message and a hint."""
 
 from enum import IntEnum
 
@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
     DISK_FULL = 28
     """Failed because no disk space is left; the journal may lack the error event."""
     FAILED = 70
-    """Failed for a reason that would fail every attempt; not retried."""
+    """Failed for a reason that would fail every attempt, so the job is not tried again."""
     STOPPED = 75
     """Stopped on request, after a checkpoint at a step boundary."""
     LOCKED = 76
@@ -32,14 +32,14 @@ class RunError(Exception):
 
     Attributes:
         code: Stable machine-readable name, part of the public API.
-        hint: What the user can do about it.
+        hint: A remedy for the user.
     """
 
     code = "run_failed"
     hint = "See the log of the job."
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        # Names of files may be no UTF-8, which neither JSON nor a database holds.
+        # A file name may not be valid UTF-8, which neither JSON nor a database can store.
         message = message.encode("utf-8", "backslashreplace").decode()
         super().__init__(message)
         self.message = message

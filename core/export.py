@@ -24,9 +24,9 @@ from core.training.moe.experts import use_sparse_experts
 
 NAME = "last"
 WINDOWS = 4
-"""Number of sequences on which the losses are compared."""
+"""Number of sequences for the comparison of the losses."""
 TOLERANCE = 1e-3
-"""Largest accepted difference in nats per token; in float32 it is about 1e-6."""
+"""Maximum difference of the losses in nats per token; in float32 the difference is about 1e-6."""
 
 
 def check_export(
@@ -37,7 +37,7 @@ def check_export(
     emit: Callable[[EventData], None],
     warn: Callable[[str, str], None],
 ) -> dict[str, Any]:
-    """Checks the checkpoint `last` and returns the counts of the stage (Any: JSON).
+    """Checks the checkpoint `last` and returns the counts of the stage as JSON.
 
     Args:
         rundir: The run.
@@ -47,7 +47,7 @@ def check_export(
         warn: Called if the losses differ by more than `TOLERANCE`.
 
     Raises:
-        ExportInvalid: If a file differs from what the journal recorded, or does not load. The
+        ExportInvalid: If a file differs from its record in the journal, or does not load. The
             checkpoint is then removed, so that a retry writes it again from the newest resume
             point.
     """
@@ -88,7 +88,7 @@ def load_plain(folder: Path) -> tuple[PreTrainedModel, int]:
     """The model and the vocabulary size of the tokenizer, loaded with `transformers` alone.
 
     Raises:
-        ExportInvalid: If the folder of a checkpoint does not load, or only in part.
+        ExportInvalid: If the folder of a checkpoint does not load completely.
     """
     try:
         model, found = AutoModelForCausalLM.from_pretrained(

@@ -130,7 +130,7 @@ def require_same_model(spec: JobSpec, weights: Path, tokenizer: Path) -> None:
         )
 
 
-def read_object(path: Path) -> dict[str, Any]:  # Any: JSON
+def read_object(path: Path) -> dict[str, Any]:  # any JSON value
     """The JSON object in a file.
 
     Raises:

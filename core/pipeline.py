@@ -20,7 +20,7 @@ from core.stages import StageReporter
 from core.storage.rundir import remove_staging
 
 BYTES_PER_TOKEN = 4
-"""Of English text."""
+"""Approximate bytes per token of English text."""
 
 
 def run_pipeline(run: Run) -> None:
@@ -99,7 +99,7 @@ def _train(
 
 
 def _evaluated_tokens(run: Run, plan: Plan, *, num_words: int) -> int:
-    """About how many tokens the stage `evaluate` reads, by the size of the files."""
+    """Approximate number of tokens that the stage `evaluate` reads, from the size of the files."""
     spec, folder = run.spec, run.data_dir / FOLDER
     files = [path for task in spec.evaluation.tasks for path in task_files(folder / task)]
     checkpoints = 1 + spec.training.num_averages

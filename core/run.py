@@ -1,4 +1,4 @@
-"""Trains the run in a folder; the worker starts this program, and so can you from a shell.
+"""Trains the run in a folder. The worker starts this program; you can also start it in a shell.
 
     python -m core.run FOLDER --data-dir data --cache-dir runs/cache
 
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_folder(options: argparse.Namespace, work: Callable[[Run], None]) -> int:
-    """Does `work` in the run folder of the options; the exit status, as in `main`."""
+    """Does `work` in the run folder of the options; returns an exit status like `main`."""
     faulthandler.enable()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout

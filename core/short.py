@@ -2,11 +2,11 @@
 
     python -m core.short
 
-Reads one request per line of standard input and writes one answer per line of standard output,
-both as JSON; exits at the end of the input. A request that needs more time than its slice is
-answered with its state, and the caller sends it again with that state. A generation with `stream`
-writes lines with `partial` before its answer. Heavy modules are imported
-by the first request that needs them.
+The program reads one request per line of standard input and writes one answer per line of standard
+output, both as JSON. It exits at the end of the input. If a request needs more time than its slice,
+the answer contains the state of the work, and the caller sends the request again with this state. A
+generation with `stream` writes lines with `partial` before its answer. The first request that needs
+a large module imports it.
 """
 
 import json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from core.evaluation.prepared import PreparedTasks
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 
 
 class Request(BaseModel):
@@ -77,7 +77,7 @@ class EvaluateRequest(Request):
     checkpoint_dir: Path
     task_dir: Path
     predictions_file: Path
-    """Output file of the predictions; partial sums are kept in the same folder."""
+    """Output file of the predictions. The partial sums are in the same folder."""
     state: Json | None = None
     slice_seconds: float = Field(gt=0.0)
 

@@ -24,21 +24,21 @@ STAGE_SHARES: dict[StageName, float] = {
 """Share of the progress bar for each stage, in order. Training takes nearly all of a run; the other
 stages get enough for a visible change."""
 WHOLE_JOB: tuple[StageName, ...] = ("finetune",)
-"""Stages that are a whole run."""
+"""Stages that are the only stage of their run."""
 AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export", "finetune")
 WAITING_SECONDS = 30.0
-"""Time between two reports of a stage whose result another run is building. Without a report the
-supervisor would end the run as stalled."""
+"""Seconds between two reports of a stage that waits for a result of another run. Without a report
+the supervisor would end the run as stalled."""
 PROGRESS_SECONDS = 0.5
-"""Shortest time between two progress reports. Each report is a row in the database, and more
-frequent updates are not visible to a person."""
+"""Minimum seconds between two progress reports. Each report is a row in the database, and a person
+cannot see more frequent updates."""
 
 
 @dataclass
 class StageReport:
-    """Counts of a stage and whether its result came from the cache; the stage fills it in."""
+    """The counts of a stage, and whether its result came from the cache. The stage sets both."""
 
-    counts: dict[str, Any] = field(default_factory=dict)  # Any: each stage counts its own things
+    counts: dict[str, Any] = field(default_factory=dict)  # each stage has its own counts
     cached: bool = False
 
 
@@ -78,7 +78,7 @@ class StageReporter:
         log.info("stage %s took %.1f s%s", name, seconds, " (cached)" if report.cached else "")
 
     def waiting(self, should_stop: Callable[[], bool]) -> None:
-        """Reports now and then that the stage waits for the same stage of another run.
+        """Reports regularly that the stage waits for the same stage of another run.
 
         Raises:
             Stopped: If a stop was requested.

@@ -172,7 +172,7 @@ def _without_constraints(text: str) -> str:
 def _default(info: FieldInfo) -> str:
     if info.is_required():
         return "required"
-    value: Any = info.get_default(call_default_factory=True, validated_data={})  # Any: JSON
+    value: Any = info.get_default(call_default_factory=True, validated_data={})  # any JSON value
     return "see below" if isinstance(value, BaseModel) else f"`{json.dumps(value)}`"
 
 

@@ -1,1 +1,1 @@
-"""What the API and the worker share: tables, state transitions, queue, notifications."""
+"""Shared by the API and the worker: tables, status transitions, queue, notifications."""

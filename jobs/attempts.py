@@ -1,6 +1,6 @@
 """The writes of a worker: the claim of a job, and the writes that need a valid claim.
 
-The number of the attempt is the fencing token, and every write names it. If the job has a newer
+The number of the attempt is the fencing token: every write gives the number. If the job has a newer
 attempt, the write changes nothing and raises `Fenced`, and the worker ends its training process.
 """
 
@@ -250,8 +250,9 @@ def running_heartbeats(session: Session) -> list[tuple[str, int, int]]:
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:
     """Takes the job from a lost worker; None if there is a newer heartbeat.
 
-    Carries out a stop request that the worker did not. Does not check the number of attempts: the
-    next worker does, because it can read from the journal whether there is a new checkpoint.
+    Also applies a stop request that the lost worker did not apply. Does not check the number of
+    attempts: the next worker checks it, because that worker can read in the journal whether there
+    is a new checkpoint.
     """
     # Reading before writing is safe here: SQLite's write lock or Postgres's row lock is held.
     unchanged = (

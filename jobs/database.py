@@ -22,18 +22,18 @@ from sqlmodel import Session, SQLModel
 from jobs.errors import SchemaTooNew, SchemaTooOld
 
 BUSY_SECONDS = 10.0
-"""How long a write transaction waits for the write lock."""
+"""Maximum seconds that a write transaction waits for the write lock."""
 RELAXED_BUSY_SECONDS = 2.0
-"""The same for relaxed writes. A supervisor waits here between two heartbeats to its training
-process, which stops if it hears nothing for longer."""
+"""Maximum seconds that a relaxed write waits for the write lock. A supervisor waits between two
+heartbeats to its training process, which stops if it gets no heartbeat for too long."""
 POSTGRES_TIMEOUTS = {"connect_timeout": 5, "tcp_user_timeout": 8000, "keepalives_idle": 5}
 """By default libpq waits without limit for an unreachable server; a supervisor must not."""
 ADVISORY_LOCK = 0x62616279
-"""Held on Postgres during a migration."""
+"""Key of the advisory lock that a migration holds on Postgres."""
 KEPT_CONNECTIONS = 16
 MAX_CONNECTIONS = 48
-"""Per process. A caller that holds a connection never waits for a second one, so a smaller number
-makes callers wait but cannot deadlock."""
+"""Maximum number of connections per process. A caller that holds a connection never waits for a
+second one, so a smaller number makes callers wait but cannot cause a deadlock."""
 READ = {"babylm": "read"}
 RELAXED = {"babylm": "relaxed"}
 
@@ -59,9 +59,9 @@ class Database:
 
     @contextmanager
     def write_relaxed(self) -> Iterator[Session]:
-        """As `write`, but a power failure (not a crash) may undo the last transactions, in order.
+        """A write transaction that a power failure (but no crash) may undo.
 
-        For data that is written again: heartbeats, and rows that are copied from a journal.
+        Use it for data that is written again: heartbeats, and rows copied from a journal.
         """
         with Session(self._relaxed, expire_on_commit=False) as session, session.begin():
             yield session
@@ -73,7 +73,7 @@ class Database:
             yield session
 
     def lazy_read(self) -> Session:
-        """As `read`, but takes a connection at the first query; the caller closes the session."""
+        """A read session that takes a connection at its first query; the caller closes it."""
         return Session(self._readers, expire_on_commit=False)
 
     def check_schema(self) -> None:
@@ -89,7 +89,7 @@ def make_engine(
     url: str, *, foreign_keys: bool = True, max_connections: int = MAX_CONNECTIONS
 ) -> Engine:
     """An engine with the options that SQLite and psycopg need beyond the defaults."""
-    options: dict[str, Any] = {"json_serializer": _to_json}  # Any: as create_engine takes them
+    options: dict[str, Any] = {"json_serializer": _to_json}  # keywords of create_engine
     parsed = make_url(url)
     is_sqlite = parsed.get_backend_name() == "sqlite"
     if is_sqlite:
@@ -152,8 +152,8 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 def insert(session: Session, table: type[SQLModel]) -> "postgresql.Insert | sqlite.Insert":
     """An INSERT with ON CONFLICT, in the dialect of the session.
 
-    It inserts into the table, not the mapped class, which avoids the overhead of the ORM: during a
-    run of 17 steps per second a worker takes 2.3 % of a core instead of 3.2 %.
+    The statement uses the table and not the mapped class, which avoids the overhead of the ORM:
+    during a run of 17 steps per second a worker takes 2.3 % of a core instead of 3.2 %.
     """
     return _insert(session.get_bind().dialect.name, table)
 
@@ -188,7 +188,7 @@ def _upsert(
 def upgrade(url: str) -> None:
     """Migrates the schema to this version of the program, in one transaction.
 
-    Safe to kill at any moment and repeat, and to call from two processes at once.
+    You can kill a migration at any moment and repeat it, and start it in two processes at once.
 
     Raises:
         SchemaTooNew: If a newer version of the program has migrated the database.
@@ -210,8 +210,8 @@ def check_schema(engine: Engine) -> None:
     """Checks that the schema is the one that this version of the program needs.
 
     Raises:
-        SchemaTooNew: If it is newer.
-        SchemaTooOld: If it is older or missing.
+        SchemaTooNew: If the schema is newer.
+        SchemaTooOld: If the schema is older or missing.
     """
     script = ScriptDirectory.from_config(migration_config())
     with engine.execution_options(**READ).connect() as connection:

@@ -75,7 +75,7 @@ def _refuse_in_use(session: Session, job_ids: Collection[str]) -> None:
             raise JobInUse(named, job.id, job.status)
 
 
-def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # Any: JSON
+def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # any JSON value
     """The jobs whose tokenizer or checkpoint a spec names."""
     places = (("tokenizer", "from_job"), ("finetune", "job"), ("init_from", "job"))
     named = ((spec.get(section) or {}).get(field) for section, field in places)

@@ -42,8 +42,8 @@ def record_evaluation(session: Session, task: ShortTask, answer: Json) -> None:
 def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -> None:
     """Adds an evaluation that the run made to the metrics and to the list of evaluations.
 
-    Skips an evaluation of an unknown checkpoint, which remains an event: a power failure may have
-    removed the journal line of the checkpoint, and reading must continue.
+    Skips an evaluation of an unknown checkpoint, which remains only an event. A power failure may
+    have removed the journal line of the checkpoint, and the worker must continue to read.
     """
     try:
         checkpoint = _checkpoint(session, job_id, str(evaluation.checkpoint))
@@ -156,7 +156,7 @@ def _checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
 
 
 def _epoch(session: Session, checkpoint: Checkpoint) -> float:
-    """Passes over the text at the checkpoint, from the nearest measurement before it."""
+    """Number of epochs at the checkpoint, from the nearest measurement before it."""
     query = (
         select(MetricStep)
         .where(MetricStep.job_id == checkpoint.job_id, MetricStep.step <= checkpoint.step)

@@ -1,4 +1,4 @@
-"""Who may read the service's files: the umask, and folders that were created before it applied."""
+"""Sets the umask of the service, and finds existing folders that other accounts may enter."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ def apply_umask(settings: Settings) -> None:
 
 
 def folders_open_to_others(settings: Settings) -> list[Path]:
-    """The data and runs folders whose mode lets accounts in that the umask keeps out."""
+    """The data and runs folders that other accounts may enter although the umask forbids it."""
     mask = int(settings.umask, 8)
     return [
         path for path in _existing((settings.runs_dir, settings.data_dir)) if _mode(path) & mask

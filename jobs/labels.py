@@ -13,7 +13,7 @@ from jobs.tables import Job
 LABELS = ("name", "tags", "notes", "archived", "pinned")
 
 
-def update_labels(session: Session, job_id: str, **labels: Any) -> Job:  # Any: see LABELS
+def update_labels(session: Session, job_id: str, **labels: Any) -> Job:  # of any type, see LABELS
     """Changes the given labels of a job; the name in its spec does not change.
 
     Raises:

@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 CHANNEL = "job:"
 RETRY_SECONDS = 2.0
 PUBLISH_SECONDS = 0.25
-"""Time limit of a publish. A supervisor publishes between two heartbeats to its training process,
-and a frozen broker must not delay it for longer."""
+"""Maximum seconds of a publish. A supervisor publishes between two heartbeats to its training
+process, and a frozen broker must not delay these heartbeats."""
 SILENT_SECONDS = 5.0
-"""Time without a further publish after the broker did not answer."""
+"""Seconds without a further publish after the broker did not answer."""
 
 
 class JobNotifier:
@@ -33,7 +33,7 @@ class JobNotifier:
         self._silent_until = float("-inf")
 
     def notify(self, job_id: str) -> None:
-        """Notifies the watchers of the job; never fails, and waits `PUBLISH_SECONDS` at most."""
+        """Notifies the watchers of the job. Never fails, and waits at most `PUBLISH_SECONDS`."""
         if self._redis is None or self._clock() < self._silent_until:
             return
         try:

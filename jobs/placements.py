@@ -2,8 +2,9 @@
 
 The row of a placement is written before `sbatch` is called, and (job, attempt) is its key, so
 several provisioners never submit the same attempt twice. All writes of a provisioner are guarded by
-the number of tries. A pilot writes its Slurm id into the row if it has none, and ends if the row
-has another one: if Slurm ever starts two pilots, only one of them works.
+the number of tries. A pilot is the Slurm job of a placement. It writes its Slurm id into the row if
+the row has none, and ends if the row has another id: if Slurm ever starts two pilots, only one of
+them works.
 """
 
 from collections.abc import Sequence
@@ -23,9 +24,10 @@ PREFIX = "babylm-"
 QUEUE = "slurm"
 """The queue in a provisioner's row among the workers."""
 PROVISIONER_SECONDS = 900.0
-"""A provisioner counts as live for this time: one that cron starts reports every few minutes."""
+"""Seconds that a provisioner counts as live after a report. One that cron starts reports every few
+minutes."""
 SUBMITTING, UNKNOWN, REFUSED, LOST = "submitting", "unknown", "refused", "lost"
-"""Our own states; all others are Slurm's."""
+"""The states that the service sets; all other states come from Slurm."""
 ENDED = frozenset(
     (
         *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
@@ -89,7 +91,7 @@ def newest_placements(session: Session, job_ids: Sequence[str]) -> dict[str, Pla
 
 
 def open_placements(session: Session) -> list[Pair]:
-    """The placements that the provisioner must follow, each with its job."""
+    """The placements that the provisioner must track, each with its job."""
     query = (
         select(Placement, Job)
         .join(Job, col(Job.id) == col(Placement.job_id))

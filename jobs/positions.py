@@ -38,5 +38,5 @@ def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
     return {row.id: row.position for row in session.execute(wanted)}
 
 
-def _moment(job: Job) -> ColumnElement[Any]:  # Any: a tuple
+def _moment(job: Job) -> ColumnElement[Any]:  # a tuple
     return tuple_(literal(job.queued_at, UtcDateTime()), literal(job.id))

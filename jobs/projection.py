@@ -17,7 +17,7 @@ from core.events.types import (
 FINETUNE = "finetune/"
 """Beginning of the names of the metrics of a fine-tuning."""
 
-Row = dict[str, Any]  # Any: columns of a table by name
+Row = dict[str, Any]  # columns of a table by name, of any type
 
 
 @dataclass
@@ -79,7 +79,7 @@ def project(
     return result
 
 
-def finite(value: Any) -> Any:  # Any: JSON
+def finite(value: Any) -> Any:  # any JSON value
     """The JSON value with every non-finite number replaced by null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -1,7 +1,7 @@
 """The Celery app and its two queues. A message only notifies a worker to look for work.
 
-Messages name no job and may be lost, duplicated or late, because the rows hold the work. Results,
-late acknowledgement, retries and time limits of Celery are therefore not used.
+A message names no job, and may be lost, duplicated or late, because the rows contain the work. So
+the service does not use Celery's results, late acknowledgement, retries and time limits.
 """
 
 import importlib
@@ -27,7 +27,7 @@ TASKS: dict[QueueName, str] = {"train": "babylm.train", "short": "babylm.short"}
 SOCKET_SECONDS = 5.0
 CONNECT_SECONDS = 3.0
 QUEUE_LENGTH_SECONDS = 1.0
-"""Time limit of reading the length of a queue: the sweep does so, and a frozen broker must not
+"""Maximum seconds to read the length of a queue. The sweep reads it, and a frozen broker must not
 delay the search for lost jobs."""
 BROKER_ERRORS = (redis.RedisError, CeleryOperationalError, KombuOperationalError, OSError)
 """Errors of a broker that is unavailable, frozen or restarting."""
@@ -87,7 +87,7 @@ def make_app(broker_url: str) -> Celery:
 
 
 class QueueNotifier:
-    """Notifies the workers of a queue. May block, so it is not called from requests."""
+    """Notifies the workers of a queue. The call may block, so requests do not use it."""
 
     def __init__(self, broker_url: str) -> None:
         self._app = make_app(broker_url)

@@ -1,7 +1,7 @@
 """The sweep: requeues jobs of lost workers, and notifies workers of queued jobs.
 
-It runs in the API and in each worker, so neither depends on the other. All its writes are guarded,
-so any number of sweeps may run at the same time.
+The sweep runs in the API and in each worker, so neither depends on the other. All writes of a sweep
+are guarded, so any number of sweeps may run at the same time.
 """
 
 import logging
@@ -26,7 +26,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 FORGET_WORKER_SECONDS = 3600.0
 MAX_READ_SHARE = 0.25
-"""Fraction of the lease: a read that takes longer means that the database was unavailable."""
+"""Fraction of the lease. If a read takes longer, the database counts as unavailable."""
 
 
 _Beats = list[tuple[tuple[str, int], int]]
@@ -42,9 +42,9 @@ class _Seen:
 class HeartbeatMonitor:
     """Finds heartbeats that have not changed for a given time.
 
-    Measures with the observer's own monotonic clock, from when it first saw the value: neither a
-    wrong wall clock nor a difference between two clocks makes a live worker look lost (the method
-    of the leader election of client-go).
+    The monitor measures with the monotonic clock of its own process, from the time at which it
+    first saw a value. So neither a wrong wall clock nor a difference between two clocks makes a
+    live worker look lost. The leader election of client-go uses the same method.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
@@ -67,7 +67,7 @@ class HeartbeatMonitor:
         return lost
 
     def reset(self) -> None:
-        """Starts all measurements again, after a time without observations."""
+        """Starts all measurements again, after a time without reading heartbeats."""
         self._seen = {}
 
 
@@ -135,7 +135,7 @@ class Sweeper:
         return jobs, tasks, workers
 
     def _reset(self) -> None:
-        """Gives every worker a whole lease: an unavailable database accepts no heartbeats."""
+        """Restarts all leases, because no worker could write heartbeats to the database."""
         for monitor in (self._jobs, self._tasks, self._workers):
             monitor.reset()
 

@@ -31,9 +31,9 @@ class Offer:
     where: Where = "local"
     gpus: int = 0
     memory_bytes: int | None = None
-    """Of the host; None: unknown."""
+    """Memory of the host; None: unknown."""
     device_memory_bytes: int | None = None
-    """Of the smallest device; None: unknown."""
+    """Memory of the smallest device; None: unknown."""
     job_id: str | None = None
     """The only job that the worker accepts, if it is a pilot."""
 
@@ -44,9 +44,9 @@ class Needs:
 
     where_allowed: str
     num_gpus: int
-    """GPUs that it uses on a machine with GPUs."""
+    """Number of GPUs that the job uses on a machine with GPUs."""
     needs_gpu: bool
-    """False: it also runs on a machine without GPUs."""
+    """False: the job also runs on a machine without GPUs."""
     min_memory_bytes: int
     min_device_memory_bytes: int
     """Weights and optimizer state: a device with less memory cannot train the model at all."""
@@ -136,7 +136,7 @@ def _known(size: int | None) -> float:
     return float("inf") if size is None else size
 
 
-def offer_row(offer: Offer) -> dict[str, Any]:  # Any: JSON
+def offer_row(offer: Offer) -> dict[str, Any]:  # any JSON value
     """The offer as JSON, for the row of the worker."""
     return asdict(offer)
 

@@ -17,7 +17,7 @@ DATABASE_FILE = "babylm.sqlite3"
 LEASE_HEARTBEATS = 5
 
 
-def _database_url(values: dict[str, Any]) -> str:  # Any: the fields validated so far
+def _database_url(values: dict[str, Any]) -> str:  # the fields validated so far
     # SQLAlchemy decodes the path of a URL, so "%" and "?" must be encoded.
     return f"sqlite:///{quote(str(values.get('runs_dir', Path('runs')) / DATABASE_FILE))}"
 

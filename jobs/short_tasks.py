@@ -1,8 +1,8 @@
 """Short tasks: created by the API, run by the short worker, with the same claims as jobs.
 
 Quick tasks, which a user waits for, run at once; the others run in slices. After a slice the task
-returns to the queue with its state, so a quick task waits for one slice at most, and a worker that
-dies loses one slice at most.
+returns to the queue with its state, so a quick task waits for at most one slice, and a worker that
+dies loses at most one slice.
 """
 
 from collections.abc import Mapping
@@ -218,7 +218,7 @@ def _update_held(
     session: Session,
     task_id: str,
     attempt: int,
-    values: Mapping[str, Any],  # Any: columns by name
+    values: Mapping[str, Any],  # columns of a table by name, of any type
 ) -> None:
     guards = (col(ShortTask.status) == "running", col(ShortTask.attempt) == attempt)
     if _update(session, task_id, *guards, values=values) is None:
@@ -229,7 +229,7 @@ def _update(
     session: Session,
     task_id: str,
     *guards: ColumnElement[bool],
-    values: Mapping[str, Any],  # Any: columns by name
+    values: Mapping[str, Any],  # columns of a table by name, of any type
 ) -> ShortTask | None:
     statement = (
         update(ShortTask)

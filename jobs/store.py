@@ -36,7 +36,7 @@ class Membership:
     study_id: str
     condition_number: int
     study_seed: int
-    condition: dict[str, Any]  # Any: JSON values by dotted field
+    condition: dict[str, Any]  # JSON values by dotted field
 
 
 def hash_request(spec: JobSpec) -> str:

@@ -55,8 +55,8 @@ def create_study(
     Args:
         session: In a write transaction: a study never exists with a part of its members.
         name: Display name.
-        base: The spec that the members share. Any: JSON.
-        grid: Values by dotted field. Any: JSON.
+        base: The spec that the members share.
+        grid: JSON values by dotted field.
         seeds: Seeds of each condition.
         members: See `core.spec.grid.make_members`.
         idempotency_key: A repeated key with the same request returns the existing study.

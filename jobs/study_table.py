@@ -30,7 +30,7 @@ class MemberRow:
     name: str
     status: str
     condition_number: int
-    condition: Mapping[str, Any]  # Any: JSON values by dotted field
+    condition: Mapping[str, Any]  # JSON values by dotted field
     seed: int
     progress: float
     values: Mapping[str, float | None]
@@ -61,13 +61,13 @@ class ConditionRow:
     """A condition with its members and summaries by metric."""
 
     number: int
-    condition: Mapping[str, Any]  # Any: JSON values by dotted field
+    condition: Mapping[str, Any]  # JSON values by dotted field
     num_members: int
     metrics: Mapping[str, Summary]
 
 
 def compared_values(latest_metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """The values that a study compares, from the projection of a job. Any: JSON."""
+    """The values that a study compares, from the projection of a job."""
     values: Mapping[str, float | None] = latest_metrics.get("values") or {}
     return {
         name: value
@@ -176,7 +176,7 @@ def _verdict(name: str, difference: float | None, noise: float | None) -> Verdic
     return "better" if (difference < 0) == is_lower_better(name) else "worse"
 
 
-def _cell(value: Any) -> str:  # Any: JSON
+def _cell(value: Any) -> str:  # any JSON value
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value)

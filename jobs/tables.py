@@ -29,7 +29,7 @@ NAMING = {
 }
 ID_LENGTH = 32
 Json = dict[str, Any]
-"""A JSON object. Any: validated before it is stored."""
+"""A JSON object, validated before it is stored."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -59,25 +59,25 @@ def new_id() -> str:
     return uuid4().hex
 
 
-def _id(**options: Any) -> Any:  # Any: as sqlmodel's Field
+def _id(**options: Any) -> Any:  # as in sqlmodel.Field
     return Field(sa_type=String(ID_LENGTH), **options)
 
 
-def _job_id() -> Any:  # Any: as sqlmodel's Field
+def _job_id() -> Any:  # as in sqlmodel.Field
     return Field(
         sa_type=String(ID_LENGTH), foreign_key="job.id", primary_key=True, ondelete="CASCADE"
     )
 
 
-def _time(**options: Any) -> Any:  # Any: as sqlmodel's Field
+def _time(**options: Any) -> Any:  # as in sqlmodel.Field
     return Field(sa_type=UtcDateTime, **options)
 
 
-def _short(**options: Any) -> Any:  # Any: as sqlmodel's Field
+def _short(**options: Any) -> Any:  # as in sqlmodel.Field
     return Field(sa_type=String(64), **options)
 
 
-def _bytes_needed() -> Any:  # Any: as sqlmodel's Field
+def _bytes_needed() -> Any:  # as in sqlmodel.Field
     return Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
 
 
@@ -160,7 +160,7 @@ class Job(Table, table=True):
     worker_id: str | None = Field(default=None, sa_type=Text)
     """The worker that holds the job, or held it last."""
     heartbeat: int = Field(default=0, sa_type=BigInteger)
-    """Counter that a live worker increases; observers measure time with their own clocks."""
+    """Counter that a live worker increases. The sweep takes the job if it no longer changes."""
 
     stage: str | None = _short(default=None)
     progress: float = 0.0
@@ -195,7 +195,7 @@ class MetricStep(Table, table=True):
     """The position of the run at a step with measurements."""
 
     __tablename__ = "metric_step"
-    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}  # Any: as SQLAlchemy has it
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}  # Any, as in SQLAlchemy itself
 
     job_id: str = _job_id()
     step: int = Field(primary_key=True)
@@ -209,7 +209,7 @@ class Metric(Table, table=True):
     """A measured value. A series is a range of the primary key."""
 
     __tablename__ = "metric"
-    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}  # Any: as SQLAlchemy has it
+    __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}  # Any, as in SQLAlchemy itself
 
     job_id: str = _job_id()
     name: str = Field(sa_type=String(64), primary_key=True)

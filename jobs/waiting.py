@@ -23,7 +23,7 @@ class Waiting:
     """Position in the queue, counted from 1."""
     detail: str | None = None
     """Details for users, if any."""
-    slurm: dict[str, Any] | None = None  # Any: JSON
+    slurm: dict[str, Any] | None = None  # any JSON value
     """job_id, state, reason and expected_start_at of the Slurm job."""
 
 
@@ -95,7 +95,7 @@ def _train_offers(session: Session, job_ids: Sequence[str]) -> tuple[Offer, ...]
     return tuple(dict.fromkeys(offer_of(worker) for worker in workers))
 
 
-def _details(placement: Placement) -> dict[str, Any]:  # Any: JSON
+def _details(placement: Placement) -> dict[str, Any]:  # any JSON value
     return {
         "job_id": placement.slurm_id,
         "state": placement.state,

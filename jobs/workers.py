@@ -11,13 +11,13 @@ from jobs.database import upsert
 from jobs.tables import WorkerRow
 
 REPORT_SECONDS = 2.0
-"""Time between two reports of a worker or provisioner."""
+"""Seconds between two reports of a worker or provisioner."""
 LIVE_SECONDS = 10.0
-"""A worker is shown as alive for this time after its last report."""
+"""A worker counts as alive for this number of seconds after its last report."""
 
 
 def database_time(session: Session) -> datetime:
-    """The current time of the database server, which all hosts share; on SQLite, of this host."""
+    """The current time of the database server, which all hosts share; with SQLite, of this host."""
     if session.get_bind().dialect.name == "sqlite":
         return now()
     moment: datetime = session.exec(select(func.clock_timestamp())).one()
@@ -25,7 +25,7 @@ def database_time(session: Session) -> datetime:
 
 
 def report_worker(session: Session, worker: WorkerRow) -> None:
-    """Writes the row of a worker, with the current time and the next heartbeat."""
+    """Writes the row of a worker with the current time and a heartbeat counter increased by 1."""
     worker.heartbeat += 1
     worker.seen_at = database_time(session)
     upsert(session, WorkerRow, [worker.model_dump()], keys=("id",))

@@ -1,1 +1,1 @@
-"""Supervision: claims a job, starts its training child, records what it reports."""
+"""The worker: claims a job, starts the training process, and records what the process reports."""

@@ -1,6 +1,7 @@
 """Starts a worker: python -m worker --queue train|short [--slots N].
 
-`--job ID --exit-when-idle SECONDS` starts a pilot, which claims only that job and ends when idle.
+`--job ID --exit-when-idle SECONDS` starts a pilot: a worker that Slurm starts, which claims only
+that job and ends when it is idle.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from worker.runtime import Commands, Worker
 log = logging.getLogger("worker")
 
 CELERY_SECONDS = 2.0
-"""How long Celery may take to disconnect from the broker after its tasks have ended."""
+"""Maximum seconds for Celery to disconnect from the broker after its tasks have ended."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     log.info("worker %s with %d slots is ready", worker.id, worker.slots)
     try:
-        # A pilot only polls: it would consume messages that are meant for ordinary workers.
+        # A pilot only polls, because it would consume messages that are meant for other workers.
         if settings.redis_url and pilot is None:
             consume(worker, settings.redis_url)
         else:
@@ -93,7 +94,7 @@ def _pilot(options: argparse.Namespace) -> Pilot | None:
 
 
 def commands(settings: Settings) -> Commands:
-    """The commands of the child processes: programs of `core`, which is not imported here."""
+    """The commands of the child processes. They start programs of `core` without importing it."""
 
     def run(folder: Path) -> list[str]:
         return python_command(
@@ -150,8 +151,8 @@ def consume(worker: Worker, broker_url: str) -> None:
 def _end_with(worker: Worker) -> None:
     """Ends this process after the worker has stopped, even if Celery has not.
 
-    With a frozen broker Celery waits for answers for minutes and checks for signals only in
-    between. At this point none of its work is needed.
+    If the broker is frozen, Celery waits for its answers for minutes and checks for signals only
+    between two answers. At this point the worker no longer needs Celery.
     """
     worker.shutdown.wait()
     worker.stop()

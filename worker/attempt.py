@@ -61,14 +61,14 @@ class Attempt:
         """The last error that the attempt reported."""
 
     def prepare(self) -> bool:
-        """Prepares the run folder; False if the job has used all its attempts."""
+        """Prepares the run folder. False, with the job `failed`, if no attempt is left."""
         self.rundir.root.mkdir(parents=True, exist_ok=True)
         publish_file(self.rundir.spec, json.dumps(self.spec, indent=2).encode())
         self._job_notifier.notify(self.job_id)
-        # After a power failure the journal may be shorter than the copied part, and the run first
-        # removes an incomplete last line.
+        # After a power failure the journal may be shorter than the part that is already copied.
+        # The run removes an incomplete last line before it appends, so that line does not count.
         self._offset = min(self._offset, whole_length(self.rundir.journal))
-        self._copy_all()  # the events of the previous attempt may include a checkpoint
+        self._copy_all()  # a checkpoint among these events resets attempts_without_checkpoint
         self.last_error = None
         with self._database.read() as session:
             job = session.get(Job, self.job_id)
@@ -99,20 +99,20 @@ class Attempt:
         self._write_until_done(write)
 
     def seconds_since_report(self) -> float:
-        """Time since the run last reported something."""
+        """Seconds since the run last wrote an event."""
         return time.monotonic() - self._reported_at
 
     def seconds_since_heartbeat(self) -> float:
-        """Time since the last heartbeat that reached the database."""
+        """Seconds since the last heartbeat that reached the database."""
         return time.monotonic() - self._beaten_at
 
     def tick(self) -> None:
         """Copies new events of the journal, writes heartbeats and reads the stop request.
 
-        Copying notifies all watchers of the job and takes five times as long as reading the stop
-        request, so it does not happen at every tick.
+        A tick copies events only every `copy_seconds`, because copying notifies all readers of the
+        job and takes five times as long as reading the stop request.
 
-        A locked or full database does not end the run: the next tick tries again.
+        A locked or full database does not end the run: the next tick repeats the work.
 
         Raises:
             Fenced: If the attempt no longer holds the job.
@@ -126,7 +126,7 @@ class Attempt:
             if moment - self._beaten_at >= self._heartbeat_seconds:
                 with self._database.write_relaxed() as session:
                     self.stop_request = heartbeat(session, self.job_id, self.number)
-                self._beaten_at = moment  # the time before the write, when the lease begins
+                self._beaten_at = moment  # the time before the write, because the lease begins then
             else:
                 with self._database.read() as session:
                     self.stop_request = read_stop_request(session, self.job_id, self.number)
@@ -154,7 +154,7 @@ class Attempt:
         return outcome
 
     def fail_start(self, error: OSError) -> Outcome:
-        """Records that an attempt could not start: no space, no process or no file.
+        """Records that an attempt could not start, for example because the disk is full.
 
         Raises:
             Fenced: If the attempt no longer holds the job.
@@ -174,7 +174,7 @@ class Attempt:
         return outcome
 
     def _copy(self) -> bool:
-        """Copies complete lines of the journal into rows; False if there is none."""
+        """Copies new complete lines of the journal into rows; False if there are no new lines."""
         events = read_journal(self.rundir.journal, offset=self._offset)
         if not events:
             return False
@@ -236,7 +236,7 @@ class Attempt:
         self._job_notifier.notify(self.job_id)
 
     def _warn_of_death(self, session: Session, outcome: Outcome) -> None:
-        """Adds a `warning` event; it is not an error, because the job has another attempt."""
+        """Adds a `warning` event. It is not an `error` event, because the job is tried again."""
         if outcome.error is not None:
             self._add(session, WarningData(code=ATTEMPT_DIED, message=outcome.error.message))
 
@@ -248,7 +248,7 @@ class Attempt:
     def _write_until_done(self, write: Callable[[], None]) -> None:
         """Repeats a write until the database is no longer locked or full.
 
-        The job stays `running`, and its lease expires if this takes too long.
+        The job stays `running` meanwhile. If this takes longer than the lease, the lease expires.
         """
         while True:
             try:

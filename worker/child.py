@@ -1,7 +1,7 @@
 """A child process in its own process group, which receives heartbeats through a pipe.
 
-PR_SET_PDEATHSIG is not used: it fires when the forking thread ends, and a thread of a pool
-may end at any time.
+The child does not use PR_SET_PDEATHSIG, which sends the signal when the thread that forked ends: a
+thread of a pool may end at any time.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ from core.process.stop import FULL
 from core.process.threads import thread_environment
 
 SECRETS = ("BABYLM_API_KEY", "BABYLM_REDIS_URL", "BABYLM_DATABASE_URL")
-"""Settings that a child does not need and that must not appear in its log or a crash dump."""
+"""Secret settings. A child does not need them, and its log or crash dump must not contain them."""
 OOM_SCORE = 500
-"""oom_score_adj(5), so that the kernel kills the child before its worker."""
+"""Value of /proc/PID/oom_score_adj, so that the kernel kills the child before the worker."""
 
 
 class Child:
@@ -38,11 +38,11 @@ class Child:
                 start_new_session=True,
             )
         self.pid = self._process.pid
-        self._end = _end_of(self.pid)
+        self._pidfd = _open_pidfd(self.pid)
         assert self._process.stdin is not None
-        # A frozen child does not read: a heartbeat must not block on a full pipe.
+        # A frozen child does not read the pipe; a heartbeat must not block on the full pipe.
         os.set_blocking(self._process.stdin.fileno(), False)
-        # Some containers do not permit this; child and worker then have the same score.
+        # Some containers do not permit this write; child and worker then have the same score.
         with contextlib.suppress(OSError):
             Path(f"/proc/{self.pid}/oom_score_adj").write_text(str(OOM_SCORE))
 
@@ -51,13 +51,13 @@ class Child:
         return self._process.poll()
 
     def wait(self, seconds: float) -> int | None:
-        """As `poll`, but waits for the end as long as `seconds`.
+        """Waits at most `seconds` for the end of the child; returns the same as `poll`.
 
         `Popen.wait` polls 20 times per second, which slows down training on a CPU.
         """
-        if self._end is not None:
+        if self._pidfd is not None:
             waiting = select.poll()
-            waiting.register(self._end, select.POLLIN)
+            waiting.register(self._pidfd, select.POLLIN)
             waiting.poll(1000.0 * seconds)
             return self._process.poll()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -68,7 +68,8 @@ class Child:
         """Sends a heartbeat; the child stops by itself if it receives none for too long.
 
         Args:
-            allowance: Remaining fraction of the silence limit, 0 to 1, see `core.process.stop`.
+            allowance: The fraction of the silence limit, 0 to 1, for which the child may run
+                without another heartbeat; see `core.process.stop`.
         """
         assert self._process.stdin is not None
         left = round(FULL * min(1.0, max(0.0, allowance)))
@@ -76,7 +77,7 @@ class Child:
             os.write(self._process.stdin.fileno(), bytes([left]))
 
     def send(self, number: signal.Signals) -> None:
-        """Signals the process group of the child; does nothing if it has ended."""
+        """Sends a signal to the process group of the child; does nothing if the group has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
@@ -87,20 +88,24 @@ class Child:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        if self._end is not None:
-            os.close(self._end)
-            self._end = None
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
 
 
-def _end_of(pid: int) -> int | None:
-    """A pidfd, readable once the process has ended; None if the kernel does not support it."""
+def _open_pidfd(pid: int) -> int | None:
+    """A pidfd, which is readable once the process has ended; None if the kernel has no pidfds."""
     with contextlib.suppress(OSError, AttributeError):
         return os.pidfd_open(pid)
     return None
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: the worker's without secrets, thread settings, and `extra`."""
-    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
-    set_here = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "true"}
-    return kept | set_here | thread_environment(kept) | dict(extra)
+    """The environment of a child.
+
+    Consists of the environment of the worker without the secret settings, of the thread settings,
+    and of `extra`, which takes precedence.
+    """
+    inherited = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    fixed = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "true"}
+    return inherited | fixed | thread_environment(inherited) | dict(extra)

@@ -9,7 +9,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 Device = dict[str, Any]
-"""index, name, kind, memory_bytes. Any: JSON."""
+"""A JSON object with the keys index, name, kind and memory_bytes."""
 
 
 def list_devices() -> list[Device]:
@@ -31,7 +31,7 @@ def num_gpus(devices: list[Device]) -> int:
 
 
 def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
-    """Indices of the GPUs of a slot: an even share, or one GPU that several slots share."""
+    """Indices of the GPUs of a slot: an equal part of all GPUs, or one GPU for several slots."""
     gpus = [device["index"] for device in devices if device["kind"] == "cuda"]
     if slots >= len(gpus):
         return [gpus[slot % len(gpus)]] if gpus else []
@@ -39,10 +39,11 @@ def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
 
 
 @cache
-def _driver() -> Any:  # Any: a module without types
+def _driver() -> Any:  # Any, because the module has no types
     """NVIDIA's management library, or None without a driver.
 
-    It is initialized once: doing so for every report took 7 % of a core on a host with an H200.
+    The library is initialized once: on a host with an H200, initializing it for every report took
+    7 % of a core.
     """
     try:
         import pynvml
@@ -63,11 +64,11 @@ def _gpus() -> list[Device]:
     try:
         return [_gpu(driver, index) for index in _visible(driver.nvmlDeviceGetCount())]
     except driver.NVMLError:
-        _driver.cache_clear()  # the driver may have been reloaded: initialize it again next time
+        _driver.cache_clear()  # the next call initializes again: perhaps the driver was reloaded
         raise
 
 
-def _gpu(pynvml: Any, index: int) -> Device:  # Any: a module without types
+def _gpu(pynvml: Any, index: int) -> Device:  # Any, because the module has no types
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
     use = pynvml.nvmlDeviceGetUtilizationRates(handle)
@@ -83,7 +84,7 @@ def _gpu(pynvml: Any, index: int) -> Device:  # Any: a module without types
 
 
 def _visible(count: int) -> list[int]:
-    """Indices in CUDA_VISIBLE_DEVICES; all indices if it has entries that are not numbers."""
+    """The indices in CUDA_VISIBLE_DEVICES; all indices if an entry is not a number."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is None:
         return list(range(count))

@@ -11,10 +11,10 @@ MAX_LOG_BYTES = 32 << 20
 
 
 def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """Number of processes in this process's cgroup that the kernel has killed for lack of memory.
+    """Number of processes in the cgroup of this process that the kernel killed for lack of memory.
 
-    Without cgroup accounting it is the count of the whole host, which includes processes of other
-    users. 0 if the kernel has no count.
+    Without cgroup accounting the function returns the count of the whole host, which includes
+    processes of other users. It returns 0 if the kernel counts nothing.
     """
     for folder in cgroup_folders("memory", proc=proc, cgroups=cgroups):
         # cgroup 2: memory.events, which includes descendants; cgroup 1: memory.oom_control.
@@ -26,7 +26,7 @@ def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
 
 
 def host_memory_bytes(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """Memory that this process may use: that of the host, or the limit of its cgroups."""
+    """Bytes that this process may use: the memory of the host, or a lower limit of its cgroups."""
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for folder in cgroup_folders("memory", proc=proc, cgroups=cgroups):
         for name in ("memory.max", "memory.limit_in_bytes"):
@@ -47,9 +47,9 @@ def _count(file: Path, wanted: str) -> int | None:
 def keep_log_short(log: Path, *, limit_bytes: int = MAX_LOG_BYTES) -> None:
     """Copies a log above the size limit to `<name>.1` and truncates it.
 
-    It is truncated, not renamed, because the training process has it open for appending.
+    The log is truncated and not renamed, because the training process has it open for appending.
     """
-    with suppress(FileNotFoundError):  # a user removed it; the run continues without it
+    with suppress(FileNotFoundError):  # a user removed the log; the run continues without it
         if log.stat().st_size <= limit_bytes:
             return
         with suppress(OSError):  # a full disk: losing the old log frees space for the run

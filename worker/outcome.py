@@ -1,4 +1,4 @@
-"""Decides the outcome of an attempt from the end of its process; a pure function."""
+"""Decides the outcome of an attempt from the way in which its process ended."""
 
 import signal
 from dataclasses import dataclass
@@ -42,13 +42,14 @@ def judge(
     ran_out_of_memory: bool,
     last_error: ErrorData | None,
 ) -> Outcome:
-    """The outcome of an attempt.
+    """The outcome of an attempt; a pure function.
 
     Args:
         status: Exit status of the process, negative for a signal.
         stop_request: The stop request of the user.
-        is_shutting_down: Whether the worker itself shuts down.
-        ran_out_of_memory: Whether the kernel killed processes for lack of memory meanwhile.
+        is_shutting_down: Whether the worker shuts down.
+        ran_out_of_memory: Whether the kernel killed a process for lack of memory during the
+            attempt.
         last_error: The last `error` event of the attempt.
     """
     if status == ExitCode.FINISHED:

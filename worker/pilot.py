@@ -22,12 +22,12 @@ class Pilot:
     job_id: str
     exit_when_idle_seconds: float
     attempt: int | None = None
-    """The attempt of its placement; None: it was started manually."""
+    """The attempt that its placement was made for; None if the pilot was started manually."""
     slurm_id: str | None = None
 
     @property
     def where(self) -> Where:
-        """The place that it offers in the claim."""
+        """The value of `resources.where` that the pilot offers."""
         return "slurm" if self.slurm_id else "local"
 
 
@@ -39,8 +39,8 @@ def slurm_id_from_environment() -> str | None:
 def enter_pilot(database: Database, pilot: Pilot, worker_id: str) -> bool:
     """Records the pilot in its placement; False if the placement belongs to another Slurm job.
 
-    One placement has two Slurm jobs only after a wrong answer of Slurm; one of them ends here,
-    before it claims the job.
+    A placement is the record that a job was given to the cluster. One placement has two Slurm jobs
+    only after a wrong answer of Slurm; this function ends one of them before it claims the job.
     """
     if pilot.attempt is None or pilot.slurm_id is None:
         return True
@@ -51,7 +51,7 @@ def enter_pilot(database: Database, pilot: Pilot, worker_id: str) -> bool:
 
 
 def is_needed(database: Database, job_id: str) -> bool:
-    """Whether the pilot may still get work: False once the job has ended or was deleted."""
+    """Whether the pilot may still get work; False once the job has ended or was deleted."""
     with database.read() as session:
         job = session.get(Job, job_id)
         return job is not None and job.status not in FINAL
@@ -76,7 +76,7 @@ class IdleWatch:
             self._idle_since = time.monotonic()
 
     def is_over(self) -> bool:
-        """True if the worker was idle for the whole time."""
+        """True if the worker has been idle for the given number of seconds."""
         with self._lock:
             return not self._busy and time.monotonic() - self._idle_since >= self._seconds
 

@@ -1,4 +1,4 @@
-"""The matrix-product rate of this worker's devices: measured once for each machine, then cached."""
+"""The speed of this worker's devices in matrix products, measured once and then cached."""
 
 import json
 import logging
@@ -14,13 +14,13 @@ from worker.devices import Device
 log = logging.getLogger(__name__)
 
 Rates = dict[str, float]
-"""Floating point operations per second by kind of device, for one slot."""
+"""Floating-point operations per second of one slot, by kind of device (`cpu`, `cuda`)."""
 MEASURE_SECONDS = 300.0
 VERSION = 1
 
 
 def rates_file(folder: Path, devices: Sequence[Device], environment: Mapping[str, str]) -> Path:
-    """Where the rates of these devices and thread settings are kept."""
+    """The path of the file with the rates of these devices and thread settings."""
     parts = [[each.get(name) for name in ("kind", "name", "cores")] for each in devices]
     threads = {
         name: value
@@ -32,7 +32,7 @@ def rates_file(folder: Path, devices: Sequence[Device], environment: Mapping[str
 
 
 def read_rates(file: Path) -> Rates | None:
-    """The rates that were measured before; None if there are none."""
+    """The rates in a file; None if the file is missing or cannot be parsed."""
     try:
         return _parsed(file.read_text())
     except (OSError, ValueError):
@@ -42,12 +42,13 @@ def read_rates(file: Path) -> Rates | None:
 def measure_rates(
     file: Path, *, command: Sequence[str], environment: Mapping[str, str]
 ) -> Rates | None:
-    """What a slot reaches, kept in `file`; None if it cannot be measured.
+    """Measures the rates of a slot and writes them to `file`; None if the measurement fails.
 
     Args:
         file: See `rates_file`.
-        command: The program that measures, in a process of its own: the worker loads no torch.
-        environment: Of the processes of a slot.
+        command: The program that measures. It is a process of its own, because the worker does not
+            load torch.
+        environment: Environment variables of the processes of a slot.
     """
     try:
         done = subprocess.run(
@@ -79,5 +80,5 @@ def with_rates(devices: Sequence[Device], rates: Rates) -> list[Device]:
 def _parsed(text: str) -> Rates:
     rates = json.loads(text)
     if not isinstance(rates, dict):
-        raise ValueError(f"not rates by kind of device: {text[:100]!r}")
+        raise ValueError(f"expected a JSON object of rates by kind of device, not {text[:100]!r}")
     return {str(kind): float(rate) for kind, rate in rates.items()}

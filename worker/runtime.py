@@ -1,4 +1,7 @@
-"""A worker: slots that run jobs, a row with its state, a sweep, and an orderly shutdown."""
+"""A worker: runs jobs or short tasks in its slots, reports its state, sweeps, and shuts down.
+
+A slot is a place for one running job. A sweep requeues the jobs of workers whose lease has expired.
+"""
 
 import logging
 import os
@@ -39,9 +42,11 @@ from worker.supervisor import CommandFor, Supervisor
 log = logging.getLogger(__name__)
 
 MEASURE_IDLE_SECONDS = 20.0
-"""Next to a job the measured speed would be too low, and the job would be slower."""
+"""Idle seconds before the speed is measured. A measurement during a job would be too low and would
+slow down the job."""
 FALLBACK_POLLS = 4
-"""With a broker the slots poll this many times less often: a lost message costs only seconds."""
+"""Factor by which the slots poll less often if there is a broker, which wakes them up. They still
+poll, because the broker may lose a message."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Commands:
     run: CommandFor
     generate: Sequence[str]
     measure: Sequence[str] | None = None
-    """Prints the speed of the devices; None: it is not measured."""
+    """Prints the speed of the devices. None: the worker does not measure the speed."""
 
 
 class Worker:
@@ -127,11 +132,11 @@ class Worker:
             threading.Thread(target=self._measure, name="measure", daemon=True).start()
         if self._pilot is None:
             self._sweeper.start()
-        else:  # not in pilots, of which there may be a thousand: API and provisioner sweep
+        else:  # there may be a thousand pilots, so only API and provisioner sweep
             self._spawn("idle", lambda: self._repeat(self._end_when_idle, LOOK_SECONDS))
 
     def take_work(self) -> None:
-        """Runs work while a slot is free and work is available."""
+        """Claims and runs jobs or short tasks as long as a slot is free and the queue has work."""
         while not self.shutdown.is_set():
             slot = self._slots.take()
             if slot is None:
@@ -144,9 +149,9 @@ class Worker:
                 return
 
     def stop(self) -> None:
-        """Stops all children at a safe point and requeues their jobs; returns when this is done.
+        """Stops all child processes after their current step and requeues their jobs.
 
-        A second call waits for the first.
+        Returns when this is done. A second call waits for the first.
         """
         self.shutdown.set()
         with self._stopping:
@@ -213,9 +218,9 @@ class Worker:
         while not self.shutdown.is_set():
             try:
                 work()
-            except SQLAlchemyError:  # locked or full; the next call tries again
+            except SQLAlchemyError:  # the database is locked or full; the next call tries again
                 log.exception("the database does not answer")
-            except Exception:  # the top of the thread: a slot that ends would take no more work
+            except Exception:  # a slot whose thread ends would take no more work
                 log.exception("unexpected error in thread %s", threading.current_thread().name)
             self.shutdown.wait(seconds)
 
@@ -247,7 +252,7 @@ class Worker:
             report_worker(session, self._row)
 
     def _measure(self) -> None:
-        """Finds the speed of the devices: as measured before, or once the worker has been idle."""
+        """Reads the speed of the devices from the cache, or measures it once the worker is idle."""
         command = self._commands.measure
         file = rates_file(self._settings.workers_folder, self._devices, self._slot_environment)
         rates = read_rates(file)
@@ -256,7 +261,7 @@ class Worker:
         self._rates = rates or {}
 
     def _is_idle_for(self, seconds: float) -> bool:
-        """Waits until nothing has run for so long; False if the worker ends before."""
+        """Waits until no job has run for `seconds`; False if the worker shuts down before."""
         began = time.monotonic()
         while time.monotonic() - began < seconds:
             if self.shutdown.wait(LOOK_SECONDS):
@@ -268,9 +273,9 @@ class Worker:
     def _requeue_jobs_of_dead_workers(self) -> None:
         """Requeues jobs of dead workers of this machine at once, instead of after the lease.
 
-        Each worker holds a lock on a file, which the kernel releases when the worker ends. Each
-        machine has its own folder, because locks are not visible between hosts on some shared file
-        systems, and live workers would look dead.
+        Each worker locks a file, and the kernel releases the lock when the worker ends. Each
+        machine has its own folder of such files: on some shared file systems a host does not see
+        the locks of other hosts, and live workers would look dead.
         """
         with self._database.read() as session:
             held = [
@@ -287,7 +292,7 @@ class Worker:
 
 
 class _Holding:
-    """Lists a job in the row of the worker while it runs."""
+    """Lists a job in the row of the worker while the job runs."""
 
     def __init__(self, running: set[str], lock: threading.Lock, job_id: str) -> None:
         self._running, self._lock, self._job_id = running, lock, job_id
@@ -310,7 +315,7 @@ def _hold(path: Path) -> Path:
 
 
 def _is_dead(path: Path) -> bool:
-    """True if the file exists and its lock is free, so the worker of this machine has ended."""
+    """True if the file exists and is not locked, which means that the worker has ended."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,6 +1,8 @@
 """Runs short tasks in one child process that stays alive and keeps models loaded.
 
-A longer task returns after a slice and is queued again.
+Short tasks, such as generating text or evaluating a checkpoint, must not wait for a training job. A
+task that takes longer than a slice of SLICE_SECONDS stops after the slice and is queued again with
+its state.
 """
 
 import json
@@ -36,11 +38,11 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.2
 SLICE_SECONDS = 1.0
-"""Length of a slice, and so the longest time that a quick task waits for a longer one."""
+"""Length of a slice, which is the maximum time that a quick task waits for a long one."""
 TOO_SLOW = ErrorData(
     code="time_limit",
-    message="the answer was not ready in time",
-    hint="Ask for less at once, or raise BABYLM_SHORT_TASK_SECONDS.",
+    message="the short task did not finish within BABYLM_SHORT_TASK_SECONDS",
+    hint="Ask for less in one request, or raise BABYLM_SHORT_TASK_SECONDS.",
 )
 DIED = ErrorData(
     code="process_died",
@@ -50,7 +52,7 @@ DIED = ErrorData(
 
 
 class ShortRunner:
-    """Runs short tasks one after the other in a persistent child process."""
+    """Runs one short task at a time in a persistent child process."""
 
     def __init__(
         self,
@@ -95,7 +97,7 @@ class ShortRunner:
             self._child.close()
             self._child = None
 
-    def _answer(self, task: ShortTask) -> dict[str, Any] | ErrorData | None:  # Any: JSON
+    def _answer(self, task: ShortTask) -> dict[str, Any] | ErrorData | None:  # any JSON value
         """The result, the error, or None if the worker shuts down first."""
         if self._child is None or not self._child.is_alive():
             self.close()
@@ -123,17 +125,17 @@ class ShortRunner:
         self.close()
         return TOO_SLOW
 
-    def _report(self, task: ShortTask, state: dict[str, Any]) -> None:  # Any: JSON
+    def _report(self, task: ShortTask, state: dict[str, Any]) -> None:  # any JSON value
         try:
             with self._database.write_relaxed() as session:
                 report_partial(session, task.id, task.attempt, state)
         except Fenced:
-            self.close()  # the child would answer this task while the next one waits
+            self.close()  # otherwise the child would answer this task instead of the next
             raise
         self._job_notifier.notify(task.id)
 
-    def _request(self, task: ShortTask) -> dict[str, Any]:  # Any: JSON
-        request: dict[str, Any] = {"id": task.id, "kind": task.kind, **task.request}  # Any: JSON
+    def _request(self, task: ShortTask) -> dict[str, Any]:  # any JSON value
+        request: dict[str, Any] = {"id": task.id, "kind": task.kind, **task.request}  # JSON
         data_dir = self._settings.data_dir.resolve()
         if task.job_id is not None:
             rundir = RunDir(self._settings.job_folder(task.job_id).resolve())
@@ -159,7 +161,7 @@ class ShortRunner:
             request |= {"state": task.state, "slice_seconds": SLICE_SECONDS}
         return request
 
-    def _submission(self, task: ShortTask, rundir: RunDir) -> dict[str, Any]:  # Any: JSON
+    def _submission(self, task: ShortTask, rundir: RunDir) -> dict[str, Any]:  # any JSON value
         assert task.job_id is not None
         with self._database.read() as session:
             scores = scores_of_checkpoint(session, task.job_id, str(task.request["checkpoint"]))
@@ -197,8 +199,8 @@ class _ShortTaskProcess:
         """True while the process runs."""
         return self._process.poll() is None
 
-    def ask(self, request: dict[str, Any]) -> None:  # Any: JSON
-        """Sends a request; the next `is_alive` detects that the child died meanwhile."""
+    def ask(self, request: dict[str, Any]) -> None:  # any JSON value
+        """Sends a request. If the child has died, the next call of `is_alive` detects it."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
@@ -207,14 +209,14 @@ class _ShortTaskProcess:
             log.warning("the process that answers short tasks does not read: %s", error)
 
     def next_line(self, seconds: float) -> str | None:
-        """The next answer, or None if there is none in time."""
+        """The next answer, or None if no answer arrives within `seconds`."""
         try:
             return self._lines.get(timeout=seconds)
         except queue.Empty:
             return None
 
     def close(self) -> None:
-        """Kills the process, which has no state to lose."""
+        """Kills the process, which keeps no state."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -225,7 +227,7 @@ class _ShortTaskProcess:
                     log.debug("pipe of the child: %s", error)
 
 
-def _read_answer(line: str, task_id: str) -> dict[str, Any] | ErrorData:  # Any: JSON
+def _read_answer(line: str, task_id: str) -> dict[str, Any] | ErrorData:  # any JSON value
     try:
         answer = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Supervises an attempt: starts the training process, records its events and its outcome."""
+"""Supervises an attempt: starts the training process and records its events and its outcome."""
 
 import logging
 import signal
@@ -23,10 +23,10 @@ from worker.trackers import replays
 log = logging.getLogger(__name__)
 
 STALL_DUMP_SECONDS = 2.0
-"""Delay between SIGABRT, on which the child logs its stack, and SIGKILL."""
+"""Seconds between SIGABRT and SIGKILL. On SIGABRT the child logs its stack."""
 
 CommandFor = Callable[[Path], Sequence[str]]
-"""The command of the training process, for a run folder."""
+"""Returns the command of the training process for a run folder."""
 
 
 class Supervisor:
@@ -57,7 +57,7 @@ class Supervisor:
                 self._supervise(attempt)
         except Fenced as error:
             log.warning("%s", error)
-        except OSError as error:  # its process, if it was started, has ended
+        except OSError as error:  # if the process was started, it has ended
             log.exception("job %s attempt %d", job.id, job.attempt)
             self._fail_start(attempt, error)
 
@@ -95,7 +95,7 @@ class Supervisor:
         )
 
     def _watch(self, attempt: Attempt, child: Child) -> int:
-        """Ticks until the process has ended; returns its exit status."""
+        """Calls `Attempt.tick` until the process has ended; returns the exit status."""
         escalation = _Escalation(child)
         while (status := child.wait(self._settings.tick_seconds)) is None:
             child.beat(self._allowance(attempt))
@@ -113,11 +113,11 @@ class Supervisor:
         return status
 
     def _allowance(self, attempt: Attempt) -> float:
-        """The remaining fraction of the child's silence limit.
+        """The remaining fraction of the silence limit, after which the child stops by itself.
 
-        If workers of other hosts may claim the job, the child must end before they do, even if
-        this process cannot reach the database. On a single host the lock on the run folder
-        separates them, and a long lock of the database ends no run.
+        If workers of other hosts may claim the job, the child must end before they claim it, even
+        if this process cannot reach the database. On a single host the lock on the run folder
+        prevents two runs at once, so a database that is locked for long does not end a run.
         """
         if not self._settings.may_span_hosts:
             return 1.0
@@ -138,14 +138,14 @@ class Supervisor:
 
 
 class _Escalation:
-    """Sends SIGTERM, and SIGKILL after the grace period."""
+    """Sends SIGTERM first, and SIGKILL if the process still runs after the grace period."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
         self._asked_at: float | None = None
 
     def escalate(self, grace_seconds: float) -> None:
-        """Sends the signal that is due; called at every tick."""
+        """Sends the signal that is due. The supervisor calls it at every tick."""
         if self._asked_at is None:
             self._asked_at = time.monotonic()
             self._child.send(signal.SIGTERM)

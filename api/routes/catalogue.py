@@ -1,4 +1,4 @@
-"""What can be trained: architectures and presets."""
+"""Routes that list the architectures and the presets."""
 
 from api.routing import thread_router
 from api.schemas import Json

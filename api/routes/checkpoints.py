@@ -1,4 +1,4 @@
-"""Checkpoints: what there is, single files with ranges, whole folders, and text from them."""
+"""Routes that list and download checkpoints, and generate text from them."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ FilePath = Annotated[str, PathParameter(max_length=200)]
 
 @router.get("/jobs/{job_id}/checkpoints")
 def list_all(job_id: JobId, session: Reading) -> CheckpointPage:
-    """The checkpoints that are there, by step."""
+    """The checkpoints that the job has now, in the order of their steps."""
     return CheckpointPage(
         data=[read_checkpoint(checkpoint) for checkpoint in list_checkpoints(session, job_id)]
     )
@@ -43,13 +43,14 @@ def list_all(job_id: JobId, session: Reading) -> CheckpointPage:
 def download(
     job_id: JobId, name: CheckpointName, path: FilePath, context: InContext, session: Reading
 ) -> Response:
-    """One file, with ranges; its ETag is its SHA-256."""
+    """Downloads one file of a checkpoint. Supports ranges; the ETag is the SHA-256 of the file."""
     checkpoint = find_checkpoint(session, job_id, name)
-    # Only files of the row are served, so no path can leave the folder.
+    # Serves only files that the row lists, so a path cannot lead out of the folder.
     entry = next((file for file in checkpoint.files if file["path"] == path), None)
     if entry is None:
         known = ", ".join(file["path"] for file in checkpoint.files)
-        raise Problem(404, "file_not_found", f"{checkpoint.name} has no such file; it has: {known}")
+        detail = f"the checkpoint {checkpoint.name} has no file {path!r}; its files are: {known}"
+        raise Problem(404, "file_not_found", detail)
     file = _folder(context, checkpoint) / entry["path"]
     return FileDownload(
         file,
@@ -57,7 +58,7 @@ def download(
         content_disposition_type="attachment",
         media_type="application/octet-stream",
         headers={"ETag": f'"{entry["sha256"]}"', "Cache-Control": "private, no-cache"},
-        stat_result=_status(file, checkpoint),
+        stat_result=_stat(file, checkpoint),
     )
 
 
@@ -66,14 +67,14 @@ def download(
 def archive(
     job_id: JobId, name: CheckpointName, request: Request, context: InContext, session: Reading
 ) -> Response:
-    """The whole checkpoint as an uncompressed zip, made while it is sent; a download can resume."""
+    """Downloads a whole checkpoint as an uncompressed zip file. Supports ranges."""
     checkpoint = find_checkpoint(session, job_id, name)
-    session.close()  # reading the status of every file may take long
+    session.close()  # calling stat for every file may take long
     folder = _folder(context, checkpoint)
     stream = ZipStream(sized=True)
     label = f"{job_id[:8]}-{checkpoint.name}"
     for file in checkpoint.files:
-        _status(folder / file["path"], checkpoint)
+        _stat(folder / file["path"], checkpoint)
         stream.add_path(folder / file["path"], f"{label}/{file['path']}")
     content = repr([label, [(file["path"], file["sha256"]) for file in checkpoint.files]])
     etag = f'"{hashlib.sha256(content.encode()).hexdigest()}"'
@@ -86,7 +87,7 @@ def archive(
 async def generate(
     job_id: JobId, name: CheckpointName, body: GenerateBody, context: InContext
 ) -> GenerateRead:
-    """Lets a checkpoint continue a text; the short worker does it, in parallel with training."""
+    """Continues a text with a checkpoint, in parallel with training jobs."""
 
     def create() -> tuple[str, str]:
         with context.database.write() as session:
@@ -101,16 +102,16 @@ async def generate(
     return GenerateRead(text=answer["text"], checkpoint=checkpoint_name)
 
 
-def _status(file: Path, checkpoint: Checkpoint) -> os.stat_result:
-    """The status of a file of a checkpoint.
+def _stat(file: Path, checkpoint: Checkpoint) -> os.stat_result:
+    """Calls stat for a file of a checkpoint.
 
     Raises:
-        Problem: 410 if it was removed.
+        Problem: 410 if the file was removed.
     """
     try:
         return file.stat()
     except FileNotFoundError as error:
-        detail = f"{checkpoint.name} was removed a moment ago"
+        detail = f"the checkpoint {checkpoint.name} was removed a moment ago"
         raise Problem(410, "file_gone", detail) from error
 
 

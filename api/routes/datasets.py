@@ -1,4 +1,4 @@
-"""Corpora: what there is, what cleaning makes of it, sending more, and removing."""
+"""Routes that list, show, upload and remove datasets."""
 
 import shutil
 from functools import partial
@@ -72,10 +72,10 @@ def list_datasets(context: InContext, session: Reading) -> DatasetPage:
 
 @router.get("/datasets/{name}")
 def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
-    """One dataset: its files, their first lines before and after cleaning, and what cleaning drops.
+    """One dataset: files, first lines before and after cleaning, and what cleaning drops.
 
-    The whole dataset is cleaned by the short worker when it is first asked for; until then
-    `cleaning.status` says how far that is. The first job finds its clean text ready.
+    The first request starts the cleaning of the whole dataset in the short worker;
+    `cleaning.status` gives the progress. The first job with this dataset then uses the clean text.
     """
     files = dataset_files(context.settings.data_dir, name)
     _, left_out = scan_folder(context.settings.data_dir / name)
@@ -111,13 +111,14 @@ async def upload(
     content_range: Annotated[str | None, Header(max_length=200)] = None,
     content_length: Annotated[str | None, Header(max_length=20)] = None,
 ) -> UploadRead:
-    """Sends a text file, or a zip or tar of text files; the body is the file itself.
+    """Uploads a text file, or a zip or tar archive of text files. The body is the file itself.
 
-    In one request, or in pieces that say `Content-Range: bytes BEGIN-LAST/SIZE`: 202 until the last
-    one, then 201. What has arrived is kept when a connection breaks; `GET …/uploads` says how much.
-    `sha256` is checked before anything is published, `folder` takes one folder out of an archive,
-    `replace` allows to overwrite. `left_out` of the answer names the members of an archive that are
-    not used, with the reason.
+    You can upload a file in one request, or in several with `Content-Range: bytes BEGIN-LAST/SIZE`:
+    the answer is 201 for the last part and 202 for the parts before it. If the connection breaks,
+    the service keeps the received bytes; `GET …/uploads` gives their number. The service checks
+    `sha256` before it publishes the file. `folder` selects one folder of an archive. `replace`
+    overwrites existing files. `left_out` in the answer lists the members of an archive that are not
+    used, with the reason.
     """
     limit = context.settings.upload_bytes
     publishing.file_kind(file)
@@ -157,14 +158,14 @@ async def upload(
 
 @router.get("/datasets/{name}/uploads")
 def list_uploads(name: DatasetName, context: InContext) -> list[UnfinishedRead]:
-    """Unfinished uploads: continue with `Content-Range` from byte `received`."""
+    """Unfinished uploads. To continue one, send `Content-Range` from byte `received` on."""
     found = uploads.unfinished(context.settings.uploads_folder / name)
     return [UnfinishedRead(name=each.name, received=each.received) for each in found]
 
 
 @router.delete("/datasets/{name}", status_code=204, responses=problems(409))
 def delete_dataset(name: DatasetName, context: InContext) -> Response:
-    """Removes a dataset; 409 while a job that has not ended needs it."""
+    """Removes a dataset; 409 if an unfinished job needs it."""
     with context.database.write() as session:
         doomed = remove_dataset(session, context.settings.data_dir, name)
     shutil.rmtree(doomed, ignore_errors=True)
@@ -173,7 +174,7 @@ def delete_dataset(name: DatasetName, context: InContext) -> Response:
 
 @router.delete("/datasets/{name}/files/{file}", status_code=204, responses=problems(409))
 def delete_file(name: DatasetName, file: FileName, context: InContext) -> Response:
-    """Removes one file of a dataset; 409 while a job that has not ended needs it."""
+    """Removes one file of a dataset; 409 if an unfinished job needs the dataset."""
     with context.database.write() as session:
         remove_file(session, context.settings.data_dir, name, file)
     return Response(status_code=204)

@@ -45,9 +45,10 @@ PREDICTIONS = "/jobs/{job_id}/evaluations/{evaluation}/predictions"
 
 @router.get("/evaluations")
 def list_tasks(context: InContext) -> TaskPage:
-    """What checkpoints can be evaluated on: the folders in `evaluations` of the data directory.
+    """The evaluation tasks: the folders in `evaluations` of the data directory.
 
-    The kind is recognised from the first line of each file; `error` says why a folder has none.
+    The service recognises the kind of a task by the first line of each file. If it recognises no
+    kind, `error` gives the reason.
     """
     data = []
     for name in task_names(context.settings.data_dir):
@@ -76,10 +77,11 @@ def list_tasks(context: InContext) -> TaskPage:
 def evaluate(
     job_id: JobId, name: CheckpointName, body: EvaluateBody, context: InContext
 ) -> EvaluationRead:
-    """Evaluates a checkpoint while jobs train; see `GET /v1/jobs/{job_id}/evaluations`.
+    """Evaluates a checkpoint in parallel with training jobs.
 
-    The score becomes an `evaluation` event and the metric `evaluation/<task>` at the step of the
-    checkpoint. A task whose files cannot be read is refused with the file and the line.
+    `GET /v1/jobs/{job_id}/evaluations` gives the progress. The score becomes an `evaluation` event
+    and the metric `evaluation/<task>` at the step of the checkpoint. If a file of the task is
+    invalid, the error names the file and the line.
     """
     try:
         require_tasks(context.settings.data_dir, [body.task])
@@ -99,7 +101,7 @@ def evaluate(
 
 @router.get("/jobs/{job_id}/evaluations")
 def list_evaluations(job_id: JobId, session: Reading) -> EvaluationPage:
-    """The evaluations of a job, those that wait or run among them."""
+    """The evaluations of a job, including those that wait or run."""
     get_job(session, job_id)
     tasks = short_tasks_of_job(session, job_id, "evaluate")
     return EvaluationPage(data=[read_evaluation(task) for task in tasks])
@@ -139,10 +141,11 @@ def read_curves(
 def read_predictions(
     job_id: JobId, evaluation: EvaluationId, session: Reading, context: InContext
 ) -> Response:
-    """What the checkpoint predicted for each item, as `predictions.json` of the official pipeline.
+    """The prediction of the checkpoint for each item, in the format of the official pipeline.
 
-    `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`; `prob` with WUG, surprisals
-    as `pred` and `prev_pred` with reading times.
+    The format is that of its `predictions.json`:
+    `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`. For WUG an item also has
+    `prob`. For reading times `pred` and `prev_pred` are surprisals.
     """
     get_job(session, job_id)
     try:

@@ -1,4 +1,4 @@
-"""What happened in a job: events, their stream, metrics and the log."""
+"""Routes for the events of a job, the event stream, metrics and the log."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ from jobs.tables import Job
 router = thread_router("events")
 
 TYPES_PATTERN = "^(({0})(,({0}))*)?$".format("|".join(PAYLOADS))
-"""Only described: the refusal of another type is better than that of a pattern."""
+"""Used only in the API description. The route checks the types itself, for a better message."""
 MAX_SEQ = 2**31 - 1
 MAX_NAMES = 100
 MAX_RUNS = 100
@@ -50,7 +50,7 @@ def events(
         str | None, Query(max_length=200, json_schema_extra={"pattern": TYPES_PATTERN})
     ] = None,
 ) -> EventPage:
-    """The events after a number, in order; `types=stage,sample` leaves out all others."""
+    """The events after the number `after`, in order; `types=stage,sample` selects types."""
     store.get_job(session, job_id)
     wanted = types.split(",") if types else ()
     if unknown := [name for name in wanted if name not in PAYLOADS]:
@@ -95,7 +95,7 @@ async def stream(
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     last_event_id: LastEventId = None,
 ) -> EventStream:
-    """The same as server-sent events: past events, then live ones, to the job's last event."""
+    """The events of a job as server-sent events: past events, then live ones until the last."""
 
     def look(seq: int) -> Page:
         with context.database.read() as session:
@@ -125,10 +125,10 @@ def metrics(
     extremes: Annotated[bool, Query()] = True,
     format: Annotated[Literal["json", "csv"], Query()] = "json",
 ) -> MetricsRead | Response:
-    """Series by step, thinned to at most `max_points` each; all metrics unless `names` says.
+    """Series of metrics by step, thinned to at most `max_points` points each.
 
-    Thinning keeps peaks, for which it looks at every point; `extremes=false` keeps points at equal
-    distances, at once however long the run is.
+    `names` selects metrics; the default is all. Thinning reads every point, in order to keep peaks.
+    `extremes=false` keeps points at equal distances instead, which is fast for a run of any length.
     """
     store.get_job(session, job_id)
     wanted = names.split(",") if names else metric_names(session, job_id)
@@ -153,7 +153,7 @@ def metrics_of_runs(
     names: Annotated[str, Query(max_length=4000, pattern=WITHOUT_NUL)] = "train/loss",
     max_points: Annotated[int, Query(ge=4, le=2000)] = 60,
 ) -> RunsMetricsRead:
-    """The same series of several jobs in one response, `jobs=ID,ID`; removed jobs are left out."""
+    """Series of metrics of several jobs (`jobs=ID,ID`) in one response, without removed jobs."""
     wanted = names.split(",")[:MAX_NAMES]
     found = store.existing(session, jobs.split(",")[:MAX_RUNS])
     return RunsMetricsRead(
@@ -181,7 +181,7 @@ def logs(
     follow: Annotated[bool, Depends(log_to_follow)],
     tail: Annotated[int, Query(ge=0, le=100_000)] = 200,
 ) -> Response:
-    """The last lines of the log; with `follow`, then what is written until the job ends."""
+    """The last lines of the log. With `follow`, also all further lines until the job ends."""
     store.get_job(session, job_id)
     session.close()  # reading the log may take long
     path = context.settings.job_folder(job_id) / "run.log"
@@ -205,7 +205,10 @@ def _read_metrics(found: dict[str, Series]) -> MetricsRead:
 
 
 def _csv(found: dict[str, Series]) -> str:
-    """A line a step and a column a metric; empty where it was not measured or not finite."""
+    """CSV with a line per step and a column per metric.
+
+    A cell is empty if the metric was not measured at the step or is not finite.
+    """
     rows: dict[int, dict[str, object]] = {}
     for name, series in found.items():
         for index, step in enumerate(series.step):

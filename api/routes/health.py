@@ -1,4 +1,4 @@
-"""Is it alive, can it work, what does it count."""
+"""Routes for monitoring: liveness, readiness and Prometheus metrics."""
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -22,13 +22,16 @@ NOT_READY: Responses = {503: {"model": ReadyRead, "description": "A part does no
 
 @router.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """The process answers; this needs neither a thread nor a connection."""
+    """Answers 200 if the API process is alive. Needs neither a thread nor a database connection."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", response_model=ReadyRead, responses=NOT_READY)
 async def readyz(context: InContext) -> JSONResponse:
-    """200 where database, broker and a worker are there; else 503. Each is named."""
+    """Answers 200 if database, broker and a train worker are available, and 503 if not.
+
+    The answer contains the result of each check.
+    """
     checks = await context.reads.run(lambda: _checks(context))
     ready = all(value in ("ok", "polling") for value in checks.values())
     body = {"status": "ok" if ready else "unavailable", "checks": checks}
@@ -37,7 +40,7 @@ async def readyz(context: InContext) -> JSONResponse:
 
 @router.get("/metrics", response_class=Response, responses=text_responses("text/plain"))
 def metrics(session: Reading) -> Response:
-    """Counts for Prometheus, read from the database."""
+    """Metrics for Prometheus, read from the database."""
     registry = CollectorRegistry()
     jobs = Gauge("babylm_jobs", "Jobs by status.", ["status"], registry=registry)
     counts = count_jobs(session)

@@ -1,4 +1,4 @@
-"""Submitting, listing, showing, stopping and removing jobs."""
+"""Routes that submit, list, show, change, stop and remove jobs."""
 
 import shutil
 from dataclasses import replace
@@ -55,7 +55,7 @@ SUBMITTED: Responses = {
     **problems(409),
 }
 LOW_DISK_SHARE = 0.9
-"""Of the free disk; a job that would fill more than that is warned of."""
+"""Share of the free disk space above which the estimate of a job warns."""
 
 
 @router.post("/jobs", status_code=201, responses=SUBMITTED)
@@ -65,7 +65,7 @@ def create(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
-    """Submits a job. The same Idempotency-Key and body again return the first job, with 200."""
+    """Submits a job. A repetition with the same Idempotency-Key returns the first job and 200."""
     resolved = _checked(spec, context)
     with context.database.write() as session:
         if resolved.finetune is None:
@@ -83,11 +83,11 @@ def create(
 
 
 @router.post("/jobs/estimate")
-def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: JSON
-    """What a job would need; nothing is stored.
+def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # any JSON value
+    """Estimates the resources of a job and stores nothing.
 
-    `seconds` is by kind of device; `measured_devices` are the kinds whose speed a live worker has
-    measured. For the others two CPU cores and an A100 are assumed.
+    `seconds` is the time by kind of device. `measured_devices` lists the kinds of device whose
+    speed a live worker has measured. For other kinds the estimate assumes two CPU cores or an A100.
     """
     with context.database.read() as session:
         rates = measured_rates(live_workers(session))
@@ -122,7 +122,7 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # Any: J
     "/jobs/estimate", methods=["GET", "HEAD", "PATCH", "DELETE"], include_in_schema=False
 )
 async def estimate_takes_post() -> None:
-    """Keeps `estimate` from being taken for the id of a job."""
+    """Answers 405, so that no other route takes `estimate` for the id of a job."""
     detail = "/v1/jobs/estimate does not know this method, only POST"
     raise Problem(405, "method_not_allowed", detail, headers={"Allow": "POST"})
 
@@ -139,13 +139,12 @@ def list_jobs(
     pinned: bool | None = None,
     study: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")] = None,
 ) -> JobPage:
-    """Jobs, newest first. `next` of a page is `after` of the following one.
+    """Lists jobs, newest first. To get the next page, pass `next` of a page as `after`.
 
-    `tag` keeps the jobs that have each tag given; `archived` and `pinned` those that are so or not,
-    and without them all are listed; `study` keeps the members of a study.
-
-    `search` keeps the jobs whose name holds it or whose id begins with it; `counts` says how many
-    jobs there are of each status, whatever was searched for.
+    `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
+    labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
+    jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
+    status, without these filters.
     """
     where = has_tags(tag or ())
     if archived is not None:
@@ -170,7 +169,7 @@ def show(job_id: JobId, session: Reading) -> JobRead:
 
 @router.patch("/jobs/{job_id}")
 def update(job_id: JobId, labels: JobPatch, context: InContext) -> JobRead:
-    """Renames, tags, annotates, archives or pins a job; what is left out stays."""
+    """Renames, tags, annotates, archives or pins a job. Omitted fields do not change."""
     given = labels.model_dump(exclude_unset=True)
     with context.database.write() as session:
         return read_one(session, update_labels(session, job_id, **given))
@@ -178,14 +177,14 @@ def update(job_id: JobId, labels: JobPatch, context: InContext) -> JobRead:
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, responses=problems(409))
 def cancel(job_id: JobId, context: InContext) -> JobRead:
-    """Stops a job for good; a running one after a checkpoint, when its process is gone."""
+    """Cancels a job. A running job saves a checkpoint; the status changes when it has ended."""
     with context.database.write() as session:
         return read_one(session, store.request_cancel(session, job_id))
 
 
 @router.post("/jobs/{job_id}/pause", status_code=202, responses=problems(409))
 def pause(job_id: JobId, context: InContext) -> JobRead:
-    """Pauses a job after a checkpoint; its device is free when the status says `paused`."""
+    """Pauses a job after a checkpoint. The device is free when the status is `paused`."""
     with context.database.write() as session:
         return read_one(session, store.request_pause(session, job_id))
 
@@ -206,13 +205,13 @@ def retry(job_id: JobId, context: InContext) -> JobRead:
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=problems(409))
 def delete(job_id: JobId, context: InContext) -> Response:
-    """Removes an ended job with all its checkpoints."""
+    """Removes an ended job and all its files."""
     delete_with_folder(context.database, context.settings, job_id)
     return Response(status_code=204)
 
 
 def read_one(session: Session, job: Job) -> JobRead:
-    """A job as it is sent, with what it waits for."""
+    """A job in the form of the API, with the reason why it waits."""
     return read_job(job, read_queue(session, [job]))
 
 
@@ -271,7 +270,7 @@ def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
 
 
 def _machine_warnings(spec: JobSpec, context: Context) -> list[str]:
-    """What no machine can run, or no worker that is alive now."""
+    """Warnings about a spec that no machine can run, or no worker that is alive now."""
     try:
         require_possible(spec)
     except SpecInvalid as error:

@@ -1,4 +1,4 @@
-"""The dashboard and the page of the API; both work without a connection to the internet."""
+"""The dashboard and the page of the API. Both work without an internet connection."""
 
 from importlib.resources import files
 

@@ -1,4 +1,4 @@
-"""Trying a checkpoint: text as it is written, and surprisal by token."""
+"""Routes of the playground: text streamed while the model generates it, and surprisal by token."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -25,7 +25,7 @@ Task = tuple[str, str]
 async def generation_to_follow(
     job_id: JobId, name: CheckpointName, body: GenerateBody, context: InContext
 ) -> Task:
-    """Refuses a stream before it begins: a status can still be sent then."""
+    """Checks the request before the stream begins, while an error status can still be sent."""
     request = {**body.model_dump(), "stream": True}
     with context.watchers.awaiting_answer():
         return await _create(context, "generate", job_id, name, request)
@@ -37,10 +37,10 @@ async def generation_to_follow(
 async def generate_stream(
     task: Annotated[Task, Depends(generation_to_follow)], context: InContext
 ) -> AsyncIterator[WrittenRead]:
-    """Continues a text like `generate`, as server-sent events while the model writes.
+    """Continues a text like `generate`, and streams it as server-sent events.
 
-    Each event carries the prompt and the whole continuation so far, and replaces the one before;
-    the last has `done`. A failure after the start is an event with `error`.
+    Each event contains the prompt and the whole continuation so far, and replaces the previous
+    event. The last event has `done`. A failure after the start is an event with `error`.
     """
     task_id, checkpoint = task
     text = ""
@@ -58,10 +58,10 @@ async def generate_stream(
 async def surprisal(
     job_id: JobId, name: CheckpointName, body: SurprisalBody, context: InContext
 ) -> SurprisalRead:
-    """Scores each token of a few texts: its surprisal in bits, and what the model expected instead.
+    """The surprisal of each token of a few texts in bits, and the tokens that the model expected.
 
     Texts are scored as in the evaluation of minimal pairs: of two sentences, the model prefers the
-    one with the lower sum. The first token of a text has no context and is not scored.
+    sentence with the lower sum. The first token of a text has no context and no surprisal.
     """
     with context.watchers.awaiting_answer():
         task_id, checkpoint = await _create(context, "surprisal", job_id, name, body.model_dump())

@@ -197,7 +197,7 @@ def _folder(session: Session, context: Context, job_id: str) -> Path:
     raise Problem(404, "submission_not_found", detail)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:  # Any: JSON
+def _manifest(folder: Path) -> dict[str, Any]:  # any JSON value
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST_FILE).read_bytes())
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Who works, on what machine, with which versions, and how much room is left."""
+"""Routes for the state of the system: workers, versions, disks, queue and cache."""
 
 import platform
 import shutil
@@ -23,13 +23,13 @@ PACKAGES = (
 
 @router.get("/workers")
 def workers(session: Reading) -> WorkerPage:
-    """The workers that are alive, their devices as they were seconds ago, and what they run."""
+    """The live workers with their jobs and devices. A worker reports every two seconds."""
     return WorkerPage(data=[read_worker(worker) for worker in live_workers(session)])
 
 
 @router.get("/system")
 def system(context: InContext, session: Reading) -> SystemRead:
-    """Versions, room on the disks, the queue, and the cache of stage results."""
+    """Versions, free disk space, the queue, and the cache of stage results."""
     settings = context.settings
     entries = Cache(settings.cache_folder).entries()
     counts = count_jobs(session)
@@ -53,7 +53,7 @@ def system(context: InContext, session: Reading) -> SystemRead:
 
 
 def _versions() -> dict[str, str]:
-    """Versions of the packages in the API's environment; workers may have others."""
+    """Versions of the packages in the environment of the API; workers may have other versions."""
     found = {}
     for name in PACKAGES:
         try:
@@ -64,6 +64,5 @@ def _versions() -> dict[str, str]:
 
 
 def _disk(folder: Path) -> DiskRead:
-    there = folder if folder.is_dir() else Path()
-    usage = shutil.disk_usage(there)
+    usage = shutil.disk_usage(folder if folder.is_dir() else Path())
     return DiskRead(total_bytes=usage.total, free_bytes=usage.free)

@@ -1,4 +1,4 @@
-"""Tokenizers: training one alone, those that jobs have, and how they split a text."""
+"""Routes that train a tokenizer, list the tokenizers of jobs, and show how they split a text."""
 
 from typing import Annotated
 
@@ -37,12 +37,12 @@ def train(
     response: Response,
     idempotency_key: IdempotencyKey = None,
 ) -> JobRead:
-    """Trains a tokenizer alone, as a job; others name it as `tokenizer: {"from_job": ID}`."""
+    """Trains only a tokenizer, as a job. Other jobs use it with `tokenizer: {"from_job": ID}`."""
     given = body.model_dump(mode="json", exclude_unset=True)
     given["name"] = body.name or f"tokenizer on {body.data.dataset}"
     try:
         spec = JobSpec.model_validate({"task": "tokenizer", **given}).resolve()
-    except ValidationError as error:  # what a job may not have, such as a line break in its name
+    except ValidationError as error:  # such as a line break in the name
         raise RequestValidationError(error.errors()) from error
     spec = with_existing_tokenizer(spec, context.settings.data_dir)
     check_corpus(spec, context.settings.data_dir)
@@ -63,7 +63,7 @@ def list_tokenizers(
 ) -> TokenizerPage:
     """The jobs that have a tokenizer, newest first, and how it fits their validation text.
 
-    A page looks at `limit` jobs, so it may show fewer.
+    A page covers `limit` jobs. Jobs without a tokenizer are omitted, so a page may be shorter.
     """
     jobs, cursor = store.list_jobs(session, limit=limit, after=after)
     data = []

@@ -50,7 +50,7 @@ class NotebookBar:
         from babylm.watch import RunView
 
         self._view = RunView()
-        self._handle: Any = None  # Any: IPython's DisplayHandle, which has no types
+        self._handle: Any = None  # Any, because IPython has no types
         self._html = ""
 
     def __enter__(self) -> Self:

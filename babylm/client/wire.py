@@ -3,7 +3,7 @@
 from typing import Any, Literal, TypedDict
 
 Body = dict[str, Any]
-"""A JSON object that is passed on as it is. Any: its keys are the service's to check."""
+"""A JSON object that is passed on unchanged; the service checks its keys."""
 
 FINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
 """As `jobs.states.FINAL`, which a client without the service cannot import."""
@@ -33,8 +33,8 @@ class Job(TypedDict, total=False):
     eta_seconds: float | None
     attempt: int
     worker: str | None
-    waiting_for: Any  # Any: words, or an object with a position; only shown
-    metrics: dict[str, Any] | None  # Any: the latest values by name
+    waiting_for: Any  # a text, or an object with a position; the client only shows it
+    metrics: dict[str, Any] | None  # the latest value of each metric by name
     error: JobError | None
     spec: Body
 

@@ -1,4 +1,4 @@
-"""Commands about the cache of stage results, on the machine whose runs folder it is."""
+"""Commands for the cache of stage results. They run on the machine that has the runs folder."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from babylm.options import AsJson, load_settings
 
 group = typer.Typer(
-    help="List and prune the results of stages that jobs share, on this machine.",
+    help="List and prune the cached stage results in the runs folder of this machine.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command("list")
 def list_entries(as_json: AsJson = False) -> None:
-    """List what there is, the least recently used first."""
+    """List the cached results, the least recently used first."""
     from babylm.output import age, in_bytes, print_json, print_table
     from core.storage.cache import Cache
 
@@ -50,12 +50,17 @@ def prune(
     max_bytes: Annotated[
         int | None,
         typer.Option(
-            "--max-bytes", min=0, help="Leave so much at most  [default: BABYLM_CACHE_BYTES, or 0]"
+            "--max-bytes",
+            min=0,
+            help="Maximum size afterwards  [default: BABYLM_CACHE_BYTES, or 0]",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Drop results, the least recently used first; what an unfinished run needs stays."""
+    """Remove cached results, the least recently used first.
+
+    Results that an unfinished run needs are kept.
+    """
     from babylm.output import in_bytes, print_json
     from core.storage.cache import Cache
 

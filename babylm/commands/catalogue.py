@@ -1,4 +1,4 @@
-"""Commands about what there is to train, and with what: presets, workers."""
+"""The commands `presets` and `workers`."""
 
 import typer
 
@@ -28,7 +28,7 @@ def presets(url: Url = None, as_json: AsJson = False) -> None:
 
 
 def workers(url: Url = None, as_json: AsJson = False) -> None:
-    """List live workers, their devices and what they run."""
+    """List the live workers with their devices and jobs."""
     from babylm.output import print_json, print_table
 
     with open_client(url) as client:

@@ -1,4 +1,4 @@
-"""Commands about checkpoints: download, generate, evaluate."""
+"""Commands for checkpoints: download, generate, evaluate."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,7 +30,7 @@ def download(
         bool,
         typer.Option(
             "--all-milestones",
-            help="Every milestone by words seen, and last, each in a folder of its name.",
+            help="All milestone checkpoints and `last`, each in its own folder.",
         ),
     ] = False,
     output: Annotated[
@@ -42,7 +42,7 @@ def download(
 ) -> None:
     """Download a checkpoint and verify its checksums.
 
-    The same command again continues an interrupted transfer.
+    If the transfer is interrupted, the same command continues it.
     """
     from babylm.client.choose import choose_milestones
     from babylm.output import in_bytes, print_json
@@ -85,7 +85,8 @@ def generate(
     checkpoint: Name = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 60,
     temperature: Annotated[
-        float, typer.Option("--temperature", min=0.0, help="0 always picks the likeliest token.")
+        float,
+        typer.Option("--temperature", min=0.0, help="0 always chooses the most probable token."),
     ] = 0.8,
     top_k: Annotated[int | None, typer.Option("--top-k", min=1)] = None,
     seed: Annotated[
@@ -145,7 +146,7 @@ def evaluate(
         show(found["score"]),
         show(found["strict_score"]),
     )
-    print_table((task, "items", "score", "ties wrong"), [*rows, mean], empty="")
+    print_table((task, "items", "score", "score if ties are wrong"), [*rows, mean], empty="")
 
 
 def _data(checkpoints: "Checkpoints") -> "list[wire.Checkpoint]":

@@ -1,4 +1,4 @@
-"""Commands about the database: db copy."""
+"""Commands for the database: db copy."""
 
 from typing import Annotated
 
@@ -10,13 +10,13 @@ from babylm.options import AsJson, load_service_settings
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     group = typer.Typer(no_args_is_help=True)
-    group.callback()(_the_database)  # or typer drops the name of the only command
+    group.callback()(_the_database)  # otherwise typer drops the name of a single command
     group.command()(copy)
     app.add_typer(group, name="db")
 
 
 def _the_database() -> None:
-    """Look after the database."""
+    """Manage the database."""
 
 
 def copy(

@@ -1,4 +1,4 @@
-"""Commands about corpora: list, add, download."""
+"""Commands for datasets: list, add, download, remove."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from babylm.options import AsJson, Url, open_client
 
 group = typer.Typer(
-    help="List corpora, add to them, and fetch them from the internet.",
+    help="List datasets, add text, and download text from the internet.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 @group.callback()
 def datasets(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
-    """List the corpora that the service has, or act on them."""
+    """List the datasets of the service, or run one of the commands below."""
     if context.invoked_subcommand is not None:
         return
     from babylm.output import in_bytes, print_json, print_table
@@ -46,20 +46,18 @@ def datasets(context: typer.Context, url: Url = None, as_json: AsJson = False) -
 
 @group.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Name of the dataset, new or not.")],
+    name: Annotated[str, typer.Argument(help="Name of a new or existing dataset.")],
     path: Annotated[Path, typer.Argument(help="A file, a zip or tar, or a folder.")],
-    folder: Annotated[
-        str | None, typer.Option("--folder", help="The one subfolder to take.")
-    ] = None,
+    folder: Annotated[str | None, typer.Option("--folder", help="The subfolder to use.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send text to the service: text files, .jsonl, .csv, .parquet, .arrow, each also compressed.
+    """Upload text to the service: text files, .jsonl, .csv, .parquet or .arrow, also compressed.
 
     A folder may have subfolders, or be a saved Hugging Face dataset.
 
-    The same command again continues an interrupted transfer.
+    If the transfer is interrupted, the same command continues it.
     """
     from babylm.client._sync.upload import files_to_send
     from babylm.output import in_bytes, print_json, print_note
@@ -91,10 +89,10 @@ def download(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a file, such as the official BabyLM data, for `babylm datasets add`.
+    """Download a file, such as the official BabyLM data, for `babylm datasets add`.
 
-    The same command again continues an interrupted transfer. The service itself never fetches
-    anything.
+    If the transfer is interrupted, the same command continues it. The service itself never
+    downloads anything.
     """
     from babylm.fetch import fetch_file, name_in
     from babylm.output import in_bytes, print_json

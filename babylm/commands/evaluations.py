@@ -1,4 +1,4 @@
-"""Commands about evaluation tasks: list, add."""
+"""Commands for evaluation tasks: list, add."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from babylm.options import AsJson, Url, open_client
 
 group = typer.Typer(
-    help="List evaluation tasks, and add the files of one.",
+    help="List evaluation tasks, or upload the files of a task.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 @group.callback()
 def evaluations(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
-    """List the evaluation tasks that the service has, or add to them."""
+    """List the evaluation tasks of the service, or run one of the commands below."""
     if context.invoked_subcommand is not None:
         return
     from babylm.output import in_bytes, print_json, print_table
@@ -46,7 +46,9 @@ def evaluations(context: typer.Context, url: Url = None, as_json: AsJson = False
 
 @group.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Name of the task, new or not, such as blimp_fast.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of a new or existing task, such as blimp_fast.")
+    ],
     path: Annotated[
         Path, typer.Argument(help="A .jsonl, .csv or .json file, a zip or tar, or a folder.")
     ],
@@ -57,10 +59,10 @@ def add(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send the files of an evaluation to the service, here or on another machine.
+    """Upload the files of an evaluation task to the service, which may run on another machine.
 
-    The service parses them completely and refuses what is not valid. The same command again
-    continues an interrupted transfer.
+    The service parses the files completely and refuses invalid ones. If the transfer is
+    interrupted, the same command continues it.
     """
     from babylm.client._sync.upload import evaluation_files, send_evaluation
     from babylm.output import in_bytes, print_json

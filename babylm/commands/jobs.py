@@ -1,4 +1,4 @@
-"""Commands about jobs: jobs, show, follow, logs, and the actions."""
+"""Commands for jobs: jobs, show, follow, logs, cancel, pause, resume, retry, delete."""
 
 from typing import Annotated
 
@@ -17,9 +17,12 @@ def register(app: typer.Typer) -> None:
 
 def jobs(
     status: Annotated[
-        str | None, typer.Option("--status", help="Only jobs of this status, such as running.")
+        str | None,
+        typer.Option("--status", help="List only jobs with this status, such as running."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="Jobs at most.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=10_000, help="Maximum number of jobs.")
+    ] = 20,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -29,7 +32,7 @@ def jobs(
 
     with open_client(url) as client:
         found = [job.data for job in client.jobs(status=status, limit=limit)]
-        # Ids are cut to what the newest page of all jobs distinguishes, as commands resolve them.
+        # Ids are cut to a length that is unique among the newest jobs; commands accept such ids.
         known = [] if status is None else [job.data for job in client.jobs(limit=PAGE_SIZE)]
     if as_json:
         print_json(found)
@@ -55,7 +58,7 @@ def show(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 def follow(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
     """Follow a job with a progress bar.
 
-    Ctrl-C detaches and leaves the job alone.
+    Ctrl-C ends only this command; the job continues.
     """
     from babylm.follow import follow_job
 
@@ -79,7 +82,7 @@ def logs(
     with open_client(url) as client:
         path = f"/v1/jobs/{client.job(job).id}/logs"
         query = {"tail": str(tail), "follow": "true" if follow else "false"}
-        silence = 3600.0 if follow else 60.0  # a long stage may say nothing for long
+        silence = 3600.0 if follow else 60.0  # a long stage may print nothing for a long time
         try:
             with client.stream(path, params=query, read_seconds=silence) as answer:
                 for line in answer.iter_lines():
@@ -97,7 +100,7 @@ def cancel(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 
 
 def pause(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
-    """Pause a job; it checkpoints and frees the device."""
+    """Pause a job. It saves a checkpoint and frees the device."""
     _act(job, "pause", url, as_json)
 
 
@@ -109,7 +112,7 @@ def resume(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 def retry(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
     """Put a failed or cancelled job back in the queue.
 
-    It continues from its newest complete checkpoint.
+    The job continues from its newest complete checkpoint.
     """
     _act(job, "retry", url, as_json)
 

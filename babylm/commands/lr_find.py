@@ -25,14 +25,15 @@ def lr_find(
     settings: Setting = None,
     lowest: Annotated[float, typer.Option("--lowest", help="Rate of the first step.")] = 1e-5,
     highest: Annotated[float, typer.Option("--highest", help="Rate of the last step.")] = 1.0,
-    steps: Annotated[int, typer.Option("--steps", min=10, help="Steps at most.")] = 100,
+    steps: Annotated[int, typer.Option("--steps", min=10, help="Maximum number of steps.")] = 100,
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Find a learning rate: train some steps at a rising rate, in this terminal.
 
-    The folder gets a table (lr-find.csv), a chart (lr-find.svg) and both as lr-find.json.
+    The command writes a table (lr-find.csv), a chart (lr-find.svg) and all data (lr-find.json) into
+    the folder.
     """
     from babylm.errors import UsageError
     from babylm.extras import require_training

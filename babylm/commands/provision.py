@@ -1,4 +1,4 @@
-"""Commands that bring workers: provision slurm."""
+"""Commands that start workers on a cluster: provision slurm."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,13 +16,13 @@ PROGRAMS = ("sbatch", "squeue", "scancel")
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     group = typer.Typer(no_args_is_help=True)
-    group.callback()(_workers_from_a_cluster)  # or typer drops the name of the only command
+    group.callback()(_workers_from_a_cluster)  # otherwise typer drops the name of a single command
     group.command()(slurm)
     app.add_typer(group, name="provision")
 
 
 def _workers_from_a_cluster() -> None:
-    """Bring workers from a cluster."""
+    """Start workers on a cluster."""
 
 
 def slurm(
@@ -30,7 +30,7 @@ def slurm(
 ) -> None:
     """Submit a Slurm job for each queued job that may run there, and track it.
 
-    Runs on any host that has Slurm's programs and the shared folders, until Ctrl-C.
+    The command runs until Ctrl-C, on any host that has Slurm's programs and the shared folders.
     """
     import logging
     import signal
@@ -55,8 +55,8 @@ def _require_cluster(settings: "Settings") -> None:
 
     if settings.database_url.startswith("sqlite"):
         raise UsageError(
-            f"BABYLM_DATABASE_URL is {settings.database_url}: pilots run on other hosts, which "
-            "cannot share a SQLite file",
+            f"BABYLM_DATABASE_URL is {settings.database_url}, but workers run on other hosts, "
+            "which cannot share a SQLite file",
             hint="Use Postgres; `babylm db copy` moves the jobs there. See docs/how-to/slurm.md.",
         )
     missing = [name for name in PROGRAMS if shutil.which(name) is None]

@@ -41,7 +41,7 @@ def serve(
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, max=64, help="Jobs to train at a time.")
+        int, typer.Option("--workers", min=1, max=64, help="Number of jobs to train at a time.")
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +75,7 @@ def serve(
 
 
 def access_notes(settings: "Settings", host: str, socket: Path | None) -> list[str]:
-    """Who else can reach the service and read its files, in sentences for the start."""
+    """Messages about other accounts that can use the service or its files."""
     from babylm.client.address import is_loopback
     from jobs.file_modes import folders_open_to_others
 
@@ -87,7 +87,8 @@ def access_notes(settings: "Settings", host: str, socket: Path | None) -> list[s
         )
     notes.append(f"new files get the umask {settings.umask} (BABYLM_UMASK)")
     notes += [
-        f"other accounts may enter {path}, which is older; `chmod -R go= {path}` keeps them out"
+        f"other accounts may enter {path}, which existed before; "
+        f"`chmod -R go= {path}` keeps them out"
         for path in folders_open_to_others(settings)
     ]
     return notes
@@ -100,7 +101,7 @@ def _check_socket(path: Path | None, *, has_port: bool) -> None:
         return
     if has_port:
         raise UsageError(
-            f"the service listens either on the socket {path} or on a port, and both are given",
+            f"the service can listen on the socket {path} or on a port, but both are given",
             hint="Leave out --host and --port, or unset BABYLM_SOCKET.",
         )
     try:
@@ -110,7 +111,7 @@ def _check_socket(path: Path | None, *, has_port: bool) -> None:
 
 
 def api() -> None:
-    """Run the API alone, as compose does."""
+    """Run only the API, as in Docker compose."""
     from importlib import import_module
 
     from babylm.database import check_database
@@ -121,24 +122,33 @@ def api() -> None:
 
 def worker(
     queue: Annotated[
-        Literal["train", "short"], typer.Option("--queue", help="Which work to take.")
+        Literal["train", "short"],
+        typer.Option("--queue", help="Training jobs, or short tasks such as generating text."),
     ] = "train",
     slots: Annotated[
-        int | None, typer.Option("--slots", min=1, max=64, help="Jobs at a time, one a device.")
+        int | None,
+        typer.Option(
+            "--slots",
+            min=1,
+            max=64,
+            help="Number of jobs at a time  [default: BABYLM_NUM_SLOTS, or one per GPU]",
+        ),
     ] = None,
     job: Annotated[
-        str | None, typer.Option("--job", help="Take only the job of this id (a pilot).")
+        str | None, typer.Option("--job", help="Take only the job with this id.")
     ] = None,
     exit_when_idle: Annotated[
         float | None,
-        typer.Option("--exit-when-idle", min=0.0, help="With --job: end after N idle seconds."),
+        typer.Option(
+            "--exit-when-idle", min=0.0, help="With --job: end after this number of idle seconds."
+        ),
     ] = None,
     settings_file: Annotated[
         Path | None,
         typer.Option("--settings-file", help="Read the settings from this file, mode 0600."),
     ] = None,
 ) -> None:
-    """Run one worker alone, as compose does."""
+    """Run only one worker, as in Docker compose."""
     import os
 
     from babylm.database import check_database
@@ -148,7 +158,7 @@ def worker(
     settings = load_service_settings()
     if (job is None) != (exit_when_idle is None):
         raise UsageError("--job and --exit-when-idle go together")
-    if settings_file is None:  # else the address of the database is in that file
+    if settings_file is None:  # otherwise that file has the address of the database
         check_database(settings.database_url)
     options = {
         "--slots": slots,
@@ -160,11 +170,13 @@ def worker(
     for name, value in options.items():
         if value is not None:
             command += [name, str(value)]
-    os.execv(command[0], command)  # it becomes the worker, so that signals reach it
+    os.execv(
+        command[0], command
+    )  # this process becomes the worker, so that the worker gets signals
 
 
 def migrate(as_json: AsJson = False) -> None:
-    """Bring the database up to this version's schema."""
+    """Migrate the database to the schema of this version."""
     from babylm.output import print_json
 
     _migrate(load_service_settings())
@@ -176,11 +188,11 @@ def migrate(as_json: AsJson = False) -> None:
 
 def demo(
     folder: Annotated[
-        Path, typer.Option("--folder", help="Where its runs and its corpus go.")
+        Path, typer.Option("--folder", help="Folder for the runs and the corpus.")
     ] = Path("runs/demo"),
     as_json: AsJson = False,
 ) -> None:
-    """Train the sample model and show what it learned."""
+    """Train the sample model and show what the model learned."""
     from babylm.demo import run_demo
 
     require_training()
@@ -198,9 +210,9 @@ def _migrate(settings: "Settings") -> None:
 
 
 def prepare(settings: "Settings") -> None:
-    """The schema, and the sample corpus, so that the first job of a newcomer has text.
+    """Migrates the database and writes the sample corpus, so that you can train a first job.
 
-    A data folder that cannot be written, such as a read-only mount, simply has no sample.
+    If the data folder is read-only, the sample corpus is not written.
     """
     from contextlib import suppress
 

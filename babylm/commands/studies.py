@@ -84,7 +84,9 @@ def study(
 
 
 def studies(
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Studies at most.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1000, help="Maximum number of studies.")
+    ] = 20,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -179,7 +181,7 @@ def _act(name: str, action: str, url: str | None, as_json: bool) -> None:
         print(f"study {found.id}: asked to {action}, now {counts_text(found.counts)}")
 
 
-def _seeds(text: str) -> Any:  # Any: int | list[int]
+def _seeds(text: str) -> Any:  # an int or a list of ints
     """A number of seeds, or a list if there is a comma, also a final one."""
     from babylm.errors import UsageError
 

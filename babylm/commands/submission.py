@@ -1,4 +1,4 @@
-"""Commands about submissions to the BabyLM challenge: submission, push."""
+"""Commands for submissions to the BabyLM challenge: submission, push, budget."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +16,7 @@ CheckpointOption = Annotated[
     str, typer.Option("--checkpoint", help="The checkpoint that becomes the branch main.")
 ]
 NoEvaluations = Annotated[
-    bool, typer.Option("--no-evaluations", help="Run no missing evaluation; only name them.")
+    bool, typer.Option("--no-evaluations", help="Do not run missing evaluations; only name them.")
 ]
 
 
@@ -31,7 +31,7 @@ def submission(
     job: JobName,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder to put it in  [default: JOB-submission]"),
+        typer.Option("--output", "-o", help="Folder for the submission  [default: JOB-submission]"),
     ] = None,
     repository: Annotated[
         str | None,
@@ -44,9 +44,9 @@ def submission(
 ) -> None:
     """Build a submission to the BabyLM challenge and download its folder.
 
-    Runs the missing evaluations, checks every milestone, and names what is missing. The folder is a
-    Hub cache (HF_HUB_CACHE) and a Git repository with one branch for each milestone. The same
-    command again continues an interrupted transfer.
+    The command runs the missing evaluations, checks every milestone, and names missing predictions.
+    The folder is a Hub cache (HF_HUB_CACHE) and a Git repository with one branch per milestone. If
+    the transfer is interrupted, the same command continues it.
     """
     from babylm.client.errors import BabylmError
     from babylm.output import in_bytes, print_json, print_note
@@ -68,13 +68,13 @@ def submission(
     if not report["complete"] and report["missing"]:
         raise BabylmError(
             f"the submission lacks {len(report['missing'])} predictions",
-            hint="The folder has the models and what was evaluated; see report.json in it.",
+            hint="The folder has the models and the existing predictions; see its report.json.",
         )
 
 
 def push(
     job: JobName,
-    to: Annotated[str, typer.Option("--to", help="USER/NAME of the repository, new or not.")],
+    to: Annotated[str, typer.Option("--to", help="USER/NAME of a new or existing repository.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the files  [default: JOB-submission]"),
@@ -86,10 +86,11 @@ def push(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Upload the final model and every milestone to the Hugging Face Hub, a branch each.
+    """Upload the final model and every milestone to the Hugging Face Hub, each as a branch.
 
-    Uses your token (HF_TOKEN or `hf auth login`), which never reaches the service. The same command
-    again continues an interrupted upload. Evaluations are not run: see `babylm submission`.
+    The command uses your token (HF_TOKEN or `hf auth login`), which never reaches the service. If
+    the upload is interrupted, the same command continues it. The command runs no evaluations: see
+    `babylm submission`.
     """
     from babylm.hub_push import push_folder
     from babylm.output import print_json, print_note
@@ -112,7 +113,7 @@ def push(
 def budget(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
     """Show the words of a job by source, and whether it keeps the rules of its track.
 
-    Exit status 1 if a rule is broken.
+    The exit status is 1 if a rule is broken.
     """
     from babylm.client.errors import BabylmError
     from babylm.output import print_json, print_table
@@ -144,7 +145,7 @@ def _number(value: int | None) -> str:
 def fetch_submission(
     client: "Client", job_id: str, repository: str, folder: Path, *, checkpoint: str, evaluate: bool
 ) -> "wire.Body":
-    """Builds a submission, with a progress bar, and downloads it; returns its report."""
+    """Builds a submission with a progress bar, downloads it, and returns its report."""
     from babylm.client._sync.submission import build_submission, download_submission
     from babylm.progress import byte_bar, share_bar
 
@@ -163,7 +164,7 @@ def fetch_submission(
 
 
 def report_lines(report: "wire.Body") -> list[str]:
-    """What a submission lacks, a line each."""
+    """A line for each missing part of a submission."""
     lines = []
     if report["not_reached"]:
         lines.append(f"milestones not reached: {', '.join(report['not_reached'])}")

@@ -30,7 +30,8 @@ Setting = Annotated[
 Key = Annotated[
     str | None,
     typer.Option(
-        "--idempotency-key", help="The same key and spec twice create one job; random by default."
+        "--idempotency-key",
+        help="Requests with the same key and spec create only one job  [default: random]",
     ),
 ]
 DataFolder = Annotated[
@@ -57,7 +58,7 @@ Heads = Annotated[
     int | None,
     typer.Option(
         "--num_attention_heads",
-        help="model.num_attention_heads of Llama 4; as upstream, no other model takes it",
+        help="model.num_attention_heads; only for Llama 4, as in upstream's run.py",
     ),
 ]
 
@@ -82,12 +83,12 @@ def submit(
     hidden_size: HiddenSize = None,
     num_hidden_layers: Layers = None,
     num_attention_heads: Heads = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow the job until it ends.")] = False,
     idempotency_key: Key = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a job: from a file, a preset, or upstream's flat options."""
+    """Submit a job from a file, a preset, or the options of upstream's run.py."""
     from babylm.follow import follow_job
     from babylm.output import print_json, print_note, printable
     from babylm.specs import build_spec, ignored_heads
@@ -132,7 +133,7 @@ def estimate(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Estimate time, memory and disk of a job; nothing is stored."""
+    """Estimate the time, memory and disk space of a job, without submitting it."""
     from babylm.output import print_json
     from babylm.specs import build_spec
 
@@ -157,9 +158,9 @@ def train(
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train in this terminal, with no service.
+    """Train in this terminal, without the service.
 
-    The same command again continues an interrupted run.
+    If the run is interrupted, the same command continues it.
     """
     import json
 

@@ -1,4 +1,4 @@
-"""Commands for people at a terminal: open, top, doctor."""
+"""The commands `open`, `top` and `doctor`."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +27,7 @@ def open_page(
         str | None,
         typer.Argument(
             metavar="[JOB]",
-            help="Id of a job, the beginning of one, or `last`  [default: all jobs]",
+            help="Id of a job, the beginning of an id, or `last`  [default: all jobs]",
             show_default=False,
             autocompletion=complete_job,
         ),
@@ -35,7 +35,7 @@ def open_page(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Open the dashboard in a browser, on the page of a job."""
+    """Open the dashboard in a browser, optionally on the page of a job."""
     import webbrowser
 
     from babylm.errors import CommandError
@@ -66,7 +66,7 @@ def top(
 ) -> None:
     """Show jobs and workers, updated until Ctrl-C.
 
-    Prints once if the output is not a terminal.
+    If the output is not a terminal, the command prints once.
     """
     import time
 
@@ -95,7 +95,7 @@ def top(
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check this machine: what is wrong, and the command that fixes it."""
+    """Check this machine; for each problem, print the command that fixes it."""
     from dataclasses import asdict
 
     from babylm.doctor import examine, report

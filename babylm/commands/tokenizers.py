@@ -1,4 +1,4 @@
-"""Commands about tokenizers: list, train one alone, see how a text is split."""
+"""Commands for tokenizers: list them, train one, show how a text is split."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from babylm.client.wire import Body
 from babylm.options import AsJson, JobName, Url, open_client
 
 group = typer.Typer(
-    help="List tokenizers, train one alone, see how a text is split.",
+    help="List tokenizers, train only a tokenizer, show how a text is split.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 @group.callback()
 def tokenizer(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
-    """List the tokenizers that jobs have, or act on them."""
+    """List the tokenizers of jobs, or run one of the commands below."""
     if context.invoked_subcommand is not None:
         return
     from babylm.output import print_json, print_table
@@ -57,7 +57,7 @@ def train(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train a tokenizer alone; jobs name it with --set tokenizer.from_job=JOB."""
+    """Train only a tokenizer. Jobs use it with --set tokenizer.from_job=JOB."""
     from uuid import uuid4
 
     from babylm.client import Job

@@ -1,1 +1,1 @@
-"""The recipe study: conditions x seeds, one JSON line for each finished run."""
+"""The recipe study: trains each condition with each seed and writes a JSON line per run."""

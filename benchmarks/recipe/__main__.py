@@ -1,14 +1,15 @@
 """Runs the study: `python -m benchmarks.recipe --text PATH --work DIR --results FILE`.
 
-Runs whose line is in the results file are skipped, and a run that was interrupted continues from
-its newest checkpoint, so the same command can be repeated until the table is complete. `--report`
-prints the table of the finished runs.
+The command skips runs whose line is in the results file, and continues an interrupted run from its
+newest checkpoint. So you can repeat the same command until the table is complete. `--report` prints
+the table of the finished runs.
 """
 
 import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 0
-    # SIGTERM acts as Ctrl-C: running runs save a checkpoint and end.
+    # SIGTERM acts as Ctrl-C: the runs save a checkpoint and end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     shape = SHAPES[options.shape]
     options.work.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(waiting: list[Entry], data: Path, options: argparse.Namespace) -> int:
     """Runs the entries, `parallel` at a time, until all are done or the budget is spent."""
     deadline = time.monotonic() + options.budget_seconds
-    running = []
+    running: list[tuple[Entry, subprocess.Popen[bytes]]] = []
     failed = 0
     try:
         while (waiting or running) and time.monotonic() < deadline:

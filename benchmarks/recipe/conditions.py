@@ -1,8 +1,9 @@
 """The table of the study: shapes, conditions and seeds.
 
-A condition changes settings of the baseline, which is upstream's: AdamW at 5e-4 with betas 0.9 and
-0.999, weight decay 0.01, linear decay, 8,192 tokens per step. The model, the vocabulary, the text
-and the number of epochs are the same in all conditions of a shape.
+The baseline has the settings of the upstream scripts: AdamW at 5e-4 with betas 0.9 and 0.999,
+weight decay 0.01, linear decay, 8,192 tokens per step. A condition changes some of these settings.
+The model, the vocabulary, the text and the number of epochs are the same in all conditions of a
+shape.
 """
 
 from collections.abc import Iterator
@@ -45,8 +46,8 @@ SMALL_CPU_MODEL = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_hea
 CPU_MODEL = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3}
 GPU_MODEL = {"hidden_size": 256, "num_hidden_layers": 8}
 SHAPES = {
-    # As many steps as `cpu`, with a fifth of the words, a smaller model and steps of 2,048 tokens:
-    # for a machine that others use.
+    # For a shared machine: as many steps as `cpu`, with a fifth of the words, a smaller model and
+    # 2,048 tokens per step.
     "cpu-small": Shape(
         "cpu-small",
         100_000,
@@ -87,7 +88,7 @@ SHAPES = {
             "llama4": GPU_MODEL | {"num_attention_heads": 4, "num_local_experts": 4},
         },
     ),
-    # A few seconds for each run: for the tests of this program.
+    # For the tests of this program: a run takes a few seconds.
     "tiny": Shape(
         "tiny",
         2_000,
@@ -171,7 +172,7 @@ class Entry:
 def table(
     shape: Shape, *, architectures: list[str], conditions: list[str], seeds: list[int]
 ) -> Iterator[Entry]:
-    """The runs in the order of their value: all conditions with one seed first."""
+    """The runs in order: for each architecture and each seed, all conditions."""
     for architecture in architectures:
         for seed in seeds:
             for condition in conditions:

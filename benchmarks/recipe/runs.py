@@ -1,4 +1,4 @@
-"""One run of the study: the pipeline in its own process, and the figures of its journal."""
+"""One run of the study: starts the pipeline as a process and reads the figures in its journal."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def start(entry: Entry, *, data: Path, work: Path) -> "subprocess.Popen[bytes]":
     spec = folder / "spec.json"
     content = JobSpec.model_validate(entry.spec()).resolve().model_dump_json(indent=2)
     if spec.exists() and spec.read_text() != content:
-        shutil.rmtree(folder)  # of another version of the table
+        shutil.rmtree(folder)  # from another version of the table
     folder.mkdir(parents=True, exist_ok=True)
     spec.write_text(content)
     command = python_command("core.run", str(folder))
@@ -53,7 +53,7 @@ def figures(entry: Entry, *, work: Path) -> Figures:
     """The figures of a finished run.
 
     Raises:
-        RunFailed: If it did not finish.
+        RunFailed: If the run did not finish.
     """
     folder = work / "runs" / entry.name
     events = [event for event, _ in read_journal(folder / "events.jsonl")]
@@ -78,7 +78,7 @@ def figures(entry: Entry, *, work: Path) -> Figures:
     spec = JobSpec.model_validate_json((folder / "spec.json").read_bytes())
     vocab_size = spec.tokenizer.vocab_size
     published = validated[-1]["values"]
-    if spec.training.early_stopping_patience is not None:  # the weights of the lowest loss
+    if spec.training.early_stopping_patience is not None:  # the weights with the lowest loss
         published = min((point["values"] for point in validated), key=lambda each: each[CURVE[0]])
     return {
         "shape": entry.shape.name,

@@ -11,13 +11,13 @@ BASELINE = "baseline"
 
 
 def best_bits(run: Figures) -> float:
-    """Bits per byte of the published weights, which are the averaged ones if there are any."""
-    averaged = run["ema_bits_per_byte"]
-    return min(run["bits_per_byte"], averaged) if averaged else run["bits_per_byte"]
+    """Bits per byte of the published weights: the averaged weights if the run has them."""
+    raw, averaged = float(run["bits_per_byte"]), run["ema_bits_per_byte"]
+    return min(raw, float(averaged)) if averaged else raw
 
 
 def words_to_reach(run: Figures, target: float) -> float | None:
-    """Words seen when bits per byte first fell to `target`, linear between validations."""
+    """Words seen when bits per byte first reached `target`, interpolated between validations."""
     curves = [[(words, bits) for words, _, bits in run["curve"]], run["ema_curve"]]
     reached = [found for curve in curves if (found := _crossing(curve, target)) is not None]
     return min(reached, default=None)
@@ -61,7 +61,7 @@ def source_summary(runs: Sequence[Figures]) -> str:
     """A Markdown table of the bits per byte of each source; empty if no run has them."""
     groups: dict[tuple[str, str, str], list[dict[str, float]]] = defaultdict(list)
     for run in runs:
-        if run.get("bits_per_byte_by_source"):  # lines of older versions have none
+        if run.get("bits_per_byte_by_source"):  # lines of older versions lack this field
             key = run["shape"], run["architecture"], run["condition"]
             groups[key].append(run["bits_per_byte_by_source"])
     names = sorted({name for group in groups.values() for bits in group for name in bits})

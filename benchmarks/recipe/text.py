@@ -8,16 +8,16 @@ SPLITS = {"train": "train_10M", "dev": "dev"}
 
 
 def prepare_text(source: Path, work: Path, *, words: int | None) -> Path:
-    """A data folder with `train` and `dev`; `train` has the first `words` words.
+    """Copies the text into a data folder with `train` and `dev`; returns the folder.
 
     Args:
         source: A folder with `train_10M` and `dev`, or a tar archive of the two.
-        work: Where the copies go.
-        words: Words of training text, taken from the beginning of each file in proportion to the
-            file's size; None takes all. Lines stay whole.
+        work: The folder for the copies.
+        words: Number of words of training text. Each file contributes its first lines, in
+            proportion to its size. Lines stay whole. None: the whole text.
 
     Raises:
-        FileNotFoundError: If there is no such folder or archive.
+        FileNotFoundError: If the folder or the archive does not exist.
     """
     target = work / f"text-{words or 'all'}"
     if (target / DONE).exists():
@@ -40,7 +40,7 @@ def prepare_text(source: Path, work: Path, *, words: int | None) -> Path:
 
 
 def _beginning(text: str, share: float) -> str:
-    """The first lines of a text, until they hold this share of its words."""
+    """The first lines of a text that together hold this share of its words."""
     lines = text.splitlines(keepends=True)
     left = share * sum(len(line.split()) for line in lines)
     for number, line in enumerate(lines):

@@ -12,10 +12,10 @@ from core.archs.olmo2 import Olmo2 as Olmo2
 ARCHITECTURES: dict[str, type[Architecture]] = {
     each.model_fields["architecture"].default: each for each in Architecture.__subclasses__()
 }
-"""By name, in the order of the imports above."""
+"""The architectures by name, in the order of the imports above."""
 
 DEFAULT_ARCHITECTURE = Llama4
-"""Used by a spec that names none, as in the research scripts."""
+"""The architecture of a spec that names none, as in the research scripts."""
 
 if TYPE_CHECKING:
     AnyArchitecture = Architecture

@@ -1,9 +1,9 @@
 """Base class of the architectures: fields, Hugging Face class names, parameter and FLOP counts.
 
-Nothing here imports torch, so that the API can validate specs, count parameters and estimate
-without it; `core.checkpoints.model` resolves the class names.
+This module does not import torch, so that the API can validate specs, count parameters and estimate
+without torch. `core.checkpoints.model` resolves the class names.
 
-Letters: D hidden size, F intermediate size, L layers, H attention heads, K key-value heads,
+Shapes: D hidden size, F intermediate size, L layers, H attention heads, K key-value heads,
 d head dimension, V vocabulary, T sequence length.
 """
 
@@ -15,13 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 MAX_HIDDEN_SIZE = 16_384
 MAX_VOCAB_SIZE = 1_000_000
 DEFAULT_MAX_POSITION_EMBEDDINGS = 2048
-"""Evaluations contain texts longer than the training sequences; upstream's models accept 2,048
-tokens and more. No weight depends on this number: positions are rotary."""
+"""Evaluations contain texts that are longer than the training sequences; models of the upstream
+research scripts accept 2,048 tokens or more. Position embeddings are rotary, so the number of
+weights does not depend on this value."""
 OFFICIAL_TRANSFORMERS = "4.51.3"
 """The release that the BabyLM evaluation pipelines of 2025 and 2026 pin."""
 TARGET_HEAD_DIM = 64
-"""Largest head width for `num_attention_heads: null`, the common choice for models of this size
-(GPT-2, Radford et al. 2019)."""
+"""Maximum head width for `num_attention_heads: null`. 64 is common for models of this size (GPT-2,
+Radford et al. 2019)."""
 
 
 def default_num_heads(hidden_size: int) -> int:
@@ -48,7 +49,7 @@ class Architecture(BaseModel):
     alias: ClassVar[str]
     """Name on the command line of the research scripts."""
     num_mask_kinds: ClassVar[int] = 1
-    """Number of attention mask kinds; a model with one kind takes one mask, not a mapping."""
+    """Number of kinds of attention masks. A model with one kind takes a mask, others a mapping."""
     is_safe_in_fp16: ClassVar[bool] = True
     """False if activations are known to exceed 65,504, the largest fp16 number."""
     has_attention_temperature: ClassVar[bool] = False
@@ -137,7 +138,7 @@ class Architecture(BaseModel):
         )
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
+        """Entries of `config.json` that replace those of the configuration class."""
         return {}
 
     def compatibility_warnings(self) -> list[str]:
@@ -192,14 +193,14 @@ class Architecture(BaseModel):
 
     @abstractmethod
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Weights in the matrices of a layer: (all, those used for one token)."""
+        """Number of weights in the matrices of a layer: in all, and used for one token."""
 
     @abstractmethod
     def layer_vectors(self) -> int:
-        """Weights of the norms of a layer."""
+        """Number of weights in the norms of a layer."""
 
     def attention_matrices(self) -> int:
-        """Weights of the four attention projections."""
+        """Number of weights in the four attention projections."""
         return self.hidden_size * self.head_width * (2 * self.heads + 2 * self.kv_heads)
 
     def _attention_biases(self) -> int:
@@ -208,19 +209,19 @@ class Architecture(BaseModel):
         return self.head_width * (self.heads + 2 * self.kv_heads) + self.hidden_size
 
     def num_parameters(self, *, vocab_size: int) -> int:
-        """Trainable parameters of the built model; tied embeddings are counted once."""
+        """Number of trainable parameters of the built model; tied embeddings count once."""
         matrices = sum(self.layer_matrices(layer)[0] for layer in range(self.num_hidden_layers))
         vectors = self.num_hidden_layers * (self.layer_vectors() + self._attention_biases())
         embeddings = vocab_size * self.hidden_size * (1 if self.tie_word_embeddings else 2)
         return embeddings + matrices + vectors + self.hidden_size  # the last norm
 
     def flops_per_token(self, *, vocab_size: int, seq_length: int) -> float:
-        """Floating point operations of forward and backward for one token.
+        """Floating-point operations of the forward and backward pass for one token.
 
-        Counts only the matrix products that the model requires, without recomputation: 6 for each
-        weight used for the token (2 forward, 4 backward; Kaplan et al. 2020, section 2.1),
-        including the output layer, and the two products of causal attention (Chowdhery et al. 2022,
-        appendix B, halved because a token attends to half of the window on average).
+        Counts only the necessary matrix products, without recomputation. Each weight used for the
+        token, including the output layer, takes 6 operations: 2 forward and 4 backward (Kaplan et
+        al. 2020, section 2.1). The two products of causal attention follow Chowdhery et al. 2022,
+        appendix B, halved because a token attends to half of the window on average.
         """
         active = sum(self.layer_matrices(layer)[1] for layer in range(self.num_hidden_layers))
         active += vocab_size * self.hidden_size

@@ -15,7 +15,7 @@ class Gemma2(Architecture):
     title: ClassVar[str] = "Gemma 2"
     source: ClassVar[str] = "https://arxiv.org/abs/2408.00118"
     alias: ClassVar[str] = "gemma"
-    num_mask_kinds: ClassVar[int] = 2  # sliding window, full
+    num_mask_kinds: ClassVar[int] = 2  # sliding-window and full attention
     # Its residual stream overflows (google/gemma_pytorch issue 24).
     is_safe_in_fp16: ClassVar[bool] = False
     residual_branches: ClassVar[tuple[str, ...]] = (
@@ -90,16 +90,16 @@ class Gemma2(Architecture):
         }
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
+        """Entries of `config.json` that replace those of the configuration class."""
         if self.attn_logit_softcapping is None:
             return {}
-        # transformers 4 uses PyTorch's attention by default, which ignores the soft cap without a
-        # warning, and has no public entry to choose another. transformers 5 ignores this entry: its
-        # default for Gemma 2 is eager.
+        # The default attention of transformers 4 ignores the soft cap without a warning, and no
+        # public entry chooses another attention. transformers 5 ignores this private entry, and
+        # computes Gemma 2 with eager attention by default.
         return {"_attn_implementation_internal": "eager"}
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Weights in the matrices of a layer, total and active; equal, as Gemma 2 is dense."""
+        """Number of weights in the matrices of a layer: in all, and used for one token."""
         del layer
         weights = self.attention_matrices() + 3 * self.hidden_size * self.mlp_width
         return weights, weights

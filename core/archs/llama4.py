@@ -23,7 +23,7 @@ class Llama4(Architecture):
     title: ClassVar[str] = "Llama 4"
     source: ClassVar[str] = "https://ai.meta.com/blog/llama-4-multimodal-intelligence/"
     alias: ClassVar[str] = "llama"
-    num_mask_kinds: ClassVar[int] = 2  # chunked, full
+    num_mask_kinds: ClassVar[int] = 2  # chunked and full attention
     has_attention_temperature: ClassVar[bool] = True
     residual_branches: ClassVar[tuple[str, ...]] = ("self_attn", "feed_forward")
 
@@ -68,7 +68,7 @@ class Llama4(Architecture):
         return chosen
 
     def _default_kv_heads(self, heads: int) -> int:
-        # 8 as in the released models, or the largest divisor of it that divides the heads.
+        # 8 as in the released models, or the largest divisor of 8 that divides the number of heads.
         return gcd(heads, 8)
 
     @property
@@ -82,9 +82,9 @@ class Llama4(Architecture):
         return resolved.model_copy(update={"head_dim": self.head_width})
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class (Any: JSON)."""
-        # Without it, transformers 4.51 builds a bfloat16 cache in every forward pass. Meta's
-        # checkpoints have the same entry. Generation reads generation_config.json instead.
+        """Entries of `config.json` that replace those of the configuration class."""
+        # Without `use_cache: false`, transformers 4.51 builds a bfloat16 cache in every forward
+        # pass. Meta's checkpoints have the same entry. Generation reads generation_config.json.
         return {"use_cache": False}
 
     def compatibility_warnings(self) -> list[str]:
@@ -128,13 +128,13 @@ class Llama4(Architecture):
     def config_arguments(self, *, vocab_size: int) -> dict[str, Any]:
         """All keyword arguments of `Llama4TextConfig`.
 
-        Llama 4 has a separate width for dense layers, `intermediate_size_mlp`; here both are
+        Llama 4 has a separate width for dense layers, `intermediate_size_mlp`. Here both widths are
         `intermediate_size`.
         """
         return self.common_arguments(vocab_size=vocab_size) | {
             "head_dim": self.head_width,
             "intermediate_size_mlp": self.mlp_width,
-            # Without experts, moe_layers is empty and the next two values are not used.
+            # Without experts, `moe_layers` is empty and transformers ignores the next two values.
             "num_local_experts": max(1, self.num_local_experts),
             "num_experts_per_tok": min(self.num_experts_per_tok, max(1, self.num_local_experts)),
             "moe_layers": self.moe_layers(),
@@ -146,7 +146,7 @@ class Llama4(Architecture):
         }
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Weights in the matrices of a layer: (all, those used for one token)."""
+        """Number of weights in the matrices of a layer: in all, and used for one token."""
         attention = self.attention_matrices()
         mlp = 3 * self.hidden_size * self.mlp_width
         if layer not in self.moe_layers():

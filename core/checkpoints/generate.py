@@ -16,15 +16,15 @@ from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
 
 WARM_MODELS = 2
 PARTIAL_SECONDS = 0.15
-"""Shortest time between two partial texts: each is a write to the database."""
+"""Minimum seconds between two partial texts, because each of them is a write to the database."""
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-"""Decoded from the first bytes of a character whose last bytes are in the next token."""
+"""The decoder returns it for a character whose last bytes are in the next token."""
 
 
 @torch.no_grad()
 def continue_text(
     model: PreTrainedModel,
-    tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+    tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
     prompt: str,
     *,
     max_new_tokens: int,
@@ -35,15 +35,15 @@ def continue_text(
 ) -> str:
     """The prompt and its continuation by the model, up to `<|endoftext|>`.
 
-    The same seed gives the same text; temperature 0 is greedy decoding. With an empty prompt, the
-    model starts a new text. The random state of the caller is preserved. `on_text` receives the
-    prompt and the continuation so far, a few times a second.
+    The same seed gives the same text. Temperature 0 means greedy decoding. With an empty prompt the
+    model starts a new text. The function preserves the random state of the caller. It calls
+    `on_text` a few times per second with the prompt and the continuation so far.
     """
     ids = [END_OF_TEXT_ID, *tokenizer(prompt)["input_ids"]]
     room = model.config.max_position_embeddings
     ids = ids[-max(1, room - max_new_tokens) :]
     inputs = torch.tensor([ids], device=model.device)  # (1, T)
-    options: dict[str, Any] = {"do_sample": temperature > 0.0}  # Any: generate's keywords
+    options: dict[str, Any] = {"do_sample": temperature > 0.0}  # keyword arguments of `generate`
     if temperature > 0.0:
         options |= {"temperature": temperature, "top_k": top_k or 0, "top_p": 1.0}
     if on_text is not None:
@@ -72,7 +72,7 @@ class _PartialText(BaseStreamer):  # type: ignore[misc]  # untyped in transforme
 
     def __init__(
         self,
-        tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+        tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
         prompt: str,
         on_text: Callable[[str], None],
     ) -> None:
@@ -84,7 +84,7 @@ class _PartialText(BaseStreamer):  # type: ignore[misc]  # untyped in transforme
         self._reported_at = float("-inf")
 
     def put(self, value: torch.Tensor) -> None:
-        """Called with the ids of the prompt, then with each new id."""
+        """Receives the ids of the prompt, then each new id; `generate` calls this method."""
         if not self._has_prompt:
             self._has_prompt = True
             return
@@ -96,7 +96,7 @@ class _PartialText(BaseStreamer):  # type: ignore[misc]  # untyped in transforme
         self._on_text(self._prompt + text.rstrip(INCOMPLETE))
 
     def end(self) -> None:
-        """Called after the last token; the caller has the complete text."""
+        """Does nothing: the caller of `generate` has the complete text."""
 
 
 class WarmModels:
@@ -123,7 +123,7 @@ class WarmModels:
 
 
 def load_checkpoint(folder: Path) -> tuple[PreTrainedModel, Any]:
-    """The model, in evaluation mode on the CPU, and the tokenizer of a checkpoint."""
+    """The model (in evaluation mode, on the CPU) and the tokenizer of a checkpoint."""
     model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
     model.eval()
     return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)

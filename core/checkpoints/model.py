@@ -22,7 +22,8 @@ def quiet_transformers() -> None:
 def build_model(architecture: Architecture, *, vocab_size: int, seed: int) -> PreTrainedModel:
     """The model with newly initialized float32 weights, in training mode.
 
-    transformers initializes the weights; they depend only on `seed`.
+    transformers initializes the weights. They depend on the architecture, the vocabulary, `seed`
+    and the versions of torch and transformers.
     """
     config_class = getattr(transformers, architecture.config_class)
     config = config_class(
@@ -46,7 +47,7 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
 
 
 def save_weights(model: PreTrainedModel, path: Path) -> None:
-    """Writes the weights as float32 safetensors; a tied output layer is omitted."""
+    """Writes the weights as float32 safetensors, without an output layer that is tied."""
     tensors = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()
         for name, tensor in model.state_dict().items()
@@ -75,7 +76,7 @@ def save_config(model: PreTrainedModel, folder: Path, architecture: Architecture
     model.config.save_pretrained(folder)
     path = folder / CONFIG_FILE
     config = json.loads(path.read_text(encoding="utf-8"))
-    # Key names of transformers 4, which ignores the new ones; transformers 5 reads both.
+    # The names in transformers 4, which ignores the new names. transformers 5 reads both.
     config |= {
         "rope_theta": config["rope_parameters"]["rope_theta"],
         "torch_dtype": config["dtype"],

@@ -1,8 +1,8 @@
 """Surprisal of each token of a text under a checkpoint, with the most probable alternatives.
 
 The text is tokenized and scored as in the evaluation of minimal pairs (`core.evaluation.scoring`):
-no token precedes it, so its first token has no context and is not scored. The surprisals of a text
-therefore add up to its score there, in bits and with the opposite sign.
+no token precedes the text, so the first token has no context and no surprisal. The sum of the
+surprisals, in bits, is therefore the negative score of the text in that evaluation.
 """
 
 import math
@@ -14,13 +14,13 @@ from transformers import PreTrainedModel
 from core.errors import EvaluationInvalid
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 
 
 @torch.no_grad()
 def text_surprisal(
     model: PreTrainedModel,
-    tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+    tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
     text: str,
     *,
     alternatives: int,
@@ -28,10 +28,10 @@ def text_surprisal(
     """The surprisal of a text and of each of its tokens, in bits.
 
     Args:
-        model: In evaluation mode.
+        model: A model in evaluation mode.
         tokenizer: Tokenizer of the model.
         text: A sentence or a short text.
-        alternatives: How many of the most probable tokens are listed at each position.
+        alternatives: Number of most probable tokens to list at each position.
 
     Raises:
         EvaluationInvalid: If the text has more tokens than the model has positions.

@@ -1,9 +1,9 @@
-"""Writes downloadable checkpoints: published atomically, immutable, removed by retention rules.
+"""Writes downloadable checkpoints, and removes old ones by the retention rules.
 
-Names: `step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `ema`
-(moving average of the weights), `average` (mean of the last epochs' weights), `error-000123` and
-`interrupted-000123`. The name shows the kind of a checkpoint and, for all but milestones and the
-kinds in `ONCE`, the step.
+A checkpoint appears atomically and never changes. The names are `step-000500` (rolling),
+`best-000500`, `chck_7M` (milestone), `last`, `ema` (moving average of the weights), `average` (mean
+of the weights of the last epochs), `error-000123` and `interrupted-000123`. A name shows the kind
+of the checkpoint; a number with six digits is the step.
 """
 
 import shutil
@@ -31,7 +31,7 @@ PREFIXES: dict[CheckpointKind, str] = {
 }
 
 ONCE: tuple[CheckpointKind, ...] = ("last", "ema", "average")
-"""Kinds with one checkpoint per run, named like the kind."""
+"""Kinds of which a run has one checkpoint, whose name is the kind."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,17 @@ class Checkpoints:
     ) -> None:
         """Publishes a checkpoint and emits its event.
 
-        An existing checkpoint of that name was published by an attempt that was killed before it
-        emitted the event. A resumed run reaches the same weights, so only the event is emitted.
+        If a checkpoint of that name exists, an earlier attempt published it and was killed before
+        it emitted the event. A resumed run reaches the same weights, so this method only emits the
+        event.
 
         Args:
-            kind: Kind of the checkpoint, which decides about its retention.
+            kind: Kind of the checkpoint, which decides how long it is kept.
             model: Model whose weights and configuration are saved.
             position: Training progress.
             name: Name of a milestone; other kinds derive the name from the step.
-            weights: File with the weights to publish, which is hard-linked, or copied if it is on
-                another file system; None: the weights of the model are written.
+            weights: File with the weights to publish. It is hard-linked, or copied if it is on
+                another file system. None: the weights of the model are written.
         """
         name = name or (kind if kind in ONCE else f"{PREFIXES[kind]}{position.step:06d}")
         folder = self._rundir.checkpoint(name)
@@ -104,12 +105,12 @@ class Checkpoints:
         if kind == "rolling":
             self._keep_newest("rolling", self._spec.training.save_total_limit)
         if kind in ("rolling", "last"):
-            # The run has progressed past the step at which it stopped or failed.
+            # The run is now past the step at which it stopped or failed.
             self._keep_newest("interrupted", 0)
             self._keep_newest("error", 0)
 
     def best_weights(self, step: int) -> Path | None:
-        """The weights of the checkpoint of kind `best` of that step; None if it is not there."""
+        """The weights of the checkpoint `best` of that step; None if it does not exist."""
         weights = self._rundir.checkpoint(f"{PREFIXES['best']}{step:06d}") / WEIGHTS_FILE
         return weights if weights.is_file() else None
 
@@ -144,8 +145,9 @@ class Checkpoints:
             if path.name.startswith(prefix) and path.name.removeprefix(prefix).isdigit()
         ]
         for step, path in sorted(found, reverse=True)[count:]:
-            # The event comes first: a kill in between leaves a folder that is not listed and that
-            # the next removal finds. In the other order, users would see a missing checkpoint.
+            # Emits the event before it removes the folder. If the process is killed in between,
+            # the folder is not listed, and the next removal deletes it. In the other order users
+            # would see a checkpoint without files.
             self._emit(
                 CheckpointData(
                     action="removed",

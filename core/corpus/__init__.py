@@ -1,1 +1,1 @@
-"""Raw text to clean text, a cleaner per BabyLM source."""
+"""Cleaning: makes clean text from raw text, with one cleaner for each BabyLM source."""

@@ -1,6 +1,6 @@
-"""A text file in blocks of whole lines, and the function that cleans a block in any process.
+"""Reads a text file in blocks of whole lines, and cleans a block in any process.
 
-Imports little, because worker processes wait for it.
+The module imports little, because worker processes wait for its imports.
 """
 
 import mmap
@@ -24,11 +24,11 @@ from core.corpus.rules import (
 from core.errors import CorpusEncoding, CorpusMissing
 
 BLOCK_BYTES = 1 << 19
-"""Text cleaned at once."""
+"""Bytes of text that are cleaned at once."""
 MAX_BLOCK_BYTES = 4 << 20
-"""A unit of several lines that would make a block longer is cut at any line."""
+"""Maximum bytes of a block. If a unit of several lines is longer, the block may end at any line."""
 LONGEST_LINE_BYTES = 16 << 20
-"""Longer lines are refused: a line is held in memory whole, several times over."""
+"""Longer lines are refused, because cleaning holds several copies of a line in memory."""
 READ_BYTES = 1 << 20
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -49,13 +49,13 @@ class CleanedBlock:
     """A block after cleaning, with its counts."""
 
     content: bytes
-    """Lines joined by line breaks, an empty one between documents, none at either end."""
+    """The lines, joined by line breaks, with one empty line between documents."""
     begins_document: bool
-    """An empty line comes before the first line (or anywhere, if no line is left)."""
+    """Whether an empty line precedes the first line (or occurs at all, if no line is left)."""
     ends_document: bool
-    """An empty line comes after the last line."""
+    """Whether an empty line follows the last line."""
     documents_within: int
-    """Empty lines within the content."""
+    """Number of empty lines within the content."""
     lines_in: int
     lines_out: int
     words_in: int
@@ -73,8 +73,8 @@ class BlockCleaner:
         """The clean text of a block.
 
         Raises:
-            CorpusMissing: If the file is gone.
-            CorpusEncoding: If it is not UTF-8.
+            CorpusMissing: If the file no longer exists.
+            CorpusEncoding: If the file is not UTF-8.
         """
         try:
             with block.path.open("rb") as file:
@@ -148,9 +148,9 @@ def split_blocks(
     """The file in blocks that end after line breaks, where the cleaner allows it.
 
     Raises:
-        CorpusMissing: If it cannot be opened.
-        CorpusNotText: If it is something else, such as a pointer of Git LFS.
-        CorpusEncoding: If a line is longer than any text has.
+        CorpusMissing: If the file cannot be opened.
+        CorpusNotText: If the file is not text, such as a Git LFS pointer.
+        CorpusEncoding: If a line has more than LONGEST_LINE_BYTES bytes.
     """
     try:
         file = path.open("rb")

@@ -1,7 +1,7 @@
-"""Where the books are in a file of Project Gutenberg, between its headers and licences.
+"""Finds the books in a Project Gutenberg file, between its headers and licences.
 
 A raw file has a header, a START mark, the book, an END mark and the licence
-(https://www.gutenberg.org/policy/license.html); BabyLM's files have books without any of it.
+(https://www.gutenberg.org/policy/license.html). BabyLM's files have books without these parts.
 """
 
 import mmap
@@ -23,9 +23,9 @@ END = re.compile(
 BOOK_HEADER = re.compile(rb"^(?:\xef\xbb\xbf)?= = = [^\n]*\n", re.MULTILINE)
 HEADER_LINE = re.compile(rb"^[^\n]*Project Gutenberg[^\n]*\n", re.MULTILINE | re.IGNORECASE)
 MAX_HEADER_BYTES = 1 << 15
-"""Title, credits and, until 2003, the small print come before the START mark."""
+"""Maximum bytes before the START mark: title, credits and, until 2003, the small print."""
 MAX_LICENCE_BYTES = 1 << 16
-"""The licence has 19 KB. Longer text after an END mark is not part of it."""
+"""Maximum bytes after the END mark that count as the licence, which has 19 KB."""
 
 Kind = Literal["text", "book", "licence"]
 

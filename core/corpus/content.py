@@ -1,4 +1,4 @@
-"""Files that have the name of a text but are something else, recognized by how they begin."""
+"""Recognizes files with the name of a text that are not text, by their first bytes."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ MAGIC = (
 
 
 def foreign_content(head: bytes) -> tuple[str, str] | None:
-    """What a file is that begins with these bytes, and what to do; None if it may be text."""
+    """The kind of a file that begins with these bytes, and a remedy; None if it may be text."""
     if head.startswith(LFS_POINTER):
         return "a Git LFS pointer, not the text itself", "Fetch the text with `git lfs pull`."
     if ANNEX_POINTER.match(head):
@@ -39,11 +39,11 @@ def foreign_content(head: bytes) -> tuple[str, str] | None:
 
 
 def require_text(path: Path) -> None:
-    """Refuses a file that is no text.
+    """Refuses a file that is not text.
 
     Raises:
-        CorpusNotText: Naming the file and what it is.
-        OSError: If it cannot be read.
+        CorpusNotText: If the file is not text; the message names the file and its kind.
+        OSError: If the file cannot be read.
     """
     with path.open("rb") as file:
         found = foreign_content(file.read(HEAD_BYTES))

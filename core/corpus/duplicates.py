@@ -1,8 +1,9 @@
 """Duplicates in clean text: repeated units, and training text that is also validation text.
 
-Units are compared: the documents of a file, or its lines if the file is one document (Switchboard,
-subtitles). A unit of fewer than 8 words is never a duplicate: "Yeah, I know." occurs ten thousand
-times. A training line of 8 words or more that is also a line of the validation text is a leak.
+The compared units are the documents of a file, or its lines if the file is one document
+(Switchboard, subtitles). A unit of fewer than 8 words is never a duplicate: "Yeah, I know." occurs
+ten thousand times. A training line of at least 8 words that is also a line of the validation text
+is a leak.
 
 Near duplicates are found among documents by MinHash (Broder 1997, "On the resemblance and
 containment of documents"): 64 hashes over the sets of five words in a row. Two documents are near
@@ -12,7 +13,7 @@ at 0.8 is missed with probability (1 - 0.8^4)^16 = 0.0002.
 
 The result depends on the text alone: the earliest unit is kept, in the order of the files.
 
-Letters: U units, M documents with a sketch, S shingles, K hashes of a sketch.
+Shapes: U units, M documents with a sketch, S shingles, K hashes of a sketch.
 """
 
 import os
@@ -32,7 +33,7 @@ from pydantic import BaseModel, ConfigDict
 from core.errors import CorpusEmpty, Stopped
 
 DUPLICATES_VERSION = 1
-"""Raised whenever the same text would give another result."""
+"""Increase it when the same text gives another result."""
 MIN_WORDS = 8
 SHINGLE_WORDS, HASHES, BANDS, NEAR_HASHES = 5, 64, 16, 52
 READ_BYTES = 1 << 20
@@ -58,7 +59,7 @@ class Found(BaseModel):
     examples: list[str] = []
 
     def add(self, text: str) -> None:
-        """Counts one."""
+        """Counts one finding."""
         self.count += 1
         self.words += len(text.split())
         if len(self.examples) < EXAMPLES:
@@ -72,9 +73,9 @@ class DuplicateReport(BaseModel):
 
     applied: Mode
     exact: Found = Found()
-    """Units that are an earlier one, word for word."""
+    """Units that equal an earlier unit."""
     near: Found = Found()
-    """Documents that nearly are an earlier one of the training or any of the validation text."""
+    """Documents that nearly equal an earlier document or a document of the validation text."""
     leaked: Found = Found()
     """Lines that are also in the validation text."""
 
@@ -98,14 +99,14 @@ def deduplicate(
     output: Path,
     should_stop: Callable[[], bool],
 ) -> DuplicateReport:
-    """Writes the training files without what `mode` removes into `output`, with a report.
+    """Writes the training files without the duplicates that `mode` removes, and returns a report.
 
-    `report` removes nothing and writes no text, `exact` removes exact duplicates and leaked lines,
-    `near` removes near duplicates too. The report always covers all three.
+    `report` removes nothing and writes no text. `exact` removes exact duplicates and leaked lines.
+    `near` also removes near duplicates. The report always covers all three kinds.
 
     Raises:
         CorpusEmpty: If nothing would be left of a file.
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
     """
     leaks = {line for path in validation for line in _lines(path) if _is_long(line)}
     index = _Index()
@@ -207,7 +208,7 @@ def _repeated(digests: UInt64s, known: int) -> Bools:
 
 
 def _near(index: _Index) -> Bools:
-    """(U,) whether a document nearly is an earlier one."""
+    """(U,) whether a document nearly equals an earlier document."""
     near = np.zeros(len(index.digests), np.bool_)
     if not index.sketches:
         return near
@@ -246,7 +247,7 @@ def _has_documents(path: Path) -> bool:
 
 
 def _units(path: Path, separator: str) -> Iterator[str]:
-    """The documents or lines of a clean file; a document is held in memory whole."""
+    """The documents or lines of a clean file; the whole current document is in memory."""
     lines: list[str] = []
     with path.open(encoding="utf-8", newline="\n") as file:
         for line in file:

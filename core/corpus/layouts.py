@@ -1,7 +1,7 @@
-r"""Formats that spread one unit over several lines, joined to a line each before the rules run.
+r"""Joins units of several lines, such as the cue of a subtitle, to one line before the rules run.
 
-The rules look at one line only. A `join` brings the lines of a unit together, and a `cut` ends
-blocks only where no unit is split, so that the result does not depend on the size of the blocks.
+A rule looks only at one line. A `join` function joins the lines of a unit. A `cut` function ends a
+block only between units, so that the result does not depend on the size of the blocks.
 """
 
 import mmap
@@ -24,7 +24,7 @@ VTT_BLOCK = re.compile(r"\n[ \t]*\n(?:NOTE|STYLE|REGION)(?:[ \t][^\n]*)?\n(?:[^\
 """https://www.w3.org/TR/webvtt1/, section 4.1."""
 ARROW = b"-->"
 CUE_SEARCH_BYTES = 1 << 16
-"""A file without a cue in this range is cut at any line."""
+"""Bytes to search for a cue. If they contain no cue, the block may end at any line."""
 BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 WRAPPED_LINE = re.compile(r"(?<=\S)[ \t]*\n(?=\S)")
 
@@ -38,7 +38,7 @@ def universal(text: str, drops: Drops) -> str:
 
 
 def join_tiers(text: str, drops: Drops) -> str:
-    """CHAT: a line that begins with a tab continues the one before; media times are dropped."""
+    """CHAT: a line that begins with a tab continues the line before; media times are dropped."""
     text = universal(text, drops).replace("\n\t", " ")
     if "\x15" not in text and "\u2022" not in text:
         return text
@@ -70,7 +70,7 @@ def _cue_break(found: re.Match[str]) -> str:
 
 
 def join_paragraphs(text: str, drops: Drops) -> str:
-    """A book as Project Gutenberg sends it out: a paragraph a line, verse as it is."""
+    """Joins each paragraph of a Project Gutenberg book to one line; verse does not change."""
     text = BLANK_LINES.sub("\n\f", universal(text, drops).strip("\n"))
     return WRAPPED_LINE.sub(" ", text).replace("\f", "")
 
@@ -86,7 +86,7 @@ def cut_tiers(text: mmap.mmap, begin: int) -> int:
 def cut_cues(text: mmap.mmap, begin: int) -> int:
     """The end of the first line with times at or after a byte, so that no cue is split before it.
 
-    The end of any line where the file has no cues.
+    If the file has no cues, the end of any line.
     """
     line_end = text.find(b"\n", begin) + 1 or len(text)
     arrow = text.find(ARROW, begin, begin + CUE_SEARCH_BYTES)

@@ -1,7 +1,7 @@
-"""Words that are too long for a tokenizer are split.
+"""Splits words that are too long for a tokenizer.
 
-Training a tokenizer takes time in the square of the length of a word: base64, an address or text
-without spaces of 300,000 characters would take two minutes.
+The time to train a tokenizer grows with the square of the length of a word. A word of 300,000
+characters, such as base64 or text without spaces, would take two minutes.
 """
 
 import re
@@ -18,7 +18,7 @@ def split_long_words(text: str, drops: Drops, *, first_line: int = 1) -> str:
 
     Args:
         text: Raw lines.
-        drops: Where to count, with the line and the beginning of the first words.
+        drops: Counts the words, with the line and the beginning of the first ones.
         first_line: Number of the first line.
     """
     if not _may_have(text):
@@ -40,7 +40,7 @@ def has_long_words(text: str) -> bool:
 
 
 def _may_have(text: str) -> bool:
-    # A word of 1,000 characters covers a whole stride of 500, so one search a stride is enough.
+    # A word of 1,000 characters covers a whole stride of 500, so one search per stride is enough.
     stride = MAX_WORD_CHARACTERS // 2
     return any(
         text.find(" ", begin, begin + stride) < 0 and text.find("\n", begin, begin + stride) < 0

@@ -1,7 +1,7 @@
-r"""Names of files as they are shown, and which of them are texts; imports nothing heavy.
+r"""The shown form of file names, and which names are texts. Imports no large module.
 
-A file system holds any bytes in a name but "/" and NUL. Names that are not UTF-8 or not printable
-are shown with escapes, such as `caf\xe9.txt`, and known by that form everywhere.
+The name of a file may contain any bytes except "/" and NUL. Names that are not UTF-8 or not
+printable are shown with escapes, such as `caf\xe9.txt`; users give this form in specs and paths.
 """
 
 import os
@@ -38,12 +38,12 @@ def shown_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Format:
-    """What the suffixes of a name say about its content."""
+    """The format of a file by the suffixes of its name."""
 
     suffix: str
-    """Of `TEXT_SUFFIXES` or `ROW_SUFFIXES`."""
+    """One of `TEXT_SUFFIXES` or `ROW_SUFFIXES`."""
     compression: str
-    """Of `COMPRESSIONS`, or empty."""
+    """One of `COMPRESSIONS`, or empty."""
 
     @property
     def has_rows(self) -> bool:
@@ -57,7 +57,7 @@ class Format:
 
 
 def text_format(name: str) -> Format | None:
-    """The format of a text; None for a file that is no text by its name."""
+    """The format of a text file; None if the name is not that of a text file."""
     lower = name.lower()
     compression = _ending(lower, COMPRESSIONS)
     suffix = _ending(lower.removesuffix(compression), (*TEXT_SUFFIXES, *ROW_SUFFIXES))
@@ -65,7 +65,7 @@ def text_format(name: str) -> Format | None:
 
 
 def text_stem(name: str) -> str | None:
-    """The shown name without the suffix of a text; None for a file that is no text by its name."""
+    """The shown name without the suffix of a text; None if the name is not that of a text."""
     found = text_format(name)
     if found is None or name.startswith("."):
         return None
@@ -76,7 +76,7 @@ def text_stem(name: str) -> str | None:
 
 
 def reason_left_out(name: str) -> str:
-    """Why a file with this name is no text."""
+    """The reason why a file with this name is not used as text."""
     if name.startswith("."):
         return "is hidden: its name begins with a full stop"
     if name in DATASET_FILES:

@@ -35,7 +35,7 @@ Mode = Literal["report", "exact", "near"]
 
 
 def clean_splits(run: Run, reporter: StageReporter) -> tuple[Split, Split | None]:
-    """The cleaned training text and, where the spec names one, the validation text.
+    """The cleaned training text and, if the spec names one, the cleaned validation text.
 
     Raises:
         RunError: If a file is missing, empty or not UTF-8, or the track allows fewer words.
@@ -95,7 +95,7 @@ def _warn_of_malformed_rows(run: Run, report: CleanReport) -> None:
 
 @dataclass(frozen=True)
 class _RawSplit:
-    """A dataset of the run: its cleaned text if the run has it already, else its files."""
+    """A dataset of the run: its recorded cleaned text, or its files if none is recorded."""
 
     name: Literal["train", "validation"]
     entry: CacheEntry | None
@@ -103,7 +103,7 @@ class _RawSplit:
 
     @classmethod
     def open(cls, run: Run, name: Literal["train", "validation"], dataset: str) -> "_RawSplit":
-        """Looks for the result first, because the dataset may have been edited or removed since."""
+        """Looks for the recorded result first, because the dataset may have changed meanwhile."""
         entry = run.inputs.find(f"clean/{name}")
         return cls(name, entry, [] if entry is not None else _find_files(run, name, dataset))
 
@@ -117,8 +117,8 @@ def _find_files(run: Run, split: str, dataset: str) -> list[SourceFile]:
     """The files of a dataset.
 
     Raises:
-        CorpusMissing: If the dataset, or a file that the spec names, is not there.
-        CorpusChanged: If they differ from the files that the run started with.
+        CorpusMissing: If the dataset, or a file that the spec names, does not exist.
+        CorpusChanged: If the files differ from those with which the run started.
     """
     folder, sources = run.data_dir / dataset, run.spec.data.sources
     before = run.inputs.files(split)
@@ -197,7 +197,7 @@ def _clean(
 def _deduplicate(
     run: Run, train: Split, validation: Split | None, mode: Mode
 ) -> tuple[Split, dict[str, Any], bool]:
-    """The training text without its duplicates, what was found, and whether it was cached."""
+    """The training text without duplicates, the counts, and whether the result was cached."""
     from core.corpus.duplicates import DUPLICATES_VERSION, deduplicate
 
     held_out = validation.files if validation else []
@@ -231,7 +231,7 @@ def check_budget(spec: JobSpec, report: CleanReport) -> None:
     """Checks the word budget of the track.
 
     Raises:
-        WordBudgetExceeded: If it has more.
+        WordBudgetExceeded: If the text has more words.
     """
     budget = TRACK_WORDS.get(spec.track)
     if budget is not None and report.words_out > budget:

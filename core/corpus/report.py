@@ -30,7 +30,7 @@ class RowsReport(BaseModel):
 
 
 class SourceReport(BaseModel):
-    """One file, before (`in`) and after (`out`)."""
+    """Counts of one file before (`in`) and after (`out`) cleaning."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ class SourceReport(BaseModel):
 
 
 class CleanReport(BaseModel):
-    """All files of a dataset, by stem."""
+    """Reports of all files of a dataset, by file name without suffix."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,20 +56,20 @@ class CleanReport(BaseModel):
 
     @property
     def words_in(self) -> int:
-        """White-space words before cleaning."""
+        """Number of white-space words before cleaning."""
         return sum(report.words_in for report in self.sources.values())
 
     @property
     def words_out(self) -> int:
-        """White-space words after cleaning: the words that are trained on."""
+        """Number of white-space words after cleaning, which are the words for training."""
         return sum(report.words_out for report in self.sources.values())
 
     @property
     def bytes_out(self) -> int:
-        """Bytes after cleaning."""
+        """Number of bytes after cleaning."""
         return sum(report.bytes_out for report in self.sources.values())
 
-    def counts(self) -> dict[str, Any]:  # Any: JSON
+    def counts(self) -> dict[str, Any]:  # any JSON value
         """The totals, and the dropped counts of each source without examples."""
         return {
             "words_in": self.words_in,
@@ -89,7 +89,7 @@ class CleanReport(BaseModel):
 
 
 def recount(report: CleanReport, folder: Path) -> None:
-    """Writes the report of the same sources after some of their clean text was removed."""
+    """Writes the report again after some of the clean text was removed."""
     sources = {}
     for stem, source in report.sources.items():
         path = folder / f"{stem}.txt"

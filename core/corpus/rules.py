@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 DROPPED = "\x00"
-"""Marks a place where something was removed. A line that holds nothing else is dropped, while a
-line that was empty from the start ends a document. The text itself has no control characters."""
+"""Marks a place where text was removed. A line that contains nothing else is dropped, but a line
+that was already empty ends a document. The text itself has no control characters."""
 CONTROL = re.compile(
     r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
@@ -34,7 +34,8 @@ LINES_WITHOUT_WORDS = (
 )
 DOCUMENT_HEADER = ("= = = ", "\ufeff= = = ")
 SPACES = re.compile(r" {3,}")
-"""More than two give upstream's patterns nothing to tell apart, and time in their square."""
+"""Runs of more than two spaces. They make no difference to upstream's patterns, whose time grows
+with the square of their length."""
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
 MAX_PASSES = 32
@@ -78,15 +79,16 @@ class Cleaner:
     closing: tuple[Rule | Transform, ...] = ()
     """Applied after the gaps that the steps left are closed."""
     needs_words: bool = True
-    """Drop lines without a letter or digit."""
+    """Whether to drop lines without a letter or digit."""
     line: Callable[[str], str] | None = None
-    """Applied once to each raw line, before the steps; an empty result drops the line."""
+    """A function that is applied once to each raw line, before the steps. An empty result drops the
+    line."""
     join: "Callable[[str, Drops], str] | None" = None
-    """Applied to raw text first: brings units of several lines to one line each."""
+    """A function that is applied first, to raw text: joins units of several lines to one line."""
     cut: Callable[[mmap.mmap, int], int] | None = None
     """The end of the first block that may end at or after a byte, if `join` needs whole units."""
     finds_books: bool = False
-    """Drop what is outside the START and END marks of Project Gutenberg."""
+    """Whether to drop text outside the START and END marks of Project Gutenberg."""
 
 
 @dataclass
@@ -126,7 +128,7 @@ def clean_block(text: str, cleaner: Cleaner, drops: Drops) -> str:
     Args:
         text: Whole lines; Windows line ends and a last line without an end are fine.
         cleaner: The steps.
-        drops: Where to count.
+        drops: Counts the removals.
     """
     return clean_normal(raw_block(text, None, cleaner, drops), cleaner, drops)[1:]
 
@@ -138,7 +140,7 @@ def raw_block(text: str, normal: str | None, cleaner: Cleaner, drops: Drops) -> 
         text: Raw lines.
         normal: Their normal block, if it is known.
         cleaner: The steps.
-        drops: Where to count.
+        drops: Counts the removals.
     """
     joined = text if cleaner.join is None else cleaner.join(text, drops)
     if cleaner.line is not None:

@@ -20,7 +20,7 @@ from core.spec.job import DataSpec
 BABYLM_SOURCES = tuple(name for name in UPSTREAM if name != PLAIN)
 """A dataset that has one of them and lacks another causes a warning."""
 SOURCE_OF_SUFFIX = {".cha": "childes", ".srt": "open_subtitles", ".vtt": "open_subtitles"}
-"""Suffixes that tell a format, whatever the name is."""
+"""Suffixes that determine the format of a file with any name."""
 
 DEFAULT_ROWS = RowOptions()
 

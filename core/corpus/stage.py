@@ -181,7 +181,7 @@ def preview(
 
 
 def count_words(path: Path) -> int:
-    """White-space words of a file, whatever its encoding."""
+    """Number of white-space words of a file in any encoding."""
     words = 0
     with path.open("rb") as file:
         while lines := file.readlines(COUNTED_AT_ONCE):

@@ -23,7 +23,7 @@ class CleanReports:
         self._works: dict[Path, _Work] = {}
 
     def look(self, dataset: Path, cache_dir: Path, *, seconds: float) -> dict[str, Any]:
-        """Waits for at most `seconds`; returns the report or its progress. Any: JSON.
+        """Waits for at most `seconds`; returns the report as JSON, or its progress.
 
         Raises:
             RunError: If the dataset cannot be cleaned.
@@ -48,7 +48,7 @@ class _Work(threading.Thread):
         self._dataset = dataset
         self._cache_dir = cache_dir
         self.progress = 0.0
-        self.report: Any = None  # Any: JSON
+        self.report: Any = None  # any JSON value
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -62,7 +62,7 @@ class _Work(threading.Thread):
         except Exception as error:  # top of the thread; `look` raises it
             self.error = error
 
-    def _clean(self) -> Any:  # Any: JSON
+    def _clean(self) -> Any:  # any JSON value
 
         files = find_source_files(self._dataset)
         options = CleanOptions()

@@ -1,11 +1,11 @@
 """Batches of a token file, in an order that is a pure function of seed, epoch and index.
 
-With `shuffle="documents"` the documents are put in another order each epoch too, and the windows
-are cut from the stream that results (qlabs-eng/slowrun, "document-level shuffle").
+With `shuffle="documents"` each epoch also puts the documents in another order, and cuts the windows
+from the stream that results (qlabs-eng/slowrun, "document-level shuffle").
 
-Resuming a run requires only the number of its step.
+To resume a run, only the number of its step is needed.
 
-Letters: B sequences in a batch, T tokens in a sequence, N tokens in the file, W windows.
+Shapes: B sequences in a batch, T tokens in a sequence, N tokens in the file, W windows.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ IGNORED = -100
 Packing = Literal["stream", "documents"]
 Shuffle = Literal["windows", "documents"]
 DOCUMENT_STREAM = 1
-"""Random numbers of the document order; those of the window order have no such number."""
+"""Number of the random stream for the document order. The window order uses stream 0."""
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
@@ -40,14 +40,14 @@ class Batch:
     targets: Int64s
     """(B, T) int64, -100 after the end of the file."""
     num_targets: int
-    """Targets that are not ignored."""
+    """Number of targets that are not ignored."""
     num_words: int
-    """Words that start in the windows of the batch."""
+    """Number of words that start in the windows of the batch."""
     segments: Int32s | None = None
     """(B, T) int32: index of the document within the window. A token attends only to tokens of its
-    own document; None: to all earlier tokens."""
+    own document. None: a token attends to all earlier tokens."""
     sources: Int64s | None = None
-    """(B, T) int64: place in `meta.sources` of each target's source; None in training."""
+    """(B, T) int64: index in `meta.sources` of each target's source; None in training."""
 
 
 class Batches:
@@ -83,7 +83,7 @@ class Batches:
         self.steps_per_epoch = -(-self.windows // batch_size)
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 1; the last of an epoch may be smaller.
+        """The batch of a step, counted from 1. The last batch of an epoch may be smaller.
 
         Raises:
             TokenOutOfVocabulary: If a token id is not below the size of the vocabulary.
@@ -94,21 +94,21 @@ class Batches:
         return current.windows.batch(current.order[begin : begin + self._batch_size])
 
     def words_seen(self, step: int) -> int:
-        """Training words after `step`, repetitions included; 0 for step 0."""
+        """Number of training words up to `step`, counted again in each epoch; 0 for step 0."""
         if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
         return epoch * self._tokens.num_words + int(self._epoch(epoch).words[index])
 
     def tokens_seen(self, step: int) -> int:
-        """Training targets after `step`, repetitions included; 0 for step 0."""
+        """Number of training targets up to `step`, counted again in each epoch; 0 for step 0."""
         if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
         return epoch * (self._tokens.num_tokens - 1) + int(self._epoch(epoch).targets[index])
 
     def epoch(self, step: int) -> float:
-        """Passes over the file after `step`."""
+        """Number of passes over the file up to `step`, as a fraction."""
         return _whole(step) / self.steps_per_epoch
 
     def _place(self, step: int) -> tuple[int, int]:
@@ -117,7 +117,7 @@ class Batches:
         return divmod(int(step) - 1, self.steps_per_epoch)
 
     def _epoch(self, epoch: int) -> "_Epoch":
-        """The newest is kept: a step needs no other."""
+        """The windows of an epoch. Only the newest epoch is cached; a step needs no other."""
         if self._current is None or self._current.number != epoch:
             windows = self._windows
             if self._shuffle == "documents":
@@ -156,7 +156,7 @@ def validation_windows(
     Args:
         tokens: The validation text.
         seq_length: T.
-        max_tokens: Largest number of targets, but at least one window; None uses every window.
+        max_tokens: Maximum number of targets, at least those of one window. None: all windows.
         batch_size: B; the last batch may be smaller.
         packing: Whether batches separate documents.
 
@@ -182,11 +182,12 @@ def validation_windows(
 def permutation(size: int, *, seed: int, epoch: int, stream: int = 0) -> Int64s:
     """(size,) int64: a permutation of the numbers below `size`.
 
-    It is determined by seed, epoch and stream.
+    The permutation depends only on seed, epoch and stream.
 
-    Sorts the numbers by 64 random bits each, in a stable sort. numpy guarantees that the raw stream
-    of a seeded PCG64 never changes, but not the result of `Generator.permutation` (NEP 19). A
-    run that is resumed with another version of numpy thus has the same order.
+    The function draws 64 random bits for each number and sorts the numbers by them, in a stable
+    sort. numpy guarantees that the raw stream of a seeded PCG64 never changes, but not the result
+    of `Generator.permutation` (NEP 19). So a run that resumes with another version of numpy has the
+    same order.
     """
     entropy = [seed, epoch, stream] if stream else [seed, epoch]
     draws = np.random.PCG64(entropy).random_raw(size)
@@ -212,9 +213,9 @@ class _Epoch:
     order: Int64s
     """(W,) windows in the order in which they are trained on."""
     words: Int64s
-    """(steps,) words of the epoch up to the end of each of its steps."""
+    """(steps,) number of words of the epoch up to the end of each step."""
     targets: Int64s
-    """(steps,) targets likewise."""
+    """(steps,) number of targets of the epoch up to the end of each step."""
 
 
 class _Windows:
@@ -227,7 +228,7 @@ class _Windows:
         packing: Packing,
         documents: DocumentOrder | None = None,
     ) -> None:
-        """`documents` is the order of the documents; None is that of the file."""
+        """`documents` is the order of the documents; None: the order of the file."""
         length = _positive("seq_length", seq_length)
         if tokens.num_tokens < 2:
             raise CorpusTooSmall(
@@ -243,11 +244,11 @@ class _Windows:
         self.words = (documents or tokens).word_counts(boundaries)  # (W,)
 
     def targets(self, windows: Int64s) -> Int64s:
-        """Targets in each of the windows."""
+        """Number of targets in each of the windows."""
         return np.minimum(self.tokens.num_tokens - 1 - windows * self._length, self._length)
 
     def sources(self, windows: Int64s) -> Int64s:
-        """(B, T) the source of each target of these windows, in the order of the file."""
+        """(B, T) index of the source of each target; the windows must be in file order."""
         counts = [source.tokens for source in self.tokens.meta.sources.values()]
         targets = (windows * self._length)[:, None] + 1 + np.arange(self._length)  # (B, T)
         last = self.tokens.num_tokens - 1

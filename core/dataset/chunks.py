@@ -1,6 +1,6 @@
 """Splits text files into chunks of whole lines, and encodes a chunk in any process of a pool.
 
-Imports little, so that pool workers start fast.
+The module imports little, so that pool workers start fast.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,8 @@ from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.units import Encoded, Learned, TextNotClean, UnitEncoder
 
 CHUNK_BYTES = 1 << 17
-"""Bytes per chunk. Its words fit a core's cache: half or twice the size takes 6 % longer."""
+"""Bytes per chunk. The words of a chunk fit into a core's cache. Half or twice the size takes 6 %
+longer."""
 LARGEST_UINT16_VOCABULARY = 1 << 16
 
 
@@ -26,7 +27,7 @@ class Chunk:
     begin: int
     end: int
     is_last: bool
-    """Whether the chunk ends the file, and with it a document."""
+    """Whether the chunk is the last of its file. The end of a file also ends a document."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ChunkEncoder:
         self._dtype = np.dtype(token_dtype(self._encoder.vocab_size))
 
     def news(self) -> list[Learned]:
-        """Encoded words learned since the last call, for the other processes."""
+        """The words that this process has encoded since the last call, for the other processes."""
         return self._encoder.news()
 
     def adopt(self, news: list[Learned]) -> None:
@@ -84,7 +85,7 @@ class ChunkEncoder:
 
 
 def split_file(path: Path, *, begin: int = 0) -> Iterator[Chunk]:
-    """The chunks of a file, cut after line breaks but never before an empty line.
+    """The chunks of a file, which end at line breaks but never before an empty line.
 
     Args:
         path: The file.

@@ -1,6 +1,6 @@
 """The documents of a token file in another order, without a copy of their tokens.
 
-Letters: N tokens, M documents, K boundaries.
+Shapes: N tokens, M documents, K boundaries.
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ Int64s = npt.NDArray[np.int64]
 class DocumentOrder:
     """The token stream that results if the documents of a file follow each other in a given order.
 
-    The stream has the same N tokens as the file, and every document keeps its `<|endoftext|>`. It
-    is an index of 24 bytes per document; tokens are read from the file when a batch needs them.
+    The stream has the same N tokens as the file, and every document keeps its `<|endoftext|>`. The
+    class holds an index of 24 bytes per document; a batch reads its tokens from the file.
     """
 
     def __init__(self, tokens: TokenFile, order: Int64s) -> None:
-        """`order` has shape (M,): the document of the file at each place of the stream."""
+        """`order` (M,) gives for each place in the stream the index of the document in the file."""
         starts = np.append(tokens.documents.astype(np.int64), tokens.num_tokens)  # (M + 1,)
         self._tokens = tokens
         self._sources = starts[order]  # (M,)
@@ -31,21 +31,21 @@ class DocumentOrder:
         self._words = np.cumsum(words) - words  # (M,)
 
     def file_positions(self, positions: npt.NDArray[Any]) -> Int64s:
-        """Where the tokens at these positions of the stream are in the file; any shape."""
+        """The positions in the file of the tokens at these positions of the stream; any shape."""
         places = self._documents(positions)
         found: Int64s = self._sources[places] + (positions - self._begins[places])
         return found
 
     def word_counts(self, boundaries: Int64s) -> Int64s:
-        """(K - 1,) words that start between neighbouring boundaries.
+        """(K - 1,) number of words that start between neighbouring boundaries.
 
         Args:
-            boundaries: (K,) positions of the stream from 0 to N, rising.
+            boundaries: (K,) positions in the stream from 0 to N, in ascending order.
         """
         places = self._documents(boundaries)  # (K,)
         sources = self._sources[places]
         ends = sources + (boundaries - self._begins[places])
-        # Each boundary counts from the start of its document, which may be anywhere in the file.
+        # Counts from the start of the boundary's document, which may be anywhere in the file.
         points = np.concatenate([[0], sources, ends])  # (2 K + 1,)
         by_position = np.argsort(points, kind="stable")
         before = np.empty_like(points)

@@ -13,11 +13,11 @@ from core.errors import Stopped
 from core.process.pool import serve_in_order
 
 ENCODE_VERSION = 1
-"""Raised when the same text and tokenizer give another token file."""
+"""Increase it when the same text and tokenizer give another token file."""
 MAX_PROCESSES = 4
-"""More processes would take over 1 GB in all, and four encode 100 MB in about a second."""
+"""Four processes encode 100 MB in about a second. More would need over 1 GB of memory in all."""
 BYTES_PER_PROCESS = 6 << 20
-"""Least text per process, because starting one takes 0.3 s of CPU time."""
+"""Minimum text per process, because starting a process takes 0.3 s of CPU time."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ def encode_split(
     Args:
         files: One file per source, in the order of the token file.
         tokenizer: Folder of the tokenizer.
-        output: An existing folder: empty, or from an interrupted encoding of the same text, which
-            is then continued from its last saved progress.
-        progress: Called with the written share of the text.
-        should_stop: Checked several times a second.
+        output: An existing folder. It is empty or contains an interrupted encoding of the same
+            text, which then continues from the last saved progress.
+        progress: Receives the share of the text that is written.
+        should_stop: Checked several times per second.
         processes: Number of processes; None chooses by the amount of text.
 
     Raises:

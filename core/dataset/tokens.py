@@ -1,6 +1,6 @@
 """The token file of a split: its format and its reader.
 
-Letters: N tokens, M documents.
+Shapes: N tokens, M documents.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from core.errors import TokenFileDamaged
 FORMAT_VERSION = 1
 TOKENS, WORD_STARTS, DOCUMENTS, META = "tokens.bin", "word_starts.bin", "documents.bin", "meta.json"
 DTYPES: dict[str, np.dtype[Any]] = {"uint16": np.dtype("<u2"), "uint32": np.dtype("<u4")}
-"""Little-endian on every machine, so that a cache is portable."""
+"""The dtypes of token ids, little-endian on every machine, so that a cache is portable."""
 BLOCK_BYTES = 1 << 20
-"""Bytes of word starts that are counted at once: 8 million tokens."""
+"""Bytes of `word_starts` that are counted at once: one bit per token, so 8 million tokens."""
 
-Integers = npt.NDArray[np.integer[Any]]  # Any: positions may have any integer dtype
+Integers = npt.NDArray[np.integer[Any]]  # of any integer dtype
 Counts = npt.NDArray[np.int64]
 
 
@@ -30,7 +30,7 @@ class SourceCounts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tokens: int = Field(default=0, ge=0)
-    """Including `<|endoftext|>`."""
+    """Number of tokens, including `<|endoftext|>`."""
     words: int = Field(default=0, ge=0)
     documents: int = Field(default=0, ge=0)
     bytes: int = Field(default=0, ge=0)
@@ -59,7 +59,7 @@ class TokenFile:
 
     folder: Path
     meta: TokenMeta
-    ids: npt.NDArray[np.unsignedinteger[Any]]  # Any: 16 or 32 bits, as meta.dtype says
+    ids: npt.NDArray[np.unsignedinteger[Any]]  # 16 or 32 bits, see meta.dtype
     """(N,) uint16 or uint32; each document is followed by `<|endoftext|>`."""
     documents: npt.NDArray[np.uint64]
     """(M,) index of the first token of each document."""
@@ -130,12 +130,12 @@ class TokenFile:
         words = np.zeros(len(positions), np.int64)
         before = 0
         for begin in range(0, len(self.word_starts), BLOCK_BYTES):
-            block = np.zeros(BLOCK_BYTES + 8, np.uint8)  # room for a position at the very end
+            block = np.zeros(BLOCK_BYTES + 8, np.uint8)  # one more entry, for the end of the file
             part = self.word_starts[begin : begin + BLOCK_BYTES]
             block[: len(part)] = part
             bits = block.view("<u8")
             ranks = np.cumsum(np.bitwise_count(bits), dtype=np.int64) - np.bitwise_count(bits)
-            # A position at the end of a block is counted in both blocks, with the same result.
+            # A position between two blocks is computed for both, with the same result.
             first = np.searchsorted(positions, begin * 8, "left")
             last = np.searchsorted(positions, (begin + BLOCK_BYTES) * 8, "right")
             local = positions[first:last] - begin * 8

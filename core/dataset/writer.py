@@ -1,6 +1,6 @@
 """Writes the token file of a split; an interrupted encoding can be continued.
 
-Letters: N tokens, M documents.
+Shapes: N tokens, M documents.
 """
 
 import os
@@ -21,23 +21,23 @@ from core.storage.rundir import publish_file
 
 PROGRESS = "progress.json"
 SAVE_BYTES = 128 << 20
-"""Bytes of text between two saves of the progress: three seconds of work on two cores. Syncing to
-disk takes 0.1 s."""
+"""Bytes of text between two saves of the progress. Two cores encode them in three seconds; a save
+syncs the files to disk, which takes 0.1 s."""
 DOCUMENT_DTYPE = np.dtype("<u8")
 
 
 class Progress(BaseModel):
-    """The saved progress: how much of the files is synced to disk."""
+    """The saved progress, which says how much of each file is synced to disk."""
 
     model_config = ConfigDict(extra="forbid")
 
     text_bytes: int = 0
-    """Encoded bytes of the concatenated text files."""
+    """Number of bytes of the concatenated text files that are encoded."""
     vocab_size: int = 1
     document_start: int = 0
     """Index of the first token of the current, unfinished document."""
     bits: str = ""
-    """Word starts of the last tokens, fewer than 8, which do not fill a byte yet."""
+    """Word starts of the last tokens: fewer than 8 bits, which do not fill a byte yet."""
     sources: dict[str, Counter[str]] = {}
     """The fields of `SourceCounts` by file stem."""
 
@@ -75,7 +75,7 @@ class SplitWriter:
     @classmethod
     @contextmanager
     def open(cls, folder: Path) -> Iterator["SplitWriter"]:
-        """A writer that continues from saved progress if there is any."""
+        """A writer, which continues from saved progress if the folder has any."""
         progress = _read_progress(folder) or Progress()
         with ExitStack() as stack:
             files = {}
@@ -89,7 +89,7 @@ class SplitWriter:
 
         Args:
             source: Stem of the text file.
-            text_bytes: Bytes of the chunk in the text file.
+            text_bytes: Number of bytes of the chunk in the text file.
             chunk: The encoded chunk.
         """
         encoded, progress = chunk.encoded, self.progress
@@ -155,7 +155,7 @@ class SplitWriter:
 
 
 def _read_progress(folder: Path) -> Progress | None:
-    """The saved progress; None if there is none or the files are shorter than it says."""
+    """The saved progress; None if it is missing or the files are shorter than it says."""
     try:
         progress = Progress.model_validate_json((folder / PROGRESS).read_bytes())
         if all((folder / name).stat().st_size >= size for name, size in progress.sizes().items()):

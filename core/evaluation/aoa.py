@@ -12,7 +12,7 @@ from pathlib import Path
 from core.evaluation.items import Metric
 
 SHORTEST_WORD = 2
-"""Characters; the official pipeline skips shorter words."""
+"""Minimum number of characters; the official pipeline skips shorter words."""
 
 
 @dataclass(frozen=True, slots=True)

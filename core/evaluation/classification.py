@@ -22,14 +22,14 @@ MAX_LABELS = 1000
 
 @dataclass(frozen=True)
 class Format:
-    """How the text of an example is made from the fields of its line."""
+    """The rule that makes the text of an example from the fields of its line."""
 
     first: tuple[str, ...]
     """Fields of the first text; the template joins them."""
     second: tuple[str, ...] = ()
     """Fields of the second text; none: the tokenizer receives one text."""
     template: str | None = None
-    """Of the first text; None: the fields are separated by spaces."""
+    """Template of the first text; None: the fields are joined by spaces."""
 
     @property
     def expected(self) -> str:
@@ -37,7 +37,7 @@ class Format:
         return f"a JSON object with {', '.join((*self.first, *self.second))} and an integer label"
 
     def text(self, entry: dict[str, Any]) -> tuple[str, ...]:
-        """The one or two texts of a line (Any: JSON)."""
+        """The one or two texts of a line."""
         parts = [_text_field(entry, name) for name in self.first]
         first = " ".join(parts) if self.template is None else self.template.format(*parts)
         if not self.second:
@@ -70,7 +70,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class ClassificationTask:
-    """A task: what is trained on, and what is predicted."""
+    """A task: the examples for training, and the examples for validation."""
 
     name: str
     train: Examples
@@ -94,7 +94,7 @@ def choose_tasks(folder: Path, tasks: Sequence[str] | None) -> list[str]:
     """The named tasks of a folder, or all.
 
     Raises:
-        EvaluationInvalid: If one does not exist; the message names those that do.
+        EvaluationInvalid: If a task does not exist; the message lists the existing tasks.
     """
     known = classification_tasks(folder)
     if not known:
@@ -132,7 +132,7 @@ def require_trainable(spec: FinetuneSpec, task: ClassificationTask) -> None:
     """Checks that the settings of a spec fit the examples of a task.
 
     Raises:
-        EvaluationInvalid: If not; the message names the field and what to change.
+        EvaluationInvalid: If they do not fit; the message names the field and the remedy.
     """
     settings, count = spec.settings_of(task.name), len(task.train.labels)
     if count < settings.batch_size:
@@ -182,7 +182,7 @@ def _read(path: Path, form: Format) -> Examples:
 
 
 def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line numbers and objects of the lines that are not blank (Any: JSON)."""
+    """Line numbers and JSON objects of the lines that are not blank."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):

@@ -48,7 +48,7 @@ class Curve:
     points: tuple[Point, ...]
     baselines: tuple[Baseline, ...]
     saturated_at: str | None
-    """First checkpoint after which the score rose by no more than noise; None if still rising."""
+    """First checkpoint after which the score rose only by noise; None if it still rises."""
     verdict: str
 
 
@@ -84,13 +84,13 @@ def learning_curves(evaluations: Iterable[Evaluated], *, track: str | None) -> l
 
 
 def standard_error(result: EvaluationResult) -> float:
-    """Standard error of the score, as of a mean over independent paradigms."""
+    """Standard error of the score, which is treated as a mean over independent paradigms."""
     parts = [_error(result.metric, each.score, each.pairs) for each in result.paradigms]
     return sqrt(sum(error**2 for error in parts)) / len(parts) if parts else 0.0
 
 
 def saturation(points: Sequence[Point]) -> tuple[str | None, str]:
-    """The checkpoint after which the score rose by no more than noise, and a verdict in words."""
+    """The checkpoint after which the score rose only by noise, and a verdict as text."""
     if len(points) < FEWEST_POINTS:
         return None, f"needs {FEWEST_POINTS} checkpoints, has {len(points)}"
     best = max(points, key=lambda point: point.score)

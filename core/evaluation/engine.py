@@ -1,7 +1,9 @@
 """Computes the log-probabilities of the target tokens of rows.
 
 Batches have a fixed token budget and contain rows of similar length. Only the hidden states whose
-predictions are read pass through the output layer. Letters: B rows, T tokens in a row, N
+predictions are read pass through the output layer.
+
+Shapes: B rows, T tokens in a row, N
 predictions that are read, D hidden size, V vocabulary.
 """
 
@@ -17,7 +19,7 @@ from transformers import PreTrainedModel
 from core.evaluation.rows import Row
 
 CPU_TOKENS, DEVICE_TOKENS = 2048, 65_536
-"""Tokens in a batch. Larger batches exceed a CPU's cache; a GPU needs enough work per kernel."""
+"""Maximum tokens of a batch. Larger ones exceed a CPU's cache; a GPU needs work for each kernel."""
 HEAD_ROWS = 512
 """Predictions per call of the output layer: (512, V) float32 fits the CPU's cache."""
 PAD_ID = 0
@@ -71,7 +73,7 @@ def log_probabilities(model: PreTrainedModel, rows: Sequence[Row]) -> list[float
         rows: A batch.
     """
     layout = _layout(rows, model.device)
-    arguments: dict[str, Any] = {}  # Any: keywords of the model
+    arguments: dict[str, Any] = {}  # keyword arguments of the model
     if any(row.branches for row in rows):
         arguments = {"position_ids": layout.positions, "attention_mask": _masks(model, layout)}
     hidden = model.model(input_ids=layout.ids, use_cache=False, **arguments).last_hidden_state
@@ -126,7 +128,7 @@ def _layout(rows: Sequence[Row], device: torch.device) -> Layout:
 
 
 def _masks(model: PreTrainedModel, layout: Layout) -> Any:
-    """Attention masks as the layers of the model expect them (Any: one mask, or one per type).
+    """Attention masks as the layers of the model expect them: one mask, or one for each type.
 
     A token attends to the shared tokens and to those of its own branch, up to its own position;
     sliding-window and chunked layers restrict this further.

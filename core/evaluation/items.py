@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 Metric = Literal["accuracy", "spearman", "r2_gain", "log_probability"]
 
 
@@ -27,7 +27,7 @@ class Item:
     """The paradigm, domain or condition (`UID` in the official pipeline)."""
     candidates: tuple[Candidate, ...]
     groups: tuple[tuple[str, str], ...] = ()
-    """Further attributes by which scores are grouped, such as the linguistic term."""
+    """Names and values of attributes by which scores are grouped, such as the linguistic term."""
     human_ratio: float | None = None
     """Share of people who chose the first candidate."""
 
@@ -68,8 +68,8 @@ class ItemKind(Protocol):
             stem: Name of its file without the suffix.
 
         Raises:
-            TypeError: If a field has another type.
-            ValueError: If a field has an impossible value.
+            TypeError: If a field does not have its expected type.
+            ValueError: If a field has an invalid value.
         """
         ...
 

@@ -14,6 +14,6 @@ from core.storage.rundir import publish_file
 
 
 def publish_predictions(path: Path, predictions: Mapping[str, Any]) -> None:
-    """Writes the file atomically (Any: JSON)."""
+    """Writes the JSON file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     publish_file(path, json.dumps(predictions, allow_nan=False).encode())

@@ -27,7 +27,7 @@ class Contents(Protocol):
     num_slots: int
 
     def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """The rows to compute, in any order (Any: a tokenizer of transformers)."""
+        """The rows to compute, in any order, with a tokenizer of transformers."""
         ...
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
@@ -53,7 +53,7 @@ class PreparedTasks:
         self._kept: OrderedDict[str, PreparedTask] = OrderedDict()
 
     def get(self, task: Path, tokenizer: Any, *, packs: bool = True) -> PreparedTask:
-        """The task for a tokenizer (Any: of transformers).
+        """The task for a tokenizer of transformers.
 
         Args:
             task: Folder of the task.

@@ -53,7 +53,8 @@ def recognise(folder: Path) -> Kind:
         )
     if not files:
         raise EvaluationInvalid(
-            f"the evaluation task {folder.name} does not exist or has no .jsonl, .csv or .json file"
+            f"the evaluation task {folder.name!r} does not exist or has no .jsonl, .csv or .json "
+            "file"
         )
     if files[0].suffix != ".jsonl":
         _require_one(files)

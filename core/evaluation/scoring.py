@@ -21,7 +21,7 @@ BATCH_SENTENCES = 64
 @torch.no_grad()
 def sentence_scores(
     model: PreTrainedModel,
-    tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+    tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
     sentences: Sequence[str],
     *,
     start: Sequence[int] = (),

@@ -114,7 +114,7 @@ class Evaluation:
 def prepare(
     tasks: PreparedTasks,
     model: PreTrainedModel,
-    tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+    tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
     task: Path,
 ) -> PreparedTask:
     """The task for a model and its tokenizer.

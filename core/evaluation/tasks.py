@@ -26,21 +26,24 @@ def require_tasks(data_dir: Path, tasks: Sequence[str]) -> None:
     """Checks that all tasks exist and that each file begins with a valid line.
 
     Raises:
-        EvaluationInvalid: If not. The message names the missing and the existing tasks, or the
-            file, the line and what is expected.
+        EvaluationInvalid: If a task is missing or invalid. The message names the missing and the
+            existing tasks, or the file, the line and the expected format.
     """
     names = task_names(data_dir)
     missing = [task for task in tasks if task not in names]
     if missing:
         known = ", ".join(names) or "none"
         raise EvaluationInvalid(
-            f"the evaluation task {', '.join(missing)} does not exist; existing tasks: {known}"
+            f"the evaluation task {', '.join(map(repr, missing))} does not exist; "
+            f"existing tasks: {known}"
         )
     for task in tasks:
         try:
             recognise(data_dir / FOLDER / task)
         except EvaluationInvalid as error:
-            raise EvaluationInvalid(f"task {task} cannot be read: {error.message}") from error
+            raise EvaluationInvalid(
+                f"the evaluation task {task!r} cannot be read: {error.message}"
+            ) from error
 
 
 def task_content(data_dir: Path, task: str) -> str:

@@ -66,9 +66,9 @@ def read_journal(
     """The complete events from byte `offset` on, each with the offset of the next line.
 
     Reads about `limit_bytes`, and more only if a single line is longer. A missing file has no
-    events. A complete line that is not an event is returned as a warning: a power failure can leave
-    such lines after the last sync. The run repeats the work they belong to, and a reader that
-    stopped there would never reach later events.
+    events. For a complete line that is not an event the function returns a warning event. A power
+    failure can leave such lines after the last sync; the run repeats the work that they belong to.
+    A reader that stopped at such a line would never reach later events.
     """
     try:
         file = path.open("rb")
@@ -105,7 +105,7 @@ def events_of_types(path: Path, *types: str) -> Iterator[EventData]:
 
 
 def whole_length(path: Path) -> int:
-    """Bytes up to and including the last newline; 0 if the file does not exist."""
+    """Number of bytes up to and including the last newline; 0 if the file does not exist."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -128,7 +128,7 @@ def _event(line: bytes, offset: int) -> JournalEvent:
 
 
 def _whole_length(file: int) -> int:
-    """Bytes up to and including the last newline."""
+    """Number of bytes up to and including the last newline."""
     end = os.fstat(file).st_size
     while end > 0:
         start = max(0, end - READ_BYTES)

@@ -1,13 +1,13 @@
-"""Messages for clients hold no absolute path of the server: only the end of a path is kept."""
+"""Removes absolute paths of the server from messages for clients; the end of a path stays."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 KEPT_PARTS = 2
-"""A file and its folder, such as `train_10M/childes.train`, say what is meant."""
+"""Number of parts of a path that stay: the file and its folder, as in `train_10M/childes.train`."""
 ABSOLUTE = re.compile(r"(?<![\w:/.~-])/(?:[^\s/'\"`:;,()<>\[\]]+/)+[^\s/'\"`:;,()<>\[\]]*")
-"""A path from the root with two parts or more; not the path of a URL, nor an "and/or"."""
+"""Matches an absolute path with at least two parts, but no path in a URL and no "and/or"."""
 
 
 def shorten_paths(text: str, *, roots: Iterable[Path] = ()) -> str:
@@ -15,7 +15,7 @@ def shorten_paths(text: str, *, roots: Iterable[Path] = ()) -> str:
 
     Args:
         text: A message.
-        roots: Folders that may occur in it; needed only for folders whose names hold spaces.
+        roots: Folders that may occur in the message; needed only for names with spaces.
     """
     for root in sorted({str(root) for root in roots}, key=len, reverse=True):
         if root != "/":

@@ -17,18 +17,18 @@ class ParadigmScore(Found):
     name: str
     phenomenon: str | None
     pairs: int
-    """Items, such as pairs or words."""
+    """Number of items, such as pairs or words."""
     score: float
     strict_score: float
 
 
 class GroupScore(Found):
-    """The share of correct items among all items with the same value of an attribute."""
+    """The share of correct items among the items with the same value of an attribute."""
 
     by: str
     """The attribute, such as `linguistics_term`."""
     name: str
-    """Its value, such as `island_effects`."""
+    """The value of the attribute, such as `island_effects`."""
     pairs: int
     score: float
     strict_score: float
@@ -48,11 +48,11 @@ class EvaluationResult(Found):
     score: float
     """The official score: for accuracy the mean over paradigms, ties counted as correct."""
     strict_score: float
-    """The same with ties counted as wrong; equal to `score` for other metrics."""
+    """The accuracy with ties counted as wrong; equal to `score` for other metrics."""
     pairs: int
-    """Items, such as pairs or words."""
+    """Number of items, such as pairs or words."""
     seconds: float
-    """Computing time."""
+    """Computing time in seconds."""
     paradigms: list[ParadigmScore]
     groups: list[GroupScore] = []
     measures: dict[str, float] = {}

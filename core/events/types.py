@@ -1,7 +1,7 @@
 """The types of events that a run reports, and their payloads.
 
-An event is written after the fact it states. The run writes events into its journal; the service
-copies them into database rows and assigns their sequence numbers.
+The run writes an event into its journal after the fact that the event states. The service copies
+events into database rows and assigns their sequence numbers.
 """
 
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ class StageData(EventData):
     state: Literal["started", "finished"]
     seconds: float | None = None
     cached: bool = False
-    counts: dict[str, Any] = Field(default_factory=dict)  # Any: each stage counts its own things
+    counts: dict[str, Any] = Field(default_factory=dict)  # each stage has its own counts
 
 
 class ProgressData(EventData):
@@ -155,7 +155,7 @@ class JournalEvent(BaseModel):
 
     time: datetime
     type: EventType
-    data: dict[str, Any]  # Any: checked against PAYLOADS[type] by payload()
+    data: dict[str, Any]  # `payload` checks the fields against PAYLOADS[type]
 
     def payload(self) -> EventData:
         """The data, validated as the payload of its type."""

@@ -2,7 +2,7 @@
 
 transformers has a sequence classifier for some architectures only, and none for Llama 4. The
 official pipeline uses a head of its own for all models
-(`evaluation_pipeline/finetune/classifier_model.py`), and so does this module. Letters: B examples,
+(`evaluation_pipeline/finetune/classifier_model.py`), and so does this module. Shapes: B examples,
 T tokens, D hidden size, C labels.
 """
 

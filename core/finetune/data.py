@@ -41,7 +41,7 @@ class Encoded:
 
 
 def encode(
-    tokenizer: Any,  # Any: transformers' tokenizers share no public type in 4 and 5
+    tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
     examples: Examples,
     *,
     sequence_length: int,

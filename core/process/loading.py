@@ -11,9 +11,9 @@ def loading(library: str) -> Iterator[None]:
     """A context in which `library` and its dependencies are imported faster.
 
     Importing torch and transformers creates a million objects that live as long as the process. The
-    collector runs hundreds of times and frees nothing, which takes a fifth of the import time. It
-    is disabled meanwhile, and the objects are excluded from later collections (`gc.freeze`). Does
-    nothing if the library is already imported.
+    garbage collector would run hundreds of times and free nothing, which takes a fifth of the
+    import time. So the context disables the collector, and excludes the objects from later
+    collections (`gc.freeze`). It does nothing if the library is already imported.
     """
     if library in sys.modules or not gc.isenabled():
         yield

@@ -1,9 +1,9 @@
 """A process pool that returns results in order.
 
-Replaces `concurrent.futures` and `multiprocessing`. Workers of the former hold both ends of their
-queue and never exit if the parent is killed, and both modules import the parent's main module in
-each worker. A worker of this pool holds one end of a socket, exits when the other end is closed,
-and imports only what its work needs.
+The pool replaces `concurrent.futures` and `multiprocessing` for two reasons. Workers of
+`concurrent.futures` hold both ends of their queue, so they never exit if the parent is killed. Both
+modules import the parent's main module in each worker. A worker of this pool holds one end of a
+socket, exits when the other end is closed, and imports only the modules for its work.
 """
 
 import os
@@ -20,10 +20,10 @@ from core.process.pool_worker import Channel, Content, Learner
 from core.process.program import python_command
 
 AHEAD = 3
-"""Requests queued per worker, so that it never waits for this process."""
+"""Number of requests queued per worker, so that a worker never waits for this process."""
 MAX_WAITING = 64
-"""Results that may wait for an earlier one, as this process computes while workers start. They take
-at most 32 MB, 512 KB of text each."""
+"""Maximum number of results that wait for an earlier result. Results wait because this process
+already computes while the workers start. They take at most 32 MB: 512 KB of text each."""
 POLL_MILLISECONDS = 100
 END_SECONDS = 5.0
 
@@ -43,20 +43,21 @@ def serve_in_order(
 ) -> Iterator[Result]:
     """Yields the result of each request in order; raises exceptions of the workers.
 
-    Each process, including this one, calls `make(argument)` once, and the returned callable for
-    each of its requests. If that callable is a `Learner`, the processes exchange what they learn.
+    Each process, including this one, calls `make(argument)` once, and then calls the result of
+    `make` for each of its requests. If that result is a `Learner`, the processes exchange the
+    entries that they learn.
 
     Args:
         requests: Arguments of the calls.
         make: Factory of the callable; must be importable by name.
         argument: Argument of the factory.
         count: Number of processes, including this one.
-        should_stop: Checked between two requests, and several times a second.
+        should_stop: Checked between two requests, and several times per second.
 
     Raises:
         Stopped: After a stop request.
     """
-    unassigned = 0  # index of the first request that no process has
+    unassigned = 0  # index of the first request that is not assigned to a process
     answers: Answers = {}
     with ExitStack() as stack:
         workers = [
@@ -108,7 +109,7 @@ class _PoolWorker:
     places: list[int | None] = field(default_factory=lambda: [None] * AHEAD)
     """Index of the pending request in each slot of the channel."""
     unsent: list[Content] = field(default_factory=list)
-    """News of other processes, sent with the next request."""
+    """Entries that other processes have learned, sent with the next request."""
 
     @classmethod
     def start(cls, work: Content) -> "_PoolWorker":
@@ -135,7 +136,7 @@ class _PoolWorker:
         self.process.wait()
 
     def collect(self, answers: Answers) -> list[Content]:
-        """Adds finished results to `answers`; returns the worker's news."""
+        """Adds finished results to `answers`; returns the entries that the worker has learned."""
         news = []
         while (received := self._received()) is not None:
             slot, (result, error, learned) = received

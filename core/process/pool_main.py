@@ -2,7 +2,8 @@
 
     python -m core.process.pool_main SOCKET MEMORY
 
-Separate from `core.process.pool_worker`, because pickled objects refer to that module by name.
+The program is not in `core.process.pool_worker`, because pickled objects refer to that module by
+name, and the program's own module would be called `__main__`.
 """
 
 import sys

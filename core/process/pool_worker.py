@@ -1,6 +1,6 @@
 """The worker side of the process pool, and the channel between the two processes.
 
-Imports little, so that workers start fast. The parent's side is `core.process.pool`.
+The module imports little, so that workers start fast. The parent's side is `core.process.pool`.
 """
 
 import os
@@ -15,14 +15,14 @@ from typing import Any, Protocol, runtime_checkable
 MESSAGE = struct.Struct("<QQ")
 """A message on the socket: the number of a slot, and the number of bytes in it."""
 SLOT_BYTES = 1 << 40
-"""Distance between slots in the sparse in-memory file; only written pages use memory."""
+"""Distance in bytes between slots in the sparse in-memory file; only written pages use memory."""
 
-Content = Any  # Any: pickled objects have no common type
+Content = Any  # Any, because pickled objects have no common type
 
 
 @runtime_checkable
 class Learner(Protocol):
-    """A callable that caches what it learns from requests and shares it with other processes."""
+    """A callable that caches entries learned from requests and shares them with other processes."""
 
     def news(self) -> list[Content]:
         """Entries learned since the last call."""
@@ -81,7 +81,9 @@ def run_pool_worker(file: int, memory: int) -> None:
         memory: File descriptor of the shared memory.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent ends this process
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    os.environ["TOKENIZERS_PARALLELISM"] = (
+        "false"  # one thread per process: the pool has a process per core
+    )
     channel = Channel(socket.socket(fileno=file), memory, end=1)
     with suppress(EOFError, ConnectionError):
         _, (make, argument) = channel.receive()
@@ -96,7 +98,7 @@ def run_pool_worker(file: int, memory: int) -> None:
                 if learner and news:
                     learner.adopt(news)
                 answer = (work(request), None, learner.news() if learner else [])
-            except Exception as error:  # sent to the parent, which raises it
+            except Exception as error:  # the parent receives the exception and raises it
                 answer = (None, error, [])
             channel.send(slot, answer)
-    os._exit(0)  # nothing needs cleanup, and freeing all cached words would take time
+    os._exit(0)  # exits without freeing the cached words, which would take time

@@ -9,7 +9,8 @@ child started by `python_command` never imports from the working folder:
   as the workers of torch.compile.
 - Packages come from the parent's installation, even if another copy of the project is installed.
 
-Imports only the standard library, because the launcher runs before packages are importable.
+The module imports only the standard library, because the launcher runs before packages can be
+imported.
 """
 
 import os
@@ -26,21 +27,23 @@ def python_command(module: str, *arguments: str) -> list[str]:
 
 
 def safe_python() -> list[str]:
-    """The interpreter with `-P`, for templates that append the module themselves."""
+    """The interpreter with `-P`, for command templates that append the module themselves."""
     return [sys.executable, "-P"]
 
 
 def isolated_command(file: str) -> list[str]:
     """The command that runs a file with `python -I`, which also ignores `PYTHON*` variables.
 
-    For programs that need none of this project's packages.
+    Use it for programs that need none of this project's packages.
     """
     return [sys.executable, "-I", file]
 
 
 def main() -> None:
     """Runs the module named by the first argument, with the other arguments."""
-    del sys.argv[0]  # `run_module` replaces the module name, now first, by the module's file
+    del sys.argv[
+        0
+    ]  # `run_module` replaces sys.argv[0], which is now the module name, by the file of the module
     os.environ["PYTHONSAFEPATH"] = "1"
     if os.path.realpath(ROOT) not in map(os.path.realpath, sys.path):
         sys.path.insert(0, ROOT)

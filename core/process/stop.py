@@ -1,10 +1,11 @@
 """Stop requests: SIGTERM, SIGINT, and a supervisor that exits or sends no heartbeats.
 
 A supervised run reads a pipe on standard input, to which the supervisor writes a byte at every
-heartbeat. End of file means that the supervisor exited. Silence means that it hangs or is cut off,
-and that another worker may already have the job. The byte is the remaining fraction of the silence
-limit (255: all of it). A supervisor that cannot reach the database writes decreasing values, so the
-run stops in time even though its supervisor is alive, and without any file lock.
+heartbeat. End of file means that the supervisor exited. Silence means that the supervisor hangs or
+is cut off, and that another worker may already have the job. The byte is the remaining fraction of
+the silence limit; 255 is the whole limit. A supervisor that cannot reach the database writes
+decreasing values, so the run stops in time even if its supervisor is alive. This works without a
+file lock.
 """
 
 import os
@@ -19,13 +20,13 @@ from types import FrameType
 from core.errors import ExitCode
 
 LEASE_SECONDS = 15.0
-"""Time without a heartbeat after which the job is given to another worker."""
+"""Seconds without a heartbeat after which another worker may take the job."""
 SILENCE_SHARE = 0.55
 """Fraction of the lease after which a supervised run without heartbeats stops itself."""
 DEADLINE_SHARE = 0.3
-"""Fraction of the lease to reach a safe point after the supervisor is lost; then the process exits.
-Together with `SILENCE_SHARE`, it exits before another worker gets the job, even if the supervisor
-died just before its next heartbeat."""
+"""Fraction of the lease that a run has to reach a safe point after the supervisor is lost; then the
+process exits. Together with `SILENCE_SHARE` the process exits before another worker gets the job,
+even if the supervisor died just before its next heartbeat."""
 
 
 FULL = 255
@@ -36,7 +37,7 @@ class StopSignal:
     """A stop request and its reason, checked at safe points."""
 
     def __init__(self, *, leave: Callable[[], None] | None = None) -> None:
-        """`leave` ends the process at once; a stop request calls it until `hold` is called."""
+        """Until `hold` is called, a stop request calls `leave`, which ends the process at once."""
         self.reason: str | None = None
         self._event = threading.Event()
         self._leave = leave

@@ -11,13 +11,14 @@ import psutil
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
 SPIN_COUNT = 1000
-"""Iterations that a thread of GNU OpenMP spins at a barrier before it sleeps. By default it spins
-for milliseconds: if other programs use the same cores, it takes the time that the awaited thread
-needs, and two runs at once block each other. See "threads" in benchmarks/README.md."""
+"""Iterations that a thread of GNU OpenMP spins at a barrier before it sleeps. By default a thread
+spins for milliseconds. If other programs use the same cores, the spinning thread takes time from
+the thread that it waits for, and two runs at once block each other. See "Threads" in
+benchmarks/README.md."""
 
 
 def usable_cpus(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """CPUs that this process may keep busy: its affinity, or less if a cgroup limits its time."""
+    """Number of CPUs for this process: its affinity, or fewer if a cgroup limits the CPU time."""
     cpus = len(os.sched_getaffinity(0))
     for folder in cgroup_folders("cpu", proc=proc, cgroups=cgroups):
         limit = _cpu_limit(folder)
@@ -33,20 +34,22 @@ def thread_environment(
     proc: Path = PROC,
     cgroups: Path = CGROUPS,
 ) -> dict[str, str]:
-    """Variables to add to the environment of a training process; those that are set stay.
+    """Variables to add to the environment of a training process, except those already set there.
 
     Args:
         environment: The environment of the parent.
-        slots: Training processes that share the CPUs.
+        slots: Number of training processes that share the CPUs.
         proc: The proc file system.
         cgroups: The cgroup file system.
     """
     added = {"GOMP_SPINCOUNT": str(SPIN_COUNT)}
-    if "OMP_WAIT_POLICY" in environment:  # the user has chosen; a spin count would override it
+    if (
+        "OMP_WAIT_POLICY" in environment
+    ):  # the user has chosen a wait policy, which a spin count would override
         added = {}
     cpus = usable_cpus(proc=proc, cgroups=cgroups)
     threads = max(1, cpus // slots)
-    # torch takes a thread for each physical core that it may run on, and knows of no quota.
+    # torch starts a thread for each physical core of its affinity, and ignores CPU quotas.
     if threads < min(len(os.sched_getaffinity(0)), psutil.cpu_count(logical=False) or cpus):
         added["OMP_NUM_THREADS"] = str(threads)
     return {name: value for name, value in added.items() if name not in environment}
@@ -55,9 +58,9 @@ def thread_environment(
 def cgroup_folders(
     controller: str, *, proc: Path = PROC, cgroups: Path = CGROUPS
 ) -> Iterator[Path]:
-    """Folders of this process's cgroup for a controller, then of those above, which limit it too.
+    """Folders of this process's cgroup for a controller and of its ancestors, which also limit it.
 
-    Inside a container the path may be that of the host: then only the root exists.
+    Inside a container the path may be the path on the host; then only the root folder exists.
     """
     with suppress(OSError):
         for line in (proc / "self/cgroup").read_text().splitlines():
@@ -78,7 +81,7 @@ def _cpu_limit(folder: Path) -> float | None:
     """The CPU quota of a cgroup in CPUs: cgroup 2 (cpu.max), then cgroup 1; None if unlimited."""
     with suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text().split()
-        return int(quota) / int(period)  # a quota of "max" is no number
+        return int(quota) / int(period)  # the quota may be "max"
     with suppress(OSError, ValueError):
         microseconds = int((folder / "cpu.cfs_quota_us").read_text())
         period_microseconds = int((folder / "cpu.cfs_period_us").read_text())

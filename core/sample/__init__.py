@@ -1,7 +1,6 @@
-"""The sample corpus: text of our own making in the six BabyLM formats, and minimal pairs.
+"""The sample corpus: generated text in the six BabyLM formats, and minimal pairs.
 
-It demonstrates the whole pipeline from raw text to a model in minutes, without a corpus of your
-own.
+With the sample corpus you can run the whole pipeline, from raw text to a model, in minutes.
 """
 
 import json
@@ -30,15 +29,15 @@ class SampleReport:
 
 
 def write_sample(data_dir: Path, *, seed: int = 0, target_bytes: int = 2_000_000) -> SampleReport:
-    """Writes the sample corpus below `data_dir`, unless it is there.
+    """Writes the sample corpus below `data_dir`, unless it exists.
 
-    The same arguments give the same bytes. No sentence of a minimal pair, good or bad, is in the
-    text.
+    The same arguments give the same bytes. The text contains no sentence of a minimal pair, neither
+    a good one nor a bad one.
 
     Args:
         data_dir: Folder of corpora.
-        seed: Of all that is drawn.
-        target_bytes: About the size of the training text.
+        seed: Seed of all random choices.
+        target_bytes: Approximate size of the training text.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
     pairs = draw_pairs(seed=seed)

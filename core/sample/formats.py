@@ -1,4 +1,4 @@
-"""The line formats of the six BabyLM sources, markup included, around given sentences."""
+"""Writes given sentences in the line formats of the six BabyLM sources, including their markup."""
 
 from collections.abc import Callable, Iterator
 from random import Random
@@ -25,7 +25,7 @@ def childes(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
 
 
 def bnc_spoken(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
-    """A conversation: an utterance a line, with odd rests where words were left out."""
+    """A conversation with one utterance per line, and punctuation left over from omitted words."""
     del document
     for _ in range(random.randint(10, 40)):
         text = draw()
@@ -41,7 +41,7 @@ def bnc_spoken(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
 
 
 def switchboard(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
-    """A telephone call: `A:` and `B:`, events, a stray mark; no line between calls."""
+    """A telephone call: `A:` and `B:`, events, a stray mark; no empty line between calls."""
     del document
     speaker = "A"
     for _ in range(random.randint(20, 60)):
@@ -114,4 +114,4 @@ FORMATS: dict[str, tuple[Callable[..., Iterator[str]], float]] = {
     "simple_wiki": (simple_wiki, 0.15),
     "switchboard": (switchboard, 0.02),
 }
-"""How a document of each source is written, and its share of BabyLM's words."""
+"""For each source: the function that writes a document, and the share of BabyLM's words."""

@@ -1,7 +1,7 @@
 """A small grammar of toy English: agreement, number, determiners, gender, and a few hundred words.
 
-Sentences are drawn at random, so nearly every sentence is new while every word is met often: what a
-model can learn here is the grammar, not the sentences.
+Sentences are random, so nearly every sentence is new, but every word occurs often. A model can
+therefore learn the grammar and cannot memorize the sentences.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ VOWELS = "aeiou"
 
 @dataclass(frozen=True)
 class NounPhrase:
-    """Words, and whether they mean more than one."""
+    """The words of a noun phrase, and whether it is plural."""
 
     words: tuple[str, ...]
     is_plural: bool
@@ -78,7 +78,7 @@ def noun_phrase(random: Random, nouns: list[str], *, is_plural: bool | None = No
 
 
 def adverb(random: Random) -> list[str]:
-    """An adverb or a short phrase in its place."""
+    """An adverb or an adverbial phrase."""
     return random.choice(ADVERBS).split("_")
 
 
@@ -128,7 +128,7 @@ def predicate(random: Random, *, is_plural: bool) -> list[str]:
 
 
 def name_sentence(random: Random) -> list[str]:
-    """A sentence about somebody by name, with pronouns that agree in gender."""
+    """A sentence about a person with a name, with pronouns that agree in gender."""
     is_female = random.random() < 0.5
     name = random.choice(FEMALE if is_female else MALE)
     verb = conjugate(random.choice(TRANSITIVE), is_plural=False)
@@ -144,13 +144,13 @@ def name_sentence(random: Random) -> list[str]:
 
 
 def question(random: Random) -> list[str]:
-    """Does or do somebody do something?"""
+    """A question with `does` or `do`, which agrees with the subject."""
     who = noun_phrase(random, ANIMATE)
     words = ["do" if who.is_plural else "does", *who.words, random.choice(INTRANSITIVE)]
     return words + adverb(random) if random.random() < 0.4 else words
 
 
 def finish(words: list[str], mark: str) -> str:
-    """The words as a written sentence."""
+    """Joins words to a sentence with a capital letter and the mark at the end."""
     text = " ".join(words)
     return text[0].upper() + text[1:] + mark

@@ -1,10 +1,10 @@
-"""Accuracy on minimal pairs after `<|endoftext|>`: is the good sentence likelier than the bad one?
+"""Accuracy on minimal pairs: the share of pairs in which the good sentence is more probable.
 
     python -m core.sample.minimal_pairs CHECKPOINT_DIR PAIRS_DIR
 
-prints a JSON object of the share of right choices a file. Unlike an official evaluation
-(`core.evaluation`) it scores the first word too, given that a text begins, and takes no ties: the
-sample's pairs may differ in their first word.
+prints a JSON object with the accuracy for each file. The official evaluation (`core.evaluation`)
+does not score the first word. This program scores it, after `<|endoftext|>`, because pairs of the
+sample may differ in their first word. A tie counts as wrong.
 """
 
 import argparse
@@ -23,10 +23,10 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 
 def accuracy(
     model: PreTrainedModel,
-    tokenizer: Any,  # Any: as above
+    tokenizer: Any,  # Any, as above
     file: Path,
 ) -> float:
-    """Share of the pairs of a JSON lines file in which the good sentence is strictly likelier."""
+    """Share of the pairs in a JSON lines file in which the good sentence is more probable."""
     pairs = [json.loads(line) for line in file.read_text().splitlines()]
     good, bad = (
         sentence_scores(

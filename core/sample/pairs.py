@@ -1,4 +1,4 @@
-"""Minimal pairs: two sentences that differ in what one rule of grammar decides."""
+"""Minimal pairs: a grammatical sentence, and one that differs from it by breaking one rule."""
 
 from collections.abc import Callable
 from random import Random
@@ -36,7 +36,7 @@ def agreement(random: Random) -> Pair:
 
 
 def agreement_across_distractor(random: Random) -> Pair:
-    """The verb agrees with its subject and not with the noun of the other number before it."""
+    """The verb agrees with its subject, and not with a noun of the other number in between."""
     many = random.random() < 0.5
     noun, place = random.choice(_countable(ANIMATE)), random.choice(_countable(THINGS))
     head = ["the", plural(noun) if many else noun, random.choice(PREPOSITIONS)]
@@ -94,7 +94,7 @@ PHENOMENA: dict[str, Callable[[Random], Pair]] = {
 
 
 def draw_pairs(*, seed: int) -> dict[str, list[Pair]]:
-    """Different pairs of each phenomenon."""
+    """Minimal pairs by phenomenon, without repetition."""
     drawn: dict[str, list[Pair]] = {}
     for name, draw in PHENOMENA.items():
         random = Random(f"{seed}:{name}")

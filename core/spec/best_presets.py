@@ -6,7 +6,7 @@ full speed. Data, epochs and word budget follow the BabyLM tracks.
 
 from typing import Any
 
-Spec = dict[str, Any]  # Any: JSON
+Spec = dict[str, Any]  # any JSON value
 
 RECIPE: Spec = {
     "optimizer": "muon",
@@ -50,7 +50,7 @@ HEADS_OF_64: Spec = {"head_dim": 64}
 EXPERTS = HEADS_OF_64 | {"num_local_experts": 4}
 
 
-def best_small(model: Spec, **training: Any) -> Spec:  # Any: JSON
+def best_small(model: Spec, **training: Any) -> Spec:  # any JSON value
     """10M words: 65,536 tokens per step, about 55M parameters in a dense model."""
     steps = {"seq_length": 256, "batch_size": 256, "epochs": 10.0, "micro_batch_size": "auto"}
     return {

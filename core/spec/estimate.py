@@ -1,6 +1,6 @@
 """Estimates the memory, disk space and time of a job from its spec and word count. No torch.
 
-Letters: P parameters, L layers, D hidden size, F MLP width, H heads, d head width, V vocabulary,
+Shapes: P parameters, L layers, D hidden size, F MLP width, H heads, d head width, V vocabulary,
 b sequences in a micro-batch, T tokens in a sequence.
 """
 

@@ -25,7 +25,7 @@ def field_name(location: Sequence[int | str]) -> str:
 
 
 def explain(
-    entry: Mapping[str, Any],  # Any: pydantic's
+    entry: Mapping[str, Any],  # an error entry of pydantic
     *,
     is_spec: bool = True,
 ) -> tuple[str, str]:

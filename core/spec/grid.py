@@ -13,7 +13,7 @@ from core.errors import SpecInvalid
 from core.spec.job import JobSpec
 
 Condition = dict[str, Any]
-"""Values by dotted field. Any: JSON."""
+"""JSON values by dotted field."""
 MAX_MEMBERS = 200
 """Jobs of one study. They are created in one transaction, which blocks other writers meanwhile."""
 MAX_NAME = 200
@@ -140,7 +140,7 @@ def _assignments(condition: Condition) -> list[str]:
     ]
 
 
-def _put(body: dict[str, Any], path: str, value: Any) -> None:  # Any: JSON
+def _put(body: dict[str, Any], path: str, value: Any) -> None:  # any JSON value
     *sections, name = path.split(".")
     place = body
     for section in sections:

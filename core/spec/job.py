@@ -81,7 +81,7 @@ class DataSpec(Section):
 
     @field_validator("clean", mode="before")
     @classmethod
-    def _clean_in_short(cls, value: Any) -> Any:  # Any: JSON
+    def _clean_in_short(cls, value: Any) -> Any:  # any JSON value
         if value is True:
             return CleanOptions()
         if value is False:
@@ -244,7 +244,7 @@ class JobSpec(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_from_preset(cls, body: Any) -> Any:  # Any: JSON
+    def _fill_from_preset(cls, body: Any) -> Any:  # any JSON value
         if not isinstance(body, dict):
             return body
         body = merge_preset(body)
@@ -381,7 +381,7 @@ class JobSpec(Section):
         return self.model_copy(update={"model": model, "name": name})
 
 
-def _with_its_tokenizer(body: dict[str, Any]) -> dict[str, Any]:  # Any: JSON
+def _with_its_tokenizer(body: dict[str, Any]) -> dict[str, Any]:  # any JSON value
     """The body with the tokenizer of the job whose weights it starts from."""
     init_from, tokenizer = body.get("init_from"), body.get("tokenizer", {})
     job = init_from.get("job") if isinstance(init_from, dict) else None

@@ -68,7 +68,7 @@ class Plan:
         return tuple(step for step in reversed(steps) if step > 0)
 
     def _step_at(self, epoch: float) -> int:
-        """The step after so many passes over the text."""
+        """The last step of this number of passes over the text."""
         phase = next(each for each in reversed(self.phases) if each.first_epoch <= epoch)
         return phase.first_step + round((epoch - phase.first_epoch) * phase.steps_per_epoch)
 
@@ -135,7 +135,7 @@ def milestones(track: str) -> list[tuple[str, int]]:
 
 
 def missed_milestones(track: str, words_seen: int | None) -> list[str]:
-    """Names of the checkpoints of a track that a run with so many words does not reach."""
+    """Names of the milestones of a track that a run with this number of words does not reach."""
     if words_seen is None:
         return []
     return [name for name, count in milestones(track) if count > words_seen]

@@ -15,7 +15,7 @@ class Preset:
     """A partial spec with a description."""
 
     description: str
-    spec: Mapping[str, Any]  # Any: JSON
+    spec: Mapping[str, Any]  # any JSON value
 
 
 def _small(architecture: str, **model: int) -> dict[str, Any]:

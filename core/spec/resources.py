@@ -65,23 +65,25 @@ class ResourceSpec(Section):
         default=None,
         ge=0,
         le=MAX_GPUS,
-        description="GPUs the job requires; 0: none. null: `training.num_devices` if "
-        "`training.device` is cuda; with auto the job also runs on machines without a GPU.",
+        description="Number of GPUs that the job requires; 0: none. null: if `training.device` is "
+        "cuda, the job requires `training.num_devices` GPUs; if it is auto or cpu, none.",
     )
     memory: Annotated[int, BeforeValidator(_bytes_of)] | None = Field(
         default=None,
         ge=1 << 20,
         le=MAX_MEMORY_BYTES,
         description='Bytes of host memory, or text such as "16G". Workers with less do not take '
-        "the job, and Slurm jobs request this amount. null: Slurm jobs request the estimate.",
+        "the job, and Slurm jobs request this amount. null: every worker may take the job, and "
+        "Slurm jobs request the estimated host memory.",
     )
     time_limit: Annotated[int, BeforeValidator(_seconds_of)] | None = Field(
         default=None,
         ge=60,
         le=MAX_TIME_LIMIT_SECONDS,
-        description='Seconds of one Slurm job, or text such as "4:00:00". Before it expires, the '
-        "job saves a checkpoint and continues in another Slurm job. null: twice the estimated "
-        "training time and half an hour, unless the site's template has a `--time` line.",
+        description='Maximum seconds of one Slurm job, or text such as "4:00:00". Before the limit '
+        "expires, the job saves a checkpoint and continues in another Slurm job. null: the value "
+        "of a `--time` line in the site's template, or else half an hour more than twice the "
+        "estimated training time.",
     )
     extra: dict[SlurmOption, Annotated[str, Field(max_length=200)]] = Field(
         default_factory=dict,

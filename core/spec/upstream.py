@@ -21,7 +21,7 @@ TAKES_HEADS = ("llama4",)
 """The architectures that `--num_attention_heads` reaches."""
 
 
-def upstream_spec(  # Any: JSON
+def upstream_spec(  # any JSON value
     model: Mapping[str, Any], *, dataset: str, vocab_size: int, batch_size: int, epochs: float
 ) -> dict[str, Any]:
     """The spec of a run script with the given options.

@@ -48,14 +48,14 @@ WAIT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A finished result, and whether it was cached."""
+    """A finished result, and whether it was already in the cache."""
 
     path: Path
     cached: bool
 
     @property
     def fingerprint(self) -> str:
-        """Its name in the cache."""
+        """The fingerprint, which is the name of the folder."""
         return self.path.name
 
 
@@ -86,12 +86,12 @@ class Cache:
         resume: bool = False,
         waiting: Callable[[], None] = lambda: None,
     ) -> CacheEntry:
-        """The result of that fingerprint; `build` is called with an empty folder if there is none.
+        """The result of that fingerprint. If it does not exist, `build` fills an empty folder.
 
         With `resume`, `build` may receive the folder of an interrupted build (see
-        `publish_folder`). While another process builds the result, calls `waiting` now and then,
-        which may raise to give up. The result is locked, and safe from `prune`, until `release` or
-        the end of the process.
+        `publish_folder`). While another process builds the result, this method waits and calls
+        `waiting` repeatedly, which may raise an exception to stop waiting. The result stays locked,
+        and so safe from `prune`, until `release` or the end of the process.
         """
         final = self.root / stage / fingerprint
         while not self._hold(final):
@@ -101,7 +101,7 @@ class Cache:
                 time.sleep(WAIT_SECONDS)
                 continue
             try:
-                # Another process may have published it before this one got the lock.
+                # Another process may have published the result before this one got the lock.
                 is_there = self._hold(final)
                 if is_there or self._build(final, build, resume=resume):
                     return CacheEntry(final, cached=is_there)
@@ -110,7 +110,7 @@ class Cache:
         return CacheEntry(final, cached=True)
 
     def _build(self, final: Path, build: Callable[[Path], None], *, resume: bool) -> bool:
-        """Builds and holds a result; False if a process that sees no locks built it first."""
+        """Builds and locks a result; False if a process on another host built it first."""
         final.parent.mkdir(parents=True, exist_ok=True)
         locks: list[int] = []
         with ExitStack() as stack:
@@ -144,7 +144,7 @@ class Cache:
             os.close(file)  # the former holder removed the file between opening and locking
 
     def find(self, stage: str, fingerprint: str) -> CacheEntry | None:
-        """The result of that fingerprint, locked as by `get`; None if there is none."""
+        """The result of that fingerprint, locked as by `get`; None if it does not exist."""
         final = self.root / stage / fingerprint
         return CacheEntry(final, cached=True) if self._hold(final) else None
 
@@ -156,9 +156,9 @@ class Cache:
         link = self._pin(stage, fingerprint, owner)
         while not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
-            # FileNotFoundError: `prune` removed the empty folder in between.
+            # FileNotFoundError: `prune` removed the empty folder meanwhile.
             with suppress(FileNotFoundError, FileExistsError):
-                # Relative, so that it stays valid if the data folder is moved or mounted elsewhere.
+                # A relative path stays valid if the data folder is moved or mounted elsewhere.
                 link.symlink_to(os.path.relpath(owner, link.parent))
 
     def unpin(self, stage: str, fingerprint: str, owner: Path) -> None:
@@ -178,7 +178,7 @@ class Cache:
                     return True
             except (FileNotFoundError, NotADirectoryError):
                 pass
-            except OSError:  # unreadable: assume that the run still needs the result
+            except OSError:  # the file is unreadable: assume that the run still needs the result
                 return True
             _remove_pin(link)
         return False
@@ -205,8 +205,8 @@ class Cache:
     def prune(self, max_bytes: int) -> list[CacheInfo]:
         """Removes results, least recently used first, until at most `max_bytes` remain.
 
-        Locked and pinned results are kept, so more than `max_bytes` may remain. Incomplete folders
-        of killed builds are removed too. Returns the removed results.
+        Keeps locked and pinned results, so more than `max_bytes` may remain. Also removes the
+        incomplete folders of killed builds. Returns the removed results.
         """
         for folder in _folders(self.root, staging=True):
             _remove_if_free(folder, lambda: False)
@@ -301,8 +301,8 @@ def fingerprint(stage: str, *, version: int, parameters: Any, inputs: Iterable[s
 
     Args:
         stage: Name of the stage.
-        version: Version of the stage, raised when the same input gives another result.
-        parameters: JSON.
+        version: Version of the stage, increased when the same input gives another result.
+        parameters: A JSON value.
         inputs: Fingerprints or content hashes of the inputs, in order.
     """
     text = json.dumps([stage, version, parameters, list(inputs)], sort_keys=True, allow_nan=False)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 SETTLED_SECONDS = 2.0
-"""Longer than the time stamp resolution of common file systems."""
+"""Minimum age of a change; longer than the time stamp resolution of common file systems."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class FileHashes:
 
     def _write(self, entry: Path, values: list[Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Not synced: after a power failure an incomplete entry is invalid JSON and is ignored.
+        # Not synced: an incomplete entry after a power failure is invalid JSON and is ignored.
         staging = entry.with_name(f"{entry.name}.{os.getpid()}.tmp")
         staging.write_text(json.dumps(values))
         staging.replace(entry)
@@ -58,7 +58,7 @@ def _state(path: Path) -> list[int]:
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
 
 
-def _read(entry: Path) -> list[Any] | None:  # Any: numbers, then the hash
+def _read(entry: Path) -> list[Any] | None:  # numbers, then the hash
     with suppress(OSError, ValueError):
         values = json.loads(entry.read_text())
         if isinstance(values, list) and len(values) == 6:

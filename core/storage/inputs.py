@@ -2,8 +2,8 @@
 
 `inputs.json` in the run folder records the cached result of each finished stage and the hashes of
 the dataset's files. A run that is resumed, retried or restarted uses these results even if the
-dataset has changed. They are pinned in the cache until the run has finished or its folder is
-removed.
+dataset has changed. The cache keeps the results ("pins" them) until the run has finished or its
+folder is removed.
 """
 
 import logging
@@ -62,7 +62,7 @@ class Inputs:
     def __init__(self, spec: JobSpec, rundir: RunDir, cache: Cache) -> None:
         self._rundir, self._cache = rundir, cache
         self.waiting: Callable[[], None] = lambda: None
-        """Called now and then while another run builds a result that this run needs."""
+        """Called repeatedly while another run builds a result that this run needs."""
         self._asked = fingerprint(
             "inputs",
             version=1,
@@ -71,7 +71,7 @@ class Inputs:
         )
         record = _read(rundir.inputs)
         self.is_adopting = record is None and self.has_trained
-        """True for a run of an older version without a record, which is written after a check."""
+        """True for a run of an older version, which has no record; `adopt` writes it."""
         self._record = record or InputRecord(asked=self._asked)
         if self._record.asked != self._asked and not self.has_trained:
             self.forget()  # the spec was edited before training started
@@ -96,7 +96,7 @@ class Inputs:
         return self._record.files.get(split, {})
 
     def find(self, name: str) -> CacheEntry | None:
-        """The recorded result of that name; None if there is none or it is not in the cache."""
+        """The recorded result of that name; None if it is not recorded or not in the cache."""
         recorded = self._record.results.get(name)
         if recorded is None:
             return None
@@ -113,7 +113,7 @@ class Inputs:
         *,
         resume: bool = False,
     ) -> CacheEntry:
-        """The recorded result of that name, or else the result for `key`, which is then recorded.
+        """The recorded result of that name. Without a record: the result for `key`, now recorded.
 
         Raises:
             CorpusChanged: If the recorded result is lost and differs from `key`.
@@ -128,10 +128,10 @@ class Inputs:
         return entry
 
     def require(self, name: str, key: str, reason: str) -> None:
-        """Checks that `key` equals the recorded fingerprint, if there is one.
+        """Checks that `key` equals the recorded fingerprint, if a fingerprint is recorded.
 
         Raises:
-            CorpusChanged: If it differs; the message contains the reason.
+            CorpusChanged: If the two differ; the message contains the reason.
         """
         if self._record.results.get(name, key) != key:
             raise self.changed(
@@ -140,11 +140,11 @@ class Inputs:
             )
 
     def changed(self, message: str) -> CorpusChanged:
-        """The error, with a hint that depends on whether the run has trained."""
+        """The error `corpus_changed`, with a hint that depends on whether the run has trained."""
         return CorpusChanged(message, hint=None if self.has_trained else UNTRAINED_HINT)
 
     def record_files(self, split: str, files: dict[str, str]) -> None:
-        """Records the files of a split; saved together with its result."""
+        """Records the files of a split. The record is saved together with the split's result."""
         self._record.files[split] = files
 
     def record_tokenizer(self, tokenizer: OwnTokenizer) -> None:
@@ -153,7 +153,7 @@ class Inputs:
         self._save()
 
     def record_task(self, task: str, content: str) -> bool:
-        """Records the hash of an evaluation task; False if the run used another one before."""
+        """Records the hash of an evaluation task; False if the run recorded another hash before."""
         before = self._record.tasks.get(task, content)
         self._record.tasks[task] = content
         self._save()
@@ -193,7 +193,7 @@ def changed_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def require_text_of_journal(journal: Path, counts: Mapping[str, Any]) -> None:
     """Compares the cleaned text with the counts that earlier attempts wrote to the journal.
 
-    For runs of older versions, which recorded no hashes. Any: JSON.
+    Used for runs of older versions, which recorded no hashes.
 
     Raises:
         CorpusChanged: If words or lines differ; the message names the sources.

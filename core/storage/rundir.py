@@ -1,7 +1,7 @@
 """Paths of a run folder, and atomic publishing of files and folders.
 
-Files and folders are written to a temporary sibling, fsynced, then renamed, so that readers never
-see an incomplete one.
+A file or folder is written under a temporary name in the same folder, fsynced and then renamed, so
+that readers never see an incomplete one.
 """
 
 import errno
@@ -23,8 +23,8 @@ from core.errors import RunLocked, Stopped
 STAGING_SUFFIX = ".tmp"
 YOUNG_SECONDS = 10.0
 FOREIGN_SECONDS = 7 * 86_400.0
-"""Age at which a temporary folder of another host counts as abandoned: its lock may be invisible
-here."""
+"""Age in seconds at which a temporary folder of another host counts as abandoned. A lock of another
+host may be invisible here."""
 BUILDER = re.compile(r"\.([0-9a-f]{8})[0-9a-f]{8}\.tmp\Z")
 """Suffix of temporary folders: eight digits for the host, then a random number."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
@@ -60,7 +60,7 @@ class RunDir:
 
     @property
     def lock(self) -> Path:
-        """Lock file; held by the process that may write into the run folder."""
+        """Lock file. The process that may write into the run folder holds the lock."""
         return self.root / "run.lock"
 
     @property
@@ -80,12 +80,12 @@ class RunDir:
 
     @property
     def checkpoints(self) -> Path:
-        """Downloadable checkpoints, one folder each."""
+        """The folder of the downloadable checkpoints, with a folder for each."""
         return self.root / "checkpoints"
 
     @property
     def evaluations(self) -> Path:
-        """Predictions of evaluations and partial sums of unfinished ones; see `evaluation`."""
+        """Predictions of evaluations, and partial sums of unfinished evaluations."""
         return self.root / "evaluations"
 
     def evaluation(self, checkpoint: str, task: str) -> Path:
@@ -93,7 +93,7 @@ class RunDir:
         return self.evaluations / checkpoint / task
 
     def predictions(self, checkpoint: str, task: str) -> Path:
-        """The checkpoint's predictions per item of the task, in the official format."""
+        """The checkpoint's prediction for each item of the task, in the official format."""
         return self.evaluation(checkpoint, task) / "predictions.json"
 
     @property
@@ -149,9 +149,10 @@ def try_lock(file: int, *, without_locks: bool) -> bool:
         file: File descriptor.
         without_locks: Return value on a file system without locks.
 
-    Some cluster file systems have no locks, or only between processes of one host (Lustre with
-    `localflock`). There, the attempt number in the job's row and the silence limit of the training
-    process prevent two processes from working on a run; `flock` is an additional protection.
+    Some cluster file systems have no locks, or have locks only between processes of one host
+    (Lustre with `localflock`). On such a file system the attempt number in the job's row and the
+    silence limit of the training process prevent two processes from working on one run; `flock` is
+    only an additional protection.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -196,8 +197,8 @@ def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool =
             was killed or raised `Stopped`.
 
     Returns:
-        False if `final` already exists; the new folder is then discarded, as both have the same
-        content.
+        False if `final` already exists. The new folder is then discarded, because both folders have
+        the same content.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     staging, held = _begin(final, resume=resume)
@@ -241,7 +242,7 @@ def _begin(final: Path, *, resume: bool) -> tuple[Path, int]:
 def _take_over(final: Path, staging: Path) -> bool:
     """Renames the unlocked temporary folder of an interrupted build of `final` to `staging`."""
     for path in final.parent.glob(f"{final.name}.{_host()}{'[0-9a-f]' * 8}{STAGING_SUFFIX}"):
-        with suppress(OSError):  # the folder is locked or was removed
+        with suppress(OSError):  # the folder is locked, or another process has removed it
             file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 if not try_lock(file, without_locks=False):
@@ -254,7 +255,7 @@ def _take_over(final: Path, staging: Path) -> bool:
 
 
 def _host() -> str:
-    """Eight digits that identify the running kernel, because only its own locks are visible."""
+    """Eight digits that identify the running kernel, which sees only its own locks."""
     return hashlib.sha256(boot_id().encode()).hexdigest()[:8]
 
 

@@ -1,7 +1,7 @@
 """Builds the folder of a submission in time slices.
 
 Each slice checks some checkpoints; the last one writes the folder, which appears complete or not at
-all. `report.json` says what the submission contains and lacks; `manifest.json` lists its files.
+all. `report.json` lists the contents and the missing parts; `manifest.json` lists the files.
 """
 
 import json
@@ -24,7 +24,7 @@ from core.submission.ledger import budget_ledger
 from core.submission.plan import SubmissionPlan, clean_counts, plan_submission
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 REPORT_FILE, MANIFEST_FILE = "report.json", "manifest.json"
 SHOWN_FAULTS = 20
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -32,7 +32,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
 @dataclass(frozen=True)
 class Submission:
-    """What to build, and where."""
+    """The parameters of a submission."""
 
     rundir: RunDir
     data_dir: Path
@@ -140,7 +140,7 @@ def _report(
 
 
 def _seconds(final: Revision) -> int:
-    """When the final checkpoint was written, so that the same submission has the same commits."""
+    """Time of the final checkpoint, so that equal submissions have equal commits."""
     return int((final.folder / final.checkpoint.files[0].path).stat().st_mtime)
 
 
@@ -153,7 +153,7 @@ def _files(folder: Path) -> Iterator[Json]:
         state = path.stat()
         inode = (state.st_dev, state.st_ino)
         if inode not in known:
-            # A large file is named by its hash, which `check_revision` has just verified.
+            # The name of a large file is its hash, which `check_revision` has just verified.
             known[inode] = path.name if SHA256.match(path.name) else hash_file(path)
         name = path.relative_to(folder).as_posix()
         yield {"path": name, "size": state.st_size, "sha256": known[inode]}

@@ -8,7 +8,7 @@ from core.submission.plan import SubmissionPlan
 
 CARD_FILE = "README.md"
 PLACEHOLDER = '"PATH"'
-"""The path in the card of a checkpoint."""
+"""The placeholder for the path in the model card of a checkpoint."""
 
 
 def submission_card(

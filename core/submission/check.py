@@ -17,10 +17,10 @@ from core.tokenizer.config import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 
 REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE)
 REQUIRED_CONFIG = ("architectures", "model_type", "rope_theta", "torch_dtype", "vocab_size")
-"""transformers 5 writes `rope_parameters` and `dtype` instead, which 4.51 ignores."""
+"""Required keys. transformers 5 writes `rope_parameters` and `dtype`, which 4.51 ignores."""
 REQUIRED_TOKENIZER = ("bos_token", "eos_token", "pad_token")
 UNKNOWN_TO_PIN = ("TokenizersBackend",)
-"""Tokenizer classes that exist in transformers 5 only."""
+"""Tokenizer classes that exist only in transformers 5."""
 
 
 def check_revision(revision: Revision) -> list[str]:
@@ -68,7 +68,7 @@ def _config_faults(folder: Path) -> list[str]:
     return faults
 
 
-def _read(path: Path) -> dict[str, Any]:  # Any: JSON
+def _read(path: Path) -> dict[str, Any]:  # any JSON value
     try:
         content = json.loads(path.read_bytes())
     except ValueError:

@@ -1,8 +1,9 @@
 """Collects the predictions of a run in the folders and the file of the official pipeline.
 
-`results/NAME/REVISION/...` is what the official scripts write and `collate_preds.py` reads.
-`results/NAME/all_full_preds_and_fast_scores_causal.json` is what `collate_preds.py --fast` writes:
-the predictions of the final model, and the scores of each milestone on the fast tasks.
+`results/NAME/REVISION/...` has the files that the official scripts write and `collate_preds.py`
+reads. `results/NAME/all_full_preds_and_fast_scores_causal.json` is the file that
+`collate_preds.py --fast` writes: the predictions of the final model, and the scores of each
+milestone on the fast tasks.
 """
 
 import json
@@ -30,14 +31,14 @@ from core.submission.official import (
 from core.submission.plan import SubmissionPlan
 
 Json = dict[str, Any]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 COLLATED = "all_full_preds_and_fast_scores_causal.json"
 BACKEND = "causal"
 
 
 @dataclass
 class Collected:
-    """The collated file, and what it lacks."""
+    """The collated file, and the missing predictions."""
 
     results: Json = field(default_factory=dict)
     missing: list[Json] = field(default_factory=list)
@@ -54,7 +55,7 @@ def model_stem(repository: str) -> str:
 def collect_results(
     folder: Path, *, repository: str, plan: SubmissionPlan, rundir: RunDir, data_dir: Path
 ) -> Collected:
-    """Writes `results` into a folder; the collated file only if nothing is missing.
+    """Writes `results` into a folder. Writes the collated file only if nothing is missing.
 
     Args:
         folder: An existing folder.
@@ -152,7 +153,7 @@ class _Collector:
     def _take(
         self, checkpoint: CheckpointData, task: OfficialTask, path: str | None
     ) -> Json | None:
-        """The predictions of a checkpoint, which are also placed below `results`."""
+        """The predictions of a checkpoint, which are also copied below `results`."""
         name = find_folder(self._data_dir, task)
         if name is None:
             names = " or ".join(f"{FOLDER}/{each}" for each in task.folders)

@@ -13,7 +13,7 @@ from core.evaluation.statistics import spearman
 from core.evaluation.summary import summarise_reading
 
 Predictions = dict[str, dict[str, list[dict[str, Any]]]]
-"""Any: JSON."""
+"""A JSON object, whose values have any type."""
 
 
 def fast_scores(task: Path, predictions: Predictions) -> dict[str, float]:
@@ -21,10 +21,10 @@ def fast_scores(task: Path, predictions: Predictions) -> dict[str, float]:
 
     Args:
         task: Folder with the files of the task.
-        predictions: In the official format.
+        predictions: Predictions in the official format.
 
     Raises:
-        EvaluationInvalid: If the predictions are not of these files.
+        EvaluationInvalid: If the predictions do not belong to these files.
     """
     kind = recognise(task)
     if isinstance(kind, Reading):

@@ -65,7 +65,7 @@ def budget_ledger(
     Args:
         spec: The resolved spec.
         rundir: Its run folder, and next to it that of a job whose tokenizer it uses.
-        counts: What the stage `clean` counted (Any: JSON); None if it is not finished.
+        counts: Counts of the stage `clean` as JSON; None if the stage has not finished.
         words_seen: Words that training has read, repetitions included.
     """
     train = (counts or {}).get("train", {})

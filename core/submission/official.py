@@ -73,7 +73,7 @@ def find_folder(data_dir: Path, task: OfficialTask) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def official_sizes() -> dict[str, Any]:  # Any: JSON
+def official_sizes() -> dict[str, Any]:  # any JSON value
     """`full`, `fast` and `aoa`: the number of items, or that of each subset, by task."""
     sizes: dict[str, Any] = json.loads(SIZES.read_text())
     return sizes

@@ -87,7 +87,7 @@ def saved_checkpoints(rundir: RunDir) -> dict[str, CheckpointData]:
     return saved
 
 
-def clean_counts(rundir: RunDir) -> dict[str, Any] | None:  # Any: JSON
+def clean_counts(rundir: RunDir) -> dict[str, Any] | None:  # any JSON value
     """What the stage `clean` counted; None if the journal does not say."""
     counts = None
     for event in events_of_types(rundir.journal, "stage"):

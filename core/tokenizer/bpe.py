@@ -1,4 +1,4 @@
-"""Trains a byte-level BPE and saves it so that `AutoTokenizer` loads it, old and new."""
+"""Trains a byte-level BPE tokenizer, and saves it for `AutoTokenizer` of transformers 4 and 5."""
 
 import json
 import os
@@ -26,8 +26,8 @@ from core.tokenizer.units import UnitEncoder
 TOKENIZER_VERSION = 1
 """Increase when the same text and spec give another tokenizer."""
 COUNTING_SHARE = 0.5
-"""Progress when all text is read: reading and merging take about as long with 15 MB and 16,000
-entries."""
+"""Progress at the time when all text is read. With 15 MB of text and 16,000 entries, reading and
+merging take about the same time."""
 POLL_SECONDS = 0.1
 SHOWN_CHARACTERS = 2000
 
@@ -42,12 +42,12 @@ def train_bpe(
 ) -> TokenizerReport:
     """Trains on clean text files and saves tokenizer and report into the folder `output`.
 
-    Progress covers the text read, then the merges computed.
+    The first half of the progress is reading the text, the second half is computing the merges.
 
     Raises:
-        CorpusEmpty: If the files hold no text.
-        RunError: If the process that learns died.
-        Stopped: If a stop was asked for.
+        CorpusEmpty: If the files contain no text.
+        RunError: If the training process died.
+        Stopped: After a stop request.
     """
     total = sum(path.stat().st_size for path in files)
     if total == 0:
@@ -103,7 +103,7 @@ def _merging(share: float) -> float:
 def _learn(
     files: Sequence[Path], spec: TokenizerSpec, output: Path, should_stop: Callable[[], bool]
 ) -> Iterator[tuple[str, float]]:
-    """Runs the training process; yields its stage and the share of it that is done."""
+    """Runs the training process; yields its stage, and the share of the stage that is done."""
     command = python_command("core.tokenizer.learning", str(output))
     command += [str(spec.vocab_size), str(spec.min_frequency), *map(str, files)]
     with _started(command) as process:
@@ -120,7 +120,9 @@ def _learn(
             *lines, rest = (rest + data).split(b"\n")
             reported = [line for line in lines if line.startswith(b'{"stage"')]
             other += b"".join(line + b"\n" for line in lines if line not in reported)
-            for line in reported[-1:]:  # there are tens of thousands; the newest is enough
+            for line in reported[
+                -1:
+            ]:  # the process writes tens of thousands of lines; the newest is enough
                 state = json.loads(line)
                 if state["stage"] in (READ, MERGE) and state["total"]:
                     yield state["stage"], min(1.0, state["current"] / state["total"])
@@ -129,7 +131,7 @@ def _learn(
             raise RunError(
                 f"the process that trains the tokenizer ended with status {process.returncode}"
                 + (f": {text}" if text else ""),
-                hint="The machine may have had no memory left; see the log of the job.",
+                hint="The machine may have run out of memory; see the log of the job.",
             )
 
 
@@ -138,7 +140,7 @@ def _started(command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     """A process that is killed at the end of the block."""
     with subprocess.Popen(
         command,
-        stdin=subprocess.PIPE,  # closed when this process ends, which ends the child
+        stdin=subprocess.PIPE,  # the pipe closes when this process ends, and then the child ends
         stderr=subprocess.PIPE,
     ) as process:
         try:

@@ -1,4 +1,4 @@
-"""`tokenizer_config.json`, which `AutoTokenizer` reads with `tokenizer.json`."""
+"""Writes `tokenizer_config.json`, which `AutoTokenizer` reads together with `tokenizer.json`."""
 
 import json
 from pathlib import Path
@@ -7,15 +7,17 @@ from core.tokenizer.specials import END_OF_TEXT, PAD, UNKNOWN
 
 CONFIG_FILE = "tokenizer_config.json"
 NO_MAX_LENGTH = int(1e30)
-"""What transformers writes if a tokenizer has no limit; a checkpoint has its model's instead."""
+"""The value of transformers for a tokenizer without a limit. In a checkpoint the limit of the model
+replaces it."""
 
 
 def save_config(output: Path) -> None:
-    """Writes what `AutoTokenizer.from_pretrained(output)` needs in addition to `tokenizer.json`.
+    """Writes the file that `AutoTokenizer.from_pretrained(output)` needs besides `tokenizer.json`.
 
-    Works with transformers 4.51 and 5. The class is named: left to itself, transformers 5 writes
-    `TokenizersBackend`, which 4.51, pinned by the BabyLM evaluation of 2025, does not know.
-    Decoding must not "clean up" spaces before punctuation, or it would not give the text back.
+    The file works with transformers 4.51 and 5. It gives the class explicitly, because transformers
+    5 would write `TokenizersBackend`, which transformers 4.51 does not know (the BabyLM evaluation
+    of 2025 pins 4.51). Decoding must not "clean up" spaces before punctuation, because it would not
+    return the original text.
     """
     config = {
         "add_bos_token": False,
@@ -35,7 +37,7 @@ def save_config(output: Path) -> None:
 
 
 def set_max_length(folder: Path, length: int) -> None:
-    """Sets the longest input, in tokens, in the configuration of the tokenizer in `folder`."""
+    """Sets the maximum input length, in tokens, of the tokenizer in `folder`."""
     path = folder / CONFIG_FILE
     config = json.loads(path.read_text(encoding="utf-8")) | {"model_max_length": length}
     path.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

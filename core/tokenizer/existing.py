@@ -18,7 +18,7 @@ from core.tokenizer.byte_level import byte_characters
 from core.tokenizer.specials import SPECIAL_TOKENS
 
 MAX_FILE_BYTES = 32 << 20
-Json = Mapping[str, Any]  # Any: JSON
+Json = Mapping[str, Any]  # any JSON value
 SPECIAL = {
     "single_word": False,
     "lstrip": False,
@@ -167,6 +167,6 @@ def _reason_invalid(
     return None
 
 
-def _pair(merge: Any) -> list[str]:  # Any: a string, or a list in newer files
+def _pair(merge: Any) -> list[str]:  # a string, or a list in newer files
     left, right = merge.split(" ") if isinstance(merge, str) else merge
     return [left, right]

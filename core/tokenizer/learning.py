@@ -2,9 +2,10 @@
 
     python -m core.tokenizer.learning OUTPUT VOCAB_SIZE MIN_FREQUENCY FILE...
 
-`tokenizers` reports its merges as lines of JSON on standard error, from below Python; this program
-adds such lines for the text it reads. A separate process makes these lines readable, can be stopped
-while it merges, and returns its memory. It ends when its standard input is closed.
+The Rust code of `tokenizers` reports its merges as lines of JSON on standard error. This program
+adds such lines for the text that it reads. It is a separate process for three reasons: the parent
+can read these lines, can stop the process while it merges, and gets the memory back. The process
+ends when its standard input is closed.
 """
 
 import json
@@ -24,13 +25,13 @@ from core.storage.model_files import TOKENIZER_FILE
 from core.tokenizer.specials import SPECIAL_TOKENS
 
 FEED_BYTES = 8192
-"""Text handed over at once, in whole lines. `tokenizers` takes 256 of these ahead: 2 MB. Feeding
-single lines costs 30 % more time in crossing from Python; the result is the same, because a line
-break is a piece of its own."""
+"""Bytes of whole lines that are passed to `tokenizers` at once. `tokenizers` buffers 256 of these
+pieces (2 MB). Passing single lines takes 30 % longer, and gives the same result because a line
+break is never merged with text."""
 READ, MERGE = "Read", "Compute merges"
-"""Stages as the lines call them: the first is ours, the second that of `tokenizers`."""
+"""The stages in the JSON lines: this program reports the first, `tokenizers` the second."""
 REPORT_BYTES = 1 << 18
-"""Text read between two lines about it."""
+"""Bytes of text between two progress lines."""
 
 
 def new_tokenizer() -> Tokenizer:
@@ -41,28 +42,28 @@ def new_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def new_trainer(vocab_size: int, min_frequency: int, *, tells: bool = False) -> BpeTrainer:
-    """The trainer of the vocabulary; with `tells` it writes its progress to standard error."""
+def new_trainer(vocab_size: int, min_frequency: int, *, reports: bool = False) -> BpeTrainer:
+    """The trainer of the vocabulary; with `reports` it writes its progress to standard error."""
     return BpeTrainer(
         vocab_size=vocab_size,
         min_frequency=min_frequency,
         special_tokens=list(SPECIAL_TOKENS),
-        # All 256 bytes, so that no text is unknown; sorted, so that ids do not depend on hashes.
+        # All 256 bytes, so that every text can be encoded; sorted, so that the ids are stable.
         initial_alphabet=sorted(ByteLevel.alphabet()),
-        show_progress=tells,
-        progress_format="json" if tells else "indicatif",  # it writes JSON though not shown
+        show_progress=reports,
+        progress_format="json" if reports else "indicatif",  # "json" ignores show_progress
     )
 
 
 def read_text(files: Sequence[Path], feed_bytes: int = FEED_BYTES) -> Iterator[str]:
-    """Text in pieces of a few whole lines; reports progress on standard error."""
+    """Yields the text in pieces of a few whole lines; reports progress on standard error."""
     total = sum(path.stat().st_size for path in files)
     done = reported = 0
     for path in files:
         with path.open("rb") as file:
             while lines := file.readlines(feed_bytes):
                 text = b"".join(lines)
-                # Two line breaks at the end would be one piece, and could become an entry.
+                # Two line breaks at the end would be one piece, and could become one entry.
                 yield text.rstrip(b"\n").decode()
                 done += len(text)
                 if done - reported >= REPORT_BYTES or done == total:
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> None:
     output, vocab_size, min_frequency, *files = arguments
     threading.Thread(target=_end_with_parent, daemon=True).start()
     tokenizer = new_tokenizer()
-    trainer = new_trainer(int(vocab_size), int(min_frequency), tells=True)
+    trainer = new_trainer(int(vocab_size), int(min_frequency), reports=True)
     tokenizer.train_from_iterator(read_text([Path(file) for file in files]), trainer=trainer)
     tokenizer.save(str(Path(output) / TOKENIZER_FILE))
 

@@ -1,4 +1,4 @@
-"""A tokenizer from its folder."""
+"""Loads a tokenizer from its folder."""
 
 from pathlib import Path
 
@@ -6,5 +6,5 @@ from tokenizers import Tokenizer
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder that Hugging Face loads."""
+    """The tokenizer in a folder in Hugging Face's format."""
     return Tokenizer.from_file(str(folder / "tokenizer.json"))

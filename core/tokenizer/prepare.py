@@ -1,4 +1,4 @@
-"""The stage `tokenizer`: the run's own copy of its tokenizer, trained, cached or of another job."""
+"""The stage `tokenizer`: trains the tokenizer, or copies it from the cache or from another job."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from core.tokenizer.statistics import STATISTICS_VERSION, write_statistics
 def prepare_tokenizer(
     run: Run, reporter: StageReporter, train: Split, validation: Split | None
 ) -> tuple[Path, str]:
-    """The run's own copy of its tokenizer, and the fingerprint of it."""
+    """The folder of the run's own copy of the tokenizer, and the fingerprint of the tokenizer."""
     spec = run.spec.tokenizer
     with reporter.stage("tokenizer") as stage:
         stage.cached = True
@@ -52,7 +52,7 @@ def prepare_tokenizer(
         run.warn(
             "vocabulary_smaller",
             f"the text gives {report.vocab_size:,} entries, not {spec.vocab_size:,}; "
-            "the model is built with what there is",
+            "the model is built with the smaller vocabulary",
         )
     return run.rundir.tokenizer, key
 
@@ -92,14 +92,14 @@ def _existing_tokenizer(run: Run, path: str) -> tuple[Path, str, bool]:
 def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
     """The finished tokenizer of another run in the same folder of runs.
 
-    A run that has a copy keeps using it if the other job is deleted, and always if it has weights
-    that belong to it.
+    A run that already has a copy uses the copy if the other job is deleted. A run whose weights
+    belong to the copy always uses the copy.
     """
     folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
     for folder in reversed(folders) if run.inputs.has_trained else folders:
         if (content := _content(folder)) is not None:
             return folder, _key_of(content)
-    raise TokenizerMissing(f"job {job} has no tokenizer: {folders[0]} is not there or not whole")
+    raise TokenizerMissing(f"job {job} has no tokenizer: {folders[0]} is missing or incomplete")
 
 
 def _key_of(content: str) -> str:
@@ -108,7 +108,7 @@ def _key_of(content: str) -> str:
 
 
 def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[str, Any]:
-    """How the tokenizer fits the validation text; Any: JSON."""
+    """Statistics of how the tokenizer fits the validation text, as JSON."""
     key = fingerprint(
         "statistics",
         version=STATISTICS_VERSION,
@@ -126,10 +126,10 @@ def _measure_tokenizer(run: Run, tokenizer_key: str, validation: Split) -> dict[
 
 
 def _copy_tokenizer(run: Run, source: Path) -> None:
-    """Gives the run folder its own copy, so that it is whole without cache and other jobs.
+    """Copies the tokenizer into the run folder, so that the run needs no cache and no other job.
 
     Raises:
-        CorpusChanged: If the run has weights that belong to another tokenizer.
+        CorpusChanged: If the weights of the run belong to another tokenizer.
     """
     own, new = _content(run.rundir.tokenizer), _content(source)
     recorded = run.inputs.tokenizer

@@ -1,4 +1,4 @@
-"""How well a tokenizer fits a text: bytes, characters and tokens a word, entries never used."""
+"""Measures how well a tokenizer fits a text, such as tokens per word and unused entries."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ READ_BYTES = 1 << 20
 
 
 class TokenizerStatistics(BaseModel):
-    """Measured over clean text, the ends of documents not counted."""
+    """Statistics of clean text; ends of documents are not counted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,14 +30,14 @@ class TokenizerStatistics(BaseModel):
     tokens_per_word: float
     bytes_per_token: float
     unused_entries: int
-    """Vocabulary entries, specials and bytes included, that the text never uses."""
+    """Number of vocabulary entries, including specials and bytes, that the text never uses."""
 
 
 def tokenizer_statistics(tokenizer: Tokenizer, files: Sequence[Path]) -> TokenizerStatistics:
-    """What `tokenizer` makes of clean text files, usually those of the validation text.
+    """The statistics of a tokenizer on clean text files, usually the validation text.
 
     Raises:
-        CorpusEmpty: If there is no word in them.
+        CorpusEmpty: If the files contain no word.
     """
     encoder = UnitEncoder(tokenizer)
     used = np.zeros(encoder.vocab_size, np.bool_)  # (V,)
@@ -45,7 +45,7 @@ def tokenizer_statistics(tokenizer: Tokenizer, files: Sequence[Path]) -> Tokeniz
     for path in files:
         with path.open("rb") as file:
             while lines := file.readlines(READ_BYTES):
-                # Drops the line breaks between documents. Documents are not separated otherwise,
+                # Drops the line breaks between documents, so nothing separates the documents,
                 # which does not change the figures.
                 text = b"\n".join(line for line in b"".join(lines).split(b"\n") if line).decode()
                 encoded = encoder.encode(text)
@@ -73,7 +73,7 @@ def write_statistics(tokenizer: Path, files: Sequence[Path], output: Path) -> No
     """Writes the statistics of the tokenizer in a folder to `output/statistics.json`.
 
     Raises:
-        CorpusEmpty: If there is no word in the files.
+        CorpusEmpty: If the files contain no word.
     """
     statistics = tokenizer_statistics(load_tokenizer(tokenizer), files)
     (output / "statistics.json").write_text(statistics.model_dump_json(), encoding="utf-8")

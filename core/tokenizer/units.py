@@ -4,15 +4,16 @@ GPT-2's splitting cuts text into pieces with the expression
 
     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 
-and byte-pair merges never cross pieces. Where the only white space is one ' ' or one '\n' between
-other characters, a piece begins at every ' ' (a space is taken by the alternative that takes what
-follows it), and '\n' is a piece of its own (no other alternative takes it). So text falls apart
-into units, "an optional space and a run without white space" and "\n", whose pieces do not depend
-on the text around them, and the ids of a document are the concatenated ids of its units. Text has
-few distinct words: `tokenizers` encodes each once, or twice if it also begins a line (without the
-space), and later occurrences are looked up.
+and byte-pair merges never cross pieces. Clean text has no white space except single ' ' and single
+'\n' between words. In such text a piece begins at every ' ', because each alternative that matches
+a space also matches the characters after it. '\n' is a piece of its own, because no other
+alternative matches it. So the text consists of units: "\n", and a word with an optional space
+before it. The pieces of a unit do not depend on the text around it, so the ids of a document are
+the concatenated ids of its units. A text has few distinct words. `tokenizers` encodes each word
+once (or twice, with and without the space, if the word also begins a line), and later occurrences
+are looked up.
 
-Letters: N tokens, U units in the text, L units learned, M documents.
+Shapes: N tokens, U units in the text, L units learned, M documents.
 """
 
 from dataclasses import dataclass
@@ -30,53 +31,55 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 from core.tokenizer.words import WordFlags, vocabulary_bytes
 
 MAX_WORDS = 300_000
-"""Distinct words remembered, about 60 MB; beyond that all are forgotten and learned again."""
+"""Maximum number of distinct words in the table, about 60 MB. A full table is emptied."""
 MAX_UNIT_TOKENS = 4_000_000
-"""Tokens of all remembered units: text without white space would otherwise fill the memory."""
+"""Maximum number of tokens of all units in the table. Without this limit, text without white space
+would fill the memory."""
 LEARNED_AT_ONCE = 64
-"""Units joined into one text for `tokenizers`, 3.2 us each; of 8 or 512 it would be 4 us each."""
+"""Number of units that are joined into one text for `tokenizers`. A unit then takes 3.2 us; with 8
+or 512 units it would take 4 us."""
 DOCUMENT_END, LINE_END = "\r", "\n"
-"""Words 0 and 1. Clean text does not contain the first, which represents an empty line."""
+"""The words 0 and 1. DOCUMENT_END represents an empty line; clean text does not contain it."""
 UNKNOWN = -1
 
 
 class TextNotClean(ValueError):
-    """The text breaks the format that cleaning promises: a mistake of ours, not of the user."""
+    """The text is not in the format that the clean stage writes: a bug, not a user error."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokens of a stretch of text."""
+    """Tokens of some lines of text."""
 
-    ids: npt.NDArray[np.unsignedinteger[Any]]  # Any: 32 bits, or as few as the file has
-    """(N,) with `<|endoftext|>` after each document that ends here."""
+    ids: npt.NDArray[np.unsignedinteger[Any]]  # 32 bits, or the dtype of the token file
+    """(N,) token ids, with `<|endoftext|>` after each document that ends in these lines."""
     starts: npt.NDArray[np.bool_]
     """(N,) whether a word starts in the token."""
     document_ends: npt.NDArray[np.int64]
-    """(M,) number of tokens up to and with each `<|endoftext|>`."""
+    """(M,) number of tokens up to and including each `<|endoftext|>`."""
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Units that one process has learned, for another one that would meet them too."""
+    """Units that one process has encoded, for the tables of the other processes."""
 
     words: list[str]
-    """L of them."""
+    """The L words of the units."""
     begins_line: npt.NDArray[np.bool_]
-    """(L,) whether the unit is the word alone, not a space and the word."""
+    """(L,) whether the unit begins a line, so that it has no space before the word."""
     lengths: npt.NDArray[np.int64]
-    """(L,) their numbers of tokens."""
+    """(L,) number of tokens of each unit."""
     packed: npt.NDArray[np.uint32]
-    """(N,) their tokens in a row: id << 1, and whether a word starts there."""
+    """(N,) the tokens of all units, concatenated: id << 1, plus 1 if a word starts there."""
 
 
 class _Numbers(dict[str, int]):
-    """Numbers words in the order they are met."""
+    """Numbers words in the order of their first occurrence."""
 
     def __init__(self) -> None:
         super().__init__()
         self.words: list[str] = []
-        """By number."""
+        """The words by number."""
 
     def __missing__(self, word: str) -> int:
         number = self[word] = len(self.words)
@@ -85,21 +88,23 @@ class _Numbers(dict[str, int]):
 
 
 class UnitEncoder:
-    """Encodes clean text; special tokens written out in the text are text.
+    """Encodes clean text. Special tokens that are spelled out in the text are encoded as text.
 
-    A unit is known by a code: twice the number of its word, and 1 more where it begins a line.
+    Each unit has a code: twice the number of its word, plus 1 if the unit begins a line.
     """
 
     _packed: npt.NDArray[np.uint32]
-    """(N,) tokens of all units remembered, as in `Learned`."""
+    """(N,) tokens of all units in the table, as in `Learned`."""
     _lengths: npt.NDArray[np.int64]
-    """By the code of a unit, how many tokens it has, or UNKNOWN."""
+    """Number of tokens by code of a unit, or UNKNOWN."""
     _offsets: npt.NDArray[np.int64]
-    """By the code of a unit, where in `_packed` they begin."""
+    """Index of the first token in `_packed`, by code of a unit."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         _check_splitting(tokenizer)
-        tokenizer.encode_special_tokens = True  # text must not be able to forge a document's end
+        tokenizer.encode_special_tokens = (
+            True  # text must not be able to forge the end of a document
+        )
         self.vocab_size = tokenizer.get_vocab_size()
         self._tokenizer = tokenizer
         self._flags = WordFlags.of(vocabulary_bytes(tokenizer))
@@ -108,10 +113,10 @@ class UnitEncoder:
         self._forget()
 
     def encode(self, text: str) -> Encoded:
-        r"""Tokens of whole lines: documents end at '\n\n', '\n' at the end continues a document.
+        r"""Tokens of whole lines. A document ends at '\n\n'; a single '\n' at the end continues it.
 
         Raises:
-            TextNotClean: If there is other white space than single ' ' and '\n' between words.
+            TextNotClean: If the text has other white space than single ' ' and '\n' between words.
             TokenOutOfVocabulary: If the tokenizer gives an id that is not below its size.
         """
         words = _split(text)
@@ -128,23 +133,23 @@ class UnitEncoder:
         return Encoded(packed >> 1, (packed & 1).astype(np.bool_), ends[codes < 2])
 
     def news(self) -> list[Learned]:
-        """What was learned since the last call."""
+        """The units that this encoder has encoded since the last call."""
         news, self._news = self._news, []
         return news
 
     def adopt(self, learned: Learned) -> None:
-        """Takes what another process with the same tokenizer has learned."""
+        """Adds units that another process with the same tokenizer has encoded."""
         numbers = np.fromiter(map(self._numbers.__getitem__, learned.words), np.int64)  # (L,)
         self._make_room()
         self._append(2 * numbers + learned.begins_line, learned)
 
     def _codes(self, words: list[str]) -> npt.NDArray[np.int64]:
-        """(U,) of the units that these words are."""
+        """(U,) codes of the units that consist of these words."""
         known = len(self._numbers)
         codes = np.fromiter(map(self._numbers.__getitem__, words), np.int64, len(words))
         for word in self._numbers.words[known:]:
             if word.split() != [word]:
-                self._forget()  # what is no word must not stay
+                self._forget()  # an invalid word must not stay in the table
                 raise TextNotClean(f"not one word with single white space around it: {word!r}")
         self._make_room()
         breaks = codes < 2  # (U,) numbers of words so far
@@ -154,10 +159,12 @@ class UnitEncoder:
         return codes
 
     def _make_room(self) -> None:
-        """For the codes of all words that have a number."""
+        """Extends the tables to the codes of all words that have a number."""
         missing = 2 * len(self._numbers) - len(self._lengths)
         if missing > 0:
-            more = np.full(missing + len(self._lengths), UNKNOWN)  # twice as long, so it is seldom
+            more = np.full(
+                missing + len(self._lengths), UNKNOWN
+            )  # doubles the length, so that this is rare
             self._offsets = np.concatenate([self._offsets, more])
             self._lengths = np.concatenate([self._lengths, more])
 
@@ -175,13 +182,13 @@ class UnitEncoder:
             self._numbers[word]
 
     def _learn(self, unknown: list[int]) -> None:
-        """Learns the units of these codes, L of them."""
+        """Encodes the L units with these codes and adds them to the table."""
         codes = np.array(unknown)  # (L,)
         words = [self._numbers.words[code >> 1] for code in unknown]
         units = [
             word if code & 1 else " " + word for word, code in zip(words, unknown, strict=True)
         ]
-        # One text a call, so that `tokenizers` starts no threads: the processes share the cores.
+        # One text per call, so that `tokenizers` starts no threads: the processes share the cores.
         parts = []
         for begin in range(0, len(units), LEARNED_AT_ONCE):
             text = "\n".join(units[begin : begin + LEARNED_AT_ONCE]) + "\n"
@@ -203,7 +210,7 @@ class UnitEncoder:
 
 
 def _split(text: str) -> list[str]:
-    """The words of a text, with a word for each end of a line and of a document."""
+    """The words of a text, with special words for each end of a line and of a document."""
     if not text:
         return []
     if "\t" in text or DOCUMENT_END in text:
@@ -211,12 +218,12 @@ def _split(text: str) -> list[str]:
     marked = text.replace("\n\n", f" {DOCUMENT_END} ").replace("\n", f" {LINE_END} ")
     words = marked.split(" ")
     if text.endswith("\n"):
-        words.pop()  # there is no word after the last line break
+        words.pop()  # no word follows the last line break
     return words
 
 
 def _check_splitting(tokenizer: Tokenizer) -> None:
-    """What the module's docstring builds on, seen in the tokenizer itself."""
+    """Checks that the tokenizer splits text as the docstring of the module says."""
     splitting, model = tokenizer.pre_tokenizer, tokenizer.model
     if (
         tokenizer.normalizer is not None

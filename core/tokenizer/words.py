@@ -1,9 +1,9 @@
 """Finds where words start, from token ids alone.
 
-A word is what `str.split` gives: it starts at a byte that is not white space, at the start of a
-document or after a space or a line break. Clean text has no other white space.
+A word is what `str.split` gives. It starts at a byte that is not white space, if this byte is the
+first of a document or follows a space or a line break. Clean text has no other white space.
 
-Letters: V vocabulary, N tokens.
+Shapes: V vocabulary, N tokens.
 """
 
 from collections.abc import Sequence
@@ -19,26 +19,26 @@ from core.tokenizer.specials import SPECIAL_TOKENS
 
 WHITE_SPACE = b" \n"
 Flags = npt.NDArray[np.bool_]
-Integers = npt.NDArray[np.integer[Any]]  # Any: whatever width the ids come in
+Integers = npt.NDArray[np.integer[Any]]  # ids of any integer dtype
 
 
 @dataclass(frozen=True)
 class WordFlags:
-    """What the bytes of each vocabulary entry say about words."""
+    """Properties of each vocabulary entry, from which the starts of words follow."""
 
     inner: Flags
     """(V,) bool: the entry contains white space followed by something else."""
     opens: Flags
-    """(V,) bool: begins with something else, so it starts a word if white space came before."""
+    """(V,) bool: the entry begins with other bytes, so a word starts there after white space."""
     closes: Flags
-    """(V,) bool: ends with white space, or is a special token: what follows starts a word."""
+    """(V,) bool: the entry ends with white space or is a special token; a word starts after it."""
 
     @classmethod
     def of(cls, entries: Sequence[bytes | None]) -> "WordFlags":
         """Flags of a vocabulary given as bytes; None for special tokens.
 
         Raises:
-            ValueError: If words could start twice within one entry; one bit a token is stored.
+            ValueError: If two words could start in one entry, because a token has only one bit.
         """
         text = np.frombuffer(b"".join(entry or b"" for entry in entries), np.uint8)  # (B,)
         is_space = np.isin(text, np.frombuffer(WHITE_SPACE, np.uint8))  # (B,)

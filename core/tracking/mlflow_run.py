@@ -111,7 +111,7 @@ def _sample_file(sample: Sample) -> str:
     return f"samples/step-{sample.step:06d}-{start}.txt"
 
 
-def _reference(rundir: RunDir, reference: CheckpointReference) -> dict[str, Any]:  # Any: JSON
+def _reference(rundir: RunDir, reference: CheckpointReference) -> dict[str, Any]:  # any JSON value
     return {
         "uri": rundir.checkpoint(reference.name).resolve().as_uri(),
         "kind": reference.kind,
@@ -121,7 +121,7 @@ def _reference(rundir: RunDir, reference: CheckpointReference) -> dict[str, Any]
     }
 
 
-def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:  # Any: JSON
+def _flat(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:  # any JSON value
     """Fields with dotted names, such as `training.learning_rate`."""
     for key, value in section.items():
         if isinstance(value, dict):

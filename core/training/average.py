@@ -16,7 +16,7 @@ from core.spec.training import TrainingSpec
 
 
 class WeightAverage(ABC):
-    """An average of the trained weights, in float32 on the device.
+    """An average of the trained weights, stored as float32 on the device.
 
     All ranks have equal weights and therefore equal averages.
     """
@@ -52,7 +52,7 @@ class WeightAverage(ABC):
         save_file({name: each.cpu().contiguous() for name, each in tensors}, folder / self.file)
 
     def load(self, folder: Path) -> None:
-        """Restores what `save` wrote.
+        """Restores the averages that `save` wrote.
 
         Raises:
             FileNotFoundError, KeyError: If the file or the average of a weight is missing.
@@ -66,7 +66,7 @@ class WeightAverage(ABC):
         torch._foreach_lerp_(self._averages, self._weights, weight)
 
     def _swap(self) -> None:
-        """Swaps in place, because a CUDA graph reads the weights from fixed addresses."""
+        """Swaps the values in place, because a CUDA graph reads weights from fixed addresses."""
         for weight, average in zip(self._weights, self._averages, strict=True):
             kept = weight.clone()
             weight.copy_(average)

@@ -6,9 +6,9 @@ from core.training.resume import LoopState
 
 
 def note_validation(state: LoopState) -> bool:
-    """Counts the newest validation; whether its weights are the best so far.
+    """Counts the newest validation. Returns whether its weights are the best so far.
 
-    The random weights of step 0 do not count. A loss that is not finite is no gain.
+    The random weights of step 0 do not count. A loss that is not finite is not an improvement.
     """
     loss, best = state.validation_loss, state.best_validation_loss
     if state.step == 0:
@@ -22,14 +22,14 @@ def note_validation(state: LoopState) -> bool:
 
 
 def is_finished(state: LoopState, plan: Plan, training: TrainingSpec) -> bool:
-    """Whether no step is left, or `early_stopping_patience` validations brought no gain."""
+    """Whether no step is left, or `early_stopping_patience` validations gave no improvement."""
     patience = training.early_stopping_patience
     is_exhausted = patience is not None and state.validations_without_gain >= patience
     return state.step >= plan.max_steps or is_exhausted
 
 
 def message(state: LoopState, plan: Plan) -> str:
-    """What the journal says about a run that stopped early."""
+    """The message in the journal for a run that stopped early."""
     best = "no validation loss was finite"
     if state.best_validation_loss is not None:
         best = (

@@ -1,7 +1,7 @@
-"""Whether training goes wrong: divergence, spikes and plateaus of the loss, collapse of experts.
+"""Detects problems of training: a loss that diverges, spikes or stagnates, and expert collapse.
 
-A run that diverges is not stopped, because a user may want to see it recover. Each finding is a
-warning event with a level, reported once until it is over.
+The monitor does not stop a run that diverges, because the run may recover. Each finding is a
+warning event with a level. A finding is reported once, and again only after it was over.
 """
 
 from math import log, sqrt
@@ -13,29 +13,30 @@ from core.events.types import WarningData, WarningLevel
 SMOOTHING = 0.1
 """Weight of a new value in the moving mean and variance: about the last 20 logged values."""
 SETTLED_VALUES = 20
-"""Logged values before a spike is judged: the variance is not known earlier."""
+"""Number of logged values before a value can be a spike: the variance is not known earlier."""
 SPIKE_DEVIATIONS, SPIKE_NATS = 6.0, 0.5
-"""How far above the moving mean a single value is a spike; both bounds must be exceeded."""
+"""A value is a spike if it exceeds the moving mean by more than both bounds."""
 DIVERGED_NATS = 1.0
-"""Above the lowest mean so far."""
+"""A mean this far above the lowest mean so far is diverging, if DIVERGED_FACTOR also applies."""
 DIVERGED_FACTOR = 1.25
-"""Times ln(vocab_size), the loss of a model that guesses."""
+"""A mean above this factor times ln(vocab_size), the loss of a random guess, is diverging."""
 DIVERGED_VALUES = 10
-"""Consecutive logged values: a spike that recovers is shorter."""
+"""Number of consecutive diverging values for a warning: a spike that recovers is shorter."""
 PLATEAU_SHARE, PLATEAU_VALUES = 0.2, 50
-"""Share of the run, and logged values, without an improvement."""
+"""A plateau lasts for this share of the run and for this number of logged values."""
 IMPROVEMENT = 0.005
-"""Relative decrease of the mean that counts as one."""
+"""Relative decrease of the mean that counts as an improvement."""
 DECAYED = 0.1
 """Share of the peak learning rate below which a flat loss is expected."""
 COLLAPSE_SHARE, COLLAPSE_SHARE_OF_FEW = 0.5, 0.95
-"""Share of the tokens of one expert; the second for fewer than four experts."""
+"""Collapse means that one expert gets more than this share of the tokens. The second value is for
+layers with fewer than four experts."""
 COLLAPSE_VALUES = 5
-"""Consecutive logged values."""
+"""Number of consecutive logged values with such a share for a warning."""
 
 
 class HealthState(BaseModel):
-    """What the monitor knows; part of each resume point, so that a resumed run warns the same."""
+    """The state of the monitor. Resume points contain it, so a resumed run warns the same."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,11 +44,11 @@ class HealthState(BaseModel):
     mean: float = 0.0
     variance: float = 0.0
     lowest: float = 0.0
-    """The mean at the last improvement."""
+    """The moving mean of the loss at the last improvement."""
     lowest_step: int = 0
     values_since_lowest: int = 0
     num_diverged: int = 0
-    """Consecutive values that are too high."""
+    """Number of consecutive diverging values."""
     num_collapsed: int = 0
     active: list[str] = Field(default_factory=list)
     """Codes of findings that are not over."""
@@ -69,13 +70,13 @@ class HealthMonitor:
     def observe(
         self, step: int, *, loss: float, learning_rate: float, expert_share: float | None = None
     ) -> list[WarningData]:
-        """The findings that are new with these values of a logged step.
+        """The findings that are new at this logged step.
 
         Args:
             step: The step.
             loss: Training loss in nats per token.
-            learning_rate: Of the step.
-            expert_share: Largest share of the tokens that one expert got; None without experts.
+            learning_rate: Learning rate of the step.
+            expert_share: Maximum share of the tokens that one expert got; None without experts.
         """
         found = [
             self._spike(step, loss),
@@ -87,7 +88,7 @@ class HealthMonitor:
         return [warning for warning in found if warning is not None]
 
     def _spike(self, step: int, loss: float) -> WarningData | None:
-        """Judges the value by those before it, then adds it to them."""
+        """Compares the value with the mean of the earlier values, then adds it to the mean."""
         state = self._state
         state.num_values += 1
         if state.num_values == 1:
@@ -108,7 +109,9 @@ class HealthMonitor:
     def _divergence(self, step: int, loss: float) -> WarningData | None:
         state = self._state
         is_high = loss > min(self._ceiling, state.lowest + DIVERGED_NATS)
-        is_high = is_high and loss > state.lowest  # an untrained model may exceed the ceiling
+        is_high = (
+            is_high and loss > state.lowest
+        )  # the loss of an untrained model may exceed the bound
         state.num_diverged = state.num_diverged + 1 if is_high else 0
         message = (
             f"at step {step:,} the training loss is {loss:.3f} after a lowest mean of "

@@ -1,8 +1,8 @@
 """The training loop.
 
-It starts at the newest complete resume point, or at step 0. Each step depends only on the spec, the
-tokens and the resume point. On a CPU in fp32, an interrupted run therefore ends with the same
-weights as an uninterrupted one.
+The loop starts at the newest complete resume point, or at step 0. Each step depends only on the
+spec, the tokens and the resume point. On a CPU in fp32, an interrupted run therefore ends with the
+same weights as an uninterrupted one.
 """
 
 import logging
@@ -77,8 +77,8 @@ def train_model(
     training.
 
     Raises:
-        Stopped: After a stop request; a checkpoint was saved before.
-        RunError: If training cannot continue; a checkpoint was saved if that was possible.
+        Stopped: After a stop request, with a saved checkpoint.
+        RunError: If training cannot continue. If possible, a checkpoint has been saved.
     """
     with Ranks(spec.training.seed, emit) as ranks:
         ranks.start(
@@ -200,7 +200,7 @@ class Trainer:
         self.time_left = TimeLeft(
             self.plan,
             later_validations=num_tokens / validated if validated else 0.0,
-            later_saves=1.0,  # the export reads what a save wrote
+            later_saves=1.0,  # the export reads as much as a save writes
         )
 
     def run(self, reporter: StageReporter) -> None:
@@ -267,7 +267,7 @@ class Trainer:
         return early_stopping.is_finished(self.state, self.plan, self.training)
 
     def save_current(self, kind: CheckpointKind) -> None:
-        """Saves a checkpoint of the current step; logs a failure to do so.
+        """Saves a checkpoint of the current step; if that fails, logs the failure.
 
         Skips step 0, a step that is saved already, and a step whose metrics were not logged: a
         resumed run would not repeat that step, and its metrics would be missing.
@@ -276,7 +276,7 @@ class Trainer:
             return
         try:
             self._save(kind)
-        except Exception as error:  # must not replace the error that ends the run
+        except Exception as error:  # this error must not replace the error that ends the run
             log.exception("the %s checkpoint could not be saved", kind)
             with suppress(OSError):  # the disk may be full
                 self.emit(WarningData(code="checkpoint_not_saved", message=str(error)[:2000]))
@@ -364,7 +364,7 @@ class Trainer:
             self.publisher.publish(kind, self.state, folder / WEIGHTS_FILE)
 
     def _save_resume_point(self) -> None:
-        self.sync_journal()  # a resumed run does not repeat the events up to here
+        self.sync_journal()  # a resumed run will not repeat the events up to here
         if self.stepper.scaler is not None:
             scaler = self.stepper.scaler.state_dict()
             self.state.loss_scale = scaler["scale"]

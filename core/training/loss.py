@@ -1,11 +1,11 @@
 """The loss of a micro-batch, computed in chunks so that the full logits are never materialized.
 
-The output layer of a small model costs as much as all its layers: with V = 32000, the logits of 32
-sequences of 256 tokens take 1 GB, and their gradients as much again. The forward pass therefore
-computes the loss and its gradients together, a chunk of rows at a time (Wijmans et al. 2024, "Cut
-Your Losses", and Liger Kernel, Hsu et al. 2024, do so in one kernel).
+The output layer of a small model takes as much time as all other layers. With V = 32000, the logits
+of 32 sequences of 256 tokens take 1 GB, and their gradients another 1 GB. So the forward pass
+computes the loss and its gradients together, for a chunk of rows at a time. Wijmans et al. 2024
+("Cut Your Losses") and Hsu et al. 2024 ("Liger Kernel") do the same in one kernel.
 
-Letters: B sequences, T tokens, N = B T rows, C rows of a chunk, D hidden size, V vocabulary.
+Shapes: B sequences, T tokens, N = B T rows, C rows of a chunk, D hidden size, V vocabulary.
 """
 
 from typing import Any
@@ -20,10 +20,10 @@ from core.training.attention.select import attention_mask_arguments
 from core.training.execution.compiled import HAS_TRITON
 
 CHUNK_ROWS = 64
-"""Chunks have a multiple of this many rows: products with other numbers of rows take up to seven
-times longer in bf16 on a CPU."""
+"""The number of rows of a chunk is a multiple of this number. In bf16 on a CPU, products with other
+numbers of rows take up to seven times longer."""
 CACHED_ELEMENTS = 1 << 18
-"""Logits per softmax on a CPU: with their copies they fit a cache of 4 MiB."""
+"""Number of logits per softmax on a CPU. The logits and their copies fit into a cache of 4 MiB."""
 SIGMOID_SCALE = 4.0
 """The slope of tanh at x is 4 s (1 - s) with s = sigmoid(2 x)."""
 
@@ -55,10 +55,10 @@ def objective_and_loss(
     *,
     z_loss_coefficient: float,
 ) -> tuple[Tensor, Tensor]:
-    """What training minimises, and the cross-entropy in it; arguments as in `summed_loss`.
+    """The objective of training, and the cross-entropy alone; arguments as in `summed_loss`.
 
-    The objective adds z_loss_coefficient log(Z)^2 for each target, where Z is the sum of exp of the
-    logits (Chowdhery et al. 2022, "PaLM", section 5).
+    The objective is the cross-entropy plus z_loss_coefficient log(Z)^2 for each target, where Z is
+    the sum of exp of the logits (Chowdhery et al. 2022, "PaLM", section 5).
 
     Returns:
         Two scalars, summed over the targets; the second has no gradient.
@@ -108,12 +108,12 @@ def _hidden(model: PreTrainedModel, inputs: Tensor, segments: Tensor | None) -> 
 class LinearCrossEntropy(torch.autograd.Function):
     """sum of cross_entropy(cap tanh(rows weight^T / cap), targets) and the z-loss of each row.
 
-    The gradients are computed in forward.
+    The forward pass computes the gradients.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         rows: Tensor,
         weight: Tensor,
         targets: Tensor,
@@ -121,9 +121,11 @@ class LinearCrossEntropy(torch.autograd.Function):
         z_loss_coefficient: float,
         needs_grad: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Rows (N, D), weight (V, D), targets (N,) int64 to two scalars; see `objective_and_loss`.
+        """The two scalars of `objective_and_loss`.
 
-        `needs_grad` is an argument because `torch.is_grad_enabled` is always False in here.
+        Takes rows (N, D), weight (V, D) and targets (N,) int64.
+
+        `needs_grad` is an argument because `torch.is_grad_enabled` is always False here.
         """
         total, z_loss, gradients = _sweep(
             rows,
@@ -142,7 +144,7 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         upstream: Tensor,
         _: Tensor,
     ) -> tuple[Tensor, Tensor, None, None, None, None]:
@@ -164,7 +166,7 @@ def _sweep(
     needs_grad: bool,
     row_losses: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
-    """Summed loss and log(Z)^2, and the gradients by rows (N, D) and weight (V, D) if needed.
+    """Summed loss, summed log(Z)^2, and (if needed) the gradients of rows (N, D) and weight (V, D).
 
     `row_losses` (N,) receives the loss of each row.
     """
@@ -228,10 +230,11 @@ def _loss_and_gradient(
 ) -> tuple[Tensor, Tensor | float]:
     """Summed loss and log(Z)^2 of a chunk; overwrites the logits (C, V) with their gradient.
 
-    Runs on a few rows at a time on a CPU, so that they stay in its cache, and in one kernel on a
-    GPU. With a cap, the input logits are 2 / cap times the product, and the output is a quarter of
-    the gradient with respect to the product. log(Z)^2 is 0 if the coefficient is 0. Only the kernel
-    skips the gradient if `needs_grad` is False; elsewhere it requires no extra pass.
+    On a CPU the function processes a few rows at a time, which stay in the cache. On a GPU it is
+    one kernel. With a cap, the input logits are 2 / cap times the product, and the output is a
+    quarter of the gradient with respect to the product. log(Z)^2 is 0 if the coefficient is 0. If
+    `needs_grad` is False, only the GPU kernel skips the gradient; on a CPU the gradient needs no
+    extra pass.
     """
     if logits.is_cuda and HAS_TRITON:
         from core.training.kernels.loss import loss_and_gradient
@@ -265,9 +268,9 @@ def _softmax_loss(
     """(c,) losses and summed log(Z)^2 of (c, V) logits, which are overwritten by the gradient.
 
     See `_loss_and_gradient`. With s = sigmoid(2 x / cap), the capped logit cap tanh(x / cap) is
-    2 cap s - cap. The softmax needs only 2 cap s, and the slope is 4 s (1 - s): one sigmoid instead
-    of a tanh, which takes twice the time on a CPU. Tensors are overwritten as soon as they are no
-    longer needed, because the computation is memory-bound on a CPU.
+    2 cap s - cap. The softmax needs only 2 cap s, and the slope is 4 s (1 - s). So a sigmoid
+    replaces the tanh, which takes twice the time on a CPU. Tensors are overwritten as soon as they
+    are no longer needed, because the computation is memory-bound on a CPU.
     """
     counted = targets != IGNORED  # (c,)
     chosen = targets.where(counted, 0)[:, None]  # (c, 1)

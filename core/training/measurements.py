@@ -1,4 +1,4 @@
-"""The measurements of a run as events: metrics of logged steps, and warnings about them."""
+"""Emits the measurements of a run as events: metrics of logged steps, and warnings."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ LOG_LEVELS = {"info": logging.INFO, "warn": logging.WARNING, "error": logging.ER
 
 
 class Measurements:
-    """Emits what was measured at the steps of one run."""
+    """Emits the measurements of one run."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class Measurements:
         vocab_size: int,
         peak_flops: float,
     ) -> None:
-        """`peak_flops` is what all devices of the run reach together."""
+        """`peak_flops` is the sum of the peak rates of all devices of the run."""
         self._spec, self._plan, self._batches, self._device = spec, plan, batches, device
         self._emit = emit
         self._vocab_size, self._peak_flops = vocab_size, peak_flops
         self.watch(HealthState())
 
     def watch(self, state: HealthState) -> None:
-        """Warns from now on of what goes wrong, in continuation of `state`, which it changes."""
+        """Starts the health monitor with `state`, which the monitor changes."""
         self._health = HealthMonitor(
             state,
             max_steps=self._plan.max_steps,
@@ -57,15 +57,15 @@ class Measurements:
         seconds: float,
         since: int,
     ) -> None:
-        """Emits the metrics of a step, which waits for the device, and new warnings about them.
+        """Emits the metrics of a step and new warnings. Waits for the device.
 
         Args:
             step: The step.
-            result: What it measured.
-            learning_rate: Of the step.
-            loss_scale: Of the gradients; None without loss scaling.
+            result: The measurements of the step.
+            learning_rate: Learning rate of the step.
+            loss_scale: Scale of the gradients; None without loss scaling.
             seconds: Time of the steps after `since`.
-            since: The logged step before.
+            since: The previous logged step.
         """
         tokens = self._batches.tokens_seen(step) - self._batches.tokens_seen(since)
         words = self._batches.words_seen(step) - self._batches.words_seen(since)

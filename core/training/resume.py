@@ -1,8 +1,9 @@
 """Resume points: the complete state that an interrupted run needs to continue bit for bit.
 
-A resume point is a folder `resume/step-000500/` with weights, optimizer state, random states, and,
-written last, a manifest of sizes and SHA-256. It is published by a rename. The files are
-safetensors and JSON only, so that reading them cannot execute code.
+A resume point is a folder `resume/step-000500/` with weights, optimizer state and random states. A
+manifest, written last, has the sizes and SHA-256 hashes of the files. The complete folder is
+renamed to its final name. All files are safetensors or JSON, so that reading them cannot execute
+code.
 """
 
 import json
@@ -31,14 +32,14 @@ from core.training.optimizers.fused_adamw import load_optimizer_tensors, optimiz
 log = logging.getLogger(__name__)
 
 EMBEDDING = "model.embed_tokens.weight"
-"""(V, D) in all architectures."""
+"""Name of the embedding matrix, which is (V, D) in all architectures."""
 DESCRIPTIONS = {
     "tokenizer": "tokenizer",
     "train": "training text",
     "validation": "validation text",
 }
 KEPT = 2
-"""The newest resume point, and the previous one in case the newest is damaged."""
+"""Number of resume points to keep: the newest, and the one before in case the newest is damaged."""
 MANIFEST, STATE, OPTIMIZER, RANDOM = (
     "manifest.json",
     "state.json",
@@ -63,7 +64,7 @@ class TrainedOn(BaseModel):
 
     @classmethod
     def of(cls, tokenizer: Path, train: TokenFile, validation: TokenFile | None) -> "TrainedOn":
-        """Hashes the files: a tenth of a second for 100 MB."""
+        """Hashes the files, which takes a tenth of a second for 100 MB."""
         return cls(
             tokenizer=hash_file(tokenizer / TOKENIZER_FILE),
             train=hash_file(train.folder / TOKENS),
@@ -72,7 +73,7 @@ class TrainedOn(BaseModel):
 
 
 class LoopState(BaseModel):
-    """The state of the loop apart from tensors."""
+    """The state of the loop, except tensors."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -85,17 +86,17 @@ class LoopState(BaseModel):
     """Step of the newest validation loss; -1 if there is none."""
     best_validation_loss: float | None = None
     best_step: int = -1
-    """Step of the best validation loss; -1 before there is one."""
+    """Step of the best validation loss; -1 before the first validation."""
     validations_without_gain: int = 0
-    """Validations since the best one."""
+    """Number of validations since the best one."""
     ema_validation_loss: float | None = None
     """Newest validation loss of the moving average of the weights."""
     average_validation_loss: float | None = None
     """Validation loss of the mean of the last epochs' weights."""
     micro_batch_size: int | None = None
-    """Size that `auto` found, so that a resumed run accumulates in the same order."""
+    """The micro-batch size that `auto` chose, so that a resumed run sums in the same order."""
     gradient_checkpointing: bool = False
-    """Whether activations are recomputed, by the spec or as found with the micro-batch."""
+    """Whether activations are recomputed, because of the spec or of the choice for `auto`."""
     health: HealthState = Field(default_factory=HealthState)
     loss_scale: float | None = None
     loss_scale_growth: int | None = None
@@ -158,7 +159,7 @@ def require_same_inputs(point: ResumePoint, trained_on: TrainedOn, *, vocab_size
     """Checks that a resume point belongs to this data.
 
     Raises:
-        CorpusChanged: If not; the message names what differs.
+        CorpusChanged: If the data differs; the message names the difference.
     """
     step, recorded = point.state.step, point.state.trained_on
     if recorded is None:
@@ -173,7 +174,9 @@ def require_same_inputs(point: ResumePoint, trained_on: TrainedOn, *, vocab_size
     different = [name for name, value in recorded if getattr(trained_on, name) != value]
     if different:
         names = ", ".join(DESCRIPTIONS[name] for name in different)
-        raise CorpusChanged(f"the resume point of step {step} was trained with another: {names}")
+        raise CorpusChanged(
+            f"the resume point of step {step} was trained with different data: {names}"
+        )
 
 
 def read_resume_point(folder: Path) -> ResumePoint:

@@ -1,4 +1,4 @@
-"""Texts that the model writes at each validation, so that you can see what it has learned."""
+"""Samples of text that the model generates at each validation."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,6 @@
 """A training step: forward, backward, gradient clipping, optimizer step.
 
-Letters: B sequences in the batch, b in a micro-batch, T tokens in a sequence.
+Shapes: B sequences in the batch, b in a micro-batch, T tokens in a sequence.
 """
 
 from collections.abc import Sequence
@@ -100,8 +100,8 @@ class Stepper:
     ) -> StepResult:
         """Takes one step on a batch of B sequences; a rank uses its rows in micro-batches of b.
 
-        The loss is the sum over all targets divided by their number in the step, so it does not
-        depend on the accumulation. `weight_decay` defaults to the spec's.
+        The loss is the sum over all targets of the step divided by the number of targets, so it
+        does not depend on the size of micro-batches. `weight_decay` defaults to the spec's value.
         """
         if weight_decay is None:
             weight_decay = self._training.weight_decay
@@ -187,7 +187,7 @@ class Stepper:
                     parameters=self._parameters,
                     routers=self._routers,
                     shape=(size, seq_length),
-                    adds_up=size < batch_size,
+                    accumulates=size < batch_size,
                 )
             except RuntimeError:
                 self._cuda_graphs.clear()
@@ -220,9 +220,10 @@ class Stepper:
         num_targets: int,
         fraction: float,
     ) -> Tensor:
-        """Forward and backward of (b, T) tokens; returns their part of the step's mean loss.
+        """Runs the forward and backward pass of (b, T) tokens.
 
-        `fraction` is the micro-batch's share of the sequences of the step.
+        Returns the contribution of these tokens to the mean loss of the step. `fraction` is the
+        share of the micro-batch in the sequences of the step.
         """
         # Another shape would be compiled again.
         is_odd = len(inputs) != self._pass_size

@@ -1,4 +1,4 @@
-"""The time that a run still takes: steps, validations, saves, and the stages after training."""
+"""Estimates the remaining time of a run, including validations, saves and later stages."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ class _Mean:
 
 
 class TimeLeft:
-    """Extrapolates from what has been measured in this attempt."""
+    """Extrapolates from the durations that were measured in this attempt."""
 
     def __init__(
         self,
@@ -33,19 +33,19 @@ class TimeLeft:
         later_saves: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """What comes after training is given in multiples of a validation and of a save."""
+        """The stages after training are given in multiples of a validation and of a save."""
         self._plan = plan
         self._later_validations, self._later_saves = later_validations, later_saves
         self._clock = clock
         self._steps, self._validations, self._saves = _Mean(), _Mean(), _Mean()
 
     def add_step(self, seconds: float) -> None:
-        """Adds the time of a step, without what follows it."""
+        """Adds the time of a step, without the validation or save after it."""
         self._steps.add(seconds)
 
     @contextmanager
     def validation(self) -> Iterator[None]:
-        """Measures a validation, with the checkpoint that it may save."""
+        """Measures a validation, including the checkpoint that it may save."""
         yield from self._measure(self._validations)
 
     @contextmanager
@@ -71,7 +71,7 @@ class TimeLeft:
 
 
 def _due(step: int, last: int, interval: int) -> int:
-    """Multiples of `interval` after `step`, and the last step."""
+    """Number of steps after `step` that are a multiple of `interval` or the last step."""
     if step >= last:
         return 0
     return (last - 1) // interval - step // interval + 1

@@ -16,10 +16,10 @@ from core.training.execution.device import Device
 from core.training.loss import token_losses
 
 LARGEST_EXPONENT = 700.0
-"""exp of a larger number overflows float64."""
+"""Maximum loss for the perplexity; exp of a larger number overflows float64."""
 BITS_PER_BYTE = "validation/bits_per_byte"
 MAX_NAME_LENGTH = 64
-"""Characters in the name of a metric, as the database has it."""
+"""Maximum number of characters in the name of a metric, as in the database."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,10 @@ def validate(
     should_stop: Callable[[], bool] = lambda: False,
     reducer: GradientReducer | None = None,
 ) -> Validation:
-    """The mean loss over windows that are spread over the file and the same at every call.
+    """The mean loss over windows of the file, which are evenly spread and equal at every call.
 
-    With a `reducer`, the batches are distributed over the ranks, and all ranks must call this.
+    With a `reducer`, the batches are distributed over the ranks, and all ranks must call this
+    function.
 
     Bits per byte use the average number of bytes per token of the file, so that models with
     different vocabularies are comparable (Gao et al. 2020, "The Pile", section 3.1).

@@ -1,1 +1,5 @@
-"""Slurm as a source of workers: pilots are submitted for queued jobs. Slurm decides no outcome."""
+"""Slurm as a source of workers.
+
+The provisioner submits a *pilot* for each queued job: a Slurm job that runs one worker for this
+job. A *placement* is the row that records it. Slurm's states never decide the outcome of a job.
+"""

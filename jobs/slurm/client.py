@@ -1,4 +1,7 @@
-"""Calls `sbatch`, `squeue` and `scancel` with a timeout; reports unclear answers as unclear."""
+"""Calls `sbatch`, `squeue` and `scancel` with a timeout.
+
+If an answer leaves open whether Slurm accepted a job, the result is `Unclear`.
+"""
 
 import contextlib
 import logging
@@ -15,21 +18,22 @@ log = logging.getLogger(__name__)
 KILL_SECONDS = 2.0
 MAX_MESSAGE = 500
 """Maximum number of characters of Slurm's message."""
-KEPT = re.compile(
+PASSED_VARIABLES = re.compile(
     r"\A(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_.*|TMPDIR|LD_LIBRARY_PATH|"
     r"SLURM_CONF|SBATCH_.*|MODULE.*|LMOD.*)\Z"
 )
-"""Environment variables for Slurm's programs and so for the pilot; none holds credentials."""
+"""Environment variables that Slurm's programs get, and from them the pilot. None of these variables
+contains credentials."""
 JOB_ID = re.compile(r"\A(\d{1,20})(;[\w.-]+)?\Z")
 LISTED = re.compile(r"\A(\d{1,20})\|([A-Z_]{2,30})\|([^|]{0,40})\|([^|]{0,200})\|(\S{1,200})\Z")
-OTHER = re.compile(r"\A[^|]{1,60}\|[A-Z_]{2,30}\|[^|]{0,40}\|[^|]*\|.*\Z")
-"""A line of another job of the same user, such as an array."""
+FOREIGN_JOB = re.compile(r"\A[^|]{1,60}\|[A-Z_]{2,30}\|[^|]{0,40}\|[^|]*\|.*\Z")
+"""A line of `squeue` about a job of the same user that is not a pilot, such as a job array."""
 UNREACHABLE = re.compile(
     r"timed out|timeout|unable to contact|connection|communication|zero bytes|transport|"
     r"try again|temporarily|slurmctld|socket|resource temporarily",
     re.IGNORECASE,
 )
-"""Words in an error that leaves it unknown whether Slurm accepted the job."""
+"""Matches an error message that leaves open whether Slurm accepted the job."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Listing:
 @dataclass(frozen=True)
 class _Answer:
     status: int | None
-    """None: no answer in time, or the program did not start."""
+    """Exit status; None if the program did not start or did not answer in time."""
     output: str
     errors: str
 
@@ -88,15 +92,17 @@ class Slurm:
         self, *, timeout_seconds: float, environment: Mapping[str, str] | None = None
     ) -> None:
         given = os.environ if environment is None else environment
-        self._environment = {name: text for name, text in given.items() if KEPT.match(name)}
-        # Slurm prints times without a zone, in the zone of the machine.
+        self._environment = {
+            name: text for name, text in given.items() if PASSED_VARIABLES.match(name)
+        }
+        # Slurm prints times without a zone, in the zone that TZ gives.
         self._environment |= {"TZ": "UTC", "SLURM_TIME_FORMAT": "standard"}
         self._timeout = timeout_seconds
 
     def submit(self, options: Sequence[str], script: str) -> Submitted | Refused | Unclear:
         """Submits a batch script."""
         answer = self._call(["sbatch", *options], script)
-        words = _words(answer.errors or answer.output)
+        words = _one_line(answer.errors or answer.output)
         if answer.status is None:
             return Unclear(words)
         if answer.status == 0:
@@ -107,7 +113,7 @@ class Slurm:
         return Refused(words) if is_refusal else Unclear(words)
 
     def list_jobs(self) -> Listing | None:
-        """The jobs of this user, including ended ones; None if Slurm does not answer."""
+        """The jobs of this user, including ended ones; None if `squeue` failed."""
         answer = self._call(
             [
                 *("squeue", f"--user={os.getuid()}", "--states=all", "--noheader"),
@@ -115,14 +121,14 @@ class Slurm:
             ]
         )
         if answer.status != 0:
-            log.warning("squeue does not answer: %s", _words(answer.errors))
+            log.warning("squeue does not answer: %s", _one_line(answer.errors))
             return None
         by_name: dict[str, list[Listed]] = {}
         is_complete = True
         for line in answer.output.splitlines():
             found = LISTED.match(line.strip())
             if found is None:
-                is_complete = is_complete and OTHER.match(line.strip()) is not None
+                is_complete = is_complete and FOREIGN_JOB.match(line.strip()) is not None
                 continue
             slurm_id, state, start, reason, name = found.groups()
             listed = Listed(slurm_id, state, _reason(reason), _time(start), name)
@@ -130,7 +136,7 @@ class Slurm:
         return Listing(is_complete, by_name)
 
     def cancel(self, slurm_id: str) -> bool:
-        """Cancels a job; False if Slurm did not answer."""
+        """Cancels a job; False if `scancel` failed or did not answer in time."""
         return self._call(["scancel", slurm_id]).status == 0
 
     def _call(self, command: Sequence[str], script: str | None = None) -> _Answer:
@@ -150,20 +156,20 @@ class Slurm:
         try:
             output, errors = process.communicate(script, timeout=self._timeout)
         except subprocess.TimeoutExpired:
-            _end(process)
+            _kill(process)
             return _Answer(None, "", f"{command[0]} gave no answer in {self._timeout:g} s")
         return _Answer(process.returncode, output, errors)
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
+def _kill(process: "subprocess.Popen[str]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    # A process in uninterruptible sleep, such as on NFS, does not end: no longer wait for it.
+    # A process in uninterruptible sleep, for example on NFS, may not end: wait at most this long.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=KILL_SECONDS)
 
 
-def _words(text: str) -> str:
+def _one_line(text: str) -> str:
     """Slurm's message on one line, without control characters."""
     joined = "; ".join(line.strip() for line in text.splitlines() if line.strip())
     printable = "".join(letter if letter.isprintable() else "?" for letter in joined)

@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 def run_provisioner(settings: Settings, *, once: bool, shutdown: threading.Event) -> None:
     """Provisions until `shutdown` is set, or once.
 
-    Only this thread calls Slurm's programs, which may hang for longer than a lease; the reports and
-    the sweep for lost workers run in their own threads.
+    Only this thread calls Slurm's programs, which may hang for longer than a lease. So the reports
+    and the sweep for lost workers run in their own threads.
 
     Raises:
         SlurmError: If the template is not usable.
@@ -77,7 +77,9 @@ def _repeat(
     while not shutdown.is_set():
         try:
             provisioner.provision()
-        except SQLAlchemyError:  # unavailable or full; every pass starts from the rows
+        except (
+            SQLAlchemyError
+        ):  # the database is unavailable or full; every pass reads all state from it
             log.exception("the database does not answer")
         shutdown.wait(settings.slurm_seconds)
     reporter.join()
@@ -92,7 +94,7 @@ def _report(database: Database, row: WorkerRow) -> None:
 
 
 def _row(settings: Settings, *, once: bool) -> WorkerRow:
-    """With `once`, as started by cron, a host keeps one row, which remains after the pass."""
+    """The row of this provisioner. With `once` (cron) all passes of a host share one row."""
     host = socket.gethostname()
     return WorkerRow(
         id=f"{host}-slurm-{'once' if once else uuid4().hex[:8]}",

@@ -1,8 +1,9 @@
-"""The provisioner: submits a pilot for each queued job that may run on Slurm, and follows it.
+"""The provisioner: submits a pilot for each queued job that may run on Slurm, and tracks it.
 
-All its state is in rows, so it may be killed at any moment, run twice, or be started by cron.
-Slurm's answers decide only whether a pilot is submitted again, never the outcome of a job: a wrong
-answer costs a pilot that ends without claiming a job.
+A pilot is a Slurm job that runs one worker for one job; its placement is the row that records it.
+All state of the provisioner is in rows, so you can kill it at any moment, run it twice, or start it
+by cron. Slurm's answers decide only whether a pilot is submitted again, never the outcome of a job.
+After a wrong answer, at most one more pilot starts, and ends without claiming a job.
 """
 
 import json
@@ -42,9 +43,10 @@ log = logging.getLogger(__name__)
 
 SETTINGS_FILE = "settings.env"
 MISSES = 3
-"""Consecutive complete listings without the Slurm job after which it counts as lost."""
+"""Number of consecutive complete listings without the Slurm job, after which it counts as lost."""
 CANCEL_GRACE_SECONDS = 60.0
-"""Added to grace period and lease: after that, `scancel` ends a pilot that ignores a cancel."""
+"""A pilot that ignores a cancel request for the grace period, the lease and these seconds is ended
+with `scancel`."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,13 @@ class Pace:
     """Delays of the provisioner."""
 
     settle_seconds: float = 60.0
-    """How long the job of an unclear `sbatch` may take to be listed."""
+    """Seconds that `squeue` may take to list a job after an unclear answer of `sbatch`."""
     retry_seconds: float = 15.0
-    """Delay before the second try; doubled for each further one."""
+    """Seconds before the second try; the delay doubles for each further try."""
     longest_retry_seconds: float = 600.0
 
     def before_try(self, tries: int) -> float:
-        """Seconds to wait after that many tries."""
+        """Seconds to wait after this number of tries."""
         return min(self.longest_retry_seconds, self.retry_seconds * 2.0 ** (min(tries, 20) - 1))
 
 
@@ -138,7 +140,7 @@ class Provisioner:
             enter_slurm_id(session, placement, slurm_id)
 
     def _cancel_duplicates(self, placement: Placement, listed: Iterable[Listed]) -> None:
-        """Cancels other Slurm jobs of the same name, which cannot claim the job."""
+        """Cancels other Slurm jobs for the same placement, which cannot claim the job."""
         for each in listed:
             if each.slurm_id != placement.slurm_id and each.state == "PENDING":
                 self._slurm.cancel(each.slurm_id)
@@ -194,7 +196,7 @@ class Provisioner:
             self._submit(current, job)
 
     def _submit(self, placement: Placement, job: Job) -> None:
-        """Calls `sbatch`; the caller has reserved the submission."""
+        """Calls `sbatch`. The caller has already written that a submission is under way."""
         try:
             spec = JobSpec.model_validate_json(json.dumps(job.spec))
         except ValidationError as error:

@@ -14,9 +14,9 @@ from jobs.settings import Settings
 from jobs.tables import Placement
 
 WARNING_SECONDS = 90
-"""How long before the time limit Slurm signals the pilot."""
+"""Seconds before the time limit at which Slurm sends a signal to the pilot."""
 GRACE_SECONDS = 75
-"""The part of this time that the training process has for its last checkpoint."""
+"""Seconds of this time that the training process has for its last checkpoint."""
 IDLE_SECONDS = 30
 MIB = 1 << 20
 ARGUMENTS, PYTHON = "{arguments}", "{python}"

@@ -61,7 +61,7 @@ def test_a_body_of_too_many_values_is_refused_before_it_is_validated(raw, path, 
     assert f"{MAX_VALUES:,} keys and items" in answer.json()["detail"]
 
 
-def test_a_whole_spec_is_far_below_the_limit(raw, client):
+def test_a_complete_spec_is_far_below_the_limit(raw, client):
     [preset] = [
         each for each in client.get("/v1/presets").json()["data"] if each["name"] == "sample"
     ]

@@ -53,7 +53,7 @@ PATHS = st.lists(NAMES, min_size=1, max_size=6).map("/".join).filter(lambda each
     form=st.sampled_from([tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]),
     compressed=st.booleans(),
 )
-def test_what_tarfile_writes_is_read(tmp_path_factory, members, form, compressed):
+def test_archives_written_by_tarfile_are_read(tmp_path_factory, members, form, compressed):
     target = io.BytesIO()
     with tarfile.open(
         fileobj=target,
@@ -259,7 +259,7 @@ def test_random_damage_is_read_or_refused(tmp_path):
 _KINDS = (("tar", "w"), ("tar.gz", "w:gz"))
 
 
-def test_the_budget_counts_what_a_stream_skips(tmp_path):
+def test_skipped_bytes_of_a_stream_count_for_the_budget(tmp_path):
     bomb = zlib.compressobj(9, wbits=31)
     size = archives.FREE_BYTES * 3
     content = bomb.compress(raw_tar(b"a.bin", size=b"%o" % size) + bytes(size) + END) + bomb.flush()

@@ -31,7 +31,7 @@ def test_checkpoints_are_listed_with_their_files(client, job_id):
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_a_file_is_whole_and_named_by_its_hash(client, job_id, path):
+def test_a_file_is_complete_and_its_etag_is_its_hash(client, job_id, path):
     answer = client.get(f"/v1/jobs/{job_id}/checkpoints/last/files/{path}")
     assert answer.content == FILES[path]
     assert answer.headers["etag"] == f'"{sha256(FILES[path]).hexdigest()}"'
@@ -64,7 +64,7 @@ def test_an_invalid_range_is_no_500(client, job_id, given):
     assert client.get(path, headers={"Range": given}).status_code in (200, 400, 416)
 
 
-def test_a_range_of_another_file_gets_the_whole_new_one(client, job_id):
+def test_a_range_of_an_old_file_gives_the_whole_new_file(client, job_id):
     path = f"/v1/jobs/{job_id}/checkpoints/last/files/model.safetensors"
     etag = client.get(path).headers["etag"]
     same = client.get(path, headers={"Range": "bytes=10-19", "If-Range": etag})
@@ -80,7 +80,7 @@ def test_resuming_at_any_offset_gives_the_same_bytes(client, job_id):
         assert sha256(WEIGHTS[:offset] + rest).digest() == sha256(WEIGHTS).digest()
 
 
-def test_a_file_that_no_row_lists_is_404_though_it_is_there(client, settings, job_id):
+def test_a_file_that_no_row_lists_is_404_though_it_exists(client, settings, job_id):
     folder = settings.job_folder(job_id) / "checkpoints" / "last"
     (folder / "optimizer.pt").write_bytes(b"secret")
     answer = client.get(f"/v1/jobs/{job_id}/checkpoints/last/files/optimizer.pt")
@@ -95,7 +95,7 @@ def test_a_file_that_was_removed_a_moment_ago_is_410(client, settings, job_id):
     assert client.get(f"{base}/archive").status_code == 410
 
 
-def test_an_archive_holds_the_files_and_says_its_size(client, job_id):
+def test_an_archive_contains_the_files_and_announces_its_size(client, job_id):
     answer = client.get(f"/v1/jobs/{job_id}/checkpoints/last/archive")
     assert answer.headers["content-type"] == "application/zip"
     assert len(answer.content) == int(answer.headers["content-length"])
@@ -106,7 +106,7 @@ def test_an_archive_holds_the_files_and_says_its_size(client, job_id):
     assert content == FILES
 
 
-def test_a_checkpoint_that_is_not_there_is_named_with_those_that_are(client, job_id):
+def test_the_error_for_a_missing_checkpoint_lists_the_existing_ones(client, job_id):
     answer = client.get(f"/v1/jobs/{job_id}/checkpoints/chck_1M/archive")
     assert answer.status_code == 404
     assert "step-3, last" in answer.json()["detail"]
@@ -135,7 +135,7 @@ def test_generating_gives_the_text_of_the_short_worker(client, world, job_id):
 @pytest.mark.parametrize(
     ("code", "status"), [("checkpoint_missing", 410), ("time_limit", 504), ("process_died", 500)]
 )
-def test_what_the_short_worker_refuses_has_a_status(client, world, job_id, code, status):
+def test_each_error_of_the_short_worker_has_a_status(client, world, job_id, code, status):
     from core.events.types import ErrorData
 
     def fail(session, task):
@@ -160,7 +160,7 @@ def test_what_the_short_worker_refuses_has_a_status(client, world, job_id, code,
         {"prompt": "a", "seed": 2**63},
     ],
 )
-def test_generation_that_cannot_be_is_refused_by_field(client, job_id, body):
+def test_generation_that_is_invalid_is_refused_by_field(client, job_id, body):
     answer = client.post(f"/v1/jobs/{job_id}/checkpoints/last/generate", json=body)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] in body

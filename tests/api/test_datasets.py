@@ -58,7 +58,7 @@ def test_a_dataset_shows_lines_before_and_after_cleaning(client):
     assert first["cleaned"] == "you want the ball."
 
 
-def test_what_cleaning_drops_comes_from_the_short_worker_once(client, world, settings, tmp_path):
+def test_the_short_worker_makes_the_cleaning_report_once(client, world, settings, tmp_path):
     text = "*MOT:\tyou want it .\n%mor:\tpro v pro\n@Begin\n" * 5
     (settings.data_dir / "words" / "childes.train").write_text(text)
     waiting = client.get("/v1/datasets/words").json()["cleaning"]
@@ -81,7 +81,7 @@ def test_what_cleaning_drops_comes_from_the_short_worker_once(client, world, set
     assert client.get("/v1/datasets/words").json()["cleaning"]["status"] == "queued"
 
 
-def test_a_report_that_cannot_be_made_says_why(client, world):
+def test_a_failed_cleaning_report_gives_the_reason(client, world):
     from core.events.types import ErrorData
     from jobs.short_tasks import fail_short_task
 
@@ -106,7 +106,7 @@ def test_words_of_a_large_file_are_estimated_and_said_to_be(client, settings, mo
     assert words["words"] == pytest.approx(20_120, rel=0.01)
 
 
-def test_a_dataset_that_is_not_there_is_404_without_a_path(client, settings):
+def test_a_dataset_that_does_not_exist_is_404_without_a_path(client, settings):
     for method in ("GET", "DELETE"):
         answer = client.request(method, "/v1/datasets/nowhere")
         assert answer.status_code == 404
@@ -131,7 +131,7 @@ def test_one_file_of_a_dataset_is_removed(client, settings):
 
 @pytest.mark.parametrize("name", ["words", "words_dev"])
 @pytest.mark.parametrize("path", ["", "/files/childes.train", "/files/childes.dev"])
-def test_what_a_job_still_needs_is_not_removed(client, world, settings, name, path):
+def test_a_dataset_that_an_unfinished_job_needs_is_not_removed(client, world, settings, name, path):
     job_id = world.job()
     answer = client.delete(f"/v1/datasets/{name}{path}")
     if answer.status_code == 404:
@@ -207,7 +207,7 @@ def test_files_that_are_left_out_are_named_with_the_reason(client, settings):
     assert "no suffix of a text" in left_out["reason"]
 
 
-def test_a_job_over_a_pointer_of_git_lfs_is_refused_with_what_it_is(client, settings):
+def test_a_job_on_a_git_lfs_pointer_is_refused_with_the_kind_of_the_file(client, settings):
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
     (settings.data_dir / "words" / "childes.train").write_text(pointer)
     body = {"preset": "sample", "data": {"dataset": "words", "validation": None}}

@@ -66,7 +66,7 @@ def test_downloads_have_their_type_and_ranges(document):
 
 
 @pytest.mark.parametrize("path", CONTENT)
-def test_what_is_not_json_has_its_type(document, path):
+def test_an_answer_that_is_not_json_has_its_media_type(document, path):
     assert set(document["paths"][path]["get"]["responses"]["200"]["content"]) == CONTENT[path]
 
 

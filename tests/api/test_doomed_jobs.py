@@ -15,7 +15,7 @@ CPU = [{"index": 0, "kind": "cpu", "name": "cpu", "memory_bytes": 1 << 34}]
         ({"training": SPEC["training"] | {"device": "cpu", "precision": "fp16"}}, "fp16"),
     ],
 )
-def test_what_no_machine_can_run_is_refused(client, changed, named):
+def test_a_spec_that_no_machine_can_run_is_refused(client, changed, named):
     answer = client.post("/v1/jobs", json=SPEC | changed)
     assert answer.status_code == 422
     assert answer.json()["code"] == "spec_invalid"
@@ -26,7 +26,7 @@ def test_what_no_machine_can_run_is_refused(client, changed, named):
 
 
 @pytest.mark.parametrize("field", [{"device": "cuda"}, {"precision": "fp16"}])
-def test_what_no_live_worker_can_run_says_why_it_waits(client, world, field):
+def test_a_job_that_no_live_worker_can_run_gives_the_reason_why_it_waits(client, world, field):
     world.worker("train", devices=CPU)
     body = SPEC | {"training": SPEC["training"] | field}
     job = client.post("/v1/jobs", json=body).json()
@@ -36,7 +36,7 @@ def test_what_no_live_worker_can_run_says_why_it_waits(client, world, field):
     assert any("would wait" in warning and "GPU" in warning for warning in warnings)
 
 
-def test_what_a_live_worker_can_run_has_no_such_warning(client, world):
+def test_a_job_that_a_live_worker_can_run_has_no_such_warning(client, world):
     for _ in range(2):  # before any worker is alive, nothing is known
         warnings = client.post("/v1/jobs/estimate", json=SPEC).json()["warnings"]
         assert not any("would" in warning for warning in warnings)

@@ -41,7 +41,7 @@ def test_a_download_resumes_where_it_stopped(client, paths, kind, share):
     assert whole.content[:begin] + rest.content == whole.content
 
 
-def test_each_part_of_an_archive_is_that_of_the_whole(client, paths):
+def test_each_range_of_an_archive_equals_the_same_bytes_of_the_whole_archive(client, paths):
     whole = client.get(paths["archive"]).content
     assert zipfile.ZipFile(io.BytesIO(whole)).testzip() is None
     parts = [
@@ -54,7 +54,7 @@ def test_each_part_of_an_archive_is_that_of_the_whole(client, paths):
 
 
 @pytest.mark.parametrize("kind", ["file", "archive"])
-def test_a_range_of_another_version_is_answered_with_the_whole(client, paths, kind):
+def test_a_range_of_another_version_gives_the_whole_file(client, paths, kind):
     answer = client.get(paths[kind], headers={"Range": "bytes=5-", "If-Range": '"other"'})
     assert answer.status_code == 200
     assert answer.content == client.get(paths[kind]).content
@@ -75,7 +75,7 @@ BAD_RANGES = {
 @pytest.mark.parametrize("kind", ["file", "archive"])
 @pytest.mark.parametrize("given", BAD_RANGES)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_range_that_cannot_be_is_a_problem(client, paths, kind, given, method):
+def test_a_range_that_is_invalid_is_a_problem(client, paths, kind, given, method):
     answer = client.request(method, paths[kind], headers={"Range": given})
     assert answer.status_code == BAD_RANGES[given]
     assert answer.headers["content-type"] == MEDIA_TYPE

@@ -49,14 +49,14 @@ def finished(client, job_id) -> dict:
     raise AssertionError(found)
 
 
-def test_tasks_are_the_folders_of_pairs(client, job_id):
+def test_each_folder_of_pairs_is_listed_as_a_task(client, job_id):
     [task] = client.get("/v1/evaluations").json()["data"]
     assert (task["name"], task["kind"], task["paradigms"]) == ("blimp", "minimal_pairs", 1)
     assert task["error"] is None
     assert "evaluations" not in [each["name"] for each in client.get("/v1/datasets").json()["data"]]
 
 
-def test_an_evaluation_is_asked_for_and_listed(client, world, job_id):
+def test_a_requested_evaluation_is_listed(client, world, job_id):
     world.worker("short")
     answer = evaluate(client, job_id)
     assert answer.status_code == 202
@@ -66,7 +66,9 @@ def test_an_evaluation_is_asked_for_and_listed(client, world, job_id):
     assert client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"] == [asked]
 
 
-def test_its_score_becomes_an_event_and_a_metric_at_the_checkpoints_step(client, world, job_id):
+def test_the_score_of_an_evaluation_becomes_an_event_and_a_metric_at_the_step_of_the_checkpoint(
+    client, world, job_id
+):
     def answer(session, task):
         assert (task.kind, task.request["task"]) == ("evaluate", "blimp")
         succeed_short_task(session, task.id, task.attempt, RESULT)
@@ -134,13 +136,13 @@ def test_an_evaluation_of_an_unknown_checkpoint_does_not_stop_reading(client, wo
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
-        (["missing"], "the evaluation task missing does not exist; existing tasks: blimp, odd"),
-        (["blimp", "odd"], "task odd cannot be read: b.jsonl, line 1 is of no known kind"),
+        (["missing"], "the evaluation task 'missing' does not exist; existing tasks: blimp, odd"),
+        (["blimp", "odd"], "task 'odd' cannot be read: b.jsonl, line 1 is of no known kind"),
         (["../blimp"], "'../blimp' must be 1 to 40 letters, digits, '.', '_' or '-'"),
         (["blimp", "blimp"], "must name each task once; blimp is named twice"),
     ],
 )
-def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(
+def test_a_job_with_invalid_tasks_is_refused_with_the_name_of_the_field(
     client, settings, job_id, tasks, message
 ):
     odd = settings.data_dir / "evaluations" / "odd"
@@ -154,10 +156,10 @@ def test_a_job_of_tasks_that_cannot_be_is_refused_at_the_field(
     assert message in fault["message"]
 
 
-def test_an_estimate_warns_of_a_task_that_is_not_there(client, job_id):
+def test_an_estimate_warns_of_a_task_that_does_not_exist(client, job_id):
     body = {"preset": "sample", "evaluation": {"tasks": ["missing"]}}
     warnings = client.post("/v1/jobs/estimate", json=body).json()["warnings"]
-    assert "the evaluation task missing does not exist; existing tasks: blimp" in warnings
+    assert "the evaluation task 'missing' does not exist; existing tasks: blimp" in warnings
 
 
 def test_the_events_of_a_run_continue_after_an_evaluation(client, world, job_id):
@@ -174,7 +176,7 @@ def test_the_events_of_a_run_continue_after_an_evaluation(client, world, job_id)
     assert events[-1]["data"]["values"] == {"train/loss": 1.0}
 
 
-def test_between_two_slices_it_shows_its_progress(client, world, job_id):
+def test_an_evaluation_shows_its_progress_between_two_slices(client, world, job_id):
     slices = []
 
     def answer(session, task):
@@ -209,19 +211,19 @@ def test_evaluations_outlive_the_end_of_the_job_and_its_stream_ends(client, worl
 
 
 @pytest.mark.parametrize("task", ["nothing", "../blimp", "", "a" * 41, 1, None])
-def test_a_task_that_is_not_there_names_the_field(client, world, job_id, task):
+def test_the_error_for_a_missing_task_names_the_field(client, world, job_id, task):
     world.worker("short")
     answer = evaluate(client, job_id, task=task)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "task"
 
 
-def test_a_checkpoint_that_is_not_there_is_404(client, world, job_id):
+def test_a_missing_checkpoint_gives_404(client, world, job_id):
     world.worker("short")
     assert evaluate(client, job_id, checkpoint="chck_1M").status_code == 404
 
 
-def test_a_deleted_job_takes_its_evaluations_along(client, world, job_id):
+def test_deleting_a_job_deletes_its_evaluations(client, world, job_id):
     world.worker("short")
     evaluate(client, job_id)
     world.end(job_id)
@@ -229,7 +231,7 @@ def test_a_deleted_job_takes_its_evaluations_along(client, world, job_id):
     assert client.get(f"/v1/jobs/{job_id}/evaluations").status_code == 404
 
 
-def test_tasks_say_their_kind_or_why_they_have_none(client, settings, job_id):
+def test_a_listed_task_has_its_kind_or_the_reason_why_it_has_none(client, settings, job_id):
     write_official_files(settings.data_dir / "evaluations" / "..", items=3)
     for name in ("comps", "reading"):
         (settings.data_dir / name).rename(settings.data_dir / "evaluations" / name)
@@ -246,7 +248,7 @@ def test_tasks_say_their_kind_or_why_they_have_none(client, settings, job_id):
     assert "b.jsonl, line 1 is not JSON" in found["odd"]["error"]
 
 
-def test_a_task_that_cannot_be_read_is_refused_at_the_checkpoint(client, settings, world, job_id):
+def test_evaluating_a_checkpoint_on_an_unreadable_task_is_refused(client, settings, world, job_id):
     world.worker("short")
     (settings.data_dir / "evaluations" / "blimp" / "a.jsonl").write_text('{"sentence_good": 1}\n')
     answer = evaluate(client, job_id)
@@ -256,7 +258,7 @@ def test_a_task_that_cannot_be_read_is_refused_at_the_checkpoint(client, setting
     assert "a.jsonl, line 1" in fault["message"]
 
 
-def test_predictions_are_served_once_there_are_some(client, settings, world, job_id):
+def test_predictions_are_served_once_the_evaluation_has_finished(client, settings, world, job_id):
     predictions = {"a": {"predictions": [{"id": "a_0", "pred": "The dogs run."}]}}
     file = RunDir(settings.job_folder(job_id)).predictions("last", "blimp")
 

@@ -68,7 +68,7 @@ def test_an_empty_last_event_counts_as_none(client, ended):
 
 
 @pytest.mark.parametrize("seen", ["-1", "x", "9223372036854775808", "1e3"])
-def test_a_last_event_that_cannot_be_is_refused(client, ended, seen):
+def test_an_invalid_last_event_id_is_refused(client, ended, seen):
     answer = client.get(f"/v1/jobs/{ended}/events/stream", headers={"Last-Event-ID": seen})
     assert answer.status_code == 422
 
@@ -115,7 +115,7 @@ def test_a_metric_that_was_not_measured_is_empty(client, ended):
     assert len(series["train/loss"]["step"]) == 5
 
 
-def test_what_is_not_finite_is_null_in_json_and_empty_in_csv(client, raw, world):
+def test_a_value_that_is_not_finite_is_null_in_json_and_empty_in_csv(client, raw, world):
     job_id = world.running()
     world.metrics(job_id, 1, train__loss=math.nan, train__grad_norm=math.inf)
     world.metrics(job_id, 2, train__loss=1.5, train__grad_norm=2.0)

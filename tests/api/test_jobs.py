@@ -23,7 +23,7 @@ def test_a_job_is_created_once_and_found(client):
     assert found.json() == job
 
 
-def test_a_live_worker_makes_it_wait_for_its_turn(client, world):
+def test_with_a_live_worker_a_queued_job_waits_for_its_turn(client, world):
     world.job()
     second = world.job()
     world.worker("train")
@@ -126,7 +126,7 @@ def test_an_invalid_transition_is_409_and_changes_nothing(client, world, status)
     assert client.get(f"/v1/jobs/{job_id}").json() == before
 
 
-def test_a_deleted_job_takes_its_files_along(client, world, settings):
+def test_deleting_a_job_deletes_its_files(client, world, settings):
     job_id = world.running()
     folder = world.checkpoint(job_id, files={"config.json": b"{}"})
     world.end(job_id)
@@ -177,7 +177,7 @@ def test_an_estimate_takes_the_speed_that_a_worker_has_measured(client, world):
     assert after["seconds"]["cuda"] == before["seconds"]["cuda"]
 
 
-def test_catalogue_lists_what_can_be_trained(client):
+def test_the_catalogue_lists_architectures_and_presets(client):
     names = {each["name"] for each in client.get("/v1/architectures").json()["data"]}
     assert {"gemma2", "llama4", "olmo2"} <= names
     presets = client.get("/v1/presets").json()["data"]

@@ -98,7 +98,7 @@ def test_no_name_in_a_path_reaches_a_file(raw, world, settings, name):
         assert str(settings.data_dir).encode() not in answer.body
 
 
-def test_a_refusal_names_the_field_and_what_was_given(client):
+def test_a_refusal_names_the_field_and_the_given_value(client):
     spec = SPEC | {"training": SPEC["training"] | {"epoch": 3}}
     answer = client.post("/v1/jobs", json=spec)
     assert answer.status_code == 422
@@ -114,7 +114,7 @@ def test_an_error_names_the_right_section_of_a_misplaced_field(client, path):
     faults = {
         fault["field"]: fault["message"] for fault in client.post(path, json=body).json()["errors"]
     }
-    accepted = "accepted here: name, preset, track, task, data, tokenizer, model, training"
+    accepted = "accepted here: name, preset, track, task, data, tokenizer, init_from, model"
     assert accepted in faults["learning_rate"]
     assert faults["learning_rate"].endswith("did you mean training.learning_rate?")
     assert faults["data.seed"].endswith("did you mean training.seed?")
@@ -134,7 +134,7 @@ def test_an_error_suggests_a_field_for_a_mistyped_one(client, body, meant):
     assert fault["message"].endswith(f"; did you mean {meant}?")
 
 
-def test_an_unknown_corpus_is_named_with_those_that_are_there(client):
+def test_an_unknown_corpus_is_named_with_those_that_exist(client):
     answer = client.post("/v1/jobs", json=SPEC | {"data": {"dataset": "nowhere"}})
     assert answer.status_code == 422
     fields = {error["field"]: error["message"] for error in answer.json()["errors"]}
@@ -155,7 +155,7 @@ def test_an_impossible_shape_names_the_field(client):
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=1001", "limit=99999999999999999999", "after=!"]
 )
-def test_a_page_that_cannot_be_is_refused(client, query):
+def test_an_invalid_page_is_refused(client, query):
     answer = client.get(f"/v1/jobs?{query}")
     assert answer.status_code == 422
     assert is_problem(answer)
@@ -164,7 +164,7 @@ def test_a_page_that_cannot_be_is_refused(client, query):
 @pytest.mark.parametrize(
     "query", ["after=-1", "after=9223372036854775808", "limit=0", "after=NaN", "limit=1e3"]
 )
-def test_a_number_of_an_event_that_cannot_be_is_refused(client, world, query):
+def test_an_invalid_event_number_is_refused(client, world, query):
     answer = client.get(f"/v1/jobs/{world.job()}/events?{query}")
     assert answer.status_code == 422
     assert is_problem(answer)
@@ -207,7 +207,7 @@ def test_a_file_of_the_dashboard_cannot_be_written(raw):
 
 
 @pytest.mark.parametrize("route", [each for each in routes() if "{job" in each.path], ids=str)
-def test_a_job_that_is_not_there_is_404(raw, route):
+def test_a_job_that_does_not_exist_is_404(raw, route):
     body = b"{}" if route.method == "POST" else b""
     answer = raw.send(route.method, filled(route.path, job_id=UNKNOWN), body)
     # A body that is not complete is refused first, where the route takes one.
@@ -251,7 +251,7 @@ def test_no_two_errors_share_a_code():
         ({"preset": "nope"}, "preset", "olmo2-10m"),
     ],
 )
-def test_a_refusal_names_the_field_and_what_would_be_accepted(raw, body, field, accepted):
+def test_a_refusal_names_the_field_and_the_accepted_values(raw, body, field, accepted):
     answer = raw.send(
         "POST", "/v1/jobs", json.dumps(body).encode(), content_type="application/json"
     )

@@ -114,7 +114,7 @@ def test_where_every_connection_has_a_request_a_new_one_is_refused(port, world):
         (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * MAX_HEADER_BYTES, "headers_too_large"),
     ],
 )
-def test_what_is_no_request_is_refused_with_a_problem(port, request_bytes, code):
+def test_bytes_that_are_not_a_request_are_refused_with_a_problem(port, request_bytes, code):
     with connected(port) as connection:
         connection.sendall(request_bytes)
         assert problem_of(everything(connection))["code"] == code

@@ -53,13 +53,13 @@ def test_the_same_key_makes_one_tokenizer(client):
         ({"training": {}}, "training"),
     ],
 )
-def test_a_tokenizer_that_cannot_be_names_the_field(client, body, field):
+def test_a_tokenizer_that_is_invalid_names_the_field(client, body, field):
     answer = client.post("/v1/tokenizers", json=body)
     assert answer.status_code == 422
     assert field in [error["field"] for error in answer.json()["errors"]]
 
 
-def test_jobs_that_have_a_tokenizer_are_listed_with_its_fit(client, world, with_tokenizer):
+def test_jobs_with_a_tokenizer_are_listed_with_its_statistics(client, world, with_tokenizer):
     world.job()
     page = client.get("/v1/tokenizers").json()
     [found] = page["data"]

@@ -77,7 +77,7 @@ def test_a_second_file_joins_the_first(client, settings):
     assert not [path for path in tree(settings.uploads_folder) if not path.startswith("other")]
 
 
-def test_a_file_in_pieces_is_there_when_it_is_whole(client, settings):
+def test_a_file_uploaded_in_parts_appears_when_it_is_complete(client, settings):
     first = piece(client, "a.txt", TEXT, 0, 50_000)
     assert first.status_code == 202
     assert (first.json()["received"], first.json()["files"]) == (50_000, [])
@@ -108,7 +108,7 @@ def test_an_invalid_content_range_is_refused(client, given):
     assert answer.json()["code"] == "content_range_invalid"
 
 
-def test_what_arrived_before_the_connection_broke_is_kept(raw, client, settings):
+def test_bytes_received_before_the_connection_broke_are_kept(raw, client, settings):
     class Broken:
         def __init__(self):
             self.left = [TEXT[:30_000], TEXT[30_000:60_000]]
@@ -147,7 +147,7 @@ def test_two_senders_of_one_file_do_not_mix(client, settings):
     assert answer.json()["code"] == "upload_busy"
 
 
-def test_senders_at_the_same_moment_leave_one_whole_file(app, client, settings):
+def test_concurrent_uploads_leave_one_complete_file(app, client, settings):
     async def pieces(content: bytes):
         for begin in range(0, len(content), 20_000):
             yield content[begin : begin + 20_000]
@@ -195,7 +195,7 @@ def test_a_part_that_another_sender_finished_meanwhile_is_no_error(client, setti
         (b" \n\t\n", "corpus_empty"),
     ],
 )
-def test_what_is_no_text_is_refused_and_leaves_nothing(client, settings, content, code):
+def test_a_file_that_is_not_text_is_refused_and_leaves_nothing(client, settings, content, code):
     before = tree(settings.data_dir)
     answer = send(client, "a.txt", content)
     assert answer.status_code == 422

@@ -41,7 +41,7 @@ def test_an_address_may_lack_its_scheme_or_be_a_socket(text, address):
     "text",
     ["ftp://host", "http://", "", "http://h:99999", "127.0.0.1:abc", "http://a b", "http://[::1"],
 )
-def test_what_is_no_address_is_bad_usage(text):
+def test_an_invalid_address_is_a_usage_error(text):
     with pytest.raises(InvalidUsage, match="address"):
         parse_address(text)
 
@@ -121,7 +121,7 @@ def test_a_dead_proxy_is_named_without_its_password(monkeypatch):
     ("proxy", "said"),
     [("socks5://127.0.0.1:9", "pip install socksio"), ("gopher://127.0.0.1:9", "http://HOST:PORT")],
 )
-def test_a_proxy_that_cannot_be_used_is_a_message(proxy, said, monkeypatch):
+def test_an_unusable_proxy_gives_an_error_message(proxy, said, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", proxy)
     done = subprocess.run(
         python_command("babylm.main", "jobs", "--url", "http://babylm.example"),

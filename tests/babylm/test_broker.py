@@ -46,7 +46,7 @@ def test_a_server_on_the_path_comes_before_the_packaged_one(tmp_path):
 
 
 @pytest.mark.system
-def test_the_server_listens_on_a_private_socket_only_and_keeps_what_was_written(broker):
+def test_the_server_listens_only_on_a_private_socket_and_keeps_its_data(broker):
     process = start(broker)
     with connect(broker) as connection:
         connection.lpush("train", "a")
@@ -65,7 +65,7 @@ def test_the_server_listens_on_a_private_socket_only_and_keeps_what_was_written(
 
 
 @pytest.mark.system
-def test_kombu_and_redis_py_reach_it_by_its_url(broker):
+def test_kombu_and_redis_py_reach_the_broker_by_its_url(broker):
     import kombu
 
     process = start(broker)

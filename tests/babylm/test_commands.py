@@ -94,7 +94,7 @@ def test_a_running_serve_is_found_through_its_file(run, stub, tmp_path):
     assert error_of(run("jobs", BABYLM_PORT="1")).message == "no service at http://127.0.0.1:1"
 
 
-def test_tables_show_what_a_job_is_about(run, stub):
+def test_tables_show_the_name_and_the_model_of_a_job(run, stub):
     stub.routes["GET /v1/jobs"] = Answer(200, {"data": [JOB], "next": None})
     stub.routes["GET /v1/jobs/job-1"] = Answer(200, JOB | {"name": "evil\x1b]0;name"})
     checkpoint = {
@@ -288,7 +288,7 @@ def test_download_and_generate_take_the_last_checkpoint(run, stub, tmp_path):
     assert "top_k" not in stub.requests[-1].body
 
 
-def test_lists_of_what_there_is(run, stub):
+def test_the_lists_of_presets_and_workers(run, stub):
     for name, row in (
         ("datasets", {"name": "train_10M", "sources": ["childes"], "bytes": 2048, "words": 1000}),
         ("presets", {"name": "sample", "description": "A tiny one."}),

@@ -100,7 +100,7 @@ def test_an_upload_continues_where_it_stopped(run, service, tmp_path, monkeypatc
     assert (data_dir / "mine" / "a.txt").read_bytes() == TEXT
 
 
-def test_what_cannot_be_sent_is_bad_usage(run, tmp_path):
+def test_a_path_that_cannot_be_uploaded_is_a_usage_error(run, tmp_path):
     assert error_of(run("datasets", "add", "mine", tmp_path / "none")).status == 2
     (tmp_path / "empty").mkdir()
     assert error_of(run("datasets", "add", "mine", tmp_path / "empty")).status == 2
@@ -147,7 +147,7 @@ def test_a_wrong_checksum_leaves_nothing(run, stub, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_not_there_is_said(run, stub):
+def test_the_message_names_a_missing_file_or_dataset(run, stub):
     result = run("datasets", "download", f"{stub.url}/none.txt")
     assert "404" in error_of(result).message
 

@@ -18,7 +18,7 @@ def test_a_model_that_learned_has_no_faults():
         (Findings(perplexities=[500.0, 90.0]), "no minimal pair"),
     ],
 )
-def test_what_was_not_learned_is_said(findings, said):
+def test_the_demo_reports_what_the_model_did_not_learn(findings, said):
     assert said in findings.faults()[0]
 
 

@@ -32,7 +32,7 @@ def ranges(stub):
     return [request.headers.get("range") for request in stub.requests]
 
 
-def test_files_come_whole_below_the_folder(stub, client, tmp_path):
+def test_a_download_writes_complete_files_only_below_the_folder(stub, client, tmp_path):
     stub.routes[FILES + "sub/model.safetensors"] = ranged(CONTENT)
     paths, gained = fetch(client, checkpoint(path="sub/model.safetensors"), tmp_path)
     assert paths == [tmp_path / "sub/model.safetensors"]
@@ -85,7 +85,7 @@ def test_a_wrong_checksum_leaves_no_file(stub, client, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_there_already_is_not_fetched_again(stub, client, tmp_path):
+def test_existing_files_are_not_downloaded_again(stub, client, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(CONTENT)
     _, gained = fetch(client, checkpoint(), tmp_path)
     assert (gained, stub.requests) == (len(CONTENT), [])

@@ -17,7 +17,7 @@ def test_a_fresh_folder_gets_the_schema_and_the_sample_corpus(tmp_path):
     assert (settings.data_dir / "sample_dev" / "childes.dev").is_file()
 
 
-def test_a_sample_that_is_there_is_left_alone(tmp_path):
+def test_an_existing_sample_corpus_is_not_changed(tmp_path):
     settings = settings_in(tmp_path)
     own = settings.data_dir / "sample" / "own.txt"
     own.parent.mkdir(parents=True)
@@ -26,7 +26,7 @@ def test_a_sample_that_is_there_is_left_alone(tmp_path):
     assert [path.name for path in own.parent.iterdir()] == ["own.txt"]
 
 
-def test_a_data_folder_that_cannot_be_written_is_no_reason_not_to_serve(tmp_path):
+def test_the_service_starts_with_a_read_only_data_folder(tmp_path):
     settings = settings_in(tmp_path)
     settings.data_dir.write_text("a file where the folder would be")
     prepare(settings)

@@ -37,7 +37,7 @@ def test_a_program_that_keeps_dying_is_started_later_each_time(tmp_path):
     assert said[-1].endswith("in 0.5 s")
 
 
-def test_a_log_passes_on_what_matters_and_stays_small(tmp_path, monkeypatch):
+def test_important_lines_of_a_log_are_printed_and_the_log_stays_small(tmp_path, monkeypatch):
     monkeypatch.setattr("babylm.processes.MAX_LOG_BYTES", 100)
     path, said = tmp_path / "a.log", []
     path.write_text("ERROR of an earlier start\n")
@@ -60,6 +60,6 @@ def test_a_log_passes_on_what_matters_and_stays_small(tmp_path, monkeypatch):
     assert tail.last_lines(5) == ["WARNING after"]
 
 
-def test_what_is_important():
+def test_which_log_lines_are_important():
     assert is_important("2026-11-24 WARNING worker: slow")
     assert not is_important("INFO fine")

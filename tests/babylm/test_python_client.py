@@ -170,7 +170,7 @@ def test_a_plot_is_a_document_that_a_parser_reads(tmp_path):
     ElementTree.fromstring(plot_series(flat, title="one point").svg)
 
 
-def test_what_notebooks_show_escapes_what_others_wrote(stub, client):
+def test_notebook_views_escape_text_from_the_service(stub, client):
     serve_job(stub)
     html = client.submit(preset="sample")._repr_html_()
     assert "tiny &lt;b&gt;" in html
@@ -202,7 +202,7 @@ print(sorted(heavy & set(sys.modules)), sorted(set({ours!r}) & set(sys.modules))
 """
 
 
-def test_it_imports_none_of_our_other_packages_beside_files_of_their_names(stub, tmp_path):
+def test_the_client_ignores_user_files_with_the_names_of_our_packages(stub, tmp_path):
     serve_job(stub)
     for name in OURS:
         (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')")

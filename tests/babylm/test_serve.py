@@ -182,7 +182,7 @@ def test_a_second_serve_on_the_same_folder_is_refused_by_name(serving):
 
 
 @pytest.mark.parametrize("which", ["api", "r.sock", "worker"])
-def test_what_dies_is_started_again(serving, which):
+def test_a_part_that_dies_is_started_again(serving, which):
     one = serving()
     url = one.url()
     victim = one.named(which)
@@ -207,7 +207,7 @@ def test_without_a_redis_binary_the_workers_poll(serving):
     assert len(one.seen) == 5
 
 
-def test_an_api_that_does_not_start_is_reported_with_its_last_words(serving, tmp_path):
+def test_an_api_that_does_not_start_is_reported_with_the_end_of_its_log(serving, tmp_path):
     one = serving("--broken", "--no-broker")
     assert one.process.wait(DEADLINE) == 1
     assert "the API does not start" in one.text

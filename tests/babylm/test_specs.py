@@ -65,7 +65,7 @@ def test_upstreams_flat_options_reach_the_fields_that_they_mean():
     assert spec.training.epochs == 2
 
 
-def test_what_the_flat_options_leave_out_is_upstreams_default():
+def test_omitted_flat_options_have_upstreams_defaults():
     body = build_spec(file=None, preset=None, settings=[], flat={"epoch": 3.0, "model": None})
     assert body == {"training": {"epochs": 3}}
     spec = JobSpec.model_validate(body)
@@ -110,7 +110,7 @@ def test_an_invalid_file_is_bad_usage(tmp_path, name, content, said):
         read_spec(file)
 
 
-def test_a_file_that_is_not_there_is_named_once(tmp_path):
+def test_a_file_that_does_not_exist_is_named_once(tmp_path):
     with pytest.raises(UsageError) as raised:
         read_spec(tmp_path / "a.yaml")
     assert str(raised.value) == f"{tmp_path / 'a.yaml'} cannot be read: No such file or directory"

@@ -115,7 +115,7 @@ def test_a_machine_in_order_has_nothing_wrong(settings):
     assert expected <= set(found)
 
 
-def test_what_is_wrong_is_named_with_the_command_that_fixes_it(settings, monkeypatch, tmp_path):
+def test_doctor_names_each_problem_and_the_command_that_fixes_it(settings, monkeypatch, tmp_path):
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://user:secret@127.0.0.1:1")
     monkeypatch.setenv("BABYLM_RUN_DIR", "x")

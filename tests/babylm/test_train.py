@@ -109,7 +109,7 @@ def test_a_corrected_spec_replaces_one_that_failed_at_once(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kept", ["resume", "checkpoints"])
-def test_what_a_failed_run_has_trained_is_not_touched(tmp_path, kept):
+def test_the_checkpoints_of_a_failed_run_are_not_changed(tmp_path, kept):
     with pytest.raises(CommandError, match="the run failed"):
         train(tmp_path, f"(folder / '{kept}').mkdir(); {FAIL}")
     with pytest.raises(CommandError, match="another spec"):

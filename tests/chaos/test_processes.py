@@ -32,8 +32,8 @@ def test_two_processes_that_train_one_job_are_detected(tmp_path):
     with start(jobs / "one") as first, start(jobs / "two") as other:
         assert trainers(jobs) == {first.pid: "one", other.pid: "two"}
         assert writes_to(first.pid, jobs / "one" / "events.jsonl")
-        looks = sampler.looks
-        until(lambda: sampler.looks > looks + 2, "two more looks")
+        checks = sampler.checks
+        until(lambda: sampler.checks > checks + 2, "two more checks")
         assert sampler.doubles == []
         with start(jobs / "one") as second:
             until(lambda: sampler.doubles, "seen")
@@ -52,8 +52,8 @@ def test_a_process_that_a_trainer_starts_is_no_second_trainer(tmp_path):
     sampler.start()
     with start(jobs / "one", FORKED) as trainer:
         until(lambda: len(trainers(jobs)) == 2, "both")
-        looks = sampler.looks
-        until(lambda: sampler.looks > looks + 2, "two more looks")
+        checks = sampler.checks
+        until(lambda: sampler.checks > checks + 2, "two more checks")
         trainer.stdin.close()
     sampler.stop()
     assert sampler.doubles == []

@@ -17,7 +17,7 @@ LENGTH = 48
 """Tokens of the inputs; the sliding window and the chunks of the cases are shorter."""
 VOCAB_SIZE = 300
 TEXT = "the dog sees the cat. a café is here!\n\nAnna likes the old dog.\n" * 50
-COMMON: dict[str, Any] = {  # Any: JSON
+COMMON: dict[str, Any] = {  # any JSON value
     "hidden_size": 32,
     "num_hidden_layers": 5,
     "num_attention_heads": 4,

@@ -11,7 +11,7 @@ from core.spec.presets import PRESETS
 BEST = [name for name in PRESETS if name.startswith("best-")]
 
 
-def test_there_is_one_for_each_architecture_and_size():
+def test_each_architecture_and_size_has_a_best_preset():
     assert set(BEST) == {
         "best-cpu",
         "best-10m",

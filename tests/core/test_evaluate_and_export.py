@@ -100,7 +100,7 @@ def milestones(monkeypatch):
 
 
 @pytest.mark.parametrize("architecture", MODELS)
-def test_a_finished_checkpoint_is_loaded_and_says_what_training_said(runs, architecture):
+def test_a_finished_checkpoint_loads_and_has_the_validation_loss_of_training(runs, architecture):
     runs.run(architecture=architecture)
     counts = runs.stage("export")["counts"]
     assert counts["vocabulary"] == 400
@@ -207,7 +207,7 @@ def test_an_interrupted_evaluation_continues_and_reports_each_score_once(
 
 
 def test_a_run_of_unknown_tasks_is_refused_before_it_trains(runs):
-    with pytest.raises(EvaluationInvalid, match="missing does not exist; existing tasks: again"):
+    with pytest.raises(EvaluationInvalid, match="'missing' does not exist; existing tasks: again"):
         runs.run(tasks=["pairs", "missing"])
     assert runs.events("stage") == []
 

@@ -251,7 +251,7 @@ def test_a_spec_edited_before_training_is_not_given_the_old_results(folder):
 
 
 @pytest.mark.parametrize("how", ["paused", "killed", "failed"])
-def test_pruning_leaves_what_an_unfinished_run_needs(folder, undisturbed, how):
+def test_pruning_keeps_the_results_that_an_unfinished_run_needs(folder, undisturbed, how):
     folder.interrupt(how)
     pruning = Cache(folder.cache)
     assert {info.stage for info in pruning.prune(0)} == {"statistics"}

@@ -127,13 +127,13 @@ def test_a_text_is_split_with_its_characters(tokenizer_dir):
     )
 
 
-def test_a_tokenizer_that_is_not_there_is_an_answer(tmp_path):
+def test_a_tokenizer_that_does_not_exist_is_an_answer(tmp_path):
     error = ask(RequestHandler(), kind="encode", tokenizer_dir=str(tmp_path), text="a")["error"]
     assert error["code"] == "checkpoint_missing"
 
 
 @pytest.mark.parametrize("kind", ["generate", "evaluate"])
-def test_a_checkpoint_that_is_not_there_is_an_answer(tmp_path, kind):
+def test_a_checkpoint_that_does_not_exist_is_an_answer(tmp_path, kind):
     more = {"prompt": "a"}
     if kind == "evaluate":
         predictions = str(tmp_path / "predictions.json")

@@ -173,7 +173,7 @@ def test_a_chart_is_read_and_zoomed_by_the_keyboard(tab, finished):
     expect(loss).to_be_focused()
 
 
-def test_the_tasks_that_are_there_are_offered(tab, service):
+def test_the_tasks_that_exist_are_offered(tab, service):
     folder = service.runs_dir.parent / "data" / "evaluations" / "offered"
     folder.mkdir(parents=True)
     pair = '{"sentence_good": "The dogs run.", "sentence_bad": "The dogs runs."}\n'

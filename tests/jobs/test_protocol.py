@@ -262,7 +262,7 @@ class Protocol(RuleBasedStateMachine):
             assert all(attempt <= row.attempt for attempt in self.believes.values())
 
 
-def test_no_interleaving_gives_a_job_to_two(tmp_path_factory):
+def test_no_interleaving_gives_a_job_to_two_workers(tmp_path_factory):
     Protocol.folder = tmp_path_factory.mktemp("protocol")
     Protocol.template = Protocol.folder / "template.sqlite3"
     upgrade(f"sqlite:///{Protocol.template}")

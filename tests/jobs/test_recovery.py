@@ -44,7 +44,7 @@ def test_a_heartbeat_restarts_the_lease(database, new_job):
     assert sweeper.reap() == []
 
 
-def test_an_observer_that_slept_for_hours_takes_nothing_at_its_first_look(database, new_job):
+def test_a_sweeper_that_was_suspended_for_hours_takes_no_job_at_its_first_sweep(database, new_job):
     new_job()
     job, clock = claimed(database), Clock()
     sweeper = Sweeper(database, notifier=None, lease_seconds=15.0, clock=clock)

@@ -96,7 +96,7 @@ def test_a_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not(tmp_pat
 @pytest.mark.parametrize(
     ("name", "said"), [("x" * 120, "bytes long"), ("file", "is not a socket"), ("file/s", "socket")]
 )
-def test_a_socket_that_cannot_be_is_a_message(tmp_path, name, said):
+def test_a_socket_that_is_invalid_is_a_message(tmp_path, name, said):
     (tmp_path / "file").write_text("text")
     done = babylm(tmp_path, "serve", "--socket", name)
     assert done.returncode == 1

@@ -94,7 +94,7 @@ def test_metrics_logs_and_files_of_a_finished_job(service, undisturbed):
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_killed_run_goes_on_and_ends_with_the_same_weights(service, undisturbed, architecture):
+def test_a_killed_run_continues_and_ends_with_the_same_weights(service, undisturbed, architecture):
     job_id = service.submit(tiny_spec(architecture))["id"]
     service.wait_for_step(job_id, 13)
     service.child(job_id).send_signal(signal.SIGKILL)

@@ -47,7 +47,7 @@ def test_metrics_that_a_dead_supervisor_did_not_copy_are_copied_by_the_next(stag
     assert play.job.attempts_without_checkpoint == 0
 
 
-def test_three_attempts_without_a_new_checkpoint_end_the_job_by_name(stage):
+def test_three_attempts_without_a_new_checkpoint_fail_the_job_with_a_named_error(stage):
     play = stage()
     for _ in range(3):
         play.play("loss(1); os.kill(os.getpid(), signal.SIGSEGV)")
@@ -70,7 +70,7 @@ def test_a_new_checkpoint_resets_the_count(stage):
     assert play.job.status == "queued"
 
 
-def test_a_cancelled_run_is_gone_with_all_that_it_started_before_the_status_says_so(stage):
+def test_all_processes_of_a_cancelled_run_have_ended_before_the_status_changes(stage):
     play = stage()
     thread = play.in_background(
         """

@@ -44,7 +44,7 @@ class AsyncConnection:
         """Closes all connections."""
         await self._http.aclose()
 
-    async def call(self, method: str, path: str, **request: Any) -> Any:  # Any: JSON
+    async def call(self, method: str, path: str, **request: Any) -> Any:  # any JSON value
         """One request and its JSON; further arguments are those of `httpx.request`.
 
         Raises:
@@ -58,7 +58,7 @@ class AsyncConnection:
         _check(answer)
         return answer.json() if answer.content else None
 
-    async def listing(self, path: str, **request: Any) -> list[Body]:  # Any: as above
+    async def listing(self, path: str, **request: Any) -> list[Body]:  # Any, as above
         """A list, whether the service sends it bare or as `data`."""
         answer = await self.call("GET", path, **request)
         found: list[Body] = answer["data"] if isinstance(answer, dict) else answer

@@ -272,7 +272,7 @@ class AsyncCheckpoint:
         """Downloads the checkpoint and loads it with transformers, which is imported here.
 
         Returns:
-            The model and the tokenizer. Any: the classes belong to transformers.
+            The model and the tokenizer, whose classes transformers defines.
 
         Raises:
             BabylmError: If transformers is not installed.
@@ -360,7 +360,7 @@ class AsyncCheckpoint:
 class AsyncCheckpoints(dict[str, AsyncCheckpoint]):
     """The checkpoints of a job by name; `best` and `last` also find `best-000020`."""
 
-    def __init__(self, checkpoints: "Any" = ()) -> None:  # Any: an iterable of checkpoints
+    def __init__(self, checkpoints: "Any" = ()) -> None:  # an iterable of checkpoints
         super().__init__((each.name, each) for each in checkpoints)
 
     def __missing__(self, name: str) -> AsyncCheckpoint:

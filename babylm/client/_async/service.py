@@ -29,7 +29,7 @@ SUBMIT_TRIES = 4
 RETRY_SECONDS = 0.5
 PAGE_SIZE = 100
 Section = Mapping[str, Any]
-"""A section of a spec. Any: JSON, which the service checks."""
+"""A section of a spec: a JSON object, which the service checks."""
 
 
 class AsyncClient(AsyncConnection):
@@ -117,8 +117,7 @@ class AsyncClient(AsyncConnection):
             tasks: Such as `["boolq", "rte"]`. Default: all of the folder.
             checkpoint: Name of the checkpoint.
             folder: A folder in `evaluations` of the data folder.
-            settings: Further fields of the section `finetune` of the spec, such as `seed`. Any:
-                JSON.
+            settings: Further fields of the section `finetune` of the spec, such as `seed`.
         """
         section = {"job": job, "checkpoint": checkpoint, "folder": folder, **settings}
         if tasks is not None:
@@ -143,7 +142,7 @@ class AsyncClient(AsyncConnection):
         *,
         idempotency_key: str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> Any:  # Any: JSON
+    ) -> Any:  # any JSON value
         """Sends a body under a key, again if the answer is lost."""
         headers = {"Idempotency-Key": idempotency_key}
         for attempt in range(1, SUBMIT_TRIES):

@@ -45,7 +45,7 @@ class Connection:
         """Closes all connections."""
         self._http.close()
 
-    def call(self, method: str, path: str, **request: Any) -> Any:  # Any: JSON
+    def call(self, method: str, path: str, **request: Any) -> Any:  # any JSON value
         """One request and its JSON; further arguments are those of `httpx.request`.
 
         Raises:
@@ -59,7 +59,7 @@ class Connection:
         _check(answer)
         return answer.json() if answer.content else None
 
-    def listing(self, path: str, **request: Any) -> list[Body]:  # Any: as above
+    def listing(self, path: str, **request: Any) -> list[Body]:  # Any, as above
         """A list, whether the service sends it bare or as `data`."""
         answer = self.call("GET", path, **request)
         found: list[Body] = answer["data"] if isinstance(answer, dict) else answer

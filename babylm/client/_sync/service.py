@@ -30,7 +30,7 @@ SUBMIT_TRIES = 4
 RETRY_SECONDS = 0.5
 PAGE_SIZE = 100
 Section = Mapping[str, Any]
-"""A section of a spec. Any: JSON, which the service checks."""
+"""A section of a spec: a JSON object, which the service checks."""
 
 
 class Client(Connection):
@@ -118,8 +118,7 @@ class Client(Connection):
             tasks: Such as `["boolq", "rte"]`. Default: all of the folder.
             checkpoint: Name of the checkpoint.
             folder: A folder in `evaluations` of the data folder.
-            settings: Further fields of the section `finetune` of the spec, such as `seed`. Any:
-                JSON.
+            settings: Further fields of the section `finetune` of the spec, such as `seed`.
         """
         section = {"job": job, "checkpoint": checkpoint, "folder": folder, **settings}
         if tasks is not None:
@@ -144,7 +143,7 @@ class Client(Connection):
         *,
         idempotency_key: str,
         sleep: Callable[[float], None] = time.sleep,
-    ) -> Any:  # Any: JSON
+    ) -> Any:  # any JSON value
         """Sends a body under a key, again if the answer is lost."""
         headers = {"Idempotency-Key": idempotency_key}
         for attempt in range(1, SUBMIT_TRIES):

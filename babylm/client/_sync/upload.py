@@ -249,7 +249,7 @@ def sent_name(file: Path) -> str:
 
 
 def _received(client: Connection, base: str, name: str, size: int) -> int:
-    """The offset to resume at: one byte less than the size at most, so that a piece is sent."""
+    """The offset at which to resume: at most the size minus one, so that a request is sent."""
     try:
         parts = client.listing(f"{base}/uploads")
     except ServiceUnreachable:  # the next piece tells

@@ -29,7 +29,7 @@ STANDARD: dict[str, Cleaner] = {
     "switchboard": switchboard.CLEANER,
     PLAIN: plain.CLEANER,
 }
-"""By the stem of the file, such as childes for childes.train."""
+"""The cleaners by the name of the file without suffix, such as childes for childes.train."""
 UPSTREAM: dict[str, Cleaner] = {
     "bnc_spoken": upstream.BNC_SPOKEN,
     "childes": upstream.CHILDES,
@@ -39,7 +39,7 @@ UPSTREAM: dict[str, Cleaner] = {
     "switchboard": upstream.SWITCHBOARD,
     PLAIN: plain.CLEANER,
 }
-"""What the research scripts do; they know the six sources of BabyLM and no other."""
+"""The cleaners of the research scripts, which exist only for the six sources of BabyLM."""
 
 NOT_WORDS = re.compile(r"[^\w\s\x00]|_")
 LOWERCASE = Transform(str.lower)
@@ -56,7 +56,7 @@ def cleaner_for(source: str, options: CleanOptions) -> Cleaner:
     if table is not None and source not in table:
         raise CleanerMissing(
             f"data.clean is {options.style}, which has no cleaner for the source {source}; "
-            f"it has one for {', '.join(table)}"
+            f"it has cleaners for {', '.join(table)}"
         )
     chosen = plain.CLEANER if table is None else table[source]
     extra: tuple[Transform, ...] = ()

@@ -1,8 +1,9 @@
 r"""Upstream's CHILDES cleaning: CHAT codes to plain words (MacWhinney 2000, part 1).
 
-A line goes through all substitutions once, in this order. The order matters, some undo others:
-`(\w)[:^]` takes the colon of the speaker code, which a later one puts back before the code is taken
-out. Each has a needle, a string without which the line need not be searched.
+All substitutions are applied once to a line, in this order. The order matters, because some
+substitutions undo others: `(\w)[:^]` removes the colon of the speaker code, and a later
+substitution restores it before the code is removed. Each substitution has a needle, a string
+without which it is skipped.
 """
 
 import re
@@ -107,12 +108,12 @@ REST = _table(
 PLAIN_UTTERANCE = re.compile(
     r"\*[A-Za-z1-9]+:\t(?![ .]|xxx|yyy|www)([A-Za-z1-9 .,?!'-]*)\s*", re.ASCII
 )
-"""Nine lines of ten: no substitution finds anything but the speaker code and punctuation."""
+"""Matches nine of ten lines, in which substitutions change only speaker code and punctuation."""
 PUNCTUATION = str.maketrans("", "", ".,?!")
 
 
 def clean_childes(line: str) -> str:
-    """The words of a line as upstream leaves them."""
+    """The words of a line after upstream's cleaning."""
     if (plain := PLAIN_UTTERANCE.fullmatch(line)) is not None:
         return plain[1].lower().translate(PUNCTUATION)
     if line.strip().startswith("%"):

@@ -62,7 +62,7 @@ def read_jsonl(stream: Stream, path: Path, column: str) -> Iterator[Row]:
 
 def json_rows(
     stream: Stream, path: Path
-) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:  # Any: JSON
+) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:  # any JSON value
     """The objects of JSON lines, each with its line.
 
     Raises:
@@ -113,7 +113,7 @@ TEXT_READERS: dict[str, Callable[[Stream, Path, str], Iterator[Row]]] = {
 """By suffix; those that the standard library reads."""
 
 
-def _json_row(line: bytes, where: str) -> dict[str, Any] | BadRow:  # Any: JSON
+def _json_row(line: bytes, where: str) -> dict[str, Any] | BadRow:  # any JSON value
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -125,7 +125,7 @@ def _json_row(line: bytes, where: str) -> dict[str, Any] | BadRow:  # Any: JSON
     return row if isinstance(row, dict) else BadRow(where, "is no JSON object")
 
 
-def _value(row: dict[str, Any], column: str, where: str) -> Row:  # Any: JSON
+def _value(row: dict[str, Any], column: str, where: str) -> Row:  # any JSON value
     if column not in row:
         return BadRow(where, f"has no field {column!r}")
     value = row[column]

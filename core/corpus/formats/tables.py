@@ -70,7 +70,7 @@ TABLE_READERS: dict[str, Callable[[Path, Path, str], Iterator[Row]]] = {
 """By suffix; those that need pyarrow and a file that can be searched."""
 
 
-def require_pyarrow(name: Path) -> Any:  # Any: a module without types
+def require_pyarrow(name: Path) -> Any:  # a module without types
     """The module `pyarrow`.
 
     Raises:
@@ -105,7 +105,7 @@ def _rows(batches: "Iterator[RecordBatch]", column: str) -> Iterator[Row]:
                     yield BadRow(f"row {number:,}", f"is not UTF-8 at byte {error.start + 1:,}")
 
 
-def _require_text_column(schema: Any, name: Path, column: str) -> None:  # Any: pyarrow.Schema
+def _require_text_column(schema: Any, name: Path, column: str) -> None:  # pyarrow.Schema
     place = schema.get_field_index(column)
     if place < 0:
         raise column_missing(name, column, schema.names)
@@ -123,7 +123,7 @@ def _is_text(kind: "DataType") -> bool:
     return any(test(kind) for test in (types.is_string, types.is_large_string, types.is_null))
 
 
-def _require_small_groups(metadata: Any, name: Path, column: str) -> None:  # Any: pyarrow's
+def _require_small_groups(metadata: Any, name: Path, column: str) -> None:  # pyarrow's
     total = 0
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)

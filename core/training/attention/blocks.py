@@ -5,7 +5,7 @@ products, and its scores stay in the CPU's cache. The backward pass recomputes t
 queries and keys instead of keeping them (Dao et al. 2022, section 3.1), so no tensor of size T x T
 outlives a block.
 
-Letters: B sequences, H heads, K key-value heads, G = H / K, T tokens, d head dimension,
+Shapes: B sequences, H heads, K key-value heads, G = H / K, T tokens, d head dimension,
 b sequences of a block, Q queries of a block, N keys that they attend to.
 """
 
@@ -19,10 +19,11 @@ from torch import Tensor
 from core.training.attention.masks import AttentionSpan, causal_mask, segment_mask
 
 BLOCK_QUERIES = 64
-"""Smaller blocks skip more products above the diagonal, but their products are slower."""
+"""Queries per block. Smaller blocks skip more products above the diagonal, but their products are
+slower."""
 BLOCK_SCORES = {8: 1 << 16, 4: 1 << 16, 2: 1 << 19}
-"""Scores per block on a CPU, by their item size in bytes: scores and temporaries fit the L2 cache
-of a core. Products in bf16 benefit more from larger blocks."""
+"""Scores per block on a CPU, by the size of a score in bytes. Scores and temporaries of a block fit
+into the L2 cache of a core. Products in bf16 benefit more from larger blocks."""
 
 
 class BlockAttention(torch.autograd.Function):
@@ -30,7 +31,7 @@ class BlockAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         query: Tensor,
         key: Tensor,
         value: Tensor,
@@ -53,7 +54,7 @@ class BlockAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         upstream: Tensor,
     ) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value; P attention weights, S scores before the cap.
@@ -93,7 +94,7 @@ class _Block:
     values: Tensor
     """(b K, N, d)"""
     mask: Tensor
-    """(1 or b, 1, 1, Q, N), or fewer columns, which are then the last ones."""
+    """(1 or b, 1, 1, Q, N), or only the last columns of this mask."""
     scaling: float
     softcap: float | None
     shape: tuple[int, int, int, int, int]
@@ -172,7 +173,7 @@ def _blocks(
 
 
 def product_dtype(query: Tensor) -> torch.dtype:
-    """The dtype of products under autocast, or the tensor's own dtype."""
+    """The dtype of matrix products: that of autocast if it is active, else that of the tensor."""
     device = query.device.type
     if torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)

@@ -1,9 +1,9 @@
 """Llama 4's attention, with rotary embeddings that torch.compile can fuse.
 
-The module of transformers rotates queries and keys by complex multiplication, for which inductor
-generates no code: each product and each cast is then a separate pass over memory.
+The module of transformers rotates queries and keys by complex multiplication. Inductor generates no
+code for complex numbers, so each product and each cast would be a separate pass over memory.
 
-Letters: B sequences, H heads, T tokens, D hidden size, d head dimension.
+Shapes: B sequences, H heads, T tokens, D hidden size, d head dimension.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ from core.training.attention.norms import rotated_unit_norm, unit_norm
 
 
 def use_fusible_attention(model: PreTrainedModel) -> None:
-    """Replaces the attention of a Llama 4 model; does nothing for other models or if replaced."""
-    body: Any = model.model  # Any: transformers types no attribute of its modules
+    """Replaces the attention of a Llama 4 model, unless it is already replaced."""
+    body: Any = model.model  # Any, because transformers does not type module attributes
     plain = [layer for layer in body.layers if isinstance(layer.self_attn, Llama4TextAttention)]
     for layer in plain:
         layer.self_attn = FusibleAttention(layer.self_attn)
@@ -34,8 +34,8 @@ def use_fusible_attention(model: PreTrainedModel) -> None:
 class RealAngles(nn.Module):
     """Replaces a `Llama4TextRotaryEmbedding` and returns real numbers.
 
-    Inductor warns about complex arguments of the compiled layers. The angles are computed once for
-    all layers, and the real numbers are a view of the same memory.
+    Inductor warns about complex arguments of compiled layers. The angles are computed once for all
+    layers; the real numbers are a view of the memory of the complex numbers.
     """
 
     def __init__(self, complex_angles: nn.Module) -> None:
@@ -51,10 +51,10 @@ class RealAngles(nn.Module):
 class FusibleAttention(nn.Module):
     """Replaces a `Llama4TextAttention`; its submodules keep their names.
 
-    Attention functions of transformers read its options, which keep their names too.
+    The options keep their names too, because attention functions of transformers read them.
     """
 
-    def __init__(self, attention: Any) -> None:  # Any: untyped module
+    def __init__(self, attention: Any) -> None:  # untyped module
         super().__init__()
         self.config, self.layer_idx = attention.config, attention.layer_idx
         self.head_dim: int = attention.head_dim
@@ -81,13 +81,13 @@ class FusibleAttention(nn.Module):
         past_key_values: Any = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """(B, T, D) to the same, and the weights if the attention function returns them.
+        """The output (B, T, D), and the attention weights if the attention function returns them.
 
         Args:
             hidden_states: (B, T, D).
             position_embeddings: (1 or B, T, d / 2, 2), from `RealAngles`.
             attention_mask: Mask in the format of the attention function.
-            past_key_values: A cache of transformers (Any: they share no type), or None.
+            past_key_values: A cache of transformers, or None.
             kwargs: Passed to the attention function.
         """
         shape = (*hidden_states.shape[:-1], -1, self.head_dim)
@@ -131,7 +131,7 @@ class FusibleAttention(nn.Module):
     def _rescaled(self, query: Tensor, past: Any) -> Tensor:
         """Applies the attention temperature to queries (B, T, H, d).
 
-        Multiplies them by 1 + attn_scale log(1 + floor((t + 1) / floor_scale)), which is 1 up to
+        The factor is 1 + attn_scale log(1 + floor((t + 1) / floor_scale)), which is 1 up to
         `floor_scale` (Nakanishi 2025, "Scalable-Softmax").
         """
         length = query.shape[1]

@@ -5,7 +5,7 @@ order. Each document is computed as if it were alone in the sequence: chunks of 
 document's first token, and its layers without rotary embeddings scale queries by the position in
 the document. Rotary embeddings depend only on distances and need no change.
 
-Letters: B sequences, T tokens, Q queries of a block, N keys that they attend to.
+Shapes: B sequences, T tokens, Q queries of a block, N keys that they attend to.
 """
 
 from dataclasses import dataclass, replace
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 MASKED = -1e30
-"""Its exp is 0 and, unlike with infinity, subtractions give no NaN."""
+"""The score of a masked key. Its exp is 0, and unlike with -infinity no subtraction gives NaN."""
 SHORT_LENGTH, SHORT_BLOCK, LONG_BLOCK = 1024, 64, 128
-"""Block sizes of flex attention, which skips fully masked blocks. In short sequences small blocks
-skip more: 12 % of the time for 256 tokens on an H200."""
+"""Block sizes of flex attention, which skips fully masked blocks. Sequences up to SHORT_LENGTH have
+small blocks, which skip more: 12 % of the time for 256 tokens on an H200."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class AttentionSpan:
     """How far back a token attends, including itself."""
 
     window: int | None = None
-    """Largest number of tokens (sliding window)."""
+    """Maximum number of tokens that a token attends to (sliding window)."""
     chunk: int | None = None
     """Size of the chunks within which tokens attend."""
 
@@ -68,7 +68,7 @@ def rescaled_queries(module: nn.Module, query: Tensor, segments: Tensor) -> Tens
     Layers without rotary embeddings apply an attention temperature in steps of `floor_scale` tokens
     (Nakanishi 2025, "Scalable-Softmax"). The layer itself uses the position in the sequence.
     """
-    layer: Any = module  # Any: transformers types no attribute of its modules
+    layer: Any = module  # Any, because transformers does not type module attributes
     is_rescaled = getattr(layer, "attn_temperature_tuning", False) and not layer.use_rope
     if not is_rescaled or query.shape[2] < layer.floor_scale:
         return query
@@ -91,7 +91,7 @@ def explicit_mask(segments: Tensor, span: AttentionSpan, dtype: torch.dtype) -> 
 
 
 def flex_mask(segments: Tensor, span: AttentionSpan) -> Any:
-    """The same as a block mask for flex attention. Any: torch's BlockMask."""
+    """The same mask as torch's BlockMask, for flex attention."""
     span, numbers = span.within(segments)
     window = span.window
 
@@ -122,7 +122,7 @@ def causal_flex_mask(length: int, span: AttentionSpan, device: torch.device) -> 
 
 
 def _block_mask(sees: Any, count: int | None, length: int, device: torch.device) -> Any:
-    """A BlockMask (Any: torch's types; the module is imported here because only a GPU needs it)."""
+    """A BlockMask. The function imports torch's module because only a GPU needs it."""
     from torch.nn.attention.flex_attention import create_block_mask
 
     make = create_block_mask
@@ -135,7 +135,8 @@ def _block_mask(sees: Any, count: int | None, length: int, device: torch.device)
 def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) -> Tensor:
     """An additive mask (Q, N): 0 where a row attends to a column, `MASKED` elsewhere.
 
-    Without window and chunk only the last (Q, Q) of it, because all earlier columns are 0.
+    Without window and chunk the function returns only the last (Q, Q) columns, because all earlier
+    columns are 0.
     """
     queries = torch.arange(rows.start, rows.stop, device=like.device)[:, None]  # (Q, 1)
     is_plain = span.window is None and span.chunk is None
@@ -152,7 +153,7 @@ def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) 
 
 
 def segment_mask(segments: Tensor, rows: slice, columns: slice, whole: Tensor) -> Tensor:
-    """(b, 1, 1, Q, N): the mask `whole`, with other segments masked too."""
+    """(b, 1, 1, Q, N): the mask `whole`, in which keys of other segments are also masked."""
     other = segments[:, rows, None] != segments[:, None, columns]  # (b, Q, N)
     mask = torch.zeros(other.shape, dtype=whole.dtype, device=whole.device)
     mask[..., other.shape[-1] - whole.shape[-1] :] += whole

@@ -1,6 +1,6 @@
 """Llama 4's norm of queries and keys, with a backward pass that needs less memory.
 
-Letters: B sequences, H heads, T tokens, d head dimension.
+Shapes: B sequences, H heads, T tokens, d head dimension.
 """
 
 from typing import Any
@@ -18,13 +18,14 @@ def unit_norm(rows: Tensor, eps: float) -> Tensor:
 class UnitNormalization(torch.autograd.Function):
     """y = x r with r = (mean(x^2) + eps)^-1/2.
 
-    dx = r (dy - y mean(dy y)) needs y, not x. Attention keeps y for its own backward pass, so at 32
-    sequences of 256 the six layers with such norms of the 10M preset keep 400 MB less.
+    The gradient dx = r (dy - y mean(dy y)) needs y and not x. Attention keeps y for its own
+    backward pass anyway. The 10M preset has six layers with such norms, which keep 400 MB less for
+    32 sequences of 256 tokens.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, eps: float) -> Tensor:  # Any: torch gives it no type
-        """The normalized rows, computed in float32 as in transformers."""
+    def forward(ctx: Any, rows: Tensor, eps: float) -> Tensor:  # torch does not type ctx
+        """The normalized rows. Computes in float32, as transformers does."""
         rows_fp32 = rows.float()
         inverse = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + eps)  # (..., 1)
         normal = rows_fp32 * inverse
@@ -34,7 +35,7 @@ class UnitNormalization(torch.autograd.Function):
         return normal
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any: as above
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any, as above
         """The gradient of the rows."""
         normal, inverse = ctx.saved_tensors
         grad, normal = upstream.float(), normal.float()
@@ -59,13 +60,13 @@ def rotated_unit_norm(rows: Tensor, angles: Tensor, eps: float) -> Tensor:
 class RotatedUnitNormalization(torch.autograd.Function):
     """y = R x r with r = (mean(x^2) + eps)^-1/2, because a rotation R preserves lengths.
 
-    dx = R^T (dy - y mean(dy y)) r. Both means are over contiguous rows, for which inductor has fast
-    kernels on a GPU. It has none for rotated pairs: separate rotation and norm took 27 of 203 ms of
-    a step of Llama 4 100M on an H200.
+    The gradient is dx = R^T (dy - y mean(dy y)) r. Both means are over contiguous rows, for which
+    inductor has fast kernels on a GPU. It has no fast kernels for rotated pairs: rotation and norm
+    as separate functions took 27 of the 203 ms of a step of Llama 4 100M on an H200.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, angles: Tensor, eps: float) -> Tensor:  # Any: as above
+    def forward(ctx: Any, rows: Tensor, angles: Tensor, eps: float) -> Tensor:  # Any, as above
         """The rotated and normalized rows, computed in float32."""
         rows_fp32 = rows.float()
         inverse = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + eps)  # (B, T, H, 1)
@@ -76,7 +77,7 @@ class RotatedUnitNormalization(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # Any: as above
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # Any, as above
         """The gradient of the rows."""
         output, inverse, angles = ctx.saved_tensors
         grad, output = upstream.float(), output.float()
@@ -86,7 +87,7 @@ class RotatedUnitNormalization(torch.autograd.Function):
 
 
 def _rotate(rows: Tensor, angles: Tensor, direction: float) -> Tensor:
-    """Maps pairs (x, y) of rows (B, T, H, d) to (x cos - y sin, x sin + y cos); -1 inverts it."""
+    """Maps pairs (x, y) of rows (B, T, H, d) to (x cos - y sin, x sin + y cos); -1: the inverse."""
     pairs = rows.reshape(*rows.shape[:-1], -1, 2)  # (B, T, H, d / 2, 2)
     angles = angles[:, :, None]  # (1 or B, T, 1, d / 2, 2)
     # `flip` swaps the pair without the extra write and read that `stack` needs.

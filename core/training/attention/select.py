@@ -1,10 +1,10 @@
 """Chooses and installs the attention of a training step.
 
-Softmax(cap tanh(q k^T scale / cap)) v, with or without the soft cap (Gemma Team 2024, section 2),
-over the tokens that each token may attend to: in blocks, or by torch's fused kernel if that is
-faster and computes the same.
+Attention is softmax(cap tanh(q k^T scale / cap)) v over the tokens that a token may attend to, with
+or without the soft cap (Gemma Team 2024, section 2). It is computed in blocks, or by torch's fused
+kernel if that kernel is faster and computes the same.
 
-Letters: B sequences, H heads, K key-value heads, T tokens, d head dimension.
+Shapes: B sequences, H heads, K key-value heads, T tokens, d head dimension.
 """
 
 from collections.abc import Iterator
@@ -28,12 +28,14 @@ from core.training.attention.masks import (
 from core.training.execution.compiled import is_compiled, outside_compilation
 
 NAME = "babylm_blocks"
-"""Name of `attend` in transformers. No mask function has this name, so no mask is built."""
+"""The name under which transformers knows `attend`. transformers has no mask function of this name,
+so it builds no mask."""
 FLEX = "flex_attention"
-"""Name of torch's flex attention in transformers."""
+"""The name of torch's flex attention in transformers."""
 HAS_WIDE_REGISTERS = torch.backends.cpu.get_cpu_capability() == "AVX512"
 FUSED_HEAD_WIDTH = {8: 64, 4: 256, 2: 32}
-"""Largest head width, by item size, at which torch's kernel is faster: by up to 45 % in fp32."""
+"""Maximum head width at which torch's kernel is faster, by item size in bytes. In fp32 the kernel
+is up to 45 % faster."""
 
 
 def use_blocks(model: PreTrainedModel) -> None:
@@ -88,11 +90,12 @@ def eager_mode(model: PreTrainedModel) -> Iterator[None]:
 def attention_mask_arguments(
     model: PreTrainedModel, inputs: Tensor, segments: Tensor | None
 ) -> dict[str, Any]:
-    """The arguments of the model's body that limit attention to segments (B, T). Any: keywords.
+    """The keyword arguments of the model's body that limit attention to segments (B, T).
 
-    `attend` takes the segments themselves. Other attention takes masks, one per kind of layer for a
-    model with several kinds. Without segments, transformers builds the masks, except for flex
-    attention: it would build them for each batch, which takes as long as several layers.
+    `attend` takes the segments themselves. Other attention functions take masks; a model with
+    several kinds of layers takes one mask per kind. Without segments, transformers builds the
+    masks, except for flex attention: transformers would build them for each batch, which takes as
+    long as several layers.
     """
     attention = model.config._attn_implementation
     if attention == NAME:
@@ -132,7 +135,7 @@ def attend(
     softcap: float | None = None,
     sliding_window: int | None = None,
     segments: Tensor | None = None,
-    **_: Any,  # Any: further keywords of transformers
+    **_: Any,  # further keyword arguments of transformers
 ) -> tuple[Tensor, None]:
     """An attention function of transformers for complete sequences in training.
 
@@ -145,13 +148,14 @@ def attend(
         scaling: Factor on the scores.
         softcap: Soft cap on the scores; None: no cap.
         sliding_window: Window of a token in tokens; None: all earlier tokens.
-        segments: (B, T) integers; a token attends only to its own segment. None: to all.
+        segments: (B, T) integers; a token attends only to its own segment. None: a token attends to
+            all earlier tokens.
 
     Returns:
         (B, T, H, d), and no attention weights.
     """
     assert attention_mask is None, "the block attention builds its own masks"
-    config: Any = module.config  # Any: transformers types no attribute of its modules
+    config: Any = module.config  # Any, because transformers does not type module attributes
     chunk = config.attention_chunk_size if getattr(module, "use_rope", False) else None
     length = query.shape[2]
     span = AttentionSpan(
@@ -184,7 +188,7 @@ def _is_for_torch(query: Tensor) -> bool:
 def _fused(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
     """Causal attention by torch's kernel, (B, T, H, d).
 
-    Computes in float32 on a CPU, where the kernel is slower in bf16.
+    On a CPU the function computes in float32, because there the kernel is slower in bf16.
     """
     dtype = product_dtype(query)
     compute_dtype = dtype if query.is_cuda else torch.promote_types(dtype, torch.float32)

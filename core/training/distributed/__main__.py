@@ -2,8 +2,8 @@
 
     python -m core.training.distributed
 
-Rank 0 sends commands through standard input, which is a socket. The process writes only log lines
-and exits when the socket is closed, which means that rank 0 has exited.
+Rank 0 sends commands through standard input, which is a socket. The process writes only log lines.
+It exits when the socket is closed, which means that rank 0 has exited.
 """
 
 import faulthandler
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _commands(connection: socket.socket) -> Iterator[Command]:
-    """The commands of rank 0, read by a thread that detects its exit while the device is busy."""
+    """The commands of rank 0, read by a thread that detects the exit of rank 0 at once."""
     inbox: queue.SimpleQueue[Command] = queue.SimpleQueue()
 
     def read() -> None:

@@ -1,8 +1,8 @@
 """Messages between rank 0 and the other ranks of a run: JSON lines on a socket.
 
 A rank is one process of a run on several devices. Only rank 0 reads the clock, writes files and
-makes decisions; it sends commands to the others. This module does not import torch, so that a rank
-that is still importing it already notices the exit of rank 0.
+makes decisions; it sends commands to the other ranks. This module does not import torch. So a rank
+notices the exit of rank 0 even while it still imports torch.
 """
 
 import socket
@@ -25,7 +25,7 @@ class Message(BaseModel):
 
 
 class Begin(Message):
-    """Build the model, then join the process group. Answered when the model is built."""
+    """Build the model, answer, then join the process group."""
 
     kind: Literal["begin"] = "begin"
     rank: int
@@ -42,7 +42,7 @@ class Begin(Message):
 
 
 class Resume(Message):
-    """Restore a resume point, or stay at step 0. Answered."""
+    """Restore a resume point, or stay at step 0; then answer."""
 
     kind: Literal["resume"] = "resume"
     folder: Path | None
@@ -50,7 +50,7 @@ class Resume(Message):
 
 
 class Probe(Message):
-    """Compile the layers and probe a micro-batch configuration. Answered."""
+    """Compile the layers and probe a micro-batch configuration; then answer."""
 
     kind: Literal["probe"] = "probe"
     micro_batch: MicroBatch
@@ -79,11 +79,11 @@ class End(Message):
 
 
 class Answer(Message):
-    """The answer of a rank to a command; `failed` is also sent unasked before a process exits."""
+    """The answer of a rank to a command. A rank also sends `failed` before it exits by an error."""
 
     state: Literal["done", "no_memory", "failed"]
     error: ErrorData | None = None
-    """The error; None if it is no `RunError` and only in the log."""
+    """The error; None if the error is not a `RunError` and only the log describes it."""
 
 
 Command = Annotated[Begin | Resume | Probe | Take | Validate | End, Field(discriminator="kind")]

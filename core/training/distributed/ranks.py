@@ -1,8 +1,8 @@
 """Starts, drives and stops the worker processes of ranks 1..N-1; used by rank 0.
 
-The workers are children in the same process group, so that a signal to the group reaches all of
-them, and each reads a socket that closes when rank 0 exits. They execute the commands of rank 0.
-Only rank 0 decides when to stop, so no step needs a collective operation to agree on that.
+The workers are child processes in the same process group, so a signal to the group reaches all of
+them. Each worker reads a socket, which closes when rank 0 exits, and executes the commands of rank
+0. Only rank 0 decides when to stop, so the ranks need no collective operation to agree on a stop.
 """
 
 import logging
@@ -48,17 +48,17 @@ from core.training.execution.micro_batch import MicroBatch
 log = logging.getLogger(__name__)
 
 NOTICE_SECONDS = 5.0
-"""Time for the main thread to notice that another rank died; then this process is ended."""
+"""Seconds that the main thread has to notice that another rank died. Then this process is ended."""
 CAUSE_SECONDS = 2.0
-"""Wait for the exit of a rank: its connections may close a moment before."""
+"""Seconds to wait for the exit of a rank, whose connections may close a moment earlier."""
 SETTLE_SECONDS = 0.5
-"""Delay before picking the root cause, because the death of one rank makes the others fail too."""
+"""Seconds to wait before choosing the root cause: when one rank dies, the others fail too."""
 CLOSE_SECONDS = 5.0
-"""Time for a process to exit after the last command; then it is killed."""
+"""Seconds that a process has to exit after the last command. Then it is killed."""
 
 
 class Ranks:
-    """The other ranks of a run. With one device there are none, and all methods do nothing."""
+    """The other ranks of a run. A run on one device has no other ranks; all methods do nothing."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class Ranks:
         """Makes the other ranks compile and probe the micro-batch that fits rank 0.
 
         Raises:
-            torch.OutOfMemoryError: If it does not fit one of them.
+            torch.OutOfMemoryError: If the micro-batch does not fit into the memory of a rank.
         """
         self._send(Probe(micro_batch=micro_batch, compile=is_compiled))
         if "no_memory" in self._await_answers():
@@ -146,7 +146,7 @@ class Ranks:
             seed_step(self._seed, step=step, rank=0)
 
     def validate(self, *, averaged: AverageKind | None = None) -> None:
-        """Makes the other ranks validate; rank 0 must do so next, with the same weights."""
+        """Makes the other ranks validate; rank 0 must validate next, with the same weights."""
         self._send(Validate(averaged=averaged))
 
     def cause_of(self, error: Exception) -> Exception:
@@ -196,7 +196,7 @@ class Ranks:
         return [answer.state for answer in answers if answer is not None]
 
     def _watch(self, peer: "Peer") -> None:
-        """Called in a separate thread when a rank has exited."""
+        """Handles the exit of a rank; runs in a thread for each rank."""
         self._death.set()  # always, because `cause_of` may be waiting for it
         if self._noticed.is_set():
             return
@@ -205,7 +205,7 @@ class Ranks:
             self._leave(self._first_failure())
 
     def _leave(self, failure: RunError | RankDied) -> None:
-        """Ends this process, whose main thread waits in native code for a rank that has exited."""
+        """Ends this process: its main thread waits in native code for a rank that has exited."""
         try:
             message = str(failure)
             self._emit(ErrorData(code=failure.code, message=message, hint=failure.hint))
@@ -243,7 +243,7 @@ class Peer:
 
     @property
     def priority(self) -> int:
-        """Rank of the failure as a root cause; higher is more likely."""
+        """How likely the failure is the root cause; a higher number is more likely."""
         if self._failed is not None and self._failed.error is not None:
             return 2
         return int((self._process.returncode or 0) < 0)
@@ -273,7 +273,7 @@ class Peer:
         return RankDied(f"the process of device {self.rank} {how}")
 
     def end(self, *, is_finished: bool) -> None:
-        """Tells a finished process to exit; closes the connection, which ends any other."""
+        """Sends `End` if the run is finished; closes the connection, which ends the process."""
         try:
             if is_finished:
                 send(self._connection, End())

@@ -1,7 +1,8 @@
 """Data-parallel reduction: sums gradients, losses and router statistics over the ranks.
 
-All ranks have equal weights. Each computes the gradients of its rows of the same batch; the
-gradients are summed, and each rank makes the same update. Weights stay equal without being sent.
+All ranks have equal weights. Each rank computes the gradients for its own rows of the batch. The
+ranks sum the gradients, and each rank makes the same update. So the weights stay equal, and no rank
+sends weights.
 """
 
 import os
@@ -22,7 +23,8 @@ from core.training.moe.experts import RouterStatistics
 T = TypeVar("T")
 
 ALIGNED_ELEMENTS = 16
-"""Each gradient starts at a cache line, 64 bytes, as vectorised kernels require for full speed."""
+"""Float32 elements per cache line (64 bytes). Each gradient starts at a cache line, because
+vectorised kernels need this for full speed."""
 INTERFACE_VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 LOOPBACK = "127.0.0.1"
 
@@ -30,8 +32,8 @@ LOOPBACK = "127.0.0.1"
 class GradientReducer:
     """The part of one rank in a data-parallel step.
 
-    Flat gradient buffer, followed by the loss and the router counts. The gradients are views of the
-    buffer, so a step needs one all-reduce and no copies.
+    The gradients are views of one flat buffer, which also contains the loss and the router counts
+    at its end. So a step needs one all-reduce and no copies.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class GradientReducer:
         self._measured = self._sums[size:]  # (1 + num_routed,)
 
     def rows(self, count: int) -> slice:
-        """This rank's rows of the `count` sequences of a step; may be empty for small batches."""
+        """The rows of this rank in a batch of `count` sequences; may be empty."""
         begin, end = (count * rank // self._num_ranks for rank in (self.rank, self.rank + 1))
         return slice(begin, end)
 
@@ -94,10 +96,11 @@ class GradientReducer:
 
 
 def seed_step(seed: int, *, step: int, rank: int) -> None:
-    """Seeds the generators of dropout with a function of these three numbers.
+    """Seeds the random generators of dropout with a function of these three numbers.
 
-    The ranks thus draw different masks, and a resumed run needs no random states of other ranks.
-    Seeds two generators directly, because `torch.manual_seed` seeds all devices and takes 0.14 ms.
+    So the ranks draw different masks, and a resumed run needs no random states of other ranks. The
+    function seeds two generators directly, because `torch.manual_seed` seeds all devices and takes
+    0.14 ms.
     """
     (state,) = np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)
     torch.default_generator.manual_seed(int(state))

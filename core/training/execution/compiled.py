@@ -1,10 +1,10 @@
 """Compiles the layers with torch.compile, which fuses elementwise operations; persistent cache.
 
-Layers are compiled separately, not the model: all layers of a kind share the result, so that
-compiling takes seconds at any depth. Only training steps on micro-batches of one shape are
-compiled. Validation, sampling and the shorter last batch of an epoch run in eager mode, because
-each would need another compilation. This choice depends on the step, never on the clock, so that an
-interrupted run continues with the same arithmetic, with a warm or cold cache.
+Each layer is compiled separately. All layers of a kind share the result, so compiling takes seconds
+for any number of layers. Only training steps on micro-batches of one shape are compiled.
+Validation, sampling and the shorter last batch of an epoch run in eager mode, because each of them
+would need another compilation. The choice depends on the step and never on the clock, so an
+interrupted run continues with the same arithmetic, whether the cache is warm or cold.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
-"""Whether Triton is installed, the compiler for GPUs; torch's CUDA builds include it."""
+"""Whether Triton, the compiler for GPUs, is installed. The CUDA builds of torch include it."""
 COMPILERS = ("g++", "clang++", "c++")
 CPUINFO = Path("/proc/cpuinfo")
 RECOMPILE_LIMIT = 64
@@ -33,7 +33,7 @@ CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def missing_compiler(device: torch.device) -> str | None:
-    """Why torch.compile cannot work on this machine; None if it can."""
+    """The reason why torch.compile cannot work on this machine; None if it can work."""
     if device.type == "cuda":
         return None if HAS_TRITON else "triton is not installed"
     if os.environ.get("CXX") or any(shutil.which(name) for name in COMPILERS):
@@ -56,9 +56,9 @@ def compile_layers(model: PreTrainedModel, *, cache: Path | None) -> None:
 
 
 def kind_of_node(cpuinfo: Path = CPUINFO) -> str:
-    """A hash of what compiled code depends on: the CPU's instructions and the GPU's name.
+    """A hash of the CPU's instruction sets and the GPU's name, on which compiled code depends.
 
-    Hosts of different kinds may share the cache, and code for one may be illegal on another.
+    Hosts of different kinds may share the cache, and code for one host may crash on another.
     """
     properties = [platform.machine()]
     with suppress(OSError):

@@ -1,9 +1,10 @@
 """A micro-batch as one CUDA graph: captured once, then launched as a whole.
 
-Forward and backward of a small model are over a thousand kernels of a few microseconds each. A GPU
-runs them faster than Python launches them. A graph launches all of them at once.
+The forward and backward pass of a small model launches over a thousand kernels, each of which takes
+a few microseconds. The GPU runs the kernels faster than Python launches them. A graph launches all
+kernels at once.
 
-Letters: b sequences in a micro-batch, T tokens.
+Shapes: b sequences in a micro-batch, T tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +14,15 @@ from torch import Tensor, nn
 
 from core.training.moe.experts import RouterStatistics
 
-PASSES_BEFORE = 2
-"""Passes before the capture, because the one-time setup of kernels must not be captured."""
+WARM_UP_PASSES = 2
+"""Number of passes before the capture, because the setup of kernels must not be captured."""
 
 
 class CudaGraph:
-    """Forward and backward of b sequences; all launches write gradients to the same tensors."""
+    """The forward and backward pass of b sequences.
+
+    All launches write their gradients to the same tensors.
+    """
 
     def __init__(
         self,
@@ -27,33 +31,33 @@ class CudaGraph:
         parameters: Sequence[nn.Parameter],
         routers: RouterStatistics,
         shape: tuple[int, int],
-        adds_up: bool,
+        accumulates: bool,
     ) -> None:
         """Captures `run`.
 
         Args:
-            run: Maps inputs and targets (b, T) int64 on the GPU to a scalar, their part of the
-                loss, and runs the backward pass.
+            run: Runs the forward and backward pass for inputs and targets, both (b, T) int64 on the
+                GPU. Returns the contribution of this micro-batch to the loss, a scalar.
             parameters: Parameters whose gradients `run` computes.
             routers: Statistics that `run` records.
             shape: (b, T).
-            adds_up: Whether a step has several micro-batches. If not, gradients are overwritten
-                instead of accumulated, which saves reading and clearing them.
+            accumulates: Whether a step has several micro-batches, whose gradients are added up. If
+                not, gradients are overwritten, which saves reading and clearing them.
 
         Raises:
             RuntimeError: If an operation in `run` cannot be captured.
         """
-        self._parameters, self._routers, self._adds_up = parameters, routers, adds_up
+        self._parameters, self._routers, self._accumulates = parameters, routers, accumulates
         self._inputs = torch.zeros(shape, dtype=torch.int64, device="cuda")
         self._targets = torch.zeros_like(self._inputs)
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(PASSES_BEFORE):
+            for _ in range(WARM_UP_PASSES):
                 run(self._inputs, self._targets)
         torch.cuda.current_stream().wait_stream(stream)
         for parameter in parameters:
-            parameter.grad = torch.zeros_like(parameter) if adds_up else None
+            parameter.grad = torch.zeros_like(parameter) if accumulates else None
         self._graph = torch.cuda.CUDAGraph()
         routers.clear()
         with torch.cuda.graph(self._graph):
@@ -63,7 +67,7 @@ class CudaGraph:
 
     def begin_step(self) -> None:
         """Clears accumulated gradients and assigns them to the parameters."""
-        if self._adds_up:
+        if self._accumulates:
             torch._foreach_zero_([each for each in self._gradients if each is not None])
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = gradient

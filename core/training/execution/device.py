@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt(3), from malloc.h."""
 PEAK_SIDES = (256, 512, 1024, 2048, 4096, 8192)
-"""Sides of the square matrices that are multiplied to measure the peak. Starts small because a CPU
-without bf16 instructions needs 100 seconds for one product of 2048."""
+"""Sides of the square matrices that are multiplied to measure the peak. The first sides are small,
+because a CPU without bf16 instructions needs 100 seconds for one product of side 2048."""
 PEAK_SECONDS = 0.02
-"""A product that takes this long is large enough to approach the peak."""
+"""A product that takes this many seconds is large enough to approach the peak."""
 PEAK_PRODUCTS = 5
-"""Products per size; the fastest counts, because other processes may slow down some of them."""
+"""Number of products per size. The fastest one counts: other processes may slow down some."""
 RSS_UNIT_BYTES = 1024
 """getrusage(2) counts ru_maxrss in kibibytes on Linux."""
 
@@ -54,13 +54,13 @@ class Device:
         """True on a GPU."""
         return self.torch_device.type == "cuda"
 
-    def autocast(self) -> contextlib.AbstractContextManager[Any]:  # Any: torch's own
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:  # as in torch
         """A context of mixed precision for a forward pass; no effect in fp32."""
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.torch_device.type, dtype=self.dtype)
 
-    def put(self, array: Any) -> torch.Tensor:  # Any: a numpy array of int64
+    def put(self, array: Any) -> torch.Tensor:  # a numpy array of int64
         """The array as a tensor on the device; copied asynchronously to a GPU."""
         tensor = torch.from_numpy(array)
         if self.is_cuda:
@@ -69,7 +69,7 @@ class Device:
 
 
 def has_bf16_units(*, is_cuda: bool | None = None) -> bool:
-    """True if the device has bf16 instructions. None: the GPU if there is one, else the CPU."""
+    """True if the device has bf16 instructions. `None`: the GPU if present, else the CPU."""
     if torch.cuda.is_available() if is_cuda is None else is_cuda:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -118,8 +118,9 @@ def prepare(device: Device, training: TrainingSpec) -> None:
 def keep_freed_memory() -> None:
     """Makes glibc keep large freed blocks instead of returning them to the kernel.
 
-    Activations are freed and allocated again in every step. By default each allocation causes page
-    faults for every 4 KiB, which take 17 to 30 % of a step on a CPU. No effect with another libc.
+    Activations are freed and allocated again in every step. By default an allocation causes a page
+    fault for every 4 KiB, which takes 17 to 30 % of a step on a CPU. Other C libraries ignore the
+    setting.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -128,10 +129,11 @@ def keep_freed_memory() -> None:
 
 
 def measured_peak_flops(device: Device) -> float:
-    """Floating point operations per second of a large matrix product in the run's precision.
+    """Floating-point operations per second of a large matrix product in the run's precision.
 
-    Reference of the model FLOPs utilisation. Measured instead of read from a table, because it
-    depends on threads, clock rates and other processes. Takes about 0.3 seconds.
+    The model FLOPs utilisation is relative to this rate. The rate is measured and not read from a
+    table, because it depends on threads, clock rates and other processes. This takes about 0.3
+    seconds.
     """
     best = 0.0
     for side in PEAK_SIDES:
@@ -152,7 +154,7 @@ def _product_seconds(left: torch.Tensor, *, is_cuda: bool) -> float:
 
 
 def free_bytes(device: Device) -> int:
-    """Free memory of the device."""
+    """Bytes of free memory of the device."""
     if device.is_cuda:
         return int(torch.cuda.mem_get_info(device.torch_device)[0])
     return int(psutil.virtual_memory().available)

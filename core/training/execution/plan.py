@@ -1,8 +1,8 @@
-"""The execution plan of a run: resolves `auto` to attention, compilation and micro-batch size.
+"""The execution plan of a run: chooses attention, compilation and micro-batch size for `auto`.
 
-Choices depend on the spec, the plan and the kind of device, never on the clock. The micro-batch
-size also depends on free memory and is therefore stored in the resume point. An interrupted run
-thus continues with the same arithmetic.
+The choices depend on the spec, the plan and the kind of device, never on the clock. The micro-batch
+size also depends on free memory, so the resume point stores it. So an interrupted run continues
+with the same arithmetic.
 """
 
 from dataclasses import asdict, dataclass
@@ -19,18 +19,19 @@ from core.training.execution.device import Device, free_bytes
 from core.training.execution.micro_batch import MicroBatch
 
 MEMORY_SHARE = 0.8
-"""Share of the free memory that may be used; the estimate does not cover everything."""
+"""Share of the free memory that a step may use; the estimate does not include everything."""
 RESCALED_LENGTH = 8192
-"""Llama 4's `floor_scale`: layers without rotary embeddings rescale queries from this position."""
+"""Llama 4's `floor_scale`: layers without rotary embeddings rescale queries from here on."""
 COMPILE_FLOPS = 3e15
-"""Least operations of a run that is compiled. Such a run takes hours on two CPU cores; on a GPU it
-takes a minute compiled, and minutes if not, because launching the kernels of a small model is the
-bottleneck. Compiling takes 12 to 30 seconds on the host of an H200, one or two minutes on two
-cores, where it saved 8 % (fp32) to 29 % (bf16) of Gemma 2's steps with AVX-512 and AMX."""
+"""Minimum FLOPs of a run for which `auto` compiles. Such a run takes hours on two CPU cores.
+On a GPU it takes a minute if compiled, and several minutes if not, because the bottleneck of a
+small model is launching its kernels. Compiling takes 12 to 30 seconds on the host of an H200 and
+one or two minutes on two cores. On two cores with AVX-512 and AMX it saved 8 % (fp32) to 29 %
+(bf16) of Gemma 2's steps."""
 
 
 FLEX_HEAD_WIDTH = 16
-"""Smallest head width that torch's flex attention supports."""
+"""Minimum head width that torch's flex attention supports."""
 CHECKPOINTING_WARNING = (
     "gradient_checkpointing",
     "not even one sequence fits into the free memory with its activations, so the backward pass "
@@ -51,14 +52,14 @@ class ExecutionPlan:
     """Whether the passes of full batches are launched as a CUDA graph."""
     num_devices: int = 1
     warnings: tuple[tuple[str, str], ...] = ()
-    """(code, message)"""
+    """Code and message of each warning."""
 
     @property
     def micro_batch(self) -> MicroBatch:
         """The micro-batch configuration."""
         return MicroBatch(self.micro_batch_size, self.gradient_checkpointing)
 
-    def counts(self) -> dict[str, Any]:  # Any: JSON
+    def counts(self) -> dict[str, Any]:  # any JSON value
         """The fields without warnings, for the counts of a stage."""
         named = asdict(self)
         del named["warnings"]
@@ -133,10 +134,11 @@ def _attention(
 
 
 def _can_capture(spec: JobSpec, device: Device, attention: str, micro_batch: MicroBatch) -> bool:
-    """Whether all steps launch the same kernels without decisions on the host.
+    """Whether all steps launch the same kernels, without decisions on the host.
 
-    Building masks of documents needs the host, dropout and recomputation read random states, and
-    capturing with several devices is untested.
+    This is not so if documents are packed (the host builds their masks), with dropout, and if
+    activations are recomputed (both read random states). Capturing with several devices is
+    untested, so it counts as impossible.
     """
     return (
         device.is_cuda
@@ -150,7 +152,7 @@ def _can_capture(spec: JobSpec, device: Device, attention: str, micro_batch: Mic
 
 
 def _needs_blocks(training: TrainingSpec, model: Architecture) -> bool:
-    """Whether only `blocks` computes packed documents as if each were alone."""
+    """Whether only `blocks` computes each packed document as if it were alone."""
     is_long = training.seq_length >= RESCALED_LENGTH
     return training.packing == "documents" and model.has_attention_temperature and is_long
 
@@ -169,14 +171,17 @@ def _compile(
     return True, ()
 
 
-def _resolved(spec: JobSpec, **training: Any) -> JobSpec:  # Any: fields of the section
+def _resolved(spec: JobSpec, **training: Any) -> JobSpec:  # fields of the section, of any type
     """The spec with resolved training fields, for the estimate of a step's memory."""
     resolved = spec.training.model_copy(update=training)
     return spec.model_copy(update={"training": resolved})
 
 
 def _micro_batch(spec: JobSpec, device: Device, vocab_size: int) -> MicroBatch:
-    """The spec's configuration; for `auto`, the largest that fits, checkpointed only if needed."""
+    """The configuration of the spec; `auto` is the largest micro-batch that fits into memory.
+
+    `auto` uses gradient checkpointing only if no micro-batch fits without it.
+    """
     training = spec.training
     if training.micro_batch_size != "auto":
         size = training.micro_batch_size or training.device_batch_size

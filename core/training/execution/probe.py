@@ -33,7 +33,7 @@ class Probe:
         warn: Callable[[str, str], None],
     ) -> None:
         self.execution_plan: ExecutionPlan = components.execution_plan
-        """The plan that the components were built with; probing may change it."""
+        """The plan with which the components were built; probing may change it."""
         self._spec, self._training, self._vocab_size = spec, spec.training, vocab_size
         self._components, self._ranks, self._device, self._warn = components, ranks, device, warn
         self._is_found = False
@@ -48,7 +48,7 @@ class Probe:
         return self._training.micro_batch_size == "auto" and self._device.is_cuda
 
     def resume(self, point: ResumePoint | None) -> None:
-        """Restores a resume point on all ranks; None stays at step 0."""
+        """Restores a resume point on all ranks; None: the run stays at step 0."""
         if point is not None:
             self._components.restore(point)
             self._keep(point.state)

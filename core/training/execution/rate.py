@@ -1,7 +1,7 @@
 """The matrix-product rate of this machine: `python -m core.training.execution.rate` prints it.
 
-One line of JSON: floating point operations per second by kind of device, in the precision that
-`precision: auto` chooses.
+The output is one line of JSON with floating-point operations per second by kind of device, in the
+precision that `precision: auto` chooses.
 """
 
 import json
@@ -12,7 +12,7 @@ from core.training.execution.device import choose_device, measured_peak_flops
 
 
 def measured_rates() -> dict[str, float]:
-    """The rate of the device that a run on this machine takes."""
+    """The rate of the device that a run on this machine would use."""
     device = choose_device(TrainingSpec())
     return {"cuda" if device.is_cuda else "cpu": measured_peak_flops(device)}
 

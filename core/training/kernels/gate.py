@@ -1,9 +1,9 @@
-"""The gated activation between an expert's products, and its gradient: one kernel each on a GPU.
+"""The gated activation between the two matrix products of an expert, and its gradient, on a GPU.
 
-Torch's operations read and write the halves of the first product about ten times, which takes as
-long as a third of the products.
+Each is one kernel. Torch's operations would read and write the two halves of the first product
+about ten times, which takes a third of the time of the matrix products.
 
-Letters: M rows, F intermediate size.
+Shapes: M rows, F intermediate size.
 """
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 BLOCK = 1024
 ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELU": 1, "ReLU": 2}
-"""The kernels' number of an activation, by the class name of its module."""
+"""The number of an activation in the kernels, by the class name of its module."""
 
 
 @triton.jit
@@ -68,7 +68,7 @@ def _backward(
 
 
 def gated(both: Tensor, activation: str) -> Tensor:
-    """activation(gate) up (M, F) for both (M, 2 F), which contains gate, then up."""
+    """activation(gate) * up, (M, F); `both` (M, 2 F) contains the columns of gate, then of up."""
     rows, width = both.shape[0], both.shape[1] // 2
     product = both.new_empty(rows, width)
     grid = (rows, triton.cdiv(width, BLOCK))
@@ -77,7 +77,10 @@ def gated(both: Tensor, activation: str) -> Tensor:
 
 
 def gated_gradient(both: Tensor, upstream: Tensor, activation: str) -> tuple[Tensor, Tensor]:
-    """The gradient of both (M, 2 F) from that of the product (M, F), and the recomputed product."""
+    """The gradient of `both` (M, 2 F), and the recomputed product (M, F).
+
+    `upstream` (M, F) is the gradient of the product.
+    """
     rows, width = upstream.shape
     grad_both, product = torch.empty_like(both), torch.empty_like(upstream)
     grid = (rows, triton.cdiv(width, BLOCK))

@@ -1,10 +1,10 @@
 """Softmax, loss and gradient of rows of logits on a GPU, in one kernel.
 
-Computes the same as the torch operations in `core.training.loss`, which would read and write the
-logits about ten times. The kernel reads them from memory once, reads them again from the cache, and
-writes them once (as Hsu et al. 2024, "Liger Kernel").
+The kernel computes the same as the torch operations in `core.training.loss`, which would read and
+write the logits about ten times. The kernel reads the logits once from memory and once from the
+cache, and writes them once (as Hsu et al. 2024, "Liger Kernel").
 
-Letters: C rows of a chunk, V vocabulary.
+Shapes: C rows of a chunk, V vocabulary.
 """
 
 # Triton interprets the annotations of a kernel.
@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 4096
-"""Logits of a row that a program processes at once: 16 per thread."""
+"""Number of logits of a row that a program processes at once: 16 per thread."""
 WARPS = 8
 
 
@@ -49,7 +49,7 @@ def _row(
     begin = logits + row * stride
     target = tl.load(targets + row)
     counts = target != IGNORED
-    # Each lane keeps its own running maximum and sum; they are combined once at the end.
+    # Each lane keeps its own running maximum and sum; all lanes are combined once at the end.
     largest = tl.full((BLOCK,), -float("inf"), tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
     for first in range(0, VOCABULARY, BLOCK):
@@ -60,7 +60,7 @@ def _row(
         )
         scores = tl.where(inside, scores, -float("inf"))
         higher = tl.maximum(largest, scores)
-        # A lane without a column so far has -inf in both, and -inf minus -inf is NaN.
+        # A lane without a column so far has the maximum -inf, and -inf minus -inf is NaN.
         shift = tl.where(higher == -float("inf"), 0.0, higher)
         total = total * tl.exp(largest - shift) + tl.exp(scores - shift)
         largest = higher
@@ -114,7 +114,7 @@ def loss_and_gradient(
         row_losses: (C,) float32 that receives the loss of each row.
 
     Returns:
-        Two scalars, float32; the second is 0 without a coefficient.
+        Two float32 scalars: the loss, and log(Z)^2, which is 0 if the coefficient is 0.
     """
     count, vocabulary = logits.shape
     losses = row_losses

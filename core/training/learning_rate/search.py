@@ -16,9 +16,9 @@ from core.training.execution.device import choose_device, prepare
 from core.training.learning_rate.summary import Point
 
 SMOOTHING = 0.9
-"""Weight of the steps before, with the start corrected as in Adam."""
+"""Weight of the earlier steps in the moving mean, whose start is corrected as in Adam."""
 DIVERGED = 1.5
-"""The search ends once the smoothed loss is this many times its lowest."""
+"""The search ends once the smoothed loss exceeds its minimum by this factor."""
 
 
 def search(
@@ -34,14 +34,14 @@ def search(
     warn: Callable[[str, str], None],
     progress: Callable[[int], None],
 ) -> list[Point]:
-    """Takes the first steps of the run, each at a constant factor times the rate before.
+    """Takes the first steps of the run; each multiplies the learning rate by a constant factor.
 
     The model, the batches and the optimizer are those of the spec, on one device and uncompiled;
     the weight decay is constant. With Muon, `muon_learning_rate` rises in proportion. `initial` is
     the folder of a warm start.
 
     Raises:
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
     """
     quiet_transformers()
     spec = _on_one_device(spec)

@@ -1,4 +1,4 @@
-"""What a search for a learning rate found: the suggestion, a table and a chart. No torch."""
+"""The result of a search for a learning rate: the suggestion, a table and a chart. No torch."""
 
 import csv
 import io
@@ -14,32 +14,32 @@ MIN_POINTS = 3
 
 @dataclass(frozen=True)
 class Point:
-    """One step."""
+    """The learning rate and the loss of one step."""
 
     step: int
     learning_rate: float
     loss: float
-    """Of the step's batch, before its update."""
+    """Loss of the step's batch, before the update."""
     smoothed_loss: float
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the curve says."""
+    """The suggestion of the search."""
 
     suggested: float | None
-    """The rate below `lowest_at` at which the smoothed loss fell fastest over the logarithm of the
-    rate; None if the curve is too short."""
+    """The rate below `lowest_at` at which the smoothed loss fell fastest, as a function of the
+    logarithm of the rate; None if the curve is too short."""
     lowest_at: float | None
-    """The rate at which the smoothed loss was lowest: near the highest that still trains."""
+    """The rate at which the smoothed loss was lowest: near the maximum rate that still trains."""
 
 
 def summarize(points: Sequence[Point]) -> Found:
     """The suggestion: the rate at which the smoothed loss falls fastest.
 
     Learning-rate range test: Smith 2017, "Cyclical Learning Rates for Training Neural Networks",
-    section 3.3. The steepest point is one of fastai's suggestions. A fraction of the rate with the
-    lowest loss, the other one, is useless here: with clipped AdamW the loss of a fresh language
+    section 3.3. fastai suggests the steepest point, or a fraction of the rate with the lowest loss.
+    The second suggestion is useless here: with clipped AdamW the loss of an untrained language
     model falls up to rates that are a hundred times too high.
     """
     if len(points) < MIN_POINTS:
@@ -55,7 +55,7 @@ def summarize(points: Sequence[Point]) -> Found:
 
 
 def as_csv(points: Sequence[Point]) -> str:
-    """A row per step."""
+    """CSV with one row per step."""
     output = io.StringIO()
     writer = csv.DictWriter(output, ["step", "learning_rate", "loss", "smoothed_loss"])
     writer.writeheader()
@@ -64,12 +64,12 @@ def as_csv(points: Sequence[Point]) -> str:
 
 
 def as_json(found: Found, points: Sequence[Point]) -> str:
-    """The suggestion and all steps."""
+    """JSON with the suggestion and all steps."""
     return json.dumps(asdict(found) | {"points": [asdict(point) for point in points]}, indent=1)
 
 
 def as_svg(found: Found, points: Sequence[Point]) -> str:
-    """Loss over the learning rate, which has a logarithmic axis."""
+    """A chart of the loss over the learning rate, which has a logarithmic axis."""
     rates = [log10(point.learning_rate) for point in points] or [0.0]
     losses = [point.smoothed_loss for point in points] or [0.0]
     first, last = min(rates), max(max(rates), min(rates) + 1e-9)

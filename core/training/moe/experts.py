@@ -1,11 +1,11 @@
 """Sparse computation of Llama 4's experts.
 
-The module of transformers sends every token through every expert and multiplies the results of all
-but the chosen ones by zero. This one sorts the tokens by expert and computes only the chosen
-experts: with 16 experts and one per token, a sixteenth of the products. It is the same function of
-the same parameters, so checkpoints load in plain transformers.
+The module of transformers computes every expert for every token, and multiplies the results of the
+experts that were not chosen by zero. This module sorts the tokens by expert and computes only the
+chosen experts. With 16 experts and one expert per token, this is a sixteenth of the products. Both
+modules are the same function of the same parameters, so checkpoints load in plain transformers.
 
-Letters: N tokens, k experts per token, E experts, D hidden size, F intermediate size, L layers.
+Shapes: N tokens, k experts per token, E experts, D hidden size, F intermediate size, L layers.
 """
 
 from typing import Any
@@ -46,8 +46,8 @@ class RouterStatistics:
     def record(self, counts: Tensor, balance: Tensor) -> None:
         """Records the choices of a layer, (E,) float32, and its balancing loss, a scalar.
 
-        Ignores layers that are recomputed in the backward pass. They must still compute the
-        balancing loss, because its gradient flows through the recomputed tensors.
+        Ignores a layer that is recomputed in the backward pass. The layer must still compute the
+        balancing loss, because the gradient flows through the recomputed tensors.
         """
         if self._is_open:
             self._counts.append(counts)
@@ -67,7 +67,7 @@ class RouterStatistics:
         return self._step[-1] if self._step else None
 
     def add(self, statistics: tuple[Tensor, Tensor]) -> None:
-        """Adds a pass launched as a CUDA graph; copies its tensors, which launches overwrite."""
+        """Adds a pass of a CUDA graph; copies the tensors, because the next launch changes them."""
         counts, balance = statistics
         self._step.append((counts.clone(), balance.clone()))
 
@@ -117,7 +117,7 @@ def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
 class SparseMixture(nn.Module):
     """Replaces a `Llama4TextMoe`; its submodules keep their names."""
 
-    def __init__(self, mixture: Any, statistics: RouterStatistics) -> None:  # Any: untyped module
+    def __init__(self, mixture: Any, statistics: RouterStatistics) -> None:  # untyped module
         super().__init__()
         self.experts, self.router = mixture.experts, mixture.router
         self.shared_expert = mixture.shared_expert
@@ -142,14 +142,14 @@ class SparseMixture(nn.Module):
 
 
 def balance_loss(logits: Tensor, share: Tensor) -> Tensor:
-    """E sum_e f_e P_e: 1 if tokens are spread evenly, E if one expert gets all of them.
+    """E sum_e f_e P_e, which is 1 if tokens are spread evenly and E if one expert gets all tokens.
 
     f_e is the share of choices of expert e and P_e the mean of its softmax probability; the
     gradient flows only through P (Fedus et al. 2022, "Switch Transformers", equations 4 to 6).
 
     Args:
         logits: (N, E), logits of the router.
-        share: (E,), f.
+        share: (E,), the shares f.
     """
     probability = logits.float().softmax(dim=1).mean(dim=0)  # (E,)
     return logits.shape[1] * (share.detach() * probability).sum()
@@ -172,7 +172,7 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
     dtype = product_dtype(experts.gate_up_proj)
     groups = Groups.of(chosen, experts.gate_up_proj.shape[0], padded=dtype.itemsize < 4)
     if top_k == 1:
-        # Each token occurs once: a permutation, which an indexed read inverts.
+        # Each token occurs once, so the order is a permutation, which an indexed read inverts.
         back = torch.empty_like(by_expert).scatter_(0, by_expert, groups.places)
         sorted_rows = read_distinct((rows * scores).to(dtype), tokens)  # (N, D)
     else:
@@ -188,4 +188,4 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
 
 
 _routed_eager = outside_compilation(_routed)
-"""`_routed` for a CPU, not compiled because group sizes are read and differ at each step."""
+"""`_routed` for a CPU. Not compiled, because it reads group sizes, which change every step."""

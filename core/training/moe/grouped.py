@@ -1,6 +1,6 @@
 """Grouped matrix products: rows sorted by expert, each group multiplied by its expert's matrices.
 
-Letters: N tokens, k experts per token, E experts, D hidden size, F intermediate size, M rows sorted
+Shapes: N tokens, k experts per token, E experts, D hidden size, F intermediate size, M rows sorted
 by expert, I and O the sides of a matrix.
 """
 
@@ -16,7 +16,7 @@ from torch.nn import functional
 from core.training.execution.compiled import outside_compilation
 
 PADDED_ROWS = 64
-"""Padded group sizes are multiples of this."""
+"""A padded group size is a multiple of this number."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Groups:
     ends: Tensor
     """(E,) int32: end of the rows of each expert."""
     is_padded: bool
-    """Whether groups are padded with zero rows, so that few group sizes occur: in bf16, a CPU's
+    """Whether groups are padded with zero rows, so that few group sizes occur. In bf16 on a CPU, a
     matrix product is compiled for each shape, which takes as long as ten products."""
 
     @classmethod
@@ -53,7 +53,7 @@ class Groups:
 
 
 def count_choices(chosen: Tensor, experts: int) -> Tensor:
-    """How often each expert occurs in the choices (N, k): (E,) int64."""
+    """(E,) int64: how often each expert occurs in the choices (N, k)."""
     numbers = torch.arange(experts, device=chosen.device)
     return (chosen.flatten()[None] == numbers[:, None]).sum(dim=1)
 
@@ -65,10 +65,10 @@ def expert_mlp(
     activation: Callable[[Tensor], Tensor],
     ends: Tensor,
 ) -> Tensor:
-    """Grouped rows (M, D) through their experts: (up activation(gate)) down, to (M, D).
+    """(M, D): the output of the experts for grouped rows (M, D), (up * activation(gate)) down.
 
-    On a GPU in bf16, each product is one kernel, and the host does not wait for the group sizes.
-    Elsewhere, it is one product per expert with rows.
+    On a GPU in bf16, each product is one kernel, and the host does not wait for the group sizes. In
+    other cases, there is one product for each expert that has rows.
 
     Args:
         rows: (M, D), in the dtype of the products.
@@ -97,13 +97,13 @@ def _grouped(rows: Tensor, gate_up: Tensor, down: Tensor, activation: str, ends:
 class GroupedMlp(torch.autograd.Function):
     """`expert_mlp` for a GPU in bf16.
 
-    The backward pass keeps the rows, the first product and the rounded matrices; it recomputes the
-    activation together with its gradient.
+    The rows, the first product and the rounded matrices are kept for the backward pass, which
+    recomputes the activation together with its gradient.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         rows: Tensor,
         gate_up: Tensor,
         down: Tensor,
@@ -122,7 +122,7 @@ class GroupedMlp(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         upstream: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Gradients of rows and matrices; zero for an expert without rows."""
@@ -143,16 +143,16 @@ class GroupedMlp(torch.autograd.Function):
 class ExpertMlp(torch.autograd.Function):
     """`expert_mlp` for a CPU, or a GPU in other dtypes.
 
-    The matrices of a small model with 16 experts dominate the memory traffic of a step. Each matrix
-    is therefore rounded to the dtype of the rows when it is used, and its gradient is written once,
-    without filling it with zeros first unless the expert has no rows. Autograd would instead sum
-    over views, which reads and writes all matrices once per expert. The backward pass keeps the
-    rows and the first product and recomputes the rest.
+    In a small model with 16 experts, the experts' matrices cause most of the memory traffic of a
+    step. So a matrix is rounded to the dtype of the rows only when it is used, and its gradient is
+    written once. The gradient is filled with zeros only if the expert has no rows. Autograd would
+    sum over views, which reads and writes all matrices once per expert. The rows and the first
+    product are kept for the backward pass, which recomputes the rest.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         rows: Tensor,
         gate_up: Tensor,
         down: Tensor,
@@ -174,7 +174,7 @@ class ExpertMlp(torch.autograd.Function):
 
     @staticmethod
     def backward(
-        ctx: Any,  # Any: torch gives its context no type
+        ctx: Any,  # Any, because torch does not type its context
         upstream: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """Gradients of rows and matrices; zero for an expert without rows."""
@@ -219,8 +219,8 @@ def _used(
 ) -> Iterator[tuple[Tensor, int, slice]]:
     """Matrix (I, O), index and rows of each expert with rows.
 
-    A rounded matrix is valid only until the next iteration: all share one buffer, which stays in
-    the CPU's cache.
+    A rounded matrix is valid only until the next iteration, because all matrices share one buffer,
+    which stays in the CPU's cache.
     """
     rounded = None if dtype == weights.dtype else weights.new_empty(weights.shape[1:], dtype=dtype)
     for expert, part in enumerate(_group_slices(ends)):
@@ -244,14 +244,14 @@ class DistinctRows(torch.autograd.Function):
     """Rows (M, D) at distinct places (N,): (N, D)."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:  # Any: torch gives it no type
+    def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:  # torch does not type ctx
         """The rows at `places`."""
         ctx.save_for_backward(places)
         ctx.shape = rows.shape
         return rows.index_select(0, places)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any: as above
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any, as above
         """The gradient of the rows; zero for rows that were not read."""
         (places,) = ctx.saved_tensors
         is_all = len(places) == ctx.shape[0]

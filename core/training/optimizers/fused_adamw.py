@@ -10,7 +10,7 @@ from core.spec.training import TrainingSpec
 from core.training.execution.compiled import HAS_TRITON
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
-"""State that AdamW keeps for each parameter."""
+"""Names of the tensors that AdamW keeps for each parameter."""
 
 LARGE = 1 << 23
 """Tensors with at least this many weights are updated by a separate kernel on a GPU, whose launch
@@ -20,7 +20,8 @@ takes 10 microseconds; torch updates smaller tensors many at a time."""
 class AdamW(torch.optim.AdamW):
     """Torch's fused AdamW, with a separate kernel for large tensors on a GPU.
 
-    Like torch's, it divides gradients by `grad_scale` and skips the update if `found_inf` is set.
+    Like torch's AdamW, it divides gradients by `grad_scale`, and skips the update if `found_inf` is
+    set.
     """
 
     grad_scale: Tensor | None = None
@@ -28,7 +29,7 @@ class AdamW(torch.optim.AdamW):
     _decays: Tensor | None = None
     """(2,) float64, both betas on the device; the same for all groups."""
 
-    def step(self, closure: Any = None) -> Any:  # Any: torch's signature
+    def step(self, closure: Any = None) -> Any:  # as in torch
         """Updates all tensors that have a gradient."""
         groups, large = self.param_groups, []
         if self.found_inf is not None and HAS_TRITON:
@@ -112,7 +113,7 @@ def build_adamw(parameters: Sequence[nn.Parameter], training: TrainingSpec) -> A
         fused=True,
     )
     # Allocate eagerly: AdamW allocates its state lazily in the first step, between activations,
-    # which fragments memory for the whole run (1.4 GB of 6.2 lost).
+    # which fragments memory for the whole run (1.4 GB of 6.2 GB were lost).
     for parameter in parameters:
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
@@ -173,10 +174,10 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def load_optimizer_tensors(
     model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Restores what `optimizer_tensors` returned.
+    """Restores the tensors that `optimizer_tensors` returned.
 
     Raises:
-        KeyError: If state is missing because another optimizer saved it.
+        KeyError: If a tensor is missing because another optimizer saved the state.
     """
     names = _state_names(optimizer)
     for name, parameter in model.named_parameters():

@@ -1,6 +1,6 @@
 """Muon: momentum with orthogonalized updates, for the matrices of the layers.
 
-Letters: N matrices of one shape, E experts, R rows, C columns.
+Shapes: N matrices of one shape, E experts, R rows, C columns.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from core.training.optimizers.fused_adamw import AdamW, build_adamw
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton-Schulz iteration (Jordan et al. 2024, "Tuning the coefficients")."""
 ITERATIONS = 5
-"""Jordan et al. 2024; torch.optim.Muon has the same default."""
+"""Number of Newton-Schulz iterations (Jordan et al. 2024, and the default of torch.optim.Muon)."""
 EPSILON = 1e-7
 """Lower bound of the norm by which a matrix is divided (torch.optim.Muon)."""
 STATE_NAMES = ("momentum_buffer",)
@@ -32,7 +32,7 @@ class Muon(torch.optim.Optimizer):
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
     _step_supports_amp_scaling = True
-    """Makes torch's GradScaler set the two attributes instead of skipping steps itself."""
+    """Makes torch's GradScaler set the two attributes, so that it does not skip steps itself."""
 
     def __init__(self, adamw: AdamW, matrices: list[nn.Parameter], **options: float) -> None:
         group = {"params": matrices, "lr_scale": 1.0, "decay_scale": 1.0} | options
@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
             self.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # Any: torch's signature
+    def step(self, closure: Any = None) -> Any:  # as in torch
         """Updates all parameters that have a gradient."""
         assert closure is None
         self._adamw.grad_scale, self._adamw.found_inf = self.grad_scale, self.found_inf
@@ -103,8 +103,8 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 def _shape_scale(parameter: nn.Parameter) -> float:
     """sqrt(max(1, outputs / inputs)), so that updates of all shapes change activations equally.
 
-    As in Jordan et al. 2024 and torch.optim.Muon. The weight of a linear layer is (out, in), an
-    expert weight of transformers is (E, in, out).
+    The formula is that of Jordan et al. 2024 and torch.optim.Muon. The weight of a linear layer has
+    the shape (out, in), an expert weight of transformers (E, in, out).
     """
     outputs, inputs = parameter.shape[-2:]
     if parameter.ndim > 2:

@@ -9,10 +9,11 @@ from core.spec.training import TrainingSpec
 def learning_rate(step: int, plan: Plan, training: TrainingSpec) -> float:
     """The learning rate of a step, counted from 1.
 
-    It rises linearly over `warmup_steps` and reaches the peak at the last of them. Then `linear`
-    and `cosine` (Loshchilov and Hutter 2017, without restarts) fall to `min_learning_rate_ratio`
-    times the peak at the last step. `wsd` (Hu et al. 2024, section 4) is constant, then falls
-    linearly over the last `decay_steps`. `constant` stays at the peak.
+    The rate rises linearly during `warmup_steps` and reaches the peak at the last of these steps.
+    Then it follows the schedule. `linear` and `cosine` (Loshchilov and Hutter 2017, without
+    restarts) fall to `min_learning_rate_ratio` times the peak at the last step. `wsd` (Hu et al.
+    2024, section 4) is constant and falls linearly during the last `decay_steps`. `constant` stays
+    at the peak.
     """
     peak = training.learning_rate
     if step <= plan.warmup_steps:

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Healthz
-         * @description The process answers; this needs neither a thread nor a connection.
+         * @description Answers 200 if the API process is alive. Needs neither a thread nor a database connection.
          */
         get: operations["healthz_healthz_get"];
         put?: never;
@@ -33,7 +33,7 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description Counts for Prometheus, read from the database.
+         * @description Metrics for Prometheus, read from the database.
          */
         get: operations["metrics_metrics_get"];
         put?: never;
@@ -53,7 +53,9 @@ export interface paths {
         };
         /**
          * Readyz
-         * @description 200 where database, broker and a worker are there; else 503. Each is named.
+         * @description Answers 200 if database, broker and a train worker are available, and 503 if not.
+         *
+         *     The answer contains the result of each check.
          */
         get: operations["readyz_readyz_get"];
         put?: never;
@@ -113,17 +115,17 @@ export interface paths {
         };
         /**
          * Show Dataset
-         * @description One dataset: its files, their first lines before and after cleaning, and what cleaning drops.
+         * @description One dataset: files, first lines before and after cleaning, and what cleaning drops.
          *
-         *     The whole dataset is cleaned by the short worker when it is first asked for; until then
-         *     `cleaning.status` says how far that is. The first job finds its clean text ready.
+         *     The first request starts the cleaning of the whole dataset in the short worker;
+         *     `cleaning.status` gives the progress. The first job with this dataset then uses the clean text.
          */
         get: operations["show_dataset_v1_datasets__name__get"];
         put?: never;
         post?: never;
         /**
          * Delete Dataset
-         * @description Removes a dataset; 409 while a job that has not ended needs it.
+         * @description Removes a dataset; 409 if an unfinished job needs it.
          */
         delete: operations["delete_dataset_v1_datasets__name__delete"];
         options?: never;
@@ -142,13 +144,14 @@ export interface paths {
         put?: never;
         /**
          * Upload
-         * @description Sends a text file, or a zip or tar of text files; the body is the file itself.
+         * @description Uploads a text file, or a zip or tar archive of text files. The body is the file itself.
          *
-         *     In one request, or in pieces that say `Content-Range: bytes BEGIN-LAST/SIZE`: 202 until the last
-         *     one, then 201. What has arrived is kept when a connection breaks; `GET …/uploads` says how much.
-         *     `sha256` is checked before anything is published, `folder` takes one folder out of an archive,
-         *     `replace` allows to overwrite. `left_out` of the answer names the members of an archive that are
-         *     not used, with the reason.
+         *     You can upload a file in one request, or in several with `Content-Range: bytes BEGIN-LAST/SIZE`:
+         *     the answer is 201 for the last part and 202 for the parts before it. If the connection breaks,
+         *     the service keeps the received bytes; `GET …/uploads` gives their number. The service checks
+         *     `sha256` before it publishes the file. `folder` selects one folder of an archive. `replace`
+         *     overwrites existing files. `left_out` in the answer lists the members of an archive that are not
+         *     used, with the reason.
          */
         post: operations["upload_v1_datasets__name__files_post"];
         delete?: never;
@@ -169,7 +172,7 @@ export interface paths {
         post?: never;
         /**
          * Delete File
-         * @description Removes one file of a dataset; 409 while a job that has not ended needs it.
+         * @description Removes one file of a dataset; 409 if an unfinished job needs the dataset.
          */
         delete: operations["delete_file_v1_datasets__name__files__file__delete"];
         options?: never;
@@ -186,7 +189,7 @@ export interface paths {
         };
         /**
          * List Uploads
-         * @description Unfinished uploads: continue with `Content-Range` from byte `received`.
+         * @description Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
          */
         get: operations["list_uploads_v1_datasets__name__uploads_get"];
         put?: never;
@@ -206,9 +209,10 @@ export interface paths {
         };
         /**
          * List Tasks
-         * @description What checkpoints can be evaluated on: the folders in `evaluations` of the data directory.
+         * @description The evaluation tasks: the folders in `evaluations` of the data directory.
          *
-         *     The kind is recognised from the first line of each file; `error` says why a folder has none.
+         *     The service recognises the kind of a task by the first line of each file. If it recognises no
+         *     kind, `error` gives the reason.
          */
         get: operations["list_tasks_v1_evaluations_get"];
         put?: never;
@@ -271,19 +275,18 @@ export interface paths {
         };
         /**
          * List Jobs
-         * @description Jobs, newest first. `next` of a page is `after` of the following one.
+         * @description Lists jobs, newest first. To get the next page, pass `next` of a page as `after`.
          *
-         *     `tag` keeps the jobs that have each tag given; `archived` and `pinned` those that are so or not,
-         *     and without them all are listed; `study` keeps the members of a study.
-         *
-         *     `search` keeps the jobs whose name holds it or whose id begins with it; `counts` says how many
-         *     jobs there are of each status, whatever was searched for.
+         *     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
+         *     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
+         *     jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
+         *     status, without these filters.
          */
         get: operations["list_jobs_v1_jobs_get"];
         put?: never;
         /**
          * Create
-         * @description Submits a job. The same Idempotency-Key and body again return the first job, with 200.
+         * @description Submits a job. A repetition with the same Idempotency-Key returns the first job and 200.
          */
         post: operations["create_v1_jobs_post"];
         delete?: never;
@@ -303,10 +306,10 @@ export interface paths {
         put?: never;
         /**
          * Estimate Job
-         * @description What a job would need; nothing is stored.
+         * @description Estimates the resources of a job and stores nothing.
          *
-         *     `seconds` is by kind of device; `measured_devices` are the kinds whose speed a live worker has
-         *     measured. For the others two CPU cores and an A100 are assumed.
+         *     `seconds` is the time by kind of device. `measured_devices` lists the kinds of device whose
+         *     speed a live worker has measured. For other kinds the estimate assumes two CPU cores or an A100.
          */
         post: operations["estimate_job_v1_jobs_estimate_post"];
         delete?: never;
@@ -331,14 +334,14 @@ export interface paths {
         post?: never;
         /**
          * Delete
-         * @description Removes an ended job with all its checkpoints.
+         * @description Removes an ended job and all its files.
          */
         delete: operations["delete_v1_jobs__job_id__delete"];
         options?: never;
         head?: never;
         /**
          * Update
-         * @description Renames, tags, annotates, archives or pins a job; what is left out stays.
+         * @description Renames, tags, annotates, archives or pins a job. Omitted fields do not change.
          */
         patch: operations["update_v1_jobs__job_id__patch"];
         trace?: never;
@@ -377,7 +380,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel
-         * @description Stops a job for good; a running one after a checkpoint, when its process is gone.
+         * @description Cancels a job. A running job saves a checkpoint; the status changes when it has ended.
          */
         post: operations["cancel_v1_jobs__job_id__cancel_post"];
         delete?: never;
@@ -395,7 +398,7 @@ export interface paths {
         };
         /**
          * List All
-         * @description The checkpoints that are there, by step.
+         * @description The checkpoints that the job has now, in the order of their steps.
          */
         get: operations["list_all_v1_jobs__job_id__checkpoints_get"];
         put?: never;
@@ -415,7 +418,7 @@ export interface paths {
         };
         /**
          * Archive
-         * @description The whole checkpoint as an uncompressed zip, made while it is sent; a download can resume.
+         * @description Downloads a whole checkpoint as an uncompressed zip file. Supports ranges.
          */
         get: operations["archive_v1_jobs__job_id__checkpoints__name__archive_get"];
         put?: never;
@@ -424,7 +427,7 @@ export interface paths {
         options?: never;
         /**
          * Archive
-         * @description The whole checkpoint as an uncompressed zip, made while it is sent; a download can resume.
+         * @description Downloads a whole checkpoint as an uncompressed zip file. Supports ranges.
          */
         head: operations["archive_v1_jobs__job_id__checkpoints__name__archive_head"];
         patch?: never;
@@ -441,10 +444,11 @@ export interface paths {
         put?: never;
         /**
          * Evaluate
-         * @description Evaluates a checkpoint while jobs train; see `GET /v1/jobs/{job_id}/evaluations`.
+         * @description Evaluates a checkpoint in parallel with training jobs.
          *
-         *     The score becomes an `evaluation` event and the metric `evaluation/<task>` at the step of the
-         *     checkpoint. A task whose files cannot be read is refused with the file and the line.
+         *     `GET /v1/jobs/{job_id}/evaluations` gives the progress. The score becomes an `evaluation` event
+         *     and the metric `evaluation/<task>` at the step of the checkpoint. If a file of the task is
+         *     invalid, the error names the file and the line.
          */
         post: operations["evaluate_v1_jobs__job_id__checkpoints__name__evaluations_post"];
         delete?: never;
@@ -462,7 +466,7 @@ export interface paths {
         };
         /**
          * Download
-         * @description One file, with ranges; its ETag is its SHA-256.
+         * @description Downloads one file of a checkpoint. Supports ranges; the ETag is the SHA-256 of the file.
          */
         get: operations["download_v1_jobs__job_id__checkpoints__name__files__path__get"];
         put?: never;
@@ -471,7 +475,7 @@ export interface paths {
         options?: never;
         /**
          * Download
-         * @description One file, with ranges; its ETag is its SHA-256.
+         * @description Downloads one file of a checkpoint. Supports ranges; the ETag is the SHA-256 of the file.
          */
         head: operations["download_v1_jobs__job_id__checkpoints__name__files__path__head"];
         patch?: never;
@@ -488,7 +492,7 @@ export interface paths {
         put?: never;
         /**
          * Generate
-         * @description Lets a checkpoint continue a text; the short worker does it, in parallel with training.
+         * @description Continues a text with a checkpoint, in parallel with training jobs.
          */
         post: operations["generate_v1_jobs__job_id__checkpoints__name__generate_post"];
         delete?: never;
@@ -508,10 +512,10 @@ export interface paths {
         put?: never;
         /**
          * Generate Stream
-         * @description Continues a text like `generate`, as server-sent events while the model writes.
+         * @description Continues a text like `generate`, and streams it as server-sent events.
          *
-         *     Each event carries the prompt and the whole continuation so far, and replaces the one before;
-         *     the last has `done`. A failure after the start is an event with `error`.
+         *     Each event contains the prompt and the whole continuation so far, and replaces the previous
+         *     event. The last event has `done`. A failure after the start is an event with `error`.
          */
         post: operations["generate_stream_v1_jobs__job_id__checkpoints__name__generate_stream_post"];
         delete?: never;
@@ -531,10 +535,10 @@ export interface paths {
         put?: never;
         /**
          * Surprisal
-         * @description Scores each token of a few texts: its surprisal in bits, and what the model expected instead.
+         * @description The surprisal of each token of a few texts in bits, and the tokens that the model expected.
          *
          *     Texts are scored as in the evaluation of minimal pairs: of two sentences, the model prefers the
-         *     one with the lower sum. The first token of a text has no context and is not scored.
+         *     sentence with the lower sum. The first token of a text has no context and no surprisal.
          */
         post: operations["surprisal_v1_jobs__job_id__checkpoints__name__surprisal_post"];
         delete?: never;
@@ -575,7 +579,7 @@ export interface paths {
         };
         /**
          * List Evaluations
-         * @description The evaluations of a job, those that wait or run among them.
+         * @description The evaluations of a job, including those that wait or run.
          */
         get: operations["list_evaluations_v1_jobs__job_id__evaluations_get"];
         put?: never;
@@ -595,10 +599,11 @@ export interface paths {
         };
         /**
          * Read Predictions
-         * @description What the checkpoint predicted for each item, as `predictions.json` of the official pipeline.
+         * @description The prediction of the checkpoint for each item, in the format of the official pipeline.
          *
-         *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`; `prob` with WUG, surprisals
-         *     as `pred` and `prev_pred` with reading times.
+         *     The format is that of its `predictions.json`:
+         *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`. For WUG an item also has
+         *     `prob`. For reading times `pred` and `prev_pred` are surprisals.
          */
         get: operations["read_predictions_v1_jobs__job_id__evaluations__evaluation__predictions_get"];
         put?: never;
@@ -607,10 +612,11 @@ export interface paths {
         options?: never;
         /**
          * Read Predictions
-         * @description What the checkpoint predicted for each item, as `predictions.json` of the official pipeline.
+         * @description The prediction of the checkpoint for each item, in the format of the official pipeline.
          *
-         *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`; `prob` with WUG, surprisals
-         *     as `pred` and `prev_pred` with reading times.
+         *     The format is that of its `predictions.json`:
+         *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`. For WUG an item also has
+         *     `prob`. For reading times `pred` and `prev_pred` are surprisals.
          */
         head: operations["read_predictions_v1_jobs__job_id__evaluations__evaluation__predictions_head"];
         patch?: never;
@@ -625,7 +631,7 @@ export interface paths {
         };
         /**
          * Events
-         * @description The events after a number, in order; `types=stage,sample` leaves out all others.
+         * @description The events after the number `after`, in order; `types=stage,sample` selects types.
          */
         get: operations["events_v1_jobs__job_id__events_get"];
         put?: never;
@@ -645,7 +651,7 @@ export interface paths {
         };
         /**
          * Stream
-         * @description The same as server-sent events: past events, then live ones, to the job's last event.
+         * @description The events of a job as server-sent events: past events, then live ones until the last.
          */
         get: operations["stream_v1_jobs__job_id__events_stream_get"];
         put?: never;
@@ -665,7 +671,7 @@ export interface paths {
         };
         /**
          * Logs
-         * @description The last lines of the log; with `follow`, then what is written until the job ends.
+         * @description The last lines of the log. With `follow`, also all further lines until the job ends.
          */
         get: operations["logs_v1_jobs__job_id__logs_get"];
         put?: never;
@@ -685,10 +691,10 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description Series by step, thinned to at most `max_points` each; all metrics unless `names` says.
+         * @description Series of metrics by step, thinned to at most `max_points` points each.
          *
-         *     Thinning keeps peaks, for which it looks at every point; `extremes=false` keeps points at equal
-         *     distances, at once however long the run is.
+         *     `names` selects metrics; the default is all. Thinning reads every point, in order to keep peaks.
+         *     `extremes=false` keeps points at equal distances instead, which is fast for a run of any length.
          */
         get: operations["metrics_v1_jobs__job_id__metrics_get"];
         put?: never;
@@ -710,7 +716,7 @@ export interface paths {
         put?: never;
         /**
          * Pause
-         * @description Pauses a job after a checkpoint; its device is free when the status says `paused`.
+         * @description Pauses a job after a checkpoint. The device is free when the status is `paused`.
          */
         post: operations["pause_v1_jobs__job_id__pause_post"];
         delete?: never;
@@ -866,7 +872,7 @@ export interface paths {
         };
         /**
          * Metrics Of Runs
-         * @description The same series of several jobs in one response, `jobs=ID,ID`; removed jobs are left out.
+         * @description Series of metrics of several jobs (`jobs=ID,ID`) in one response, without removed jobs.
          */
         get: operations["metrics_of_runs_v1_metrics_get"];
         put?: never;
@@ -1045,7 +1051,7 @@ export interface paths {
         };
         /**
          * System
-         * @description Versions, room on the disks, the queue, and the cache of stage results.
+         * @description Versions, free disk space, the queue, and the cache of stage results.
          */
         get: operations["system_v1_system_get"];
         put?: never;
@@ -1113,13 +1119,13 @@ export interface paths {
          * List Tokenizers
          * @description The jobs that have a tokenizer, newest first, and how it fits their validation text.
          *
-         *     A page looks at `limit` jobs, so it may show fewer.
+         *     A page covers `limit` jobs. Jobs without a tokenizer are omitted, so a page may be shorter.
          */
         get: operations["list_tokenizers_v1_tokenizers_get"];
         put?: never;
         /**
          * Train
-         * @description Trains a tokenizer alone, as a job; others name it as `tokenizer: {"from_job": ID}`.
+         * @description Trains only a tokenizer, as a job. Other jobs use it with `tokenizer: {"from_job": ID}`.
          */
         post: operations["train_v1_tokenizers_post"];
         delete?: never;
@@ -1268,7 +1274,7 @@ export interface paths {
         };
         /**
          * Workers
-         * @description The workers that are alive, their devices as they were seconds ago, and what they run.
+         * @description The live workers with their jobs and devices. A worker reports every two seconds.
          */
         get: operations["workers_v1_workers_get"];
         put?: never;
@@ -1384,9 +1390,10 @@ export interface components {
         };
         /**
          * CleaningRead
-         * @description What cleaning with the default options makes of a whole dataset.
+         * @description The result of cleaning a whole dataset with the default options.
          *
-         *     `queued`, `running`, `succeeded` or `failed`; totals are after cleaning and null before that.
+         *     `status` is `queued`, `running`, `succeeded` or `failed`. The totals are counts after cleaning;
+         *     they are null until cleaning has succeeded.
          */
         CleaningRead: {
             /** Bytes */
@@ -1431,7 +1438,7 @@ export interface components {
         };
         /**
          * CurveRead
-         * @description A score over words seen; `part` is `score` for the whole task, else a paradigm.
+         * @description A score by words seen; `part` is `score` for the whole task, or the name of a paradigm.
          */
         CurveRead: {
             /** Baselines */
@@ -1626,7 +1633,7 @@ export interface components {
         };
         /**
          * EncodeRead
-         * @description How a text is split.
+         * @description The tokens of a text.
          */
         EncodeRead: {
             /** Tokens */
@@ -1646,7 +1653,7 @@ export interface components {
         };
         /**
          * EvaluateBody
-         * @description What a checkpoint shall be judged on.
+         * @description A request to evaluate a checkpoint.
          */
         EvaluateBody: {
             /**
@@ -1667,9 +1674,9 @@ export interface components {
          * EvaluationRead
          * @description An evaluation: `queued`, `running`, `succeeded` or `failed`.
          *
-         *     `score` is the figure of the BabyLM evaluation: for `accuracy` the mean over the paradigms, ties
-         *     counted as right (`strict_score` counts them as wrong); `spearman` is a rank correlation with
-         *     human judgements; `r2_gain` is the share of variance that surprisal explains beyond a baseline;
+         *     `score` is the score of the BabyLM evaluation. `accuracy` is the mean over the paradigms; ties
+         *     count as right (and as wrong in `strict_score`). `spearman` is a rank correlation with human
+         *     judgements. `r2_gain` is the share of variance that surprisal explains beyond a baseline.
          *     `log_probability` is the mean over all words in nats.
          */
         EvaluationRead: {
@@ -1755,7 +1762,7 @@ export interface components {
         };
         /**
          * EventRead
-         * @description Something that happened to a job.
+         * @description An event of a job.
          */
         EventRead: {
             /** Data */
@@ -1998,7 +2005,7 @@ export interface components {
         };
         /**
          * GenerateBody
-         * @description What a checkpoint shall continue.
+         * @description A request to continue a text.
          */
         GenerateBody: {
             /**
@@ -2039,7 +2046,7 @@ export interface components {
         };
         /**
          * GroupRead
-         * @description The share of right items among all that have one attribute in common.
+         * @description The share of correct items among all items with the same value of an attribute.
          */
         GroupRead: {
             /** By */
@@ -2094,7 +2101,7 @@ export interface components {
         };
         /**
          * JobPatch
-         * @description Labels of a job to change; what is left out stays. They change nothing of the run.
+         * @description Labels of a job to change. Omitted labels do not change. Labels do not affect the run.
          */
         JobPatch: {
             /**
@@ -2257,7 +2264,7 @@ export interface components {
         };
         /**
          * LeftOutRead
-         * @description A file that is there but not used.
+         * @description An existing file that is not used, and the reason.
          */
         LeftOutRead: {
             /** Name */
@@ -2567,7 +2574,7 @@ export interface components {
         };
         /**
          * ParadigmRead
-         * @description One paradigm, domain or condition; `pairs` are its items.
+         * @description One paradigm, domain or condition; `pairs` is its number of items.
          */
         ParadigmRead: {
             /** Name */
@@ -2597,7 +2604,7 @@ export interface components {
         };
         /**
          * PreviewLine
-         * @description A line of a file before and after cleaning; null where it is dropped.
+         * @description A line of a file before and after cleaning; null if cleaning drops the line.
          */
         PreviewLine: {
             /** Cleaned */
@@ -2625,7 +2632,7 @@ export interface components {
         };
         /**
          * QueueRead
-         * @description Jobs by status, and short tasks that wait.
+         * @description Number of jobs by status, and number of waiting short tasks.
          */
         QueueRead: {
             /** Paused */
@@ -2639,7 +2646,7 @@ export interface components {
         };
         /**
          * ReadyRead
-         * @description Whether the service can work, and its parts by name.
+         * @description Whether a job that is submitted now would start, and the state of each part.
          */
         ReadyRead: {
             /** Checks */
@@ -2653,8 +2660,8 @@ export interface components {
          * ReportRead
          * @description What a submission contains and lacks.
          *
-         *     `differences` are files whose number of items is not the official one. `complete` is true if
-         *     nothing is missing or different and every milestone of the track was reached.
+         *     `differences` lists files whose number of items differs from the official number. `complete` is
+         *     true if nothing is missing or different and every milestone of the track was reached.
          */
         ReportRead: {
             budget?: components["schemas"]["Ledger"] | null;
@@ -2695,17 +2702,17 @@ export interface components {
             };
             /**
              * Gpus
-             * @description GPUs the job requires; 0: none. null: `training.num_devices` if `training.device` is cuda; with auto the job also runs on machines without a GPU.
+             * @description Number of GPUs that the job requires; 0: none. null: if `training.device` is cuda, the job requires `training.num_devices` GPUs; if it is auto or cpu, none.
              */
             gpus?: number | null;
             /**
              * Memory
-             * @description Bytes of host memory, or text such as "16G". Workers with less do not take the job, and Slurm jobs request this amount. null: Slurm jobs request the estimate.
+             * @description Bytes of host memory, or text such as "16G". Workers with less do not take the job, and Slurm jobs request this amount. null: every worker may take the job, and Slurm jobs request the estimated host memory.
              */
             memory?: number | null;
             /**
              * Time Limit
-             * @description Seconds of one Slurm job, or text such as "4:00:00". Before it expires, the job saves a checkpoint and continues in another Slurm job. null: twice the estimated training time and half an hour, unless the site's template has a `--time` line.
+             * @description Maximum seconds of one Slurm job, or text such as "4:00:00". Before the limit expires, the job saves a checkpoint and continues in another Slurm job. null: the value of a `--time` line in the site's template, or else half an hour more than twice the estimated training time.
              */
             time_limit?: number | null;
             /**
@@ -2806,7 +2813,7 @@ export interface components {
         };
         /**
          * SeriesRead
-         * @description A metric over the steps; the lists are of one length. A value that was not finite is null.
+         * @description A metric by step. All lists have the same length. A value that is not finite is null.
          */
         SeriesRead: {
             /** Epoch */
@@ -2824,7 +2831,7 @@ export interface components {
         };
         /**
          * SlurmRead
-         * @description What Slurm said about a job that was submitted to it.
+         * @description Slurm's state of a job that was submitted to Slurm.
          */
         SlurmRead: {
             /** Expected Start At */
@@ -2838,7 +2845,7 @@ export interface components {
         };
         /**
          * SourceReport
-         * @description One file, before (`in`) and after (`out`).
+         * @description Counts of one file before (`in`) and after (`out`) cleaning.
          */
         SourceReport: {
             /** Bytes In */
@@ -2991,7 +2998,7 @@ export interface components {
         };
         /**
          * SubmissionBody
-         * @description What to build.
+         * @description A request to build a submission.
          */
         SubmissionBody: {
             /**
@@ -3002,13 +3009,13 @@ export interface components {
             checkpoint: string;
             /**
              * Evaluate
-             * @description Also queue the evaluations that are missing and whose files are there.
+             * @description Also queue the missing evaluations whose files exist.
              * @default true
              */
             evaluate: boolean;
             /**
              * Repository
-             * @description USER/NAME, as the model is called on the Hugging Face Hub.
+             * @description Name of the model on the Hugging Face Hub, as USER/NAME.
              */
             repository: string;
         };
@@ -3107,7 +3114,7 @@ export interface components {
         };
         /**
          * TaskPage
-         * @description The tasks that are there, by name.
+         * @description The existing tasks, by name.
          */
         TaskPage: {
             /** Data */
@@ -3115,7 +3122,7 @@ export interface components {
         };
         /**
          * TaskRead
-         * @description Something that checkpoints can be evaluated on.
+         * @description An evaluation task.
          */
         TaskRead: {
             /** Bytes */
@@ -3149,7 +3156,7 @@ export interface components {
         };
         /**
          * TokenizerBody
-         * @description A tokenizer to train alone.
+         * @description A request to train only a tokenizer.
          */
         TokenizerBody: {
             data?: components["schemas"]["DataSpec"];
@@ -3181,7 +3188,7 @@ export interface components {
         };
         /**
          * TokenizerPage
-         * @description Tokenizers, newest first; `next` of a page is `after` of the following one.
+         * @description Tokenizers, newest first. To get the next page, pass `next` as `after`.
          */
         TokenizerPage: {
             /** Data */
@@ -3512,7 +3519,7 @@ export interface components {
         };
         /**
          * UnfinishedRead
-         * @description A file that has arrived in part.
+         * @description A file whose upload is incomplete.
          */
         UnfinishedRead: {
             /** Name */
@@ -3522,7 +3529,7 @@ export interface components {
         };
         /**
          * UploadRead
-         * @description How much of a file has arrived; `files` names what was published once it is whole.
+         * @description The received bytes of a file. `files` lists the published files of a complete upload.
          */
         UploadRead: {
             /** Dataset */
@@ -3542,8 +3549,8 @@ export interface components {
          * WaitingRead
          * @description What a queued job waits for.
          *
-         *     `what` is `a worker` (none that is there can run it), `its turn`, or `slurm`; `position` is 1
-         *     for the next; `detail` says more in words.
+         *     `what` is `a worker` (no live worker can run the job), `its turn`, or `slurm`. `position` is the
+         *     place in the queue, 1 for the next job. `detail` is a text with the reason.
          */
         WaitingRead: {
             /** Detail */
@@ -3628,7 +3635,7 @@ export interface components {
         };
         /**
          * WorkerPage
-         * @description The workers that are alive, oldest first.
+         * @description The live workers, oldest first.
          */
         WorkerPage: {
             /** Data */

@@ -322,7 +322,7 @@ def test_an_attack_is_refused(target, attack):
     assert job["cancel_requested_at"] is None
 
 
-def test_the_list_has_its_length_and_each_attack_its_name():
+def test_the_number_of_attacks_is_as_documented_and_each_has_a_name():
     names = [str(attack) for attack in ATTACKS]
     assert len(names) == len(set(names))
     assert len(names) >= 150

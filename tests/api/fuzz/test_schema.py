@@ -25,7 +25,7 @@ expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 422, 503]
 
 @pytest.mark.timeout(TIMEOUT_SECONDS)
 @pytest.mark.parametrize("key", [None, KEY], ids=["without a key", "with a key"])
-def test_the_service_does_what_its_document_says(tmp_path: Path, key: str | None):
+def test_the_service_follows_its_openapi_document(tmp_path: Path, key: str | None):
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG)
     phases = "coverage,fuzzing,stateful" if REQUESTS >= LONG else "fuzzing,stateful"

@@ -41,7 +41,7 @@ def run(folder, output, style="standard"):
     ],
 )
 @pytest.mark.parametrize("name", ["childes.train", "notes.txt"])
-def test_a_file_that_is_no_text_is_refused_with_what_it_is(tmp_path, content, what, name):
+def test_a_file_that_is_not_text_is_refused_with_its_kind(tmp_path, content, what, name):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / name).write_bytes(content)
     with pytest.raises(CorpusNotText, match=rf"{name} is {what}") as raised:

@@ -80,7 +80,7 @@ def chat_file(draw):
 
 @quickly
 @given(chat_file())
-def test_a_transcript_in_chat_leaves_its_utterances(tmp_path_factory, file):
+def test_only_the_utterances_of_a_chat_transcript_remain(tmp_path_factory, file):
     content, sentences = file
     require(tmp_path_factory, "childes", content, lines_of(sentences))
 
@@ -201,7 +201,7 @@ def gutenberg_file(draw):
 
 @quickly
 @given(gutenberg_file())
-def test_a_file_of_project_gutenberg_leaves_its_books_a_paragraph_a_line(tmp_path_factory, file):
+def test_a_project_gutenberg_file_becomes_one_line_per_paragraph(tmp_path_factory, file):
     content, expected = file
     require(tmp_path_factory, "gutenberg", content, expected)
 
@@ -259,7 +259,7 @@ def wiki_file(draw):
 
 @quickly
 @given(wiki_file())
-def test_escaped_wiki_markup_leaves_its_sentences(tmp_path_factory, file):
+def test_only_the_sentences_of_escaped_wiki_markup_remain(tmp_path_factory, file):
     content, sentences = file
     require(tmp_path_factory, "simple_wiki", content, lines_of(sentences))
 

@@ -188,7 +188,7 @@ def test_a_preview_pairs_raw_and_clean_lines(tmp_path):
     ]
 
 
-def test_words_of_a_file_are_counted_whatever_its_encoding(tmp_path):
+def test_the_words_of_a_file_are_counted_for_every_encoding(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"one \xff two\nthree\n\n four")
     assert count_words(path) == 5

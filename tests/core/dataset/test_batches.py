@@ -149,7 +149,7 @@ def test_steps_are_counted_from_one(tokens: TokenFile, step: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1.0, True, "1"])
-def test_a_step_that_is_no_whole_number_is_refused(tokens: TokenFile, step: object) -> None:
+def test_a_step_that_is_not_an_integer_is_refused(tokens: TokenFile, step: object) -> None:
     batches = Batches(tokens, seq_length=8, batch_size=2, seed=0)
     for method in (batches.batch, batches.words_seen, batches.tokens_seen, batches.epoch):
         with pytest.raises(TypeError, match="must be an integer"):

@@ -57,7 +57,9 @@ def test_batches_are_cut_from_the_repacked_documents(tokens: TokenFile, seq_leng
     assert targets == 3 * (tokens.num_tokens - 1)
 
 
-def test_each_epoch_has_an_order_of_its_own_that_any_object_finds(tokens: TokenFile) -> None:
+def test_each_epoch_has_its_own_order_which_every_instance_computes_equally(
+    tokens: TokenFile,
+) -> None:
     def fresh() -> Batches:
         return Batches(tokens, seq_length=8, batch_size=5, seed=9, shuffle="documents")
 

@@ -106,7 +106,7 @@ def test_forgetting_changes_nothing(
     assert len(forgetful._numbers) <= 3
 
 
-def test_what_another_process_learned_need_not_be_learned_again(
+def test_words_that_another_process_encoded_are_not_encoded_again(
     tokenizer: Path, encoder: UnitEncoder
 ) -> None:
     first, second = (UnitEncoder(load_tokenizer(tokenizer)) for _ in range(2))

@@ -108,7 +108,7 @@ def test_packing_computes_shared_tokens_once():
     assert sum(len(row.ids) for row in candidate_rows(item, slot=0, packs=False)) == 8
 
 
-def test_candidates_that_are_scored_from_different_places_share_only_what_is_scored_alike():
+def test_candidates_scored_from_different_positions_share_only_equally_scored_tokens():
     item = [Encoded([1, 2, 3, 4], 1), Encoded([1, 2, 3, 4], 3)]
     [row] = candidate_rows(item, slot=0, packs=True)
     assert row.shared == 1
@@ -144,7 +144,7 @@ def test_contexts_that_begin_longer_ones_share_their_row(model):
     assert found[20] == pytest.approx(sum(both), abs=2e-4)
 
 
-def test_batches_hold_so_many_tokens_with_padding_and_a_long_row_is_alone():
+def test_a_batch_has_a_maximum_number_of_tokens_and_a_long_row_is_alone():
     rows = chain_rows(
         [((number, *[1] * length), 2, 0) for number, length in enumerate([3, 3, 4, 30])]
     )

@@ -101,7 +101,7 @@ def test_shares_are_counted_by_paradigm_and_ties_both_ways(model, tokenizer, tas
     ]
 
 
-def test_slices_give_what_one_go_gives_and_continue_from_their_file(
+def test_slices_give_the_result_of_one_pass_and_continue_from_their_file(
     model, tokenizer, task, tmp_path
 ):
     whole = begin(model, tokenizer, task, tmp_path / "whole")

@@ -178,13 +178,13 @@ LINE = {
 
 
 @pytest.mark.parametrize("field", LINE)
-def test_a_first_line_that_does_not_parse_is_refused_with_what_is_expected(tmp_path, field):
+def test_an_invalid_first_line_is_refused_with_the_expected_format(tmp_path, field):
     task = tmp_path / "evaluations" / "odd"
     task.mkdir(parents=True)
     (task / "a.jsonl").write_text("\n" + json.dumps(LINE[field]) + "\n")
     with pytest.raises(EvaluationInvalid) as raised:
         require_tasks(tmp_path, ["odd"])
-    assert "task odd cannot be read: a.jsonl, line 2 is not an item of" in raised.value.message
+    assert "task 'odd' cannot be read: a.jsonl, line 2 is not an item of" in raised.value.message
     assert "expected a JSON object with" in raised.value.message
 
 
@@ -198,7 +198,7 @@ def test_a_first_line_that_does_not_parse_is_refused_with_what_is_expected(tmp_p
         ("a.csv", "", "line 1 has no item, word"),
     ],
 )
-def test_a_file_of_no_kind_says_what_kinds_there_are(tmp_path, name, text, reason):
+def test_the_error_for_a_file_of_unknown_kind_lists_the_kinds(tmp_path, name, text, reason):
     (tmp_path / name).write_text(text)
     with pytest.raises(EvaluationInvalid) as raised:
         recognise(tmp_path)

@@ -50,7 +50,7 @@ def test_a_text_longer_than_the_model_reads_is_refused_with_both_lengths(model, 
         text_surprisal(model, tokenizer, text, alternatives=3)
 
 
-def test_partial_texts_grow_into_the_whole_one_which_streaming_does_not_change(model, tokenizer):
+def test_partial_texts_grow_into_the_text_that_is_generated_without_streaming(model, tokenizer):
     partial: list[str] = []
     streamed = continue_text(model, tokenizer, "the dog", on_text=partial.append, **OPTIONS)
     assert streamed == continue_text(model, tokenizer, "the dog", **OPTIONS)

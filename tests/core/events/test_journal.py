@@ -18,7 +18,7 @@ def messages(path, **options) -> list[str]:
     return [event.data["message"] for event, _ in read_journal(path, **options)]
 
 
-def test_what_was_appended_is_read_back_in_order(tmp_path):
+def test_appended_events_are_read_back_in_order(tmp_path):
     path = tmp_path / "events.jsonl"
     with JournalWriter(path) as journal:
         for number in range(5):
@@ -48,7 +48,7 @@ def test_an_incomplete_last_line_is_not_read_and_the_next_writer_removes_it(tmp_
     assert messages(path) == ["0", "2"]
 
 
-def test_a_line_longer_than_the_read_size_is_read_whole(tmp_path):
+def test_a_line_longer_than_the_read_size_is_read_completely(tmp_path):
     path = tmp_path / "events.jsonl"
     with JournalWriter(path) as journal:
         journal.append(SampleData(step=1, prompt="", text="x" * 10_000))

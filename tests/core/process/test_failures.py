@@ -31,7 +31,7 @@ def test_errors_have_names(error, kind, tmp_path):
         assert failure.hint
 
 
-def test_an_error_of_ours_keeps_its_name(tmp_path):
+def test_a_run_error_keeps_its_code(tmp_path):
     error = NonFiniteLoss("nan")
     assert named_failure(error, tmp_path) is error
 

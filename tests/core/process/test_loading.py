@@ -7,7 +7,9 @@ import pytest
 from core.process.loading import loading
 
 
-def test_the_collector_rests_while_a_library_is_loaded_and_forgets_what_is_there() -> None:
+def test_the_garbage_collector_is_disabled_while_a_library_is_loaded_and_frozen_afterwards() -> (
+    None
+):
     before = gc.get_freeze_count()
     try:
         with loading("a_library_that_is_not_loaded"):

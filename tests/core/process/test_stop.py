@@ -56,7 +56,7 @@ def test_a_stop_before_training_ends_the_process_at_once():
     assert left == ["at once"]
 
 
-def test_a_supervisor_without_database_stops_the_run_despite_its_heartbeats():
+def test_decreasing_heartbeats_of_a_supervisor_without_database_stop_the_run():
     stop, writer, abandoned = watched(silence_seconds=60)
     os.write(writer, bytes([255, 1]))  # a 255th of a minute is left
     assert abandoned.wait(DEADLINE)

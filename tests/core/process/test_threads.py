@@ -25,7 +25,7 @@ def test_threads_wait_briefly_and_torch_chooses_how_many(host):
     assert thread_environment({}, **host) == {"GOMP_SPINCOUNT": str(SPIN_COUNT)}
 
 
-def test_what_the_user_has_set_stays(host):
+def test_thread_settings_of_the_user_stay(host):
     chosen = {"GOMP_SPINCOUNT": "7", "OMP_NUM_THREADS": "3"}
     assert thread_environment(chosen, slots=1000, **host) == {}
     assert "GOMP_SPINCOUNT" not in thread_environment({"OMP_WAIT_POLICY": "ACTIVE"}, **host)

@@ -46,7 +46,9 @@ HEADS_OF_48 = {"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 
         ("olmo2-100m", 22_900_000_000),
     ],
 )
-def test_the_memory_of_the_presets_is_what_a_gpu_took(preset: str, measured: int) -> None:
+def test_the_estimated_memory_of_the_presets_is_near_the_measured_memory(
+    preset: str, measured: int
+) -> None:
     """`memory_peak_bytes` of `make bench ONLY=train` on an H200; see benchmarks/README.md."""
     body = {"preset": preset, "model": HEADS_OF_48 if preset == "gemma2-100m" else {}}
     spec = JobSpec.model_validate(body).resolve()

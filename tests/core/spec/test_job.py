@@ -121,7 +121,7 @@ def test_a_stored_spec_is_not_refused_by_a_rule_that_came_later():
     assert again.resolve() == spec
 
 
-def test_what_is_left_open_keeps_the_values_with_which_a_run_began():
+def test_null_fields_keep_the_values_with_which_a_run_began():
     body = {"model": {"architecture": "gemma2", "attn_logit_softcapping": None}}
     given = JobSpec.model_validate(body)
     old = {"max_position_embeddings": 128, "num_key_value_heads": 3}

@@ -192,7 +192,7 @@ def test_pruning_drops_the_least_recently_used_until_the_rest_fits(tmp_path):
     assert list((tmp_path / "clean").iterdir()) == []
 
 
-def test_pruning_leaves_what_a_run_uses_or_has_just_built(tmp_path):
+def test_pruning_keeps_results_that_a_run_uses_or_has_just_built(tmp_path):
     running, pruning = Cache(tmp_path), Cache(tmp_path)
     used(pruning, "old", "other")
     running.get("clean", "old", write(100))
@@ -202,7 +202,7 @@ def test_pruning_leaves_what_a_run_uses_or_has_just_built(tmp_path):
     assert [info.fingerprint for info in pruning.prune(0)] == ["old", "new"]
 
 
-def test_what_another_process_uses_is_not_dropped_and_is_free_when_it_is_killed(tmp_path):
+def test_a_result_that_another_process_uses_is_kept_until_that_process_is_killed(tmp_path):
     # A separate process: within one, a lock that outlives its holder would not be noticed.
     program = (
         "import sys, pathlib; from core.storage.cache import Cache; "
@@ -218,7 +218,7 @@ def test_what_another_process_uses_is_not_dropped_and_is_free_when_it_is_killed(
     assert [info.fingerprint for info in Cache(tmp_path).prune(0)] == ["a"]
 
 
-def test_pruning_removes_what_killed_builders_left_and_nothing_that_is_being_built(tmp_path):
+def test_pruning_removes_folders_of_killed_builds_but_not_of_running_builds(tmp_path):
     cache = Cache(tmp_path)
     left = tmp_path / "clean" / "abc.123.tmp"
     left.mkdir(parents=True)

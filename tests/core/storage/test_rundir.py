@@ -22,7 +22,7 @@ def fill(text: str):
     return lambda folder: (folder / "file").write_text(text) and None
 
 
-def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+def test_a_folder_appears_complete_or_not_at_all(tmp_path):
     def broken(folder):
         (folder / "file").write_text("half")
         raise RuntimeError("died")
@@ -34,7 +34,7 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "result" / "file").read_text() == "whole"
 
 
-def test_the_second_of_two_builders_drops_its_own(tmp_path):
+def test_the_second_of_two_builders_discards_its_result(tmp_path):
     assert publish_folder(tmp_path / "result", fill("first"))
     assert not publish_folder(tmp_path / "result", fill("second"))
     assert (tmp_path / "result" / "file").read_text() == "first"
@@ -48,7 +48,7 @@ def test_a_file_is_replaced_at_once(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path):
+def test_temporary_folders_of_a_killed_process_are_removed(tmp_path):
     (tmp_path / "result.123.tmp").mkdir()
     (tmp_path / "file.tmp").write_text("half")
     publish_folder(tmp_path / "kept", fill("whole"))
@@ -110,7 +110,7 @@ def test_files_of_a_killed_builder_are_removed_and_those_of_a_live_one_stay(tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["result"]
 
 
-def test_what_another_host_builds_is_left_alone_though_its_lock_cannot_be_seen(tmp_path):
+def test_a_folder_that_another_host_builds_is_kept_although_its_lock_is_invisible(tmp_path):
     another_host = tmp_path / f"result.{'0' * 8}{'1' * 8}.tmp"
     another_host.mkdir()
     killed = tmp_path / "result.123.tmp"

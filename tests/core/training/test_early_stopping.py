@@ -28,7 +28,7 @@ def weights(run, name: str) -> str:
     return hash_file(run.rundir.checkpoint(name) / "model.safetensors")
 
 
-def test_it_ends_after_so_many_validations_without_a_gain_and_publishes_the_best(tiny_run):
+def test_it_ends_after_a_number_of_validations_without_a_gain_and_publishes_the_best(tiny_run):
     run = tiny_run(**OVERFITS)
     run.go()
     losses = {step: loss for step, loss in run.values("validation/loss").items() if step}

@@ -269,7 +269,7 @@ def test_a_step_whose_events_were_not_written_is_repeated(tiny_run):
     assert run.values("train/loss") == undisturbed.values("train/loss")
 
 
-def test_memory_that_runs_out_is_named_after_a_checkpoint_from_which_the_run_goes_on(tiny_run):
+def test_a_run_out_of_memory_saves_a_checkpoint_and_continues_from_it(tiny_run):
     undisturbed = tiny_run(name="undisturbed")
     undisturbed.go()
     run = tiny_run(name="full")

@@ -56,21 +56,21 @@ def stopped(tiny_run):
 
 def test_other_training_text_is_refused(stopped, other):
     tokens, _ = other()
-    with pytest.raises(CorpusChanged, match="step 5 was trained with another: training text"):
+    with pytest.raises(CorpusChanged, match="was trained with different data: training text"):
         stopped.go(train=tokens)
     stopped.go()
 
 
 def test_other_validation_text_is_refused(stopped, other):
     tokens, _ = other(documents=6)
-    with pytest.raises(CorpusChanged, match="another: validation text"):
+    with pytest.raises(CorpusChanged, match="different data: validation text"):
         stopped.go(validation=tokens)
 
 
 @pytest.mark.parametrize("vocab_size", [300, 290])
 def test_another_tokenizer_is_refused_by_name(stopped, other, vocab_size):
     tokens, tokenizer = other(start=4000, documents=80, vocab_size=vocab_size)
-    with pytest.raises(CorpusChanged, match="another: tokenizer, training text"):
+    with pytest.raises(CorpusChanged, match="different data: tokenizer, training text"):
         stopped.go(train=tokens, tokenizer=tokenizer)
     assert (stopped.rundir.resume / "step-000005").is_dir()
 

@@ -14,7 +14,7 @@ export class CompareStore {
   isLoading = true;
   private jobs = new Map<string, Job>();
   private series = new Map<string, Series>();
-  // The last event of a job whose metrics were read.
+  // By job: the number of the last event up to which its metrics were read.
   private read = new Map<string, number>();
 
   runs(ids: string[]): Job[] {

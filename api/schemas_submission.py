@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.schemas import ErrorRead, Out
-from core.submission.ledger import Ledger
+from core.export.submission.ledger import Ledger
 from jobs.tables import ShortTask
 
 REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,94}/[A-Za-z0-9_][A-Za-z0-9._-]{0,94}$"

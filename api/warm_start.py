@@ -5,8 +5,12 @@ import logging
 from sqlmodel import Session
 
 from api.errors import Problem
+from core.checkpoints.initial_weights import (
+    require_same_model,
+    source_folders,
+    take_initial_weights,
+)
 from core.errors import InitialWeightsInvalid
-from core.initial_weights import require_same_model, source_folders, take_initial_weights
 from core.spec.job import JobSpec
 from core.storage.rundir import RunDir
 from jobs.settings import Settings

@@ -7,10 +7,10 @@ from pathlib import Path
 from babylm.errors import CommandError
 from babylm.options import load_settings
 from core.errors import RunLocked
+from core.export.tracking.adapters import ADAPTERS, missing_package
+from core.export.tracking.replay import cursor_file, replay
 from core.spec.tracking import TrackerName
 from core.storage.rundir import RunDir
-from core.tracking.adapters import ADAPTERS, missing_package
-from core.tracking.replay import cursor_file, replay
 
 MLFLOW_URI = "MLFLOW_TRACKING_URI"
 

@@ -9,12 +9,12 @@ FOLDER holds `spec.json`, as for `core.run`. The result is `lr-find.csv`, `lr-fi
 import argparse
 import sys
 
-from core.context import Run
+from core.checkpoints.initial_weights import initial_folder, take_initial_weights
 from core.corpus.prepare import clean_splits
-from core.initial_weights import initial_folder, take_initial_weights
 from core.process.loading import loading
 from core.run import folder_parser, run_folder
-from core.stages import StageReporter
+from core.stages.context import Run
+from core.stages.reporter import StageReporter
 from core.storage.rundir import publish_file
 
 NAME = "lr-find"

@@ -8,15 +8,15 @@ point in the run folder.
 from functools import partial
 from pathlib import Path
 
-from core.context import Run
+from core.checkpoints.initial_weights import take_initial_weights
 from core.corpus.prepare import clean_splits
 from core.errors import RunError
 from core.evaluation.registry import task_files
 from core.evaluation.tasks import FOLDER, require_tasks, task_content
-from core.initial_weights import take_initial_weights
 from core.process.loading import loading
 from core.spec.plan import Plan, make_plan, milestones
-from core.stages import StageReporter
+from core.stages.context import Run
+from core.stages.reporter import StageReporter
 from core.storage.rundir import remove_staging
 
 BYTES_PER_TOKEN = 4
@@ -67,7 +67,7 @@ def run_pipeline(run: Run) -> None:
 
 def _finetune(run: Run, reporter: StageReporter) -> None:
     with loading("torch"):
-        from core.finetune.stage import finetune
+        from core.evaluation.finetune.stage import finetune
 
     finetune(run, reporter)
 
@@ -140,7 +140,7 @@ def _evaluate(run: Run, reporter: StageReporter) -> None:
 
 def _export(run: Run, reporter: StageReporter, train: Path, validation: Path | None) -> None:
     from core.dataset.tokens import TokenFile
-    from core.export import check_export
+    from core.export.check import check_export
 
     with reporter.stage("export") as stage:
         stage.counts = check_export(

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from core.context import Run
 from core.errors import (
     CRASHED,
     DiskFull,
@@ -35,6 +34,7 @@ from core.process.failures import named_failure
 from core.process.stop import DEADLINE_SHARE, LEASE_SECONDS, SILENCE_SHARE, StopSignal
 from core.spec.estimate import estimate
 from core.spec.job import STORED, JobSpec
+from core.stages.context import Run
 from core.storage.cache import Cache
 from core.storage.rundir import RunDir, locked
 

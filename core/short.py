@@ -93,7 +93,7 @@ class CleanReportRequest(Request):
 
 
 class SubmissionRequest(Request):
-    """Builds the folder of a submission; see `core.submission.build`."""
+    """Builds the folder of a submission; see `core.export.submission.build`."""
 
     kind: Literal["submission"]
     run_dir: Path
@@ -207,7 +207,7 @@ class RequestHandler:
 
 def _submission(request: SubmissionRequest) -> Json:
     with loading("torch"):
-        from core.submission.build import Submission, advance_submission
+        from core.export.submission.build import Submission, advance_submission
 
     submission = Submission(
         rundir=RunDir(request.run_dir),

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from core.events.types import WarningData
+from core.export.tracking.adapters import ADAPTERS, missing_package
 from core.process.program import python_command
 from core.spec.tracking import TRACKERS, TrackerName
 from core.storage.rundir import RunDir
-from core.tracking.adapters import ADAPTERS, missing_package
 from jobs.settings import Settings
 from jobs.tables import Json
 from worker.child import child_environment
@@ -54,7 +54,8 @@ class Replays:
 
     def _open(self, name: TrackerName, *options: str) -> "subprocess.Popen[bytes]":
         self.rundir.trackers.mkdir(exist_ok=True)
-        command = python_command("core.tracking", str(self.rundir.root), "--to", name, *options)
+        arguments = (str(self.rundir.root), "--to", name, *options)
+        command = python_command("core.export.tracking", *arguments)
         with (self.rundir.trackers / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
                 command,

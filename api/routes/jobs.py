@@ -30,8 +30,8 @@ from api.warm_start import (
 from core.corpus.sources import DEFAULT_ROWS, row_options
 from core.corpus.word_estimate import words_after_cleaning
 from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
+from core.evaluation.finetune.estimate import estimate_finetune
 from core.evaluation.tasks import require_tasks
-from core.finetune.estimate import estimate_finetune
 from core.spec.corpus import CleanOptions
 from core.spec.estimate import Estimate, estimate
 from core.spec.finetune import FinetuneSpec

@@ -21,10 +21,10 @@ from api.schemas_submission import ManifestRead, SubmissionBody, SubmissionRead,
 from api.short import ask
 from api.tar_stream import TarEntry, TarStream
 from core.errors import SubmissionInvalid
+from core.export.submission.ledger import Ledger, budget_ledger
+from core.export.submission.official import AOA, FAST, FULL, find_folder
 from core.spec.job import STORED, TRACK_WORDS, JobSpec
 from core.storage.rundir import RunDir
-from core.submission.ledger import Ledger, budget_ledger
-from core.submission.official import AOA, FAST, FULL, find_folder
 from jobs.history import find_checkpoint, finished_stage, list_checkpoints
 from jobs.short_tasks import short_tasks_of_job
 from jobs.store import get_job

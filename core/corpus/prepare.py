@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.context import Run
 from core.corpus import long_words
 from core.corpus.names import DATASET_FILES, shown_name
 from core.corpus.report import CleanReport, recount
@@ -27,7 +26,8 @@ from core.corpus.stage import (
 )
 from core.errors import CorpusChanged, CorpusMissing, WordBudgetExceeded
 from core.spec.job import TRACK_WORDS, JobSpec
-from core.stages import StageReporter
+from core.stages.context import Run
+from core.stages.reporter import StageReporter
 from core.storage.cache import CacheEntry, fingerprint
 from core.storage.inputs import changed_files, require_text_of_journal
 

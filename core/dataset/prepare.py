@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from core.context import Run
 from core.corpus.split import Split
 from core.dataset.encode import ENCODE_VERSION, encode_split
 from core.dataset.tokens import TokenFile
-from core.stages import StageReporter
+from core.stages.context import Run
+from core.stages.reporter import StageReporter
 from core.storage.cache import CacheEntry, fingerprint
 
 

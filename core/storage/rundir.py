@@ -70,7 +70,7 @@ class RunDir:
 
     @property
     def initial(self) -> Path:
-        """Weights of a warm start; see `core.initial_weights`."""
+        """Weights of a warm start; see `core.checkpoints.initial_weights`."""
         return self.root / "init" / "from"
 
     @property
@@ -108,7 +108,7 @@ class RunDir:
 
     @property
     def trackers(self) -> Path:
-        """Cursors and logs of the replays into experiment trackers, see `core.tracking`."""
+        """Cursors and logs of the replays into experiment trackers, see `core.export.tracking`."""
         return self.root / "trackers"
 
     @property

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from core.context import Run
 from core.corpus.split import Split
 from core.errors import TokenizerMissing
-from core.stages import StageReporter
+from core.stages.context import Run
+from core.stages.reporter import StageReporter
 from core.storage.cache import fingerprint
 from core.storage.file_hashes import hash_file
 from core.storage.inputs import OwnTokenizer

@@ -14,16 +14,16 @@ from core.events.types import AverageKind
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
 from core.storage.model_files import WEIGHTS_FILE
-from core.training.attention.select import use_blocks, use_flex
-from core.training.average import WeightAverage, build_averages
 from core.training.distributed.reducer import GradientReducer
-from core.training.dropout import use_residual_dropout
 from core.training.execution.device import Device
 from core.training.execution.micro_batch import MicroBatch
 from core.training.execution.plan import ExecutionPlan, choose
-from core.training.moe.experts import use_sparse_experts
+from core.training.model.attention.select import use_blocks, use_flex
+from core.training.model.dropout import use_residual_dropout
+from core.training.model.moe.experts import use_sparse_experts
 from core.training.optimizers.builders import build_optimizer
-from core.training.resume import ResumePoint, load_resume_point
+from core.training.saving.average import WeightAverage, build_averages
+from core.training.saving.resume import ResumePoint, load_resume_point
 from core.training.step import Stepper
 
 log = logging.getLogger(__name__)

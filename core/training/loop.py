@@ -14,21 +14,19 @@ from pathlib import Path
 
 import torch
 
+from core.checkpoints.initial_weights import initial_folder
 from core.checkpoints.model import quiet_transformers
 from core.checkpoints.writer import Checkpoints
 from core.dataset.phases import PhasedBatches
 from core.dataset.tokens import TokenFile
 from core.errors import NonFiniteLoss, OutOfMemory, Stopped
 from core.events.types import AverageKind, CheckpointKind, EventData, WarningData
-from core.initial_weights import initial_folder
 from core.process.stop import StopSignal
 from core.spec.job import JobSpec
 from core.spec.plan import Plan, milestones
-from core.stages import StageReporter
+from core.stages.reporter import StageReporter
 from core.storage.model_files import WEIGHTS_FILE
 from core.storage.rundir import RunDir
-from core.training import early_stopping
-from core.training.attention.select import eager_mode
 from core.training.components import build_components
 from core.training.distributed.ranks import Ranks
 from core.training.execution.device import (
@@ -38,18 +36,20 @@ from core.training.execution.device import (
 )
 from core.training.execution.failures import named_failure
 from core.training.execution.probe import Probe
-from core.training.measurements import Measurements
+from core.training.model.attention.select import eager_mode
+from core.training.monitoring import early_stopping
+from core.training.monitoring.measurements import Measurements
+from core.training.monitoring.time_left import TimeLeft
 from core.training.optimizers.schedule import learning_rate, weight_decay
-from core.training.publishing import Publisher
-from core.training.resume import (
+from core.training.saving.publishing import Publisher
+from core.training.saving.resume import (
     LoopState,
     TrainedOn,
     newest_resume_point,
     require_same_inputs,
     save_resume_point,
 )
-from core.training.samples import sample_texts
-from core.training.time_left import TimeLeft
+from core.training.saving.samples import sample_texts
 from core.training.validate import Validation, validate
 
 log = logging.getLogger(__name__)

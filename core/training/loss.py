@@ -16,8 +16,8 @@ from transformers import PreTrainedModel
 
 from core.dataset.batches import IGNORED
 from core.spec.estimate import CHUNK_ELEMENTS
-from core.training.attention.select import attention_mask_arguments
 from core.training.execution.compiled import HAS_TRITON
+from core.training.model.attention.select import attention_mask_arguments
 
 CHUNK_ROWS = 64
 """The number of rows of a chunk is a multiple of this number. In bf16 on a CPU, products with other

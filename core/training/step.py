@@ -15,12 +15,12 @@ from transformers import PreTrainedModel
 from core.dataset.batches import Batch
 from core.spec.optimizers import OPTIMIZERS
 from core.spec.training import TrainingSpec
-from core.training.attention.select import eager_mode
 from core.training.distributed.reducer import GradientReducer
 from core.training.execution.cuda_graph import CudaGraph
 from core.training.execution.device import Device
 from core.training.loss import objective_and_loss
-from core.training.moe.experts import RouterStatistics
+from core.training.model.attention.select import eager_mode
+from core.training.model.moe.experts import RouterStatistics
 from core.training.optimizers.fused_adamw import guarded_step, set_rates
 
 NO_CLIPPING = float("inf")

@@ -85,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({"files": files})
 
     def _oid(self, content: bytes, path: str) -> str:
-        from core.submission.git_objects import blob_id
+        from core.export.submission.git_objects import blob_id
 
         return sha256(content).hexdigest() if path.endswith(LARGE_SUFFIX) else blob_id(content)
 

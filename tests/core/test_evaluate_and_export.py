@@ -5,16 +5,16 @@ import shutil
 
 import pytest
 
-from core import export
-from core.context import Run
 from core.errors import EvaluationInvalid, ExportInvalid, Stopped
 from core.evaluation import stage as evaluation_stage
 from core.evaluation.slices import Evaluation
 from core.events.journal import JournalWriter, read_journal
+from core.export import check as export
 from core.pipeline import run_pipeline
 from core.process.stop import StopSignal
 from core.sample import write_sample
 from core.spec.job import JobSpec
+from core.stages.context import Run
 from core.storage.cache import Cache
 from core.storage.rundir import RunDir
 from core.training import loop

@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 
-from core.context import Run
 from core.errors import CorpusChanged, NonFiniteLoss, Stopped
 from core.events.journal import JournalWriter, read_journal
 from core.events.types import MetricsData, StageData
@@ -14,6 +13,7 @@ from core.pipeline import run_pipeline
 from core.process.stop import StopSignal
 from core.sample import write_sample
 from core.spec.job import JobSpec
+from core.stages.context import Run
 from core.storage.cache import Cache
 from core.storage.file_hashes import hash_file
 from core.storage.inputs import changed_files

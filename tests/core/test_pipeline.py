@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from core.context import Run
 from core.corpus.prepare import check_budget
 from core.corpus.report import CleanReport, SourceReport
 from core.errors import TokenizerMissing, WordBudgetExceeded
@@ -14,6 +13,7 @@ from core.pipeline import run_pipeline
 from core.process.stop import StopSignal
 from core.sample import write_sample
 from core.spec.job import JobSpec
+from core.stages.context import Run
 from core.storage.cache import Cache
 from core.storage.rundir import RunDir
 

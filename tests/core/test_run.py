@@ -3,7 +3,6 @@
 import signal
 import subprocess
 
-from core.context import Run
 from core.errors import ExitCode
 from core.events.journal import JournalWriter, read_journal
 from core.events.types import WarningData
@@ -12,6 +11,7 @@ from core.process.stop import StopSignal
 from core.run import warn_of_low_disk
 from core.sample import write_sample
 from core.spec.job import JobSpec
+from core.stages.context import Run
 from core.storage.cache import Cache
 from core.storage.rundir import RunDir
 

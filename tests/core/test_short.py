@@ -67,11 +67,11 @@ def test_a_report_leaves_the_clean_text_where_a_run_looks_for_it(dataset, tmp_pa
 
 
 def test_a_run_finds_what_was_cleaned_for_a_report(dataset, tmp_path):
-    from core.context import Run
     from core.events.journal import JournalWriter
     from core.pipeline import run_pipeline
     from core.process.stop import StopSignal
     from core.spec.job import JobSpec
+    from core.stages.context import Run
     from core.storage.rundir import RunDir
 
     clean(RequestHandler(), dataset, tmp_path)

@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import Stopped
 from core.events.types import ProgressData, StageData
-from core.stages import STAGE_SHARES, WAITING_SECONDS, StageReporter, overall_progress
+from core.stages.reporter import STAGE_SHARES, WAITING_SECONDS, StageReporter, overall_progress
 
 
 def test_shares_sum_to_the_whole():

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import make_url
 
 from core.events.journal import read_journal
+from core.export.tracking.adapters import ADAPTERS, missing_package
+from core.export.tracking.replay import cursor_file, is_complete, replay
 from core.process.program import python_command
 from core.storage.rundir import RunDir
-from core.tracking.adapters import ADAPTERS, missing_package
-from core.tracking.replay import cursor_file, is_complete, replay
 from jobs.settings import Settings
 from tests.waiting import wait_for
 from tests.worker.conftest import SPEC
@@ -143,7 +143,7 @@ def test_the_default_file_of_mlflow_is_in_a_runs_folder_of_any_name(tmp_path):
 
 
 def run_replay(rundir: RunDir, name: str, **environment: str) -> None:
-    command = python_command("core.tracking", str(rundir.root), "--to", name)
+    command = python_command("core.export.tracking", str(rundir.root), "--to", name)
     subprocess.run(command, check=True, env=os.environ | environment)
 
 

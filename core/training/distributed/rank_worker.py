@@ -9,14 +9,14 @@ from torch import distributed
 from core.checkpoints.model import quiet_transformers
 from core.dataset.phases import PhasedBatches
 from core.dataset.tokens import TokenFile
-from core.training.attention.select import eager_mode
 from core.training.components import Components, build_components
 from core.training.distributed.messages import Answer, Begin, Command, Probe, Resume, Take, Validate
 from core.training.distributed.reducer import join_group, seed_step
 from core.training.execution.compiled import compile_layers, uncompile_layers
 from core.training.execution.device import choose_device, prepare
+from core.training.model.attention.select import eager_mode
 from core.training.optimizers.schedule import learning_rate, weight_decay
-from core.training.resume import read_resume_point
+from core.training.saving.resume import read_resume_point
 from core.training.validate import validate
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from core.training.execution.device import Device
-from core.training.moe.experts import RouterStatistics
+from core.training.model.moe.experts import RouterStatistics
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from core.training.moe.experts import RouterStatistics
+from core.training.model.moe.experts import RouterStatistics
 
 WARM_UP_PASSES = 2
 """Number of passes before the capture, because the setup of kernels must not be captured."""

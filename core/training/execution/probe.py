@@ -17,7 +17,7 @@ from core.training.execution.plan import (
     ExecutionPlan,
     checkpointed_micro_batch,
 )
-from core.training.resume import LoopState, ResumePoint
+from core.training.saving.resume import LoopState, ResumePoint
 
 
 class Probe:

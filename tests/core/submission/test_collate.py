@@ -10,9 +10,9 @@ import pytest
 
 from core.evaluation.registry import read_items, recognise, task_files
 from core.evaluation.statistics import spearman
+from core.export.submission.official import AOA, FAST, FINETUNED, FULL
 from core.process.program import python_command
 from core.short import RequestHandler
-from core.submission.official import AOA, FAST, FINETUNED, FULL
 from tests.core.submission.conftest import MILESTONES
 from tests.official_files import write_official_files
 

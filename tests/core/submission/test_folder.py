@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from core.errors import SubmissionInvalid
-from core.submission.build import Submission, advance_submission
+from core.export.submission.build import Submission, advance_submission
 from tests.core.submission.conftest import MILESTONES
 
 LOAD = """

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from core.export.submission.ledger import budget_ledger
 from core.spec.job import JobSpec
 from core.storage.inputs import InputRecord
 from core.storage.rundir import RunDir
-from core.submission.ledger import budget_ledger
 
 COUNTS = {
     "train": {

@@ -10,7 +10,7 @@ from core.dataset.tokens import TokenFile
 from core.process.stop import StopSignal
 from core.spec.job import JobSpec, TokenizerSpec
 from core.spec.plan import make_plan
-from core.stages import StageReporter
+from core.stages.reporter import StageReporter
 from core.storage.rundir import RunDir
 from core.tokenizer.bpe import train_bpe
 from core.training.loop import train_model

@@ -9,8 +9,8 @@ from core.events.types import CheckpointData, WarningData
 from core.spec.job import JobSpec
 from core.spec.plan import make_plan
 from core.storage.file_hashes import hash_file
-from core.training.early_stopping import is_finished, note_validation
-from core.training.resume import LoopState
+from core.training.monitoring.early_stopping import is_finished, note_validation
+from core.training.saving.resume import LoopState
 
 OVERFITS = {
     "learning_rate": 0.03,

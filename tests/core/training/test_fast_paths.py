@@ -12,9 +12,11 @@ from core.archs import Gemma2, Llama4, Olmo2
 from core.checkpoints.model import build_model
 from core.dataset.batches import segments
 from core.tokenizer.specials import END_OF_TEXT_ID
-from core.training.attention import blocks
-from core.training.attention.masks import AttentionSpan, explicit_mask
-from core.training.attention.select import (
+from core.training.execution.compiled import compile_layers
+from core.training.loss import objective_and_loss, summed_loss
+from core.training.model.attention import blocks
+from core.training.model.attention.masks import AttentionSpan, explicit_mask
+from core.training.model.attention.select import (
     FLEX,
     NAME,
     attention_mask_arguments,
@@ -23,10 +25,8 @@ from core.training.attention.select import (
     use_blocks,
     use_flex,
 )
-from core.training.execution.compiled import compile_layers
-from core.training.loss import objective_and_loss, summed_loss
-from core.training.moe import grouped
-from core.training.moe.experts import balance_loss, use_sparse_experts
+from core.training.model.moe import grouped
+from core.training.model.moe.experts import balance_loss, use_sparse_experts
 
 SHAPE = {"hidden_size": 32, "max_position_embeddings": 256}
 MODELS = {
@@ -388,7 +388,7 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
     inputs, targets = some_tokens()
     losses = []
     for queries, scores in [(7, 1), (64, 1 << 20), (512, 100)]:
-        monkeypatch.setattr("core.training.attention.blocks.BLOCK_QUERIES", queries)
+        monkeypatch.setattr("core.training.model.attention.blocks.BLOCK_QUERIES", queries)
         monkeypatch.setitem(blocks.BLOCK_SCORES, 8, scores)
         losses.append(summed_loss(fast, inputs, targets).item())
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-12)

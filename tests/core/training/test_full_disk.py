@@ -11,7 +11,7 @@ import pytest
 from core.errors import DiskFull
 from core.events.types import CheckpointData
 from core.storage.file_hashes import hash_file
-from core.training.resume import newest_resume_point
+from core.training.saving.resume import newest_resume_point
 
 POINTS = 10
 BLOCK = 4096

@@ -12,10 +12,10 @@ from core.errors import Stopped
 from core.events.types import StageData
 from core.spec.training import TrainingSpec
 from core.training import loss as loss_module
-from core.training.attention.select import attention_mask_arguments, use_blocks, use_flex
 from core.training.execution.compiled import compile_layers
 from core.training.loss import LinearCrossEntropy, summed_loss
-from core.training.moe.experts import use_sparse_experts
+from core.training.model.attention.select import attention_mask_arguments, use_blocks, use_flex
+from core.training.model.moe.experts import use_sparse_experts
 from core.training.optimizers.builders import build_optimizer
 
 pytestmark = [

@@ -6,7 +6,7 @@ from math import log
 import pytest
 
 from core.events.types import WarningData
-from core.training.health import DIVERGED_VALUES, HealthMonitor, HealthState
+from core.training.monitoring.health import DIVERGED_VALUES, HealthMonitor, HealthState
 
 VOCAB_SIZE = 2000
 UNIFORM = log(VOCAB_SIZE)

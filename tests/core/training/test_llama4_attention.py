@@ -11,9 +11,9 @@ from transformers.models.llama4.modeling_llama4 import Llama4TextAttention, appl
 
 from core.archs import Llama4
 from core.checkpoints.model import build_model, checkpoint_activations
-from core.training.attention.llama4 import FusibleAttention, rotated, use_fusible_attention
-from core.training.attention.norms import rotated_unit_norm, unit_norm
-from core.training.attention.select import library_attention, use_blocks
+from core.training.model.attention.llama4 import FusibleAttention, rotated, use_fusible_attention
+from core.training.model.attention.norms import rotated_unit_norm, unit_norm
+from core.training.model.attention.select import library_attention, use_blocks
 
 LENGTH = 48
 DTYPES = [torch.float32, torch.bfloat16]

@@ -5,8 +5,8 @@ import torch
 from core.dataset.phases import PhasedBatches
 from core.spec.plan import make_plan
 from core.training.execution.device import choose_device
-from core.training.health import DIVERGED_VALUES, HealthState
-from core.training.measurements import Measurements
+from core.training.monitoring.health import DIVERGED_VALUES, HealthState
+from core.training.monitoring.measurements import Measurements
 from core.training.step import StepResult
 
 

@@ -32,7 +32,7 @@ from core.sample import write_sample
 from core.spec.job import JobSpec
 from core.spec.plan import make_plan
 from core.spec.training import TrainingSpec
-from core.stages import StageReporter
+from core.stages.reporter import StageReporter
 from core.storage.file_hashes import hash_file
 from core.storage.rundir import RunDir
 from core.training.distributed.ranks import Ranks
@@ -40,8 +40,8 @@ from core.training.distributed.reducer import GradientReducer, seed_step
 from core.training.execution.device import Device, choose_device
 from core.training.execution.plan import choose
 from core.training.loop import Trainer
-from core.training.moe.experts import RouterStatistics, balance_loss
-from core.training.moe.grouped import count_choices
+from core.training.model.moe.experts import RouterStatistics, balance_loss
+from core.training.model.moe.grouped import count_choices
 from tests.waiting import DEADLINE
 
 

@@ -14,7 +14,7 @@ from core.spec.job import JobSpec
 from core.spec.optimizers import OPTIMIZERS, OptimizerKind
 from core.storage.file_hashes import hash_file
 from core.training.execution.device import Device
-from core.training.moe.experts import use_sparse_experts
+from core.training.model.moe.experts import use_sparse_experts
 from core.training.optimizers.builders import BUILDERS, build_optimizer
 from core.training.optimizers.fused_adamw import guarded_step, optimizer_tensors, set_rates
 from core.training.optimizers.muon_update import orthogonalize

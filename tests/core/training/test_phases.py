@@ -164,8 +164,8 @@ def test_a_step_of_each_phase_has_the_loss_and_gradients_of_plain_transformers(
     run = tiny_run(architecture, **PHASED)
     batches = PhasedBatches(run.train, run.spec.training)
     plan = make_plan(run.spec.training, num_tokens=run.train.num_tokens)
-    from core.training.attention.select import use_blocks
     from core.training.loss import objective_and_loss
+    from core.training.model.attention.select import use_blocks
 
     for phase in plan.phases:
         batch = batches.batch(phase.first_step + 1)

@@ -16,10 +16,10 @@ from core.spec.job import JobSpec
 from core.spec.plan import make_plan
 from core.spec.training import TrainingSpec
 from core.storage.file_hashes import hash_file
-from core.training.average import MovingAverage
-from core.training.dropout import use_residual_dropout
 from core.training.loss import summed_loss
+from core.training.model.dropout import use_residual_dropout
 from core.training.optimizers.schedule import weight_decay
+from core.training.saving.average import MovingAverage
 
 RECIPE = {
     "seq_length": 128,  # an epoch has eight steps: the ends of the last two are steps 4 and 12

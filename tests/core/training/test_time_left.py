@@ -6,7 +6,7 @@ import pytest
 
 from core.spec.plan import make_plan
 from core.spec.training import TrainingSpec
-from core.training.time_left import TimeLeft
+from core.training.monitoring.time_left import TimeLeft
 
 PLAN = replace(
     make_plan(TrainingSpec(), num_tokens=1_000_000), max_steps=100, eval_steps=30, save_steps=40

@@ -5,8 +5,8 @@ import shutil
 import pytest
 from pydantic import ValidationError
 
+from core.checkpoints.initial_weights import take_initial_weights
 from core.errors import InitialWeightsInvalid, Stopped
-from core.initial_weights import take_initial_weights
 from core.spec.job import InitFromSpec, JobSpec
 from core.storage.file_hashes import hash_file
 

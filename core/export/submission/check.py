@@ -1,0 +1,76 @@
+"""Checks a checkpoint of a submission: its files, its configuration, and that it loads.
+
+The official pipeline of 2025 pins transformers 4.51.3 and tokenizers 0.21.1. The configuration is
+checked for the entries that those releases need; `make compat` loads exports with them.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from core.errors import ExportInvalid
+from core.export.check import load_plain
+from core.export.submission.hub_folder import Revision
+from core.storage.file_hashes import hash_file
+from core.storage.model_files import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE
+from core.tokenizer.config import CONFIG_FILE as TOKENIZER_CONFIG_FILE
+
+REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE)
+REQUIRED_CONFIG = ("architectures", "model_type", "rope_theta", "torch_dtype", "vocab_size")
+"""Required keys. transformers 5 writes `rope_parameters` and `dtype`, which 4.51 ignores."""
+REQUIRED_TOKENIZER = ("bos_token", "eos_token", "pad_token")
+UNKNOWN_TO_PIN = ("TokenizersBackend",)
+"""Tokenizer classes that exist only in transformers 5."""
+
+
+def check_revision(revision: Revision) -> list[str]:
+    """The faults of a checkpoint; empty if it is valid."""
+    name = revision.checkpoint.name
+    faults = [
+        f"{name}/{file.path} is missing or differs from what the run wrote"
+        for file in revision.checkpoint.files
+        if not _is_unchanged(revision.folder / file.path, file.size, file.sha256)
+    ]
+    listed = {file.path for file in revision.checkpoint.files}
+    faults += [f"{name} has no {path}" for path in REQUIRED_FILES if path not in listed]
+    if faults:
+        return faults
+    faults = [f"{name}/{fault}" for fault in _config_faults(revision.folder)]
+    if not faults:
+        try:
+            load_plain(revision.folder)
+        except ExportInvalid as error:
+            faults.append(error.message)
+    return faults
+
+
+def _is_unchanged(path: Path, size: int, sha256: str) -> bool:
+    return path.is_file() and path.stat().st_size == size and hash_file(path) == sha256
+
+
+def _config_faults(folder: Path) -> list[str]:
+    config, tokenizer = _read(folder / CONFIG_FILE), _read(folder / TOKENIZER_CONFIG_FILE)
+    faults = [
+        f"{CONFIG_FILE} has no {key}, which transformers 4.51.3 needs"
+        for key in REQUIRED_CONFIG
+        if key not in config
+    ]
+    faults += [
+        f"{TOKENIZER_CONFIG_FILE} has no {key}"
+        for key in REQUIRED_TOKENIZER
+        if key not in tokenizer
+    ]
+    if tokenizer.get("tokenizer_class") in (None, *UNKNOWN_TO_PIN):
+        faults.append(
+            f"{TOKENIZER_CONFIG_FILE} names the class {tokenizer.get('tokenizer_class')}, which "
+            "transformers 4.51.3 does not know"
+        )
+    return faults
+
+
+def _read(path: Path) -> dict[str, Any]:  # any JSON value
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,100 @@
+"""The revisions of a submission: the final model and the milestones that its job reached.
+
+Reads the journal of the run only. No torch.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import SubmissionInvalid
+from core.events.journal import events_of_types
+from core.events.types import CheckpointData, StageData
+from core.export.submission.hub_folder import MAIN, Revision
+from core.spec.job import TRACK_WORDS, JobSpec
+from core.spec.plan import milestones
+from core.storage.rundir import RunDir
+
+
+@dataclass(frozen=True)
+class SubmissionPlan:
+    """What a submission consists of."""
+
+    spec: JobSpec
+    final: Revision
+    milestones: tuple[Revision, ...]
+    not_reached: tuple[str, ...]
+    """Milestones of the track beyond the words that the run has seen."""
+
+    @property
+    def revisions(self) -> tuple[Revision, ...]:
+        """All branches; the final model is the last one."""
+        return (*self.milestones, self.final)
+
+    @property
+    def words_seen(self) -> int:
+        """Words seen by the final model, repetitions included."""
+        return self.final.checkpoint.words_seen
+
+
+def plan_submission(rundir: RunDir, *, checkpoint: str) -> SubmissionPlan:
+    """The plan for a run.
+
+    Args:
+        rundir: The run.
+        checkpoint: The checkpoint that becomes the branch `main`.
+
+    Raises:
+        SubmissionInvalid: If the track has no milestones, the checkpoint does not exist, or the run
+            passed a milestone that is not there.
+    """
+    spec = JobSpec.model_validate_json(rundir.spec.read_bytes(), context={"stored": True})
+    if spec.track not in TRACK_WORDS:
+        raise SubmissionInvalid(
+            f"the job is of the track {spec.track}, which has no milestones",
+            hint='Train a job with "track": "strict-small" or "strict".',
+        )
+    saved = saved_checkpoints(rundir)
+    if checkpoint not in saved:
+        known = ", ".join(saved) or "none"
+        raise SubmissionInvalid(
+            f"the job has no checkpoint {checkpoint}; it has: {known}",
+            hint="Wait until the job has finished, or name another checkpoint.",
+        )
+    seen = max(each.words_seen for each in saved.values())
+    reached = [name for name, words in milestones(spec.track) if words <= seen]
+    absent = [name for name in reached if name not in saved]
+    if absent:
+        raise SubmissionInvalid(
+            f"the job has seen {seen:,} words, and these milestones are missing: "
+            f"{', '.join(absent)}",
+        )
+    return SubmissionPlan(
+        spec=spec,
+        final=_revision(rundir, MAIN, saved[checkpoint]),
+        milestones=tuple(_revision(rundir, name, saved[name]) for name in reached),
+        not_reached=tuple(name for name, words in milestones(spec.track) if words > seen),
+    )
+
+
+def saved_checkpoints(rundir: RunDir) -> dict[str, CheckpointData]:
+    """The checkpoints that the journal records and has not removed, by name."""
+    saved: dict[str, CheckpointData] = {}
+    for event in events_of_types(rundir.journal, "checkpoint"):
+        assert isinstance(event, CheckpointData)
+        saved.pop(event.name, None)
+        if event.action == "saved":
+            saved[event.name] = event
+    return saved
+
+
+def clean_counts(rundir: RunDir) -> dict[str, Any] | None:  # any JSON value
+    """What the stage `clean` counted; None if the journal does not say."""
+    counts = None
+    for event in events_of_types(rundir.journal, "stage"):
+        if isinstance(event, StageData) and event.stage == "clean" and event.state == "finished":
+            counts = event.counts
+    return counts
+
+
+def _revision(rundir: RunDir, branch: str, checkpoint: CheckpointData) -> Revision:
+    return Revision(branch, checkpoint, rundir.checkpoint(checkpoint.name))

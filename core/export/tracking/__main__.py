@@ -1,0 +1,78 @@
+"""Replays the journal of a run into a tracker; the worker starts this program.
+
+    python -m core.export.tracking FOLDER --to tensorboard
+
+`--follow` replays new events until standard input is closed, and then the remaining ones.
+"""
+
+import argparse
+import logging
+import os
+import select
+import sys
+import time
+from pathlib import Path
+
+from core.export.tracking.adapters import ADAPTERS
+from core.export.tracking.replay import is_complete, replay
+from core.spec.tracking import TRACKERS
+from core.storage.rundir import RunDir
+
+log = logging.getLogger("core.export.tracking")
+
+POLL_SECONDS = 2.0
+FIRST_DELAY_SECONDS = 2.0
+LAST_DELAY_SECONDS = 60.0
+FINISH_SECONDS = 600.0
+"""Time after the end of the run for which a tracker that does not answer is tried again."""
+NICENESS = 10
+
+
+def main() -> int:
+    """Returns 0 if the tracker has every event of the journal."""
+    parser = argparse.ArgumentParser(prog="python -m core.export.tracking")
+    parser.add_argument("folder", type=Path, help="run folder")
+    parser.add_argument("--to", choices=TRACKERS, required=True, help="tracker")
+    parser.add_argument("--follow", action="store_true", help="until standard input is closed")
+    options = parser.parse_args()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
+    )
+    os.nice(NICENESS)  # training on the same cores comes first
+    rundir = RunDir(options.folder.resolve())
+    return _run(rundir, options.to, is_over=not options.follow)
+
+
+def _run(rundir: RunDir, name: str, *, is_over: bool) -> int:
+    adapter = ADAPTERS[name]  # type: ignore[index]
+    delay, over_at = FIRST_DELAY_SECONDS, time.monotonic()
+    while True:
+        wait = POLL_SECONDS
+        try:
+            count = replay(rundir, name, adapter)
+            if count:
+                log.debug("%d events sent to %s", count, name)
+            delay = FIRST_DELAY_SECONDS
+            if is_over and is_complete(rundir, name):
+                log.info("%s has all events of the journal", name)
+                return 0
+        except Exception as error:  # the top of the process: a library may raise anything
+            log.warning("%s: %s: %s", name, type(error).__name__, error)
+            if is_over and time.monotonic() - over_at > FINISH_SECONDS:
+                log.error("%s does not have all events; `babylm track` sends the rest", name)
+                return 1
+            wait, delay = delay, min(2 * delay, LAST_DELAY_SECONDS)
+        if is_over:
+            time.sleep(wait if wait != POLL_SECONDS else 0.0)
+        elif _closed_within(wait):
+            is_over, over_at = True, time.monotonic()
+
+
+def _closed_within(seconds: float) -> bool:
+    """Waits; True as soon as standard input is closed."""
+    readable, _, _ = select.select([0], [], [], seconds)
+    return bool(readable) and not os.read(0, 4096)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The stages of a run: what they share, and how they report progress."""

@@ -1,0 +1,1 @@
+"""Faster parts of the models: attention, experts; and dropout for training."""

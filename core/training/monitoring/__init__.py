@@ -1,0 +1,1 @@
+"""What is measured and watched while a model trains."""

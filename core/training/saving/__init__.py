@@ -1,0 +1,1 @@
+"""What a training run saves: resume points, checkpoints, averaged weights, samples."""

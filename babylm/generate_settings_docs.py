@@ -6,6 +6,7 @@ A test sees that it is not stale, and that it names every variable of docker-com
 import sys
 import textwrap
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from pydantic.fields import FieldInfo
 
@@ -54,6 +55,11 @@ FOR_COMPOSE = (
         "BABYLM_HOST_DATA_DIR",
         "Folder of the host with the corpora; it must belong to BABYLM_UID for uploads to work.",
         "./data",
+    ),
+    Variable(
+        "BABYLM_VERSION",
+        "Tag of the images: the version of the service.",
+        version("babylm-service"),
     ),
     Variable("BABYLM_UID", "User that the images are built for and everything runs as.", "1000"),
     Variable("BABYLM_GID", "Its group.", "1000"),

@@ -4,6 +4,8 @@ import base64
 
 import pytest
 
+from tests.api.conftest import SPEC
+
 
 def test_jobs_are_found_by_a_part_of_the_name_and_the_beginning_of_the_id(client, world):
     first, second = world.job(name="Apple 100%"), world.job(name="pear")
@@ -85,6 +87,7 @@ def cursor_of(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
+LISTINGS = ("/v1/jobs", "/v1/tokenizers", "/v1/studies")
 ID = "0" * 32
 CURSORS = {
     "year 1 in zone +14": cursor_of(f"0001-01-01T00:00:00+14:00 {ID}"),
@@ -101,7 +104,7 @@ CURSORS = {
 }
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/tokenizers"])
+@pytest.mark.parametrize("path", LISTINGS)
 @pytest.mark.parametrize("name", CURSORS)
 def test_a_cursor_that_no_page_gave_is_refused(client, world, path, name):
     world.job()
@@ -118,13 +121,15 @@ def test_each_listing_with_a_cursor_is_tested(app):
         for parameter in methods.get("get", {}).get("parameters", [])
         if parameter["name"] == "after" and not path.startswith("/v1/jobs/{job_id}/events")
     }
-    assert listings == {"/v1/jobs", "/v1/tokenizers"}
+    assert listings == set(LISTINGS)
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/tokenizers"])
+@pytest.mark.parametrize("path", LISTINGS)
 def test_the_cursor_of_a_page_is_taken(client, world, path):
     for _ in range(3):
         world.job()
+        if path == "/v1/studies":
+            client.post(path, json=SPEC).raise_for_status()
     cursor = client.get(path, params={"limit": 2}).json()["next"]
     answer = client.get(path, params={"after": cursor, "limit": 2})
     assert (answer.status_code, answer.json()["next"]) == (200, None)

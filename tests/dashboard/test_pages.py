@@ -38,7 +38,7 @@ def test_the_needs_follow_what_is_typed(tab, service):
 def test_the_spec_holds_only_what_was_chosen_and_is_there_as_commands(tab):
     page = tab.open("#/new")
     page.get_by_label("Name").fill("it's mine")
-    page.get_by_role("region", name="Training").get_by_label("Epochs").fill("2")
+    page.get_by_role("region", name="Training").get_by_label("Epochs", exact=True).fill("2")
     code = page.get_by_label("The spec")
     expect(code).to_have_text('preset: sample\nname: "it\'s mine"\ntraining:\n  epochs: 2\n')
     page.get_by_role("button", name="curl", exact=True).click()

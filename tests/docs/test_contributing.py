@@ -98,12 +98,12 @@ ADDITIONS = (
     (
         "a stage",
         "core/events/types.py",
-        'StageName = Literal["clean", ',
-        'StageName = Literal["clean", "dummy", ',
+        'StageName = Literal[\n    "clean", ',
+        'StageName = Literal[\n    "clean", "dummy", ',
     ),
     (
         "a stage",
-        "core/stages.py",
+        "core/stages/reporter.py",
         '    "clean": 0.03,\n',
         '    "clean": 0.02,\n    "dummy": 0.01,\n',
     ),

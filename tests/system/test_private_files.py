@@ -108,4 +108,4 @@ def test_a_socket_that_is_invalid_is_a_message(tmp_path, name, said):
 def test_a_socket_and_a_port_are_one_too_many(tmp_path):
     done = babylm(tmp_path, "serve", "--socket", "s", "--port", "0")
     assert done.returncode == 2
-    assert "either" in done.stderr
+    assert "both are given" in done.stderr

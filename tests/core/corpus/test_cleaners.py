@@ -241,7 +241,9 @@ def test_options_lower_the_case_and_strip_punctuation(source, text):
 
 
 def test_a_source_that_a_style_does_not_know_is_a_named_error():
-    with pytest.raises(CleanerMissing, match=r"has no cleaner for the source podcasts; it has one"):
+    with pytest.raises(
+        CleanerMissing, match=r"has no cleaner for the source podcasts; it has cleaners"
+    ):
         cleaner_for("podcasts", CleanOptions(style="upstream"))
 
 

@@ -75,11 +75,15 @@ def _refuse_in_use(session: Session, job_ids: Collection[str]) -> None:
             raise JobInUse(named, job.id, job.status)
 
 
-def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # any JSON value
-    """The jobs whose tokenizer or checkpoint a spec names."""
-    places = (("tokenizer", "from_job"), ("finetune", "job"), ("init_from", "job"))
-    named = ((spec.get(section) or {}).get(field) for section, field in places)
-    return {job_id for job_id in named if job_id is not None}
+def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # Any: JSON has values of any type
+    """The jobs whose tokenizer or checkpoint a spec needs.
+
+    A warm start needs no other job: it has a copy of the weights and the tokenizer.
+    """
+    named = {(spec.get("finetune") or {}).get("job")}
+    if (spec.get("init_from") or {}).get("job") is None:
+        named.add((spec.get("tokenizer") or {}).get("from_job"))
+    return named - {None}
 
 
 def _row_exists(session: Session, job_id: str) -> bool:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import psutil
+
 DEADLINE = 300.0
 """Seconds; less than the timeout of a test, so that the failure names what is missing."""
 POLL_SECONDS = 0.02
@@ -24,3 +26,11 @@ def wait_for(
             return value
         time.sleep(POLL_SECONDS)
     raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether a process runs; one that its parent has not waited for yet does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it ended between the two calls
+        return False

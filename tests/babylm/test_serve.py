@@ -17,7 +17,7 @@ import pytest
 from babylm.errors import CommandError
 from babylm.serve import free_port
 from tests.babylm import programs
-from tests.waiting import DEADLINE, wait_for
+from tests.waiting import DEADLINE, is_alive, wait_for
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +71,7 @@ class Serving:
         return wait_for(found, what=word)
 
     def left(self) -> list[psutil.Process]:
-        return [p for p in self.seen if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in self.seen if is_alive(process)]
 
 
 @pytest.fixture

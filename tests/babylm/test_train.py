@@ -159,7 +159,7 @@ except CommandError as error:
 def test_the_child_stops_with_the_command(tmp_path, number):
     import psutil
 
-    from tests.waiting import DEADLINE, wait_for
+    from tests.waiting import DEADLINE, is_alive, wait_for
 
     command = subprocess.Popen(
         [sys.executable, "-c", CALLER, str(tmp_path)],
@@ -179,8 +179,6 @@ def test_the_child_stops_with_the_command(tmp_path, number):
         assert errors.endswith("interrupted")
 
     def gone() -> bool:
-        return all(
-            not child.is_running() or child.status() == psutil.STATUS_ZOMBIE for child in children
-        )
+        return all(not is_alive(child) for child in children)
 
     wait_for(gone, what="child gone")

@@ -14,7 +14,7 @@ def test_the_list_is_sorted_and_filtered_by_values_and_its_address_restores_it(t
     names = page.locator(".jobs tbody tr")
     expect(names).not_to_have_count(0)
     page.get_by_role("button", name="Columns").click()
-    page.get_by_role("checkbox", name="Seed").check()
+    page.get_by_role("checkbox", name="Seed", exact=True).check()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Filter", exact=True).click()
     page.get_by_label("Filter by values").fill("seed > 0 and validation/loss < 100")
@@ -148,11 +148,11 @@ def test_an_architecture_keeps_the_sizes_of_the_preset(tab, service):
 
 
 def test_a_file_that_is_refused_for_its_name_offers_no_second_try(tab, tmp_path):
-    (tmp_path / "pairs.jsonl").write_text('{"text": "The dog runs."}\n')
+    (tmp_path / "notes.docx").write_text("The dog runs.")
     page = tab.open("#/corpora")
     page.get_by_label("Name").fill("refused")
     tab.may_complain = True  # the browser notes the refusal
-    page.get_by_label("Files to upload").set_input_files(tmp_path / "pairs.jsonl")
+    page.get_by_label("Files to upload").set_input_files(tmp_path / "notes.docx")
     expect(page.get_by_role("alert")).to_contain_text(".txt")
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
 

@@ -41,7 +41,7 @@ def test_a_job_that_has_not_ended_keeps_its_files(database, settings, new_job):
     assert settings.job_folder(job_id).is_dir()
 
 
-@pytest.mark.parametrize("section", ["tokenizer", "init_from", "finetune"])
+@pytest.mark.parametrize("section", ["tokenizer", "finetune"])
 def test_a_job_that_a_queued_job_needs_is_kept(database, settings, ended, new_job, section):
     needs = {"tokenizer": "from_job"}.get(section, "job")
     with database.write() as session:

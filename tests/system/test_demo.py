@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.shadows import Shadows
-from tests.waiting import DEADLINE, wait_for
+from tests.waiting import DEADLINE, is_alive, wait_for
 
 pytestmark = pytest.mark.system
 BABYLM = Path(sysconfig.get_path("scripts")) / "babylm"
@@ -54,7 +54,7 @@ class Demo:
         return False
 
     def left(self) -> list[psutil.Process]:
-        return [p for p in self.seen if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in self.seen if is_alive(process)]
 
 
 @pytest.fixture

@@ -80,10 +80,10 @@ def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # Any: JSON has values of
 
     A warm start needs no other job: it has a copy of the weights and the tokenizer.
     """
-    named = {(spec.get("finetune") or {}).get("job")}
+    named = [(spec.get("finetune") or {}).get("job")]
     if (spec.get("init_from") or {}).get("job") is None:
-        named.add((spec.get("tokenizer") or {}).get("from_job"))
-    return named - {None}
+        named.append((spec.get("tokenizer") or {}).get("from_job"))
+    return {job_id for job_id in named if job_id is not None}
 
 
 def _row_exists(session: Session, job_id: str) -> bool:

@@ -170,6 +170,10 @@ def test_a_chart_is_read_and_zoomed_by_the_keyboard(tab, finished):
         expect(reset).to_be_visible()
         page.keyboard.press(key)
         expect(reset).to_be_hidden()
+    page.keyboard.press("+")
+    page.keyboard.press("ArrowLeft")  # zooms out about another point
+    page.keyboard.press("-")
+    expect(reset).to_be_hidden()
     expect(loss).to_be_focused()
 
 

@@ -19,6 +19,7 @@ import type { ChartView, Zoom } from "./view.ts";
 
 const KEY_ZOOM = 0.6;
 const KEY_MOVES = 40; // presses of an arrow that cross a chart
+const ALMOST_ALL = 1 - 1e-6; // of the width: factors are rounded
 const NARROWEST = 1e-4; // share of the whole that the keys zoom into at most
 
 export interface Drawing {
@@ -187,10 +188,12 @@ export class PlotController {
     const [low, high] = ends(plot.data[0]);
     const index = plot.cursor.idx;
     const at = index === null || index === undefined ? (min + max) / 2 : plot.data[0][index];
-    const begin = Math.max(low, at - (at - min) * factor);
-    const end = Math.min(high, at + (max - at) * factor);
-    if (end - begin < (high - low) * NARROWEST) return;
-    this.onZoom(begin <= low && end >= high ? null : [begin, end]);
+    const width = (max - min) * factor;
+    if (width < (high - low) * NARROWEST) return;
+    // The cursor may have moved since the last zoom: only the width decides what is all.
+    const isAll = width > (high - low) * ALMOST_ALL;
+    const begin = Math.min(Math.max(low, at - (at - min) * factor), high - width);
+    this.onZoom(isAll ? null : [begin, begin + width]);
   }
 
   clear() {

@@ -62,7 +62,7 @@ def text_head(file: SourceFile, max_bytes: int) -> Head | None:
 
 
 def require_readable(file: SourceFile) -> None:
-    """Checks what takes little time: the first bytes, the column, and whether pyarrow exists.
+    """Checks what takes little time: first bytes, column, and whether its reader is installed.
 
     Raises:
         RunError: If a check fails; the message names the file and what is wrong.

@@ -82,7 +82,7 @@ def _header_begin(text: mmap.mmap, at: int, mark: int) -> int:
 
 
 def _licence_end(text: mmap.mmap, begin: int) -> int:
-    """The end of a licence: the beginning of the next book or its header, or MAX_LICENCE_BYTES."""
+    """The end of a licence: where the next header or book begins, or after MAX_LICENCE_BYTES."""
     limit = min(len(text), begin + MAX_LICENCE_BYTES)
     ends = [limit]
     if (header := BOOK_HEADER.search(text, begin, limit)) is not None:

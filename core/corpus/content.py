@@ -1,4 +1,4 @@
-"""Recognizes by the first bytes whether a file that is named like a text is not text."""
+"""Recognizes, by their first bytes, files that are named like a text but have other content."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ def foreign_content(head: bytes) -> tuple[str, str] | None:
     if ANNEX_POINTER.match(head):
         return "a git-annex pointer, not the text itself", "Fetch the text with `git annex get`."
     for magic, name, remedy in MAGIC:
-        # Text may begin with the letters of a mark, such as BZh. Files of the format are no text.
+        # Text may begin with the letters of a mark, such as BZh. A bzip2 file is not valid text.
         if head.startswith(magic) and (not magic.isalnum() or not _is_text(head)):
             return name, remedy
     if WEB_PAGE.match(head.removeprefix(b"\xef\xbb\xbf").lstrip()):

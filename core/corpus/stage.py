@@ -53,7 +53,10 @@ def clean_fingerprint(
 
 
 def _input(file: SourceFile, content: str) -> str:
-    """All that determines the text of a file. For plain files, earlier releases gave the same."""
+    """All that determines the text of a file.
+
+    For plain files the result is that of earlier releases, so that their cache entries stay valid.
+    """
     known = f"{file.source}:{file.stem}:{content}"
     if file.format.is_plain:
         return known

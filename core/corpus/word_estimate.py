@@ -1,4 +1,4 @@
-"""Estimates from samples how many words a dataset has after cleaning; runs at each submission."""
+"""Estimates from samples, in a short time, how many words a dataset has after cleaning."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -42,7 +42,9 @@ class _Counted:
 
 
 def text_head(file: SourceFile, max_bytes: int) -> Head | None:
-    """At most `max_bytes` of the text, in whole rows; None if only pyarrow can read the file.
+    """The first `max_bytes` of the text; None if only pyarrow can read the file.
+
+    Rows are whole, so that the last row may exceed `max_bytes`.
 
     Raises:
         RunError: If the file cannot be read.
@@ -62,7 +64,7 @@ def text_head(file: SourceFile, max_bytes: int) -> Head | None:
 
 
 def require_readable(file: SourceFile) -> None:
-    """Checks what takes little time: first bytes, column, and whether its reader is installed.
+    """Checks what takes little time: first bytes, column, and the packages that reading needs.
 
     Raises:
         RunError: If a check fails; the message names the file and what is wrong.

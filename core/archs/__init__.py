@@ -1,4 +1,4 @@
-"""Registry of the architectures: each has a module, registered by its import here."""
+"""Registry of the architectures. Each has a module, and its import here registers it."""
 
 from typing import TYPE_CHECKING, Annotated, Union
 

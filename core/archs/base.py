@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 MAX_HIDDEN_SIZE = 16_384
 MAX_VOCAB_SIZE = 1_000_000
 DEFAULT_MAX_POSITION_EMBEDDINGS = 2048
-"""Evaluations contain texts that are longer than the training sequences; models of the upstream
-research scripts accept 2,048 tokens or more. Position embeddings are rotary, so the number of
-weights does not depend on this value."""
+"""Maximum number of input tokens if the spec gives none. Evaluations contain texts that are longer
+than the training sequences; models of the upstream research scripts accept 2,048 tokens or more.
+Position embeddings are rotary, so the number of weights does not depend on this value."""
 OFFICIAL_TRANSFORMERS = "4.51.3"
 """The release that the BabyLM evaluation pipelines of 2025 and 2026 pin."""
 TARGET_HEAD_DIM = 64
@@ -150,12 +150,12 @@ class Architecture(BaseModel):
 
     @property
     def heads(self) -> int:
-        """H, resolved if the field is null."""
+        """H; if the field is null, the value that will be used."""
         return self.num_attention_heads or default_num_heads(self.hidden_size)
 
     @property
     def kv_heads(self) -> int:
-        """K, resolved if the field is null."""
+        """K; if the field is null, the value that will be used."""
         return self.num_key_value_heads or self._default_kv_heads(self.heads)
 
     @property
@@ -165,11 +165,11 @@ class Architecture(BaseModel):
 
     @property
     def mlp_width(self) -> int:
-        """F, resolved if the field is null."""
+        """F; if the field is null, the value that will be used."""
         return self.intermediate_size or 4 * self.hidden_size
 
     def common_arguments(self, *, vocab_size: int) -> dict[str, Any]:
-        """The keyword arguments of the configuration class that all architectures share."""
+        """The keyword arguments that the configuration classes of all architectures share."""
         resolved = self.resolve(seq_length=self.max_position_embeddings or 8)
         return {
             "vocab_size": vocab_size,

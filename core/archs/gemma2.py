@@ -61,7 +61,7 @@ class Gemma2(Architecture):
 
     @property
     def head_width(self) -> int:
-        """d, resolved if the field is null."""
+        """d; if the field is null, the value that will be used."""
         return self.head_dim or self.hidden_size // self.heads
 
     def resolve(self, *, seq_length: int) -> Self:
@@ -105,5 +105,5 @@ class Gemma2(Architecture):
         return weights, weights
 
     def layer_vectors(self) -> int:
-        """Norms before and after the attention and the MLP."""
+        """Number of weights in the norms before and after the attention and the MLP."""
         return 4 * self.hidden_size

@@ -12,7 +12,8 @@ from core.archs.base import (
 )
 
 OFFICIAL_NO_ROPE_INTERVAL = 4
-"""Hard-coded in `OFFICIAL_TRANSFORMERS`, which ignores the value in `config.json`."""
+"""The `no_rope_layer_interval` that `OFFICIAL_TRANSFORMERS` always uses. It ignores the value in
+`config.json`."""
 
 
 class Llama4(Architecture):
@@ -73,7 +74,7 @@ class Llama4(Architecture):
 
     @property
     def head_width(self) -> int:
-        """d, resolved if the field is null."""
+        """d; if the field is null, the value that will be used."""
         return self.head_dim or self.hidden_size // self.heads
 
     def resolve(self, *, seq_length: int) -> Self:
@@ -156,5 +157,8 @@ class Llama4(Architecture):
         return everything, attention + router + mlp * (1 + self.num_experts_per_tok)
 
     def layer_vectors(self) -> int:
-        """Norms before the attention and the MLP; the norm on queries and keys has no weights."""
+        """Number of weights in the norms before the attention and the MLP.
+
+        The norm on queries and keys has no weights.
+        """
         return 2 * self.hidden_size

@@ -36,5 +36,5 @@ class Olmo2(Architecture):
         return weights, weights
 
     def layer_vectors(self) -> int:
-        """Norms after the attention and the MLP, and on all queries and all keys."""
+        """Number of weights in the norms after attention and MLP, and on queries and keys."""
         return 2 * self.hidden_size + self.head_width * (self.heads + self.kv_heads)

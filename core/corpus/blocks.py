@@ -24,11 +24,12 @@ from core.corpus.rules import (
 from core.errors import CorpusEncoding, CorpusMissing
 
 BLOCK_BYTES = 1 << 19
-"""Bytes of text that are cleaned at once."""
+"""Number of bytes after which a block ends at the next possible line."""
 MAX_BLOCK_BYTES = 4 << 20
 """Maximum bytes of a block. If a unit of several lines is longer, the block may end at any line."""
 LONGEST_LINE_BYTES = 16 << 20
-"""Longer lines are refused, because cleaning holds several copies of a line in memory."""
+"""Maximum bytes of a line. Longer lines are refused, because cleaning holds several copies of a
+line in memory."""
 READ_BYTES = 1 << 20
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -96,7 +97,7 @@ class BlockCleaner:
 def clean_text(
     text: str, cleaner: Cleaner, *, kind: Kind = "text", first_line: int = 1
 ) -> CleanedBlock:
-    """Cleans whole lines, of which the first has the number `first_line` in its file."""
+    """Cleans whole lines. `first_line` is the number of the first line in its file."""
     drops = Drops()
     normal = normal_block(text)
     words_in = count_words(normal)
@@ -125,7 +126,7 @@ def clean_text(
 
 
 def _licence(text: str) -> CleanedBlock:
-    """A licence: nothing is left, and the documents before and after it are two."""
+    """The result for a licence: no text, but an end of document between the texts around it."""
     lines = [line for line in text.split("\n") if line.strip()]
     drops = Drops()
     drops.add("licence", len(lines), [line.strip()[:EXAMPLE_CHARACTERS] for line in lines[:1]])
@@ -145,7 +146,7 @@ def _licence(text: str) -> CleanedBlock:
 def split_blocks(
     path: Path, source: str, cleaner: Cleaner | None = None, *, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Block]:
-    """The file in blocks that end after line breaks, where the cleaner allows it.
+    """The blocks of a file. Each ends after a line break, if possible between units of the cleaner.
 
     Raises:
         CorpusMissing: If the file cannot be opened.
@@ -179,7 +180,7 @@ def split_blocks(
 def _block_end(
     text: mmap.mmap, begin: int, kind: Kind, cleaner: Cleaner | None, block_bytes: int
 ) -> int:
-    """The end of the first block that ends at or after `block_bytes`; it may end a region later."""
+    """The end of a block that begins at `begin`; it may be after the end of the region."""
     target = begin + block_bytes
     cut = cut_paragraphs if kind == "book" else cleaner.cut if cleaner is not None else None
     if cut is not None and (end := cut(text, target)) - begin <= MAX_BLOCK_BYTES:

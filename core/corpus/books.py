@@ -25,7 +25,7 @@ HEADER_LINE = re.compile(rb"^[^\n]*Project Gutenberg[^\n]*\n", re.MULTILINE | re
 MAX_HEADER_BYTES = 1 << 15
 """Maximum bytes before the START mark: title, credits and, until 2003, the small print."""
 MAX_LICENCE_BYTES = 1 << 16
-"""Maximum bytes after the END mark that count as the licence, which has 19 KB."""
+"""Maximum bytes after the END mark that count as the licence. The licence itself has 19 KB."""
 
 Kind = Literal["text", "book", "licence"]
 
@@ -37,7 +37,8 @@ class Region:
     begin: int
     end: int
     kind: Kind
-    """`book`: wrapped paragraphs between the marks; `text`: a paragraph a line, as in BabyLM."""
+    """`book`: wrapped paragraphs between the marks; `text`: one paragraph per line, as in BabyLM;
+    `licence`: a header or a licence, which is dropped."""
 
 
 def find_books(text: mmap.mmap) -> Iterator[Region]:
@@ -54,9 +55,10 @@ def find_books(text: mmap.mmap) -> Iterator[Region]:
 
 
 def _licences(text: mmap.mmap) -> Iterator[tuple[int, int, Kind]]:
-    """Headers up to a START mark and what follows an END mark, with the kind of the text after.
+    """Begin and end of each header and licence, with the kind of the text that follows it.
 
-    A book ends with its licence: what comes after that is text, until the next START mark.
+    A header ends with its START mark and is followed by a book. A licence begins with its END mark
+    and is followed by text.
     """
     at = 0
     while at < len(text):
@@ -80,13 +82,13 @@ def _header_begin(text: mmap.mmap, at: int, mark: int) -> int:
 
 
 def _licence_end(text: mmap.mmap, begin: int) -> int:
-    """The next header, START mark or END mark, or the end of the file or of what a licence has."""
+    """The end of a licence: where the next header or book begins, or after MAX_LICENCE_BYTES."""
     limit = min(len(text), begin + MAX_LICENCE_BYTES)
     ends = [limit]
     if (header := BOOK_HEADER.search(text, begin, limit)) is not None:
         ends.append(header.start())
     if (start := START.search(text, begin, limit)) is not None:
-        # From the header of the next book on, which is dropped too.
+        # The next book begins with its header, which is dropped too.
         ends.append(_header_begin(text, begin, start.start()))
     end = min(ends)
     return end if end < limit or limit == len(text) else text.rfind(b"\n", begin, limit) + 1

@@ -1,4 +1,4 @@
-"""Recognizes files with the name of a text that are not text, by their first bytes."""
+"""Recognizes, by their first bytes, files that are named like a text but have other content."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from core.errors import CorpusNotText
 
 HEAD_BYTES = 1024
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md"""
+"""First bytes of a Git LFS pointer (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md)."""
 ANNEX_POINTER = re.compile(rb"(?:\.\./)*(?:\.git/annex|/annex)/objects/")
 WEB_PAGE = re.compile(rb"<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 MAGIC = (
@@ -29,7 +29,7 @@ def foreign_content(head: bytes) -> tuple[str, str] | None:
     if ANNEX_POINTER.match(head):
         return "a git-annex pointer, not the text itself", "Fetch the text with `git annex get`."
     for magic, name, remedy in MAGIC:
-        # Text may begin with the letters of a mark, but not with the bytes that follow in a file.
+        # Text may begin with the letters of a mark, such as BZh. A bzip2 file is not valid text.
         if head.startswith(magic) and (not magic.isalnum() or not _is_text(head)):
             return name, remedy
     if WEB_PAGE.match(head.removeprefix(b"\xef\xbb\xbf").lstrip()):

@@ -1,15 +1,16 @@
 """Duplicates in clean text: repeated units, and training text that is also validation text.
 
 The compared units are the documents of a file, or its lines if the file is one document
-(Switchboard, subtitles). A unit of fewer than 8 words is never a duplicate: "Yeah, I know." occurs
-ten thousand times. A training line of at least 8 words that is also a line of the validation text
-is a leak.
+(Switchboard, subtitles). A unit of fewer than 8 words never counts as a duplicate: "Yeah, I know."
+occurs ten thousand times. A training line of at least 8 words that is also a line of the validation
+text is a leak.
 
 Near duplicates are found among documents by MinHash (Broder 1997, "On the resemblance and
 containment of documents"): 64 hashes over the sets of five words in a row. Two documents are near
-when at least 52 of the 64 agree, a Jaccard index of about 0.8. Candidates agree in a whole band of
-4 hashes out of 16 (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", section 3.4); a pair
-at 0.8 is missed with probability (1 - 0.8^4)^16 = 0.0002.
+duplicates if at least 52 of their 64 hashes agree, which means a Jaccard index of about 0.8. The
+hashes form 16 bands of 4. A document is compared only with the earliest document that has the same
+4 hashes in some band (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", section 3.4). Two
+documents with an index of 0.8 have no equal band with probability (1 - 0.8^4)^16 = 0.0002.
 
 The result depends on the text alone: the earliest unit is kept, in the order of the files.
 
@@ -33,7 +34,7 @@ from pydantic import BaseModel, ConfigDict
 from core.errors import CorpusEmpty, Stopped
 
 DUPLICATES_VERSION = 1
-"""Increase it when the same text gives another result."""
+"""Increase it if a change of the code gives another result for the same text."""
 MIN_WORDS = 8
 SHINGLE_WORDS, HASHES, BANDS, NEAR_HASHES = 5, 64, 16, 52
 READ_BYTES = 1 << 20
@@ -86,9 +87,9 @@ class _Index:
 
     digests: "array[int]" = field(default_factory=lambda: array("Q"))
     sketches: list[UInt64s] = field(default_factory=list)
-    """(K,) each, of long documents only."""
+    """One sketch (K,) for each document of at least MIN_WORDS words."""
     sketched: list[int] = field(default_factory=list)
-    """The unit of each sketch."""
+    """Number of the unit to which each sketch belongs."""
 
 
 def deduplicate(
@@ -105,7 +106,7 @@ def deduplicate(
     `near` also removes near duplicates. The report always covers all three kinds.
 
     Raises:
-        CorpusEmpty: If nothing would be left of a file.
+        CorpusEmpty: If a file would have no text left.
         Stopped: After a stop request.
     """
     leaks = {line for path in validation for line in _lines(path) if _is_long(line)}
@@ -179,7 +180,7 @@ def _add(index: _Index, path: Path, should_stop: Callable[[], bool]) -> None:
 
 
 def sketch(text: str) -> UInt64s:
-    """(K,) uint64: the smallest of each of 64 hashes over all runs of five words.
+    """(K,) uint64: for each of 64 hash functions, the smallest hash of all runs of five words.
 
     A word is identified by its CRC-32. The hash of a run is a polynomial of its words, spread by
     odd multipliers (multiply-shift, Dietzfelbinger et al. 1997).
@@ -208,7 +209,7 @@ def _repeated(digests: UInt64s, known: int) -> Bools:
 
 
 def _near(index: _Index) -> Bools:
-    """(U,) whether a document nearly equals an earlier document."""
+    """(U,) whether the unit is a document that nearly equals an earlier document."""
     near = np.zeros(len(index.digests), np.bool_)
     if not index.sketches:
         return near
@@ -219,7 +220,7 @@ def _near(index: _Index) -> Bools:
         part = np.ascontiguousarray(sketches[:, band * rows : (band + 1) * rows])  # (M, 4)
         keys = part.view(np.dtype((np.void, part.itemsize * rows))).ravel()  # (M,)
         _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-        earliest = first[group]  # (M,) the first with the same band
+        earliest = first[group]  # (M,) the first document with the same band
         later = np.flatnonzero(earliest != np.arange(len(sketches)))
         agree = (sketches[later] == sketches[earliest[later]]).sum(axis=1)
         found[later] |= agree >= NEAR_HASHES
@@ -247,7 +248,7 @@ def _has_documents(path: Path) -> bool:
 
 
 def _units(path: Path, separator: str) -> Iterator[str]:
-    """The documents or lines of a clean file; the whole current document is in memory."""
+    """The documents or the lines of a clean file; one document at a time is in memory."""
     lines: list[str] = []
     with path.open(encoding="utf-8", newline="\n") as file:
         for line in file:

@@ -1,4 +1,4 @@
-"""Character references of HTML, as subtitles, wiki dumps and the BNC have them."""
+"""Resolves the character references of HTML that occur in subtitles, wiki dumps and the BNC."""
 
 import html
 import re
@@ -9,7 +9,7 @@ REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{
 
 
 def unescape(block: str) -> str:
-    """The characters that the references stand for; unknown names stay as they are.
+    """Replaces each reference by its character; a reference with an unknown name does not change.
 
     References that were escaped again, such as `&amp;lt;`, are resolved too.
     """

@@ -1,4 +1,4 @@
-r"""Joins units of several lines, such as the cue of a subtitle, to one line before the rules run.
+r"""Joins units of several lines, such as the cue of a subtitle, into one line before the rules run.
 
 A rule looks only at one line. A `join` function joins the lines of a unit. A `cut` function ends a
 block only between units, so that the result does not depend on the size of the blocks.
@@ -21,10 +21,10 @@ CUE = re.compile(
 """The lines before the times of a cue in SubRip and WebVTT: empty lines, a number or a name."""
 VTT_HEADER = re.compile(r"\nWEBVTT(?:[ \t][^\n]*)?\n(?:[^\n]*\S[^\n]*\n)*")
 VTT_BLOCK = re.compile(r"\n[ \t]*\n(?:NOTE|STYLE|REGION)(?:[ \t][^\n]*)?\n(?:[^\n]*\S[^\n]*\n)*")
-"""https://www.w3.org/TR/webvtt1/, section 4.1."""
+"""Notes, styles and regions of WebVTT (https://www.w3.org/TR/webvtt1/, section 4.1)."""
 ARROW = b"-->"
 CUE_SEARCH_BYTES = 1 << 16
-"""Bytes to search for a cue. If they contain no cue, the block may end at any line."""
+"""Number of bytes to search for a cue. If they contain no cue, the block may end at any line."""
 BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 WRAPPED_LINE = re.compile(r"(?<=\S)[ \t]*\n(?=\S)")
 
@@ -49,7 +49,7 @@ def join_tiers(text: str, drops: Drops) -> str:
 
 
 def join_cues(text: str, drops: Drops) -> str:
-    """Subtitles: no empty line between cues, no cue numbers; the first cue begins a document."""
+    """Subtitles: drops empty lines between cues and cue numbers. Cue 0 or 1 begins a document."""
     if "-->" not in text and "WEBVTT" not in text:
         return text
     text = f"\n{universal(text, drops)}"
@@ -76,7 +76,7 @@ def join_paragraphs(text: str, drops: Drops) -> str:
 
 
 def cut_tiers(text: mmap.mmap, begin: int) -> int:
-    """The end of the first tier that ends at or after a byte."""
+    """The end of the first tier that ends after byte `begin`."""
     end = text.find(b"\n", begin) + 1
     while end and text[end : end + 1] == b"\t":
         end = text.find(b"\n", end) + 1
@@ -84,9 +84,10 @@ def cut_tiers(text: mmap.mmap, begin: int) -> int:
 
 
 def cut_cues(text: mmap.mmap, begin: int) -> int:
-    """The end of the first line with times at or after a byte, so that no cue is split before it.
+    """The end of the first line with the times of a cue after byte `begin`.
 
-    If the file has no cues, the end of any line.
+    The lines before the times are then in the same block as the times. If no cue is near, the
+    result is the end of the first line.
     """
     line_end = text.find(b"\n", begin) + 1 or len(text)
     arrow = text.find(ARROW, begin, begin + CUE_SEARCH_BYTES)
@@ -96,7 +97,7 @@ def cut_cues(text: mmap.mmap, begin: int) -> int:
 
 
 def cut_paragraphs(text: mmap.mmap, begin: int) -> int:
-    """The end of the first empty line at or after a byte."""
+    """The end of the first empty line after byte `begin`."""
     found = EMPTY_LINE.search(text, begin)
     return found.end() if found else len(text)
 

@@ -18,8 +18,8 @@ def split_long_words(text: str, drops: Drops, *, first_line: int = 1) -> str:
 
     Args:
         text: Raw lines.
-        drops: Counts the words, with the line and the beginning of the first ones.
-        first_line: Number of the first line.
+        drops: Receives the number of split words, and examples with their line numbers.
+        first_line: Number of the first of these lines in its file.
     """
     if not _may_have(text):
         return text
@@ -35,7 +35,7 @@ def split_long_words(text: str, drops: Drops, *, first_line: int = 1) -> str:
 
 
 def has_long_words(text: str) -> bool:
-    """Whether a word would be split."""
+    """Whether `split_long_words` would split a word of the text."""
     return _may_have(text) and LONG_WORD.search(text) is not None
 
 

@@ -1,4 +1,4 @@
-r"""The shown form of file names, and which names are texts. Imports no large module.
+r"""Decides which file names are texts, and how names are shown. Imports no large module.
 
 The name of a file may contain any bytes except "/" and NUL. Names that are not UTF-8 or not
 printable are shown with escapes, such as `caf\xe9.txt`; users give this form in specs and paths.
@@ -13,8 +13,8 @@ TEXT_SUFFIXES = (
     *(".train.txt", ".dev.txt", ".test.txt", ".txt.utf-8", ".txt.utf8"),
     *(".train", ".dev", ".test", ".txt", ".cha", ".srt", ".vtt"),
 )
-"""In lower case, longer ones first. Since 2025 training files are also handed out as
-`<name>.train.txt`, and Project Gutenberg has `<number>.txt.utf-8`."""
+"""Suffixes in lower case; longer ones come first. Since 2025 BabyLM also distributes training files
+as `<name>.train.txt`. Project Gutenberg names its files `<number>.txt.utf-8`."""
 ROW_SUFFIXES = (".jsonl", ".csv", ".parquet", ".arrow")
 """Files of rows, one column of which is the text. `.arrow` is a file of a saved Hugging Face
 dataset."""
@@ -23,13 +23,14 @@ COMPRESSIONS = (".gz", ".xz", ".zst")
 ACCEPTED = f"{', '.join((*TEXT_SUFFIXES, *ROW_SUFFIXES))}, also with {', '.join(COMPRESSIONS)}"
 """The suffixes as an error message lists them."""
 DATASET_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")
-"""What a saved Hugging Face dataset has in addition to its `.arrow` files."""
+"""Files that a saved Hugging Face dataset has in addition to its `.arrow` files."""
 MAX_STEM_BYTES = 200
-"""The name of the cleaned file; a name may have 255 bytes, and escapes make it longer."""
+"""Maximum length of a stem, which becomes the name of the cleaned file. File names may have at most
+255 bytes, and the escapes of `shown_name` can make a stem longer than the original name."""
 
 
 def shown_name(name: str) -> str:
-    """The name with escapes for all that is not printable Unicode."""
+    """The name with escapes for everything that is not printable Unicode."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in text

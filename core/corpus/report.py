@@ -26,7 +26,7 @@ class RowsReport(BaseModel):
     malformed: int
     """Rows that were skipped."""
     examples: list[str]
-    """The first malformed rows: the line or row, and the reason."""
+    """The first malformed rows, each as its place in the file and the reason."""
 
 
 class SourceReport(BaseModel):
@@ -44,7 +44,7 @@ class SourceReport(BaseModel):
     documents: int
     dropped: dict[str, Dropped]
     rows: RowsReport | None = None
-    """Null for a file that is not of rows."""
+    """Null for a file without rows."""
 
 
 class CleanReport(BaseModel):
@@ -89,7 +89,7 @@ class CleanReport(BaseModel):
 
 
 def recount(report: CleanReport, folder: Path) -> None:
-    """Writes the report again after some of the clean text was removed."""
+    """Writes `report` to `folder`, with new counts for the text that is left there."""
     sources = {}
     for stem, source in report.sources.items():
         path = folder / f"{stem}.txt"

@@ -2,9 +2,9 @@ r"""Cleaners and their rules, which work on blocks of whole lines.
 
 Every rule matches within one line, so the result does not depend on where a file is cut into
 blocks. Blocks are faster than single lines, because each step is one call into C for thousands of
-lines. A rule whose needle does not occur costs one memory search. The engine tries a pattern that
-begins with a literal only where that literal occurs, so look-behinds follow the first character:
-`\+(?<=\w\+)(?=\w)` equals `(?<=\w)\+(?=\w)` and is thirty times as fast.
+lines. A rule whose needle does not occur costs one search for a string. The engine tries a pattern
+that begins with a literal only where that literal occurs, so look-behinds follow the first
+character: `\+(?<=\w\+)(?=\w)` equals `(?<=\w)\+(?=\w)` and is thirty times as fast.
 
 Two alternatives were rejected: cleaning only the lines that contain any mark (nearly all lines of
 a transcript do), and engines without look-around (RE2, Rust's regex), which need half of these
@@ -24,9 +24,9 @@ CONTROL = re.compile(
 )
 """Control characters, marks of writing direction and byte order, and the zero-width space."""
 ODD_SPACE = re.compile(r"[^\S\n ]")
-"""White space for `str.split`, except the two characters that clean text has."""
+"""Characters that `str.split` treats as white space, except the line feed and the space."""
 NOT_PLAIN = bytes([*range(9), *range(11, 32), 127])
-"""The ASCII characters of the two classes above."""
+"""The ASCII characters of the two classes above, except the tab, which `normal_block` replaces."""
 LINE_OF_DROPS = re.compile(r"\n[\x00 ]+(?=\n)")
 LINES_WITHOUT_WORDS = (
     ("\n", re.compile(r"\n[^\w\n](?:[^\w\n]|_)*(?=\n)")),
@@ -39,8 +39,8 @@ with the square of their length."""
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
 MAX_PASSES = 32
-"""Removing markup may join the parts of other markup, so passes repeat; a line that needs more
-passes than this is dropped."""
+"""Maximum number of passes. Removing markup may join the parts of other markup, so passes repeat
+until nothing changes. A line that needs more passes is dropped."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Transform:
-    """Changes a whole block, such as lower-casing; not counted.
+    """A change of a whole block, such as lower-casing. Its changes are not counted.
 
     The function is sent to other processes, so it must be picklable.
     """
@@ -86,7 +86,8 @@ class Cleaner:
     join: "Callable[[str, Drops], str] | None" = None
     """A function that is applied first, to raw text: joins units of several lines to one line."""
     cut: Callable[[mmap.mmap, int], int] | None = None
-    """The end of the first block that may end at or after a byte, if `join` needs whole units."""
+    """A function that returns the first place after a byte where a block may end. None: a block may
+    end after any line."""
     finds_books: bool = False
     """Whether to drop text outside the START and END marks of Project Gutenberg."""
 
@@ -121,12 +122,12 @@ def space_before(marks: str) -> tuple[Rule, ...]:
 
 
 def clean_block(text: str, cleaner: Cleaner, drops: Drops) -> str:
-    """Clean lines, each ended by a line break; an empty one ends a document.
+    """The cleaned lines, each with a line break at its end. An empty line ends a document.
 
-    The steps are applied until they find nothing more, so cleaning twice is cleaning once.
+    The steps are applied until they find nothing more, so cleaning the result does not change it.
 
     Args:
-        text: Whole lines; Windows line ends and a last line without an end are fine.
+        text: Whole lines. Windows line ends, and a last line without a line end, are accepted.
         cleaner: The steps.
         drops: Counts the removals.
     """
@@ -134,7 +135,7 @@ def clean_block(text: str, cleaner: Cleaner, drops: Drops) -> str:
 
 
 def raw_block(text: str, normal: str | None, cleaner: Cleaner, drops: Drops) -> str:
-    """The normal block of raw lines, joined or cleaned line by line as the cleaner says.
+    """The normal block of raw lines, after the functions `join` and `line` of the cleaner.
 
     Args:
         text: Raw lines.
@@ -151,7 +152,7 @@ def raw_block(text: str, normal: str | None, cleaner: Cleaner, drops: Drops) -> 
 
 
 def _line_by_line(text: str, clean: Callable[[str], str], drops: Drops) -> str:
-    """Each line cleaned once; headers of documents and empty lines end a document."""
+    """Cleans each line once. Headers of documents and empty lines end a document."""
     lines = []
     for line in text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n"):
         if line.startswith(DOCUMENT_HEADER) or not line.strip():
@@ -176,12 +177,12 @@ def normal_block(text: str) -> str:
 
 
 def count_words(block: str) -> int:
-    """White-space words of a normal block: one a space, and one a line that is not empty."""
+    """Number of white-space words of a normal block: its spaces plus its non-empty lines."""
     return block.count(" ") + count_lines(block)
 
 
 def count_lines(block: str) -> int:
-    """Lines of a normal block that are not empty."""
+    """Number of lines of a normal block that are not empty."""
     while "\n\n" in block:
         block = block.replace("\n\n", "\n")
     return block.count("\n") - 1
@@ -199,7 +200,7 @@ def without_controls(block: str, drops: Drops) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether ASCII alone, without odd spaces and control characters; ten times as fast as re."""
+    """Whether a text is ASCII without the characters NOT_PLAIN; ten times as fast as `re`."""
     if not text.isascii():
         return False
     raw = text.encode()
@@ -207,7 +208,7 @@ def _is_plain(text: str) -> bool:
 
 
 def clean_normal(block: str, cleaner: Cleaner, drops: Drops) -> str:
-    """Applies the steps to a normal block until nothing changes; gives a normal block."""
+    """Applies the steps to a normal block until nothing changes; returns a normal block."""
     for _ in range(MAX_PASSES):
         cleaned = _one_pass(block, cleaner, drops)
         if cleaned == block:
@@ -234,7 +235,7 @@ def _one_pass(block: str, cleaner: Cleaner, drops: Drops) -> str:
 
 
 def _settle(block: str) -> str:
-    """Closes gaps, and drops the lines of which nothing is left."""
+    """Closes gaps, and drops lines from which all text was removed."""
     if DROPPED in block or "\n " in block:
         block = LINE_OF_DROPS.sub("", block).replace(DROPPED, "")
     return _single_spaces(block)

@@ -18,7 +18,7 @@ from core.errors import CorpusMissing
 from core.spec.job import DataSpec
 
 BABYLM_SOURCES = tuple(name for name in UPSTREAM if name != PLAIN)
-"""A dataset that has one of them and lacks another causes a warning."""
+"""A dataset that has only some of these sources causes a warning."""
 SOURCE_OF_SUFFIX = {".cha": "childes", ".srt": "open_subtitles", ".vtt": "open_subtitles"}
 """Suffixes that determine the format of a file with any name."""
 
@@ -33,10 +33,10 @@ class SourceFile:
     source: str
     """Name of its cleaner."""
     stem: str
-    """Its shown name without the suffix; the name of its cleaned file."""
+    """The shown name without the suffix, which is also the name of the cleaned file."""
     bytes: int
     rows: RowOptions = DEFAULT_ROWS
-    """How its rows become text, if it has rows."""
+    """How the rows become text, if the file has rows."""
 
     @property
     def name(self) -> str:
@@ -45,7 +45,7 @@ class SourceFile:
 
     @property
     def format(self) -> Format:
-        """Its format, by its name."""
+        """The format that the name of the file gives."""
         found = text_format(self.path.name)
         assert found is not None
         return found
@@ -62,15 +62,15 @@ class LeftOut:
 def find_source_files(
     folder: Path, *, sources: Sequence[str] | None = None, rows: RowOptions | None = None
 ) -> list[SourceFile]:
-    """The text files of a dataset folder, by name.
+    """The text files of a dataset folder, in the order of their names.
 
     Args:
         folder: The dataset.
-        sources: Stems to restrict them to; each must be there.
+        sources: Stems of the files to return; each must exist. None: all files.
         rows: How the rows of files such as JSON lines become text.
 
     Raises:
-        CorpusMissing: If the folder, a named file, or every text file is missing.
+        CorpusMissing: If the folder or a named file is missing, or if there is no text file.
     """
     if not folder.is_dir():
         raise CorpusMissing(f"there is no dataset folder {folder}")
@@ -89,7 +89,7 @@ def find_source_files(
 
 
 def scan_folder(folder: Path) -> tuple[list[SourceFile], list[LeftOut]]:
-    """The text files of a folder and the entries that are not used, with the reason, by name."""
+    """The text files of a folder, and its entries that are not used; both in order of names."""
     files: dict[str, SourceFile] = {}
     left_out = []
     for path in sorted(folder.iterdir()):
@@ -122,6 +122,6 @@ def row_options(data: DataSpec) -> RowOptions:
 
 
 def missing_sources(files: Sequence[SourceFile]) -> list[str]:
-    """Which of the six are absent where at least one of them is there."""
+    """The BabyLM sources that are missing; empty if none of the six is present."""
     present = {file.source for file in files} & set(BABYLM_SOURCES)
     return [name for name in BABYLM_SOURCES if name not in present] if present else []

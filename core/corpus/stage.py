@@ -21,15 +21,18 @@ from core.storage.cache import Cache, fingerprint
 CLEAN_VERSION = sum(cleaner.version for table in (STANDARD, UPSTREAM) for cleaner in table.values())
 """Increases with the version of any cleaner."""
 FORMER_CLEAN_VERSION = 27
-"""Of the releases that kept no record of the inputs of a run."""
+"""`CLEAN_VERSION` of the releases that kept no record of a run's inputs. A run that such a release
+began still finds its cleaned text in the cache under this version."""
 MAX_PROCESSES = 12
-"""Each takes 30 to 60 MB; more would need about 1 GB, and wait for the process that writes."""
+"""Maximum number of processes. Each takes 30 to 60 MB. More than 12 would take about 1 GB together,
+and would only wait for the one process that writes the results."""
 BYTES_PER_PROCESS = 4 << 20
-"""Minimum text for each process, because starting one takes 0.2 s of CPU time."""
+"""Minimum bytes of text for each process, because starting one takes 0.2 s of CPU time."""
 PREVIEW_BYTES = 64 << 10
 SHOWN_FILES = 10
 EXTRACT_SHARE = 0.3
-"""Progress when compressed files and files of rows are extracted."""
+"""Progress at the time when all compressed files and files of rows are extracted. Without such
+files, cleaning begins with a progress of 0."""
 COUNTED_AT_ONCE = 1 << 20
 
 
@@ -50,7 +53,10 @@ def clean_fingerprint(
 
 
 def _input(file: SourceFile, content: str) -> str:
-    """What determines the text of a file; plain files keep the form of earlier releases."""
+    """All that determines the text of a file.
+
+    For plain files the result is that of earlier releases, so that their cache entries stay valid.
+    """
     known = f"{file.source}:{file.stem}:{content}"
     if file.format.is_plain:
         return known
@@ -68,12 +74,12 @@ def clean_corpus(
 ) -> CleanReport:
     """Writes `output/<stem>.txt` for each file and `output/report.json`.
 
-    A cleaned file has a line an utterance or paragraph, with single spaces, and an empty line
-    between documents. The bytes do not depend on the number of processes.
+    A cleaned file has one line for each utterance or paragraph, with single spaces between words,
+    and one empty line between documents. The bytes do not depend on the number of processes.
 
     Raises:
-        CorpusMissing, CorpusEncoding, CorpusEmpty: Naming the file.
-        Stopped: If a stop was asked for.
+        CorpusMissing, CorpusEncoding, CorpusEmpty: If a file cannot be cleaned; they name the file.
+        Stopped: After a stop request.
     """
     share = 0.0 if all(file.format.is_plain for file in files) else EXTRACT_SHARE
 
@@ -164,7 +170,7 @@ def preview(
 ) -> list[tuple[str, str | None]]:
     """The first lines of a file, raw and cleaned; None for dropped lines.
 
-    Empty for a file that cannot be read, or only by pyarrow.
+    Empty if the file cannot be read, or if only pyarrow can read it (`.parquet`, `.arrow`).
     """
     try:
         head = text_head(file, PREVIEW_BYTES)

@@ -1,4 +1,4 @@
-"""The documents of a token file in another order, without a copy of their tokens.
+"""Reads the documents of a token file in another order, without a copy of their tokens.
 
 Shapes: N tokens, M documents, K boundaries.
 """
@@ -14,7 +14,7 @@ Int64s = npt.NDArray[np.int64]
 
 
 class DocumentOrder:
-    """The token stream that results if the documents of a file follow each other in a given order.
+    """The stream of the tokens of a file, with its documents in a given order.
 
     The stream has the same N tokens as the file, and every document keeps its `<|endoftext|>`. The
     class holds an index of 24 bytes per document; a batch reads its tokens from the file.

@@ -13,11 +13,12 @@ from core.errors import Stopped
 from core.process.pool import serve_in_order
 
 ENCODE_VERSION = 1
-"""Increase it when the same text and tokenizer give another token file."""
+"""Increase it if a change of the code gives another token file for the same text and tokenizer."""
 MAX_PROCESSES = 4
-"""Four processes encode 100 MB in about a second. More would need over 1 GB of memory in all."""
+"""Maximum number of processes. Four encode 100 MB in about a second. More would need over
+1 GB of memory in all."""
 BYTES_PER_PROCESS = 6 << 20
-"""Minimum text per process, because starting a process takes 0.3 s of CPU time."""
+"""Minimum bytes of text per process, because starting a process takes 0.3 s of CPU time."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def encode_split(
             text, which then continues from the last saved progress.
         progress: Receives the share of the text that is written.
         should_stop: Checked several times per second.
-        processes: Number of processes; None chooses by the amount of text.
+        processes: Number of processes; None: as many as the text and the cores allow.
 
     Raises:
         CorpusEmpty: If there is no text.

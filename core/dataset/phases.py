@@ -9,7 +9,7 @@ from core.spec.training import TrainingSpec
 class PhasedBatches:
     """The training batches of all steps: a pure function of the spec and the step.
 
-    Phases end with an epoch, so words and tokens seen are exact in each of them.
+    A phase ends at the end of an epoch, so the numbers of words and tokens seen are exact.
     """
 
     def __init__(self, tokens: TokenFile, training: TrainingSpec) -> None:
@@ -29,24 +29,24 @@ class PhasedBatches:
         }
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 1; the last of an epoch may be smaller."""
+        """The batch of a step, counted from 1. The last batch of an epoch may be smaller."""
         phase, batches = self._at(step)
         return batches.batch(step - phase.first_step)
 
     def words_seen(self, step: int) -> int:
-        """Training words after `step`, repetitions included; 0 for step 0."""
+        """Number of training words up to `step`, counted again in each epoch; 0 for step 0."""
         phase, batches = self._at(step)
         before = phase.first_epoch * self._tokens.num_words
         return before + batches.words_seen(step - phase.first_step)
 
     def tokens_seen(self, step: int) -> int:
-        """Training targets after `step`, repetitions included; 0 for step 0."""
+        """Number of training targets up to `step`, counted again in each epoch; 0 for step 0."""
         phase, batches = self._at(step)
         before = phase.first_epoch * (self._tokens.num_tokens - 1)
         return before + batches.tokens_seen(step - phase.first_step)
 
     def epoch(self, step: int) -> float:
-        """Passes over the file after `step`."""
+        """Number of passes over the file up to `step`, as a fraction."""
         return self._plan.epoch(step)
 
     def _at(self, step: int) -> tuple[Phase, Batches]:

@@ -16,11 +16,11 @@ RECIPE: Spec = {
     "weight_decay": 0.3,
     "adam_beta2": 0.95,
 }
-"""Measured on a CPU with learning rate 6e-3 at width 96; the rate of embeddings and vectors falls
-with the square root of the width. See docs/recipe.md."""
+"""Measured on a CPU at width 96 with a learning rate of 6e-3. The rate of embeddings and vectors
+falls with the square root of the width. See docs/recipe.md."""
 CPU_RECIPE = RECIPE | {"learning_rate": 6e-3}
 DROPOUT = 0.1
-"""Measured with `RECIPE`."""
+"""Dropout probability, measured together with `RECIPE`."""
 
 SMALL_SHAPE: Spec = {
     "hidden_size": 512,
@@ -51,7 +51,7 @@ EXPERTS = HEADS_OF_64 | {"num_local_experts": 4}
 
 
 def best_small(model: Spec, **training: Any) -> Spec:  # any JSON value
-    """10M words: 65,536 tokens per step, about 55M parameters in a dense model."""
+    """A preset for 10M words: 65,536 tokens per step, about 55M parameters in a dense model."""
     steps = {"seq_length": 256, "batch_size": 256, "epochs": 10.0, "micro_batch_size": "auto"}
     return {
         "track": "strict-small",
@@ -63,7 +63,7 @@ def best_small(model: Spec, **training: Any) -> Spec:  # any JSON value
 
 
 def best_large() -> Spec:
-    """100M words: 262,144 tokens per step, about 126M parameters."""
+    """The preset for 100M words: 262,144 tokens per step, about 126M parameters."""
     steps = {"seq_length": 512, "batch_size": 512, "epochs": 10.0, "micro_batch_size": "auto"}
     return {
         "track": "strict",
@@ -75,7 +75,7 @@ def best_large() -> Spec:
 
 
 def best_cpu() -> Spec:
-    """A few CPU cores: at most 1,000 steps of 8,192 tokens, as in the study; 1.4M parameters."""
+    """The preset for a few CPU cores: at most 1,000 steps of 8,192 tokens, 1.4M parameters."""
     steps = {"seq_length": 128, "batch_size": 64, "epochs": 10.0, "max_steps": 1000}
     return {
         "data": {"dataset": "train_10M"},

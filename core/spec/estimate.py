@@ -14,49 +14,58 @@ from core.spec.plan import Plan, make_plan, milestones
 
 FLOAT32_BYTES = 4
 TRAINING_BYTES_PER_PARAMETER = 8
-"""float32 weights and gradients, without the optimizer's state."""
+"""Bytes of the float32 weight and gradient of a parameter, without the optimizer's state."""
 CHECKPOINT_BYTES_PER_PARAMETER = 4
 TOKENS_PER_WORD = 1.5
-"""Byte-level BPE on BabyLM text, punctuation included: 1.3 at 48,000 entries to 1.6 at 8,000."""
+"""Assumed number of tokens per word. Byte-level BPE on BabyLM text has, with punctuation, 1.3 with
+48,000 vocabulary entries and 1.6 with 8,000."""
 CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
-"""Logits that core.training.loss holds at once; their gradients overwrite them. 128 MiB in float32
-on a CPU, 512 MiB in bf16 on a GPU: enough rows for matrix products at full speed."""
+"""Maximum number of logits that core.training.loss holds at once, by kind of device. Their
+gradients overwrite them. 128 MiB in float32 on a CPU, or 512 MiB in bf16 on a GPU, have enough rows
+for matrix products at full speed."""
 ROUNDED_BYTES_PER_PARAMETER = 2
-"""16-bit copies of the weight matrices on a GPU, kept from the forward to the backward pass."""
+"""Bytes of the 16-bit copy of a parameter that a GPU keeps from the forward to the backward
+pass."""
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Number of tensors that a layer keeps for its backward pass, by width."""
+    """How many tensors of each width a layer keeps for its backward pass."""
 
     attention: float
     """As wide as all heads and all key-value heads together."""
     mlp: float
     """As wide as the MLP."""
     norms: float
-    """As wide as all norms together, float32."""
+    """As wide as the layer's norms together (`layer_vectors`), float32."""
     residual: float
     """As wide as the residual stream, float32."""
 
 
 EAGER = Copies(attention=3.0, mlp=4.0, norms=3.0, residual=2.0)
 COMPILED = Copies(attention=2.25, mlp=2.25, norms=0.0, residual=6.0)
-"""Activations that torch.compile does not recompute. Both are compared with measurements in
-benchmarks/README.md: growth of a CPU process, and the six presets on an H200."""
+"""What a layer keeps if torch.compile recomputes the rest. benchmarks/README.md compares estimates
+with measurements: those from `EAGER` with the growth of a CPU process, and those from `COMPILED`
+with the six presets on an H200."""
 DROPOUT_MASKS = 2
-"""Dropout masks per layer, one byte per element of the residual stream."""
+"""Number of dropout masks per layer. A mask has one byte per element of the residual stream."""
 MASK_BYTES = 4
 """Bytes per pair of tokens of a materialized attention mask, float32."""
 RESUME_POINTS = 2
 ASSUMED_FLOPS = {"cpu": 2.5e11, "cuda": 3.0e14}
-"""Matrix-product rate if no worker has measured its own: two CPU cores in fp32, an A100 in bf16."""
+"""Operations per second in matrix products if no worker has measured its own rate: of two CPU cores
+in fp32, and of an A100 in bf16."""
 UTILISATION = {"cpu": 0.4, "cuda": 0.3}
 """Share of the matrix-product rate that a training step reaches, from benchmarks/README.md."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Memory, disk space and time of a job; None if the word count is unknown."""
+    """Memory, disk space and time of a job.
+
+    `words`, `tokens`, `steps`, `words_seen` and the values of `seconds` are None if the word count
+    is unknown; `disk_bytes` then includes no milestones.
+    """
 
     parameter_count: int
     words: int | None
@@ -65,7 +74,7 @@ class Estimate:
     steps: int | None
     words_seen: int | None
     device_memory_bytes: int
-    """Per device."""
+    """Bytes of memory on each device."""
     disk_bytes: int
     seconds: dict[str, float | None]
     """Training time by kind of device. GPUs divide it by `num_devices`; processes on a CPU do not,
@@ -110,13 +119,15 @@ def estimate(
 def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
     """Peak memory of a training step: parameters, optimizer state and activations.
 
-    `auto` is read as on a GPU with a run as long as those of the presets: bf16, compiled.
+    `device: auto` counts as a GPU. On a GPU `precision: auto` counts as bf16 and `compile: auto` as
+    compiled, as in runs of the presets. With `device: cpu`, `precision: auto` counts as fp32 and no
+    layer counts as compiled.
     """
     parameters = spec.model.num_parameters(vocab_size=vocab_size)
     state = parameters * TRAINING_BYTES_PER_PARAMETER + state_bytes(spec, vocab_size=vocab_size)
     if _is_for_gpu(spec) and _width(spec) == 2:
         state += parameters * ROUNDED_BYTES_PER_PARAMETER
-        # Each further shape of a step has a CUDA graph with gradients of its own.
+        # Each further phase has steps of another shape, and a CUDA graph with its own gradients.
         state += (len(spec.training.phases) - 1) * parameters * FLOAT32_BYTES
     return state + activation_bytes(spec, micro_batch_size=micro_batch_size, vocab_size=vocab_size)
 
@@ -133,9 +144,9 @@ def activation_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -
     """Memory of the activations that the backward pass of one micro-batch needs, and of the logits.
 
     Counts, per token and layer, what autograd keeps (following Korthikanti et al. 2022, section
-    4.1): inputs of the norms, of the four attention projections and of the MLP's three, the
-    queries, keys and values, and the products of the MLP. Attention scores are not kept: the
-    backward pass recomputes them block by block.
+    4.1): the inputs of the norms; the inputs of the four attention projections and of the three
+    projections of the MLP; the queries, keys and values; and the intermediate results of the MLP.
+    Attention scores are not kept: the backward pass recomputes them block by block.
     """
     model, training = spec.model, spec.training
     rows = micro_batch_size * training.seq_length
@@ -180,8 +191,8 @@ def _chunk_bytes(spec: JobSpec, logits: int) -> int:
 def _mask_bytes(spec: JobSpec, rows: int) -> int:
     """Memory of the attention masks that separate packed documents, if they are materialized.
 
-    Only `library` attention materializes them. `auto` chooses another attention on a CPU and for
-    soft-capped scores.
+    Only `library` attention materializes them. `auto` counts as `library` unless scores are
+    soft-capped. On a CPU, where `auto` chooses `blocks`, the result is therefore too high.
     """
     training, model = spec.training, spec.model
     is_capped = getattr(model, "attn_logit_softcapping", None) is not None
@@ -194,7 +205,11 @@ def _mask_bytes(spec: JobSpec, rows: int) -> int:
 
 
 def _micro_batch_size(spec: JobSpec) -> int:
-    """Sequences in a micro-batch; for `auto`, which depends on free memory, the device's batch."""
+    """Number of sequences in a micro-batch.
+
+    For null and `auto`, this is the device's whole share of the batch. `auto` may choose fewer,
+    depending on free memory.
+    """
     size = spec.training.micro_batch_size
     return spec.training.device_batch_size if size is None or size == "auto" else size
 

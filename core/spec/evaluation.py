@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from core.spec.section import Section
 
 TASK_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")
-"""Folder names, short enough for `evaluation/<task>` to be a metric name."""
+"""Pattern of folder names that are short enough for `evaluation/<task>` to be a metric name."""
 
 
 class EvaluationSpec(Section):

@@ -10,7 +10,8 @@ from core.spec.job import JobSpec
 MIN_SIMILARITY = 0.75
 """Smallest similarity (difflib ratio) at which a known name is suggested for an unknown one."""
 MAX_NAME = 100
-"""Length of a name that is compared: difflib takes quadratic time, and no field is longer."""
+"""Maximum number of characters of a name that are compared, because difflib takes quadratic time.
+No field name is longer."""
 
 
 def field_name(location: Sequence[int | str]) -> str:
@@ -53,7 +54,7 @@ def explain(
 
 
 def _suggestion(location: Sequence[int | str], known: Sequence[str]) -> str | None:
-    """The field of this name in exactly one other section, or the most similar name here."""
+    """The field of this name in the only other section that has it, or the most similar name."""
     field = str(location[-1])
     found = [
         f"{name}.{field}"
@@ -67,7 +68,7 @@ def _suggestion(location: Sequence[int | str], known: Sequence[str]) -> str | No
 
 
 def _accepted_fields(location: Sequence[int | str], is_spec: bool) -> list[str]:
-    """The known fields of the section with the unknown one; empty if the value is not a spec."""
+    """The known fields of the section with the unknown field; empty if there is no spec."""
     match [part for part in location if part != "body"]:
         case ["model", str(architecture), _] if architecture in ARCHITECTURES:
             return list(ARCHITECTURES[architecture].model_fields)

@@ -17,7 +17,7 @@ from core.spec.section import Section
 FOLDER_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 OfficialMetric = Literal["accuracy", "f1", "mcc"]
 VALIDATION_BATCH_SIZE = 64
-"""Examples in a batch of the validation; the result does not depend on it."""
+"""Number of examples in a batch of the validation. The result does not depend on this number."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ OFFICIAL: dict[str, TaskSettings] = {
     "mrpc": TaskSettings(metric="f1"),
     "qqp": TaskSettings(metric="f1"),
 }
-"""Tasks that differ from the defaults of `TaskSettings`."""
+"""Official settings of the tasks that differ from the defaults of `TaskSettings`."""
 
 
 class FinetuneSpec(Section):

@@ -13,16 +13,17 @@ from core.errors import SpecInvalid
 from core.spec.job import JobSpec
 
 Condition = dict[str, Any]
-"""JSON values by dotted field."""
+"""JSON values by dotted field name, such as `training.learning_rate`."""
 MAX_MEMBERS = 200
-"""Jobs of one study. They are created in one transaction, which blocks other writers meanwhile."""
+"""Maximum number of jobs of one study. They are created in one transaction, which blocks other
+writers meanwhile."""
 MAX_NAME = 200
 SEED = "training.seed"
 RESERVED = {
     SEED: "list the seeds in `seeds`",
     "name": "the service names the members",
 }
-"""Fields that a grid may not have."""
+"""Fields that a grid must not have, and what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Member:
     """A job of a study: a condition with a seed."""
 
     condition_number: int
-    """Counted from 0, the baseline."""
+    """Number of the condition, counted from 0. Condition 0 is the baseline."""
     condition: Condition
     seed: int
     spec: JobSpec
-    """Resolved."""
+    """The resolved spec."""
 
 
 class ConditionInvalid(Exception):
@@ -60,7 +61,7 @@ def conditions_of(grid: Mapping[str, Sequence[Any]]) -> list[Condition]:
 
 
 def expand_seeds(seeds: int | Sequence[int], *, first: int) -> list[int]:
-    """The seeds of a list, or a number of consecutive seeds from `first`."""
+    """The given list of seeds; for a number, that many consecutive seeds from `first`."""
     return list(range(first, first + seeds)) if isinstance(seeds, int) else list(seeds)
 
 
@@ -109,7 +110,7 @@ def member_spec(name: str, base: Mapping[str, Any], condition: Condition, seed: 
         _put(body, path, value)
     body["name"] = member_name(name, condition, seed)
     try:
-        # From JSON, because strict validation of Python values would refuse some of JSON's.
+        # As JSON, because strict validation of Python values refuses some values that JSON has.
         return JobSpec.model_validate_json(json.dumps(body)).resolve()
     except ValidationError as error:
         raise ConditionInvalid(describe(condition), error) from error
@@ -128,7 +129,7 @@ def describe(condition: Condition) -> str:
 
 
 def _assignments(condition: Condition) -> list[str]:
-    """Each value after the last part of its field, or after the whole field if parts repeat."""
+    """`name=value` for each value; the name is the last part of the field, or all if ambiguous."""
     lasts = [path.rpartition(".")[2] for path in condition]
     names = [
         last if lasts.count(last) == 1 else path

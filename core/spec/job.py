@@ -20,16 +20,18 @@ SPEC_VERSION = 1
 NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 """Names of datasets, jobs and checkpoints. They are folder names: no separator, no leading dot."""
 TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
-"""Word budgets of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
+"""Maximum number of words of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
 TRACK_MAX_EPOCHS = 10
-"""Passes over the training data that the strict tracks allow (BabyLM guidelines, 2025 and 2026)."""
+"""Maximum number of passes over the training data in the strict tracks (BabyLM guidelines, 2025 and
+2026)."""
 
 STORED = {"stored": True}
 """Validation context of a stored spec: rules that were added after it was accepted are skipped."""
 
 DatasetName = Annotated[str, Field(max_length=64)]
 SourceName = Annotated[str, Field(min_length=1, max_length=255)]
-"""A file may have any name, so that of a source is only compared, never made a path."""
+"""Name of a source. Files may have any name, so the name of a source is only compared with names of
+files, and never becomes part of a path."""
 
 
 def _folder_name(name: str | None) -> str | None:

@@ -1,19 +1,19 @@
-"""What no machine can run: refused when a job is submitted, not after a wait for a worker."""
+"""Refuses a submitted job that no machine can run, so that it never waits for a worker."""
 
 from core.errors import SpecInvalid
 from core.spec.estimate import FLOAT32_BYTES, state_bytes
 from core.spec.job import JobSpec
 
 LARGEST_BYTES = {"cuda": 1 << 39, "cpu": 1 << 42}
-"""Memory for one process: about twice that of the largest GPU, and 4 TiB of a host. Each GPU
-holds the whole model."""
+"""Maximum bytes of memory for one process, by kind of device: about twice the memory of the largest
+GPU, and 4 TiB on a host. Each GPU holds the whole model."""
 
 
 def require_possible(spec: JobSpec) -> None:
     """Refuses a resolved spec that no machine can train.
 
     Raises:
-        SpecInvalid: Naming the field, what it asks for and what is possible.
+        SpecInvalid: If no machine can; the error names the field, its value and what is possible.
     """
     if spec.task == "tokenizer":
         return

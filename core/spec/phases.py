@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 ENTRY = re.compile(r"(\d{1,5}) until (0?\.\d{1,4})")
 MAX_ENTRIES = 4
-"""Of a schedule. Layers are compiled once for each shape."""
+"""Maximum number of entries of a schedule. It is small because layers are compiled for each
+shape."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class EpochPhase:
 
 
 def require_schedule(name: str, entries: Sequence[str], *, epochs: float) -> None:
-    """Checks the form of a schedule, and that each of its shares is another whole epoch.
+    """Checks the form of a schedule, and that its shares are different whole epochs.
 
     Raises:
         ValueError: If an entry is invalid.
@@ -58,7 +59,7 @@ def epoch_phases(
     seq_length_schedule: Sequence[str],
     batch_size_schedule: Sequence[str],
 ) -> list[EpochPhase]:
-    """The phases of a run, of which the last has no end."""
+    """The phases of a run. The last phase ends with the run."""
     lengths = _ends(seq_length_schedule, epochs)
     sizes = _ends(batch_size_schedule, epochs)
     begins = sorted({0, *lengths, *sizes})
@@ -69,7 +70,7 @@ def epoch_phases(
 
 
 def _ends(entries: Sequence[str], epochs: float) -> dict[int, int]:
-    """Values by the epoch that ends them, rising."""
+    """The values of a schedule by the epoch at which each value ends, in ascending order."""
     return {
         _end(entry.rpartition(" ")[2], epochs): value
         for entry, value in zip(entries, values(entries), strict=True)

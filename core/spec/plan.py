@@ -6,20 +6,21 @@ from math import ceil
 from core.spec.training import TrainingSpec
 
 DEFAULT_INTERVAL_STEPS = 500
-"""Upstream (the BabyLM-NA2 research scripts) validates and saves every 500 steps."""
+"""Maximum number of steps between validations and between saves, if the spec gives none. Upstream
+(the BabyLM-NA2 research scripts) validates and saves every 500 steps."""
 DEFAULT_WARMUP_STEPS = 500
-"""Upstream's warm-up."""
+"""Maximum number of warm-up steps if the spec gives none; upstream's value."""
 LOGGED_POINTS = 1000
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps of one shape, which begin with an epoch."""
+    """Consecutive steps of one shape. The first of them begins an epoch."""
 
     first_step: int
-    """Steps before it."""
+    """Number of steps before the phase."""
     first_epoch: int
-    """Epochs before it."""
+    """Number of epochs before the phase."""
     seq_length: int
     batch_size: int
     windows: int
@@ -31,26 +32,26 @@ class Plan:
     """Step counts and intervals of a training run, derived from its spec and token count."""
 
     windows: int
-    """Sequences in one pass over the tokens in the last phase; the last may be partly padding."""
+    """Sequences in one pass over the tokens in the last phase. The last sequence may be padded."""
     steps_per_epoch: int
-    """In the last phase."""
+    """Number of steps per epoch in the last phase."""
     max_steps: int
     warmup_steps: int
     decay_steps: int
-    """Steps over which the `wsd` schedule decays."""
+    """Number of steps over which the `wsd` schedule decays."""
     logging_steps: int
     eval_steps: int
     save_steps: int
     phases: tuple[Phase, ...]
 
     def phase(self, step: int) -> Phase:
-        """The phase of a step, counted from 1; step 0 belongs to the first."""
+        """The phase of a step. Steps are counted from 1; step 0 belongs to the first phase."""
         return next(
             (phase for phase in reversed(self.phases) if phase.first_step < step), self.phases[0]
         )
 
     def epoch(self, step: int) -> float:
-        """Passes over the text after a step."""
+        """Number of passes over the text up to a step, as a fraction."""
         phase = self.phase(step)
         return phase.first_epoch + (step - phase.first_step) / phase.steps_per_epoch
 
@@ -62,7 +63,7 @@ class Plan:
         ]
 
     def last_epoch_ends(self, count: int) -> tuple[int, ...]:
-        """The last step, and those one, two and more epochs before it; at most `count`, rising."""
+        """The last step and those whole epochs before it: at most `count` steps, ascending."""
         end = self.epoch(self.max_steps)
         steps = [self._step_at(end - number) for number in range(count) if end > number]
         return tuple(step for step in reversed(steps) if step > 0)
@@ -77,7 +78,7 @@ def make_plan(training: TrainingSpec, *, num_tokens: int) -> Plan:
     """The plan for a training file of `num_tokens` tokens.
 
     A window of `seq_length` tokens predicts the token after each of them, so every token but the
-    first is predicted once an epoch. The last batch of an epoch may be smaller.
+    first is predicted once per epoch. The last batch of an epoch may be smaller.
     """
     phases = _phases(training, num_tokens)
     last = phases[-1]

@@ -118,9 +118,9 @@ def merge_preset(body: dict[str, Any]) -> dict[str, Any]:
     """Merges `body` over the preset that it names, section by section.
 
     A model section with another architecture replaces the preset's, because architectures have
-    different fields. A batch size or number of devices in `body` also replaces the micro-batches of
-    the preset, which need not divide it. An unknown preset changes nothing; the field `preset`
-    rejects it later.
+    different fields. If `body` gives a batch size or a number of devices, a fixed micro-batch size
+    of the preset is dropped, because it might not divide the batch. An unknown preset changes
+    nothing; the field `preset` rejects it later.
     """
     name = body.get("preset")
     preset = PRESETS.get(name) if isinstance(name, str) else None

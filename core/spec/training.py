@@ -17,7 +17,7 @@ from core.spec.section import Section
 
 MAX_STEPS = 100_000_000
 MAX_DEVICES = 64
-"""More than any single machine has."""
+"""Maximum number of devices of a run, more than any single machine has."""
 
 
 class TrainingSpec(Section):

@@ -24,7 +24,7 @@ from core.tokenizer.specials import SPECIAL_TOKENS
 from core.tokenizer.units import UnitEncoder
 
 TOKENIZER_VERSION = 1
-"""Increase when the same text and spec give another tokenizer."""
+"""Increase it if a change of the code gives another tokenizer for the same text and spec."""
 COUNTING_SHARE = 0.5
 """Progress at the time when all text is read. With 15 MB of text and 16,000 entries, reading and
 merging take about the same time."""
@@ -77,7 +77,8 @@ def save_existing(existing: ExistingTokenizer, output: Path) -> None:
     """Saves a tokenizer that was trained elsewhere, with its report, into the folder `output`.
 
     Raises:
-        TokenizerInvalid: If `tokenizers` cannot load it or words cannot be counted with it.
+        TokenizerInvalid: If `tokenizers` cannot load it, or `UnitEncoder` rejects it: words can
+            only be counted with byte-level BPE and GPT-2's splitting.
     """
     (output / TOKENIZER_FILE).write_text(existing.content, encoding="utf-8")
     try:

@@ -1,4 +1,4 @@
-"""GPT-2's printable characters for bytes; imports nothing heavy."""
+"""GPT-2's printable characters for bytes; imports no other module."""
 
 
 def byte_characters() -> dict[int, str]:

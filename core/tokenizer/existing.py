@@ -1,8 +1,10 @@
-"""Checks an existing tokenizer and converts it to the form that runs use. No tokenizer library.
+"""Checks an existing tokenizer and converts it to the form that runs use.
 
-Words are counted per token, so only byte-level BPE with GPT-2's splitting is accepted. Its special
-tokens are replaced by those of this service, which have the ids 0, 1 and 2; the other entries keep
-their order. A text is split into the same entries as before.
+The module does not import `tokenizers`.
+
+Words are counted from token ids, so only byte-level BPE with GPT-2's splitting is accepted. Its
+special tokens are replaced by those of this service, which have the ids 0, 1 and 2; the other
+entries keep their order. A text is split into the same entries as before.
 """
 
 import json
@@ -43,7 +45,7 @@ class ExistingTokenizer:
     """A tokenizer that runs can use."""
 
     content: str
-    """Of its `tokenizer.json`, converted."""
+    """The converted content of its `tokenizer.json`."""
     vocab_size: int
     merges: int
 
@@ -52,7 +54,7 @@ def read_existing(path: Path) -> ExistingTokenizer:
     """The tokenizer of a Hugging Face folder or of a `tokenizer.json`.
 
     Raises:
-        TokenizerInvalid: If there is none, or it is of another kind; the message says which.
+        TokenizerInvalid: If there is no tokenizer, or if runs cannot use it; the message says why.
     """
     file = path / TOKENIZER_FILE if path.is_dir() else path
     try:
@@ -67,10 +69,10 @@ def read_existing(path: Path) -> ExistingTokenizer:
 
 
 def convert(content: bytes, name: str) -> ExistingTokenizer:
-    """The tokenizer with this `tokenizer.json`; errors call it `name`.
+    """The tokenizer with this `tokenizer.json`; `name` is its name in errors.
 
     Raises:
-        TokenizerInvalid: If it cannot be used.
+        TokenizerInvalid: If runs cannot use it.
     """
     try:
         found = json.loads(content)
@@ -120,7 +122,7 @@ def _converted(found: Json, model: Json, name: str) -> ExistingTokenizer:
 
 
 def _reason_unusable(found: Json, model: Json) -> str | None:
-    """Why a tokenizer of this kind cannot be used."""
+    """Why a tokenizer of this kind cannot be used; None if it can."""
     only = "only byte-level BPE with GPT-2's splitting can be used, because words are counted in it"
     if model.get("type") != "BPE":
         return f"is a {model.get('type')} tokenizer; {only}"
@@ -145,7 +147,7 @@ def _reason_unusable(found: Json, model: Json) -> str | None:
 def _reason_invalid(
     texts: list[str], merges: list[list[str]], *, num_ids: int, num: int
 ) -> str | None:
-    """Why a vocabulary cannot be used."""
+    """Why a vocabulary cannot be used; None if it can."""
     if num_ids != num:
         return "gives two entries the same id"
     if len(texts) + len(SPECIAL_TOKENS) > MAX_VOCAB_SIZE:

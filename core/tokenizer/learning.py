@@ -63,7 +63,7 @@ def read_text(files: Sequence[Path], feed_bytes: int = FEED_BYTES) -> Iterator[s
         with path.open("rb") as file:
             while lines := file.readlines(feed_bytes):
                 text = b"".join(lines)
-                # Two line breaks at the end would be one piece, and could become one entry.
+                # Two line breaks at the end would be one piece, and could become one token.
                 yield text.rstrip(b"\n").decode()
                 done += len(text)
                 if done - reported >= REPORT_BYTES or done == total:

@@ -15,6 +15,6 @@ class TokenizerReport(BaseModel):
     """Less than requested if the text has too few frequent pairs."""
     merges: int
     bytes: int
-    """Text read; 0 if the tokenizer was trained elsewhere."""
+    """Bytes of the training text; 0 if the tokenizer was trained elsewhere."""
     counting_seconds: float
     merging_seconds: float

@@ -1,4 +1,4 @@
-r"""Clean text to token ids, each distinct word encoded once.
+r"""Converts clean text to token ids, and encodes each distinct word only once.
 
 GPT-2's splitting cuts text into pieces with the expression
 
@@ -31,7 +31,8 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 from core.tokenizer.words import WordFlags, vocabulary_bytes
 
 MAX_WORDS = 300_000
-"""Maximum number of distinct words in the table, about 60 MB. A full table is emptied."""
+"""Maximum number of distinct words in the table, which then has about 60 MB. A full table is
+emptied."""
 MAX_UNIT_TOKENS = 4_000_000
 """Maximum number of tokens of all units in the table. Without this limit, text without white space
 would fill the memory."""
@@ -96,9 +97,9 @@ class UnitEncoder:
     _packed: npt.NDArray[np.uint32]
     """(N,) tokens of all units in the table, as in `Learned`."""
     _lengths: npt.NDArray[np.int64]
-    """Number of tokens by code of a unit, or UNKNOWN."""
+    """Number of tokens of each unit, by its code; UNKNOWN for a unit that is not in the table."""
     _offsets: npt.NDArray[np.int64]
-    """Index of the first token in `_packed`, by code of a unit."""
+    """Index in `_packed` of the first token of each unit, by the code of the unit."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         _check_splitting(tokenizer)
@@ -152,10 +153,10 @@ class UnitEncoder:
                 self._forget()  # an invalid word must not stay in the table
                 raise TextNotClean(f"not one word with single white space around it: {word!r}")
         self._make_room()
-        breaks = codes < 2  # (U,) numbers of words so far
+        breaks = codes < 2  # (U,) here `codes` still has the numbers of the words
         codes *= 2
         codes[1:] += breaks[:-1]
-        codes[:1] += 1  # text begins with a line
+        codes[:1] += 1  # the first unit of a text begins a line
         return codes
 
     def _make_room(self) -> None:

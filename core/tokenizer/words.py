@@ -27,18 +27,21 @@ class WordFlags:
     """Properties of each vocabulary entry, from which the starts of words follow."""
 
     inner: Flags
-    """(V,) bool: the entry contains white space followed by something else."""
+    """(V,) bool: the entry contains white space that another byte follows, so a word starts
+    there."""
     opens: Flags
-    """(V,) bool: the entry begins with other bytes, so a word starts there after white space."""
+    """(V,) bool: the entry begins with a byte that is not white space. A word starts with it if the
+    entry before closes."""
     closes: Flags
-    """(V,) bool: the entry ends with white space or is a special token; a word starts after it."""
+    """(V,) bool: the entry ends with white space or is a special token. A word may start after
+    it."""
 
     @classmethod
     def of(cls, entries: Sequence[bytes | None]) -> "WordFlags":
-        """Flags of a vocabulary given as bytes; None for special tokens.
+        """The flags of a vocabulary. An entry is its bytes, or None for a special token.
 
         Raises:
-            ValueError: If two words could start in one entry, because a token has only one bit.
+            ValueError: If two words could start in one entry: token files have one bit per token.
         """
         text = np.frombuffer(b"".join(entry or b"" for entry in entries), np.uint8)  # (B,)
         is_space = np.isin(text, np.frombuffer(WHITE_SPACE, np.uint8))  # (B,)
@@ -46,7 +49,7 @@ class WordFlags:
         (filled,) = np.nonzero(lengths)  # (F,)
         ends = np.cumsum(lengths)[filled]  # (F,)
         begins = ends - lengths[filled]  # (F,)
-        within = ~is_space  # (B,) whether a word starts here, if no entry does
+        within = ~is_space  # (B,) whether a word starts at a byte within an entry
         within[1:] &= is_space[:-1]
         within[begins] = False
         inside = np.zeros(len(entries), np.int64)

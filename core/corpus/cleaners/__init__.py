@@ -1,4 +1,4 @@
-"""The cleaner of each source in each style: one entry of `STANDARD` for each source."""
+"""The cleaners by style and source: `STANDARD` and `UPSTREAM` have one entry for each source."""
 
 import re
 from dataclasses import replace
@@ -29,7 +29,8 @@ STANDARD: dict[str, Cleaner] = {
     "switchboard": switchboard.CLEANER,
     PLAIN: plain.CLEANER,
 }
-"""The cleaners by the name of the file without suffix, such as childes for childes.train."""
+"""The cleaners of the style `standard`, by the name of the file without its suffix, such as childes
+for childes.train."""
 UPSTREAM: dict[str, Cleaner] = {
     "bnc_spoken": upstream.BNC_SPOKEN,
     "childes": upstream.CHILDES,
@@ -39,7 +40,8 @@ UPSTREAM: dict[str, Cleaner] = {
     "switchboard": upstream.SWITCHBOARD,
     PLAIN: plain.CLEANER,
 }
-"""The cleaners of the research scripts, which exist only for the six sources of BabyLM."""
+"""The cleaners of the style `upstream`, which clean the six sources of BabyLM as the research
+scripts do. The scripts clean no other text, which gets the plain cleaner here."""
 
 NOT_WORDS = re.compile(r"[^\w\s\x00]|_")
 LOWERCASE = Transform(str.lower)

@@ -1,4 +1,4 @@
-"""Project Gutenberg: books, a paragraph per line, with the markup of the plain-text editions."""
+"""Project Gutenberg: books, one paragraph per line, with the markup of the plain-text editions."""
 
 from core.corpus.rules import DROPPED, Cleaner, rule
 

@@ -1,4 +1,4 @@
-"""OpenSubtitles: a line of dialogue per line, with remains of captions and credits."""
+"""OpenSubtitles: one line of dialogue per line, with remains of captions and credits."""
 
 from core.corpus.entities import UNESCAPE
 from core.corpus.layouts import cut_cues, join_cues

@@ -1,4 +1,4 @@
-"""Simple English Wikipedia: articles, a paragraph per line, the title between equals signs."""
+"""Simple English Wikipedia: articles, one paragraph per line, titles between equals signs."""
 
 from core.corpus.entities import UNESCAPE
 from core.corpus.rules import DROPPED, Cleaner, rule

@@ -1,9 +1,9 @@
 """Cleaning as the research scripts do it (BabyLM-NA2/BabyLM2025, `preprocessing/`), line by line.
 
-Each cleaner gives the words that upstream's script writes for the same line, and each line is
-cleaned once. Three things differ, and none of them is a word: spaces are single, control characters
-are dropped, and the ends of documents (empty lines and `= = =` headers), which the scripts forget,
-are kept.
+Each cleaner gives the words that upstream's script writes for the same line. It cleans each line
+once. The words are equal, but three other things differ: spaces are single, control characters are
+dropped, and the ends of documents (empty lines and `= = =` headers), which the scripts lose, are
+kept.
 """
 
 import re
@@ -27,7 +27,7 @@ BOOK_LINE = re.compile(
     r"|chapter\s+(?:\d+|[ivxlc]+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b.*"
     r"|[a-z\s]+\d[\d\s]*"
 )
-"""Page numbers, chapters, entries of a table of contents."""
+"""Lines with a page number, a chapter heading or an entry of a table of contents."""
 BOOK_PARTS = (
     re.compile(r"^.*?\*\*\* START OF(.*?)\*\*\*", re.IGNORECASE),
     re.compile(r"\*\*\* END OF(.*?)$", re.IGNORECASE),
@@ -39,12 +39,16 @@ BOOK_PARTS = (
 
 
 def clean_bnc_spoken(line: str) -> str:
-    """Without addresses and tags; keeps case, hyphens and apostrophes."""
+    """The line without web addresses and tags; keeps case, hyphens and apostrophes."""
     return NOT_SPOKEN.sub("", ADDRESS_OR_TAG.sub("", line))
 
 
 def clean_gutenberg(line: str) -> str:
-    """Without headers, headings, contents, notes, and lines that have only letters and commas."""
+    """The line in lower case, without notes and page numbers.
+
+    The result is empty for headers, headings, entries of a table of contents, lines with an
+    address, and lines that have only letters, commas and full stops.
+    """
     line = line.strip().lower()
     if line.startswith("=") or WEB_ADDRESS.search(line) or BOOK_LINE.fullmatch(line):
         return ""
@@ -54,18 +58,18 @@ def clean_gutenberg(line: str) -> str:
 
 
 def clean_open_subtitles(line: str) -> str:
-    """At most two equal characters in a row, and no rests of addresses."""
+    """The line in lower case, with at most two equal characters in a row; drops addresses."""
     return REPEATED.sub(r"\1\1", ADDRESS.sub("", _plain(line)))
 
 
 def clean_simple_wiki(line: str) -> str:
-    """Without titles and lines with an address."""
+    """The line in lower case; empty for titles and for lines with an address."""
     line = line.strip().lower()
     return "" if TITLE.fullmatch(line) or WEB_ADDRESS.search(line) else _plain(line)
 
 
 def clean_switchboard(line: str) -> str:
-    """Letters and digits only; the letter of the speaker stays, as in `a okay`."""
+    """The letters and digits of the line, in lower case; the speaker stays, as in `a okay`."""
     line = line.strip().lower()
     if TITLE.fullmatch(line) or WEB_ADDRESS.search(line):
         return ""

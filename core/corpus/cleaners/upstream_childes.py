@@ -1,4 +1,4 @@
-r"""Upstream's CHILDES cleaning: CHAT codes to plain words (MacWhinney 2000, part 1).
+r"""Turns CHAT codes of CHILDES into plain words as upstream does (MacWhinney 2000, part 1).
 
 All substitutions are applied once to a line, in this order. The order matters, because some
 substitutions undo others: `(\w)[:^]` removes the colon of the speaker code, and a later
@@ -70,7 +70,7 @@ UTTERANCES = _table(
     ("[?]", r"\[\?\]", ""),
     ("[", r"\[[<>]\d?\]", ""),
     ("+<", r"\+<", ""),
-    # What was said before is said again: the first time is dropped, or marked as broken off.
+    # A speaker says words again: the first occurrence is dropped, or marked as broken off.
     ("[/]", _WORD_OR_GROUP + r" \[/\]", ""),
     ("[//]", _WORD_OR_GROUP + r" \[//\]", ""),
     ("[/]", r"\[/\]", ""),
@@ -108,7 +108,8 @@ REST = _table(
 PLAIN_UTTERANCE = re.compile(
     r"\*[A-Za-z1-9]+:\t(?![ .]|xxx|yyy|www)([A-Za-z1-9 .,?!'-]*)\s*", re.ASCII
 )
-"""Matches nine of ten lines, in which substitutions change only speaker code and punctuation."""
+"""Matches lines in which all substitutions together remove only the speaker code and punctuation.
+These are nine of ten lines."""
 PUNCTUATION = str.maketrans("", "", ".,?!")
 
 

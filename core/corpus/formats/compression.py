@@ -1,4 +1,4 @@
-"""Compressed files as streams of bounded memory and output."""
+"""Decompresses files as streams, with limits on memory and output."""
 
 import gzip
 import lzma
@@ -14,26 +14,28 @@ if TYPE_CHECKING:
     import zstandard
 
 MAX_TEXT_BYTES = 8 << 30
-"""Largest text of one file, decompressed."""
+"""Maximum bytes of the decompressed text of one file."""
 MAX_RATIO = 200
-"""Text compresses to a fifth or a tenth; a higher ratio is a decompression bomb."""
+"""Maximum ratio of a text to its compressed file. Text has a ratio of 5 to 10; a file with a far
+higher ratio is a decompression bomb."""
 FREE_BYTES = 16 << 20
-"""Output that is allowed at any ratio: small files of repeated words."""
+"""Bytes of output that are allowed at any ratio, for small files of repeated words."""
 MAX_WINDOW_BYTES = 128 << 20
-"""Memory that a decoder may use; `xz -9` needs 65 MiB, `zstd --ultra -22` 128 MiB."""
+"""Maximum bytes of memory of a decoder; `xz -9` needs 65 MiB, `zstd --ultra -22` 128 MiB."""
 READ_BYTES = 1 << 20
 FEED_BYTES = 1 << 10
-"""Given to the Zstandard decoder at once, whose output has no limit: it gives 32 MiB at most."""
+"""Number of bytes that the Zstandard decoder gets at once. It has no limit on its output, but
+cannot produce more than 32 MiB from so few bytes."""
 INCOMPLETE = "the file ends within a compressed stream"
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
-"""What the decoders of gzip and xz raise for content that is not theirs."""
+"""Exceptions that decoders raise for content that is damaged or of another format."""
 
 
 class Stream(Protocol):
     """Bytes that are read once, from the beginning."""
 
     def read(self, size: int, /) -> bytes:
-        """At most `size` of the next bytes; none at the end."""
+        """At most `size` of the next bytes; empty at the end."""
 
 
 class Budget:
@@ -64,8 +66,8 @@ def open_stream(path: Path, compression: str) -> Iterator[Stream]:
     """The decompressed bytes of a file; `compression` is a suffix of `COMPRESSIONS`, or empty.
 
     Raises:
-        CorpusDamaged: While reading, if the content is not of that format or incomplete.
-        CorpusTooLarge: While reading, if it produces too much.
+        CorpusDamaged: While reading, if the content is of another format or incomplete.
+        CorpusTooLarge: While reading, if the output exceeds the limits.
         CorpusReaderMissing: If the package that decompresses it is not installed.
     """
     with path.open("rb") as file:
@@ -78,7 +80,7 @@ def decompressed(path: Path, file: IO[bytes], compression: str) -> Stream:
 
 
 class _Bounded:
-    """A decoder whose failures name the file and whose output is limited."""
+    """A decoder with a limit on its output, whose errors name the file."""
 
     def __init__(self, path: Path, decoder: Stream) -> None:
         self._path, self._decoder = path, decoder
@@ -108,7 +110,7 @@ def _decoder(path: Path, file: IO[bytes], compression: str) -> Stream:
 
 
 class _Xz:
-    """The streams of an xz file. `lzma.LZMAFile` has no limit on memory."""
+    """Decompresses the streams of an xz file. `lzma.LZMAFile` has no limit on memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -149,7 +151,7 @@ def _zstandard(path: Path, file: IO[bytes]) -> Stream:
 
 
 class _Zstandard:
-    """The frames of a Zstandard file. The package's own reader takes a cut file for a whole one."""
+    """Decompresses the frames of a Zstandard file. The package's reader accepts truncated files."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The plain text of any file of a dataset, written to a file that cleaning can map."""
+"""Writes the plain text of any file of a dataset to a file that cleaning can memory-map."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,12 @@ from core.corpus.sources import SourceFile
 from core.errors import CorpusDamaged, CorpusMissing, RunError, Stopped
 
 EXTRACT_VERSION = 1
-"""Increase when the same file gives another text."""
+"""Increase it if a change of the code gives another text for the same file."""
 EXAMPLES = 5
 MAX_BAD_SHARE = 0.01
-"""A file with more malformed rows is refused: it is probably of another format."""
+"""Maximum share of malformed rows. A file with more is probably of another format, and refused."""
 ROWS_PER_CHECK = 10_000
-"""Rows between two looks at the stop request."""
+"""Number of rows between two checks for a stop request."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ def plain_texts(
     progress: Callable[[float], None],
     should_stop: Callable[[], bool],
 ) -> Iterator[list[PlainText]]:
-    """The texts of files; those that are not plain are extracted into `folder` for the block.
+    """The texts of files, for a `with` block.
 
-    Errors that are raised in the block and name an extracted text name its file instead.
+    Files that are not plain are extracted into a temporary folder within `folder`. If an error that
+    is raised in the block names an extracted text, the name of the original file replaces it.
 
     Raises:
         RunError: If a file cannot be read.
@@ -81,10 +82,10 @@ def plain_texts(
 def extract(
     file: SourceFile, output: BufferedWriter, *, should_stop: Callable[[], bool]
 ) -> RowsReport | None:
-    """Writes the plain text of a file; returns what was read of its rows, if it has rows.
+    """Writes the plain text of a file; returns the counts of its rows, None if it has no rows.
 
     Raises:
-        RunError: If it cannot be read, or too many rows are malformed.
+        RunError: If the file cannot be read, or too many rows are malformed.
         Stopped: If a stop was asked for.
     """
     if not file.format.has_rows:
@@ -101,7 +102,7 @@ def extract(
 
 @contextmanager
 def _opened_rows(file: SourceFile, folder: Path) -> Iterator[Iterator[Row]]:
-    """The rows of a file, decompressed into `folder` first if the reader searches the file."""
+    """The rows of a file. If its reader must seek, the file is first decompressed into `folder`."""
     path, column, form = file.path, file.rows.column, file.format
     with open_stream(path, form.compression) as stream:
         if form.suffix in TEXT_READERS:
@@ -136,7 +137,7 @@ class _RowWriter:
     examples: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # Parquet stores a repeated value once, so its ratio says nothing.
+        # No limit on the ratio: Parquet stores a repeated value once, so its ratio may be high.
         self._budget = Budget(self.file.path, ratio=None)
 
     def add(self, row: Row) -> None:

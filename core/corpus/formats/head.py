@@ -1,4 +1,4 @@
-"""The beginning of a text, read without pyarrow: for previews, estimates and checks at submit."""
+"""Reads the beginning of a text without pyarrow, for previews, estimates and checks of a spec."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from core.corpus.sources import SourceFile
 from core.errors import CorpusDamaged, CorpusNotText
 
 TABLE_MAGIC = {".parquet": (b"PAR1",), ".arrow": (b"ARROW1", b"\xff\xff\xff\xff")}
-"""How these files begin: https://parquet.apache.org/docs/file-format/ and
+"""First bytes of these files: https://parquet.apache.org/docs/file-format/ and
 https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format."""
 
 
@@ -25,11 +25,11 @@ class Head:
 
     content: bytes
     share: float
-    """Approximate share of the text: 1 if it is whole."""
+    """Approximate share of the text that `content` has; 1 if it is the whole text."""
 
 
 class _Counted:
-    """A stream that knows whether it has ended."""
+    """A stream that records whether its end was reached."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -42,7 +42,9 @@ class _Counted:
 
 
 def text_head(file: SourceFile, max_bytes: int) -> Head | None:
-    """At most `max_bytes` of the text, in whole rows; None if only pyarrow reads the file.
+    """The first `max_bytes` of the text; None if only pyarrow can read the file.
+
+    Rows are whole, so that the last row may exceed `max_bytes`.
 
     Raises:
         RunError: If the file cannot be read.
@@ -62,10 +64,10 @@ def text_head(file: SourceFile, max_bytes: int) -> Head | None:
 
 
 def require_readable(file: SourceFile) -> None:
-    """Checks what can be checked at once: the content, the column, the packages that read it.
+    """Checks what takes little time: first bytes, column, and the packages that reading needs.
 
     Raises:
-        RunError: Naming the file and what is wrong.
+        RunError: If a check fails; the message names the file and what is wrong.
     """
     if file.format.is_plain:
         require_text(file.path)
@@ -77,10 +79,10 @@ def require_readable(file: SourceFile) -> None:
 
 
 def require_format(path: Path, form: Format) -> None:
-    """Checks that a file begins as its name says.
+    """Checks that the first bytes of a file match the format that its name gives.
 
     Raises:
-        CorpusDamaged, CorpusNotText: If it does not.
+        CorpusDamaged, CorpusNotText: If they do not match.
         CorpusReaderMissing: If the package that reads it is not installed.
     """
     with open_stream(path, form.compression) as stream:
@@ -111,6 +113,6 @@ def _row_text(file: SourceFile, stream: Stream, max_bytes: int) -> bytes:
 
 @contextmanager
 def _opened(file: SourceFile) -> Iterator[tuple[_Counted, Callable[[], int]]]:
-    """The decompressed bytes, and how many bytes of the file have been read for them."""
+    """The decompressed stream, and a function that returns how far the file itself is read."""
     with file.path.open("rb") as raw:
         yield _Counted(decompressed(file.path, raw, file.format.compression)), raw.tell

@@ -1,6 +1,6 @@
-"""Files of rows: the text column of JSON lines and CSV, row by row.
+"""Reads the text column of JSON lines and CSV files, row by row.
 
-A row that cannot be read is given as the reason why, so that the caller can count it.
+For a row that cannot be read, a reader yields the reason, so that the caller can count it.
 """
 
 import csv
@@ -14,7 +14,7 @@ from core.corpus.formats.compression import READ_BYTES, Stream
 from core.errors import CorpusColumnMissing, CorpusEncoding
 
 LONGEST_ROW_BYTES = 32 << 20
-"""Longer rows are refused: a row is held in memory whole, several times over."""
+"""Maximum bytes of a row. Longer rows are refused, because memory holds several copies of a row."""
 SHOWN_COLUMNS = 20
 SHOWN_NAME = 40
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -26,15 +26,16 @@ class RowOptions:
 
     column: str = "text"
     mode: Literal["documents", "lines"] = "documents"
-    """Whether each row is a document, or a line (then an empty row ends a document)."""
+    """`documents`: each row is a document; `lines`: each row is a line, and an empty row ends a
+    document."""
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row without text."""
+    """A row that cannot be read."""
 
     where: str
-    """Such as `line 12`."""
+    """Place of the row in the file, such as `line 12`."""
     reason: str
 
 
@@ -43,7 +44,7 @@ Row = str | BadRow
 
 
 def read_jsonl(stream: Stream, path: Path, column: str) -> Iterator[Row]:
-    """The rows of JSON lines: an object a line, blank lines ignored.
+    """The rows of a file with one JSON object per line. Blank lines are ignored.
 
     Raises:
         CorpusColumnMissing: If the first row lacks the column.
@@ -63,7 +64,7 @@ def read_jsonl(stream: Stream, path: Path, column: str) -> Iterator[Row]:
 def json_rows(
     stream: Stream, path: Path
 ) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:  # any JSON value
-    """The objects of JSON lines, each with its line.
+    """The objects of a file of JSON lines, each after its place, such as `line 12`.
 
     Raises:
         CorpusEncoding: If a line is too long.
@@ -79,7 +80,7 @@ def read_csv(stream: Stream, path: Path, column: str) -> Iterator[Row]:
 
     Raises:
         CorpusColumnMissing: If the header lacks the column.
-        CorpusEncoding: If it is not UTF-8, or a row is too long.
+        CorpusEncoding: If the file is not UTF-8 or no CSV file, or if a row is too long.
     """
     csv.field_size_limit(LONGEST_ROW_BYTES)
     reader = csv.reader(_decoded(_lines(stream, path), path))
@@ -99,7 +100,7 @@ def read_csv(stream: Stream, path: Path, column: str) -> Iterator[Row]:
 
 
 def column_missing(path: Path, column: str, columns: list[str]) -> CorpusColumnMissing:
-    """The error for a file that lacks the column, with those that it has."""
+    """The error for a file without the column; it lists the columns that the file has."""
     shown = ", ".join(repr(str(each)[:SHOWN_NAME]) for each in columns[:SHOWN_COLUMNS])
     return CorpusColumnMissing(
         f"{path} has no column {column!r}; it has: {shown or 'no column at all'}"
@@ -110,7 +111,7 @@ TEXT_READERS: dict[str, Callable[[Stream, Path, str], Iterator[Row]]] = {
     ".jsonl": read_jsonl,
     ".csv": read_csv,
 }
-"""By suffix; those that the standard library reads."""
+"""Readers by suffix, for the formats that the standard library can read."""
 
 
 def _json_row(line: bytes, where: str) -> dict[str, Any] | BadRow:  # any JSON value
@@ -120,7 +121,7 @@ def _json_row(line: bytes, where: str) -> dict[str, Any] | BadRow:  # any JSON v
         return BadRow(where, f"is not JSON: {error.msg} at column {error.colno:,}")
     except UnicodeDecodeError as error:
         return BadRow(where, f"is not UTF-8 at byte {error.start + 1:,}")
-    except (ValueError, RecursionError) as error:  # too many digits, or brackets
+    except (ValueError, RecursionError) as error:  # too many digits, too deep brackets
         return BadRow(where, f"is not JSON: {str(error)[:80]}")
     return row if isinstance(row, dict) else BadRow(where, "is no JSON object")
 
@@ -137,7 +138,7 @@ def _value(row: dict[str, Any], column: str, where: str) -> Row:  # any JSON val
 
 
 def _lines(stream: Stream, path: Path) -> Iterator[bytes]:
-    """The lines with their ends, without a byte-order mark."""
+    """The lines with their line breaks, and without a byte-order mark."""
     waiting, is_first = b"", True
     while True:
         block = stream.read(READ_BYTES)

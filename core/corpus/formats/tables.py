@@ -1,6 +1,7 @@
-"""The text column of Parquet files and saved Hugging Face datasets, read by pyarrow.
+"""Reads the text column of Parquet files and saved Hugging Face datasets with pyarrow.
 
-pyarrow parses in C++, so only the process of a run or of the short worker imports this module.
+pyarrow parses in C++, so only the processes of runs and of the short worker use it. This module
+imports it only to read a file.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,16 +17,18 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 256
 MAX_GROUP_BYTES = 1 << 30
-"""Largest column of a row group: a reader may hold it in memory whole. Writers aim at 128 MiB."""
+"""Maximum bytes of the text column in one row group, because a reader may hold all of it in memory.
+Writers aim at 128 MiB."""
 FILE_MAGIC = b"ARROW1"
 
 
 def read_parquet(path: Path, name: Path, column: str) -> Iterator[Row]:
-    """The rows of a Parquet file; errors call it `name`.
+    """The rows of a Parquet file; `name` is its path in error messages.
 
     Raises:
-        CorpusColumnMissing: If it lacks the column, or the column holds no text.
-        CorpusDamaged, CorpusTooLarge: If it cannot be read in bounded memory.
+        CorpusColumnMissing: If the file lacks the column, or the column is not text.
+        CorpusDamaged: If the file cannot be read.
+        CorpusTooLarge: If the column or one of its row groups exceeds a limit.
         CorpusReaderMissing: If pyarrow is not installed.
     """
     pyarrow = require_pyarrow(name)
@@ -67,7 +70,7 @@ TABLE_READERS: dict[str, Callable[[Path, Path, str], Iterator[Row]]] = {
     ".parquet": read_parquet,
     ".arrow": read_arrow,
 }
-"""By suffix; those that need pyarrow and a file that can be searched."""
+"""Readers by suffix, for the formats that need pyarrow and a file in which it can seek."""
 
 
 def require_pyarrow(name: Path) -> Any:  # a module without types
@@ -84,7 +87,7 @@ def require_pyarrow(name: Path) -> Any:  # a module without types
 
 
 def pyarrow_missing(name: Path) -> CorpusReaderMissing:
-    """The error for a file that only pyarrow reads."""
+    """The error for a file that only pyarrow can read."""
     return CorpusReaderMissing(
         f"{name} is read by the package pyarrow, which is not installed",
         hint="Install it with `pip install 'babylm-service[parquet]'`, or save the text as .jsonl "

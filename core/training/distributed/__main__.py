@@ -27,7 +27,7 @@ log = logging.getLogger("core.training.distributed")
 def main() -> int:
     """Executes the commands of rank 0 and returns the exit status."""
     faulthandler.enable()
-    # Signals go to the whole process group; rank 0 decides at which step all ranks stop.
+    # Signals reach the whole process group, but only rank 0 decides when all ranks stop.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = _leader()

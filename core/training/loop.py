@@ -188,7 +188,7 @@ class Trainer:
         self.state = LoopState()
         self.time_left = TimeLeft(plan)
         self.is_step_logged = True
-        """False while the last step is one to log and its metrics are not yet in the journal."""
+        """False if the last step has metrics to log and they are not yet in the journal."""
         self.saved_step = -1
         """Step of the newest resume point; -1 if there is none."""
 

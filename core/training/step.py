@@ -45,11 +45,12 @@ class StepResult:
 
 
 class Stepper:
-    """Takes training steps; skips all updates after the first non-finite loss or gradient.
+    """Takes training steps; after a non-finite loss or gradient, skips this and all later updates.
 
     A flag on the device (`found_inf`) records non-finite values. An optimizer that applies
     `found_inf` itself then leaves weights and state unchanged, without a device synchronization.
-    The loop reads the flag on logged steps.
+    The loop reads the flag on logged steps. With loss scaling, the scaler skips only the steps
+    whose gradients are not finite.
     """
 
     def __init__(

@@ -2,8 +2,9 @@
 
     python -m core.training.distributed
 
-Rank 0 sends commands through standard input, which is a socket. The process writes only log lines.
-It exits when the socket is closed, which means that rank 0 has exited.
+Standard input is a socket, through which rank 0 sends commands and receives answers. To standard
+output, the process writes only log lines. It exits when the socket is closed, which means that rank
+0 has exited.
 """
 
 import faulthandler

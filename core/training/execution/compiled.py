@@ -29,7 +29,7 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 COMPILERS = ("g++", "clang++", "c++")
 CPUINFO = Path("/proc/cpuinfo")
 RECOMPILE_LIMIT = 64
-"""Maximum number of compilations, after which torch silently stops compiling (default: 8)."""
+"""Number of compilations after which torch silently stops compiling. Torch's default is 8."""
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 

@@ -33,7 +33,7 @@ class Found:
 
     suggested: float | None
     """The rate below `lowest_at` at which the curve of the smoothed loss over the logarithm of the
-    rate is steepest; None if the curve is too short."""
+    rate falls most steeply; None if the curve is too short."""
     lowest_at: float | None
     """The rate at which the smoothed loss was lowest: near the maximum rate that still trains."""
 

@@ -14,7 +14,7 @@ from core.events.types import WarningData, WarningLevel
 SMOOTHING = 0.1
 """Weight of a new value in the moving mean and variance, which cover about the last 20 values."""
 SETTLED_VALUES = 20
-"""Number of logged values after which a value can be a spike; before, the variance is not known."""
+"""Number of logged values after which a value can be a spike. Earlier, the variance is unknown."""
 SPIKE_DEVIATIONS, SPIKE_NATS = 6.0, 0.5
 """A value is a spike if it exceeds the moving mean by more than this number of standard deviations
 and by more than this number of nats."""

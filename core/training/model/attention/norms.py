@@ -29,8 +29,10 @@ class UnitNormalization(torch.autograd.Function):
         rows_fp32 = rows.float()
         inverse = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + eps)  # (..., 1)
         normal = rows_fp32 * inverse
-        if normal.dtype != rows.dtype:  # A cast to the same type is an alias. For an alias, torch
-            normal = normal.to(rows.dtype)  # 2.11 compiles a backward pass that gives zeros.
+        # A cast to the same type would be an alias. For an alias, torch 2.11 compiles a backward
+        # pass that gives zeros.
+        if normal.dtype != rows.dtype:
+            normal = normal.to(rows.dtype)
         ctx.save_for_backward(normal, inverse)
         return normal
 

@@ -15,10 +15,11 @@ from core.errors import CheckpointMissing
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
 
 WARM_MODELS = 2
+"""Maximum number of checkpoints in the cache."""
 PARTIAL_SECONDS = 0.15
-"""Minimum seconds between two partial texts, because each of them is a write to the database."""
+"""Minimum seconds between two partial texts. Each partial text is written to the database."""
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-"""The decoder returns it for a character whose last bytes are in the next token."""
+"""What the decoder returns for a character whose last bytes are in the next token."""
 
 
 @torch.no_grad()
@@ -107,7 +108,7 @@ class WarmModels:
         self._warm: OrderedDict[Path, tuple[PreTrainedModel, Any]] = OrderedDict()
 
     def load(self, folder: Path) -> tuple[PreTrainedModel, Any]:
-        """Model and tokenizer, see `load_checkpoint`.
+        """The model and the tokenizer of a checkpoint; see `load_checkpoint`.
 
         Raises:
             CheckpointMissing: If the folder contains no checkpoint.

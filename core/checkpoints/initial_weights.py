@@ -1,7 +1,7 @@
 """Warm start: the run's own copy of the weights and the tokenizer that `init_from` names.
 
-The service takes the copy when a job is submitted, `core.run` at the start of a run that has none.
-Afterwards the run needs neither the other job nor the folder: both may be removed. No torch.
+The service makes the copy when a job is submitted. If a run has no copy, `core.run` makes it before
+training. Afterwards the other job or the folder may be removed. The module does not import torch.
 """
 
 import json
@@ -24,16 +24,18 @@ from core.tokenizer.specials import SPECIAL_TOKENS
 
 NUM_BYTES = 256
 SOURCE_FILE = "source.json"
-"""The section `init_from` that a copy was taken for."""
+"""Name of the file with the section `init_from` for which the copy was made."""
 IGNORED_FIELDS = {"max_position_embeddings"}
-"""No weight depends on it; it follows `training.seq_length`."""
+"""Fields of `config.json` that may differ from the spec. No weight depends on this field, whose
+value is `training.seq_length`."""
 
 
 def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
     """Copies weights and tokenizer into the run folder, unless that was done before.
 
     Raises:
-        InitialWeightsInvalid: If the checkpoint or folder is missing or another kind of model.
+        InitialWeightsInvalid: If the checkpoint or folder is missing, or if its model differs from
+            the model of the spec.
     """
     start = spec.init_from
     taken = _source_of(rundir)
@@ -43,7 +45,7 @@ def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
     require_same_model(spec, weights, tokenizer)
 
     def build(folder: Path) -> None:
-        # Checkpoints never change, so a link is enough; a folder of the user may be edited.
+        # A checkpoint never changes, so a link is enough. A user may edit the files of a folder.
         copy = link_or_copy if start.job is not None else shutil.copyfile
         copy(weights / WEIGHTS_FILE, folder / WEIGHTS_FILE)
         (folder / SOURCE_FILE).write_text(start.model_dump_json(), encoding="utf-8")
@@ -63,7 +65,7 @@ def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
 
 
 def _source_of(rundir: RunDir) -> InitFromSpec | None:
-    """What the copy of a run was taken from; None if there is none."""
+    """The section `init_from` for which a run's copy was made; None if there is no copy."""
     try:
         return InitFromSpec.model_validate_json((rundir.initial / SOURCE_FILE).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -76,10 +78,11 @@ def initial_folder(spec: JobSpec, rundir: RunDir) -> Path | None:
 
 
 def source_folders(init_from: InitFromSpec, jobs_dir: Path, data_dir: Path) -> tuple[Path, Path]:
-    """The folders that hold the weights and the tokenizer.
+    """The folder with the weights, and the folder with the tokenizer.
 
     Raises:
-        InitialWeightsInvalid: If one of them is not there.
+        InitialWeightsInvalid: If a file in them is missing, or if `path` leads out of the data
+            directory.
     """
     if init_from.job is not None:
         job = RunDir(jobs_dir / init_from.job)
@@ -99,10 +102,10 @@ def source_folders(init_from: InitFromSpec, jobs_dir: Path, data_dir: Path) -> t
 
 
 def require_same_model(spec: JobSpec, weights: Path, tokenizer: Path) -> None:
-    """Compares the spec with the configuration of the weights, and that with the tokenizer.
+    """Checks that the weights fit the spec, and that the tokenizer fits the weights.
 
     Raises:
-        InitialWeightsInvalid: If they differ; the message lists the fields.
+        InitialWeightsInvalid: If they do not fit; the message says why.
     """
     config = read_object(weights / CONFIG_FILE)
     different = _differences(spec.model, config)
@@ -134,7 +137,7 @@ def read_object(path: Path) -> dict[str, Any]:  # any JSON value
     """The JSON object in a file.
 
     Raises:
-        InitialWeightsInvalid: If it holds none.
+        InitialWeightsInvalid: If the file contains no JSON object.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -146,7 +149,10 @@ def read_object(path: Path) -> dict[str, Any]:  # any JSON value
 
 
 def _differences(model: Architecture, config: Mapping[str, Any]) -> list[str]:
-    """What differs between a spec's model and a `config.json`, as "field: job, weights"."""
+    """The differences between a spec's model and a `config.json`, in words.
+
+    Each item names a field, its value in the job and its value in the weights.
+    """
     classes = config.get("architectures") or ["unknown"]
     if classes[0] != model.model_class:
         return [f"the architecture: {model.model_class} in the job, {classes[0]} in the weights"]
@@ -161,7 +167,7 @@ def _differences(model: Architecture, config: Mapping[str, Any]) -> list[str]:
 
 
 def _vocabulary(tokenizer: Mapping[str, Any]) -> dict[str, int]:
-    """Ids by token of a `tokenizer.json`."""
+    """The id of each token in a `tokenizer.json`."""
     model, added = tokenizer.get("model") or {}, tokenizer.get("added_tokens") or []
     return {**model.get("vocab", {}), **{token["content"]: token["id"] for token in added}}
 

@@ -47,7 +47,10 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
 
 
 def save_weights(model: PreTrainedModel, path: Path) -> None:
-    """Writes the weights as float32 safetensors, without an output layer that is tied."""
+    """Writes the weights as float32 safetensors.
+
+    If the output layer shares the weights of the embedding, the file has them only once.
+    """
     tensors = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()
         for name, tensor in model.state_dict().items()
@@ -61,7 +64,7 @@ def load_weights(model: PreTrainedModel, path: Path) -> None:
     """Loads weights written by `save_weights` into a model of the same shape.
 
     Raises:
-        RuntimeError: If a tensor is missing, unknown or has another shape.
+        RuntimeError: If a tensor is missing or unknown, or has another shape.
     """
     tensors = load_file(path)
     if model.config.tie_word_embeddings:
@@ -76,7 +79,7 @@ def save_config(model: PreTrainedModel, folder: Path, architecture: Architecture
     model.config.save_pretrained(folder)
     path = folder / CONFIG_FILE
     config = json.loads(path.read_text(encoding="utf-8"))
-    # The names in transformers 4, which ignores the new names. transformers 5 reads both.
+    # transformers 4 reads only these old names. transformers 5 reads old and new names.
     config |= {
         "rope_theta": config["rope_parameters"]["rope_theta"],
         "torch_dtype": config["dtype"],

@@ -2,7 +2,7 @@
 
 The text is tokenized and scored as in the evaluation of minimal pairs (`core.evaluation.scoring`):
 no token precedes the text, so the first token has no context and no surprisal. The sum of the
-surprisals, in bits, is therefore the negative score of the text in that evaluation.
+surprisals is therefore the negative score of the text in that evaluation, in bits instead of nats.
 """
 
 import math

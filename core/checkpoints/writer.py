@@ -31,7 +31,7 @@ PREFIXES: dict[CheckpointKind, str] = {
 }
 
 ONCE: tuple[CheckpointKind, ...] = ("last", "ema", "average")
-"""Kinds of which a run has one checkpoint, whose name is the kind."""
+"""Kinds of which a run has at most one checkpoint. The name of the checkpoint is its kind."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class Checkpoints:
         """Publishes a checkpoint and emits its event.
 
         If a checkpoint of that name exists, an earlier attempt published it and was killed before
-        it emitted the event. A resumed run reaches the same weights, so this method only emits the
-        event.
+        it emitted the event. A resumed run reaches the same weights, so this method keeps the
+        folder and only emits the event.
 
         Args:
             kind: Kind of the checkpoint, which decides how long it is kept.
@@ -83,7 +83,7 @@ class Checkpoints:
             position: Training progress.
             name: Name of a milestone; other kinds derive the name from the step.
             weights: File with the weights to publish. It is hard-linked, or copied if it is on
-                another file system. None: the weights of the model are written.
+                another file system. If None, the weights of the model are written.
         """
         name = name or (kind if kind in ONCE else f"{PREFIXES[kind]}{position.step:06d}")
         folder = self._rundir.checkpoint(name)
@@ -110,7 +110,7 @@ class Checkpoints:
             self._keep_newest("error", 0)
 
     def best_weights(self, step: int) -> Path | None:
-        """The weights of the checkpoint `best` of that step; None if it does not exist."""
+        """The weights file of the `best` checkpoint of this step; None if it does not exist."""
         weights = self._rundir.checkpoint(f"{PREFIXES['best']}{step:06d}") / WEIGHTS_FILE
         return weights if weights.is_file() else None
 
@@ -146,7 +146,7 @@ class Checkpoints:
         ]
         for step, path in sorted(found, reverse=True)[count:]:
             # Emits the event before it removes the folder. If the process is killed in between,
-            # the folder is not listed, and the next removal deletes it. In the other order users
+            # the folder is not listed, and the next removal deletes it. In the other order, users
             # would see a checkpoint without files.
             self._emit(
                 CheckpointData(

@@ -1,4 +1,7 @@
-"""Maps exceptions of the system and of libraries to the errors of a run. No torch."""
+"""Maps exceptions of the operating system and of libraries to the errors of a run.
+
+The module does not import torch.
+"""
 
 import errno
 import re
@@ -18,7 +21,7 @@ NO_MEMORY_IN_WORDS = re.compile(
 
 
 def named_failure(error: BaseException, folder: Path) -> RunError | None:
-    """The `RunError` that `error` corresponds to; None if it is unknown.
+    """The `RunError` that `error` corresponds to; None if there is no such error.
 
     The function looks at the error and not at the free disk space: incomplete files have been
     removed by then, so the disk may have free space again.

@@ -20,10 +20,11 @@ from core.process.pool_worker import Channel, Content, Learner
 from core.process.program import python_command
 
 AHEAD = 3
-"""Number of requests queued per worker, so that a worker never waits for this process."""
+"""Maximum number of requests queued per worker, so that a worker never waits for this process."""
 MAX_WAITING = 64
 """Maximum number of results that wait for an earlier result. Results wait because this process
-already computes while the workers start. They take at most 32 MB: 512 KB of text each."""
+already computes while the workers start. Each result takes at most 512 KB, so all of them together
+take at most 32 MB."""
 POLL_MILLISECONDS = 100
 END_SECONDS = 5.0
 
@@ -41,11 +42,11 @@ def serve_in_order(
     count: int,
     should_stop: Callable[[], bool],
 ) -> Iterator[Result]:
-    """Yields the result of each request in order; raises exceptions of the workers.
+    """Yields the results in the order of the requests; raises exceptions of the workers.
 
     Each process, including this one, calls `make(argument)` once, and then calls the result of
-    `make` for each of its requests. If that result is a `Learner`, the processes exchange the
-    entries that they learn.
+    `make`, a callable, for each of its requests. If the callable is a `Learner`, the processes
+    exchange the entries that they learn.
 
     Args:
         requests: Arguments of the calls.
@@ -93,7 +94,7 @@ def _broadcast(news: list[Content], workers: "Sequence[_PoolWorker]") -> None:
 
 
 def _wait(workers: "Sequence[_PoolWorker]") -> None:
-    """Waits until a worker has answered, at most `POLL_MILLISECONDS`."""
+    """Waits until a worker has answered, but at most `POLL_MILLISECONDS`."""
     poll = select.poll()
     for worker in workers:
         poll.register(worker.channel.socket, select.POLLIN)

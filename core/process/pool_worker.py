@@ -1,4 +1,4 @@
-"""The worker side of the process pool, and the channel between the two processes.
+"""The worker side of the process pool, and the channel between a worker and its parent.
 
 The module imports little, so that workers start fast. The parent's side is `core.process.pool`.
 """
@@ -15,7 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 MESSAGE = struct.Struct("<QQ")
 """A message on the socket: the number of a slot, and the number of bytes in it."""
 SLOT_BYTES = 1 << 40
-"""Distance in bytes between slots in the sparse in-memory file; only written pages use memory."""
+"""Size in bytes of each half of a slot in the shared memory, a sparse file. Only written pages use
+memory."""
 
 Content = Any  # Any, because pickled objects have no common type
 
@@ -35,8 +36,9 @@ class Learner(Protocol):
 class Channel:
     """One end of a channel between two processes.
 
-    Objects are written to an unused slot of shared memory, and the socket carries only the slot
-    and the size. Sending therefore never blocks on the receiver and needs no thread.
+    An object is written to an unused slot of shared memory. The socket carries only the number of
+    the slot and the size of the object. Sending therefore needs no thread and never waits for the
+    receiver.
     """
 
     socket: socket.socket
@@ -59,7 +61,7 @@ class Channel:
         self.socket.send(MESSAGE.pack(slot, len(data)))
 
     def receive(self, flags: int = 0) -> tuple[int, Content]:
-        """Receives an object and its slot.
+        """Receives an object; returns its slot and the object.
 
         Raises:
             BlockingIOError: If there is no message and `flags` contain `MSG_DONTWAIT`.

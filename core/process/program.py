@@ -27,7 +27,7 @@ def python_command(module: str, *arguments: str) -> list[str]:
 
 
 def safe_python() -> list[str]:
-    """The interpreter with `-P`, for command templates that append the module themselves."""
+    """The interpreter with `-P`, for callers that append a module or `-c` themselves."""
     return [sys.executable, "-P"]
 
 

@@ -2,10 +2,10 @@
 
 A supervised run reads a pipe on standard input, to which the supervisor writes a byte at every
 heartbeat. End of file means that the supervisor exited. Silence means that the supervisor hangs or
-is cut off, and that another worker may already have the job. The byte is the remaining fraction of
-the silence limit; 255 is the whole limit. A supervisor that cannot reach the database writes
-decreasing values, so the run stops in time even if its supervisor is alive. This works without a
-file lock.
+is cut off, and that another worker may already have the job. The value of the byte says how much of
+the silence limit remains; 255 means the whole limit. A supervisor that cannot reach the database
+writes decreasing values, so the run stops in time even if its supervisor is alive. These rules also
+protect runs on file systems without locks.
 """
 
 import os
@@ -24,9 +24,9 @@ LEASE_SECONDS = 15.0
 SILENCE_SHARE = 0.55
 """Fraction of the lease after which a supervised run without heartbeats stops itself."""
 DEADLINE_SHARE = 0.3
-"""Fraction of the lease that a run has to reach a safe point after the supervisor is lost; then the
-process exits. Together with `SILENCE_SHARE` the process exits before another worker gets the job,
-even if the supervisor died just before its next heartbeat."""
+"""Fraction of the lease that a run has to reach a safe point after the supervisor is lost. Then the
+process exits. The sum of this fraction and `SILENCE_SHARE` is less than 1, so the process exits
+before another worker gets the job, even if the supervisor died just before its next heartbeat."""
 
 
 FULL = 255

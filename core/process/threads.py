@@ -18,7 +18,10 @@ benchmarks/README.md."""
 
 
 def usable_cpus(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """Number of CPUs for this process: its affinity, or fewer if a cgroup limits the CPU time."""
+    """Number of CPUs that this process may use.
+
+    It is the size of the CPU affinity, or less if a cgroup limits the CPU time.
+    """
     cpus = len(os.sched_getaffinity(0))
     for folder in cgroup_folders("cpu", proc=proc, cgroups=cgroups):
         limit = _cpu_limit(folder)
@@ -58,7 +61,9 @@ def thread_environment(
 def cgroup_folders(
     controller: str, *, proc: Path = PROC, cgroups: Path = CGROUPS
 ) -> Iterator[Path]:
-    """Folders of this process's cgroup for a controller and of its ancestors, which also limit it.
+    """Folders of this process's cgroup and of its ancestors, whose limits also apply.
+
+    In cgroup 1, each controller has its own cgroup.
 
     Inside a container the path may be the path on the host; then only the root folder exists.
     """
@@ -78,7 +83,10 @@ def cgroup_folders(
 
 
 def _cpu_limit(folder: Path) -> float | None:
-    """The CPU quota of a cgroup in CPUs: cgroup 2 (cpu.max), then cgroup 1; None if unlimited."""
+    """The CPU quota of a cgroup as a number of CPUs; None if unlimited.
+
+    In cgroup 2 the quota is in `cpu.max`, in cgroup 1 in `cpu.cfs_quota_us`.
+    """
     with suppress(OSError, ValueError):
         quota, period = (folder / "cpu.max").read_text().split()
         return int(quota) / int(period)  # the quota may be "max"

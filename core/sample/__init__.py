@@ -17,11 +17,12 @@ from core.storage.rundir import publish_folder
 
 SAMPLE, SAMPLE_DEV, PAIRS = "sample", "sample_dev", "minimal_pairs"
 DEV_SHARE = 0.05
+"""Size of the validation text as a fraction of the size of the training text."""
 
 
 @dataclass(frozen=True)
 class SampleReport:
-    """Folders of the parts."""
+    """The folders that `write_sample` writes."""
 
     train: Path
     validation: Path
@@ -29,10 +30,10 @@ class SampleReport:
 
 
 def write_sample(data_dir: Path, *, seed: int = 0, target_bytes: int = 2_000_000) -> SampleReport:
-    """Writes the sample corpus below `data_dir`, unless it exists.
+    """Writes the sample corpus below `data_dir`; skips folders that exist.
 
-    The same arguments give the same bytes. The text contains no sentence of a minimal pair, neither
-    a good one nor a bad one.
+    The same arguments give the same bytes. The text contains no sentence of a minimal pair, good
+    or bad.
 
     Args:
         data_dir: Folder of corpora.

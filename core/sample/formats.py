@@ -114,4 +114,5 @@ FORMATS: dict[str, tuple[Callable[..., Iterator[str]], float]] = {
     "simple_wiki": (simple_wiki, 0.15),
     "switchboard": (switchboard, 0.02),
 }
-"""For each source: the function that writes a document, and the share of BabyLM's words."""
+"""For each source, the function that writes a document, and the source's share of BabyLM's words.
+The sample gives the source the same share of its bytes."""

@@ -57,7 +57,7 @@ def plural(noun: str) -> str:
 
 
 def conjugate(verb: str, *, is_plural: bool) -> str:
-    """The third person of a verb in the present tense."""
+    """The third person of a verb in the present tense, singular or plural."""
     if is_plural:
         return verb
     if verb in IRREGULAR_VERBS:
@@ -98,7 +98,7 @@ def subject(random: Random) -> NounPhrase:
 
 
 def sentence(random: Random) -> str:
-    """A sentence with its capital letter and full stop."""
+    """A sentence with a capital letter at the start and a full stop or question mark at the end."""
     draw = random.random()
     if draw < 0.22:
         words = name_sentence(random)

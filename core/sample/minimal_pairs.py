@@ -2,9 +2,10 @@
 
     python -m core.sample.minimal_pairs CHECKPOINT_DIR PAIRS_DIR
 
-prints a JSON object with the accuracy for each file. The official evaluation (`core.evaluation`)
-does not score the first word. This program scores it, after `<|endoftext|>`, because pairs of the
-sample may differ in their first word. A tie counts as wrong.
+The command prints a JSON object with the accuracy for each file. The official evaluation
+(`core.evaluation`) does not score the first word. This program puts `<|endoftext|>` before each
+sentence and scores the first word too, because the sentences of a pair may differ in it. A tie
+counts as wrong.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 
 def accuracy(
     model: PreTrainedModel,
-    tokenizer: Any,  # Any, as above
+    tokenizer: Any,  # Any, because tokenizers share no type in transformers 4 and 5
     file: Path,
 ) -> float:
     """Share of the pairs in a JSON lines file in which the good sentence is more probable."""

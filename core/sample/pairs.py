@@ -1,4 +1,7 @@
-"""Minimal pairs: a grammatical sentence, and one that differs from it by breaking one rule."""
+"""Draws minimal pairs.
+
+A minimal pair has a grammatical sentence, and a similar sentence that breaks one rule.
+"""
 
 from collections.abc import Callable
 from random import Random
@@ -19,6 +22,7 @@ from core.sample.grammar import (
 )
 
 PAIRS_EACH = 200
+"""Number of pairs per phenomenon."""
 
 Pair = tuple[str, str]
 
@@ -36,7 +40,7 @@ def agreement(random: Random) -> Pair:
 
 
 def agreement_across_distractor(random: Random) -> Pair:
-    """The verb agrees with its subject, and not with a noun of the other number in between."""
+    """The verb agrees with its subject, not with a noun in between that has the other number."""
     many = random.random() < 0.5
     noun, place = random.choice(_countable(ANIMATE)), random.choice(_countable(THINGS))
     head = ["the", plural(noun) if many else noun, random.choice(PREPOSITIONS)]
@@ -94,7 +98,7 @@ PHENOMENA: dict[str, Callable[[Random], Pair]] = {
 
 
 def draw_pairs(*, seed: int) -> dict[str, list[Pair]]:
-    """Minimal pairs by phenomenon, without repetition."""
+    """Different minimal pairs for each phenomenon."""
     drawn: dict[str, list[Pair]] = {}
     for name, draw in PHENOMENA.items():
         random = Random(f"{seed}:{name}")

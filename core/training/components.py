@@ -41,7 +41,7 @@ class Components:
     reducer: GradientReducer | None
     """None if the run has one device."""
     averages: dict[AverageKind, WeightAverage]
-    """Averages of the weights that the spec asks for."""
+    """The averages of the weights for which the spec asks."""
 
     def begin_step(self, step: int) -> None:
         """Prepares the stepper for the shape of a step."""
@@ -54,7 +54,7 @@ class Components:
             average.update(step)
 
     def averaged_weights(self, kind: AverageKind | None) -> AbstractContextManager[None]:
-        """A context in which the model has its averaged weights; None: its own."""
+        """A context in which the model has averaged weights; with None, it has its own weights."""
         return nullcontext() if kind is None else self.averages[kind].swapped()
 
     def restore(self, point: ResumePoint) -> None:
@@ -88,7 +88,8 @@ def build_components(
 ) -> Components:
     """The components of one rank.
 
-    The initial weights are those in the folder `initial`, or else depend only on the seed.
+    The initial weights are loaded from the folder `initial`. If it is None, they are random and
+    depend only on the seed.
 
     Raises:
         SpecInvalid: If the device does not support the spec.

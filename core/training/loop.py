@@ -77,7 +77,7 @@ def train_model(
     training.
 
     Raises:
-        Stopped: After a stop request, with a saved checkpoint.
+        Stopped: After a stop request. If possible, a checkpoint has been saved.
         RunError: If training cannot continue. If possible, a checkpoint has been saved.
     """
     with Ranks(spec.training.seed, emit) as ranks:
@@ -188,12 +188,15 @@ class Trainer:
         self.state = LoopState()
         self.time_left = TimeLeft(plan)
         self.is_step_logged = True
-        """Whether the metrics of the last step are in the journal, if that step is logged."""
+        """False if the last step has metrics to log and they are not yet in the journal."""
         self.saved_step = -1
         """Step of the newest resume point; -1 if there is none."""
 
     def expect_evaluation(self, num_tokens: int) -> None:
-        """Adds the stages after training to the remaining time."""
+        """Includes the stages after training in the remaining time.
+
+        `num_tokens` is the approximate number of tokens that these stages evaluate.
+        """
         validated = 0
         if self.validation is not None:
             validated = min(self.validation.num_tokens, self.training.eval_tokens or num_tokens)
@@ -249,7 +252,10 @@ class Trainer:
             logged_at += time.monotonic() - paused
 
     def _finish_step(self) -> None:
-        """Validates and saves if due, unless that was done before an interruption."""
+        """Publishes milestones, validates and saves, if that is due after the current step.
+
+        A resumed run does not repeat a validation from before the interruption.
+        """
         step, last = self.state.step, self.plan.max_steps
         if step:
             self.publisher.publish_milestones(self.state, self.milestones)
@@ -269,14 +275,14 @@ class Trainer:
     def save_current(self, kind: CheckpointKind) -> None:
         """Saves a checkpoint of the current step; if that fails, logs the failure.
 
-        Skips step 0, a step that is saved already, and a step whose metrics were not logged: a
-        resumed run would not repeat that step, and its metrics would be missing.
+        Skips step 0 and a step that is already saved. Also skips a step whose metrics should have
+        been logged but were not, because a resumed run would not repeat this step.
         """
         if self.state.step == 0 or self.state.step == self.saved_step or not self.is_step_logged:
             return
         try:
             self._save(kind)
-        except Exception as error:  # this error must not replace the error that ends the run
+        except Exception as error:  # must not replace the error that ends the run
             log.exception("the %s checkpoint could not be saved", kind)
             with suppress(OSError):  # the disk may be full
                 self.emit(WarningData(code="checkpoint_not_saved", message=str(error)[:2000]))

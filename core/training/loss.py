@@ -23,9 +23,10 @@ CHUNK_ROWS = 64
 """The number of rows of a chunk is a multiple of this number. In bf16 on a CPU, products with other
 numbers of rows take up to seven times longer."""
 CACHED_ELEMENTS = 1 << 18
-"""Number of logits per softmax on a CPU. The logits and their copies fit into a cache of 4 MiB."""
+"""Number of logits that one softmax call processes on a CPU. The logits and their copies fit into a
+cache of 4 MiB."""
 SIGMOID_SCALE = 4.0
-"""The slope of tanh at x is 4 s (1 - s) with s = sigmoid(2 x)."""
+"""The factor 4 in the slope of tanh at x, which is 4 s (1 - s) with s = sigmoid(2 x)."""
 
 
 def summed_loss(
@@ -37,8 +38,8 @@ def summed_loss(
         model: A causal language model with a body `model.model` and an output layer `lm_head`.
         inputs: (B, T) int64.
         targets: (B, T) int64; -100 is ignored.
-        segments: (B, T) integers; a token attends only to its own segment. None: to all earlier
-            tokens.
+        segments: (B, T) integers; a token attends only to its own segment. If None, a token
+            attends to all earlier tokens.
 
     Returns:
         A scalar, float32 (float64 for a float64 model).
@@ -55,10 +56,12 @@ def objective_and_loss(
     *,
     z_loss_coefficient: float,
 ) -> tuple[Tensor, Tensor]:
-    """The objective of training, and the cross-entropy alone; arguments as in `summed_loss`.
+    """The objective of training, and the cross-entropy alone.
 
-    The objective is the cross-entropy plus z_loss_coefficient log(Z)^2 for each target, where Z is
-    the sum of exp of the logits (Chowdhery et al. 2022, "PaLM", section 5).
+    The other arguments are those of `summed_loss`.
+
+    The objective is the cross-entropy plus `z_loss_coefficient` times log(Z)^2 for each target. Z
+    is the sum of exp of the logits (Chowdhery et al. 2022, "PaLM", section 5).
 
     Returns:
         Two scalars, summed over the targets; the second has no gradient.
@@ -106,9 +109,9 @@ def _hidden(model: PreTrainedModel, inputs: Tensor, segments: Tensor | None) -> 
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """sum of cross_entropy(cap tanh(rows weight^T / cap), targets) and the z-loss of each row.
+    """The cross-entropy of `targets` for the logits cap tanh(rows weight^T / cap), plus the z-loss.
 
-    The forward pass computes the gradients.
+    Both are summed over the rows. The forward pass computes the gradients.
     """
 
     @staticmethod
@@ -148,7 +151,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         upstream: Tensor,
         _: Tensor,
     ) -> tuple[Tensor, Tensor, None, None, None, None]:
-        """The gradients computed by the forward pass, times the upstream gradient."""
+        """The gradients from the forward pass, multiplied by the upstream gradient."""
         grad_rows, grad_weight = ctx.saved_tensors
         upstream = upstream * ctx.scale
         # In place: no other reference exists, and a copy would be the largest tensor of the step.
@@ -230,11 +233,11 @@ def _loss_and_gradient(
 ) -> tuple[Tensor, Tensor | float]:
     """Summed loss and log(Z)^2 of a chunk; overwrites the logits (C, V) with their gradient.
 
-    On a CPU the function processes a few rows at a time, which stay in the cache. On a GPU it is
-    one kernel. With a cap, the input logits are 2 / cap times the product, and the output is a
-    quarter of the gradient with respect to the product. log(Z)^2 is 0 if the coefficient is 0. If
-    `needs_grad` is False, only the GPU kernel skips the gradient; on a CPU the gradient needs no
-    extra pass.
+    On a CPU the function processes a few rows at a time, which stay in the cache. On a GPU with
+    Triton it is one kernel. With a cap, the input logits are 2 / cap times the product of the rows
+    and the weight, and the output is a quarter of the gradient with respect to this product.
+    log(Z)^2 is 0 if the coefficient is 0. Only the kernel skips the gradient if `needs_grad` is
+    False. The other computation needs no extra pass for the gradient.
     """
     if logits.is_cuda and HAS_TRITON:
         from core.training.kernels.loss import loss_and_gradient
@@ -281,7 +284,8 @@ def _softmax_loss(
         scores = sigmoid * (2.0 * cap)
     largest, own = scores.amax(dim=1), scores.gather(1, chosen).squeeze(1)  # (c,) both
     softmax = torch.softmax(scores, dim=1, out=None if scores.is_cuda else scores)  # (c, V)
-    # The largest entry of the softmax is exp(max - log sum exp): no second pass of exp is needed.
+    # The largest entry of the softmax is exp(max - log sum exp), so its logarithm gives log sum exp
+    # without a second pass of exp.
     normaliser = largest - softmax.amax(dim=1).log()  # (c,)
     losses = (normaliser - own) * counted  # (c,)
     squares: Tensor | float = 0.0
@@ -290,7 +294,8 @@ def _softmax_loss(
         squares = (log_z.square() * counted).sum()
         softmax.mul_(1.0 + 2.0 * z_loss_coefficient * log_z[:, None])
     softmax.scatter_add_(1, chosen, softmax.new_full(chosen.shape, -1.0))
-    # On a CPU, nearly always no target is ignored, and checking costs nothing.
+    # Targets are rarely ignored. On a CPU, checking this costs nothing and saves the product. On a
+    # GPU, checking would wait for the device.
     if softmax.is_cuda or not counted.all():
         softmax.mul_(counted[:, None])
     if sigmoid is not None:

@@ -25,11 +25,11 @@ from core.training.optimizers.fused_adamw import guarded_step, set_rates
 
 NO_CLIPPING = float("inf")
 CLIPPING_EPSILON = 1e-6
-"""The same as in `clip_grad_norm_`."""
+"""Number added to the gradient norm before the division, as in `clip_grad_norm_`."""
 
 
 Shape = tuple[int, int]
-"""Sequences in a step of all ranks, and tokens in a sequence."""
+"""Number of sequences in a step, over all ranks, and number of tokens in a sequence."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,12 @@ class StepResult:
 
 
 class Stepper:
-    """Takes training steps; skips all updates after the first non-finite loss or gradient.
+    """Takes training steps; after a non-finite loss or gradient, skips this and all later updates.
 
     A flag on the device (`found_inf`) records non-finite values. An optimizer that applies
     `found_inf` itself then leaves weights and state unchanged, without a device synchronization.
-    The loop reads the flag on logged steps.
+    The loop reads the flag on logged steps. With loss scaling, the scaler skips only the steps
+    whose gradients are not finite.
     """
 
     def __init__(
@@ -64,10 +65,18 @@ class Stepper:
         shapes: Sequence[Shape] = (),
         reducer: GradientReducer | None = None,
     ) -> None:
-        """Prepares for steps of these shapes; without any, of the spec's.
+        """Prepares for steps of the given shapes.
 
-        `micro_batch_size` is for the spec's shape; other shapes have at most as many tokens per
-        pass. `reducer` sums gradients over the ranks; None if the run has one device.
+        Args:
+            model: The model to train.
+            optimizer: The optimizer of the model.
+            training: Training section of the spec.
+            device: The device of this rank.
+            routers: Statistics of the model's routers.
+            micro_batch_size: Sequences per pass in steps of the spec's shape. In steps of other
+                shapes, a pass has at most as many tokens.
+            shapes: The shapes; if empty, only the shape of the spec.
+            reducer: Sums gradients over the ranks; None if the run has one device.
         """
         self._model = model
         self._reducer = reducer
@@ -86,7 +95,7 @@ class Stepper:
             self.scaler = torch.amp.GradScaler(device.torch_device.type)
 
     def use_shape(self, *, batch_size: int, seq_length: int) -> None:
-        """Sets the shape of the following steps, but for the smaller last one of an epoch."""
+        """Sets the shape of the following steps. The last step of an epoch may be smaller."""
         self._shape = (batch_size, seq_length)
 
     @property
@@ -98,7 +107,7 @@ class Stepper:
     def take(
         self, batch: Batch, *, learning_rate: float, weight_decay: float | None = None
     ) -> StepResult:
-        """Takes one step on a batch of B sequences; a rank uses its rows in micro-batches of b.
+        """Takes one step on a batch of B sequences. A rank splits its rows into micro-batches of b.
 
         The loss is the sum over all targets of the step divided by the number of targets, so it
         does not depend on the size of micro-batches. `weight_decay` defaults to the spec's value.
@@ -112,10 +121,10 @@ class Stepper:
         if self._reducer is not None:
             rows = self._reducer.rows(len(batch.inputs))
         inputs = self._device.put(batch.inputs[rows])  # (B or fewer, T)
-        targets = self._device.put(batch.targets[rows])  # as inputs
+        targets = self._device.put(batch.targets[rows])  # same shape as inputs
         segments = None
         if batch.segments is not None:
-            segments = self._device.put(batch.segments[rows])  # as inputs
+            segments = self._device.put(batch.segments[rows])  # same shape as inputs
         loss = self._passes(inputs, targets, segments, batch)
         if self._reducer is not None:
             loss = self._reducer.add_up(loss, self._routers)
@@ -125,7 +134,7 @@ class Stepper:
     def _passes(
         self, inputs: Tensor, targets: Tensor, segments: Tensor | None, batch: Batch
     ) -> Tensor:
-        """Forward and backward of all micro-batches; returns the sum of their losses."""
+        """Runs forward and backward of all micro-batches; returns the sum of their losses."""
         size = self._pass_size
         loss = torch.zeros((), device=self._device.torch_device)
         cuda_graph = self._cuda_graphs.get(self._shape) if self._is_full(batch) else None
@@ -146,7 +155,7 @@ class Stepper:
         return len(batch.inputs) == self._shape[0] and batch.num_targets == batch.inputs.size
 
     def probe(self) -> None:
-        """Runs forward and backward of a full micro-batch of each shape; discards the gradients.
+        """Runs forward and backward of one full micro-batch per shape; discards the gradients.
 
         Triggers compilation and shows whether the micro-batch fits into memory.
         """
@@ -223,9 +232,9 @@ class Stepper:
         """Runs the forward and backward pass of (b, T) tokens.
 
         Returns the contribution of these tokens to the mean loss of the step. `fraction` is the
-        share of the micro-batch in the sequences of the step.
+        number of sequences in the micro-batch divided by the number in the step.
         """
-        # Another shape would be compiled again.
+        # A micro-batch of another size would be compiled again, so it runs uncompiled.
         is_odd = len(inputs) != self._pass_size
         with eager_mode(self._model) if is_odd else nullcontext():
             self._routers.begin_pass()

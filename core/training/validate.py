@@ -16,7 +16,7 @@ from core.training.execution.device import Device
 from core.training.loss import token_losses
 
 LARGEST_EXPONENT = 700.0
-"""Maximum loss for the perplexity; exp of a larger number overflows float64."""
+"""Perplexity is null from this loss on, because exp of more than about 709 overflows float64."""
 BITS_PER_BYTE = "validation/bits_per_byte"
 MAX_NAME_LENGTH = 64
 """Maximum number of characters in the name of a metric, as in the database."""
@@ -30,7 +30,7 @@ class Validation:
     """Nats per token."""
     bits_per_byte: float
     by_source: dict[str, float] = field(default_factory=dict)
-    """Bits per byte of each source, by the name of its metric; empty for one source."""
+    """Bits per byte of each source, by the name of its metric; empty if the text has one source."""
 
     def metrics(self) -> dict[str, float | None]:
         """The values by metric name."""
@@ -54,13 +54,13 @@ def validate(
     should_stop: Callable[[], bool] = lambda: False,
     reducer: GradientReducer | None = None,
 ) -> Validation:
-    """The mean loss over windows of the file, which are evenly spread and equal at every call.
+    """The mean loss over windows that are evenly spread over the file, the same at every call.
 
     With a `reducer`, the batches are distributed over the ranks, and all ranks must call this
     function.
 
-    Bits per byte use the average number of bytes per token of the file, so that models with
-    different vocabularies are comparable (Gao et al. 2020, "The Pile", section 3.1).
+    Bits per byte are computed with the file's average number of bytes per token, so that models
+    with different vocabularies are comparable (Gao et al. 2020, "The Pile", section 3.1).
 
     Raises:
         Stopped: After a stop request.
@@ -100,7 +100,7 @@ def validate(
 
 
 def source_metric(number: int, source: str) -> str:
-    """The name of a source's metric; a source whose name is too long is cut and numbered."""
+    """The name of a source's metric. If it is too long, it is cut and ends with `~<number>`."""
     name = f"{BITS_PER_BYTE}/{source}"
     if len(name) <= MAX_NAME_LENGTH:
         return name

@@ -2,8 +2,9 @@
 
     python -m core.training.distributed
 
-Rank 0 sends commands through standard input, which is a socket. The process writes only log lines.
-It exits when the socket is closed, which means that rank 0 has exited.
+Standard input is a socket, through which rank 0 sends commands and receives answers. To standard
+output, the process writes only log lines. It exits when the socket is closed, which means that rank
+0 has exited.
 """
 
 import faulthandler
@@ -27,7 +28,7 @@ log = logging.getLogger("core.training.distributed")
 def main() -> int:
     """Executes the commands of rank 0 and returns the exit status."""
     faulthandler.enable()
-    # Signals go to the whole process group; rank 0 decides at which step all ranks stop.
+    # Signals reach the whole process group, but only rank 0 decides when all ranks stop.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = _leader()

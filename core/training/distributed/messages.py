@@ -1,8 +1,8 @@
 """Messages between rank 0 and the other ranks of a run: JSON lines on a socket.
 
 A rank is one process of a run on several devices. Only rank 0 reads the clock, writes files and
-makes decisions; it sends commands to the other ranks. This module does not import torch. So a rank
-notices the exit of rank 0 even while it still imports torch.
+makes decisions. It sends commands to the other ranks. This module does not import torch, so a rank
+can notice the exit of rank 0 while the rank still imports torch.
 """
 
 import socket
@@ -38,7 +38,7 @@ class Begin(Message):
     initial: Path | None = None
     """Folder of the weights of a warm start."""
     rendezvous: Path
-    """File of the store through which the ranks connect."""
+    """The file through which the ranks find each other."""
 
 
 class Resume(Message):
@@ -69,7 +69,7 @@ class Validate(Message):
 
     kind: Literal["validate"] = "validate"
     averaged: AverageKind | None = None
-    """The averaged weights to use; None: those of the model."""
+    """The average of the weights to validate; if None, the model's own weights."""
 
 
 class End(Message):
@@ -79,7 +79,7 @@ class End(Message):
 
 
 class Answer(Message):
-    """The answer of a rank to a command. A rank also sends `failed` before it exits by an error."""
+    """The answer of a rank to a command. A rank also sends `failed` before an error ends it."""
 
     state: Literal["done", "no_memory", "failed"]
     error: ErrorData | None = None
@@ -100,11 +100,11 @@ def send(connection: socket.socket, message: Message) -> None:
 
 
 def lines(connection: socket.socket) -> Iterator[bytes]:
-    """The received lines until the connection is closed; drops an incomplete last line."""
+    """Yields received lines until the connection is closed; drops an incomplete last line."""
     with connection.makefile("rb") as file:
         try:
             for line in file:
                 if line.endswith(b"\n"):
                     yield line
-        except OSError:  # connection reset: the same as closed
+        except OSError:  # a reset connection counts as closed
             return

@@ -1,4 +1,4 @@
-"""Executes the commands of rank 0 in the process of another rank."""
+"""Executes the commands of rank 0. The module runs in the processes of the other ranks."""
 
 import logging
 from collections.abc import Callable, Iterator

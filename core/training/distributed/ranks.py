@@ -1,4 +1,4 @@
-"""Starts, drives and stops the worker processes of ranks 1..N-1; used by rank 0.
+"""Starts, drives and stops the other ranks, which are worker processes. Rank 0 uses this module.
 
 The workers are child processes in the same process group, so a signal to the group reaches all of
 them. Each worker reads a socket, which closes when rank 0 exits, and executes the commands of rank
@@ -48,17 +48,17 @@ from core.training.execution.micro_batch import MicroBatch
 log = logging.getLogger(__name__)
 
 NOTICE_SECONDS = 5.0
-"""Seconds that the main thread has to notice that another rank died. Then this process is ended."""
+"""Seconds that the main thread has to notice that another rank died. Then this process exits."""
 CAUSE_SECONDS = 2.0
-"""Seconds to wait for the exit of a rank, whose connections may close a moment earlier."""
+"""Seconds to wait for the exit of a rank. Its connections may close a moment before it exits."""
 SETTLE_SECONDS = 0.5
-"""Seconds to wait before choosing the root cause: when one rank dies, the others fail too."""
+"""Seconds to wait before choosing the root cause. If one rank dies, the other ranks fail too."""
 CLOSE_SECONDS = 5.0
 """Seconds that a process has to exit after the last command. Then it is killed."""
 
 
 class Ranks:
-    """The other ranks of a run. A run on one device has no other ranks; all methods do nothing."""
+    """The other ranks of a run. For a run on one device, all methods do nothing."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Ranks:
         self._remove_folder()
 
     def resume(self, folder: Path | None, micro_batch: MicroBatch) -> None:
-        """Makes the other ranks restore a resume point; None stays at step 0."""
+        """Makes the other ranks restore a resume point; with None they stay at step 0."""
         self._send(Resume(folder=folder, micro_batch=micro_batch))
         self._await_answers()
 
@@ -150,7 +150,7 @@ class Ranks:
         self._send(Validate(averaged=averaged))
 
     def cause_of(self, error: Exception) -> Exception:
-        """The root cause of an error of rank 0: the failure of another rank, or `error` itself."""
+        """The root cause of `error` in rank 0: the failure of another rank, or `error` itself."""
         self._noticed.set()
         if not self._peers or isinstance(error, RunError | RankDied):
             return error
@@ -205,7 +205,7 @@ class Ranks:
             self._leave(self._first_failure())
 
     def _leave(self, failure: RunError | RankDied) -> None:
-        """Ends this process: its main thread waits in native code for a rank that has exited."""
+        """Ends this process, whose main thread waits in native code for a rank that has exited."""
         try:
             message = str(failure)
             self._emit(ErrorData(code=failure.code, message=message, hint=failure.hint))
@@ -215,7 +215,7 @@ class Ranks:
             os._exit(ExitCode.FAILED if isinstance(failure, RunError) else CRASHED)
 
     def _first_failure(self) -> RunError | RankDied:
-        """The root cause: a `RunError` if any, else an exit by a signal, else any failure."""
+        """The root cause: a `RunError` if present, else an exit by a signal, else any failure."""
         time.sleep(SETTLE_SECONDS)
         failures = [(peer.priority, peer.failure()) for peer in self._peers if peer.has_ended]
         return max(failures, key=lambda failure: failure[0])[1]
@@ -243,7 +243,7 @@ class Peer:
 
     @property
     def priority(self) -> int:
-        """How likely the failure is the root cause; a higher number is more likely."""
+        """A number that is higher if the failure is more likely to be the root cause."""
         if self._failed is not None and self._failed.error is not None:
             return 2
         return int((self._process.returncode or 0) < 0)
@@ -273,7 +273,7 @@ class Peer:
         return RankDied(f"the process of device {self.rank} {how}")
 
     def end(self, *, is_finished: bool) -> None:
-        """Sends `End` if the run is finished; closes the connection, which ends the process."""
+        """Sends `End` if the run is finished; then closes the connection to end the process."""
         try:
             if is_finished:
                 send(self._connection, End())
@@ -282,7 +282,7 @@ class Peer:
             log.debug("rank %d has already exited: %s", self.rank, error)
 
     def wait(self, seconds: float) -> None:
-        """Waits for the process to exit; kills it after `seconds`."""
+        """Waits until the process exits; kills it after `seconds`."""
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:

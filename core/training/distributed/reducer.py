@@ -23,14 +23,14 @@ from core.training.model.moe.experts import RouterStatistics
 T = TypeVar("T")
 
 ALIGNED_ELEMENTS = 16
-"""Float32 elements per cache line (64 bytes). Each gradient starts at a cache line, because
-vectorised kernels need this for full speed."""
+"""Number of float32 elements in a cache line (64 bytes). Each gradient starts at a cache line,
+because vectorised kernels need this for full speed."""
 INTERFACE_VARIABLES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 LOOPBACK = "127.0.0.1"
 
 
 class GradientReducer:
-    """The part of one rank in a data-parallel step.
+    """What one rank does in a data-parallel step.
 
     The gradients are views of one flat buffer, which also contains the loss and the router counts
     at its end. So a step needs one all-reduce and no copies.
@@ -75,7 +75,7 @@ class GradientReducer:
     def add_up(self, loss: Tensor, routers: RouterStatistics) -> Tensor:
         """Sums gradients, loss and router statistics over the ranks; returns the summed loss.
 
-        All ranks must call it. Does not synchronize with a GPU.
+        All ranks must call it. It does not wait for a GPU.
         """
         self._measured[0] = loss
         self._measured[1:] = routers.sums()
@@ -85,18 +85,18 @@ class GradientReducer:
         return measured[0]
 
     def part_of(self, batches: Iterable[T]) -> Iterator[T]:
-        """This rank's share of the batches: every n-th of n ranks."""
+        """This rank's share of the batches: with n ranks, every n-th batch."""
         return islice(batches, self.rank, None, self._num_ranks)
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
-        """Sums values over the ranks. All ranks must call it. Synchronizes the device."""
+        """Sums values over the ranks. All ranks must call it. Waits for the device."""
         sums = values.to(self._torch_device)
         distributed.all_reduce(sums)
         return sums.cpu()
 
 
 def seed_step(seed: int, *, step: int, rank: int) -> None:
-    """Seeds the random generators of dropout with a function of these three numbers.
+    """Seeds the random generators of dropout from `seed`, `step` and `rank`.
 
     So the ranks draw different masks, and a resumed run needs no random states of other ranks. The
     function seeds two generators directly, because `torch.manual_seed` seeds all devices and takes
@@ -125,7 +125,7 @@ def join_group(device: Device, *, rank: int, num_ranks: int, rendezvous: Path) -
         world_size=num_ranks,
         device_id=torch.device("cuda", rank) if device.is_cuda else None,
     )
-    distributed.all_reduce(torch.zeros(1, device=device.torch_device))  # connects them all
+    distributed.all_reduce(torch.zeros(1, device=device.torch_device))  # connects all ranks
 
 
 def _loopback_interface() -> str:

@@ -1,10 +1,11 @@
-"""Compiles the layers with torch.compile, which fuses elementwise operations; persistent cache.
+"""Compiles the layers with torch.compile, which fuses elementwise operations.
 
 Each layer is compiled separately. All layers of a kind share the result, so compiling takes seconds
 for any number of layers. Only training steps on micro-batches of one shape are compiled.
 Validation, sampling and the shorter last batch of an epoch run in eager mode, because each of them
-would need another compilation. The choice depends on the step and never on the clock, so an
-interrupted run continues with the same arithmetic, whether the cache is warm or cold.
+would need another compilation. Compiled code is kept in a persistent cache. The choice between
+compiled and eager mode depends only on the step, so an interrupted run continues with the same
+arithmetic, even if the cache is empty.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 COMPILERS = ("g++", "clang++", "c++")
 CPUINFO = Path("/proc/cpuinfo")
 RECOMPILE_LIMIT = 64
-"""Above it torch silently stops compiling; its default is 8."""
+"""Number of compilations after which torch silently stops compiling. Torch's default is 8."""
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
@@ -47,7 +48,8 @@ def compile_layers(model: PreTrainedModel, *, cache: Path | None) -> None:
         folder = cache / kind_of_node()
         folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault(CACHE_VARIABLE, str(folder))
-    # All layers share one limit: kinds of layers times shapes of steps.
+    # All layers share one limit. The number of compilations is the number of kinds of layers times
+    # the number of shapes of steps.
     torch._dynamo.config.recompile_limit = max(
         RECOMPILE_LIMIT, torch._dynamo.config.recompile_limit
     )
@@ -58,7 +60,7 @@ def compile_layers(model: PreTrainedModel, *, cache: Path | None) -> None:
 def kind_of_node(cpuinfo: Path = CPUINFO) -> str:
     """A hash of the CPU's instruction sets and the GPU's name, on which compiled code depends.
 
-    Hosts of different kinds may share the cache, and code for one host may crash on another.
+    Hosts of different kinds may share the cache, and code for one kind may crash on another.
     """
     properties = [platform.machine()]
     with suppress(OSError):

@@ -1,8 +1,8 @@
-"""A micro-batch as one CUDA graph: captured once, then launched as a whole.
+"""The passes of a micro-batch as one CUDA graph, which is captured once and launched as a whole.
 
-The forward and backward pass of a small model launches over a thousand kernels, each of which takes
-a few microseconds. The GPU runs the kernels faster than Python launches them. A graph launches all
-kernels at once.
+The forward and backward pass of a small model launches over a thousand kernels. Each kernel
+takes a few microseconds. The GPU runs the kernels faster than Python launches them. A graph
+launches all kernels at once.
 
 Shapes: b sequences in a micro-batch, T tokens.
 """
@@ -73,7 +73,10 @@ class CudaGraph:
             parameter.grad = gradient
 
     def launch(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """The loss of inputs and targets (b, T), valid until the next launch. Asynchronous."""
+        """Launches the graph for inputs and targets (b, T), without waiting for the GPU.
+
+        Returns the loss, which is valid until the next launch.
+        """
         self._inputs.copy_(inputs, non_blocking=True)
         self._targets.copy_(targets, non_blocking=True)
         self._graph.replay()

@@ -22,11 +22,12 @@ PEAK_SIDES = (256, 512, 1024, 2048, 4096, 8192)
 """Sides of the square matrices that are multiplied to measure the peak. The first sides are small,
 because a CPU without bf16 instructions needs 100 seconds for one product of side 2048."""
 PEAK_SECONDS = 0.02
-"""A product that takes this many seconds is large enough to approach the peak."""
+"""Seconds. A product that takes longer approaches the peak, so larger products are skipped."""
 PEAK_PRODUCTS = 5
-"""Number of products per size. The fastest one counts: other processes may slow down some."""
+"""Number of products per size. The fastest product counts, because other processes may slow
+down some of them."""
 RSS_UNIT_BYTES = 1024
-"""getrusage(2) counts ru_maxrss in kibibytes on Linux."""
+"""Number of bytes in the unit of ru_maxrss: getrusage(2) counts kibibytes on Linux."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,10 @@ class Device:
 
 
 def has_bf16_units(*, is_cuda: bool | None = None) -> bool:
-    """True if the device has bf16 instructions. `None`: the GPU if present, else the CPU."""
+    """True if the device has bf16 instructions.
+
+    If `is_cuda` is None, the device is the GPU if there is one, else the CPU.
+    """
     if torch.cuda.is_available() if is_cuda is None else is_cuda:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -107,7 +111,7 @@ def choose_device(training: TrainingSpec) -> Device:
 
 
 def prepare(device: Device, training: TrainingSpec) -> None:
-    """Sets threads and allocator, once, before the first large tensor."""
+    """Sets the number of threads and the allocator. Call it once, before the first large tensor."""
     if training.num_threads is not None or training.num_devices > 1:
         threads = training.num_threads or torch.get_num_threads()
         torch.set_num_threads(max(1, threads // training.num_devices))
@@ -132,8 +136,8 @@ def measured_peak_flops(device: Device) -> float:
     """Floating-point operations per second of a large matrix product in the run's precision.
 
     The model FLOPs utilisation is relative to this rate. The rate is measured and not read from a
-    table, because it depends on threads, clock rates and other processes. This takes about 0.3
-    seconds.
+    table, because it depends on threads, clock rates and other processes. The measurement
+    takes about 0.3 seconds.
     """
     best = 0.0
     for side in PEAK_SIDES:

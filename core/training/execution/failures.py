@@ -1,4 +1,4 @@
-"""Maps exceptions, including torch's, to the errors of a run."""
+"""Maps exceptions, including those of torch, to the errors of a run."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from core.process import failures
 
 
 def named_failure(error: Exception, folder: Path) -> RunError | None:
-    """The `RunError` that `error` corresponds to; None if it is unknown."""
+    """The `RunError` that `error` corresponds to; None if there is no such error."""
     if isinstance(error, torch.OutOfMemoryError):
         return OutOfMemory(f"the device is out of memory: {error}")
     return failures.named_failure(error, folder)

@@ -1,8 +1,8 @@
 """The execution plan of a run: chooses attention, compilation and micro-batch size for `auto`.
 
 The choices depend on the spec, the plan and the kind of device, never on the clock. The micro-batch
-size also depends on free memory, so the resume point stores it. So an interrupted run continues
-with the same arithmetic.
+size also depends on free memory, so the resume point stores it. An interrupted run therefore
+continues with the same arithmetic.
 """
 
 from dataclasses import asdict, dataclass
@@ -21,11 +21,12 @@ from core.training.execution.micro_batch import MicroBatch
 MEMORY_SHARE = 0.8
 """Share of the free memory that a step may use; the estimate does not include everything."""
 RESCALED_LENGTH = 8192
-"""Llama 4's `floor_scale`: layers without rotary embeddings rescale queries from here on."""
+"""Number of tokens from which on layers of Llama 4 without rotary embeddings rescale queries. It is
+`floor_scale` in the model's configuration."""
 COMPILE_FLOPS = 3e15
 """Minimum FLOPs of a run for which `auto` compiles. Such a run takes hours on two CPU cores.
-On a GPU it takes a minute if compiled, and several minutes if not, because the bottleneck of a
-small model is launching its kernels. Compiling takes 12 to 30 seconds on the host of an H200 and
+On a GPU it takes a minute if compiled, and several minutes if not, because launching the kernels of
+a small model takes most of the time. Compiling takes 12 to 30 seconds on the host of an H200 and
 one or two minutes on two cores. On two cores with AVX-512 and AMX it saved 8 % (fp32) to 29 %
 (bf16) of Gemma 2's steps."""
 
@@ -136,9 +137,8 @@ def _attention(
 def _can_capture(spec: JobSpec, device: Device, attention: str, micro_batch: MicroBatch) -> bool:
     """Whether all steps launch the same kernels, without decisions on the host.
 
-    This is not so if documents are packed (the host builds their masks), with dropout, and if
-    activations are recomputed (both read random states). Capturing with several devices is
-    untested, so it counts as impossible.
+    For packed documents, the host builds the masks. Dropout and the recomputation of activations
+    read random states. Capturing with several devices is untested, so it counts as impossible.
     """
     return (
         device.is_cuda
@@ -172,13 +172,13 @@ def _compile(
 
 
 def _resolved(spec: JobSpec, **training: Any) -> JobSpec:  # fields of the section, of any type
-    """The spec with resolved training fields, for the estimate of a step's memory."""
+    """The spec with the given training fields, for the estimate of a step's memory."""
     resolved = spec.training.model_copy(update=training)
     return spec.model_copy(update={"training": resolved})
 
 
 def _micro_batch(spec: JobSpec, device: Device, vocab_size: int) -> MicroBatch:
-    """The configuration of the spec; `auto` is the largest micro-batch that fits into memory.
+    """The configuration of the spec; for `auto`, the largest micro-batch that fits into memory.
 
     `auto` uses gradient checkpointing only if no micro-batch fits without it.
     """

@@ -48,7 +48,7 @@ class Probe:
         return self._training.micro_batch_size == "auto" and self._device.is_cuda
 
     def resume(self, point: ResumePoint | None) -> None:
-        """Restores a resume point on all ranks; None: the run stays at step 0."""
+        """Restores a resume point on all ranks; with None the run stays at step 0."""
         if point is not None:
             self._components.restore(point)
             self._keep(point.state)
@@ -58,7 +58,7 @@ class Probe:
     def _keep(self, state: LoopState) -> None:
         """Uses the run's earlier micro-batch size, so that it accumulates in the same order."""
         size = state.micro_batch_size
-        # A size found with fewer devices may not divide the batch of this device.
+        # If the size was found with fewer devices, it possibly does not divide this device's batch.
         divides = size is not None and self._training.device_batch_size % size == 0
         if self._training.micro_batch_size == "auto" and size is not None and divides:
             self._set(

@@ -1,7 +1,7 @@
 """The matrix-product rate of this machine: `python -m core.training.execution.rate` prints it.
 
-The output is one line of JSON with floating-point operations per second by kind of device, in the
-precision that `precision: auto` chooses.
+The output is one line of JSON. It has the kind of device (`cuda` or `cpu`) and the floating-point
+operations per second in the precision that `precision: auto` chooses.
 """
 
 import json

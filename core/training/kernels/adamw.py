@@ -64,7 +64,9 @@ def update(
     epsilon: float,
     decay: float,
 ) -> None:
-    """Updates weights and both moments in place; float32, contiguous, of equal shape.
+    """Updates weights and both moments in place.
+
+    Weights, gradient and moments are float32, contiguous and of equal shape.
 
     Args:
         weights: The parameter.

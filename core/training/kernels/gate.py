@@ -1,7 +1,7 @@
 """The gated activation between the two matrix products of an expert, and its gradient, on a GPU.
 
-Each is one kernel. Torch's operations would read and write the two halves of the first product
-about ten times, which takes a third of the time of the matrix products.
+The activation and the gradient are one kernel each. Torch's operations would read and write the two
+halves of the first product about ten times, which takes a third of the time of the matrix products.
 
 Shapes: M rows, F intermediate size.
 """

@@ -1,8 +1,8 @@
 """Softmax, loss and gradient of rows of logits on a GPU, in one kernel.
 
 The kernel computes the same as the torch operations in `core.training.loss`, which would read and
-write the logits about ten times. The kernel reads the logits once from memory and once from the
-cache, and writes them once (as Hsu et al. 2024, "Liger Kernel").
+write the logits about ten times. As in Hsu et al. 2024 ("Liger Kernel"), the kernel reads the
+logits once from memory and once from the cache, and writes them once.
 
 Shapes: C rows of a chunk, V vocabulary.
 """
@@ -16,13 +16,13 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 4096
-"""Number of logits of a row that a program processes at once: 16 per thread."""
+"""Number of logits of a row that a kernel program processes at once: 16 per thread."""
 WARPS = 8
 
 
 @triton.jit
 def _capped(part, TWO_CAP: tl.constexpr):
-    """Scores of float32 logits, and the sigmoid by which the soft cap is computed."""
+    """The scores of float32 logits, and the sigmoid from which the soft cap is computed."""
     sigmoid = part
     if TWO_CAP > 0.0:
         sigmoid = 1.0 / (1.0 + tl.exp(-part))
@@ -60,7 +60,7 @@ def _row(
         )
         scores = tl.where(inside, scores, -float("inf"))
         higher = tl.maximum(largest, scores)
-        # A lane without a column so far has the maximum -inf, and -inf minus -inf is NaN.
+        # A lane that has had no column has the maximum -inf, and -inf minus -inf is NaN.
         shift = tl.where(higher == -float("inf"), 0.0, higher)
         total = total * tl.exp(largest - shift) + tl.exp(scores - shift)
         largest = higher
@@ -107,8 +107,8 @@ def loss_and_gradient(
             the product, and the output is a quarter of the product's gradient; see
             `core.training.loss`.
         targets: (C,) int64.
-        cap: The soft cap; None: no cap.
-        z_loss_coefficient: Weight of log(Z)^2 in the gradient; 0: it is not computed.
+        cap: The soft cap; None means no cap.
+        z_loss_coefficient: Weight of log(Z)^2 in the gradient. If 0, log(Z)^2 is not computed.
         ignored: The target value that is ignored.
         needs_grad: Whether to compute the gradient; if False, the logits are not changed.
         row_losses: (C,) float32 that receives the loss of each row.

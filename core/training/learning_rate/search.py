@@ -16,9 +16,10 @@ from core.training.execution.device import choose_device, prepare
 from core.training.learning_rate.summary import Point
 
 SMOOTHING = 0.9
-"""Weight of the earlier steps in the moving mean, whose start is corrected as in Adam."""
+"""Weight of the earlier steps in the moving mean of the loss. The start of the mean is corrected as
+in Adam."""
 DIVERGED = 1.5
-"""The search ends once the smoothed loss exceeds its minimum by this factor."""
+"""The search ends if the smoothed loss is more than this number times its minimum."""
 
 
 def search(
@@ -34,11 +35,11 @@ def search(
     warn: Callable[[str, str], None],
     progress: Callable[[int], None],
 ) -> list[Point]:
-    """Takes the first steps of the run; each multiplies the learning rate by a constant factor.
+    """Takes the first steps of the run; the learning rate grows by the same factor at each step.
 
-    The model, the batches and the optimizer are those of the spec, on one device and uncompiled;
-    the weight decay is constant. With Muon, `muon_learning_rate` rises in proportion. `initial` is
-    the folder of a warm start.
+    The model, the batches and the optimizer are those of the spec. The search uses one device,
+    uncompiled layers and a constant weight decay. With Muon, `muon_learning_rate` rises in
+    proportion. `initial` is the folder with the weights of a warm start, if there is one.
 
     Raises:
         Stopped: After a stop request.

@@ -1,4 +1,7 @@
-"""The result of a search for a learning rate: the suggestion, a table and a chart. No torch."""
+"""The result of a search for a learning rate: the suggestion, a table and a chart.
+
+The module does not import torch.
+"""
 
 import csv
 import io
@@ -10,6 +13,7 @@ from math import ceil, floor, log, log10
 WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 60, 20, 40, 50
 MIN_POINTS = 3
+"""Minimum number of points for a suggestion."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Point:
     step: int
     learning_rate: float
     loss: float
-    """Loss of the step's batch, before the update."""
+    """Loss of the step's batch before the update of the weights."""
     smoothed_loss: float
 
 
@@ -28,8 +32,8 @@ class Found:
     """The suggestion of the search."""
 
     suggested: float | None
-    """The rate below `lowest_at` at which the smoothed loss fell fastest, as a function of the
-    logarithm of the rate; None if the curve is too short."""
+    """The rate below `lowest_at` at which the curve of the smoothed loss over the logarithm of the
+    rate falls most steeply; None if the curve is too short."""
     lowest_at: float | None
     """The rate at which the smoothed loss was lowest: near the maximum rate that still trains."""
 
@@ -37,10 +41,10 @@ class Found:
 def summarize(points: Sequence[Point]) -> Found:
     """The suggestion: the rate at which the smoothed loss falls fastest.
 
-    Learning-rate range test: Smith 2017, "Cyclical Learning Rates for Training Neural Networks",
-    section 3.3. fastai suggests the steepest point, or a fraction of the rate with the lowest loss.
-    The second suggestion is useless here: with clipped AdamW the loss of an untrained language
-    model falls up to rates that are a hundred times too high.
+    This is the learning-rate range test of Smith 2017, "Cyclical Learning Rates for Training Neural
+    Networks", section 3.3. fastai suggests the steepest point, or a fraction of the rate with the
+    lowest loss. That fraction is useless here: with AdamW and clipped gradients, the loss of an
+    untrained language model still falls at rates that are a hundred times too high.
     """
     if len(points) < MIN_POINTS:
         return Found(None, None)

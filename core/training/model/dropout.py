@@ -17,7 +17,7 @@ def use_residual_dropout(
 ) -> None:
     """Adds dropout to the outputs of the named modules of each layer, active in training mode."""
 
-    def drop(module: nn.Module, arguments: Any, output: Any) -> Any:  # of any module
+    def drop(module: nn.Module, arguments: Any, output: Any) -> Any:  # for any module
         del arguments
         if not module.training:
             return output

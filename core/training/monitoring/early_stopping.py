@@ -6,7 +6,7 @@ from core.training.saving.resume import LoopState
 
 
 def note_validation(state: LoopState) -> bool:
-    """Counts the newest validation. Returns whether its weights are the best so far.
+    """Records the newest validation; returns whether its weights are the best so far.
 
     The random weights of step 0 do not count. A loss that is not finite is not an improvement.
     """

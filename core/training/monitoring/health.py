@@ -1,7 +1,8 @@
 """Detects problems of training: a loss that diverges, spikes or stagnates, and expert collapse.
 
 The monitor does not stop a run that diverges, because the run may recover. Each finding is a
-warning event with a level. A finding is reported once, and again only after it was over.
+warning event with a level. A finding is reported once. It is reported again only if it has ended
+and begins again.
 """
 
 from math import log, sqrt
@@ -11,32 +12,37 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.events.types import WarningData, WarningLevel
 
 SMOOTHING = 0.1
-"""Weight of a new value in the moving mean and variance: about the last 20 logged values."""
+"""Weight of a new value in the moving mean and variance, which cover about the last 20 values."""
 SETTLED_VALUES = 20
-"""Number of logged values before a value can be a spike: the variance is not known earlier."""
+"""Number of logged values after which a value can be a spike. Earlier, the variance is unknown."""
 SPIKE_DEVIATIONS, SPIKE_NATS = 6.0, 0.5
-"""A value is a spike if it exceeds the moving mean by more than both bounds."""
+"""A value is a spike if it exceeds the moving mean by more than this number of standard deviations
+and by more than this number of nats."""
 DIVERGED_NATS = 1.0
-"""A mean this far above the lowest mean so far is diverging, if DIVERGED_FACTOR also applies."""
+"""A value that exceeds the lowest mean so far by more than this number of nats is diverging."""
 DIVERGED_FACTOR = 1.25
-"""A mean above this factor times ln(vocab_size), the loss of a random guess, is diverging."""
+"""A value above this factor times ln(vocab_size), the loss of a random guess, is also diverging, if
+it exceeds the lowest mean so far."""
 DIVERGED_VALUES = 10
-"""Number of consecutive diverging values for a warning: a spike that recovers is shorter."""
+"""Number of consecutive diverging values that cause a warning. A spike is shorter."""
 PLATEAU_SHARE, PLATEAU_VALUES = 0.2, 50
-"""A plateau lasts for this share of the run and for this number of logged values."""
+"""A plateau lasts longer than this share of the run and than this number of logged values."""
 IMPROVEMENT = 0.005
 """Relative decrease of the mean that counts as an improvement."""
 DECAYED = 0.1
-"""Share of the peak learning rate below which a flat loss is expected."""
+"""Share of the peak learning rate. At rates below it, a flat loss is expected."""
 COLLAPSE_SHARE, COLLAPSE_SHARE_OF_FEW = 0.5, 0.95
 """Collapse means that one expert gets more than this share of the tokens. The second value is for
 layers with fewer than four experts."""
 COLLAPSE_VALUES = 5
-"""Number of consecutive logged values with such a share for a warning."""
+"""Number of consecutive logged values with such a share that cause a warning."""
 
 
 class HealthState(BaseModel):
-    """The state of the monitor. Resume points contain it, so a resumed run warns the same."""
+    """The state of the monitor.
+
+    Resume points contain it, so a resumed run gives the same warnings as an uninterrupted run.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +57,7 @@ class HealthState(BaseModel):
     """Number of consecutive diverging values."""
     num_collapsed: int = 0
     active: list[str] = Field(default_factory=list)
-    """Codes of findings that are not over."""
+    """Codes of the findings that have not ended."""
 
 
 class HealthMonitor:
@@ -70,7 +76,7 @@ class HealthMonitor:
     def observe(
         self, step: int, *, loss: float, learning_rate: float, expert_share: float | None = None
     ) -> list[WarningData]:
-        """The findings that are new at this logged step.
+        """The findings that begin at this logged step.
 
         Args:
             step: The step.

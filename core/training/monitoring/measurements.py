@@ -57,7 +57,7 @@ class Measurements:
         seconds: float,
         since: int,
     ) -> None:
-        """Emits the metrics of a step and new warnings. Waits for the device.
+        """Emits the metrics of a step, and new warnings. Waits until the device has taken the step.
 
         Args:
             step: The step.
@@ -95,7 +95,7 @@ class Measurements:
             self._emit(warning)
 
     def emit_metrics(self, step: int, values: Mapping[str, float | None]) -> None:
-        """Emits metrics; a value that is not finite becomes null, with a warning."""
+        """Emits metrics. A value that is not finite becomes null and causes a warning."""
         finite = {
             name: value if value is not None and isfinite(value) else None
             for name, value in values.items()

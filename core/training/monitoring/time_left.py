@@ -33,7 +33,14 @@ class TimeLeft:
         later_saves: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """The stages after training are given in multiples of a validation and of a save."""
+        """Prepares the estimate.
+
+        Args:
+            plan: The plan of the run.
+            later_validations: Time of evaluations after training, divided by that of a validation.
+            later_saves: Time of writing and reading after training, divided by that of a save.
+            clock: Returns the time in seconds.
+        """
         self._plan = plan
         self._later_validations, self._later_saves = later_validations, later_saves
         self._clock = clock

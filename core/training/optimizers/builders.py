@@ -1,4 +1,4 @@
-"""Builds the optimizer that a spec names; each optimizer has one line in `BUILDERS`."""
+"""Builds the optimizer that a spec names. `BUILDERS` has an entry for each optimizer."""
 
 from collections.abc import Callable
 
@@ -22,4 +22,4 @@ def _adamw_of_model(model: nn.Module, training: TrainingSpec) -> AdamW:
 
 
 BUILDERS: dict[str, Builder] = {"adamw": _adamw_of_model, "muon": build_muon}
-"""Builders by name in `core.spec.optimizers.OPTIMIZERS`."""
+"""The builder of each optimizer, by its name in `core.spec.optimizers.OPTIMIZERS`."""

@@ -13,21 +13,21 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 """Names of the tensors that AdamW keeps for each parameter."""
 
 LARGE = 1 << 23
-"""Tensors with at least this many weights are updated by a separate kernel on a GPU, whose launch
-takes 10 microseconds; torch updates smaller tensors many at a time."""
+"""Minimum number of weights of a tensor that a separate kernel updates on a GPU. The launch of this
+kernel takes 10 microseconds. Torch updates many smaller tensors with one launch."""
 
 
 class AdamW(torch.optim.AdamW):
     """Torch's fused AdamW, with a separate kernel for large tensors on a GPU.
 
-    Like torch's AdamW, it divides gradients by `grad_scale`, and skips the update if `found_inf` is
-    set.
+    Like torch's fused AdamW, this class divides gradients by `grad_scale`, and skips the update if
+    `found_inf` is not 0.
     """
 
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
     _decays: Tensor | None = None
-    """(2,) float64, both betas on the device; the same for all groups."""
+    """(2,) float64: the two betas on the device, which are the same for all groups."""
 
     def step(self, closure: Any = None) -> Any:  # as in torch
         """Updates all tensors that have a gradient."""
@@ -90,7 +90,7 @@ def _is_large(parameter: nn.Parameter) -> bool:
 
 
 def build_adamw(parameters: Sequence[nn.Parameter], training: TrainingSpec) -> AdamW:
-    """AdamW (Loshchilov and Hutter 2019); weight decay on tensors of two or more dimensions."""
+    """AdamW (Loshchilov and Hutter 2019) with weight decay on tensors of two or more dimensions."""
     groups = [
         {
             "params": [parameter for parameter in parameters if parameter.ndim >= 2],
@@ -112,7 +112,7 @@ def build_adamw(parameters: Sequence[nn.Parameter], training: TrainingSpec) -> A
         eps=training.adam_epsilon,
         fused=True,
     )
-    # Allocate eagerly: AdamW allocates its state lazily in the first step, between activations,
+    # The state is allocated here. AdamW would allocate it in the first step, between activations,
     # which fragments memory for the whole run (1.4 GB of 6.2 GB were lost).
     for parameter in parameters:
         optimizer.state[parameter] = {
@@ -126,7 +126,7 @@ def build_adamw(parameters: Sequence[nn.Parameter], training: TrainingSpec) -> A
 def set_rates(
     optimizer: torch.optim.Optimizer, *, learning_rate: float, weight_decay: float
 ) -> None:
-    """Sets learning rate and weight decay of all groups, multiplied by the group's scales."""
+    """Sets learning rate and weight decay of all groups, each times the group's scale."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group["lr_scale"]
         group["weight_decay"] = weight_decay * group["decay_scale"]
@@ -139,9 +139,10 @@ def guarded_step(
     grad_scale: Tensor | None,
     found_inf: Tensor,
 ) -> None:
-    """Steps with the gradients divided by `grad_scale`; does nothing if `found_inf` is not 0.
+    """Takes a step with gradients divided by `grad_scale`; does nothing if `found_inf` is not 0.
 
-    Synchronizes with the device if the optimizer does not apply these attributes itself.
+    Synchronizes with the device if the optimizer does not apply `grad_scale` and `found_inf`
+    itself.
     """
     if applies_grad_scale:
         optimizer.grad_scale = grad_scale  # type: ignore[attr-defined]
@@ -158,9 +159,9 @@ def guarded_step(
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimizer's state as CPU tensors by `<parameter>:<state name>`.
+    """The optimizer's state as CPU tensors, with the names `<parameter>:<state name>`.
 
-    State that the optimizer creates in its first step is missing before that step.
+    If an optimizer creates state only in its first step, this state is missing before that step.
     """
     names = _state_names(optimizer)
     return {

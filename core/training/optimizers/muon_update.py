@@ -1,4 +1,4 @@
-"""Muon: momentum with orthogonalized updates, for the matrices of the layers.
+"""Muon, an optimizer for the matrices of the layers: momentum with orthogonalized updates.
 
 Shapes: N matrices of one shape, E experts, R rows, C columns.
 """
@@ -23,7 +23,7 @@ STATE_NAMES = ("momentum_buffer",)
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for the last parameter group, AdamW for the others.
+    """Muon for the last parameter group, and AdamW for the other groups.
 
     Applies `grad_scale` and `found_inf` without a device synchronization. Matrices of the same
     shape are updated together. Expert weights of shape (E, in, out) count as E matrices.
@@ -32,14 +32,14 @@ class Muon(torch.optim.Optimizer):
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
     _step_supports_amp_scaling = True
-    """Makes torch's GradScaler set the two attributes, so that it does not skip steps itself."""
+    """Makes torch's GradScaler set `grad_scale` and `found_inf` instead of skipping steps."""
 
     def __init__(self, adamw: AdamW, matrices: list[nn.Parameter], **options: float) -> None:
         group = {"params": matrices, "lr_scale": 1.0, "decay_scale": 1.0} | options
         group["state_names"] = STATE_NAMES
         super().__init__([*adamw.param_groups, group], {})
         self._adamw = adamw
-        self.param_groups[:-1] = adamw.param_groups  # shared objects, so `set_rates` sets both
+        self.param_groups[:-1] = adamw.param_groups  # shared, so `set_rates` sets those of both
         self.state.update(adamw.state)
         adamw.state = self.state
         for parameter in matrices:  # allocated eagerly: see `build_adamw`
@@ -85,8 +85,9 @@ class Muon(torch.optim.Optimizer):
 def orthogonalize(matrices: Tensor) -> Tensor:
     """Replaces the singular values of (N, R, C) matrices by values near 1.
 
-    Five Newton-Schulz iterations (Jordan et al. 2024), in bf16 on a GPU as in the source. A CPU
-    uses the input's dtype, because bf16 products are slow without bf16 instructions.
+    The function runs five Newton-Schulz iterations (Jordan et al. 2024), on a GPU in bf16 as in the
+    source. On a CPU it uses the input's dtype, because bf16 products are slow without bf16
+    instructions.
     """
     a, b, c = COEFFICIENTS
     is_tall = matrices.shape[-2] > matrices.shape[-1]
@@ -104,7 +105,7 @@ def _shape_scale(parameter: nn.Parameter) -> float:
     """sqrt(max(1, outputs / inputs)), so that updates of all shapes change activations equally.
 
     The formula is that of Jordan et al. 2024 and torch.optim.Muon. The weight of a linear layer has
-    the shape (out, in), an expert weight of transformers (E, in, out).
+    the shape (out, in). The weight of experts in transformers has the shape (E, in, out).
     """
     outputs, inputs = parameter.shape[-2:]
     if parameter.ndim > 2:
@@ -113,7 +114,7 @@ def _shape_scale(parameter: nn.Parameter) -> float:
 
 
 def build_muon(model: nn.Module, training: TrainingSpec) -> Muon:
-    """Muon for all matrices of the model's layers, AdamW for its other parameters.
+    """Muon for all matrices of the model's layers, with AdamW for the other parameters.
 
     AdamW updates embeddings and the output layer, as in Jordan et al. 2024, "Empirical
     considerations".

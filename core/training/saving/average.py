@@ -1,4 +1,7 @@
-"""Averages of the weights over a run: exponential moving average (EMA), and mean of epoch ends."""
+"""Averages of the weights over a run.
+
+They are the exponential moving average (EMA), and the mean of the weights at ends of epochs.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -91,7 +94,7 @@ class MovingAverage(WeightAverage):
         self._move(1.0 - min(self._decay, (1 + step) / (10 + step)))
 
     def is_meaningful(self, step: int) -> bool:
-        """Always: the average follows the weights."""
+        """True after every step, because the average follows the weights."""
         del step
         return True
 
@@ -99,14 +102,14 @@ class MovingAverage(WeightAverage):
 class EpochAverage(WeightAverage):
     """Mean of the weights at given steps, the ends of the last epochs.
 
-    Source: "average of the last epochs' weights" of qlabs-eng/slowrun, a form of stochastic weight
-    averaging (Izmailov et al. 2018).
+    The method is "average of the last epochs' weights" in qlabs-eng/slowrun, a form of
+    stochastic weight averaging (Izmailov et al. 2018).
     """
 
     file: ClassVar[str] = "epoch_average.safetensors"
 
     def __init__(self, model: nn.Module, *, steps: tuple[int, ...]) -> None:
-        """`steps` are the steps whose weights are averaged, rising."""
+        """`steps` are the steps whose weights are averaged, in ascending order."""
         super().__init__(model)
         self._steps = steps
 
@@ -116,14 +119,14 @@ class EpochAverage(WeightAverage):
             self._move(1.0 / (self._steps.index(step) + 1))
 
     def is_meaningful(self, step: int) -> bool:
-        """Once the last of the steps is included."""
+        """True as soon as the average includes the last of its steps."""
         return step >= self._steps[-1]
 
 
 def build_averages(
     model: nn.Module, training: TrainingSpec, plan: Plan
 ) -> dict[AverageKind, WeightAverage]:
-    """The averages that the spec asks for, by the kind of their checkpoint."""
+    """The averages for which the spec asks, by the kind of their checkpoint."""
     averages: dict[AverageKind, WeightAverage] = {}
     if training.ema_decay is not None:
         averages["ema"] = MovingAverage(model, decay=training.ema_decay)

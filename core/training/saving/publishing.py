@@ -26,7 +26,7 @@ class Publisher:
         *,
         name: str | None = None,
     ) -> None:
-        """Publishes the weights in the file `weights`, or else those of the model."""
+        """Publishes the weights in the file `weights`; if it is None, those of the model."""
         loss = _validation_loss_of(kind, state)
         position = self._position(state.step, loss)
         self._checkpoints.save(
@@ -34,7 +34,10 @@ class Publisher:
         )
 
     def publish_last(self, state: LoopState, weights: Path, *, is_best: bool) -> None:
-        """Publishes the checkpoint `last`; with `is_best`, the weights of the lowest loss."""
+        """Publishes the checkpoint `last`.
+
+        If `is_best` is True, it has the weights with the lowest validation loss.
+        """
         best = self._checkpoints.best_weights(state.best_step) if is_best else None
         if best is None:
             self.publish("last", state, weights)

@@ -39,7 +39,8 @@ DESCRIPTIONS = {
     "validation": "validation text",
 }
 KEPT = 2
-"""Number of resume points to keep: the newest, and the one before in case the newest is damaged."""
+"""Number of resume points to keep: the newest, and the previous one for the case that the newest is
+damaged."""
 MANIFEST, STATE, OPTIMIZER, RANDOM = (
     "manifest.json",
     "state.json",
@@ -51,7 +52,7 @@ COMPLETE = (WEIGHTS_FILE, OPTIMIZER, RANDOM, STATE)
 
 
 class TrainedOn(BaseModel):
-    """Hashes of the tokenizer and texts that the weights were trained on."""
+    """Hashes of the tokenizer and the texts with which the weights were trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -96,7 +97,7 @@ class LoopState(BaseModel):
     micro_batch_size: int | None = None
     """The micro-batch size that `auto` chose, so that a resumed run sums in the same order."""
     gradient_checkpointing: bool = False
-    """Whether activations are recomputed, because of the spec or of the choice for `auto`."""
+    """Whether activations are recomputed, as the spec says or as `auto` chose."""
     health: HealthState = Field(default_factory=HealthState)
     loss_scale: float | None = None
     loss_scale_growth: int | None = None
@@ -197,7 +198,7 @@ def load_resume_point(
 
 
 def write_manifest(folder: Path) -> None:
-    """Writes sizes and hashes of all files of the folder; the last file of a resume point."""
+    """Writes the manifest, the last file of a resume point, with sizes and hashes of the others."""
     names = sorted(path.name for path in folder.iterdir())
     entries = {
         name: {"size": (folder / name).stat().st_size, "sha256": hash_file(folder / name)}
@@ -210,7 +211,10 @@ def write_manifest(folder: Path) -> None:
 
 
 def find_damage(folder: Path, names: Collection[str]) -> str | None:
-    """The damage of a resume point; None if its files match its manifest and have these names."""
+    """The damage of a resume point in words.
+
+    None if all files match the manifest and the manifest lists all `names`.
+    """
     try:
         entries = json.loads((folder / MANIFEST).read_bytes())
         for name, entry in entries.items():

@@ -1,9 +1,9 @@
 """Causal attention in blocks, so that the full scores are never materialized.
 
 Each block of queries is multiplied only with the keys up to its end, which saves nearly half of the
-products, and its scores stay in the CPU's cache. The backward pass recomputes the scores from
-queries and keys instead of keeping them (Dao et al. 2022, section 3.1), so no tensor of size T x T
-outlives a block.
+products. The scores of a block stay in the CPU's cache. The backward pass recomputes the scores
+from queries and keys instead of keeping them (Dao et al. 2022, section 3.1), so no tensor of size
+T x T outlives a block.
 
 Shapes: B sequences, H heads, K key-value heads, G = H / K, T tokens, d head dimension,
 b sequences of a block, Q queries of a block, N keys that they attend to.
@@ -19,11 +19,11 @@ from torch import Tensor
 from core.training.model.attention.masks import AttentionSpan, causal_mask, segment_mask
 
 BLOCK_QUERIES = 64
-"""Queries per block. Smaller blocks skip more products above the diagonal, but their products are
-slower."""
+"""Number of queries per block. Smaller blocks skip more products above the diagonal, but their
+products are slower."""
 BLOCK_SCORES = {8: 1 << 16, 4: 1 << 16, 2: 1 << 19}
-"""Scores per block on a CPU, by the size of a score in bytes. Scores and temporaries of a block fit
-into the L2 cache of a core. Products in bf16 benefit more from larger blocks."""
+"""Number of scores per block on a CPU, by the size of a score in bytes. Scores and temporaries of a
+block fit into the L2 cache of a core. Products in bf16 benefit more from larger blocks."""
 
 
 class BlockAttention(torch.autograd.Function):
@@ -40,7 +40,7 @@ class BlockAttention(torch.autograd.Function):
         softcap: float | None,
         span: AttentionSpan,
     ) -> Tensor:
-        """(B, H, T, d), laid out in memory as (B, T, H, d) for the output projection."""
+        """The output (B, H, T, d), laid out in memory as (B, T, H, d) for the output projection."""
         dtype = product_dtype(query)
         query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
         ctx.save_for_backward(query, key, value, segments)
@@ -57,7 +57,9 @@ class BlockAttention(torch.autograd.Function):
         ctx: Any,  # Any, because torch does not type its context
         upstream: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        """Gradients of query, key and value; P attention weights, S scores before the cap.
+        """Gradients of query, key and value.
+
+        P are the attention weights, S the scores before the cap, O the output.
 
         dV = P^T dO, dS = P (dO V^T - rowsum(P dO V^T)) (1 - tanh^2), dQ = dS K, dK = dS^T Q.
         """

@@ -81,7 +81,7 @@ class FusibleAttention(nn.Module):
         past_key_values: Any = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """The output (B, T, D), and the attention weights if the attention function returns them.
+        """The output (B, T, D), and the attention weights, or None if they are not returned.
 
         Args:
             hidden_states: (B, T, D).
@@ -159,6 +159,6 @@ def rotated(rows: Tensor, angles: Tensor) -> Tensor:
     if torch.compiler.is_compiling():
         (x, y), (cos, sin) = pairs.unbind(-1), angles.unbind(-1)
         output = torch.stack((x * cos - y * sin, x * sin + y * cos), dim=-1)
-    else:  # One kernel instead of seven for real numbers: about twice as fast on a CPU.
+    else:  # one kernel; real numbers need seven, which take about twice the time on a CPU
         output = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(angles))
     return output.flatten(-2).type_as(rows)

@@ -19,8 +19,8 @@ class UnitNormalization(torch.autograd.Function):
     """y = x r with r = (mean(x^2) + eps)^-1/2.
 
     The gradient dx = r (dy - y mean(dy y)) needs y and not x. Attention keeps y for its own
-    backward pass anyway. The 10M preset has six layers with such norms, which keep 400 MB less for
-    32 sequences of 256 tokens.
+    backward pass anyway. In the six layers of the 10M preset with such norms, this saves 400 MB
+    for 32 sequences of 256 tokens.
     """
 
     @staticmethod
@@ -29,8 +29,10 @@ class UnitNormalization(torch.autograd.Function):
         rows_fp32 = rows.float()
         inverse = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + eps)  # (..., 1)
         normal = rows_fp32 * inverse
-        if normal.dtype != rows.dtype:  # a cast to the same type is an alias, for which torch 2.11
-            normal = normal.to(rows.dtype)  # compiles a backward pass that gives zeros
+        # A cast to the same type would be an alias. For an alias, torch 2.11 compiles a backward
+        # pass that gives zeros.
+        if normal.dtype != rows.dtype:
+            normal = normal.to(rows.dtype)
         ctx.save_for_backward(normal, inverse)
         return normal
 
@@ -87,7 +89,10 @@ class RotatedUnitNormalization(torch.autograd.Function):
 
 
 def _rotate(rows: Tensor, angles: Tensor, direction: float) -> Tensor:
-    """Maps pairs (x, y) of rows (B, T, H, d) to (x cos - y sin, x sin + y cos); -1: the inverse."""
+    """Maps pairs (x, y) of rows (B, T, H, d) to (x cos - y sin, x sin + y cos).
+
+    With direction -1, the function computes the inverse rotation.
+    """
     pairs = rows.reshape(*rows.shape[:-1], -1, 2)  # (B, T, H, d / 2, 2)
     angles = angles[:, :, None]  # (1 or B, T, 1, d / 2, 2)
     # `flip` swaps the pair without the extra write and read that `stack` needs.

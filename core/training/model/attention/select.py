@@ -34,8 +34,8 @@ FLEX = "flex_attention"
 """The name of torch's flex attention in transformers."""
 HAS_WIDE_REGISTERS = torch.backends.cpu.get_cpu_capability() == "AVX512"
 FUSED_HEAD_WIDTH = {8: 64, 4: 256, 2: 32}
-"""Maximum head width at which torch's kernel is faster, by item size in bytes. In fp32 the kernel
-is up to 45 % faster."""
+"""Maximum head width at which torch's kernel is faster than blocks on a CPU, by the size of an
+element in bytes. In fp32 the kernel is up to 45 % faster."""
 
 
 def use_blocks(model: PreTrainedModel) -> None:
@@ -94,8 +94,8 @@ def attention_mask_arguments(
 
     `attend` takes the segments themselves. Other attention functions take masks; a model with
     several kinds of layers takes one mask per kind. Without segments, transformers builds the
-    masks, except for flex attention: transformers would build them for each batch, which takes as
-    long as several layers.
+    masks itself. For flex attention this function returns cached masks, because transformers would
+    build them for each batch, which takes as long as several layers.
     """
     attention = model.config._attn_implementation
     if attention == NAME:
@@ -146,10 +146,10 @@ def attend(
         value: (B, K, T, d).
         attention_mask: Must be None; the mask follows from positions and segments.
         scaling: Factor on the scores.
-        softcap: Soft cap on the scores; None: no cap.
-        sliding_window: Window of a token in tokens; None: all earlier tokens.
-        segments: (B, T) integers; a token attends only to its own segment. None: a token attends to
-            all earlier tokens.
+        softcap: Soft cap on the scores; None means no cap.
+        sliding_window: Maximum number of tokens that a token attends to; None means no limit.
+        segments: (B, T) integers; a token attends only to its own segment. If None, a token
+            attends to all earlier tokens.
 
     Returns:
         (B, T, H, d), and no attention weights.
@@ -172,11 +172,11 @@ def attend(
 
 
 def _is_for_torch(query: Tensor) -> bool:
-    """Whether torch's fused kernel is faster than blocks: on a GPU, or a CPU with AVX-512.
+    """Whether torch's fused kernel is faster than blocks.
 
-    On such a CPU it loops over blocks in C++ and keeps the scores of narrow heads in registers; for
-    wide heads its bf16 products are slower. It supports no soft cap and only the causal mask.
-    Measured in benchmarks/README.md.
+    It is faster on a GPU, and for narrow heads on a CPU with AVX-512, where it loops over blocks in
+    C++ and keeps the scores in registers. For wide heads, its bf16 products are slower. The kernel
+    supports no soft cap and only the causal mask. benchmarks/README.md has the measurements.
     """
     if query.is_cuda:
         return True

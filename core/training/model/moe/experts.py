@@ -54,7 +54,7 @@ class RouterStatistics:
             self._balance.append(balance)
 
     def end_pass(self) -> Tensor | None:
-        """Stops recording; returns the mean balancing loss of the layers, None without experts."""
+        """Stops recording; returns the layers' mean balancing loss, or None without experts."""
         self._is_open = False
         if not self._counts:
             return None
@@ -73,12 +73,15 @@ class RouterStatistics:
 
     @property
     def num_sums(self) -> int:
-        """Length of `sums`."""
+        """Number of elements of `sums`."""
         layers, experts = self._shape
         return layers * experts + 2 if experts else 0
 
     def sums(self) -> Tensor:
-        """(num_sums,) float32, summed over ranks: choices, balancing losses, number of passes."""
+        """The statistics that are summed over the ranks, (num_sums,) float32.
+
+        They are the choices, the balancing loss and the number of passes.
+        """
         if not self._step:
             return torch.zeros(self.num_sums)
         counts = torch.stack([counts for counts, _ in self._step]).sum(dim=0)  # (L, E)
@@ -87,7 +90,7 @@ class RouterStatistics:
         return torch.cat([counts.flatten(), balance[None], passes[None]])
 
     def replace(self, sums: Tensor) -> None:
-        """Replaces the statistics of the step by `sums`, summed over the ranks."""
+        """Replaces the statistics of the step by `sums` of all ranks."""
         if self.num_sums:
             counts = sums[:-2].view(self._shape)  # (L, E)
             self._step = [(counts, sums[-2] / sums[-1])]
@@ -125,7 +128,7 @@ class SparseMixture(nn.Module):
         self._statistics = statistics
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, D) to (N, D) and the router's logits (N, E)."""
+        """The outputs (N, D) for hidden states (B, T, D), and the router's logits (N, E)."""
         rows = hidden_states.flatten(0, -2)  # (N, D)
         logits = functional.linear(rows, self.router.weight)  # (N, E)
         top, chosen = logits.topk(self.top_k, dim=1)  # (N, k) both
@@ -144,8 +147,9 @@ class SparseMixture(nn.Module):
 def balance_loss(logits: Tensor, share: Tensor) -> Tensor:
     """E sum_e f_e P_e, which is 1 if tokens are spread evenly and E if one expert gets all tokens.
 
-    f_e is the share of choices of expert e and P_e the mean of its softmax probability; the
-    gradient flows only through P (Fedus et al. 2022, "Switch Transformers", equations 4 to 6).
+    f_e is the share of the choices that fall on expert e, and P_e the mean softmax probability of
+    expert e. The gradient flows only through P (Fedus et al. 2022, "Switch Transformers", equations
+    4 to 6).
 
     Args:
         logits: (N, E), logits of the router.
@@ -188,4 +192,5 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
 
 
 _routed_eager = outside_compilation(_routed)
-"""`_routed` for a CPU. Not compiled, because it reads group sizes, which change every step."""
+"""`_routed` for a CPU, excluded from torch.compile because it reads group sizes, which change in
+every step."""

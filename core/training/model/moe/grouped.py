@@ -16,7 +16,7 @@ from torch.nn import functional
 from core.training.execution.compiled import outside_compilation
 
 PADDED_ROWS = 64
-"""A padded group size is a multiple of this number."""
+"""Number of rows of which the size of every padded group is a multiple."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Groups:
     """The layout of M rows that are sorted by expert."""
 
     places: Tensor
-    """(N k,) index of each row, in sorted order."""
+    """(N k,) index in the layout of each row, for rows in sorted order."""
     ends: Tensor
-    """(E,) int32: end of the rows of each expert."""
+    """(E,) int32: index after the last row of each expert."""
     is_padded: bool
-    """Whether groups are padded with zero rows, so that few group sizes occur. In bf16 on a CPU, a
-    matrix product is compiled for each shape, which takes as long as ten products."""
+    """Whether groups are padded with zero rows, so that few group sizes occur. In bf16 on a CPU,
+    torch compiles a matrix product for each shape, which takes as long as ten products."""
 
     @classmethod
     def of(cls, chosen: Tensor, experts: int, *, padded: bool) -> "Groups":
@@ -65,7 +65,7 @@ def expert_mlp(
     activation: Callable[[Tensor], Tensor],
     ends: Tensor,
 ) -> Tensor:
-    """(M, D): the output of the experts for grouped rows (M, D), (up * activation(gate)) down.
+    """The output (M, D) of the experts for grouped rows (M, D): (up * activation(gate)) down.
 
     On a GPU in bf16, each product is one kernel, and the host does not wait for the group sizes. In
     other cases, there is one product for each expert that has rows.
@@ -75,7 +75,7 @@ def expert_mlp(
         gate_up: (E, D, 2 F), gate before up.
         down: (E, F, D).
         activation: An elementwise function.
-        ends: (E,) int32, end of the rows of each expert.
+        ends: (E,) int32, index after the last row of each expert.
     """
     if rows.is_cuda and rows.dtype == torch.bfloat16:
         return _grouped(rows, gate_up, down, type(activation).__name__, ends)
@@ -110,7 +110,7 @@ class GroupedMlp(torch.autograd.Function):
         activation: str,
         ends: Tensor,
     ) -> Tensor:
-        """(M, D)."""
+        """The output (M, D)."""
         from core.training.kernels.gate import gated
 
         gate_up, down = gate_up.to(rows.dtype), down.to(rows.dtype)
@@ -146,7 +146,7 @@ class ExpertMlp(torch.autograd.Function):
     In a small model with 16 experts, the experts' matrices cause most of the memory traffic of a
     step. So a matrix is rounded to the dtype of the rows only when it is used, and its gradient is
     written once. The gradient is filled with zeros only if the expert has no rows. Autograd would
-    sum over views, which reads and writes all matrices once per expert. The rows and the first
+    sum over views, which would read and write all matrices once per expert. The rows and the first
     product are kept for the backward pass, which recomputes the rest.
     """
 
@@ -159,7 +159,7 @@ class ExpertMlp(torch.autograd.Function):
         activation: Callable[[Tensor], Tensor],
         ends: list[int],
     ) -> Tensor:
-        """(M, D)."""
+        """The output (M, D)."""
         both = rows.new_empty(rows.shape[0], gate_up.shape[2])  # (M, 2 F)
         for matrix, _, part in _used(gate_up, rows.dtype, ends):
             torch.mm(rows[part], matrix, out=both[part])
@@ -217,7 +217,7 @@ def _product_gradients(
 def _used(
     weights: Tensor, dtype: torch.dtype, ends: list[int]
 ) -> Iterator[tuple[Tensor, int, slice]]:
-    """Matrix (I, O), index and rows of each expert with rows.
+    """For each expert that has rows, its matrix (I, O), its index and its rows.
 
     A rounded matrix is valid only until the next iteration, because all matrices share one buffer,
     which stays in the CPU's cache.
@@ -230,7 +230,7 @@ def _used(
 
 
 def _group_slices(ends: list[int]) -> list[slice]:
-    """The rows of each expert; may be empty."""
+    """The rows of each expert; an expert may have no rows."""
     return [slice(*bounds) for bounds in pairwise([0, *ends])]
 
 
@@ -241,7 +241,7 @@ def read_distinct(rows: Tensor, places: Tensor) -> Tensor:
 
 
 class DistinctRows(torch.autograd.Function):
-    """Rows (M, D) at distinct places (N,): (N, D)."""
+    """The rows (N, D) at distinct places (N,) of a tensor (M, D)."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, places: Tensor) -> Tensor:  # torch does not type ctx

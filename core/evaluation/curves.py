@@ -192,7 +192,7 @@ def _error(metric: str, score: float, items: int) -> float:
         return sqrt(score * (1.0 - score) / items)
     if metric == "spearman":  # error of the rank correlation of unrelated values
         return 1.0 / sqrt(max(1, items - 1))
-    if metric == "log_probability":  # the standard deviation of surprisals is at most about their mean
+    if metric == "log_probability":  # surprisals deviate at most about by their mean
         return abs(score) / sqrt(items)
     # Large-sample error of a squared partial correlation (Olkin & Finn, 1995).
     gain = min(1.0, max(0.0, score))

@@ -56,7 +56,7 @@ def may_pack(model: PreTrainedModel, width: int) -> bool:
 
 
 def batches(rows: Sequence[Row], *, begin: int, tokens: int) -> Iterator[Sequence[Row]]:
-    """Batches of consecutive rows. A batch has at most `tokens` tokens with padding, or one longer row.
+    """Batches of consecutive rows: each has at most `tokens` tokens with padding, or a single row.
 
     The rows must be in ascending order of length.
     """

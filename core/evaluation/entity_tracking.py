@@ -12,7 +12,7 @@ SPLITS = ("regular", "ambiref", "move_contents")
 
 
 class EntityTracking:
-    """Items with several options after one prefix. Split and number of operations form the subset."""
+    """Items with several options after one prefix."""
 
     name = "entity_tracking"
     metric: Metric = "accuracy"

@@ -149,14 +149,14 @@ class Choices:
 
 
 class Words:
-    """The words of the reading-time task. Each word has two slots: its own and the previous word's."""
+    """The words of the reading-time task. A word has two slots: its own, and its predecessor's."""
 
     def __init__(self, rows: Sequence[ReadingRow]) -> None:
         self._rows = rows
         self.num_slots = 2 * len(rows)
 
     def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """Rows of the contexts. If a context is the beginning of another one, the two share a row."""
+        """Rows of the contexts. If one context is the beginning of another, the two share a row."""
         del packs
         queries = []
         for number, row in enumerate(self._rows):

@@ -29,7 +29,7 @@ class Row:
     """For each of the `indices`: the slot to which the log-probability is added."""
 
     def read(self, index: int, target: int, slot: int) -> None:
-        """Notes that the log-probability of `target` after token `index` is to be added to `slot`."""
+        """Requests that the log-probability of `target` after token `index` is added to `slot`."""
         self.indices.append(index)
         self.targets.append(target)
         self.slots.append(slot)
@@ -122,7 +122,7 @@ def _shared(candidates: Sequence[Encoded]) -> int:
 def tail_row(
     ids: Sequence[int], offsets: Sequence[tuple[int, int]], *, begin: int, slot: int
 ) -> Row | None:
-    """The row that scores all tokens that end after character `begin`, except the first of the text.
+    """The row that scores the tokens that end after character `begin`, but never the first token.
 
     Returns:
         None if there is no such token.

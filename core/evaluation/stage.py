@@ -92,7 +92,7 @@ def evaluate_checkpoints(
 
 
 def _pending(spec: JobSpec, rundir: RunDir) -> list[PendingEvaluation]:
-    """The spec's evaluations that the journal does not contain, ordered by checkpoint, then task."""
+    """The spec's evaluations that are not in the journal, ordered by checkpoint, then by task."""
     kinds: tuple[CheckpointKind, ...] = ("last", "ema", "average")
     if spec.evaluation.checkpoints != "last":
         kinds = ("milestone", *kinds)

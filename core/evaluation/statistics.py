@@ -38,7 +38,8 @@ def r_squared(outcome: Floats, columns: Sequence[Floats]) -> float:
     """
     matrix = np.column_stack([np.ones_like(outcome), *columns])  # (N, P)
     norms = np.linalg.norm(matrix, axis=0)
-    matrix = matrix / np.where(norms > 0.0, norms, 1.0)  # the columns span the same space, and the fit is better conditioned
+    # The scaled columns span the same space, and the fit is better conditioned.
+    matrix = matrix / np.where(norms > 0.0, norms, 1.0)
     fitted = matrix @ np.linalg.lstsq(matrix, outcome, rcond=None)[0]  # (N,)
     spread = float(((outcome - outcome.mean()) ** 2).sum())
     return 1.0 - float(((outcome - fitted) ** 2).sum()) / spread

@@ -28,7 +28,7 @@ class _Tally:
     phenomenon: str | None = None
 
     def add(self, margin: float) -> None:
-        """Counts an item. `margin` is the first candidate's sum minus the best of the other sums."""
+        """Counts an item. `margin` is the first candidate's sum minus the best other sum."""
         self.items += 1
         self.right += margin > 0.0
         self.ties += margin == 0.0

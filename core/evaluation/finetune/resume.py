@@ -17,7 +17,7 @@ from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_st
 from core.training.saving.resume import OPTIMIZER, STATE, find_damage, write_manifest
 
 KEPT = 2
-"""Number of resume points that are kept per task. If the newest is damaged, the other one is used."""
+"""Number of resume points that are kept per task. If the newest is damaged, the other is used."""
 PREFIX = "finetune-"
 
 
@@ -41,8 +41,8 @@ class TaskState(BaseModel):
     seconds: float = 0.0
     """Computing time in seconds."""
     content: str
-    """Hash of the settings, the task files and the weights. A resume point with another hash is removed
-with a warning."""
+    """Hash of the settings, the task files and the weights. A resume point with another hash is
+    removed with a warning."""
 
 
 def save(

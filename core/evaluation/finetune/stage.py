@@ -183,7 +183,7 @@ class _TaskRun:
         resume.forget(self._run.rundir, name)
 
     def _result_folders(self) -> Sequence[RunDir]:
-        """The folder of this run, and, if it exists, that of the job that trained the checkpoint."""
+        """The folder of this run, and that of the job that trained the checkpoint if it exists."""
         own = self._run.rundir
         other = RunDir(own.root.parent / self._spec.job)
         return [own, other] if other.spec.is_file() else [own]

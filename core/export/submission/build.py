@@ -54,7 +54,7 @@ def advance_submission(
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Json:
-    """Continues for about `seconds`; returns the state for the next slice, or at the end the report.
+    """Continues for about `seconds`; returns the state for the next slice, or finally the report.
 
     Raises:
         SubmissionInvalid: If a checkpoint is missing, damaged or does not load; the message names
@@ -141,7 +141,7 @@ def _report(
 
 
 def _seconds(final: Revision) -> int:
-    """Unix time of the commits: that of the final checkpoint, so that a rebuild has equal commits."""
+    """Unix time of all commits: that of the final checkpoint, so that a rebuild gives equal ids."""
     return int((final.folder / final.checkpoint.files[0].path).stat().st_mtime)
 
 

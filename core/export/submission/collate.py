@@ -153,7 +153,7 @@ class _Collector:
     def _take(
         self, checkpoint: CheckpointData, task: OfficialTask, path: str | None
     ) -> Json | None:
-        """The predictions of a checkpoint; also links or copies their file to `path` below `root`."""
+        """The predictions of a checkpoint. Also places their file at `path` below `root`."""
         name = find_folder(self._data_dir, task)
         if name is None:
             names = " or ".join(f"{FOLDER}/{each}" for each in task.folders)

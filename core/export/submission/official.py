@@ -26,7 +26,7 @@ class OfficialTask:
     path: str
     """Folder of the task's predictions, below `zero_shot/causal`."""
     folders: tuple[str, ...]
-    """Names of the folders in `evaluations/` of the data directory that may contain the task's files."""
+    """Names of the folders in `evaluations/` that may contain the task's files."""
 
     @property
     def name(self) -> str:
@@ -67,7 +67,7 @@ FINETUNED = ("boolq", "mnli", "mrpc", "multirc", "qqp", "rte", "wsc")
 
 
 def find_folder(data_dir: Path, task: OfficialTask) -> str | None:
-    """The name of the folder below `evaluations` that has the files of a task; None if there is none."""
+    """The name of the folder in `evaluations` with the files of a task; None if it is missing."""
     folder = data_dir / FOLDER
     return next((name for name in task.folders if task_files(folder / name)), None)
 

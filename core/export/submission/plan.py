@@ -88,7 +88,7 @@ def saved_checkpoints(rundir: RunDir) -> dict[str, CheckpointData]:
 
 
 def clean_counts(rundir: RunDir) -> dict[str, Any] | None:  # any JSON value
-    """The counts of the stage `clean`; None if the journal does not contain the end of the stage."""
+    """The counts of the stage `clean`; None if the journal does not record the end of the stage."""
     counts = None
     for event in events_of_types(rundir.journal, "stage"):
         if isinstance(event, StageData) and event.stage == "clean" and event.state == "finished":

@@ -43,7 +43,7 @@ class Adapter:
     open: Callable[[RunDir, State], Tracker]
     """Opens the tracker for a run. The state is the result of the last `flush`, or empty."""
     is_live: bool = True
-    """Whether the tracker can continue a run. If not, each replay starts at the journal's beginning."""
+    """Whether the tracker can continue a run. If not, each replay sends the whole journal."""
 
 
 class Cursor(BaseModel):

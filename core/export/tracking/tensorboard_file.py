@@ -21,7 +21,7 @@ from core.export.tracking.replay import State
 from core.storage.rundir import RunDir
 
 FILE = "events.out.tfevents.0000000001.babylm"
-"""Name of the file. TensorBoard recognises event files by `tfevents` and orders them by the number."""
+"""Name of the file. TensorBoard finds event files by `tfevents` and orders them by the number."""
 VERSION = "brain.Event:2"
 
 

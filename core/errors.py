@@ -6,21 +6,22 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """Exit statuses of the training process; the supervisor derives the job's next status from it.
 
-    75 is `EX_TEMPFAIL` and 70 `EX_SOFTWARE` of sysexits.h, 28 is ENOSPC; any other non-zero status
-    is a crash.
+    75 is `EX_TEMPFAIL` and 70 is `EX_SOFTWARE` in sysexits.h; 28 is the error number ENOSPC. A
+    non-zero status that is not listed here means a crash.
     """
 
     FINISHED = 0
     DISK_FULL = 28
-    """Failed because no disk space is left; the journal may lack the error event."""
+    """Failed because no disk space is left. The error event may be missing from the journal."""
     FAILED = 70
-    """Failed for a reason that would fail every attempt, so the job is not tried again."""
+    """Failed for a reason that would make every attempt fail, so the job is not tried again."""
     STOPPED = 75
     """Stopped on request, after a checkpoint at a step boundary."""
     LOCKED = 76
     """Another process has locked the run folder; nothing was changed."""
     ABANDONED = 77
-    """The supervisor exited or sent no heartbeat, and the run reached no safe point in time."""
+    """The supervisor exited or sent no heartbeat, and the run did not reach a safe point before the
+    deadline."""
 
 
 CRASHED = 1
@@ -80,7 +81,7 @@ class CorpusEncoding(RunError):
 
 
 class CorpusNotText(RunError):
-    """A file of the corpus is not text but a pointer to it, a web page or an archive."""
+    """A file of the corpus is not text but a pointer to a file, a web page or an archive."""
 
     code = "corpus_not_text"
     hint = "Replace the file by its text, or leave it out with data.sources."
@@ -115,7 +116,7 @@ class CorpusReaderMissing(RunError):
 
 
 class CorpusTooSmall(RunError):
-    """Fewer tokens than one window of training or validation needs."""
+    """The text has fewer tokens than one window of training or validation needs."""
 
     code = "corpus_too_small"
     hint = "Use more text or a smaller training.seq_length."
@@ -229,7 +230,7 @@ class CheckpointMissing(RunError):
 
 
 class ExportInvalid(RunError):
-    """The finished checkpoint differs from what was written, or transformers cannot load it."""
+    """A file of the last checkpoint has changed, or transformers cannot load the checkpoint."""
 
     code = "export_invalid"
     hint = "Retry the job: the checkpoint is written again. If the error recurs, check the disk."
@@ -260,7 +261,7 @@ class SpecInvalid(RunError):
 
 
 class Stopped(Exception):
-    """Raised at a safe point after a stop request."""
+    """The run was requested to stop and has reached a safe point."""
 
 
 class RankDied(Exception):

@@ -2,8 +2,8 @@
 
     python -m core.lr_find FOLDER --data-dir data --cache-dir runs/cache
 
-FOLDER holds `spec.json`, as for `core.run`. The result is `lr-find.csv`, `lr-find.json` and
-`lr-find.svg` in FOLDER. Nothing else is kept, and an interrupted search starts again.
+FOLDER contains `spec.json`, as for `core.run`. The search writes `lr-find.csv`, `lr-find.json` and
+`lr-find.svg` to FOLDER. It keeps no checkpoints, so an interrupted search starts again.
 """
 
 import argparse
@@ -21,7 +21,7 @@ NAME = "lr-find"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Searches in the folder and returns the exit status, see `core.errors.ExitCode`."""
+    """Runs the search for the folder; returns the exit status, see `core.errors.ExitCode`."""
     parser = folder_parser("core.lr_find", (__doc__ or "").splitlines()[0])
     parser.add_argument("--lowest", type=float, default=1e-5, help="rate of the first step")
     parser.add_argument("--highest", type=float, default=1.0, help="rate of the last step")

@@ -1,8 +1,8 @@
 """Runs the stages of a run in order; a stage whose result is cached is skipped.
 
-Starting and resuming a run take the same path. Results of finished stages are in the cache, where
-the run pins them (`core.storage.inputs`), and training continues from the newest complete resume
-point in the run folder.
+The same code starts and resumes a run. The results of finished stages are in the cache, where the
+run pins them (`core.storage.inputs`). Training continues from the newest complete resume point in
+the run folder.
 """
 
 from functools import partial
@@ -99,7 +99,7 @@ def _train(
 
 
 def _evaluated_tokens(run: Run, plan: Plan, *, num_words: int) -> int:
-    """Approximate number of tokens that the stage `evaluate` reads, from the size of the files."""
+    """Approximate number of tokens that the stage `evaluate` reads, by the sizes of the files."""
     spec, folder = run.spec, run.data_dir / FOLDER
     files = [path for task in spec.evaluation.tasks for path in task_files(folder / task)]
     checkpoints = 1 + spec.training.num_averages

@@ -42,7 +42,7 @@ log = logging.getLogger("core.run")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the folder and returns an exit status, see `core.errors.ExitCode`."""
+    """Trains the run in the folder; returns an exit status, see `core.errors.ExitCode`."""
     options = folder_parser("core.run", __doc__.splitlines()[0]).parse_args(arguments)
     return run_folder(options, run_pipeline)
 
@@ -53,8 +53,9 @@ def run_folder(options: argparse.Namespace, work: Callable[[Run], None]) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
     )
-    # Before the first step the process may exit at once: stages publish their results atomically,
-    # so nothing is lost, and a user who cancels does not wait for torch to be imported.
+    # Before the first step, the process exits at once on a stop request. Stages publish their
+    # results atomically, so no result is lost, and a user who cancels does not wait for the import
+    # of torch.
     stop = StopSignal(leave=lambda: os._exit(ExitCode.STOPPED))
     stop.on_signals()
     if options.supervised:

@@ -5,8 +5,8 @@
 The program reads one request per line of standard input and writes one answer per line of standard
 output, both as JSON. It exits at the end of the input. If a request needs more time than its slice,
 the answer contains the state of the work, and the caller sends the request again with this state. A
-generation with `stream` writes lines with `partial` before its answer. The first request that needs
-a large module imports it.
+`generate` request with `stream` also receives lines with `partial` before its answer. The first
+request that needs a large module imports it.
 """
 
 import json
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 
 class Request(BaseModel):
-    """A request; the answer carries the same id."""
+    """A request. Its answer has the same id."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,7 +50,7 @@ class GenerateRequest(Request):
     top_k: int | None = Field(default=50, ge=1, le=1_000_000)
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     stream: bool = False
-    """Whether to report the text so far while the model writes."""
+    """Whether to report the unfinished text while the model generates it."""
 
 
 class SurprisalRequest(Request):
@@ -77,7 +77,7 @@ class EvaluateRequest(Request):
     checkpoint_dir: Path
     task_dir: Path
     predictions_file: Path
-    """Output file of the predictions. The partial sums are in the same folder."""
+    """File to which the predictions are written. The file of partial sums is in the same folder."""
     state: Json | None = None
     slice_seconds: float = Field(gt=0.0)
 

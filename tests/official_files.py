@@ -168,7 +168,7 @@ def _reading(random, rows):
         words = text.split()
         for at in range(1, len(words)):
             if random.random() < 0.3:
-                continue  # the official file holds some of the words of a sentence
+                continue  # the official file has only some words of each sentence
             times = {name: random.uniform(80, 400) for name in READING_COLUMNS[11:16]}
             rest = {name: random.gauss(0, 1) for name in READING_COLUMNS[16:22]}
             row = {
@@ -190,7 +190,7 @@ def _reading(random, rows):
                 "prev_length": len(words[at - 1]),
             }
             if random.random() < 0.05:
-                row["RTgopast"] = ""  # a gap, as there are some
+                row["RTgopast"] = ""  # a missing cell, as in the official file
             made.append(row)
     return made[:rows]
 
@@ -207,7 +207,7 @@ def write_classification_files(folder: Path, *, items: int = 20, seed: int = 0) 
 
 
 def _labelled(random, labels=2, **texts):
-    """Texts, and a label that they show."""
+    """A label, and texts from which it can be learned."""
     label = random.randrange(labels)
     name, text = next(iter(texts.items()))
     return texts | {name: f"{text} {('No', 'Yes', 'Perhaps')[label]}.", "label": label}

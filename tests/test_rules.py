@@ -76,7 +76,7 @@ def reads_clock(node: ast.expr) -> bool:
 
 
 def short_waits(tree: ast.Module) -> Iterator[int]:
-    """Lines with a limit on the time of something else."""
+    """Lines that limit the time of another operation."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             waits = ("wait", "join", "timeout")  # timeout: the mark of a test

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 DEADLINE = 300.0
-"""Seconds; less than the timeout of a test, so that the failure names what is missing."""
+"""Deadline in seconds, less than the timeout of a test, so that the failure names the condition."""
 POLL_SECONDS = 0.02
 
 
@@ -32,5 +32,5 @@ def is_alive(process: psutil.Process) -> bool:
     """Whether a process runs; one that its parent has not waited for yet does not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:  # it ended between the two calls
+    except psutil.NoSuchProcess:  # the process ended between the two calls
         return False

@@ -1,8 +1,9 @@
 """Age of acquisition: surprisal of words in context (Chang & Bergen, TACL 10, 2022).
 
-`cdi_childes.json` is an object of words, each with a list of objects with `context`. The official
-pipeline (AoA_word) computes the surprisal of each word after each context at each milestone; how
-fast it falls is compared with the ages at which children know the word. No numpy.
+`cdi_childes.json` is an object. Its keys are words; the value of a word is a list of objects with
+the field `context`. For each milestone, the official pipeline (AoA_word) computes the surprisal of
+each word after each of its contexts. It then compares how fast the surprisal of a word falls with
+the age at which children know the word. This module does not import numpy.
 """
 
 import json
@@ -12,17 +13,17 @@ from pathlib import Path
 from core.evaluation.items import Metric
 
 SHORTEST_WORD = 2
-"""Minimum number of characters; the official pipeline skips shorter words."""
+"""Minimum number of characters of a word. The official pipeline skips shorter words."""
 
 
 @dataclass(frozen=True, slots=True)
 class WordInContext:
-    """A word after a text."""
+    """A word and the text before it."""
 
     word: str
     context: str
     context_id: int
-    """Position of the context in the list of the word."""
+    """Position of the context in the word's list of contexts, counted from 0."""
 
     @property
     def text(self) -> str:
@@ -31,7 +32,7 @@ class WordInContext:
 
 
 class Aoa:
-    """The surprisals of words; the score is the mean log-probability of a word, in nats."""
+    """Surprisals of words in context. The score is the mean log-probability of a word in nats."""
 
     name = "aoa"
     metric: Metric = "log_probability"
@@ -39,7 +40,7 @@ class Aoa:
     expected = 'a JSON object such as {"dog": [{"context": "I saw a"}]}'
 
     def read(self, path: Path) -> list[WordInContext]:
-        """The words of a file in its order, each once per context.
+        """The words of a file, each once per context, in the order of the file.
 
         Raises:
             ValueError: If the file is invalid; the message names the word.

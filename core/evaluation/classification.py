@@ -1,7 +1,7 @@
-"""Classification tasks for fine-tuning, in the files of the official pipeline. No torch.
+"""Reads classification tasks for fine-tuning from the files of the official pipeline. No torch.
 
 A folder such as `glue_filtered` has `TASK.train.jsonl` and `TASK.valid.jsonl` for each task. The
-format of a task is recognised by the fields of its lines; the text is that of
+fields of the lines determine the format of a task. The text of an example is the same as in
 `evaluation_pipeline/finetune/dataset.py` of babylm/evaluation-pipeline-2025.
 """
 
@@ -25,11 +25,11 @@ class Format:
     """The rule that makes the text of an example from the fields of its line."""
 
     first: tuple[str, ...]
-    """Fields of the first text; the template joins them."""
+    """Names of the fields of the first text, which `template` joins."""
     second: tuple[str, ...] = ()
-    """Fields of the second text; none: the tokenizer receives one text."""
+    """Names of the fields of the second text. If empty, the tokenizer receives only one text."""
     template: str | None = None
-    """Template of the first text; None: the fields are joined by spaces."""
+    """Template of the first text. If None, spaces join the fields."""
 
     @property
     def expected(self) -> str:
@@ -57,7 +57,7 @@ FORMATS: tuple[Format, ...] = (
     Format(("sentence1",), ("sentence2",)),  # MRPC, RTE
     Format(("sentence",)),  # CoLA, SST-2
 )
-"""The first format whose fields a line has is that of its file."""
+"""Known formats. A file has the first format whose fields all occur in its first line."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def classification_tasks(folder: Path) -> list[str]:
 
 
 def choose_tasks(folder: Path, tasks: Sequence[str] | None) -> list[str]:
-    """The named tasks of a folder, or all.
+    """The tasks of a folder that `tasks` names, or all tasks if it names none.
 
     Raises:
         EvaluationInvalid: If a task does not exist; the message lists the existing tasks.

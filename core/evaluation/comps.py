@@ -11,12 +11,13 @@ SUBSETS = {
     "comps_wugs": "wugs",
     "comps_wugs_dist-before": "wugs_dist_before",
 }
-"""Subsets by file name; any other file is `LAST_SUBSET`, as in the official pipeline."""
+"""Names of subsets by file name. Any other file belongs to `LAST_SUBSET`, as in the official
+pipeline."""
 LAST_SUBSET = "wugs_dist_in_between"
 
 
 class Comps:
-    """One property after two prefixes."""
+    """Items with one property phrase and two prefixes."""
 
     name = "comps"
     metric: Metric = "accuracy"
@@ -25,7 +26,7 @@ class Comps:
     expected = "a JSON object with prefix_acceptable, prefix_unacceptable and property_phrase"
 
     def parse(self, entry: Json, stem: str) -> Item:
-        """The item of a line; its predictions are whole sentences."""
+        """The item of a line. The prediction of a candidate is its whole sentence."""
         phrase = text_field(entry, "property_phrase")
         candidates = []
         for field in ("prefix_acceptable", "prefix_unacceptable"):

@@ -1,4 +1,4 @@
-"""Learning curves: scores over words seen, published baselines and saturation. No torch."""
+"""Learning curves: scores by words seen, published baselines, and saturation. No torch."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Curve:
-    """A score over words seen."""
+    """A score as a function of the words seen."""
 
     task: str
     part: str
@@ -57,12 +57,12 @@ Evaluated = tuple[str, str, int, EvaluationResult]
 
 
 def learning_curves(evaluations: Iterable[Evaluated], *, track: str | None) -> list[Curve]:
-    """A curve for each task, and for each paradigm of a task with several.
+    """A curve for each task, and one for each paradigm of a task that has several paradigms.
 
     Args:
         evaluations: Evaluations of one job, oldest first; a later evaluation of a checkpoint
             replaces an earlier one.
-        track: Only baselines of this track; None includes all.
+        track: The track whose baselines are included; None includes those of all tracks.
     """
     tasks: dict[str, dict[str, tuple[int, EvaluationResult]]] = {}
     for task, checkpoint, words, result in evaluations:
@@ -190,9 +190,9 @@ def _error(metric: str, score: float, items: int) -> float:
     """Standard error of one score."""
     if metric == "accuracy":
         return sqrt(score * (1.0 - score) / items)
-    if metric == "spearman":  # of the rank correlation of unrelated values
+    if metric == "spearman":  # error of the rank correlation of unrelated values
         return 1.0 / sqrt(max(1, items - 1))
-    if metric == "log_probability":  # surprisals spread at most about as widely as their mean
+    if metric == "log_probability":  # surprisals deviate at most about by their mean
         return abs(score) / sqrt(items)
     # Large-sample error of a squared partial correlation (Olkin & Finn, 1995).
     gain = min(1.0, max(0.0, score))

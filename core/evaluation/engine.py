@@ -3,8 +3,7 @@
 Batches have a fixed token budget and contain rows of similar length. Only the hidden states whose
 predictions are read pass through the output layer.
 
-Shapes: B rows, T tokens in a row, N
-predictions that are read, D hidden size, V vocabulary.
+Shapes: B rows, T tokens in a row, N predictions that are read, D hidden size, V vocabulary size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,13 +18,17 @@ from transformers import PreTrainedModel
 from core.evaluation.rows import Row
 
 CPU_TOKENS, DEVICE_TOKENS = 2048, 65_536
-"""Maximum tokens of a batch. Larger ones exceed a CPU's cache; a GPU needs work for each kernel."""
+"""Maximum number of tokens of a batch, on a CPU and on other devices. Larger batches exceed a CPU's
+cache. A GPU needs large batches, so that each kernel has enough work."""
 HEAD_ROWS = 512
-"""Predictions per call of the output layer: (512, V) float32 fits the CPU's cache."""
+"""Number of predictions per call of the output layer: logits of (512, V) float32 fit into a CPU's
+cache."""
 PAD_ID = 0
-"""Any id works: padding is on the right, where causal attention does not reach."""
+"""Token id of padding. Any id works: padding is on the right, where causal attention does not
+reach."""
 PADDING = -1
-"""Segment of padding. Segment 0 holds the tokens that all branches share; branches start at 1."""
+"""Segment number of padding. The tokens that all branches share have segment 0, and the branches
+have the segments 1, 2, ..."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,15 @@ def batch_tokens(model: PreTrainedModel) -> int:
 def may_pack(model: PreTrainedModel, width: int) -> bool:
     """Whether branches of a shared row compute the same as separate rows.
 
-    Llama 4 scales queries by the index in the row, not by `position_ids`, from `floor_scale` on.
+    In Llama 4 they differ from index `floor_scale` on, because the model scales queries by their
+    index in the row instead of by `position_ids`.
     """
     config = model.config
     return not getattr(config, "attn_temperature_tuning", False) or width < config.floor_scale
 
 
 def batches(rows: Sequence[Row], *, begin: int, tokens: int) -> Iterator[Sequence[Row]]:
-    """Batches of consecutive rows: at most `tokens` tokens including padding, or one longer row.
+    """Batches of consecutive rows: each has at most `tokens` tokens with padding, or a single row.
 
     The rows must be in ascending order of length.
     """
@@ -81,7 +85,7 @@ def log_probabilities(model: PreTrainedModel, rows: Sequence[Row]) -> list[float
     width = layout.ids.shape[1]
     places = [number * width + index for number, row in enumerate(rows) for index in row.indices]
     at = torch.tensor(places, device=hidden.device)
-    read, which = torch.unique(at, return_inverse=True)  # (N,) and one for each read
+    read, which = torch.unique(at, return_inverse=True)  # (N,); index into `read` per target
     targets = torch.tensor([token for row in rows for token in row.targets], device=hidden.device)
     needed = hidden.reshape(-1, hidden.shape[-1])[read]  # (N, D)
     return _read(model, needed, which, targets)
@@ -106,7 +110,7 @@ def _read(model: PreTrainedModel, hidden: Tensor, which: Tensor, targets: Tensor
 
 
 def _logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """(N, V) float32, soft-capped if the model does so (Gemma 2)."""
+    """The logits, (N, V) float32; soft-capped if the model caps its logits (Gemma 2)."""
     logits: Tensor = model.get_output_embeddings()(hidden).float()
     cap = getattr(model.config, "final_logit_softcapping", None)
     return logits if cap is None else torch.tanh(logits / cap) * cap
@@ -128,7 +132,7 @@ def _layout(rows: Sequence[Row], device: torch.device) -> Layout:
 
 
 def _masks(model: PreTrainedModel, layout: Layout) -> Any:
-    """Attention masks as the layers of the model expect them: one mask, or one for each type.
+    """Attention masks in the form that the model expects: one mask, or one for each type of layer.
 
     A token attends to the shared tokens and to those of its own branch, up to its own position;
     sliding-window and chunked layers restrict this further.
@@ -149,7 +153,7 @@ def _masks(model: PreTrainedModel, layout: Layout) -> Any:
 
 
 def _as_expected(model: PreTrainedModel, mask: Tensor) -> Tensor:
-    """A boolean mask for scaled dot-product attention, an additive one for eager attention."""
+    """An additive mask for eager attention; for any other attention, the boolean mask itself."""
     if model.config._attn_implementation != "eager":
         return mask
     lowest = torch.finfo(model.dtype).min

@@ -1,17 +1,18 @@
 """Entity tracking (Kim & Schuster, ACL 2023), in BabyLM's format.
 
-After a description of boxes and of moves between them, the first option should be the most likely
-continuation. A subset is a file and a number of operations, such as `regular_2_ops`.
+A text describes the contents of boxes and moves between the boxes. The first option should be its
+most likely continuation. A subset contains the items of one file that have the same number of
+operations; for example, `regular_2_ops` has the items of `regular.jsonl` with two operations.
 """
 
 from core.evaluation.items import Candidate, Item, Json, Metric, text_field
 
 SPLITS = ("regular", "ambiref", "move_contents")
-"""The score is the mean over these splits, each the mean over its subsets."""
+"""The score is the mean over these splits; the score of a split is the mean over its subsets."""
 
 
 class EntityTracking:
-    """Options after one prefix, by split and number of operations."""
+    """Items with several options after one prefix."""
 
     name = "entity_tracking"
     metric: Metric = "accuracy"

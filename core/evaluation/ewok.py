@@ -8,7 +8,7 @@ from core.evaluation.items import Candidate, Item, Json, Metric, text_field
 
 
 class Ewok:
-    """Two targets after one context, by domain."""
+    """Items with two targets after one context; the subset is the domain."""
 
     name = "ewok"
     metric: Metric = "accuracy"

@@ -1,4 +1,4 @@
-"""Test items, and the protocol of task kinds. No torch, no numpy."""
+"""Test items, and the interface of the kinds of tasks. Imports neither torch nor numpy."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -10,11 +10,11 @@ Metric = Literal["accuracy", "spearman", "r2_gain", "log_probability"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One of the texts of an item that the model chooses from."""
+    """One of the texts of an item. The model chooses one of them."""
 
     text: str
     completion_length: int
-    """Characters at the end of `text` whose tokens are scored."""
+    """Number of characters at the end of `text` whose tokens are scored."""
     prediction: str
     """Text in `predictions.json` if this candidate is chosen."""
 
@@ -87,5 +87,5 @@ def text_field(entry: Json, name: str) -> str:
 
 
 def whole(text: str) -> Candidate:
-    """A candidate with all tokens scored."""
+    """A candidate whose tokens are all scored."""
     return Candidate(text, len(text), text)

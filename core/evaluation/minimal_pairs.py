@@ -17,7 +17,7 @@ class MinimalPairs:
     expected = "a JSON object with sentence_good and sentence_bad"
 
     def parse(self, entry: Json, stem: str) -> Item:
-        """The item of a line; BLiMP's lines name paradigm, field and linguistic term."""
+        """The item of a line. BLiMP's lines also name a paradigm, a field and a linguistic term."""
         candidates = (
             whole(text_field(entry, "sentence_good")),
             whole(text_field(entry, "sentence_bad")),

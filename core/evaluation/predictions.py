@@ -1,8 +1,8 @@
-"""Predictions per item, in the format of the official pipeline's `predictions.json`.
+"""Publishes predictions in the format of the official pipeline's `predictions.json`.
 
-`{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "The dogs run."}, ...]}, ...}`. An entry of
-a WUG task also has `prob`; an entry of reading times has the surprisals `pred` and `prev_pred` in
-nats.
+The file contains `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "The dogs run."}, ...]},
+...}`. An entry of a WUG task also has `prob`. In an entry of the reading-time task, `pred` and
+`prev_pred` are surprisals in nats.
 """
 
 import json

@@ -1,4 +1,8 @@
-"""Tasks as token rows, prepared once for all checkpoints with the same tokenizer."""
+"""Converts tasks to rows of tokens, once for all checkpoints with the same tokenizer.
+
+A slot is a number to which log-probabilities are added, such as the sum of one candidate. A row
+names the slots to which its log-probabilities belong (`core.evaluation.rows`).
+"""
 
 import hashlib
 import math
@@ -17,7 +21,8 @@ from core.evaluation.rows import Row, candidate_rows, chain_rows, encode, tail_r
 from core.evaluation.summary import Summary, summarise_items, summarise_reading, summarise_words
 
 KEPT_ROWS = 400_000
-"""Rows that are cached in memory over all tasks, about a kilobyte each with their texts."""
+"""Maximum number of rows of all cached tasks together. A row with its texts takes about 1 kB. The
+newest task is kept even if it alone has more rows."""
 TEXTS_AT_ONCE = 4096
 
 
@@ -27,11 +32,11 @@ class Contents(Protocol):
     num_slots: int
 
     def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """The rows to compute, in any order, with a tokenizer of transformers."""
+        """The rows to compute, in any order; `tokenizer` is a tokenizer of transformers."""
         ...
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
-        """Result and predictions, computed from the sums of all slots."""
+        """The result and the predictions, computed from the sums of all slots."""
         ...
 
 
@@ -53,7 +58,7 @@ class PreparedTasks:
         self._kept: OrderedDict[str, PreparedTask] = OrderedDict()
 
     def get(self, task: Path, tokenizer: Any, *, packs: bool = True) -> PreparedTask:
-        """The task for a tokenizer of transformers.
+        """The task, prepared for a tokenizer of transformers.
 
         Args:
             task: Folder of the task.
@@ -95,7 +100,7 @@ def read_contents(task: Path) -> Contents:
 
 
 class Choices:
-    """Items with candidates to choose from; one slot per candidate."""
+    """Items from whose candidates the model chooses. Each candidate has a slot."""
 
     def __init__(self, kind: ItemKind, items: Sequence[Item]) -> None:
         self._kind, self._items = kind, items
@@ -125,7 +130,7 @@ class Choices:
         return summarise_items(self._kind, self._items, self._by_item(sums), seconds=seconds)
 
     def margins(self, sums: Sequence[float]) -> dict[str, float]:
-        """Difference in nats between the best and the second candidate, by prediction id."""
+        """Difference in nats between the best and the second-best candidate, by prediction id."""
         found: dict[str, float] = {}
         counts: dict[str, int] = {}
         for item, values in zip(self._items, self._by_item(sums), strict=True):
@@ -144,14 +149,14 @@ class Choices:
 
 
 class Words:
-    """Words whose surprisal is computed, and that of the previous word; two slots per word."""
+    """The words of the reading-time task. A word has two slots: its own, and its predecessor's."""
 
     def __init__(self, rows: Sequence[ReadingRow]) -> None:
         self._rows = rows
         self.num_slots = 2 * len(rows)
 
     def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """Rows of the contexts; a context that is the beginning of another shares its row."""
+        """Rows of the contexts. If one context is the beginning of another, the two share a row."""
         del packs
         queries = []
         for number, row in enumerate(self._rows):
@@ -162,7 +167,7 @@ class Words:
         return chain_rows(queries)
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
-        """Result of the regressions, and the surprisals as predictions."""
+        """The result of the regressions; the predictions are the surprisals."""
         previous = [
             math.nan if row.previous_context is None else -total
             for row, total in zip(self._rows, sums[1::2], strict=True)
@@ -173,7 +178,7 @@ class Words:
 
 
 class WordsInContext:
-    """Words whose surprisal after a text is computed; one slot per word and text."""
+    """The words of the age-of-acquisition task. Each pair of word and context has a slot."""
 
     def __init__(self, words: Sequence[WordInContext]) -> None:
         self._words = words
@@ -201,7 +206,7 @@ class WordsInContext:
         return rows
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
-        """The mean log-probability, and the surprisals as predictions."""
+        """The mean log-probability; the predictions are the surprisals."""
         values = [
             None if slot in self._without_context else -total for slot, total in enumerate(sums)
         ]
@@ -214,8 +219,8 @@ def _word_queries(
     """The predictions whose log-probabilities add up to that of a word after a context.
 
     As in the official pipeline (reading/evaluation_functions.py, `get_p2`), the word is tokenized
-    separately, without the space before it, and the text up to each of its tokens is tokenized
-    again.
+    on its own, without the space before it. For each of its tokens, the whole text before this
+    token is then tokenized again.
     """
     pieces = tokenizer(word, add_special_tokens=False)["input_ids"]
     text, queries = context, []

@@ -1,8 +1,8 @@
-"""Reading times (De Varda et al., 2023): eye tracking and self-paced reading against surprisal.
+"""Reading times of eye tracking and self-paced reading (De Varda et al., 2023).
 
-A row of `reading_data.csv` is a word in its context. As in the official pipeline, a score is the
-share of the residual variance of a baseline regression that the word's surprisal explains. No
-numpy.
+A row of `reading_data.csv` is a word in its context. As in the official pipeline, a baseline
+regression predicts the reading times without surprisal; a score is the share of its residual
+variance that the word's surprisal explains. This module does not import numpy.
 """
 
 import csv
@@ -21,7 +21,7 @@ MISSING = frozenset(
     "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a|nan"
     "|null".split("|")
 )
-"""Cells that pandas, which the official pipeline uses, reads as missing."""
+"""Contents of cells that count as missing, as in pandas, which the official pipeline uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ReadingRow:
 
 
 class Reading:
-    """The reading-time task: two regressions over all words."""
+    """The reading-time task, whose score is the mean of eye tracking and self-paced reading."""
 
     name = "reading"
     metric: Metric = "r2_gain"
@@ -54,7 +54,7 @@ class Reading:
 
         Args:
             path: The file.
-            limit: Largest number of rows to read.
+            limit: Maximum number of rows to read; None reads all.
 
         Raises:
             ValueError: If a cell is invalid; the message names the line.

@@ -1,4 +1,4 @@
-"""Recognises the kind of a task by the content of its files. No torch, no numpy."""
+"""Recognises the kind of a task by the content of its files. Imports neither torch nor numpy."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,8 @@ ITEM_KINDS: tuple[ItemKind, ...] = (MinimalPairs(), Ewok(), EntityTracking(), Wu
 READING = Reading()
 AOA = Aoa()
 SUFFIXES = (".jsonl", ".csv", ".json")
-"""Suffixes of task files; if files of the first suffix exist, the others are ignored."""
+"""Suffixes of task files. A task consists of the files with the first of these suffixes that occurs
+in its folder."""
 
 Kind = ItemKind | Reading | Aoa
 
@@ -39,11 +40,11 @@ def task_files(folder: Path) -> list[Path]:
 
 
 def recognise(folder: Path) -> Kind:
-    """The kind of a task, recognised by one line of each file.
+    """The kind of a task. For `.jsonl` files, the first line of each file determines the kind.
 
     Raises:
-        EvaluationInvalid: If a line is of no known kind, or a file differs in kind from the first
-            one. The message names the file, the line and what is expected.
+        EvaluationInvalid: If a line is of no known kind, or the files of a task are of different
+            kinds. The message names the file, the line and the expected content.
     """
     files = task_files(folder)
     if names := classification_tasks(folder):

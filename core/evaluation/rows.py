@@ -1,10 +1,10 @@
-"""Token rows of a task; tokens that candidates share are computed once. No torch.
+"""Makes the token rows of a task, in which shared tokens occur only once. No torch.
 
 The candidates of an item often begin with the same tokens. Their row contains the shared tokens
 once, followed by a branch for each candidate; the attention mask separates the branches. The
-log-probability of a shared token is the same for all candidates and is left out, because only
-differences between candidates matter. A word whose context is the beginning of another row uses
-that row.
+log-probability of a shared token is the same for all candidates. It is left out, because only
+differences between candidates matter. If the context of a word is the beginning of another row,
+the word uses that row.
 """
 
 from array import array
@@ -18,18 +18,18 @@ class Row:
 
     ids: "array[int]"
     shared: int
-    """Leading tokens that all branches attend to."""
+    """Number of leading tokens, to which all branches attend."""
     branches: tuple[int, ...]
-    """Number of tokens of each branch; a row without branches has `shared` tokens."""
+    """Number of tokens of each branch. If empty, the row consists of its `shared` tokens."""
     indices: "array[int]" = field(default_factory=lambda: array("i"))
-    """Positions in the row whose prediction is read."""
+    """Indices of the tokens after which a prediction is read."""
     targets: "array[int]" = field(default_factory=lambda: array("i"))
-    """Token ids whose log-probability is read there."""
+    """For each of the `indices`: the token id whose log-probability is read."""
     slots: "array[int]" = field(default_factory=lambda: array("i"))
-    """Slots whose sums the log-probabilities are added to."""
+    """For each of the `indices`: the slot to which the log-probability is added."""
 
     def read(self, index: int, target: int, slot: int) -> None:
-        """Adds the log-probability of `target` after token `index` to a slot."""
+        """Requests that the log-probability of `target` after token `index` is added to `slot`."""
         self.indices.append(index)
         self.targets.append(target)
         self.slots.append(slot)
@@ -37,7 +37,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A text in tokens."""
+    """The tokens of a text."""
 
     ids: Sequence[int]
     first_scored: int
@@ -45,7 +45,7 @@ class Encoded:
 
 
 def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> list[Encoded]:
-    """Tokenizes texts; tokens that overlap the last `lengths` characters are scored.
+    """Tokenizes texts. The tokens that overlap the last `lengths` characters of a text are scored.
 
     The tokenizer adds its default special tokens (official pipeline: dataset.py,
     `process_causal_sentences`).
@@ -59,8 +59,8 @@ def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> l
         texts, lengths, found["input_ids"], found["offset_mapping"], strict=True
     ):
         start = len(text) - length + (offsets[0][0] if offsets else 0)
-        # Offsets ascend except for special tokens, which have (0, 0) and are never scored. A
-        # special token in the middle or at the end ends the loop: scored tokens are a range.
+        # Offsets ascend, except those of special tokens: they are (0, 0), and special tokens are
+        # never scored. The loop ends at the first special token after a scored one.
         first = next((i for i, (_, end) in enumerate(offsets) if end > start), len(ids))
         last = first
         while last < len(ids) and offsets[last][1] > start:
@@ -70,7 +70,7 @@ def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> l
 
 
 def candidate_rows(candidates: Sequence[Encoded], *, slot: int, packs: bool) -> list[Row]:
-    """Rows of an item; slots `slot`, `slot + 1`, ... get the candidates' sums up to a constant.
+    """Rows of an item. The sums of its candidates, up to a constant, go to `slot`, `slot + 1`, ...
 
     Args:
         candidates: Candidates of one item.
@@ -96,7 +96,7 @@ def candidate_rows(candidates: Sequence[Encoded], *, slot: int, packs: bool) -> 
 
 
 def _add_branch(row: Row, candidate: Encoded, shared: int, slot: int) -> int:
-    """Appends the tokens of a candidate after the shared ones; returns their number."""
+    """Appends the tokens of a candidate that are not shared; returns the number of new tokens."""
     begin = len(row.ids)
     branch = candidate.ids[shared:-1] if len(candidate.ids) > shared else []
     row.ids.extend(branch)
@@ -107,7 +107,7 @@ def _add_branch(row: Row, candidate: Encoded, shared: int, slot: int) -> int:
 
 
 def _shared(candidates: Sequence[Encoded]) -> int:
-    """Number of leading tokens that are equal in all candidates and scored in all or in none."""
+    """Number of leading tokens that all candidates share, and that are scored in all or in none."""
     shortest = min(len(each.ids) for each in candidates)
     first, *others = candidates
     for index in range(shortest):
@@ -122,10 +122,10 @@ def _shared(candidates: Sequence[Encoded]) -> int:
 def tail_row(
     ids: Sequence[int], offsets: Sequence[tuple[int, int]], *, begin: int, slot: int
 ) -> Row | None:
-    """The row that sums the tokens that end after character `begin`, but never the first token.
+    """The row that scores the tokens that end after character `begin`, but never the first token.
 
     Returns:
-        None if no token is left to predict.
+        None if there is no such token.
     """
     scored = [index for index, (_, end) in enumerate(offsets) if end > begin and index > 0]
     if not scored:
@@ -137,10 +137,11 @@ def tail_row(
 
 
 def chain_rows(queries: Sequence[tuple[tuple[int, ...], int, int]]) -> list[Row]:
-    """Rows for the log-probabilities of tokens after contexts.
+    """Rows that score one token after each context.
 
     Args:
-        queries: Context tokens, target token and slot. A context must not be empty.
+        queries: Each has the tokens of a context, the target token and the slot. A context must not
+            be empty.
     """
     by_context: dict[tuple[int, ...], list[tuple[int, int]]] = {}
     for context, target, slot in queries:

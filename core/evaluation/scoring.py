@@ -3,7 +3,9 @@
 A sentence is tokenized with the model's tokenizer and its default special tokens. Its score is the
 sum of the log-probabilities of its text tokens, each given the tokens before it. Tokenizers of this
 project add no leading token, so the first token is not scored (babylm/evaluation-pipeline-2025,
-sentence_zero_shot). B sentences, T tokens, V vocabulary.
+sentence_zero_shot).
+
+Shapes: B sentences, T tokens, V vocabulary size.
 """
 
 from collections.abc import Sequence
@@ -26,13 +28,13 @@ def sentence_scores(
     *,
     start: Sequence[int] = (),
 ) -> list[float]:
-    """The log-probability of each sentence in nats, in batches of 64 of similar length.
+    """The log-probability of each sentence in nats.
 
     Args:
         model: In evaluation mode.
         tokenizer: Tokenizer of the model.
         sentences: Texts.
-        start: Ids that precede each sentence and are not scored.
+        start: Ids of tokens that are put before each sentence and are not scored.
     """
     if not sentences:
         return []

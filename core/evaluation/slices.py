@@ -20,15 +20,16 @@ from core.evaluation.summary import Summary
 from core.storage.rundir import publish_file
 
 LONGEST_PACKED = 4096
-"""Longest packed row; `may_pack` decides whether the model supports it."""
+"""Maximum number of tokens of a row for several candidates. `may_pack` decides whether the model
+supports rows of this length."""
 
 
 class Evaluation:
-    """One checkpoint on one task.
+    """The evaluation of one checkpoint on one task.
 
     Attributes:
-        done: Number of finished rows, in ascending order of length.
-        seconds: Computing time so far.
+        done: Number of finished rows. Rows are computed in ascending order of length.
+        seconds: Computing time in seconds so far.
     """
 
     def __init__(self, task: PreparedTask, partial: Path) -> None:
@@ -56,9 +57,9 @@ class Evaluation:
 
         Args:
             model: In evaluation mode.
-            seconds: Length of the slice.
-            tokens: Tokens in a batch; by default `batch_tokens` of the model.
-            clock: Clock in seconds.
+            seconds: Length of the slice in seconds.
+            tokens: Maximum number of tokens in a batch; by default `batch_tokens` of the model.
+            clock: Returns the time in seconds.
         """
         began = clock()
         rows = self._task.rows
@@ -80,7 +81,7 @@ class Evaluation:
         return found
 
     def finish(self) -> Summary:
-        """Result and predictions after all rows are finished."""
+        """The result and the predictions. All rows must be finished."""
         assert self.done == len(self._task.rows)
         return self._task.contents.summary(self.sums, seconds=self.seconds)
 
@@ -108,7 +109,7 @@ class Evaluation:
                 self._sums, self.done = saved["sums"], int(saved["done"])
                 self.seconds = float(saved["seconds"])
         except (OSError, ValueError, KeyError, BadZipFile, EOFError):
-            return  # no file, or one of another version: start from the beginning
+            return  # the file is missing or unreadable: start from the beginning
 
 
 def prepare(

@@ -1,7 +1,7 @@
 """The stage `evaluate`: evaluates the checkpoints of a trained run on the tasks of its spec.
 
-Results are in the journal, so no evaluation is repeated. Partial sums are in a file in the run
-folder, so that an interrupted run continues within a task.
+Results are in the journal, so no evaluation is repeated. The sums of an unfinished evaluation are
+in a file in the run folder, so an interrupted run continues in the middle of a task.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,15 @@ from core.storage.rundir import RunDir
 from core.training.execution.device import choose_device
 
 SLICE_SECONDS = 5.0
-"""Time slice: the most work that a kill loses, and the longest delay of a stop request."""
+"""Length of a time slice in seconds. A kill loses at most the work of one slice, and a stop request
+waits at most for the end of one."""
 PARTIAL = "partial.npz"
 """File of the sums of an unfinished evaluation."""
 
 
 @dataclass(frozen=True)
 class PendingEvaluation:
-    """A checkpoint and a task that it is to be evaluated on."""
+    """An evaluation that is still to be done: a checkpoint and a task."""
 
     checkpoint: CheckpointData
     task: str
@@ -91,7 +92,7 @@ def evaluate_checkpoints(
 
 
 def _pending(spec: JobSpec, rundir: RunDir) -> list[PendingEvaluation]:
-    """Evaluations of the spec that the journal does not contain, by checkpoint, then by task."""
+    """The spec's evaluations that are not in the journal, ordered by checkpoint, then by task."""
     kinds: tuple[CheckpointKind, ...] = ("last", "ema", "average")
     if spec.evaluation.checkpoints != "last":
         kinds = ("milestone", *kinds)

@@ -1,4 +1,4 @@
-"""Rank correlation and explained variance, as in the official pipeline."""
+"""Rank correlation and explained variance, computed as in the official pipeline."""
 
 from collections.abc import Sequence
 
@@ -38,14 +38,15 @@ def r_squared(outcome: Floats, columns: Sequence[Floats]) -> float:
     """
     matrix = np.column_stack([np.ones_like(outcome), *columns])  # (N, P)
     norms = np.linalg.norm(matrix, axis=0)
-    matrix = matrix / np.where(norms > 0.0, norms, 1.0)  # spans the same space, better conditioned
+    # The scaled columns span the same space, and the fit is better conditioned.
+    matrix = matrix / np.where(norms > 0.0, norms, 1.0)
     fitted = matrix @ np.linalg.lstsq(matrix, outcome, rcond=None)[0]  # (N,)
     spread = float(((outcome - outcome.mean()) ** 2).sum())
     return 1.0 - float(((outcome - fitted) ** 2).sum()) / spread
 
 
 def with_interactions(columns: Sequence[Floats]) -> list[Floats]:
-    """The columns and all pairwise products."""
+    """The columns, and the products of all pairs of columns."""
     found = list(columns)
     for index, column in enumerate(columns):
         found += [column * other for other in columns[index + 1 :]]

@@ -1,7 +1,8 @@
 """Computes scores and predictions from the log-probabilities of the items.
 
-Official rules (babylm/evaluation-pipeline-2025): the candidate with the highest sum is chosen, the
-first one in a tie; a task's score is the mean over its subsets; groups pool their items.
+Official rules (babylm/evaluation-pipeline-2025): the candidate with the highest sum is chosen; in a
+tie, the first one. The score of a task is the mean over its subsets. The score of a group is the
+mean over its items, which may belong to different subsets.
 """
 
 import math
@@ -27,7 +28,7 @@ class _Tally:
     phenomenon: str | None = None
 
     def add(self, margin: float) -> None:
-        """Counts an item by the margin of its first candidate over the best other one."""
+        """Counts an item. `margin` is the first candidate's sum minus the best other sum."""
         self.items += 1
         self.right += margin > 0.0
         self.ties += margin == 0.0
@@ -43,7 +44,7 @@ class _Tally:
 
 @dataclass
 class Summary:
-    """A result with its predictions in the official format."""
+    """A result, and the predictions in the official format."""
 
     result: EvaluationResult
     predictions: Json = field(default_factory=dict)
@@ -52,13 +53,13 @@ class Summary:
 def summarise_items(
     kind: ItemKind, items: Sequence[Item], sums: Sequence[Sequence[float]], *, seconds: float
 ) -> Summary:
-    """Scores of a task of candidates.
+    """The scores of a task whose items have candidates.
 
     Args:
         kind: The task kind.
         items: All items, in the order of their files.
         sums: Log-probabilities of the candidates of each item, up to a constant per item.
-        seconds: Computing time.
+        seconds: Computing time in seconds.
     """
     predictions = _predictions(kind, items, sums)
     if kind.metric == "spearman":
@@ -118,8 +119,8 @@ def summarise_reading(
     Args:
         rows: The words.
         surprisals: Surprisal of each word in nats.
-        previous: Surprisal of the previous word; NaN if there is none.
-        seconds: Computing time.
+        previous: Surprisal of the word before each word; NaN if there is none.
+        seconds: Computing time in seconds.
     """
     table = {name: np.array([row.numbers[name] for row in rows]) for name in rows[0].numbers}
     table |= {"pred": np.array(surprisals), "prev_pred": np.array(previous)}
@@ -158,7 +159,7 @@ def summarise_words(
     Args:
         words: All words.
         surprisals: Surprisal of each word in nats; None for a word without a token before it.
-        seconds: Computing time.
+        seconds: Computing time in seconds.
 
     Raises:
         EvaluationInvalid: If no word has a surprisal.
@@ -199,7 +200,7 @@ def _predictions(
     found: dict[str, dict[str, list[Json]]] = {}
     for item, values in zip(items, sums, strict=True):
         entries = found.setdefault(item.subset, {"predictions": []})["predictions"]
-        chosen = max(range(len(values)), key=values.__getitem__)  # the first of equal ones
+        chosen = max(range(len(values)), key=values.__getitem__)  # in a tie, the first
         entry: Json = {
             "id": f"{item.subset}_{len(entries)}",
             "pred": item.candidates[chosen].prediction,
@@ -242,7 +243,7 @@ def _share_of_first(values: Sequence[float]) -> float:
 
 
 def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
-    """Mean over the subsets; for entity tracking, the mean over splits of the mean per split."""
+    """The mean over the subsets. For entity tracking: the mean over the splits' own means."""
     if kind.name == "entity_tracking":
         splits = []
         for split in SPLITS:
@@ -255,7 +256,7 @@ def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
 
 
 def _gain(outcome: Floats, columns: Sequence[Floats], surprisal: Floats) -> float:
-    """Share of the baseline's residual variance that surprisal explains; skips missing values."""
+    """Share of the baseline's residual variance that surprisal explains, without missing values."""
     is_whole = ~np.isnan(np.column_stack([outcome, *columns, surprisal])).any(axis=1)
     baseline = with_interactions([column[is_whole] for column in columns])
     before = r_squared(outcome[is_whole], baseline)

@@ -1,8 +1,8 @@
-"""WUG: adjective nominalisation (Hofmann 2024) and past tense (Weissweiler 2023) of nonce words.
+"""WUG: nonce words in adjective nominalisation (Hofmann 2024) and past tense (Weissweiler 2023).
 
 A line has `sentences`, two texts separated by a tab, and `ratio`, the share of people who chose the
-first. The score is Spearman's rank correlation between that share and the model's probability of
-the first text (softmax over the two).
+first text. The score is Spearman's rank correlation between that share and the model's probability
+of the first text (softmax over the texts).
 """
 
 from core.evaluation.items import Item, Json, Metric, text_field, whole

@@ -13,6 +13,7 @@ from typing import Self
 from core.events.types import LINE, EventData, JournalEvent, StatusData, WarningData, event_of
 
 READ_BYTES = 1 << 20
+"""Number of bytes that are read at a time."""
 
 
 class JournalWriter:
@@ -66,9 +67,9 @@ def read_journal(
     """The complete events from byte `offset` on, each with the offset of the next line.
 
     Reads about `limit_bytes`, and more only if a single line is longer. A missing file has no
-    events. For a complete line that is not an event the function returns a warning event. A power
-    failure can leave such lines after the last sync; the run repeats the work that they belong to.
-    A reader that stopped at such a line would never reach later events.
+    events. For a complete line that is not an event, the function returns a warning event and
+    continues, so that readers reach the events after it. A power failure can leave such lines after
+    the last sync; the run then repeats the work to which they belong.
     """
     try:
         file = path.open("rb")

@@ -1,21 +1,22 @@
-"""Removes absolute paths of the server from messages for clients; the end of a path stays."""
+"""Shortens absolute paths in messages, so that clients do not see the server's folders."""
 
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 KEPT_PARTS = 2
-"""Number of parts of a path that stay: the file and its folder, as in `train_10M/childes.train`."""
+"""Number of parts that a shortened path keeps: file and folder, as in `train_10M/childes.train`."""
 ABSOLUTE = re.compile(r"(?<![\w:/.~-])/(?:[^\s/'\"`:;,()<>\[\]]+/)+[^\s/'\"`:;,()<>\[\]]*")
-"""Matches an absolute path with at least two parts, but no path in a URL and no "and/or"."""
+"""Matches an absolute path with at least two parts; does not match paths in URLs, or "and/or"."""
 
 
 def shorten_paths(text: str, *, roots: Iterable[Path] = ()) -> str:
-    """The text with every absolute path cut to its last parts.
+    """The text with the last `KEPT_PARTS` parts of every absolute path.
 
     Args:
         text: A message.
-        roots: Folders that may occur in the message; needed only for names with spaces.
+        roots: Folders that may occur in the message. They are needed only if their names have
+            spaces.
     """
     for root in sorted({str(root) for root in roots}, key=len, reverse=True):
         if root != "/":

@@ -1,1 +1,1 @@
-"""What leaves a run: the check of its last checkpoint, submissions, experiment trackers."""
+"""The check of a run's last checkpoint, submissions to the challenge, and experiment trackers."""

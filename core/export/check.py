@@ -1,7 +1,7 @@
 """The stage `export`: checks that plain `transformers` loads the finished checkpoint.
 
 Training uses this project's own attention, experts and loss. The check computes the loss of the
-same text with those and with unmodified `transformers`, and compares the two.
+same text twice, with this code and with unmodified `transformers`, and compares the two losses.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ NAME = "last"
 WINDOWS = 4
 """Number of sequences for the comparison of the losses."""
 TOLERANCE = 1e-3
-"""Maximum difference of the losses in nats per token; in float32 the difference is about 1e-6."""
+"""Maximum difference of the two losses in nats per token. In float32 they differ by about 1e-6."""
 
 
 def check_export(
@@ -47,9 +47,9 @@ def check_export(
         warn: Called if the losses differ by more than `TOLERANCE`.
 
     Raises:
-        ExportInvalid: If a file differs from its record in the journal, or does not load. The
-            checkpoint is then removed, so that a retry writes it again from the newest resume
-            point.
+        ExportInvalid: If a file differs from its record in the journal, or the checkpoint does not
+            load. The checkpoint is then removed, and a retry writes it again from the newest
+            resume point.
     """
     saved = _newest_save(rundir)
     try:
@@ -88,7 +88,7 @@ def load_plain(folder: Path) -> tuple[PreTrainedModel, int]:
     """The model and the vocabulary size of the tokenizer, loaded with `transformers` alone.
 
     Raises:
-        ExportInvalid: If the folder of a checkpoint does not load completely.
+        ExportInvalid: If `transformers` cannot load the folder completely.
     """
     try:
         model, found = AutoModelForCausalLM.from_pretrained(

@@ -1,1 +1,1 @@
-"""The stages of a run: what they share, and how they report progress."""
+"""The context that all stages of a run share, and the reporter of their progress."""

@@ -29,7 +29,7 @@ class Run:
 
     @cached_property
     def inputs(self) -> Inputs:
-        """The texts and the tokenizer of the run that finished stages have recorded."""
+        """The record of the run's inputs: its texts and its tokenizer."""
         return Inputs(self.spec, self.rundir, self.cache)
 
     def emit(self, data: EventData) -> None:

@@ -21,17 +21,17 @@ STAGE_SHARES: dict[StageName, float] = {
     "evaluate": 0.03,
     "export": 0.01,
 }
-"""Share of the progress bar for each stage, in order. Training takes nearly all of a run; the other
-stages get enough for a visible change."""
+"""Share of the progress bar for each stage, in order. Training takes nearly all the time of a run;
+the other stages get enough to move the bar visibly."""
 WHOLE_JOB: tuple[StageName, ...] = ("finetune",)
 """Stages that are the only stage of their run."""
 AFTER_TRAINING: tuple[StageName, ...] = ("evaluate", "export", "finetune")
 WAITING_SECONDS = 30.0
-"""Seconds between two reports of a stage that waits for a result of another run. Without a report
-the supervisor would end the run as stalled."""
+"""Seconds between two reports of a stage that waits for a result of another run. Without these
+reports, the supervisor would end the run as stalled."""
 PROGRESS_SECONDS = 0.5
-"""Minimum seconds between two progress reports. Each report is a row in the database, and a person
-cannot see more frequent updates."""
+"""Minimum seconds between two progress reports. Each report is a row in the database, and more
+frequent reports would not help a reader."""
 
 
 @dataclass
@@ -98,7 +98,7 @@ class StageReporter:
     ) -> None:
         """Reports that `share` (0 to 1) of the stage is done, at most every `PROGRESS_SECONDS`.
 
-        Extrapolates the remaining time in the stages after training, unless it is given.
+        If `eta_seconds` is None, the stages of `AFTER_TRAINING` extrapolate the remaining time.
         """
         now = self._clock()
         if 0.0 < share < 1.0 and now - self._reported_at < PROGRESS_SECONDS:
@@ -119,7 +119,7 @@ class StageReporter:
 
 
 def overall_progress(stage: StageName, share: float) -> float:
-    """Completed share of the whole run when `share` of `stage` is completed."""
+    """Completed share of the whole run if `share` of `stage` is completed."""
     if stage in WHOLE_JOB:
         return share
     names = list(STAGE_SHARES)

@@ -1,17 +1,17 @@
-"""Cache of stage results, addressed by fingerprint and shared between runs.
+"""Cache of stage results. Runs share it and find results by their fingerprints.
 
-A fingerprint covers everything that determines a result: the stage's version, its parameters, and
-the contents of its input files. A result is a folder `<stage>/<fingerprint>/` that never changes;
-its modification time records the last use.
+A fingerprint is a hash of everything that determines a result: the stage's version, its parameters,
+and the contents of its input files. A result is a folder `<stage>/<fingerprint>/` whose content
+never changes. The modification time of the folder is the time of its last use.
 
 Processes that build or use a result hold a shared kernel lock (flock) on its folder until they
 release it or exit. Pruning removes only folders that it can lock exclusively. Unlike a marker file,
 a kernel lock cannot become stale when its process is killed.
 
-A result is built by one process at a time: an exclusive lock on the file
-`.locks/<stage>.<fingerprint>` makes others wait for it, such as jobs of a study that start at the
-same moment. If the builder dies, one of them continues. On file systems without locks several may
-build; the first result is kept.
+Only one process at a time builds a result. It holds an exclusive lock on the file
+`.locks/<stage>.<fingerprint>`, and other processes that need the result wait, for example jobs of a
+study that start at the same time. If the builder dies, one of the waiting processes builds the
+result. On file systems without locks, several processes may build it; the first result is kept.
 
 A run that is paused or waiting for a retry still needs its results, so it pins them. A pin is a
 symbolic link `.pins/<stage>/<fingerprint>/<run>` to a file in the run folder that contains the
@@ -43,7 +43,7 @@ from core.storage.rundir import (
 PINS = ".pins"
 LOCKS = ".locks"
 WAIT_SECONDS = 0.2
-"""Time between two looks at a build of another process."""
+"""Seconds between two attempts to lock a build that another process has locked."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class Cache:
         resume: bool = False,
         waiting: Callable[[], None] = lambda: None,
     ) -> CacheEntry:
-        """The result of that fingerprint. If it does not exist, `build` fills an empty folder.
+        """The result with this fingerprint. If it does not exist, `build` fills an empty folder.
 
         With `resume`, `build` may receive the folder of an interrupted build (see
         `publish_folder`). While another process builds the result, this method waits and calls
-        `waiting` repeatedly, which may raise an exception to stop waiting. The result stays locked,
-        and so safe from `prune`, until `release` or the end of the process.
+        `waiting` repeatedly; `waiting` can raise an exception to end the wait. Until `release` or
+        the end of the process, the result stays locked, so `prune` does not remove it.
         """
         final = self.root / stage / fingerprint
         while not self._hold(final):
@@ -116,7 +116,7 @@ class Cache:
         with ExitStack() as stack:
 
             def build_held(folder: Path) -> None:
-                # A lock survives the rename of its folder, so the result is never unlocked.
+                # The lock survives the rename of the folder, so the result is locked at all times.
                 locks.append(_hold(folder))
                 stack.callback(os.close, locks[0])
                 build(folder)
@@ -131,7 +131,7 @@ class Cache:
         return self.root / LOCKS / f"{stage}.{fingerprint}"
 
     def _lock_build(self, stage: str, fingerprint: str) -> int | None:
-        """A descriptor with the exclusive lock of a build; None if another process holds it."""
+        """A descriptor with the exclusive lock of a build; None if another process has the lock."""
         path = self._build_lock(stage, fingerprint)
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -141,10 +141,10 @@ class Cache:
                 return None
             if is_still(path, file):
                 return file
-            os.close(file)  # the former holder removed the file between opening and locking
+            os.close(file)  # the previous holder removed the file after it was opened here
 
     def find(self, stage: str, fingerprint: str) -> CacheEntry | None:
-        """The result of that fingerprint, locked as by `get`; None if it does not exist."""
+        """The result with the given fingerprint, locked as in `get`; None if it does not exist."""
         final = self.root / stage / fingerprint
         return CacheEntry(final, cached=True) if self._hold(final) else None
 
@@ -156,7 +156,7 @@ class Cache:
         link = self._pin(stage, fingerprint, owner)
         while not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
-            # FileNotFoundError: `prune` removed the empty folder meanwhile.
+            # FileNotFoundError: `prune` has removed the empty folder since.
             with suppress(FileNotFoundError, FileExistsError):
                 # A relative path stays valid if the data folder is moved or mounted elsewhere.
                 link.symlink_to(os.path.relpath(owner, link.parent))
@@ -197,7 +197,7 @@ class Cache:
         """All finished results, least recently used first."""
         found = []
         for folder in _folders(self.root):
-            with suppress(FileNotFoundError):  # pruned by another process
+            with suppress(FileNotFoundError):  # another process has pruned the result
                 used = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
                 found.append(CacheInfo(folder.parent.name, folder.name, _size(folder), used))
         return sorted(found, key=lambda info: (info.used_at, info.stage, info.fingerprint))
@@ -205,7 +205,7 @@ class Cache:
     def prune(self, max_bytes: int) -> list[CacheInfo]:
         """Removes results, least recently used first, until at most `max_bytes` remain.
 
-        Keeps locked and pinned results, so more than `max_bytes` may remain. Also removes the
+        Keeps locked and pinned results, so more than `max_bytes` can remain. Also removes the
         incomplete folders of killed builds. Returns the removed results.
         """
         for folder in _folders(self.root, staging=True):
@@ -228,7 +228,7 @@ class Cache:
             file = _hold(final)
         except FileNotFoundError:
             return False
-        if not is_still(final, file):  # pruned between opening and locking
+        if not is_still(final, file):  # another process pruned it after it was opened here
             os.close(file)
             return False
         self._held.append(file)
@@ -248,22 +248,22 @@ def _hold(folder: Path) -> int:
 
 
 def _unlock(path: Path, file: int) -> None:
-    """Removes the file of a lock before it releases the lock, so that no file remains."""
+    """Removes the file of a lock, then releases the lock, so that no lock file remains."""
     path.unlink(missing_ok=True)
     os.close(file)
 
 
 def _remove_pin(link: Path) -> None:
     link.unlink(missing_ok=True)
-    with suppress(OSError):  # other runs pin the same result
+    with suppress(OSError):  # the folder has pins of other runs
         link.parent.rmdir()
 
 
 def _remove_if_free(folder: Path, is_pinned: Callable[[], bool]) -> bool:
     """Removes a folder unless it is locked or pinned.
 
-    Pins are read under the exclusive lock. A run that is about to pin the result holds a shared
-    lock, so this function then leaves the folder alone.
+    This function reads pins only while it holds the exclusive lock. A run that is about to pin the
+    result holds a shared lock, so this function then does not remove the folder.
     """
     try:
         file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -280,7 +280,7 @@ def _remove_if_free(folder: Path, is_pinned: Callable[[], bool]) -> bool:
 
 
 def _folders(root: Path, *, staging: bool = False) -> Iterable[Path]:
-    """The folders of finished results, or with `staging` of unfinished ones."""
+    """The folders of finished results; with `staging`, those of unfinished results."""
     if not root.is_dir():
         return []
     return [
@@ -301,8 +301,8 @@ def fingerprint(stage: str, *, version: int, parameters: Any, inputs: Iterable[s
 
     Args:
         stage: Name of the stage.
-        version: Version of the stage, increased when the same input gives another result.
-        parameters: A JSON value.
+        version: Version of the stage. It is increased when the same input gives another result.
+        parameters: Parameters of the stage, a JSON value.
         inputs: Fingerprints or content hashes of the inputs, in order.
     """
     text = json.dumps([stage, version, parameters, list(inputs)], sort_keys=True, allow_nan=False)

@@ -1,8 +1,8 @@
-"""Cached SHA-256 hashes of files, so that a second job does not read the corpus again.
+"""Cached SHA-256 hashes of files. With them, a second job need not read the corpus again.
 
 A file counts as unchanged while its size, inode, device, mtime and ctime are the same. The hash of
-a file that changed less than two seconds ago is not cached, because another change could leave its
-time stamps the same.
+a file that changed less than two seconds ago is not cached, because the file could change again
+with the same time stamps.
 """
 
 import hashlib
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 SETTLED_SECONDS = 2.0
-"""Minimum age of a change; longer than the time stamp resolution of common file systems."""
+"""Minimum seconds since the last change of a file whose hash is cached. Longer than the time stamp
+resolution of common file systems."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class FileHashes:
     clock: Callable[[], float] = time.time
 
     def of(self, path: Path) -> str:
-        """SHA-256 of the content, hexadecimal."""
+        """SHA-256 of the content of a file, hexadecimal."""
         path = path.resolve()
         state = _state(path)
         entry = self.folder / hashlib.sha256(bytes(path)).hexdigest()[:32]

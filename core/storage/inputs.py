@@ -36,7 +36,7 @@ class OwnTokenizer(BaseModel):
 
     fingerprint: str
     sha256: str
-    """Hash of `tokenizer.json`."""
+    """SHA-256 of `tokenizer.json`."""
 
 
 class InputRecord(BaseModel):
@@ -48,12 +48,12 @@ class InputRecord(BaseModel):
     asked: str
     """Fingerprint of the sections `data` and `tokenizer` of the spec."""
     files: dict[str, dict[str, str]] = {}
-    """For `train` and `validation`: the hash of each file of the dataset, by name."""
+    """Hashes of the files of the dataset, by split (`train` or `validation`) and by file name."""
     results: dict[str, str] = {}
-    """Fingerprints by name of the result: `clean/train`, `tokenizer`, `tokenize/train`, ..."""
+    """Fingerprints of results by name, such as `clean/train`, `tokenizer` or `tokenize/train`."""
     tokenizer: OwnTokenizer | None = None
     tasks: dict[str, str] = {}
-    """Hashes of the evaluation tasks that the run has used."""
+    """Hashes of the evaluation tasks that the run has used, by task."""
 
 
 class Inputs:
@@ -71,7 +71,8 @@ class Inputs:
         )
         record = _read(rundir.inputs)
         self.is_adopting = record is None and self.has_trained
-        """True for a run of an older version, which has no record; `adopt` writes it."""
+        """True if an older version, which wrote no record, has trained the run. `adopt` writes the
+        record."""
         self._record = record or InputRecord(asked=self._asked)
         if self._record.asked != self._asked and not self.has_trained:
             self.forget()  # the spec was edited before training started
@@ -92,11 +93,11 @@ class Inputs:
         return self._record.tokenizer
 
     def files(self, split: str) -> dict[str, str]:
-        """Hashes of the files of a split by name; empty before they are recorded."""
+        """Hashes of the files of a split, by name; empty if they are not recorded yet."""
         return self._record.files.get(split, {})
 
     def find(self, name: str) -> CacheEntry | None:
-        """The recorded result of that name; None if it is not recorded or not in the cache."""
+        """The recorded result called `name`; None if it is not recorded or not in the cache."""
         recorded = self._record.results.get(name)
         if recorded is None:
             return None
@@ -113,10 +114,10 @@ class Inputs:
         *,
         resume: bool = False,
     ) -> CacheEntry:
-        """The recorded result of that name. Without a record: the result for `key`, now recorded.
+        """The recorded result called `name`. If none is recorded: records the result for `key`.
 
         Raises:
-            CorpusChanged: If the recorded result is lost and differs from `key`.
+            CorpusChanged: If the recorded result is lost and its fingerprint is not `key`.
         """
         if (entry := self.find(name)) is not None:
             return entry
@@ -153,14 +154,14 @@ class Inputs:
         self._save()
 
     def record_task(self, task: str, content: str) -> bool:
-        """Records the hash of an evaluation task; False if the run recorded another hash before."""
+        """Records the hash of an evaluation task; False if another hash was recorded before."""
         before = self._record.tasks.get(task, content)
         self._record.tasks[task] = content
         self._save()
         return before == content
 
     def adopt(self) -> None:
-        """Writes the record of a run of an older version, after all checks."""
+        """Writes the record of a run of an older version. The caller has made all checks."""
         self.is_adopting = False
         self._save()
 
@@ -181,7 +182,7 @@ class Inputs:
 
 
 def changed_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """A description of the added, removed and edited files; empty if there are none."""
+    """A description of the added, removed and edited files; empty if no file has changed."""
     groups = {
         "added": now.keys() - before.keys(),
         "removed": before.keys() - now.keys(),
@@ -196,7 +197,7 @@ def require_text_of_journal(journal: Path, counts: Mapping[str, Any]) -> None:
     Used for runs of older versions, which recorded no hashes.
 
     Raises:
-        CorpusChanged: If words or lines differ; the message names the sources.
+        CorpusChanged: If numbers of words or lines differ; the message names the sources.
     """
     recorded: Mapping[str, Any] | None = None
     for event in events_of_types(journal, "stage"):

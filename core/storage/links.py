@@ -1,4 +1,4 @@
-"""Hard links to immutable files, which stay readable when the original folder is removed."""
+"""Hard links to immutable files. A linked file stays readable after its original is removed."""
 
 import os
 import shutil
@@ -22,10 +22,10 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def link_folder(source: Path, final: Path) -> None:
-    """Publishes `final` with links to all files of a folder; does nothing if it already exists.
+    """Publishes `final`, a folder of links to all files of `source`, unless `final` already exists.
 
     Raises:
-        FileNotFoundError: If the folder, or one of its files, was removed in the meantime.
+        FileNotFoundError: If `source` or one of its files does not exist.
     """
     if final.is_dir():
         return

@@ -1,7 +1,7 @@
 """Paths of a run folder, and atomic publishing of files and folders.
 
-A file or folder is written under a temporary name in the same folder, fsynced and then renamed, so
-that readers never see an incomplete one.
+A file or folder is written under a temporary name in the same folder, synced to disk and then
+renamed, so that readers never see an incomplete file or folder.
 """
 
 import errno
@@ -22,11 +22,12 @@ from core.errors import RunLocked, Stopped
 
 STAGING_SUFFIX = ".tmp"
 YOUNG_SECONDS = 10.0
+"""Minimum age in seconds of a temporary folder that `remove_abandoned` removes."""
 FOREIGN_SECONDS = 7 * 86_400.0
-"""Age in seconds at which a temporary folder of another host counts as abandoned. A lock of another
-host may be invisible here."""
+"""Age in seconds at which a temporary folder of another host counts as abandoned. It is long,
+because locks of another host may be invisible here."""
 BUILDER = re.compile(r"\.([0-9a-f]{8})[0-9a-f]{8}\.tmp\Z")
-"""Suffix of temporary folders: eight digits for the host, then a random number."""
+"""Suffix of temporary folders: eight hexadecimal digits for the host, then eight random ones."""
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """Errors of flock(2) on a file system without locks."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -70,22 +71,22 @@ class RunDir:
 
     @property
     def initial(self) -> Path:
-        """Weights of a warm start; see `core.checkpoints.initial_weights`."""
+        """The weights of a warm start; see `core.checkpoints.initial_weights`."""
         return self.root / "init" / "from"
 
     @property
     def initial_tokenizer(self) -> Path:
-        """The tokenizer of these weights."""
+        """The tokenizer that belongs to the weights of a warm start."""
         return self.initial / "tokenizer"
 
     @property
     def checkpoints(self) -> Path:
-        """The folder of the downloadable checkpoints, with a folder for each."""
+        """The downloadable checkpoints, one folder each."""
         return self.root / "checkpoints"
 
     @property
     def evaluations(self) -> Path:
-        """Predictions of evaluations, and partial sums of unfinished evaluations."""
+        """Predictions of evaluations, and the sums of unfinished evaluations."""
         return self.root / "evaluations"
 
     def evaluation(self, checkpoint: str, task: str) -> Path:
@@ -93,7 +94,7 @@ class RunDir:
         return self.evaluations / checkpoint / task
 
     def predictions(self, checkpoint: str, task: str) -> Path:
-        """The checkpoint's prediction for each item of the task, in the official format."""
+        """The file of a checkpoint's predictions on a task, in the official format."""
         return self.evaluation(checkpoint, task) / "predictions.json"
 
     @property
@@ -108,12 +109,12 @@ class RunDir:
 
     @property
     def trackers(self) -> Path:
-        """Cursors and logs of the replays into experiment trackers, see `core.export.tracking`."""
+        """Cursors and logs of the replays into experiment trackers; see `core.export.tracking`."""
         return self.root / "trackers"
 
     @property
     def tensorboard(self) -> Path:
-        """The event file for TensorBoard."""
+        """The folder of the event file for TensorBoard."""
         return self.root / "tensorboard"
 
     @property
@@ -122,7 +123,7 @@ class RunDir:
         return self.root / "resume"
 
     def checkpoint(self, name: str) -> Path:
-        """The folder of the checkpoint of that name."""
+        """The folder of the checkpoint called `name`."""
         return self.checkpoints / name
 
 
@@ -149,10 +150,10 @@ def try_lock(file: int, *, without_locks: bool) -> bool:
         file: File descriptor.
         without_locks: Return value on a file system without locks.
 
-    Some cluster file systems have no locks, or have locks only between processes of one host
-    (Lustre with `localflock`). On such a file system the attempt number in the job's row and the
-    silence limit of the training process prevent two processes from working on one run; `flock` is
-    only an additional protection.
+    Some cluster file systems have no locks. On others, processes of different hosts do not see each
+    other's locks (Lustre with `localflock`). Two other rules therefore prevent two processes from
+    working on one run: the attempt number in the job's row, and the time after which a training
+    process without heartbeats exits. `flock` is only an additional protection.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -197,8 +198,8 @@ def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool =
             was killed or raised `Stopped`.
 
     Returns:
-        False if `final` already exists. The new folder is then discarded, because both folders have
-        the same content.
+        False if `final` already exists. The new folder is then removed, because the two have the
+        same content.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     staging, held = _begin(final, resume=resume)
@@ -236,11 +237,11 @@ def _begin(final: Path, *, resume: bool) -> tuple[Path, int]:
             share_lock(held)
             if is_still(staging, held):
                 return staging, held
-            os.close(held)  # another process took the folder over before it was locked
+            os.close(held)  # another process took over the folder before this one locked it
 
 
 def _take_over(final: Path, staging: Path) -> bool:
-    """Renames the unlocked temporary folder of an interrupted build of `final` to `staging`."""
+    """Renames an interrupted build's folder for `final` to `staging`; False if there is none."""
     for path in final.parent.glob(f"{final.name}.{_host()}{'[0-9a-f]' * 8}{STAGING_SUFFIX}"):
         with suppress(OSError):  # the folder is locked, or another process has removed it
             file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -255,7 +256,7 @@ def _take_over(final: Path, staging: Path) -> bool:
 
 
 def _host() -> str:
-    """Eight digits that identify the running kernel, which sees only its own locks."""
+    """Eight hexadecimal digits that identify the running kernel, and so the locks it can see."""
     return hashlib.sha256(boot_id().encode()).hexdigest()[:8]
 
 
@@ -276,15 +277,15 @@ def is_still(path: Path, file: int) -> bool:
 
 
 def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> None:
-    """Removes temporary folders of `publish_folder` whose process has ended.
+    """Removes temporary folders that processes which have ended left in `folder`.
 
-    Each process keeps its folder locked while it builds. Folders younger than `young_seconds` are
-    kept, because a folder is created a moment before it is locked.
+    `publish_folder` keeps its temporary folder locked. Folders that changed less than
+    `young_seconds` ago are kept, because a folder is locked only a moment after its creation.
     """
     for path in folder.glob(f"*{STAGING_SUFFIX}"):
         try:
             file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:  # a file, or already removed
+        except OSError:  # it is a file, or it was removed
             continue
         try:
             age = time.time() - os.fstat(file).st_ctime

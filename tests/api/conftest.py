@@ -65,13 +65,13 @@ def app(settings: Settings) -> FastAPI:
 
 
 def local_client(app: FastAPI, **options: bool) -> TestClient:
-    """A client of the same machine; by default it is called testclient, from nowhere."""
+    """A client with an address of this machine; the default is the name "testclient"."""
     return TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50_000), **options)
 
 
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
-    # Without this, an exception that the app does not handle is raised here; users get a 500.
+    # Unhandled exceptions of the app become a 500, as for users, and are not raised here.
     with local_client(app, raise_server_exceptions=False) as opened:
         yield opened
 

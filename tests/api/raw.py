@@ -1,4 +1,4 @@
-"""Requests byte for byte, as a server passes them to the app, without the changes of a client."""
+"""Passes requests to the app byte for byte, as a server does; no client changes them."""
 
 import json
 from collections.abc import Iterable

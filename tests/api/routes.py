@@ -33,7 +33,7 @@ class Route:
 
 @lru_cache
 def routes() -> tuple[Route, ...]:
-    """Every call of the description, by path."""
+    """Every operation of the description, by path."""
     with TemporaryDirectory() as folder:
         app = create_app(Settings(_env_file=None, runs_dir=Path(folder)))
     paths = app.openapi()["paths"]

@@ -1,4 +1,4 @@
-"""The app behind a real uvicorn with this program's protocol, in a thread."""
+"""The app on a real uvicorn in a thread, with the service's own HTTP protocol."""
 
 import socket
 import threading
@@ -39,7 +39,7 @@ def connected(port: int) -> socket.socket:
 
 
 def everything(connection: socket.socket) -> bytes:
-    """What is received until the other side closes."""
+    """The bytes that are received until the other side closes the connection."""
     received = b""
     try:
         while block := connection.recv(65536):

@@ -1,4 +1,4 @@
-"""Requests that arrive at once begin a few at a time."""
+"""Of many requests that arrive at the same time, only a few run at once."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from api.admission import MAX_BEGINNING, MAX_WAITING, Admission
 
 
 class Recorder:
-    """An app that counts what has begun; its requests never end by themselves."""
+    """An app that counts the requests that have begun. They end only on command."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []

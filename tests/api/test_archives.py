@@ -69,7 +69,7 @@ def test_archives_written_by_tarfile_are_read(tmp_path_factory, members, form, c
 
 def _file(name: str, content: bytes) -> tuple[tarfile.TarInfo, io.BytesIO]:
     info = tarfile.TarInfo(name)
-    info.size, info.mtime = len(content), 0.5  # a fraction makes a pax header
+    info.size, info.mtime = len(content), 0.5  # a fractional time makes tarfile write a pax header
     return info, io.BytesIO(content)
 
 

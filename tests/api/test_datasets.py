@@ -11,7 +11,7 @@ from tests.api.short import ShortWorker
 
 
 def make_report(settings, tmp_path):
-    """Answers as the child of the short worker does."""
+    """Gives the answer that the child of the short worker would give."""
 
     def write(session, task):
         from core.corpus.sources import find_source_files
@@ -71,7 +71,7 @@ def test_the_short_worker_makes_the_cleaning_report_once(client, world, settings
     assert any("%mor" in line for entry in dropped.values() for line in entry["examples"])
     assert cleaning["words"] == sum(each["words_out"] for each in cleaning["sources"].values())
     assert cleaning["words"] < found["words"]
-    # Asked again it is the same task; once a file changes it is another.
+    # A repeated request gets the same task; after a file has changed, it gets a new one.
     with world.database.read() as session:
         before = short_task_of_dataset(session, "words").id
     client.get("/v1/datasets/words")
@@ -169,7 +169,7 @@ def test_an_estimate_uses_the_words_after_cleaning_before_and_after_they_are_rep
 
 
 def test_an_estimate_names_the_milestones_that_will_not_be_reached(client, settings):
-    """11 of 100 words are dropped by cleaning, so ten epochs are not ten times the raw words."""
+    """Cleaning drops 11 of 100 words, so ten epochs have less than ten times the raw words."""
     text = "*MOT:\tone two three four five six seven eight .\n" * 125_000
     (settings.data_dir / "words" / "childes.train").write_text(text)
     spec = {

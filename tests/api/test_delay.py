@@ -39,7 +39,7 @@ def test_under_sustained_overload_only_fresh_requests_are_served():
     assert not delay.is_too_long(entered_at)
     clock.now += OVERLOAD_SECONDS
     assert delay.is_too_long(entered_at)
-    delay.enter(is_empty=True)  # the queue was empty: what comes now is a burst again
+    delay.enter(is_empty=True)  # the queue was empty, so the next requests are a new burst
     assert not delay.is_too_long(entered_at)
 
 

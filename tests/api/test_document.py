@@ -57,7 +57,7 @@ SENT = {
 
 
 def parsed(command: str) -> dict:
-    """What curl would send, for the options that the page uses."""
+    """The request that curl would send, for the options that occur on the page."""
     words = iter(shlex.split(command.replace("\\\n", "")))
     assert next(words) == "curl"
     request: dict = {"method": "GET", "headers": {}, "content": None}

@@ -1,4 +1,4 @@
-"""Downloads resume, have HEAD, and refuse ranges with a problem."""
+"""Downloads can be resumed, answer HEAD, and refuse invalid ranges with a problem."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""Files of evaluation tasks are checked completely, and appear at once."""
+"""Files of evaluation tasks are checked completely, and published all at the same time."""
 
 import io
 import json

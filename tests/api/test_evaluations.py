@@ -305,7 +305,7 @@ def test_learning_curves_over_words_seen_in_three_formats(client, world, job_id)
     words = [point["words_seen"] for point in curve["points"]]
     assert words == sorted(words)
     assert {line["model"] for line in curve["baselines"]} >= {"GPT-2 2026"}
-    assert "no gain beyond noise" in curve["verdict"]  # two items decide nothing
+    assert "no gain beyond noise" in curve["verdict"]  # two items prove no gain
     table = client.get(path, params={"format": "csv"})
     assert table.headers["content-type"].startswith("text/csv")
     assert len(table.text.splitlines()) == 4

@@ -22,7 +22,7 @@ def parsed(text: str) -> list[dict]:
 
 @pytest.fixture
 def ended(world):
-    """A job with events 1 to 8, of them five steps."""
+    """A job with events 1 to 8; five of them are steps."""
     job_id = world.running()
     for step in range(1, 6):
         world.metrics(job_id, step, train__loss=5.0 - step)
@@ -77,7 +77,7 @@ def test_an_invalid_last_event_id_is_refused(client, ended, seen):
 def test_too_many_streams_are_refused_with_a_time_to_wait(client, app, ended, path):
     streams = Streams(max_open=1)
     app.state.context = replace(app.state.context, streams=streams)
-    for _ in range(3):  # a stream that has ended holds no place
+    for _ in range(3):  # a stream that has ended does not count as open
         assert client.get(f"/v1/jobs/{ended}/{path}").status_code == 200
     with streams.opened("192.0.2.1"):
         answer = client.get(f"/v1/jobs/{ended}/{path}")

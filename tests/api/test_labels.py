@@ -17,7 +17,7 @@ def test_labels_are_changed_one_by_one_and_kept(client, world):
     job = client.get(path).json()
     assert (job["name"], job["tags"], job["notes"]) == ("after", ["a.b", "c"], "best so far")
     assert (job["archived"], job["pinned"]) == (False, True)
-    assert job["spec"] == first["spec"]  # what was submitted is not rewritten
+    assert job["spec"] == first["spec"]  # the submitted spec stays as it was
     assert job["status"] == "queued"
 
 
@@ -50,7 +50,7 @@ def test_jobs_are_listed_by_label(client, world):
         data = client.get(f"/v1/jobs?{query}").json()["data"]
         return {job["id"] for job in data}
 
-    assert found("tag=a_b") == {tagged, both}  # a sign of the query language is only a sign
+    assert found("tag=a_b") == {tagged, both}  # wildcards of SQL are ordinary characters
     assert found("tag=a_b&tag=c") == {both}
     assert found("tag=a") == set()
     assert found("archived=true") == {both}

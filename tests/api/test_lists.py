@@ -1,4 +1,4 @@
-"""What lists and comparisons ask for: searching, counting, choosing events, thinning curves."""
+"""Queries of lists and comparisons: searching, counting, choosing events, thinning curves."""
 
 import base64
 
@@ -15,7 +15,7 @@ def test_jobs_are_found_by_a_part_of_the_name_and_the_beginning_of_the_id(client
         return [job["id"] for job in answer["data"]]
 
     assert found("apple") == [first]
-    assert found("%") == [first]  # a sign of the query language is only a sign
+    assert found("%") == [first]  # wildcards of SQL are ordinary characters
     assert found("_") == []
     assert found(second[:10].upper()) == [second]
     assert found(second[10:]) == []

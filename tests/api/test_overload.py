@@ -23,7 +23,7 @@ from tests.api.test_events import parsed
 
 DEADLINE_SECONDS = 120.0
 REQUESTS = 150
-"""More than the 40 threads of anyio's pool and far more than the connections."""
+"""Number of requests: more than anyio's 40 threads, and far more than the connections."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def resize(app: FastAPI, **bulkheads: Bulkhead) -> None:
 
 @contextmanager
 def all_connections_held(app: FastAPI) -> Iterator[None]:
-    """Holds all connections, like queries that do not end."""
+    """Takes all connections until the block ends, like queries that do not end."""
     with app.state.context.database.engine.connect():
         yield
 

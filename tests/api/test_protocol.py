@@ -1,4 +1,4 @@
-"""Connections that send nothing, half a request or nonsense do not keep out the others."""
+"""Connections that send nothing, half a request or nonsense do not block other clients."""
 
 import json
 import logging

@@ -113,7 +113,7 @@ def test_full_pages_are_read_once_and_others_again():
         for after in (0, 500, 1000) * 2:
             await watchers.look("job", after, look, bulkhead)
         assert calls == [0, 500, 1000, 500, 1000]
-        for number in range(PAGES_KEPT):  # the oldest makes room
+        for number in range(PAGES_KEPT):  # more pages than are kept
             await watchers.look(f"job {number}", 0, look, bulkhead)
         await watchers.look("job", 0, look, bulkhead)
         assert calls.count(0) == 1 + PAGES_KEPT + 1

@@ -134,7 +134,7 @@ def test_values_that_are_not_final_do_not_count(client, world, study):
     finish(world, [None, 3.05])
     found = client.get(f"/v1/studies/{study['id']}").json()
     base, other = (row["metrics"]["validation/loss"] for row in found["table"])
-    assert (base["n"], other["n"]) == (2, 2)  # one has no value, one has failed
+    assert (base["n"], other["n"]) == (2, 2)  # one job has no value, and one has failed
     assert other["verdict"] == "within_noise"
     assert found["counts"] == {"succeeded": 5, "failed": 1}
     lines = list(csv.DictReader(io.StringIO(client.get(f"/v1/studies/{study['id']}/csv").text)))

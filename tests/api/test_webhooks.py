@@ -60,7 +60,7 @@ class Receiver:
 
 
 class Clock:
-    """The real time plus what the test has let pass."""
+    """The real time, plus the time that the test has added."""
 
     def __init__(self) -> None:
         self.offset = timedelta(0)
@@ -81,7 +81,7 @@ def receiver():
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """No thread of the API delivers: the tests do."""
+    """The tests call the delivery themselves; the API starts no thread for it."""
     return settings.model_copy(update={"webhook_networks": "127.0.0.0/8", "sweep_seconds": 3600.0})
 
 
@@ -106,7 +106,7 @@ def deliveries(client):
 
 
 def run_job(world, status: str) -> str:
-    """A job with a milestone, an alert, and a warning that is none."""
+    """A job with a milestone, an alert, and a warning that is not an alert."""
     job_id = world.running()
     milestone = CheckpointData(
         action="saved", name="chck_1M", kind="milestone", step=1, tokens_seen=1, words_seen=1
@@ -164,7 +164,7 @@ def test_a_message_that_the_receiver_lost_is_sent_again_with_its_id(
     deliverer = Deliverer(database, LOOPBACK)
     assert (deliverer.deliver_due(), deliverer.deliver_due()) == (1, 0)
     ((headers, body),) = receiver.messages
-    receiver.messages.clear()  # it answered 200 and did not store the message
+    receiver.messages.clear()  # the receiver answered 200 but did not store the message
     (delivered,) = deliveries(webhook, "delivered")
     path = f"/v1/webhooks/{webhook['id']}/deliveries/{delivered['id']}/redeliver"
     assert client.post(path).json()["status"] == "pending"
@@ -173,7 +173,7 @@ def test_a_message_that_the_receiver_lost_is_sent_again_with_its_id(
     assert (again["webhook-id"], same_body) == (headers["webhook-id"], body)
     verifier = Webhook(webhook["secret"])
     verifier.verify(same_body, again)
-    # A replay of the old message by somebody else: its time cannot be changed.
+    # A stranger who sends the old message again cannot change its time.
     late = again | {"webhook-timestamp": str(int(again["webhook-timestamp"]) - 3600)}
     with pytest.raises(WebhookVerificationError, match="too old"):
         verifier.verify(same_body, late)

@@ -70,7 +70,7 @@ def api(_: list[str]) -> None:
 def worker(words: list[str]) -> None:
     if "--stubborn" in words:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Like a training child: in its own session, and it ends when its standard input ends.
+    # Like a training process: it has its own session, and ends when its standard input closes.
     code = "import time; time.sleep(600)" if words else "import sys; sys.stdin.read()"
     grandchild = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, start_new_session=True

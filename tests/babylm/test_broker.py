@@ -127,7 +127,7 @@ def test_a_folder_too_deep_for_a_socket_gets_a_short_private_one(tmp_path):
 def test_a_short_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
     folder = tmp_path / ("deep" * 25)
     first = socket_path(folder)
-    first.parent.chmod(0o755)  # as if another user had created it
+    first.parent.chmod(0o755)  # not private, like a folder of another user
     second = socket_path(folder)
     try:
         assert second.parent != first.parent

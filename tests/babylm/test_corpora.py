@@ -19,7 +19,7 @@ TEXT = "".join(f"line {number} of a text\n" for number in range(5000)).encode()
 
 @pytest.fixture
 def service(tmp_path):
-    """(address, data folder) of the API, alone."""
+    """Address and data folder of an API without other services."""
     settings = Settings(_env_file=None, data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
     upgrade(settings.database_url)
     config = uvicorn.Config(create_app(settings), port=0, log_level="error")

@@ -12,7 +12,7 @@ from core.process.program import safe_python
 
 @pytest.fixture
 def without_torch(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)  # Python's way to make an import fail
+    monkeypatch.setitem(sys.modules, "torch", None)  # None in sys.modules makes the import fail
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_redis_whose_guard_was_killed_too_is_recognised(serving, tmp_path):
     redis = one.named("r.sock")
     guard = redis.parent()
     assert guard is not None
-    os.kill(one.process.pid, signal.SIGSTOP)  # so that it starts no other one
+    os.kill(one.process.pid, signal.SIGSTOP)  # stopped, so it starts no new guard
     guard.kill()
     one.process.kill()
     one.process.wait()

@@ -110,7 +110,7 @@ def settings(tmp_path, monkeypatch):
 def test_a_machine_in_order_has_nothing_wrong(settings):
     found = findings(settings())
     wrong = {what: finding for what, finding in found.items() if finding.state == "wrong"}
-    assert set(wrong) <= {"torch", "GPU", "containers"}  # of this machine, whatever it has
+    assert set(wrong) <= {"torch", "GPU", "containers"}  # these depend on the machine
     expected = {"Python", "packages", "torch", "GPU", "service", "database", "Redis"}
     assert expected <= set(found)
 

@@ -1,4 +1,4 @@
-"""`babylm track` sends a run folder to a tracker, from where it ended."""
+"""`babylm track` sends a run folder to a tracker, starting after the last event it sent."""
 
 import json
 

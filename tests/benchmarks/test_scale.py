@@ -1,4 +1,4 @@
-"""The simulation of many running jobs, in small, on the real API, Redis and database."""
+"""A small simulation of running jobs, on the real API, Redis and database."""
 
 import json
 

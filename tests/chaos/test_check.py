@@ -1,4 +1,4 @@
-"""The checker reports each kind of damage."""
+"""The checker of the chaos tests reports each kind of damage."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The harness detects training processes."""
+"""The chaos tests detect training processes."""
 
 import subprocess
 import sys

@@ -15,7 +15,7 @@ PIP = ("-m", "pip", "install", "-q", "--disable-pip-version-check")
 
 
 def build(name: str, requirements: tuple[str, ...]) -> bool:
-    """Creates the environment, or keeps one of the same requirements; False if pip fails."""
+    """Creates the environment unless it exists with the same requirements; False if pip fails."""
     folder = FOLDER / name
     content = "\n".join((TORCH, *requirements)) + "\n"
     stamp = folder / STAMP
@@ -36,7 +36,7 @@ def build(name: str, requirements: tuple[str, ...]) -> bool:
 
 
 def main() -> None:
-    """Builds all of them."""
+    """Builds all environments."""
     built = [name for name, requirements in ENVIRONMENTS.items() if build(name, requirements)]
     print(f"compat: environments: {', '.join(built) or 'none'}")
 

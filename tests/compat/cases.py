@@ -1,4 +1,4 @@
-"""Models with every field different from its default, and checkpoints of them."""
+"""Models in which every field differs from its default, and checkpoints of these models."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from core.tokenizer.bpe import train_bpe
 from tests.compat.environments import LAST_4, PIN
 
 LENGTH = 48
-"""Tokens of the inputs; the sliding window and the chunks of the cases are shorter."""
+"""Number of tokens of an input. The sliding windows and chunks of the cases are shorter."""
 VOCAB_SIZE = 300
 TEXT = "the dog sees the cat. a café is here!\n\nAnna likes the old dog.\n" * 50
 COMMON: dict[str, Any] = {  # any JSON value
@@ -28,7 +28,7 @@ COMMON: dict[str, Any] = {  # any JSON value
     "rms_norm_eps": 1e-3,
     "initializer_range": 0.2,
     "attention_dropout": 0.1,
-    "dropout": 0.1,  # of the training alone: exports do not carry it
+    "dropout": 0.1,  # used only in training; exports do not contain it
     "tie_word_embeddings": False,
 }
 GEMMA2 = COMMON | {
@@ -55,7 +55,7 @@ OLMO2 = COMMON | {"architecture": "olmo2", "attention_bias": True, "hidden_act":
 
 @dataclass(frozen=True)
 class Case:
-    """A model, and the known differences of other releases, which the export warns of."""
+    """A model, and the known differences in other releases, about which the export warns."""
 
     model: dict[str, Any]
     differs_in: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Exported checkpoints mean the same in other releases of transformers; `make compat` runs this."""
+"""Exported checkpoints give the same results in other releases of transformers (`make compat`)."""
 
 import json
 import subprocess

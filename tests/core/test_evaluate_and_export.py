@@ -109,7 +109,7 @@ def test_a_finished_checkpoint_loads_and_has_the_validation_loss_of_training(run
     files = runs.dir.checkpoint("last")
     assert counts["bytes"] == sum(path.stat().st_size for path in files.iterdir())
     assert runs.events("warning") == []
-    assert runs.stage("evaluate") is None  # nothing was asked for
+    assert runs.stage("evaluate") is None  # no evaluation was requested
 
 
 def test_another_loss_by_plain_transformers_is_reported(runs, monkeypatch):

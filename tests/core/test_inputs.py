@@ -70,7 +70,7 @@ class Folder:
             if how == "paused":
                 stop.request("test")
             if how == "killed":
-                raise KeyboardInterrupt  # nothing is saved at the end
+                raise KeyboardInterrupt  # a kill saves no resume point
             if how == "failed":
                 raise NonFiniteLoss("for a test")
 

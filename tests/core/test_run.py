@@ -1,4 +1,4 @@
-"""The program of a run: its ends, and its checks before it begins."""
+"""The program of a run: its exit statuses, and its checks before the start."""
 
 import signal
 import subprocess

@@ -107,5 +107,5 @@ def chart(page, title="Loss"):
 
 
 def points(page):
-    """How many points the loss curve has now."""
+    """The current number of points of the loss curve."""
     return int(chart(page).get_attribute("data-points") or 0)

@@ -60,7 +60,7 @@ def test_a_long_name_fits_a_phone(service, browser, finished):
         viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
     )
     tab = Tab(service, context.new_page())
-    # On what each page has the name and the page before it has not, so that it is this one.
+    # Only an element that the previous page lacks shows that this page has loaded.
     pages = [
         ("", "link"),
         (f"#/jobs/{job['id']}", "heading"),

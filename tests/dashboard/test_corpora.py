@@ -84,7 +84,7 @@ def test_a_tokenizer_is_trained_alone_and_shows_how_it_splits(tab, service):
     form.get_by_role("combobox", name=re.compile("^Corpus")).select_option("sample")
     expect(form.get_by_label("Validation corpus")).to_have_value("sample_dev")
     form.get_by_label("Vocabulary size").fill("3")
-    tab.may_complain = True  # the browser notes the refusal
+    tab.may_complain = True  # the browser logs the refusal
     form.get_by_role("button", name="Train").click()
     expect(form.get_by_role("status")).to_contain_text("tokenizer.vocab_size")
     tab.may_complain = False

@@ -27,7 +27,7 @@ def locked(tmp_path_factory):
 def tab(locked, browser):
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     opened = Tab(locked, context.new_page())
-    opened.may_complain = True  # the browser notes each answer of 401; over once a key is there
+    opened.may_complain = True  # the browser logs each answer of 401 until it has a key
     yield opened
     context.close()
     assert opened.complaints == []

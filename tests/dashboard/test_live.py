@@ -56,7 +56,7 @@ def test_a_lost_connection_is_shown_and_nothing_is_missed_or_doubled(tab, servic
     service.wait_for_step(job["id"], 2)
     page = tab.open(f"#/jobs/{job['id']}")
     wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
-    tab.may_complain = True  # the browser says itself that it could not connect
+    tab.may_complain = True  # the browser logs that it could not connect
     page.evaluate("window.wasHere = true")
     _api_of(service).kill()
     banner = page.get_by_text("The service does not respond")
@@ -73,7 +73,7 @@ def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, runnin
     page = tab.open(f"#/jobs/{running['id']}")
     wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
     page.evaluate("window.wasHere = true")
-    tab.may_complain = True  # the browser says itself that it is offline
+    tab.may_complain = True  # the browser logs that it is offline
     page.context.set_offline(True)
     banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()

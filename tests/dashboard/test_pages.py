@@ -66,7 +66,7 @@ def test_an_option_and_an_architecture_that_the_api_learns_appear_by_themselves(
     training = page.get_by_role("region", name="Training")
     training.get_by_text("All options").click()
     expect(training.get_by_label("Brand new")).to_have_attribute("placeholder", "7")
-    tab.may_complain = True  # the service does not know it: the browser notes the refusal
+    tab.may_complain = True  # the service does not know it, and the browser logs the refusal
     page.get_by_role("button", name="mamba9").click()
     expect(page.get_by_role("region", name="Model").get_by_label("State size")).to_be_visible()
 
@@ -136,7 +136,7 @@ def test_a_checkpoint_writes_and_the_same_seed_writes_the_same(tab, finished):
 def test_charts_zoom_together_and_keep_their_axis(tab, finished):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
     section = page.get_by_role("region", name="Loss", exact=True)
-    expect(chart(page)).to_have_attribute("data-points", "13")  # drawn, not only framed
+    expect(chart(page)).to_have_attribute("data-points", "13")  # drawn, not only its frame
     loss = section.locator(".u-over")
     # Each hover waits until what is still arriving above has stopped moving the chart.
     loss.hover(position={"x": 40, "y": 50})

@@ -1,4 +1,4 @@
-"""The playground, and addresses that name nothing."""
+"""The playground, and addresses of pages that do not exist."""
 
 import re
 
@@ -29,7 +29,7 @@ def test_two_checkpoints_continue_a_prompt_and_their_tokens_are_coloured(tab, fi
     texts = page.get_by_role("group", name=re.compile("^Text of"))
     expect(texts).to_have_count(2, timeout=TORCH_MILLISECONDS)
     expect(texts.first).to_contain_text("Mary")
-    page.keyboard.press("Tab")  # tokens are reached and explained by keyboard
+    page.keyboard.press("Tab")  # the keyboard reaches tokens and opens their explanations
     texts.first.get_by_role("button").last.focus()
     expect(page.get_by_text("The model expected:")).to_be_visible()
     page.reload()

@@ -75,7 +75,7 @@ class Stack:
         return ids.split()[0]
 
     def inside(self, service: str, *words: str) -> str:
-        """What a command prints in a service's container."""
+        """The output of a command in a service's container."""
         return self.docker("exec", self.container(service), *words)
 
     def submit(self, spec: dict[str, Any]) -> str:
@@ -102,7 +102,7 @@ class Stack:
         return found
 
     def steps(self, job_id: str) -> list[int]:
-        """The steps that a training loss was reported of, in the order of the events."""
+        """The steps with a training loss, in the order of the events."""
         steps: list[int] = []
         after = 0
         while True:
@@ -131,7 +131,7 @@ class Stack:
 
 
 def compose_command() -> list[str]:
-    """The plugin, or the older program of its own."""
+    """The plugin of docker, or the older separate program."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     if plugin.returncode == 0:
         return ["docker", "compose"]

@@ -25,7 +25,7 @@ pytestmark = [
 TRAINING_SECONDS = 900
 """Deadline after which a job counts as stuck; not a limit on speed."""
 ONE_THREAD = {"num_threads": 1}
-"""Two threads wait for each other where other work takes a core: 4 s a step were seen."""
+"""One thread: if other work takes a core, two threads wait for each other, up to 4 s a step."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_a_checkpoint_downloads_and_loads_with_transformers(stack, finished_job,
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     ids = tokenizer("The dog near the tree runs.", return_tensors="pt")["input_ids"]
     loss = model(input_ids=ids, labels=ids).loss.item()
-    assert 0.0 < loss < 6.6, "ln(768) is what a model has that knows nothing"
+    assert 0.0 < loss < 6.6, "a model that knows nothing has a loss of ln(768) = 6.64"
 
 
 def test_text_from_a_checkpoint_comes_from_the_short_worker(stack, finished_job):

@@ -101,7 +101,7 @@ class Host:
             )
 
     def die(self) -> None:
-        """Ends all its processes at once, as a power failure does."""
+        """Kills all processes of the host at once, as a power failure does."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -139,7 +139,7 @@ def connected_hosts(folder: Path) -> Iterator[list[Host]]:
 
 
 def test_a_job_of_a_host_that_dies_is_finished_on_the_other(tmp_path):
-    """Minutes of real processes: nothing cheaper has two boot ids and two networks."""
+    """Takes minutes: only real processes have two boot ids and two networks."""
     data, runs = tmp_path / "data", tmp_path / "runs"
     write_sample(data, target_bytes=150_000)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The provisioner, with programs that simulate Slurm and its faults."""
+"""The provisioner on programs that simulate Slurm and its faults."""
 
 import json
 import os
@@ -275,7 +275,7 @@ def test_killed_between_row_and_sbatch_or_after_it_there_is_one_pilot(
         Provisioner(database, settings, dying).provision()
     patient = Provisioner(database, settings, cluster.slurm())
     patient.provision()
-    assert len(cluster.jobs) == after  # an unclear submission may still appear
+    assert len(cluster.jobs) == after  # a submission without an answer may still appear
     for _ in range(2):
         Provisioner(database, settings, cluster.slurm(), pace=AT_ONCE).provision()
     assert len(cluster.jobs) == 1

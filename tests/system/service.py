@@ -34,7 +34,7 @@ def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: A
         "training": {
             "seq_length": 32,
             "batch_size": 8,
-            "epochs": 10_000,  # the run ends with max_steps
+            "epochs": 10_000,  # max_steps ends the run
             "max_steps": max_steps,
             "learning_rate": 3e-3,
             "logging_steps": 1,
@@ -50,7 +50,7 @@ def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: A
 
 
 def open_http(url: str, **options: Any) -> httpx.Client:
-    """A client of that URL, or of the Unix socket `unix:PATH`."""
+    """A client of a service at a URL, or at a Unix socket `unix:PATH`."""
     address = parse_address(url)
     return httpx.Client(base_url=address.url, transport=local_transport(address), **options)
 

@@ -1,4 +1,4 @@
-"""`babylm demo` in a folder that shadows modules: to its end, and ended by signals on the way."""
+"""`babylm demo` in a folder that shadows modules: it finishes, and signals end it at any time."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ class Demo:
             self.process = subprocess.Popen(
                 [BABYLM, "demo", "--folder", str(folder / "demo")],
                 cwd=self.shadows.folder,
-                # A proxy that refuses connections: nothing of this goes through it.
+                # A proxy that refuses connections; no request of this test may use it.
                 env=os.environ | {"http_proxy": "http://127.0.0.1:1", "ALL_PROXY": "socks5://x:1"},
                 stdout=output,
                 stderr=output,

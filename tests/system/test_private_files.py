@@ -1,4 +1,4 @@
-"""The service on a host with other accounts: nobody else reads its files or reaches its socket."""
+"""The service on a host with other accounts, which cannot read its files or reach its socket."""
 
 import json
 import os

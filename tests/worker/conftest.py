@@ -75,7 +75,7 @@ class Stage:
         ).run(job or self.claim())
 
     def in_background(self, script: str, *, job=None) -> threading.Thread:
-        """The same in a thread."""
+        """Runs one attempt in a thread."""
         thread = threading.Thread(target=self.play, args=(script,), kwargs={"job": job})
         thread.start()
         return thread

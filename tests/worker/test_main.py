@@ -37,7 +37,7 @@ def test_a_worker_shuts_down_although_its_broker_is_frozen(frozen, broker, tmp_p
     try:
         wait_for(
             lambda: "[queues]" in log.read_text(), what=log.read_text
-        )  # Celery's own words, when it begins to connect
+        )  # Celery logs this when it begins to connect
         if frozen == "later":
             time.sleep(1.0)
             server.send_signal(signal.SIGSTOP)

@@ -68,7 +68,7 @@ def start(settings, pilot: Pilot, command=QUICK) -> Worker:
 def test_a_pilot_runs_only_its_job_and_ends_when_it_is_done(settings, database):
     other, mine = put(database), put(database)
     worker = start(settings, Pilot(mine, exit_when_idle_seconds=600.0))
-    assert worker.shutdown.wait(DEADLINE)  # at once, because the job has ended
+    assert worker.shutdown.wait(DEADLINE)  # without a wait, because the job has ended
     worker.stop()
     assert job(database, mine).status == "succeeded"
     assert job(database, other).status == "queued"
@@ -192,7 +192,7 @@ def test_needs_follow_the_devices_of_the_spec():
 
 
 def test_workers_of_another_host_do_not_look_dead(settings, database):
-    """On some shared file systems their locks are not visible here."""
+    """Simulates a shared file system on which locks of other hosts are not visible."""
     mine = put(database, resources={"gpus": 1})
     with database.write() as session:
         claim_next(session, "other-host-train-1")

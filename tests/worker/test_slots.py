@@ -20,7 +20,7 @@ def gpus(*memory):
 
 
 def queue(database, *device_bytes):
-    """Queues jobs that are expected to use so much memory; returns their ids."""
+    """Queues jobs with the given expected memory; returns their ids."""
     ids = []
     with database.write() as session:
         for size in device_bytes:
@@ -77,7 +77,7 @@ def test_a_large_job_waits_for_an_empty_gpu_and_is_not_overtaken(database):
     small, large, unknown, last = queue(database, 2 * GIB, 20 * GIB, None, 2 * GIB)
     first = claim(database, slots)
     assert first[0] == small
-    assert claim(database, slots) is None  # `last` would fit, and stays behind
+    assert claim(database, slots) is None  # `last` would fit, but keeps its place in the queue
     slots.give_back(first[1])
     alone = claim(database, slots)
     assert alone[0] == large  # more than the GPU has: alone, with a smaller micro-batch

@@ -196,7 +196,7 @@ def test_a_long_lock_of_the_database_ends_no_run(stage):
     path = play.settings.database_url.removeprefix("sqlite:///")
     writer = sqlite3.connect(path, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
-    time.sleep(7.0)  # the lock is longer than the run waits
+    time.sleep(7.0)  # the lock is kept for longer than the run waits
     writer.execute("COMMIT")
     writer.close()
     thread.join(DEADLINE)

@@ -130,7 +130,7 @@ def test_a_tracker_that_does_not_answer_or_is_not_installed_leaves_the_job_alone
         assert [name for name in missing if any(f"[{name}]" in text for text in warned)] == missing
         assert len(warned) == len(missing)
         assert not is_complete(RunDir(play.folder), "mlflow")
-    finally:  # they would try for ten minutes
+    finally:  # the replays would try for ten minutes
         for process in psutil.Process().children(recursive=True):
             if str(play.folder) in process.cmdline():
                 process.kill()

@@ -1,9 +1,10 @@
 """The classification head of the official pipeline on the hidden states of a checkpoint.
 
-transformers has a sequence classifier for some architectures only, and none for Llama 4. The
-official pipeline uses a head of its own for all models
-(`evaluation_pipeline/finetune/classifier_model.py`), and so does this module. Shapes: B examples,
-T tokens, D hidden size, C labels.
+transformers has sequence classifiers only for some architectures, and none for Llama 4. The
+official pipeline therefore has its own head for all models
+(`evaluation_pipeline/finetune/classifier_model.py`). This module has the same head.
+
+Shapes: B examples, T tokens, D hidden size, C labels.
 """
 
 from typing import Literal
@@ -27,7 +28,7 @@ class Classifier(nn.Module):
         pooling: Literal["last", "first"],
         seed: int,
     ) -> None:
-        """The head is initialized from `seed`; `model` is changed by training."""
+        """Initializes the head from `seed`. Training changes `model` in place."""
         super().__init__()
         self.transformer = model.model
         self._pooling = pooling
@@ -45,9 +46,8 @@ class Classifier(nn.Module):
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """The logits of each example, (B, C).
 
-        Padding is on the right, where causal attention does not reach; the official code pads on
-        the left, which computes the same up to rounding, because the position embeddings are
-        relative.
+        Padding is on the right, where causal attention does not reach. The official code pads on
+        the left. The logits are the same up to rounding, because position embeddings are relative.
 
         Args:
             ids: Tokens, (B, T) int64.

@@ -1,4 +1,4 @@
-"""Encoded examples, and batches as pure functions of seed, epoch and step."""
+"""Encodes examples and chooses batches; a batch depends only on seed, epoch and step."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from core.tokenizer.specials import PAD_ID
 
 TEXTS_AT_ONCE = 1024
 SHUFFLE, DROPOUT = 0, 1
-"""Streams of random numbers of one seed."""
+"""Numbers of the random streams that are derived from one seed."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Encoded:
     labels: list[int]
 
     def batch(self, chosen: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids (B, T), lengths (B,) and labels (B,), all int64, of the chosen examples."""
+        """The ids (B, T), lengths (B,) and labels (B,) of the chosen examples, all int64."""
         lengths = np.array([len(self.ids[index]) for index in chosen])
         padded = np.full((len(chosen), lengths.max()), PAD_ID, dtype=np.int64)  # (B, T)
         for row, index in zip(padded, chosen, strict=True):
@@ -46,7 +46,7 @@ def encode(
     *,
     sequence_length: int,
 ) -> Encoded:
-    """The examples as token ids; a pair is truncated at the end of its longer text."""
+    """The examples as token ids. If a pair of texts is too long, its longer text is truncated."""
     ids: list[NDArray[np.int32]] = []
     for begin in range(0, len(examples.texts), TEXTS_AT_ONCE):
         texts = examples.texts[begin : begin + TEXTS_AT_ONCE]
@@ -57,20 +57,20 @@ def encode(
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> list[int]:
-    """The examples of an epoch, counted from 0, in random order."""
+    """The indices of the examples in the random order of an epoch; epochs are counted from 0."""
     generator = np.random.Generator(np.random.PCG64([seed, SHUFFLE, epoch]))
     order: list[int] = generator.permutation(count).tolist()
     return order
 
 
 def dropout_seed(seed: int, step: int) -> int:
-    """The seed of torch's generator in a step, so that resuming needs no random state."""
+    """The seed of torch's generator in a step; with it, a resumed run needs no random state."""
     state = np.random.SeedSequence([seed, DROPOUT, step]).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 
 
 def validation_batches(examples: Encoded) -> Iterator[list[int]]:
-    """Indices of all examples in batches of similar length."""
+    """The indices of all examples, in batches of examples of similar length."""
     order = sorted(range(len(examples.ids)), key=lambda index: len(examples.ids[index]))
     for begin in range(0, len(order), VALIDATION_BATCH_SIZE):
         yield order[begin : begin + VALIDATION_BATCH_SIZE]

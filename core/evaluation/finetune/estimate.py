@@ -15,16 +15,16 @@ from core.spec.finetune import FinetuneSpec
 from core.spec.job import JobSpec
 
 BYTES_PER_TOKEN = 4
-"""Of English text."""
+"""Approximate bytes per token of English text."""
 FORWARD_SHARE = 1 / 3
-"""Operations of a forward pass relative to forward and backward."""
+"""Operations of a forward pass, as a share of those of a forward and a backward pass."""
 FLOAT32_SHARE = {"cpu": 1.0, "cuda": 1 / 16}
-"""float32 rate relative to the rates of `ASSUMED_FLOPS`, which are bf16 on a GPU (A100: 19.5 and
-312 TFLOPS)."""
+"""Operations per second in float32 as a share of `ASSUMED_FLOPS`, which is for bf16 on a GPU: an
+A100 has 19.5 TFLOPS in float32 and 312 TFLOPS in bf16."""
 RESUME_POINTS = 3
-"""Two that are kept, and one while it is written."""
+"""Maximum number of resume points on disk: two are kept while a third is written."""
 COPIES = 3
-"""Weights and the two moments of AdamW."""
+"""Number of values that a resume point has per parameter: the weight and two moments of AdamW."""
 
 
 def estimate_finetune(
@@ -36,9 +36,9 @@ def estimate_finetune(
     """The estimate for a resolved spec of the task `finetune`.
 
     Args:
-        spec: With the model and the tokenizer of the job of the checkpoint.
+        spec: The spec. Its model and tokenizer are those of the job that trained the checkpoint.
         tasks: The tasks of the spec.
-        rates: Measured operations per second by kind of device.
+        rates: Measured operations per second by kind of device; they replace `ASSUMED_FLOPS`.
     """
     finetune = spec.finetune
     assert finetune is not None  # validated with the spec
@@ -71,7 +71,7 @@ def estimate_finetune(
 
 
 def _step_bytes(spec: JobSpec, *, batch_size: int, longest: int) -> int:
-    """Peak memory of a step: as of training in float32, without an output layer."""
+    """Peak memory of a step in bytes: that of training in float32, without an output layer."""
     changes = {"seq_length": longest, "precision": "fp32", "optimizer": "adamw", "compile": False}
     changes |= {"ema_decay": None, "packing": "stream"}
     training = spec.training.model_copy(update=changes)
@@ -96,6 +96,6 @@ def _longest(examples: Examples, spec: FinetuneSpec) -> int:
 
 
 def _length(text: tuple[str, ...], spec: FinetuneSpec) -> int:
-    """About how many tokens an example has."""
+    """Approximate number of tokens of an example."""
     size = sum(len(part) for part in text)
     return min(spec.sequence_length, -(-size // BYTES_PER_TOKEN))

@@ -11,7 +11,7 @@ from math import sqrt
 def measures(labels: Sequence[int], predictions: Sequence[int]) -> dict[str, float]:
     """All official metrics by name, and the accuracy of the most frequent label, `majority`.
 
-    `f1` is that of label 1 and exists for two labels only.
+    `f1` is the F1 of label 1. It exists only if there are at most two labels.
     """
     found = {"accuracy": accuracy(labels, predictions)}
     if max(*labels, *predictions, 1) == 1:
@@ -27,7 +27,7 @@ def accuracy(labels: Sequence[int], predictions: Sequence[int]) -> float:
 
 
 def f1(labels: Sequence[int], predictions: Sequence[int]) -> float:
-    """Harmonic mean of precision and recall of label 1; 0 if neither has it."""
+    """Harmonic mean of precision and recall of label 1; 0 if label 1 does not occur."""
     pairs = Counter(zip(labels, predictions, strict=True))
     hits = pairs[1, 1]
     found = 2 * hits + pairs[0, 1] + pairs[1, 0]
@@ -35,7 +35,7 @@ def f1(labels: Sequence[int], predictions: Sequence[int]) -> float:
 
 
 def matthews_correlation(labels: Sequence[int], predictions: Sequence[int]) -> float:
-    """Correlation of labels and predictions, of two or more classes (Gorodkin 2004).
+    """Correlation of labels and predictions, for two or more classes (Gorodkin 2004).
 
     0 if the labels or the predictions are constant.
     """

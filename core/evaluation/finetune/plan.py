@@ -16,7 +16,7 @@ class TaskPlan:
 
     @classmethod
     def of(cls, spec: FinetuneSpec, task: str, num_examples: int) -> "TaskPlan":
-        """The plan for that many training examples; an incomplete last batch is left out."""
+        """The plan for `num_examples` training examples; an incomplete last batch is left out."""
         settings = spec.settings_of(task)
         steps = num_examples // settings.batch_size
         warmup = int(spec.warmup_ratio * steps * settings.epochs)
@@ -24,11 +24,11 @@ class TaskPlan:
 
     @property
     def max_steps(self) -> int:
-        """Steps of all epochs."""
+        """Number of steps in all epochs together."""
         return self.steps_per_epoch * self.settings.epochs
 
     def learning_rate(self, step: int, spec: FinetuneSpec) -> float:
-        """The learning rate of a step, counted from 1.
+        """The learning rate of a step; steps are counted from 1.
 
         As in the official `cosine_schedule_with_warmup`, the first step has a rate of 0 if there
         is a warm-up.

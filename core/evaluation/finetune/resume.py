@@ -1,4 +1,4 @@
-"""Resume points of a fine-tuning: all that an interrupted task needs to continue bit for bit.
+"""Resume points of a fine-tuning. An interrupted task continues from them with identical results.
 
 A resume point is a folder `resume/finetune-TASK-STEP/` with weights, optimizer state and, written
 last, a manifest. Batches and dropout are functions of seed and step, so no random state is saved.
@@ -17,31 +17,32 @@ from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_st
 from core.training.saving.resume import OPTIMIZER, STATE, find_damage, write_manifest
 
 KEPT = 2
-"""The newest resume point, and the previous one in case the newest is damaged."""
+"""Number of resume points that are kept per task. If the newest is damaged, the other is used."""
 PREFIX = "finetune-"
 
 
 class TaskState(BaseModel):
-    """The state of one task apart from tensors."""
+    """The state of one task, except its tensors."""
 
     model_config = ConfigDict(extra="forbid")
 
     task: str
     step: int = 0
-    """Finished steps."""
+    """Number of finished steps."""
     loss: float | None = None
     """Mean loss of the last step."""
     validations: int = 0
-    """Validated epochs."""
+    """Number of validated epochs."""
     best_epoch: int | None = None
     """The epoch, counted from 1, with the highest score."""
     best_score: float | None = None
     predictions: list[int] = []
-    """Of the best epoch, one per validation example."""
+    """The predictions of the best epoch, one per validation example."""
     seconds: float = 0.0
-    """Computing time."""
+    """Computing time in seconds."""
     content: str
-    """Hash of what the task is trained on; a resume point of other files is ignored."""
+    """Hash of the settings, the task files and the weights. A resume point with another hash is
+    removed with a warning."""
 
 
 def save(

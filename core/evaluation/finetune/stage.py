@@ -44,14 +44,14 @@ from core.storage.rundir import RunDir
 from core.training.execution.device import choose_device, prepare
 
 FINETUNE_VERSION = 1
-"""Part of the hash of a resume point; raise it if the same step would compute something else."""
+"""Part of the hash of a resume point. Increase this number when a step computes something else."""
 LOGGED_POINTS = 200
-"""Losses per task."""
+"""Approximate number of losses that are recorded per task."""
 
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task, its step counts, and the steps of the tasks before it."""
+    """A task, its step counts, and the number of steps of all tasks before it."""
 
     task: ClassificationTask
     plan: TaskPlan
@@ -59,7 +59,7 @@ class PlannedTask:
 
 
 def finetune(run: Run, reporter: StageReporter) -> None:
-    """Fine-tunes on all tasks of the spec that the journal has no result of.
+    """Fine-tunes on all tasks of the spec that have no result in the journal.
 
     Raises:
         Stopped: After a stop request.
@@ -87,7 +87,7 @@ def finetune(run: Run, reporter: StageReporter) -> None:
 
 
 def _source(rundir: RunDir, spec: FinetuneSpec) -> Path:
-    """The checkpoint, linked into the run folder, so that its removal does not end this run."""
+    """The checkpoint as links in the run folder: removing the original does not harm this run."""
     original = RunDir(rundir.root.parent / spec.job).checkpoint(spec.checkpoint)
     try:
         link_folder(original, rundir.source)
@@ -160,7 +160,7 @@ class _TaskRun:
         )
 
     def finish(self) -> None:
-        """Trains to the end; records predictions, then the result, then removes resume points."""
+        """Trains to the end, records the predictions and the result, and removes resume points."""
         state = self._trainer.run(
             should_stop=self._run.stop, on_step=self._on_step, on_validation=self._on_validation
         )
@@ -183,7 +183,7 @@ class _TaskRun:
         resume.forget(self._run.rundir, name)
 
     def _result_folders(self) -> Sequence[RunDir]:
-        """The folder of the run, and that of the job of the checkpoint if it exists."""
+        """The folder of this run, and that of the job that trained the checkpoint if it exists."""
         own = self._run.rundir
         other = RunDir(own.root.parent / self._spec.job)
         return [own, other] if other.spec.is_file() else [own]

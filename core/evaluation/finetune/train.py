@@ -1,8 +1,9 @@
 """Fine-tunes a checkpoint on one task, as `evaluation_pipeline/finetune/trainer.py` does.
 
-AdamW on all parameters in float32, cross-entropy, linear warm-up and cosine decay, a validation
-after every epoch; the predictions of the best epoch count. The official code keeps the weights of
-that epoch and predicts the same examples again at the end, which gives the same predictions.
+AdamW trains all parameters in float32 on the cross-entropy, with linear warm-up and cosine decay.
+A validation follows every epoch, and the predictions of the best epoch are the result. The official
+code keeps the weights of that epoch and predicts the same examples again at the end, with the same
+predictions.
 """
 
 import math
@@ -23,13 +24,14 @@ from core.spec.finetune import FinetuneSpec
 from core.storage.rundir import RunDir
 
 SAVE_SECONDS = 30.0
-"""Most computing time that a kill loses; a resume point is three times as large as the weights."""
+"""Computing time in seconds between two resume points. A resume point is three times as large as
+the weights."""
 BETAS, EPS = (0.9, 0.999), 1e-8
-"""Of AdamW, from the official `run.py`."""
+"""Parameters of AdamW, from the official `run.py`."""
 
 
 class TaskTrainer:
-    """Trains and validates a classifier on a task; `state` is the progress."""
+    """Trains and validates a classifier on one task; `state` contains the progress."""
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """Builds the folder of a submission in time slices.
 
-Each slice checks some checkpoints; the last one writes the folder, which appears complete or not at
-all. `report.json` lists the contents and the missing parts; `manifest.json` lists the files.
+Each slice checks some checkpoints. The last slice writes the folder, which appears complete or not
+at all. In the folder, `report.json` lists the contents and the missing parts, and `manifest.json`
+lists the files.
 """
 
 import json
@@ -37,7 +38,7 @@ class Submission:
     rundir: RunDir
     data_dir: Path
     repository: str
-    """USER/NAME on the Hub."""
+    """Name of the repository on the Hub, USER/NAME."""
     checkpoint: str
     """The checkpoint that becomes the branch `main`."""
     folder: Path
@@ -53,7 +54,7 @@ def advance_submission(
     seconds: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Json:
-    """Continues for about `seconds`; returns the state of the next slice, or the report.
+    """Continues for about `seconds`; returns the state for the next slice, or finally the report.
 
     Raises:
         SubmissionInvalid: If a checkpoint is missing, damaged or does not load; the message names
@@ -140,7 +141,7 @@ def _report(
 
 
 def _seconds(final: Revision) -> int:
-    """Time of the final checkpoint, so that equal submissions have equal commits."""
+    """Unix time of all commits: that of the final checkpoint, so that a rebuild gives equal ids."""
     return int((final.folder / final.checkpoint.files[0].path).stat().st_mtime)
 
 

@@ -1,4 +1,7 @@
-"""The model card of a submission: the card of the final checkpoint, its milestones and scores."""
+"""The model card of a submission.
+
+It extends the card of the final checkpoint by the data and budget, the milestones and the scores.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,7 +11,7 @@ from core.export.submission.plan import SubmissionPlan
 
 CARD_FILE = "README.md"
 PLACEHOLDER = '"PATH"'
-"""The placeholder for the path in the model card of a checkpoint."""
+"""Text in the model card of a checkpoint that is replaced by the name of the repository."""
 
 
 def submission_card(
@@ -17,9 +20,9 @@ def submission_card(
     """The Markdown text, with the front matter of a Hub model card.
 
     Args:
-        repository: USER/NAME.
+        repository: Name of the repository, USER/NAME.
         plan: The plan of the submission.
-        ledger: Words by source, and the rules.
+        ledger: The words by source, and the rules of the track.
         scores: Scores of the final model by task.
     """
     card = (plan.final.folder / CARD_FILE).read_text(encoding="utf-8")

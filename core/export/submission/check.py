@@ -1,7 +1,8 @@
 """Checks a checkpoint of a submission: its files, its configuration, and that it loads.
 
-The official pipeline of 2025 pins transformers 4.51.3 and tokenizers 0.21.1. The configuration is
-checked for the entries that those releases need; `make compat` loads exports with them.
+The official pipeline of 2025 pins transformers 4.51.3 and tokenizers 0.21.1. This module checks
+that the configuration has the entries that these releases need. `make compat` loads exports with
+these releases.
 """
 
 import json
@@ -17,7 +18,8 @@ from core.tokenizer.config import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 
 REQUIRED_FILES = (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG_FILE)
 REQUIRED_CONFIG = ("architectures", "model_type", "rope_theta", "torch_dtype", "vocab_size")
-"""Required keys. transformers 5 writes `rope_parameters` and `dtype`, which 4.51 ignores."""
+"""Required keys of the configuration. transformers 5 itself writes `rope_parameters` and `dtype`
+instead of `rope_theta` and `torch_dtype`, and transformers 4.51 ignores both."""
 REQUIRED_TOKENIZER = ("bos_token", "eos_token", "pad_token")
 UNKNOWN_TO_PIN = ("TokenizersBackend",)
 """Tokenizer classes that exist only in transformers 5."""

@@ -1,9 +1,9 @@
-"""Collects the predictions of a run in the folders and the file of the official pipeline.
+"""Collects the predictions of a run in the layout of the official pipeline.
 
-`results/NAME/REVISION/...` has the files that the official scripts write and `collate_preds.py`
-reads. `results/NAME/all_full_preds_and_fast_scores_causal.json` is the file that
-`collate_preds.py --fast` writes: the predictions of the final model, and the scores of each
-milestone on the fast tasks.
+The official scripts write files to `results/NAME/REVISION/...`, and `collate_preds.py` reads them.
+`collate_preds.py --fast` writes `results/NAME/all_full_preds_and_fast_scores_causal.json`, the
+collated file. It contains the predictions of the final model, and the scores of each milestone on
+the fast tasks. This module writes the same files.
 """
 
 import json
@@ -42,13 +42,13 @@ class Collected:
 
     results: Json = field(default_factory=dict)
     missing: list[Json] = field(default_factory=list)
-    """Predictions that do not exist: kind, checkpoint, task and reason."""
+    """The predictions that do not exist, each with kind, checkpoint, task and reason."""
     differences: list[str] = field(default_factory=list)
-    """Counts of items that differ from those of the official files."""
+    """Descriptions of the tasks and subsets whose number of items differs from the official one."""
 
 
 def model_stem(repository: str) -> str:
-    """The folder of a model below `results`, as the official pipeline derives it."""
+    """The name of a model's folder below `results`, derived as in the official pipeline."""
     return Path(repository).stem
 
 
@@ -59,10 +59,10 @@ def collect_results(
 
     Args:
         folder: An existing folder.
-        repository: USER/NAME.
+        repository: Name of the repository, USER/NAME.
         plan: The plan of the submission.
         rundir: The run.
-        data_dir: Its `evaluations` has the files of the tasks.
+        data_dir: The data directory; its folder `evaluations` contains the files of the tasks.
     """
     collector = _Collector(folder / "results" / model_stem(repository), rundir, data_dir)
     collector.add_full(plan.final.checkpoint)
@@ -114,7 +114,7 @@ class _Collector:
             if content is None:
                 continue
             where = {"step": checkpoint.name, "word_count": words[checkpoint.name]}
-            # NaN, as the official pipeline writes, for a word without a context.
+            # For a word without a context, the official pipeline writes NaN.
             entries += [
                 where
                 | entry
@@ -153,7 +153,7 @@ class _Collector:
     def _take(
         self, checkpoint: CheckpointData, task: OfficialTask, path: str | None
     ) -> Json | None:
-        """The predictions of a checkpoint, which are also copied below `results`."""
+        """The predictions of a checkpoint. Also places their file at `path` below `root`."""
         name = find_folder(self._data_dir, task)
         if name is None:
             names = " or ".join(f"{FOLDER}/{each}" for each in task.folders)
@@ -175,7 +175,7 @@ class _Collector:
         )
 
     def _compare(self, what: str, content: Json, sizes: int | dict[str, int]) -> None:
-        """Notes subsets whose number of items differs from the official one."""
+        """Records the subsets whose number of items differs from the official one."""
         for subset, entry in content.items():
             size = sizes if isinstance(sizes, int) else sizes.get(subset.lower())
             count = len(entry["predictions"])

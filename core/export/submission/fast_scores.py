@@ -1,4 +1,4 @@
-"""Scores of predictions by subset, as `collate_preds.py` computes them for the fast tasks."""
+"""Scores predictions by subset, as `collate_preds.py` does for the fast tasks."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ from core.evaluation.statistics import spearman
 from core.evaluation.summary import summarise_reading
 
 Predictions = dict[str, dict[str, list[dict[str, Any]]]]
-"""A JSON object, whose values have any type."""
+"""The predictions of a task by subset, in the format of `core.evaluation.predictions`."""
 
 
 def fast_scores(task: Path, predictions: Predictions) -> dict[str, float]:
@@ -29,7 +29,7 @@ def fast_scores(task: Path, predictions: Predictions) -> dict[str, float]:
     kind = recognise(task)
     if isinstance(kind, Reading):
         return _reading_scores(task, predictions)
-    assert not isinstance(kind, Aoa)  # is no fast task
+    assert not isinstance(kind, Aoa)  # Aoa is no fast task
     subsets: dict[str, list[Item]] = {}
     for path in task_files(task):
         for item in read_items(kind, path):

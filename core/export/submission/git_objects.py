@@ -1,8 +1,9 @@
 """Writes a Git repository with one branch per revision, without the `git` program.
 
-Objects are written loose: zlib-compressed, named by the SHA-1 of header and content (Git user
-manual, "Object storage format"). Large files are Git LFS pointers, as in every repository of the
-Hugging Face Hub; their content is in `lfs/objects` of the Git directory.
+Each object is a file of its own (a "loose" object): it is compressed with zlib, and its name is the
+SHA-1 of header and content (Git user manual, "Object storage format"). As in every repository of
+the Hugging Face Hub, the commits contain Git LFS pointers for large files. The content of a large
+file is in `lfs/objects` of the Git directory.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ REGULAR_FILE = b"100644"
 
 
 def begin_repository(folder: Path) -> None:
-    """Creates an empty bare repository whose branch is `main`."""
+    """Creates an empty bare repository with `main` as its default branch."""
     for name in ("objects", "refs/heads", "refs/tags"):
         (folder / name).mkdir(parents=True)
     (folder / "HEAD").write_text("ref: refs/heads/main\n")
@@ -41,7 +42,7 @@ def lfs_pointer(sha256: str, size: int) -> bytes:
 
 
 def lfs_object(folder: Path, sha256: str) -> Path:
-    """Where a repository keeps the content of a large file."""
+    """The path at which a repository keeps the content of a large file."""
     return folder / "lfs" / "objects" / sha256[:2] / sha256[2:4] / sha256
 
 
@@ -55,7 +56,7 @@ def commit_files(
         files: Content by name; names have no slash.
         message: First line of the commit message.
         seconds: Unix time of the commit.
-        parent: The previous commit.
+        parent: Id of the previous commit; None for the first commit.
     """
     entries = b"".join(
         REGULAR_FILE

@@ -1,8 +1,9 @@
 """Writes revisions as a Hub cache and a Git repository in one folder.
 
 `FOLDER/models--USER--NAME` has the layout that `huggingface_hub` reads if `HF_HUB_CACHE` is FOLDER:
-`refs/REVISION` names a commit, `snapshots/COMMIT/FILE` is a link to `blobs/ID`. `FOLDER/.git` is a
-bare repository with a branch for each revision. Contents are hard links to the checkpoints.
+`refs/REVISION` contains the id of a commit, and `snapshots/COMMIT/FILE` is a link to `blobs/ID`.
+`FOLDER/.git` is a bare repository with a branch for each revision. Large files are hard links to
+the files of the checkpoints.
 """
 
 import os
@@ -30,29 +31,29 @@ ATTRIBUTES = b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
 
 @dataclass(frozen=True)
 class Revision:
-    """A checkpoint, and the branch that it becomes."""
+    """A checkpoint, and the name of the branch that it becomes."""
 
     branch: str
     checkpoint: CheckpointData
     folder: Path
     replaced: dict[str, bytes] = field(default_factory=dict)
-    """Files with other content than in the checkpoint."""
+    """Content by name of the files that differ from those of the checkpoint."""
 
 
 def cache_name(repository: str) -> str:
-    """The folder of a repository in a Hub cache."""
+    """The name of a repository's folder in a Hub cache."""
     return "models--" + repository.replace("/", "--")
 
 
 def write_revisions(
     folder: Path, repository: str, revisions: Sequence[Revision], *, seconds: int
 ) -> dict[str, str]:
-    """Writes all revisions, each the parent of the next; returns commit ids by branch.
+    """Writes a commit for each revision, on top of the previous one; returns commit ids by branch.
 
     Args:
         folder: An existing folder.
-        repository: USER/NAME.
-        revisions: In the order of the commits.
+        repository: Name of the repository, USER/NAME.
+        revisions: The revisions in the order of the commits.
         seconds: Unix time of the commits.
     """
     git, cache = folder / GIT, folder / cache_name(repository)
@@ -80,7 +81,7 @@ def write_revisions(
 
 
 def _contents(revision: Revision) -> tuple[list[CheckpointFile], dict[str, bytes]]:
-    """The large files, and the content of the others by name."""
+    """The large files, and the contents of the other files by name."""
     large = []
     small = {ATTRIBUTES_FILE: ATTRIBUTES}
     for file in revision.checkpoint.files:

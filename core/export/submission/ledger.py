@@ -1,7 +1,7 @@
 """The budget ledger of a job: its words by source, and whether it keeps the rules of its track.
 
-Rules: BabyLM guidelines, 2025 and 2026. Words are white-space words of the cleaned text, which is
-what training and the tokenizer read. No torch.
+The rules are those of the BabyLM guidelines of 2025 and 2026. Words are separated by white space
+and counted in the cleaned text, which training and the tokenizer read. No torch.
 """
 
 import json
@@ -64,7 +64,8 @@ def budget_ledger(
 
     Args:
         spec: The resolved spec.
-        rundir: Its run folder, and next to it that of a job whose tokenizer it uses.
+        rundir: The run folder of the job. If the job uses the tokenizer of another job, the run
+            folder of that job is in the same folder.
         counts: Counts of the stage `clean` as JSON; None if the stage has not finished.
         words_seen: Words that training has read, repetitions included.
     """
@@ -98,7 +99,7 @@ def budget_ledger(
 
 
 def read_record(rundir: RunDir) -> InputRecord | None:
-    """The inputs that a run has recorded; None if there are none, or of another version."""
+    """The recorded inputs of a run; None if there is no record that this version can read."""
     try:
         return InputRecord.model_validate(json.loads(rundir.inputs.read_bytes()))
     except (OSError, ValueError, ValidationError):
@@ -131,7 +132,7 @@ def _budget_rules(spec: JobSpec, words: int | None, words_seen: int) -> list[Rul
 
 
 def _tokenizer_rule(spec: JobSpec, rundir: RunDir, record: InputRecord | None) -> Rule:
-    """Everything that is trained on text counts: the tokenizer's text must be training text."""
+    """The rule that the tokenizer, too, is trained only on files of the training text."""
     other = spec.tokenizer.from_job
     if other is None:
         detail = "the tokenizer is trained on the cleaned training text"
@@ -149,7 +150,7 @@ def _tokenizer_rule(spec: JobSpec, rundir: RunDir, record: InputRecord | None) -
 
 
 def _held_out_rule(spec: JobSpec, record: InputRecord | None) -> Rule:
-    """Neither development nor test text is trained on, by name and by content."""
+    """The rule that no training file is development or test text, by its name or its content."""
     if record is None or not _files(record):
         detail = "the files of the training text are not recorded yet"
         return Rule(name="held_out_text", holds=None, detail=detail)

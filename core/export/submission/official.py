@@ -14,7 +14,7 @@ from core.evaluation.registry import task_files
 from core.evaluation.tasks import FOLDER
 
 SIZES = Path(__file__).with_name("official_sizes.json")
-"""Items of each official file, which `collate_preds.py` checks."""
+"""File with the number of items of each official file; `collate_preds.py` checks these numbers."""
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class OfficialTask:
     """A task of the challenge."""
 
     key: str
-    """Its name in the collated file."""
+    """Name of the task in the collated file."""
     path: str
-    """Folder of its predictions, below `zero_shot/causal`."""
+    """Folder of the task's predictions, below `zero_shot/causal`."""
     folders: tuple[str, ...]
-    """Names under which `evaluations/` of the data directory may have its files."""
+    """Names of the folders in `evaluations/` that may contain the task's files."""
 
     @property
     def name(self) -> str:
-        """The official name of its folder."""
+        """The official name of the task's folder."""
         return self.folders[0]
 
 
@@ -47,7 +47,7 @@ FULL = (
     OfficialTask("comps", "comps/comps", ("comps",)),
     READING,
 )
-"""Of the final model."""
+"""Tasks on which the final model is evaluated."""
 FAST = (
     OfficialTask("blimp", "blimp/blimp_fast", ("blimp_fast",)),
     OfficialTask("blimp_supplement", "blimp/supplement_fast", ("supplement_fast",)),
@@ -59,21 +59,24 @@ FAST = (
     WUG_PAST,
     READING,
 )
-"""Of each milestone."""
+"""Tasks on which each milestone is evaluated."""
 AOA = OfficialTask("aoa", "AoA_word", ("cdi_childes", "aoa"))
-"""Of all milestones together."""
+"""The task whose results of all milestones are in one file."""
 FINETUNED = ("boolq", "mnli", "mrpc", "multirc", "qqp", "rte", "wsc")
-"""Of the final model, after fine-tuning; predictions have the name of the task."""
+"""Tasks on which the final model is fine-tuned. The key of their predictions is the task's name."""
 
 
 def find_folder(data_dir: Path, task: OfficialTask) -> str | None:
-    """The folder below `evaluations` with the files of a task, or None."""
+    """The name of the folder in `evaluations` with the files of a task; None if it is missing."""
     folder = data_dir / FOLDER
     return next((name for name in task.folders if task_files(folder / name)), None)
 
 
 @lru_cache(maxsize=1)
 def official_sizes() -> dict[str, Any]:  # any JSON value
-    """`full`, `fast` and `aoa`: the number of items, or that of each subset, by task."""
+    """The official numbers of items, under the keys `full`, `fast` and `aoa`.
+
+    `aoa` is a number. `full` and `fast` have, by task, a number or an object of numbers by subset.
+    """
     sizes: dict[str, Any] = json.loads(SIZES.read_text())
     return sizes

@@ -1,7 +1,7 @@
 """Origin and licence of the BabyLM sources, by file name.
 
 Origins: Warstadt et al. (2023), "Findings of the BabyLM Challenge", section 3, and the call for
-papers. Licences are those that the publishers of the sources state. No torch.
+papers. The licences are those that the publishers of the sources name. No torch.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a text comes from, and under which terms."""
+    """The origin of a text, and its licence."""
 
     origin: str
     licence: str
@@ -38,7 +38,7 @@ ORIGINS = {
 
 
 def origin_of(stem: str, dataset: str) -> Origin:
-    """The origin of a file, by its name; `UNKNOWN` for other names than those of BabyLM."""
+    """The origin of a file by its name; `UNKNOWN` if it is not the name of a BabyLM source."""
     if dataset in GENERATED_DATASETS:
         return GENERATED
     return ORIGINS.get(stem, UNKNOWN)

@@ -1,6 +1,6 @@
-"""The revisions of a submission: the final model and the milestones that its job reached.
+"""The revisions of a submission: the final model, and the milestones that its job has reached.
 
-Reads the journal of the run only. No torch.
+This module reads only the spec and the journal of the run. No torch.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from core.storage.rundir import RunDir
 
 @dataclass(frozen=True)
 class SubmissionPlan:
-    """What a submission consists of."""
+    """The parts of a submission."""
 
     spec: JobSpec
     final: Revision
     milestones: tuple[Revision, ...]
     not_reached: tuple[str, ...]
-    """Milestones of the track beyond the words that the run has seen."""
+    """Names of the track's milestones for which the run has not seen enough words."""
 
     @property
     def revisions(self) -> tuple[Revision, ...]:
@@ -45,7 +45,7 @@ def plan_submission(rundir: RunDir, *, checkpoint: str) -> SubmissionPlan:
 
     Raises:
         SubmissionInvalid: If the track has no milestones, the checkpoint does not exist, or the run
-            passed a milestone that is not there.
+            has reached a milestone whose checkpoint does not exist.
     """
     spec = JobSpec.model_validate_json(rundir.spec.read_bytes(), context={"stored": True})
     if spec.track not in TRACK_WORDS:
@@ -77,7 +77,7 @@ def plan_submission(rundir: RunDir, *, checkpoint: str) -> SubmissionPlan:
 
 
 def saved_checkpoints(rundir: RunDir) -> dict[str, CheckpointData]:
-    """The checkpoints that the journal records and has not removed, by name."""
+    """By name, the checkpoints that were saved and not removed, according to the journal."""
     saved: dict[str, CheckpointData] = {}
     for event in events_of_types(rundir.journal, "checkpoint"):
         assert isinstance(event, CheckpointData)
@@ -88,7 +88,7 @@ def saved_checkpoints(rundir: RunDir) -> dict[str, CheckpointData]:
 
 
 def clean_counts(rundir: RunDir) -> dict[str, Any] | None:  # any JSON value
-    """What the stage `clean` counted; None if the journal does not say."""
+    """The counts of the stage `clean`; None if the journal does not record the end of the stage."""
     counts = None
     for event in events_of_types(rundir.journal, "stage"):
         if isinstance(event, StageData) and event.stage == "clean" and event.state == "finished":

@@ -2,7 +2,8 @@
 
     python -m core.export.tracking FOLDER --to tensorboard
 
-`--follow` replays new events until standard input is closed, and then the remaining ones.
+With `--follow`, the program replays new events until standard input is closed. It then replays the
+remaining events and ends.
 """
 
 import argparse
@@ -24,12 +25,12 @@ POLL_SECONDS = 2.0
 FIRST_DELAY_SECONDS = 2.0
 LAST_DELAY_SECONDS = 60.0
 FINISH_SECONDS = 600.0
-"""Time after the end of the run for which a tracker that does not answer is tried again."""
+"""Seconds after the end of the run during which a failed replay is repeated."""
 NICENESS = 10
 
 
 def main() -> int:
-    """Returns 0 if the tracker has every event of the journal."""
+    """Returns 0 if the tracker has every event of the journal, and 1 if it does not."""
     parser = argparse.ArgumentParser(prog="python -m core.export.tracking")
     parser.add_argument("folder", type=Path, help="run folder")
     parser.add_argument("--to", choices=TRACKERS, required=True, help="tracker")
@@ -56,7 +57,7 @@ def _run(rundir: RunDir, name: str, *, is_over: bool) -> int:
             if is_over and is_complete(rundir, name):
                 log.info("%s has all events of the journal", name)
                 return 0
-        except Exception as error:  # the top of the process: a library may raise anything
+        except Exception as error:  # a library may raise any exception
             log.warning("%s: %s: %s", name, type(error).__name__, error)
             if is_over and time.monotonic() - over_at > FINISH_SECONDS:
                 log.error("%s does not have all events; `babylm track` sends the rest", name)
@@ -69,7 +70,7 @@ def _run(rundir: RunDir, name: str, *, is_over: bool) -> int:
 
 
 def _closed_within(seconds: float) -> bool:
-    """Waits; True as soon as standard input is closed."""
+    """Waits up to `seconds` for standard input; True if it is closed."""
     readable, _, _ = select.select([0], [], [], seconds)
     return bool(readable) and not os.read(0, 4096)
 

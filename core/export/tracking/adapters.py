@@ -1,4 +1,4 @@
-"""The trackers by name; a library is imported when its tracker is opened."""
+"""The trackers by name. The library of a tracker is imported only when the tracker is opened."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,7 +34,7 @@ assert set(ADAPTERS) == set(TRACKERS)
 
 
 def missing_package(name: TrackerName) -> str | None:
-    """What to install for a tracker; None if its package is installed."""
+    """A message that names the missing package of a tracker; None if the package is installed."""
     package = ADAPTERS[name].package
     if find_spec(package) is not None:
         return None

@@ -1,4 +1,4 @@
-"""Points, samples and checkpoint references for trackers, computed from journal events."""
+"""Converts journal events to points, samples and checkpoint references for trackers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,8 @@ from core.events.types import (
 
 Status = Literal["running", "finished", "failed"]
 EMA = "ema"
-"""The checkpoint of averaged weights has the same step as `last`, so its scores get other names."""
+"""Name of a checkpoint of averaged weights. Its step is that of `last`, so its scores have other
+names."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class CheckpointReference:
-    """A checkpoint that was saved or removed; trackers store its place, not its files."""
+    """A checkpoint that was saved or removed. Trackers store its location, not its files."""
 
     time: datetime
     step: int
@@ -48,22 +49,22 @@ class CheckpointReference:
     kind: str
     action: Literal["saved", "removed"]
     files: dict[str, str]
-    """SHA-256 by path relative to the checkpoint's folder."""
+    """SHA-256 of each file by its path relative to the checkpoint's folder."""
 
 
 Entry = Point | Sample | CheckpointReference
 
 
 def entries_of(event: JournalEvent, last_steps: dict[str, int]) -> Iterator[Entry]:
-    """The entries of an event; each step of a metric once.
+    """The entries of an event; no metric has two values for one step.
 
-    A run that was killed repeats the steps after its last resume point. The first value of a step
-    counts, because most trackers cannot replace one. Which values are sent therefore depends on the
-    journal alone, not on the moment of the replay.
+    After a kill, a run repeats the steps after its last resume point. Only the first value of a
+    step is sent, because most trackers cannot replace a value. The values that are sent therefore
+    depend only on the journal, not on the time of the replay.
 
     Args:
         event: The event.
-        last_steps: The last step of each metric that was sent; updated.
+        last_steps: The last step that was sent, by metric; this function updates it.
     """
     match event.payload():
         case MetricsData() as metrics:
@@ -102,7 +103,7 @@ def status_after(event: JournalEvent, before: Status) -> Status:
 
 
 def _scores(evaluation: EvaluationData) -> dict[str, float]:
-    """Scores by metric name; the official score has the name that the service's metric has."""
+    """Scores by metric name. The name of the official score is that of the service's own metric."""
     prefix = "evaluation_ema" if evaluation.checkpoint == EMA else "evaluation"
     name = f"{prefix}/{evaluation.task}"
     others = {f"{name}/{key}": score for key, score in evaluation.scores.items() if key != "score"}

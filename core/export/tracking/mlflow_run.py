@@ -1,7 +1,7 @@
-"""MLflow: a run on a tracking server or in a SQLite file, found again by the id of the job.
+"""Writes an MLflow run to a tracking server or a SQLite file.
 
-A value is stored once however often it is sent: MLflow's key of a value is metric, step, time and
-value, and all four come from the journal.
+A tag with the id of the job identifies the run. MLflow identifies a value by metric, step, time and
+value. All four come from the journal, so a value that is sent twice is stored only once.
 """
 
 import json
@@ -26,9 +26,9 @@ STATUSES: dict[Status, str] = {"running": "RUNNING", "finished": "FINISHED", "fa
 MAX_METRICS = 1000
 MAX_PARAMS = 100
 MAX_PARAM_LENGTH = 6000
-"""Limits of MLflow's `log_batch`."""
+"""This limit and the two above are those of MLflow's `log_batch`."""
 OTHER = re.compile(r"[^\w\-. /]", re.ASCII)
-"""Characters that MLflow accepts in no name."""
+"""Matches a character that MLflow does not accept in names."""
 Item = TypeVar("Item")
 
 
@@ -42,7 +42,7 @@ class MlflowRun:
         self._client.update_run(self._id, status="RUNNING")
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Sends values in batches; samples and references as small files."""
+        """Sends values in batches, and samples and references as small files."""
         points = [entry for entry in entries if isinstance(entry, Point)]
         for metrics in _parts([each for point in points for each in _metrics(point)], MAX_METRICS):
             self._client.log_batch(self._id, metrics=metrics)
@@ -56,7 +56,7 @@ class MlflowRun:
                     self._client.log_dict(self._id, _reference(self._rundir, reference), file)
 
     def flush(self) -> State:
-        """Every call above returns after the server has stored the values."""
+        """Returns the id of the run. `write` has already waited until the values are stored."""
         return {"run_id": self._id}
 
     def close(self, status: Status) -> None:
@@ -89,7 +89,10 @@ class MlflowRun:
 
 
 def _artifacts() -> str | None:
-    """A folder next to a SQLite file; MLflow's default would be the working folder."""
+    """The folder of artifacts next to a SQLite file; None for the default of a tracking server.
+
+    With a SQLite file, MLflow's default would be a folder in the working directory.
+    """
     scheme, _, path = os.environ[URI].partition(":///")
     if scheme != "sqlite":
         return None

@@ -1,4 +1,4 @@
-"""Replays a journal into a tracker, from a durable cursor."""
+"""Replays a journal into a tracker and records the progress (the "cursor") in a file."""
 
 import fcntl
 import logging
@@ -28,7 +28,7 @@ class Tracker(Protocol):
         """Sends entries, in order."""
 
     def flush(self) -> State:
-        """Waits until the entries are durable; returns what `open` needs to continue."""
+        """Waits until the entries are stored; returns the state with which `open` continues."""
 
     def close(self, status: Status) -> None:
         """Records the status of the run and closes the connection."""
@@ -36,35 +36,35 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class Adapter:
-    """How a tracker is opened."""
+    """The rules for opening a tracker."""
 
     package: str
-    """The package that it needs, also the name of the optional dependency."""
+    """Name of the required package, which is also the name of the optional dependency."""
     open: Callable[[RunDir, State], Tracker]
-    """Opens the tracker for a run; the state is that of the last `flush`, or empty."""
+    """Opens the tracker for a run. The state is the result of the last `flush`, or empty."""
     is_live: bool = True
-    """False: the tracker cannot continue a run, so that the whole journal is replayed each time."""
+    """Whether the tracker can continue a run. If not, each replay sends the whole journal."""
 
 
 class Cursor(BaseModel):
-    """How far a tracker has replayed a journal."""
+    """The part of a journal that a tracker already has."""
 
     model_config = ConfigDict(extra="forbid")
 
     format_version: int = 1
     offset: int = 0
-    """Bytes of the journal."""
+    """Number of bytes of the journal that have been replayed."""
     last_steps: dict[str, int] = {}
     state: State = {}
     status: Status = "running"
 
 
 def replay(rundir: RunDir, name: str, adapter: Adapter) -> int:
-    """Sends the events after the cursor; returns how many there were.
+    """Sends the events after the cursor; returns the number of events.
 
-    The cursor is saved after the tracker has stored the events. If the process is killed in
-    between, the same entries are sent again: they depend only on the journal, so the tracker
-    recognises them or replaces them.
+    The cursor is saved after the tracker has stored the events. If the process is killed between
+    the two, it sends the same entries again. They depend only on the journal, so the tracker
+    recognises or replaces them.
 
     Raises:
         RunLocked: If another process replays the journal into the same tracker.
@@ -95,7 +95,7 @@ def cursor_file(rundir: RunDir, name: str) -> Path:
 
 
 def read_cursor(file: Path) -> Cursor:
-    """The cursor in a file; a new one if there is none or it cannot be read."""
+    """The cursor in a file; a new cursor if the file is missing or invalid."""
     try:
         return Cursor.model_validate_json(file.read_bytes())
     except FileNotFoundError:

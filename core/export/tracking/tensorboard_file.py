@@ -1,7 +1,8 @@
 """TensorBoard: one event file in the run folder, written without TensorFlow or torch.
 
-The bytes of the file depend only on the journal. After a crash the file is truncated to the length
-in the cursor and continued: no step occurs twice, and a reader that was ahead sees the same bytes.
+The bytes of the file depend only on the journal. After a crash, the file is truncated to the length
+in the cursor and continued. No step then occurs twice, and the new bytes equal the truncated ones,
+which a reader may have read before the crash.
 """
 
 import os
@@ -20,7 +21,7 @@ from core.export.tracking.replay import State
 from core.storage.rundir import RunDir
 
 FILE = "events.out.tfevents.0000000001.babylm"
-"""TensorBoard recognises event files by the middle of the name and orders them by the number."""
+"""Name of the file. TensorBoard finds event files by `tfevents` and orders them by the number."""
 VERSION = "brain.Event:2"
 
 
@@ -38,7 +39,7 @@ class TensorBoardFile:
         self._config = _config_text(rundir.spec) if length == 0 else None
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Appends records; the first call of a file adds the version and the spec."""
+        """Appends records. The first entry of a file is preceded by the version and the spec."""
         if self._config is not None and entries:
             moment = entries[0].time.timestamp()
             self._records.write(Event(wall_time=moment, file_version=VERSION).SerializeToString())
@@ -48,13 +49,13 @@ class TensorBoardFile:
             self._append(entry, entry.step, _values(entry))
 
     def flush(self) -> State:
-        """Syncs the file; the state is its length."""
+        """Syncs the file to disk; the state is the length of the file."""
         self._file.flush()
         os.fsync(self._file.fileno())
         return {"bytes": self._file.tell()}
 
     def close(self, status: Status) -> None:
-        """Closes the file; TensorBoard has no status of a run."""
+        """Closes the file. Ignores the status, because TensorBoard has no status of runs."""
         del status
         self._file.close()
 
@@ -74,7 +75,7 @@ def _values(entry: Entry) -> list[Summary.Value]:
 
 
 def _text(tag: str, text: str) -> Summary.Value:
-    """A value of TensorBoard's text plugin; it renders Markdown."""
+    """A value of TensorBoard's text plugin, which renders Markdown."""
     tensor = TensorProto(
         dtype=DT_STRING,
         string_val=[text.encode()],

@@ -1,7 +1,7 @@
-"""Weights & Biases: an offline run in the run folder, for `wandb sync`; no network.
+"""Weights & Biases: writes an offline run to the run folder, for `wandb sync`. Uses no network.
 
-An offline run cannot be continued, so it is written from the whole journal and replaces the
-previous one. Its id is that of the job.
+W&B cannot continue an offline run. Each replay therefore writes a new one from the whole journal,
+which replaces the previous one. Its id is the id of the job.
 """
 
 import json
@@ -19,11 +19,11 @@ from core.storage.rundir import RunDir
 PROJECT = "babylm"
 STEP = "step"
 FOLDER = "wandb"
-"""W&B creates a folder of this name in the folder that it is given."""
+"""Name of the folder that W&B creates in the run folder."""
 
 
 class WandbRun:
-    """An offline run that is being written."""
+    """An offline run, open for writing."""
 
     def __init__(self, rundir: RunDir, state: State) -> None:
         del state
@@ -48,11 +48,11 @@ class WandbRun:
                 x_disable_meta=True,
             ),
         )
-        # The run's own step counter accepts no step twice and no earlier one.
+        # W&B's own step counter accepts only ascending steps.
         self._run.define_metric("*", step_metric=STEP)
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Adds the values; samples and checkpoints are added at the end."""
+        """Adds the values; `close` adds the samples and the checkpoints."""
         for entry in entries:
             match entry:
                 case Point(time=time, step=step, values=values):
@@ -65,7 +65,7 @@ class WandbRun:
                     self._checkpoints.pop(name, None)
 
     def flush(self) -> State:
-        """Nothing to wait for: `close` does."""
+        """Does nothing, because only `close` completes the run."""
         return {}
 
     def close(self, status: Status) -> None:

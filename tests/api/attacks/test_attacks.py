@@ -26,12 +26,12 @@ from tests.api.test_uploads import HOSTILE, tree
 
 CANARY = "canary-7f3a"
 JOB = "JOB"
-"""Replaced by the id of a job that exists."""
+"""Placeholder for the id of an existing job."""
 
 
 @dataclass(frozen=True)
 class Attack:
-    """A request and the statuses that are right for it."""
+    """A request, and the statuses with which the service may answer it."""
 
     kind: str
     name: str
@@ -285,7 +285,7 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory, migrated):
-    """One for all attacks: none may change it."""
+    """One service for all attacks, because no attack may change it."""
     folder = tmp_path_factory.mktemp("target")
     settings = Settings(_env_file=None, data_dir=folder / "data", runs_dir=folder / "runs")
     write_corpus(settings.data_dir)
@@ -297,7 +297,7 @@ def target(tmp_path_factory, migrated):
     world.checkpoint(job_id, files={"config.json": b"{}"})
     for place in (settings.runs_dir, settings.data_dir):
         (place / "secret").write_text(CANARY)
-    # The lease outlasts the tests: nobody sends heartbeats for the job.
+    # A lease longer than the tests, because no worker sends heartbeats for the job.
     app = create_app(settings.model_copy(update={"sweep_seconds": 3600.0}))
     with local_client(app, raise_server_exceptions=False):
         yield Target(RawClient(app), settings, job_id)

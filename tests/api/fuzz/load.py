@@ -1,4 +1,4 @@
-"""How many requests the fuzzers send: 2,000 together, or BABYLM_FUZZ_REQUESTS."""
+"""The number of requests of all fuzzers together: 2,000, or BABYLM_FUZZ_REQUESTS."""
 
 import json
 import os
@@ -9,7 +9,7 @@ SEED = int(os.environ.get("BABYLM_FUZZ_SEED", "14"))
 NUM_BYTES = REQUESTS * 6 // 10
 NUM_ARCHIVES = REQUESTS * 2 // 10
 WARM_UP = 5
-"""A fifth of the requests load caches and code before the memory is measured."""
+"""The first fifth of the requests loads caches and code; memory is measured after it."""
 TIMEOUT_SECONDS = 300 + REQUESTS
 MEDIA_TYPE = "application/problem+json"
 

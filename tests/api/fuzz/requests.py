@@ -32,7 +32,7 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 
 def raw_request(source: random.Random, *, job_id: str, headers: list[str]) -> bytes:
-    """One request, different each time."""
+    """A random request."""
     route = source.choice(routes())
     method = route.method if source.random() < 0.85 else source.choice(METHODS)
     path = _path(source, route.path, job_id) + source.choice(QUERIES)

@@ -20,7 +20,7 @@ from tests.waiting import DEADLINE, wait_for
 
 KEY = "a-key-of-the-fuzzer-0123456789"
 MAX_GROWTH_BYTES = 50 << 20
-"""Goal R9; measured after the warm-up, when every route has been called."""
+"""Goal R9. The growth is measured after the warm-up, in which every route is called."""
 
 
 @dataclass

@@ -15,12 +15,12 @@ from tests.waiting import DEADLINE
 
 THREADS = 8
 SILENCE_SECONDS = 1.0
-"""A damaged request may have no end, and a stream has none: then the client leaves."""
+"""Seconds after which the client disconnects: damaged requests and streams may have no end."""
 BATCH = 200
 
 
 def exchange(server: Server, request: bytes, secrets: list[str]) -> int | None:
-    """The status of the answer; None without one."""
+    """The status of the answer; None if there is no answer."""
     answer = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as connection:
         try:

@@ -1,4 +1,4 @@
-"""Schemathesis against a real server: the OpenAPI document is what the service does."""
+"""Schemathesis against a real server: the service does what the OpenAPI document says."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from tests.api.fuzz.load import REQUESTS, SEED, TIMEOUT_SECONDS
 from tests.api.fuzz.server import KEY, MAX_GROWTH_BYTES, running_server
 
 LONG = 10_000
-"""From so many requests on, each value at its limits is tried too: 2,600 requests."""
+"""Number of requests from which each value is also tried at its limits (2,600 requests)."""
 EXAMPLES = max(1, REQUESTS // 2000)
 CONFIG = """\
 [checks.not_a_server_error]

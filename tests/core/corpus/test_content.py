@@ -1,4 +1,4 @@
-"""Words that are too long, and files that are no text: refused or split, and named."""
+"""Words that are too long are split, and files that are not text are refused by name."""
 
 import gzip
 

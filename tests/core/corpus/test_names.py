@@ -1,4 +1,4 @@
-"""Names of files: whatever a file system holds is shown, usable, and reported when left out."""
+"""File names: any name that a file system permits is shown, usable, and reported if left out."""
 
 import json
 import os

@@ -82,7 +82,7 @@ def sums(model, rows, slots, tokens=64):
 def test_differences_between_candidates_are_those_of_the_texts_alone(model, packs):
     items = []
     for seed in range(12):
-        shared = draw(seed, seed)  # item 0 shares nothing
+        shared = draw(seed, seed)  # the candidates of item 0 share no token
         ends = [draw(100 * seed + k + 7, 1 + (seed + k) % 6) for k in range(2 + seed % 3)]
         items.append([Encoded([*shared, *end], seed // 2) for end in ends])
     rows, slot = [], 0

@@ -1,4 +1,4 @@
-"""Out of memory and disk full have one error each, for all messages of system and libraries."""
+"""All messages of system and libraries for a full memory or disk become one error each."""
 
 import errno
 import resource

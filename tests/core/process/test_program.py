@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 FOLDERS = [*PACKAGES, "chaos", "benchmarks", "docs"]
 STARTERS = {"multiprocessing", "concurrent.futures.process", "ProcessPoolExecutor"}
-"""They start Python in their own way."""
+"""Names whose use starts Python without this project's function for starting children."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A run stops on request, and when its supervisor is dead or silent."""
+"""A run stops on request, and if its supervisor is dead or silent."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""How many threads a training process takes, and how they wait."""
+"""The number of threads of a training process, and how the threads wait."""
 
 import os
 
@@ -32,7 +32,7 @@ def test_thread_settings_of_the_user_stay(host):
 
 
 def test_a_cgroup_limits_the_threads(host):
-    (host["cgroups"] / "service/cpu.max").write_text("100000 100000\n")  # of a group above
+    (host["cgroups"] / "service/cpu.max").write_text("100000 100000\n")  # of a parent group
     assert usable_cpus(**host) == 1
     (host["cgroups"] / "service/cpu.max").write_text("50000 100000\n")
     assert usable_cpus(**host) == 1

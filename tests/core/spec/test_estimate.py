@@ -32,7 +32,7 @@ def test_masks_between_documents_count_where_they_are_written_out(
 
 
 HEADS_OF_48 = {"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 48}
-"""The shape of gemma2-100m when its memory was measured; the preset has heads of 256 since."""
+"""The shape of gemma2-100m when its memory was measured. The preset now has heads of 256."""
 
 
 @pytest.mark.parametrize(

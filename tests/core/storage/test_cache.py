@@ -101,7 +101,7 @@ def test_two_runs_that_start_at_once_build_a_result_once(tmp_path):
     for thread in threads:
         thread.start()
     assert building.wait(DEADLINE)
-    # This thread sees that another one builds, and lets it end.
+    # This thread waits for the build of another thread, and lets it finish.
     entry = Cache(tmp_path).get("clean", "abc", build, waiting=go.set)
     for thread in threads:
         thread.join()
@@ -172,7 +172,7 @@ def used(cache, *names):
 def test_results_are_listed_by_their_last_use(tmp_path):
     cache = Cache(tmp_path)
     used(cache, "a", "b", "c")
-    cache.get("clean", "a", write(100))  # used again, now
+    cache.get("clean", "a", write(100))  # this is the newest use
     listed = cache.entries()
     assert [(info.stage, info.fingerprint, info.bytes) for info in listed] == [
         ("clean", "b", 100),

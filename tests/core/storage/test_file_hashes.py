@@ -16,7 +16,7 @@ def hashes(tmp_path):
 
 @pytest.fixture
 def file(tmp_path):
-    """A file that changed long ago, as far as its times tell."""
+    """A file whose time stamps say that it changed long ago."""
     path = tmp_path / "text"
     write(path, b"one")
     return path
@@ -39,7 +39,7 @@ def plant(hashes, path, wrong):
 
 def test_a_file_that_just_changed_is_not_remembered(tmp_path, file):
     hashes = FileHashes(tmp_path / "hashes")
-    assert hashes.of(file) == sha(b"one")  # its inode changed now, whatever its times say
+    assert hashes.of(file) == sha(b"one")  # its ctime is new, although its mtime is old
     assert not hashes.folder.exists()
 
 

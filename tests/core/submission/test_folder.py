@@ -82,7 +82,7 @@ def test_the_folder_is_a_hub_cache_and_a_git_repository(rundir):
     pointer = (clone / "model.safetensors").read_text().splitlines()[1]
     weights = (snapshot / "model.safetensors").resolve()
     assert pointer == f"oid sha256:{weights.name}"
-    # The weights are stored once.
+    # The weights are on the disk only once.
     assert (
         weights.stat().st_ino == (rundir.checkpoint("chck_2M") / "model.safetensors").stat().st_ino
     )

@@ -65,7 +65,7 @@ def test_a_run_that_was_interrupted_stops_at_the_same_step(tiny_run, architectur
         assert stopped.names() == alone.names()
         for checkpoint in ("last", "ema"):
             assert weights(stopped, checkpoint) == weights(alone, checkpoint)
-        stopped.go()  # a finished run takes no further step
+        stopped.go()  # a finished run trains no further step
         assert max(stopped.values("train/loss")) == last_step
 
 

@@ -375,7 +375,7 @@ def test_router_statistics_count_each_pass_once():
     statistics.begin_pass()
     summed_loss(model, inputs, targets)
     balance = statistics.end_pass()
-    summed_loss(model, inputs, targets)  # outside of a pass: as a layer computed again
+    summed_loss(model, inputs, targets)  # outside of a pass, like a recomputed layer
     metrics = statistics.metrics()
     assert 0.25 <= metrics["experts/max_load_share"].item() <= 1.0
     assert metrics["experts/balance_loss"].item() == pytest.approx(balance.item())

@@ -65,7 +65,7 @@ def test_grouped_experts_are_the_plain_model_in_bf16():
 def test_an_expert_that_no_token_chose_has_a_gradient_of_zero_there_too():
     _, fast = plain_and_fast(Llama4(num_attention_heads=4, num_local_experts=8, **SHAPE))
     ids = torch.zeros(4, 256, dtype=torch.int64, device="cuda")
-    for _ in range(2):  # the second time memory is not fresh
+    for _ in range(2):  # in the second call, memory has old contents
         fast.zero_grad()
         with torch.autocast("cuda", dtype=torch.bfloat16):
             summed_loss(fast, ids, ids).backward()

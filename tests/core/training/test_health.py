@@ -1,4 +1,4 @@
-"""Warnings about a run that goes wrong."""
+"""Warnings about runs whose training fails or stalls."""
 
 import random
 from math import log

@@ -1,4 +1,4 @@
-"""The kernels for GPUs, computed by Triton's interpreter where Triton is installed.
+"""The kernels for GPUs, computed by Triton's interpreter if Triton is installed.
 
 The interpreter must be enabled before Triton is loaded, so each check runs in a new process.
 """

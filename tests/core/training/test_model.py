@@ -1,4 +1,4 @@
-"""Models are built as the spec says, and counted without being built."""
+"""Models follow the spec, and their parameters are counted without building them."""
 
 import pytest
 import torch

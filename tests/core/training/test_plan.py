@@ -31,7 +31,7 @@ GOLDEN = {
 arithmetic of a fast path; a change of more than the tolerance is a change of the mathematics."""
 CPU = Device(torch.device("cpu"), "fp32")
 CUDA = Device(torch.device("cuda"), "bf16")
-"""A device that is only named, not used."""
+"""A device name; no test uses the device."""
 
 
 def chosen(device=CPU, architecture="gemma2", **training):
@@ -259,7 +259,7 @@ def test_a_compiled_run_resumed_with_a_cold_cache_is_exact(tiny_run, tmp_path, m
     torch._dynamo.reset()
     with fresh_cache():
         runs["stopped"].go()
-        assert any(Path(os.environ[CACHE_VARIABLE]).rglob("*.so"))  # it was cold
+        assert any(Path(os.environ[CACHE_VARIABLE]).rglob("*.so"))  # filled, so it was empty before
     stages = [event.stage for event in runs["alone"].of(StageData) if event.state == "finished"]
     assert stages == ["compile", "train"]
     assert not [event for event in runs["stopped"].of(WarningData) if event.code == "not_compiled"]

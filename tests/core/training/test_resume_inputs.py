@@ -1,4 +1,4 @@
-"""A resume point is never loaded under other data than it was trained on."""
+"""A resume point is only loaded with the data on which it was trained."""
 
 import dataclasses
 import json

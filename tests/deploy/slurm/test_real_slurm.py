@@ -104,7 +104,7 @@ class Site:
             return find_placement(session, job_id, attempt)
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
-        """Provisions and sweeps until it holds."""
+        """Provisions and sweeps until the condition holds."""
         deadline = time.monotonic() + DEADLINE
         while not (value := condition()):
             assert time.monotonic() < deadline, f"{what}\n{self.report()}"
@@ -311,7 +311,7 @@ def test_postgres_restarted_ends_no_run(site):
     job_id = site.submit(max_steps=100_000)
     site.until_step(job_id, 5)
     site.server.stop()
-    time.sleep(2.0)  # the outage is what is tested
+    time.sleep(2.0)  # the outage is the subject of this test
     site.server.start()
     site.database.dispose()
     site.until_step(job_id, site.job(job_id).step + 10)

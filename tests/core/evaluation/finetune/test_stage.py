@@ -20,7 +20,7 @@ INSTANTS = 10
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Raised where a kill would end the process."""
 
 
 class StopsAfter(StopSignal):

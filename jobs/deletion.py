@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 def delete_with_folder(database: Database, settings: Settings, job_id: str) -> None:
     """Removes an ended job, its rows and its files.
 
-    Moves the folder into `deleted_folder` within the transaction that removes the rows. After a
-    crash in between, `finish_deletions` completes or undoes the deletion.
+    Moves the folder into `deleted_folder` within the transaction that removes the rows. If the
+    process dies during the deletion, `finish_deletions` completes or undoes it.
 
     Raises:
         JobNotFound: If there is no such job.
         InvalidTransition: If it has not ended.
-        JobInUse: If an unfinished job needs its tokenizer or a checkpoint of it.
+        JobInUse: If an unfinished job needs the tokenizer or a checkpoint of this job.
     """
     aside = settings.deleted_folder / job_id
     with database.write() as session:
@@ -55,7 +55,7 @@ def delete_study_with_folders(database: Database, settings: Settings, study_id: 
 
 
 def finish_deletions(database: Database, settings: Settings) -> None:
-    """Completes interrupted deletions; undoes those whose row still exists."""
+    """Completes interrupted deletions; undoes those of jobs whose row still exists."""
     if not settings.deleted_folder.is_dir():
         return
     for aside in settings.deleted_folder.iterdir():

@@ -59,7 +59,7 @@ def finish_deletions(database: Database, settings: Settings) -> None:
     if not settings.deleted_folder.is_dir():
         return
     for aside in settings.deleted_folder.iterdir():
-        # The write lock is held, so no deletion of this job is in progress.
+        # On SQLite the write lock is held, so no deletion of this job is in progress.
         with database.write() as session:
             remains = _row_exists(session, aside.name)
             if remains:

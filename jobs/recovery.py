@@ -1,8 +1,8 @@
 """The sweep: requeues jobs of lost workers, and notifies workers of queued jobs.
 
-The sweep runs in the API, in each worker that is not a pilot, and in the Slurm provisioner, so jobs
-are requeued while any of these processes runs. All writes of a sweep are guarded, so any number of
-sweeps may run at the same time.
+The sweep runs in the API, in each worker that is not a pilot, and in a Slurm provisioner that runs
+continuously, so jobs are requeued while any of these processes runs. All writes of a sweep are
+guarded, so any number of sweeps may run at the same time.
 """
 
 import logging

@@ -101,9 +101,9 @@ def _steps_to_keep(
 
     If `extremes` is False: the steps of the first point of each bucket and of the last point.
 
-    The query generates the buckets and reads for each its range of the primary key. Grouping the
-    rows by a computed bucket and joining them to their extremes took four times as long for 100,000
-    rows, because no index contains the bucket.
+    The query generates the buckets, and for each bucket reads a range of the primary key. Grouping
+    the rows by a computed bucket and joining them to their extremes took four times as long for
+    100,000 rows, because no index contains the bucket.
     """
     edge = select(literal(low).label("low")).cte("edge", recursive=True)
     edge = edge.union_all(select(edge.c.low + width).where(edge.c.low + width <= high))

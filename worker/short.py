@@ -130,7 +130,7 @@ class ShortRunner:
             with self._database.write_relaxed() as session:
                 report_partial(session, task.id, task.attempt, state)
         except Fenced:
-            # Otherwise the child's answer to this task would be taken for that to the next one.
+            # Otherwise the child's answer to this task would count as its answer to the next.
             self.close()
             raise
         self._job_notifier.notify(task.id)

@@ -109,5 +109,5 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.add_middleware(
         Gate, keys=settings.api_keys, host=settings.host, upload_bytes=settings.upload_bytes
     )
-    app.add_middleware(Admission)  # added last: before the gate
+    app.add_middleware(Admission)  # added last, so that it runs before the gate
     return app

@@ -22,14 +22,16 @@ log = logging.getLogger(__name__)
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 """Accepted suffixes. xz is not accepted because a stream may need 4 GiB of memory at its start."""
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Accepted methods. `zipfile` decompresses bzip2 and LZMA without a limit on the output."""
+"""Accepted compression methods of zip members. `zipfile` decompresses bzip2 and LZMA without a
+limit on the output."""
 METHOD_NAMES = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "zstd", 95: "xz", 98: "PPMd"}
 MAX_MEMBERS = 10_000
 MAX_EXPANDED_BYTES = 8 << 30
 MAX_RATIO = 200
-"""Maximum ratio of content to archive. Text has 5 to 10; a decompression bomb has more."""
+"""Maximum ratio of the size of the content to that of the archive. Compressed text has a ratio of 5
+to 10; a decompression bomb has a higher one."""
 FREE_BYTES = 16 << 20
-"""Bytes of content that are allowed at any ratio, for small archives."""
+"""Number of bytes of content that are allowed at any ratio, for small archives."""
 MAX_READ_BYTES = 4 << 20
 """Maximum bytes of one read by `zipfile`, which loads the central directory at once."""
 
@@ -69,7 +71,7 @@ class Reader:
         """At most `size` of the next bytes.
 
         Raises:
-            Problem: 422 if the member is damaged, 413 if the archive produces too much.
+            Problem: 422 if the member is damaged, 413 if the content of the archive is too large.
         """
         with _refusing(self._name):
             return self._source.read(size)
@@ -81,11 +83,11 @@ def is_archive(name: str) -> bool:
 
 
 def members(path: Path, name: str, wanted: Callable[[PurePosixPath], bool]) -> Iterator[Member]:
-    """The regular files of an archive with a `wanted` path. Read each before you get the next.
+    """The regular files of an archive whose path is `wanted`. Read each before you get the next.
 
     Raises:
-        Problem: 422 if the archive is damaged or has links, devices or encrypted members; 413 if it
-            produces too much.
+        Problem: 422 if the archive is damaged or has links, devices or encrypted members; 413 if
+            its content is too large.
     """
     budget = Budget(path.stat().st_size)
     read = _zip_members if name.endswith(".zip") else _tar_members

@@ -29,7 +29,7 @@ class Bulkhead:
         max_waiting: int | None = None,
         max_wait_seconds: float = BURST_SECONDS,
     ) -> None:
-        """`max_waiting` is the maximum number of waiting callers; None: no limit here."""
+        """`max_waiting` is the maximum number of waiting callers; None: they wait without limit."""
         self._max_threads = max_threads
         self._max_waiting = max_waiting
         self._max_wait_seconds = None if max_waiting is None else max_wait_seconds

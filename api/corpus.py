@@ -27,14 +27,14 @@ from jobs.store import unfinished_jobs
 from jobs.tables import Job, ShortTask
 
 COUNT_BYTES = 4 << 20
-"""Bytes of a file in which words are counted. For a larger file the number of words is an estimate,
-to keep the response fast, until cleaning has counted the words."""
+"""Maximum bytes of a file of which all words are counted. For a larger file the number of words is
+an estimate, to keep the response fast, until cleaning has counted the words."""
 SAMPLE_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
 class Words:
-    """A number of white-space words before cleaning."""
+    """A number of words, separated by white space, before cleaning."""
 
     count: int
     is_exact: bool

@@ -41,10 +41,10 @@ class Context:
         default_factory=lambda: Bulkhead(max_threads=WRITE_THREADS, max_waiting=MAX_WAITING_WRITES)
     )
     follows: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FOLLOW_THREADS))
-    """For the queries of open streams and of requests that wait for a short task."""
+    """Threads for the queries of open streams and of requests that wait for a short task."""
     streams: Streams = field(default_factory=Streams)
     files: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FILE_THREADS))
-    """For publishing complete uploads, such as unpacking an archive."""
+    """Threads that publish complete uploads, for example unpack an archive."""
 
 
 async def get_context(request: Request) -> Context:

@@ -1,8 +1,8 @@
-"""Completes the OpenAPI document: every refusal, and the key that calls need.
+"""Completes the OpenAPI document: adds all refusals, and the key that calls need.
 
 FastAPI describes a refusal as 422 with a JSON body of its own. The service answers every refusal
-with a problem (RFC 9457), and the statuses follow from the method and path of a call. What is
-specific to a call is declared next to its route with `problems`.
+with a problem (RFC 9457), and most statuses follow from the method and path of a call. A refusal
+that is specific to a call is declared at its route with `problems`.
 """
 
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ Responses = dict[int | str, dict[str, Any]]  # Any, as in the signature of FastA
 
 
 def problems(*statuses: int) -> Responses:
-    """The responses of a route that are specific to it and problems."""
+    """The problem responses that are specific to a route."""
     return {status: _problem(status) for status in statuses}
 
 
@@ -111,7 +111,7 @@ def complete(document: Json, *, needs_key: bool) -> None:
             responses.pop("422", None)
             content = responses.get("200", {}).get("content", {}).get(EVENT_STREAM, {})
             if "itemSchema" in content:
-                content.pop("schema", None)  # FastAPI's, which describes the whole body as text
+                content.pop("schema", None)  # this schema describes the whole body as text
             for status in _statuses(path, method.upper()):
                 response = responses.setdefault(str(status), _problem(status))
                 response["content"][MEDIA_TYPE] = {"schema": REFERENCE}

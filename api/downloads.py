@@ -1,4 +1,4 @@
-"""Downloads with ranges (RFC 9110, section 14): files, and archives that are made while sent."""
+"""Downloads with ranges (RFC 9110, section 14) of files, and of archives made on the fly."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -99,7 +99,7 @@ class ArchiveDownload(StreamingResponse):
 
 
 def read_range(given: str, size: int) -> tuple[int, int]:
-    """The first byte of a single range and the one after its last.
+    """The positions of the first byte of a single range and of the byte after its last.
 
     Raises:
         Problem: 400 if `given` is not a single range, 416 if the range is outside of the file.

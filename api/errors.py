@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457): one table from error to status, one shape for all."""
+"""Sends errors as problem details (RFC 9457); a table gives the HTTP status of each error."""
 
 import json
 import logging
@@ -78,8 +78,8 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.OutOfMemory: 503,
     core_errors.DiskFull: 507,
 }
-"""HTTP status by error code, including errors that a child process reports by code. A test fails if
-a code is missing."""
+"""HTTP status by class of error, including errors that a child process reports by code. A test
+fails if a class is missing."""
 STATUS_BY_CODE: dict[str, int] = {
     getattr(error, "code", ""): status for error, status in STATUSES.items()
 } | {"time_limit": 504}
@@ -92,7 +92,8 @@ SPEC_PATHS = ("/v1/jobs", "/v1/jobs/estimate")
 class Problem(HTTPException):
     """A refusal that is specific to HTTP.
 
-    An HTTPException, since FastAPI turns any other exception into a 400 while it reads a body.
+    It is an HTTPException, because FastAPI turns any other exception that is raised while it reads
+    a body into a 400.
 
     Attributes:
         status: HTTP status.
@@ -165,7 +166,7 @@ def listed(names: Sequence[str], *, total: int) -> str:
 
 
 def invalid_input(error: RequestValidationError | ValidationError, *, is_spec: bool) -> Problem:
-    """The problem of a request that does not fit its schema; `is_spec`: its body is a job spec.
+    """The problem of a request that does not fit its schema; `is_spec`: the body is a job spec.
 
     At most MAX_ERRORS faults are explained: a body can have thousands.
     """
@@ -207,7 +208,7 @@ def register_handlers(app: FastAPI) -> None:
         return problem_response(invalid_input(error, is_spec=is_spec))
 
     async def of_http(request: Request, error: HTTPException) -> Response:
-        if error.status_code == HTTPStatus.NO_CONTENT:  # no problem: there is nothing to send
+        if error.status_code == HTTPStatus.NO_CONTENT:  # not an error: no body to send
             return Response(status_code=HTTPStatus.NO_CONTENT)
         code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         detail = str(error.detail)

@@ -1,4 +1,4 @@
-"""Publishes uploaded evaluation files: checked completely first, then visible at once."""
+"""Publishes uploaded evaluation files: checks all of them first, then moves each into the task."""
 
 import fcntl
 import hashlib
@@ -50,8 +50,8 @@ def publish_task(
 ) -> list[str]:
     """Puts a complete upload into the folder of a task; returns the names of its files.
 
-    The folder with the new files must be of one kind, and every line must parse. The upload is
-    removed, also if it was refused.
+    All files of the task, old and new, must be of one kind, and every new line must parse. In any
+    case the uploaded file is removed.
 
     Raises:
         Problem: 422 if a file is invalid, 409 if a file of that name exists.
@@ -98,7 +98,7 @@ def _unpack(whole: Path, name: str, target: Path, folder: str | None) -> list[st
 
 
 def _check_together(staged: Path, task: Path) -> None:
-    """Parses every new line, in a folder with the files that the task has already."""
+    """Parses every line of the new files, in a folder that also has the files of the task."""
     new = task_files(staged)
     if not new:
         raise Problem(422, "evaluation_invalid", f"{task.name}: no evaluation file was sent")

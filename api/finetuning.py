@@ -25,7 +25,7 @@ from jobs.store import get_job
 from jobs.tables import Checkpoint, Job
 
 NAMED_TASKS = 4
-"""Tasks in the name of a job."""
+"""Maximum number of tasks that the name of a job lists."""
 
 
 @dataclass(frozen=True)

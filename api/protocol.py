@@ -1,4 +1,4 @@
-"""Limits on connections that have not sent a request: their number, their time, their headers."""
+"""Limits on connections without a request: their number, and the time and size of headers."""
 
 import asyncio
 import resource
@@ -14,8 +14,8 @@ RESERVED_FILES = 256
 MAX_CONNECTIONS = 4096
 MAX_HEADER_BYTES = 64 << 10
 HEADER_SECONDS = 10.0
-"""Maximum seconds from the start of a connection, or the first byte of a request, to the end of its
-headers."""
+"""Maximum seconds until the headers of a request are complete: counted from the start of the
+connection for its first request, and from the first byte for each later one."""
 
 
 def raise_file_limit() -> int:
@@ -33,15 +33,15 @@ def raise_file_limit() -> int:
 
 
 def connection_limit(num_files: int) -> int:
-    """The number of connections that a process with that many open files can serve."""
+    """The number of connections that a process can serve if it may open `num_files` files."""
     return min(MAX_CONNECTIONS, max(num_files // 2, num_files - RESERVED_FILES))
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits on connections that wait for a request.
 
-    Beyond `max_connections` a new connection replaces the oldest one without a request, so that
-    clients which open connections and send nothing cannot lock out the others.
+    Beyond `max_connections`, a new connection replaces the oldest connection without a request. So
+    clients that open connections and send nothing cannot lock out other clients.
     """
 
     max_connections = MAX_CONNECTIONS
@@ -81,7 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def send_400_response(self, msg: str) -> None:
-        """Answers what the parser refuses; called by the parser's error handling."""
+        """Answers a request that the parser rejects; uvicorn's error handling calls this method."""
         self._refuse(Problem(400, "http_invalid", msg))
 
     def _start_timer(self) -> None:
@@ -116,7 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(Problem(503, "too_many_connections", detail, headers={"Retry-After": "1"}))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answers without a request and closes the connection."""
+        """Sends an error response although no complete request has arrived, and closes."""
         if self.transport.is_closing():
             return
         response = problem_response(problem)

@@ -26,7 +26,7 @@ from core.storage.rundir import publish_folder, sync_folder
 
 BUFFER_BYTES = 1 << 20
 MAX_NAME_BYTES = 240
-"""Maximum bytes of a name. File systems allow 255, and an unfinished upload has a suffix."""
+"""Maximum bytes of a file name. File systems allow 255, and an unfinished upload has a suffix."""
 MAX_LEFT_OUT = 100
 
 
@@ -41,14 +41,14 @@ class Published:
 
     files: list[str]
     left_out: list[LeftOut]
-    """The first members of an archive that are not used."""
+    """The members of an archive that are not used, at most `MAX_LEFT_OUT`."""
 
 
 def file_kind(name: str) -> str:
     """`text` or `archive`.
 
     Raises:
-        Problem: 422 if the name is that of neither, or not a valid file name.
+        Problem: 422 if the name belongs to neither kind, or is not a valid file name.
     """
     is_name = name.isprintable() and "/" not in name and not name.startswith(".")
     if is_name and len(name.encode()) <= MAX_NAME_BYTES:
@@ -76,8 +76,8 @@ def publish(
 ) -> Published:
     """Publishes a complete upload in its dataset: the file, or the text files of the archive.
 
-    The function checks all files first. A file is renamed when it is complete. The upload is then
-    removed, also if it was refused. Returns the names of the files, and the unused members.
+    The function checks all files first, and then renames each complete file into the dataset. In
+    any case the uploaded file is removed. Returns the names of the files, and the unused members.
 
     Raises:
         Problem: 422 if the content is invalid, 409 if a file of that name exists.
@@ -104,11 +104,12 @@ def publish(
 
 
 def check_file(path: Path, name: str) -> None:
-    """Checks a text of any format; of a table only the beginning.
+    """Checks a file of text in any format; of a table only the beginning.
 
     Raises:
-        Problem: 422 as `check_text`.
-        RunError: If it is damaged, decompresses to too much, or a package that reads it is missing.
+        Problem: 422 for the same reasons as in `check_text`.
+        RunError: If the file is damaged or decompresses to too much, or if the package that reads
+            its format is missing.
     """
     form = text_format(path.name)
     assert form is not None
@@ -152,7 +153,7 @@ def check_text(source: _Readable, name: str, write: Callable[[bytes], object]) -
 
 @contextmanager
 def told_full_disk() -> Iterator[None]:
-    """A full disk within it is a Problem, 507."""
+    """Turns the error of a full disk within the block into a 507 problem."""
     try:
         yield
     except OSError as error:

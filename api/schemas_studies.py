@@ -17,7 +17,7 @@ from jobs.tables import Study
 
 MAX_SEED = 2**31 - 1
 MAX_DEPTH = 20
-"""Levels of a body; a job spec has four."""
+"""Maximum number of levels of a body; a job spec has four."""
 
 FieldPath = Annotated[str, Field(max_length=100, pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$")]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]

@@ -32,7 +32,7 @@ async def answer_of(context: Context, task_id: str) -> Json:
     """The result of a task, once it is finished.
 
     Raises:
-        Problem: If it failed, with the status of its code, or was not done in time.
+        Problem: If the task failed, with the status of its error code; 504 if it took too long.
     """
     result: Json = {}
     async for answer, _ in answers_of(context, task_id):
@@ -44,7 +44,7 @@ async def answers_of(context: Context, task_id: str) -> AsyncIterator[tuple[Json
     """Each new partial result of a task, then its result; the flag says whether it is final.
 
     Raises:
-        Problem: If it failed, with the status of its code, or was not done in time.
+        Problem: If the task failed, with the status of its error code; 504 if it took too long.
     """
 
     def look() -> ShortTask:

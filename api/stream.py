@@ -1,7 +1,7 @@
-"""Follows the events of a job: first all after a number, then new ones when the notifier wakes it.
+"""Streams the events of a job: first all events after a number, then new events as they arrive.
 
-Between two queries a stream holds no connection to the database or the broker, so slow readers cost
-the writers nothing.
+Between two queries a stream holds no connection to the database or the broker, so slow readers do
+not delay the writers.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ MAX_STREAMS = 200
 MAX_STREAMS_OF_CLIENT = 100
 """Maximum number of streams of one client (by address), so that others also get streams."""
 MAX_ANSWERS = 100
-"""Maximum number of requests that wait for an answer. Each may wait for two minutes, and queries
+"""Maximum number of requests that wait for a short task. Each may wait for two minutes, and queries
 the database ten times per second."""
 LOOK_SECONDS = 1.0
 """Maximum seconds until an event is sent if its notification is lost."""
@@ -70,7 +70,7 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
     def __init__(self, chunks: AsyncGenerator[bytes], status_code: int = 200) -> None:
-        # Nginx must not buffer them.
+        # Nginx must not buffer the events.
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         super().__init__(chunks, status_code, headers)
         self._chunks = chunks
@@ -84,7 +84,7 @@ class EventStream(StreamingResponse):
 
 
 class Streams:
-    """Counts open streams, and limits their number in all and per client."""
+    """Counts open streams, and limits their total number and their number per client."""
 
     def __init__(
         self, *, max_open: int = MAX_STREAMS, max_of_client: int = MAX_STREAMS_OF_CLIENT
@@ -158,7 +158,7 @@ class Watchers:
                 del self._waiting[job_id]
 
     async def look(self, job_id: str, after: int, look: "Look", bulkhead: Bulkhead) -> Page:
-        """The result of a query, shared by streams that request the same before the query begins.
+        """The result of a query, shared by streams that ask for the same page before it begins.
 
         A notification wakes all streams of a job at once, and one query is enough for them. A full
         page never changes and is cached, because each new stream begins with all past events.
@@ -237,7 +237,7 @@ async def follow(
             if page.has_ended:
                 return
             if page.is_full:
-                await asyncio.sleep(0)  # a page that is kept needs no wait: let others run
+                await asyncio.sleep(0)  # a cached page needs no wait: let other tasks run
                 continue
             try:
                 await asyncio.wait_for(news.wait(), LOOK_SECONDS)

@@ -46,7 +46,7 @@ class Entry:
 
 
 class Gzip:
-    """The decompressed bytes of a gzip file, one or more members (RFC 1952)."""
+    """The decompressed bytes of a gzip file, which has one or more members (RFC 1952)."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -89,12 +89,12 @@ class Gzip:
 
 
 class TarReader:
-    """Iterates over the members of an archive; the content of one is read before the next."""
+    """Iterates over the members of an archive; `read` gives the content of the current member."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._left = 0
-        """Bytes of the current member that were not read."""
+        """Number of bytes of the current member that were not read."""
         self._padding = 0
         self._global: dict[bytes, bytes] = {}
 
@@ -148,7 +148,10 @@ class TarReader:
         return bytes(data)
 
     def _entry(self, header: bytes) -> Entry | None:
-        """The member after this header and other extended ones; None if the header is global."""
+        """The member that follows this header; None if this is a global header.
+
+        Extended headers may precede the header of the member.
+        """
         long_name: bytes | None = None
         records: dict[bytes, bytes] = {}
         while True:
@@ -193,10 +196,10 @@ def _gzip_stream() -> "zlib._Decompress":
 
 
 def _check_sum(header: bytes) -> None:
-    """Compares the sum of the header's bytes, its own field counted as spaces."""
+    """Compares the checksum with the sum of the header's bytes; its own field counts as spaces."""
     rest = header[:148] + header[156:]
     unsigned = 256 + sum(rest)
-    signed = unsigned - 256 * sum(byte > 127 for byte in rest)  # by some old programs
+    signed = unsigned - 256 * sum(byte > 127 for byte in rest)  # the sum of some old programs
     if _number(header[148:156]) not in (unsigned, signed):
         raise Damaged("a header has a wrong checksum")
 

@@ -1,4 +1,4 @@
-"""A tar archive that is made while it is sent; its bytes depend on its entries only."""
+"""A tar archive that is made while it is sent; its bytes depend only on its entries."""
 
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ class TarStream:
         self._entries = [(entry, _header(entry)) for entry in entries]
 
     def __len__(self) -> int:
-        """Bytes of the archive."""
+        """Size of the archive in bytes."""
         body = sum(len(header) + _padded(entry.size) for entry, header in self._entries)
         return body + 2 * tarfile.BLOCKSIZE
 

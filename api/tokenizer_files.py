@@ -23,11 +23,11 @@ class TokenizerFile:
     vocab_size: int | None
     """None if it is not usable."""
     error: str | None
-    """Why it is not usable, or None."""
+    """The reason why it is not usable; None if it is usable."""
 
 
 def tokenizer_files(data_dir: Path) -> list[TokenizerFile]:
-    """The tokenizers, by name."""
+    """All tokenizers, ordered by name."""
     folder = data_dir / FOLDER
     if not folder.is_dir():
         return []
@@ -43,10 +43,10 @@ def tokenizer_files(data_dir: Path) -> list[TokenizerFile]:
 
 
 def add_tokenizer(whole: Path, data_dir: Path, name: str) -> TokenizerFile:
-    """Puts an uploaded `tokenizer.json` into a new folder; the upload is gone afterwards.
+    """Moves an uploaded `tokenizer.json` into a new folder. In any case the upload is removed.
 
     Raises:
-        TokenizerInvalid: If runs cannot use it.
+        TokenizerInvalid: If training runs cannot use the tokenizer.
         Problem: 409 if there is a tokenizer of that name, 507 on a full disk.
     """
     try:
@@ -79,7 +79,7 @@ def with_existing_tokenizer(spec: JobSpec, data_dir: Path) -> JobSpec:
     """The spec with the vocabulary size of the tokenizer that `tokenizer.path` names.
 
     Raises:
-        Problem: 422 if it is missing, or runs cannot use it.
+        Problem: 422 if that tokenizer is missing, or if training runs cannot use it.
     """
     path = spec.tokenizer.path
     if path is None:

@@ -6,7 +6,8 @@ import stat
 from pathlib import Path
 
 MAX_PATH_BYTES = 107 if os.uname().sysname == "Linux" else 103
-"""sockaddr_un.sun_path holds 108 bytes with the closing zero (unix(7)); on macOS 104."""
+"""Maximum length of the path of a socket. sockaddr_un.sun_path has 108 bytes, including the final
+zero byte (unix(7)); on macOS it has 104."""
 
 
 class SocketUnavailable(Exception):

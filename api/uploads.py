@@ -1,6 +1,6 @@
 """Resumable uploads: received bytes are kept until the file is complete.
 
-They are stored in `.uploads/<dataset>/<file>.part` in the data folder, locked during a request.
+The bytes are in `.uploads/<dataset>/<file>.part` in the data folder. A request locks this file.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ from api.publishing import BUFFER_BYTES, told_full_disk
 PART = ".part"
 STALL_SECONDS = 60.0
 KEEP_SECONDS = 7 * 24 * 3600.0
-"""Age after which an incomplete upload is removed."""
+"""Seconds after its last write after which an incomplete upload is removed."""
 RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
@@ -80,7 +80,7 @@ def unfinished(folder: Path) -> list[Received]:
 
 
 def remove_abandoned(uploads: Path) -> None:
-    """Removes incomplete uploads that are older than `KEEP_SECONDS`."""
+    """Removes incomplete uploads whose last write was more than `KEEP_SECONDS` ago."""
     if uploads.is_dir():
         for path in uploads.glob("*/*"):
             # Another request may have completed its file since it was listed.
@@ -97,7 +97,7 @@ async def receive(
     Raises:
         Problem: 409 if the piece does not begin where the part ends or another request is sending,
             413 if the file grows too large, 408 if no data arrives, 507 on a full disk.
-        ClientDisconnect: If the connection broke; what has arrived is kept.
+        ClientDisconnect: If the connection broke; the received bytes are kept.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     _require_space(part.parent, (piece.end or piece.begin) - piece.begin)

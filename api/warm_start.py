@@ -48,7 +48,7 @@ def check_init_from(session: Session, spec: JobSpec, settings: Settings) -> None
 
 
 def warm_start_warnings(session: Session, spec: JobSpec, settings: Settings) -> list[str]:
-    """Why `init_from` of the spec would be refused."""
+    """The reason why `init_from` of the spec would be refused, if it would be."""
     try:
         check_init_from(session, spec, settings)
     except Problem as problem:
@@ -57,7 +57,7 @@ def warm_start_warnings(session: Session, spec: JobSpec, settings: Settings) -> 
 
 
 def keep_initial_weights(spec: JobSpec, job_id: str, settings: Settings) -> None:
-    """Takes the copy of a new job, so that the weights may be removed from then on.
+    """Copies the initial weights for a new job, so that the originals may be removed afterwards.
 
     A failure is only logged: the run takes the copy when it starts, and reports what is wrong.
     """

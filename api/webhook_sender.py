@@ -23,12 +23,13 @@ from httpcore2 import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream
 from jobs.outbox import Claim, Outcome
 
 TOTAL_SECONDS = 15.0
-"""For resolving, connecting, sending and the head of the answer; its body is not read."""
+"""Maximum seconds to resolve the name, connect, send the message and receive the head of the
+answer. The body of the answer is not read."""
 MAX_ERROR = 300
 PACKAGE = "standardwebhooks"
 Networks = Sequence[IPv4Network | IPv6Network]
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-"""Addresses whose last 32 bits are an IPv4 address (RFC 6052, RFC 8215)."""
+"""Networks of addresses whose last 32 bits are an IPv4 address (RFC 6052, RFC 8215)."""
 FAILURES = (
     *(OSError, UnicodeError, httpcore2.NetworkError, httpcore2.ProtocolError),
     *(httpcore2.TimeoutException, httpcore2.UnsupportedProtocol),
@@ -45,12 +46,12 @@ def can_sign() -> bool:
 
 
 def refusal(address: IPv4Address | IPv6Address, allowed: Networks, *, is_plain: bool) -> str | None:
-    """Why nothing is sent to an address; None if it may be.
+    """The reason why no message may be sent to an address; None if it is allowed.
 
     Args:
         address: The address of the connection.
         allowed: Private networks that the settings allow.
-        is_plain: Whether the URL is http, which is for those networks only.
+        is_plain: Whether the URL is http, which is allowed only for these networks.
     """
     inner = _embedded(address)
     if any(each in network for each in (address, inner) for network in allowed):
@@ -63,7 +64,7 @@ def refusal(address: IPv4Address | IPv6Address, allowed: Networks, *, is_plain: 
 
 
 async def send(claim: Claim, allowed: Networks, moment: datetime) -> Outcome:
-    """Makes one attempt; never raises for what the receiver or the network does."""
+    """Makes one attempt. A failure of the receiver or the network does not raise."""
     try:
         async with asyncio.timeout(TOTAL_SECONDS):
             return await _post(claim, allowed, moment)
@@ -138,7 +139,7 @@ class _CheckedBackend(AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> AsyncNetworkStream:
-        """As the base class; tries the allowed addresses in order."""
+        """Connects as the base class does; tries the allowed addresses of the host in order."""
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
         reasons = {each: self._refusal(each) for each in addresses}

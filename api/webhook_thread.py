@@ -16,7 +16,7 @@ from jobs.outbox import Claim, Outcome, claim_due, has_due, prune_delivered, rec
 log = logging.getLogger(__name__)
 
 PER_WEBHOOK = 4
-"""Attempts made at once for each webhook."""
+"""Number of attempts that are made at the same time for each webhook."""
 PRUNE_EVERY = timedelta(hours=1)
 
 
@@ -32,7 +32,7 @@ class Deliverer:
         self._pruned_at = clock()
 
     def deliver_due(self) -> int:
-        """Makes one attempt for the oldest due deliveries of each webhook; returns how many."""
+        """Makes an attempt for the oldest due deliveries of each webhook; returns their number."""
         moment = self._clock()
         with self._database.read() as session:
             is_due = has_due(session, moment)
@@ -70,7 +70,7 @@ class WebhookThread(threading.Thread):
 
     def run(self) -> None:
         """The loop."""
-        if not can_sign():  # no webhook can have been created here
+        if not can_sign():  # without this package the API creates no webhooks
             return
         while not self._stopped.wait(self._seconds):
             try:
@@ -80,7 +80,10 @@ class WebhookThread(threading.Thread):
                 log.exception("webhooks")
 
     def stop(self) -> None:
-        """Ends the thread; a delivery that is being sent is sent again at its next attempt."""
+        """Ends the thread; waits at most 10 seconds for deliveries that are being sent.
+
+        An interrupted delivery is sent again at its next attempt.
+        """
         self._stopped.set()
         if self.is_alive():
             self.join(timeout=10.0)

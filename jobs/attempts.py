@@ -1,7 +1,8 @@
 """The writes of a worker: the claim of a job, and the writes that need a valid claim.
 
-The number of the attempt is the fencing token: every write gives the number. If the job has a newer
-attempt, the write changes nothing and raises `Fenced`, and the worker ends its training process.
+The number of the attempt is the fencing token, and every write names it. If the job has a newer
+attempt or has ended, the write changes nothing and raises `Fenced`, and the worker ends its
+training process.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,12 +42,12 @@ def claim_next(
     """Assigns the next queued job to `worker_id`: highest priority first, then longest waiting.
 
     Args:
-        session: In a write transaction.
-        worker_id: The worker.
+        session: A session in a write transaction.
+        worker_id: The id of the worker.
         offer: The resources of the slot; jobs that need more are skipped. None: no limit.
-        free_bytes: Free memory of a device on which other jobs run. If the next job does not fit,
-            returns None: later jobs do not overtake it, since a large one would wait forever. None:
-            no other job runs on the device.
+        free_bytes: Free memory of the slot's device if other jobs run on it; None: no other job
+            runs on it. If the next job needs more memory, the function returns None and claims no
+            later job, since otherwise a large job would wait forever.
     """
     waiting = (
         select(Job.id, Job.device_bytes)
@@ -111,7 +112,8 @@ def record_events(
 
     Raises:
         Fenced: If the attempt no longer holds the job.
-        ValueError: If the data of an event does not match its type.
+        ValueError: If the data of an event does not match the event's type, or if it is a `status`
+            event, which only the service may write.
     """
     values = {"last_seq": Job.last_seq + len(events), "journal_offset": journal_offset}
     job = _update_held(session, job_id, attempt, values)
@@ -162,7 +164,7 @@ def finish(
     error: ErrorData | None = None,
     reason: str | None = None,
 ) -> Job:
-    """Ends the job. Call it after its process group has ended.
+    """Ends the job. Call this function after the job's process group has ended.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -189,7 +191,7 @@ def finish(
 
 
 def mark_paused(session: Session, job_id: str, attempt: int, *, reason: str | None = None) -> Job:
-    """Marks the job as paused. Call it after its process group has ended.
+    """Marks the job as paused. Call this function after the job's process group has ended.
 
     Raises:
         Fenced: If the attempt no longer holds the job.
@@ -225,7 +227,7 @@ def requeue_last(session: Session, job_id: str, attempt: int, *, reason: str) ->
 
 
 def requeue_counted(session: Session, job_id: str, attempt: int, *, reason: str) -> Job:
-    """Requeues the job after an attempt that died, and counts it.
+    """Requeues the job after an attempt that died, and counts this attempt.
 
     A new checkpoint resets the count.
 
@@ -251,7 +253,7 @@ def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | Non
     """Takes the job from a lost worker; None if there is a newer heartbeat.
 
     Also applies a stop request that the lost worker did not apply. Does not check the number of
-    attempts: the next worker checks it, because that worker can read in the journal whether there
+    attempts. The next worker checks it, because that worker can read in the journal whether there
     is a new checkpoint.
     """
     # Reading before writing is safe here: SQLite's write lock or Postgres's row lock is held.

@@ -1,4 +1,4 @@
-"""The database: an engine whose transactions do not lose updates, and its schema."""
+"""The database: an engine whose transactions lose no updates, and migrations of the schema."""
 
 import json
 import sqlite3
@@ -27,7 +27,7 @@ RELAXED_BUSY_SECONDS = 2.0
 """Maximum seconds that a relaxed write waits for the write lock. A supervisor waits between two
 heartbeats to its training process, which stops if it gets no heartbeat for too long."""
 POSTGRES_TIMEOUTS = {"connect_timeout": 5, "tcp_user_timeout": 8000, "keepalives_idle": 5}
-"""By default libpq waits without limit for an unreachable server; a supervisor must not."""
+"""By default libpq waits without limit for an unreachable server; a supervisor must not do so."""
 ADVISORY_LOCK = 0x62616279
 """Key of the advisory lock that a migration holds on Postgres."""
 KEPT_CONNECTIONS = 16
@@ -53,13 +53,13 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction, durable when the block ends and rolled back if the block raises."""
+        """A write transaction: durable when the block ends, and rolled back if the block raises."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def write_relaxed(self) -> Iterator[Session]:
-        """A write transaction that a power failure (but no crash) may undo.
+        """A write transaction that a power failure, but not the death of a process, may undo.
 
         Use it for data that is written again: heartbeats, and rows copied from a journal.
         """
@@ -150,7 +150,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def insert(session: Session, table: type[SQLModel]) -> "postgresql.Insert | sqlite.Insert":
-    """An INSERT with ON CONFLICT, in the dialect of the session.
+    """An INSERT statement that supports ON CONFLICT, in the dialect of the session.
 
     The statement uses the table and not the mapped class, which avoids the overhead of the ORM:
     during a run of 17 steps per second a worker takes 2.3 % of a core instead of 3.2 %.

@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 def delete_with_folder(database: Database, settings: Settings, job_id: str) -> None:
     """Removes an ended job, its rows and its files.
 
-    Moves the folder into `deleted_folder` within the transaction that removes the rows. After a
-    crash in between, `finish_deletions` completes or undoes the deletion.
+    Moves the folder into `deleted_folder` within the transaction that removes the rows. If the
+    process dies during the deletion, `finish_deletions` completes or undoes it.
 
     Raises:
         JobNotFound: If there is no such job.
         InvalidTransition: If it has not ended.
-        JobInUse: If an unfinished job needs its tokenizer or a checkpoint of it.
+        JobInUse: If an unfinished job needs the tokenizer or a checkpoint of this job.
     """
     aside = settings.deleted_folder / job_id
     with database.write() as session:
@@ -55,11 +55,11 @@ def delete_study_with_folders(database: Database, settings: Settings, study_id: 
 
 
 def finish_deletions(database: Database, settings: Settings) -> None:
-    """Completes interrupted deletions; undoes those whose row still exists."""
+    """Completes interrupted deletions; undoes those of jobs whose row still exists."""
     if not settings.deleted_folder.is_dir():
         return
     for aside in settings.deleted_folder.iterdir():
-        # The write lock is held, so no deletion of this job is in progress.
+        # On SQLite the write lock is held, so no deletion of this job is in progress.
         with database.write() as session:
             remains = _row_exists(session, aside.name)
             if remains:

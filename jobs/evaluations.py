@@ -33,14 +33,14 @@ def record_evaluation(session: Session, task: ShortTask, answer: Json) -> None:
         result=result,
     )
     job = update_job(session, task.job_id, values={"last_seq": Job.last_seq + 1})
-    if job is None:  # deleted in the meantime; the task went with it
+    if job is None:  # the job was deleted meanwhile, and the task with it
         return
     add_event(session, task.job_id, seq=job.last_seq, data=evaluation)
     _record_metric(session, checkpoint, evaluation)
 
 
 def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -> None:
-    """Adds an evaluation that the run made to the metrics and to the list of evaluations.
+    """Adds an evaluation by the run itself to the metrics and to the list of evaluations.
 
     Skips an evaluation of an unknown checkpoint, which remains only an event. A power failure may
     have removed the journal line of the checkpoint, and the worker must continue to read.
@@ -56,8 +56,8 @@ def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -
 def list_finetuned(session: Session, job: Job, evaluation: EvaluationData) -> None:
     """Adds the score of a fine-tuned checkpoint to the fine-tuning job and to the checkpoint's job.
 
-    The job of the checkpoint receives it as an event and a metric too, as from an evaluation. If
-    that job was deleted, only the fine-tuning job has the score.
+    The checkpoint's job also receives the score as an event and a metric, as from any other
+    evaluation. If that job was deleted, only the fine-tuning job has the score.
     """
     finetune = job.spec["finetune"]
     source, request = finetune["job"], _unknown_request(evaluation)
@@ -124,7 +124,8 @@ def scores_of_checkpoint(session: Session, job_id: str, checkpoint: str) -> dict
 def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: EvaluationData) -> None:
     """Adds a `metrics` event and the metric at the step of the checkpoint.
 
-    That step may be far in the past, so the job's current step and other latest values stay.
+    That step may be far in the past, so the job's current step and its other latest values do not
+    change.
     """
     job_id = checkpoint.job_id
     metrics = MetricsData(
@@ -147,7 +148,7 @@ def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: Evaluat
 
 
 def _checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
-    """The row, which remains when the retention rules remove the files."""
+    """The row of a checkpoint, which remains even if the retention rules remove the files."""
     query = select(Checkpoint).where(Checkpoint.job_id == job_id, Checkpoint.name == name)
     found = session.exec(query).one_or_none()
     if found is None:
@@ -156,7 +157,7 @@ def _checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
 
 
 def _epoch(session: Session, checkpoint: Checkpoint) -> float:
-    """Number of epochs at the checkpoint, from the nearest measurement before it."""
+    """Number of epochs at the checkpoint, computed from the last measurement up to its step."""
     query = (
         select(MetricStep)
         .where(MetricStep.job_id == checkpoint.job_id, MetricStep.step <= checkpoint.step)

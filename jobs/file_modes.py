@@ -9,7 +9,7 @@ from jobs.settings import Settings
 
 
 def apply_umask(settings: Settings) -> None:
-    """Sets the umask of this process and of all that it starts."""
+    """Sets the umask of this process and of all processes that it starts."""
     os.umask(int(settings.umask, 8))
 
 

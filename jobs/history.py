@@ -12,8 +12,8 @@ from jobs.tables import Checkpoint, JobEvent
 EVENTS_PAGE = 1000
 ALIASES = ("best", "last")
 STAGE_EVENTS = 7
-"""Start and end of clean, tokenizer and tokenize, and the start of training: a search for more
-would read all events of a job."""
+"""Number of `stage` events up to the start of training: the start and end of clean, tokenizer and
+tokenize, and the start of training. A search for more would read all events of a job."""
 
 
 def events_after(
@@ -85,7 +85,8 @@ def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:
 def find_checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
     """The checkpoint of that name; `best` and `last` also find the newest of that kind.
 
-    While a job runs it has no `last` checkpoint; the name then means the newest of any kind.
+    While a job runs, it has no `last` checkpoint; the name then means its newest checkpoint of any
+    kind.
 
     Raises:
         JobNotFound: If there is no such job.

@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 CHANNEL = "job:"
 RETRY_SECONDS = 2.0
 PUBLISH_SECONDS = 0.25
-"""Maximum seconds of a publish. A supervisor publishes between two heartbeats to its training
-process, and a frozen broker must not delay these heartbeats."""
+"""Maximum seconds that a publish takes. A supervisor publishes between two heartbeats to its
+training process, and a frozen broker must not delay these heartbeats."""
 SILENT_SECONDS = 5.0
-"""Seconds without a further publish after the broker did not answer."""
+"""Seconds for which nothing is published after the broker has not answered."""
 
 
 class JobNotifier:

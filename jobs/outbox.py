@@ -13,15 +13,15 @@ from sqlmodel.sql.expression import SelectOfScalar
 from jobs.tables import Webhook, WebhookDelivery
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Delay after each attempt: the schedule of the specification of Standard Webhooks. The attempt
+"""Seconds of delay after each attempt, as in the specification of Standard Webhooks. The attempt
 after the last delay is the last one."""
 MAX_ATTEMPTS = len(RETRY_SECONDS) + 1
 JITTER = 0.1
-"""Largest share by which a delay is longer, so that deliveries do not all come at once."""
+"""Maximum fraction that is added to a delay, so that deliveries are not all sent at once."""
 MAX_RETRY_AFTER_SECONDS = 86_400
 GONE = 410
 KEPT_DAYS = 30
-"""How long delivered messages are listed."""
+"""Number of days for which a delivered message is kept, counted from its creation."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attempt: a status of HTTP, or why there is none."""
+    """The outcome of an attempt: an HTTP status, or the reason why there is none."""
 
     status: int | None
     error: str | None
@@ -57,7 +57,7 @@ def has_due(session: Session, moment: datetime) -> bool:
 
 
 def claim_due(session: Session, moment: datetime, *, per_webhook: int) -> list[Claim]:
-    """Claims the oldest due deliveries of each webhook, so that no backlog delays another."""
+    """Claims the oldest due deliveries of each webhook: no webhook's backlog delays another's."""
     enabled = session.exec(select(Webhook).where(col(Webhook.disabled_at).is_(None))).all()
     claims = []
     for webhook in enabled:
@@ -79,7 +79,7 @@ def claim_due(session: Session, moment: datetime, *, per_webhook: int) -> list[C
 
 
 def record_outcome(session: Session, claim: Claim, outcome: Outcome, moment: datetime) -> None:
-    """Records an attempt, unless a newer one or a redelivery was begun meanwhile."""
+    """Records an attempt, unless a newer attempt or a redelivery has begun meanwhile."""
     values: dict[str, object] = {
         "last_attempt_at": moment,
         "last_status": outcome.status,
@@ -108,7 +108,7 @@ def record_outcome(session: Session, claim: Claim, outcome: Outcome, moment: dat
 
 
 def prune_delivered(session: Session, moment: datetime) -> None:
-    """Removes deliveries that were delivered more than `KEPT_DAYS` ago."""
+    """Removes delivered messages that were created more than `KEPT_DAYS` days ago."""
     session.exec(
         delete(WebhookDelivery).where(
             col(WebhookDelivery.status) == "delivered",

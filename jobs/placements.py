@@ -22,10 +22,10 @@ from jobs.workers import database_time
 
 PREFIX = "babylm-"
 QUEUE = "slurm"
-"""The queue in a provisioner's row among the workers."""
+"""The value of `queue` in the row of a provisioner, which is in the table of workers."""
 PROVISIONER_SECONDS = 900.0
-"""Seconds that a provisioner counts as live after a report. One that cron starts reports every few
-minutes."""
+"""Seconds for which a provisioner counts as live after a report. A provisioner that cron starts
+reports every few minutes."""
 SUBMITTING, UNKNOWN, REFUSED, LOST = "submitting", "unknown", "refused", "lost"
 """The states that the service sets; all other states come from Slurm."""
 ENDED = frozenset(
@@ -68,7 +68,7 @@ def begin_placement(session: Session, job_id: str, attempt: int) -> Placement | 
     before = find_placement(session, job_id, attempt)
     if inserted is not None or before is None:
         return before
-    # The next attempt of a job that was paused while queued and resumed has the same number.
+    # If a queued job is paused and then resumed, its next attempt still has the same number.
     is_ours = _submit_again(session, before, col(Placement.is_open).is_(False))
     return find_placement(session, job_id, attempt) if is_ours else None
 
@@ -126,7 +126,7 @@ def update_placement(session: Session, placement: Placement, **values: Any) -> b
 
 
 def submit_again(session: Session, placement: Placement) -> bool:
-    """Reserves another call of `sbatch` for that attempt."""
+    """Reserves another call of `sbatch` for that attempt; False if another provisioner has it."""
     return _submit_again(session, placement, col(Placement.state) == placement.state)
 
 

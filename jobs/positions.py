@@ -15,8 +15,8 @@ QUEUE_ORDER = (col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
 def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
     """The positions in the queue of the given queued jobs, counted from 1, by one query.
 
-    Counts the jobs ahead of the first of them in the index, and numbers only the rows between the
-    first and the last.
+    The query counts in the index the jobs ahead of the first given job, and numbers only the rows
+    from the first to the last given job.
     """
     if not jobs:
         return {}

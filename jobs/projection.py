@@ -1,4 +1,4 @@
-"""Computes from events the changes of the rows; a pure function."""
+"""Computes the changes of rows that a batch of events makes; a pure function."""
 
 import math
 from collections.abc import Sequence
@@ -42,7 +42,8 @@ def project(
     """The changes of `events` to a job with these latest metrics and this furthest checkpoint.
 
     Raises:
-        ValueError: If the data of an event does not match its type, or a run may not report it.
+        ValueError: If the data of an event does not match the event's type, or if it is a `status`
+            event, which only the service may write.
     """
     result = Projection()
     for event in events:

@@ -34,7 +34,7 @@ BROKER_ERRORS = (redis.RedisError, CeleryOperationalError, KombuOperationalError
 
 
 class _Loader(AppLoader):  # type: ignore[misc]
-    """Celery's loader, which by default imports from the working directory first."""
+    """Celery's loader, except that it does not add the working directory to the import path."""
 
     def import_from_cwd(
         self, module: str, imp: Callable[..., ModuleType] | None = None, package: str | None = None
@@ -94,7 +94,7 @@ class QueueNotifier:
         self._redis = connect(broker_url, seconds=QUEUE_LENGTH_SECONDS)
 
     def notify(self, queue: QueueName, times: int) -> bool:
-        """Fills the queue up to `times` messages; False if the broker is unavailable."""
+        """Adds messages until the queue has `times` of them; False if the broker is unavailable."""
         try:
             waiting = int(self._redis.llen(queue))
             for _ in range(times - waiting):
@@ -120,7 +120,7 @@ class QueueNotifier:
 def connect(broker_url: str, *, seconds: float = SOCKET_SECONDS) -> "redis.Redis":
     """A client of the broker with short timeouts and without retries, because callers poll.
 
-    The library's default of three retries with delays would turn 0.25 s into seconds.
+    With the library's default of three retries, a timeout of 0.25 s would become several seconds.
     `redis+socket:///path`, Celery's form of a Unix socket, is `unix:///path` for the client.
     """
     url = broker_url.replace("redis+socket://", "unix://", 1)

@@ -1,7 +1,8 @@
 """The sweep: requeues jobs of lost workers, and notifies workers of queued jobs.
 
-The sweep runs in the API and in each worker, so neither depends on the other. All writes of a sweep
-are guarded, so any number of sweeps may run at the same time.
+The sweep runs in the API, in each worker that is not a pilot, and in a Slurm provisioner that runs
+continuously, so jobs are requeued while any of these processes runs. All writes of a sweep are
+guarded, so any number of sweeps may run at the same time.
 """
 
 import logging
@@ -26,11 +27,12 @@ Key = TypeVar("Key", bound=Hashable)
 
 FORGET_WORKER_SECONDS = 3600.0
 MAX_READ_SHARE = 0.25
-"""Fraction of the lease. If a read takes longer, the database counts as unavailable."""
+"""Maximum duration of a read of the heartbeats, as a fraction of the lease. After a longer read the
+database counts as unavailable, and all leases start again."""
 
 
 _Beats = list[tuple[tuple[str, int], int]]
-"""(id, attempt) and the heartbeat."""
+"""Pairs of (id, attempt) and heartbeat."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class HeartbeatMonitor:
         return lost
 
     def reset(self) -> None:
-        """Starts all measurements again, after a time without reading heartbeats."""
+        """Starts all measurements again, after a time in which no heartbeats were read."""
         self._seen = {}
 
 
@@ -140,7 +142,7 @@ class Sweeper:
             monitor.reset()
 
     def notify(self) -> None:
-        """Sends one message for each queued job, up to the number of slots."""
+        """Sends a message per queued job, up to the number of slots, and one for short tasks."""
         if self._notifier is None:
             return
         with self._database.read() as session:

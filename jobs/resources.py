@@ -13,14 +13,14 @@ from jobs.tables import Job, WorkerRow
 
 Where = Literal["local", "slurm"]
 WEIGHT_BYTES = 4
-"""Per parameter, float32."""
+"""Number of bytes of a parameter in float32."""
 PROGRAM_BYTES = 3 << 30
 """Host memory of Python, torch and the CUDA libraries, without the model."""
 DEVICE_PROGRAM_BYTES = 1 << 30
 """Device memory of a CUDA context with the libraries of torch and their workspaces."""
 MEMORY_MARGIN = 1.25
-"""Factor on the estimate: Slurm kills a job that exceeds its memory limit, and a process that
-exceeds its part of a shared device takes memory from others."""
+"""Factor on the estimate. Slurm kills a job that exceeds its memory limit, and a process that
+exceeds its part of a shared device takes memory from other jobs."""
 GIB = 1 << 30
 
 
@@ -51,8 +51,8 @@ class Needs:
     min_device_memory_bytes: int
     """Weights and optimizer state: a device with less memory cannot train the model at all."""
     device_bytes: int | None = None
-    """Expected peak of a process on a device, the claim of a job that shares one; 0 without a
-    model. None: unknown, so the job shares no device."""
+    """Expected peak of the memory of a process on a device, which a job claims on a shared device.
+    0: the task is not `model`. None: unknown, so the job shares no device."""
 
 
 def needs_of(spec: JobSpec) -> Needs:
@@ -78,7 +78,7 @@ def needs_of(spec: JobSpec) -> Needs:
 
 
 def device_bytes(spec: JobSpec) -> int:
-    """Expected peak of device memory of a run, with a margin on the estimate."""
+    """Expected peak of the device memory of a run, with a margin; 0 if its task is not `model`."""
     if spec.task != "model":
         return 0
     expected = estimate(spec, words=None).device_memory_bytes
@@ -147,7 +147,7 @@ def offer_of(worker: WorkerRow) -> Offer:
 
 
 def measured_rates(workers: Sequence[WorkerRow]) -> dict[str, float]:
-    """The fastest device of each kind, in measured floating point operations per second."""
+    """Measured floating-point operations per second of the fastest device of each kind."""
     rates: dict[str, float] = {}
     for worker in workers:
         for device in worker.devices:

@@ -12,7 +12,8 @@ from jobs.tables import Metric, MetricStep
 
 MAX_POINTS = 500
 POINTS_A_BUCKET = 4
-"""The first, last, lowest and highest point, so that peaks and ends of the curve remain."""
+"""Number of points that a bucket keeps: the first, last, lowest and highest, so that the peaks and
+ends of the curve remain."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,14 @@ def metric_series(
     first, last, lowest and highest point. The series of an unknown name is empty.
 
     Args:
-        session: To read with.
-        job_id: The job; an unknown one has empty series.
+        session: A read session.
+        job_id: The id of the job; the series of an unknown job are empty.
         names: Names of metrics.
         after_step: Exclusive lower bound.
         before_step: Exclusive upper bound; None for no bound.
-        max_points: Per series.
-        extremes: False keeps only the first point of each (then smaller) bucket and the last
-            point of the series: no peaks, but index seeks instead of a read of every row.
+        max_points: Maximum number of points of a series.
+        extremes: If False, the buckets are smaller, and only the first point of each bucket and
+            the last point of the series remain. This loses the peaks, but does not read every row.
     """
     assert max_points >= POINTS_A_BUCKET
     result = {}
@@ -96,11 +97,13 @@ def _steps_to_keep(
     width: int,
     extremes: bool,
 ) -> list[int]:
-    """The steps of the first, last, lowest and highest point of each bucket, or of the first alone.
+    """The steps of the first, last, lowest and highest point of each bucket.
 
-    The query generates the buckets and reads the range of the primary key of each. Grouping the
-    rows by a computed bucket and joining them to their extremes took four times as long for 100,000
-    rows, because no index contains the bucket.
+    If `extremes` is False: the steps of the first point of each bucket and of the last point.
+
+    The query generates the buckets, and for each bucket reads a range of the primary key. Grouping
+    the rows by a computed bucket and joining them to their extremes took four times as long for
+    100,000 rows, because no index contains the bucket.
     """
     edge = select(literal(low).label("low")).cte("edge", recursive=True)
     edge = edge.union_all(select(edge.c.low + width).where(edge.c.low + width <= high))

@@ -214,7 +214,7 @@ class Settings(BaseSettings):
 
     @property
     def default_mlflow_uri(self) -> str:
-        """MLflow's tracking URI if nothing names another."""
+        """MLflow's tracking URI if no setting or environment variable names another."""
         return f"sqlite:///{quote(str(self.runs_dir.resolve() / 'mlflow.sqlite3'))}"
 
     @property
@@ -224,22 +224,28 @@ class Settings(BaseSettings):
 
     @property
     def cache_folder(self) -> Path:
-        """Results of stages, shared between jobs."""
+        """Folder with the results of stages, which jobs share."""
         return self.runs_dir / "cache"
 
     @property
     def deleted_folder(self) -> Path:
-        """Run folders whose deletion is in progress."""
+        """Folder of the run folders whose deletion is in progress."""
         return self.runs_dir / "deleted"
 
     @property
     def workers_folder(self) -> Path:
-        """A folder per machine, named by boot id, with a locked file per live worker."""
+        """Folder with a subfolder for each machine, named by its boot id.
+
+        A subfolder has a locked file for each live worker.
+        """
         return self.runs_dir / "workers"
 
     @property
     def uploads_folder(self) -> Path:
-        """Uploads in progress; on the file system of the datasets, so that a rename publishes."""
+        """Folder of uploads in progress.
+
+        It is on the file system of the datasets, so that a rename publishes an upload.
+        """
         return self.data_dir / ".uploads"
 
     def job_folder(self, job_id: str) -> Path:

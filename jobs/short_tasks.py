@@ -1,4 +1,4 @@
-"""Short tasks: created by the API, run by the short worker, with the same claims as jobs.
+"""Short tasks: the API creates them, and the short worker claims and runs them as others run jobs.
 
 Quick tasks, which a user waits for, run at once; the others run in slices. After a slice the task
 returns to the queue with its state, so a quick task waits for at most one slice, and a worker that
@@ -21,7 +21,7 @@ from jobs.transitions import FRESH
 Kind = Literal["generate", "surprisal", "encode", "evaluate", "clean_report", "submission"]
 QUICK: tuple[Kind, ...] = ("generate", "surprisal", "encode")
 KEEP_QUICK = timedelta(days=1)
-"""Quick tasks that ended longer ago are deleted."""
+"""Time for which a quick task is kept after its end."""
 MAX_ATTEMPTS = 3
 LOST = ErrorData(
     code="attempts_exhausted",
@@ -57,7 +57,7 @@ def create_short_task(
 
 
 def short_tasks_of_job(session: Session, job_id: str, kind: Kind) -> list[ShortTask]:
-    """The tasks of a job of one kind, oldest first."""
+    """The tasks of one kind of a job, oldest first."""
     query = (
         select(ShortTask)
         .where(ShortTask.job_id == job_id, ShortTask.kind == kind)
@@ -127,7 +127,7 @@ def beat_short_task(session: Session, task_id: str, attempt: int) -> None:
 
 
 def report_partial(session: Session, task_id: str, attempt: int, state: Json) -> None:
-    """Stores a partial result, such as the text written so far; counts as a sign of life.
+    """Stores a partial result, such as the text written so far; counts as a heartbeat.
 
     Raises:
         Fenced: If the attempt no longer holds the task.

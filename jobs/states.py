@@ -24,7 +24,7 @@ TRANSITIONS: dict[tuple[Status, Status], str] = {
     ("failed", "queued"): "retry was requested",
     ("cancelled", "queued"): "retry was requested",
 }
-"""All valid transitions: from, to, and the reason."""
+"""All valid transitions: the previous status and the new status, with the reason."""
 
 ACTIONS: dict[Action, tuple[Status, ...]] = {
     "cancel": ("queued", "running", "paused"),

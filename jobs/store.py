@@ -56,7 +56,7 @@ def create_job(
     """Creates a queued job; returns it, and whether it is new.
 
     Args:
-        session: In a write transaction.
+        session: A session in a write transaction.
         spec: The resolved spec.
         idempotency_key: A repeated key with the same hash returns the existing job.
         request_hash: See `hash_request`; default: the hash of the spec.
@@ -127,9 +127,9 @@ def list_jobs(
     """A page of jobs, newest first, and the cursor of the next page, if any.
 
     Args:
-        session: To read with.
-        statuses: Only jobs with these; empty: all.
-        search: Only jobs whose name contains this, ignoring case, or whose id begins with it.
+        session: A read session.
+        statuses: Statuses of the jobs; empty: all jobs.
+        search: A text that a job's name contains, ignoring case, or with which its id begins.
         where: Further conditions on the rows.
         limit: Maximum number of jobs on a page.
         after: The cursor of this page; None: the first page.
@@ -194,7 +194,7 @@ def unfinished_jobs(session: Session) -> list[Job]:
 
 
 def request_cancel(session: Session, job_id: str) -> Job:
-    """Cancels a queued or paused job at once; requests it from the worker of a running one.
+    """Cancels a queued or paused job at once; requests the cancel of a running job.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -218,11 +218,11 @@ def request_cancel(session: Session, job_id: str) -> Job:
 
 
 def request_pause(session: Session, job_id: str) -> Job:
-    """Pauses a queued job at once; requests it from the worker of a running one.
+    """Pauses a queued job at once; requests the pause of a running job.
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If its status does not allow it, or a cancel is pending.
+        InvalidTransition: If the job's status does not allow a pause, or a cancel is pending.
     """
     job = transition(
         session,

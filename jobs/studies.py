@@ -1,6 +1,7 @@
-"""Studies: groups of jobs over conditions and seeds. Functions never commit, as in `jobs.store`.
+"""Studies: groups of jobs, one for each condition and seed.
 
-Members are ordinary jobs. A unique index on study, condition and seed keeps each of them single.
+The functions never commit, as in `jobs.store`. Members are ordinary jobs. A unique index on study,
+condition and seed prevents duplicate members.
 """
 
 import hashlib
@@ -53,7 +54,8 @@ def create_study(
     """Creates a study and all its members; returns it, and whether it is new.
 
     Args:
-        session: In a write transaction: a study never exists with a part of its members.
+        session: A session in a write transaction, so that a study never exists with only some of
+            its members.
         name: Display name.
         base: The spec that the members share.
         grid: JSON values by dotted field.
@@ -100,7 +102,7 @@ def add_seeds(
     """Adds seeds to a study and creates their members.
 
     Args:
-        session: In a write transaction that has locked the study, see `get_study`.
+        session: A session in a write transaction that has locked the study, see `get_study`.
         study_id: The study.
         seeds: All seeds of the study from now on.
         added: Members of all conditions with the new seeds.
@@ -112,9 +114,10 @@ def add_seeds(
 
 
 def further_members(session: Session, study: Study, seeds: Sequence[int]) -> list[Member] | None:
-    """The members of further seeds, with the specs of the members that exist.
+    """The members for additional seeds, with the specs of existing members.
 
-    A default that has changed since then changes nothing. None if a condition has no member left.
+    A default that was changed after the study was created does therefore not affect them. None if a
+    condition has no member left.
 
     Raises:
         ConditionInvalid: If a seed is out of range.
@@ -186,7 +189,10 @@ def count_members(session: Session, study_ids: Sequence[str]) -> dict[str, dict[
 
 
 def read_members(session: Session, study_id: str) -> list[MemberRow]:
-    """The members with their latest values, by condition and seed: one query, no events."""
+    """The members with their latest values, ordered by condition and seed.
+
+    Runs a single query and reads no events.
+    """
     columns = (
         *(Job.id, Job.name, Job.status, Job.condition_number, Job.condition, Job.study_seed),
         *(Job.progress, Job.latest_metrics, Job.error_code),
@@ -248,7 +254,9 @@ def resume_study(session: Session, study_id: str) -> None:
 
 
 def delete_study(session: Session, study_id: str) -> list[str]:
-    """Removes a study with all members; returns their ids, whose folders the caller removes.
+    """Removes a study with all members; returns the ids of the jobs.
+
+    The caller removes the folders of these jobs.
 
     Raises:
         StudyNotFound: If there is no such study.

@@ -17,7 +17,8 @@ from core.events.metrics import BY_NAME
 COMPARED = ("validation/bits_per_byte", "validation/loss")
 EVALUATIONS = "evaluation/"
 NOISE_FACTOR = 2.0
-"""A difference of means counts beyond this many standard deviations between seeds."""
+"""A difference of means counts only if it exceeds this number of standard deviations between
+seeds."""
 
 Verdict = Literal["baseline", "better", "worse", "within_noise", "too_few_seeds"]
 
@@ -43,15 +44,16 @@ class Summary:
     """A metric of a condition over its seeds."""
 
     n: int
-    """Members that have succeeded with a finite value."""
+    """Number of members that have succeeded with a finite value."""
     mean: float
     deviation: float | None
     """Sample standard deviation; None with one value."""
     best: float
     difference: float | None
-    """Mean minus the mean of the baseline; None for the baseline and without its values."""
+    """Mean minus the mean of the baseline; None for the baseline itself, and if it has no value."""
     noise: float | None
-    """Twice the pooled standard deviation of this condition and the baseline."""
+    """Twice the pooled standard deviation of this condition and the baseline; None for the baseline
+    itself, and if one of the two has fewer than two values."""
     verdict: Verdict | None
     """None if the baseline has no value."""
 
@@ -77,7 +79,7 @@ def compared_values(latest_metrics: Mapping[str, Any]) -> dict[str, float | None
 
 
 def metric_names(members: Sequence[MemberRow]) -> list[str]:
-    """The compared metrics that a member has: validation first, then evaluations by name."""
+    """The compared metrics that any member has: validation first, then evaluations by name."""
     names = {name for member in members for name in member.values}
     first = [name for name in COMPARED if name in names]
     return first + sorted(names - set(first))
@@ -158,7 +160,7 @@ def _summary(name: str, values: Sequence[float], baseline: Sequence[float] | Non
 
 
 def _noise(values: Sequence[float], baseline: Sequence[float]) -> float | None:
-    """Twice the pooled standard deviation; None if one side has fewer than two values."""
+    """Twice the pooled standard deviation; None if either has fewer than two values."""
     if len(values) < 2 or len(baseline) < 2:
         return None
     freedom = len(values) + len(baseline) - 2

@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC; for SQLite, which stores no zone, the zone is removed and added again."""
+    """A time in UTC. SQLite stores no zone: it is removed before a write and added after a read."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -98,7 +98,7 @@ class Study(Table, table=True):
     base: Json = Field(sa_type=JSON)
     """The spec that all members share, as it was submitted."""
     grid: Json = Field(sa_type=JSON)
-    """Values by dotted field; the first of each is the baseline."""
+    """Lists of values by dotted field; the baseline has the first value of each list."""
     seeds: list[int] = Field(sa_type=JSON)
     idempotency_key: str | None = Field(default=None, sa_type=Text, unique=True)
     request_hash: str = _short()
@@ -134,10 +134,10 @@ class Job(Table, table=True):
         default=None, sa_type=String(ID_LENGTH), foreign_key="study.id", ondelete="SET NULL"
     )
     condition_number: int | None = None
-    """The condition of the study's grid, counted from 0, which is the baseline."""
+    """Number of the condition in the study's grid, counted from 0; 0 is the baseline."""
     study_seed: int | None = None
     condition: Json | None = Field(default=None, sa_type=JSON(none_as_null=True))
-    """The values of the grid by dotted field."""
+    """The values of the condition, by dotted field."""
     tags: list[str] = Field(
         default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": text("'[]'")}
     )
@@ -160,7 +160,7 @@ class Job(Table, table=True):
     worker_id: str | None = Field(default=None, sa_type=Text)
     """The worker that holds the job, or held it last."""
     heartbeat: int = Field(default=0, sa_type=BigInteger)
-    """Counter that a live worker increases. The sweep takes the job if it no longer changes."""
+    """Counter that a live worker increases. If it stops changing, the sweep requeues the job."""
 
     stage: str | None = _short(default=None)
     progress: float = 0.0
@@ -240,7 +240,8 @@ class Checkpoint(Table, table=True):
 class ShortTask(Table, table=True):
     """Work that does not wait for training jobs: generating text, evaluating a checkpoint.
 
-    A task that takes longer than seconds runs in slices, and other tasks can run between them.
+    Quick tasks run without interruption. The others run in slices, so that other tasks can run
+    between two slices.
     """
 
     __tablename__ = "short_task"
@@ -304,9 +305,10 @@ class Placement(Table, table=True):
     attempt: int = Field(primary_key=True)
     """The attempt that the pilot will claim."""
     name: str = Field(sa_type=String(100))
-    """Name of the Slurm job, which identifies it after a crash between the row and `sbatch`."""
+    """Name of the Slurm job. It identifies the Slurm job if the provisioner crashes before it has
+    recorded the id that `sbatch` returns."""
     is_open: bool = True
-    """False: the provisioner no longer follows it."""
+    """False: the provisioner no longer tracks the placement."""
     tries: int = 1
     """Number of calls of `sbatch`; guards every write of a provisioner."""
     state: str = _short()
@@ -321,23 +323,23 @@ class Placement(Table, table=True):
     changed_at: datetime = _time()
     """Last change of `tries` or `state`."""
     missed: int = 0
-    """Number of consecutive complete listings of Slurm without it."""
+    """Number of consecutive complete listings of Slurm without the Slurm job."""
 
 
 class Webhook(Table, table=True):
-    """An address that is sent signed messages about jobs."""
+    """An address to which the service sends signed messages about jobs."""
 
     __tablename__ = "webhook"
 
     id: str = _id(primary_key=True, default_factory=new_id)
     url: str = Field(sa_type=Text)
     secret: str = Field(sa_type=Text)
-    """`whsec_...`; stored as it is, because signing needs it."""
+    """`whsec_...`; stored in plain text, because signing needs it."""
     events: list[str] = Field(sa_type=JSON)
     """Names of `jobs.webhooks.WebhookEvent`."""
     created_at: datetime = _time()
     disabled_at: datetime | None = _time(default=None)
-    """When the receiver answered 410 Gone."""
+    """Time at which the receiver answered 410 Gone; null: the webhook is enabled."""
 
 
 class WebhookDelivery(Table, table=True):
@@ -352,12 +354,13 @@ class WebhookDelivery(Table, table=True):
     id: str = _id(primary_key=True, default_factory=new_id)
     webhook_id: str = Field(sa_type=String(ID_LENGTH), foreign_key="webhook.id", ondelete="CASCADE")
     message_id: str = _short()
-    """The header `webhook-id`: a hash of the event, so it is the same whenever it is sent."""
+    """The header `webhook-id`: a hash of the event, so all attempts to send it have the same id. A
+    test message has a random id."""
     event: str = _short()
     body: str = Field(sa_type=Text)
     """The bytes that are signed and sent."""
     status: str = _short(default="pending")
-    """pending, delivered or failed; failed: the last attempt was made."""
+    """pending, delivered or failed; failed: no attempt is left."""
     attempts: int = 0
     """Number of attempts; guards every write of a sender."""
     created_at: datetime = _time()

@@ -33,7 +33,7 @@ class Queue:
 
     positions: dict[str, int]
     offers: tuple[Offer, ...]
-    """Different offers of the live train workers, and of pilots of the given jobs."""
+    """The distinct offers of the live train workers, and of pilots of the given jobs."""
     has_provisioner: bool
     placements: dict[str, Placement]
     """The newest open placement of each queued job."""
@@ -78,7 +78,7 @@ def waiting_for(job: Job, queue: Queue) -> Waiting | None:
 def unserved_now(session: Session, spec: JobSpec) -> str | None:
     """The reason why a job of this spec would wait for a worker; None if a live one can run it.
 
-    Also None if no worker is alive or Slurm may start one, because nothing is known then.
+    Also None if no worker is alive, or if Slurm may start one: the resources are unknown then.
     """
     job = Job(id="", name="", status="queued", spec={}, **asdict(needs_of(spec)))
     offers = _train_offers(session, ())
@@ -90,7 +90,7 @@ def unserved_now(session: Session, spec: JobSpec) -> str | None:
 
 
 def _train_offers(session: Session, job_ids: Sequence[str]) -> tuple[Offer, ...]:
-    """Different offers of the live train workers, and of pilots of these jobs."""
+    """The distinct offers of the live train workers, and of pilots of these jobs."""
     workers = live_train_workers(session, pilots_of=job_ids)
     return tuple(dict.fromkeys(offer_of(worker) for worker in workers))
 

@@ -1,8 +1,9 @@
-"""Webhooks: their rows, and the outbox that takes a message in the transaction of its event.
+"""Webhooks: their rows, and the outbox of the messages that are sent to them.
 
 The transaction that records an event also records the messages about it, so that no message is
 lost and none is sent about an event that was rolled back. The header `webhook-id` is a hash of the
-event: a receiver recognises a message that it has seen, also after a crash or a redelivery.
+event, by which a receiver recognises a message that it has already received, also after a crash or
+a redelivery.
 """
 
 import base64
@@ -104,7 +105,9 @@ def list_deliveries(
 
 
 def redeliver(session: Session, webhook_id: str, delivery_id: str) -> WebhookDelivery:
-    """Makes a delivery due now, with all its attempts; also one that was delivered.
+    """Makes a delivery due now and allows it all attempts again, even if it was delivered.
+
+    Also enables the webhook if it was disabled.
 
     Raises:
         WebhookNotFound, DeliveryNotFound: If there is none.
@@ -123,7 +126,7 @@ def redeliver(session: Session, webhook_id: str, delivery_id: str) -> WebhookDel
 
 
 def add_test_message(session: Session, webhook_id: str) -> WebhookDelivery:
-    """Puts a message of type `webhook.test` into the outbox.
+    """Puts a message of type `webhook.test` into the outbox, and enables the webhook.
 
     Raises:
         WebhookNotFound: If there is no such webhook.

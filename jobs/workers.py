@@ -51,7 +51,7 @@ def live_workers(session: Session, *, at: datetime | None = None) -> list[Worker
 def live_train_workers(session: Session, *, pilots_of: Sequence[str] = ()) -> list[WorkerRow]:
     """Live workers for training, and the pilots of the given jobs.
 
-    A cluster may have a thousand pilots, each for one job, so the others are not read.
+    A cluster may have a thousand pilots, each for one job, so pilots of other jobs are not read.
     """
     since = database_time(session) - timedelta(seconds=LIVE_SECONDS)
     pilot_of = col(WorkerRow.offer)["job_id"].as_string()

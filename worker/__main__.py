@@ -94,7 +94,7 @@ def _pilot(options: argparse.Namespace) -> Pilot | None:
 
 
 def commands(settings: Settings) -> Commands:
-    """The commands of the child processes. They start programs of `core` without importing it."""
+    """The commands of the child processes, which run programs of `core`."""
 
     def run(folder: Path) -> list[str]:
         return python_command(

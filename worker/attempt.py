@@ -61,7 +61,7 @@ class Attempt:
         """The last error that the attempt reported."""
 
     def prepare(self) -> bool:
-        """Prepares the run folder. False, with the job `failed`, if no attempt is left."""
+        """Prepares the run folder; False if no attempt is left, so that the job is now `failed`."""
         self.rundir.root.mkdir(parents=True, exist_ok=True)
         publish_file(self.rundir.spec, json.dumps(self.spec, indent=2).encode())
         self._job_notifier.notify(self.job_id)

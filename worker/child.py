@@ -1,7 +1,7 @@
 """A child process in its own process group, which receives heartbeats through a pipe.
 
-The child does not use PR_SET_PDEATHSIG, which sends the signal when the thread that forked ends: a
-thread of a pool may end at any time.
+The child does not use PR_SET_PDEATHSIG: the kernel would send the signal as soon as the thread that
+started the child ends, and a thread of a pool may end at any time.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ class Child:
             Path(f"/proc/{self.pid}/oom_score_adj").write_text(str(OOM_SCORE))
 
     def poll(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs."""
+        """The exit status, negative for a signal; None while the child runs."""
         return self._process.poll()
 
     def wait(self, seconds: float) -> int | None:

@@ -1,4 +1,4 @@
-"""The offer of a worker: the resources of one slot, by which the database selects a job."""
+"""The offer of a worker: the resources of one slot, by which the claim selects a job."""
 
 from jobs.resources import Offer
 from worker.devices import Device, gpus_of_slot, num_gpus

@@ -42,8 +42,8 @@ from worker.supervisor import CommandFor, Supervisor
 log = logging.getLogger(__name__)
 
 MEASURE_IDLE_SECONDS = 20.0
-"""Idle seconds before the speed is measured. A measurement during a job would be too low and would
-slow down the job."""
+"""Seconds that the worker is idle before it measures the speed. During a job the measured speed
+would be too low, and the measurement would slow down the job."""
 FALLBACK_POLLS = 4
 """Factor by which the slots poll less often if there is a broker, which wakes them up. They still
 poll, because the broker may lose a message."""
@@ -132,7 +132,7 @@ class Worker:
             threading.Thread(target=self._measure, name="measure", daemon=True).start()
         if self._pilot is None:
             self._sweeper.start()
-        else:  # there may be a thousand pilots, so only API and provisioner sweep
+        else:  # a thousand pilots may run, so they do not sweep
             self._spawn("idle", lambda: self._repeat(self._end_when_idle, LOOK_SECONDS))
 
     def take_work(self) -> None:
@@ -196,7 +196,7 @@ class Worker:
         return job is not None or task is not None
 
     def _claim(self, slot: Slot) -> Job | None:
-        """Claims the next job, if it fits into the memory that is free on the GPU of the slot."""
+        """Claims the next job if it fits into the free memory of the slot's GPU."""
         with self._slots.claiming:
             free = self._slots.free_bytes(slot)
             with self._database.write() as session:

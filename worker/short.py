@@ -1,8 +1,8 @@
 """Runs short tasks in one child process that stays alive and keeps models loaded.
 
-Short tasks, such as generating text or evaluating a checkpoint, must not wait for a training job. A
-task that takes longer than a slice of SLICE_SECONDS stops after the slice and is queued again with
-its state.
+Short tasks must not wait for a training job. Quick tasks (`generate`, `surprisal`, `encode`) run
+without interruption. The others run in slices: if one needs longer than SLICE_SECONDS, it stops and
+is queued again with its state.
 """
 
 import json
@@ -98,7 +98,7 @@ class ShortRunner:
             self._child = None
 
     def _answer(self, task: ShortTask) -> dict[str, Any] | ErrorData | None:  # any JSON value
-        """The result, the error, or None if the worker shuts down first."""
+        """The result or the error of a task; None if the worker shuts down first."""
         if self._child is None or not self._child.is_alive():
             self.close()
             self._child = _ShortTaskProcess(self._command)
@@ -130,7 +130,8 @@ class ShortRunner:
             with self._database.write_relaxed() as session:
                 report_partial(session, task.id, task.attempt, state)
         except Fenced:
-            self.close()  # otherwise the child would answer this task instead of the next
+            # Otherwise the child's answer to this task would count as its answer to the next.
+            self.close()
             raise
         self._job_notifier.notify(task.id)
 
@@ -151,7 +152,8 @@ class ShortRunner:
                     request["predictions_file"] = str(predictions)
         if task.kind == "evaluate":
             request["task_dir"] = str(data_dir / EVALUATIONS / str(request.pop("task")))
-            del request["step"], request["words_seen"]  # only for the list of evaluations
+            # The child does not need these; they are for the list of evaluations.
+            del request["step"], request["words_seen"]
         if task.kind == "clean_report":
             assert task.dataset is not None
             del request["version"]
@@ -216,7 +218,10 @@ class _ShortTaskProcess:
             return None
 
     def close(self) -> None:
-        """Kills the process, which keeps no state."""
+        """Kills the process. Only loaded models and unfinished work are lost.
+
+        The state of a sliced task is in the database.
+        """
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):

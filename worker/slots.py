@@ -1,4 +1,4 @@
-"""The slots of a worker: the environment of each, and the memory of GPUs that several share.
+"""The slots of a worker: the environment of each, and the memory of GPUs that several slots share.
 
 A job starts on a GPU next to others only if the expected peaks of all of them fit into its memory.
 """
@@ -21,17 +21,17 @@ class Slot:
 
 
 class Slots:
-    """Takes the slot of the GPU with the most free memory, and records what its job claims."""
+    """Assigns slots, first on the GPU with the most free memory, and records what jobs claim."""
 
     def __init__(self, devices: list[Device], count: int, environment: Mapping[str, str]) -> None:
         gpus = num_gpus(devices)
         self._lock = threading.Lock()
         self._free: list[Slot] = []
         self._claims: dict[int, tuple[int, int | None]] = {}
-        """GPU and claimed bytes by the number of the slot; None: the whole GPU."""
+        """GPU and claimed bytes, by the number of the slot; None bytes: the whole GPU."""
         self._memory = {int(each["index"]): int(each["memory_bytes"]) for each in devices}
         self.claiming = threading.Lock()
-        """Held from reading the free memory until a claim is recorded."""
+        """A claim holds this lock from reading the free memory until it is recorded."""
         for number in range(count):
             chosen = gpus_of_slot(devices, number, count)
             # Slots that share no GPU have GPUs of their own.
@@ -40,7 +40,7 @@ class Slots:
             self._free.append(Slot(number, {**environment, **visible}, shared))
 
     def take(self) -> Slot | None:
-        """A free slot, or None; of slots that share GPUs, that of the emptiest GPU."""
+        """A free slot, or None. If slots share GPUs: one of the GPU with the most free memory."""
         with self._lock:
             if not self._free:
                 return None
@@ -55,14 +55,14 @@ class Slots:
             self._free.append(slot)
 
     def free_bytes(self, slot: Slot) -> int | None:
-        """Memory that no other job has claimed; None: the slot has its GPUs for itself now."""
+        """Bytes of the slot's GPU that no job has claimed; None: no other job uses its GPUs."""
         with self._lock:
             if slot.gpu is None or not self._claims_of(slot.gpu):
                 return None
             return max(0, int(self._room(slot.gpu)))
 
     def claim(self, slot: Slot, device_bytes: int | None) -> None:
-        """Records the expected memory of the job of a slot; None: unknown, so the whole GPU."""
+        """Records the memory that a slot's job will use; None: unknown, so it claims the GPU."""
         if slot.gpu is not None:
             with self._lock:
                 self._claims[slot.number] = (slot.gpu, device_bytes)

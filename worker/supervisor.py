@@ -113,7 +113,7 @@ class Supervisor:
         return status
 
     def _allowance(self, attempt: Attempt) -> float:
-        """The remaining fraction of the silence limit, after which the child stops by itself.
+        """The fraction that remains of the silence limit, after which the child stops by itself.
 
         If workers of other hosts may claim the job, the child must end before they claim it, even
         if this process cannot reach the database. On a single host the lock on the run folder

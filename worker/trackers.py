@@ -1,4 +1,4 @@
-"""Starts the replay processes of an attempt; training never waits for them."""
+"""Starts processes that replay an attempt's events into trackers; training never waits for them."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 MLFLOW_URI = "MLFLOW_TRACKING_URI"
 MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
-"""The replay tries again itself."""
+"""Settings of MLflow's client, with few retries, because the replay itself tries again."""
 
 
 @dataclass
@@ -74,7 +74,9 @@ class Replays:
 def replays(
     rundir: RunDir, spec: Json, settings: Settings, warn: Callable[[WarningData], None]
 ) -> Iterator[Replays]:
-    """Replays the journal of a run into its trackers while the block runs, and to its end.
+    """Replays the journal of a run into its trackers while the block runs.
+
+    After the block the replay processes send the remaining events and end.
 
     Args:
         rundir: The run.

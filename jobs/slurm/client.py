@@ -22,8 +22,8 @@ PASSED_VARIABLES = re.compile(
     r"\A(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_.*|TMPDIR|LD_LIBRARY_PATH|"
     r"SLURM_CONF|SBATCH_.*|MODULE.*|LMOD.*)\Z"
 )
-"""Environment variables that Slurm's programs get, and from them the pilot. None of these variables
-contains credentials."""
+"""Environment variables that Slurm's programs receive and pass on to the pilot. None of these
+variables contains credentials."""
 JOB_ID = re.compile(r"\A(\d{1,20})(;[\w.-]+)?\Z")
 LISTED = re.compile(r"\A(\d{1,20})\|([A-Z_]{2,30})\|([^|]{0,40})\|([^|]{0,200})\|(\S{1,200})\Z")
 FOREIGN_JOB = re.compile(r"\A[^|]{1,60}\|[A-Z_]{2,30}\|[^|]{0,40}\|[^|]*\|.*\Z")
@@ -80,7 +80,7 @@ class Listing:
 @dataclass(frozen=True)
 class _Answer:
     status: int | None
-    """Exit status; None if the program did not start or did not answer in time."""
+    """Exit status of the program; None if it did not start or did not end in time."""
     output: str
     errors: str
 
@@ -164,7 +164,8 @@ class Slurm:
 def _kill(process: "subprocess.Popen[str]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    # A process in uninterruptible sleep, for example on NFS, may not end: wait at most this long.
+    # A process in uninterruptible sleep, for example on NFS, survives SIGKILL for a while, so the
+    # wait has a limit.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.communicate(timeout=KILL_SECONDS)
 

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def run_provisioner(settings: Settings, *, once: bool, shutdown: threading.Event) -> None:
-    """Provisions until `shutdown` is set, or once.
+    """Submits and tracks pilots until `shutdown` is set; with `once`, makes a single pass.
 
     Only this thread calls Slurm's programs, which may hang for longer than a lease. So the reports
     and the sweep for lost workers run in their own threads.
@@ -94,7 +94,7 @@ def _report(database: Database, row: WorkerRow) -> None:
 
 
 def _row(settings: Settings, *, once: bool) -> WorkerRow:
-    """The row of this provisioner. With `once` (cron) all passes of a host share one row."""
+    """The row of this provisioner. With `once`, as from cron, all passes of a host share a row."""
     host = socket.gethostname()
     return WorkerRow(
         id=f"{host}-slurm-{'once' if once else uuid4().hex[:8]}",

@@ -1,9 +1,9 @@
 """The provisioner: submits a pilot for each queued job that may run on Slurm, and tracks it.
 
 A pilot is a Slurm job that runs one worker for one job; its placement is the row that records it.
-All state of the provisioner is in rows, so you can kill it at any moment, run it twice, or start it
-by cron. Slurm's answers decide only whether a pilot is submitted again, never the outcome of a job.
-After a wrong answer, at most one more pilot starts, and ends without claiming a job.
+All state of the provisioner is in rows, so you can kill it at any moment, run two of them, or start
+it by cron. Slurm's answers decide only whether a pilot is submitted again, never the outcome of a
+job. After a wrong answer, at most one additional pilot starts, and it ends without claiming a job.
 """
 
 import json
@@ -45,8 +45,8 @@ SETTINGS_FILE = "settings.env"
 MISSES = 3
 """Number of consecutive complete listings without the Slurm job, after which it counts as lost."""
 CANCEL_GRACE_SECONDS = 60.0
-"""A pilot that ignores a cancel request for the grace period, the lease and these seconds is ended
-with `scancel`."""
+"""Seconds, in addition to the grace period and the lease, after which a pilot that ignores a cancel
+request is ended with `scancel`."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Pace:
     settle_seconds: float = 60.0
     """Seconds that `squeue` may take to list a job after an unclear answer of `sbatch`."""
     retry_seconds: float = 15.0
-    """Seconds before the second try; the delay doubles for each further try."""
+    """Seconds between the first and the second try; the delay doubles for each further try."""
     longest_retry_seconds: float = 600.0
 
     def before_try(self, tries: int) -> float:
@@ -174,7 +174,7 @@ class Provisioner:
     def _cancel_unwanted(
         self, placement: Placement, job: Job, moment: datetime, *, is_wanted: bool
     ) -> None:
-        """Cancels a pilot that claimed nothing, or that ignores a cancel request."""
+        """Cancels a pilot that is not needed and has not started, or ignores a cancel request."""
         assert placement.slurm_id is not None
         if not is_wanted and placement.worker_id is None:
             self._slurm.cancel(placement.slurm_id)

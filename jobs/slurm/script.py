@@ -16,7 +16,7 @@ from jobs.tables import Placement
 WARNING_SECONDS = 90
 """Seconds before the time limit at which Slurm sends a signal to the pilot."""
 GRACE_SECONDS = 75
-"""Seconds of this time that the training process has for its last checkpoint."""
+"""Seconds, of these `WARNING_SECONDS`, that the training process has for its last checkpoint."""
 IDLE_SECONDS = 30
 MIB = 1 << 20
 ARGUMENTS, PYTHON = "{arguments}", "{python}"
@@ -66,7 +66,7 @@ def sbatch_options(
 ) -> Sequence[str]:
     """The options of `sbatch`, which override `#SBATCH` lines of the template.
 
-    `minutes` is the time limit; None: that of the template or the partition.
+    `minutes` is the time limit; None: the limit of the template or of the partition applies.
     """
     resources, gpus = spec.resources, slurm_gpus(spec)
     options = [

@@ -16,7 +16,8 @@ MARGIN = 2.0
 """Factor on the estimated training time: nodes of a cluster differ, and a job whose time limit
 expires waits in Slurm's queue a second time."""
 OTHER_SECONDS = 1800.0
-"""For what the estimate leaves out: corpus, tokenizer, compilation, evaluation and export."""
+"""Seconds for the work that the estimate leaves out: corpus, tokenizer, compilation, evaluation and
+export."""
 IN_TEMPLATE = re.compile(r"^#SBATCH\s+(--time\b|-t\b)", re.MULTILINE)
 
 
@@ -26,9 +27,10 @@ def time_limit_minutes(
     """Minutes for `--time`; None leaves the choice to the template or the partition.
 
     Args:
-        spec: Its `resources.time_limit` comes first.
-        settings: For the corpora, and the longest limit that the estimate may give.
-        template: The site's batch script, whose own `#SBATCH --time` comes second.
+        spec: The spec of the job. Its `resources.time_limit` takes precedence.
+        settings: Settings with the folder of corpora and the longest limit that the estimate may
+            give.
+        template: The site's batch script. Its `#SBATCH --time` takes precedence over the estimate.
         rates: Measured operations per second by kind of device.
     """
     if spec.resources.time_limit is not None:
@@ -45,7 +47,7 @@ def time_limit_minutes(
 
 
 def _words(spec: JobSpec, settings: Settings) -> int | None:
-    """Words of the corpus after cleaning; None if it cannot be read on this host."""
+    """Number of words after cleaning; None if the corpus cannot be read on this host."""
     folder = settings.data_dir / spec.data.dataset
     try:
         files = find_source_files(folder, sources=spec.data.sources)

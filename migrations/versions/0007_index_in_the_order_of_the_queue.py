@@ -1,4 +1,4 @@
-"""Give the index of the queue the order of the claim, so that neither it nor positions sort rows.
+"""Give the queue's index the order of the claim, so that claims and positions sort no rows.
 
 Revision ID: 0007
 Revises: 0006

@@ -28,8 +28,8 @@ async def follow_events(
     """Yields every event after the sequence number `after` once, in order, until the last one.
 
     After a broken connection, the function continues after the last event that it yielded, and
-    calls `on_break` with the reason. It raises an error only if the service refuses the request, for
-    example because the job is unknown.
+    calls `on_break` with the reason. It raises an error only if the service refuses the request,
+    for example because the job is unknown.
     """
     failures = 0
     while True:

@@ -28,8 +28,8 @@ function authorized(
   return key ? { Authorization: `Bearer ${key}`, ...extra } : extra;
 }
 
-// Returns whether there is another key than the refused one (null: the request had no key). Asks the
-// user only once, even if several requests are refused at the same time.
+// Returns whether there is another key than the refused one (null: the request had no key). Asks
+// the user only once, even if several requests are refused at the same time.
 async function anotherKey(refused: string | null): Promise<boolean> {
   if (sessionStorage.getItem(KEY) !== refused) return true;
   asking ??= ask("This service requires an API key", {

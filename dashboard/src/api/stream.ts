@@ -24,8 +24,9 @@ export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> 
   });
 }
 
-// Calls `look` now and at an interval while the page is visible. If the connection is lost, the page
-// shows this and polling continues. If the service refuses a request, polling ends with the error.
+// Calls `look` now and at an interval while the page is visible. If the connection is lost, the
+// page shows this and polling continues. If the service refuses a request, polling ends with the
+// error.
 export async function poll(look: () => Promise<void>, signal: AbortSignal, milliseconds = 2000) {
   while (!signal.aborted) {
     if (!document.hidden) {

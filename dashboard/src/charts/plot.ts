@@ -54,7 +54,8 @@ const MARK_COLOURS = {
 const probe = document.createElement("i");
 probe.hidden = true;
 
-// The colour of a CSS variable. An element resolves it, because a canvas cannot resolve light-dark().
+// The colour of a CSS variable. An element resolves it, because a canvas cannot resolve
+// light-dark().
 export function colour(name: string): string {
   if (!probe.isConnected) document.body.append(probe);
   probe.style.color = `var(${name})`;

@@ -1,5 +1,5 @@
-// The view of all charts of a page, such as axis and smoothing. The address contains the view, so that
-// a link restores it. Without a view in the address, the last choice in this browser applies.
+// The view of all charts of a page, such as axis and smoothing. The address contains the view, so
+// that a link restores it. Without a view in the address, the last choice in this browser applies.
 
 import { effect, signal } from "@preact/signals";
 import type { Axis } from "../lib/series.ts";

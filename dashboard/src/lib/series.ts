@@ -160,8 +160,8 @@ function nearestIndex(length: number, valueAt: (index: number) => number, wanted
 
 type Values = (number | null)[];
 
-// The exponential mean of the values on both sides of each point, which does not lag. `weight` is from
-// 0 (no smoothing) to 1.
+// The exponential mean of the values on both sides of each point, which does not lag. `weight` is
+// from 0 (no smoothing) to 1.
 export function smoothed(values: Values, weight: number): Values {
   if (!weight) return values;
   const forward = oneSided(values, weight);
@@ -182,8 +182,8 @@ function oneSided(values: Values, weight: number): Values {
   });
 }
 
-// The weight for a strength of smoothing. The mean covers a share of the curve, so the effect does not
-// depend on the number of points.
+// The weight for a strength of smoothing. The mean covers a share of the curve, so the effect does
+// not depend on the number of points.
 export function weightFor(strength: number, length: number): number {
   if (!strength || length < 3) return 0;
   const reach = Math.max(1, strength * 0.12 * length);

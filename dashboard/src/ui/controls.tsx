@@ -10,8 +10,8 @@ type ButtonProps = Omit<JSX.ButtonHTMLAttributes<HTMLButtonElement>, "onClick"> 
   children: ComponentChildren;
 };
 
-// A button that is disabled while its asynchronous action runs. If the action's promise is rejected,
-// except by an AbortError, a dialog shows the error.
+// A button that is disabled while its asynchronous action runs. If the action's promise is
+// rejected, except by an AbortError, a dialog shows the error.
 export function Button({ act, children, disabled, ...rest }: ButtonProps) {
   const [isBusy, setBusy] = useState(false);
   const press = async (event: MouseEvent) => {
@@ -105,8 +105,8 @@ interface MenuProps {
   children: ComponentChildren;
 }
 
-// A button that opens a list of actions. The list closes on Escape, on a press outside, and when the
-// focus moves outside.
+// A button that opens a list of actions. The list closes on Escape, on a press outside, and when
+// the focus moves outside.
 export function Menu({ label, name, class: kind = "", stays = false, children }: MenuProps) {
   const [isOpen, setOpen] = useState(false);
   const host = useRef<HTMLDivElement>(null);

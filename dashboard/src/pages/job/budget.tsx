@@ -60,8 +60,8 @@ export function Budget({ store }: { store: JobStore }) {
   );
 }
 
-// The number of words that the run will see. If the run has progress, the number is computed from it,
-// because the tokens of an epoch are then known.
+// The number of words that the run will see. If the run has progress, the number is computed from
+// it, because the tokens of an epoch are then known.
 function plannedWords(store: JobStore): number {
   const job = store.job.value!;
   const seen = job.metrics?.words_seen ?? 0;

@@ -108,8 +108,8 @@ export class JobStore {
     }
   }
 
-  // Sends a few parallel requests, the first of which has the loss. For a long run, requests points at
-  // equal distances first, because finding the extreme values takes the service more time.
+  // Sends a few parallel requests, the first of which has the loss. For a long run, requests points
+  // at equal distances first, because finding the extreme values takes the service more time.
   async readMetrics() {
     const job = this.job.value!;
     const names = Object.keys(job.metrics?.values ?? {});
@@ -303,7 +303,7 @@ export class JobStore {
     }
     if (this.abort.aborted) return;
     await this.look();
-    if (this.job.value && !isFinal(this.job.value)) this.watch(); // the job was queued again meanwhile
+    if (this.job.value && !isFinal(this.job.value)) this.watch(); // the job was queued again
   }
 
   async label(labels: Labels | null) {

@@ -60,7 +60,8 @@ export function parseConditions(text: string): Condition[] {
     });
 }
 
-// The value of a metric by its name, or of an option of the spec by its path or the end of its path.
+// The value of a metric by its name, or of an option of the spec by its path or the end of its
+// path.
 export function valueNamed(job: Job, name: string): unknown {
   const values = valuesOf(job);
   if (name in values) return values[name];

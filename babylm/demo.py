@@ -100,7 +100,7 @@ def pairs_folder(data_dir: Path) -> Path:
     """The folder of the minimal pairs: one file of JSON lines for each phenomenon.
 
     Raises:
-        CommandError: If it has none.
+        CommandError: If the data folder has no such folder.
     """
     files = sorted(data_dir.rglob("*.jsonl"))
     if not files:

@@ -122,7 +122,7 @@ def ignored_heads(flat: Mapping[str, str | int | float | None]) -> str | None:
 
 
 def _upstream_shape(given: Mapping[str, str | int | float]) -> Body:
-    """The sizes that upstream's model has beyond those that its options set.
+    """The sizes of upstream's model that none of its options sets.
 
     Where upstream cannot build a model (Llama 4 without heads, heads that do not divide), this adds
     nothing and the spec's own defaults apply.

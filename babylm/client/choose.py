@@ -26,7 +26,7 @@ def choose_milestones(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     """The milestones by words seen, by step, and then `last` if there is one.
 
     Raises:
-        BabylmError: If there is no milestone.
+        BabylmError: If the job has no milestone.
     """
     found = [checkpoint for checkpoint in checkpoints if checkpoint["kind"] == "milestone"]
     if not found:

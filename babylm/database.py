@@ -1,4 +1,4 @@
-"""Errors of the database in words, with the address but without its password."""
+"""Explains errors of the database; messages show its address without the password."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +45,10 @@ def database_errors(url: str) -> Iterator[None]:
 
 
 def check_database(url: str) -> None:
-    """Refuses a database that does not answer or has another schema, see `database_errors`."""
+    """Raises an error if the database does not answer or has another schema.
+
+    See `database_errors` for the errors.
+    """
     from jobs.database import Database
 
     with database_errors(url):

@@ -21,9 +21,9 @@ from babylm.processes import Program, Supervised, stop_all
 from core.process.program import python_command
 
 PERPLEXITY_RATIO = 5.0
-"""The validation perplexity must fall to a fifth of the first one."""
+"""Factor by which the validation perplexity must fall during the run."""
 ACCURACY = 0.9
-"""Of each kind of minimal pair; a model that knows nothing is right half the time."""
+"""Accuracy required for each kind of minimal pair; a model that knows nothing has 0.5."""
 CHANCE = 0.5
 READY_SECONDS = 90.0
 STOP_SECONDS = 20.0
@@ -89,7 +89,7 @@ def run_demo(folder: Path, *, as_json: bool = False) -> None:
 
 
 def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
-    """By phenomenon, the share of pairs whose correct sentence is likelier to the model."""
+    """For each phenomenon, the share of pairs in which the model prefers the correct sentence."""
     scores: dict[str, float] = json.loads(
         _run_module("core.sample.minimal_pairs", str(checkpoint), str(pairs))
     )
@@ -100,7 +100,7 @@ def pairs_folder(data_dir: Path) -> Path:
     """The folder of the minimal pairs: one file of JSON lines for each phenomenon.
 
     Raises:
-        CommandError: If it has none.
+        CommandError: If there are no such files below `data_dir`.
     """
     files = sorted(data_dir.rglob("*.jsonl"))
     if not files:
@@ -131,7 +131,7 @@ def _note(findings: Findings, event: Event) -> None:
 
 @contextmanager
 def _service(folder: Path, data_dir: Path) -> Iterator[str]:
-    """The address of the service on its embedded defaults, until the block ends."""
+    """Runs the service with its embedded defaults until the block ends; yields its address."""
     runs_dir = folder / "runs"
     keep = {name: value for name, value in os.environ.items() if not name.startswith("BABYLM_")}
     own = {
@@ -140,7 +140,7 @@ def _service(folder: Path, data_dir: Path) -> Iterator[str]:
     }
     log = folder / "serve.log"
     log.unlink(missing_ok=True)
-    # Below a guard, as the programs of serve are: however the demo ends, its service ends too.
+    # A guard is the parent of the service, so the service ends whenever and however the demo ends.
     service = Supervised(
         Program(
             "service",
@@ -148,7 +148,7 @@ def _service(folder: Path, data_dir: Path) -> Iterator[str]:
             environment=keep | own,
             log=log,
             grace_seconds=STOP_SECONDS,
-            cwd=folder,  # away from the .env of the user's folder
+            cwd=folder,  # so that the .env of the user's folder does not apply
         ),
         say=print_note,
     )
@@ -161,7 +161,7 @@ def _service(folder: Path, data_dir: Path) -> Iterator[str]:
 
 
 def _await_service(service: Supervised, runs_dir: Path, log: Path) -> str:
-    """Waits until the service and a worker of it are ready."""
+    """Waits until the service and one of its workers are ready."""
     from babylm.client import ServiceError, ServiceUnreachable
 
     deadline = time.monotonic() + READY_SECONDS
@@ -180,7 +180,7 @@ def _await_service(service: Supervised, runs_dir: Path, log: Path) -> str:
 
 
 def _run_module(module: str, *arguments: str) -> str:
-    """What a module of this project prints, run in its own process."""
+    """Runs a module of this project in its own process; returns what the module prints."""
     done = subprocess.run(
         python_command(module, *arguments), capture_output=True, text=True, check=False
     )

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 PLAIN_SECONDS = 5.0
-"""Minimum time between two lines of figures in a log; equal lines are not repeated."""
+"""Minimum seconds between two lines of figures in a log; equal lines are not repeated."""
 
 
 class Display(Protocol):
-    """Shows events as they come; used as a context."""
+    """Shows events as they arrive; used as a context manager."""
 
     view: RunView
 
     def __enter__(self) -> Self:
-        """Begins to draw."""
+        """Starts to draw."""
         ...
 
     def __exit__(
@@ -35,7 +35,7 @@ class Display(Protocol):
         ...
 
     def show(self, event: Event) -> None:
-        """Takes in an event."""
+        """Shows the state of the run after an event."""
         ...
 
     def note(self, text: str) -> None:
@@ -44,7 +44,7 @@ class Display(Protocol):
 
 
 def display_for_output() -> Display:
-    """A bar if standard output is a terminal, else lines."""
+    """A progress bar if standard output is a terminal, else plain lines."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -52,7 +52,7 @@ def display_for_output() -> Display:
 
 
 class PlainDisplay:
-    """Lines for a log."""
+    """Prints plain lines, for a log."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class PlainDisplay:
         pass
 
     def show(self, event: Event) -> None:
-        """Writes lasting lines, and from time to time the figures."""
+        """Prints the line of an event that has one, and from time to time a line of figures."""
         kept = self.view.apply(event)
         if kept:
             self._write(kept)
@@ -90,7 +90,7 @@ class PlainDisplay:
 
 
 class BarDisplay:
-    """A bar with figures below it; lasting lines scroll above."""
+    """Draws a progress bar with figures below it; lines to keep are printed above the bar."""
 
     def __init__(self) -> None:
         from rich.console import Console

@@ -1,4 +1,4 @@
-"""What `babylm doctor` checks on this machine: what is wrong, and the command that fixes it."""
+"""The checks of `babylm doctor`: each finds what is wrong on this machine and names the fix."""
 
 import importlib.metadata
 import json
@@ -23,7 +23,7 @@ from core.process.program import safe_python
 from jobs.settings import Settings
 
 LOW_DISK_BYTES = 10 << 30
-"""A 10M run with its checkpoints and cache takes a few GiB."""
+"""Free bytes below which the check warns; a 10M run with checkpoints and cache takes a few GiB."""
 PROGRAM_SECONDS = 60
 TORCH = (
     "import json, torch; print(json.dumps([torch.__version__, torch.version.cuda, "
@@ -35,7 +35,7 @@ State = Literal["ok", "note", "wrong"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One check.
+    """The result of one check.
 
     Attributes:
         what: The part that was checked.
@@ -51,7 +51,7 @@ class Finding:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """All checks, one after the other."""
+    """Runs all checks, one after the other."""
     yield _python()
     yield _packages()
     gpu = _gpu_names()
@@ -254,7 +254,7 @@ def _run(command: list[str]) -> str | None:
 
 
 def report(findings: Iterator[Finding], say: Callable[[Finding], None]) -> int:
-    """Passes every finding on as it is made; returns how many are wrong."""
+    """Calls `say` with each finding at once; returns how many findings are `wrong`."""
     count = 0
     for finding in findings:
         say(finding)

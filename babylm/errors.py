@@ -1,22 +1,22 @@
-"""How a command ends when it cannot do what was asked."""
+"""The errors that end a command."""
 
 from babylm.client.errors import BabylmError, InvalidUsage
 
 FAILED = 1
 BAD_USAGE = 2
 INTERRUPTED = 130
-"""What a shell reports after Ctrl-C; `babylm follow X && next` must not run `next`."""
+"""Exit status after Ctrl-C. It is not 0, so `babylm follow X && next` does not run `next`."""
 
 
 class Terminated(SystemExit):
-    """SIGTERM or SIGHUP arrived: what the command started is stopped on the way out."""
+    """SIGTERM or SIGHUP arrived; `finally` blocks stop what the command started."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
 
 
 class CommandError(BabylmError):
-    """The command failed; the message goes to standard error, the status to the shell."""
+    """The command failed. `main` prints the message to standard error and exits with the status."""
 
     def __init__(
         self,

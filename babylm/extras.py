@@ -9,10 +9,10 @@ PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
 
 def require_training() -> None:
-    """Refuses a command that trains if its packages are not installed.
+    """Checks that the packages for training are installed; commands that train call it first.
 
     Raises:
-        CommandError: Naming them, and how to install them.
+        CommandError: If a package is missing; the message says how to install it.
     """
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:

@@ -16,11 +16,11 @@ from babylm.errors import CommandError, UsageError
 
 PART_SUFFIX = ".part"
 TRIES = 6
-"""Consecutive connections that may break without a single byte."""
+"""Maximum number of consecutive connections that break before a byte arrives."""
 RETRY_SECONDS = 0.5
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-"""A redirect to one of them bypasses the proxy, as a direct request does."""
+"""Hosts that are requested without a proxy, directly or after a redirect."""
 RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 Advance = Callable[[int], None]
@@ -28,7 +28,7 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that has arrived."""
+    """A file that was downloaded completely."""
 
     size: int
     sha256: str
@@ -38,7 +38,7 @@ def name_in(address: str) -> str:
     """The file name at the end of an address.
 
     Raises:
-        UsageError: If it is not an HTTP address, or ends in no name.
+        UsageError: If the address is not an HTTP address or does not end with a name.
     """
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -62,8 +62,8 @@ def fetch_file(
     Resumes a partial transfer if the content on the server is unchanged.
 
     Raises:
-        UsageError: If it is not an HTTP address.
-        CommandError: If it cannot be had, or has another checksum.
+        UsageError: If the address is not an HTTP address.
+        CommandError: If the download fails, or the file has another checksum.
     """
     if urlsplit(address).scheme not in ("http", "https"):
         raise UsageError(f"{address!r} is not an http:// or https:// address")
@@ -100,7 +100,7 @@ def _open_http(address: str) -> httpx.Client:
 
 
 def _connection(http: httpx.Client, address: str, part: Path, note: Path, advance: Advance) -> bool:
-    """One request from where the part ends; True if the file is whole now."""
+    """Requests the bytes after the end of `part`; True if the file is then complete."""
     have = _size(part)
     etag = note.read_text() if note.is_file() else ""
     headers = {"Accept-Encoding": "identity"}
@@ -120,7 +120,7 @@ def _connection(http: httpx.Client, address: str, part: Path, note: Path, advanc
         if begin != have:
             advance(begin - have)
         length = answer.headers.get("content-length")
-        # A strong tag is one under which the bytes do not change.
+        # Only a strong tag guarantees that the content has the same bytes.
         tag = answer.headers.get("etag", "")
         note.write_text("" if tag.startswith("W/") else tag)
         have = begin

@@ -42,7 +42,7 @@ def watch_job(
     display: Display | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> None:
-    """Draws the events of a job until the last one."""
+    """Shows the events of a job until the last one."""
     display = display or display_for_output()
     broken = False
 

@@ -111,7 +111,7 @@ babylm evaluations add cdi_childes cdi_childes.json""",
 
 
 def command_names() -> list[str]:
-    """Every command; those of a group follow the group."""
+    """The names of all commands; the commands of a group follow the name of the group."""
     names = [_name(command) for command in app.registered_commands]
     for group in app.registered_groups:
         assert group.typer_instance is not None

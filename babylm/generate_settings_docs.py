@@ -1,6 +1,6 @@
 """Writes .env.example: `python -m babylm.generate_settings_docs > .env.example`.
 
-A test sees that it is not stale, and that it names every variable of docker-compose.yml.
+A test fails if the file is out of date, or if a variable of docker-compose.yml is missing in it.
 """
 
 import sys
@@ -29,7 +29,7 @@ SERVICE = """\
 
 @dataclass(frozen=True)
 class Variable:
-    """A line of the file: a name, what it means, its value and whether it is only shown."""
+    """A variable in the file: name, comment, value, and whether its line is commented out."""
 
     name: str
     meaning: str
@@ -80,7 +80,7 @@ FOR_COMPOSE = (
     Variable("BABYLM_REDIS_MEMORY", "The same of Redis, which holds 64 MB at most.", "256m"),
 )
 DEFAULTS_IN_WORDS = {"database_url": f"sqlite:///runs/{DATABASE_FILE}"}
-"""Defaults that depend on other settings, as they are where those have their own defaults."""
+"""Defaults that depend on other settings, computed from the defaults of those settings."""
 COMPOSE_NOTES = {
     "api_key": "Compose needs one: inside its container the API listens on all addresses.",
     "database_url": "In compose the same is sqlite:////runs/babylm.sqlite3.",
@@ -88,11 +88,11 @@ COMPOSE_NOTES = {
     "shutdown_grace_seconds": "Compose gives 50, below its stop_grace_period of 60 s.",
 }
 WRITTEN_OUT = ("api_key",)
-"""Settings whose line is to be filled in."""
+"""Settings whose lines are not commented out, so that the user only adds the value."""
 
 
 def service_variables() -> list[Variable]:
-    """One for each field of `Settings`."""
+    """One variable for each field of `Settings`."""
     prefix = Settings.model_config.get("env_prefix", "")
     return [
         Variable(

@@ -1,7 +1,7 @@
 """Writes babylm/client/_sync from babylm/client/_async; a test fails if it is stale.
 
-`python -m babylm.generate_sync` replaces words and runs ruff. The client is written once, as
-asyncio code; psycopg and httpcore generate their synchronous halves the same way.
+`python -m babylm.generate_sync` replaces words in the asyncio code and runs ruff. psycopg and
+httpcore generate their synchronous clients in the same way.
 """
 
 import re
@@ -33,14 +33,14 @@ REPLACED = (
 
 
 def synchronous(text: str, path: Path) -> str:
-    """The synchronous module, to be written to `path`, for an asynchronous one."""
+    """The synchronous version of an asynchronous module, formatted as the file `path`."""
     for pattern, replacement in REPLACED:
         text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
     return _formatted(NOTICE + text, path)
 
 
 def modules() -> dict[Path, str]:
-    """The files of the folder `_sync` and their content."""
+    """The content of each file of the folder `_sync`, by its path."""
     found = {}
     for source in sorted((FOLDER / "_async").glob("*.py")):
         text = source.read_text()

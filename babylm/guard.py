@@ -1,9 +1,9 @@
 """Parent of one program of `babylm serve`: ends the program when serve ends.
 
-Serve has the write end of a pipe on this process's standard input. The first line names the command
-to start. End of file, for any reason, stops the program: SIGTERM, then, after the grace period,
-SIGKILL to it and its descendants. If the program ends first, the guard ends with the same status.
-Run as a file, so that starting it loads nothing but the interpreter.
+The guard's standard input is a pipe from serve. The first line contains the command to start. When
+the pipe closes, for any reason, the guard sends SIGTERM to the program, and after the grace period
+SIGKILL to the program and its descendants. If the program ends first, the guard exits with the same
+status. The guard runs as a file and not as a module, so that it imports no package of the project.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ POLL_SECONDS = 0.05
 
 
 def main() -> int:
-    """Starts what standard input asks for and returns its exit status."""
+    """Starts the program that standard input names; returns the exit status of the program."""
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as orders:
         order = json.loads(orders.readline())
     wake, woken = os.pipe()
@@ -62,7 +62,7 @@ def _stop(child: "subprocess.Popen[bytes]", grace_seconds: float) -> int:
             below = list({*below, *psutil.Process().children(recursive=True)})
     if child.poll() is None:
         child.kill()
-    # Descendants notice the end of the child by their own pipes; wait for them.
+    # Descendants notice by their own pipes that the child has ended, and then end themselves.
     below = [process for process in below if process.pid != child.pid]
     for process in wait_gone(below, seconds=deadline - time.monotonic()):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -72,7 +72,7 @@ def _stop(child: "subprocess.Popen[bytes]", grace_seconds: float) -> int:
 
 
 def wait_gone(processes: "list[psutil.Process]", *, seconds: float) -> "list[psutil.Process]":
-    """Waits for the processes; returns those that still run after that time.
+    """Waits up to `seconds` for the processes to end; returns those that still run.
 
     A zombie counts as gone: in a container its parent may never reap it.
     """

@@ -22,14 +22,14 @@ def push_folder(
 ) -> str:
     """Uploads every branch of the folder of a submission; returns the address of the repository.
 
-    The branch `main` is the last. Files that the Hub already has are not sent again, so a repeated
-    call continues an interrupted upload. A branch without changes gets no commit.
+    The branch `main` is uploaded last. Files that the Hub already has are not sent again, so a
+    repeated call continues an interrupted upload. A branch without changes gets no commit.
 
     Args:
         folder: The downloaded submission.
         repository: USER/NAME.
         private: Whether a new repository is private.
-        on_branch: Called with the name of each branch before it is sent.
+        on_branch: Called with the name of each branch before the branch is sent.
 
     Raises:
         CommandError: If the token is missing, or the Hub refuses the upload or does not answer.

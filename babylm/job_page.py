@@ -10,7 +10,7 @@ from babylm.watch import at_step
 
 
 def print_job(job: Job, checkpoints: Sequence[Checkpoint]) -> None:
-    """The job in three blocks."""
+    """Prints the job, its latest metrics and its checkpoints."""
     error = job.get("error")
     waiting = job.get("waiting_for")
     print_pairs(
@@ -49,7 +49,7 @@ def print_job(job: Job, checkpoints: Sequence[Checkpoint]) -> None:
 
 
 def waiting_words(waiting: object) -> str:
-    """What a queued job waits for, whether the service says it in words or as an object."""
+    """What a queued job waits for, as text; the service sends a text or an object."""
     if isinstance(waiting, dict) and waiting.get("detail"):
         return f"{waiting['detail']} (number {waiting['position']} in the queue)"
     if isinstance(waiting, dict):

@@ -1,4 +1,4 @@
-"""The rows of `babylm jobs` and `babylm top`: short ids, and what one compares at a glance."""
+"""The rows of `babylm jobs` and `babylm top`: a short id and the main values of each job."""
 
 from collections.abc import Iterable, Sequence
 
@@ -15,7 +15,7 @@ def job_rows(jobs: Sequence[Job], *, known: Iterable[Job] = ()) -> list[tuple[st
 
     Args:
         jobs: The jobs to show.
-        known: Further jobs from which the short ids differ.
+        known: Further jobs; the short ids must also differ from the ids of these jobs.
     """
     names = short_ids([job["id"] for job in (*jobs, *known)])
     return [

@@ -102,17 +102,17 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
-        _discard_output()  # the reader of the pipe has ended
+        _discard_output()  # the process that read the output has ended
         sys.exit(FAILED)
     except OSError as error:
-        # Full disks, missing permissions, a file where a folder is needed.
+        # For example a full disk, a missing permission, or a file in place of a folder.
         _discard_output()
         _report(CommandError(_words(error)))
         sys.exit(FAILED)
 
 
 def _raise_on_signals() -> None:
-    """Lets SIGTERM and SIGHUP raise, so that `finally` blocks end what a command started."""
+    """Makes SIGTERM and SIGHUP raise an exception, so that `finally` blocks run."""
 
     def stop(number: int, _: object) -> None:
         raise Terminated(number)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and functions that evaluate them."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 OTHER_VARIABLES = {"BABYLM_URL", "BABYLM_DEMO_FLAGS"}
-"""Read by the command line and the Makefile."""
+"""Variables that are no settings: the command line and the Makefile read them."""
 TEST_PREFIXES = ("BABYLM_TRY_", "BABYLM_TEST_")
 
 COMPLETED_JOBS = 50
@@ -68,7 +68,7 @@ def load_settings() -> "Settings":
     """The settings from the environment and `.env`.
 
     Raises:
-        UsageError: If one of them is not valid, or `.env` cannot be read.
+        UsageError: If a setting is not valid, or `.env` cannot be read.
     """
     from pydantic import ValidationError
 
@@ -103,7 +103,7 @@ def load_service_settings() -> "Settings":
 
 
 def mistyped_variables() -> list[str]:
-    """Sentences about the `BABYLM_` variables, of environment and `.env`, that nothing reads."""
+    """A sentence for each unknown `BABYLM_` variable in the environment and in `.env`."""
     from difflib import get_close_matches
 
     from dotenv import dotenv_values
@@ -127,7 +127,7 @@ def _is_ours(name: str) -> bool:
 
 
 def open_client(url: str | None) -> "Client":
-    """A client of the service that was named, or found."""
+    """A client of the service at `url`, or else of the service that `find_service` finds."""
     from babylm.client import Client
     from babylm.client.discovery import running_service
 
@@ -138,13 +138,13 @@ def open_client(url: str | None) -> "Client":
 
 
 def default_address(settings: "Settings") -> str:
-    """Where the API listens by its settings."""
+    """The address at which the API listens according to the settings."""
     if settings.socket is not None:
         return f"unix:{settings.socket.absolute()}"
     return address_of(settings.host, settings.port)
 
 
 def address_of(host: str, port: int) -> str:
-    """The URL under which this machine reaches that listener."""
+    """The URL at which this machine reaches a server that listens on `host` and `port`."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

@@ -10,23 +10,23 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 GAP = 2
-"""Columns between two cells of a table."""
+"""Number of spaces between two cells of a table."""
 BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def print_json(value: Any) -> None:  # any JSON value
-    """`value` on standard output, indented for a terminal and on one line for a pipe."""
+    """Prints `value` as JSON: indented on a terminal, on one line into a pipe."""
     indent = 2 if sys.stdout.isatty() else None
     print(json.dumps(value, ensure_ascii=False, indent=indent), flush=True)
 
 
 def print_json_line(value: Any) -> None:  # Any, as above
-    """`value` on one line of standard output, for streams."""
+    """Prints `value` as JSON on one line, for a stream of values."""
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
 def print_note(text: str) -> None:
-    """A remark for people, on standard error so that it never mixes with what is asked for."""
+    """Prints a remark to standard error, so that standard output contains only the result."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -37,12 +37,12 @@ def print_table(
     empty: str,
     shortened: str | None = None,
 ) -> None:
-    """A table, or the sentence `empty` if there are no rows.
+    """Prints a table, or the sentence `empty` if there are no rows.
 
     Args:
         columns: The headings.
         rows: The cells.
-        empty: What to say without rows.
+        empty: The sentence to print if there are no rows.
         shortened: The column that is cut with an ellipsis until the table fits the terminal.
     """
     if not rows:
@@ -52,7 +52,7 @@ def print_table(
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=10_000)  # a pipe has no width: never fold a line of it
+        console = Console(width=10_000)  # a pipe has no width, so lines are never wrapped
     console.print(make_table(columns, rows, width=console.width, shortened=shortened))
 
 
@@ -63,7 +63,7 @@ def make_table(
     width: int,
     shortened: str | None = None,
 ) -> "Table":
-    """The table of `print_table`, for a terminal of that width."""
+    """The table of `print_table`, for a terminal with `width` columns."""
     from rich.table import Table
     from rich.text import Text
 
@@ -86,7 +86,7 @@ def make_table(
 
 
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
-    """Names and values in two columns; an empty value is left out."""
+    """Prints names and values in two columns; leaves out pairs with an empty value."""
     width = max((len(name) for name, value in pairs if value), default=0)
     for name, value in pairs:
         if value:
@@ -94,12 +94,12 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def printable(text: str) -> str:
-    """`text` without what could steer a terminal: names and logs come from other people."""
+    """`text` without control characters of terminals, as names and logs come from other people."""
     return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
 
 
 def in_bytes(count: float | None) -> str:
-    """A size in the unit that suits it."""
+    """A number of bytes as text with a suitable unit."""
     if count is None:
         return ""
     unit = 0
@@ -127,7 +127,7 @@ def in_short(number: float) -> str:
 
 
 def age(moment: str | None) -> str:
-    """How long ago an RFC 3339 time was, in the largest unit that gives two or more."""
+    """How long ago an RFC 3339 time was, in the largest unit of which at least two have passed."""
     if not moment:
         return ""
     then = datetime.fromisoformat(moment)

@@ -1,4 +1,4 @@
-"""Programs that `babylm serve` keeps running, each below a guard and with its own log file."""
+"""Programs that `babylm serve` keeps running, each started by a guard, with its own log file."""
 
 import contextlib
 import json
@@ -16,16 +16,16 @@ from core.process.program import isolated_command
 FIRST_DELAY_SECONDS = 0.5
 LAST_DELAY_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-"""Earlier exits of a program no longer count after it ran for this time."""
+"""Seconds that a program must run before its earlier exits no longer count."""
 KILL_SECONDS = 1.0
-"""What a guard gets on top of the grace period before it is ended itself."""
+"""Seconds after the grace period until the guard itself is killed."""
 MAX_LOG_BYTES = 10_000_000
 POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to keep running."""
+    """A program to keep running."""
 
     name: str
     command: Sequence[str]
@@ -65,7 +65,7 @@ class Supervised:
                 start_new_session=True,
                 bufsize=0,
             )
-        assert self.guard.stdin is not None  # asked for with PIPE
+        assert self.guard.stdin is not None  # because of PIPE
         self.guard.stdin.write(json.dumps(order).encode() + b"\n")
         self._started_at = self.clock()
 
@@ -93,7 +93,7 @@ class Supervised:
             self.guard.stdin.close()
 
     def end_stop(self) -> None:
-        """Kills the guard if it still runs, and what is left of its process group."""
+        """Kills the guard if it still runs, and all remaining processes of its process group."""
         if self.guard is None:
             return
         if self.guard.poll() is None:
@@ -108,7 +108,7 @@ class Supervised:
         return self.guard is None or self.guard.poll() is not None
 
     def _forget(self, guard_process: "subprocess.Popen[bytes]") -> None:
-        """Kills what a dead or stuck guard left in its group."""
+        """Kills the remaining processes in the group of a guard that died or hangs."""
         # The group may be empty; macOS reports "not permitted" if only a zombie is left.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(guard_process.pid, signal.SIGKILL)
@@ -128,7 +128,7 @@ def _kill_below(pid: int) -> None:
 
 
 def stop_all(programs: Sequence[Supervised], *, in_a_hurry: Callable[[], bool]) -> None:
-    """Ends all at the same time, each within its grace period, or at once in a hurry."""
+    """Ends all programs at the same time, each within its grace period, or at once in a hurry."""
     for supervised in programs:
         supervised.begin_stop()
     grace = max((supervised.program.grace_seconds for supervised in programs), default=0.0)
@@ -151,7 +151,7 @@ class LogTail:
         self._torn = b""
 
     def tick(self) -> None:
-        """Reads what is new."""
+        """Reads the new lines."""
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -169,7 +169,7 @@ class LogTail:
             self._rotate()
 
     def last_lines(self, count: int) -> list[str]:
-        """The end of the file."""
+        """The last `count` lines of the file."""
         try:
             return self._path.read_text("utf-8", "replace").splitlines()[-count:]
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A bar for bytes on their way, on standard error and only where a person looks."""
+"""Progress bars on standard error, shown only on a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def byte_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A function to call with the number of bytes that arrived."""
+    """Shows a bar of bytes; yields a function to call with the number of bytes that arrived."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
@@ -20,7 +20,7 @@ def byte_bar(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def share_bar(what: str) -> Iterator[Callable[[float], None]]:
-    """A function that is called with the share that is done, 0 to 1."""
+    """Shows a bar; yields a function to call with the share that is done, 0 to 1."""
     from rich.console import Console
     from rich.progress import Progress
 

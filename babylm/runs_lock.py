@@ -1,4 +1,4 @@
-"""The lock of a runs folder: one `babylm serve` at a time, and leftovers of a killed one."""
+"""The lock of a runs folder, for one `babylm serve` at a time; ends leftovers of a killed one."""
 
 import fcntl
 import json
@@ -14,7 +14,7 @@ from babylm.errors import CommandError
 from babylm.guard import wait_gone
 
 LEFTOVER_SECONDS = 12.0
-"""Time for the programs of an earlier serve to end by themselves; then they are killed."""
+"""Seconds for the programs of an earlier serve to end; after that they are killed."""
 
 
 class RunsLock:
@@ -30,7 +30,7 @@ class RunsLock:
         """Takes the lock.
 
         Raises:
-            CommandError: If another process holds it; the message says which.
+            CommandError: If another process holds the lock; the message names the process.
         """
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -56,7 +56,7 @@ class RunsLock:
         os.close(self._file)
 
     def record(self, *, url: str | None, guards: Sequence[int]) -> None:
-        """Records the address and the guards of this serve."""
+        """Records the address of this serve and the process ids of its guards."""
         import psutil
 
         entries = []
@@ -71,7 +71,7 @@ class RunsLock:
         os.ftruncate(self._file, len(content))
 
     def end_leftovers(self, say: Callable[[str], None]) -> None:
-        """Waits for the programs of an earlier holder, which its guards are already ending."""
+        """Waits until the guards of an earlier serve have ended; kills those that take too long."""
         import psutil
 
         left = []

@@ -28,15 +28,17 @@ TICK_SECONDS = 0.1
 BROKER_SECONDS = 10.0
 READY_SECONDS = 60.0
 STARTUP_DEATHS = 2
-"""The start fails if the API ends this often before it answers."""
+"""Number of exits of the API before its first answer after which the start fails."""
 GRACE_SECONDS = 7.0
 BROKER_GRACE_SECONDS = 1.0
-"""With the time for SIGKILL, everything has ended ten seconds after Ctrl-C."""
+"""Seconds for the broker to end; the broker is stopped last.
+
+With this value and the time for SIGKILL, all programs have ended ten seconds after Ctrl-C."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to serve. Commands are passed in, so that tests can serve something small."""
+    """What to serve. The commands are fields, so that tests can serve small programs."""
 
     runs_dir: Path
     data_dir: Path
@@ -54,12 +56,12 @@ class Plan:
     notes: Sequence[str] = ()
 
     def say(self, line: str) -> None:
-        """Prints a line for people; to standard error if a program reads the output."""
+        """Prints a line for people, to standard error if standard output has JSON."""
         print(printable(line), file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
 
 def default_commands(workers: int) -> tuple[list[str], dict[str, Sequence[str]]]:
-    """How the API and each worker are started."""
+    """The command of the API, and the command of each worker by its name."""
     train: dict[str, Sequence[str]] = {
         "worker" if workers == 1 else f"worker-{number}": python_command(
             "worker", "--queue", "train"
@@ -74,7 +76,7 @@ def serve(plan: Plan) -> None:
     """Serves until a signal asks to stop, then stops everything that it started.
 
     Raises:
-        CommandError: If the folder is served already, the port is taken, or the API does not start.
+        CommandError: If the folder is served already, the port is used, or the API does not start.
     """
     signals = _Signals()
     with RunsLock(plan.runs_dir) as lock:
@@ -93,10 +95,10 @@ def serve(plan: Plan) -> None:
 
 
 def free_port(host: str, port: int) -> int:
-    """`port` if it can be listened on; a free one for 0.
+    """Returns `port`, or a free port if `port` is 0.
 
     Raises:
-        CommandError: If it cannot.
+        CommandError: If this process cannot listen on the port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -112,7 +114,7 @@ def free_port(host: str, port: int) -> int:
 
 
 class _Signals:
-    """Counts signals: the first stops the service, a second one skips the grace periods."""
+    """Counts signals: the first signal stops the service, the second skips the grace periods."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -140,7 +142,7 @@ class _Service:
         self._recorded: list[int] = []
 
     def start(self, port: int) -> None:
-        """Starts the broker, then the rest at the same time."""
+        """Starts the broker, and then all other programs at the same time."""
         plan = self._plan
         environment = plan.environment | {
             "BABYLM_RUNS_DIR": str(plan.runs_dir.resolve()),
@@ -165,7 +167,7 @@ class _Service:
         self._record()
 
     def run(self) -> None:
-        """Watches until a signal comes."""
+        """Watches the programs until a signal arrives."""
         deadline = time.monotonic() + READY_SECONDS
         ready = False
         while not self._signals.count:
@@ -185,7 +187,7 @@ class _Service:
         self._plan.say("stopping (again to hurry)")
 
     def stop(self) -> None:
-        """Stops everything; the broker last, because the others use it."""
+        """Stops all programs, the broker last, because the others use it."""
         (self._plan.runs_dir / SERVICE_FILE).unlink(missing_ok=True)
         asked = max(1, self._num_signals_at_stop)
         hurry: Callable[[], bool] = lambda: self._signals.count > asked  # noqa: E731

@@ -1,4 +1,4 @@
-"""Builds the body of a submit from a file, a preset, `--set` and upstream's flat options."""
+"""Builds the spec of a submit from a file, a preset, `--set` and upstream's flat options."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from core.archs import ARCHITECTURES
 from core.spec.upstream import CONFIG_DEFAULTS, TAKES_HEADS
 
 MODEL_ALIASES = {kind.alias: name for name, kind in ARCHITECTURES.items()}
-"""The research scripts' name of each architecture, and ours."""
+"""Our name of each architecture by the name that upstream uses."""
 
 FLAT_FIELDS = {
     "data_folder": "data.dataset",
@@ -27,17 +27,17 @@ FLAT_FIELDS = {
     "num_hidden_layers": "model.num_hidden_layers",
     "num_attention_heads": "model.num_attention_heads",
 }
-"""Upstream's options and their fields in the spec, which has the same defaults."""
+"""The field of the spec for each of upstream's options; both have the same default."""
 
 
 TOO_DEEP = "its lists and mappings are nested too deeply"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the scalars of its version 1.2, which are JSON's.
+    """Loads YAML with the scalar types of YAML 1.2, which are the types of JSON.
 
-    PyYAML follows 1.1, where `5e-4` is a string, `no` is false, `1:30` is ninety and a date is an
-    object that JSON has no word for.
+    PyYAML follows YAML 1.1: `5e-4` is a string, `no` is false, `1:30` is ninety, and a date is an
+    object that JSON cannot represent.
     """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - declared so in PyYAML
@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Any, Any]:  # YAML values of any type
-        """A mapping whose keys differ; PyYAML would silently keep the last of two."""
+        """A mapping; refuses a repeated key, of which PyYAML would silently keep the last value."""
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -85,7 +85,7 @@ def build_spec(
     settings: Sequence[str],
     flat: dict[str, str | int | float | None],
 ) -> Body:
-    """The spec to submit. Later ones win: file, preset, flat options, `--set`.
+    """The spec to submit. Each source overrides those before it: file, preset, options, `--set`.
 
     Raises:
         UsageError: If nothing is given, or a file or a value cannot be read.
@@ -113,7 +113,7 @@ def build_spec(
 
 
 def ignored_heads(flat: Mapping[str, str | int | float | None]) -> str | None:
-    """The architecture for which upstream ignores the `--num_attention_heads` that was given."""
+    """The architecture, if upstream ignores the given `--num_attention_heads` for it; else None."""
     if flat.get("num_attention_heads") is None or flat.get("model") is None:
         return None
     architecture = str(_flat_value("model", flat["model"] or ""))
@@ -122,7 +122,7 @@ def ignored_heads(flat: Mapping[str, str | int | float | None]) -> str | None:
 
 
 def _upstream_shape(given: Mapping[str, str | int | float]) -> Body:
-    """The sizes that upstream's model has beyond those that its options set.
+    """The sizes of upstream's model that none of its options sets.
 
     Where upstream cannot build a model (Llama 4 without heads, heads that do not divide), this adds
     nothing and the spec's own defaults apply.
@@ -141,7 +141,7 @@ def read_spec(path: Path) -> Body:
     """The spec in a YAML or JSON file.
 
     Raises:
-        UsageError: If it cannot be read or is not a mapping.
+        UsageError: If the file cannot be read or does not contain a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -163,7 +163,7 @@ def read_spec(path: Path) -> Body:
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:  # any JSON value
-    """The field and the value of `a.b=value`, the value read as YAML: `3`, `5e-4`, `null`."""
+    """The field and the value of `a.b=value`; the value is YAML: `3`, `5e-4`, `null`."""
     path, equals, text = setting.partition("=")
     if not equals or not all(path.split(".")):
         raise UsageError(
@@ -179,10 +179,10 @@ def parse_setting(setting: str) -> tuple[str, Any]:  # any JSON value
 
 
 def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:  # any JSON value
-    """The values by field of `a.b=1,2`, read as the items of a YAML list.
+    """The values by field of settings such as `a.b=1,2`; the values are items of a YAML list.
 
     Raises:
-        UsageError: If one is not of that form, or a field occurs twice.
+        UsageError: If a setting does not have this form, or a field occurs twice.
     """
     grid: dict[str, list[Any]] = {}
     for setting in settings:
@@ -207,7 +207,7 @@ def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:  # any JSON val
 
 
 def put(body: Body, path: str, value: Any) -> None:  # any JSON value
-    """Sets the field at a dotted path, with the sections above it."""
+    """Sets the field at a dotted path; adds the sections of the path if they are missing."""
     *sections, name = path.split(".")
     place = body
     for section in sections:
@@ -219,10 +219,10 @@ def put(body: Body, path: str, value: Any) -> None:  # any JSON value
 
 
 def encode_spec(body: Body) -> bytes:
-    """The spec as the JSON that is sent.
+    """The spec as JSON, to be sent.
 
     Raises:
-        UsageError: If it contains what JSON cannot represent, such as a number that is not finite.
+        UsageError: If JSON cannot represent a value, such as a number that is not finite.
     """
     try:
         return json.dumps(body, allow_nan=False).encode()

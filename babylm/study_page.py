@@ -1,4 +1,4 @@
-"""What the terminal shows of studies."""
+"""Prints studies in the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ VERDICTS = {
 
 
 def print_studies(studies: Sequence[Body]) -> None:
-    """A line for each study."""
+    """Prints a line for each study."""
     names = short_ids([each["id"] for each in studies])
     rows = [
         (
@@ -40,7 +40,7 @@ def print_studies(studies: Sequence[Body]) -> None:
 
 
 def print_study(study: Body) -> None:
-    """The table by condition, a line for each metric, and the members."""
+    """Prints the table, with a line for each condition and metric, and the members."""
     print(f"study {study['id']}  {study['name']}  {counts_text(study['counts'])}\n")
     rows = [
         (condition_text(row["condition"]), name, *_cells(row["metrics"].get(name)))
@@ -76,7 +76,7 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def follow_study(study: "Study") -> None:
-    """Waits until all jobs have ended; says what changes. Ctrl-C detaches.
+    """Waits until all jobs have ended, and prints changes. Ctrl-C stops only the waiting.
 
     Raises:
         CommandError: If the user detached.

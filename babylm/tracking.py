@@ -28,7 +28,7 @@ def send(folder: Path, name: TrackerName, *, from_start: bool) -> Sent:
     """Replays the journal of a run folder into a tracker.
 
     Raises:
-        CommandError: If its package is not installed, or the tracker does not take the events.
+        CommandError: If the package of the tracker is missing, or the tracker refuses the events.
     """
     missing = missing_package(name)
     if missing is not None:

@@ -26,14 +26,15 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 1.0
-"""The child stops by itself after ten seconds without a byte: it never outlives this command."""
+"""Seconds between two bytes to the child. After ten seconds without a byte the child stops, so it
+does not outlive this command."""
 
 
 def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
     """The complete spec.
 
     Args:
-        body: The spec as the user wrote it.
+        body: The spec that the user gave.
         begun: The spec of the run to continue; see `JobSpec.resolve`.
 
     Raises:
@@ -81,7 +82,7 @@ def train_here(
     command = [*(program or python_command("core.run")), str(output), "--supervised"]
     command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
     with rundir.log.open("ab") as log:
-        # In its own session: Ctrl-C reaches this command, which asks the child to stop.
+        # In its own session, so that Ctrl-C reaches only this command, which then stops the child.
         child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -110,7 +111,7 @@ class _Watch:
         self._display: Display | None = None if as_json else display_for_output()
 
     def until_end(self) -> int:
-        """The exit status of the child."""
+        """Waits until the child has ended; returns its exit status."""
         try:
             with self._display or contextlib.nullcontext():
                 return self._loop()
@@ -142,7 +143,7 @@ class _Watch:
         if time.monotonic() - self._beat_at < HEARTBEAT_SECONDS or self._child.stdin is None:
             return
         self._beat_at = time.monotonic()
-        with contextlib.suppress(BrokenPipeError):  # it is ending; poll() returns the status
+        with contextlib.suppress(BrokenPipeError):  # the child is ending; poll() returns its status
             self._child.stdin.write(bytes([FULL]))
 
     def _drain(self) -> None:
@@ -180,7 +181,7 @@ def _write_spec(rundir: RunDir, body: Body) -> None:
 
 
 def _is_spec_of(stored: bytes, body: Body, content: bytes) -> bool:
-    """Whether a run began with this spec, also where a default has changed since."""
+    """Whether a run began with this spec, even if a default has changed since then."""
     from pydantic import ValidationError
 
     from core.spec.job import STORED, JobSpec
@@ -207,7 +208,8 @@ def _failed_at_once(rundir: RunDir) -> bool:
 def _replace_spec(rundir: RunDir, content: bytes) -> None:
     """Replaces the spec of a failed run and removes its journal and log.
 
-    In this order a kill at any moment leaves a folder that the next call takes, with either spec.
+    The order of the operations matters: if the process is killed between them, the next call still
+    accepts the folder, with the old spec and with the new one.
     """
     with locked(rundir):
         shutil.rmtree(rundir.tokenizer, ignore_errors=True)

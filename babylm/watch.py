@@ -8,7 +8,7 @@ from babylm.client.wire import FINAL_STATUSES, Body, Event
 from babylm.output import in_bytes, in_short, in_time, printable
 
 LEVEL_NAMES = {"info": "info", "warn": "warning", "error": "error"}
-"""Of warnings; runs of older versions tell no level."""
+"""Shown names of the levels of warnings; warnings of older versions have no level."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class RunView:
     attempt: int = 1
     values: dict[str, float] = field(default_factory=dict)
     measured_at: dict[str, int] = field(default_factory=dict)
-    """Step of each value."""
+    """The step at which each value was measured."""
     error: Body | None = None
     _ends_at: float | None = None
 
@@ -104,7 +104,7 @@ class RunView:
     def _status(self, data: Body) -> str | None:
         self.status, self.attempt = data["status"], data["attempt"]
         if self.status == "running":
-            self.error = None  # of an earlier attempt
+            self.error = None  # the error was that of an earlier attempt
         else:
             self._ends_at = None
         reason = f": {printable(data['reason'])}" if data.get("reason") else ""

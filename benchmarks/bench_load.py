@@ -51,7 +51,7 @@ SPEC: dict[str, Any] = {  # any JSON value
         "sample_prompts": [],
     },
 }
-"""Short steps, and a checkpoint that is larger than the buffers of a socket."""
+"""The run has short steps, and a checkpoint that is larger than the buffers of a socket."""
 BURST = 400
 STREAMS = 100
 STALLED = 40
@@ -191,7 +191,7 @@ def _training(name: str, service: Service, target: Target, seconds: float) -> No
             figure(name, f"{kind}_milliseconds_p50", answers.percentile(0.5), "ms")
             figure(name, f"{kind}_milliseconds_p99", answers.percentile(0.99), "ms")
     answered = sum(len(answers.seconds) for answers in kinds.values())
-    for who, taken in used.items():  # does not depend on other programs
+    for who, taken in used.items():  # processor time does not depend on other programs
         figure(name, f"{who}_processor_milliseconds", 1000.0 * taken / answered, "ms a request")
     figure(name, "failures", sum(answers.failures for answers in kinds.values()), "1")
     refused = sum(answers.statuses["503 retry"] for answers in kinds.values())

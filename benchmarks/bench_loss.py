@@ -1,8 +1,8 @@
 """The loss of the output layer: our chunks against the fused kernel of liger-kernel, on a GPU.
 
-Both compute the summed cross-entropy of N rows and its gradients by rows and weight, in bf16 with
-the shapes of the `best-*` presets. liger-kernel needs Triton, so there is nothing to measure on a
-CPU. Its package must be importable: `pip install liger-kernel`, or on a machine without a network
+Both compute the summed cross-entropy of N rows, and its gradients with respect to rows and weight,
+in bf16 with the shapes of the `best-*` presets. liger-kernel needs Triton, so the benchmark needs a
+GPU. Its package must be importable: `pip install liger-kernel`, or on a machine without a network
 PYTHONPATH=FOLDER with the folder of `pip install --target FOLDER --no-deps liger-kernel`.
 """
 
@@ -41,7 +41,7 @@ def run(only: str | None) -> None:
 
 
 def compare(name: str) -> None:
-    """Measures both in turns, after one untimed round, and their difference."""
+    """Measures both functions in turn, after one untimed round, and compares their results."""
     num_rows, hidden_size, vocab_size = SHAPES[name]
     torch.manual_seed(0)
     options: dict[str, Any] = {"device": "cuda", "dtype": torch.bfloat16}  # keywords of torch

@@ -55,7 +55,8 @@ CPU_BATCH_SIZE = 8
 GPU_LOGGING_STEPS = 10
 """On a GPU a step takes milliseconds, so only every tenth step is logged."""
 WINDOW_SECONDS = 4.0
-"""Shorter than any timeout of the service."""
+"""Seconds of a window: shorter than any timeout of the service, because its processes are stopped
+for as long."""
 PAIRS = 10
 SETTLED_STEPS = 50
 """Steps before the first window, in which the run compiles and stores its first events."""
@@ -73,7 +74,7 @@ class Side:
     """Processes by name; their descendants also belong to the side."""
     journal: Path
     foreground: "subprocess.Popen[bytes]"
-    """Ends with the run and writes the reason to `log`."""
+    """A process that ends with the run and writes the reason to `log`."""
     log: Path
 
     def send(self, number: signal.Signals) -> None:
@@ -97,11 +98,11 @@ class Windows:
     def __init__(self, side: Side) -> None:
         self.side = side
         self.steps: list[int] = []
-        """Steps of each window."""
+        """Number of steps in each window."""
         self._offset, self._step, self._step_time = 0, 0, 0.0
         self._stopped = 0.0
         self._begun = 0.0
-        """Time that the first step took before the first window."""
+        """Seconds of the first counted step that passed before the first window."""
 
     def settle(self) -> None:
         """Waits until the run has taken SETTLED_STEPS steps, then stops the side.

@@ -3,7 +3,7 @@
 With `documents` a token attends only to its own document. BABYLM_BENCH_DATA names a folder with
 `train_10M`, as in `bench_corpus`. One model with one optimizer takes steps with the two modes in
 turn: first one untimed step with each mode, then BABYLM_BENCH_ROUNDS timed steps (default 5) with
-each. A step has BABYLM_BENCH_BATCH sequences (default 8).
+each mode. A step has BABYLM_BENCH_BATCH sequences (default 8).
 """
 
 import os

@@ -1,8 +1,9 @@
 """Effect of readers on a run: steps per second of a job, alone and with readers that stall.
 
-`service/readers`: the real service trains the same job to its end, in turn without and with
+In `service/readers` the real service trains the same job to its end, in turn without and with
 readers: 40 event streams and 20 downloads that are open but not read, and 10 clients that follow
-the log. The clients run in this process and sleep, so only the service causes the measured cost.
+the log. All readers are in this process and mostly sleep, so the measured cost is that of the
+service.
 """
 
 import shutil
@@ -86,7 +87,7 @@ def _rate(client: Client, job_id: str) -> float:
 
 @contextmanager
 def _readers(port: int, running: str, finished: str) -> Iterator[None]:
-    """Connections that send a request and then do not read."""
+    """Opens connections that send a request and then do not read the answer."""
     paths = [
         *(f"/v1/jobs/{running}/events/stream" for _ in range(STREAMS)),
         *(f"/v1/jobs/{finished}/checkpoints/last/archive" for _ in range(DOWNLOADS)),

@@ -1,12 +1,12 @@
-"""Ten thousand queued and a thousand running jobs, each of which sends two events a second.
+"""Ten thousand queued jobs, and a thousand running ones, each of which sends two events a second.
 
-Real API, database and Redis; the workers are simulated by `benchmarks.scale_workers`: they
-supervise and copy events as real ones, but nothing trains. `GET /v1/jobs` is read READS_PER_SECOND
-times a second, first without and then with the load of the workers. All parts share this machine,
-so the processor time of each part for an event says more than the rate that was reached.
+API, database and Redis are real. `benchmarks.scale_workers` simulates the workers: they supervise
+jobs and copy events as real workers do, but no model is trained. The benchmark sends `GET /v1/jobs`
+READS_PER_SECOND times a second, first without and then with the load of the workers. All parts
+share this machine, so the processor time per event of each part is more meaningful than the rate.
 
-BABYLM_BENCH_SECONDS (60) is the duration; BABYLM_BENCH_RUNNING (1000) and BABYLM_BENCH_QUEUED
-(10000) are the numbers of jobs.
+BABYLM_BENCH_SECONDS (default 60) is the duration. BABYLM_BENCH_RUNNING (default 1000) and
+BABYLM_BENCH_QUEUED (default 10000) are the numbers of running and queued jobs.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ NAMES = ("scale/sqlite", "scale/postgres")
 QUEUED = int(os.environ.get("BABYLM_BENCH_QUEUED", "10000"))
 RUNNING = int(os.environ.get("BABYLM_BENCH_RUNNING", "1000"))
 PROCESSES = 2
-"""Of simulated workers: one is limited to one core."""
+"""Number of processes that simulate workers. A single process could use only one core."""
 READS_PER_SECOND = 5
 QUIET_SECONDS = 15.0
 READY_SECONDS = 300.0
@@ -56,7 +56,7 @@ PAGE = "/v1/jobs"
 
 @dataclass(frozen=True)
 class Load:
-    """The joint figures of the simulated workers."""
+    """The figures of all simulated workers together."""
 
     sent: int
     delays: list[float]
@@ -66,7 +66,7 @@ class Load:
 
 
 def run(only: str | None = None) -> None:
-    """Measures the wanted ones, each on a service of its own."""
+    """Runs the benchmarks of `NAMES` that `only` selects, each on a service of its own."""
     seconds = float(os.environ.get("BABYLM_BENCH_SECONDS", "60"))
     for name in wanted(NAMES, only):
         folder = Path(tempfile.mkdtemp(prefix="scale-"))
@@ -115,7 +115,7 @@ def _measure(name: str, folder: Path, server: Server | None, seconds: float) -> 
 
 @contextlib.contextmanager
 def _service(folder: Path, server: Server | None) -> Iterator[Service]:
-    """API and Redis; the simulated workers take the place of all workers."""
+    """Runs API and Redis without real workers."""
     service = Service(folder, mode="embedded", workers=0, postgres=server)
     service.held.add("short")
     service.start()
@@ -136,7 +136,10 @@ def _service(folder: Path, server: Server | None) -> Iterator[Service]:
 
 
 def _fill(database: Database) -> list[str]:
-    """All jobs as queued; returns those that will run, which are spread over the pages."""
+    """Inserts all jobs as queued; returns the ids of the jobs that will run.
+
+    They are a random sample, so that they are spread over the pages of the list.
+    """
     spec = JobSpec.model_validate({"preset": "sample"}).resolve()
     common = {"name": "simulated", "spec": spec.model_dump(mode="json"), **asdict(needs_of(spec))}
     first = now() - timedelta(days=1)
@@ -151,7 +154,7 @@ def _fill(database: Database) -> list[str]:
 
 
 def _start(database: Database, job_ids: list[str]) -> None:
-    """Makes the jobs running, as if their pilots had just claimed them."""
+    """Sets the jobs to `running`, as if their pilots had just claimed them."""
     with database.write() as session:
         started = update(Job).where(col(Job.id).in_(job_ids))
         session.exec(started.values(status="running", attempt=1, started_at=now()))
@@ -161,7 +164,10 @@ def _start(database: Database, job_ids: list[str]) -> None:
 def _workers(
     service: Service, url: str, job_ids: list[str], seconds: float
 ) -> Iterator[list["subprocess.Popen[str]"]]:
-    """The processes of the simulated workers, which wait for a line to begin."""
+    """The processes of the simulated workers.
+
+    They are ready, and start when they read a line from standard input.
+    """
     assert service.broker is not None
     command = python_command("benchmarks.scale_workers", str(service.runs), url)
     command += [service.broker.url, str(seconds)]
@@ -248,7 +254,7 @@ def _processor_seconds(service: Service, server: Server | None) -> dict[str, flo
 
 
 def _spent(process: psutil.Process) -> float:
-    """Of all threads, including those that have ended: the API starts and ends threads."""
+    """Processor seconds of all threads of the process, including threads that have ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         times = process.cpu_times()
         return float(times.user + times.system)
@@ -256,7 +262,7 @@ def _spent(process: psutil.Process) -> float:
 
 
 def _busy_seconds() -> float:
-    """Of all cores of this machine."""
+    """Processor seconds that all cores of this machine have spent on programs and the kernel."""
     times: Any = psutil.cpu_times()  # its fields depend on the platform
     return float(times.user + times.nice + times.system)
 
@@ -268,7 +274,10 @@ def _report_reads(name: str, state: str, answers: Answers) -> None:
 
 
 def _events_after(service: Service, job_id: str, offset: int) -> int:
-    """Events in the journal that are not in rows: the next attempt of a lost lease copies them."""
+    """Number of events in the journal that are not yet database rows.
+
+    The events are not lost: if the job's lease was lost, the job's next attempt copies them.
+    """
     journal = RunDir(service.runs / "jobs" / job_id).journal
     return journal.read_bytes()[offset:].count(b"\n")
 

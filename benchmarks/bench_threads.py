@@ -4,7 +4,7 @@
 under one setting of GNU OpenMP, in four situations:
 
 - `alone`: the benchmark runs nothing else
-- `two`: two such runs at once; the figures are the speed of each run and the sum
+- `two`: two such runs at once; the figures are the speeds of both runs and their sum
 - `api`: next to a process that is busy for 2 of every 4 ms, like an API under load
 - `desktop`: next to a process that is busy for 30 of every 100 ms in four threads, like a browser
 
@@ -73,8 +73,8 @@ SPEC: dict[str, Any] = {  # any JSON value
         "sample_prompts": [],
     },
 }
-"""2.1M parameters: the sample text gives a vocabulary of 933 entries. The runs never reach
-`max_steps`, because the benchmark kills them."""
+"""The job of all runs. Its model has 2.1M parameters, because the sample text gives a vocabulary of
+only 933 entries. The runs never reach `max_steps`, because the benchmark kills them."""
 OTHER_WORK = {"api": ("4", "2"), "desktop": ("100", "30", "4")}
 SETTLED_STEPS = 3
 START_SECONDS = 180.0
@@ -192,7 +192,7 @@ def _started(folder: Path, setting: dict[str, str], number: int) -> Iterator[Run
 def _busy(pattern: tuple[str, ...]) -> Iterator[None]:
     process = subprocess.Popen(python_command("benchmarks.busy", *pattern), cwd=ROOT)
     try:
-        time.sleep(0.5)  # it has started
+        time.sleep(0.5)  # time for the program to start
         yield
     finally:
         process.kill()

@@ -41,12 +41,12 @@ NAMES = tuple(
 BASELINES = ("upstream", "trainer", "plain")
 WAYS = ("ours", *BASELINES)
 LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
-"""Relative tolerance of the first loss."""
+"""Maximum relative difference between the first losses of two contenders, by precision."""
 OPTIONS = {"--steps": "BABYLM_BENCH_STEPS", "--batch-size": "BABYLM_BENCH_BATCH"}
 UPSTREAM_ENVIRONMENT = {"CUDA_LAUNCH_BLOCKING": "1"}
-"""A setting of the upstream scripts: the host waits for every kernel. No effect on a CPU."""
+"""Environment of the upstream scripts: the host waits for every kernel. No effect on a CPU."""
 LOCK_VARIABLE, LOCK_FILE = "BABYLM_BENCH_LOCK", tempfile.NamedTemporaryFile()  # noqa: SIM115
-"""See `benchmarks.contender`."""
+"""The lock of the baselines, see `LOCK_VARIABLE` in `benchmarks.contender`."""
 END_SECONDS = 30.0
 """Seconds that a contender has to end after its input ended; then it is killed."""
 ERROR_CHARACTERS = 2000
@@ -54,7 +54,7 @@ ERROR_CHARACTERS = 2000
 Result = dict[str, Any]
 """A line of JSON from a contender."""
 Round = dict[str, Result]
-"""The results of each contender."""
+"""The results of one round, by contender."""
 
 
 class ContenderDied(Exception):
@@ -131,7 +131,7 @@ class Contender:
 
 
 class Contest:
-    """The contenders of one benchmark. One that dies is reported and then excluded."""
+    """The contenders of one benchmark. A contender that dies is reported and then excluded."""
 
     def __init__(self, name: str, stack: ExitStack, *, in_turn: bool) -> None:
         """Starts the contenders; `in_turn` waits until one is ready before it starts the next."""

@@ -10,7 +10,7 @@ of its first step, so that the caller can check that all compute the same. The w
 - `trainer`: the same Trainer without these three features, compiled if BABYLM_BENCH_COMPILE=1;
 - `plain`: a training loop like nanoGPT's for the Hugging Face model, with a fused AdamW.
 
-To start takes a minute and a step takes milliseconds, so one process serves many rounds. After the
+Starting takes a minute and a step takes milliseconds, so one process serves many rounds. After the
 warm-up steps the process prints {"state": "ready", "first_loss": ...}. For every line `go` on
 standard input it takes `--steps` steps in one timed window and prints the measurements. The process
 exits at the end of the input.
@@ -52,17 +52,18 @@ from core.training.optimizers.builders import build_optimizer
 from core.training.step import Stepper
 
 BY_CPU = os.environ.get("BABYLM_BENCH_CLOCK") == "cpu"
-"""Whether to use one thread and to measure CPU seconds, for a shared machine."""
+"""True to use one thread and to measure CPU seconds, for a shared machine."""
 CLOCK = time.process_time if BY_CPU else time.perf_counter
 DENSE = "-dense"
 """Suffix of a preset's name that selects the model without experts."""
 WARM_UP_STEPS = 2
-"""Steps before a contender is ready. Two, because the Trainer reports a loss one step later."""
+"""Number of steps before a contender is ready. Two, because the Trainer reports a loss one step
+later."""
 LOCK_VARIABLE = "BABYLM_BENCH_LOCK"
 """Environment variable with the path of a lock file. A baseline holds the lock until it is ready,
 because a GPU has memory for the preparation of one baseline at a time."""
 CPU_BATCH_SIZE = 8
-"""Default batch size on a CPU; a GPU uses the micro-batch of the preset."""
+"""Default number of sequences per step on a CPU; a GPU uses the preset's micro-batch."""
 NUM_BATCHES = 8
 """Number of different batches, which repeat."""
 
@@ -71,7 +72,7 @@ Batches = np.ndarray[Any, Any]
 
 
 class Watch:
-    """Controls and times the steps: first the warm-up, then a window per line of input."""
+    """Controls and times the steps: first the warm-up, then one window for each line of input."""
 
     def __init__(
         self, spec: JobSpec, device: Device, *, num_steps: int, alone: contextlib.ExitStack
@@ -232,7 +233,7 @@ def trainer(spec: JobSpec, data: Batches, watch: Watch) -> None:
 
 
 def hugging_face(spec: JobSpec, data: Batches, watch: Watch, *, as_upstream: bool) -> None:
-    from benchmarks.hugging_face import train  # takes seconds, and the other ways do not need it
+    from benchmarks.hugging_face import train  # takes seconds; other ways do not need it
 
     def note_loss(loss: float) -> None:
         if watch.first_loss is None:

@@ -1,19 +1,23 @@
 #!/bin/sh
-# Everything that needs a GPU, in the order of its value, within a time budget:
+# Runs all tests and measurements that need a GPU within a time budget, the most important first:
 #
 #     OUT=folder TEXT=babylm.tar.xz sh benchmarks/gpu.sh
 #
-# 1. the tests marked gpu, 2. baseline and final runs of the recipe study, 3. our loss kernel against
-# that of liger-kernel, 4. figures of the presets, 5. further runs of the study until the budget is
-# spent. The output folder keeps what is done: the same command with the same folder continues there.
-# SHAPE=tiny runs 2 on a CPU within a minute.
+# 1. the tests marked gpu
+# 2. baseline and final runs of the recipe study
+# 3. our loss kernel, compared with the kernel of liger-kernel
+# 4. speed of the presets
+# 5. further runs of the study until the budget is spent
+#
+# The output folder records the finished parts, so the same command continues after an interruption.
+# SHAPE=tiny runs part 2 on a CPU within a minute.
 #
 #   OUT            output folder: results.jsonl, bench.jsonl, tests.log       (runs/gpu)
 #   TEXT           text of the study: a folder or archive with train_10M, dev (none: study skipped)
 #   BUDGET_SECONDS seconds for the whole script                               (540)
 #   SHAPE          shape of the study, see benchmarks/recipe/conditions.py    (gpu-10m)
 #   PARALLEL       runs of the study at a time                                (3)
-#   ARCHITECTURES  of the study                                             (olmo2 gemma2 llama4)
+#   ARCHITECTURES  architectures of the study                               (olmo2 gemma2 llama4)
 #   LIGER          folder of `pip install --target FOLDER --no-deps liger-kernel` (none: installed)
 #   PYTHON         interpreter                                                (.venv/bin/python)
 set -u
@@ -32,7 +36,8 @@ left() {
     echo $((BUDGET_SECONDS - $(date +%s) + began))
 }
 
-# step NAME SECONDS COMMAND...: once only, for at most SECONDS and what is left of the budget
+# step NAME SECONDS COMMAND...: runs a command that has not finished yet, for at most SECONDS and at
+# most the rest of the budget
 step() {
     name=$1 limit=$2
     shift 2

@@ -13,15 +13,15 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArgu
 from core.spec.job import JobSpec
 
 MAX_STEPS = 10**6
-"""More steps than are ever taken, because the end of the input ends the training."""
+"""A limit that no training reaches; the end of the input ends the training."""
 CACHE_STEPS = 10
-"""Interval at which the upstream callback empties the cache and both ways log."""
+"""Number of steps after which the upstream callback empties the cache and both ways log."""
 
 Inputs = dict[str, torch.Tensor]
 
 
 class Endless(Dataset[Any]):
-    """The same rows without end, because the Trainer needs time to begin another epoch."""
+    """Repeats the same rows without end, because the start of an epoch takes the Trainer time."""
 
     def __init__(self, rows: list[Any], *, length: int) -> None:
         self._rows = rows

@@ -31,7 +31,7 @@ Json = dict[str, Any]
 NAMES = {"minimal_pairs": "blimp", "ewok": "ewok", "comps": "comps"}
 NAMES |= {"entity_tracking": "entity_tracking", "reading": "reading"}
 ROUNDING = 2e-4
-"""Two candidates whose scores differ by less, in nats, may change places by float32 rounding."""
+"""Difference of scores in nats below which float32 rounding can change the order of candidates."""
 
 
 def main() -> int:
@@ -112,7 +112,7 @@ def run_official(
 
 
 def _scores_of_report(lines: list[str]) -> list[str]:
-    """`subset: 12.34` of each subset, and the average."""
+    """The lines `subset: 12.34` of the report, one for each subset, and the average."""
     begin = next(number for number, line in enumerate(lines) if line.startswith("### UID"))
     found = []
     for line in lines[begin + 1 :]:
@@ -162,7 +162,7 @@ def printed(result: EvaluationResult) -> list[str]:
 
 
 def differences(ours: Json, theirs: Json, margins: dict[str, float]) -> Json:
-    """The number of different predictions, how many exceed rounding, and the largest difference."""
+    """Number of different predictions, number beyond rounding, and the largest difference."""
     different = beyond = 0
     largest = 0.0
     for subset in sorted({*ours, *theirs}):

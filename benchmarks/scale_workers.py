@@ -46,18 +46,18 @@ VALUES = {
 
 @dataclass
 class Figures:
-    """The figures of a thread."""
+    """The measurements of one thread."""
 
     sent: int = 0
     delays: list[float] = field(default_factory=list)
-    """Seconds from an event to the commit of its row."""
+    """Seconds from each event to the commit of its row."""
     longest_gap: float = 0.0
-    """Seconds between two heartbeats of a job that reached the database."""
+    """Maximum seconds between two heartbeats of one job in the database."""
     leases_lost: int = 0
 
 
 class Notifier(JobNotifier):
-    """Also records when the events of a job are in the database."""
+    """A notifier that also records when the events of a job are in the database."""
 
     def __init__(self, redis_url: str, figures: Figures) -> None:
         super().__init__(redis_url)
@@ -65,7 +65,7 @@ class Notifier(JobNotifier):
         self.pending: dict[str, list[float]] = {}
 
     def notify(self, job_id: str) -> None:
-        """Is called after each copy."""
+        """Records the delays of the copied events; the supervisor calls this after each copy."""
         moment = time.monotonic()
         self._figures.delays += [moment - sent for sent in self.pending.pop(job_id, ())]
         super().notify(job_id)
@@ -96,7 +96,10 @@ class Run:
         )
 
     def start(self, share: float) -> None:
-        """Begins to send; `share` from 0 to 1 spreads the jobs over the time between events."""
+        """Starts to send events after the share `share` (0 to 1) of the time between two events.
+
+        Different shares spread the jobs, so that they do not send at the same moment.
+        """
         moment = time.monotonic()
         self._starts_at = moment + share / EVENTS_PER_SECOND
         self.reported_at = moment - share * REPORT_SECONDS
@@ -126,7 +129,10 @@ def _event(number: int) -> EventData:
 
 
 class Workers(threading.Thread):
-    """A share of the workers: ticks its jobs, each at most every `tick_seconds`."""
+    """A thread that simulates a part of the workers.
+
+    It ticks each of its jobs at most once in `tick_seconds`.
+    """
 
     def __init__(self, database: Database, settings: Settings, job_ids: list[str]) -> None:
         super().__init__()
@@ -144,7 +150,7 @@ class Workers(threading.Thread):
         self.until = 0.0
 
     def run(self) -> None:
-        """Sends events until `until`, then copies those that are left."""
+        """Sends events until the time `until`, and then copies the remaining events."""
         for number, run in enumerate(self._runs):
             run.start(number / len(self._runs))
         while time.monotonic() < self.until or self._notifier.pending:
@@ -177,7 +183,7 @@ class Workers(threading.Thread):
                 report_worker(session, run.row)
 
     def _claim_again(self, run: Run) -> None:
-        """The next pilot of a job whose lease was lost; it copies what the journal has."""
+        """Starts the next attempt of a job with a lost lease; it copies the rest of the journal."""
         with suppress(SQLAlchemyError):
             offer = Offer(where="slurm", job_id=run.job_id)
             with self._database.write() as session:

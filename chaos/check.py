@@ -34,7 +34,7 @@ class Checker:
         """Jobs with more than one attempt."""
 
     def check(self, jobs: Mapping[str, str], goldens: Mapping[str, Golden]) -> None:
-        """Checks everything.
+        """Runs all checks.
 
         Args:
             jobs: Job ids by idempotency key.

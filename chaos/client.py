@@ -1,4 +1,4 @@
-"""A client that retries requests without an answer, with the same idempotency key."""
+"""A client that repeats a request without an answer, with the same idempotency key."""
 
 import threading
 import time
@@ -16,19 +16,19 @@ Body = dict[str, Any]  # any JSON value
 
 
 class Client:
-    """Submits jobs by key, watches them, and restarts those that a fault paused or ended."""
+    """Submits jobs by key, watches them, and restarts jobs that a fault paused or ended."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url, timeout=5.0)
         self._lock = threading.Lock()
         self.jobs: dict[str, str] = {}
-        """Returned job ids by key."""
+        """The job id that the service returned for each key."""
         self.problems: list[str] = []
         self.revivals: dict[str, int] = {}
         """Number of retries and resumes by reason: `cancelled`, `disk_full`, `paused`."""
 
     def submit(self, key: str, spec: Spec) -> str:
-        """Submits until the service answers; all answers to one key must have the same job id."""
+        """Repeats a submit until the service answers; checks that a key has only one job id."""
 
         def send() -> str | None:
             answer = self._http.post("/v1/jobs", json=spec, headers={"Idempotency-Key": key})
@@ -45,7 +45,7 @@ class Client:
         return job_id
 
     def job(self, job_id: str) -> Body:
-        """Requests the job until the service answers."""
+        """Repeats the request for the job until the service answers."""
 
         def get() -> Body | None:
             answer = self._http.get(f"/v1/jobs/{job_id}")
@@ -57,7 +57,7 @@ class Client:
         return body
 
     def get(self, path: str) -> Any:  # any JSON value
-        """The JSON answer of a path."""
+        """The JSON response of a path."""
         return self._http.get(path).json()
 
     def act(self, job_id: str, action: str) -> bool:

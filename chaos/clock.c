@@ -1,7 +1,7 @@
-/* A wall clock that is off by as many seconds as the file BABYLM_CLOCK_FILE says: eight bytes, a
-   double. Preloaded into one process. The monotonic clocks stay what they are, as they do when an
-   operator or NTP sets the time. (libfaketime 0.9 breaks Python's time.sleep, which waits for an
-   instant of the monotonic clock.) */
+/* A library that shifts the wall clock of a process in which it is preloaded (LD_PRELOAD). The file
+   BABYLM_CLOCK_FILE contains the offset in seconds as a double of eight bytes. The monotonic clocks
+   do not change, as when an operator or NTP sets the time. (libfaketime 0.9 is not used,
+   because it breaks Python's time.sleep, which waits for an instant of the monotonic clock.) */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-"""The faults. Each is a function that returns whether it found something to disturb."""
+"""The faults. Each is a function that returns True if it found something to disturb."""
 
 import os
 import random
@@ -50,7 +50,7 @@ class Target:
     later: list[threading.Thread] = field(default_factory=list)
 
     def after(self, seconds: float, act: Callable[[], object]) -> None:
-        """Calls `act` after a delay; the end of the round waits for it."""
+        """Calls `act` after a delay; the round ends only after this call."""
         timer = threading.Timer(seconds, act)
         timer.start()
         self.later.append(timer)
@@ -265,7 +265,7 @@ def _lock_jobs(target: Target, server: Server) -> bool:
 
 def fill_disk(target: Target) -> bool:
     """Fills the file system of the runs folder for a while."""
-    # Checked each time: without the small file system it would fill that of the host.
+    # Checked each time: without the small file system, this fault would fill the host's disk.
     if (
         not target.is_small_disk
         or shutil.disk_usage(target.service.runs).total > LARGEST_DISK_BYTES
@@ -280,7 +280,7 @@ def fill_disk(target: Target) -> bool:
 
 
 def jump_clock(target: Target) -> bool:
-    """Sets the wall clock of one worker and its children an hour off, or to the right time."""
+    """Moves the wall clock of one worker and its children by an hour, or corrects it again."""
     if target.clock_file is None:
         return False
     set_clock(target.clock_file, target.random.choice(CLOCK_JUMPS))
@@ -288,7 +288,7 @@ def jump_clock(target: Target) -> bool:
 
 
 def set_clock(file: Path, seconds: float) -> None:
-    """Writes the offset for `clock.c`. Overwrites the file, which is mapped into memory."""
+    """Writes the offset for `clock.c` into the existing file, which a worker has mapped."""
     with file.open("r+b" if file.exists() else "wb") as writer:
         writer.write(struct.pack("d", seconds))
 

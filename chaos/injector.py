@@ -19,7 +19,7 @@ class Injector(threading.Thread):
         self._ended = threading.Event()
 
     def allow(self, count: int) -> None:
-        """Sets the maximum number of faults up to now, so that jobs make progress."""
+        """Sets the maximum total number of faults so far, so that jobs make progress."""
         self._allowed = count
 
     def run(self) -> None:
@@ -42,7 +42,7 @@ class Injector(threading.Thread):
                     break
 
     def _await_trainer(self) -> None:
-        """Waits for a process that is training: to start takes longer than to train."""
+        """Waits for a process that is training, because starting takes longer than training."""
         deadline = time.monotonic() + TRAINER_SECONDS
         while self._target.trainer() is None and time.monotonic() < deadline:
             if self._ended.wait(TRAINER_LOOK_SECONDS):

@@ -31,7 +31,7 @@ LIMITS = {
     "SIGKILL of the worker to training again, max": 20.0,
     "submit with a frozen broker, p99": 0.25,
 }
-"""The limits in docs/reliability.md, in seconds or steps."""
+"""The promised limits of docs/reliability.md, in seconds or in steps."""
 
 
 def measure(*, cancels: int, others: int) -> int:
@@ -174,7 +174,7 @@ class _Bench:
         )
 
     def _seen(self, job_id: str) -> int:
-        """The number of the event before the newest thousand events."""
+        """The sequence number of the event before the newest thousand events."""
         job = self.client.job(job_id)
         return max(0, int(job.get("last_seq", 0)) - 1000)
 

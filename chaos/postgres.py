@@ -76,12 +76,12 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the first process, whose children serve the connections."""
+        """Process id of the server's main process, whose children serve the connections."""
         assert self._process is not None
         return self._process.pid
 
     def stop(self) -> None:
-        """A fast shutdown, which closes connections, like an operator's restart."""
+        """Stops the server by a fast shutdown, which closes all connections."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         self._process.wait(START_SECONDS)
@@ -111,8 +111,9 @@ def temporary_server(
     """A running server; None if Postgres is not installed.
 
     Args:
-        fsync: Whether a commit is on disk when it returns.
-        addresses: Further IPv4 addresses on which the server accepts clients of the /24 network.
+        fsync: Whether a commit waits until its data is on the disk.
+        addresses: Further IPv4 addresses on which the server listens. It also accepts clients from
+            the /24 network of each of them.
     """
     programs = find_programs()
     if programs is None:

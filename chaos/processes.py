@@ -46,7 +46,7 @@ class Part:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def keep_running(self) -> None:
-        """Starts the program if it does not run."""
+        """Starts the program if it is not running."""
         with self.lock:
             if self.process is not None and self.process.poll() is None:
                 return
@@ -64,12 +64,12 @@ class Part:
 
     @property
     def pid(self) -> int | None:
-        """The process id, if it runs."""
+        """The process id; None if the program is not running."""
         process = self.process
         return process.pid if process is not None and process.poll() is None else None
 
     def send(self, number: signal.Signals) -> bool:
-        """Sends a signal; False if the program does not run."""
+        """Sends a signal; False if the program is not running."""
         pid = self.pid
         if pid is None:
             return False
@@ -107,7 +107,7 @@ class Service:
         self._ended = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
         self.held: set[str] = set()
-        """Parts that are currently not restarted."""
+        """Names of the parts that are currently not restarted."""
 
     def _environment(self, settings: dict[str, str]) -> dict[str, str]:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("BABYLM_")}
@@ -192,7 +192,7 @@ def trainers(jobs: Path) -> dict[int, str]:
 
 
 class Trainers:
-    """The same as `trainers`, for repeated calls.
+    """Finds the same processes as `trainers`, faster in repeated calls.
 
     To read a command line, the reader waits for a kernel lock that a process often holds while it
     loads torch. A command line does not change after the first second of a process, so `Trainers`
@@ -202,7 +202,7 @@ class Trainers:
     def __init__(self, jobs: Path) -> None:
         self._prefix = str(jobs).encode() + b"/"
         self._seen: dict[int, tuple[float, str | None]] = {}
-        """By process id: the time at which the process was first seen, and its job."""
+        """For each process id, the time at which the process was first seen, and its job."""
 
     def look(self) -> dict[int, str]:
         """Returns the current training processes."""
@@ -263,7 +263,7 @@ class Sampler(threading.Thread):
 
     def run(self) -> None:
         """The loop."""
-        with suppress(PermissionError):  # otherwise checks are late on a busy machine
+        with suppress(PermissionError):  # without priority, checks are late on a busy machine
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), SAMPLER_NICE)
         while not self._ended.wait(self._seconds):
             self.checks += 1
@@ -272,7 +272,7 @@ class Sampler(threading.Thread):
                 by_job.setdefault(job, []).append(pid)
             for job, pids in by_job.items():
                 journal = self._jobs / job / "events.jsonl"
-                # Between fork and exec, a child has the command line and files of its trainer.
+                # Between fork and exec, a child has the command line and the files of its parent.
                 pids = [pid for pid in pids if _parent(pid) not in pids]
                 if len(pids) > 1 and sum(writes_to(pid, journal) for pid in pids) > 1:
                     self.doubles.append(f"job {job}: processes {pids}")

@@ -1,4 +1,4 @@
-"""A round: a service, some jobs, and faults until all jobs are done, then the check."""
+"""A round: runs jobs under faults until all jobs have ended, and then checks the results."""
 
 import os
 import random
@@ -28,15 +28,18 @@ SETTINGS = {
     "BABYLM_HEARTBEAT_SECONDS": "0.5",
     "BABYLM_MAX_ATTEMPTS": "10000",
 }
-"""The lease is shorter than the default, to save time. The number of attempts is practically
-unlimited, because the faults end more attempts than any real host."""
+"""Settings of the service in a round.
+
+The lease is shorter than the default, to save time. The number of attempts is practically
+unlimited, because the faults end more attempts than any real host would."""
 FAULT_SECONDS = (0.8, 2.0)
 FAULTS_A_JOB = 4
 """Average number of faults per job. A fault costs the start of an attempt, mostly loading torch."""
 SUBMIT_SECONDS = (0.2, 2.0)
 SETTLE_SECONDS = 240.0
-"""A job that has not ended this long after the last fault counts as stuck. The limit is generous,
-because the machine may be busy; the report has the real duration."""
+"""Maximum seconds from the last fault to the end of a job; after that the job counts as stuck.
+
+The limit is high, because the machine may be busy. The report has the measured duration."""
 ROUND_SECONDS = 900.0
 COPY_SECONDS = 30.0
 DISK_BYTES = 192 << 20
@@ -58,7 +61,7 @@ class Round:
     interrupted_jobs: int = 0
     revivals: dict[str, int] = field(default_factory=dict)
     looks: int = 0
-    """How often the sampler checked whether two processes train one job."""
+    """Number of checks whether two processes train one job."""
     violations: list[str] = field(default_factory=list)
     settle_seconds: float = 0.0
     seconds: float = 0.0
@@ -157,7 +160,10 @@ def _run(
 
 
 def _copy_for_checker(server: Server, runs: Path) -> None:
-    """Copies the rows to SQLite for the checker; killed workers look alive for some seconds."""
+    """Copies the rows to SQLite for the checker.
+
+    Retries the copy, because killed workers still look alive for some seconds.
+    """
     deadline = time.monotonic() + COPY_SECONDS
     while True:
         try:
@@ -179,7 +185,7 @@ def _submit(target: Target, numbers: dict[str, int]) -> None:
 
 
 def _until_done(client: Client, numbers: dict[str, int], result: Round, injector: Injector) -> None:
-    """Watches the jobs. Ends the faults when one job is left, to time how long that job takes."""
+    """Watches the jobs. Ends the faults when one job is left, and then times this last job."""
     done: set[str] = set()
     deadline = time.monotonic() + ROUND_SECONDS
     calm_at: float | None = None

@@ -2,8 +2,8 @@
 
 The independent tool ckpt-chaos runs the command once and records each creation, renaming and
 removal of a file. For each of these operations the tool runs the command again, kills the process
-at the operation, resumes the run and compares the final weights. It is also a failure if the run
-resumes from an older point than the newest complete one.
+at the operation, resumes the run and compares the final weights. A run also fails the test if it
+resumes from an older resume point than the newest complete one.
 """
 
 import json
@@ -21,16 +21,16 @@ from core.process.program import python_command
 from core.spec.job import JobSpec
 
 STEPS, SAVE_STEPS = 4, 2
-"""A run of this length keeps all its resume points, which are two. The tool would count a resume
-point that the run removes as lost."""
+"""Steps of the run, and steps between two saves. The run has two resume points and keeps both: the
+tool would count a removed resume point as lost."""
 FAIL_ON = "HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL"
 POINT_SECONDS = 180
 COUNT = re.compile(r"\b(PASS|[A-Z]+_[A-Z]+): (\d+)\b")
-"""The last line of the tool's table, such as `PASS: 21   LOST_WORK: 1`."""
+"""Matches one count in the last line of the tool's table, `PASS: 21   LOST_WORK: 1`."""
 
 
 def crash_saves(architectures: Sequence[str], *, points: int) -> int:
-    """Crashes the saves of each architecture and prints JSON lines; 1 if a run did not resume."""
+    """Crashes the saves of each architecture and prints JSON lines; returns 1 if a run failed."""
     status = 0
     with tempfile.TemporaryDirectory(prefix="saves-") as name:
         folder = Path(name)

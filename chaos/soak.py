@@ -18,7 +18,7 @@ from chaos.workload import spec_of, write_corpus
 
 SAMPLE_SECONDS = 5.0
 WARM_SHARE = 0.25
-"""The first part of the time does not count for the slope, because caches and pools fill then."""
+"""Share of the time that does not count for the slope, because caches and pools fill then."""
 FOLLOWERS = 4
 POLL_SECONDS = 0.5
 DOWNLOAD_SECONDS = 3.0
@@ -64,7 +64,7 @@ class _Watched:
         self._wal = 0
 
     def sample(self) -> None:
-        """Takes a sample."""
+        """Records the memory and the files of each part now."""
         moment = time.monotonic() - self._began
         for name, part in self._service.parts.items():
             with suppress(psutil.Error):

@@ -30,7 +30,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "regularized": {"z_loss_coefficient": 1e-4, "ema_decay": 0.9, "early_stopping_patience": 100},
 }
-"""Training settings by name. They add state to a resume point or change the order of the text."""
+"""Training settings by name. Each adds state to a resume point or changes the text order."""
 TRAINED = (
     "train/loss",
     "train/grad_norm",

@@ -15,7 +15,7 @@ from pathlib import Path
 from core.process.stop import FULL
 from core.process.threads import thread_environment
 
-SECRETS = ("BABYLM_API_KEY", "BABYLM_REDIS_URL", "BABYLM_DATABASE_URL")
+SECRETS = ("BABYLM_API_KEY", "BABYLM_REDIS_URL", "BABYLM_DATABASE_URL", "BABYLM_MLFLOW_URI")
 """Secret settings. A child does not need them, and its log or crash dump must not contain them."""
 OOM_SCORE = 500
 """Value of /proc/PID/oom_score_adj, so that the kernel kills the child before the worker."""

@@ -11,7 +11,7 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any
 
@@ -120,15 +120,17 @@ class ShortRunner:
                 return DIED
             if time.monotonic() - beaten_at >= self._settings.heartbeat_seconds:
                 beaten_at = time.monotonic()
-                with self._database.write_relaxed() as session:
-                    beat_short_task(session, task.id, task.attempt)
+                self._write(beat_short_task, task)
         self.close()
         return TOO_SLOW
 
     def _report(self, task: ShortTask, state: dict[str, Any]) -> None:  # any JSON value
+        self._write(report_partial, task, state)
+
+    def _write(self, change: Callable[..., object], task: ShortTask, *values: object) -> None:
         try:
             with self._database.write_relaxed() as session:
-                report_partial(session, task.id, task.attempt, state)
+                change(session, task.id, task.attempt, *values)
         except Fenced:
             # Otherwise the child's answer to this task would count as its answer to the next.
             self.close()

@@ -1,6 +1,6 @@
 """The Python client of the service: `from babylm import Client`.
 
-Imports nothing of the service itself, and loads its modules when they are first used.
+This package imports no code of the service. Its modules are loaded when they are first used.
 """
 
 from importlib import import_module
@@ -56,7 +56,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """The public name from its module, imported now."""
+    """Imports a public name from its module when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f"babylm.client.{_MODULES.get(name, 'errors')}")

@@ -1,4 +1,4 @@
-"""What the synchronous client has in place of asyncio's functions."""
+"""Functions that the synchronous client uses in place of those of asyncio."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -8,5 +8,5 @@ R = TypeVar("R")
 
 
 def to_thread(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """Calls the function here; `asyncio.to_thread` keeps it out of the event loop."""
+    """Calls the function directly, because the synchronous client has no event loop to block."""
     return function(*args, **kwargs)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 UNIX_PREFIXES = ("unix://", "unix:")
 HTTP_UNIX = "http+unix://"
-"""The form that requests-unixsocket and Docker's clients use; the path is percent-encoded."""
+"""Scheme of a URL with the percent-encoded path of a Unix socket, as in requests-unixsocket."""
 UNSPECIFIED = ("0.0.0.0", "::")
-"""As a destination they mean this machine; as an address to listen on, all interfaces."""
+"""Addresses that mean all interfaces to a server, and this machine to a client."""
 LOCALHOST = "http://localhost"
-"""Base URL of requests over a Unix socket, which have a Host header all the same."""
+"""Base URL of requests over a Unix socket; HTTP requires a Host header there too."""
 EXAMPLES = "Use http://HOST:PORT, https://HOST or unix:/path/to/socket."
 
 
@@ -51,7 +51,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """The address that a user gave; `HOST:PORT` without a scheme means `http://`.
+    """Parses the address that a user gave; `HOST:PORT` without a scheme means `http://`.
 
     Raises:
         InvalidUsage: If it is neither an HTTP URL nor the path of a Unix socket.
@@ -90,14 +90,14 @@ def is_loopback(host: str) -> bool:
 
 
 def local_transport(address: Address) -> "httpx.HTTPTransport | None":
-    """The transport for this machine, which ignores proxies; None for other hosts."""
+    """A transport that ignores proxies if the address is on this machine, else None."""
     import httpx2 as httpx
 
     return httpx.HTTPTransport(uds=address.socket) if address.is_local else None
 
 
 def async_transport(address: Address) -> "httpx.AsyncHTTPTransport | None":
-    """The same for asyncio."""
+    """The same as `local_transport`, for asyncio."""
     import httpx2 as httpx
 
     return httpx.AsyncHTTPTransport(uds=address.socket) if address.is_local else None
@@ -105,10 +105,10 @@ def async_transport(address: Address) -> "httpx.AsyncHTTPTransport | None":
 
 @contextmanager
 def proxy_errors(url: str) -> Iterator[None]:
-    """Explains a proxy variable that cannot be used.
+    """Explains the error if httpx cannot use the proxy that a variable names.
 
     Raises:
-        InvalidUsage: Where httpx raises ImportError or ValueError.
+        InvalidUsage: If httpx raises ImportError or ValueError.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which checkpoints a command means."""
+"""Chooses the checkpoints that a command works on."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from babylm.client.wire import Checkpoint
 
 
 def choose_checkpoint(checkpoints: Sequence[Checkpoint], name: str | None) -> Checkpoint:
-    """The checkpoint of that name; without one, `last`, or else the one of the latest step.
+    """The checkpoint `name`. If `name` is None: `last`, or else the checkpoint of the latest step.
 
     Raises:
-        BabylmError: If there is none.
+        BabylmError: If there is no such checkpoint.
     """
     if not checkpoints:
         raise BabylmError("the job has no checkpoint yet")
@@ -26,7 +26,7 @@ def choose_milestones(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     """The milestones by words seen, by step, and then `last` if there is one.
 
     Raises:
-        BabylmError: If there is no milestone.
+        BabylmError: If the job has no milestone.
     """
     found = [checkpoint for checkpoint in checkpoints if checkpoint["kind"] == "milestone"]
     if not found:

@@ -1,16 +1,16 @@
-"""Finds the service of this machine: environment, or the `babylm serve` of a runs folder."""
+"""Finds the service by environment variables, or by the record of `babylm serve`."""
 
 import json
 import os
 from pathlib import Path
 
 SERVICE_FILE = "service.json"
-"""Below the runs folder: the address of a running `babylm serve`."""
+"""File in the runs folder with the address of a running `babylm serve`."""
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def find_service() -> str:
-    """`BABYLM_URL`, or else a running service in `BABYLM_RUNS_DIR`, or else the default port."""
+    """The address in `BABYLM_URL`, of the running service in `BABYLM_RUNS_DIR`, or the default."""
     url = os.environ.get("BABYLM_URL")
     runs_dir = Path(os.environ.get("BABYLM_RUNS_DIR") or "runs")
     return url or running_service(runs_dir) or DEFAULT_URL
@@ -23,12 +23,12 @@ def find_key() -> str | None:
 
 
 def running_service(runs_dir: Path) -> str | None:
-    """The address of the `babylm serve` on this runs folder, if its process is alive."""
+    """The address of the `babylm serve` of this runs folder; None if its process has ended."""
     try:
         entry = json.loads((runs_dir / SERVICE_FILE).read_text())
         os.kill(int(entry["pid"]), 0)
         return str(entry["url"])
     except PermissionError:
-        return str(entry["url"])  # alive, and of another user
+        return str(entry["url"])  # the process is alive and belongs to another user
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,4 +1,4 @@
-"""What the client raises. Every error has a code, a message, and often a hint."""
+"""The errors of the client. Each has a code and a message, and most have a hint."""
 
 
 class BabylmError(Exception):
@@ -6,9 +6,9 @@ class BabylmError(Exception):
 
     Attributes:
         code: Stable machine-readable name.
-        message: What was asked, and what is wrong.
+        message: The request and what is wrong with it.
         hint: What to do about it, or None.
-        details: More, as JSON; the problem document if the service sent one.
+        details: Further data as JSON; the problem document if the service sent one.
         status: The exit status if the command line ends with this error.
     """
 

@@ -1,4 +1,4 @@
-"""Names and values of metrics, and ids, as people read them."""
+"""Readable names and values of metrics, and short ids."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -49,7 +49,7 @@ def metric_title(name: str) -> str:
 
 
 def metric_value(name: str, value: float) -> str:
-    """A value with its unit, and as many digits as are read."""
+    """A value with its unit, rounded for reading."""
     if name.endswith("_bytes"):
         return in_bytes(value)
     if name.endswith("_watts"):
@@ -64,7 +64,7 @@ def metric_value(name: str, value: float) -> str:
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
-    """For each id the shortest beginning that none of the others has."""
+    """The shortest prefix of each id that no other id has."""
     ordered = sorted(set(ids))
     lengths = dict.fromkeys(ordered, SHORTEST_ID)
     for one, other in pairwise(ordered):

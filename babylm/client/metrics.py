@@ -1,4 +1,4 @@
-"""Metrics of a job as a table: pandas if it is installed, else a small class of our own."""
+"""Metrics of a job as a table: a pandas DataFrame if pandas is installed, else a `Metrics`."""
 
 from collections.abc import Iterator, Mapping
 from html import escape

@@ -1,4 +1,4 @@
-"""A line chart as SVG, which every notebook and browser shows; needs no plotting library."""
+"""A line chart as SVG, which notebooks and browsers show; needs no plotting library."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from babylm.client.wire import Series
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 44
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-"""The palette of Okabe and Ito, distinguishable with colour blindness."""
+"""Colours of the lines: the palette of Okabe and Ito, for readers with colour blindness too."""
 TICKS = 5
 Point = tuple[float, float]
 

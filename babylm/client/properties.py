@@ -1,4 +1,4 @@
-"""The decorator of methods that are properties in the synchronous client."""
+"""A decorator for methods of the asyncio client that are properties in the synchronous client."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,5 +7,5 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def awaitable_property(method: F) -> F:
-    """Leaves the method as it is; `babylm.generate_sync` replaces it by `property`."""
+    """Returns the method unchanged; `babylm.generate_sync` replaces the name by `property`."""
     return method

@@ -14,14 +14,14 @@ class Message:
 
 @dataclass
 class MessageParser:
-    """Takes the lines of a stream one by one; comments and pings give no message."""
+    """Parses the lines of a stream one by one; comments and pings give no message."""
 
     _id: str = ""
     _event: str = ""
     _data: list[str] = field(default_factory=list)
 
     def feed(self, line: str) -> Message | None:
-        """The message that ends with this line, if one does."""
+        """Parses a line; returns a message if the line ends one."""
         if not line:
             message = None
             if self._data:

@@ -10,10 +10,10 @@ from babylm.client.wire import Event
 
 
 class Bar(Protocol):
-    """Takes events; used as a context."""
+    """Shows events; used as a context manager."""
 
     def __enter__(self) -> Self:
-        """Begins to draw."""
+        """Starts to draw."""
         ...
 
     def __exit__(
@@ -26,7 +26,7 @@ class Bar(Protocol):
         ...
 
     def show(self, event: Event) -> None:
-        """Takes in an event."""
+        """Shows the state of the run after an event."""
         ...
 
 
@@ -63,7 +63,7 @@ class NotebookBar:
         pass
 
     def show(self, event: Event) -> None:
-        """Draws the run as it is after the event."""
+        """Draws the state of the run after the event."""
         from IPython.display import HTML
 
         self._view.apply(event)
@@ -74,7 +74,7 @@ class NotebookBar:
 
 
 def bar_for_output(*, show: bool) -> Bar:
-    """The bar that suits where this program runs."""
+    """The bar for a notebook or a terminal; `NoBar` if `show` is False or in all other cases."""
     if show and is_notebook():
         return NotebookBar()
     if show and sys.stdout.isatty():
@@ -85,7 +85,7 @@ def bar_for_output(*, show: bool) -> Bar:
 
 
 def is_notebook() -> bool:
-    """True in a Jupyter kernel; looks only if IPython is loaded already."""
+    """True in a Jupyter kernel. Does not import IPython, which a kernel has loaded already."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
@@ -100,7 +100,7 @@ def bar_html(progress: float, label: str, figures: str) -> str:
 
 
 def html_table(rows: Mapping[str, str]) -> str:
-    """Two columns; the values are HTML, and empty ones are left out."""
+    """A table of names and values. The values are HTML; rows with an empty value are left out."""
     cells = "".join(
         f"<tr><th>{name}</th><td>{html}</td></tr>" for name, html in rows.items() if html
     )

@@ -1,4 +1,4 @@
-"""What the service sends, as far as the client reads it."""
+"""Types of the responses of the service, with the fields that the client reads."""
 
 from typing import Any, Literal, TypedDict
 
@@ -6,7 +6,7 @@ Body = dict[str, Any]
 """A JSON object that is passed on unchanged; the service checks its keys."""
 
 FINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
-"""As `jobs.states.FINAL`, which a client without the service cannot import."""
+"""The statuses of `jobs.states.FINAL`, which this package must not import."""
 
 
 class JobError(TypedDict):
@@ -18,7 +18,7 @@ class JobError(TypedDict):
 
 
 class Job(TypedDict, total=False):
-    """A job. The service may send more."""
+    """A job. The service may send further fields."""
 
     id: str
     name: str
@@ -40,7 +40,7 @@ class Job(TypedDict, total=False):
 
 
 class Event(TypedDict, total=False):
-    """An entry of a job's history; one read from a journal has no `seq`."""
+    """An event of a job; an event that is read from a journal has no `seq`."""
 
     seq: int
     time: str
@@ -49,7 +49,7 @@ class Event(TypedDict, total=False):
 
 
 class Series(TypedDict):
-    """A metric: one entry of each list for each logged step."""
+    """The values of a metric: each list has one entry for each logged step."""
 
     step: list[int]
     value: list[float | None]
@@ -60,7 +60,7 @@ class Series(TypedDict):
 
 
 class CheckpointFile(TypedDict):
-    """A file of a checkpoint; the path is relative to its folder."""
+    """A file of a checkpoint; the path is relative to the folder of the checkpoint."""
 
     path: str
     size: int

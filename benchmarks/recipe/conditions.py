@@ -20,11 +20,11 @@ ARCHITECTURES = ("olmo2", "gemma2", "llama4")
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of the text and of the model."""
+    """Size of the text and of the model of a study."""
 
     name: str
     words: int | None
-    """Words of training text; None takes all."""
+    """Number of words of training text; None means the whole text."""
     spec: Spec
     architectures: dict[str, Spec] = field(default_factory=dict)
     """Fields of `model`, by architecture."""

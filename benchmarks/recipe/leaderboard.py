@@ -46,7 +46,7 @@ def leaderboard(runs: Sequence[Figures]) -> str:
             str(len(group)),
             f"{newest['parameters'] / 1e6:.2f}M",
             f"{newest['words_seen'] / 1e6:.1f}M",
-            # The fastest seed: others shared their core with other programs.
+            # The fastest seed, because the other seeds shared their core with other programs.
             f"{min(run['train_seconds'] for run in group) / 60:.1f}",
             _device(newest),
             spread([best_bits(run) for run in group]),
@@ -85,7 +85,7 @@ def curves(runs: Sequence[Figures], *, shape: str = "cpu") -> str:
 
 
 def replace_block(page: str, name: str, content: str) -> str:
-    """The page with another content between `<!-- NAME -->` and `<!-- end of NAME -->`.
+    """The page with new content between `<!-- NAME -->` and `<!-- end of NAME -->`.
 
     Raises:
         ValueError: If the page has no such block.

@@ -52,7 +52,7 @@ def summary(runs: Sequence[Figures]) -> str:
 
 
 def spread(values: Sequence[float], *, digits: int = 4) -> str:
-    """Mean and, of several values, standard deviation."""
+    """The mean as text, with the standard deviation if there are several values."""
     deviation = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{mean(values):.{digits}f}{deviation}"
 

@@ -1,4 +1,4 @@
-// The frame of every page, and which page the address shows.
+// The frame of every page, and the choice of the page by the address.
 
 import { useEffect, useRef } from "preact/hooks";
 import { announce, announcement, isConnected } from "./lib/state.ts";
@@ -78,7 +78,7 @@ function Navigation({ page }: { page: string }) {
   const current = useRef<HTMLAnchorElement>(null);
   const here = page === "jobs" ? "#/" : `#/${page}`;
   useEffect(() => {
-    // The row of links is wider than a phone.
+    // The row of links is wider than the screen of a phone, so the current link may be out of view.
     current.current?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [here]);
   return (

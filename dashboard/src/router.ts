@@ -1,4 +1,4 @@
-// The address: `#/page/part?name=value`. Every view is restored from it.
+// The address has the form `#/page/part?name=value`, and contains all choices of a view.
 
 import { signal } from "@preact/signals";
 
@@ -32,7 +32,7 @@ export function navigate(hash: string) {
   location.hash = hash;
 }
 
-// Keeps values in the address without adding to the history; empty ones are removed.
+// Sets values in the address without a new history entry; removes empty values.
 export function setParameters(values: Record<string, string | null | undefined>) {
   const [path, query] = location.hash.split("?");
   const parameters = new URLSearchParams(query ?? "");

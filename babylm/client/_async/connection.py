@@ -1,4 +1,4 @@
-"""HTTP requests to one service: JSON in and out, and refusals as exceptions."""
+"""HTTP requests to one service, with JSON bodies; a refusal becomes an exception."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from babylm.client.wire import Body
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 RETRIED = (429, 500, 502, 503, 504)
-"""Statuses after which the same request may succeed later."""
+"""HTTP statuses after which the same request may succeed later."""
 
 
 class AsyncConnection:
@@ -45,10 +45,10 @@ class AsyncConnection:
         await self._http.aclose()
 
     async def call(self, method: str, path: str, **request: Any) -> Any:  # any JSON value
-        """One request and its JSON; further arguments are those of `httpx.request`.
+        """Sends a request and returns its JSON; further arguments are those of `httpx.request`.
 
         Raises:
-            ServiceError: If the service refused it.
+            ServiceError: If the service refused the request.
             ServiceUnreachable: If no answer came.
         """
         try:
@@ -59,7 +59,7 @@ class AsyncConnection:
         return answer.json() if answer.content else None
 
     async def listing(self, path: str, **request: Any) -> list[Body]:  # Any, as above
-        """A list, whether the service sends it bare or as `data`."""
+        """Requests a list; the response is an array, or an object with the array as `data`."""
         answer = await self.call("GET", path, **request)
         found: list[Body] = answer["data"] if isinstance(answer, dict) else answer
         return found
@@ -73,7 +73,7 @@ class AsyncConnection:
         params: Mapping[str, str] | None = None,
         read_seconds: float = TIMEOUT_SECONDS,
     ) -> AsyncIterator[httpx.Response]:
-        """An answer that is read piece by piece. Broken connections raise httpx's own errors."""
+        """A response to be read piece by piece. A broken connection raises an error of httpx."""
         timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
         async with self._http.stream(
             "GET", path, headers=headers, params=params, timeout=timeout

@@ -12,7 +12,7 @@ POLL_SECONDS = 2.0
 
 
 class AsyncStudy:
-    """A study. Its attributes are from the last answer of the service; `refresh` asks again.
+    """A study. Its attributes have the values of the last response; `refresh` requests new ones.
 
     Attributes:
         data: The study as the service sent it.
@@ -44,12 +44,12 @@ class AsyncStudy:
 
     @property
     def table(self) -> list[wire.Body]:
-        """A row for each condition: number, condition, and summaries by metric."""
+        """A row for each condition, with its number, its values, and a summary of each metric."""
         return list(self.data.get("table") or [])
 
     @property
     def members(self) -> list[wire.Body]:
-        """The members: job, condition, seed, status and values."""
+        """The members, each with job, condition, seed, status and values."""
         return list(self.data.get("members") or [])
 
     @property
@@ -61,7 +61,7 @@ class AsyncStudy:
         return f"<Study {self.id[:8]} {self.name!r} {self.counts}>"
 
     async def refresh(self) -> Self:
-        """Asks the service for the study as it is now."""
+        """Requests the current state of the study."""
         self.data = await self._client.call("GET", self._path)
         return self
 
@@ -76,13 +76,13 @@ class AsyncStudy:
         return self
 
     async def add_seeds(self, seeds: int | Sequence[int]) -> Self:
-        """Adds seeds to each condition: a number of seeds in all, or a list of seeds to add."""
+        """Adds seeds to each condition: `seeds` is the new total, or a list of seeds to add."""
         body = {"seeds": seeds if isinstance(seeds, int) else list(seeds)}
         self.data = await self._client.call("POST", f"{self._path}/seeds", json=body)
         return self
 
     async def delete(self) -> None:
-        """Deletes a study whose members have ended, with all their files."""
+        """Deletes the study, its members and all their files; all members must have ended."""
         await self._client.call("DELETE", self._path)
 
     async def jobs(self) -> list[AsyncJob]:
@@ -93,7 +93,7 @@ class AsyncStudy:
         ]
 
     async def csv(self) -> str:
-        """A line for each member with condition, seed, status and values."""
+        """The study as CSV: a line for each member with condition, seed, status and values."""
         async with self._client.stream(f"{self._path}/csv") as answer:
             return (await answer.aread()).decode()
 
@@ -106,8 +106,8 @@ class AsyncStudy:
         """Waits until all members have ended.
 
         Args:
-            advance: Called with the study each time that it was read.
-            sleep: Waits between two requests.
+            advance: Called with the study after each request.
+            sleep: Function that waits between two requests.
         """
         while True:
             await self.refresh()

@@ -1,5 +1,5 @@
 # Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
-"""HTTP requests to one service: JSON in and out, and refusals as exceptions."""
+"""HTTP requests to one service, with JSON bodies; a refusal becomes an exception."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from babylm.client.wire import Body
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 RETRIED = (429, 500, 502, 503, 504)
-"""Statuses after which the same request may succeed later."""
+"""HTTP statuses after which the same request may succeed later."""
 
 
 class Connection:
@@ -46,10 +46,10 @@ class Connection:
         self._http.close()
 
     def call(self, method: str, path: str, **request: Any) -> Any:  # any JSON value
-        """One request and its JSON; further arguments are those of `httpx.request`.
+        """Sends a request and returns its JSON; further arguments are those of `httpx.request`.
 
         Raises:
-            ServiceError: If the service refused it.
+            ServiceError: If the service refused the request.
             ServiceUnreachable: If no answer came.
         """
         try:
@@ -60,7 +60,7 @@ class Connection:
         return answer.json() if answer.content else None
 
     def listing(self, path: str, **request: Any) -> list[Body]:  # Any, as above
-        """A list, whether the service sends it bare or as `data`."""
+        """Requests a list; the response is an array, or an object with the array as `data`."""
         answer = self.call("GET", path, **request)
         found: list[Body] = answer["data"] if isinstance(answer, dict) else answer
         return found
@@ -74,7 +74,7 @@ class Connection:
         params: Mapping[str, str] | None = None,
         read_seconds: float = TIMEOUT_SECONDS,
     ) -> Iterator[httpx.Response]:
-        """An answer that is read piece by piece. Broken connections raise httpx's own errors."""
+        """A response to be read piece by piece. A broken connection raises an error of httpx."""
         timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
         with self._http.stream(
             "GET", path, headers=headers, params=params, timeout=timeout

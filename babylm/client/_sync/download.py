@@ -1,5 +1,5 @@
 # Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
-"""Fetches a checkpoint: resumes partial transfers, and keeps no file with a wrong hash."""
+"""Downloads a checkpoint: resumes partial transfers, and keeps no file with a wrong hash."""
 
 import hashlib
 import os
@@ -18,11 +18,13 @@ from babylm.client.errors import InvalidUsage, ServiceError, TransferFailed
 
 PART_SUFFIX = ".part"
 TRIES = 6
-"""Consecutive connections that may break without a single byte."""
+"""Maximum number of consecutive connections that break before a byte arrives."""
 RETRY_SECONDS = 0.5
 
 Advance = Callable[[int], None]
-"""Called with the number of bytes that arrived; negative if a part was discarded."""
+"""A function that is called with the number of bytes that arrived.
+
+The number is negative if a partial file was discarded."""
 
 
 def download_checkpoint(
@@ -63,7 +65,7 @@ def download_files(
     """Fetches files below the path `base` into the folder `output` and verifies their hashes.
 
     Skips files that exist with the right content, and resumes partial transfers. A file with the
-    content of an earlier one becomes a hard link to it.
+    same content as an earlier file becomes a hard link to it.
 
     Raises:
         TransferFailed: If a file cannot be fetched, or arrives with the wrong content twice.
@@ -86,7 +88,7 @@ def download_files(
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A hard link, or a copy on a file system without them; replaces a file of other content."""
+    """Makes `target` a hard link to `source`, or a copy if the file system has no hard links."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
@@ -95,7 +97,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def inside(path: str) -> PurePosixPath:
-    """The path, if it stays inside the folder that it is joined to: the list is untrusted."""
+    """Returns `path` as a relative path; refuses a path that leaves the folder.
+
+    The list of files comes from the service and is not trusted.
+    """
     pure = PurePosixPath(path)
     if pure.is_absolute() or not pure.parts or ".." in pure.parts or "\\" in path or "\0" in path:
         raise TransferFailed(f"the service names a file outside the checkpoint: {path!r}")
@@ -115,7 +120,7 @@ def _fetch(
     resumed = part.exists()
     _receive(client, url, file, part, advance=advance, sleep=sleep)
     if to_thread(_hash, part) != file["sha256"] and resumed:
-        # The part of an earlier call was not the beginning of this file.
+        # The partial file of an earlier call does not belong to this content.
         advance(-part.stat().st_size)
         part.unlink()
         _receive(client, url, file, part, advance=advance, sleep=sleep)
@@ -176,11 +181,11 @@ def _connection(
         headers["Range"] = f"bytes={have}-"
     with client.stream(url, headers=headers) as answer:
         if have and answer.status_code != 206:
-            advance(-have)  # the server sends it all again
+            advance(-have)  # the server sends the file from its first byte
             have = 0
         with part.open("r+b" if have else "wb") as output:
             output.seek(have)
-            for block in answer.iter_raw():  # as it arrives: nothing is held back if it breaks
+            for block in answer.iter_raw():  # unbuffered: bytes before a break are kept
                 output.write(block[: size - have])
                 advance(min(len(block), size - have))
                 have += min(len(block), size - have)

@@ -1,5 +1,5 @@
 # Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
-"""Reads the events of a job to the end, across broken connections."""
+"""Reads all events of a job; reconnects if a connection breaks."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from babylm.client.sse import MessageParser
 from babylm.client.wire import FINAL_STATUSES, Event
 
 SILENCE_SECONDS = 45.0
-"""The service pings every 15 s; three missed pings are a dead connection."""
+"""Seconds without data after which a connection counts as dead; the service pings every 15 s."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -26,10 +26,11 @@ def follow_events(
     on_break: Callable[[str], None] = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Event]:
-    """Every event after the sequence number `after` once, in order, until the last of the job.
+    """Yields every event after the sequence number `after` once, in order, until the last one.
 
-    A broken connection is resumed after the last event that was yielded; `on_break` is called with
-    the reason. Ends early only if the service refuses the request, for example for an unknown job.
+    After a broken connection, the function continues after the last event that it yielded, and
+    calls `on_break` with the reason. It raises an error only if the service refuses the request,
+    for example because the job is unknown.
     """
     failures = 0
     while True:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 LOSSES = ("train/loss", "validation/loss")
 MAX_POINTS = 10_000
 GENERATE_SECONDS = 300.0
-"""The first text of a checkpoint waits until its model is loaded."""
+"""Seconds to wait for generated text; before the first text the service loads the model."""
 POLL_SECONDS = 0.5
 
 
 class Job:
-    """A job. Its attributes are from the last answer of the service; `refresh` asks again.
+    """A job. Its attributes have the values of the last response; `refresh` requests new ones.
 
     Attributes:
         data: The job as the service sent it.
@@ -56,7 +56,7 @@ class Job:
 
     @property
     def stage(self) -> str | None:
-        """The stage of the pipeline that runs, or ran last."""
+        """The current stage of the pipeline, or the last one if the job has ended."""
         return self.data.get("stage")
 
     @property
@@ -99,7 +99,7 @@ class Job:
         return html_table(rows)
 
     def refresh(self) -> Self:
-        """Asks the service for the job as it is now."""
+        """Requests the current state of the job."""
         self.data = self._client.call("GET", f"/v1/jobs/{self.id}")
         return self
 
@@ -134,9 +134,9 @@ class Job:
         after: int = 0,
         on_break: Callable[[str], None] = lambda _: None,
     ) -> Iterator[wire.Event]:
-        """Every event after the sequence number `after`, as it happens, until the job ends.
+        """Yields every event after the sequence number `after` until the job ends.
 
-        Resumes broken connections; `on_break` is called with the reason.
+        Reconnects after a broken connection, and calls `on_break` with the reason.
         """
         return follow_events(self._client, self.id, after=after, on_break=on_break)
 
@@ -171,15 +171,15 @@ class Job:
         """The metrics by step: a pandas DataFrame if pandas is installed, else a `Metrics`.
 
         Args:
-            names: Such as `train/loss`. Default: all.
+            names: Names of metrics, such as `train/loss`. Default: all metrics.
         """
         return read_metrics(self._series(names))
 
     def plot(self, *names: str) -> Plot:
-        """A plot of metrics over steps: shown by notebooks, `save` writes an SVG file.
+        """A plot of metrics over steps. Notebooks show it; its method `save` writes an SVG file.
 
         Args:
-            names: Metrics of one unit. Default: training and validation loss.
+            names: Names of metrics with the same unit. Default: training and validation loss.
         """
         return plot_series(self._series(names or LOSSES), title=self.name or self.id[:8])
 
@@ -190,7 +190,7 @@ class Job:
         return Checkpoints(Checkpoint(self._client, self.id, each) for each in page["data"])
 
     def checkpoint(self, name: str | None = None) -> "Checkpoint":
-        """The checkpoint of that name. Default: `last`, or else the one of the latest step.
+        """The checkpoint `name`. Default: `last`, or else the checkpoint of the latest step.
 
         Raises:
             BabylmError: If the job has no such checkpoint.
@@ -213,7 +213,7 @@ class Job:
 
 
 class Checkpoint:
-    """A checkpoint that can be downloaded, loaded and asked for text.
+    """A checkpoint, which can be downloaded, loaded, evaluated, and used to generate text.
 
     Attributes:
         job_id: The job that it belongs to.
@@ -232,7 +232,7 @@ class Checkpoint:
 
     @property
     def kind(self) -> str:
-        """last, best, milestone, rolling, ema and others."""
+        """The kind: `last`, `best`, `milestone`, `rolling`, `ema` or another one."""
         return self.data["kind"]
 
     @property
@@ -247,7 +247,7 @@ class Checkpoint:
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Size of all files in bytes."""
         return sum(file["size"] for file in self.data["files"])
 
     def __repr__(self) -> str:
@@ -270,7 +270,7 @@ class Checkpoint:
         """Downloads the checkpoint and loads it with transformers, which is imported here.
 
         Returns:
-            The model and the tokenizer, whose classes transformers defines.
+            The model and the tokenizer, as instances of classes of transformers.
 
         Raises:
             BabylmError: If transformers is not installed.
@@ -305,7 +305,7 @@ class Checkpoint:
         return text if text.startswith(prompt) else prompt + text
 
     def generate_raw(self, body: wire.Body) -> wire.Body:
-        """The answer of the service to a generation request."""
+        """Sends a generation request; returns the whole response."""
         path = f"{self._path}/generate"
         found: wire.Body = self._client.call("POST", path, json=body, timeout=GENERATE_SECONDS)
         return found
@@ -320,9 +320,9 @@ class Checkpoint:
         """Evaluates the checkpoint on a task, such as `blimp`, and waits for the scores.
 
         Args:
-            task: A folder in `evaluations` of the data folder.
+            task: Name of a folder in the folder `evaluations` of the data folder.
             advance: Called with the share that is done.
-            sleep: Waits between two requests.
+            sleep: Function that waits between two requests.
 
         Raises:
             BabylmError: If the evaluation was refused or failed.

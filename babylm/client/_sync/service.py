@@ -26,7 +26,9 @@ from babylm.client.figures import SHORTEST_ID
 from babylm.client.wire import Body
 
 SUBMIT_TRIES = 4
-"""A submit with an idempotency key may be sent again: the service creates no second job."""
+"""Maximum number of requests for one submit.
+
+All have the same idempotency key, so the service creates only one job."""
 RETRY_SECONDS = 0.5
 PAGE_SIZE = 100
 Section = Mapping[str, Any]
@@ -85,7 +87,7 @@ class Client(Connection):
             training: Fields of the section, for example `{"seed": 1}`.
             evaluation: Fields of the section.
             resources: Fields of the section.
-            idempotency_key: The same key and spec twice give the same job. Default: random.
+            idempotency_key: Two submits with the same key give the same job. Default: random.
 
         Raises:
             ServiceError: If the spec is not valid; the message names every wrong field.
@@ -111,13 +113,13 @@ class Client(Connection):
     ) -> Job:
         """Submits a job that fine-tunes a checkpoint on classification tasks such as (Super)GLUE.
 
-        Its scores also become evaluations of the job of the checkpoint.
+        The scores also become evaluations of the job that trained the checkpoint.
 
         Args:
-            job: Id of that job.
-            tasks: Such as `["boolq", "rte"]`. Default: all of the folder.
+            job: Id of the job that trained the checkpoint.
+            tasks: Names of tasks, such as `["boolq", "rte"]`. Default: all tasks of the folder.
             checkpoint: Name of the checkpoint.
-            folder: A folder in `evaluations` of the data folder.
+            folder: Name of a folder in the folder `evaluations` of the data folder.
             settings: Further fields of the section `finetune` of the spec, such as `seed`.
         """
         section = {"job": job, "checkpoint": checkpoint, "folder": folder, **settings}
@@ -144,7 +146,7 @@ class Client(Connection):
         idempotency_key: str,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Any:  # any JSON value
-        """Sends a body under a key, again if the answer is lost."""
+        """Sends a body with a key; sends it again if no answer arrives."""
         headers = {"Idempotency-Key": idempotency_key}
         for attempt in range(1, SUBMIT_TRIES):
             try:
@@ -173,8 +175,8 @@ class Client(Connection):
             preset: Name of a preset to start from, see `presets`.
             name: Name of the study.
             grid: Values by dotted field, such as `{"training.learning_rate": [1e-4, 5e-4]}`. The
-                first of each is the baseline.
-            seeds: Number of seeds, counted from `training.seed`, or a list.
+                first value of each field belongs to the baseline.
+            seeds: Number of consecutive seeds from `training.seed` on, or a list of seeds.
             idempotency_key: The same key and study twice give the same study. Default: random.
             sections: Sections of the spec, such as `training={"epochs": 3}`.
 
@@ -195,12 +197,12 @@ class Client(Connection):
         return Study(self, self._create("/v1/studies", body, idempotency_key=key))
 
     def studies(self, *, limit: int = 20) -> list[Study]:
-        """The newest studies first; `refresh` of one reads its table and members."""
+        """The newest studies first. `refresh` of a study reads its table and its members."""
         found = self.listing("/v1/studies", params={"limit": limit})
         return [Study(self, each) for each in found]
 
     def find_study(self, name: str = "last") -> Study:
-        """The study with that id, with an id that begins so, or the newest one for `last`.
+        """The study whose id is or begins with `name`; the newest study for `last`.
 
         Raises:
             BabylmError: If there is no such study, or more than one.
@@ -221,19 +223,19 @@ class Client(Connection):
         return Study(self, self.call("GET", f"/v1/studies/{quote(name, safe='')}"))
 
     def estimate(self, spec: Mapping[str, Any]) -> Body:
-        """What a spec would cost in time, memory and disk; nothing is stored."""
+        """Estimates the time, memory and disk space of a spec; the service stores nothing."""
         found: Body = self.call("POST", "/v1/jobs/estimate", json=dict(spec))
         return found
 
     def jobs(self, *, status: str | None = None, limit: int = 20) -> list[Job]:
-        """The newest jobs first, at most `limit`, of one status if it is given."""
+        """The newest jobs first, at most `limit`; only those with `status`, if it is given."""
         found: list[Job] = []
         for page in self._pages(status=status, limit=limit):
             found += [Job(self, each) for each in page]
         return found[:limit]
 
     def job(self, name: str = "last") -> Job:
-        """The job with that id, with an id that begins so, or the newest one for `last`.
+        """The job whose id is or begins with `name`; the newest job for `last`.
 
         Raises:
             BabylmError: If there is no such job, or more than one.
@@ -255,11 +257,11 @@ class Client(Connection):
         return Job(self, answer)
 
     def presets(self) -> list[Body]:
-        """The named starting points for a spec."""
+        """The presets: named starting points for a spec."""
         return self.listing("/v1/presets")
 
     def workers(self) -> list[Body]:
-        """The live workers, their devices and what they run."""
+        """The live workers with their devices and running jobs."""
         return self.listing("/v1/workers")
 
     def tokenizers(self) -> list[Body]:
@@ -276,7 +278,7 @@ class Client(Connection):
         return found
 
     def delete_dataset(self, name: str) -> None:
-        """Removes a dataset that no unfinished job needs."""
+        """Deletes a dataset. The service refuses this if an unfinished job needs the dataset."""
         self.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
 
     def upload(
@@ -289,16 +291,15 @@ class Client(Connection):
         advance: Advance = lambda _: None,
         leave_out: LeaveOut = lambda *_: None,
     ) -> list[str]:
-        """Sends a text file, an archive, or the text files of a folder; resumes partial transfers.
+        """Uploads a text file, an archive or the text files of a folder; resumes partial uploads.
 
         Args:
             dataset: Name of the dataset, new or existing.
-            path: What to send.
-            folder: The one folder to take out of an archive or a folder.
-            replace: Overwrite files that exist.
+            path: The file or the folder to upload.
+            folder: Name of a folder inside the archive or the folder; only its files are used.
+            replace: Whether to overwrite existing files.
             advance: Called with the number of bytes that were sent.
-            leave_out: Called with name and reason of each file of a folder or an archive that is
-                not used.
+            leave_out: Called with the name of each file that is not used, and the reason.
 
         Returns:
             The names of the files that the service created.
@@ -315,7 +316,7 @@ class Client(Connection):
         )
 
     def _id_that_begins(self, name: str) -> str | None:
-        """The id that begins so on the newest page of jobs that has one."""
+        """The id that begins with `name`, on the newest page of jobs with such an id."""
         for page in self._pages():
             found = [each["id"] for each in page if each["id"].startswith(name)]
             if len(found) > 1:

@@ -13,7 +13,7 @@ POLL_SECONDS = 2.0
 
 
 class Study:
-    """A study. Its attributes are from the last answer of the service; `refresh` asks again.
+    """A study. Its attributes have the values of the last response; `refresh` requests new ones.
 
     Attributes:
         data: The study as the service sent it.
@@ -45,12 +45,12 @@ class Study:
 
     @property
     def table(self) -> list[wire.Body]:
-        """A row for each condition: number, condition, and summaries by metric."""
+        """A row for each condition, with its number, its values, and a summary of each metric."""
         return list(self.data.get("table") or [])
 
     @property
     def members(self) -> list[wire.Body]:
-        """The members: job, condition, seed, status and values."""
+        """The members, each with job, condition, seed, status and values."""
         return list(self.data.get("members") or [])
 
     @property
@@ -62,7 +62,7 @@ class Study:
         return f"<Study {self.id[:8]} {self.name!r} {self.counts}>"
 
     def refresh(self) -> Self:
-        """Asks the service for the study as it is now."""
+        """Requests the current state of the study."""
         self.data = self._client.call("GET", self._path)
         return self
 
@@ -77,13 +77,13 @@ class Study:
         return self
 
     def add_seeds(self, seeds: int | Sequence[int]) -> Self:
-        """Adds seeds to each condition: a number of seeds in all, or a list of seeds to add."""
+        """Adds seeds to each condition: `seeds` is the new total, or a list of seeds to add."""
         body = {"seeds": seeds if isinstance(seeds, int) else list(seeds)}
         self.data = self._client.call("POST", f"{self._path}/seeds", json=body)
         return self
 
     def delete(self) -> None:
-        """Deletes a study whose members have ended, with all their files."""
+        """Deletes the study, its members and all their files; all members must have ended."""
         self._client.call("DELETE", self._path)
 
     def jobs(self) -> list[Job]:
@@ -94,7 +94,7 @@ class Study:
         ]
 
     def csv(self) -> str:
-        """A line for each member with condition, seed, status and values."""
+        """The study as CSV: a line for each member with condition, seed, status and values."""
         with self._client.stream(f"{self._path}/csv") as answer:
             return (answer.read()).decode()
 
@@ -107,8 +107,8 @@ class Study:
         """Waits until all members have ended.
 
         Args:
-            advance: Called with the study each time that it was read.
-            sleep: Waits between two requests.
+            advance: Called with the study after each request.
+            sleep: Function that waits between two requests.
         """
         while True:
             self.refresh()

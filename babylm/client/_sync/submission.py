@@ -1,5 +1,5 @@
 # Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
-"""Builds the submission of a job, and fetches its folder."""
+"""Builds the submission of a job, and downloads its folder."""
 
 import json
 import os
@@ -34,9 +34,9 @@ def build_submission(
         job_id: The job.
         repository: USER/NAME on the Hub.
         checkpoint: The checkpoint that becomes the branch `main`.
-        evaluate: Also run the evaluations that are missing.
-        advance: Called with the submission as it is.
-        sleep: Waits between two requests.
+        evaluate: Whether to run the evaluations that are missing.
+        advance: Called with the state of the submission after each request.
+        sleep: Function that waits between two requests.
 
     Raises:
         BabylmError: If the submission was refused or failed.
@@ -76,12 +76,13 @@ def download_submission(
     advance: Advance = lambda _: None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> wire.Body:
-    """Fetches the folder of the newest submission; returns its manifest.
+    """Downloads the folder of the newest submission; returns its manifest.
 
-    The folder appears complete; an interrupted call continues from `OUTPUT.part`.
+    Files are collected in `OUTPUT.part`, which is renamed when it is complete. A call after an
+    interruption continues with this folder.
 
     Raises:
-        InvalidUsage: If `output` exists and is not this submission.
+        InvalidUsage: If `output` exists and contains something else.
         TransferFailed: If a file cannot be fetched, or arrives with the wrong content twice.
     """
     path = f"/v1/jobs/{job_id}/submission"
@@ -115,7 +116,7 @@ def _write_links(folder: Path, manifest: wire.Body) -> None:
 
 
 def _remove_others(folder: Path, manifest: wire.Body) -> None:
-    """Removes what an interrupted download of another submission has left."""
+    """Removes files that an interrupted download of another submission left in the folder."""
     entries = [*manifest["files"], *manifest["links"], {"path": MANIFEST_FILE}]
     expected = {folder / inside(each["path"]) for each in entries}
     for directory, _, names in os.walk(folder):

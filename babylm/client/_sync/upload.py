@@ -15,32 +15,33 @@ from babylm.client.errors import InvalidUsage, ServiceError, ServiceUnreachable
 
 PIECE_BYTES = 8 << 20
 TRIES = 6
-"""Consecutive pieces that may fail."""
+"""Maximum number of consecutive failed requests."""
 RETRY_SECONDS = 0.5
 SPLITS_FILE = "dataset_dict.json"
-"""Of a Hugging Face dataset with splits, each in a folder of its name."""
+"""File of a saved Hugging Face dataset that has one folder for each split."""
 NAME_REFUSED = "file_name_invalid"
-"""Code of the service's refusal of a name; it comes before the file is read."""
+"""Error code with which the service refuses a file name before it reads the file."""
 
 EVALUATION_SUFFIXES = (".jsonl", ".csv", ".json")
 
 Advance = Callable[[int], None]
 LeaveOut = Callable[[str, str], None]
-"""Called with name and reason of each file that is not used."""
+"""A function that is called with the name of each unused file, and the reason."""
 
 
 def files_to_send(path: Path, folder: str | None = None) -> dict[Path, str]:
     """The file, or the visible files of the folder and its subfolders, with the names to send.
 
-    The service decides which it takes. A name that occurs in several subfolders is preceded by
-    those of its folders.
+    The service decides which files it accepts. If a name occurs in several subfolders, the names of
+    its folders precede it.
 
     Args:
         path: A file or a folder.
         folder: If there are subfolders of this name, only their files are sent.
 
     Raises:
-        InvalidUsage: If there is none, or it is a saved dataset of which no split is named.
+        InvalidUsage: If there is no file, or the folder is a saved dataset with splits and `folder`
+            names none of them.
     """
     if path.is_file():
         return {path: sent_name(path)}
@@ -79,11 +80,11 @@ def upload_folder(
     advance: Advance,
     leave_out: LeaveOut,
 ) -> list[str]:
-    """Sends the files of a folder; leaves out those whose names the service does not accept.
+    """Sends the files of a folder; leaves out files whose names the service does not accept.
 
     Raises:
-        InvalidUsage: If the service accepts none of them.
-        ServiceError: If the service refuses one for another reason.
+        InvalidUsage: If the service accepts no file.
+        ServiceError: If the service refuses a file for another reason.
     """
     published: list[str] = []
     refused = 0
@@ -150,10 +151,10 @@ def upload_file(
 
 
 def evaluation_files(path: Path) -> list[Path]:
-    """The file, or the evaluation files of the folder, by name.
+    """The file, or the evaluation files of the folder, sorted by name.
 
     Raises:
-        InvalidUsage: If there is none.
+        InvalidUsage: If there is no such file.
     """
     if path.is_file():
         return [path]
@@ -244,7 +245,7 @@ def _send(
 
 
 def sent_name(file: Path) -> str:
-    """The name of a file for the service; bytes that are not UTF-8 as escapes."""
+    """The name of a file for the service; escapes replace bytes that are not UTF-8."""
     return os.fsencode(file.name).decode("utf-8", "backslashreplace")
 
 
@@ -252,7 +253,7 @@ def _received(client: Connection, base: str, name: str, size: int) -> int:
     """The offset at which to resume: at most the size minus one, so that a request is sent."""
     try:
         parts = client.listing(f"{base}/uploads")
-    except ServiceUnreachable:  # the next piece tells
+    except ServiceUnreachable:  # the next request reports the error
         return 0
     have = next((int(part["received"]) for part in parts if part["name"] == name), 0)
     return max(0, min(have, size - 1))

@@ -28,8 +28,8 @@ function authorized(
   return key ? { Authorization: `Bearer ${key}`, ...extra } : extra;
 }
 
-// Returns whether there is another key to try than the refused one (null: none was sent). The user
-// is asked once, also if several requests are refused at the same time.
+// Returns whether there is another key than the refused one (null: the request had no key). Asks
+// the user only once, even if several requests are refused at the same time.
 async function anotherKey(refused: string | null): Promise<boolean> {
   if (sessionStorage.getItem(KEY) !== refused) return true;
   asking ??= ask("This service requires an API key", {
@@ -112,7 +112,7 @@ export async function remove(path: string): Promise<void> {
   await request(path, { method: "DELETE" });
 }
 
-// Saves a blob under a name.
+// Lets the browser save a blob as a file with this name.
 export function save(blob: Blob, name: string) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -121,7 +121,7 @@ export function save(blob: Blob, name: string) {
   setTimeout(() => URL.revokeObjectURL(link.href), REVOKE_MILLISECONDS);
 }
 
-// Downloads a file; `onProgress` gets the bytes received where the page has to fetch them itself.
+// Downloads a file. If the page has to fetch the file itself, `onProgress` gets the received bytes.
 export async function download(path: string, name: string, onProgress?: (bytes: number) => void) {
   if (!hasKey()) {
     // The browser's own download resumes and shows progress, but cannot send a key.
@@ -146,7 +146,7 @@ interface SendOptions {
   headers?: Record<string, string>;
 }
 
-// Sends a part of a file; XMLHttpRequest, because fetch reports no upload progress.
+// Sends a part of a file by XMLHttpRequest, because fetch reports no upload progress.
 export function send<T>(method: string, path: string, blob: Blob, options: SendOptions) {
   return new Promise<T | null>((resolve, reject) => {
     const call = new XMLHttpRequest();
@@ -160,7 +160,7 @@ export function send<T>(method: string, path: string, blob: Blob, options: SendO
       try {
         body = JSON.parse(call.responseText);
       } catch {
-        // 204, or not JSON
+        // the response has the status 204 or is not JSON
       }
       if (call.status < 300) resolve(body);
       else {

@@ -1,4 +1,4 @@
-// Calls of the playground: text as it is written, and surprisal by token.
+// Requests of the playground: generated text as a stream, and the surprisal of each token.
 
 import type { CheckpointId } from "../lib/ids.ts";
 import { post, Refused, request } from "./client.ts";

@@ -1,4 +1,4 @@
-// Polling, and following the events and the log of a job across lost connections.
+// Polls the service, and follows the events and the log of a job; reconnects if necessary.
 
 import { isConnected } from "../lib/state.ts";
 import { get, Refused, request } from "./client.ts";
@@ -9,7 +9,7 @@ const RETRY_MILLISECONDS = 1500;
 const SILENCE_MILLISECONDS = 40_000;
 const OFFLINE = "the machine is offline";
 
-// Waits; ends early if the page is closed or the machine is online again.
+// Waits; returns early if the page is closed or the machine is online again.
 export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const over = new AbortController(); // removes the listeners, so that they do not accumulate
@@ -24,8 +24,9 @@ export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> 
   });
 }
 
-// Calls `look` now and at an interval while the page is visible. A lost connection is shown and
-// polling continues; a refusal ends it with that error.
+// Calls `look` now and at an interval while the page is visible. If the connection is lost, the
+// page shows this and polling continues. If the service refuses a request, polling ends with the
+// error.
 export async function poll(look: () => Promise<void>, signal: AbortSignal, milliseconds = 2000) {
   while (!signal.aborted) {
     if (!document.hidden) {
@@ -43,8 +44,8 @@ export async function poll(look: () => Promise<void>, signal: AbortSignal, milli
   }
 }
 
-// The text of a response as it arrives; fails if nothing arrives for too long or the machine goes
-// offline, since a dead connection is otherwise noticed only by its silence.
+// Yields the text of a response as it arrives. Fails if nothing arrives for `silence` milliseconds
+// or if the machine goes offline, because a dead connection gives no error.
 export async function* chunks(response: Response, silence: number): AsyncGenerator<string> {
   const decoder = new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>;
   const reader = response.body!.pipeThrough(decoder).getReader();
@@ -53,7 +54,7 @@ export async function* chunks(response: Response, silence: number): AsyncGenerat
     const fail = () => reject(new TypeError(OFFLINE));
     addEventListener("offline", fail, { signal: over.signal });
   });
-  offline.catch(() => {}); // may be rejected between two reads, when nothing awaits it
+  offline.catch(() => {}); // the promise may be rejected between two reads, when no code awaits it
   try {
     for (;;) {
       let timer: ReturnType<typeof setTimeout> | undefined;
@@ -89,8 +90,8 @@ function eventOf(part: string): JobEvent | null {
   return lines.length ? JSON.parse(lines.map((line) => line.slice(5)).join("\n")) : null;
 }
 
-// Follows the events of a job after a sequence number until its last one; returns the last number.
-// EventSource cannot send a key, so the stream is read by hand.
+// Follows the events of a job from a sequence number to its last event; returns the last number.
+// Reads the stream with fetch, because EventSource cannot send a key.
 export async function follow(
   job: string,
   after: number,
@@ -131,7 +132,7 @@ interface LogOptions {
   onText: (text: string) => void;
 }
 
-// Follows the log from its last 2,000 lines on; after a lost connection it is read again.
+// Follows the log from its last 2,000 lines on; after a lost connection, reads these lines again.
 export async function followLog(job: string, { signal, onStart, onText }: LogOptions) {
   while (!signal.aborted) {
     try {

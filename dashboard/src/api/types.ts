@@ -1,4 +1,4 @@
-// Shapes of the API by their short names; schema.ts is generated from the OpenAPI document.
+// Short names for the types of the API in schema.ts, which is generated from the OpenAPI document.
 
 import { type components, jobReadStageAnyOf0Values, jobReadStatusValues } from "./schema.ts";
 

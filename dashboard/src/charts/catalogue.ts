@@ -1,4 +1,4 @@
-// Which metrics share a chart, and how their values are written.
+// The metrics that share a chart, and the formats of their values.
 
 import { bytes, count, percent, seconds, short } from "../lib/format.ts";
 import type { Axis } from "../lib/series.ts";
@@ -7,7 +7,7 @@ export type Format = (value: number, step?: number) => string;
 
 export interface Kind {
   title: string;
-  // Name, and its label where several share a chart.
+  // The name of each metric, and its label if several metrics share the chart.
   metrics: [name: string, label: string][];
   format: Format;
   ticks?: Format;
@@ -17,7 +17,7 @@ export interface Kind {
   mayLog?: boolean;
   // Drawn without smoothing.
   isExact?: boolean;
-  // The least smoothing, for values that jump.
+  // Minimum smoothing, for values that vary strongly.
   calm?: number;
   axis?: Axis;
 }
@@ -120,7 +120,7 @@ const KINDS: Kind[] = [
 ];
 
 const SCORE = "evaluation/";
-// The number of charts shown before anything is measured: for one run, for several.
+// Number of charts that are shown before the first measurement, for one run and for several runs.
 const ALWAYS = { one: 1, several: 1 };
 
 function titleOf(name: string) {
@@ -149,7 +149,7 @@ function scores(names: string[], isSeveral: boolean): Kind[] {
   return known.length ? [{ title: "Evaluation scores over words seen", metrics, ...common }] : [];
 }
 
-// The charts for which there is data. Over several runs each metric has its own chart.
+// The charts that have data. If several runs are compared, each metric has its own chart.
 export function kindsFor(names: string[], isSeveral: boolean): Kind[] {
   const has = new Set(names);
   const listed = new Set(KINDS.flatMap(({ metrics }) => metrics.map(([name]) => name)));

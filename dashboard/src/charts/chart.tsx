@@ -17,7 +17,7 @@ interface Props {
   kind: Kind;
   lines: Line[];
   marks: Mark[];
-  // Changes with the data.
+  // A number that changes with the data.
   version: number;
   isLoading: boolean;
   zoom: Zoom;
@@ -119,8 +119,8 @@ interface LegendProps extends PartProps {
   setHidden: (hidden: Set<string>) => void;
 }
 
-// The measured values under the cursor, or the last ones. A press hides a line, a double press
-// shows it alone.
+// The legend, with the measured values under the cursor or the last values. A press on a name hides
+// its line; a double press shows only this line.
 function Legend({ kind, lines, plot, hidden, setHidden }: LegendProps) {
   plot.version.value;
   const values = plot.values();

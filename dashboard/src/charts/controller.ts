@@ -1,5 +1,5 @@
-// One uPlot drawing: created again when its lines or axes change, updated when its data changes,
-// controlled by keys.
+// One uPlot drawing, and its control by keys. It is created again if its lines or axes change, and
+// updated if its data changes.
 
 import { signal } from "@preact/signals";
 import uPlot from "uplot";
@@ -18,9 +18,9 @@ import {
 import type { ChartView, Zoom } from "./view.ts";
 
 const KEY_ZOOM = 0.6;
-const KEY_MOVES = 40; // presses of an arrow that cross a chart
-const ALMOST_ALL = 1 - 1e-6; // of the width: factors are rounded
-const NARROWEST = 1e-4; // share of the whole that the keys zoom into at most
+const KEY_MOVES = 40; // number of presses of an arrow key that move the cursor across a chart
+const ALMOST_ALL = 1 - 1e-6; // of the whole width, because factors are rounded
+const NARROWEST = 1e-4; // minimum share of the whole range that the keys zoom into
 
 export interface Drawing {
   kind: Kind;
@@ -116,7 +116,7 @@ export class PlotController {
     if (width > 6) this.onZoom([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
   }
 
-  // The values of all lines under the cursor, or the last ones.
+  // The values of all lines under the cursor, or the last values if there is no cursor.
   values(): (number | null)[] {
     const index = this.cursor.value;
     return (this.drawing?.lines ?? []).map((_, line) => {
@@ -126,7 +126,7 @@ export class PlotController {
     });
   }
 
-  // Where the cursor is: its x, its place in pixels, and the marks near it.
+  // The position of the cursor on the x axis and in pixels, and the marks near it.
   place() {
     const { plot, drawing } = this;
     const index = this.cursor.value;
@@ -146,7 +146,7 @@ export class PlotController {
     this.plot?.setCursor({ left: -10, top: -10 });
   }
 
-  // Handles a key; whether it moved the cursor.
+  // Handles a key; returns whether the key moved the cursor.
   key(press: KeyboardEvent): boolean {
     const acts: Record<string, () => void> = {
       ArrowLeft: () => this.move(-1),
@@ -213,7 +213,7 @@ function ends(x: ArrayLike<number>): [number, number] {
   return x.length ? [x[0], x[x.length - 1]] : [0, 1];
 }
 
-// The nearest index at or before `index` that holds a value, or else after it.
+// The nearest index with a value at or before `index`, or else the nearest one after `index`.
 function nearest(values: (number | null | undefined)[], index: number) {
   const isKnown = (at: number) => values[at] !== null && values[at] !== undefined;
   for (let at = index; at >= 0; at -= 1) if (isKnown(at)) return at;

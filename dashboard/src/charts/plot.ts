@@ -16,7 +16,7 @@ export const X_LABELS: Record<Axis, string> = {
   words_seen: "words seen",
   time: "time since the start",
 };
-// Bytes have round ticks, none closer than the MiB that a label shows.
+// The distance of ticks for bytes is a power of two and at least 1 MiB, which a label can show.
 const POWERS_OF_TWO = Array.from({ length: 30 }, (_, power) => 2 ** (power + 20));
 const WHOLE = Array.from({ length: 13 }, (_, power) =>
   [1, 2, 5].map((digit) => digit * 10 ** power),
@@ -54,7 +54,8 @@ const MARK_COLOURS = {
 const probe = document.createElement("i");
 probe.hidden = true;
 
-// A canvas cannot resolve light-dark(): an element does.
+// The colour of a CSS variable. An element resolves it, because a canvas cannot resolve
+// light-dark().
 export function colour(name: string): string {
   if (!probe.isConnected) document.body.append(probe);
   probe.style.color = `var(${name})`;
@@ -74,7 +75,7 @@ export interface PlotData {
   isSmooth: boolean[];
 }
 
-// Two curves for each line, the points and the smoothed one, over the union of all x.
+// The data of two curves for each line, measured and smoothed, over the union of all x values.
 export function plotData(lines: Line[], kind: Kind, view: ChartView, axis: Axis): PlotData {
   const isLog = view.log && Boolean(kind.mayLog);
   const isSmooth: boolean[] = [];
@@ -90,7 +91,7 @@ export function plotData(lines: Line[], kind: Kind, view: ChartView, axis: Axis)
   return { aligned: uPlot.join(tables), isSmooth };
 }
 
-// The measured values of a line, not their mean.
+// The measured values of a line, without smoothing.
 export function measured(data: PlotData, index: number) {
   return data.aligned[(data.isSmooth[index] ? 1 : 2) + index * 2] as (number | null)[];
 }
@@ -168,7 +169,7 @@ function axes(kind: Kind, axis: Axis): uPlot.Axis[] {
   ];
 }
 
-// As wide as the longest of its labels, so that the curve gets the rest.
+// The width of an axis: that of its longest label, so that the curve gets the rest.
 function axisWidth(plot: uPlot, values: string[], index: number, cycle: number) {
   const axis = plot.axes[index] as uPlot.Axis & { _size: number };
   if (cycle > 1) return axis._size;
@@ -186,7 +187,7 @@ function range([low, high]: (number | null)[]): [number, number] {
   return [bottom, high + space * 0.08];
 }
 
-// The range of what is shown without the most extreme values on both sides.
+// The range of the visible values without the most extreme values on both sides.
 function cut(plot: uPlot): (number | null)[] {
   const [first, last] = plot.series[0].idxs ?? [0, plot.data[0].length - 1];
   const values = plot.series
@@ -219,7 +220,7 @@ function drawMarks(plot: uPlot, series: Series | undefined, marks: Mark[], axis:
   ctx.restore();
 }
 
-// In pixels of the canvas; null where it is not in view.
+// The position of a mark in pixels of the canvas; null if the mark is not in view.
 function markPosition(plot: uPlot, series: Series, mark: Mark, axis: Axis) {
   const value = series.locate(mark, axis);
   const { min, max } = plot.scales.x;

@@ -1,12 +1,13 @@
-// How the charts of a page are drawn, shared by all of them. The address keeps it, so that a link
-// restores the view; without it, the last choice in this browser applies.
+// The view of all charts of a page, such as axis and smoothing. The address contains the view, so
+// that a link restores it. Without a view in the address, the last choice in this browser applies.
 
 import { effect, signal } from "@preact/signals";
 import type { Axis } from "../lib/series.ts";
 import { route, setParameters } from "../router.ts";
 
 const SAVED = "chart-view";
-// Dragging the slider must not fill the history API, which browsers throttle.
+// Minimum time between two changes of the address. Browsers limit their number, and dragging the
+// slider would exceed the limit.
 const ADDRESS_MILLISECONDS = 300;
 const AXES: readonly Axis[] = ["step", "words_seen", "time"];
 const FLAGS = ["log", "cut", "marks"] as const;

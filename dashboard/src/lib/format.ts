@@ -16,7 +16,7 @@ export function count(value: Maybe): string {
   return value >= 1e4 ? `${(value / 1e3).toPrecision(3)} k` : whole.format(Math.round(value));
 }
 
-// As count, for the ticks of an axis: 1k, 2.5M.
+// The same as `count`, for the ticks of an axis: 1k, 2.5M.
 export function tickCount(value: number): string {
   for (const [size, unit] of [
     [1e9, "B"],
@@ -69,7 +69,7 @@ export function percent(value: Maybe, digits = 0): string {
   return isMissing(value) ? NONE : `${(value * 100).toFixed(digits)} %`;
 }
 
-// Any number in few characters: learning rates and norms span many powers of ten.
+// Any number in few characters, because learning rates and norms span many powers of ten.
 export function short(value: Maybe): string {
   if (isMissing(value)) return NONE;
   const size = Math.abs(value);

@@ -1,4 +1,4 @@
-// Ids and names in an address. They are checked before they become a part of a request.
+// Ids and names in an address, which are checked before a request contains them.
 
 const JOB = /^[0-9a-f]{32}$/;
 const CHECKPOINT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

@@ -17,7 +17,7 @@ export function valuesOf(job: Job): Record<string, number | null> {
   return job.metrics?.values ?? {};
 }
 
-// The step at which a value was measured, where that is not the newest step with measurements.
+// The step at which a value was measured, or null if this is the newest step with measurements.
 export function olderStepOf(job: Job, name: string): number | null {
   const step = job.metrics?.steps?.[name];
   return step === undefined || step === job.metrics?.step ? null : step;
@@ -44,7 +44,7 @@ export function stageTitle(name: string) {
   return name[0].toUpperCase() + name.slice(1).replaceAll("_", " ");
 }
 
-// Stages that some runs do not have; shown once they have begun.
+// Stages that some runs do not have; the page shows them as soon as they have begun.
 const OPTIONAL: readonly StageName[] = ["compile", "evaluate"];
 
 // The stages that the spec asks for, in the order of the service.
@@ -57,7 +57,7 @@ export function dueStages(job: Job): StageName[] {
   });
 }
 
-// After a request to pause or cancel, the status changes at the worker's next check.
+// The status to show. After a request to pause or cancel, the status itself changes only later.
 export function shownStatus(job: Job): string {
   if (job.status !== "running") return job.status;
   if (job.cancel_requested_at) return "cancelling";
@@ -94,7 +94,7 @@ export function label(job: Job, labels: Labels): Promise<Job> {
   return patch(`/v1/jobs/${job.id}`, labels);
 }
 
-// Asks for a new name; null if it stays.
+// Asks the user for a new name; null if the name does not change.
 export async function askName(job: Job): Promise<Labels | null> {
   const input = { label: "Name", value: job.name };
   const name = await ask("Rename the job", { confirm: "Rename", input });

@@ -36,7 +36,7 @@ export class Series {
     }
   }
 
-  // A `metrics` event.
+  // Adds a `metrics` event.
   add({ data, time }: JobEvent) {
     this.place(data.step, data.words_seen, time);
     for (const [name, value] of Object.entries<number | null>(data.values)) {
@@ -103,7 +103,7 @@ export class Series {
     return { step, words: place.words_seen, seconds: place.time - start };
   }
 
-  // The position on an axis of a step, or of a moment in milliseconds.
+  // The position of a step, or of a time in milliseconds, on an axis.
   locate(mark: { step?: number; time?: number }, axis: Axis): number | null {
     const steps = this.allSteps();
     if (!steps.length) return null;
@@ -146,7 +146,7 @@ export class Series {
   }
 }
 
-// By bisection, over values in ascending order.
+// The index of the nearest value, by bisection over values in ascending order.
 function nearestIndex(length: number, valueAt: (index: number) => number, wanted: number) {
   let low = 0;
   let high = length - 1;
@@ -160,8 +160,8 @@ function nearestIndex(length: number, valueAt: (index: number) => number, wanted
 
 type Values = (number | null)[];
 
-// An exponential mean from both sides, which does not lag; `weight` is from 0 (the points
-// themselves) to 1.
+// The exponential mean of the values on both sides of each point, which does not lag. `weight` is
+// from 0 (no smoothing) to 1.
 export function smoothed(values: Values, weight: number): Values {
   if (!weight) return values;
   const forward = oneSided(values, weight);
@@ -182,7 +182,8 @@ function oneSided(values: Values, weight: number): Values {
   });
 }
 
-// A weight with the same effect on few points and on many: the mean covers a share of the curve.
+// The weight for a strength of smoothing. The mean covers a share of the curve, so the effect does
+// not depend on the number of points.
 export function weightFor(strength: number, length: number): number {
   if (!strength || length < 3) return 0;
   const reach = Math.max(1, strength * 0.12 * length);

@@ -1,4 +1,4 @@
-// A spec as YAML, and as the commands that submit it.
+// A spec as YAML, and the commands that submit the spec.
 
 import { hasKey } from "../api/client.ts";
 import type { Spec } from "../api/types.ts";
@@ -14,7 +14,7 @@ function isPlain(value: unknown): value is string {
 
 function scalar(value: unknown): string {
   if (isPlain(value)) return value;
-  // 5e-8 is text in YAML 1.1, 5.0e-8 a number.
+  // In YAML 1.1, 5e-8 is text and 5.0e-8 is a number.
   if (typeof value === "number") return String(value).replace(/^(-?\d+)e/, "$1.0e");
   return JSON.stringify(value);
 }

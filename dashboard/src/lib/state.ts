@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 
 export const isConnected = signal(true);
-// The text for screen readers only.
+// A text that only screen readers announce.
 export const announcement = signal("");
 
 export function announce(text: string) {

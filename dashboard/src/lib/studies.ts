@@ -1,4 +1,4 @@
-// Studies: how their conditions read, and creating one from a spec.
+// Studies: the text of a condition, and creating a study from a spec.
 
 import { post, remove } from "../api/client.ts";
 import type { Job, Spec, Study } from "../api/types.ts";
@@ -20,7 +20,8 @@ export function countsText(counts: Record<string, number>): string {
   return parts.join(", ") || "no jobs";
 }
 
-// Repeats a spec with a number of seeds; the key makes a repeated request create nothing.
+// Creates a study that repeats a spec with several seeds. Because of the key, a repeated request
+// creates no second study.
 export function createStudy(spec: Spec, seeds: number, name?: string): Promise<Study> {
   const key = crypto.randomUUID?.() ?? String(Math.random());
   return post("/v1/studies", { spec, seeds, ...(name ? { name } : {}) }, undefined, {

@@ -18,11 +18,11 @@ export interface PageProps {
 
 interface PageEntry {
   View: ComponentType<PageProps>;
-  // How many parts may follow the name of the page, such as an id.
+  // Maximum number of parts after the name of the page in the address, such as an id.
   parts: number;
 }
 
-// A Map, because an object also has "constructor" and the like.
+// A Map, because an object also has inherited keys, such as "constructor".
 export const PAGES = new Map<string, PageEntry>([
   ["", { View: Jobs, parts: 0 }],
   ["jobs", { View: JobPage, parts: 1 }],

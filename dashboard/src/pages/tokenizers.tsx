@@ -222,12 +222,13 @@ function TokenList({ tokens, text, name }: { tokens: Token[]; text: string; name
   );
 }
 
-// Spaces and line breaks at the edge of a token are part of it.
+// The text of a token with visible spaces and line breaks, because they are part of the token.
 function visible(text: string) {
   return text.replaceAll("\n", "⏎").replaceAll(" ", "·");
 }
 
-// Development and test text must not be trained on, and a tokenizer is training.
+// Names of datasets that are not suggested, because development and test text must not be used for
+// training, also not for that of a tokenizer.
 const HELD_OUT = /(^|[_.-])(dev|test|validation)$/;
 
 // Trains a tokenizer without a model; every other option is on the page of a new job.

@@ -41,7 +41,7 @@ export function Numbers({ facts, kind = "" }: { facts: (Fact | false | null)[]; 
   );
 }
 
-// A head that begins with # is a column of numbers.
+// A column whose head begins with # contains numbers.
 interface TableProps {
   caption: string;
   heads: string[];

@@ -10,7 +10,8 @@ type ButtonProps = Omit<JSX.ButtonHTMLAttributes<HTMLButtonElement>, "onClick"> 
   children: ComponentChildren;
 };
 
-// A button that is disabled while its action runs and shows its errors in a dialog.
+// A button that is disabled while its asynchronous action runs. If the action's promise is
+// rejected, except by an AbortError, a dialog shows the error.
 export function Button({ act, children, disabled, ...rest }: ButtonProps) {
   const [isBusy, setBusy] = useState(false);
   const press = async (event: MouseEvent) => {
@@ -37,7 +38,7 @@ async function reported(promise: Promise<unknown>) {
   }
 }
 
-// Runs an action; its errors are shown in a dialog.
+// Runs an action; a dialog shows an error of the action.
 export function guarded(act: () => unknown): unknown {
   const result = act();
   return result instanceof Promise ? reported(result) : result;
@@ -104,7 +105,8 @@ interface MenuProps {
   children: ComponentChildren;
 }
 
-// A button that opens a list of actions; Escape, a press outside and leaving it close it.
+// A button that opens a list of actions. The list closes on Escape, on a press outside, and when
+// the focus moves outside.
 export function Menu({ label, name, class: kind = "", stays = false, children }: MenuProps) {
   const [isOpen, setOpen] = useState(false);
   const host = useRef<HTMLDivElement>(null);

@@ -1,4 +1,4 @@
-// What every page shares: its heading, loading its data, and the message if that failed.
+// Parts of every page: the heading, loading of data, and the message if loading failed.
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -46,8 +46,8 @@ export interface Task {
   again: () => void;
 }
 
-// Runs `work` until the component is removed or `keys` change. A lost connection is shown and the
-// work starts again; any other error is returned.
+// Runs `work` until the component is removed or `keys` change. If the connection is lost, the page
+// shows this and `work` starts again; any other error is returned.
 export function useTask(work: (signal: AbortSignal) => Promise<void>, keys: unknown[]): Task {
   const [error, setError] = useState<Error | null>(null);
   const [attempt, setAttempt] = useState(0);

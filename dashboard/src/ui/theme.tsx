@@ -1,4 +1,4 @@
-// The colour scheme: of the system, light or dark.
+// The colour scheme: that of the system, light or dark.
 
 import { signal } from "@preact/signals";
 
@@ -11,7 +11,7 @@ function stored(): Theme {
 }
 
 const theme = signal(stored());
-// Increases when the effective colours change; charts are then drawn again.
+// A number that increases when the effective colours change, so that charts are drawn again.
 export const schemeVersion = signal(0);
 
 function apply() {

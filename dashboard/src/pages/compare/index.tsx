@@ -1,5 +1,5 @@
-// Comparison of runs: results, curves and differences between their specs. The address keeps the
-// choice.
+// Compares runs: results, curves and differences between their specs. The address contains the ids
+// of the runs.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get } from "../../api/client.ts";

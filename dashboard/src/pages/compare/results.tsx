@@ -1,4 +1,4 @@
-// What came out of each run, as values or as differences to a baseline.
+// The results of each run, as values or as differences to a baseline.
 
 import type { ComponentChildren } from "preact";
 import type { Job } from "../../api/types.ts";

@@ -7,7 +7,7 @@ import { shownValue } from "../../lib/schema.ts";
 import { Card, Table } from "../../ui/card.tsx";
 import type { CompareStore } from "./store.ts";
 
-const HEADED = ["name"]; // it is the head of the column
+const HEADED = ["name"]; // the head of the column shows it
 
 export function Specs({ runs, store }: { runs: Job[]; store: CompareStore }) {
   const [isAll, setAll] = useState(false);

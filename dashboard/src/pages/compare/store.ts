@@ -14,7 +14,7 @@ export class CompareStore {
   isLoading = true;
   private jobs = new Map<string, Job>();
   private series = new Map<string, Series>();
-  // By job: the number of the last event up to which its metrics were read.
+  // For each job id, the number of the last event up to which the metrics were read.
   private read = new Map<string, number>();
 
   runs(ids: string[]): Job[] {
@@ -25,7 +25,7 @@ export class CompareStore {
     return this.series.get(id) ?? new Series();
   }
 
-  // The name, with the id where several jobs have that name.
+  // The name of a job, with the id if several jobs have this name.
   labelOf(job: Job): string {
     const same = [...this.jobs.values()].filter(({ name }) => name === job.name);
     return same.length > 1 ? `${job.name} (${job.id.slice(0, 6)})` : job.name;
@@ -40,7 +40,7 @@ export class CompareStore {
         } catch (error) {
           const status = error instanceof Refused ? error.problem.status : undefined;
           if (status !== 404 && status !== 422) throw error;
-          missing.push(id); // it was deleted, or the address is wrong
+          missing.push(id); // the job was deleted, or the address is wrong
         }
       }),
     );

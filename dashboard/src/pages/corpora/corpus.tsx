@@ -1,4 +1,4 @@
-// One corpus: its sources, what cleaning drops, its lines before and after.
+// One corpus: its sources, what cleaning drops, and its lines before and after cleaning.
 
 import { useRef, useState } from "preact/hooks";
 import { get, remove } from "../../api/client.ts";

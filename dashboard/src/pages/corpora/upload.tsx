@@ -13,7 +13,7 @@ interface Transfer {
   sent: number;
   state: "waiting" | "sending" | "done" | "failed";
   note: string;
-  // After a failure: whether sending it again may succeed, and whether it replaces a file.
+  // After a failure: whether a retry may succeed, and whether the retry replaces an existing file.
   mayRetry?: boolean;
   isConflict?: boolean;
 }
@@ -85,7 +85,7 @@ async function sendOne(dataset: string, file: File, { signal, change, replace }:
     if (signal.aborted) return false;
     const status = error instanceof Refused ? error.problem.status : undefined;
     const isConflict = status === CONFLICT;
-    // What the service refuses for its content is refused again.
+    // If the service refuses a file for its content, a retry is useless.
     const mayRetry = isConflict || status === undefined || status >= 500;
     change(file, { state: "failed", note: (error as Error).message, isConflict, mayRetry });
     return false;

@@ -60,7 +60,8 @@ export function Budget({ store }: { store: JobStore }) {
   );
 }
 
-// From the progress of the run once it has one, since the tokens of an epoch are known then.
+// The number of words that the run will see. If the run has progress, the number is computed from
+// it, because the tokens of an epoch are then known.
 function plannedWords(store: JobStore): number {
   const job = store.job.value!;
   const seen = job.metrics?.words_seen ?? 0;
@@ -69,8 +70,8 @@ function plannedWords(store: JobStore): number {
   return store.estimate.value?.words_seen ?? 0;
 }
 
-// As core.plan.milestones: every million words to ten, every ten to a hundred, every hundred to a
-// thousand for `strict`.
+// The same milestones as in core.plan.milestones: every million words up to 10 million, every 10
+// million up to 100 million, and for `strict` every 100 million up to 1,000 million.
 function milestoneWords(track: string): { name: string; words: number }[] {
   const millions: number[] = [];
   if (track === "strict-small" || track === "strict") {

@@ -1,4 +1,4 @@
-// The checkpoints of a job, to be downloaded whole or file by file.
+// The checkpoints of a job, with links that download a checkpoint or one of its files.
 
 import { useState } from "preact/hooks";
 import { download } from "../../api/client.ts";
@@ -90,7 +90,7 @@ function Files({ path, point }: { path: string; point: Checkpoint }) {
   );
 }
 
-// A link, so that its address can be copied; the click takes the way that can send a key.
+// A link, so that the user can copy its address. A click calls `download`, which can send a key.
 function FileLink({ path, name }: { path: string; name: string }) {
   const open = (click: Event) => {
     click.preventDefault();

@@ -1,4 +1,4 @@
-// Name, status, and the actions of that status; the primary one first.
+// Name, status, and the actions that the status allows, the primary action first.
 
 import { useState } from "preact/hooks";
 import { download } from "../../api/client.ts";

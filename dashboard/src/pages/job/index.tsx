@@ -1,4 +1,4 @@
-// One job.
+// The page of one job.
 
 import { useEffect, useState } from "preact/hooks";
 import { percent } from "../../lib/format.ts";

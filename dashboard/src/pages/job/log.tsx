@@ -18,7 +18,7 @@ interface Line {
 
 function levelOf(line: string, before: number) {
   const level = /\b(DEBUG|INFO|WARNING|ERROR|CRITICAL)\b/.exec(line.slice(0, 60))?.[1];
-  if (!level) return before; // a traceback has many lines
+  if (!level) return before; // a further line of the same entry, such as a traceback
   if (level === "ERROR" || level === "CRITICAL") return 2;
   return level === "WARNING" ? 1 : 0;
 }
@@ -111,7 +111,7 @@ function LogView({ lines, search, level, isFollowed, setFollowed }: ViewProps) {
   useEffect(() => {
     if (isFollowed && view.current) view.current.scrollTop = view.current.scrollHeight;
   });
-  // A reader who scrolls up stops following, one who scrolls to the end follows again.
+  // Scrolling up stops following; scrolling to the end starts following again.
   const onScroll = () => {
     const { scrollTop, clientHeight, scrollHeight } = view.current!;
     setFollowed(scrollTop + clientHeight >= scrollHeight - NEAR_END);

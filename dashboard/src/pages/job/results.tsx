@@ -6,7 +6,7 @@ import { Table } from "../../ui/card.tsx";
 
 type Part = Evaluation["paradigms"][number];
 
-// What the rows of a task are called; other tasks have subsets.
+// The name of a row by kind of task; the rows of other tasks are subsets.
 const PARTS: Record<string, string> = {
   minimal_pairs: "Paradigm",
   ewok: "Domain",
@@ -82,7 +82,7 @@ function headOf(name: string) {
 }
 
 interface PartsProps {
-  // Task and checkpoint.
+  // Names of the task and the checkpoint.
   label: string;
   title: string;
   head: string;
@@ -90,7 +90,7 @@ interface PartsProps {
   metric: string | null;
 }
 
-// Best first. Ties matter for accuracies only.
+// A table of scores, the best first. Only accuracies can have ties.
 function Parts({ label, title, head, parts, metric }: PartsProps) {
   const isAccuracy = metric === null || metric === "accuracy";
   const sorted = [...parts].sort((a, b) => b.score - a.score);

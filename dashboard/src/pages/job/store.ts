@@ -1,5 +1,5 @@
-// The state of one job: read from the API, then updated by its events. It is the same after a
-// reload or a lost connection.
+// The state of one job, read from the API and then updated by events. A reload or a lost connection
+// does not change the result.
 
 import { signal } from "@preact/signals";
 import { get, post } from "../../api/client.ts";
@@ -45,7 +45,7 @@ export interface Warning {
   times: number;
   time: number;
   level: "info" | "warn" | "error";
-  // About this page, not about the run.
+  // Whether the warning is about this page and not about the run.
   isLocal?: boolean;
 }
 export interface Estimate {
@@ -58,7 +58,7 @@ export class JobStore {
   job = signal<Job | null>(null);
   estimate = signal<Estimate | null>(null);
   series = new Series();
-  // Changes when points are added.
+  // A number that changes when points are added.
   version = signal(0);
   isLoading = signal(true);
   stages = signal<Map<string, StageState>>(new Map());
@@ -108,8 +108,8 @@ export class JobStore {
     }
   }
 
-  // The loss comes in the first of a few parallel requests. Of a long run, points at equal distances
-  // are requested first, since extremes take the service time to find.
+  // Sends a few parallel requests, the first of which has the loss. For a long run, requests points
+  // at equal distances first, because finding the extreme values takes the service more time.
   async readMetrics() {
     const job = this.job.value!;
     const names = Object.keys(job.metrics?.values ?? {});
@@ -133,7 +133,7 @@ export class JobStore {
     this.changed();
   }
 
-  // Finer points of a range that is zoomed into.
+  // Requests finer points of a range that the user zooms into.
   async lookCloser(low: number, high: number) {
     const range = `after_step=${Math.max(-1, Math.floor(low) - 1)}&before_step=${Math.ceil(high) + 1}`;
     try {
@@ -141,7 +141,7 @@ export class JobStore {
       this.series.merge((await get<MetricsRead>(path, this.abort)).series);
       this.changed();
     } catch {
-      // the coarse points stay
+      // the coarse points stay on the page
     }
   }
 
@@ -188,7 +188,7 @@ export class JobStore {
     }
   }
 
-  // A score is a metric whose name the job may not have had before.
+  // Reads the job and its metrics again, because a score is a metric with a name that may be new.
   private async readAgain() {
     this.job.value = await get<Job>(this.path, this.abort);
     await this.readMetrics();
@@ -215,7 +215,7 @@ export class JobStore {
       this.scores.value = new Map(this.scores.value).set(seq, event);
     } else if (type === "warning") {
       const times = (this.warnings.value.get(data.code)?.times ?? 0) + 1;
-      const level = data.level ?? "warn"; // older runs tell no level
+      const level = data.level ?? "warn"; // the warnings of older runs have no level
       this.warn(data.code, { message: data.message, times, time: Date.parse(time), level });
     } else if (type === "status" && data.status === "running" && data.attempt > 1) {
       const label = `Resumed, attempt ${exact(data.attempt)}`;
@@ -303,7 +303,7 @@ export class JobStore {
     }
     if (this.abort.aborted) return;
     await this.look();
-    if (this.job.value && !isFinal(this.job.value)) this.watch(); // it was queued again meanwhile
+    if (this.job.value && !isFinal(this.job.value)) this.watch(); // the job was queued again
   }
 
   async label(labels: Labels | null) {

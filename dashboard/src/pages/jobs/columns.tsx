@@ -1,4 +1,4 @@
-// The columns of the list: what each shows and sorts by.
+// The columns of the list of jobs: the value that each column shows and sorts by.
 
 import type { ComponentChildren } from "preact";
 import type { Job } from "../../api/types.ts";

@@ -1,4 +1,4 @@
-// The filters over the list.
+// The filters above the list of jobs.
 
 import { useEffect, useRef } from "preact/hooks";
 import { save } from "../../api/client.ts";
@@ -70,7 +70,7 @@ interface SearchProps {
   onChange: (value: string) => void;
 }
 
-// Reports what was typed after a short pause.
+// A search field that calls `onChange` after a short pause in typing.
 function Search({ label, hint, value, onChange }: SearchProps) {
   const field = useRef<HTMLInputElement>(null);
   const timer = useRef<ReturnType<typeof setTimeout>>();

@@ -1,4 +1,4 @@
-// What the list shows: filters, order and columns, all kept in the address.
+// Filters, order and columns of the list of jobs, which the address contains.
 
 import type { Job } from "../../api/types.ts";
 import { leaves, valuesOf } from "../../lib/jobs.ts";
@@ -10,7 +10,7 @@ export interface Query {
   architecture: string;
   dataset: string;
   tag: string;
-  // Empty: the jobs that are not archived.
+  // If empty, the list shows the jobs that are not archived.
   archived: string;
   sort: string;
   columns: string[] | null;
@@ -32,7 +32,7 @@ export function readQuery(parameters: URLSearchParams): Query {
   };
 }
 
-// Whether the browser has to see all jobs, because the service cannot answer the query by pages.
+// Whether the page must read all jobs, because the service cannot filter or sort by this query.
 export function needsAll({ where, architecture, dataset, sort }: Query) {
   return Boolean(where || architecture || dataset || sort);
 }
@@ -45,7 +45,8 @@ interface Condition {
   value: string;
 }
 
-// `validation/loss < 4 and training.seed = 1`; throws an error in words.
+// Parses conditions such as `validation/loss < 4 and training.seed = 1`. Throws an error with a
+// message for the user.
 export function parseConditions(text: string): Condition[] {
   return text
     .split(/\s+and\s+|,/i)
@@ -59,7 +60,8 @@ export function parseConditions(text: string): Condition[] {
     });
 }
 
-// A metric by its name, or an option of the spec by its path or the end of its path.
+// The value of a metric by its name, or of an option of the spec by its path or the end of its
+// path.
 export function valueNamed(job: Job, name: string): unknown {
   const values = valuesOf(job);
   if (name in values) return values[name];

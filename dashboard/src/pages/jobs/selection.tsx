@@ -1,4 +1,4 @@
-// What can be done with the selected jobs.
+// The actions on the selected jobs.
 
 import { Refused } from "../../api/client.ts";
 import type { Job } from "../../api/types.ts";

@@ -61,7 +61,7 @@ export class JobList {
     this.chosen.value = chosen;
   }
 
-  // Curves never delay the list; that of an ended job is requested once.
+  // Reads the curves without delaying the list. The curve of an ended job is requested only once.
   private async lookAtCurves(jobs: Job[], abort: AbortSignal) {
     const now = Date.now();
     const wanted = jobs.filter((job) => {
@@ -86,7 +86,7 @@ export class JobList {
       }
       this.curves.value = updated;
     } catch {
-      const kept = new Map(this.curves.value); // the next look requests them again
+      const kept = new Map(this.curves.value); // the next refresh requests them again
       for (const { id } of wanted) kept.delete(id);
       this.curves.value = kept;
     }

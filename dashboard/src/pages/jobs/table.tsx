@@ -19,7 +19,7 @@ export function JobTable({ list, jobs, columns, sort, change }: Props) {
   const chosen = list.chosen.value;
   const isAll = jobs.every(({ id }) => chosen.has(id));
   const sortBy = (key: string) => {
-    // Down, up, and back to the newest first.
+    // The clicks sort in descending order, in ascending order, and then by the newest first.
     change({ sort: sort === `-${key}` ? key : sort === key ? "" : `-${key}` });
   };
   return (

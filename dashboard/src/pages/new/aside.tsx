@@ -94,7 +94,7 @@ function Start({ job }: { job: NewJob }) {
   );
 }
 
-// How often the spec is trained, each time with another seed.
+// The number of seeds; the spec is trained once with each seed.
 function Seeds({ job }: { job: NewJob }) {
   const change = (event: Event) => {
     const number = Number((event.target as HTMLInputElement).value);

@@ -1,4 +1,4 @@
-// One field of the form. Empty means the default, which is shown as the placeholder.
+// One field of the form. An empty field has the default value, which is shown as the placeholder.
 
 import { useEffect, useRef } from "preact/hooks";
 import { type FieldEntry, readText, shownValue, titleOf } from "../../lib/schema.ts";
@@ -63,7 +63,7 @@ function Select(props: ControlProps & { choices: unknown[] }) {
   const values = job.values.value;
   const chosen = values.has(path) ? JSON.stringify(values.get(path)) : "";
   const texts = choices.map((value) => JSON.stringify(value));
-  // A dataset that is gone is still what was chosen.
+  // The chosen dataset stays in the list even if it was deleted.
   if (chosen && !texts.includes(chosen)) texts.push(chosen);
   const standard = shownValue(chosen ? job.defaults.value[path] : defaultOf(job, entry));
   return (
@@ -99,7 +99,7 @@ function Text({ job, entry, id, describedBy, isInvalid }: ControlProps) {
   const control = useRef<HTMLInputElement & HTMLTextAreaElement>(null);
   const wanted = textOf(job, entry);
   useEffect(() => {
-    // While the user types, the text is theirs: 1. is not 1.
+    // While the user types, the text is not replaced: "1." must not become "1".
     const { current } = control;
     if (current && document.activeElement !== current) current.value = wanted;
   }, [wanted]);
@@ -122,12 +122,12 @@ function Text({ job, entry, id, describedBy, isInvalid }: ControlProps) {
   );
 }
 
-// A list of known names: one checkbox each.
+// A list of known names, each with a checkbox.
 function CheckList({ job, entry, suggestions = [], id, describedBy }: ControlProps) {
   const { path } = entry;
   const chosen = job.values.value.get(path) ?? defaultOf(job, entry);
   const entries = Array.isArray(chosen) ? (chosen as string[]) : null;
-  // No list means all, where the option may be left out: the sources of a dataset.
+  // If the option may be left out, as the sources of a dataset, no list means all names.
   const isAll = entries === null && entry.schema.mayBeNull;
   const names = [...new Set([...suggestions, ...(entries ?? [])])];
   const toggle = (name: string) => {

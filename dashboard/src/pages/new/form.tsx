@@ -88,7 +88,7 @@ function Fields({ job, fields, important }: FieldsProps) {
   );
 }
 
-// What is in the data directory, for the fields that name it.
+// Names in the data directory, for fields whose value is such a name.
 function suggestions(job: NewJob, { path }: FieldEntry): string[] | undefined {
   const { corpora, tasks } = job.catalogue;
   if (path === "data.dataset" || path === "data.validation") return corpora.map(({ name }) => name);

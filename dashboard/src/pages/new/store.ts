@@ -83,16 +83,16 @@ export async function readCatalogue(from: string | undefined, signal: AbortSigna
 export class NewJob {
   values = signal<Map<string, unknown>>(new Map());
   defaults = signal<Spec>({});
-  // Defaults that the service derives from what was chosen.
+  // Defaults that the service derives from the chosen values.
   derived = signal<Spec>({});
   estimate = signal<Estimate | null>(null);
-  // Whether the estimate is that of the values shown.
+  // Whether the estimate belongs to the current values.
   isCurrent = signal(false);
   faults = signal<Map<string, string>>(new Map());
-  // What is wrong and belongs to no field.
+  // Errors that belong to no field of the form.
   general = signal<{ field: string; message: string }[]>([]);
   note = signal("");
-  // More than one: a study that repeats the spec.
+  // Number of seeds; with more than one, a study repeats the spec.
   seeds = signal(1);
   private timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -130,7 +130,7 @@ export class NewJob {
     return resolve({ $ref: this.models[architecture] }, this.catalogue.root);
   }
 
-  // The fields of a section; an empty name: those outside all sections.
+  // The fields of a section; for an empty name, the fields outside all sections.
   fields(section: string): FieldEntry[] {
     const { root } = this.catalogue;
     if (section === "model") return fieldsOf("model", this.modelSchema(this.architecture), root);
@@ -239,7 +239,7 @@ export class NewJob {
   }
 
   private refused(error: Refused) {
-    this.estimate.value = null; // never that of another spec
+    this.estimate.value = null; // do not show the estimate of another spec
     this.isCurrent.value = false;
     this.refuse(error.problem.errors ?? [{ field: "", message: error.message }]);
   }
@@ -251,7 +251,7 @@ export class NewJob {
     const faults = new Map<string, string>();
     const general = [];
     for (const { field, message } of errors) {
-      // An entry of a list, data.sources.0, belongs to the list.
+      // The error of a list entry, such as data.sources.0, belongs to the field of the list.
       const path = paths.find((known) => field === known || field.startsWith(`${known}.`));
       if (path) faults.set(path, [faults.get(path), message].filter(Boolean).join("; "));
       else general.push({ field, message });
@@ -266,7 +266,8 @@ export class NewJob {
       .map(([name]) => name);
   }
 
-  // Submits the job, or a study of several seeds; the page of what was made, null if refused.
+  // Submits the job, or a study of several seeds. Returns the page of the new job or study, or null
+  // if the service refused it.
   async start(): Promise<string | null> {
     const { seeds, spec } = this;
     try {
@@ -279,7 +280,7 @@ export class NewJob {
     }
   }
 
-  // Takes over what differs from the preset of the earlier job, or from the defaults.
+  // Copies the values of an earlier job that differ from its preset or from the defaults.
   private startFrom({ spec }: Job) {
     const preset = this.catalogue.presets.find(({ name }) => name === spec.preset);
     const values = new Map<string, unknown>();

@@ -1,4 +1,4 @@
-// Choosing the checkpoints: up to four, kept in the address.
+// The choice of up to four checkpoints, which the address contains.
 
 import { useState } from "preact/hooks";
 import { type CheckpointId, keyOf } from "../../lib/ids.ts";

@@ -1,4 +1,4 @@
-// The checkpoints of the playground, and what each wrote and scored.
+// The checkpoints of the playground, with their generated texts and their scores.
 
 import { signal } from "@preact/signals";
 import { get } from "../../api/client.ts";
@@ -15,7 +15,7 @@ export interface Output {
   state: "waiting" | "writing" | "scoring" | "done" | "failed";
   scored: ScoredText | null;
   fault: string;
-  // Why the text has no colours.
+  // The reason why the text has no colours.
   note: string;
 }
 
@@ -35,7 +35,7 @@ export class Playground {
 
   constructor(private abort: AbortSignal) {}
 
-  // Jobs that may have a checkpoint, newest first.
+  // Reads the jobs that may have a checkpoint, the newest first.
   async load(chosen: CheckpointId[]) {
     const { data } = await get<JobPage>(`/v1/jobs?limit=${JOBS}`, this.abort);
     this.jobs.value = data.filter((job) => !isTokenizer(job) && job.step !== null);
@@ -49,7 +49,7 @@ export class Playground {
     this.checkpoints.value = new Map(this.checkpoints.value).set(job, names);
   }
 
-  // The name, with the id if several jobs have that name.
+  // The name of a job, with the id if several jobs have this name.
   nameOf(id: string) {
     const jobs = this.jobs.value ?? [];
     const name = jobs.find((job) => job.id === id)?.name;

@@ -215,7 +215,7 @@ def _text_field(entry: dict[str, Any], name: str) -> str:
 
 def _label(entry: dict[str, Any]) -> int:
     value = entry["label"]
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int):  # true and false count as 1 and 0
         raise TypeError(f"label is {str(value)[:50]!r} and must be an integer")
     if not 0 <= value < MAX_LABELS:
         raise ValueError(f"label is {value} and must be from 0 to {MAX_LABELS - 1}")

@@ -1,17 +1,19 @@
 """Publishes uploaded evaluation files: checks all of them first, then moves each into the task."""
 
-import fcntl
-import hashlib
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from api.archives import is_archive, members
 from api.errors import Problem
-from api.publishing import MAX_NAME_BYTES, told_full_disk
+from api.received_files import (
+    BUFFER_BYTES,
+    check_hash,
+    full_disk_as_problem,
+    is_file_name,
+    move_files,
+    one_at_a_time,
+)
 from core.corpus.names import shown_name
 from core.errors import EvaluationInvalid
 from core.evaluation.aoa import Aoa
@@ -25,9 +27,6 @@ from core.evaluation.registry import (
     task_files,
 )
 from core.storage.links import link_or_copy
-from core.storage.rundir import publish_folder, sync_folder
-
-READ_BYTES = 1 << 20
 
 
 def check_name(name: str) -> None:
@@ -36,9 +35,7 @@ def check_name(name: str) -> None:
     Raises:
         Problem: 422.
     """
-    is_name = name.isprintable() and "/" not in name and not name.startswith(".")
-    is_name = is_name and len(name.encode()) <= MAX_NAME_BYTES
-    if is_name and (name.endswith(SUFFIXES) or is_archive(name)):
+    if is_file_name(name) and (name.endswith(SUFFIXES) or is_archive(name)):
         return
     accepted = ", ".join((*SUFFIXES, ".zip", ".tar", ".tar.gz"))
     detail = f"{shown_name(name)!r} is not the name of an evaluation file; accepted: {accepted}"
@@ -59,13 +56,13 @@ def publish_task(
     staging = whole.parent / f"{uuid4().hex}.tmp"
     (staging / task.name).mkdir(parents=True)
     try:
-        _check_hash(whole, sha256)
-        with told_full_disk():
+        check_hash(whole, sha256)
+        with full_disk_as_problem():
             names = _unpack(whole, name, staging / task.name, folder)
-            with _alone(whole.parent):
+            with one_at_a_time(whole.parent):
                 _refuse_taken(task, names, replace=replace)
                 _check_together(staging / task.name, task)
-                _move(staging / task.name, task, names)
+                move_files(staging / task.name, task, names)
         return names
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -88,7 +85,7 @@ def _unpack(whole: Path, name: str, target: Path, folder: str | None) -> list[st
             raise Problem(422, "archive_ambiguous", detail)
         names.append(inner.name)
         with (target / inner.name).open("xb") as file:
-            while block := reader.read(READ_BYTES):
+            while block := reader.read(BUFFER_BYTES):
                 file.write(block)
     if not names:
         where = f" in a folder {folder!r}" if folder else ""
@@ -130,40 +127,3 @@ def _refuse_taken(task: Path, names: list[str], *, replace: bool) -> None:
     if taken and not replace:
         detail = f"{task.name} has {shown_name(taken[0])} already; send it with ?replace=true"
         raise Problem(409, "file_exists", detail)
-
-
-def _move(staged: Path, task: Path, names: list[str]) -> None:
-    if not task.exists():
-
-        def build(folder: Path) -> None:
-            for name in names:
-                (staged / name).replace(folder / name)
-
-        publish_folder(task, build)
-        return
-    for name in names:
-        with (staged / name).open("rb") as file:
-            os.fsync(file.fileno())
-        (staged / name).replace(task / name)
-    sync_folder(task)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Allows only one upload of a task to be published at a time, across all processes."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
-def _check_hash(whole: Path, sha256: str | None) -> None:
-    if sha256 is None:
-        return
-    with whole.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256.lower():
-        detail = f"what arrived has the SHA-256 {found}, not {sha256}; send it again"
-        raise Problem(422, "checksum_wrong", detail)

@@ -1,13 +1,9 @@
 """Publishes a complete upload in its dataset: checks it first, then renames each file."""
 
 import codecs
-import errno
-import fcntl
-import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -16,17 +12,22 @@ from uuid import uuid4
 from api.archives import SUFFIXES as ARCHIVE_SUFFIXES
 from api.archives import is_archive, members
 from api.errors import Problem
+from api.received_files import (
+    BUFFER_BYTES,
+    MAX_NAME_BYTES,
+    check_hash,
+    full_disk_as_problem,
+    is_file_name,
+    move_files,
+    one_at_a_time,
+)
 from core.corpus.content import HEAD_BYTES, foreign_content
 from core.corpus.formats.compression import open_stream
 from core.corpus.formats.head import TABLE_MAGIC, require_format
 from core.corpus.names import ACCEPTED, reason_left_out, shown_name, text_format, text_stem
 from core.corpus.sources import LeftOut
 from core.errors import RunError
-from core.storage.rundir import publish_folder, sync_folder
 
-BUFFER_BYTES = 1 << 20
-MAX_NAME_BYTES = 240
-"""Maximum bytes of a file name. File systems allow 255, and an unfinished upload has a suffix."""
 MAX_LEFT_OUT = 100
 
 
@@ -50,8 +51,7 @@ def file_kind(name: str) -> str:
     Raises:
         Problem: 422 if the name belongs to neither kind, or is not a valid file name.
     """
-    is_name = name.isprintable() and "/" not in name and not name.startswith(".")
-    if is_name and len(name.encode()) <= MAX_NAME_BYTES:
+    if is_file_name(name):
         if is_archive(name):
             return "archive"
         if text_stem(name) is not None:
@@ -86,17 +86,17 @@ def publish(
     staging.mkdir()
     left_out: list[LeftOut] = []
     try:
-        _check_hash(whole, sha256)
-        with told_full_disk():
+        check_hash(whole, sha256)
+        with full_disk_as_problem():
             if is_archive(name):
                 left_out = _unpack(whole, name, staging, folder)
             else:
                 whole.replace(staging / name)
                 check_file(staging / name, name)
             names = sorted(path.name for path in staging.iterdir())
-            with _alone(staging.parent):
+            with one_at_a_time(staging.parent):
                 _refuse_taken(dataset, names, replace=replace)
-                _move(staging, dataset, names)
+                move_files(staging, dataset, names)
         return Published([shown_name(each) for each in names], left_out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -151,17 +151,6 @@ def check_text(source: _Readable, name: str, write: Callable[[bytes], object]) -
         raise Problem(422, "corpus_empty", f"{name} holds no text")
 
 
-@contextmanager
-def told_full_disk() -> Iterator[None]:
-    """Turns the error of a full disk within the block into a 507 problem."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise Problem(507, "disk_full", "the disk of the service is full") from error
-        raise
-
-
 def _unpack(whole: Path, name: str, staging: Path, folder: str | None) -> list[LeftOut]:
     """Writes the texts of an archive into `staging`; returns the members that are not used."""
     stems: dict[str, PurePosixPath] = {}
@@ -209,17 +198,6 @@ def _reason_left_out(inner: PurePosixPath, folder: str | None) -> str | None:
     return None
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Allows only one upload of a dataset to be published at a time, across all processes."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)
-
-
 def _refuse_taken(dataset: Path, names: list[str], *, replace: bool) -> None:
     present = list(dataset.iterdir()) if dataset.is_dir() else []
     there = {text_stem(path.name) or path.name: path.name for path in present}
@@ -229,32 +207,6 @@ def _refuse_taken(dataset: Path, names: list[str], *, replace: bool) -> None:
             hint = "; send it with ?replace=true" if taken == name else ""
             detail = f"{dataset.name} has {shown_name(taken)} already{hint}"
             raise Problem(409, "file_exists", detail)
-
-
-def _move(staging: Path, dataset: Path, names: list[str]) -> None:
-    if not dataset.exists():
-
-        def build(folder: Path) -> None:
-            for name in names:
-                (staging / name).replace(folder / name)
-
-        publish_folder(dataset, build)
-        return
-    for name in names:
-        with (staging / name).open("rb") as file:
-            os.fsync(file.fileno())
-        (staging / name).replace(dataset / name)
-    sync_folder(dataset)
-
-
-def _check_hash(whole: Path, sha256: str | None) -> None:
-    if sha256 is None:
-        return
-    with whole.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256.lower():
-        detail = f"what arrived has the SHA-256 {found}, not {sha256}; send it again"
-        raise Problem(422, "checksum_wrong", detail)
 
 
 def _bad_text(name: str, reason: str) -> Problem:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.errors import Problem
-from api.publishing import told_full_disk
+from api.received_files import full_disk_as_problem
 from core.errors import TokenizerInvalid
 from core.spec.job import NAME, JobSpec
 from core.storage.model_files import TOKENIZER_FILE
@@ -55,7 +55,7 @@ def add_tokenizer(whole: Path, data_dir: Path, name: str) -> TokenizerFile:
         if target.exists():
             detail = f"there is a tokenizer {name} already; delete it first, or choose another name"
             raise Problem(409, "tokenizer_exists", detail)
-        with told_full_disk():
+        with full_disk_as_problem():
             target.parent.mkdir(exist_ok=True)
             publish_folder(target, lambda folder: _move(whole, folder / TOKENIZER_FILE))
     finally:

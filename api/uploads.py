@@ -20,7 +20,7 @@ from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect
 
 from api.errors import Problem
-from api.publishing import BUFFER_BYTES, told_full_disk
+from api.received_files import BUFFER_BYTES, full_disk_as_problem
 
 PART = ".part"
 STALL_SECONDS = 60.0
@@ -128,7 +128,7 @@ async def _append(
     most = limit if piece.end is None else piece.end
 
     async def flush() -> None:
-        with told_full_disk():
+        with full_disk_as_problem():
             await run_sync(target.write, bytes(waiting))
             target.flush()
         waiting.clear()

@@ -1,13 +1,11 @@
 """Routes that list, show, upload and remove datasets."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Header, Query, Request, Response
 from fastapi import Path as PathParameter
-from starlette.requests import ClientDisconnect
+from fastapi import Request, Response
 
 from api import publishing, uploads
 from api.corpus import (
@@ -37,6 +35,7 @@ from api.schemas_datasets import (
     UploadRead,
 )
 from api.tokenizer_files import FOLDER as TOKENIZERS
+from api.upload_request import UPLOAD, InUpload, incomplete, receive_file
 from core.corpus.report import CleanReport
 from core.corpus.sources import SourceFile, scan_folder
 from core.corpus.stage import preview
@@ -48,7 +47,6 @@ from jobs.tables import ShortTask
 router = thread_router("datasets")
 
 PREVIEW_LINES = 20
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 DatasetName = Annotated[
     str,
@@ -89,27 +87,9 @@ def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
     )
 
 
-@router.post(
-    "/datasets/{name}/files",
-    status_code=201,
-    response_model_exclude_unset=True,
-    responses={
-        202: {"model": UploadRead, "description": "A piece has arrived; more is to come."},
-        **problems(409, 507),
-    },
-    openapi_extra={"requestBody": {"content": {"application/octet-stream": BINARY}}},
-)
+@router.post("/datasets/{name}/files", **UPLOAD)
 async def upload(
-    name: DatasetName,
-    request: Request,
-    response: Response,
-    context: InContext,
-    file: Annotated[str, Query(alias="name", max_length=200, description="Name of the file.")],
-    sha256: Annotated[str | None, Query(pattern="^[0-9a-fA-F]{64}$")] = None,
-    folder: Annotated[str | None, Query(max_length=64)] = None,
-    replace: Annotated[bool, Query()] = False,
-    content_range: Annotated[str | None, Header(max_length=200)] = None,
-    content_length: Annotated[str | None, Header(max_length=20)] = None,
+    name: DatasetName, request: Request, response: Response, context: InContext, sent: InUpload
 ) -> UploadRead:
     """Uploads a text file, or a zip or tar archive of text files. The body is the file itself.
 
@@ -120,35 +100,32 @@ async def upload(
     overwrites existing files. `left_out` in the answer lists the members of an archive that are not
     used, with the reason.
     """
-    limit = context.settings.upload_bytes
-    publishing.file_kind(file)
+    publishing.file_kind(sent.file)
     _refuse_reserved(name)
-    piece = uploads.piece_of(content_range, content_length, limit=limit)
-    await context.writes.run(partial(uploads.remove_abandoned, context.settings.uploads_folder))
-    part = context.settings.uploads_folder / name / f"{file}{uploads.PART}"
-    try:
-        received = await uploads.receive(part, piece, request.stream(), limit=limit)
-    except ClientDisconnect as error:
-        raise Problem(400, "upload_broken", "the connection broke; what arrived is kept") from error
+    folder = context.settings.uploads_folder / name
+    received = await receive_file(request, sent, context, folder)
     if not isinstance(received, Path):
         response.status_code = 202
-        return UploadRead(
-            dataset=name, name=file, received=received.received, size=received.size, files=[]
-        )
+        return incomplete(name, received)
     size = received.stat().st_size
 
     def publish() -> publishing.Published:
-        if replace:
+        if sent.replace:
             with context.database.read() as session:
                 refuse_in_use(session, name)
-        dataset = context.settings.data_dir / name
         return publishing.publish(
-            received, file, dataset, sha256=sha256, folder=folder, replace=replace
+            received,
+            sent.file,
+            context.settings.data_dir / name,
+            sha256=sent.sha256,
+            folder=sent.folder,
+            replace=sent.replace,
         )
 
     published = await context.files.run(publish)
     response.headers["Location"] = f"/v1/datasets/{name}"
-    answer = UploadRead(dataset=name, name=file, received=size, size=size, files=published.files)
+    files = published.files
+    answer = UploadRead(dataset=name, name=sent.file, received=size, size=size, files=files)
     if published.left_out:
         answer.left_out = [
             LeftOutRead(name=each.name, reason=each.reason) for each in published.left_out

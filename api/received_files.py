@@ -1,0 +1,79 @@
+"""What datasets and evaluation tasks share when they publish a completely received upload."""
+
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from api.errors import Problem
+from core.storage.rundir import publish_folder, sync_folder
+
+BUFFER_BYTES = 1 << 20
+MAX_NAME_BYTES = 240
+"""Maximum bytes of a file name. File systems allow 255, and an unfinished upload has a suffix."""
+
+
+def is_file_name(name: str) -> bool:
+    """Whether an uploaded file may have this name, apart from its suffix."""
+    is_visible = name.isprintable() and "/" not in name and not name.startswith(".")
+    return is_visible and len(name.encode()) <= MAX_NAME_BYTES
+
+
+def check_hash(received: Path, sha256: str | None) -> None:
+    """Compares a file with the hash that its sender gave, if any.
+
+    Raises:
+        Problem: 422 if they differ.
+    """
+    if sha256 is None:
+        return
+    with received.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256.lower():
+        detail = f"what arrived has the SHA-256 {found}, not {sha256}; send it again"
+        raise Problem(422, "checksum_wrong", detail)
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Locks a folder within the block, so that one upload is published at a time, in all processes.
+
+    The folder is the one of the received files.
+    """
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)
+
+
+def move_files(staging: Path, target: Path, names: Sequence[str]) -> None:
+    """Renames complete files into a folder; a new folder appears with all of them at once."""
+    if not target.exists():
+
+        def build(folder: Path) -> None:
+            for name in names:
+                (staging / name).replace(folder / name)
+
+        publish_folder(target, build)
+        return
+    for name in names:
+        with (staging / name).open("rb") as file:
+            os.fsync(file.fileno())
+        (staging / name).replace(target / name)
+    sync_folder(target)
+
+
+@contextmanager
+def full_disk_as_problem() -> Iterator[None]:
+    """Turns the error of a full disk within the block into a 507 problem."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise Problem(507, "disk_full", "the disk of the service is full") from error
+        raise

@@ -1,0 +1,69 @@
+"""The request that sends a file, the same for datasets and evaluation tasks."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Query, Request
+from starlette.requests import ClientDisconnect
+
+from api import uploads
+from api.deps import Context
+from api.description import problems
+from api.errors import Problem
+from api.schemas_datasets import UploadRead
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+UPLOAD: dict[str, Any] = {  # any value, as FastAPI takes the options of a route
+    "status_code": 201,
+    "response_model_exclude_unset": True,
+    "responses": {
+        202: {"model": UploadRead, "description": "A piece has arrived; more is to come."},
+        **problems(409, 507),
+    },
+    "openapi_extra": {"requestBody": {"content": {"application/octet-stream": BINARY}}},
+}
+"""Options of a route that receives a file."""
+
+
+@dataclass(frozen=True)
+class UploadParameters:
+    """The parameters of a request that sends a file, or a piece of it."""
+
+    file: Annotated[str, Query(alias="name", max_length=200, description="Name of the file.")]
+    sha256: Annotated[str | None, Query(pattern="^[0-9a-fA-F]{64}$")] = None
+    folder: Annotated[str | None, Query(max_length=64)] = None
+    replace: Annotated[bool, Query()] = False
+    content_range: Annotated[str | None, Header(max_length=200)] = None
+    content_length: Annotated[str | None, Header(max_length=20)] = None
+
+
+InUpload = Annotated[UploadParameters, Depends()]
+
+
+async def receive_file(
+    request: Request, upload: UploadParameters, context: Context, folder: Path
+) -> Path | uploads.Received:
+    """Adds the body to the received part of the file in `folder`.
+
+    Returns the path of the file if it is complete now, otherwise what has been received.
+
+    Raises:
+        Problem: 400 if the connection broke, or for the reasons of `uploads.receive`.
+    """
+    limit = context.settings.upload_bytes
+    piece = uploads.piece_of(upload.content_range, upload.content_length, limit=limit)
+    await context.writes.run(partial(uploads.remove_abandoned, context.settings.uploads_folder))
+    part = folder / f"{upload.file}{uploads.PART}"
+    try:
+        return await uploads.receive(part, piece, request.stream(), limit=limit)
+    except ClientDisconnect as error:
+        raise Problem(400, "upload_broken", "the connection broke; what arrived is kept") from error
+
+
+def incomplete(target: str, received: uploads.Received) -> UploadRead:
+    """The answer to a piece that does not complete its file."""
+    return UploadRead(
+        dataset=target, name=received.name, received=received.received, size=received.size, files=[]
+    )

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from typing import Protocol
 
 from fastapi import Depends, FastAPI
 from starlette.staticfiles import StaticFiles
@@ -53,29 +54,12 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         database.check_schema()
         watchers.attach(asyncio.get_running_loop())
-        sweeper = SweepThread(
-            Sweeper(database, notifier=notifier, lease_seconds=settings.lease_seconds),
-            seconds=settings.sweep_seconds,
-        )
-        sweeper.start()
-        listener = Listener(settings.redis_url, watchers.wake) if settings.redis_url else None
-        if listener is not None:
-            listener.start()
-        sender = WebhookThread(
-            Deliverer(database, settings.allowed_networks), seconds=settings.sweep_seconds
-        )
-        sender.start()
-        pruner = None
-        if settings.cache_bytes is not None:
-            pruner = CacheThread(Cache(settings.cache_folder), max_bytes=settings.cache_bytes)
-            pruner.start()
+        services = _services(settings, database, watchers, notifier)
+        for service in services:
+            service.start()
         yield
-        if pruner is not None:
-            pruner.stop()
-        if listener is not None:
-            listener.stop()
-        sender.stop()
-        sweeper.stop()
+        for service in reversed(services):
+            service.stop()
         if notifier is not None:
             notifier.close()
         database.dispose()
@@ -111,3 +95,30 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     )
     app.add_middleware(Admission)  # added last, so that it runs before the gate
     return app
+
+
+class _Service(Protocol):
+    """Work in a thread of its own, as long as the API runs."""
+
+    def start(self) -> None:
+        """Begins the work."""
+
+    def stop(self) -> None:
+        """Ends the work."""
+
+
+def _services(
+    settings: Settings, database: Database, watchers: Watchers, notifier: QueueNotifier | None
+) -> list[_Service]:
+    seconds = settings.sweep_seconds
+    sweeper = Sweeper(database, notifier=notifier, lease_seconds=settings.lease_seconds)
+    services: list[_Service] = [
+        SweepThread(sweeper, seconds=seconds),
+        WebhookThread(Deliverer(database, settings.allowed_networks), seconds=seconds),
+    ]
+    if settings.redis_url:
+        services.append(Listener(settings.redis_url, watchers.wake))
+    if settings.cache_bytes is not None:
+        cache = Cache(settings.cache_folder)
+        services.append(CacheThread(cache, max_bytes=settings.cache_bytes))
+    return services

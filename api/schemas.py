@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.events.types import StageName
+from core.spec.text_requests import GenerateOptions
 from jobs.states import Status
 from jobs.tables import Checkpoint, Job, JobEvent, WorkerRow
 from jobs.waiting import Queue, Waiting, waiting_for
@@ -197,16 +198,10 @@ class CheckpointPage(Out):
     data: list[CheckpointRead]
 
 
-class GenerateBody(BaseModel):
+class GenerateBody(GenerateOptions):
     """A request to continue a text."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    prompt: str = Field(default="", max_length=20_000)
-    max_new_tokens: int = Field(default=100, ge=1, le=4096)
-    temperature: float = Field(default=0.8, ge=0.0, le=10.0)
-    top_k: int | None = Field(default=50, ge=1, le=1_000_000)
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    model_config = ConfigDict(strict=True)
 
 
 class GenerateRead(Out):

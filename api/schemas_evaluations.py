@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import ErrorRead, Out
 from core.spec.job import DataSpec, TokenizerSpec
+from core.spec.text_requests import EncodeOptions
 from jobs.tables import ShortTask
 
 Json = dict[str, Any]
@@ -193,12 +194,10 @@ class TokenizerFilePage(Out):
     data: list[TokenizerFileRead]
 
 
-class EncodeBody(BaseModel):
+class EncodeBody(EncodeOptions):
     """A text to split."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    text: str = Field(max_length=20_000)
+    model_config = ConfigDict(strict=True)
 
 
 class TokenRead(Out):

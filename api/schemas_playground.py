@@ -1,14 +1,9 @@
 """Bodies of the playground: streamed text, and surprisal by token."""
 
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict
 
 from api.schemas import ErrorRead, Out
-
-MAX_TEXTS = 8
-MAX_CHARACTERS = 2000
-MAX_ALTERNATIVES = 20
+from core.spec.text_requests import SurprisalOptions
 
 
 class WrittenRead(Out):
@@ -20,20 +15,10 @@ class WrittenRead(Out):
     error: ErrorRead | None = None
 
 
-class SurprisalBody(BaseModel):
+class SurprisalBody(SurprisalOptions):
     """Texts to score, such as the two sentences of a minimal pair."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    texts: list[Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]] = Field(
-        min_length=1, max_length=MAX_TEXTS
-    )
-    alternatives: int = Field(
-        default=5,
-        ge=0,
-        le=MAX_ALTERNATIVES,
-        description="How many of the most probable tokens to list at each position.",
-    )
+    model_config = ConfigDict(strict=True)
 
 
 class AlternativeRead(Out):

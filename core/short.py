@@ -21,6 +21,7 @@ from core.corpus.summary import CleanReports
 from core.errors import CheckpointMissing, RunError
 from core.events.paths import shorten_paths
 from core.process.loading import loading
+from core.spec.text_requests import EncodeOptions, GenerateOptions, SurprisalOptions
 from core.storage.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -39,35 +40,27 @@ class Request(BaseModel):
     id: str
 
 
-class GenerateRequest(Request):
+class GenerateRequest(Request, GenerateOptions):
     """Continues a prompt with a checkpoint."""
 
     kind: Literal["generate"]
     checkpoint_dir: Path
-    prompt: str = Field(max_length=20_000)
-    max_new_tokens: int = Field(default=100, ge=1, le=4096)
-    temperature: float = Field(default=0.8, ge=0.0, le=10.0)
-    top_k: int | None = Field(default=50, ge=1, le=1_000_000)
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
     stream: bool = False
     """Whether to report the unfinished text while the model generates it."""
 
 
-class SurprisalRequest(Request):
+class SurprisalRequest(Request, SurprisalOptions):
     """Scores each token of a few texts with a checkpoint."""
 
     kind: Literal["surprisal"]
     checkpoint_dir: Path
-    texts: list[str] = Field(min_length=1, max_length=8)
-    alternatives: int = Field(default=5, ge=0, le=20)
 
 
-class EncodeRequest(Request):
+class EncodeRequest(Request, EncodeOptions):
     """Splits a text with a tokenizer."""
 
     kind: Literal["encode"]
     tokenizer_dir: Path
-    text: str = Field(max_length=20_000)
 
 
 class EvaluateRequest(Request):

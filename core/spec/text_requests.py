@@ -1,0 +1,49 @@
+"""What clients may ask of a checkpoint or a tokenizer, with limits that bound the short worker.
+
+The bodies of the API and the requests to the process of the short worker extend these classes.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_PROMPT_CHARACTERS = 20_000
+MAX_TEXTS = 8
+MAX_TEXT_CHARACTERS = 2000
+MAX_ALTERNATIVES = 20
+
+
+class GenerateOptions(BaseModel):
+    """A prompt and how to continue it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: str = Field(default="", max_length=MAX_PROMPT_CHARACTERS)
+    max_new_tokens: int = Field(default=100, ge=1, le=4096)
+    temperature: float = Field(default=0.8, ge=0.0, le=10.0)
+    top_k: int | None = Field(default=50, ge=1, le=1_000_000)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+
+
+class SurprisalOptions(BaseModel):
+    """Texts whose tokens are scored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: list[Annotated[str, Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)]] = Field(
+        min_length=1, max_length=MAX_TEXTS
+    )
+    alternatives: int = Field(
+        default=5,
+        ge=0,
+        le=MAX_ALTERNATIVES,
+        description="How many of the most probable tokens to list at each position.",
+    )
+
+
+class EncodeOptions(BaseModel):
+    """A text to split into tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str = Field(max_length=MAX_PROMPT_CHARACTERS)

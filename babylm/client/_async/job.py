@@ -192,13 +192,19 @@ class AsyncJob:
         )
 
     async def checkpoint(self, name: str | None = None) -> "AsyncCheckpoint":
-        """The checkpoint `name`. Default: `last`, or else the checkpoint of the latest step.
+        """The checkpoint `name`; `best` and `last` also find `best-000020`.
+
+        Args:
+            name: Default: `last`, or else the checkpoint of the latest step.
 
         Raises:
             BabylmError: If the job has no such checkpoint.
         """
         page = await self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
-        return AsyncCheckpoint(self._client, self.id, choose_checkpoint(page["data"], name))
+        known = AsyncCheckpoints(
+            AsyncCheckpoint(self._client, self.id, each) for each in page["data"]
+        )
+        return known[choose_checkpoint(page["data"])["name"] if name is None else name]
 
     async def logs(self, *, tail: int = 200) -> str:
         """The last lines of the log."""

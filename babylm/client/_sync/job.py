@@ -190,13 +190,17 @@ class Job:
         return Checkpoints(Checkpoint(self._client, self.id, each) for each in page["data"])
 
     def checkpoint(self, name: str | None = None) -> "Checkpoint":
-        """The checkpoint `name`. Default: `last`, or else the checkpoint of the latest step.
+        """The checkpoint `name`; `best` and `last` also find `best-000020`.
+
+        Args:
+            name: Default: `last`, or else the checkpoint of the latest step.
 
         Raises:
             BabylmError: If the job has no such checkpoint.
         """
         page = self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
-        return Checkpoint(self._client, self.id, choose_checkpoint(page["data"], name))
+        known = Checkpoints(Checkpoint(self._client, self.id, each) for each in page["data"])
+        return known[choose_checkpoint(page["data"])["name"] if name is None else name]
 
     def logs(self, *, tail: int = 200) -> str:
         """The last lines of the log."""

@@ -1,6 +1,9 @@
 import pytest
 
-from babylm.client import Client, ServiceError, ServiceUnreachable
+from babylm.client import Client, ServiceError, ServiceUnreachable, Study
+from babylm.client._sync.connection import MAX_POLL_FAILURES
+from babylm.client._sync.job import Checkpoint
+from babylm.client._sync.submission import build_submission
 from babylm.client.wire import FINAL_STATUSES
 from jobs.states import FINAL
 from tests.babylm.stub import Answer, Request, problem
@@ -82,3 +85,69 @@ def test_a_job_is_found_by_the_beginning_of_its_id_and_as_the_last(stub, client)
         client.job("aaaa")
     with pytest.raises(ServiceError, match="404"):
         client.job("bb")
+
+
+def wait_for_study(client, sleep):
+    study = Study(client, {"id": "s", "name": "s", "counts": {"running": 1}})
+    return study.wait(sleep=sleep).counts
+
+
+def wait_for_evaluation(client, sleep):
+    checkpoint = Checkpoint(client, "j", {"name": "last"})
+    return checkpoint.evaluate("blimp", sleep=sleep)["status"]
+
+
+def wait_for_submission(client, sleep):
+    return build_submission(client, "j", "me/model", sleep=sleep)
+
+
+RUNNING, DONE = (
+    {"id": "e", "status": "running", "progress": 0.5},
+    {"id": "e", "status": "succeeded"},
+)
+REPORT = {"repository": "me/model", "report": {"missing": ["blimp"]}, "status": "succeeded"}
+UNFINISHED, FINISHED = ({**REPORT, "unfinished_evaluations": number} for number in (1, 0))
+OVER = {"id": "s", "counts": {"succeeded": 1}}
+POLLED = [
+    (wait_for_study, "/v1/studies/s", [], [OVER], {"succeeded": 1}),
+    (
+        wait_for_evaluation,
+        "/v1/jobs/j/evaluations",
+        [("/v1/jobs/j/checkpoints/last/evaluations", RUNNING)],
+        [{"data": [DONE]}],
+        "succeeded",
+    ),
+    (
+        wait_for_submission,
+        "/v1/jobs/j/submission",
+        [("/v1/jobs/j/submission", RUNNING), ("/v1/jobs/j/submission", FINISHED)],
+        [UNFINISHED, FINISHED],
+        REPORT["report"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("wait", "path", "posts", "states", "result"), POLLED)
+def test_waiting_survives_lost_answers(stub, client, wait, path, posts, states, result):
+    for post, _ in posts:
+        stub.routes[f"POST {post}"] = [Answer(201, body) for _, body in posts]
+    answers = [[problem(503, "busy"), Answer(200, each, cut_after=3), Answer(200, each)]
+               for each in states]  # fmt: skip
+    stub.routes[f"GET {path}"] = [answer for group in answers for answer in group]
+    pauses = []
+    assert wait(client, pauses.append) == result
+    assert pauses.count(0.2) == len(states)
+    assert sum(request.method == "GET" for request in stub.requests) == 3 * len(states)
+
+
+def test_waiting_ends_with_a_refusal_and_with_a_service_that_stays_away(stub, client):
+    stub.routes["GET /v1/studies/s"] = problem(404, "gone")
+    with pytest.raises(ServiceError, match="gone"):
+        wait_for_study(client, lambda _: None)
+    assert len(stub.requests) == 1
+    stub.routes["GET /v1/studies/s"] = problem(503, "busy")
+    pauses = []
+    with pytest.raises(ServiceError, match="busy"):
+        wait_for_study(client, pauses.append)
+    assert len(pauses) == MAX_POLL_FAILURES
+    assert max(pauses) == 5.0

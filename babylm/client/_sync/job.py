@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from babylm.client import wire
-from babylm.client._sync.connection import Connection
+from babylm.client._sync.connection import Connection, entries_of
 from babylm.client._sync.download import Advance, download_checkpoint
 from babylm.client._sync.events import follow_events
 from babylm.client.choose import choose_checkpoint
@@ -336,8 +336,8 @@ class Checkpoint:
         while found["status"] not in ("succeeded", "failed"):
             advance(found["progress"])
             sleep(POLL_SECONDS)
-            entries = self._client.listing(f"/v1/jobs/{self.job_id}/evaluations")
-            now = next((each for each in entries if each["id"] == found["id"]), None)
+            page = self._client.poll(f"/v1/jobs/{self.job_id}/evaluations", sleep=sleep)
+            now = next((each for each in entries_of(page) if each["id"] == found["id"]), None)
             if now is None:
                 raise BabylmError("the evaluation is gone: its job was deleted")
             found = now

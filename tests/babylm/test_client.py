@@ -6,6 +6,7 @@ from babylm.client._sync.job import Checkpoint
 from babylm.client._sync.submission import build_submission
 from babylm.client.wire import FINAL_STATUSES
 from jobs.states import FINAL
+from tests.babylm.conftest import error_of
 from tests.babylm.stub import Answer, Request, problem
 
 
@@ -83,8 +84,27 @@ def test_a_job_is_found_by_the_beginning_of_its_id_and_as_the_last(stub, client)
     assert client.job("bbbb").id == "bbbb3333"
     with pytest.raises(Exception, match="beginning of 2"):
         client.job("aaaa")
-    with pytest.raises(ServiceError, match="404"):
+    with pytest.raises(ServiceError, match=r"^there is no job bb\n") as raised:
         client.job("bb")
+    assert (raised.value.status_code, raised.value.code) == (404, "job_not_found")
+
+
+@pytest.mark.parametrize("status", [404, 422])
+def test_a_name_that_no_id_begins_with_is_reported_as_such(stub, run, status):
+    refusal = problem(status, "The request is not valid", errors=[{"field": "job_id"}])
+    for kind in ("jobs", "studies"):
+        stub.routes[f"GET /v1/{kind}/nope"] = refusal
+        stub.routes[f"GET /v1/{kind}"] = Answer(200, {"data": [{"id": "aaaa1111"}]})
+    service = {"BABYLM_URL": stub.url}
+    for command in ("show", "finetune"):
+        error = error_of(run(command, "nope", **service))
+        assert error.message == "there is no job nope"
+        assert "`babylm jobs` lists the ids; their beginning" in error.hint
+        assert "`last` is the newest job" in error.hint
+    error = error_of(run("study-show", "nope", **service))
+    assert error.message == "there is no study nope"
+    assert "`babylm studies` lists the ids" in error.hint
+    assert not any(request.method == "POST" for request in stub.requests)
 
 
 def wait_for_study(client, sleep):
@@ -145,9 +165,8 @@ def test_waiting_ends_with_a_refusal_and_with_a_service_that_stays_away(stub, cl
     with pytest.raises(ServiceError, match="gone"):
         wait_for_study(client, lambda _: None)
     assert len(stub.requests) == 1
-    stub.routes["GET /v1/studies/s"] = problem(503, "busy")
     pauses = []
-    with pytest.raises(ServiceError, match="busy"):
-        wait_for_study(client, pauses.append)
+    with Client("http://127.0.0.1:1") as away, pytest.raises(ServiceUnreachable):
+        wait_for_study(away, pauses.append)
     assert len(pauses) == MAX_POLL_FAILURES
     assert max(pauses) == 5.0

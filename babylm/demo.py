@@ -18,7 +18,9 @@ from babylm.errors import CommandError
 from babylm.follow import watch_job
 from babylm.output import print_json, print_note, printable
 from babylm.processes import Program, Supervised, stop_all
+from core.evaluation.tasks import FOLDER
 from core.process.program import python_command
+from core.sample import PAIRS
 
 PERPLEXITY_RATIO = 5.0
 """Factor by which the validation perplexity must fall during the run."""
@@ -97,15 +99,15 @@ def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
 
 
 def pairs_folder(data_dir: Path) -> Path:
-    """The folder of the minimal pairs: one file of JSON lines for each phenomenon.
+    """The folder to which `core.sample` writes the minimal pairs, a file for each phenomenon.
 
     Raises:
-        CommandError: If there are no such files below `data_dir`.
+        CommandError: If there are no such files.
     """
-    files = sorted(data_dir.rglob("*.jsonl"))
-    if not files:
-        raise CommandError(f"no minimal pairs below {data_dir}")
-    return files[0].parent
+    folder = data_dir / FOLDER / PAIRS
+    if not any(folder.glob("*.jsonl")):
+        raise CommandError(f"no minimal pairs in {folder}")
+    return folder
 
 
 def _train(client: Client, findings: Findings, *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from babylm.client.address import is_loopback
 from babylm.client.discovery import running_service
@@ -200,14 +200,16 @@ def _redis(settings: Settings) -> Finding:
         return Finding("Redis", "ok", f"`babylm serve` starts {binary}")
     from redis.exceptions import RedisError
 
+    from babylm.database import shown_url
     from jobs.queue import connect
 
+    shown = shown_url(settings.redis_url)
     try:
         connect(settings.redis_url, seconds=3.0).ping()
     except (RedisError, OSError, ValueError) as error:
         fix = "start it, or unset BABYLM_REDIS_URL"
-        return Finding("Redis", "wrong", f"{settings.redis_url}: {error}", fix)
-    return Finding("Redis", "ok", settings.redis_url)
+        return Finding("Redis", "wrong", f"{shown}: {error}", fix)
+    return Finding("Redis", "ok", shown)
 
 
 def _proxies() -> Iterator[Finding]:
@@ -217,20 +219,35 @@ def _proxies() -> Iterator[Finding]:
         if value.startswith("socks") and not _version("socksio"):
             detail = f"{name} is a SOCKS proxy, which needs a package"
             yield Finding("proxy", "wrong", detail, "pip install socksio")
-        elif not _accepts(shown):
+        elif not _accepts(value):
             detail = f"{name} is {shown}, which does not answer; this machine is reached directly"
             yield Finding("proxy", "wrong", detail, f"unset {name}")
         else:
             yield Finding("proxy", "ok", f"{name} is {shown}; this machine is reached directly")
 
 
-def _accepts(address: str) -> bool:
-    host, _, port = address.rpartition("//")[2].rstrip("/").rpartition(":")
+def _accepts(proxy: str) -> bool:
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=3):
+        with socket.create_connection(proxy_address(proxy), timeout=3):
             return True
     except (OSError, ValueError):
         return False
+
+
+def proxy_address(proxy: str) -> tuple[str, int]:
+    """Host and port of a proxy; the default port is that of its scheme, and 1080 for SOCKS.
+
+    Raises:
+        ValueError: If the value names no host, or its port is not valid.
+    """
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if not parts.hostname:
+        raise ValueError(f"the proxy {proxy!r} names no host")
+    if parts.port is not None:
+        return parts.hostname, parts.port
+    if parts.scheme.startswith("socks"):
+        return parts.hostname, 1080
+    return parts.hostname, 443 if parts.scheme == "https" else 80
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:

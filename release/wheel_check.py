@@ -5,13 +5,13 @@ python -m release.wheel_check FOLDER
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from babylm.client.discovery import running_service
 from release.checklist import ROOT, version
 
 TORCH = "torch==2.13.0"
@@ -23,6 +23,7 @@ def main(folder: Path) -> None:
 
     Raises:
         subprocess.CalledProcessError: If a command fails.
+        RuntimeError: If the service does not start.
     """
     (wheel,) = folder.resolve().glob(f"babylm_service-{version(ROOT)}-*.whl")
     with tempfile.TemporaryDirectory(prefix="babylm-wheel-") as work:
@@ -38,18 +39,9 @@ def main(folder: Path) -> None:
 
 
 def _train(babylm: str, work: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    service = subprocess.Popen([babylm, "serve", "--port", str(port)], cwd=work)
+    service = subprocess.Popen([babylm, "serve", "--port", "0"], cwd=work, env=environment())
     try:
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline and service.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.5)
+        url = _await_service(service, Path(work) / "runs")
         spec = ["--preset", "sample", "--set", "training.max_steps=20"]
         _call([babylm, "submit", *spec, "--follow", "--url", url], work)
     finally:
@@ -57,9 +49,28 @@ def _train(babylm: str, work: str) -> None:
         service.wait()
 
 
+def _await_service(service: "subprocess.Popen[bytes]", runs_dir: Path) -> str:
+    """The address of the service, which it records as soon as it answers."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and service.poll() is None:
+        url = running_service(runs_dir)
+        if url is not None:
+            return url
+        time.sleep(0.5)
+    raise RuntimeError(f"`babylm serve` of the wheel does not answer; see {runs_dir / 'logs'}")
+
+
+def environment() -> dict[str, str]:
+    """The environment without variables that refer to this clone or configure the service."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name != "PYTHONPATH" and not name.startswith("BABYLM_")
+    }
+
+
 def _call(command: list[str], work: str) -> None:
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run(command, cwd=work, env=environment, check=True)
+    subprocess.run(command, cwd=work, env=environment(), check=True)
 
 
 if __name__ == "__main__":

@@ -6,19 +6,15 @@ from babylm.client.errors import BabylmError
 from babylm.client.wire import Checkpoint
 
 
-def choose_checkpoint(checkpoints: Sequence[Checkpoint], name: str | None) -> Checkpoint:
-    """The checkpoint `name`. If `name` is None: `last`, or else the checkpoint of the latest step.
+def choose_checkpoint(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """The checkpoint `last`, or else the checkpoint of the latest step.
 
     Raises:
-        BabylmError: If there is no such checkpoint.
+        BabylmError: If the job has no checkpoint.
     """
     if not checkpoints:
         raise BabylmError("the job has no checkpoint yet")
     by_name = {checkpoint["name"]: checkpoint for checkpoint in checkpoints}
-    if name is not None and name not in by_name:
-        raise BabylmError(f"no checkpoint {name!r}; there are {', '.join(by_name)}")
-    if name is not None:
-        return by_name[name]
     return by_name.get("last") or max(checkpoints, key=lambda checkpoint: checkpoint["step"])
 
 

@@ -31,20 +31,25 @@ TITLES = {
     "device/power_watts": "power",
     "evaluation/minimal_pairs": "minimal pairs",
     "evaluation/blimp": "BLiMP",
-    "finetune/loss/TASK": "fine-tuning loss",
-    "finetune/accuracy/TASK": "fine-tuning accuracy",
-    "finetune/f1/TASK": "fine-tuning F1",
-    "finetune/mcc/TASK": "fine-tuning MCC",
 }
-OF_SOURCE = "validation/bits_per_byte/"
+OF_PART = {
+    "validation/bits_per_byte/": "bits per byte",
+    "finetune/loss/": "fine-tuning loss",
+    "finetune/accuracy/": "fine-tuning accuracy",
+    "finetune/f1/": "fine-tuning F1",
+    "finetune/mcc/": "fine-tuning MCC",
+}
+"""Titles of metrics whose names end with a source of the corpus or with a task."""
 SHARES = ("share", "mfu", "utilization")
+SHARES_OF_TASKS = ("evaluation/", "finetune/accuracy/", "finetune/f1/")
 SHORTEST_ID = 4
 
 
 def metric_title(name: str) -> str:
     """The name of a metric in words."""
-    if name.startswith(OF_SOURCE):
-        return f"bits per byte, {name.removeprefix(OF_SOURCE).replace('_', ' ')}"
+    for prefix, title in OF_PART.items():
+        if name.startswith(prefix):
+            return f"{title}, {name.removeprefix(prefix).replace('_', ' ')}"
     return TITLES.get(name) or name.replace("/", " ").replace("_", " ")
 
 
@@ -54,7 +59,7 @@ def metric_value(name: str, value: float) -> str:
         return in_bytes(value)
     if name.endswith("_watts"):
         return f"{value:.0f} W"
-    if name.endswith(SHARES) or name.startswith("evaluation/"):
+    if name.endswith(SHARES) or name.startswith(SHARES_OF_TASKS):
         return f"{value:.1%}"
     if name.endswith("per_second"):
         return f"{value:,.0f}"

@@ -1,10 +1,15 @@
 """Commands about webhooks: list, add, delete, test, deliveries, redeliver."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from babylm.options import AsJson, Url, open_client
+
+if TYPE_CHECKING:
+    from babylm.client import Client
 
 group = typer.Typer(
     help="Send signed messages about jobs to an address.",
@@ -71,7 +76,7 @@ def delete(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> None
     """Remove a webhook with its deliveries."""
     from babylm.output import print_json
 
-    with open_client(url) as client:
+    with open_client(url) as client, _existing(client, webhook):
         client.call("DELETE", f"/v1/webhooks/{webhook}")
     if as_json:
         print_json({"deleted": webhook})
@@ -84,7 +89,7 @@ def send_test(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> N
     """Send a test message."""
     from babylm.output import print_json
 
-    with open_client(url) as client:
+    with open_client(url) as client, _existing(client, webhook):
         made = client.call("POST", f"/v1/webhooks/{webhook}/test")
     if as_json:
         print_json(made)
@@ -105,7 +110,7 @@ def deliveries(
     from babylm.output import age, print_json, print_table
 
     query = {"status": status} if status else {}
-    with open_client(url) as client:
+    with open_client(url) as client, _existing(client, webhook):
         found = client.listing(f"/v1/webhooks/{webhook}/deliveries", params=query)
     if as_json:
         print_json(found)
@@ -144,7 +149,7 @@ def redeliver(
     if (delivery is None) != undelivered:
         raise UsageError("give either the id of a delivery or --undelivered")
     path = f"/v1/webhooks/{webhook}/deliveries"
-    with open_client(url) as client:
+    with open_client(url) as client, _existing(client, webhook):
         chosen = [delivery]
         if undelivered:
             query = {"status": "undelivered", "limit": 1000}
@@ -155,3 +160,21 @@ def redeliver(
         print_json({"queued": chosen})
     else:
         print(f"{len(chosen)} messages are sent again")
+
+
+@contextmanager
+def _existing(client: "Client", webhook: str) -> Iterator[None]:
+    """Explains a refusal if the reason is that there is no such webhook."""
+    from babylm.client.errors import BabylmError, ServiceError
+
+    try:
+        yield
+    except ServiceError as error:
+        if error.status_code not in (404, 422):
+            raise
+        if any(each["id"] == webhook for each in client.listing("/v1/webhooks")):
+            raise
+        hint = "`babylm webhooks` lists the ids."
+        raise BabylmError(
+            f"there is no webhook {webhook}", hint=hint, code="webhook_not_found"
+        ) from error

@@ -1,8 +1,12 @@
 import pytest
 
-from babylm.client import Client, ServiceError, ServiceUnreachable
+from babylm.client import Client, ServiceError, ServiceUnreachable, Study
+from babylm.client._sync.connection import MAX_POLL_FAILURES
+from babylm.client._sync.job import Checkpoint
+from babylm.client._sync.submission import build_submission
 from babylm.client.wire import FINAL_STATUSES
 from jobs.states import FINAL
+from tests.babylm.conftest import error_of
 from tests.babylm.stub import Answer, Request, problem
 
 
@@ -80,5 +84,89 @@ def test_a_job_is_found_by_the_beginning_of_its_id_and_as_the_last(stub, client)
     assert client.job("bbbb").id == "bbbb3333"
     with pytest.raises(Exception, match="beginning of 2"):
         client.job("aaaa")
-    with pytest.raises(ServiceError, match="404"):
+    with pytest.raises(ServiceError, match=r"^there is no job bb\n") as raised:
         client.job("bb")
+    assert (raised.value.status_code, raised.value.code) == (404, "job_not_found")
+
+
+@pytest.mark.parametrize("status", [404, 422])
+def test_a_name_that_no_id_begins_with_is_reported_as_such(stub, run, status):
+    refusal = problem(status, "The request is not valid", errors=[{"field": "job_id"}])
+    for kind in ("jobs", "studies"):
+        stub.routes[f"GET /v1/{kind}/nope"] = refusal
+        stub.routes[f"GET /v1/{kind}"] = Answer(200, {"data": [{"id": "aaaa1111"}]})
+    service = {"BABYLM_URL": stub.url}
+    for command in ("show", "finetune"):
+        error = error_of(run(command, "nope", **service))
+        assert error.message == "there is no job nope"
+        assert "`babylm jobs` lists the ids; their beginning" in error.hint
+        assert "`last` is the newest job" in error.hint
+    error = error_of(run("study-show", "nope", **service))
+    assert error.message == "there is no study nope"
+    assert "`babylm studies` lists the ids" in error.hint
+    assert not any(request.method == "POST" for request in stub.requests)
+
+
+def wait_for_study(client, sleep):
+    study = Study(client, {"id": "s", "name": "s", "counts": {"running": 1}})
+    return study.wait(sleep=sleep).counts
+
+
+def wait_for_evaluation(client, sleep):
+    checkpoint = Checkpoint(client, "j", {"name": "last"})
+    return checkpoint.evaluate("blimp", sleep=sleep)["status"]
+
+
+def wait_for_submission(client, sleep):
+    return build_submission(client, "j", "me/model", sleep=sleep)
+
+
+RUNNING, DONE = (
+    {"id": "e", "status": "running", "progress": 0.5},
+    {"id": "e", "status": "succeeded"},
+)
+REPORT = {"repository": "me/model", "report": {"missing": ["blimp"]}, "status": "succeeded"}
+UNFINISHED, FINISHED = ({**REPORT, "unfinished_evaluations": number} for number in (1, 0))
+OVER = {"id": "s", "counts": {"succeeded": 1}}
+POLLED = [
+    (wait_for_study, "/v1/studies/s", [], [OVER], {"succeeded": 1}),
+    (
+        wait_for_evaluation,
+        "/v1/jobs/j/evaluations",
+        [("/v1/jobs/j/checkpoints/last/evaluations", RUNNING)],
+        [{"data": [DONE]}],
+        "succeeded",
+    ),
+    (
+        wait_for_submission,
+        "/v1/jobs/j/submission",
+        [("/v1/jobs/j/submission", RUNNING), ("/v1/jobs/j/submission", FINISHED)],
+        [UNFINISHED, FINISHED],
+        REPORT["report"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("wait", "path", "posts", "states", "result"), POLLED)
+def test_waiting_survives_lost_answers(stub, client, wait, path, posts, states, result):
+    for post, _ in posts:
+        stub.routes[f"POST {post}"] = [Answer(201, body) for _, body in posts]
+    answers = [[problem(503, "busy"), Answer(200, each, cut_after=3), Answer(200, each)]
+               for each in states]  # fmt: skip
+    stub.routes[f"GET {path}"] = [answer for group in answers for answer in group]
+    pauses = []
+    assert wait(client, pauses.append) == result
+    assert pauses.count(0.2) == len(states)
+    assert sum(request.method == "GET" for request in stub.requests) == 3 * len(states)
+
+
+def test_waiting_ends_with_a_refusal_and_with_a_service_that_stays_away(stub, client):
+    stub.routes["GET /v1/studies/s"] = problem(404, "gone")
+    with pytest.raises(ServiceError, match="gone"):
+        wait_for_study(client, lambda _: None)
+    assert len(stub.requests) == 1
+    pauses = []
+    with Client("http://127.0.0.1:1") as away, pytest.raises(ServiceUnreachable):
+        wait_for_study(away, pauses.append)
+    assert len(pauses) == MAX_POLL_FAILURES
+    assert max(pauses) == 5.0

@@ -2,6 +2,7 @@ import pytest
 
 from babylm.demo import Findings, pairs_folder
 from babylm.errors import CommandError
+from core.sample import write_sample
 
 
 def test_a_model_that_learned_has_no_faults():
@@ -22,9 +23,11 @@ def test_the_demo_reports_what_the_model_did_not_learn(findings, said):
     assert said in findings.faults()[0]
 
 
-def test_the_pairs_are_found_wherever_the_corpus_keeps_them(tmp_path):
+def test_the_pairs_are_those_that_the_sample_wrote(tmp_path):
+    other = tmp_path / "evaluations" / "blimp"  # sorted before the pairs of the sample
+    other.mkdir(parents=True)
+    (other / "agreement.jsonl").write_text("{}")
     with pytest.raises(CommandError, match="no minimal pairs"):
         pairs_folder(tmp_path)
-    (tmp_path / "sample_pairs").mkdir()
-    (tmp_path / "sample_pairs" / "agreement.jsonl").write_text("{}")
-    assert pairs_folder(tmp_path) == tmp_path / "sample_pairs"
+    written = write_sample(tmp_path, target_bytes=1000)
+    assert pairs_folder(tmp_path) == written.pairs

@@ -110,16 +110,21 @@ def test_a_path_that_leaves_the_folder_is_refused(client, tmp_path, path):
         fetch(client, checkpoint(path=path), tmp_path)
 
 
-def test_the_checkpoint_is_the_one_named_else_the_last():
-    rolling = {"name": "step-10", "step": 10, "files": []}
-    best, last = {"name": "best", "step": 5}, {"name": "last", "step": 10}
-    assert choose_checkpoint([best, last], None) is last
-    assert choose_checkpoint([rolling, best], None) is rolling
-    assert choose_checkpoint([last, best], "best") is best
-    with pytest.raises(BabylmError, match="there are last, best"):
-        choose_checkpoint([last, best], "gone")
+def test_the_checkpoint_is_the_one_named_else_the_last(stub, client):
+    rolling = {"name": "step-000030", "kind": "rolling", "step": 30}
+    best = {"name": "best-000020", "kind": "best", "step": 20}
+    last = {"name": "last", "kind": "last", "step": 30}
+    assert choose_checkpoint([best, last]) is last
+    assert choose_checkpoint([rolling, best]) is rolling
     with pytest.raises(BabylmError, match="no checkpoint yet"):
-        choose_checkpoint([], None)
+        choose_checkpoint([])
+    stub.routes["GET /v1/jobs/aaaa"] = Answer(200, {"id": "aaaa"})
+    stub.routes["GET /v1/jobs/aaaa/checkpoints"] = Answer(200, {"data": [last, best]})
+    job = client.job("aaaa")
+    assert job.checkpoint().data == last
+    assert job.checkpoint("best").data == job.checkpoint("best-000020").data == best
+    with pytest.raises(BabylmError, match="there are: last, best-000020"):
+        job.checkpoint("gone")
 
 
 def test_all_milestones_are_those_by_words_and_the_last_one():

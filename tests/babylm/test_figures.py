@@ -1,16 +1,20 @@
 import pytest
 
-from babylm.client.figures import TITLES, metric_title, metric_value, short_ids
+from babylm.client.figures import OF_PART, TITLES, metric_title, metric_value, short_ids
 from babylm.output import age
 from core.events.metrics import CATALOGUE
 
 
 def test_every_metric_of_the_catalogue_has_a_title_in_words():
     names = {metric.name for metric in CATALOGUE}
-    assert names - {"validation/bits_per_byte/SOURCE"} <= set(TITLES)
+    of_parts = names - set(TITLES)
+    assert {name.rpartition("/")[0] + "/" for name in of_parts} == set(OF_PART)
+    assert all(name.rpartition("/")[2] in ("SOURCE", "TASK") for name in of_parts)
     title = metric_title("validation/bits_per_byte/simple_wiki")
     assert title == "bits per byte, simple wiki"
-    assert not any("_" in title or "/" in title for title in TITLES.values())
+    assert metric_title("finetune/accuracy/boolq") == "fine-tuning accuracy, boolq"
+    titles = [*TITLES.values(), *OF_PART.values()]
+    assert not any("_" in title or "/" in title for title in titles)
     assert metric_title("evaluation/blimp_filtered") == "evaluation blimp filtered"
 
 
@@ -26,6 +30,9 @@ def test_every_metric_of_the_catalogue_has_a_title_in_words():
         ("memory/host_rss_bytes", 413462528.0, "394 MiB"),
         ("device/power_watts", 301.2, "301 W"),
         ("evaluation/blimp", 0.7512, "75.1%"),
+        ("finetune/accuracy/boolq", 0.654, "65.4%"),
+        ("finetune/f1/mrpc", 0.8123, "81.2%"),
+        ("finetune/mcc/cola", 0.1234, "0.1234"),
     ],
 )
 def test_values_have_units_and_as_many_digits_as_are_read(name, value, shown):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from babylm.doctor import examine
+from babylm.doctor import examine, proxy_address
 from core.process.program import python_command
 from jobs.database import upgrade
 from jobs.settings import Settings
@@ -143,11 +143,27 @@ def test_doctor_names_each_problem_and_the_command_that_fixes_it(settings, monke
     assert f"chmod -R go= {tmp_path / 'runs'}" in {finding.fix for finding in found}
 
 
-def test_a_database_without_password_in_the_report(settings):
-    url = "postgresql+psycopg://user:secret@127.0.0.1:1/x"
-    found = findings(settings(database_url=url))["database"]
-    assert found.state == "wrong"
-    assert "secret" not in found.detail
+def test_a_database_and_a_redis_without_password_in_the_report(settings):
+    database = "postgresql+psycopg://user:secret@127.0.0.1:1/x"
+    redis = "redis://:secret@127.0.0.1:1/0"
+    found = findings(settings(database_url=database, redis_url=redis))
+    assert found["database"].state == found["Redis"].state == "wrong"
+    assert "secret" not in found["database"].detail + found["Redis"].detail
+    assert "redis://:***@127.0.0.1:1/0" in found["Redis"].detail
+
+
+@pytest.mark.parametrize(
+    ("proxy", "address"),
+    [
+        ("http://proxy.example", ("proxy.example", 80)),
+        ("https://user:secret@proxy.example/", ("proxy.example", 443)),
+        ("proxy.example:3128", ("proxy.example", 3128)),
+        ("http://[::1]:3128/", ("::1", 3128)),
+        ("socks5://proxy.example", ("proxy.example", 1080)),
+    ],
+)
+def test_a_proxy_without_a_port_has_the_default_of_its_scheme(proxy, address):
+    assert proxy_address(proxy) == address
 
 
 def test_doctor_ends_with_1_if_something_is_wrong(tmp_path):

@@ -1,8 +1,10 @@
 """`babylm webhooks` on a stub of the service."""
 
+import pytest
+
 from babylm.errors import BAD_USAGE
 from tests.babylm.conftest import error_of
-from tests.babylm.stub import Answer
+from tests.babylm.stub import Answer, problem
 
 HOOK = {
     "id": "a1",
@@ -38,3 +40,19 @@ def test_undelivered_messages_are_listed_and_sent_again(run, stub):
     sent = run("webhooks", "redeliver", "a1", "--undelivered", "--url", stub.url)
     assert sent.stdout == "1 messages are sent again\n"
     assert error_of(run("webhooks", "redeliver", "a1", "--url", stub.url)).status == BAD_USAGE
+
+
+@pytest.mark.parametrize("words", ["delete", "test", "deliveries", "redeliver --undelivered"])
+def test_an_unknown_webhook_is_reported_as_such(run, stub, words):
+    refusal = problem(422, "not valid")
+    stub.routes["GET /v1/webhooks"] = Answer(200, {"data": [HOOK]})
+    for name in ("a1", "nope"):
+        path = f"/v1/webhooks/{name}"
+        for route in (f"DELETE {path}", f"POST {path}/test", f"GET {path}/deliveries"):
+            stub.routes[route] = refusal
+    command, *options = words.split()
+    error = error_of(run("webhooks", command, "nope", *options, "--url", stub.url))
+    assert (error.message, error.code) == ("there is no webhook nope", "webhook_not_found")
+    assert "`babylm webhooks` lists" in error.hint
+    refused = error_of(run("webhooks", command, "a1", *options, "--url", stub.url))
+    assert "not valid (422)" in refused.message

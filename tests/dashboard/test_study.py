@@ -23,6 +23,8 @@ def test_a_job_is_repeated_with_seeds_and_the_study_is_compared_and_deleted(
     table = page.get_by_role("region", name="Conditions by validation/loss")
     expect(table).to_contain_text(NUMBER)
     expect(table).to_contain_text("baseline")
+    _expect_recovery_from_a_failed_request(tab, page)
+    expect(table).to_contain_text("baseline")
     with page.expect_download() as waiting:
         page.get_by_role("button", name="CSV").click()
     waiting.value.save_as(tmp_path / "study.csv")
@@ -50,3 +52,17 @@ def test_a_job_is_repeated_with_seeds_and_the_study_is_compared_and_deleted(
     page.get_by_role("button", name="Cancel all").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel all")).to_have_count(0)
+
+
+def _expect_recovery_from_a_failed_request(tab, page):
+    tab.may_complain = True  # the browser logs the answer
+    problem = {"title": "Service Unavailable", "status": 503, "detail": "busy"}
+    page.route(
+        re.compile("/v1/studies/[0-9a-f]{32}$"),
+        lambda route: route.fulfill(status=503, json=problem),
+        times=1,
+    )
+    banner = page.get_by_text("The service does not respond")
+    expect(banner).to_be_visible()
+    expect(banner).to_be_hidden()
+    tab.may_complain = False

@@ -7,14 +7,13 @@ from typing import cast
 
 import httpx2 as httpx
 
-from babylm.client._async.connection import RETRIED, AsyncConnection
+from babylm.client._async.connection import RETRIED, RETRY_SECONDS, AsyncConnection
 from babylm.client.errors import ServiceError, ServiceUnreachable
 from babylm.client.sse import MessageParser
 from babylm.client.wire import FINAL_STATUSES, Event
 
 SILENCE_SECONDS = 45.0
 """Seconds without data after which a connection counts as dead; the service pings every 15 s."""
-RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 async def follow_events(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from babylm.client import wire
-from babylm.client._async.connection import AsyncConnection
+from babylm.client._async.connection import AsyncConnection, entries_of
 from babylm.client._async.download import Advance, download_checkpoint
 from babylm.client._async.events import follow_events
 from babylm.client.choose import choose_checkpoint
@@ -192,13 +192,19 @@ class AsyncJob:
         )
 
     async def checkpoint(self, name: str | None = None) -> "AsyncCheckpoint":
-        """The checkpoint `name`. Default: `last`, or else the checkpoint of the latest step.
+        """The checkpoint `name`; `best` and `last` also find `best-000020`.
+
+        Args:
+            name: Default: `last`, or else the checkpoint of the latest step.
 
         Raises:
             BabylmError: If the job has no such checkpoint.
         """
         page = await self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
-        return AsyncCheckpoint(self._client, self.id, choose_checkpoint(page["data"], name))
+        known = AsyncCheckpoints(
+            AsyncCheckpoint(self._client, self.id, each) for each in page["data"]
+        )
+        return known[choose_checkpoint(page["data"])["name"] if name is None else name]
 
     async def logs(self, *, tail: int = 200) -> str:
         """The last lines of the log."""
@@ -336,8 +342,8 @@ class AsyncCheckpoint:
         while found["status"] not in ("succeeded", "failed"):
             advance(found["progress"])
             await sleep(POLL_SECONDS)
-            entries = await self._client.listing(f"/v1/jobs/{self.job_id}/evaluations")
-            now = next((each for each in entries if each["id"] == found["id"]), None)
+            page = await self._client.poll(f"/v1/jobs/{self.job_id}/evaluations", sleep=sleep)
+            now = next((each for each in entries_of(page) if each["id"] == found["id"]), None)
             if now is None:
                 raise BabylmError("the evaluation is gone: its job was deleted")
             found = now

@@ -110,7 +110,7 @@ class AsyncStudy:
             sleep: Function that waits between two requests.
         """
         while True:
-            await self.refresh()
+            self.data = await self._client.poll(self._path, sleep=sleep)
             advance(self.data)
             if self.is_over:
                 return self

@@ -47,7 +47,7 @@ async def build_submission(
         while found["status"] not in ("succeeded", "failed"):
             advance(found)
             await sleep(POLL_SECONDS)
-            found = await client.call("GET", path)
+            found = await client.poll(path, sleep=sleep)
         if found["status"] == "failed":
             error = found["error"] or {}
             raise BabylmError(
@@ -64,7 +64,7 @@ async def build_submission(
         while found["unfinished_evaluations"]:
             advance(found)
             await sleep(POLL_SECONDS)
-            found = await client.call("GET", path)
+            found = await client.poll(path, sleep=sleep)
 
 
 async def download_submission(

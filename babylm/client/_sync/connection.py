@@ -1,7 +1,8 @@
 # Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
 """HTTP requests to one service, with JSON bodies; a refusal becomes an exception."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -15,6 +16,10 @@ TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
 RETRIED = (429, 500, 502, 503, 504)
 """HTTP statuses after which the same request may succeed later."""
+RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+"""Delays after the first, second, ... failure in a row; the last one repeats."""
+MAX_POLL_FAILURES = 60
+"""Failures in a row after which polling ends: about five minutes without a service."""
 
 
 class Connection:
@@ -59,11 +64,29 @@ class Connection:
         _check(answer)
         return answer.json() if answer.content else None
 
+    def poll(
+        self, path: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> Any:  # any JSON value
+        """Requests a state that changes; if no answer arrives, waits and requests it again.
+
+        Raises:
+            ServiceError: If the service refused the request, or failed too often in a row.
+            ServiceUnreachable: If no answer came too often in a row.
+        """
+        for failures in range(MAX_POLL_FAILURES):
+            try:
+                return self.call("GET", path)
+            except ServiceUnreachable:
+                pass
+            except ServiceError as error:
+                if error.status_code not in RETRIED:
+                    raise
+            sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+        return self.call("GET", path)
+
     def listing(self, path: str, **request: Any) -> list[Body]:  # Any, as above
         """Requests a list; the response is an array, or an object with the array as `data`."""
-        answer = self.call("GET", path, **request)
-        found: list[Body] = answer["data"] if isinstance(answer, dict) else answer
-        return found
+        return entries_of(self.call("GET", path, **request))
 
     @contextmanager
     def stream(
@@ -97,6 +120,12 @@ class Connection:
             return ServiceUnreachable(f"no service at {self.url}", hint=hint)
         reason = str(error) or type(error).__name__
         return ServiceUnreachable(f"the service at {self.url} does not answer: {reason}")
+
+
+def entries_of(answer: Any) -> list[Body]:  # any JSON value
+    """The entries of a list, which is an array or an object with the array as `data`."""
+    found: list[Body] = answer["data"] if isinstance(answer, dict) else answer
+    return found
 
 
 def _check(answer: httpx.Response) -> None:

@@ -8,14 +8,13 @@ from typing import cast
 
 import httpx2 as httpx
 
-from babylm.client._sync.connection import RETRIED, Connection
+from babylm.client._sync.connection import RETRIED, RETRY_SECONDS, Connection
 from babylm.client.errors import ServiceError, ServiceUnreachable
 from babylm.client.sse import MessageParser
 from babylm.client.wire import FINAL_STATUSES, Event
 
 SILENCE_SECONDS = 45.0
 """Seconds without data after which a connection counts as dead; the service pings every 15 s."""
-RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 def follow_events(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 from babylm.client import wire
-from babylm.client._sync.connection import Connection
+from babylm.client._sync.connection import Connection, entries_of
 from babylm.client._sync.download import Advance, download_checkpoint
 from babylm.client._sync.events import follow_events
 from babylm.client.choose import choose_checkpoint
@@ -190,13 +190,17 @@ class Job:
         return Checkpoints(Checkpoint(self._client, self.id, each) for each in page["data"])
 
     def checkpoint(self, name: str | None = None) -> "Checkpoint":
-        """The checkpoint `name`. Default: `last`, or else the checkpoint of the latest step.
+        """The checkpoint `name`; `best` and `last` also find `best-000020`.
+
+        Args:
+            name: Default: `last`, or else the checkpoint of the latest step.
 
         Raises:
             BabylmError: If the job has no such checkpoint.
         """
         page = self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
-        return Checkpoint(self._client, self.id, choose_checkpoint(page["data"], name))
+        known = Checkpoints(Checkpoint(self._client, self.id, each) for each in page["data"])
+        return known[choose_checkpoint(page["data"])["name"] if name is None else name]
 
     def logs(self, *, tail: int = 200) -> str:
         """The last lines of the log."""
@@ -332,8 +336,8 @@ class Checkpoint:
         while found["status"] not in ("succeeded", "failed"):
             advance(found["progress"])
             sleep(POLL_SECONDS)
-            entries = self._client.listing(f"/v1/jobs/{self.job_id}/evaluations")
-            now = next((each for each in entries if each["id"] == found["id"]), None)
+            page = self._client.poll(f"/v1/jobs/{self.job_id}/evaluations", sleep=sleep)
+            now = next((each for each in entries_of(page) if each["id"] == found["id"]), None)
             if now is None:
                 raise BabylmError("the evaluation is gone: its job was deleted")
             found = now

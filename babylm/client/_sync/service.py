@@ -31,6 +31,8 @@ SUBMIT_TRIES = 4
 All have the same idempotency key, so the service creates only one job."""
 RETRY_SECONDS = 0.5
 PAGE_SIZE = 100
+NO_SUCH_ID = (404, 422)
+"""HTTP statuses for an id that does not exist, and for a name that cannot be an id."""
 Section = Mapping[str, Any]
 """A section of a spec: a JSON object, which the service checks."""
 
@@ -220,7 +222,17 @@ class Client(Connection):
             return found[0].refresh()
         if name == "last":
             raise BabylmError("there is no study yet", hint="Create one with `babylm study`.")
-        return Study(self, self.call("GET", f"/v1/studies/{quote(name, safe='')}"))
+        try:
+            answer = self.call("GET", f"/v1/studies/{quote(name, safe='')}")
+        except ServiceError as error:
+            if error.status_code not in NO_SUCH_ID:
+                raise
+            hint = (
+                "`babylm studies` lists the ids; their beginning is enough, and `last` is the "
+                "newest study."
+            )
+            raise _not_found("study", name, hint, error) from error
+        return Study(self, answer)
 
     def estimate(self, spec: Mapping[str, Any]) -> Body:
         """Estimates the time, memory and disk space of a spec; the service stores nothing."""
@@ -248,11 +260,15 @@ class Client(Connection):
         try:
             answer = self.call("GET", f"/v1/jobs/{quote(name, safe='')}")
         except ServiceError as error:
-            if error.status_code not in (404, 422) or len(name) < SHORTEST_ID:
+            if error.status_code not in NO_SUCH_ID:
                 raise
-            job_id = self._id_that_begins(name)
+            job_id = self._id_that_begins(name) if len(name) >= SHORTEST_ID else None
             if job_id is None:
-                raise
+                hint = (
+                    f"`babylm jobs` lists the ids; their beginning ({SHORTEST_ID} characters or "
+                    "more) is enough, and `last` is the newest job."
+                )
+                raise _not_found("job", name, hint, error) from error
             answer = self.call("GET", f"/v1/jobs/{job_id}")
         return Job(self, answer)
 
@@ -357,3 +373,13 @@ def with_fields(spec: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Bod
         else:
             body[field] = dict(value) if is_section else value
     return body
+
+
+def _not_found(kind: str, name: str, hint: str, error: ServiceError) -> ServiceError:
+    return ServiceError(
+        error.status_code,
+        f"there is no {kind} {name}",
+        hint=hint,
+        code=f"{kind}_not_found",
+        details=error.details,
+    )

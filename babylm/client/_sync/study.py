@@ -111,7 +111,7 @@ class Study:
             sleep: Function that waits between two requests.
         """
         while True:
-            self.refresh()
+            self.data = self._client.poll(self._path, sleep=sleep)
             advance(self.data)
             if self.is_over:
                 return self

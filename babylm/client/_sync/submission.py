@@ -48,7 +48,7 @@ def build_submission(
         while found["status"] not in ("succeeded", "failed"):
             advance(found)
             sleep(POLL_SECONDS)
-            found = client.call("GET", path)
+            found = client.poll(path, sleep=sleep)
         if found["status"] == "failed":
             error = found["error"] or {}
             raise BabylmError(
@@ -65,7 +65,7 @@ def build_submission(
         while found["unfinished_evaluations"]:
             advance(found)
             sleep(POLL_SECONDS)
-            found = client.call("GET", path)
+            found = client.poll(path, sleep=sleep)
 
 
 def download_submission(

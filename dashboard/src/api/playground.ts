@@ -3,7 +3,7 @@
 import type { CheckpointId } from "../lib/ids.ts";
 import { post, Refused, request } from "./client.ts";
 import type { components } from "./schema.ts";
-import { chunks } from "./stream.ts";
+import { messages } from "./stream.ts";
 
 type Schemas = components["schemas"];
 export type ScoredText = Schemas["ScoredTextRead"];
@@ -39,18 +39,10 @@ export async function generate(
     headers: { "Content-Type": "application/json" },
     signal,
   });
-  let buffer = "";
-  for await (const chunk of chunks(response, SILENCE_MILLISECONDS)) {
-    const parts = (buffer + chunk).split("\n\n");
-    buffer = parts.pop()!;
-    for (const part of parts) {
-      const line = part.split("\n").find((one) => one.startsWith("data:"));
-      if (!line) continue;
-      const written: Written = JSON.parse(line.slice("data:".length));
-      if (written.error) throw new Refused({ detail: written.error.message });
-      onText(written.text);
-      if (written.done) return written.text;
-    }
+  for await (const written of messages<Written>(response, SILENCE_MILLISECONDS)) {
+    if (written.error) throw new Refused({ detail: written.error.message });
+    onText(written.text);
+    if (written.done) return written.text;
   }
   throw new Error(UNFINISHED);
 }

@@ -1,5 +1,6 @@
 // Polls the service, and follows the events and the log of a job; reconnects if necessary.
 
+import { isFinal } from "../lib/jobs.ts";
 import { isConnected } from "../lib/state.ts";
 import { get, Refused, request } from "./client.ts";
 import type { Job, JobEvent } from "./types.ts";
@@ -76,18 +77,25 @@ export async function* chunks(response: Response, silence: number): AsyncGenerat
   }
 }
 
+// Yields the data of each server-sent event of a response, which is JSON; skips keep-alives.
+export async function* messages<T>(response: Response, silence: number): AsyncGenerator<T> {
+  let buffer = "";
+  for await (const chunk of chunks(response, silence)) {
+    const parts = (buffer + chunk).split("\n\n");
+    buffer = parts.pop()!;
+    for (const part of parts) {
+      const lines = part.split("\n").filter((line) => line.startsWith("data:"));
+      if (lines.length) yield JSON.parse(lines.map((line) => line.slice(5)).join("\n"));
+    }
+  }
+}
+
 function isFinalRefusal(error: unknown) {
   return error instanceof Refused && [401, 403, 404].includes(error.problem.status ?? 0);
 }
 
 async function isOpen(job: string) {
-  const { status } = await get<Job>(`/v1/jobs/${job}`);
-  return !["succeeded", "failed", "cancelled"].includes(status);
-}
-
-function eventOf(part: string): JobEvent | null {
-  const lines = part.split("\n").filter((line) => line.startsWith("data:"));
-  return lines.length ? JSON.parse(lines.map((line) => line.slice(5)).join("\n")) : null;
+  return !isFinal(await get<Job>(`/v1/jobs/${job}`));
 }
 
 // Follows the events of a job from a sequence number to its last event; returns the last number.
@@ -103,15 +111,10 @@ export async function follow(
     try {
       const response = await request(`/v1/jobs/${job}/events/stream?after=${last}`, { signal });
       isConnected.value = true;
-      let buffer = "";
-      for await (const chunk of chunks(response, SILENCE_MILLISECONDS)) {
-        const parts = (buffer + chunk).split("\n\n");
-        buffer = parts.pop()!;
-        for (const event of parts.map(eventOf)) {
-          if (!event || event.seq <= last) continue;
-          last = event.seq;
-          onEvent(event);
-        }
+      for await (const event of messages<JobEvent>(response, SILENCE_MILLISECONDS)) {
+        if (event.seq <= last) continue;
+        last = event.seq;
+        onEvent(event);
       }
       if (!signal.aborted && !(await isOpen(job))) return last; // closed after the last event
     } catch (error) {

@@ -1,4 +1,7 @@
-// A text that a model wrote, with its prompt in bold.
+// Texts that a model wrote, with their prompts in bold, and the choice of a step of training.
+
+import type { ComponentChildren } from "preact";
+import { exact } from "../lib/format.ts";
 
 export interface Sample {
   seq: number;
@@ -22,5 +25,46 @@ export function SampleText({ prompt, text, note }: TextProps) {
       {isPrompted ? text.slice(prompt.length) : text}
       <small>{note}</small>
     </p>
+  );
+}
+
+// The steps of the samples in ascending order, each once.
+export function stepsOf(samples: Sample[]): number[] {
+  return [...new Set(samples.map(({ step }) => step))].sort((a, b) => a - b);
+}
+
+interface SliderProps {
+  steps: number[];
+  index: number;
+  choose: (index: number) => void;
+  shown?: string; // instead of the step
+  children?: ComponentChildren;
+}
+
+export function StepSlider({ steps, index, choose, shown, children }: SliderProps) {
+  return (
+    <label class="inline slider">
+      Step
+      <input
+        type="range"
+        min={0}
+        max={steps.length - 1}
+        value={index}
+        aria-valuetext={`step ${exact(steps[index])}`}
+        onInput={(event) => choose(Number(event.currentTarget.value))}
+      />
+      <output>{shown ?? exact(steps[index])}</output>
+      {children}
+    </label>
+  );
+}
+
+export function SampleTexts({ samples }: { samples: Sample[] }) {
+  return (
+    <div class="samples">
+      {samples.map((sample) => (
+        <SampleText key={sample.seq} {...sample} note={`step ${exact(sample.step)}`} />
+      ))}
+    </div>
   );
 }

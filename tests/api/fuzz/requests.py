@@ -2,12 +2,13 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 
 from core.spec.job import JobSpec
 from tests.api.conftest import SPEC
 from tests.api.fuzz.load import mutated
-from tests.api.routes import routes
+from tests.api.routes import EXAMPLES, routes
 from tests.api.test_problems import BODIES, NAMES
 
 QUERIES = [
@@ -52,14 +53,13 @@ def raw_request(source: random.Random, *, job_id: str, headers: list[str]) -> by
 
 
 def _path(source: random.Random, path: str, job_id: str) -> str:
-    good = {"job_id": job_id, "name": "last", "path": "config.json", "file": "childes.train"}
+    good = EXAMPLES | {"job_id": job_id}
     if path.startswith("/v1/datasets"):
         good["name"] = source.choice(("words", "mine"))
-    for name in ("job_id", "name", "path", "file", "evaluation", "study_id"):
-        value = good.get(name, "0" * 32)
-        if source.random() < 0.3:
-            value = source.choice(NAMES)
-        path = path.replace("{" + name + "}", value)
+    for name, value in good.items():
+        chosen = source.choice(NAMES) if source.random() < 0.3 else value
+        path = path.replace("{" + name + "}", chosen)
+    assert not re.search(r"\{\w+\}", path), path
     return path
 
 

@@ -2,17 +2,16 @@
 
 import { useState } from "preact/hooks";
 import { post, Refused } from "../../api/client.ts";
-import { exact } from "../../lib/format.ts";
 import { isFinal } from "../../lib/jobs.ts";
 import { Card } from "../../ui/card.tsx";
-import { type Sample, SampleText, type TextProps } from "../../ui/sample.tsx";
+import { SampleText, SampleTexts, StepSlider, stepsOf, type TextProps } from "../../ui/sample.tsx";
 import { bestCheckpoint } from "./header.tsx";
 import type { JobStore } from "./store.ts";
 
 export function Samples({ store }: { store: JobStore }) {
   const job = store.job.value!;
   const all = store.samples.value;
-  const steps = [...new Set(all.map(({ step }) => step))].sort((a, b) => a - b);
+  const steps = stepsOf(all);
   const [chosen, setChosen] = useState<number | null>(null);
   const index = chosen === null ? steps.length - 1 : Math.min(chosen, steps.length - 1);
   const shown = chosen === null ? all : all.filter(({ step }) => step === steps[index]);
@@ -20,29 +19,19 @@ export function Samples({ store }: { store: JobStore }) {
     <Card title="Samples during training">
       {!all.length && <p class="soft">{emptyText(job.status, isFinal(job))}</p>}
       {steps.length > 1 && (
-        <label class="inline slider">
-          Step
-          <input
-            type="range"
-            min={0}
-            max={steps.length - 1}
-            value={index}
-            aria-valuetext={`step ${exact(steps[index])}`}
-            onInput={(event) => setChosen(Number(event.currentTarget.value))}
-          />
-          <output>{chosen === null ? "all" : exact(steps[index])}</output>
+        <StepSlider
+          {...{ steps, index }}
+          choose={setChosen}
+          shown={chosen === null ? "all" : undefined}
+        >
           {chosen !== null && (
             <button type="button" class="quiet" onClick={() => setChosen(null)}>
               All
             </button>
           )}
-        </label>
+        </StepSlider>
       )}
-      <div class="samples">
-        {shown.map((sample: Sample) => (
-          <SampleText key={sample.seq} {...sample} note={`step ${exact(sample.step)}`} />
-        ))}
-      </div>
+      <SampleTexts samples={shown} />
     </Card>
   );
 }

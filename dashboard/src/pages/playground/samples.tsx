@@ -3,10 +3,9 @@
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../../api/client.ts";
 import type { JobEvent } from "../../api/types.ts";
-import { exact } from "../../lib/format.ts";
 import type { CheckpointId } from "../../lib/ids.ts";
 import { Card } from "../../ui/card.tsx";
-import { type Sample, SampleText } from "../../ui/sample.tsx";
+import { type Sample, SampleTexts, StepSlider, stepsOf } from "../../ui/sample.tsx";
 import type { Playground } from "./store.ts";
 
 const EVENTS = 1000;
@@ -51,32 +50,14 @@ function StepSamples({ id }: { id: string }) {
       </p>
     );
   }
-  const steps = [...new Set(samples?.map(({ step }) => step))].sort((a, b) => a - b);
   if (!samples) return <p class="soft">Loading…</p>;
+  const steps = stepsOf(samples);
   if (!steps.length) return <p class="soft">This run generated no samples.</p>;
   const index = Math.min(chosen, steps.length - 1);
-  const step = steps[index];
   return (
     <>
-      <label class="inline slider">
-        Step
-        <input
-          type="range"
-          min={0}
-          max={steps.length - 1}
-          value={index}
-          aria-valuetext={`step ${exact(step)}`}
-          onInput={(event) => setChosen(Number(event.currentTarget.value))}
-        />
-        <output>{exact(step)}</output>
-      </label>
-      <div class="samples">
-        {samples
-          .filter((sample) => sample.step === step)
-          .map((sample) => (
-            <SampleText key={sample.seq} {...sample} note={`step ${exact(sample.step)}`} />
-          ))}
-      </div>
+      <StepSlider {...{ steps, index }} choose={setChosen} />
+      <SampleTexts samples={samples.filter(({ step }) => step === steps[index])} />
     </>
   );
 }

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { download, get, post } from "../../api/client.ts";
-import { wait } from "../../api/stream.ts";
+import { poll } from "../../api/stream.ts";
 import type { Study } from "../../api/types.ts";
 import { when } from "../../lib/format.ts";
 import { isJobId } from "../../lib/ids.ts";
@@ -16,8 +16,6 @@ import type { PageProps } from "../index.tsx";
 import { Members } from "./members.tsx";
 import { Conditions } from "./table.tsx";
 
-const LOOK_MILLISECONDS = 2000;
-
 export function StudyPage({ parts: [id] }: PageProps) {
   if (!id || !isJobId(id)) {
     return <NotFound>“{id ?? ""}” is not the id of a study. Check the address.</NotFound>;
@@ -28,12 +26,10 @@ export function StudyPage({ parts: [id] }: PageProps) {
 function Loaded({ id }: { id: string }) {
   const study = useMemo(() => signal<Study | null>(null), [id]);
   const { error, again } = useTask(
-    async (abort) => {
-      while (!abort.aborted) {
+    (abort) =>
+      poll(async () => {
         study.value = await get<Study>(`/v1/studies/${id}`, abort);
-        await wait(LOOK_MILLISECONDS, abort);
-      }
-    },
+      }, abort),
     [id],
   );
   useTitle(study.value?.name ?? "Study");

@@ -99,15 +99,21 @@ def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
 
 
 def pairs_folder(data_dir: Path) -> Path:
-    """The folder to which `core.sample` writes the minimal pairs, a file for each phenomenon.
+    """The folder of the minimal pairs: one file of JSON lines for each phenomenon.
+
+    It is the folder to which `core.sample` writes them. A data folder of an earlier version may
+    have them elsewhere.
 
     Raises:
-        CommandError: If there are no such files.
+        CommandError: If there are no such files below `data_dir`.
     """
     folder = data_dir / FOLDER / PAIRS
-    if not any(folder.glob("*.jsonl")):
-        raise CommandError(f"no minimal pairs in {folder}")
-    return folder
+    if any(folder.glob("*.jsonl")):
+        return folder
+    files = sorted(data_dir.rglob("*.jsonl"))
+    if not files:
+        raise CommandError(f"no minimal pairs below {data_dir}")
+    return files[0].parent
 
 
 def _train(client: Client, findings: Findings, *, as_json: bool) -> None:

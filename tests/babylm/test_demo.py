@@ -23,11 +23,17 @@ def test_the_demo_reports_what_the_model_did_not_learn(findings, said):
     assert said in findings.faults()[0]
 
 
-def test_the_pairs_are_those_that_the_sample_wrote(tmp_path):
-    other = tmp_path / "evaluations" / "blimp"  # sorted before the pairs of the sample
-    other.mkdir(parents=True)
-    (other / "agreement.jsonl").write_text("{}")
+def test_the_pairs_are_found_wherever_the_corpus_keeps_them(tmp_path):
     with pytest.raises(CommandError, match="no minimal pairs"):
         pairs_folder(tmp_path)
+    (tmp_path / "sample_pairs").mkdir()
+    (tmp_path / "sample_pairs" / "agreement.jsonl").write_text("{}")
+    assert pairs_folder(tmp_path) == tmp_path / "sample_pairs"
+
+
+def test_the_pairs_of_the_sample_come_before_other_json_lines(tmp_path):
+    corpus = tmp_path / "corpus"  # sorted before the pairs of the sample
+    corpus.mkdir()
+    (corpus / "text.jsonl").write_text("{}")
     written = write_sample(tmp_path, target_bytes=1000)
     assert pairs_folder(tmp_path) == written.pairs

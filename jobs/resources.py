@@ -7,6 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, and_, or_
 from sqlmodel import col
 
+from core.evaluation.finetune.estimate import largest_step_bytes
 from core.spec.estimate import TRAINING_BYTES_PER_PARAMETER, estimate, state_bytes
 from core.spec.job import JobSpec
 from jobs.tables import Job, WorkerRow
@@ -52,7 +53,7 @@ class Needs:
     """Weights and optimizer state: a device with less memory cannot train the model at all."""
     device_bytes: int | None = None
     """Expected peak of the memory of a process on a device, which a job claims on a shared device.
-    0: the task is not `model`. None: unknown, so the job shares no device."""
+    0: the task is `tokenizer`. None: unknown, so the job shares no device."""
 
 
 def needs_of(spec: JobSpec) -> Needs:
@@ -77,12 +78,18 @@ def needs_of(spec: JobSpec) -> Needs:
     )
 
 
-def device_bytes(spec: JobSpec) -> int:
-    """Expected peak of the device memory of a run, with a margin; 0 if its task is not `model`."""
-    if spec.task != "model":
+def device_bytes(spec: JobSpec) -> int | None:
+    """Expected peak of the device memory of a run, with a margin; 0 if it trains a tokenizer.
+
+    None if the peak is unknown: such a run shares no device.
+    """
+    if spec.task == "tokenizer":
         return 0
-    expected = estimate(spec, words=None).device_memory_bytes
-    return int(expected * MEMORY_MARGIN) + DEVICE_PROGRAM_BYTES
+    if spec.task == "finetune":
+        expected = largest_step_bytes(spec)
+    else:
+        expected = estimate(spec, words=None).device_memory_bytes
+    return None if expected is None else int(expected * MEMORY_MARGIN) + DEVICE_PROGRAM_BYTES
 
 
 def host_memory_bytes(spec: JobSpec) -> int:

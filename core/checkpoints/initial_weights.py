@@ -13,16 +13,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from core.archs import Architecture
-from core.errors import InitialWeightsInvalid
+from core.errors import InitialWeightsInvalid, TokenizerInvalid
 from core.spec.job import InitFromSpec, JobSpec
 from core.storage.links import link_or_copy
 from core.storage.model_files import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder
 from core.tokenizer.config import save_config
+from core.tokenizer.existing import ExistingTokenizer, convert
 from core.tokenizer.report import REPORT, TokenizerReport
 from core.tokenizer.specials import SPECIAL_TOKENS
 
-NUM_BYTES = 256
 SOURCE_FILE = "source.json"
 """Name of the file with the section `init_from` for which the copy was made."""
 IGNORED_FIELDS = {"max_position_embeddings"}
@@ -56,7 +56,7 @@ def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
                 shutil.copyfile(tokenizer / name, own / name)
         save_config(own)
         if not (own / REPORT).is_file():
-            report = _report(read_object(own / TOKENIZER_FILE))
+            report = _report(_existing(own))
             (own / REPORT).write_text(report.model_dump_json(indent=1), encoding="utf-8")
 
     if taken is not None:  # the spec was edited before training started
@@ -113,18 +113,12 @@ def require_same_model(spec: JobSpec, weights: Path, tokenizer: Path) -> None:
         raise InitialWeightsInvalid(
             f"the model of the job differs from the weights in {'; '.join(different)}"
         )
-    vocabulary = read_object(tokenizer / TOKENIZER_FILE)
-    entries = _vocabulary(vocabulary)
+    _existing(tokenizer)
+    entries = _vocabulary(read_object(tokenizer / TOKENIZER_FILE))
     if [entries.get(token) for token in SPECIAL_TOKENS] != list(range(len(SPECIAL_TOKENS))):
         raise InitialWeightsInvalid(
             f"{TOKENIZER_FILE} does not number the special tokens {', '.join(SPECIAL_TOKENS)} "
             f"0 to {len(SPECIAL_TOKENS) - 1}, as checkpoints of this service do"
-        )
-    pieces = vocabulary.get("pre_tokenizer") or {}
-    if pieces.get("type") != "ByteLevel" or pieces.get("add_prefix_space"):
-        raise InitialWeightsInvalid(
-            f"{TOKENIZER_FILE} is no byte-level BPE without an added space, the only kind whose "
-            "words this service counts"
         )
     if len(entries) != config.get("vocab_size"):
         raise InitialWeightsInvalid(
@@ -172,13 +166,20 @@ def _vocabulary(tokenizer: Mapping[str, Any]) -> dict[str, int]:
     return {**model.get("vocab", {}), **{token["content"]: token["id"] for token in added}}
 
 
-def _report(tokenizer: Mapping[str, Any]) -> TokenizerReport:
+def _existing(folder: Path) -> ExistingTokenizer:
+    """The tokenizer in a folder, checked like those of `tokenizer.path`."""
+    try:
+        return convert((folder / TOKENIZER_FILE).read_bytes(), TOKENIZER_FILE)
+    except TokenizerInvalid as error:
+        raise InitialWeightsInvalid(error.message) from error
+
+
+def _report(tokenizer: ExistingTokenizer) -> TokenizerReport:
     """The report of a tokenizer that was trained elsewhere."""
-    size = len(_vocabulary(tokenizer))
     return TokenizerReport(
-        requested_vocab_size=size,
-        vocab_size=size,
-        merges=size - len(SPECIAL_TOKENS) - NUM_BYTES,
+        requested_vocab_size=tokenizer.vocab_size,
+        vocab_size=tokenizer.vocab_size,
+        merges=tokenizer.merges,
         bytes=0,
         counting_seconds=0.0,
         merging_seconds=0.0,

@@ -73,7 +73,7 @@ def scaled_words(file: SourceFile, count: Callable[[str], int]) -> CleanedWords:
     if head is None:
         return CleanedWords(round(file.bytes * PACKED_WORDS_PER_BYTE), is_exact=False)
     words = count(head.content.decode("utf-8", errors="replace"))
-    return CleanedWords(round(words / head.share), is_exact=head.share == 1.0)
+    return CleanedWords(round(words / head.share), is_exact=head.is_whole)
 
 
 def _samples(path: Path, size: int) -> Iterator[bytes]:

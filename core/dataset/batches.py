@@ -27,6 +27,7 @@ Packing = Literal["stream", "documents"]
 Shuffle = Literal["windows", "documents"]
 DOCUMENT_STREAM = 1
 """Number of the random stream for the document order. The window order uses stream 0."""
+CACHED_EPOCHS = 2
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
@@ -78,7 +79,7 @@ class Batches:
         self._windows = _Windows(tokens, seq_length, packing)
         self._batch_size = _positive("batch_size", batch_size)
         self._seed, self._shuffle, self._first_epoch = seed, shuffle, first_epoch
-        self._current: _Epoch | None = None
+        self._epochs: dict[int, _Epoch] = {}
         self.windows = self._windows.count
         self.steps_per_epoch = -(-self.windows // batch_size)
 
@@ -117,24 +118,31 @@ class Batches:
         return divmod(int(step) - 1, self.steps_per_epoch)
 
     def _epoch(self, epoch: int) -> "_Epoch":
-        """The windows of an epoch. Only the newest epoch is cached; a step needs no other."""
-        if self._current is None or self._current.number != epoch:
-            windows = self._windows
-            if self._shuffle == "documents":
-                windows = _Windows(
-                    self._tokens, self._seq_length, self._packing, self._documents(epoch)
-                )
-            number = self._first_epoch + epoch
-            order = permutation(self.windows, seed=self._seed, epoch=number)
-            ends = np.minimum(np.arange(1, self.steps_per_epoch + 1) * self._batch_size, len(order))
-            self._current = _Epoch(
-                number=epoch,
-                windows=windows,
-                order=order,
-                words=np.cumsum(windows.words[order])[ends - 1],
-                targets=np.cumsum(windows.targets(order))[ends - 1],
+        """The windows of an epoch. The two newest epochs are cached.
+
+        In the first step of an epoch, the number of words seen before it needs the epoch before.
+        """
+        if epoch not in self._epochs:
+            while len(self._epochs) >= CACHED_EPOCHS:
+                del self._epochs[next(iter(self._epochs))]
+            self._epochs[epoch] = self._build_epoch(epoch)
+        return self._epochs[epoch]
+
+    def _build_epoch(self, epoch: int) -> "_Epoch":
+        windows = self._windows
+        if self._shuffle == "documents":
+            windows = _Windows(
+                self._tokens, self._seq_length, self._packing, self._documents(epoch)
             )
-        return self._current
+        number = self._first_epoch + epoch
+        order = permutation(self.windows, seed=self._seed, epoch=number)
+        ends = np.minimum(np.arange(1, self.steps_per_epoch + 1) * self._batch_size, len(order))
+        return _Epoch(
+            windows=windows,
+            order=order,
+            words=np.cumsum(windows.words[order])[ends - 1],
+            targets=np.cumsum(windows.targets(order))[ends - 1],
+        )
 
     def _documents(self, epoch: int) -> DocumentOrder:
         count = self._tokens.num_documents
@@ -208,7 +216,6 @@ def segments(inputs: Int64s) -> Int32s:
 class _Epoch:
     """The windows of an epoch and their order."""
 
-    number: int
     windows: "_Windows"
     order: Int64s
     """(W,) windows in the order in which they are trained on."""

@@ -5,13 +5,13 @@ fields of the lines determine the format of a task. The text of an example is th
 `evaluation_pipeline/finetune/dataset.py` of babylm/evaluation-pipeline-2025.
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.errors import EvaluationInvalid
+from core.evaluation.items import Json, text_field
+from core.evaluation.json_lines import json_lines
 from core.spec.evaluation import TASK_NAME
 from core.spec.finetune import FinetuneSpec
 
@@ -36,13 +36,13 @@ class Format:
         """Description of a valid line, for error messages."""
         return f"a JSON object with {', '.join((*self.first, *self.second))} and an integer label"
 
-    def text(self, entry: dict[str, Any]) -> tuple[str, ...]:
+    def text(self, entry: Json) -> tuple[str, ...]:
         """The one or two texts of a line."""
-        parts = [_text_field(entry, name) for name in self.first]
+        parts = [text_field(entry, name) for name in self.first]
         first = " ".join(parts) if self.template is None else self.template.format(*parts)
         if not self.second:
             return (first,)
-        return first, " ".join(_text_field(entry, name) for name in self.second)
+        return first, " ".join(text_field(entry, name) for name in self.second)
 
 
 FORMATS: tuple[Format, ...] = (
@@ -148,7 +148,7 @@ def require_trainable(spec: FinetuneSpec, task: ClassificationTask) -> None:
 
 
 def _format_of(path: Path) -> Format:
-    for number, entry in _entries(path):
+    for number, entry in json_lines(path):
         found = next(
             (each for each in FORMATS if all(f in entry for f in (*each.first, *each.second))), None
         )
@@ -164,7 +164,7 @@ def _format_of(path: Path) -> Format:
 
 def _read(path: Path, form: Format) -> Examples:
     texts, labels = [], []
-    for number, entry in _entries(path):
+    for number, entry in json_lines(path):
         try:
             text = form.text(entry)
             if not any(text):
@@ -181,39 +181,7 @@ def _read(path: Path, form: Format) -> Examples:
     return Examples(texts, labels)
 
 
-def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line numbers and JSON objects of the lines that are not blank."""
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, _entry(path, number, line)
-    except FileNotFoundError as error:
-        raise EvaluationInvalid(f"the task file {path.name} was removed") from error
-
-
-def _entry(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise EvaluationInvalid(
-            f"{path.name}, line {number} is not JSON; expected a JSON object in each line"
-        ) from error
-    if not isinstance(entry, dict):
-        raise EvaluationInvalid(
-            f"{path.name}, line {number} is not a JSON object; expected one in each line"
-        )
-    return entry
-
-
-def _text_field(entry: dict[str, Any], name: str) -> str:
-    value = entry[name]
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a string")
-    return value
-
-
-def _label(entry: dict[str, Any]) -> int:
+def _label(entry: Json) -> int:
     value = entry["label"]
     if not isinstance(value, int):  # true and false count as 1 and 0
         raise TypeError(f"label is {str(value)[:50]!r} and must be an integer")

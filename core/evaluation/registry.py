@@ -11,6 +11,7 @@ from core.evaluation.comps import Comps
 from core.evaluation.entity_tracking import EntityTracking
 from core.evaluation.ewok import Ewok
 from core.evaluation.items import Item, ItemKind, Json
+from core.evaluation.json_lines import json_lines
 from core.evaluation.minimal_pairs import MinimalPairs
 from core.evaluation.reading import Reading, ReadingRow
 from core.evaluation.wug import Wug
@@ -81,14 +82,7 @@ def read_items(kind: ItemKind, path: Path) -> list[Item]:
     Raises:
         EvaluationInvalid: If a file cannot be read; the message names the file and the line.
     """
-    items = []
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    items.append(_parse(kind, path, number, _entry(path, number, line)))
-    except FileNotFoundError as error:
-        raise EvaluationInvalid(f"the task file {path.name} was removed") from error
+    items = [_parse(kind, path, number, entry) for number, entry in json_lines(path)]
     if not items:
         raise _empty(path)
     return items
@@ -147,12 +141,9 @@ def _require_one(files: Sequence[Path]) -> None:
 
 
 def _kind_of_file(path: Path) -> ItemKind:
-    with path.open("rb") as file:
-        filled = (each for each in enumerate(file, start=1) if each[1].strip())
-        number, line = next(filled, (0, b""))
+    number, entry = next(json_lines(path), (0, {}))
     if not number:
         raise _empty(path)
-    entry = _entry(path, number, line)
     for kind in ITEM_KINDS:
         if all(field in entry for field in kind.fields):
             _parse(kind, path, number, entry)
@@ -162,20 +153,6 @@ def _kind_of_file(path: Path) -> ItemKind:
         f"{path.name}, line {number} is of no known kind (its fields: "
         f"{', '.join(list(entry)[:20])[:200] or 'none'}); expected one of {known}"
     )
-
-
-def _entry(path: Path, number: int, line: bytes) -> Json:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise EvaluationInvalid(
-            f"{path.name}, line {number} is not JSON; expected a JSON object in each line"
-        ) from error
-    if not isinstance(entry, dict):
-        raise EvaluationInvalid(
-            f"{path.name}, line {number} is not a JSON object; expected one in each line"
-        )
-    return entry
 
 
 def _parse(kind: ItemKind, path: Path, number: int, entry: Json) -> Item:

@@ -15,7 +15,7 @@ from core.dataset.batches import Batch, validation_windows
 from core.dataset.tokens import TokenFile
 from core.errors import ExportInvalid
 from core.events.journal import events_of_types
-from core.events.types import CheckpointData, EventData
+from core.events.types import CheckpointData, CheckpointFile, EventData
 from core.storage.file_hashes import hash_file
 from core.storage.rundir import RunDir, remove_folder
 from core.training.loss import summed_loss
@@ -105,6 +105,12 @@ def load_plain(folder: Path) -> tuple[PreTrainedModel, int]:
     return model.eval(), len(tokenizer)
 
 
+def is_unchanged(folder: Path, file: CheckpointFile) -> bool:
+    """Whether a file of a checkpoint is what the run wrote."""
+    path = folder / file.path
+    return path.is_file() and path.stat().st_size == file.size and hash_file(path) == file.sha256
+
+
 def _newest_save(rundir: RunDir) -> CheckpointData:
     """The newest `saved` event of the checkpoint."""
     saved = None
@@ -118,8 +124,7 @@ def _newest_save(rundir: RunDir) -> CheckpointData:
 
 def _check_files(rundir: RunDir, saved: CheckpointData) -> None:
     for file in saved.files:
-        path = rundir.checkpoint(NAME) / file.path
-        if not path.is_file() or path.stat().st_size != file.size or hash_file(path) != file.sha256:
+        if not is_unchanged(rundir.checkpoint(NAME), file):
             raise ExportInvalid(f"{NAME}/{file.path} is missing or differs from what was written")
 
 

@@ -69,7 +69,7 @@ class Inputs:
             parameters=[spec.data.model_dump(mode="json"), spec.tokenizer.model_dump(mode="json")],
             inputs=[],
         )
-        record = _read(rundir.inputs)
+        record = read_record(rundir.inputs)
         self.is_adopting = record is None and self.has_trained
         """True if an older version, which wrote no record, has trained the run. `adopt` writes the
         record."""
@@ -199,16 +199,33 @@ def require_text_of_journal(journal: Path, counts: Mapping[str, Any]) -> None:
     Raises:
         CorpusChanged: If numbers of words or lines differ; the message names the sources.
     """
-    recorded: Mapping[str, Any] | None = None
-    for event in events_of_types(journal, "stage"):
-        if isinstance(event, StageData) and event.stage == "clean" and event.state == "finished":
-            recorded = event.counts
+    recorded = clean_counts(journal)
     if recorded is None:
         return
     for split in ("train", "validation"):
         changes = changed_files(_sizes(recorded, split), _sizes(counts, split))
         if changes:
             raise CorpusChanged(f"the {split} text differs from this run's: {changes}")
+
+
+def clean_counts(journal: Path) -> dict[str, Any] | None:  # any JSON value
+    """The counts of the stage `clean`; None if the journal does not record the end of the stage."""
+    counts = None
+    for event in events_of_types(journal, "stage"):
+        if isinstance(event, StageData) and event.stage == "clean" and event.state == "finished":
+            counts = event.counts
+    return counts
+
+
+def read_record(path: Path) -> InputRecord | None:
+    """The recorded inputs of a run; None if there is no record that this version can read."""
+    try:
+        return InputRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        log.warning("%s is invalid and is ignored: %s", path, error)
+        return None
 
 
 def _sizes(counts: Mapping[str, Any], split: str) -> dict[str, tuple[int, int]]:
@@ -224,13 +241,3 @@ def _shown(names: set[str]) -> str:
 
 def _stage(name: str) -> str:
     return name.partition("/")[0]
-
-
-def _read(path: Path) -> InputRecord | None:
-    try:
-        return InputRecord.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        log.warning("%s is invalid and is ignored: %s", path, error)
-        return None

@@ -83,7 +83,7 @@ def convert(content: bytes, name: str) -> ExistingTokenizer:
         raise TokenizerInvalid(f"{name} is no {TOKENIZER_FILE} of Hugging Face: it has no model")
     try:
         return _converted(found, model, name)
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise TokenizerInvalid(f"{name} is no {TOKENIZER_FILE} of Hugging Face: {error}") from error
 
 

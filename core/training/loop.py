@@ -124,6 +124,19 @@ def _train(trainer: "Trainer", reporter: StageReporter, compile_cache: Path | No
         raise
 
 
+def _warner(emit: Callable[[EventData], None]) -> Callable[[str, str], None]:
+    """A function that logs and emits a warning, given its code and message.
+
+    The function has no reference to the Trainer, so that callers do not keep the Trainer alive.
+    """
+
+    def warn(code: str, message: str) -> None:
+        log.warning("%s: %s", code, message)
+        emit(WarningData(code=code, message=message[:2000]))
+
+    return warn
+
+
 class Trainer:
     """The components of one training run, and the loop over its steps."""
 
@@ -143,13 +156,7 @@ class Trainer:
         from transformers import AutoTokenizer
 
         quiet_transformers()
-
-        # A closure, so that callers do not keep the Trainer alive.
-        def warn(code: str, message: str) -> None:
-            log.warning("%s: %s", code, message)
-            emit(WarningData(code=code, message=message[:2000]))
-
-        self.warn = warn
+        self.warn = _warner(emit)
         self.spec, self.training, self.plan = spec, spec.training, plan
         self.rundir, self.train, self.validation = rundir, train, validation
         self.emit, self.sync_journal, self.stop = emit, sync_journal, stop

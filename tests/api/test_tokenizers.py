@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from core.events.types import StageData
@@ -133,6 +135,20 @@ def test_an_existing_tokenizer_is_sent_named_and_removed(client, existing):
     refused = client.post("/v1/jobs", json=spec)
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "tokenizer.path"
+
+
+def test_a_tokenizer_that_cannot_be_used_is_listed_with_the_reason(client, settings, existing):
+    for name, merge in (("long", "a b c"), ("short", ["a"])):
+        found = json.loads(existing)
+        found["model"]["merges"] = [merge]
+        folder = settings.data_dir / "tokenizers" / name
+        folder.mkdir(parents=True)
+        (folder / "tokenizer.json").write_text(json.dumps(found))
+    for each in client.get("/v1/tokenizer-files").json()["data"]:
+        assert each["vocab_size"] is None
+        assert "is no tokenizer.json of Hugging Face" in each["error"]
+    spec = SPEC | {"tokenizer": {"path": "tokenizers/long"}}
+    assert client.post("/v1/jobs", json=spec).json()["code"] == "tokenizer_invalid"
 
 
 def test_what_is_no_tokenizer_is_refused_and_leaves_nothing(client, settings, existing):

@@ -5,6 +5,7 @@ import json
 from core.events.types import StageData
 from core.spec.job import JobSpec
 from core.storage.rundir import RunDir
+from core.tokenizer.byte_level import byte_characters
 from tests.api.conftest import SPEC
 
 SPECIAL = ["<|endoftext|>", "<|pad|>", "<|unk|>"]
@@ -13,20 +14,23 @@ SPECIAL = ["<|endoftext|>", "<|pad|>", "<|unk|>"]
 def write_parent(world):
     job_id = world.running()
     model = JobSpec.model_validate(SPEC).resolve().model
-    config = model.config_arguments(vocab_size=4) | {"architectures": [model.model_class]}
+    tokens = [*SPECIAL, *byte_characters().values()]
+    config = model.config_arguments(vocab_size=len(tokens)) | {"architectures": [model.model_class]}
     files = {"model.safetensors": b"weights", "config.json": json.dumps(config).encode()}
     world.checkpoint(job_id, files=files)
     folder = RunDir(world.settings.job_folder(job_id)).tokenizer
     folder.mkdir()
-    vocabulary = {token: number for number, token in enumerate([*SPECIAL, "a"])}
+    vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = {
-        "model": {"type": "BPE", "vocab": vocabulary},
+        "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     (folder / "report.json").write_text("{}")
     for state in ("started", "finished"):
-        world.record(job_id, StageData(stage="tokenizer", state=state, counts={"vocab_size": 4}))
+        world.record(
+            job_id, StageData(stage="tokenizer", state=state, counts={"vocab_size": len(tokens)})
+        )
     world.end(job_id)
     return job_id
 

@@ -2,9 +2,11 @@
 
 import pytest
 
+from core.evaluation.classification import ClassificationTask, Examples
+from core.evaluation.finetune.estimate import estimate_finetune
 from core.spec.job import JobSpec
 from jobs.attempts import claim_next
-from jobs.resources import device_bytes
+from jobs.resources import DEVICE_PROGRAM_BYTES, MEMORY_MARGIN, device_bytes, needs_of
 from jobs.store import create_job, get_job
 from worker.slots import Slots
 
@@ -59,6 +61,24 @@ def test_a_job_claims_its_expected_memory():
     assert device_bytes(with_tokenizer_only) == 0
     larger = JobSpec.model_validate({"preset": "best-10m"}).resolve()
     assert device_bytes(larger) > 2 * NEEDED
+
+
+def test_a_finetuning_claims_the_memory_of_its_longest_step_or_the_whole_device():
+    def finetuning(**settings):
+        finetune = {"job": "a", "tasks": ["rte", "boolq"], **settings}
+        section = JobSpec.model_validate({"task": "finetune", "finetune": finetune}).finetune
+        return SMALL.model_copy(update={"task": "finetune", "finetune": section})
+
+    claimed = device_bytes(finetuning())
+    assert claimed > GIB
+    assert device_bytes(finetuning(tasks=["boolq"])) < claimed  # 16 examples per step, not 32
+    assert device_bytes(finetuning(sequence_length=128)) < claimed
+    assert device_bytes(finetuning(tasks=None)) is None
+    assert needs_of(finetuning()).device_bytes == claimed
+    texts = [("a word " * 1000,)] * 64
+    task = ClassificationTask("rte", Examples(texts, [0] * 64), Examples(texts, [0] * 64))
+    expected = estimate_finetune(finetuning(), [task]).device_memory_bytes
+    assert claimed == int(expected * MEMORY_MARGIN) + DEVICE_PROGRAM_BYTES
 
 
 def test_small_jobs_share_a_gpu_until_its_memory_is_claimed(database):

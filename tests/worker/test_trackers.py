@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import make_url
 
 from core.events.journal import read_journal
+from core.export.tracking.__main__ import LAST_DELAY_SECONDS, POLL_SECONDS, Pause
 from core.export.tracking.adapters import ADAPTERS, missing_package
 from core.export.tracking.replay import cursor_file, is_complete, replay
 from core.process.program import python_command
@@ -134,6 +135,16 @@ def test_a_tracker_that_does_not_answer_or_is_not_installed_leaves_the_job_alone
         for process in psutil.Process().children(recursive=True):
             if str(play.folder) in process.cmdline():
                 process.kill()
+
+
+def test_a_failed_replay_is_repeated_after_a_delay_also_after_the_end_of_the_run():
+    pause = Pause()
+    assert pause.after(failed=False, is_over=False) == POLL_SECONDS
+    assert pause.after(failed=False, is_over=True) == 0.0
+    delays = [pause.after(failed=True, is_over=True) for _ in range(7)]
+    assert delays == [2.0, 4.0, 8.0, 16.0, 32.0, LAST_DELAY_SECONDS, LAST_DELAY_SECONDS]
+    assert pause.after(failed=False, is_over=True) == 0.0
+    assert pause.after(failed=True, is_over=False) == delays[0]
 
 
 def test_the_default_file_of_mlflow_is_in_a_runs_folder_of_any_name(tmp_path):

@@ -118,16 +118,18 @@ class _Xz:
         self._waiting = b""
 
     def read(self, size: int, /) -> bytes:
+        # Reads no further ahead than needed: estimates use the position in the file.
+        wanted = min(size, READ_BYTES)
         while True:
             if self._decoder is None:
-                waiting = (self._waiting or self._file.read(READ_BYTES)).lstrip(b"\0")  # padding
+                waiting = (self._waiting or self._file.read(wanted)).lstrip(b"\0")  # padding
                 if not waiting:
                     return b""
                 self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_WINDOW_BYTES)
                 self._waiting = waiting
             given = self._waiting
             if not given and self._decoder.needs_input:
-                given = self._file.read(READ_BYTES)
+                given = self._file.read(wanted)
                 if not given:
                     raise EOFError(INCOMPLETE)
             data = self._decoder.decompress(given, size)

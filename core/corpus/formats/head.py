@@ -25,7 +25,10 @@ class Head:
 
     content: bytes
     share: float
-    """Approximate share of the text that `content` has; 1 if it is the whole text."""
+    """Approximate share of the text that `content` has; decoders read ahead, so that it may be 1
+    although the text continues."""
+    is_whole: bool
+    """Whether `content` is the whole text."""
 
 
 class _Counted:
@@ -59,8 +62,9 @@ def text_head(file: SourceFile, max_bytes: int) -> Head | None:
             while len(content) < max_bytes and (block := stream.read(max_bytes - len(content))):
                 content += block
         if stream.is_at_end:
-            return Head(content, 1.0)
-        return Head(content, min(1.0, max(1, position()) / max(1, file.bytes)))
+            return Head(content, share=1.0, is_whole=True)
+        share = min(1.0, max(1, position()) / max(1, file.bytes))
+        return Head(content, share=share, is_whole=False)
 
 
 def require_readable(file: SourceFile) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.dataset.batches import permutation
 from core.evaluation.classification import Examples
 from core.spec.finetune import VALIDATION_BATCH_SIZE
 from core.tokenizer.specials import PAD_ID
 
 TEXTS_AT_ONCE = 1024
-SHUFFLE, DROPOUT = 0, 1
-"""Numbers of the random streams that are derived from one seed."""
+DROPOUT = 1
+"""Number of the random stream for dropout."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,10 @@ def encode(
     return Encoded(ids, examples.labels)
 
 
-def epoch_order(count: int, *, seed: int, epoch: int) -> list[int]:
+@lru_cache(maxsize=1)
+def epoch_order(count: int, *, seed: int, epoch: int) -> tuple[int, ...]:
     """The indices of the examples in the random order of an epoch; epochs are counted from 0."""
-    generator = np.random.Generator(np.random.PCG64([seed, SHUFFLE, epoch]))
-    order: list[int] = generator.permutation(count).tolist()
-    return order
+    return tuple(permutation(count, seed=seed, epoch=epoch).tolist())
 
 
 def dropout_seed(seed: int, step: int) -> int:
@@ -80,4 +81,4 @@ def tokens_by_epoch(train: Encoded, *, seed: int, epochs: int, used: int) -> lis
     """Number of tokens in the first `used` examples of each epoch."""
     lengths = np.array([len(row) for row in train.ids])
     orders = (epoch_order(len(lengths), seed=seed, epoch=epoch) for epoch in range(epochs))
-    return [int(lengths[order[:used]].sum()) for order in orders]
+    return [int(lengths[list(order[:used])].sum()) for order in orders]

@@ -70,6 +70,19 @@ def estimate_finetune(
     )
 
 
+def largest_step_bytes(spec: JobSpec) -> int | None:
+    """Peak memory of a step whose examples all have `sequence_length` tokens, without reading them.
+
+    None if the spec does not name its tasks.
+    """
+    finetune = spec.finetune
+    assert finetune is not None  # validated with the spec
+    if not finetune.tasks:
+        return None
+    batch_size = max(finetune.settings_of(task).batch_size for task in finetune.tasks)
+    return _step_bytes(spec, batch_size=batch_size, longest=finetune.sequence_length)
+
+
 def _step_bytes(spec: JobSpec, *, batch_size: int, longest: int) -> int:
     """Peak memory of a step in bytes: that of training in float32, without an output layer."""
     changes = {"seq_length": longest, "precision": "fp32", "optimizer": "adamw", "compile": False}

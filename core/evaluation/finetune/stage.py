@@ -43,7 +43,7 @@ from core.storage.model_files import WEIGHTS_FILE
 from core.storage.rundir import RunDir
 from core.training.execution.device import choose_device, prepare
 
-FINETUNE_VERSION = 1
+FINETUNE_VERSION = 2
 """Part of the hash of a resume point. Increase this number when a step computes something else."""
 LOGGED_POINTS = 200
 """Approximate number of losses that are recorded per task."""

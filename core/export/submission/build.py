@@ -20,8 +20,9 @@ from core.export.submission.check import check_revision
 from core.export.submission.collate import Collected, collect_results
 from core.export.submission.hub_folder import Revision, cache_name, write_revisions
 from core.export.submission.ledger import budget_ledger
-from core.export.submission.plan import SubmissionPlan, clean_counts, plan_submission
+from core.export.submission.plan import SubmissionPlan, plan_submission
 from core.storage.file_hashes import hash_file
+from core.storage.inputs import clean_counts
 from core.storage.rundir import STAGING_SUFFIX, RunDir, publish_folder, remove_folder
 
 Json = dict[str, Any]
@@ -91,7 +92,7 @@ def _write(folder: Path, submission: Submission, plan: SubmissionPlan) -> None:
     ledger = budget_ledger(
         plan.spec,
         rundir=submission.rundir,
-        counts=clean_counts(submission.rundir),
+        counts=clean_counts(submission.rundir.journal),
         words_seen=plan.words_seen,
     )
     card = submission_card(submission.repository, plan, ledger, submission.scores)

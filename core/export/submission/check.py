@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ExportInvalid
-from core.export.check import load_plain
+from core.export.check import is_unchanged, load_plain
 from core.export.submission.hub_folder import Revision
-from core.storage.file_hashes import hash_file
 from core.storage.model_files import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE
 from core.tokenizer.config import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 
@@ -31,7 +30,7 @@ def check_revision(revision: Revision) -> list[str]:
     faults = [
         f"{name}/{file.path} is missing or differs from what the run wrote"
         for file in revision.checkpoint.files
-        if not _is_unchanged(revision.folder / file.path, file.size, file.sha256)
+        if not is_unchanged(revision.folder, file)
     ]
     listed = {file.path for file in revision.checkpoint.files}
     faults += [f"{name} has no {path}" for path in REQUIRED_FILES if path not in listed]
@@ -44,10 +43,6 @@ def check_revision(revision: Revision) -> list[str]:
         except ExportInvalid as error:
             faults.append(error.message)
     return faults
-
-
-def _is_unchanged(path: Path, size: int, sha256: str) -> bool:
-    return path.is_file() and path.stat().st_size == size and hash_file(path) == sha256
 
 
 def _config_faults(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.evaluation.tasks import FOLDER
 from core.events.types import CheckpointData
-from core.export.submission.fast_scores import fast_scores
+from core.export.submission.fast_scores import FastTask, fast_scores
 from core.export.submission.official import (
     AOA,
     FAST,
@@ -91,6 +91,7 @@ class _Collector:
 
     def add_fast(self, checkpoints: Sequence[CheckpointData]) -> None:
         scores: dict[str, list[dict[str, float]]] = {task.key: [] for task in FAST}
+        parsed: dict[str, FastTask] = {}
         sizes = official_sizes()["fast"]
         for checkpoint in checkpoints:
             revision = f"{checkpoint.name}/zero_shot/{BACKEND}"
@@ -101,7 +102,9 @@ class _Collector:
                 self._compare(f"{task.name} of {checkpoint.name}", content, sizes[task.key])
                 name = find_folder(self._data_dir, task)
                 assert name is not None
-                scores[task.key].append(fast_scores(self._data_dir / FOLDER / name, content))
+                if name not in parsed:
+                    parsed[name] = FastTask.read(self._data_dir / FOLDER / name)
+                scores[task.key].append(fast_scores(parsed[name], content))
         self.found.results["fast_eval_results"] = scores
 
     def add_aoa(self, repository: str, plan: SubmissionPlan) -> None:

@@ -1,13 +1,14 @@
 """Scores predictions by subset, as `collate_preds.py` does for the fast tasks."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import EvaluationInvalid
 from core.evaluation.aoa import Aoa
-from core.evaluation.items import Item
-from core.evaluation.reading import Reading
+from core.evaluation.items import Item, ItemKind
+from core.evaluation.reading import Reading, ReadingRow
 from core.evaluation.registry import read_items, read_reading, recognise, task_files
 from core.evaluation.statistics import spearman
 from core.evaluation.summary import summarise_reading
@@ -16,33 +17,56 @@ Predictions = dict[str, dict[str, list[dict[str, Any]]]]
 """The predictions of a task by subset, in the format of `core.evaluation.predictions`."""
 
 
-def fast_scores(task: Path, predictions: Predictions) -> dict[str, float]:
+@dataclass(frozen=True)
+class FastTask:
+    """The parsed files of a fast task. They are the same for all checkpoints."""
+
+    name: str
+    kind: ItemKind | Reading
+    subsets: dict[str, list[Item]]
+    """The items by subset; empty for reading times."""
+    rows: list[ReadingRow]
+    """The rows of reading times; empty for the other kinds."""
+
+    @classmethod
+    def read(cls, folder: Path) -> "FastTask":
+        """The task in a folder.
+
+        Raises:
+            EvaluationInvalid: If a file cannot be read.
+        """
+        kind, files = recognise(folder), task_files(folder)
+        if isinstance(kind, Reading):
+            return cls(folder.name, kind, {}, read_reading(files[0]))
+        assert not isinstance(kind, Aoa)  # Aoa is no fast task
+        subsets: dict[str, list[Item]] = {}
+        for path in files:
+            for item in read_items(kind, path):
+                subsets.setdefault(item.subset, []).append(item)
+        return cls(folder.name, kind, subsets, [])
+
+
+def fast_scores(task: FastTask, predictions: Predictions) -> dict[str, float]:
     """The score of each subset.
 
     Args:
-        task: Folder with the files of the task.
+        task: The task.
         predictions: Predictions in the official format.
 
     Raises:
-        EvaluationInvalid: If the predictions do not belong to these files.
+        EvaluationInvalid: If the predictions do not belong to the files of the task.
     """
-    kind = recognise(task)
-    if isinstance(kind, Reading):
+    if isinstance(task.kind, Reading):
         return _reading_scores(task, predictions)
-    assert not isinstance(kind, Aoa)  # Aoa is no fast task
-    subsets: dict[str, list[Item]] = {}
-    for path in task_files(task):
-        for item in read_items(kind, path):
-            subsets.setdefault(item.subset, []).append(item)
     scores = {}
     for name, entry in predictions.items():
-        entries, items = entry["predictions"], subsets.get(name, [])
+        entries, items = entry["predictions"], task.subsets.get(name, [])
         if len(entries) != len(items):
             raise EvaluationInvalid(
                 f"the predictions of {task.name} have {len(entries):,} items of {name}, and its "
                 f"files have {len(items):,}: evaluate the checkpoint again"
             )
-        if kind.metric == "spearman":
+        if task.kind.metric == "spearman":
             ratios = [item.human_ratio or 0.0 for item in items]
             scores[name] = spearman([each["prob"] for each in entries], ratios)
         else:
@@ -54,8 +78,8 @@ def fast_scores(task: Path, predictions: Predictions) -> dict[str, float]:
     return scores
 
 
-def _reading_scores(task: Path, predictions: Predictions) -> dict[str, float]:
-    rows = read_reading(task_files(task)[0])
+def _reading_scores(task: FastTask, predictions: Predictions) -> dict[str, float]:
+    rows = task.rows
     entries = predictions["reading"]["predictions"]
     if len(entries) != len(rows):
         raise EvaluationInvalid(

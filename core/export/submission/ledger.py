@@ -4,7 +4,6 @@ The rules are those of the BabyLM guidelines of 2025 and 2026. Words are separat
 and counted in the cleaned text, which training and the tokenizer read. No torch.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.export.submission.origins import origin_of
-from core.spec.job import TRACK_MAX_EPOCHS, TRACK_WORDS, JobSpec
-from core.storage.inputs import InputRecord
+from core.spec.job import STORED, TRACK_MAX_EPOCHS, TRACK_WORDS, JobSpec
+from core.storage.inputs import InputRecord, read_record
 from core.storage.rundir import RunDir
 
 HELD_OUT_SUFFIXES = (".dev", ".test")
@@ -71,7 +70,7 @@ def budget_ledger(
     """
     train = (counts or {}).get("train", {})
     words = train.get("words")
-    record = read_record(rundir)
+    record = read_record(rundir.inputs)
     sources = [
         SourceWords(
             source=stem,
@@ -96,14 +95,6 @@ def budget_ledger(
             _held_out_rule(spec, record),
         ],
     )
-
-
-def read_record(rundir: RunDir) -> InputRecord | None:
-    """The recorded inputs of a run; None if there is no record that this version can read."""
-    try:
-        return InputRecord.model_validate(json.loads(rundir.inputs.read_bytes()))
-    except (OSError, ValueError, ValidationError):
-        return None
 
 
 def _budget_rules(spec: JobSpec, words: int | None, words_seen: int) -> list[Rule]:
@@ -133,11 +124,15 @@ def _budget_rules(spec: JobSpec, words: int | None, words_seen: int) -> list[Rul
 
 def _tokenizer_rule(spec: JobSpec, rundir: RunDir, record: InputRecord | None) -> Rule:
     """The rule that the tokenizer, too, is trained only on files of the training text."""
-    other = spec.tokenizer.from_job
+    jobs_dir = Path(rundir.root).parent
+    other, trainer = _tokenizer_trainer(spec, jobs_dir)
+    if trainer is not None and (trainer.tokenizer.path or trainer.init_from.path):
+        detail = "the text that the given tokenizer was trained on is not known"
+        return Rule(name="tokenizer_corpus", holds=None, detail=detail)
     if other is None:
         detail = "the tokenizer is trained on the cleaned training text"
         return Rule(name="tokenizer_corpus", holds=True, detail=detail)
-    theirs = read_record(RunDir(Path(rundir.root).parent / other))
+    theirs = None if trainer is None else read_record(RunDir(jobs_dir / other).inputs)
     known = None if record is None or theirs is None else (_files(record), _files(theirs))
     if known is None or not all(known):
         detail = f"the files that the tokenizer of job {other[:8]} was trained on are not known"
@@ -147,6 +142,27 @@ def _tokenizer_rule(spec: JobSpec, rundir: RunDir, record: InputRecord | None) -
     detail = f"the tokenizer of job {other[:8]} was trained on "
     detail += f"text outside: {', '.join(foreign)}" if foreign else "files of the training text"
     return Rule(name="tokenizer_corpus", holds=not foreign, detail=detail)
+
+
+def _tokenizer_trainer(spec: JobSpec, jobs_dir: Path) -> tuple[str | None, JobSpec | None]:
+    """The other job that made the tokenizer, and the spec of the job that made it.
+
+    Follows `tokenizer.from_job` from job to job. The id is None if the job of `spec` made its own
+    tokenizer. The spec is None if it cannot be read.
+    """
+    job: str | None = None
+    followed: set[str] = set()
+    while (other := spec.tokenizer.from_job) is not None:
+        job = other
+        try:
+            content = RunDir(jobs_dir / other).spec.read_bytes()
+            spec = JobSpec.model_validate_json(content, context=STORED)
+        except (OSError, ValidationError):
+            return job, None
+        if job in followed:  # only edited specs can form a cycle
+            return job, None
+        followed.add(job)
+    return job, spec
 
 
 def _held_out_rule(spec: JobSpec, record: InputRecord | None) -> Rule:

@@ -4,11 +4,10 @@ This module reads only the spec and the journal of the run. No torch.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 from core.errors import SubmissionInvalid
 from core.events.journal import events_of_types
-from core.events.types import CheckpointData, StageData
+from core.events.types import CheckpointData
 from core.export.submission.hub_folder import MAIN, Revision
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.spec.plan import milestones
@@ -85,15 +84,6 @@ def saved_checkpoints(rundir: RunDir) -> dict[str, CheckpointData]:
         if event.action == "saved":
             saved[event.name] = event
     return saved
-
-
-def clean_counts(rundir: RunDir) -> dict[str, Any] | None:  # any JSON value
-    """The counts of the stage `clean`; None if the journal does not record the end of the stage."""
-    counts = None
-    for event in events_of_types(rundir.journal, "stage"):
-        if isinstance(event, StageData) and event.stage == "clean" and event.state == "finished":
-            counts = event.counts
-    return counts
 
 
 def _revision(rundir: RunDir, branch: str, checkpoint: CheckpointData) -> Revision:

@@ -44,16 +44,30 @@ def main() -> int:
     return _run(rundir, options.to, is_over=not options.follow)
 
 
+class Pause:
+    """The time between two replays. It doubles with each failure in a row."""
+
+    def __init__(self) -> None:
+        self._delay = FIRST_DELAY_SECONDS
+
+    def after(self, *, failed: bool, is_over: bool) -> float:
+        """Seconds to wait after a replay. `is_over`: whether the run has ended."""
+        if failed:
+            wait, self._delay = self._delay, min(2 * self._delay, LAST_DELAY_SECONDS)
+            return wait
+        self._delay = FIRST_DELAY_SECONDS
+        return 0.0 if is_over else POLL_SECONDS
+
+
 def _run(rundir: RunDir, name: str, *, is_over: bool) -> int:
     adapter = ADAPTERS[name]  # type: ignore[index]
-    delay, over_at = FIRST_DELAY_SECONDS, time.monotonic()
+    pause, over_at = Pause(), time.monotonic()
     while True:
-        wait = POLL_SECONDS
+        failed = False
         try:
             count = replay(rundir, name, adapter)
             if count:
                 log.debug("%d events sent to %s", count, name)
-            delay = FIRST_DELAY_SECONDS
             if is_over and is_complete(rundir, name):
                 log.info("%s has all events of the journal", name)
                 return 0
@@ -62,9 +76,10 @@ def _run(rundir: RunDir, name: str, *, is_over: bool) -> int:
             if is_over and time.monotonic() - over_at > FINISH_SECONDS:
                 log.error("%s does not have all events; `babylm track` sends the rest", name)
                 return 1
-            wait, delay = delay, min(2 * delay, LAST_DELAY_SECONDS)
+            failed = True
+        wait = pause.after(failed=failed, is_over=is_over)
         if is_over:
-            time.sleep(wait if wait != POLL_SECONDS else 0.0)
+            time.sleep(wait)
         elif _closed_within(wait):
             is_over, over_at = True, time.monotonic()
 

@@ -13,7 +13,7 @@ from core.training.components import Components, build_components
 from core.training.distributed.messages import Answer, Begin, Command, Probe, Resume, Take, Validate
 from core.training.distributed.reducer import join_group, seed_step
 from core.training.execution.compiled import compile_layers, uncompile_layers
-from core.training.execution.device import choose_device, prepare
+from core.training.execution.device import Device, choose_device, prepare
 from core.training.model.attention.select import eager_mode
 from core.training.optimizers.schedule import learning_rate, weight_decay
 from core.training.saving.resume import read_resume_point
@@ -31,23 +31,10 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
         RunError: If the device does not support the spec.
         RuntimeError: If another rank has exited.
     """
-    quiet_transformers()
     training = begin.spec.training
-    device = choose_device(training)
-    if device.is_cuda:
-        torch.cuda.set_device(begin.rank)
-    prepare(device, training)
     train = TokenFile.open(begin.train)
     batches = PhasedBatches(train, training)
-    components = build_components(
-        begin.spec,
-        begin.plan,
-        device,
-        vocab_size=train.vocab_size,
-        rank=begin.rank,
-        initial=begin.initial,
-        warn=lambda code, message: log.info("%s: %s", code, message),  # rank 0 warns the user
-    )
+    device, components = _build(begin, vocab_size=train.vocab_size)
     validation = None if begin.validation is None else TokenFile.open(begin.validation)
     answer(DONE)
     join_group(
@@ -86,6 +73,24 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
                         reducer=components.reducer,
                     )
     distributed.destroy_process_group()
+
+
+def _build(begin: Begin, *, vocab_size: int) -> tuple[Device, Components]:
+    quiet_transformers()
+    device = choose_device(begin.spec.training)
+    if device.is_cuda:
+        torch.cuda.set_device(begin.rank)
+    prepare(device, begin.spec.training)
+    components = build_components(
+        begin.spec,
+        begin.plan,
+        device,
+        vocab_size=vocab_size,
+        rank=begin.rank,
+        initial=begin.initial,
+        warn=lambda code, message: log.info("%s: %s", code, message),  # rank 0 warns the user
+    )
+    return device, components
 
 
 def _probe(components: Components, command: Probe, begin: Begin) -> Answer:

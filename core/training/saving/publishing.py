@@ -47,6 +47,8 @@ class Publisher:
 
     def publish_milestones(self, state: LoopState, milestones: list[tuple[str, int]]) -> None:
         """Publishes the milestones whose word counts the newest step has reached."""
+        if not milestones:
+            return
         step = state.step
         before, now = self._batches.words_seen(step - 1), self._batches.words_seen(step)
         for name, words in milestones:

@@ -1,5 +1,8 @@
 """Words after cleaning, measured on samples."""
 
+import lzma
+from random import Random
+
 import pytest
 
 from core.corpus.sources import find_source_files
@@ -30,6 +33,21 @@ def test_samples_of_large_files_are_within_one_percent(tmp_path, style):
     words = words_after_cleaning(files, options)
     assert not words.is_exact
     assert words.count == pytest.approx(cleaned(folder, tmp_path / "out", options), rel=0.01)
+
+
+def test_a_compressed_file_is_estimated_by_its_share_that_was_read(tmp_path):
+    draw = Random(0).choices
+    words = ["".join(draw("abcdefghijklmnopqrstuvwxyz", k=5)) for _ in range(4 * SAMPLE_BYTES)]
+    text = "\n".join(" ".join(words[begin : begin + 10]) for begin in range(0, len(words), 10))
+    path = tmp_path / "notes.txt.xz"
+    path.write_bytes(lzma.compress(text.encode()))
+    assert len(text) > SAMPLES * SAMPLE_BYTES
+    found = words_after_cleaning(find_source_files(tmp_path), CleanOptions(style="none"))
+    assert not found.is_exact
+    assert found.count == pytest.approx(len(words), rel=0.15)
+    path.write_bytes(lzma.compress(text[: len(text) // 2].encode()))
+    found = words_after_cleaning(find_source_files(tmp_path), CleanOptions(style="none"))
+    assert (found.count, found.is_exact) == (len(text[: len(text) // 2].split()), True)
 
 
 def test_small_files_are_exact_and_measured_again_when_they_change(tmp_path):

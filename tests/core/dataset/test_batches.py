@@ -131,6 +131,32 @@ def test_a_new_object_continues_at_any_step(tokens: TokenFile) -> None:
         np.testing.assert_array_equal(running.batch(step).inputs, in_order[step - 1])
 
 
+class Counting(TokenFile):
+    """A token file that counts how often its words are counted, which every new epoch needs."""
+
+    calls = 0
+
+    def word_counts(self, boundaries):
+        Counting.calls += 1
+        return super().word_counts(boundaries)
+
+
+def test_each_epoch_is_prepared_once_by_a_run_that_reads_the_words_seen_before_it(
+    tokens: TokenFile,
+) -> None:
+    epochs, counted = 4, Counting.open(tokens.folder)
+    batches = Batches(counted, seq_length=8, batch_size=5, seed=9, shuffle="documents")
+    Counting.calls = 0
+    seen = in_first = 0
+    for step in range(1, epochs * batches.steps_per_epoch + 1):
+        words = batches.batch(step).num_words
+        assert batches.words_seen(step) - batches.words_seen(step - 1) == words
+        seen += words
+        in_first = in_first or Counting.calls
+    assert seen == epochs * tokens.num_words
+    assert Counting.calls == epochs * in_first > 0
+
+
 def test_seeds_and_epochs_have_orders_of_their_own() -> None:
     orders = [permutation(100, seed=s, epoch=e).tolist() for s in range(3) for e in range(3)]
     assert all(sorted(order) == list(range(100)) for order in orders)

@@ -19,8 +19,8 @@ COUNTS = {
 FILES = {"childes.train": "a", "my_notes.txt": "b"}
 
 
-def ledger(root, *, track="strict-small", counts=COUNTS, words_seen=900, from_job=None, files=None):
-    spec = {"track": track, "data": {"dataset": "text"}, "tokenizer": {"from_job": from_job}}
+def ledger(root, *, track="strict-small", counts=COUNTS, words_seen=900, files=None, **tokenizer):
+    spec = {"track": track, "data": {"dataset": "text"}, "tokenizer": tokenizer}
     rundir = RunDir(root / "run")
     rundir.root.mkdir()
     if files is not None:
@@ -30,8 +30,9 @@ def ledger(root, *, track="strict-small", counts=COUNTS, words_seen=900, from_jo
     )
 
 
-def write_record(rundir, files) -> None:
+def write_record(rundir, files, spec=None) -> None:
     rundir.root.mkdir(exist_ok=True)
+    rundir.spec.write_text(JobSpec.model_validate(spec or {}).resolve().model_dump_json())
     rundir.inputs.write_text(InputRecord(asked="", files=files).model_dump_json())
 
 
@@ -62,13 +63,24 @@ def test_words_are_counted_by_source_with_origin_and_licence(tmp_path):
         ({"files": {"train": FILES, "validation": {"x": "b"}}}, "held_out_text", False),
         ({"files": {"train": FILES | {"childes.test": "d"}}}, "held_out_text", False),
         ({}, "held_out_text", None),
+        ({"path": "mine", "files": {"train": FILES}}, "tokenizer_corpus", None),
+        ({"from_job": "given", "files": {"train": FILES}}, "tokenizer_corpus", None),
+        ({"from_job": "warm", "files": {"train": FILES}}, "tokenizer_corpus", None),
+        ({"from_job": "third", "files": {"train": FILES}}, "tokenizer_corpus", True),
+        ({"from_job": "third", "files": {"train": {"q": "b"}}}, "tokenizer_corpus", False),
         ({"from_job": "gone", "files": {"train": FILES}}, "tokenizer_corpus", None),
         ({"from_job": "other", "files": {"train": FILES}}, "tokenizer_corpus", True),
         ({"from_job": "other", "files": {"train": {"q": "b"}}}, "tokenizer_corpus", False),
     ],
 )
 def test_a_rule_holds_is_broken_or_cannot_be_decided(tmp_path, changed, rule, holds):
-    write_record(RunDir(tmp_path / "other"), {"train": {"childes.train": "a"}})
+    other = {"train": {"childes.train": "a"}}
+    write_record(RunDir(tmp_path / "other"), other)
+    write_record(RunDir(tmp_path / "given"), other, {"tokenizer": {"path": "mine"}})
+    write_record(RunDir(tmp_path / "warm"), other, {"init_from": {"path": "mine"}})
+    # The text of the job `third` has nothing to do with the tokenizer that it took.
+    third = {"tokenizer": {"from_job": "other"}}
+    write_record(RunDir(tmp_path / "third"), {"train": {"x": "z"}}, third)
     assert verdicts(ledger(tmp_path, **changed))[rule] is holds
 
 

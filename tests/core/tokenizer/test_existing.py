@@ -91,6 +91,8 @@ def test_a_tokenizer_of_transformers_is_loaded_with_its_folder(foreign, tmp_path
         ({"model__vocab": {"a": 0}}, "no entry for 255 of the 256 bytes"),
         ({"model__merges": ["a zz9"]}, "merges 'a' and 'zz9'"),
         ({"model__merges": [7]}, "is no tokenizer.json of Hugging Face"),
+        ({"model__merges": ["a b c"]}, "is no tokenizer.json of Hugging Face"),
+        ({"model__merges": [["a"]]}, "is no tokenizer.json of Hugging Face"),
         ({"model": 7}, "it has no model"),
         ({"added_tokens": [{"content": "foo", "special": False}]}, "such as 'foo'"),
     ],

@@ -1,11 +1,12 @@
 """Warm start: the weights of a checkpoint or a folder, copied, and trained further."""
 
+import json
 import shutil
 
 import pytest
 from pydantic import ValidationError
 
-from core.checkpoints.initial_weights import take_initial_weights
+from core.checkpoints.initial_weights import require_same_model, take_initial_weights
 from core.errors import InitialWeightsInvalid, Stopped
 from core.spec.job import InitFromSpec, JobSpec
 from core.storage.file_hashes import hash_file
@@ -69,6 +70,8 @@ def test_a_folder_of_the_data_directory_is_copied_with_its_tokenizer(tiny_run, t
     assert names == {"tokenizer.json", "tokenizer_config.json", "report.json"}
     report = (child.rundir.initial_tokenizer / "report.json").read_text()
     assert f'"vocab_size": {child.train.vocab_size}' in report
+    merges = json.loads((child.rundir.initial_tokenizer / "tokenizer.json").read_bytes())
+    assert f'"merges": {len(merges["model"]["merges"])},' in report
     card = (child.rundir.checkpoint("last") / "README.md").read_text()
     assert "from the weights `models/mine`" in card
 
@@ -103,6 +106,30 @@ def test_what_is_missing_or_differs_is_named(tiny_run, tmp_path):
     tokenizer.write_text(tokenizer.read_text().replace('"ByteLevel"', '"Whitespace"', 1))
     with pytest.raises(InitialWeightsInvalid, match=r"byte-level|special tokens"):
         starting_from(tiny_run(name="g"), tmp_path, job="parent")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"normalizer": {"type": "NFC"}}, r"changes text before it is split \(NFC\)"),
+        ({"added_tokens": [7]}, "is no tokenizer.json of Hugging Face"),
+        ({"model": {"merges": [["a"]]}}, "is no tokenizer.json of Hugging Face"),
+    ],
+)
+def test_a_tokenizer_that_no_run_can_use_is_refused(tiny_run, tmp_path, changes, message):
+    run = tiny_run()
+    folder = tmp_path / "models" / "mine"
+    shutil.copytree(run.tokenizer, folder)
+    (folder / "model.safetensors").write_bytes(b"")
+    model = run.spec.model
+    config = model.config_arguments(vocab_size=run.train.vocab_size)
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": [model.model_class]}))
+    found = json.loads((folder / "tokenizer.json").read_bytes())
+    require_same_model(run.spec, folder, folder)
+    found |= changes | {"model": found["model"] | changes.get("model", {})}
+    (folder / "tokenizer.json").write_text(json.dumps(found))
+    with pytest.raises(InitialWeightsInvalid, match=message):
+        require_same_model(run.spec, folder, folder)
 
 
 def test_the_tokenizer_is_that_of_the_weights():

@@ -31,15 +31,27 @@ UPLOAD: dict[str, Any] = {  # any value, as FastAPI takes the options of a route
 class UploadParameters:
     """The parameters of a request that sends a file, or a piece of it."""
 
-    file: Annotated[str, Query(alias="name", max_length=200, description="Name of the file.")]
-    sha256: Annotated[str | None, Query(pattern="^[0-9a-fA-F]{64}$")] = None
-    folder: Annotated[str | None, Query(max_length=64)] = None
-    replace: Annotated[bool, Query()] = False
-    content_range: Annotated[str | None, Header(max_length=200)] = None
-    content_length: Annotated[str | None, Header(max_length=20)] = None
+    file: str
+    sha256: str | None
+    folder: str | None
+    replace: bool
+    content_range: str | None
+    content_length: str | None
 
 
-InUpload = Annotated[UploadParameters, Depends()]
+async def upload_parameters(
+    file: Annotated[str, Query(alias="name", max_length=200, description="Name of the file.")],
+    sha256: Annotated[str | None, Query(pattern="^[0-9a-fA-F]{64}$")] = None,
+    folder: Annotated[str | None, Query(max_length=64)] = None,
+    replace: Annotated[bool, Query()] = False,
+    content_range: Annotated[str | None, Header(max_length=200)] = None,
+    content_length: Annotated[str | None, Header(max_length=20)] = None,
+) -> UploadParameters:
+    """Reads the parameters on the event loop; a class as a dependency would take a thread."""
+    return UploadParameters(file, sha256, folder, replace, content_range, content_length)
+
+
+InUpload = Annotated[UploadParameters, Depends(upload_parameters)]
 
 
 async def receive_file(

@@ -125,7 +125,7 @@ def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: Evaluat
     """Adds a `metrics` event and the metric at the step of the checkpoint.
 
     That step may be far in the past, so the job's current step and its other latest values do not
-    change.
+    change, and a value that was measured at a later step stays the latest.
     """
     job_id = checkpoint.job_id
     metrics = MetricsData(
@@ -141,9 +141,15 @@ def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: Evaluat
     add_event(session, job_id, seq=job.last_seq, data=metrics)
     _add_metric(session, job_id, metrics)
     latest = dict(job.latest_metrics)
-    latest["values"] = latest.get("values", {}) | metrics.values
-    latest["steps"] = latest.get("steps", {}) | dict.fromkeys(metrics.values, metrics.step)
-    if "step" in latest:
+    steps = latest.get("steps", {})
+    newer = {
+        name: value
+        for name, value in metrics.values.items()
+        if name not in steps or metrics.step >= steps[name]
+    }
+    latest["values"] = latest.get("values", {}) | newer
+    latest["steps"] = steps | dict.fromkeys(newer, metrics.step)
+    if newer and "step" in latest:
         update_job(session, job_id, values={"latest_metrics": latest})
 
 

@@ -1,14 +1,14 @@
 """Creates tasks for the short worker, and waits for the results."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import anyio
 from sqlmodel import Session
 
 from api.deps import Context
 from api.errors import STATUS_BY_CODE, Problem
-from jobs.short_tasks import Kind, create_short_task, get_short_task
+from jobs.short_tasks import Kind, create_short_tasks, get_short_task
 from jobs.tables import Json, ShortTask
 from jobs.workers import live_workers
 
@@ -22,10 +22,19 @@ def ask(session: Session, *, kind: Kind, job_id: str, request: Json) -> ShortTas
     Raises:
         Problem: 503 if no short worker is alive.
     """
+    return ask_all(session, job_id, [(kind, request)])[0]
+
+
+def ask_all(session: Session, job_id: str, asked: Sequence[tuple[Kind, Json]]) -> list[ShortTask]:
+    """New tasks for the short worker, which run in that order.
+
+    Raises:
+        Problem: 503 if no short worker is alive.
+    """
     if not any(worker.queue == "short" for worker in live_workers(session)):
         detail = "no worker for short tasks is alive: start one with `babylm worker --queue short`"
         raise Problem(503, "no_worker", detail, headers={"Retry-After": "10"})
-    return create_short_task(session, kind=kind, job_id=job_id, request=request)
+    return create_short_tasks(session, job_id, asked)
 
 
 async def answer_of(context: Context, task_id: str) -> Json:

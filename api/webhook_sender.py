@@ -6,6 +6,7 @@ lead it elsewhere. Proxies from the environment are not used.
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
@@ -22,9 +23,14 @@ from httpcore2 import AnyIOBackend, AsyncNetworkBackend, AsyncNetworkStream
 
 from jobs.outbox import Claim, Outcome
 
+log = logging.getLogger(__name__)
+
 TOTAL_SECONDS = 15.0
 """Maximum seconds to resolve the name, connect, send the message and receive the head of the
 answer. The body of the answer is not read."""
+CONNECT_SECONDS = 4.0
+"""Maximum seconds to connect to one address, so that three addresses of a name are tried within
+`TOTAL_SECONDS`."""
 MAX_ERROR = 300
 PACKAGE = "standardwebhooks"
 Networks = Sequence[IPv4Network | IPv6Network]
@@ -63,22 +69,36 @@ def refusal(address: IPv4Address | IPv6Address, allowed: Networks, *, is_plain: 
     return None
 
 
-async def send(claim: Claim, allowed: Networks, moment: datetime) -> Outcome:
-    """Makes one attempt. A failure of the receiver or the network does not raise."""
+async def send(
+    claim: Claim, allowed: Networks, moment: datetime, *, connect_seconds: float = CONNECT_SECONDS
+) -> Outcome:
+    """Makes one attempt. An error becomes its outcome and does not raise.
+
+    Args:
+        claim: The delivery.
+        allowed: Private networks that the settings allow.
+        moment: The time in the signature.
+        connect_seconds: Maximum seconds to connect to one address.
+    """
     try:
         async with asyncio.timeout(TOTAL_SECONDS):
-            return await _post(claim, allowed, moment)
+            return await _post(claim, allowed, moment, connect_seconds)
     except TimeoutError:
         return Outcome(None, f"no answer within {TOTAL_SECONDS:.0f} s")
     except AddressRefused as error:
         return Outcome(None, str(error))
     except FAILURES as error:
-        return Outcome(None, f"{type(error).__name__}: {error}"[:MAX_ERROR])
+        return Outcome(None, _shown(error))
+    except Exception as error:  # the other deliveries of the pass continue
+        log.exception("unexpected error while sending to webhook %s", claim.webhook_id)
+        return Outcome(None, _shown(error))
 
 
-async def _post(claim: Claim, allowed: Networks, moment: datetime) -> Outcome:
+async def _post(
+    claim: Claim, allowed: Networks, moment: datetime, connect_seconds: float
+) -> Outcome:
     is_plain = urlsplit(claim.url).scheme == "http"
-    backend = _CheckedBackend(allowed, is_plain=is_plain)
+    backend = _CheckedBackend(allowed, is_plain=is_plain, connect_seconds=connect_seconds)
     headers = [(b"Content-Type", b"application/json"), (b"Connection", b"close")]
     headers += [(k.encode(), v.encode()) for k, v in _signed(claim, moment).items()]
     async with (
@@ -89,6 +109,10 @@ async def _post(claim: Claim, allowed: Networks, moment: datetime) -> Outcome:
     ):
         error = None if 200 <= answer.status < 300 else f"the receiver answered {answer.status}"
         return Outcome(answer.status, error, _retry_after(answer.headers))
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:MAX_ERROR]
 
 
 def _signed(claim: Claim, moment: datetime) -> dict[str, str]:
@@ -127,8 +151,9 @@ def _tls() -> ssl.SSLContext:
 class _CheckedBackend(AsyncNetworkBackend):
     """Connects to addresses that pass `refusal`."""
 
-    def __init__(self, allowed: Networks, *, is_plain: bool) -> None:
+    def __init__(self, allowed: Networks, *, is_plain: bool, connect_seconds: float) -> None:
         self._allowed, self._is_plain = allowed, is_plain
+        self._connect_seconds = connect_seconds
         self._backend = AnyIOBackend()
 
     async def connect_tcp(
@@ -146,12 +171,13 @@ class _CheckedBackend(AsyncNetworkBackend):
         open_to = [each for each in addresses if reasons[each] is None]
         if not open_to:
             raise AddressRefused("; ".join(filter(None, reasons.values())))
+        seconds = self._connect_seconds if timeout is None else min(timeout, self._connect_seconds)
         for number, address in enumerate(open_to, 1):
             try:
                 return await self._backend.connect_tcp(
-                    address, port, timeout, local_address, socket_options
+                    address, port, seconds, local_address, socket_options
                 )
-            except httpcore2.ConnectError:
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 if number == len(open_to):
                     raise
         raise AssertionError("the last address returns or raises")

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.webhook_sender import Networks, can_sign, send
 from core.events.types import now
 from jobs.database import Database
-from jobs.outbox import Claim, Outcome, claim_due, has_due, prune_delivered, record_outcome
+from jobs.outbox import Claim, Outcome, claim_due, has_due, prune_finished, record_outcome
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Deliverer:
         if moment - self._pruned_at > PRUNE_EVERY:
             self._pruned_at = moment
             with self._database.write() as session:
-                prune_delivered(session, moment)
+                prune_finished(session, moment)
         if not is_due:
             return 0
         with self._database.write() as session:
@@ -78,6 +78,8 @@ class WebhookThread(threading.Thread):
                     pass
             except SQLAlchemyError:  # a locked or full database; the next pass tries again
                 log.exception("webhooks")
+            except Exception:  # without this thread nothing is sent until the API restarts
+                log.exception("unexpected error in thread %s", self.name)
 
     def stop(self) -> None:
         """Ends the thread; waits at most 10 seconds for deliveries that are being sent.

@@ -16,6 +16,16 @@ def metric_name(task: str) -> str:
     return f"evaluation/{task}"
 
 
+def evaluation_request(checkpoint: Checkpoint, task: str) -> Json:
+    """The request of a short task that evaluates a checkpoint."""
+    return {
+        "checkpoint": checkpoint.name,
+        "task": task,
+        "step": checkpoint.step,
+        "words_seen": checkpoint.words_seen,
+    }
+
+
 def record_evaluation(session: Session, task: ShortTask, answer: Json) -> None:
     """Records the result of a short task as an `evaluation` event and a metric of the job.
 
@@ -49,7 +59,7 @@ def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -
         checkpoint = _checkpoint(session, job_id, str(evaluation.checkpoint))
     except CheckpointNotFound:
         return
-    _add_row(session, job_id, _request(checkpoint, evaluation), evaluation)
+    _add_row(session, job_id, evaluation_request(checkpoint, evaluation.task), evaluation)
     _record_metric(session, checkpoint, evaluation)
 
 
@@ -66,7 +76,7 @@ def list_finetuned(session: Session, job: Job, evaluation: EvaluationData) -> No
     except CheckpointNotFound:
         _add_row(session, job.id, request | {"job": source}, evaluation)
         return
-    request = _request(checkpoint, evaluation)
+    request = evaluation_request(checkpoint, evaluation.task)
     _add_row(session, job.id, request | {"job": source}, evaluation)
     other = update_job(session, source, values={"last_seq": Job.last_seq + 1})
     if other is None:
@@ -79,15 +89,6 @@ def list_finetuned(session: Session, job: Job, evaluation: EvaluationData) -> No
     )
     _add_row(session, source, request | {"finetune": job.id}, evaluation)
     _record_metric(session, checkpoint, evaluation)
-
-
-def _request(checkpoint: Checkpoint, evaluation: EvaluationData) -> Json:
-    return {
-        "checkpoint": checkpoint.name,
-        "task": evaluation.task,
-        "step": checkpoint.step,
-        "words_seen": checkpoint.words_seen,
-    }
 
 
 def _unknown_request(evaluation: EvaluationData) -> Json:
@@ -125,7 +126,7 @@ def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: Evaluat
     """Adds a `metrics` event and the metric at the step of the checkpoint.
 
     That step may be far in the past, so the job's current step and its other latest values do not
-    change.
+    change, and a value that was measured at a later step stays the latest.
     """
     job_id = checkpoint.job_id
     metrics = MetricsData(
@@ -141,9 +142,15 @@ def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: Evaluat
     add_event(session, job_id, seq=job.last_seq, data=metrics)
     _add_metric(session, job_id, metrics)
     latest = dict(job.latest_metrics)
-    latest["values"] = latest.get("values", {}) | metrics.values
-    latest["steps"] = latest.get("steps", {}) | dict.fromkeys(metrics.values, metrics.step)
-    if "step" in latest:
+    steps = latest.get("steps", {})
+    newer = {
+        name: value
+        for name, value in metrics.values.items()
+        if name not in steps or metrics.step >= steps[name]
+    }
+    latest["values"] = latest.get("values", {}) | newer
+    latest["steps"] = steps | dict.fromkeys(newer, metrics.step)
+    if newer and "step" in latest:
         update_job(session, job_id, values={"latest_metrics": latest})
 
 

@@ -1,7 +1,8 @@
 """The writes of a sender of webhooks: which deliveries are due, the claim, and the outcome.
 
-A claim counts the attempt and sets the time of the next one before anything is sent. If the sender
-is killed, the delivery is therefore due again at that time, and no lease is needed.
+A claim counts the attempt and makes the delivery due again after `LEASE_SECONDS`, before anything is
+sent. If the sender is killed, another one therefore sends the message after the lease. A failed
+attempt sets the time of the next one.
 """
 
 from dataclasses import dataclass
@@ -16,12 +17,15 @@ RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds of delay after each attempt, as in the specification of Standard Webhooks. The attempt
 after the last delay is the last one."""
 MAX_ATTEMPTS = len(RETRY_SECONDS) + 1
+LEASE_SECONDS = 60.0
+"""Seconds after a claim in which no other sender makes an attempt; well above the maximum duration
+of one, which is `api.webhook_sender.TOTAL_SECONDS`."""
 JITTER = 0.1
 """Maximum fraction that is added to a delay, so that deliveries are not all sent at once."""
 MAX_RETRY_AFTER_SECONDS = 86_400
 GONE = 410
 KEPT_DAYS = 30
-"""Number of days for which a delivered message is kept, counted from its creation."""
+"""Number of days for which a delivered or failed message is kept, counted from its creation."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def record_outcome(session: Session, claim: Claim, outcome: Outcome, moment: dat
         values |= {"status": "delivered", "delivered_at": moment}
     elif claim.attempt >= MAX_ATTEMPTS:
         values["status"] = "failed"
-    elif outcome.retry_after_seconds:
+    else:
         seconds = min(outcome.retry_after_seconds, MAX_RETRY_AFTER_SECONDS)
         planned = moment + delay(claim.delivery_id, claim.attempt)
         values["next_attempt_at"] = max(planned, moment + timedelta(seconds=seconds))
@@ -107,11 +111,11 @@ def record_outcome(session: Session, claim: Claim, outcome: Outcome, moment: dat
         )
 
 
-def prune_delivered(session: Session, moment: datetime) -> None:
-    """Removes delivered messages that were created more than `KEPT_DAYS` days ago."""
+def prune_finished(session: Session, moment: datetime) -> None:
+    """Removes delivered and failed messages that were created more than `KEPT_DAYS` days ago."""
     session.exec(
         delete(WebhookDelivery).where(
-            col(WebhookDelivery.status) == "delivered",
+            col(WebhookDelivery.status) != "pending",
             col(WebhookDelivery.created_at) < moment - timedelta(days=KEPT_DAYS),
         )
     )
@@ -142,7 +146,7 @@ def _claim(session: Session, delivery: WebhookDelivery, moment: datetime) -> boo
     is_exhausted = delivery.attempts >= MAX_ATTEMPTS
     values: dict[str, object] = {
         "attempts": delivery.attempts + 1,
-        "next_attempt_at": moment + delay(delivery.id, delivery.attempts + 1),
+        "next_attempt_at": moment + timedelta(seconds=LEASE_SECONDS),
     }
     if is_exhausted:
         values = {"status": "failed"}

@@ -5,7 +5,7 @@ returns to the queue with its state, so a quick task waits for at most one slice
 dies loses at most one slice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from jobs.transitions import FRESH
 
 Kind = Literal["generate", "surprisal", "encode", "evaluate", "clean_report", "submission"]
 QUICK: tuple[Kind, ...] = ("generate", "surprisal", "encode")
+UNFINISHED = ("queued", "running")
 KEEP_QUICK = timedelta(days=1)
 """Time for which a quick task is kept after its end."""
 MAX_ATTEMPTS = 3
@@ -46,14 +47,24 @@ def create_short_task(
     assert (job_id is None) is not (dataset is None)
     if job_id is not None:
         get_job(session, job_id)
-    old = delete(ShortTask).where(
-        col(ShortTask.kind).in_(QUICK), col(ShortTask.finished_at) < now() - KEEP_QUICK
-    )
-    session.exec(old)
     task = ShortTask(kind=kind, job_id=job_id, dataset=dataset, request=request, created_at=now())
-    session.add(task)
-    session.flush()
-    return task
+    return _add(session, [task])[0]
+
+
+def create_short_tasks(
+    session: Session, job_id: str, asked: Sequence[tuple[Kind, Json]]
+) -> list[ShortTask]:
+    """Creates several short tasks for a job, which run in that order; each is a kind and a request.
+
+    Raises:
+        JobNotFound: If there is no such job.
+    """
+    get_job(session, job_id)
+    tasks = [
+        ShortTask(kind=kind, job_id=job_id, request=request, created_at=now())
+        for kind, request in asked
+    ]
+    return _add(session, tasks)
 
 
 def short_tasks_of_job(session: Session, job_id: str, kind: Kind) -> list[ShortTask]:
@@ -64,6 +75,33 @@ def short_tasks_of_job(session: Session, job_id: str, kind: Kind) -> list[ShortT
         .order_by(col(ShortTask.created_at), col(ShortTask.id))
     )
     return list(session.exec(query))
+
+
+def unfinished_short_tasks(session: Session, job_id: str, kind: Kind) -> list[ShortTask]:
+    """The tasks of one kind of a job that wait or run, oldest first."""
+    query = (
+        select(ShortTask)
+        .where(*_unfinished(job_id, kind))
+        .order_by(col(ShortTask.created_at), col(ShortTask.id))
+    )
+    return list(session.exec(query))
+
+
+def count_unfinished_short_tasks(session: Session, job_id: str, kind: Kind) -> int:
+    """The number of tasks of one kind of a job that wait or run."""
+    query = select(func.count()).select_from(ShortTask).where(*_unfinished(job_id, kind))
+    return session.exec(query).one()
+
+
+def newest_short_task(session: Session, job_id: str, kind: Kind) -> ShortTask | None:
+    """The newest task of one kind of a job."""
+    query = (
+        select(ShortTask)
+        .where(ShortTask.job_id == job_id, ShortTask.kind == kind)
+        .order_by(col(ShortTask.created_at).desc(), col(ShortTask.id).desc())
+        .limit(1)
+    )
+    return session.exec(query).one_or_none()
 
 
 def short_task_of_dataset(session: Session, dataset: str) -> ShortTask | None:
@@ -212,6 +250,25 @@ def reap_short_task(session: Session, task_id: str, *, attempt: int, beat: int) 
         return _update(session, task_id, *guards, values={"status": "queued", "worker_id": None})
     values = {"status": "failed", "error": LOST.model_dump(), "finished_at": now()}
     return _update(session, task_id, *guards, values=values)
+
+
+def _add(session: Session, tasks: list[ShortTask]) -> list[ShortTask]:
+    """Adds the tasks and removes old quick ones."""
+    old = delete(ShortTask).where(
+        col(ShortTask.kind).in_(QUICK), col(ShortTask.finished_at) < now() - KEEP_QUICK
+    )
+    session.exec(old)
+    session.add_all(tasks)
+    session.flush()
+    return tasks
+
+
+def _unfinished(job_id: str, kind: Kind) -> tuple[ColumnElement[bool], ...]:
+    return (
+        col(ShortTask.job_id) == job_id,
+        col(ShortTask.kind) == kind,
+        col(ShortTask.status).in_(UNFINISHED),
+    )
 
 
 def _update_held(

@@ -50,8 +50,10 @@ def create_study(
     seeds: Sequence[int],
     members: Sequence[Member],
     idempotency_key: str | None = None,
-) -> tuple[Study, bool]:
-    """Creates a study and all its members; returns it, and whether it is new.
+) -> tuple[Study, dict[str, JobSpec]]:
+    """Creates a study and all its members; returns it, and the specs of its new jobs by id.
+
+    There are no new jobs if the key was used before for the same request.
 
     Args:
         session: A session in a write transaction, so that a study never exists with only some of
@@ -82,24 +84,27 @@ def create_study(
         first = session.exec(select(Study).where(Study.idempotency_key == idempotency_key)).one()
         if first.request_hash != study.request_hash:
             raise IdempotencyConflict(str(idempotency_key), first.id, kind="study")
-        return first, False
-    add_members(session, study.id, members)
-    return get_study(session, study.id), True
+        return first, {}
+    created = add_members(session, study.id, members)
+    return get_study(session, study.id), created
 
 
-def add_members(session: Session, study_id: str, members: Sequence[Member]) -> None:
-    """Creates the jobs of members that the study does not have."""
+def add_members(session: Session, study_id: str, members: Sequence[Member]) -> dict[str, JobSpec]:
+    """Creates the jobs of members that the study does not have; returns their specs by id."""
+    created = {}
     known = {(row.condition_number, row.seed) for row in read_members(session, study_id)}
     for member in members:
         if (member.condition_number, member.seed) not in known:
             place = Membership(study_id, member.condition_number, member.seed, member.condition)
-            create_job(session, member.spec, membership=place)
+            job, _ = create_job(session, member.spec, membership=place)
+            created[job.id] = member.spec
+    return created
 
 
 def add_seeds(
     session: Session, study_id: str, seeds: Sequence[int], added: Sequence[Member]
-) -> None:
-    """Adds seeds to a study and creates their members.
+) -> dict[str, JobSpec]:
+    """Adds seeds to a study and creates their members; returns the specs of new jobs by id.
 
     Args:
         session: A session in a write transaction that has locked the study, see `get_study`.
@@ -110,7 +115,7 @@ def add_seeds(
     study = get_study(session, study_id)
     study.seeds = list(seeds)
     session.add(study)
-    add_members(session, study_id, added)
+    return add_members(session, study_id, added)
 
 
 def further_members(session: Session, study: Study, seeds: Sequence[int]) -> list[Member] | None:

@@ -148,11 +148,14 @@ def add_test_message(session: Session, webhook_id: str) -> WebhookDelivery:
 
 
 def queue_messages(session: Session, job: Job, events: Sequence[JournalEvent]) -> None:
-    """Puts the messages about events of a job into the outbox, in the caller's transaction."""
+    """Puts the messages about events of a job into the outbox, in the caller's transaction.
+
+    A disabled webhook gets none: nothing is sent to it, so its messages would only accumulate.
+    """
     noted = [(event, kind) for event in events if (kind := _kind(event)) is not None]
     if not noted:
         return
-    webhooks = list_webhooks(session)
+    webhooks = [each for each in list_webhooks(session) if each.disabled_at is None]
     moment = now()
     rows = [
         WebhookDelivery(

@@ -32,6 +32,7 @@ from core.evaluation.tasks import FOLDER, require_tasks, task_names
 from core.events.results import EvaluationResult
 from core.storage.rundir import RunDir
 from jobs.errors import ShortTaskNotFound
+from jobs.evaluations import evaluation_request
 from jobs.history import find_checkpoint
 from jobs.short_tasks import get_short_task, short_tasks_of_job
 from jobs.store import get_job
@@ -90,12 +91,7 @@ def evaluate(
         raise Problem(422, "task_unknown", f"task: {error.message}", fields=fields) from error
     with context.database.write() as session:
         checkpoint = find_checkpoint(session, job_id, name)
-        request = {
-            "checkpoint": checkpoint.name,
-            "task": body.task,
-            "step": checkpoint.step,
-            "words_seen": checkpoint.words_seen,
-        }
+        request = evaluation_request(checkpoint, body.task)
         return read_evaluation(ask(session, kind="evaluate", job_id=job_id, request=request))
 
 

@@ -7,26 +7,16 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 from sqlmodel import Session, col
 
-from api.corpus import (
-    check_corpus,
-    check_tasks,
-    check_tokenizer,
-    clean_report,
-    corpus_words,
-    dataset_files,
-)
+from api.corpus import clean_report, corpus_words, dataset_files
 from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
 from api.description import Responses, problems
 from api.errors import Problem
 from api.finetuning import FinetuneRequest, complete_finetune, keep_checkpoint
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
+from api.submitted_specs import check_sources, complete_specs
 from api.tokenizer_files import with_existing_tokenizer
-from api.warm_start import (
-    check_init_from,
-    keep_initial_weights,
-    warm_start_warnings,
-)
+from api.warm_start import keep_initial_weights, warm_start_warnings
 from core.corpus.sources import DEFAULT_ROWS, row_options
 from core.corpus.word_estimate import words_after_cleaning
 from core.errors import CorpusMissing, EvaluationInvalid, RunError, SpecInvalid
@@ -69,8 +59,7 @@ def create(
     resolved = _checked(spec, context)
     with context.database.write() as session:
         if resolved.finetune is None:
-            check_init_from(session, resolved, context.settings)
-            check_tokenizer(session, resolved)
+            check_sources(session, [resolved], context.settings)
         job, is_new = store.create_job(session, resolved, idempotency_key=idempotency_key)
         read = read_one(session, job)
         if resolved.finetune is not None and is_new:
@@ -221,11 +210,7 @@ def _checked(spec: JobSpec, context: Context) -> JobSpec:
         resolved = _finetune_request(spec, context).spec
         require_possible(resolved)
         return resolved
-    resolved = with_existing_tokenizer(spec.resolve(), context.settings.data_dir)
-    require_possible(resolved)
-    check_corpus(resolved, context.settings.data_dir)
-    check_tasks(resolved, context.settings.data_dir)
-    return resolved
+    return complete_specs([spec.resolve()], context.settings.data_dir)[0]
 
 
 def _finetune_request(spec: JobSpec, context: Context) -> FinetuneRequest:

@@ -1,13 +1,13 @@
 """Studies: conditions and seeds of one spec as a group of jobs, compared in a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import Query, Response
 from sqlmodel import Session
 
-from api.corpus import check_corpus, check_tasks, check_tokenizer
 from api.deps import Context, IdempotencyKey, InContext, Reading, StudyId
 from api.description import Responses, problems, text_responses
 from api.errors import Problem, invalid_input
@@ -20,6 +20,8 @@ from api.schemas_studies import (
     read_study,
     read_summary,
 )
+from api.submitted_specs import check_sources, complete_specs
+from api.warm_start import keep_initial_weights
 from core.spec.grid import (
     MAX_MEMBERS,
     ConditionInvalid,
@@ -29,9 +31,10 @@ from core.spec.grid import (
     expand_seeds,
     make_members,
 )
-from core.spec.machines import require_possible
+from core.spec.job import JobSpec, TokenizerSpec
 from jobs import store, studies
 from jobs.deletion import delete_study_with_folders
+from jobs.errors import StudyRefused
 from jobs.study_table import as_csv
 from jobs.tables import Study
 
@@ -62,10 +65,10 @@ def create(
     conditions = list(enumerate(conditions_of(body.grid)))
     with _explained():
         members = make_members(body.title(), base, conditions, seeds)
-    _check(members, context)
+    members = _with_tokenizers(members, _check(members, context))
     with context.database.write() as session:
-        _check_tokenizers(session, members)
-        study, is_new = studies.create_study(
+        check_sources(session, [member.spec for member in members], context.settings)
+        study, created = studies.create_study(
             session,
             name=body.title(),
             base=base,
@@ -75,7 +78,8 @@ def create(
             idempotency_key=idempotency_key,
         )
         read = _read(session, study)
-    response.status_code = 201 if is_new else 200
+    _keep_initial_weights(created, context)
+    response.status_code = 201 if created else 200
     response.headers["Location"] = f"/v1/studies/{study.id}"
     return read
 
@@ -141,19 +145,19 @@ def add_seeds(study_id: StudyId, body: SeedsBody, context: InContext) -> StudyRe
     A number is the number of seeds in all, a list the seeds to add. The same request again adds
     nothing, so it can be repeated.
     """
+    with context.database.read() as session:
+        _, members = _further(session, studies.get_study(session, study_id), body.seeds)
+    tokenizers = _check(members, context)
     with context.database.write() as session:
         study = studies.get_study(session, study_id, lock=True)
-        seeds = _all_seeds(study, body.seeds)
-        _refuse_too_many(study, seeds)
-        with _explained():
-            members = studies.further_members(session, study, seeds)
-            if members is None:  # all members of a condition were deleted
-                conditions = list(enumerate(conditions_of(study.grid)))
-                members = make_members(study.name, study.base, conditions, seeds)
-        _check(members, context)
-        _check_tokenizers(session, members)
-        studies.add_seeds(session, study_id, seeds, members)
-        return _read(session, studies.get_study(session, study_id))
+        # Another request may have added seeds; the conditions of a study never change.
+        seeds, members = _further(session, study, body.seeds)
+        members = _with_tokenizers(members, tokenizers)
+        check_sources(session, [member.spec for member in members], context.settings)
+        created = studies.add_seeds(session, study_id, seeds, members)
+        read = _read(session, studies.get_study(session, study_id))
+    _keep_initial_weights(created, context)
+    return read
 
 
 @router.delete("/studies/{study_id}", status_code=204, responses=problems(409))
@@ -171,6 +175,20 @@ def _csv(session: Session, study: Study) -> Response:
     text = as_csv(studies.read_members(session, study.id), list(study.grid))
     name = f'attachment; filename="study-{study.id[:8]}.csv"'
     return Response(text, media_type="text/csv", headers={"Content-Disposition": name})
+
+
+def _further(
+    session: Session, study: Study, asked: int | list[int]
+) -> tuple[list[int], list[Member]]:
+    """The seeds of the study after the request, and the members for all of them."""
+    seeds = _all_seeds(study, asked)
+    _refuse_too_many(study, seeds)
+    with _explained():
+        members = studies.further_members(session, study, seeds)
+        if members is None:  # all members of a condition were deleted
+            conditions = list(enumerate(conditions_of(study.grid)))
+            members = make_members(study.name, study.base, conditions, seeds)
+    return seeds, members
 
 
 def _all_seeds(study: Study, seeds: int | list[int]) -> list[int]:
@@ -203,20 +221,35 @@ def _explained() -> Iterator[None]:
         raise Problem(422, problem.code, detail, fields=fields) from error
 
 
-def _check(members: Sequence[Member], context: Context) -> None:
-    """Refuses conditions that no machine can train, or whose files do not exist."""
-    checked = set()
-    for member in members:
-        spec = member.spec
-        if member.condition_number in checked:  # seeds make no difference
-            continue
-        checked.add(member.condition_number)
-        require_possible(spec)
-        check_corpus(spec, context.settings.data_dir)
-        check_tasks(spec, context.settings.data_dir)
+def _check(members: Sequence[Member], context: Context) -> dict[int, TokenizerSpec]:
+    """Refuses conditions that cannot be trained; returns the complete tokenizer of each."""
+    specs: dict[int, JobSpec] = {}
+    for member in members:  # seeds make no difference
+        specs.setdefault(member.condition_number, member.spec)
+    if any(spec.finetune is not None for spec in specs.values()):
+        message = (
+            "is finetune, and the jobs of a study train models or tokenizers: submit each "
+            "fine-tuning job with POST /v1/jobs"
+        )
+        fields: list[tuple[str, str, object]] = [("task", message, "finetune")]
+        raise Problem(422, StudyRefused.code, f"task: {message}", fields=fields)
+    completed = complete_specs(list(specs.values()), context.settings.data_dir)
+    return {number: spec.tokenizer for number, spec in zip(specs, completed, strict=True)}
 
 
-def _check_tokenizers(session: Session, members: Sequence[Member]) -> None:
-    specs = {member.spec.tokenizer.from_job: member.spec for member in members}
-    for spec in specs.values():
-        check_tokenizer(session, spec)
+def _with_tokenizers(
+    members: Sequence[Member], tokenizers: Mapping[int, TokenizerSpec]
+) -> list[Member]:
+    """The members with the tokenizers of their conditions."""
+    return [
+        replace(
+            member,
+            spec=member.spec.model_copy(update={"tokenizer": tokenizers[member.condition_number]}),
+        )
+        for member in members
+    ]
+
+
+def _keep_initial_weights(created: Mapping[str, JobSpec], context: Context) -> None:
+    for job_id, spec in created.items():
+        keep_initial_weights(spec, job_id, context.settings)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,17 +18,24 @@ from api.downloads import ArchiveDownload, FileDownload
 from api.errors import Problem
 from api.routing import thread_router
 from api.schemas_submission import ManifestRead, SubmissionBody, SubmissionRead, read_submission
-from api.short import ask
+from api.short import ask_all
 from api.tar_stream import TarEntry, TarStream
 from core.errors import SubmissionInvalid
 from core.export.submission.ledger import Ledger, budget_ledger
-from core.export.submission.official import AOA, FAST, FULL, find_folder
+from core.export.submission.official import AOA, FAST, FULL, OfficialTask, find_folder
 from core.spec.job import STORED, TRACK_WORDS, JobSpec
 from core.storage.rundir import RunDir
+from jobs.evaluations import evaluation_request
 from jobs.history import find_checkpoint, finished_stage, list_checkpoints
-from jobs.short_tasks import short_tasks_of_job
+from jobs.short_tasks import (
+    Kind,
+    count_unfinished_short_tasks,
+    newest_short_task,
+    short_tasks_of_job,
+    unfinished_short_tasks,
+)
 from jobs.store import get_job
-from jobs.tables import Checkpoint, ShortTask
+from jobs.tables import Checkpoint, Json, ShortTask
 
 router = thread_router("submission")
 
@@ -36,7 +43,6 @@ SUBMISSION = "/jobs/{job_id}/submission"
 FILE = SUBMISSION + "/files/{path:path}"
 ARCHIVE = SUBMISSION + "/archive"
 MANIFEST_FILE = "manifest.json"
-UNFINISHED = ("queued", "running")
 BYTES = file_responses("application/octet-stream")
 TARS = file_responses("application/x-tar")
 FilePath = Annotated[str, PathParameter(max_length=400)]
@@ -50,6 +56,7 @@ def build(job_id: JobId, body: SubmissionBody, context: InContext) -> Submission
     checks every milestone and writes the folder. `report` of the finished submission names what is
     still missing. While an equal submission is queued or running, the call returns that one.
     """
+    folders = _task_folders(context) if body.evaluate else {}
     with context.database.write() as session:
         job = get_job(session, job_id)
         track = str(job.spec.get("track", "free"))
@@ -60,19 +67,16 @@ def build(job_id: JobId, body: SubmissionBody, context: InContext) -> Submission
             )
         final = find_checkpoint(session, job_id, body.checkpoint)
         asked = {"repository": body.repository, "checkpoint": final.name}
-        for task in short_tasks_of_job(session, job_id, "submission"):
-            if task.status in UNFINISHED and task.request == asked:
+        for task in unfinished_short_tasks(session, job_id, "submission"):
+            if task.request == asked:
                 return _read(session, task)
+        due: list[tuple[Kind, Json]] = []
         if body.evaluate:
-            for checkpoint, name in _due(session, context, final):
-                request = {
-                    "checkpoint": checkpoint.name,
-                    "task": name,
-                    "step": checkpoint.step,
-                    "words_seen": checkpoint.words_seen,
-                }
-                ask(session, kind="evaluate", job_id=job_id, request=request)
-        return _read(session, ask(session, kind="submission", job_id=job_id, request=asked))
+            due = [
+                ("evaluate", evaluation_request(checkpoint, name))
+                for checkpoint, name in _due(session, context, final, folders)
+            ]
+        return _read(session, ask_all(session, job_id, [*due, ("submission", asked)])[-1])
 
 
 @router.get("/jobs/{job_id}/budget")
@@ -146,23 +150,28 @@ def archive(job_id: JobId, request: Request, session: Reading, context: InContex
     )
 
 
-def _due(session: Session, context: Context, final: Checkpoint) -> Iterator[tuple[Checkpoint, str]]:
+def _task_folders(context: Context) -> dict[OfficialTask, str]:
+    """The folders of the official tasks whose files are in the data directory."""
+    found = {task: find_folder(context.settings.data_dir, task) for task in (*FAST, AOA, *FULL)}
+    return {task: name for task, name in found.items() if name is not None}
+
+
+def _due(
+    session: Session, context: Context, final: Checkpoint, folders: Mapping[OfficialTask, str]
+) -> Iterator[tuple[Checkpoint, str]]:
     """The evaluations that the submission lacks and that can be run, by checkpoint."""
-    data_dir = context.settings.data_dir
     rundir = RunDir(context.settings.job_folder(final.job_id))
     unfinished = {
         (task.request["checkpoint"], task.request["task"])
-        for task in short_tasks_of_job(session, final.job_id, "evaluate")
-        if task.status in UNFINISHED
+        for task in unfinished_short_tasks(session, final.job_id, "evaluate")
     }
     milestones = [
         each for each in list_checkpoints(session, final.job_id) if each.kind == "milestone"
     ]
     # A milestone may also be the final model, and a task may be in both lists.
     for checkpoint, tasks in (*((each, (*FAST, AOA)) for each in milestones), (final, FULL)):
-        for task in tasks:
-            name = find_folder(data_dir, task)
-            if name is None or (checkpoint.name, name) in unfinished:
+        for name in (folders[task] for task in tasks if task in folders):
+            if (checkpoint.name, name) in unfinished:
                 continue
             if not rundir.predictions(checkpoint.name, name).is_file():
                 unfinished.add((checkpoint.name, name))
@@ -171,17 +180,16 @@ def _due(session: Session, context: Context, final: Checkpoint) -> Iterator[tupl
 
 def _newest(session: Session, job_id: str) -> ShortTask:
     get_job(session, job_id)
-    tasks = short_tasks_of_job(session, job_id, "submission")
-    if not tasks:
+    task = newest_short_task(session, job_id, "submission")
+    if task is None:
         detail = "the job has no submission; build one with POST"
         raise Problem(404, "submission_not_found", detail)
-    return tasks[-1]
+    return task
 
 
 def _read(session: Session, task: ShortTask) -> SubmissionRead:
     assert task.job_id is not None
-    evaluations = short_tasks_of_job(session, task.job_id, "evaluate")
-    count = sum(each.status in UNFINISHED for each in evaluations)
+    count = count_unfinished_short_tasks(session, task.job_id, "evaluate")
     return read_submission(task, unfinished_evaluations=count)
 
 

@@ -6,7 +6,6 @@ from fastapi import Query, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from api.corpus import check_corpus, check_tokenizer
 from api.deps import IdempotencyKey, InContext, JobId, Reading
 from api.description import problems
 from api.errors import Problem
@@ -21,7 +20,7 @@ from api.schemas_evaluations import (
     TokenizerRead,
 )
 from api.short import answer_of, ask
-from api.tokenizer_files import with_existing_tokenizer
+from api.submitted_specs import check_sources, complete_specs
 from core.errors import TokenizerMissing
 from core.spec.job import JobSpec
 from jobs import store
@@ -44,10 +43,9 @@ def train(
         spec = JobSpec.model_validate({"task": "tokenizer", **given}).resolve()
     except ValidationError as error:  # such as a line break in the name
         raise RequestValidationError(error.errors()) from error
-    spec = with_existing_tokenizer(spec, context.settings.data_dir)
-    check_corpus(spec, context.settings.data_dir)
+    [spec] = complete_specs([spec], context.settings.data_dir)
     with context.database.write() as session:
-        check_tokenizer(session, spec)
+        check_sources(session, [spec], context.settings)
         job, is_new = store.create_job(session, spec, idempotency_key=idempotency_key)
         read = read_one(session, job)
     response.status_code = 201 if is_new else 200

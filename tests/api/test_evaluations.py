@@ -127,6 +127,25 @@ def test_an_evaluation_of_the_run_itself_is_listed_and_becomes_a_metric(client, 
     assert (job["last_seq"], job["step"], job["stage"]) == (len(events), 9, "export")
 
 
+def test_an_evaluation_of_an_earlier_checkpoint_does_not_replace_the_latest_value(
+    client, world, job_id
+):
+    world.checkpoint(job_id, "chck_1M", step=8, files={"model.safetensors": b""})
+    for checkpoint, score in (("chck_1M", 0.9), ("last", 0.5)):  # the one of step 3 comes second
+        world.record(
+            job_id,
+            EvaluationData(step=9, checkpoint=checkpoint, task="blimp", scores={"score": score}),
+        )
+    metrics = client.get(f"/v1/jobs/{job_id}").json()["metrics"]
+    assert metrics["values"]["evaluation/blimp"] == 0.9
+    series = client.get(f"/v1/jobs/{job_id}/metrics").json()["series"]["evaluation/blimp"]
+    assert (series["step"], series["value"]) == ([3, 8], [0.5, 0.9])
+    again = EvaluationData(step=9, checkpoint="chck_1M", task="blimp", scores={"score": 0.8})
+    world.record(job_id, again)  # the same step, measured again
+    metrics = client.get(f"/v1/jobs/{job_id}").json()["metrics"]
+    assert metrics["values"]["evaluation/blimp"] == 0.8
+
+
 def test_an_evaluation_of_an_unknown_checkpoint_does_not_stop_reading(client, world, job_id):
     world.record(job_id, EvaluationData(step=1, checkpoint="gone", task="a", scores={"score": 1.0}))
     assert client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"] == []

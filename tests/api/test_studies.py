@@ -8,6 +8,7 @@ import pytest
 
 from core.sample import write_sample
 from jobs.attempts import claim_next
+from jobs.studies import get_study
 from tests.api.conftest import SPEC
 
 RATE = "training.learning_rate"
@@ -190,6 +191,23 @@ def test_seeds_are_added_once(client, world, study):
     same = {section: newest["spec"][section] for section in ("model", "data", "tokenizer")}
     assert same == {section: oldest["spec"][section] for section in same}
     assert client.post(f"{path}/seeds", json={"seeds": 101}).status_code == 422
+
+
+def test_the_text_of_new_members_is_checked_without_a_lock(client, world, study, settings):
+    """Reading the text may take seconds; other requests can write meanwhile."""
+    (settings.data_dir / "words").rename(settings.data_dir / "moved")
+    with world.database.write() as session:
+        get_study(session, study["id"], lock=True)
+        answer = client.post(f"/v1/studies/{study['id']}/seeds", json={"seeds": 4})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "data.dataset")
+
+
+def test_a_study_of_fine_tuning_jobs_is_refused(client):
+    finetune = {"job": "0" * 32, "tasks": ["boolq"]}
+    answer = client.post("/v1/studies", json={"task": "finetune", "finetune": finetune})
+    assert (answer.status_code, answer.json()["code"]) == (422, "study_refused")
+    assert answer.json()["errors"][0]["field"] == "task"
+    assert client.get("/v1/jobs").json()["data"] == []
 
 
 def test_studies_are_listed_in_pages(client):

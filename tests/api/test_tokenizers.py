@@ -132,9 +132,22 @@ def test_an_existing_tokenizer_is_sent_named_and_removed(client, existing):
     assert client.post("/v1/tokenizers", json=BODY | {"tokenizer": spec["tokenizer"]}).is_success
     assert client.delete("/v1/tokenizer-files/mine").status_code == 204
     assert client.delete("/v1/tokenizer-files/mine").status_code == 404
-    refused = client.post("/v1/jobs", json=spec)
-    assert refused.status_code == 422
-    assert refused.json()["errors"][0]["field"] == "tokenizer.path"
+    for path in ("/v1/jobs", "/v1/studies"):
+        refused = client.post(path, json=spec)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["field"] == "tokenizer.path"
+
+
+def test_the_members_of_a_study_have_the_size_of_an_existing_tokenizer(client):
+    tokenizer = new_tokenizer()
+    tokenizer.train_from_iterator(["the dog sees the cat"] * 9, trainer=new_trainer(265, 1))
+    client.post("/v1/tokenizer-files/mine", content=tokenizer.to_str().encode()).raise_for_status()
+    spec = SPEC | {"tokenizer": {"path": "tokenizers/mine"}}
+    study = client.post("/v1/studies", json=spec | {"seeds": 1}).json()
+    added = client.post(f"/v1/studies/{study['id']}/seeds", json={"seeds": 2})
+    assert added.status_code == 202, added.text
+    members = client.get("/v1/jobs", params={"study": study["id"]}).json()["data"]
+    assert [each["spec"]["tokenizer"]["vocab_size"] for each in members] == [265, 265]
 
 
 def test_a_tokenizer_that_cannot_be_used_is_listed_with_the_reason(client, settings, existing):

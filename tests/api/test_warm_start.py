@@ -48,6 +48,26 @@ def test_a_job_keeps_the_weights_when_the_parent_is_deleted(client, world):
     assert again.status_code == 422
 
 
+def test_the_members_of_a_study_keep_the_weights_as_single_jobs_do(client, world):
+    parent = write_parent(world)
+    body = SPEC | {"init_from": {"job": parent}}
+    study = client.post("/v1/studies", json=body | {"seeds": 2}).json()
+    path = f"/v1/studies/{study['id']}"
+    assert client.post(f"{path}/seeds", json={"seeds": 3}).status_code == 202
+    assert client.delete(f"/v1/jobs/{parent}").status_code == 204
+    members = client.get(path).json()["members"]
+    assert len(members) == 3
+    for member in members:
+        copy = RunDir(world.settings.job_folder(member["job"])).initial
+        assert (copy / "model.safetensors").read_bytes() == b"weights"
+    for again in (
+        client.post("/v1/studies", json=body),
+        client.post(f"{path}/seeds", json={"seeds": 4}),
+    ):
+        assert again.status_code == 422
+    assert len(client.get(path).json()["members"]) == 3
+
+
 def test_initial_weights_that_do_not_fit_are_refused_with_the_field(client, world):
     parent = write_parent(world)
     wide = SPEC | {"model": SPEC["model"] | {"hidden_size": 64}}
@@ -58,9 +78,10 @@ def test_initial_weights_that_do_not_fit_are_refused_with_the_field(client, worl
         (wide | {"init_from": {"job": parent}}, "model"),
     ]
     for body, field in cases:
-        answer = client.post("/v1/jobs", json=body)
-        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
-        assert answer.json()["code"] == "initial_weights_invalid"
+        for path in ("/v1/jobs", "/v1/studies"):
+            answer = client.post(path, json=body)
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+            assert answer.json()["code"] == "initial_weights_invalid"
         assert any("refused" in each for each in estimated(client, body))
     message = client.post("/v1/jobs", json=cases[3][0]).json()["detail"]
     assert "hidden_size: 64 in the job, 32 in the weights" in message

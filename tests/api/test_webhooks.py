@@ -1,6 +1,9 @@
 """Webhooks: every event is delivered or listed as undelivered, signed, and to allowed addresses."""
 
+import asyncio
+import contextlib
 import json
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,12 +14,22 @@ from ipaddress import ip_address, ip_network
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from api.webhook_sender import refusal
-from api.webhook_thread import Deliverer
+from api.webhook_sender import TOTAL_SECONDS, refusal, send
+from api.webhook_thread import Deliverer, WebhookThread
 from core.events.types import CheckpointData, WarningData, event_of, now
 from jobs.attempts import record_events
-from jobs.outbox import MAX_ATTEMPTS, RETRY_SECONDS, claim_due
+from jobs.outbox import (
+    KEPT_DAYS,
+    LEASE_SECONDS,
+    MAX_ATTEMPTS,
+    RETRY_SECONDS,
+    Outcome,
+    claim_due,
+    record_outcome,
+)
 from jobs.settings import Settings
+from jobs.tables import Webhook as Row
+from tests.waiting import wait_for
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 DAY = 86_400
@@ -189,7 +202,7 @@ def test_the_last_attempt_fails_the_delivery_and_410_disables_the_webhook(
     run_job(world, "cancelled")
     receiver.status = 500
     deliverer = Deliverer(database, LOOPBACK, clock=clock)
-    for _ in range(2 * MAX_ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS + 2):  # the two more send nothing
         deliverer.deliver_due()
         clock.advance(2 * DAY)
     assert len(receiver.messages) == MAX_ATTEMPTS == len(RETRY_SECONDS) + 1
@@ -322,6 +335,104 @@ def test_two_senders_never_make_the_same_attempt(add, world, database):
         assert len(claim_due(session, moment, per_webhook=9)) == 3
     with database.write() as session:
         assert claim_due(session, moment, per_webhook=9) == []
-    later = moment + timedelta(seconds=RETRY_SECONDS[0] * 1.2)
-    with database.write() as session:  # the first sender was killed: due at the next attempt
-        assert {each.attempt for each in claim_due(session, later, per_webhook=9)} == {2}
+    assert LEASE_SECONDS > 2 * TOTAL_SECONDS
+    still_sending = moment + timedelta(seconds=TOTAL_SECONDS)
+    with database.write() as session:
+        assert claim_due(session, still_sending, per_webhook=9) == []
+    later = moment + timedelta(seconds=LEASE_SECONDS)
+    with database.write() as session:  # the first sender was killed: due after its lease
+        (claim, *_) = claims = claim_due(session, later, per_webhook=9)
+        assert {each.attempt for each in claims} == {2}
+        record_outcome(session, claim, Outcome(500, "the receiver answered 500"), later)
+    for seconds, is_due in ((LEASE_SECONDS, False), (RETRY_SECONDS[1] * 1.2, True)):
+        with database.write() as session:  # a failed attempt waits longer than a lost one
+            at = later + timedelta(seconds=seconds)
+            due = claim_due(session, at, per_webhook=9)
+            assert len(due) == 2 + is_due
+            assert (claim.delivery_id in {each.delivery_id for each in due}) == is_due
+
+
+def test_a_failed_message_is_removed_after_the_time_of_a_delivered_one(
+    add, database, receiver, deliveries, client
+):
+    webhook, clock = add(), Clock()
+    client.post(f"/v1/webhooks/{webhook['id']}/test")
+    receiver.status = 500
+    deliverer = Deliverer(database, LOOPBACK, clock=clock)
+    for _ in range(MAX_ATTEMPTS):
+        deliverer.deliver_due()
+        clock.advance(2 * DAY)
+    assert len(deliveries(webhook, "failed")) == 1
+    client.post(f"/v1/webhooks/{webhook['id']}/test")
+    clock.advance((KEPT_DAYS - 2 * MAX_ATTEMPTS + 1) * DAY)
+    receiver.go_down()
+    deliverer.deliver_due()
+    receiver.come_back()
+    (left,) = deliveries(webhook)  # the second is as old, and waits for its next attempt
+    assert (left["status"], left["attempts"]) == ("pending", 1)
+
+
+def test_a_disabled_webhook_gets_no_messages_about_later_events(
+    add, world, database, receiver, deliveries, client
+):
+    webhook, other = add(), add(events=["job.succeeded"])
+    client.post(f"/v1/webhooks/{webhook['id']}/test")
+    receiver.status = 410
+    assert Deliverer(database, LOOPBACK).deliver_due() == 1
+    run_job(world, "succeeded")
+    assert [each["event"] for each in deliveries(webhook)] == ["webhook.test"]
+    assert [each["event"] for each in deliveries(other)] == ["job.succeeded"]
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    add, database, receiver, client, monkeypatch
+):
+    """A name with two addresses of which one drops packets, as a host that is off does."""
+    port = receiver.server.server_port
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.2", port))
+        full.listen(0)
+        for _ in range(2):  # Linux drops further connections to a full backlog
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.2", port))
+        addresses = ("127.0.0.2", "127.0.0.1")
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
+        webhook = add()
+        client.post(f"/v1/webhooks/{webhook['id']}/test")
+        with database.write() as session:
+            (claim,) = claim_due(session, now(), per_webhook=1)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        outcome = asyncio.run(send(claim, LOOPBACK, now(), connect_seconds=1.0))
+    assert (outcome.status, outcome.error) == (204, None)
+
+
+def test_an_unexpected_error_of_one_message_stops_no_other(
+    add, database, receiver, deliveries, client
+):
+    broken, whole = add(), add()
+    for webhook in (broken, whole):
+        client.post(f"/v1/webhooks/{webhook['id']}/test")
+    with database.write() as session:
+        session.get(Row, broken["id"]).secret = "whsec_?"  # damaged: nothing can be signed with it
+    assert Deliverer(database, LOOPBACK).deliver_due() == 2
+    assert deliveries(whole)[0]["status"] == "delivered"
+    (left,) = deliveries(broken)
+    assert (left["status"], left["attempts"], bool(left["last_error"])) == ("pending", 1, True)
+
+
+def test_the_thread_continues_after_an_unexpected_error(add, database, receiver, client):
+    webhook, times = add(), iter(range(2))
+    client.post(f"/v1/webhooks/{webhook['id']}/test")
+
+    def clock() -> datetime:
+        if next(times, None) == 1:  # the first pass; call 0 is in the constructor
+            raise RuntimeError("no time")
+        return now()
+
+    thread = WebhookThread(Deliverer(database, LOOPBACK, clock=clock), seconds=0.01)
+    thread.start()
+    try:
+        wait_for(lambda: receiver.messages, what="the message was sent in a later pass")
+    finally:
+        thread.stop()

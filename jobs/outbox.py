@@ -1,7 +1,7 @@
 """The writes of a sender of webhooks: which deliveries are due, the claim, and the outcome.
 
-A claim counts the attempt and makes the delivery due again after `LEASE_SECONDS`, before anything is
-sent. If the sender is killed, another one therefore sends the message after the lease. A failed
+A claim counts the attempt and makes the delivery due again after `LEASE_SECONDS`, before anything
+is sent. If the sender is killed, another one therefore sends the message after the lease. A failed
 attempt sets the time of the next one.
 """
 

@@ -232,12 +232,12 @@ def cancel_study(session: Session, study_id: str) -> None:
         StudyNotFound: If there is no such study.
         StudyRefused: If all members have ended.
     """
-    get_study(session, study_id, lock=True)
-    open_members = [row for row in read_members(session, study_id) if row.status not in FINAL]
+    members = _locked_members(session, study_id)
+    open_members = [job_id for job_id, status in members if status not in FINAL]
     if not open_members:
         raise StudyRefused(f"cannot cancel study {study_id}: all its jobs have ended")
-    for row in open_members:
-        request_cancel(session, row.job_id)
+    for job_id in open_members:
+        request_cancel(session, job_id)
 
 
 def resume_study(session: Session, study_id: str) -> None:
@@ -247,15 +247,15 @@ def resume_study(session: Session, study_id: str) -> None:
         StudyNotFound: If there is no such study.
         StudyRefused: If no member is in one of these states.
     """
-    get_study(session, study_id, lock=True)
-    stopped = [row for row in read_members(session, study_id) if row.status in RESUMED]
+    members = _locked_members(session, study_id)
+    stopped = [(job_id, status) for job_id, status in members if status in RESUMED]
     if not stopped:
         raise StudyRefused(
             f"cannot resume study {study_id}: none of its jobs is {', '.join(RESUMED[:-1])} or "
             f"{RESUMED[-1]}"
         )
-    for row in stopped:
-        (resume if row.status == "paused" else retry)(session, row.job_id)
+    for job_id, status in stopped:
+        (resume if status == "paused" else retry)(session, job_id)
 
 
 def delete_study(session: Session, study_id: str) -> list[str]:
@@ -267,9 +267,7 @@ def delete_study(session: Session, study_id: str) -> list[str]:
         StudyNotFound: If there is no such study.
         StudyRefused: If a member has not ended.
     """
-    get_study(session, study_id, lock=True)
-    members = select(Job.id, Job.status).where(Job.study_id == study_id).with_for_update()
-    rows = list(session.exec(members))
+    rows = _locked_members(session, study_id)
     unfinished = [status for _, status in rows if status not in FINAL]
     if unfinished:
         raise StudyRefused(
@@ -279,3 +277,16 @@ def delete_study(session: Session, study_id: str) -> list[str]:
     session.exec(delete(Job).where(col(Job.study_id) == study_id))
     session.exec(delete(Study).where(col(Study.id) == study_id))
     return [job_id for job_id, _ in rows]
+
+
+def _locked_members(session: Session, study_id: str) -> list[tuple[str, str]]:
+    """Ids and statuses of the members, which no other transaction changes until this one ends.
+
+    Without the lock, a worker could end a job between the read of its status and the write.
+
+    Raises:
+        StudyNotFound: If there is no such study.
+    """
+    get_study(session, study_id, lock=True)
+    members = select(Job.id, Job.status).where(Job.study_id == study_id)
+    return list(session.exec(members.order_by(col(Job.id)).with_for_update()))

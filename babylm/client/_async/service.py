@@ -135,7 +135,13 @@ class AsyncClient(AsyncConnection):
         idempotency_key: str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> AsyncJob:
-        """Submits a whole spec. The same key twice gives the same job."""
+        """Submits a whole spec.
+
+        Args:
+            body: The spec.
+            idempotency_key: The same key twice gives the same job.
+            sleep: Function that waits before a repeated request.
+        """
         answer = await self._create("/v1/jobs", body, idempotency_key=idempotency_key, sleep=sleep)
         return AsyncJob(self, answer)
 
@@ -198,12 +204,19 @@ class AsyncClient(AsyncConnection):
         return AsyncStudy(self, await self._create("/v1/studies", body, idempotency_key=key))
 
     async def studies(self, *, limit: int = 20) -> list[AsyncStudy]:
-        """The newest studies first. `refresh` of a study reads its table and its members."""
+        """The newest studies first. `refresh` of a study reads its table and its members.
+
+        Args:
+            limit: Maximum number of studies.
+        """
         found = await self.listing("/v1/studies", params={"limit": limit})
         return [AsyncStudy(self, each) for each in found]
 
     async def find_study(self, name: str = "last") -> AsyncStudy:
-        """The study whose id is or begins with `name`; the newest study for `last`.
+        """One study.
+
+        Args:
+            name: Its id or the beginning of it, or `last` for the newest study.
 
         Raises:
             BabylmError: If there is no such study, or more than one.
@@ -234,19 +247,31 @@ class AsyncClient(AsyncConnection):
         return AsyncStudy(self, answer)
 
     async def estimate(self, spec: Mapping[str, Any]) -> Body:
-        """Estimates the time, memory and disk space of a spec; the service stores nothing."""
+        """Estimates the time, memory and disk space of a spec; the service stores nothing.
+
+        Args:
+            spec: The spec, which may name a preset.
+        """
         found: Body = await self.call("POST", "/v1/jobs/estimate", json=dict(spec))
         return found
 
     async def jobs(self, *, status: str | None = None, limit: int = 20) -> list[AsyncJob]:
-        """The newest jobs first, at most `limit`; only those with `status`, if it is given."""
+        """The newest jobs first.
+
+        Args:
+            status: Only jobs with this status. Default: all jobs.
+            limit: Maximum number of jobs.
+        """
         found: list[AsyncJob] = []
         async for page in self._pages(status=status, limit=limit):
             found += [AsyncJob(self, each) for each in page]
         return found[:limit]
 
     async def job(self, name: str = "last") -> AsyncJob:
-        """The job whose id is or begins with `name`; the newest job for `last`.
+        """One job.
+
+        Args:
+            name: Its id or the beginning of it, or `last` for the newest job.
 
         Raises:
             BabylmError: If there is no such job, or more than one.
@@ -288,12 +313,20 @@ class AsyncClient(AsyncConnection):
         return await self.listing("/v1/datasets")
 
     async def dataset(self, name: str) -> Body:
-        """One dataset with details of its files."""
+        """One dataset with details of its files.
+
+        Args:
+            name: Its name.
+        """
         found: Body = await self.call("GET", f"/v1/datasets/{quote(name, safe='')}")
         return found
 
     async def delete_dataset(self, name: str) -> None:
-        """Deletes a dataset. The service refuses this if an unfinished job needs the dataset."""
+        """Deletes a dataset. The service refuses this if an unfinished job needs the dataset.
+
+        Args:
+            name: Its name.
+        """
         await self.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
 
     async def upload(

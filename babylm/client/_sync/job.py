@@ -120,7 +120,14 @@ class Job:
         return self.act("retry")
 
     def act(self, action: str) -> Self:
-        """Requests one of the four actions above by name."""
+        """Requests one of the four actions above by name.
+
+        Args:
+            action: `cancel`, `pause`, `resume` or `retry`.
+
+        Raises:
+            ServiceError: If the status of the job forbids the action.
+        """
         self.data = self._client.call("POST", f"/v1/jobs/{self.id}/{action}")
         return self
 
@@ -134,14 +141,19 @@ class Job:
         after: int = 0,
         on_break: Callable[[str], None] = lambda _: None,
     ) -> Iterator[wire.Event]:
-        """Yields every event after the sequence number `after` until the job ends.
+        """Yields events until the job ends; reconnects after a broken connection.
 
-        Reconnects after a broken connection, and calls `on_break` with the reason.
+        Args:
+            after: Sequence number after which the events begin. Default: all events.
+            on_break: Called with the reason whenever the connection broke.
         """
         return follow_events(self._client, self.id, after=after, on_break=on_break)
 
     def wait(self, *, progress: bool = True) -> Self:
         """Waits until the job has ended, with a progress bar in notebooks and terminals.
+
+        Args:
+            progress: Whether to show the progress bar.
 
         Raises:
             JobFailed: If the job failed or was cancelled.
@@ -203,7 +215,11 @@ class Job:
         return known[choose_checkpoint(page["data"])["name"] if name is None else name]
 
     def logs(self, *, tail: int = 200) -> str:
-        """The last lines of the log."""
+        """The last lines of the log.
+
+        Args:
+            tail: Number of lines.
+        """
         query = {"tail": str(tail)}
         with self._client.stream(f"/v1/jobs/{self.id}/logs", params=query) as answer:
             return (answer.read()).decode("utf-8", "replace")
@@ -273,6 +289,9 @@ class Checkpoint:
     def load(self, output: str | Path | None = None) -> tuple[Any, Any]:
         """Downloads the checkpoint and loads it with transformers, which is imported here.
 
+        Args:
+            output: The folder of the download. Default: JOB-NAME in the working folder.
+
         Returns:
             The model and the tokenizer, as instances of classes of transformers.
 
@@ -299,7 +318,15 @@ class Checkpoint:
         top_k: int | None = None,
         seed: int | None = None,
     ) -> str:
-        """The prompt and its continuation by the model, computed by the service."""
+        """The prompt and its continuation by the model, computed by the service.
+
+        Args:
+            prompt: The beginning of the text.
+            max_new_tokens: Maximum number of tokens of the continuation.
+            temperature: 0 always chooses the most probable token; higher values vary more.
+            top_k: Number of most probable tokens to choose from. Default: all tokens.
+            seed: The same seed gives the same text. Default: random.
+        """
         body: wire.Body = {
             **{"prompt": prompt, "max_new_tokens": max_new_tokens, "temperature": temperature},
             **{"top_k": top_k, "seed": seed},
@@ -309,7 +336,11 @@ class Checkpoint:
         return text if text.startswith(prompt) else prompt + text
 
     def generate_raw(self, body: wire.Body) -> wire.Body:
-        """Sends a generation request; returns the whole response."""
+        """Sends a generation request; returns the whole response.
+
+        Args:
+            body: The body of `POST /v1/jobs/{id}/checkpoints/{name}/generate`.
+        """
         path = f"{self._path}/generate"
         found: wire.Body = self._client.call("POST", path, json=body, timeout=GENERATE_SECONDS)
         return found

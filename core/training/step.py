@@ -49,8 +49,8 @@ class Stepper:
 
     A flag on the device (`found_inf`) records non-finite values. An optimizer that applies
     `found_inf` itself then leaves weights and state unchanged, without a device synchronization.
-    The loop reads the flag on logged steps. With loss scaling, the scaler skips only the steps
-    whose gradients are not finite.
+    The loop reads the flag on logged steps. With loss scaling, gradients that are not finite skip
+    only their own step; after a loss that is not finite, all later updates are skipped too.
     """
 
     def __init__(
@@ -251,9 +251,16 @@ class Stepper:
             balance = self._routers.end_pass()
             if coefficient and balance is not None:
                 whole = whole + coefficient * fraction * balance
-            scaled = whole if self.scaler is None else self.scaler.scale(whole)
-            scaled.backward()  # type: ignore[no-untyped-call]
+            self._scaled(whole).backward()  # type: ignore[no-untyped-call]
             return loss / num_targets
+
+    def _scaled(self, objective: Tensor) -> Tensor:
+        if self.scaler is None:
+            return objective
+        # The scaler has no input for a flag of other steps, so after a non-finite loss all
+        # gradients become NaN, and the scaler skips the update.
+        factor = torch.where(self._found_inf > 0, float("nan"), 1.0)
+        return self.scaler.scale(objective * factor)
 
     def _update(self, loss: Tensor) -> Tensor:
         limit = self._training.max_grad_norm

@@ -151,6 +151,19 @@ def test_fp16_scaling_skips_overflows_and_then_steps_on_unscaled_gradients(name)
     assert moved.norm().item() == pytest.approx(expected.norm().item(), rel=0.2)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_in_fp16_nothing_changes_after_a_loss_that_is_not_finite(name):
+    stepper, model = make_stepper(make_spec(name), Device(torch.device("cpu"), "fp16"))
+    stepper.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)  # does not overflow
+    with model.model.norm.register_forward_hook(lambda *call: call[-1] * float("inf")):
+        stepper.take(some_batch(), learning_rate=1e-3)
+    before = state_of(stepper, model)
+    for _ in range(3):  # finite again; the loop reads the flag only on logged steps
+        assert stepper.take(some_batch(), learning_rate=1e-3).loss.isfinite()
+        assert all(before[label].equal(each) for label, each in state_of(stepper, model).items())
+    assert stepper.found_inf
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_state_is_as_large_as_the_estimate_says(name, architecture):

@@ -175,16 +175,21 @@ def unserved_reason(job: Job, offers: Sequence[Offer]) -> str:
     if job.num_gpus and all(0 < offer.gpus < job.num_gpus for offer in local):
         most = max(offer.gpus for offer in local)
         return f"the job needs {job.num_gpus} GPUs and the largest worker slot has {most}"
-    memory = max((offer.memory_bytes or 0 for offer in local), default=0)
+    memory = max(_known(offer.memory_bytes) for offer in local)
     if job.min_memory_bytes > memory:
         return (
             f"the job needs {job.min_memory_bytes:,} bytes of host memory and the largest worker "
             f"has {memory:,}"
         )
-    device = max((offer.device_memory_bytes or 0 for offer in local), default=0)
+    device = max(_known(offer.device_memory_bytes) for offer in local)
+    if job.min_device_memory_bytes > device:
+        return (
+            f"weights and optimizer need {job.min_device_memory_bytes:,} bytes of device memory "
+            f"and the largest device has {device:,}"
+        )
     return (
-        f"weights and optimizer need {job.min_device_memory_bytes:,} bytes of device memory and "
-        f"the largest device has {device:,}"
+        f"no worker has all that the job needs: {job.num_gpus} GPUs, {job.min_memory_bytes:,} "
+        f"bytes of host memory and {job.min_device_memory_bytes:,} bytes of device memory"
     )
 
 

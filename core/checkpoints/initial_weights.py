@@ -1,7 +1,8 @@
 """Warm start: the run's own copy of the weights and the tokenizer that `init_from` names.
 
 The service makes the copy when a job is submitted. If a run has no copy, `core.run` makes it before
-training. Afterwards the other job or the folder may be removed. The module does not import torch.
+training. After that, the job or the folder that `init_from` names is not needed any more. This
+module does not import torch.
 """
 
 import json
@@ -26,8 +27,8 @@ from core.tokenizer.specials import SPECIAL_TOKENS
 SOURCE_FILE = "source.json"
 """Name of the file with the section `init_from` for which the copy was made."""
 IGNORED_FIELDS = {"max_position_embeddings"}
-"""Fields of `config.json` that may differ from the spec. No weight depends on this field, whose
-value is `training.seq_length`."""
+"""Fields of `config.json` that may differ from the spec. No weight depends on the maximum
+number of input tokens."""
 
 
 def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:

@@ -53,7 +53,7 @@ def clean_fingerprint(
 
 
 def _input(file: SourceFile, content: str) -> str:
-    """All that determines the text of a file.
+    """A string with everything that determines the cleaned text of a file, except the options.
 
     For plain files the result is that of earlier releases, so that their cache entries stay valid.
     """

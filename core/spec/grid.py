@@ -129,7 +129,7 @@ def describe(condition: Condition) -> str:
 
 
 def _assignments(condition: Condition) -> list[str]:
-    """`name=value` for each value; the name is the last part of the field, or all if ambiguous."""
+    """`name=value` for each value. A name is the last part of the path if that is unique."""
     lasts = [path.rpartition(".")[2] for path in condition]
     names = [
         last if lasts.count(last) == 1 else path

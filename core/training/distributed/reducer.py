@@ -30,7 +30,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class GradientReducer:
-    """What one rank does in a data-parallel step.
+    """Sums the gradients, the loss and the router counts of this rank with those of the others.
 
     The gradients are views of one flat buffer, which also contains the loss and the router counts
     at its end. So a step needs one all-reduce and no copies.

@@ -21,7 +21,7 @@ from core.training.execution.micro_batch import MicroBatch
 MEMORY_SHARE = 0.8
 """Share of the free memory that a step may use; the estimate does not include everything."""
 RESCALED_LENGTH = 8192
-"""Number of tokens from which on layers of Llama 4 without rotary embeddings rescale queries. It is
+"""Minimum sequence length for which layers of Llama 4 without rotary embeddings rescale queries:
 `floor_scale` in the model's configuration."""
 COMPILE_FLOPS = 3e15
 """Minimum FLOPs of a run for which `auto` compiles. Such a run takes hours on two CPU cores.

@@ -1,6 +1,7 @@
 """Draws minimal pairs.
 
-A minimal pair has a grammatical sentence, and a similar sentence that breaks one rule.
+A minimal pair has a grammatical sentence, and a similar sentence that breaks one rule. The
+docstring of each function below that returns a `Pair` states this rule.
 """
 
 from collections.abc import Callable
@@ -98,7 +99,7 @@ PHENOMENA: dict[str, Callable[[Random], Pair]] = {
 
 
 def draw_pairs(*, seed: int) -> dict[str, list[Pair]]:
-    """Different minimal pairs for each phenomenon."""
+    """`PAIRS_EACH` different minimal pairs for each phenomenon."""
     drawn: dict[str, list[Pair]] = {}
     for name, draw in PHENOMENA.items():
         random = Random(f"{seed}:{name}")

@@ -31,7 +31,7 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 from core.tokenizer.words import WordFlags, vocabulary_bytes
 
 MAX_WORDS = 300_000
-"""Maximum number of distinct words in the table, which then has about 60 MB. A full table is
+"""Maximum number of distinct words in the table, which then takes about 60 MB. A full table is
 emptied."""
 MAX_UNIT_TOKENS = 4_000_000
 """Maximum number of tokens of all units in the table. Without this limit, text without white space

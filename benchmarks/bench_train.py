@@ -9,9 +9,10 @@ On a GPU the contenders of a benchmark prepare in parallel, except the baselines
 which need too much memory. BABYLM_BENCH_TOGETHER=1 prepares the contenders of all selected
 benchmarks at once. On a CPU the contenders share the cores, so they prepare one after the other.
 
-Each figure is the median of the rounds, and each ratio is the median of the ratios of the rounds,
-because the machine may be shared. BABYLM_BENCH_CLOCK=cpu uses one thread and measures CPU time
-instead of wall time, because other load changes CPU time less.
+A speed is the median of the rounds, and a ratio of speeds is the median of the ratios of the
+rounds, because the machine may be shared. Memory is the maximum of the rounds.
+BABYLM_BENCH_CLOCK=cpu uses one thread and measures CPU time instead of wall time, because other
+load changes CPU time less.
 """
 
 import contextlib
@@ -48,7 +49,7 @@ UPSTREAM_ENVIRONMENT = {"CUDA_LAUNCH_BLOCKING": "1"}
 LOCK_VARIABLE, LOCK_FILE = "BABYLM_BENCH_LOCK", tempfile.NamedTemporaryFile()  # noqa: SIM115
 """The lock of the baselines, see `LOCK_VARIABLE` in `benchmarks.contender`."""
 END_SECONDS = 30.0
-"""Seconds that a contender has to end after its input ended; then it is killed."""
+"""Seconds within which a contender must exit after its input is closed, or it is killed."""
 ERROR_CHARACTERS = 2000
 
 Result = dict[str, Any]

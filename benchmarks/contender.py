@@ -111,7 +111,7 @@ class Watch:
         return CLOCK()
 
     def _rest(self) -> None:
-        """Records the peak of memory, before the matrix products of `peak_flops`."""
+        """Records the peak of memory; called before `peak_flops` allocates matrices."""
         if self._device.is_cuda:
             self._memory = max(self._memory, torch.cuda.max_memory_allocated())
             torch.cuda.empty_cache()

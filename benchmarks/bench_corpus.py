@@ -86,7 +86,7 @@ def prepare(folder: Path) -> Corpus:
 
 
 def raw_text(folder: Path) -> Path:
-    """The raw training text; if there is none, the sample corpus, written to `folder`."""
+    """The raw training text; if `DATA` is not set, the sample corpus, written to `folder`."""
     named = os.environ.get(DATA)
     if named is not None:
         return Path(named) / "train_10M"

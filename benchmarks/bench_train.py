@@ -99,7 +99,7 @@ class Contender:
         raise ContenderDied(f"exit status {status}\n{self._errors.read()[-ERROR_CHARACTERS:]}")
 
     def go(self) -> Result:
-        """Runs one timed window. Raises ContenderDied if the contender ends meanwhile."""
+        """Runs one timed window. Raises ContenderDied if the contender ends during the window."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # `receive` then raises
             self._process.stdin.write("go\n")
@@ -135,7 +135,7 @@ class Contest:
     """The contenders of one benchmark. A contender that dies is reported and then excluded."""
 
     def __init__(self, name: str, stack: ExitStack, *, in_turn: bool) -> None:
-        """Starts the contenders; `in_turn` waits until one is ready before it starts the next."""
+        """Starts the contenders. With `in_turn`, each starts after the previous one is ready."""
         self.name = name
         self._contenders: dict[str, Contender] = {}
         self._losses: dict[str, float] = {}

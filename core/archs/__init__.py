@@ -1,4 +1,4 @@
-"""Registry of the architectures. Importing a module of an architecture here registers it."""
+"""Registry of the architectures. Importing the module of an architecture here registers it."""
 
 from typing import TYPE_CHECKING, Annotated, Union
 

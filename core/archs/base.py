@@ -19,7 +19,7 @@ DEFAULT_MAX_POSITION_EMBEDDINGS = 2048
 than the training sequences; models of the upstream research scripts accept 2,048 tokens or more.
 Position embeddings are rotary, so the number of weights does not depend on this value."""
 OFFICIAL_TRANSFORMERS = "4.51.3"
-"""The release that the BabyLM evaluation pipelines of 2025 and 2026 pin."""
+"""The release of transformers that the BabyLM evaluation pipelines of 2025 and 2026 pin."""
 TARGET_HEAD_DIM = 64
 """Maximum width of a head if `num_attention_heads` is null. 64 is common for models of this size
 (GPT-2, Radford et al. 2019)."""
@@ -140,7 +140,7 @@ class Architecture(BaseModel):
         )
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class."""
+        """Entries of `config.json` that replace the entries of the configuration class."""
         return {}
 
     def compatibility_warnings(self) -> list[str]:

@@ -90,7 +90,7 @@ class Gemma2(Architecture):
         }
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class."""
+        """Entries of `config.json` that replace the entries of the configuration class."""
         if self.attn_logit_softcapping is None:
             return {}
         # The default attention of transformers 4 ignores the soft cap without a warning, and no

@@ -12,8 +12,8 @@ from core.archs.base import (
 )
 
 OFFICIAL_NO_ROPE_INTERVAL = 4
-"""The `no_rope_layer_interval` that `OFFICIAL_TRANSFORMERS` always uses. It ignores the value in
-`config.json`."""
+"""The `no_rope_layer_interval` that transformers `OFFICIAL_TRANSFORMERS` always uses. This release
+ignores the value in `config.json`."""
 
 
 class Llama4(Architecture):
@@ -83,7 +83,7 @@ class Llama4(Architecture):
         return resolved.model_copy(update={"head_dim": self.head_width})
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class."""
+        """Entries of `config.json` that replace the entries of the configuration class."""
         # Without `use_cache: false`, transformers 4.51 builds a bfloat16 cache in every forward
         # pass. Meta's checkpoints have the same entry. This does not slow generation down, because
         # generation takes `use_cache` from generation_config.json, where it is true.

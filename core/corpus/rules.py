@@ -34,8 +34,8 @@ LINES_WITHOUT_WORDS = (
 )
 DOCUMENT_HEADER = ("= = = ", "\ufeff= = = ")
 SPACES = re.compile(r" {3,}")
-"""Runs of more than two spaces. They make no difference to upstream's patterns, whose time grows
-with the square of their length."""
+"""Runs of more than two spaces, which are shortened to two. Upstream's patterns give the same
+result, and their time grows with the square of the length of a run."""
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
 MAX_PASSES = 32
@@ -124,7 +124,7 @@ def space_before(marks: str) -> tuple[Rule, ...]:
 def clean_block(text: str, cleaner: Cleaner, drops: Drops) -> str:
     """The cleaned lines, each with a line break at its end. An empty line ends a document.
 
-    The steps are applied until they find nothing more, so cleaning the result does not change it.
+    The steps are applied until they change nothing, so cleaning the result again changes nothing.
 
     Args:
         text: Whole lines. Windows line ends, and a last line without a line end, are accepted.
@@ -139,7 +139,7 @@ def raw_block(text: str, normal: str | None, cleaner: Cleaner, drops: Drops) -> 
 
     Args:
         text: Raw lines.
-        normal: Their normal block, if it is known.
+        normal: The normal block of these lines, if it is known.
         cleaner: The steps.
         drops: Counts the removals.
     """

@@ -124,7 +124,7 @@ class Batches:
         return divmod(int(step) - 1, self.steps_per_epoch)
 
     def _epoch(self, epoch: int) -> "_Epoch":
-        """The windows of an epoch. The last two are cached.
+        """The windows of an epoch. The last two epochs are cached.
 
         Two, because at the first step of an epoch the caller also asks for `words_seen(step - 1)`,
         which is answered from the previous epoch.

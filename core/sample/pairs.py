@@ -41,7 +41,7 @@ def agreement(random: Random) -> Pair:
 
 
 def agreement_across_distractor(random: Random) -> Pair:
-    """The verb agrees with its subject, not with a noun in between that has the other number."""
+    """The verb agrees with its subject, not with a noun of the other number between the two."""
     many = random.random() < 0.5
     noun, place = random.choice(_countable(ANIMATE)), random.choice(_countable(THINGS))
     head = ["the", plural(noun) if many else noun, random.choice(PREPOSITIONS)]

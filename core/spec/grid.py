@@ -16,7 +16,7 @@ Condition = dict[str, Any]
 """JSON values by dotted field name, such as `training.learning_rate`."""
 MAX_MEMBERS = 200
 """Maximum number of jobs of one study. They are created in one transaction, which blocks other
-writers meanwhile."""
+writers."""
 MAX_NAME = 200
 SEED = "training.seed"
 RESERVED = {
@@ -103,7 +103,7 @@ def member_spec(name: str, base: Mapping[str, Any], condition: Condition, seed: 
     """The resolved spec of a member.
 
     Raises:
-        ConditionInvalid, SpecInvalid: As `make_members`.
+        ConditionInvalid, SpecInvalid: See `make_members`.
     """
     body = copy.deepcopy(dict(base))
     for path, value in {**condition, SEED: seed}.items():

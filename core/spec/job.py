@@ -384,7 +384,7 @@ class JobSpec(Section):
 
 
 def _with_its_tokenizer(body: dict[str, Any]) -> dict[str, Any]:  # any JSON value
-    """The body with the tokenizer of the job whose weights it starts from."""
+    """The body; if `init_from` names a job, `tokenizer.from_job` names the same job."""
     init_from, tokenizer = body.get("init_from"), body.get("tokenizer", {})
     job = init_from.get("job") if isinstance(init_from, dict) else None
     if job is None or not isinstance(tokenizer, dict) or tokenizer.get("from_job") is not None:

@@ -198,8 +198,8 @@ def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool =
             was killed or raised `Stopped`.
 
     Returns:
-        False if `final` already exists. The new folder is then removed, because the two have the
-        same content.
+        False if `final` already exists. The new folder is then removed, because both folders have
+        the same content.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     staging, held = _begin(final, resume=resume)
@@ -256,7 +256,7 @@ def _take_over(final: Path, staging: Path) -> bool:
 
 
 def _host() -> str:
-    """Eight hexadecimal digits that identify this kernel, which may not see locks of others."""
+    """Eight hexadecimal digits for the running kernel. Locks of other kernels may be invisible."""
     return hashlib.sha256(boot_id().encode()).hexdigest()[:8]
 
 

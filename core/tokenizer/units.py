@@ -118,7 +118,7 @@ class UnitEncoder:
 
         Raises:
             TextNotClean: If the text has other white space than single ' ' and '\n' between words.
-            TokenOutOfVocabulary: If the tokenizer gives an id that is not below its size.
+            TokenOutOfVocabulary: If the tokenizer gives an id that is not in its vocabulary.
         """
         words = _split(text)
         codes = self._codes(words)  # (U,)

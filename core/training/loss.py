@@ -111,7 +111,8 @@ def _hidden(model: PreTrainedModel, inputs: Tensor, segments: Tensor | None) -> 
 class LinearCrossEntropy(torch.autograd.Function):
     """The cross-entropy of `targets` for the logits cap tanh(rows weight^T / cap), plus the z-loss.
 
-    Both are summed over the rows. The forward pass computes the gradients.
+    The cross-entropy and the z-loss are summed over the rows. The forward pass also computes the
+    gradients.
     """
 
     @staticmethod

@@ -3,7 +3,7 @@
 No torch: the API validates and estimates with these classes.
 `core.training.optimizers.builders` creates what they describe.
 
-A parameter group has three keys in addition to those of its optimizer:
+A parameter group has three keys in addition to the options of its optimizer:
 
 | key | meaning |
 | --- | --- |

@@ -75,7 +75,7 @@ class GradientReducer:
     def add_up(self, loss: Tensor, routers: RouterStatistics) -> Tensor:
         """Sums gradients, loss and router statistics over the ranks; returns the summed loss.
 
-        All ranks must call it. It does not wait for a GPU.
+        All ranks must call this method. The host does not wait for a GPU.
         """
         self._measured[0] = loss
         self._measured[1:] = routers.sums()

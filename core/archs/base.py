@@ -26,7 +26,10 @@ TARGET_HEAD_DIM = 64
 
 
 def default_num_heads(hidden_size: int) -> int:
-    """The number of heads whose width is the largest even divisor of `hidden_size` up to 64."""
+    """The number of heads whose width is the largest even divisor of `hidden_size` up to 64.
+
+    The result is 1 if `hidden_size` is odd.
+    """
     for head_dim in range(min(TARGET_HEAD_DIM, hidden_size), 1, -1):
         if hidden_size % head_dim == 0 and head_dim % 2 == 0:
             return hidden_size // head_dim

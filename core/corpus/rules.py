@@ -77,7 +77,7 @@ class Cleaner:
     version: int
     steps: tuple[Rule | Transform, ...] = ()
     closing: tuple[Rule | Transform, ...] = ()
-    """Steps that are applied after the gaps that `steps` left are closed."""
+    """Steps that run after `steps`, when the gaps in the text are closed."""
     needs_words: bool = True
     """Whether to drop lines without a letter or digit."""
     line: Callable[[str], str] | None = None

@@ -185,7 +185,8 @@ def validation_windows(
     count = windows.count
     if max_tokens is not None:
         count = min(count, max(1, _positive("max_tokens", max_tokens) // seq_length))
-    chosen = np.arange(count, dtype=np.int64) * windows.count // count  # (count,) distinct
+    # (count,) ascending, distinct
+    chosen = np.arange(count, dtype=np.int64) * windows.count // count
 
     def batches() -> Iterator[Batch]:
         for begin in range(0, count, batch_size):

@@ -63,7 +63,7 @@ class Plan:
         ]
 
     def last_epoch_ends(self, count: int) -> tuple[int, ...]:
-        """The last step and the steps whole epochs before it; at most `count` steps, ascending."""
+        """The last step and the steps 1, 2, ... epochs before it; at most `count`, ascending."""
         end = self.epoch(self.max_steps)
         steps = [self._step_at(end - number) for number in range(count) if end > number]
         return tuple(step for step in reversed(steps) if step > 0)

@@ -75,7 +75,7 @@ class Stepper:
             routers: Statistics of the model's routers.
             micro_batch_size: Sequences per pass in steps of the spec's shape. In steps of other
                 shapes, a pass has at most as many tokens.
-            shapes: The shapes; if empty, only the shape of the spec.
+            shapes: The shapes of the run's steps; if empty, only the shape of the spec.
             reducer: Sums gradients over the ranks; None if the run has one device.
         """
         self._model = model
@@ -266,7 +266,7 @@ class Stepper:
         limit = self._training.max_grad_norm
         if self.scaler is not None:
             self.scaler.unscale_(self._optimizer)
-            # In place: GradScaler uses the attribute `grad_scale` itself.
+            # Clips in place, because GradScaler itself uses the attribute `grad_scale`.
             norm = clip_grad_norm_(self._parameters, NO_CLIPPING if limit is None else limit)
             # With loss scaling, gradients overflow occasionally; the scaler then skips the step and
             # halves the scale. Only a non-finite loss indicates a diverged run.

@@ -211,7 +211,7 @@ def _until_done(client: Client, numbers: dict[str, int], result: Round, injector
 
 
 def _replace_clock(service: Service, folder: Path) -> Path | None:
-    """Adds the offset in the returned file to the wall clock of a worker; None without a compiler."""
+    """Gives a worker a clock with the offset in the returned file; None without a compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None

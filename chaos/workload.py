@@ -140,7 +140,7 @@ def golden(number: int, *, folder: Path) -> Golden:
 def journal_curves(journal: Path) -> Curves:
     """The metrics of `TRAINED` in a journal, by name and step. A repeated step has the later value.
 
-    The function parses the lines itself, because the checker shares no code with the service.
+    The function parses the lines itself, so that it does not repeat an error of the service.
     """
     curves: Curves = {name: {} for name in TRAINED}
     for line in journal.read_bytes().splitlines():

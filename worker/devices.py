@@ -64,7 +64,7 @@ def _gpus() -> list[Device]:
     try:
         return [_gpu(driver, index) for index in _visible(driver.nvmlDeviceGetCount())]
     except driver.NVMLError:
-        _driver.cache_clear()  # the next call initializes again: the driver may be a new one
+        _driver.cache_clear()  # the driver may have been reloaded: the next call initializes again
         raise
 
 

@@ -94,7 +94,7 @@ def receiver():
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """The tests call the delivery themselves; the API starts no thread for it."""
+    """The tests deliver themselves: the API's thread waits for longer than a test takes."""
     return settings.model_copy(update={"webhook_networks": "127.0.0.0/8", "sweep_seconds": 3600.0})
 
 
@@ -202,7 +202,7 @@ def test_the_last_attempt_fails_the_delivery_and_410_disables_the_webhook(
     run_job(world, "cancelled")
     receiver.status = 500
     deliverer = Deliverer(database, LOOPBACK, clock=clock)
-    for _ in range(MAX_ATTEMPTS + 2):  # the two more send nothing
+    for _ in range(MAX_ATTEMPTS + 2):  # the last two send nothing
         deliverer.deliver_due()
         clock.advance(2 * DAY)
     assert len(receiver.messages) == MAX_ATTEMPTS == len(RETRY_SECONDS) + 1
@@ -237,7 +237,7 @@ def test_a_redirect_is_not_followed_and_retry_after_is_kept(
 def test_nothing_is_sent_to_loopback_unless_a_setting_allows_it(
     add, database, receiver, deliveries, client
 ):
-    """Also by a name: the address is checked after it was resolved."""
+    """Also if the URL has a host name: the address is checked after the name was resolved."""
     by_name = add(url=receiver.url.replace("127.0.0.1", "localhost"))
     for webhook in (add(), by_name):
         client.post(f"/v1/webhooks/{webhook['id']}/test")
@@ -387,7 +387,7 @@ def test_a_disabled_webhook_gets_no_messages_about_later_events(
 def test_an_address_that_does_not_answer_leaves_time_for_the_next(
     add, database, receiver, client, monkeypatch
 ):
-    """A name with two addresses of which one drops packets, as a host that is off does."""
+    """A name with two addresses, one of which drops packets, like a host that is off."""
     port = receiver.server.server_port
     with socket.socket() as full, contextlib.ExitStack() as stack:
         full.bind(("127.0.0.2", port))

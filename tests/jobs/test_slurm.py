@@ -157,7 +157,7 @@ def test_a_queued_job_is_submitted_once_with_the_resources_of_its_spec(
 
 
 def test_the_time_limit_is_the_specs_the_templates_or_the_estimates(settings, tmp_path):
-    """Each source in turn; a run that is longer than the partition allows gets the longest."""
+    """Checks each source. A run that is longer than the limit in the settings gets that limit."""
     write_sample(tmp_path / "data", target_bytes=20_000)
     settings = settings.model_copy(update={"data_dir": tmp_path / "data"})
 
@@ -439,7 +439,7 @@ class Nodes:
     def __init__(self, database: Database, cluster: Cluster, dice: random.Random) -> None:
         self.database, self.cluster, self.dice = database, cluster, dice
         self.working: dict[str, tuple[str, int]] = {}
-        """Slurm id to the job and attempt that its pilot holds."""
+        """Job and attempt that a pilot holds, by its Slurm id."""
         self.claims: Counter[tuple[str, int]] = Counter()
         self.doubles: list[str] = []
         self.faults: Counter[str] = Counter()

@@ -45,7 +45,7 @@ def queue(database, *device_bytes):
 
 
 def claim(database, slots):
-    """What a slot thread of a worker does; the claimed job, and the slot while it runs."""
+    """Claims a job like a slot thread of a worker; returns the job and its slot."""
     slot = slots.take()
     if slot is None:
         return None

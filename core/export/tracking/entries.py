@@ -103,7 +103,7 @@ def status_after(event: JournalEvent, before: Status) -> Status:
 
 
 def _scores(evaluation: EvaluationData) -> dict[str, float]:
-    """Scores by metric name. The name of the official score is that of the service's own metric."""
+    """Scores by metric name. The official score has the name of the service's own metric."""
     prefix = "evaluation_ema" if evaluation.checkpoint == EMA else "evaluation"
     name = f"{prefix}/{evaluation.task}"
     others = {f"{name}/{key}": score for key, score in evaluation.scores.items() if key != "score"}

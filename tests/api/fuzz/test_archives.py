@@ -1,4 +1,4 @@
-"""Damaged archives at a real server: published or refused, with bounded memory."""
+"""Sends damaged archives to a real server, which publishes or refuses them in bounded memory."""
 
 import io
 import random
@@ -32,7 +32,7 @@ def archives() -> list[Archive]:
     found += [("a.tar", content) for content in (DAMAGED | NOT_REGULAR).values()]
     found += [("a.zip", content) for content in DAMAGED_ZIPS.values()]
     found += [(name, content) for name, content, _ in HOSTILE.values() if len(content) < 1 << 20]
-    found += [("a.tar.gz", tarred(entry("a.txt", TEXT)))] * 5  # some are read completely
+    found += [("a.tar.gz", tarred(entry("a.txt", TEXT)))] * 5  # so that some are read completely
     return found
 
 

@@ -88,13 +88,13 @@ MODELS = {
     ),
 }
 LENGTH = 80
-"""More than one block of queries, and no multiple of it."""
+"""Tokens of a sequence: more than one block of queries, and not a multiple of a block."""
 
 
 @pytest.fixture(autouse=True)
 def _float64_throughout(monkeypatch):
-    """transformers goes through float32 in norms, softmaxes and the angles of rotary embeddings,
-    where 1e-16 can become 1e-7.
+    """Keeps transformers in float64. It computes norms, softmaxes and the angles of rotary
+    embeddings in float32, which can turn a difference of 1e-16 into one of 1e-7.
     """
     torch.set_num_threads(1)
     to, softmax = torch.Tensor.to, functional.softmax
@@ -114,7 +114,7 @@ def _float64_throughout(monkeypatch):
 
 def plain_model(architecture):
     model = build_model(architecture, vocab_size=300, seed=0).double()
-    with torch.no_grad():  # weights that make scores, caps and routers matter
+    with torch.no_grad():  # weights so large that scores, caps and routers matter
         for name, parameter in model.named_parameters():
             if parameter.ndim >= 2 and "embed" not in name:
                 parameter.mul_(8.0)
@@ -221,7 +221,7 @@ def test_packed_documents_are_the_documents_alone(name, way):
 
 
 def some_documents():
-    """Windows of documents of all kinds of lengths: none, one token, longer than the window."""
+    """Windows with documents of all kinds of lengths: empty, one token, longer than the window."""
     inputs, targets = some_tokens()
     inputs = inputs.where(inputs != END_OF_TEXT_ID, 5)
     for sequence, places in enumerate([[0, 1, 30, 79], [3, 4, 5, 50], []]):
@@ -230,7 +230,7 @@ def some_documents():
 
 
 def losses_of_documents_alone(plain, inputs, targets):
-    """Each document, up to the next `<|endoftext|>`, by itself through the plain model."""
+    """The loss of the plain model on each document (up to its `<|endoftext|>`) alone, summed."""
     total = torch.zeros((), dtype=torch.float64)
     for row, expected in zip(inputs, targets, strict=True):
         ends = [*(row == END_OF_TEXT_ID).nonzero().flatten().tolist(), len(row)]
@@ -255,7 +255,8 @@ def test_layers_with_attention_temperature_count_from_the_document():
     assert_same(loss, fast, expected_loss, expected)
 
 
-# Loading inductor causes a warning about torch itself, and one that this way is slow.
+# Loading inductor causes a warning about torch itself. Flex attention that is not compiled warns
+# that it is slow.
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:flex_attention called without:UserWarning")
 @pytest.mark.parametrize("name", ["gemma2", "gemma2-sliding", "llama4-chunks", "olmo2"])
@@ -323,7 +324,8 @@ def test_a_validation_forms_no_gradients():
         loss = summed_loss(model, inputs, targets)
     with torch.no_grad(), FlopCounterMode(display=False) as validated:
         assert summed_loss(model, inputs, targets).item() == loss.item()
-    # The gradient by the rows; the one by the weights is added up in place, which is not counted.
+    # The product that gives the gradient of the hidden states. The one for the weights is added in
+    # place, and the counter does not count that.
     product = 2 * inputs.numel() * model.lm_head.weight.numel()
     assert trained.get_total_flops() - validated.get_total_flops() == product
 
@@ -340,7 +342,9 @@ def test_an_expert_that_no_token_chose_has_a_gradient_of_zero():
 
 
 def test_groups_that_are_padded_give_the_same(monkeypatch):
-    """Padded as in bf16 on a CPU; here in float64, where every gradient can be compared."""
+    """Groups are padded in bf16 on a CPU. Here they are padded in float64, so that every gradient
+    can be compared.
+    """
     of, sizes = grouped.Groups.of.__func__, []
 
     def padded(chosen, count, padded):

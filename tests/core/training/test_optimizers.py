@@ -142,7 +142,8 @@ def test_fp16_scaling_skips_overflows_and_then_steps_on_unscaled_gradients(name)
     assert skipped  # torch begins at 65,536, which overflows here
     assert not stepper.found_inf
     plain.take(some_batch(), learning_rate=1e-3)
-    # The embeddings: values within the MLPs of so small a model are too small for fp16.
+    # Only the embeddings are compared: in so small a model, values in the MLPs are too small for
+    # fp16.
     start = fresh["model.embed_tokens.weight"]
     moved, expected = (
         (each.model.embed_tokens.weight.detach() - start).flatten() for each in (model, reference)

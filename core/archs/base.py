@@ -26,14 +26,9 @@ TARGET_HEAD_DIM = 64
 
 
 def default_num_heads(hidden_size: int) -> int:
-    """The number of heads whose width is the largest even divisor of `hidden_size` up to 64.
-
-    The result is 1 if `hidden_size` is odd.
-    """
-    for head_dim in range(min(TARGET_HEAD_DIM, hidden_size), 1, -1):
-        if hidden_size % head_dim == 0 and head_dim % 2 == 0:
-            return hidden_size // head_dim
-    return 1
+    """The number of heads with the largest even width up to 64 that divides an even hidden_size."""
+    widths = range(2, min(TARGET_HEAD_DIM, hidden_size) + 1, 2)
+    return hidden_size // max(width for width in widths if hidden_size % width == 0)
 
 
 class Architecture(BaseModel):
@@ -63,7 +58,13 @@ class Architecture(BaseModel):
     """Modules of a layer whose outputs are added to the residual stream."""
 
     architecture: str
-    hidden_size: int = Field(default=768, ge=8, le=MAX_HIDDEN_SIZE, description="Width D.")
+    hidden_size: int = Field(
+        default=768,
+        ge=8,
+        le=MAX_HIDDEN_SIZE,
+        multiple_of=2,  # rotary embeddings rotate pairs, so the width of a head is even
+        description="Width D, an even number.",
+    )
     num_hidden_layers: int = Field(default=12, ge=1, le=256, description="Layers L.")
     num_attention_heads: int | None = Field(
         default=None,

@@ -39,7 +39,7 @@ VALUES = {
     "train/learning_rate": 5e-4,
     "train/grad_norm": 0.8,
     "throughput/tokens_per_second": 52_000.0,
-    "memory/gpu_reserved_peak_bytes": 2.1e9,
+    "memory/device_reserved_bytes": 2.1e9,
 }
 """The values of a metrics event, as a run on a GPU reports them."""
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from api import archives, tar_reader
 from api.errors import Problem
-from tests.api.test_uploads import TEXT, entry, send, tarred, tree, zipped
+from tests.api.sending import TEXT, entry, send, tarred, tree, zipped
 
 
 def read(content: bytes, name: str, folder: Path) -> dict[str, bytes]:

@@ -18,11 +18,12 @@ from jobs.database import Database
 from jobs.settings import DATABASE_FILE, Settings
 from tests.api.conftest import SPEC, World, local_client, write_corpus
 from tests.api.raw import RawClient
+from tests.api.sending import tree
 from tests.api.test_archives import DAMAGED, DAMAGED_ZIPS, NOT_REGULAR
 from tests.api.test_downloads import BAD_RANGES
 from tests.api.test_lists import CURSORS
 from tests.api.test_problems import BODIES, NAMES
-from tests.api.test_uploads import HOSTILE, tree
+from tests.api.test_uploaded_archives import HOSTILE
 
 CANARY = "canary-7f3a"
 JOB = "JOB"

@@ -13,8 +13,9 @@ import pytest
 from api.errors import MEDIA_TYPE
 from tests.api.fuzz.load import NUM_ARCHIVES, SEED, TIMEOUT_SECONDS, WARM_UP, mutated
 from tests.api.fuzz.server import MAX_GROWTH_BYTES, running_server
+from tests.api.sending import TEXT, entry, tarred, zipped
 from tests.api.test_archives import DAMAGED, DAMAGED_ZIPS, NOT_REGULAR
-from tests.api.test_uploads import HOSTILE, TEXT, entry, tarred, zipped
+from tests.api.test_uploaded_archives import HOSTILE
 from tests.waiting import DEADLINE
 
 Archive = tuple[str, bytes]

@@ -15,7 +15,6 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 from core.training.execution.compiled import compile_layers
 from core.training.loss import objective_and_loss, summed_loss
 from core.training.model.attention import blocks
-from core.training.model.attention.masks import AttentionSpan, explicit_mask
 from core.training.model.attention.select import (
     FLEX,
     NAME,
@@ -26,7 +25,7 @@ from core.training.model.attention.select import (
     use_flex,
 )
 from core.training.model.moe import grouped
-from core.training.model.moe.experts import balance_loss, use_sparse_experts
+from core.training.model.moe.experts import use_sparse_experts
 
 SHAPE = {"hidden_size": 32, "max_position_embeddings": 256}
 MODELS = {
@@ -365,13 +364,6 @@ def test_sparse_experts_keep_the_names_of_the_parameters():
     assert list(fast_model(plain).state_dict()) == list(plain.state_dict())
 
 
-def test_the_balance_loss_is_one_for_even_use_and_the_number_of_experts_for_one_alone():
-    even = torch.eye(4).repeat(2, 1) * 1e-3
-    assert balance_loss(even, torch.full((4,), 0.25)).item() == pytest.approx(1.0)
-    alone = torch.tensor([[50.0, 0.0, 0.0, 0.0]]).repeat(8, 1)
-    assert balance_loss(alone, torch.tensor([1.0, 0, 0, 0])).item() == pytest.approx(4.0)
-
-
 def test_router_statistics_count_each_pass_once():
     model = copy.deepcopy(plain_model(MODELS["llama4"]))
     statistics = use_sparse_experts(model)
@@ -401,13 +393,3 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
 def test_segments_are_no_matter_to_the_arguments_of_a_body_without_them():
     fast = fast_model(plain_model(MODELS["olmo2"]))
     assert attention_mask_arguments(fast, some_tokens()[0], None) == {}
-
-
-def test_an_explicit_mask_hides_the_future_and_other_segments():
-    mask = explicit_mask(torch.tensor([[0, 0, 1]]), AttentionSpan(), torch.float32)
-    assert mask.shape == (1, 1, 3, 3)
-    assert (mask[0, 0] == 0).tolist() == [
-        [True, False, False],
-        [True, True, False],
-        [False, False, True],
-    ]

@@ -38,7 +38,7 @@ class RawClient:
         peer: str | None = "127.0.0.1",
         **headers: str | None,
     ) -> RawAnswer:
-        """One request; `target` is the path on the wire, and a header of None is left out.
+        """Sends a request. `target` is the path on the wire; a header of value None is not sent.
 
         `peer` is the address of the client, None for a Unix socket.
         """

@@ -187,7 +187,7 @@ def test_activations_are_recomputed_only_if_one_sequence_does_not_fit(monkeypatc
 
 
 def test_the_probe_tries_fewer_sequences_and_then_recomputation(tiny_run, monkeypatch):
-    """On a GPU an estimate may be too low; the trial step shows it."""
+    """On a GPU the estimate of memory may be too low; the trial step shows it."""
     tried = []
     probe = Stepper.probe
 

@@ -14,8 +14,8 @@ Described = griffe.Class | griffe.Function | griffe.Attribute
 CLASSES = {
     "Client": ("_sync.service", "AsyncClient"),
     "Job": ("_sync.job", "AsyncJob"),
-    "Checkpoints": ("_sync.job", "AsyncCheckpoints"),
-    "Checkpoint": ("_sync.job", "AsyncCheckpoint"),
+    "Checkpoints": ("_sync.checkpoint", "AsyncCheckpoints"),
+    "Checkpoint": ("_sync.checkpoint", "AsyncCheckpoint"),
     "Study": ("_sync.study", "AsyncStudy"),
     "Metrics": ("metrics", None),
     "Plot": ("plot", None),

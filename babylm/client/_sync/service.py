@@ -22,6 +22,7 @@ from babylm.client._sync.upload import (
 )
 from babylm.client.discovery import find_key, find_service
 from babylm.client.errors import BabylmError, ServiceError, ServiceUnreachable
+from babylm.client.fields import not_found, with_fields
 from babylm.client.figures import SHORTEST_ID
 from babylm.client.wire import Body
 
@@ -244,7 +245,7 @@ class Client(Connection):
                 "`babylm studies` lists the ids; their beginning is enough, and `last` is the "
                 "newest study."
             )
-            raise _not_found("study", name, hint, error) from error
+            raise not_found("study", name, hint, error) from error
         return Study(self, answer)
 
     def estimate(self, spec: Mapping[str, Any]) -> Body:
@@ -293,7 +294,7 @@ class Client(Connection):
                     f"`babylm jobs` lists the ids; their beginning ({SHORTEST_ID} characters or "
                     "more) is enough, and `last` is the newest job."
                 )
-                raise _not_found("job", name, hint, error) from error
+                raise not_found("job", name, hint, error) from error
             answer = self.call("GET", f"/v1/jobs/{job_id}")
         return Job(self, answer)
 
@@ -391,28 +392,3 @@ class Client(Connection):
             if not page.get("next") or not page["data"]:
                 return
             query["after"] = page["next"]
-
-
-def with_fields(spec: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Body:
-    """The spec with the given fields; a section that both have is merged field by field."""
-    body = dict(spec or {})
-    for field, value in given.items():
-        if value is None:
-            continue
-        before = body.get(field)
-        is_section = isinstance(value, Mapping)
-        if is_section and isinstance(before, Mapping):
-            body[field] = {**before, **value}
-        else:
-            body[field] = dict(value) if is_section else value
-    return body
-
-
-def _not_found(kind: str, name: str, hint: str, error: ServiceError) -> ServiceError:
-    return ServiceError(
-        error.status_code,
-        f"there is no {kind} {name}",
-        hint=hint,
-        code=f"{kind}_not_found",
-        details=error.details,
-    )

@@ -111,6 +111,8 @@ def test_long_documents_of_llama4_keep_their_positions_only_in_blocks():
     assert chosen(CUDA, **documents | {"packing": "stream"}).attention == "blocks"
     with pytest.raises(SpecInvalid, match="library, which uses positions in the sequence"):
         chosen(CUDA, **documents, attention="library")
+    with pytest.raises(SpecInvalid, match="blocks does not support dropout"):
+        chosen(CUDA, model={"attention_dropout": 0.1}, **documents)
 
 
 def test_without_a_compiler_the_run_continues_with_a_warning(monkeypatch, tmp_path):

@@ -47,8 +47,8 @@ def datasets(context: typer.Context, url: Url = None, as_json: AsJson = False) -
 @group.command()
 def add(
     name: Annotated[str, typer.Argument(help="Name of a new or existing dataset.")],
-    path: Annotated[Path, typer.Argument(help="A file, a zip or tar, or a folder.")],
-    folder: Annotated[str | None, typer.Option("--folder", help="The subfolder to use.")] = None,
+    path: Annotated[Path, typer.Argument(help="A file, a zip or tar archive, or a folder.")],
+    folder: Annotated[str | None, typer.Option("--folder", help="Use only this subfolder.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,
     as_json: AsJson = False,
@@ -81,7 +81,8 @@ def add(
 def download(
     address: Annotated[str, typer.Argument(metavar="URL", help="http:// or https:// address.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write  [default: its own name]")
+        Path | None,
+        typer.Option("--output", "-o", help="File to write  [default: name in the URL]"),
     ] = None,
     sha256: Annotated[
         str | None,

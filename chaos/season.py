@@ -38,7 +38,7 @@ SEEDS = 3
 TASKS = ("blimp_filtered", "wug_past_tense")
 """Tasks on which each run of the study evaluates its model."""
 ITEMS = 300
-"""Items of each generated evaluation file."""
+"""Number of items of each generated evaluation file."""
 WAITS = {"study": 4.0, "evaluate": 6.0, "submission": 1.5}
 """For each kind of work, the maximum seconds from its begin to a kill. Starting a process takes
 several of these seconds."""
@@ -162,7 +162,6 @@ class _Killer(threading.Thread):
                 if part is not None and self.left[kind] and self._kill(part):
                     self.counts[kind] += 1
                     self.left[kind] -= 1
-        self.left = +self.left
 
     def end_of_study(self) -> None:
         """Lets the kills that are left for the study interrupt evaluations."""

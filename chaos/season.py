@@ -102,10 +102,9 @@ class _Season:
         violations, self.scores = check_season(
             self._service.runs, self._service.data, expected=expected
         )
-        left = [
-            f"{count} kills of {kind} had no target" for kind, count in self.killer.left.items()
-        ]
-        return violations + left + self._client.problems
+        for kind, count in (+self.killer.left).items():  # without the zeros
+            violations.append(f"{count} kills of {kind} had no target")
+        return violations + self._client.problems
 
     def _study_has_ended(self) -> bool:
         """Restarts members that a fault ended; True if all have succeeded."""

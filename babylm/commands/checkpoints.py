@@ -89,7 +89,7 @@ def export(
         str,
         typer.Argument(
             metavar="JOB",
-            help="Id of a job, the beginning of one, `last`, or the folder of a checkpoint.",
+            help="Id of a job, the beginning of an id, `last`, or the folder of a checkpoint.",
             show_default=False,
             autocompletion=complete_job,
         ),

@@ -14,7 +14,7 @@ StudyName = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="Id of a study, the beginning of one, or `last`.",
+        help="Id of a study, the beginning of an id, or `last`.",
         show_default=False,
     ),
 ]

@@ -24,7 +24,7 @@ def track(
         str,
         typer.Argument(
             metavar="JOB",
-            help="Id of a job, the beginning of one, `last`, or a run folder.",
+            help="Id of a job, the beginning of an id, `last`, or a run folder.",
             show_default=False,
         ),
     ],

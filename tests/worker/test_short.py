@@ -1,4 +1,8 @@
-"""The short worker with small programs in place of the process that answers short tasks."""
+"""The worker for short tasks.
+
+In the first test, a small program replaces the process that answers the tasks; in the second, a
+small program replaces the worker.
+"""
 
 import subprocess
 import sys

@@ -277,6 +277,9 @@ export interface paths {
          * List Jobs
          * @description Lists jobs, newest first. To get the next page, pass `next` of a page as `after`.
          *
+         *     `sort` is a value by which the jobs are sorted, such as `name`, `status`, `progress`, `seed`,
+         *     `validation/loss` or `evaluation/blimp`; a `-` before it sorts in descending order. Jobs without
+         *     the value come last in both directions. An unknown value is refused with the list of all values.
          *     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
          *     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
          *     jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
@@ -4775,6 +4778,7 @@ export interface operations {
                 status?: ("queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled")[] | null;
                 limit?: number;
                 after?: string | null;
+                sort?: string;
                 search?: string | null;
                 tag?: string[] | null;
                 archived?: boolean | null;

@@ -34,6 +34,11 @@ def _item(column: Any, *path: str) -> Any:  # SQLAlchemy has no type for an item
     return col(column)[path]
 
 
+def _column(attribute: Any) -> Column:  # an attribute of a row, whose type is not that of a column
+    column: Column = attribute
+    return column
+
+
 def _latest(name: str) -> Column:
     """The latest value of a metric."""
     value: Column = _item(Job.latest_metrics, "values", name).as_float()
@@ -41,11 +46,11 @@ def _latest(name: str) -> Column:
 
 
 COLUMNS: dict[str, tuple[Kind, Column]] = {
-    "started": ("time", col(Job.started_at)),
-    "finished": ("time", col(Job.finished_at)),
+    "started": ("time", _column(Job.started_at)),
+    "finished": ("time", _column(Job.finished_at)),
     "time": ("time", func.coalesce(Job.finished_at, Job.started_at, Job.created_at)),
     "name": ("text", func.lower(Job.name)),
-    "status": ("text", col(Job.status)),
+    "status": ("text", _column(Job.status)),
     "progress": ("number", cast(Job.progress, Float)),
     "step": ("number", cast(Job.step, Float)),
     "words_seen": ("number", _item(Job.latest_metrics, "words_seen").as_float()),

@@ -89,7 +89,8 @@ curl -X POST -T tokenizer.json "$URL/v1/tokenizer-files/mine\"""",
   -H 'Idempotency-Key: my-first-job' -d '{"preset": "sample"}'""",
     "POST /v1/jobs/estimate": """curl "$URL/v1/jobs/estimate" \\
   -H 'Content-Type: application/json' -d '{"preset": "sample"}'""",
-    "GET /v1/jobs": """curl "$URL/v1/jobs?status=running&status=queued&limit=20\"""",
+    "GET /v1/jobs": """\
+curl "$URL/v1/jobs?status=running&status=succeeded&sort=-evaluation/blimp&limit=20\"""",
     "GET /v1/jobs/{job_id}": 'curl "$URL/v1/jobs/$JOB"',
     "PATCH /v1/jobs/{job_id}": """curl -X PATCH "$URL/v1/jobs/$JOB" \\
   -H 'Content-Type: application/json' -d '{"tags": ["baseline"], "pinned": true}'""",

@@ -41,7 +41,7 @@ babylm submit --data_folder train_10M --model llama4 --vocab_size 32000 --seq_le
     "estimate": "babylm estimate --preset gemma2-100m --set training.batch_size=64",
     "train": "babylm train my-spec.yaml --output my-run",
     "lr-find": "babylm lr-find --preset best-cpu --output runs/lr",
-    "jobs": "babylm jobs --status running",
+    "jobs": "babylm jobs --status running\nbabylm jobs --sort validation/loss --limit 5",
     "show": "babylm show last",
     "follow": "babylm follow last",
     "logs": "babylm logs last --tail 50 --follow",

@@ -10,13 +10,23 @@ COLUMNS = ("job", "name", "status", "stage", "done", "loss", "left", "submitted"
 LOSSES = ("train/loss", "validation/loss")
 
 
-def job_rows(jobs: Sequence[Job], *, known: Iterable[Job] = ()) -> list[tuple[str, ...]]:
+def table_columns(sort: str | None = None) -> tuple[str, ...]:
+    """The columns; a metric by which the jobs are sorted has a column of its own."""
+    metric = _sorted_metric(sort)
+    return COLUMNS if metric is None else (*COLUMNS, metric)
+
+
+def job_rows(
+    jobs: Sequence[Job], *, known: Iterable[Job] = (), sort: str | None = None
+) -> list[tuple[str, ...]]:
     """A row for each job.
 
     Args:
         jobs: The jobs to show.
         known: Further jobs; the short ids must also differ from the ids of these jobs.
+        sort: The order of the jobs, see `table_columns`.
     """
+    metric = _sorted_metric(sort)
     names = short_ids([job["id"] for job in (*jobs, *known)])
     return [
         (
@@ -28,14 +38,22 @@ def job_rows(jobs: Sequence[Job], *, known: Iterable[Job] = ()) -> list[tuple[st
             _loss(job),
             in_time(job.get("eta_seconds")),
             age(job.get("created_at")),
+            *([] if metric is None else [_value(job, metric)]),
         )
         for job in jobs
     ]
 
 
+def _sorted_metric(sort: str | None) -> str | None:
+    """The metric of an order; None if the order is by another value."""
+    name = (sort or "").removeprefix("-")
+    return name if "/" in name else None
+
+
 def _loss(job: Job) -> str:
-    values = (job.get("metrics") or {}).get("values", {})
-    for name in LOSSES:
-        if isinstance(values.get(name), int | float):
-            return metric_value(name, values[name])
-    return ""
+    return next((text for name in LOSSES if (text := _value(job, name))), "")
+
+
+def _value(job: Job, name: str) -> str:
+    value = (job.get("metrics") or {}).get("values", {}).get(name)
+    return metric_value(name, value) if isinstance(value, int | float) else ""

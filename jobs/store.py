@@ -19,6 +19,7 @@ from core.events.types import StatusData, now
 from core.spec.job import JobSpec
 from jobs.database import insert
 from jobs.errors import CursorInvalid, IdempotencyConflict, InvalidTransition, JobNotFound
+from jobs.orders import CREATED, NEWEST_FIRST, Order, sorted_page
 from jobs.resources import needs_of
 from jobs.states import ACTIONS, FINAL, Action, Status, allowed
 from jobs.tables import Job, new_id
@@ -121,16 +122,18 @@ def list_jobs(
     statuses: Iterable[Status] = (),
     search: str | None = None,
     where: Iterable[ColumnElement[bool]] = (),
+    order: Order = NEWEST_FIRST,
     limit: int = PAGE,
     after: str | None = None,
 ) -> tuple[list[Job], str | None]:
-    """A page of jobs, newest first, and the cursor of the next page, if any.
+    """A page of jobs and the cursor of the next page, if any.
 
     Args:
         session: A read session.
         statuses: Statuses of the jobs; empty: all jobs.
         search: A text that a job's name contains, ignoring case, or with which its id begins.
         where: Further conditions on the rows.
+        order: The order of the jobs.
         limit: Maximum number of jobs on a page.
         after: The cursor of this page; None: the first page.
 
@@ -138,19 +141,24 @@ def list_jobs(
         CursorInvalid: If `after` is not a cursor of this function.
     """
     assert 1 <= limit <= MAX_PAGE
-    query = select(Job).order_by(col(Job.created_at).desc(), col(Job.id).desc()).limit(limit + 1)
+    conditions = list(where)
     wanted = list(statuses)
     if wanted:
-        query = query.where(col(Job.status).in_(wanted))
+        conditions.append(col(Job.status).in_(wanted))
     if search:
         named = col(Job.name).icontains(search, autoescape=True)
-        query = query.where(or_(named, col(Job.id).startswith(search.lower(), autoescape=True)))
-    query = query.where(*where)
+        conditions.append(or_(named, col(Job.id).startswith(search.lower(), autoescape=True)))
+    if order.name != CREATED:
+        return sorted_page(session, order, where=conditions, limit=limit, after=after)
+    moment, number = col(Job.created_at), col(Job.id)
     if after is not None:
-        moment, job_id = read_cursor(after)
-        older = and_(col(Job.created_at) == moment, col(Job.id) < job_id)
-        query = query.where(or_(col(Job.created_at) < moment, older))
-    jobs = list(session.exec(query))
+        at, job_id = read_cursor(after)
+        if order.is_descending:
+            conditions.append(or_(moment < at, and_(moment == at, number < job_id)))
+        else:
+            conditions.append(or_(moment > at, and_(moment == at, number > job_id)))
+    keys = (moment.desc(), number.desc()) if order.is_descending else (moment, number)
+    jobs = list(session.exec(select(Job).where(*conditions).order_by(*keys).limit(limit + 1)))
     more = len(jobs) > limit
     last = jobs[limit - 1] if more else None
     return jobs[:limit], make_cursor(last.created_at, last.id) if last else None

@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 from api.corpus import clean_report, corpus_words, dataset_files
 from api.deps import Context, IdempotencyKey, InContext, JobId, Reading
 from api.description import Responses, problems
-from api.errors import Problem
+from api.errors import MAX_NAME, Problem, shortened
 from api.finetuning import FinetuneRequest, complete_finetune, keep_checkpoint
 from api.routing import thread_router
 from api.schemas import WITHOUT_NUL, JobPage, JobPatch, JobRead, Tag, read_job
@@ -31,6 +31,7 @@ from core.spec.plan import missed_milestones
 from jobs import store
 from jobs.deletion import delete_with_folder
 from jobs.labels import has_tags, update_labels
+from jobs.orders import NEWEST_FIRST, Order, order_names, parse_order
 from jobs.resources import measured_rates
 from jobs.short_tasks import short_task_of_dataset
 from jobs.states import Status
@@ -44,6 +45,8 @@ SUBMITTED: Responses = {
     200: {"model": JobRead, "description": "The job that was submitted with this key before."},
     **problems(409),
 }
+MAX_CURSOR = 2000
+"""Maximum length of a cursor, which may contain the name of a job."""
 LOW_DISK_SHARE = 0.9
 """Fraction of the free disk space. If a job needs more, its estimate contains a warning."""
 
@@ -121,7 +124,8 @@ def list_jobs(
     session: Reading,
     status: Annotated[list[Status] | None, Query()] = None,
     limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
-    after: Annotated[str | None, Query(max_length=200)] = None,
+    after: Annotated[str | None, Query(max_length=MAX_CURSOR)] = None,
+    sort: Annotated[str, Query(max_length=80)] = NEWEST_FIRST.text,
     search: Annotated[str | None, Query(max_length=200, pattern=WITHOUT_NUL)] = None,
     tag: Annotated[list[Tag] | None, Query(max_length=20)] = None,
     archived: bool | None = None,
@@ -130,6 +134,9 @@ def list_jobs(
 ) -> JobPage:
     """Lists jobs, newest first. To get the next page, pass `next` of a page as `after`.
 
+    `sort` is a value by which the jobs are sorted, such as `name`, `status`, `progress`, `seed`,
+    `validation/loss` or `evaluation/blimp`; a `-` before it sorts in descending order. Jobs without
+    the value come last in both directions. An unknown value is refused with the list of all values.
     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
     jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
@@ -143,7 +150,13 @@ def list_jobs(
     if study is not None:
         where.append(col(Job.study_id) == study)
     jobs, cursor = store.list_jobs(
-        session, statuses=status or (), search=search, where=where, limit=limit, after=after
+        session,
+        statuses=status or (),
+        search=search,
+        where=where,
+        order=_order(sort),
+        limit=limit,
+        after=after,
     )
     queue = read_queue(session, jobs)
     data = [read_job(job, queue) for job in jobs]
@@ -202,6 +215,17 @@ def delete(job_id: JobId, context: InContext) -> Response:
 def read_one(session: Session, job: Job) -> JobRead:
     """A job in the form of the API, with the reason why it waits."""
     return read_job(job, read_queue(session, [job]))
+
+
+def _order(text: str) -> Order:
+    order = parse_order(text)
+    if order is None:
+        message = (
+            f"There is no value {shortened(text, MAX_NAME)} to sort by. Known are "
+            f"{', '.join(order_names())}; write -NAME for descending order."
+        )
+        raise Problem(422, "input_invalid", "not accepted: sort", fields=[("sort", message, text)])
+    return order
 
 
 def _checked(spec: JobSpec, context: Context) -> JobSpec:

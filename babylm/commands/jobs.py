@@ -20,25 +20,38 @@ def jobs(
         str | None,
         typer.Option("--status", help="List only jobs with this status, such as running."),
     ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            "--sort",
+            help="Sort by this value, such as name, status, progress, validation/loss or "
+            "evaluation/blimp; -NAME: in descending order.",
+        ),
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=10_000, help="Maximum number of jobs.")
     ] = 20,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, newest first."""
-    from babylm.jobs_table import COLUMNS, job_rows
+    """List jobs, newest first.
+
+    Jobs without the value of `--sort` come last.
+    """
+    from babylm.jobs_table import job_rows, table_columns
     from babylm.output import print_json, print_table
 
     with open_client(url) as client:
-        found = [job.data for job in client.jobs(status=status, limit=limit)]
+        found = [job.data for job in client.jobs(status=status, sort=sort, limit=limit)]
         # Ids are cut to a length that is unique among the newest jobs; commands accept such ids.
-        known = [] if status is None else [job.data for job in client.jobs(limit=PAGE_SIZE)]
+        is_newest = status is None and sort is None
+        known = [] if is_newest else [job.data for job in client.jobs(limit=PAGE_SIZE)]
     if as_json:
         print_json(found)
         return
     empty = "no jobs; submit one with `babylm submit --preset sample`"
-    print_table(COLUMNS, job_rows(found, known=known), empty=empty, shortened="name")
+    rows = job_rows(found, known=known, sort=sort)
+    print_table(table_columns(sort), rows, empty=empty, shortened="name")
 
 
 def show(job: JobName, url: Url = None, as_json: AsJson = False) -> None:

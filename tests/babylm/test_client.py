@@ -75,6 +75,18 @@ def test_lists_continue_over_pages(stub, client):
     assert "limit=20" in stub.requests[1].path
 
 
+def test_the_list_takes_an_order_and_its_table_shows_the_metric_of_it(stub, run):
+    jobs = [
+        {"id": f"{number:032x}", "status": "succeeded", "metrics": {"values": values}}
+        for number, values in enumerate([{"evaluation/blimp": 0.6125}, {}])
+    ]
+    stub.routes["GET /v1/jobs"] = Answer(200, {"data": jobs, "next": None})
+    shown = run("jobs", "--sort", "-evaluation/blimp", BABYLM_URL=stub.url).stdout
+    assert "sort=-evaluation%2Fblimp" in stub.requests[0].path
+    assert "evaluation/blimp" in shown
+    assert "61.3%" in shown
+
+
 def test_a_job_is_found_by_the_beginning_of_its_id_and_as_the_last(stub, client):
     ids = ["aaaa1111", "aaaa2222", "bbbb3333"]
     stub.routes["GET /v1/jobs"] = Answer(200, {"data": [{"id": each} for each in ids]})

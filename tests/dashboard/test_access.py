@@ -8,6 +8,8 @@ PAGES = {
     "job": "#/jobs/{}",
     "new job": "#/new",
     "compare": "#/compare?jobs={},{}",
+    "groups of seeds": "#/compare?jobs={0},{1}&group=seeds&baseline={0}",
+    "jobs by seeds": "#/?group=seeds",
     "corpora": "#/corpora",
     "corpus": "#/corpora/sample",
     "tokenizers": "#/tokenizers",

@@ -94,7 +94,7 @@ def test_two_runs_are_compared_and_the_link_keeps_the_choice(tab, finished):
         expect(results.get_by_role("row")).to_have_count(3)
         expect(page.get_by_role("table", name="Specs").get_by_role("row")).to_have_count(2)
         expect(page.get_by_role("table", name="Specs")).to_contain_text("training.seed")
-        legend = page.get_by_role("region", name="Loss: training").locator(".legend li")
+        legend = page.get_by_role("list", name="Runs").get_by_role("listitem")
         expect(legend).to_have_count(2)
         page.reload()
     page.get_by_role("button", name="Remove").first.click()

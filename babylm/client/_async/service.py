@@ -256,15 +256,19 @@ class AsyncClient(AsyncConnection):
         found: Body = await self.call("POST", "/v1/jobs/estimate", json=dict(spec))
         return found
 
-    async def jobs(self, *, status: str | None = None, limit: int = 20) -> list[AsyncJob]:
-        """The newest jobs first.
+    async def jobs(
+        self, *, status: str | None = None, sort: str | None = None, limit: int = 20
+    ) -> list[AsyncJob]:
+        """The newest jobs first, or the first jobs in another order.
 
         Args:
             status: Only jobs with this status. Default: all jobs.
+            sort: The value to sort by, such as `validation/loss`; `-` before it for descending
+                order. Jobs without the value come last.
             limit: Maximum number of jobs.
         """
         found: list[AsyncJob] = []
-        async for page in self._pages(status=status, limit=limit):
+        async for page in self._pages(status=status, sort=sort, limit=limit):
             found += [AsyncJob(self, each) for each in page]
         return found[:limit]
 
@@ -379,9 +383,10 @@ class AsyncClient(AsyncConnection):
         return None
 
     async def _pages(
-        self, *, status: str | None = None, limit: int | None = None
+        self, *, status: str | None = None, sort: str | None = None, limit: int | None = None
     ) -> AsyncIterator[list[wire.Job]]:
-        query: dict[str, str | int] = {"status": status} if status else {}
+        given = {"status": status, "sort": sort}
+        query: dict[str, str | int] = {name: value for name, value in given.items() if value}
         count = 0
         while limit is None or count < limit:
             query["limit"] = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - count)

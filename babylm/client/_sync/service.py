@@ -257,15 +257,19 @@ class Client(Connection):
         found: Body = self.call("POST", "/v1/jobs/estimate", json=dict(spec))
         return found
 
-    def jobs(self, *, status: str | None = None, limit: int = 20) -> list[Job]:
-        """The newest jobs first.
+    def jobs(
+        self, *, status: str | None = None, sort: str | None = None, limit: int = 20
+    ) -> list[Job]:
+        """The newest jobs first, or the first jobs in another order.
 
         Args:
             status: Only jobs with this status. Default: all jobs.
+            sort: The value to sort by, such as `validation/loss`; `-` before it for descending
+                order. Jobs without the value come last.
             limit: Maximum number of jobs.
         """
         found: list[Job] = []
-        for page in self._pages(status=status, limit=limit):
+        for page in self._pages(status=status, sort=sort, limit=limit):
             found += [Job(self, each) for each in page]
         return found[:limit]
 
@@ -380,9 +384,10 @@ class Client(Connection):
         return None
 
     def _pages(
-        self, *, status: str | None = None, limit: int | None = None
+        self, *, status: str | None = None, sort: str | None = None, limit: int | None = None
     ) -> Iterator[list[wire.Job]]:
-        query: dict[str, str | int] = {"status": status} if status else {}
+        given = {"status": status, "sort": sort}
+        query: dict[str, str | int] = {name: value for name, value in given.items() if value}
         count = 0
         while limit is None or count < limit:
             query["limit"] = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - count)

@@ -302,6 +302,9 @@ export interface paths {
          * List Jobs
          * @description Lists jobs, newest first. To get the next page, pass `next` of a page as `after`.
          *
+         *     `sort` is a value by which the jobs are sorted, such as `name`, `status`, `progress`, `seed`,
+         *     `validation/loss` or `evaluation/blimp`; a `-` before it sorts in descending order. Jobs without
+         *     the value come last in both directions. An unknown value is refused with the list of all values.
          *     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
          *     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
          *     jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
@@ -4953,6 +4956,7 @@ export interface operations {
                 status?: ("queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled")[] | null;
                 limit?: number;
                 after?: string | null;
+                sort?: string;
                 search?: string | null;
                 tag?: string[] | null;
                 archived?: boolean | null;
@@ -5760,7 +5764,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -5866,7 +5870,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -5972,7 +5976,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -6073,7 +6077,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
                 path: string;
             };
@@ -6180,7 +6184,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
                 path: string;
             };
@@ -6287,7 +6291,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -6433,7 +6437,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -6534,7 +6538,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;

@@ -13,10 +13,20 @@ import { saveCsv, savePng, saveSvg } from "./export.ts";
 import { COLOURS, colour, type Line, type Mark } from "./plot.ts";
 import { chartView, type Zoom } from "./view.ts";
 
+// The choices of a legend that several charts share, by the ids of lines.
+export interface SharedLegend {
+  hidden: Set<string>;
+  focused: string | null;
+}
+
+// Maximum number of lines in the tooltip.
+const MOST_VALUES = 12;
+
 interface Props {
   kind: Kind;
   lines: Line[];
   marks: Mark[];
+  legend?: SharedLegend;
   // A number that changes with the data.
   version: number;
   isLoading: boolean;
@@ -24,14 +34,17 @@ interface Props {
   onZoom: (zoom: Zoom) => void;
 }
 
-export function Chart({ kind, lines, marks, version, isLoading, zoom, onZoom }: Props) {
+export function Chart({ kind, lines, marks, legend, version, isLoading, zoom, onZoom }: Props) {
   const holder = useRef<HTMLDivElement>(null);
   const [plot, setPlot] = useState<PlotController | null>(null);
-  const [hidden, setHidden] = useState<Set<string>>(new Set());
+  const [ownHidden, setHidden] = useState<Set<string>>(new Set());
+  const hidden = legend?.hidden ?? ownHidden;
+  const focused = legend?.focused ?? null;
   const [isFull, setFull] = useState(false);
   const view = chartView.value;
   const axis = kind.axis ?? view.axis;
   const isEmpty = lines.every((line) => !line.series.has(line.name));
+  const drawnIds = lines.map(({ id, band }) => `${id} ${Boolean(band)}`).join();
   useEffect(() => {
     const made = new PlotController(holder.current!);
     setPlot(made);
@@ -42,8 +55,9 @@ export function Chart({ kind, lines, marks, version, isLoading, zoom, onZoom }: 
     plot.onZoom = kind.axis ? () => {} : onZoom;
     const drawn = kind.axis ? null : zoom;
     if (isEmpty) plot.clear();
-    else plot.draw({ kind, lines, view, axis, zoom: drawn, marks, hidden });
-  }, [plot, version, view, zoom, hidden, marks.length, lines.length, schemeVersion.value]);
+    else plot.draw({ kind, lines, view, axis, zoom: drawn, marks, hidden, focused });
+  }, [plot, version, view, zoom, hidden, marks.length, drawnIds, schemeVersion.value]);
+  useEffect(() => plot?.focus(focused), [plot, focused]);
   const isShown = plot && !isEmpty;
   return (
     <section
@@ -54,8 +68,11 @@ export function Chart({ kind, lines, marks, version, isLoading, zoom, onZoom }: 
         <h2 title={kind.note}>{kind.title}</h2>
         {isShown && <Tools {...{ kind, lines, plot, axis, isFull, setFull }} />}
       </div>
-      {isShown && <Legend {...{ kind, lines, plot, hidden, setHidden }} />}
-      <Holder host={holder} {...{ kind, lines, plot, isEmpty, isLoading, isFull, setFull }} />
+      {isShown && !legend && <Legend {...{ kind, lines, plot, hidden, setHidden }} />}
+      <Holder
+        host={holder}
+        {...{ kind, lines, plot, hidden, isEmpty, isLoading, isFull, setFull }}
+      />
     </section>
   );
 }
@@ -65,13 +82,15 @@ interface HolderProps {
   kind: Kind;
   lines: Line[];
   plot: PlotController | null;
+  hidden: Set<string>;
   isEmpty: boolean;
   isLoading: boolean;
   isFull: boolean;
   setFull: (isFull: boolean) => void;
 }
 
-function Holder({ host, kind, lines, plot, isEmpty, isLoading, isFull, setFull }: HolderProps) {
+function Holder(props: HolderProps) {
+  const { host, kind, lines, plot, hidden, isEmpty, isLoading, isFull, setFull } = props;
   const summary = useMemo(() => () => summaryOf(kind, lines, plot), [kind, lines, plot]);
   const onKeyDown = (press: KeyboardEvent) => {
     if (press.key === "Escape" && isFull) setFull(false);
@@ -96,7 +115,7 @@ function Holder({ host, kind, lines, plot, isEmpty, isLoading, isFull, setFull }
       {...(facts as object)}
     >
       {isEmpty && <span>{isLoading ? "Loading…" : "Nothing measured yet"}</span>}
-      {isDrawn && <Tooltip kind={kind} lines={lines} plot={plot} />}
+      {isDrawn && <Tooltip {...{ kind, lines, plot, hidden }} />}
     </div>
   );
 }
@@ -124,26 +143,26 @@ interface LegendProps extends PartProps {
 function Legend({ kind, lines, plot, hidden, setHidden }: LegendProps) {
   plot.version.value;
   const values = plot.values();
-  const toggle = (label: string) => {
+  const toggle = (id: string) => {
     const next = new Set(hidden);
-    if (!next.delete(label)) next.add(label);
+    if (!next.delete(id)) next.add(id);
     setHidden(next);
   };
-  const isolate = (label: string) => {
-    const others = lines.map((line) => line.label).filter((one) => one !== label);
+  const isolate = (id: string) => {
+    const others = lines.map((line) => line.id).filter((one) => one !== id);
     const isAlone = others.length > 0 && others.every((one) => hidden.has(one));
     setHidden(new Set(isAlone ? [] : others));
   };
   return (
     <ul class="legend">
       {lines.map((line, index) => (
-        <li key={line.label} class={`c${((line.colour - 1) % COLOURS) + 1}`}>
+        <li key={line.id} class={`c${((line.colour - 1) % COLOURS) + 1}`}>
           <button
             type="button"
-            aria-pressed={!hidden.has(line.label)}
+            aria-pressed={!hidden.has(line.id)}
             title="Click to hide or show this line; double-click to show only this line"
-            onClick={() => toggle(line.label)}
-            onDblClick={() => isolate(line.label)}
+            onClick={() => toggle(line.id)}
+            onDblClick={() => isolate(line.id)}
           >
             {line.label}
             <b>{text(kind, values[index])}</b>
@@ -158,27 +177,31 @@ function text(kind: Kind, value: number | null | undefined) {
   return value === null || value === undefined ? "–" : kind.format(value);
 }
 
-function Tooltip({ kind, lines, plot }: PartProps) {
+function Tooltip({ kind, lines, plot, hidden }: PartProps & { hidden: Set<string> }) {
   if (!plot.isHovered.value) return null;
   const place = plot.place();
   if (!place?.at) return null;
   const values = plot.values();
   const isRight = place.left > place.width / 2;
   const left = isRight ? place.left - 12 : place.left + 12;
+  const shown = lines
+    .map((line, index) => ({ line, value: values[index] }))
+    .filter(({ line }) => !hidden.has(line.id));
   const style = { left: `${left}px`, transform: isRight ? "translateX(-100%)" : undefined };
   return (
     <div class="tooltip" style={style} aria-hidden="true">
       <Pair name="Step" value={exact(place.at.step)} />
       <Pair name="Words" value={exact(place.at.words)} />
       <Pair name="Time" value={seconds(place.at.seconds)} />
-      {lines.map((line, index) => (
+      {shown.slice(0, MOST_VALUES).map(({ line, value }) => (
         <Pair
-          key={line.label}
+          key={line.id}
           name={line.label}
-          value={text(kind, values[index])}
+          value={text(kind, value)}
           colour={colour(`--line-${((line.colour - 1) % COLOURS) + 1}`)}
         />
       ))}
+      {shown.length > MOST_VALUES && <div>and {shown.length - MOST_VALUES} more</div>}
       {place.marks.map((mark) => (
         <div key={mark.label} class={`mark ${mark.kind}`}>
           {mark.label}

@@ -6,7 +6,7 @@ import type { Series } from "../lib/series.ts";
 import { route } from "../router.ts";
 import { Choices } from "../ui/controls.tsx";
 import { type Kind, kindsFor } from "./catalogue.ts";
-import { Chart } from "./chart.tsx";
+import { Chart, type SharedLegend } from "./chart.tsx";
 import type { Line, Mark } from "./plot.ts";
 import { changeView, chartView, readView, readZoom, writeZoom, type Zoom } from "./view.ts";
 
@@ -14,6 +14,10 @@ export interface Run {
   id: string;
   label: string;
   series: Series;
+  // The number of its colour, from 1; by default the place of the run.
+  colour?: number;
+  // The edges of the band, if the series is a mean over seeds.
+  band?: Line["band"];
 }
 
 interface Props {
@@ -21,13 +25,15 @@ interface Props {
   version: number;
   isLoading: boolean;
   marks?: Mark[];
+  // The choices of a legend of the page, instead of a legend in each chart.
+  legend?: SharedLegend;
   // Called with the steps that are zoomed into, to request finer points.
   onRange?: (low: number, high: number) => void;
 }
 
 const MEASURED_SELDOM = /^(validation|evaluation)\//;
 
-export function Charts({ runs, version, isLoading, marks = [], onRange }: Props) {
+export function Charts({ runs, version, isLoading, marks = [], legend, onRange }: Props) {
   const zoom = useSignal<Zoom>(readZoom(route.value.parameters));
   useEffect(() => readView(route.value.parameters), []);
   const setZoom = useCallback(
@@ -58,6 +64,7 @@ export function Charts({ runs, version, isLoading, marks = [], onRange }: Props)
             kind={kind}
             lines={linesOf(kind, runs)}
             marks={runs.length > 1 ? [] : marks}
+            legend={runs.length > 1 ? legend : undefined}
             {...{ version, isLoading, zoom: zoom.value, onZoom: setZoom }}
           />
         ))}
@@ -73,10 +80,12 @@ function linesOf(kind: Kind, runs: Run[]): Line[] {
       .filter(([name]) => run.series.has(name))
       .slice(0, isSeveral ? 1 : undefined)
       .map(([name, label], index) => ({
+        id: isSeveral ? run.id : label,
         series: run.series,
         name,
         label: isSeveral ? run.label : label,
-        colour: isSeveral ? number + 1 : index + 1,
+        colour: isSeveral ? (run.colour ?? number + 1) : index + 1,
+        band: run.band,
         showsPoints: !kind.isExact && MEASURED_SELDOM.test(name),
       })),
   );

@@ -7,6 +7,8 @@ import type { Axis } from "../lib/series.ts";
 import type { Kind } from "./catalogue.ts";
 import {
   colour,
+  curvesOf,
+  fadeOthers,
   type Line,
   type Mark,
   marksNear,
@@ -29,7 +31,10 @@ export interface Drawing {
   axis: Axis;
   zoom: Zoom;
   marks: Mark[];
+  // The ids of the lines that are not drawn.
   hidden: Set<string>;
+  // The line that is drawn strongly while the others fade; null: all.
+  focused: string | null;
 }
 
 export class PlotController {
@@ -40,7 +45,7 @@ export class PlotController {
   onZoom: (zoom: Zoom) => void = () => {};
   private plot: uPlot | null = null;
   private shape = "";
-  private data: PlotData = { aligned: [[]], isSmooth: [] };
+  private data: PlotData = { aligned: [[]], curves: [] };
   private drawing: Drawing | null = null;
   private observer: ResizeObserver;
 
@@ -58,11 +63,11 @@ export class PlotController {
   }
 
   draw(drawing: Drawing) {
-    const { lines, kind, view, axis, hidden } = drawing;
+    const { lines, kind, view, axis, hidden, focused } = drawing;
     this.drawing = drawing;
     this.data = plotData(lines, kind, view, axis);
-    const { aligned } = this.data;
-    const names = lines.map((line) => [line.label, line.colour]);
+    const { aligned, curves } = this.data;
+    const names = lines.map(({ id, label, colour: tone, band }) => [id, label, tone, !band]);
     const shape = JSON.stringify([names, axis, view.log, view.cut, colour("--ink")]);
     if (shape !== this.shape || !this.plot) this.create(shape, drawing);
     else this.plot.setData(aligned, false);
@@ -71,14 +76,23 @@ export class PlotController {
     const [low, high] = drawing.zoom ?? ends(aligned[0]);
     plot.batch(() => {
       lines.forEach((line, index) => {
-        const show = !hidden.has(line.label);
-        for (const series of [index * 2 + 1, index * 2 + 2]) {
+        const show = !hidden.has(line.id);
+        for (const series of curvesOf(curves[index])) {
           if (plot.series[series].show !== show) plot.setSeries(series, { show });
         }
       });
+      fadeOthers(plot, lines, curves, focused);
       plot.setScale("x", { min: low, max: high > low ? high : low + 1 });
     });
     this.version.value += 1;
+  }
+
+  // Draws one line strongly and fades the others; null: draws all strongly.
+  focus(id: string | null) {
+    if (!this.plot || !this.drawing) return;
+    this.drawing.focused = id;
+    fadeOthers(this.plot, this.drawing.lines, this.data.curves, id);
+    this.plot.redraw(false);
   }
 
   private create(shape: string, { lines, kind, view, axis }: Drawing) {
@@ -91,8 +105,9 @@ export class PlotController {
       ready: [(plot) => this.listen(plot)],
     };
     const marks = () => (view.marks ? (this.drawing?.marks ?? []) : []);
-    const options = { width: width || 400, height, lines, kind, view, axis, marks, hooks };
-    this.plot = new uPlot(plotOptions(options), this.data.aligned, this.holder);
+    const { data } = this;
+    const options = { width: width || 400, height, lines, data, kind, view, axis, marks, hooks };
+    this.plot = new uPlot(plotOptions(options), data.aligned, this.holder);
   }
 
   private listen(plot: uPlot) {

@@ -8,6 +8,8 @@ import type { ChartView } from "./view.ts";
 
 export const COLOURS = 8;
 const FAINT = 0.28;
+const BAND = 0.16;
+const FADED = 0.12;
 const LEAST_AXIS_WIDTH = 34;
 const FONT = "12px Inter, system-ui, sans-serif";
 const CUT_SHARE = 0.02;
@@ -30,11 +32,15 @@ const TIMES = [
 ];
 
 export interface Line {
+  // Identifies the line within its chart.
+  id: string;
   series: Series;
   name: string;
   label: string;
   colour: number;
   showsPoints: boolean;
+  // The edges of the band around a mean over seeds.
+  band?: { low: Series; high: Series };
 }
 
 export interface Mark {
@@ -66,40 +72,75 @@ export function lineColour(number: number): string {
   return colour(`--line-${((number - 1) % COLOURS) + 1}`);
 }
 
-function faint(text: string) {
-  return text.replace(/^rgb\((.*)\)$/, `rgba($1, ${FAINT})`);
+function translucent(text: string, alpha: number) {
+  return text.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha})`);
+}
+
+// The places of the curves of a line in the aligned data: as measured, smoothed, and its band.
+export interface Curves {
+  measured: number;
+  smooth: number;
+  band: [low: number, high: number] | null;
+  isSmooth: boolean;
 }
 
 export interface PlotData {
   aligned: uPlot.AlignedData;
-  isSmooth: boolean[];
+  curves: Curves[];
 }
 
-// The data of two curves for each line, measured and smoothed, over the union of all x values.
+// The data of the curves of each line over the union of all x values. The mean comes after its
+// band, because curves are drawn in this order.
 export function plotData(lines: Line[], kind: Kind, view: ChartView, axis: Axis): PlotData {
   const isLog = view.log && Boolean(kind.mayLog);
-  const isSmooth: boolean[] = [];
+  const values = (series: Series, name: string) => {
+    const { x, y } = series.line(name, axis);
+    return { x, y: isLog ? y.map((value) => (value !== null && value > 0 ? value : null)) : y };
+  };
+  const curves: Curves[] = [];
+  let next = 1;
   const tables = lines.map((line): uPlot.AlignedData => {
-    const { x, y: raw } = line.series.line(line.name, axis);
-    const y = isLog ? raw.map((value) => (value !== null && value > 0 ? value : null)) : raw;
+    const { x, y } = values(line.series, line.name);
     const wanted = kind.isExact ? 0 : Math.max(view.smoothing, kind.calm ?? 0);
     const strength = line.showsPoints ? 0 : wanted;
-    isSmooth.push(strength > 0);
+    const weight = weightFor(strength, y.length);
+    const edges = line.band
+      ? [line.band.low, line.band.high].map((edge) => smoothed(values(edge, line.name).y, weight))
+      : [];
+    const first = next + edges.length;
+    const band: Curves["band"] = line.band ? [next, next + 1] : null;
+    curves.push({ measured: first, smooth: first + 1, band, isSmooth: strength > 0 });
+    next = first + 2;
     const faintLine = strength > 0 ? y : y.map(() => null);
-    return [x, faintLine, smoothed(y, weightFor(strength, y.length))];
+    return [x, ...edges, faintLine, smoothed(y, weight)];
   });
-  return { aligned: uPlot.join(tables), isSmooth };
+  return { aligned: uPlot.join(tables), curves };
 }
 
 // The measured values of a line, without smoothing.
-export function measured(data: PlotData, index: number) {
-  return data.aligned[(data.isSmooth[index] ? 1 : 2) + index * 2] as (number | null)[];
+export function measured({ aligned, curves }: PlotData, index: number) {
+  const { isSmooth, measured: raw, smooth } = curves[index];
+  return aligned[isSmooth ? raw : smooth] as (number | null)[];
+}
+
+export function curvesOf({ measured: raw, smooth, band }: Curves): number[] {
+  return [...(band ?? []), raw, smooth];
+}
+
+// Fades the curves of all lines but one; null: of none.
+export function fadeOthers(plot: uPlot, lines: Line[], curves: Curves[], focused: string | null) {
+  const isKnown = lines.some(({ id }) => id === focused);
+  lines.forEach(({ id }, index) => {
+    const alpha = isKnown && id !== focused ? FADED : 1;
+    for (const number of curvesOf(curves[index])) plot.series[number].alpha = alpha;
+  });
 }
 
 interface PlotOptions {
   width: number;
   height: number;
   lines: Line[];
+  data: PlotData;
   kind: Kind;
   view: ChartView;
   axis: Axis;
@@ -108,7 +149,7 @@ interface PlotOptions {
 }
 
 export function plotOptions(options: PlotOptions): uPlot.Options {
-  const { width, height, lines, kind, view, axis, hooks, marks } = options;
+  const { width, height, lines, data, kind, view, axis, hooks, marks } = options;
   const isLog = view.log && Boolean(kind.mayLog);
   return {
     width,
@@ -128,18 +169,30 @@ export function plotOptions(options: PlotOptions): uPlot.Options {
       },
     },
     axes: axes(kind, axis),
-    series: [{}, ...lines.flatMap(curves)],
+    series: [{}, ...lines.flatMap(seriesOf)],
+    bands: lines.flatMap((line, index) => bandOf(line, data.curves[index])),
     hooks: { ...hooks, draw: [(plot) => drawMarks(plot, lines[0]?.series, marks(), axis)] },
   };
 }
 
-function curves(line: Line): uPlot.Series[] {
+function seriesOf(line: Line): uPlot.Series[] {
   const stroke = lineColour(line.colour);
   const points = { show: line.showsPoints, size: 5, fill: stroke, stroke };
+  const edge: uPlot.Series = { width: 0, spanGaps: true, points: { show: false } };
+  const common = { spanGaps: true, points: { show: false } };
+  // Without the measured values of a mean, which would hide its band.
+  const width = line.band ? 0 : 1;
   return [
-    { stroke: faint(stroke), width: 1, spanGaps: true, points: { show: false } },
-    { stroke, width: 2, spanGaps: true, points },
+    ...(line.band ? [edge, edge] : []).map((one) => ({ ...one })),
+    { ...common, stroke: translucent(stroke, FAINT), width },
+    { ...common, stroke, width: 2, points },
   ];
+}
+
+function bandOf(line: Line, { band }: Curves): uPlot.Band[] {
+  if (!band) return [];
+  const fill = translucent(lineColour(line.colour), BAND);
+  return [{ series: [band[1], band[0]], fill }];
 }
 
 function axes(kind: Kind, axis: Axis): uPlot.Axis[] {

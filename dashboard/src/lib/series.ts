@@ -10,6 +10,13 @@ interface Place {
   time: number;
 }
 
+export interface Point {
+  step: number;
+  value: number | null;
+  words: number;
+  seconds: number;
+}
+
 export class Series {
   private places = new Map<number, Place>();
   private values = new Map<string, Map<number, number | null>>();
@@ -42,6 +49,16 @@ export class Series {
     for (const [name, value] of Object.entries<number | null>(data.values)) {
       this.pointsOf(name).set(data.step, value);
     }
+  }
+
+  // Sets the points of one metric, with the seconds since the start of the run.
+  fill(name: string, points: Point[]) {
+    const values = this.pointsOf(name);
+    for (const { step, value, words, seconds } of points) {
+      values.set(step, value);
+      this.places.set(step, { words_seen: words, time: seconds });
+    }
+    this.steps = null;
   }
 
   private pointsOf(name: string) {

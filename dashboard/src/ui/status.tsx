@@ -8,6 +8,19 @@ export function StatusBadge({ job }: { job: Job }) {
   return <span class={`status ${text === job.status ? text : "asked"}`}>{text}</span>;
 }
 
+// The number of jobs of each status.
+export function StatusCounts({ jobs }: { jobs: Job[] }) {
+  const counts = new Map<string, number>();
+  for (const { status } of jobs) counts.set(status, (counts.get(status) ?? 0) + 1);
+  return (
+    <span class="status-counts">
+      {[...counts].map(([status, number]) => (
+        <span key={status} class={`status ${status}`}>{`${number} ${status}`}</span>
+      ))}
+    </span>
+  );
+}
+
 // The study and the tags of a job; a tag links to the jobs that have it.
 export function Tags({ job }: { job: Job }) {
   return (

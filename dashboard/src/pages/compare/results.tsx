@@ -1,114 +1,119 @@
-// The results of each run, as values or as differences to a baseline.
+// The results of each entry, with the differences to the baseline.
 
 import type { ComponentChildren } from "preact";
-import type { Job } from "../../api/types.ts";
-import { bytes, count, fixed, score, seconds, short } from "../../lib/format.ts";
-import { duration, memoryOf, valuesOf } from "../../lib/jobs.ts";
-import { setParameters } from "../../router.ts";
+import { counted } from "../../lib/seeds.ts";
+import { type Spread, signed, spreadOf, spreadText } from "../../lib/statistics.ts";
 import { Card, Table } from "../../ui/card.tsx";
-import { StatusBadge } from "../../ui/status.tsx";
-import type { CompareStore } from "./store.ts";
+import { StatusBadge, StatusCounts } from "../../ui/status.tsx";
+import type { Entry } from "./entries.ts";
+import type { Result } from "./fields.ts";
+import { colourClass } from "./legend.tsx";
 
-const SCORE = "evaluation/";
-
-interface Column {
-  head: string;
-  value: (job: Job) => number | null | undefined;
-  text: (value: number) => string;
-  better?: "lower" | "higher";
-}
+// A difference counts only if it exceeds this number of standard deviations between seeds.
+const NOISE_FACTOR = 2;
+const SEEDS_NOTE = "Mean ± standard deviation over the seeds that have succeeded.";
 
 interface Props {
-  runs: Job[];
-  store: CompareStore;
-  baseline: string | null;
+  entries: Entry[];
+  results: Result[];
+  base: Entry | undefined;
+  hidden: Set<string>;
+  focused: string | null;
 }
 
-function columnsOf(runs: Job[], store: CompareStore): Column[] {
-  const names = runs.flatMap((job) => Object.keys(valuesOf(job)));
-  const scores = [...new Set(names.filter((name) => name.startsWith(SCORE)))].sort();
-  const metric = (name: string) => (job: Job) => valuesOf(job)[name];
-  const lower = "lower" as const;
-  return [
-    {
-      head: "#Lowest validation loss",
-      value: (job) => store.seriesOf(job.id).lowest("validation/loss"),
-      text: (value) => fixed(value),
-      better: lower,
-    },
-    { head: "#Validation loss", value: metric("validation/loss"), text: (v) => fixed(v) },
-    { head: "#Perplexity", value: metric("validation/perplexity"), text: short },
-    { head: "#Bits per byte", value: metric("validation/bits_per_byte"), text: (v) => fixed(v) },
-    { head: "#Training loss", value: metric("train/loss"), text: (value) => fixed(value) },
-    ...scores.map(
-      (name): Column => ({
-        head: `#${name.slice(SCORE.length)}`,
-        value: metric(name),
-        text: score,
-        better: "higher",
-      }),
-    ),
-    { head: "#Words seen", value: (job) => job.metrics?.words_seen, text: count },
-    { head: "#Steps", value: (job) => job.step, text: count },
-    { head: "#Tokens/s", value: metric("throughput/tokens_per_second"), text: count },
-    { head: "#Memory", value: memoryOf, text: bytes },
-    { head: "#Duration", value: duration, text: seconds },
-  ];
-}
-
-export function Results({ runs, store, baseline }: Props) {
-  const columns = columnsOf(runs, store);
-  const base = runs.find(({ id }) => id === baseline);
-  const rows = runs.map((job) => [
-    <a key="name" href={`#/jobs/${job.id}`}>
-      {store.labelOf(job)}
-    </a>,
-    <StatusBadge key="status" job={job} />,
-    ...columns.map((column) => cell(column, job, runs, base)),
+export function Results({ entries, results, base, hidden, focused }: Props) {
+  const spreads = entries.map(({ jobs }) =>
+    results.map(({ value }) => spreadOf(counted(jobs).map(value))),
+  );
+  const baseSpreads = base && spreads[entries.indexOf(base)];
+  const rows = entries.map((entry, row) => [
+    <Name key="name" entry={entry} />,
+    entry === base ? "baseline" : <Status key="status" entry={entry} />,
+    ...results.map((field, column) => {
+      const others = spreads.map((one) => one[column]);
+      const before = entry === base ? null : baseSpreads?.[column];
+      return cell(field, others[row], before, others);
+    }),
   ]);
+  const rowClass = (index: number) => {
+    const { id } = entries[index];
+    return [id === focused && "focused", hidden.has(id) && "off"].filter(Boolean).join(" ");
+  };
+  const isMean = entries.some(({ jobs }) => jobs.length > 1);
   return (
-    <Card title="Results" actions={runs.length > 1 && <Baseline {...{ runs, store, baseline }} />}>
+    <Card title={base ? `Results and differences to ${base.label}` : "Results"}>
+      {isMean && <p class="soft small">{SEEDS_NOTE}</p>}
       <Table
         caption="Results"
-        heads={["Run", "Status", ...columns.map(({ head }) => head)]}
+        heads={["Run", "Status", ...results.map(({ title }) => `#${title}`)]}
         rows={rows}
-        keys={runs.map(({ id }) => id)}
+        keys={entries.map(({ id }) => id)}
+        kind="results"
+        rowClass={rowClass}
       />
     </Card>
   );
 }
 
-function Baseline({ runs, store, baseline }: Props) {
+function Name({ entry: { label, colour, jobs } }: { entry: Entry }) {
   return (
-    <label class="inline">
-      Differences to
-      <select
-        value={baseline ?? ""}
-        onChange={(event) => setParameters({ baseline: event.currentTarget.value })}
-      >
-        <option value="">no run (values)</option>
-        {runs.map((job) => (
-          <option key={job.id} value={job.id}>
-            {store.labelOf(job)}
-          </option>
-        ))}
-      </select>
-    </label>
+    <span class={`swatch ${colourClass(colour)}`} title={label}>
+      <span>{jobs.length > 1 ? label : <a href={`#/jobs/${jobs[0].id}`}>{label}</a>}</span>
+    </span>
   );
 }
 
-function cell(column: Column, job: Job, runs: Job[], base: Job | undefined): ComponentChildren {
-  const value = column.value(job);
-  if (value === null || value === undefined) return "–";
-  const before = base && base !== job ? column.value(base) : null;
-  if (before !== null && before !== undefined) {
-    const difference = value - before;
-    const sign = difference > 0 ? "+" : "−";
-    return difference === 0 ? "±0" : `${sign}${column.text(Math.abs(difference))}`;
-  }
-  const text = column.text(value);
-  if (!column.better || runs.length < 2 || base) return text;
-  const known = runs.map(column.value).filter((one) => one !== null && one !== undefined);
-  const best = column.better === "lower" ? Math.min(...known) : Math.max(...known);
-  return value === best ? <b title="The best of these runs">{text} ★</b> : text;
+function Status({ entry: { jobs } }: { entry: Entry }) {
+  return jobs.length > 1 ? <StatusCounts jobs={jobs} /> : <StatusBadge job={jobs[0]} />;
+}
+
+function cell(
+  field: Result,
+  spread: Spread | null,
+  before: Spread | null | undefined,
+  all: (Spread | null)[],
+): ComponentChildren {
+  if (!spread) return "–";
+  const shown = spreadText(spread, field.text);
+  return (
+    <>
+      {isBest(field, spread, all) ? <b title="The best of these runs">{shown} ★</b> : shown}
+      {before && <Difference field={field} spread={spread} before={before} />}
+    </>
+  );
+}
+
+function isBest({ better }: Result, { mean }: Spread, all: (Spread | null)[]): boolean {
+  const known = all.filter((one) => one !== null).map((one) => one.mean);
+  if (!better || known.length < 2) return false;
+  return mean === (better === "lower" ? Math.min(...known) : Math.max(...known));
+}
+
+interface DifferenceProps {
+  field: Result;
+  spread: Spread;
+  before: Spread;
+}
+
+function Difference({ field, spread, before }: DifferenceProps) {
+  const difference = spread.mean - before.mean;
+  const noise = noiseOf(spread, before);
+  const isNoise = noise !== null && Math.abs(difference) <= noise;
+  const isBetter = difference < 0 === (field.better === "lower");
+  const isJudged = field.better && difference !== 0 && !isNoise;
+  const text = (value: number) => field.text(value).replace(/ %$/, " pp"); // percentage points
+  const tone = isJudged ? (isBetter ? "better" : "worse") : "";
+  return (
+    <span class={`second ${tone}`} title={isNoise ? "Within the noise between seeds" : undefined}>
+      {signed(difference, text)}
+      {isNoise && " (noise)"}
+    </span>
+  );
+}
+
+// Twice the pooled standard deviation, as on the page of a study; null without several seeds.
+function noiseOf(one: Spread, other: Spread): number | null {
+  if (one.deviation === null || other.deviation === null) return null;
+  const squares = (one.n - 1) * one.deviation ** 2 + (other.n - 1) * other.deviation ** 2;
+  return NOISE_FACTOR * Math.sqrt(squares / (one.n + other.n - 2));
 }

@@ -1,24 +1,28 @@
-// Where the specs of the runs differ.
+// Where the specs differ, from each other or from the baseline.
 
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
-import type { Job } from "../../api/types.ts";
-import { leaves } from "../../lib/jobs.ts";
 import { shownValue } from "../../lib/schema.ts";
 import { Card, Table } from "../../ui/card.tsx";
-import type { CompareStore } from "./store.ts";
+import type { Entry } from "./entries.ts";
+import { differingPaths, optionsOf } from "./fields.ts";
 
-const HEADED = ["name"]; // the head of the column shows it
+interface Props {
+  entries: Entry[];
+  base: Entry | undefined;
+}
 
-export function Specs({ runs, store }: { runs: Job[]; store: CompareStore }) {
+export function Specs({ entries, base }: Props) {
   const [isAll, setAll] = useState(false);
-  const flat = runs.map((job) => leaves(job.spec));
-  const paths = [...new Set(flat.flatMap(Object.keys))].filter((path) => !HEADED.includes(path));
-  const differs = (path: string) =>
-    new Set(flat.map((spec) => JSON.stringify(spec[path] ?? null))).size > 1;
-  const shown = isAll ? paths : paths.filter(differs);
-  const rows = shown.map((path) => [
+  const runs = entries.flatMap(({ jobs }) => jobs);
+  const differing = differingPaths(runs);
+  const paths = isAll
+    ? [...new Set(runs.flatMap((job) => Object.keys(optionsOf(job))))]
+    : differing;
+  const columns = base ? [base, ...entries.filter((entry) => entry !== base)] : entries;
+  const rows = paths.map((path) => [
     <code key="path">{path}</code>,
-    ...flat.map((spec) => shownValue(spec[path]) || "–"),
+    ...columns.map((entry) => cell(entry, path, base)),
   ]);
   return (
     <Card
@@ -31,12 +35,28 @@ export function Specs({ runs, store }: { runs: Job[]; store: CompareStore }) {
     >
       <Table
         caption="Specs"
-        heads={["Option", ...runs.map((job) => store.labelOf(job))]}
+        heads={["Option", ...columns.map((entry) => headOf(entry, base))]}
         rows={rows}
-        keys={shown}
-        rowClass={(index) => (isAll && differs(shown[index]) ? "differs" : undefined)}
+        keys={paths}
+        rowClass={(index) => (isAll && differing.includes(paths[index]) ? "differs" : undefined)}
         empty={runs.length > 1 ? "The specs are identical." : "Add a second run to compare."}
       />
     </Card>
   );
+}
+
+function headOf(entry: Entry, base: Entry | undefined) {
+  return entry === base ? `${entry.label} (baseline)` : entry.label;
+}
+
+// The values of an option in the jobs of an entry; bold if they are not those of the baseline.
+function cell(entry: Entry, path: string, base: Entry | undefined): ComponentChildren {
+  const text = textOf(entry, path);
+  if (!base || entry === base) return text;
+  return text === textOf(base, path) ? <span class="soft">{text}</span> : <b>{text}</b>;
+}
+
+function textOf({ jobs }: Entry, path: string): string {
+  const values = jobs.map((job) => shownValue(optionsOf(job)[path]) || "–");
+  return [...new Set(values)].sort().join(", ");
 }

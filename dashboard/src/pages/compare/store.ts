@@ -33,36 +33,41 @@ export class CompareStore {
 
   async look(ids: string[], abort: AbortSignal) {
     const missing: string[] = [];
-    await Promise.all(
+    const changed = await Promise.all(
       ids.map(async (id) => {
         try {
-          await this.lookAt(id, abort);
+          return await this.lookAt(id, abort);
         } catch (error) {
           const status = error instanceof Refused ? error.problem.status : undefined;
           if (status !== 404 && status !== 422) throw error;
           missing.push(id); // the job was deleted, or the address is wrong
+          return true;
         }
       }),
     );
     if (abort.aborted) return;
+    // Without a change, the charts are not drawn again.
+    const isNew = this.isLoading || changed.includes(true);
     this.isLoading = false;
-    this.version.value += 1;
+    if (isNew) this.version.value += 1;
     if (missing.length) {
       setParameters({ jobs: ids.filter((id) => !missing.includes(id)).join(",") });
     }
   }
 
-  private async lookAt(id: string, abort: AbortSignal) {
+  // Reads a job and its metrics; returns whether something may have changed.
+  private async lookAt(id: string, abort: AbortSignal): Promise<boolean> {
     const known = this.jobs.get(id);
-    if (known && isFinal(known) && this.read.get(id) === known.last_seq) return;
+    if (known && isFinal(known) && this.read.get(id) === known.last_seq) return false;
     const job = await get<Job>(`/v1/jobs/${id}`, abort);
     this.jobs.set(id, job);
-    if (this.read.get(id) === job.last_seq) return;
+    if (this.read.get(id) === job.last_seq) return true;
     const path = `/v1/jobs/${id}/metrics?max_points=${POINTS}`;
     const { series } = await get<MetricsRead>(path, abort);
     const kept = this.series.get(id) ?? new Series();
     kept.merge(series);
     this.series.set(id, kept);
     this.read.set(id, job.last_seq);
+    return true;
   }
 }

@@ -19,10 +19,14 @@ import { ProgressBar, StatusBadge } from "../../ui/status.tsx";
 export interface Column {
   key: string;
   title: string;
+  // The name of the value for the service, which sorts by it.
+  sort: string;
   kind?: string;
   isNumber?: boolean;
   value: (job: Job) => string | number | null | undefined;
   show: (job: Job, curve: (number | null)[]) => ComponentChildren;
+  // The text of a mean, of columns whose mean a group of seeds shows.
+  text?: (value: number) => string;
 }
 
 const ACTIVITY_LENGTH = 34;
@@ -31,7 +35,9 @@ function metric(key: string, title: string, name: string, text: (value: number) 
   return {
     key,
     title,
+    sort: name,
     isNumber: true,
+    text,
     value: (job) => valuesOf(job)[name],
     show: (job) => {
       const value = valuesOf(job)[name];
@@ -102,6 +108,7 @@ export const COLUMNS: Column[] = [
   {
     key: "status",
     title: "Status",
+    sort: "status",
     kind: "state",
     value: (job) => job.status,
     show: (job) => <StatusBadge job={job} />,
@@ -109,14 +116,18 @@ export const COLUMNS: Column[] = [
   {
     key: "progress",
     title: "Progress",
+    sort: "progress",
     kind: "going",
+    text: (value) => percent(value),
     value: (job) => job.progress,
     show: (job) => <Activity job={job} />,
   },
   {
     key: "loss",
     title: "Loss",
+    sort: "train/loss",
     kind: "curve",
+    text: (value) => fixed(value),
     value: (job) => valuesOf(job)["train/loss"],
     show: (job, curve) => <Loss job={job} curve={curve} />,
   },
@@ -127,6 +138,8 @@ export const COLUMNS: Column[] = [
   {
     key: "memory",
     title: "Memory",
+    sort: "memory",
+    text: (value) => bytes(value),
     isNumber: true,
     value: memoryOf,
     show: (job) => (memoryOf(job) ? bytes(memoryOf(job)) : ""),
@@ -134,6 +147,7 @@ export const COLUMNS: Column[] = [
   {
     key: "seed",
     title: "Seed",
+    sort: "seed",
     isNumber: true,
     value: (job) => job.spec.training?.seed,
     show: (job) => (isTokenizer(job) ? "" : job.spec.training?.seed),
@@ -141,6 +155,7 @@ export const COLUMNS: Column[] = [
   {
     key: "rate",
     title: "Learning rate",
+    sort: "learning_rate",
     isNumber: true,
     value: (job) => job.spec.training?.learning_rate,
     show: (job) => (isTokenizer(job) ? "" : short(job.spec.training?.learning_rate)),
@@ -148,6 +163,8 @@ export const COLUMNS: Column[] = [
   {
     key: "words",
     title: "Words seen",
+    sort: "words_seen",
+    text: (value) => count(value),
     isNumber: true,
     value: (job) => job.metrics?.words_seen,
     show: (job) => (job.metrics?.words_seen ? count(job.metrics.words_seen) : ""),
@@ -155,18 +172,21 @@ export const COLUMNS: Column[] = [
   {
     key: "architecture",
     title: "Architecture",
+    sort: "architecture",
     value: architectureOf,
     show: architectureOf,
   },
   {
     key: "dataset",
     title: "Dataset",
+    sort: "dataset",
     value: (job) => job.spec.data?.dataset,
     show: (job) => job.spec.data?.dataset,
   },
   {
     key: "time",
     title: "Time",
+    sort: "time",
     kind: "time",
     isNumber: true,
     value: (job) => Date.parse(job.finished_at ?? job.started_at ?? job.created_at),
@@ -186,4 +206,13 @@ export function columnsOf(jobs: Job[]): Column[] {
     ...scores.map((name) => metric(name, name.slice("evaluation/".length), name, score)),
     COLUMNS[last],
   ];
+}
+
+export function cellClass({ kind, key, isNumber }: Column) {
+  return [isNumber && "number", kind ?? (isNumber && key)].filter(Boolean).join(" ");
+}
+
+// The title that a phone shows in the cell, because it shows no heads of columns.
+export function labelOf({ kind, title }: Column) {
+  return kind ? undefined : title;
 }

@@ -1,7 +1,6 @@
 // The filters above the list of jobs.
 
 import { useEffect, useRef } from "preact/hooks";
-import { save } from "../../api/client.ts";
 import { type Job, STATUSES } from "../../api/types.ts";
 import { count } from "../../lib/format.ts";
 import { Choices, Menu } from "../../ui/controls.tsx";
@@ -19,10 +18,10 @@ interface Props {
   change: Change;
   columns: Column[];
   fault: string;
-  jobs: Job[];
+  saveCsv: () => void;
 }
 
-export function Filters({ list, query, change, columns, fault, jobs }: Props) {
+export function Filters({ list, query, change, columns, fault, saveCsv }: Props) {
   return (
     <>
       <div class="filters">
@@ -34,9 +33,19 @@ export function Filters({ list, query, change, columns, fault, jobs }: Props) {
             value={query.search}
             onChange={(search) => change({ search })}
           />
+          <label class="inline" title="One row for the jobs that differ only in their seed">
+            <input
+              type="checkbox"
+              checked={Boolean(query.group)}
+              onChange={(event) =>
+                change({ group: event.currentTarget.checked ? "seeds" : "", open: "" })
+              }
+            />
+            Group seeds
+          </label>
           <FilterMenu list={list} query={query} change={change} fault={fault} />
           <ColumnMenu query={query} change={change} columns={columns} />
-          <button type="button" onClick={() => saveTable(jobs, columns)}>
+          <button type="button" title="The rows and columns of this table" onClick={saveCsv}>
             CSV
           </button>
         </div>
@@ -97,7 +106,7 @@ function Search({ label, hint, value, onChange }: SearchProps) {
   );
 }
 
-function FilterMenu({ list, query, change, fault }: Omit<Props, "columns" | "jobs">) {
+function FilterMenu({ list, query, change, fault }: Omit<Props, "columns" | "saveCsv">) {
   const jobs = list.jobs.value ?? [];
   const distinct = (value: (job: Job) => string | undefined, chosen: string) =>
     [...new Set([...jobs.map(value), chosen])].filter(Boolean).sort() as string[];
@@ -220,18 +229,4 @@ function ActiveFilters({ query, change }: Pick<Props, "query" | "change">) {
       ))}
     </div>
   );
-}
-
-function quoted(value: unknown) {
-  const text = String(value ?? "");
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-function saveTable(jobs: Job[], columns: Column[]) {
-  const heads = ["id", "name", "created_at", ...columns.map(({ key }) => key)];
-  const rows = jobs.map((job) =>
-    [job.id, job.name, job.created_at, ...columns.map(({ value }) => value(job))].map(quoted),
-  );
-  const text = [heads, ...rows].map((cells) => cells.join(",")).join("\n");
-  save(new Blob([`${text}\n`], { type: "text/csv" }), "jobs.csv");
 }

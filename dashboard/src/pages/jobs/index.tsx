@@ -3,13 +3,22 @@
 import { useMemo, useRef } from "preact/hooks";
 import { poll, wait } from "../../api/stream.ts";
 import type { Job } from "../../api/types.ts";
+import { type SeedGroup, seedGroups, singleGroups } from "../../lib/seeds.ts";
 import { setParameters } from "../../router.ts";
 import { Button } from "../../ui/controls.tsx";
 import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
 import { columnsOf, DEFAULT_COLUMNS } from "./columns.tsx";
+import { saveTable } from "./csv.ts";
 import { Filters } from "./filters.tsx";
-import { filterJobs, needsAll, parseConditions, type Query, readQuery, sortJobs } from "./query.ts";
+import {
+  filterJobs,
+  needsAll,
+  parseConditions,
+  type Query,
+  readQuery,
+  sortGroups,
+} from "./query.ts";
 import { Selection } from "./selection.tsx";
 import { JobList } from "./store.ts";
 import { JobTable } from "./table.tsx";
@@ -28,6 +37,7 @@ export function Jobs({ parameters }: PageProps) {
     query.search,
     query.tag,
     query.archived,
+    query.sort,
     all,
     list.cursors.value.join(),
   ].join("\n");
@@ -41,7 +51,8 @@ export function Jobs({ parameters }: PageProps) {
     [key],
   );
   const change = (values: Partial<Record<keyof Query, string>>) => {
-    list.cursors.value = [];
+    const isView = Object.keys(values).every((name) => name === "open" || name === "columns");
+    if (!isView) list.cursors.value = [];
     setParameters(values);
   };
   if (error) return <Failure error={error} again={again} />;
@@ -67,24 +78,28 @@ interface ResultsProps {
 function Results({ list, query, change, lookAgain }: ResultsProps) {
   const loaded = list.jobs.value;
   const columns = columnsOf(loaded ?? []);
-  const { jobs, fault } = arranged(loaded ?? [], query, columns);
+  const { jobs, fault } = arranged(loaded ?? [], query);
+  const isGrouped = Boolean(query.group);
+  const groups = isGrouped ? sortGroups(seedGroups(jobs), query.sort) : singleGroups(jobs);
   const visible = columns.filter(({ key }) => (query.columns ?? DEFAULT_COLUMNS).includes(key));
-  const shown = needsAll(query) ? jobs.slice(0, SHOWN) : jobs;
+  const shown = groups.slice(0, needsAll(query) ? SHOWN : undefined);
+  const { sort, open } = query;
+  const saveCsv = () => saveTable(shown, visible, isGrouped);
   return (
     <>
-      <Filters {...{ list, query, change, columns, fault, jobs }} />
+      <Filters {...{ list, query, change, columns, fault, saveCsv }} />
       {loaded && shown.length > 0 && (
-        <JobTable {...{ list, jobs: shown, columns: visible, sort: query.sort, change }} />
+        <JobTable {...{ list, groups: shown, columns: visible, sort, open, change }} />
       )}
       {loaded && !shown.length && <Nothing query={query} />}
-      {needsAll(query) && <Extent jobs={jobs} list={list} />}
-      {!needsAll(query) && <Pages list={list} />}
-      <Selection list={list} lookAgain={lookAgain} />
+      {needsAll(query) && <Extent groups={groups} isGrouped={isGrouped} list={list} />}
+      {!needsAll(query) && <Pages list={list} isSorted={Boolean(sort)} />}
+      <Selection list={list} group={query.group} lookAgain={lookAgain} />
     </>
   );
 }
 
-function arranged(loaded: Job[], query: Query, columns: ReturnType<typeof columnsOf>) {
+function arranged(loaded: Job[], query: Query) {
   let fault = "";
   let conditions: ReturnType<typeof parseConditions> = [];
   try {
@@ -93,15 +108,14 @@ function arranged(loaded: Job[], query: Query, columns: ReturnType<typeof column
     fault = (error as Error).message;
   }
   const jobs = filterJobs(loaded, query, conditions);
-  const key = query.sort.replace(/^-/, "");
-  const column = columns.find((one) => one.key === key);
-  const value = key === "name" ? (job: Job) => job.name.toLowerCase() : column?.value;
-  if (value) return { jobs: sortJobs(jobs, value, query.sort.startsWith("-")), fault };
-  return { jobs: sortJobs(jobs, (job) => Number(job.pinned), true), fault };
+  if (query.sort) return { jobs, fault };
+  const isPinned = ({ pinned }: Job) => pinned;
+  return { jobs: [...jobs.filter(isPinned), ...jobs.filter((job) => !job.pinned)], fault };
 }
 
 function Nothing({ query }: { query: Query }) {
-  if (query.status || query.search || query.tag || query.archived || needsAll(query)) {
+  const isFiltered = needsAll({ ...query, group: "" });
+  if (query.status || query.search || query.tag || query.archived || isFiltered) {
     return (
       <div class="card empty">
         <h2>No matching job</h2>
@@ -123,16 +137,23 @@ function Nothing({ query }: { query: Query }) {
   );
 }
 
-function Extent({ jobs, list }: { jobs: Job[]; list: JobList }) {
+interface ExtentProps {
+  groups: SeedGroup[];
+  isGrouped: boolean;
+  list: JobList;
+}
+
+function Extent({ groups, isGrouped, list }: ExtentProps) {
   const loaded = list.jobs.value?.length ?? 0;
+  const noun = isGrouped ? "rows" : "matching jobs";
   const parts = [
-    jobs.length > SHOWN && `The first ${SHOWN} of ${jobs.length} matching jobs are shown.`,
-    list.next.value && `Only the newest ${loaded} jobs were searched and sorted.`,
+    groups.length > SHOWN && `The first ${SHOWN} of ${groups.length} ${noun} are shown.`,
+    list.next.value && `Only the first ${loaded} jobs in this order were searched.`,
   ].filter(Boolean);
   return parts.length ? <p class="soft small below">{parts.join(" ")}</p> : null;
 }
 
-function Pages({ list }: { list: JobList }) {
+function Pages({ list, isSorted }: { list: JobList; isSorted: boolean }) {
   const cursors = list.cursors.value;
   const next = list.next.value;
   if (!cursors.length && !next) return null;
@@ -142,8 +163,10 @@ function Pages({ list }: { list: JobList }) {
   };
   return (
     <div class="bar end">
-      {cursors.length > 0 && <Button act={() => go(cursors.slice(0, -1))}>← Newer</Button>}
-      {next && <Button act={() => go([...cursors, next])}>Older →</Button>}
+      {cursors.length > 0 && (
+        <Button act={() => go(cursors.slice(0, -1))}>← {isSorted ? "Previous" : "Newer"}</Button>
+      )}
+      {next && <Button act={() => go([...cursors, next])}>{isSorted ? "Next" : "Older"} →</Button>}
     </div>
   );
 }

@@ -1,7 +1,11 @@
 // Filters, order and columns of the list of jobs, which the address contains.
 
 import type { Job } from "../../api/types.ts";
+import type { Maybe } from "../../lib/format.ts";
 import { leaves, valuesOf } from "../../lib/jobs.ts";
+import { counted, type SeedGroup } from "../../lib/seeds.ts";
+import { spreadOf } from "../../lib/statistics.ts";
+import { COLUMNS } from "./columns.tsx";
 
 export interface Query {
   status: string;
@@ -12,7 +16,12 @@ export interface Query {
   tag: string;
   // If empty, the list shows the jobs that are not archived.
   archived: string;
+  // The order in the words of the service, such as `-validation/loss`; empty: newest first.
   sort: string;
+  // `seeds` groups the jobs that differ only in their seed.
+  group: string;
+  // The ids of the groups whose jobs are shown.
+  open: string;
   columns: string[] | null;
 }
 
@@ -27,14 +36,26 @@ export function readQuery(parameters: URLSearchParams): Query {
     dataset: text("dataset"),
     tag: text("tag"),
     archived: text("archived"),
-    sort: text("sort"),
+    sort: orderOf(text("sort")),
+    group: text("group") === "seeds" ? "seeds" : "",
+    open: text("open"),
     columns: columns === null ? null : columns.split(",").filter(Boolean),
   };
 }
 
-// Whether the page must read all jobs, because the service cannot filter or sort by this query.
-export function needsAll({ where, architecture, dataset, sort }: Query) {
-  return Boolean(where || architecture || dataset || sort);
+// Whether the page must read all jobs, because the service cannot filter or group by this query.
+export function needsAll({ where, architecture, dataset, group }: Query) {
+  return Boolean(where || architecture || dataset || group);
+}
+
+const SCORE = /^evaluation\/[\w.-]+$/;
+
+// The order in the words of the service; empty for a value that no column has.
+function orderOf(text: string): string {
+  const [, sign, name] = /^(-?)(.*)$/.exec(text)!;
+  if (name === "name" || SCORE.test(name)) return text;
+  const column = COLUMNS.find(({ key, sort }) => name === key || name === sort);
+  return column ? sign + column.sort : "";
 }
 
 const CONDITION = /^\s*([\w./-]+)\s*(<=|>=|!=|=|<|>)\s*(.+?)\s*$/;
@@ -93,15 +114,23 @@ export function filterJobs(jobs: Job[], query: Query, conditions: Condition[]): 
   );
 }
 
-type Sortable = string | number | null | undefined;
-
-// Sorts by a value; jobs without it come last in both directions.
-export function sortJobs(jobs: Job[], value: (job: Job) => Sortable, isDescending: boolean) {
-  const sign = isDescending ? -1 : 1;
-  return [...jobs].sort((a, b) => {
-    const [one, other] = [value(a) ?? null, value(b) ?? null];
-    if (one === null || other === null) return Number(one === null) - Number(other === null);
-    if (one === other) return 0;
-    return one < other ? -sign : sign;
+// Sorts groups by the mean of a column. The service sorted their jobs, so the order of other values
+// is that of the first job of each group.
+export function sortGroups(groups: SeedGroup[], sort: string): SeedGroup[] {
+  const name = sort.replace(/^-/, "");
+  const column = COLUMNS.find((one) => one.sort === name);
+  const isScore = SCORE.test(name);
+  if (!isScore && !column?.text) return groups;
+  const value = (job: Job) => (isScore ? valuesOf(job)[name] : column!.value(job)) as Maybe;
+  const mean = new Map(
+    groups.map(({ id, jobs }) => [id, spreadOf(counted(jobs).map(value))?.mean]),
+  );
+  const sign = sort.startsWith("-") ? -1 : 1;
+  return [...groups].sort((a, b) => {
+    const [one, other] = [mean.get(a.id), mean.get(b.id)];
+    if (one === undefined || other === undefined) {
+      return Number(one === undefined) - Number(other === undefined);
+    }
+    return sign * (one - other);
   });
 }

@@ -7,7 +7,14 @@ import { announce } from "../../lib/state.ts";
 import { Button } from "../../ui/controls.tsx";
 import type { JobList } from "./store.ts";
 
-export function Selection({ list, lookAgain }: { list: JobList; lookAgain: () => void }) {
+interface Props {
+  list: JobList;
+  // The grouping of the list, which the page of the comparison continues.
+  group: string;
+  lookAgain: () => void;
+}
+
+export function Selection({ list, group, lookAgain }: Props) {
   const jobs = [...list.chosen.value.values()];
   if (!jobs.length) return null;
   const open = jobs.filter((job) => !isFinal(job));
@@ -30,7 +37,7 @@ export function Selection({ list, lookAgain }: { list: JobList; lookAgain: () =>
   return (
     <section class="bar selected-bar" aria-label="Selected jobs">
       <b>{jobs.length} selected</b>
-      <a class="button" href={`#/compare?jobs=${jobs.map(({ id }) => id).join(",")}`}>
+      <a class="button" href={compareAddress(jobs, group)}>
         Compare
       </a>
       {open.length > 0 && (
@@ -49,6 +56,11 @@ export function Selection({ list, lookAgain }: { list: JobList; lookAgain: () =>
       </button>
     </section>
   );
+}
+
+function compareAddress(jobs: Job[], group: string) {
+  const ids = jobs.map(({ id }) => id).join(",");
+  return `#/compare?jobs=${ids}${group && `&group=${group}`}`;
 }
 
 async function cancelAll(jobs: Job[]) {

@@ -31,6 +31,7 @@ export class JobList {
     if (query.status) parameters.set("status", query.status);
     if (query.search) parameters.set("search", query.search);
     if (query.tag) parameters.set("tag", query.tag);
+    if (query.sort) parameters.set("sort", query.sort);
     parameters.set("archived", query.archived ? "true" : "false");
     const cursor = this.cursors.value.at(-1);
     if (cursor && !needsAll(query)) parameters.set("after", cursor);

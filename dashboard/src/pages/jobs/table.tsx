@@ -1,22 +1,27 @@
 // The rows of the list.
 
+import { Fragment } from "preact";
 import type { Job } from "../../api/types.ts";
 import { architectureOf } from "../../lib/jobs.ts";
+import type { SeedGroup } from "../../lib/seeds.ts";
 import { navigate } from "../../router.ts";
 import { Tags } from "../../ui/status.tsx";
-import type { Column } from "./columns.tsx";
+import { type Column, cellClass, labelOf } from "./columns.tsx";
+import { GroupRow } from "./groups.tsx";
 import type { JobList } from "./store.ts";
 
 interface Props {
   list: JobList;
-  jobs: Job[];
+  groups: SeedGroup[];
   columns: Column[];
   sort: string;
-  change: (values: { sort: string }) => void;
+  open: string;
+  change: (values: { sort?: string; open?: string }) => void;
 }
 
-export function JobTable({ list, jobs, columns, sort, change }: Props) {
+export function JobTable({ list, groups, columns, sort, open, change }: Props) {
   const chosen = list.chosen.value;
+  const jobs = groups.flatMap((group) => group.jobs);
   const isAll = jobs.every(({ id }) => chosen.has(id));
   const sortBy = (key: string) => {
     // The clicks sort in descending order, in ascending order, and then by the newest first.
@@ -37,11 +42,11 @@ export function JobTable({ list, jobs, columns, sort, change }: Props) {
               />
             </td>
             <SortHead label="Job" name="name" sort={sort} sortBy={sortBy} />
-            {columns.map(({ key, title, isNumber }) => (
+            {columns.map(({ key, title, isNumber, sort: name }) => (
               <SortHead
                 key={key}
                 label={title}
-                name={key}
+                name={name}
                 sort={sort}
                 sortBy={sortBy}
                 kind={isNumber ? "number" : undefined}
@@ -50,12 +55,35 @@ export function JobTable({ list, jobs, columns, sort, change }: Props) {
           </tr>
         </thead>
         <tbody>
-          {jobs.map((job) => (
-            <Row key={job.id} list={list} job={job} columns={columns} />
-          ))}
+          <Rows list={list} groups={groups} columns={columns} open={open} change={change} />
         </tbody>
       </table>
     </div>
+  );
+}
+
+function Rows({ list, groups, columns, open, change }: Omit<Props, "sort">) {
+  const unfolded = open.split(",").filter(Boolean);
+  const toggle = (id: string) => {
+    const others = unfolded.filter((one) => one !== id);
+    change({ open: (others.length < unfolded.length ? others : [...unfolded, id]).join() });
+  };
+  const row = (job: Job, isMember = false) => (
+    <Row key={job.id} list={list} job={job} columns={columns} isMember={isMember} />
+  );
+  return (
+    <>
+      {groups.map((group) => {
+        if (group.jobs.length === 1) return row(group.jobs[0]);
+        const isOpen = unfolded.includes(group.id);
+        return (
+          <Fragment key={group.id}>
+            <GroupRow {...{ list, group, columns, isOpen }} toggle={() => toggle(group.id)} />
+            {isOpen && group.jobs.map((job) => row(job, true))}
+          </Fragment>
+        );
+      })}
+    </>
   );
 }
 
@@ -69,18 +97,25 @@ interface HeadProps {
 
 function SortHead({ label, name, sort, sortBy, kind }: HeadProps) {
   const order = sort === name ? "ascending" : sort === `-${name}` ? "descending" : undefined;
-  const arrow = order === "ascending" ? " ↑" : order ? " ↓" : "";
+  const arrow = order === "ascending" ? "↑" : order ? "↓" : "";
   return (
     <th scope="col" class={kind} aria-sort={order}>
       <button type="button" class="sort" onClick={() => sortBy(name)}>
         {label}
-        <span aria-hidden="true">{arrow}</span>
+        {arrow && <span aria-hidden="true">{arrow}</span>}
       </button>
     </th>
   );
 }
 
-function Row({ list, job, columns }: { list: JobList; job: Job; columns: Column[] }) {
+interface RowProps {
+  list: JobList;
+  job: Job;
+  columns: Column[];
+  isMember: boolean;
+}
+
+function Row({ list, job, columns, isMember }: RowProps) {
   const isChosen = list.chosen.value.has(job.id);
   const curve = list.curves.value.get(job.id)?.values ?? [];
   const about = [architectureOf(job), job.spec.data?.dataset, job.id.slice(0, 8)];
@@ -90,7 +125,11 @@ function Row({ list, job, columns }: { list: JobList; job: Job; columns: Column[
     }
   };
   return (
-    <tr aria-selected={isChosen ? "true" : undefined} onClick={open}>
+    <tr
+      class={isMember ? "seed-of" : undefined}
+      aria-selected={isChosen ? "true" : undefined}
+      onClick={open}
+    >
       <td>
         <label class="box">
           <input
@@ -116,14 +155,10 @@ function Row({ list, job, columns }: { list: JobList; job: Job; columns: Column[
         )}
       </th>
       {columns.map((column) => (
-        <td key={column.key} class={cellClass(column)}>
+        <td key={column.key} class={cellClass(column)} data-label={labelOf(column)}>
           {column.show(job, curve)}
         </td>
       ))}
     </tr>
   );
-}
-
-function cellClass({ kind, key, isNumber }: Column) {
-  return [isNumber && "number", kind ?? (isNumber && key)].filter(Boolean).join(" ");
 }

@@ -87,7 +87,9 @@ function More({ study, show, isOver }: Props & { isOver: boolean }) {
       <button type="button" onClick={() => guarded(addSeeds)}>
         Add seeds
       </button>
-      <a href={`#/compare?jobs=${study.members.map(({ job }) => job).join(",")}`}>Compare curves</a>
+      <a href={`#/compare?jobs=${study.members.map(({ job }) => job).join(",")}&group=seeds`}>
+        Compare curves
+      </a>
       {isOver && (
         <button type="button" class="danger" onClick={() => guarded(erase)}>
           Delete

@@ -6,11 +6,14 @@ from tests.dashboard.conftest import AXE, Tab
 PAGES = {
     "jobs": "",
     "job": "#/jobs/{}",
+    "guided start": "#/start",
     "new job": "#/new",
     "compare": "#/compare?jobs={},{}",
     "corpora": "#/corpora",
     "corpus": "#/corpora/sample",
-    "tokenizers": "#/tokenizers",
+    "tokenizers": "#/tokenizers?with={},{}",
+    "evaluations": "#/evaluations",
+    "alerts": "#/corpora?drawer=alerts",
     "system": "#/system",
 }
 

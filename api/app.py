@@ -7,7 +7,6 @@ from importlib.resources import files
 from typing import Protocol
 
 from fastapi import Depends, FastAPI
-from starlette.staticfiles import StaticFiles
 
 from api.admission import Admission
 from api.cache import CacheThread
@@ -36,6 +35,7 @@ from api.routes import (
     webhooks,
 )
 from api.security import Gate
+from api.static_files import CompressedFiles
 from api.stream import Watchers
 from api.webhook_thread import Deliverer, WebhookThread
 from core.storage.cache import Cache
@@ -91,7 +91,8 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     app.include_router(health.router)
     describe(app, needs_key=bool(settings.api_keys))
     app.include_router(pages.router)
-    app.mount("/static", StaticFiles(directory=str(files("dashboard") / "dist")), name="static")
+    folder = str(files("dashboard") / "dist")
+    app.mount("/static", CompressedFiles(directory=folder), name="static")
     app.add_middleware(
         Gate, keys=settings.api_keys, host=settings.host, upload_bytes=settings.upload_bytes
     )

@@ -51,7 +51,7 @@ check-all: lint test
 	BABYLM_TEST_STORE=postgres $(BIN)/python -m pytest tests/jobs tests/api tests/deploy/test_postgres.py
 	$(BIN)/python -m chaos rounds --rounds small --report runs/chaos/sqlite.jsonl
 	$(BIN)/python -m chaos rounds --rounds small --store postgres --report runs/chaos/postgres.jsonl
-	BABYLM_TRY_SLURM=1 $(BIN)/python -m pytest -n 0 tests/deploy/slurm tests/jobs/test_slurm.py
+	BABYLM_TRY_SLURM=1 $(BIN)/python -m pytest -n 0 tests/deploy/slurm tests/jobs/test_slurm_faults.py
 	BABYLM_TRY_HOSTS=1 $(BIN)/python -m pytest -n 0 tests/deploy/test_two_hosts.py
 
 lint: $(READY)

@@ -1,4 +1,4 @@
-"""Builds the app from settings; importing the module does nothing else."""
+"""Builds the app from settings. Importing this module opens no files and connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ from jobs.settings import Settings
 
 
 def create_app(settings: Settings, *, database: Database | None = None) -> FastAPI:
-    """The API with these settings. It sweeps for lost jobs as long as it runs."""
+    """The API with these settings. While it runs, it sweeps for lost jobs and sends webhooks."""
     database = database or Database(settings.database_url)
     notifier = QueueNotifier(settings.redis_url) if settings.redis_url else None
     watchers = Watchers()

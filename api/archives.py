@@ -96,7 +96,7 @@ def members(path: Path, name: str, wanted: Callable[[PurePosixPath], bool]) -> I
 
 @contextmanager
 def _refusing(member: str | None) -> Iterator[None]:
-    """Turns every failure of a parser into a refusal.
+    """Turns every failure of a parser into a refusal; a failure of the disk stays as it is.
 
     The parsers raise not only their own errors, but also ValueError, IndexError, OverflowError,
     UnicodeDecodeError, or OSError for a seek to a negative offset.

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Header, Path, Request, Response
 from sqlmodel import Session
 
 from api.bulkhead import Bulkhead
 from api.schemas import WITHOUT_NUL
+from api.sharing import SharedReads
 from api.stream import Streams, Watchers
 from jobs.database import Database
 from jobs.queue import QueueNotifier
@@ -43,6 +44,7 @@ class Context:
     follows: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FOLLOW_THREADS))
     """Threads for the queries of open streams and of requests that wait for a short task."""
     streams: Streams = field(default_factory=Streams)
+    shared_reads: SharedReads[Response] = field(default_factory=SharedReads)
     files: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FILE_THREADS))
     """Threads that publish complete uploads, for example unpack an archive."""
 

@@ -60,7 +60,7 @@ def file_responses(media_type: str) -> Responses:
 
 
 def text_responses(*media_types: str) -> Responses:
-    """The response of a route that sends text of these types, besides JSON if it has a model."""
+    """The response of a route that sends text of these types; one with a model also sends JSON."""
     return {200: {"content": {each: {"schema": {"type": "string"}} for each in media_types}}}
 
 

@@ -85,7 +85,7 @@ STATUS_BY_CODE: dict[str, int] = {
 
 
 SPEC_PATHS = ("/v1/jobs", "/v1/jobs/estimate")
-"""Calls whose body is a job spec."""
+"""Paths of the calls whose body is a job spec."""
 
 
 class Problem(HTTPException):

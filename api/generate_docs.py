@@ -40,10 +40,11 @@ JOB=...                     # the id of a job
 
 ## Uploading
 
-The body of `POST /v1/datasets/{name}/files?name=FILE` is the file itself, text (`.txt`, `.train`,
-`.dev`, `.test`) or an archive of such files (`.zip`, `.tar`, `.tar.gz`, `.tgz`). To upload a large
-file in parts, send each part with `Content-Range: bytes BEGIN-LAST/SIZE`. The service answers 201
-for the last part and 202 for the parts before it:
+The body of `POST /v1/datasets/{name}/files?name=FILE` is the file itself: a text file (such as
+`.txt` or `.jsonl.gz`, see [Files](corpus.md#files)) or an archive of such files (`.zip`,
+`.tar`, `.tar.gz`, `.tgz`). To upload a large file in parts, send each part with
+`Content-Range: bytes BEGIN-LAST/SIZE`. The service answers 201 for the last part and 202 for the
+parts before it:
 
 ```sh
 split -b 50M --numeric-suffixes corpus.txt piece.
@@ -58,7 +59,7 @@ If the connection breaks, the service keeps the received bytes for a week;
 answer is 409, and the header `Upload-Offset` gives the byte. With `sha256=HASH` the service checks
 the hash before it adds the file to the dataset. Text must be UTF-8.
 
-From an archive the service takes only regular files with one of the text suffixes above. It ignores
+From an archive the service takes only regular files in one of these text formats. It ignores
 their folders; if the archive has several folders, select one with `folder=train_10M`. The service
 refuses a damaged archive, and one with links, devices, sparse files, encrypted members or zip
 members that are neither stored nor deflated (422). It also refuses an archive that has more than
@@ -69,7 +70,7 @@ members that are neither stored nor deflated (422). It also refuses an archive t
 A task is a folder `evaluations/TASK` of the data directory with the published files of a BabyLM
 evaluation (BLiMP and supplement, EWoK, entity tracking, WUG, COMPS, reading times), or with
 `.jsonl` files of minimal pairs (`sentence_good`, `sentence_bad`). The service recognises the kind
-of a task by the content of its files, and refuses a file whose first line it cannot parse. Scores
+of a task by the content of its files, and refuses a file with a line that it cannot parse. Scores
 follow the official pipeline: `score` counts a tie as right, `strict_score` counts it as wrong. The
 short worker, a process for tasks that must not wait for training, computes an evaluation in slices
 of a second. Between two slices it can generate text.

@@ -1,4 +1,4 @@
-"""Reads the log of a run by byte offsets, so that no part is read twice or buffered."""
+"""Reads the log of a run by byte offsets, so that no part is sent twice."""
 
 import re
 from collections.abc import AsyncIterator, Callable

@@ -1,5 +1,6 @@
 """The entry of the API: `babylm api`, or `uvicorn --factory api.main:app`."""
 
+import gc
 import logging
 import re
 import sys
@@ -62,9 +63,14 @@ def run() -> None:
     except SocketUnavailable as error:
         sys.exit(str(error))
     sys.setswitchinterval(SWITCH_SECONDS)
+    served = create_app(settings)
+    # The modules and the app are never freed. Every full garbage collection would examine them
+    # again and stop all threads meanwhile, for 0.15 s every few seconds.
+    gc.collect()
+    gc.freeze()
     try:
         uvicorn.run(
-            create_app(settings),
+            served,
             host=settings.host,
             port=settings.port,
             fd=listener.fileno() if listener else None,

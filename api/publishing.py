@@ -104,7 +104,7 @@ def publish(
 
 
 def check_file(path: Path, name: str) -> None:
-    """Checks a file of text in any format; of a table only the beginning.
+    """Checks a text file of any format. A table is only checked at its beginning.
 
     Raises:
         Problem: 422 for the same reasons as in `check_text`.

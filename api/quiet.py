@@ -15,7 +15,7 @@ MAX_KEYS = 10_000
 
 
 class QuietFilter(logging.Filter):
-    """Drops repeated messages, and counts them in the first one of the next window."""
+    """Drops repeated messages, and appends their number to the first message of the next window."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class QuietFilter(logging.Filter):
         return is_kept
 
     def _next_window(self) -> int:
-        """Begins a window if it is time; returns how many messages the one before dropped."""
+        """Begins a window if it is time; returns the number of drops in the previous window."""
         now = self._clock()
         if now - self._begun_at < WINDOW_SECONDS:
             return 0

@@ -1,4 +1,4 @@
-"""What datasets and evaluation tasks share when they publish a completely received upload."""
+"""Functions that publish a completely received upload, for datasets and evaluation tasks."""
 
 import errno
 import fcntl

@@ -34,24 +34,43 @@ class ThreadRoute(APIRoute):
         methods: set[str] | list[str] | None = None,
         **options: Any,  # Any, as in the signature of FastAPI
     ) -> None:
+        self._is_shared = False
         if not (inspect.iscoroutinefunction(endpoint) or inspect.isasyncgenfunction(endpoint)):
-            endpoint = _in_thread(endpoint, is_read=set(methods or ["GET"]) <= SAFE_METHODS)
+            is_read = set(methods or ["GET"]) <= SAFE_METHODS
+            self._is_shared = is_read and _returns_data(endpoint)
+            endpoint = _in_thread(endpoint, is_read=is_read)
         super().__init__(path, endpoint, methods=methods, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, for a request whose body has a maximum number of values."""
+        """FastAPI's handler, for a request whose body has a maximum number of values.
+
+        Identical reads share answers, see `SharedReads`. Reads are identical if their paths,
+        queries and headers are equal; the headers contain the key of the user.
+        """
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
             return await handle(BoundedRequest(request.scope, request.receive))
 
-        return handle_bounded
+        async def handle_shared(request: Request) -> Response:
+            context: Context = request.app.state.context
+            scope = request.scope
+            key = (scope["method"], scope["path"], scope["query_string"], *scope["headers"])
+            return await context.shared_reads.run(key, lambda: handle_bounded(request))
+
+        return handle_shared if self._is_shared else handle_bounded
 
 
 def thread_router(tag: str | None = None, *, include_in_schema: bool = True) -> APIRouter:
     """A router whose synchronous functions run in bulkheads."""
     tags = [tag] if tag else []
     return APIRouter(tags=[*tags], route_class=ThreadRoute, include_in_schema=include_in_schema)
+
+
+def _returns_data(endpoint: Callable[..., Any]) -> bool:  # Any, as in the signature of FastAPI
+    """Whether the result becomes a body in memory; a file or a stream can be sent only once."""
+    returned = inspect.signature(endpoint).return_annotation
+    return not (inspect.isclass(returned) and issubclass(returned, Response))
 
 
 def _in_thread(

@@ -46,7 +46,7 @@ class ProblemRead(Out):
 
 
 class ErrorRead(Out):
-    """Why a job failed."""
+    """The error of a failed job or task."""
 
     code: str
     message: str
@@ -221,8 +221,8 @@ class WorkerRead(Out):
     slots: int
     devices: list[Json]
     """The devices, each with index, kind (cuda or cpu), name, memory_bytes and, once measured,
-    flops_per_second. A GPU also has memory_used_bytes, utilization (0 to 1), temperature_celsius
-    and power_watts, if its driver reports them."""
+    flops_per_second. A GPU also has memory_used_bytes, utilization (0 to 1) and
+    temperature_celsius."""
     jobs: list[str]
     started_at: datetime
     seen_at: datetime

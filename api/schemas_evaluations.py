@@ -50,10 +50,10 @@ class GroupRead(Out):
 class EvaluationRead(Out):
     """An evaluation: `queued`, `running`, `succeeded` or `failed`.
 
-    `score` is the score of the BabyLM evaluation. `accuracy` is the mean over the paradigms; ties
-    count as right (and as wrong in `strict_score`). `spearman` is a rank correlation with human
-    judgements. `r2_gain` is the share of variance that surprisal explains beyond a baseline.
-    `log_probability` is the mean over all words in nats.
+    `score` is the score of the BabyLM evaluation, and `metric` says what it is. `accuracy` is the
+    mean over the paradigms; ties count as right (and as wrong in `strict_score`). `spearman` is a
+    rank correlation with human judgements. `r2_gain` is the share of variance that surprisal
+    explains beyond a baseline. `log_probability` is the mean over all words in nats.
     """
 
     id: str

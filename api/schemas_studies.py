@@ -165,10 +165,10 @@ class SummaryRead(Out):
     """Members that have succeeded with a finite value."""
     mean: float
     deviation: float | None
-    """Sample standard deviation; null with one value."""
+    """Sample standard deviation; null if there is only one value."""
     best: float
     difference: float | None
-    """Mean minus that of the baseline."""
+    """Mean minus the mean of the baseline; null for the baseline, or if it has no value."""
     noise: float | None
     """Twice the pooled standard deviation of the condition and the baseline; null if one of them
     has fewer than two values."""

@@ -68,7 +68,7 @@ class WebhookPage(Out):
 
 
 class DeliveryRead(Out):
-    """A message, and what came of sending it."""
+    """A message, and the outcome of sending it."""
 
     id: str
     message_id: str
@@ -82,7 +82,7 @@ class DeliveryRead(Out):
     last_attempt_at: datetime | None
     delivered_at: datetime | None
     last_status: int | None
-    """Status of HTTP that the receiver answered last."""
+    """HTTP status of the receiver's last answer."""
     last_error: str | None
 
 

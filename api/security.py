@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.errors import Problem, problem_response
 
 MAX_BODY_BYTES = 1 << 20
-UPLOAD = re.compile(r"/v1/datasets/[^/]+/files|/v1/tokenizer-files/[^/]+")
+UPLOAD = re.compile(r"/v1/(datasets|evaluations)/[^/]+/files|/v1/tokenizer-files/[^/]+")
 """Matches the path of uploads, which have their own limits of size and time."""
 CLEANED = re.compile(r"/v1/datasets/[^/]+")
 """Matches the path of a dataset. The first read of a dataset starts its cleaning."""

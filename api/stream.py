@@ -158,7 +158,7 @@ class Watchers:
                 del self._waiting[job_id]
 
     async def look(self, job_id: str, after: int, look: "Look", bulkhead: Bulkhead) -> Page:
-        """The result of a query, shared by streams that ask for the same page before it begins.
+        """The page of a query, shared by all streams that request it before the query begins.
 
         A notification wakes all streams of a job at once, and one query is enough for them. A full
         page never changes and is cached, because each new stream begins with all past events.

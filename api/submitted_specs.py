@@ -16,8 +16,8 @@ from jobs.settings import Settings
 def complete_specs(specs: Sequence[JobSpec], data_dir: Path) -> list[JobSpec]:
     """The resolved specs with the vocabulary sizes of existing tokenizers; refuses invalid ones.
 
-    Reads text and evaluation files, so the caller holds no write transaction. Equal sections of
-    several specs are checked once.
+    Reads text and evaluation files, which takes time, so the caller must not hold a write
+    transaction. Equal sections of several specs are checked once.
 
     Raises:
         SpecInvalid: If no machine can train a spec.

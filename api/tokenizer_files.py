@@ -64,7 +64,7 @@ def add_tokenizer(whole: Path, data_dir: Path, name: str) -> TokenizerFile:
 
 
 def remove_tokenizer(data_dir: Path, name: str) -> None:
-    """Removes a tokenizer; runs have copies of their own.
+    """Removes a tokenizer. A run that has prepared its tokenizer has its own copy.
 
     Raises:
         Problem: 404 if there is none.

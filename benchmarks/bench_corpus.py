@@ -1,9 +1,9 @@
 """Speed from raw text to tokens, compared with plain scripts in the same run.
 
 BABYLM_BENCH_DATA names a folder with BabyLM's `train_10M` (and optionally `dev`). If the variable
-is not set, the benchmark uses the sample corpus, whose figures mean less. The text is repeated to
-reach the length that a figure needs. An independent count of the words must match the word counts
-of the token file.
+is not set, the benchmark uses the sample corpus, whose figures are less meaningful. The text is
+repeated to reach the length that a figure needs. The benchmark also counts the words of each
+document in the text, and prints for how many documents the token file has another count.
 """
 
 import os
@@ -46,7 +46,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Corpus:
-    """Raw text, the raw text repeated to a length, and the clean text of the unrepeated one."""
+    """Raw text, the same text repeated to `LONG_BYTES`, and the clean text of `raw`."""
 
     raw: Path
     long: Path
@@ -86,7 +86,7 @@ def prepare(folder: Path) -> Corpus:
 
 
 def raw_text(folder: Path) -> Path:
-    """The raw training text; if there is none, the sample corpus, written to `folder`."""
+    """The raw training text; if `DATA` is not set, the sample corpus, written to `folder`."""
     named = os.environ.get(DATA)
     if named is not None:
         return Path(named) / "train_10M"
@@ -350,7 +350,7 @@ def compare(
 
 
 def alternate(rounds: int, *works: Callable[[], None]) -> list[float]:
-    """The shortest time of each function. They take turns, so other load affects all of them."""
+    """The shortest time of each function. The functions take turns, so load affects all of them."""
     seconds = [[seconds_of(work) for work in works] for _ in range(rounds)]
     return [min(column) for column in zip(*seconds, strict=True)]
 

@@ -81,7 +81,7 @@ class Answers:
 
     @property
     def failures(self) -> int:
-        """Requests without an answer, or with a 5xx other than a 503 with Retry-After."""
+        """Number of requests without an answer or with a 5xx that is no 503 with Retry-After."""
         return sum(
             count for status, count in self.statuses.items() if status == "none" or status >= "5"
         ) - sum(count for status, count in self.statuses.items() if status == "503 retry")
@@ -98,7 +98,7 @@ class Target:
 
 
 def run(only: str | None = None) -> None:
-    """Measures the selected benchmarks on a service of their own."""
+    """Starts a service and runs the selected benchmarks on it."""
     names = wanted(NAMES, only)
     seconds = float(os.environ.get("BABYLM_BENCH_SECONDS", "60"))
     folder = Path(tempfile.mkdtemp(prefix="load-"))

@@ -1,9 +1,10 @@
-"""The loss of the output layer: our chunks against the fused kernel of liger-kernel, on a GPU.
+"""The loss of the output layer: our chunked computation and liger-kernel's fused one, on a GPU.
 
 Both compute the summed cross-entropy of N rows, and its gradients with respect to rows and weight,
-in bf16 with the shapes of the `best-*` presets. liger-kernel needs Triton, so the benchmark needs a
-GPU. Its package must be importable: `pip install liger-kernel`, or on a machine without a network
-PYTHONPATH=FOLDER with the folder of `pip install --target FOLDER --no-deps liger-kernel`.
+in bf16 with the shapes of the `best-*` presets and of the upstream 100M presets. liger-kernel needs
+Triton, so the benchmark needs a GPU. The package of liger-kernel must be importable: run
+`pip install liger-kernel`, or on a machine without a network set PYTHONPATH to the folder FOLDER of
+`pip install --target FOLDER --no-deps liger-kernel`.
 """
 
 import time

@@ -51,7 +51,7 @@ SPEC: dict[str, Any] = {
 """The runs never reach `max_steps`: the benchmark kills them. The small vocabulary makes steps
 short and events frequent."""
 CPU_BATCH_SIZE = 8
-"""The same as in `benchmarks.contender`. A GPU uses the batch size of the preset."""
+"""Sequences per step on a CPU, as in `benchmarks.contender`. A GPU uses the preset's batch size."""
 GPU_LOGGING_STEPS = 10
 """On a GPU a step takes milliseconds, so only every tenth step is logged."""
 WINDOW_SECONDS = 4.0

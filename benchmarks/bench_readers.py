@@ -2,8 +2,8 @@
 
 In `service/readers` the real service trains the same job to its end, in turn without and with
 readers: 40 event streams and 20 downloads that are open but not read, and 10 clients that follow
-the log. All readers are in this process and mostly sleep, so the measured cost is that of the
-service.
+the log. All readers are in this process and do nothing after their request, so the measured
+cost is that of the service.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Ten thousand queued jobs, and a thousand running ones, each of which sends two events a second.
+"""The service with 10,000 queued jobs and 1,000 running jobs that send two events per second each.
 
 API, database and Redis are real. `benchmarks.scale_workers` simulates the workers: they supervise
 jobs and copy events as real workers do, but no model is trained. The benchmark sends `GET /v1/jobs`
@@ -154,7 +154,7 @@ def _fill(database: Database) -> list[str]:
 
 
 def _start(database: Database, job_ids: list[str]) -> None:
-    """Sets the jobs to `running`, as if their pilots had just claimed them."""
+    """Sets the jobs to `running`, as if workers had just claimed them."""
     with database.write() as session:
         started = update(Job).where(col(Job.id).in_(job_ids))
         session.exec(started.values(status="running", attempt=1, started_at=now()))

@@ -4,14 +4,14 @@
 under one setting of GNU OpenMP, in four situations:
 
 - `alone`: the benchmark runs nothing else
-- `two`: two such runs at once; the figures are the speeds of both runs and their sum
+- `two`: two such runs at once; the figures are the mean and the sum of their speeds
 - `api`: next to a process that is busy for 2 of every 4 ms, like an API under load
 - `desktop`: next to a process that is busy for 30 of every 100 ms in four threads, like a browser
 
 The benchmark starts two runs for a setting and keeps both until the end; a run that does not take
 part in a window is stopped (SIGSTOP). A window lasts BABYLM_BENCH_SECONDS (default 4). Each of
 BABYLM_BENCH_ROUNDS rounds (default 3) has one window per situation, and the figure is the median of
-the rounds. Other load on the machine lowers all figures, so compare only settings of one run.
+the rounds. Other load on the machine lowers all figures, so compare only figures of one call.
 """
 
 import contextlib

@@ -9,9 +9,10 @@ On a GPU the contenders of a benchmark prepare in parallel, except the baselines
 which need too much memory. BABYLM_BENCH_TOGETHER=1 prepares the contenders of all selected
 benchmarks at once. On a CPU the contenders share the cores, so they prepare one after the other.
 
-Each figure is the median of the rounds, and each ratio is the median of the ratios of the rounds,
-because the machine may be shared. BABYLM_BENCH_CLOCK=cpu uses one thread and measures CPU time
-instead of wall time, because other load changes CPU time less.
+A speed is the median of the rounds, and a ratio of speeds is the median of the ratios of the
+rounds, because the machine may be shared. Memory is the maximum of the rounds.
+BABYLM_BENCH_CLOCK=cpu uses one thread and measures CPU time instead of wall time, because other
+load changes CPU time less.
 """
 
 import contextlib
@@ -48,7 +49,7 @@ UPSTREAM_ENVIRONMENT = {"CUDA_LAUNCH_BLOCKING": "1"}
 LOCK_VARIABLE, LOCK_FILE = "BABYLM_BENCH_LOCK", tempfile.NamedTemporaryFile()  # noqa: SIM115
 """The lock of the baselines, see `LOCK_VARIABLE` in `benchmarks.contender`."""
 END_SECONDS = 30.0
-"""Seconds that a contender has to end after its input ended; then it is killed."""
+"""Seconds within which a contender must exit after its input is closed, or it is killed."""
 ERROR_CHARACTERS = 2000
 
 Result = dict[str, Any]
@@ -98,7 +99,7 @@ class Contender:
         raise ContenderDied(f"exit status {status}\n{self._errors.read()[-ERROR_CHARACTERS:]}")
 
     def go(self) -> Result:
-        """Runs one timed window. Raises ContenderDied if the contender ends meanwhile."""
+        """Runs one timed window. Raises ContenderDied if the contender ends during the window."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # `receive` then raises
             self._process.stdin.write("go\n")
@@ -134,7 +135,7 @@ class Contest:
     """The contenders of one benchmark. A contender that dies is reported and then excluded."""
 
     def __init__(self, name: str, stack: ExitStack, *, in_turn: bool) -> None:
-        """Starts the contenders; `in_turn` waits until one is ready before it starts the next."""
+        """Starts the contenders. With `in_turn`, each starts after the previous one is ready."""
         self.name = name
         self._contenders: dict[str, Contender] = {}
         self._losses: dict[str, float] = {}

@@ -1,6 +1,6 @@
 """The baseline of the cleaning benchmark: cleans line by line in one process.
 
-Research scripts work this way, such as those that this service replaces: `re.sub` applies every
+Research scripts, such as those that this service replaces, work this way: `re.sub` applies every
 regular expression of a source to each line, even if the expression does not match. Most sources
 have a dozen expressions. CHILDES has more than sixty, which follow the sections of the CHAT manual
 (MacWhinney 2000). The output nearly equals the output of the cleaning style `upstream`.

@@ -111,7 +111,7 @@ class Watch:
         return CLOCK()
 
     def _rest(self) -> None:
-        """Records the peak of memory, before the matrix products of `peak_flops`."""
+        """Records the peak of memory; called before `peak_flops` allocates matrices."""
         if self._device.is_cuda:
             self._memory = max(self._memory, torch.cuda.max_memory_allocated())
             torch.cuda.empty_cache()
@@ -297,7 +297,8 @@ def main() -> None:
     num_steps = options.steps or (10 if is_cuda else 3)
     alone = contextlib.ExitStack()
     lock = os.environ.get(LOCK_VARIABLE)
-    if lock and options.way != "ours":  # `ours` compiles meanwhile, and needs the least memory
+    # `ours` takes no lock: it compiles while the baselines prepare, and needs the least memory.
+    if lock and options.way != "ours":
         fcntl.flock(alone.enter_context(open(lock, "w")), fcntl.LOCK_EX)  # noqa: SIM115
     watch = Watch(spec, choose_device(spec.training), num_steps=num_steps, alone=alone)
     with contextlib.redirect_stdout(sys.stderr):  # the Trainer prints what it logs

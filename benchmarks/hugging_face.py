@@ -15,13 +15,14 @@ from core.spec.job import JobSpec
 MAX_STEPS = 10**6
 """A limit that no training reaches; the end of the input ends the training."""
 CACHE_STEPS = 10
-"""Number of steps after which the upstream callback empties the cache and both ways log."""
+"""Number of steps between two times that the upstream callback empties the cache. Both ways log at
+the same interval."""
 
 Inputs = dict[str, torch.Tensor]
 
 
 class Endless(Dataset[Any]):
-    """Repeats the same rows without end, because the start of an epoch takes the Trainer time."""
+    """Repeats the same rows without end, because the Trainer needs time to start an epoch."""
 
     def __init__(self, rows: list[Any], *, length: int) -> None:
         self._rows = rows
@@ -123,7 +124,8 @@ def careful(vocabulary: int) -> Callable[[list[list[int]]], Inputs]:
 
 def fast(rows: list[Any]) -> Inputs:
     ids = torch.stack([torch.as_tensor(row) for row in rows])  # (B, T + 1)
-    # The model shifts the labels by one; the first label belongs to no token.
+    # `labels` makes the model compute a loss; its targets are `shift_labels`. From `labels` alone,
+    # the model would derive its own targets, without the last one.
     return {
         "input_ids": ids[:, :-1],
         "labels": ids[:, :-1],

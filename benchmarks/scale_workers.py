@@ -39,7 +39,7 @@ VALUES = {
     "train/learning_rate": 5e-4,
     "train/grad_norm": 0.8,
     "throughput/tokens_per_second": 52_000.0,
-    "memory/gpu_reserved_peak_bytes": 2.1e9,
+    "memory/device_reserved_bytes": 2.1e9,
 }
 """The values of a metrics event, as a run on a GPU reports them."""
 
@@ -72,7 +72,7 @@ class Notifier(JobNotifier):
 
 
 class Run:
-    """A running job and the pilot that holds it."""
+    """A running job, and the row of the worker that runs it."""
 
     def __init__(self, attempt: Attempt, slot: int) -> None:
         attempt.rundir.root.mkdir(parents=True)
@@ -131,7 +131,7 @@ def _event(number: int) -> EventData:
 class Workers(threading.Thread):
     """A thread that simulates a part of the workers.
 
-    It ticks each of its jobs at most once in `tick_seconds`.
+    It calls `Attempt.tick` for each of its jobs at most once per `tick_seconds`.
     """
 
     def __init__(self, database: Database, settings: Settings, job_ids: list[str]) -> None:
@@ -145,7 +145,7 @@ class Workers(threading.Thread):
         for slot, job_id in enumerate(job_ids):
             with database.read() as session:
                 job = get_job(session, job_id)
-            job.attempt = 1  # by the time the run starts
+            job.attempt = 1  # `bench_scale` sets this in the database before the run starts
             self._runs.append(Run(Attempt(database, settings, self._notifier, job), slot))
         self.until = 0.0
 

@@ -31,7 +31,7 @@ class Checker:
         self.violations: list[str] = []
         self.attempts = 0
         self.interrupted = 0
-        """Jobs with more than one attempt."""
+        """Number of jobs with more than one attempt."""
 
     def check(self, jobs: Mapping[str, str], goldens: Mapping[str, Golden]) -> None:
         """Runs all checks.
@@ -155,10 +155,10 @@ class Checker:
 
 
 def _matches(copied: "list[tuple[str, Any]]", journal: "list[tuple[str, Any]]") -> bool:
-    """Whether `copied` is `journal` in the same order, with additional `error` events only.
+    """Whether `copied` has the events of `journal` in order, with only `error` events added.
 
     On a full disk the service writes the `error` event that the run could not write, with the same
-    text as the run's own.
+    text as the run's own `error` events.
     """
     place = 0
     for kind, data in copied:

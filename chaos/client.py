@@ -1,4 +1,4 @@
-"""A client that repeats a request without an answer, with the same idempotency key."""
+"""A client that repeats a request until it is answered, a submit with the same idempotency key."""
 
 import threading
 import time
@@ -68,7 +68,7 @@ class Client:
             return False
 
     def tend(self, job_id: str) -> bool:
-        """Checks a job once; True if the job has succeeded. Restarts a job that a fault ended."""
+        """Checks a job once and restarts it if a fault paused or ended it; True if it succeeded."""
         job = self.job(job_id)
         status, error = job["status"], job["error"]
         if status == "succeeded":

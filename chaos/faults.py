@@ -288,7 +288,7 @@ def jump_clock(target: Target) -> bool:
 
 
 def set_clock(file: Path, seconds: float) -> None:
-    """Writes the offset for `clock.c` into the existing file, which a worker has mapped."""
+    """Writes the offset for `clock.c` into the file, in place, because a worker has mapped it."""
     with file.open("r+b" if file.exists() else "wb") as writer:
         writer.write(struct.pack("d", seconds))
 

@@ -19,7 +19,7 @@ class Injector(threading.Thread):
         self._ended = threading.Event()
 
     def allow(self, count: int) -> None:
-        """Sets the maximum total number of faults so far, so that jobs make progress."""
+        """Sets the maximum number of faults up to now; the limit lets jobs make progress."""
         self._allowed = count
 
     def run(self) -> None:
@@ -33,7 +33,7 @@ class Injector(threading.Thread):
                 if not waiting:
                     waiting = sorted(FAULTS)
                     rng.shuffle(waiting)
-                    self._ended.wait(0.05)  # perhaps no fault finds a target now
+                    self._ended.wait(0.05)  # a pause, in case no fault finds a target
                 name = waiting.pop()
                 if name in IN_TRAINER:
                     self._await_trainer()
@@ -42,7 +42,7 @@ class Injector(threading.Thread):
                     break
 
     def _await_trainer(self) -> None:
-        """Waits for a process that is training, because starting takes longer than training."""
+        """Waits for a process that is training; most of the time runs are only starting."""
         deadline = time.monotonic() + TRAINER_SECONDS
         while self._target.trainer() is None and time.monotonic() < deadline:
             if self._ended.wait(TRAINER_LOOK_SECONDS):

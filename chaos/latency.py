@@ -77,7 +77,7 @@ class _Bench:
         return found
 
     def cancels(self, count: int) -> None:
-        """Times from a cancel request to the end of the process and to the status `cancelled`."""
+        """Measures the time from a cancel to the end of the process and to status `cancelled`."""
         for _ in range(count):
             job_id = self._train()
             pids = [pid for pid, job in self.service.trainers().items() if job == job_id]
@@ -89,7 +89,7 @@ class _Bench:
             self._note("cancel to status", time.monotonic() - began)
 
     def kills(self, count: int) -> None:
-        """Times from the death of the worker to the first step of the next attempt."""
+        """Measures the time from the worker's death to the first step of the next attempt."""
         job_id = self._train()
         for _ in range(count):
             attempt = self.client.job(job_id)["attempt"]
@@ -100,7 +100,7 @@ class _Bench:
         self._end(job_id)
 
     def terms(self, count: int) -> None:
-        """Times from SIGTERM to the end of the worker, and counts the steps that its job loses."""
+        """Measures the time from SIGTERM to the worker's end, and the steps that its job loses."""
         job_id = self._train()
         for _ in range(count):
             attempt = self.client.job(job_id)["attempt"]

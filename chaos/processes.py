@@ -27,7 +27,7 @@ SETTLED_SECONDS = 1.0
 
 
 def free_port() -> int:
-    """A free port."""
+    """A TCP port of 127.0.0.1 that no program uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -141,7 +141,7 @@ class Service:
         self._keeper.start()
 
     def stop(self) -> float:
-        """Stops all parts in the usual order; returns the duration in seconds."""
+        """Stops all parts, Redis last; returns the duration in seconds."""
         self._ended.set()
         self._keeper.join()
         began = time.monotonic()

@@ -34,7 +34,8 @@ The lease is shorter than the default, to save time. The number of attempts is p
 unlimited, because the faults end more attempts than any real host would."""
 FAULT_SECONDS = (0.8, 2.0)
 FAULTS_A_JOB = 4
-"""Average number of faults per job. A fault costs the start of an attempt, mostly loading torch."""
+"""Number of faults that a round may inject per finished job. Most faults cost the start of another
+attempt, whose time is mostly needed to load torch."""
 SUBMIT_SECONDS = (0.2, 2.0)
 SETTLE_SECONDS = 240.0
 """Maximum seconds from the last fault to the end of a job; after that the job counts as stuck.
@@ -76,7 +77,7 @@ def run_round(
     store: str = "sqlite",
     keep: bool = False,
 ) -> Round:
-    """Runs a round in its own folder, which is kept if there are violations."""
+    """Runs a round in its own folder; keeps a copy if there are violations or `keep` is set."""
     result = Round(seed=seed, mode=mode, store=store)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     began = time.monotonic()
@@ -210,7 +211,7 @@ def _until_done(client: Client, numbers: dict[str, int], result: Round, injector
 
 
 def _replace_clock(service: Service, folder: Path) -> Path | None:
-    """Gives one worker a wall clock whose offset comes from a file."""
+    """Gives a worker a clock with the offset in the returned file; None without a compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None

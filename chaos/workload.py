@@ -30,7 +30,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "regularized": {"z_loss_coefficient": 1e-4, "ema_decay": 0.9, "early_stopping_patience": 100},
 }
-"""Training settings by name. Each adds state to a resume point or changes the text order."""
+"""Training settings by name. They add state to a resume point or change the order of the texts."""
 TRAINED = (
     "train/loss",
     "train/grad_norm",
@@ -42,7 +42,8 @@ TRAINED = (
 """Metrics that must equal those of the undisturbed run to the bit. Other metrics depend on time
 and memory."""
 FINAL = ("last", "ema", "average")
-"""Names of the checkpoints whose weights the checker compares; a finished run has each once."""
+"""Names of the checkpoints whose weights the checker compares. Every finished run has `last`; it
+has `ema` and `average` only if its settings ask for them."""
 GOLDEN_SECONDS = 300.0
 
 Spec = dict[str, Any]  # any JSON value
@@ -59,7 +60,11 @@ class Golden:
 
 
 def spec_of(number: int) -> Spec:
-    """The spec of job `number`: consecutive numbers alternate architectures, seeds and settings."""
+    """The spec of job `number`.
+
+    Consecutive numbers cycle through the architectures; after each cycle the next seed follows,
+    with its settings.
+    """
     architecture = list(ARCHITECTURES)[number % len(ARCHITECTURES)]
     model: Spec = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
     if architecture == "llama4":
@@ -135,7 +140,7 @@ def golden(number: int, *, folder: Path) -> Golden:
 def journal_curves(journal: Path) -> Curves:
     """The metrics of `TRAINED` in a journal, by name and step. A repeated step has the later value.
 
-    The function parses the lines itself, because the checker shares no code with the service.
+    The function parses the lines itself, so that it does not repeat an error of the service.
     """
     curves: Curves = {name: {} for name in TRAINED}
     for line in journal.read_bytes().splitlines():

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit statuses of the training process; the supervisor derives the job's next status from it.
+    """Exit statuses of the training process. The supervisor derives the next job status from them.
 
     75 is `EX_TEMPFAIL` and 70 is `EX_SOFTWARE` in sysexits.h; 28 is the error number ENOSPC. A
     non-zero status that is not listed here means a crash.
@@ -40,7 +40,7 @@ class RunError(Exception):
     hint = "See the log of the job."
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        # A file name may not be valid UTF-8, which neither JSON nor a database can store.
+        # A file name can be invalid UTF-8, which neither JSON nor a database can store.
         message = message.encode("utf-8", "backslashreplace").decode()
         super().__init__(message)
         self.message = message

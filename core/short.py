@@ -3,10 +3,10 @@
     python -m core.short
 
 The program reads one request per line of standard input and writes one answer per line of standard
-output, both as JSON. It exits at the end of the input. If a request needs more time than its slice,
-the answer contains the state of the work, and the caller sends the request again with this state. A
-`generate` request with `stream` also receives lines with `partial` before its answer. The first
-request that needs a large module imports it.
+output, both as JSON. It exits at the end of the input. If a request needs more than its
+`slice_seconds`, the answer contains the state of the work, and the caller sends the request again
+with this state. A `generate` request with `stream` also receives lines with `partial` before its
+answer. The first request that needs a large module imports it.
 """
 
 import json
@@ -57,7 +57,7 @@ class SurprisalRequest(Request, SurprisalOptions):
 
 
 class EncodeRequest(Request, EncodeOptions):
-    """Splits a text with a tokenizer."""
+    """Splits a text into tokens."""
 
     kind: Literal["encode"]
     tokenizer_dir: Path

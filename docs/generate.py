@@ -70,13 +70,14 @@ def spec_page() -> str:
 
 
 def events_page() -> str:
-    """Every type of event with what it carries."""
+    """Every type of event with the fields of its `data`."""
     lines = [
         "# Events",
         "",
-        "What happened in a job, in order: `GET /v1/jobs/{id}/events`, and live as server-sent",
-        "events. Each is `{seq, time, type, data}`; `seq` counts from 1 without gaps,",
-        "`time` is RFC 3339 in UTC. The types, and the fields of `data`:",
+        "A job has a list of events. `GET /v1/jobs/{id}/events` returns them in order, and",
+        "`GET /v1/jobs/{id}/events/stream` sends them live as server-sent events. Each event is",
+        "`{seq, time, type, data}`: `seq` counts from 1 without gaps, and `time` is in UTC",
+        "(RFC 3339). Each section below describes a type and the fields of its `data`.",
     ]
     for name, payload in PAYLOADS.items():
         lines += ["", f"## {name}", "", inspect.getdoc(payload) or "", ""]

@@ -46,8 +46,8 @@ def claim_next(
         worker_id: The id of the worker.
         offer: The resources of the slot; jobs that need more are skipped. None: no limit.
         free_bytes: Free memory of the slot's device if other jobs run on it; None: no other job
-            runs on it. If the next job needs more memory, the function returns None and claims no
-            later job, since otherwise a large job would wait forever.
+            runs on it. If the next job needs more memory, or an unknown amount, the function
+            returns None and claims no later job, since otherwise a large job could wait forever.
     """
     waiting = (
         select(Job.id, Job.device_bytes)
@@ -250,11 +250,11 @@ def running_heartbeats(session: Session) -> list[tuple[str, int, int]]:
 
 
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:
-    """Takes the job from a lost worker; None if there is a newer heartbeat.
+    """Takes the job from a lost worker; None if the attempt has a newer heartbeat or has ended.
 
-    Also applies a stop request that the lost worker did not apply. Does not check the number of
-    attempts. The next worker checks it, because that worker can read in the journal whether there
-    is a new checkpoint.
+    Also applies a stop request that the lost worker did not apply. Does not compare the number of
+    attempts with its limit. The next worker does, because that worker can read in the journal
+    whether the lost attempt saved a checkpoint.
     """
     # Reading before writing is safe here: SQLite's write lock or Postgres's row lock is held.
     unchanged = (

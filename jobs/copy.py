@@ -11,7 +11,7 @@ from jobs.workers import live_workers
 
 BATCH = 1000
 SKIPPED = frozenset(("worker",))
-"""Tables about running processes; each worker writes its row again."""
+"""Names of the tables that are not copied. Each worker writes its own row again."""
 
 
 def copy_database(source_url: str, target_url: str) -> dict[str, int]:

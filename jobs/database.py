@@ -22,12 +22,14 @@ from sqlmodel import Session, SQLModel
 from jobs.errors import SchemaTooNew, SchemaTooOld
 
 BUSY_SECONDS = 10.0
-"""Maximum seconds that a write transaction waits for the write lock."""
+"""Maximum seconds that a write transaction waits for SQLite's write lock."""
 RELAXED_BUSY_SECONDS = 2.0
-"""Maximum seconds that a relaxed write waits for the write lock. A supervisor waits between two
-heartbeats to its training process, which stops if it gets no heartbeat for too long."""
+"""Maximum seconds that a relaxed write waits for SQLite's write lock. A supervisor makes such
+writes between two heartbeats to its training process, which stops if it gets no heartbeat for too
+long."""
 POSTGRES_TIMEOUTS = {"connect_timeout": 5, "tcp_user_timeout": 8000, "keepalives_idle": 5}
-"""By default libpq waits without limit for an unreachable server; a supervisor must not do so."""
+"""Options of libpq: `tcp_user_timeout` in milliseconds, the other two in seconds. By default libpq
+waits without limit for an unreachable server; a supervisor must not do so."""
 ADVISORY_LOCK = 0x62616279
 """Key of the advisory lock that a migration holds on Postgres."""
 KEPT_CONNECTIONS = 16
@@ -39,11 +41,11 @@ RELAXED = {"babylm": "relaxed"}
 
 
 class Database:
-    """Sessions on one database, each a transaction that is read-only or holds the write lock.
+    """Sessions on one database, each of which is one transaction that reads or writes.
 
     With the defaults of SQLAlchemy and SQLModel, SQLite loses updates without an error: two
     sessions read a row, then both write it, and the second overwrites the first. Here a write
-    transaction takes the write lock when it begins.
+    transaction on SQLite takes the write lock when it begins.
     """
 
     def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS) -> None:
@@ -68,7 +70,10 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A consistent snapshot that does not wait for a writer and does not block one."""
+        """A transaction that only reads; it does not wait for a writer and does not block one.
+
+        On SQLite all its queries see the same snapshot.
+        """
         with self.lazy_read() as session:
             yield session
 
@@ -116,7 +121,8 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     @event.listens_for(engine, "connect")
     def connect(connection: sqlite3.Connection, record: object) -> None:
         del record
-        # By default sqlite3 begins transactions implicitly, deferred, and not for DDL.
+        # The listener of "begin" starts each transaction. By default the sqlite3 module starts
+        # them itself, only deferred ones and none for DDL statements.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")

@@ -59,9 +59,9 @@ def finish_deletions(database: Database, settings: Settings) -> None:
     if not settings.deleted_folder.is_dir():
         return
     for aside in settings.deleted_folder.iterdir():
-        # On SQLite the write lock is held, so no deletion of this job is in progress.
         with database.write() as session:
-            remains = _row_exists(session, aside.name)
+            # Waits for a deletion in progress: on SQLite by the write lock, on Postgres by the row.
+            remains = session.get(Job, aside.name, with_for_update=True) is not None
             if remains:
                 _move(aside, settings.job_folder(aside.name))
         if not remains:
@@ -84,10 +84,6 @@ def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # Any: JSON has values of
     if (spec.get("init_from") or {}).get("job") is None:
         named.append((spec.get("tokenizer") or {}).get("from_job"))
     return {job_id for job_id in named if job_id is not None}
-
-
-def _row_exists(session: Session, job_id: str) -> bool:
-    return session.get(Job, job_id) is not None
 
 
 def _move(folder: Path, target: Path) -> None:

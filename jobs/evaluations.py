@@ -2,18 +2,13 @@
 
 from sqlmodel import Session, col, select
 
-from core.events.results import EvaluationResult
+from core.events.results import EvaluationResult, score_metric
 from core.events.types import EvaluationData, MetricsData, now
 from jobs.database import insert, upsert
 from jobs.errors import CheckpointNotFound
 from jobs.short_tasks import short_tasks_of_job
 from jobs.tables import Checkpoint, Job, Json, Metric, MetricStep, ShortTask
 from jobs.transitions import add_event, update_job
-
-
-def metric_name(task: str) -> str:
-    """The metric of a task, such as `evaluation/blimp`."""
-    return f"evaluation/{task}"
 
 
 def evaluation_request(checkpoint: Checkpoint, task: str) -> Json:
@@ -134,7 +129,7 @@ def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: Evaluat
         epoch=_epoch(session, checkpoint),
         tokens_seen=checkpoint.tokens_seen,
         words_seen=checkpoint.words_seen,
-        values={metric_name(evaluation.task): evaluation.scores["score"]},
+        values={score_metric(evaluation.task, checkpoint.name): evaluation.scores["score"]},
     )
     job = update_job(session, job_id, values={"last_seq": Job.last_seq + 1})
     if job is None:

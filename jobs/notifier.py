@@ -19,7 +19,7 @@ PUBLISH_SECONDS = 0.25
 """Maximum seconds that a publish takes. A supervisor publishes between two heartbeats to its
 training process, and a frozen broker must not delay these heartbeats."""
 SILENT_SECONDS = 5.0
-"""Seconds for which nothing is published after the broker has not answered."""
+"""Seconds for which nothing is published after a publish that the broker did not answer."""
 
 
 class JobNotifier:

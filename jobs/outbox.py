@@ -61,7 +61,10 @@ def has_due(session: Session, moment: datetime) -> bool:
 
 
 def claim_due(session: Session, moment: datetime, *, per_webhook: int) -> list[Claim]:
-    """Claims the oldest due deliveries of each webhook: no webhook's backlog delays another's."""
+    """Claims up to `per_webhook` due deliveries of each webhook, the oldest first.
+
+    Because of the limit the backlog of one webhook does not delay the messages of another.
+    """
     enabled = session.exec(select(Webhook).where(col(Webhook.disabled_at).is_(None))).all()
     claims = []
     for webhook in enabled:
@@ -122,7 +125,7 @@ def prune_finished(session: Session, moment: datetime) -> None:
 
 
 def delay(delivery_id: str, attempt: int) -> timedelta:
-    """Time between an attempt, counted from 1, and the next; the jitter comes from the id."""
+    """Time between attempt number `attempt`, from 1, and the next; the id determines the jitter."""
     seconds = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS)) - 1]
     return timedelta(seconds=seconds * (1.0 + JITTER * int(delivery_id[:4], 16) / 0xFFFF))
 
@@ -142,7 +145,7 @@ def _due(moment: datetime) -> SelectOfScalar[WebhookDelivery]:
 
 def _claim(session: Session, delivery: WebhookDelivery, moment: datetime) -> bool:
     """Counts the attempt; False if another sender was faster."""
-    # A sender died in the last attempt: it cannot be known whether the message arrived.
+    # The sender died during the last attempt, so it is unknown whether the message arrived.
     is_exhausted = delivery.attempts >= MAX_ATTEMPTS
     values: dict[str, object] = {
         "attempts": delivery.attempts + 1,

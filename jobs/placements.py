@@ -1,10 +1,10 @@
 """Placements: the attempts of jobs that were submitted to Slurm, and their state in Slurm.
 
 The row of a placement is written before `sbatch` is called, and (job, attempt) is its key, so
-several provisioners never submit the same attempt twice. All writes of a provisioner are guarded by
-the number of tries. A pilot is the Slurm job of a placement. It writes its Slurm id into the row if
-the row has none, and ends if the row has another id: if Slurm ever starts two pilots, only one of
-them works.
+several provisioners never submit the same attempt twice. A later write changes a row only if its
+number of tries is unchanged. A pilot is the Slurm job of a placement. It writes its Slurm id into
+the row if the row has none, and ends if the row has another id: if Slurm ever starts two pilots,
+only one of them works.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,8 @@ def begin_placement(session: Session, job_id: str, attempt: int) -> Placement | 
     before = find_placement(session, job_id, attempt)
     if inserted is not None or before is None:
         return before
-    # If a queued job is paused and then resumed, its next attempt still has the same number.
+    # The placement was closed when the queued job was paused. After the resume the next attempt has
+    # the same number, so its placement is opened again.
     is_ours = _submit_again(session, before, col(Placement.is_open).is_(False))
     return find_placement(session, job_id, attempt) if is_ours else None
 

@@ -13,9 +13,9 @@ QUEUE_ORDER = (col(Job.priority).desc(), col(Job.queued_at), col(Job.id))
 
 
 def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
-    """The positions in the queue of the given queued jobs, counted from 1, by one query.
+    """The positions of the given queued jobs in the queue, counted from 1, read with one query.
 
-    The query counts in the index the jobs ahead of the first given job, and numbers only the rows
+    The query counts the index entries before the first given job, and numbers only the rows
     from the first to the last given job.
     """
     if not jobs:

@@ -1,7 +1,7 @@
 """Settings in a file that only its owner can read, which passes credentials to Slurm jobs.
 
-Slurm stores the environment of a job and shows it to others (`scontrol show job`, `/proc`), so it
-must not contain credentials.
+Slurm stores the environment of a job and shows it to others (`scontrol show job`, `/proc`), so the
+environment must not contain credentials.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Computes the changes of rows that a batch of events makes; a pure function."""
+"""Computes how a batch of events changes the rows of a job, without accessing the database."""
 
 import math
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Projection:
     metric_steps: dict[int, Row] = field(default_factory=dict)
     metrics: dict[tuple[str, int], Row] = field(default_factory=dict)
     checkpoints: dict[str, Row] = field(default_factory=dict)
-    """Saved checkpoints by name; the last event of the batch wins."""
+    """Columns of the saved checkpoints, by name; the last event about a checkpoint counts."""
     removed: dict[str, Row] = field(default_factory=dict)
 
 
@@ -39,7 +39,7 @@ def project(
     latest_metrics: Row,
     checkpoint_step: int | None,
 ) -> Projection:
-    """The changes of `events` to a job with these latest metrics and this furthest checkpoint.
+    """How `events` change a job that has these latest metrics and this largest checkpoint step.
 
     Raises:
         ValueError: If the data of an event does not match the event's type, or if it is a `status`

@@ -1,7 +1,8 @@
 """The Celery app and its two queues. A message only notifies a worker to look for work.
 
-A message names no job, and may be lost, duplicated or late, because the rows contain the work. So
-the service does not use Celery's results, late acknowledgement, retries and time limits.
+A message names no job. It does no harm if a message is lost, duplicated or late, because the rows
+of the database contain the work. So the service does not use Celery's results, late
+acknowledgement, retries and time limits.
 """
 
 import importlib

@@ -16,11 +16,11 @@ Where = Literal["local", "slurm"]
 WEIGHT_BYTES = 4
 """Number of bytes of a parameter in float32."""
 PROGRAM_BYTES = 3 << 30
-"""Host memory of Python, torch and the CUDA libraries, without the model."""
+"""Bytes of host memory that Python, torch and the CUDA libraries use, without the model."""
 DEVICE_PROGRAM_BYTES = 1 << 30
-"""Device memory of a CUDA context with the libraries of torch and their workspaces."""
+"""Bytes of device memory that a CUDA context, torch's libraries and their workspaces use."""
 MEMORY_MARGIN = 1.25
-"""Factor on the estimate. Slurm kills a job that exceeds its memory limit, and a process that
+"""Factor on a memory estimate. Slurm kills a job that exceeds its memory limit, and a process that
 exceeds its part of a shared device takes memory from other jobs."""
 GIB = 1 << 30
 
@@ -50,10 +50,12 @@ class Needs:
     """False: the job also runs on a machine without GPUs."""
     min_memory_bytes: int
     min_device_memory_bytes: int
-    """Weights and optimizer state: a device with less memory cannot train the model at all."""
+    """Bytes of the weights and the optimizer state. A device with less memory cannot train the
+    model at all."""
     device_bytes: int | None = None
-    """Expected peak of the memory of a process on a device, which a job claims on a shared device.
-    0: the task is `tokenizer`. None: unknown, so the job shares no device."""
+    """Expected peak of the device memory of a process, in bytes, with a margin. A job on a shared
+    device claims this number of bytes. 0: the task is `tokenizer`. None: unknown, so the job shares
+    no device."""
 
 
 def needs_of(spec: JobSpec) -> Needs:
@@ -93,7 +95,7 @@ def device_bytes(spec: JobSpec) -> int | None:
 
 
 def host_memory_bytes(spec: JobSpec) -> int:
-    """Host memory to request from Slurm: the spec's value, or the estimate in whole GiB."""
+    """Bytes of memory to request from Slurm: the value of the spec, or an estimate in whole GiB."""
     if spec.resources.memory is not None:
         return spec.resources.memory
     if slurm_gpus(spec):
@@ -175,16 +177,21 @@ def unserved_reason(job: Job, offers: Sequence[Offer]) -> str:
     if job.num_gpus and all(0 < offer.gpus < job.num_gpus for offer in local):
         most = max(offer.gpus for offer in local)
         return f"the job needs {job.num_gpus} GPUs and the largest worker slot has {most}"
-    memory = max((offer.memory_bytes or 0 for offer in local), default=0)
+    memory = max(_known(offer.memory_bytes) for offer in local)
     if job.min_memory_bytes > memory:
         return (
             f"the job needs {job.min_memory_bytes:,} bytes of host memory and the largest worker "
             f"has {memory:,}"
         )
-    device = max((offer.device_memory_bytes or 0 for offer in local), default=0)
+    device = max(_known(offer.device_memory_bytes) for offer in local)
+    if job.min_device_memory_bytes > device:
+        return (
+            f"weights and optimizer need {job.min_device_memory_bytes:,} bytes of device memory "
+            f"and the largest device has {device:,}"
+        )
     return (
-        f"weights and optimizer need {job.min_device_memory_bytes:,} bytes of device memory and "
-        f"the largest device has {device:,}"
+        f"no worker has all that the job needs: {job.num_gpus} GPUs, {job.min_memory_bytes:,} "
+        f"bytes of host memory and {job.min_device_memory_bytes:,} bytes of device memory"
     )
 
 

@@ -1,8 +1,8 @@
-"""Short tasks: the API creates them, and the short worker claims and runs them as others run jobs.
+"""Short tasks: the API creates them, and the short worker claims and runs them.
 
-Quick tasks, which a user waits for, run at once; the others run in slices. After a slice the task
-returns to the queue with its state, so a quick task waits for at most one slice, and a worker that
-dies loses at most one slice.
+Quick tasks, whose result a user waits for, run without interruption; the others run in slices.
+After a slice the task returns to the queue with its state. So a quick task waits for earlier quick
+tasks and for at most one slice, and a worker that dies loses at most one slice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def create_short_task(
 def create_short_tasks(
     session: Session, job_id: str, asked: Sequence[tuple[Kind, Json]]
 ) -> list[ShortTask]:
-    """Creates several short tasks for a job, which run in that order; each is a kind and a request.
+    """Creates short tasks for a job from pairs of kind and request; slow ones run in this order.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -124,7 +124,7 @@ def get_short_task(session: Session, task_id: str) -> ShortTask:
     """The task of that id.
 
     Raises:
-        ShortTaskNotFound: If there is none.
+        ShortTaskNotFound: If there is no such task.
     """
     task = session.exec(select(ShortTask).where(ShortTask.id == task_id)).one_or_none()
     if task is None:
@@ -133,7 +133,7 @@ def get_short_task(session: Session, task_id: str) -> ShortTask:
 
 
 def claim_short_task(session: Session, worker_id: str) -> ShortTask | None:
-    """Assigns the next queued task to `worker_id`: quick ones first, then the oldest."""
+    """Assigns the next queued task to `worker_id`: the oldest quick one, or the oldest of all."""
     is_slow = case((col(ShortTask.kind).in_(QUICK), 0), else_=1)
     waiting = (
         select(ShortTask.id)
@@ -240,7 +240,7 @@ def count_queued_short_tasks(session: Session) -> int:
 
 
 def reap_short_task(session: Session, task_id: str, *, attempt: int, beat: int) -> ShortTask | None:
-    """Takes the task from a lost worker; None if there is a newer heartbeat."""
+    """Takes the task from a lost worker; None if the attempt has a newer heartbeat or has ended."""
     guards = (
         col(ShortTask.status) == "running",
         col(ShortTask.attempt) == attempt,

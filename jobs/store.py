@@ -246,7 +246,8 @@ def resume(session: Session, job_id: str) -> Job:
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If its status forbids it.
+        InvalidTransition: If its status does not allow it, or no pause of a running job was
+            requested.
     """
     job = transition(
         session,
@@ -270,7 +271,7 @@ def retry(session: Session, job_id: str) -> Job:
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If its status forbids it.
+        InvalidTransition: If its status does not allow it.
     """
     values = {
         "queued_at": now(),

@@ -121,8 +121,8 @@ def add_seeds(
 def further_members(session: Session, study: Study, seeds: Sequence[int]) -> list[Member] | None:
     """The members for additional seeds, with the specs of existing members.
 
-    A default that was changed after the study was created does therefore not affect them. None if a
-    condition has no member left.
+    So a default that changed after the study was created does not affect the new members. Returns
+    None if all members of a condition were deleted.
 
     Raises:
         ConditionInvalid: If a seed is out of range.
@@ -149,10 +149,10 @@ def _sibling(study: str, spec: Mapping[str, Any], condition: Condition, seed: in
 
 
 def get_study(session: Session, study_id: str, *, lock: bool = False) -> Study:
-    """The study of that id.
+    """The study of that id; `lock` locks its row until the transaction ends.
 
     Raises:
-        StudyNotFound: If there is none.
+        StudyNotFound: If there is no such study.
     """
     query = select(Study).where(Study.id == study_id)
     study = session.exec(query.with_for_update() if lock else query).one_or_none()

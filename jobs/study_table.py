@@ -47,10 +47,11 @@ class Summary:
     """Number of members that have succeeded with a finite value."""
     mean: float
     deviation: float | None
-    """Sample standard deviation; None with one value."""
+    """Sample standard deviation; None if there is only one value."""
     best: float
     difference: float | None
-    """Mean minus the mean of the baseline; None for the baseline itself, and if it has no value."""
+    """Mean minus the mean of the baseline; None for the baseline itself, or if the baseline has no
+    value."""
     noise: float | None
     """Twice the pooled standard deviation of this condition and the baseline; None for the baseline
     itself, and if one of the two has fewer than two values."""
@@ -160,7 +161,7 @@ def _summary(name: str, values: Sequence[float], baseline: Sequence[float] | Non
 
 
 def _noise(values: Sequence[float], baseline: Sequence[float]) -> float | None:
-    """Twice the pooled standard deviation; None if either has fewer than two values."""
+    """Twice the pooled standard deviation; None if one of the lists has fewer than two values."""
     if len(values) < 2 or len(baseline) < 2:
         return None
     freedom = len(values) + len(baseline) - 2

@@ -2,8 +2,8 @@
 
 The transaction that records an event also records the messages about it, so that no message is
 lost and none is sent about an event that was rolled back. The header `webhook-id` is a hash of the
-event, by which a receiver recognises a message that it has already received, also after a crash or
-a redelivery.
+event. By this id a receiver recognises a message that it has already received, even after a crash
+or a redelivery.
 """
 
 import base64
@@ -33,7 +33,7 @@ WebhookEvent = Literal[
 ]
 EVENTS: tuple[WebhookEvent, ...] = get_args(WebhookEvent)
 DeliveryStatus = Literal["undelivered", "pending", "delivered", "failed"]
-"""`undelivered` is pending or failed."""
+"""A delivery is `undelivered` if it is pending or failed."""
 SECRET_BYTES = 32
 MAX_WEBHOOKS = 50
 PAGE = 100

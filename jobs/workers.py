@@ -13,7 +13,7 @@ from jobs.tables import WorkerRow
 REPORT_SECONDS = 2.0
 """Seconds between two reports of a worker or provisioner."""
 LIVE_SECONDS = 10.0
-"""A worker counts as alive for this number of seconds after its last report."""
+"""Seconds after its last report for which a worker counts as alive."""
 
 
 def database_time(session: Session) -> datetime:

@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     log.info("worker %s with %d slots is ready", worker.id, worker.slots)
     try:
-        # A pilot only polls, because it would consume messages that are meant for other workers.
+        # A pilot consumes no messages, because they are meant for other workers. It only polls.
         if settings.redis_url and pilot is None:
             consume(worker, settings.redis_url)
         else:

@@ -61,11 +61,11 @@ class Attempt:
         """The last error that the attempt reported."""
 
     def prepare(self) -> bool:
-        """Prepares the run folder; False if no attempt is left, so that the job is now `failed`."""
+        """Prepares the run folder; False if the job has no attempt left and is now `failed`."""
         self.rundir.root.mkdir(parents=True, exist_ok=True)
         publish_file(self.rundir.spec, json.dumps(self.spec, indent=2).encode())
         self._job_notifier.notify(self.job_id)
-        # After a power failure the journal may be shorter than the part that is already copied.
+        # After a power failure the journal can be shorter than the number of bytes already copied.
         # The run removes an incomplete last line before it appends, so that line does not count.
         self._offset = min(self._offset, whole_length(self.rundir.journal))
         self._copy_all()  # a checkpoint among these events resets attempts_without_checkpoint

@@ -9,7 +9,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 Device = dict[str, Any]
-"""A JSON object with the keys index, name, kind and memory_bytes."""
+"""A JSON object with at least the keys index, name, kind and memory_bytes."""
 
 
 def list_devices() -> list[Device]:
@@ -64,7 +64,7 @@ def _gpus() -> list[Device]:
     try:
         return [_gpu(driver, index) for index in _visible(driver.nvmlDeviceGetCount())]
     except driver.NVMLError:
-        _driver.cache_clear()  # the next call initializes again: perhaps the driver was reloaded
+        _driver.cache_clear()  # the driver may have been reloaded: the next call initializes again
         raise
 
 

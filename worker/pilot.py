@@ -22,7 +22,7 @@ class Pilot:
     job_id: str
     exit_when_idle_seconds: float
     attempt: int | None = None
-    """The attempt that its placement was made for; None if the pilot was started manually."""
+    """Number of the attempt of the pilot's placement; None if a person started the pilot."""
     slurm_id: str | None = None
 
     @property

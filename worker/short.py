@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.2
 SLICE_SECONDS = 1.0
-"""Length of a slice, which is the maximum time that a quick task waits for a long one."""
+"""Seconds of a slice, which is about the longest time that a quick task waits for a slow one."""
 TOO_SLOW = ErrorData(
     code="time_limit",
     message="the short task did not finish within BABYLM_SHORT_TASK_SECONDS",

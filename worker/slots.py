@@ -49,7 +49,7 @@ class Slots:
             return slot
 
     def give_back(self, slot: Slot) -> None:
-        """Frees a slot and what its job has claimed."""
+        """Frees a slot and the memory that its job has claimed."""
         with self._lock:
             self._claims.pop(slot.number, None)
             self._free.append(slot)
@@ -62,7 +62,7 @@ class Slots:
             return max(0, int(self._room(slot.gpu)))
 
     def claim(self, slot: Slot, device_bytes: int | None) -> None:
-        """Records the memory that a slot's job will use; None: unknown, so it claims the GPU."""
+        """Records the memory that a slot's job will use; None: unknown, so it claims all memory."""
         if slot.gpu is not None:
             with self._lock:
                 self._claims[slot.number] = (slot.gpu, device_bytes)

@@ -117,7 +117,9 @@ class Supervisor:
 
         If workers of other hosts may claim the job, the child must end before they claim it, even
         if this process cannot reach the database. On a single host the lock on the run folder
-        prevents two runs at once, so a database that is locked for long does not end a run.
+        already prevents two processes from running one job. So the child always gets the whole
+        limit, and is not stopped if the database cannot be reached for long, for example because
+        it is locked.
         """
         if not self._settings.may_span_hosts:
             return 1.0

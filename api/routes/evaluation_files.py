@@ -1,4 +1,4 @@
-"""Sending the files of evaluation tasks."""
+"""Routes that upload the files of evaluation tasks."""
 
 from functools import partial
 from pathlib import Path
@@ -27,10 +27,11 @@ TaskName = Annotated[
 async def upload(
     task: TaskName, request: Request, response: Response, context: InContext, sent: InUpload
 ) -> UploadRead:
-    """Sends an evaluation file (.jsonl, .csv or .json), or a zip or tar of them, into a task.
+    """Uploads an evaluation file (.jsonl, .csv or .json), or a zip or tar archive of such files.
 
-    In one request or in pieces, as with datasets. The whole file is parsed before it appears; a
-    line that does not parse, and a file of another kind than those of the task, are refused.
+    The body is the file itself. You can upload a file in one request or in several, as with
+    datasets. The service parses the whole file before it adds the file to the task. It refuses a
+    file with a line that it cannot parse, and a file of another kind than the files of the task.
     """
     check_name(sent.file)
     folder = _uploads(context.settings.uploads_folder, task)
@@ -57,11 +58,11 @@ async def upload(
 
 @router.get("/evaluations/{task}/uploads")
 def list_uploads(task: TaskName, context: InContext) -> list[UnfinishedRead]:
-    """Unfinished uploads: continue with `Content-Range` from byte `received`."""
+    """Unfinished uploads. To continue one, send `Content-Range` from byte `received` on."""
     found = uploads.unfinished(_uploads(context.settings.uploads_folder, task))
     return [UnfinishedRead(name=each.name, received=each.received) for each in found]
 
 
 def _uploads(folder: Path, task: str) -> Path:
-    """No dataset may be called like this: their names begin with a letter or digit."""
+    """The folder of a task's uploads. Names of datasets begin with a letter or digit, not `_`."""
     return folder / f"_{task}"

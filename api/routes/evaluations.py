@@ -1,4 +1,4 @@
-"""Evaluating checkpoints on the tasks of the BabyLM challenge."""
+"""Routes that evaluate checkpoints on tasks, such as those of the BabyLM challenge."""
 
 import os
 from dataclasses import asdict
@@ -52,7 +52,7 @@ PREDICTIONS = "/jobs/{job_id}/evaluations/{evaluation}/predictions"
 def list_tasks(context: InContext) -> TaskPage:
     """The evaluation tasks: the folders in `evaluations` of the data directory.
 
-    The service recognises the kind of a task by the first line of each file. If it recognises no
+    The service recognises the kind of a task by the content of its files. If it recognises no
     kind, `error` gives the reason.
     """
     data = []
@@ -131,10 +131,10 @@ def list_evaluations(job_id: JobId, session: Reading) -> EvaluationPage:
 def read_curves(
     job_id: JobId, session: Reading, form: Annotated[CurveFormat, Query(alias="format")] = "json"
 ) -> CurvePage | Response:
-    """Every score over words seen, with the organisers' baselines and a saturation verdict.
+    """Learning curves: each score by words seen, with the organisers' baselines and a verdict.
 
-    `saturated_at` is the first checkpoint after which nothing was gained beyond twice the standard
-    error of the difference. `format` is json, csv or markdown.
+    `saturated_at` is the first checkpoint whose score no later one exceeds by more than twice the
+    standard error of the difference. `format` is json, csv or markdown.
     """
     job = get_job(session, job_id)
     evaluations = [
@@ -163,7 +163,7 @@ def read_predictions(
 ) -> Response:
     """The prediction of the checkpoint for each item, in the format of the official pipeline.
 
-    The format is that of its `predictions.json`:
+    This is the format of the pipeline's `predictions.json`:
     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`. For WUG an item also has
     `prob`. For reading times `pred` and `prev_pred` are surprisals.
     """

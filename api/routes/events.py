@@ -127,7 +127,7 @@ def metrics(
 ) -> MetricsRead | Response:
     """Series of metrics by step, thinned to at most `max_points` points each.
 
-    `names` selects metrics; the default is all. Thinning reads every point, in order to keep peaks.
+    `names` selects metrics; the default is all. To keep the peaks, thinning reads every point.
     `extremes=false` keeps points at equal distances instead, which is fast for a run of any length.
     """
     store.get_job(session, job_id)

@@ -46,7 +46,7 @@ SUBMITTED: Responses = {
 }
 AssumedWords = Annotated[int | None, Query(ge=1, le=10**12)]
 LOW_DISK_SHARE = 0.9
-"""Share of the free disk space above which the estimate of a job warns."""
+"""Fraction of the free disk space. If a job needs more, its estimate contains a warning."""
 
 
 @router.post("/jobs", status_code=201, responses=SUBMITTED)
@@ -175,21 +175,21 @@ def update(job_id: JobId, labels: JobPatch, context: InContext) -> JobRead:
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, responses=problems(409))
 def cancel(job_id: JobId, context: InContext) -> JobRead:
-    """Cancels a job. A running job saves a checkpoint; the status changes when it has ended."""
+    """Cancels a job. A running job first saves a checkpoint; then its status changes."""
     with context.database.write() as session:
         return read_one(session, store.request_cancel(session, job_id))
 
 
 @router.post("/jobs/{job_id}/pause", status_code=202, responses=problems(409))
 def pause(job_id: JobId, context: InContext) -> JobRead:
-    """Pauses a job after a checkpoint. The device is free when the status is `paused`."""
+    """Pauses a job. A running job first saves a checkpoint; `paused` means its device is free."""
     with context.database.write() as session:
         return read_one(session, store.request_pause(session, job_id))
 
 
 @router.post("/jobs/{job_id}/resume", status_code=202, responses=problems(409))
 def resume(job_id: JobId, context: InContext) -> JobRead:
-    """Puts a paused job back into the queue."""
+    """Requeues a paused job, or withdraws the pause request of a running job."""
     with context.database.write() as session:
         return read_one(session, store.resume(session, job_id))
 
@@ -231,8 +231,8 @@ def _finetune_warnings(finetune: FinetuneSpec) -> list[str]:
     if finetune.pooling == "last":
         return []
     return [
-        "finetune.pooling is first: a causal model classifies by the first token alone, and scores "
-        "stay near the most frequent label"
+        "finetune.pooling is `first`, so a causal model classifies by the first token alone, and "
+        "scores stay near the most frequent label"
     ]
 
 
@@ -264,7 +264,7 @@ def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
 
 
 def _machine_warnings(spec: JobSpec, context: Context) -> list[str]:
-    """Warnings about a spec that no machine can run, or no worker that is alive now."""
+    """Warnings if no machine can run the spec, or if workers are alive and none can run it."""
     try:
         require_possible(spec)
     except SpecInvalid as error:

@@ -20,6 +20,6 @@ def index() -> Response:
 
 @router.get("/docs")
 def docs() -> Response:
-    """Swagger UI on the OpenAPI description at /openapi.json; its calls may be sent."""
+    """Swagger UI, which shows the calls of /openapi.json and can send them."""
     page = str(files(DASHBOARD) / "dist" / "docs.html")
     return FileResponse(page, headers={"Cache-Control": "no-cache"})

@@ -57,8 +57,8 @@ def create(
     """Creates a study: a job for each condition of the grid and each seed.
 
     The fields of the base spec are those of `POST /v1/jobs`. All jobs are created together, or none
-    if a condition is refused. The same Idempotency-Key and body again return the first study, with
-    200.
+    if a condition is refused. A repetition with the same Idempotency-Key and body returns the first
+    study and 200.
     """
     base = body.base()
     seeds = expand_seeds(body.seeds, first=base_seed(base))
@@ -90,7 +90,7 @@ def list_studies(
     limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
     after: Annotated[str | None, Query(max_length=200)] = None,
 ) -> StudyPage:
-    """Studies, newest first. `next` of a page is `after` of the following one."""
+    """Studies, newest first. To get the next page, pass `next` of a page as `after`."""
     found, cursor = studies.list_studies(session, limit=limit, after=after)
     counts = studies.count_members(session, [study.id for study in found])
     return StudyPage(
@@ -106,9 +106,11 @@ def show(
 ) -> StudyRead | Response:
     """A study: its members, and a table of means and standard deviations by condition.
 
-    Only members that have succeeded count. `verdict` compares the mean with that of the baseline:
-    `better` or `worse` beyond twice the pooled standard deviation, else `within_noise`. `format` is
-    json, or csv with a line for each member.
+    Only members that have succeeded count. `verdict` compares the mean with that of the baseline.
+    It is `better` or `worse` if they differ by more than twice the pooled standard deviation, and
+    otherwise `within_noise`. It is `too_few_seeds` if either has fewer than two values, null if the
+    baseline has no value, and `baseline` for the baseline itself. `format` is json, or csv with a
+    line for each member.
     """
     study = studies.get_study(session, study_id)
     if form == "csv":
@@ -142,8 +144,8 @@ def resume(study_id: StudyId, context: InContext) -> StudyRead:
 def add_seeds(study_id: StudyId, body: SeedsBody, context: InContext) -> StudyRead:
     """Adds seeds to each condition; the new members have the specs of the existing ones.
 
-    A number is the number of seeds in all, a list the seeds to add. The same request again adds
-    nothing, so it can be repeated.
+    If `seeds` is a number, it is the total number of seeds that the study shall have. If it is a
+    list, those seeds are added. A repeated request adds nothing.
     """
     with context.database.read() as session:
         _, members = _further(session, studies.get_study(session, study_id), body.seeds)
@@ -162,7 +164,7 @@ def add_seeds(study_id: StudyId, body: SeedsBody, context: InContext) -> StudyRe
 
 @router.delete("/studies/{study_id}", status_code=204, responses=problems(409))
 def delete(study_id: StudyId, context: InContext) -> Response:
-    """Removes a study whose members have ended, with all of them and their checkpoints."""
+    """Removes a study and all its jobs with their files; 409 if one of them has not ended."""
     delete_study_with_folders(context.database, context.settings, study_id)
     return Response(status_code=204)
 

@@ -1,4 +1,4 @@
-"""Submissions to the BabyLM challenge: building one, and downloading it."""
+"""Routes that build a submission to the BabyLM challenge, show it and download it."""
 
 import hashlib
 import json
@@ -90,7 +90,7 @@ def show_budget(job_id: JobId, session: Reading, context: InContext) -> Ledger:
     """The words of a job by source, and whether it keeps the rules of its track.
 
     Words are counted before and after cleaning; `origin` and `licence` follow from the names of the
-    files. `holds` of a rule is null while it cannot be decided.
+    files. `holds` of a rule is null as long as it is unknown whether the job keeps the rule.
     """
     job = get_job(session, job_id)
     stage = finished_stage(session, job_id, "clean")
@@ -130,7 +130,7 @@ def show_manifest(job_id: JobId, session: Reading, context: InContext) -> Manife
 @router.head(FILE, response_class=Response, responses=BYTES)
 @router.get(FILE, response_class=Response, responses=BYTES)
 def download(job_id: JobId, path: FilePath, session: Reading, context: InContext) -> Response:
-    """One file of the newest finished submission, with ranges; its ETag is its SHA-256."""
+    """Downloads a file of the newest finished submission. Supports ranges; the ETag is its hash."""
     folder = _folder(session, context, job_id)
     # Only files of the manifest are served, so no path can leave the folder.
     entry = next((each for each in _manifest(folder)["files"] if each["path"] == path), None)
@@ -149,7 +149,7 @@ def download(job_id: JobId, path: FilePath, session: Reading, context: InContext
 @router.head(ARCHIVE, response_class=Response, responses=TARS)
 @router.get(ARCHIVE, response_class=Response, responses=TARS)
 def archive(job_id: JobId, request: Request, session: Reading, context: InContext) -> Response:
-    """The whole folder as an uncompressed tar, made while it is sent; a download can resume."""
+    """Downloads the newest finished submission as an uncompressed tar file. Supports ranges."""
     folder = _folder(session, context, job_id)
     session.close()  # reading the status of every file may take long
     manifest = _manifest(folder)

@@ -1,4 +1,4 @@
-"""Existing tokenizers: sending one, listing and removing them."""
+"""Routes that upload, list and remove existing tokenizers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +32,7 @@ TokenizerName = Annotated[
 
 @router.get("/tokenizer-files")
 def list_tokenizer_files(context: InContext) -> TokenizerFilePage:
-    """The existing tokenizers that specs name as `tokenizer: {"path": "tokenizers/NAME"}`."""
+    """The existing tokenizers. A spec uses one with `tokenizer: {"path": "tokenizers/NAME"}`."""
     found = tokenizer_files(context.settings.data_dir)
     return TokenizerFilePage(data=[_read(each) for each in found])
 
@@ -49,9 +49,10 @@ async def add_tokenizer_file(
     context: InContext,
     content_length: Annotated[str | None, Header(max_length=20)] = None,
 ) -> TokenizerFileRead:
-    """Sends an existing tokenizer: the body is its `tokenizer.json`.
+    """Uploads an existing tokenizer. The body is its `tokenizer.json`.
 
-    It must be a byte-level BPE with GPT-2's splitting. Jobs name it as `tokenizer.path`.
+    It must be a byte-level BPE that splits text into words as GPT-2 does. A spec names the
+    tokenizer in `tokenizer.path`.
     """
     piece = uploads.piece_of(None, content_length, limit=MAX_FILE_BYTES)
     data_dir = context.settings.data_dir
@@ -64,7 +65,7 @@ async def add_tokenizer_file(
 
 @router.delete("/tokenizer-files/{name}", status_code=204)
 def delete_tokenizer_file(name: TokenizerName, context: InContext) -> Response:
-    """Removes an existing tokenizer; runs that use it have copies of their own."""
+    """Removes an existing tokenizer. A run that has prepared its tokenizer has its own copy."""
     remove_tokenizer(context.settings.data_dir, name)
     return Response(status_code=204)
 

@@ -59,7 +59,7 @@ def list_tokenizers(
     limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
     after: Annotated[str | None, Query(max_length=200)] = None,
 ) -> TokenizerPage:
-    """The jobs that have a tokenizer, newest first, and how it fits their validation text.
+    """The jobs that have a tokenizer, newest first, with statistics of it on their validation text.
 
     A page covers `limit` jobs. Jobs without a tokenizer are omitted, so a page may be shorter.
     """
@@ -83,7 +83,7 @@ def list_tokenizers(
 
 @router.post("/tokenizers/{job_id}/encode", responses=problems(409, 410, 500, 504, 507))
 async def encode(job_id: JobId, body: EncodeBody, context: InContext) -> EncodeRead:
-    """How the tokenizer of a job splits a text: ids, vocabulary entries and character offsets."""
+    """Splits a text with the tokenizer of a job: ids, vocabulary entries and character offsets."""
 
     def create() -> str:
         with context.database.write() as session:

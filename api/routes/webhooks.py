@@ -1,4 +1,4 @@
-"""Webhooks: signed messages about jobs, their deliveries, and sending one again."""
+"""Routes for webhooks, which are signed messages about jobs, and for their deliveries."""
 
 from typing import Annotated
 
@@ -62,7 +62,7 @@ def show_webhook(webhook: WebhookId, session: Reading) -> WebhookRead:
 
 @router.delete("/webhooks/{webhook}", status_code=204)
 def delete_webhook(webhook: WebhookId, context: InContext) -> Response:
-    """Removes a webhook with its deliveries, also those that were not sent."""
+    """Removes a webhook with all its deliveries, including those that are pending."""
     with context.database.write() as session:
         webhooks.delete_webhook(session, webhook)
     return Response(status_code=204)
@@ -70,7 +70,7 @@ def delete_webhook(webhook: WebhookId, context: InContext) -> Response:
 
 @router.post("/webhooks/{webhook}/test", status_code=202)
 def send_test(webhook: WebhookId, context: InContext) -> DeliveryRead:
-    """Sends a message of type `webhook.test`; the list of deliveries says what came of it."""
+    """Sends a message of type `webhook.test`; the list of deliveries shows the outcome."""
     with context.database.write() as session:
         return read_delivery(webhooks.add_test_message(session, webhook))
 
@@ -82,13 +82,13 @@ def list_deliveries(
     status: DeliveryStatus | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = webhooks.PAGE,
 ) -> DeliveryPage:
-    """The newest deliveries. `status=undelivered`: those that are pending or have failed."""
+    """The newest deliveries. `status=undelivered` selects those that are pending or have failed."""
     found = webhooks.list_deliveries(session, webhook, status=status, limit=limit)
     return DeliveryPage(data=[read_delivery(each) for each in found])
 
 
 @router.post("/webhooks/{webhook}/deliveries/{delivery}/redeliver", status_code=202)
 def redeliver(webhook: WebhookId, delivery: DeliveryId, context: InContext) -> DeliveryRead:
-    """Sends a message again, with the same `webhook-id`, also one that was delivered."""
+    """Sends a message again with the same `webhook-id`, even if it was delivered."""
     with context.database.write() as session:
         return read_delivery(webhooks.redeliver(session, webhook, delivery))

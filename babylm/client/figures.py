@@ -34,6 +34,8 @@ TITLES = {
 }
 OF_PART = {
     "validation/bits_per_byte/": "bits per byte",
+    "evaluation_ema/": "EMA of the weights",
+    "evaluation_average/": "mean of the weights of epochs",
     "finetune/loss/": "fine-tuning loss",
     "finetune/accuracy/": "fine-tuning accuracy",
     "finetune/f1/": "fine-tuning F1",
@@ -41,7 +43,10 @@ OF_PART = {
 }
 """Titles of metrics whose names end with a source of the corpus or with a task."""
 SHARES = ("share", "mfu", "utilization")
-SHARES_OF_TASKS = ("evaluation/", "finetune/accuracy/", "finetune/f1/")
+SHARES_OF_TASKS = (
+    *("evaluation/", "evaluation_ema/", "evaluation_average/"),
+    *("finetune/accuracy/", "finetune/f1/"),
+)
 SHORTEST_ID = 4
 
 

@@ -46,8 +46,8 @@ SMALL_CPU_MODEL = {"hidden_size": 64, "num_hidden_layers": 4, "num_attention_hea
 CPU_MODEL = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3}
 GPU_MODEL = {"hidden_size": 256, "num_hidden_layers": 8}
 SHAPES = {
-    # For a shared machine: as many steps as `cpu`, with a fifth of the words, a smaller model and
-    # 2,048 tokens per step.
+    # For a shared machine: about as many steps as `cpu`, with a fifth of the words, a smaller
+    # model and 2,048 tokens per step.
     "cpu-small": Shape(
         "cpu-small",
         100_000,

@@ -28,7 +28,8 @@ def start(entry: Entry, *, data: Path, work: Path) -> "subprocess.Popen[bytes]":
     spec = folder / "spec.json"
     content = JobSpec.model_validate(entry.spec()).resolve().model_dump_json(indent=2)
     if spec.exists() and spec.read_text() != content:
-        shutil.rmtree(folder)  # the folder is from another version of the table
+        # The folder has another spec: conditions.py or the defaults of specs have changed since.
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     spec.write_text(content)
     command = python_command("core.run", str(folder))
@@ -78,7 +79,8 @@ def figures(entry: Entry, *, work: Path) -> Figures:
     spec = JobSpec.model_validate_json((folder / "spec.json").read_bytes())
     vocab_size = spec.tokenizer.vocab_size
     published = validated[-1]["values"]
-    if spec.training.early_stopping_patience is not None:  # publishes the lowest loss
+    # With early stopping, the run publishes as `last` the weights with the lowest validation loss.
+    if spec.training.early_stopping_patience is not None:
         published = min((point["values"] for point in validated), key=lambda each: each[CURVE[0]])
     return {
         "shape": entry.shape.name,

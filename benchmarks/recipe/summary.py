@@ -1,4 +1,4 @@
-"""Means and standard deviations over seeds, and the words that reach the baseline's final loss."""
+"""Means and standard deviations over seeds, and the words until the baseline's final loss."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ BASELINE = "baseline"
 
 
 def best_bits(run: Figures) -> float:
-    """Bits per byte of the published weights: the averaged weights if the run has them."""
+    """Bits per byte of the weights or of the averaged weights, whichever is lower."""
     raw, averaged = float(run["bits_per_byte"]), run["ema_bits_per_byte"]
     return min(raw, float(averaged)) if averaged else raw
 
 
 def words_to_reach(run: Figures, target: float) -> float | None:
-    """Words seen when bits per byte first reached `target`, interpolated between validations."""
+    """Words seen when bits per byte first reach `target`, interpolated; None if they never do."""
     curves = [[(words, bits) for words, _, bits in run["curve"]], run["ema_curve"]]
     reached = [found for curve in curves if (found := _crossing(curve, target)) is not None]
     return min(reached, default=None)

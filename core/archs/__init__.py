@@ -1,4 +1,4 @@
-"""Registry of the architectures. Each has a module, and its import here registers it."""
+"""Registry of the architectures. Importing the module of an architecture here registers it."""
 
 from typing import TYPE_CHECKING, Annotated, Union
 
@@ -15,7 +15,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
 """The architectures by name, in the order of the imports above."""
 
 DEFAULT_ARCHITECTURE = Llama4
-"""The architecture of a spec that names none, as in the research scripts."""
+"""Architecture of a spec that names none. The research scripts have the same default."""
 
 if TYPE_CHECKING:
     AnyArchitecture = Architecture

@@ -19,18 +19,16 @@ DEFAULT_MAX_POSITION_EMBEDDINGS = 2048
 than the training sequences; models of the upstream research scripts accept 2,048 tokens or more.
 Position embeddings are rotary, so the number of weights does not depend on this value."""
 OFFICIAL_TRANSFORMERS = "4.51.3"
-"""The release that the BabyLM evaluation pipelines of 2025 and 2026 pin."""
+"""The release of transformers that the BabyLM evaluation pipelines of 2025 and 2026 pin."""
 TARGET_HEAD_DIM = 64
-"""Maximum head width for `num_attention_heads: null`. 64 is common for models of this size (GPT-2,
-Radford et al. 2019)."""
+"""Maximum width of a head if `num_attention_heads` is null. 64 is common for models of this size
+(GPT-2, Radford et al. 2019)."""
 
 
 def default_num_heads(hidden_size: int) -> int:
-    """The number of heads with the largest even width of at most 64 that divides `hidden_size`."""
-    for head_dim in range(min(TARGET_HEAD_DIM, hidden_size), 1, -1):
-        if hidden_size % head_dim == 0 and head_dim % 2 == 0:
-            return hidden_size // head_dim
-    return 1
+    """The number of heads with the largest even width up to 64 that divides an even hidden_size."""
+    widths = range(2, min(TARGET_HEAD_DIM, hidden_size) + 1, 2)
+    return hidden_size // max(width for width in widths if hidden_size % width == 0)
 
 
 class Architecture(BaseModel):
@@ -45,20 +43,28 @@ class Architecture(BaseModel):
     title: ClassVar[str]
     """Display name."""
     source: ClassVar[str]
-    """The paper or announcement that describes it."""
+    """URL of the paper or announcement that describes the architecture."""
     alias: ClassVar[str]
     """Name on the command line of the research scripts."""
     num_mask_kinds: ClassVar[int] = 1
-    """Number of kinds of attention masks. A model with one kind takes a mask, others a mapping."""
+    """Number of kinds of attention masks. A model with one kind takes a mask; a model with several
+    kinds takes a dictionary with a mask for each kind."""
     is_safe_in_fp16: ClassVar[bool] = True
     """False if activations are known to exceed 65,504, the largest fp16 number."""
     has_attention_temperature: ClassVar[bool] = False
-    """Whether queries are scaled by their position, which packing documents would shift."""
+    """Whether layers scale queries by a factor that depends on the position. With packed documents,
+    the factor must depend on the position in the document, not in the sequence."""
     residual_branches: ClassVar[tuple[str, ...]]
     """Modules of a layer whose outputs are added to the residual stream."""
 
     architecture: str
-    hidden_size: int = Field(default=768, ge=8, le=MAX_HIDDEN_SIZE, description="Width D.")
+    hidden_size: int = Field(
+        default=768,
+        ge=8,
+        le=MAX_HIDDEN_SIZE,
+        multiple_of=2,  # rotary embeddings rotate pairs, so the width of a head is even
+        description="Width D, an even number.",
+    )
     num_hidden_layers: int = Field(default=12, ge=1, le=256, description="Layers L.")
     num_attention_heads: int | None = Field(
         default=None,
@@ -138,7 +144,7 @@ class Architecture(BaseModel):
         )
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class."""
+        """Entries of `config.json` that replace the entries of the configuration class."""
         return {}
 
     def compatibility_warnings(self) -> list[str]:
@@ -150,22 +156,22 @@ class Architecture(BaseModel):
 
     @property
     def heads(self) -> int:
-        """H; if the field is null, the value that will be used."""
+        """Number of attention heads (H): `num_attention_heads`, or its default if that is null."""
         return self.num_attention_heads or default_num_heads(self.hidden_size)
 
     @property
     def kv_heads(self) -> int:
-        """K; if the field is null, the value that will be used."""
+        """Number of key-value heads (K): `num_key_value_heads`, or its default if that is null."""
         return self.num_key_value_heads or self._default_kv_heads(self.heads)
 
     @property
     def head_width(self) -> int:
-        """d, the width of one head."""
+        """Width of a head (d)."""
         return self.hidden_size // self.heads
 
     @property
     def mlp_width(self) -> int:
-        """F; if the field is null, the value that will be used."""
+        """Width of the MLP (F): `intermediate_size`, or its default if that is null."""
         return self.intermediate_size or 4 * self.hidden_size
 
     def common_arguments(self, *, vocab_size: int) -> dict[str, Any]:
@@ -193,7 +199,7 @@ class Architecture(BaseModel):
 
     @abstractmethod
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Number of weights in the matrices of a layer: in all, and used for one token."""
+        """Number of weights in the matrices of a layer: all, and only those used for one token."""
 
     @abstractmethod
     def layer_vectors(self) -> int:

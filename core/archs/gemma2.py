@@ -16,7 +16,7 @@ class Gemma2(Architecture):
     source: ClassVar[str] = "https://arxiv.org/abs/2408.00118"
     alias: ClassVar[str] = "gemma"
     num_mask_kinds: ClassVar[int] = 2  # sliding-window and full attention
-    # Its residual stream overflows (google/gemma_pytorch issue 24).
+    # The residual stream of Gemma 2 overflows in fp16 (google/gemma_pytorch issue 24).
     is_safe_in_fp16: ClassVar[bool] = False
     residual_branches: ClassVar[tuple[str, ...]] = (
         "post_attention_layernorm",
@@ -61,7 +61,7 @@ class Gemma2(Architecture):
 
     @property
     def head_width(self) -> int:
-        """d; if the field is null, the value that will be used."""
+        """Width of a head (d): `head_dim`, or hidden_size / num_attention_heads if it is null."""
         return self.head_dim or self.hidden_size // self.heads
 
     def resolve(self, *, seq_length: int) -> Self:
@@ -90,7 +90,7 @@ class Gemma2(Architecture):
         }
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class."""
+        """Entries of `config.json` that replace the entries of the configuration class."""
         if self.attn_logit_softcapping is None:
             return {}
         # The default attention of transformers 4 ignores the soft cap without a warning, and no
@@ -99,7 +99,7 @@ class Gemma2(Architecture):
         return {"_attn_implementation_internal": "eager"}
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Number of weights in the matrices of a layer: in all, and used for one token."""
+        """Number of weights in the matrices of a layer: all, and only those used for one token."""
         del layer
         weights = self.attention_matrices() + 3 * self.hidden_size * self.mlp_width
         return weights, weights

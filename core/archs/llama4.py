@@ -12,8 +12,8 @@ from core.archs.base import (
 )
 
 OFFICIAL_NO_ROPE_INTERVAL = 4
-"""The `no_rope_layer_interval` that `OFFICIAL_TRANSFORMERS` always uses. It ignores the value in
-`config.json`."""
+"""The `no_rope_layer_interval` that transformers `OFFICIAL_TRANSFORMERS` always uses. This release
+ignores the value in `config.json`."""
 
 
 class Llama4(Architecture):
@@ -74,7 +74,7 @@ class Llama4(Architecture):
 
     @property
     def head_width(self) -> int:
-        """d; if the field is null, the value that will be used."""
+        """Width of a head (d): `head_dim`, or hidden_size / num_attention_heads if it is null."""
         return self.head_dim or self.hidden_size // self.heads
 
     def resolve(self, *, seq_length: int) -> Self:
@@ -83,9 +83,10 @@ class Llama4(Architecture):
         return resolved.model_copy(update={"head_dim": self.head_width})
 
     def exported_config(self) -> dict[str, Any]:
-        """Entries of `config.json` that replace those of the configuration class."""
+        """Entries of `config.json` that replace the entries of the configuration class."""
         # Without `use_cache: false`, transformers 4.51 builds a bfloat16 cache in every forward
-        # pass. Meta's checkpoints have the same entry. Generation reads generation_config.json.
+        # pass. Meta's checkpoints have the same entry. This does not slow generation down, because
+        # generation takes `use_cache` from generation_config.json, where it is true.
         return {"use_cache": False}
 
     def compatibility_warnings(self) -> list[str]:
@@ -147,7 +148,7 @@ class Llama4(Architecture):
         }
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Number of weights in the matrices of a layer: in all, and used for one token."""
+        """Number of weights in the matrices of a layer: all, and only those used for one token."""
         attention = self.attention_matrices()
         mlp = 3 * self.hidden_size * self.mlp_width
         if layer not in self.moe_layers():

@@ -1,7 +1,8 @@
 """Warm start: the run's own copy of the weights and the tokenizer that `init_from` names.
 
 The service makes the copy when a job is submitted. If a run has no copy, `core.run` makes it before
-training. Afterwards the other job or the folder may be removed. The module does not import torch.
+training. After that, the run no longer needs the job or the folder that `init_from` names. This
+module does not import torch.
 """
 
 import json
@@ -26,8 +27,8 @@ from core.tokenizer.specials import SPECIAL_TOKENS
 SOURCE_FILE = "source.json"
 """Name of the file with the section `init_from` for which the copy was made."""
 IGNORED_FIELDS = {"max_position_embeddings"}
-"""Fields of `config.json` that may differ from the spec. No weight depends on this field, whose
-value is `training.seq_length`."""
+"""Fields of `config.json` that may differ from the spec. No weight depends on the maximum
+number of input tokens."""
 
 
 def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
@@ -81,8 +82,8 @@ def source_folders(init_from: InitFromSpec, jobs_dir: Path, data_dir: Path) -> t
     """The folder with the weights, and the folder with the tokenizer.
 
     Raises:
-        InitialWeightsInvalid: If a file in them is missing, or if `path` leads out of the data
-            directory.
+        InitialWeightsInvalid: If a file in one of the folders is missing, or if `path` leads
+            out of the data directory.
     """
     if init_from.job is not None:
         job = RunDir(jobs_dir / init_from.job)
@@ -105,7 +106,7 @@ def require_same_model(spec: JobSpec, weights: Path, tokenizer: Path) -> None:
     """Checks that the weights fit the spec, and that the tokenizer fits the weights.
 
     Raises:
-        InitialWeightsInvalid: If they do not fit; the message says why.
+        InitialWeightsInvalid: If the weights or the tokenizer do not fit; the message says why.
     """
     config = read_object(weights / CONFIG_FILE)
     different = _differences(spec.model, config)
@@ -167,7 +168,7 @@ def _vocabulary(tokenizer: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _existing(folder: Path) -> ExistingTokenizer:
-    """The tokenizer in a folder, checked like those of `tokenizer.path`."""
+    """The tokenizer in a folder, checked like a tokenizer that `tokenizer.path` names."""
     try:
         return convert((folder / TOKENIZER_FILE).read_bytes(), TOKENIZER_FILE)
     except TokenizerInvalid as error:

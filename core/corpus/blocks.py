@@ -25,9 +25,10 @@ from core.corpus.rules import (
 from core.errors import CorpusEncoding, CorpusMissing
 
 BLOCK_BYTES = 1 << 19
-"""Number of bytes after which a block ends at the next possible line."""
+"""Number of bytes after which a block ends at the next line break that its cleaner allows."""
 MAX_BLOCK_BYTES = 4 << 20
-"""Maximum bytes of a block. If a unit of several lines is longer, the block may end at any line."""
+"""Maximum bytes of a block that ends after a whole unit of several lines, such as a paragraph. If
+the unit is too long, the block ends within the unit, at a line break."""
 LONGEST_LINE_BYTES = 16 << 20
 """Maximum bytes of a line. Longer lines are refused, because cleaning holds several copies of a
 line in memory."""
@@ -150,7 +151,7 @@ def _licence(text: str) -> CleanedBlock:
 def split_blocks(
     path: Path, source: str, cleaner: Cleaner | None = None, *, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Block]:
-    """The blocks of a file. Each ends after a line break, if possible between units of the cleaner.
+    """The blocks of a file. Each ends after a line break, if possible after a whole unit.
 
     Raises:
         CorpusMissing: If the file cannot be opened.

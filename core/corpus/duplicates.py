@@ -6,13 +6,14 @@ occurs ten thousand times. A training line of at least 8 words that is also a li
 text is a leak.
 
 Near duplicates are found among documents by MinHash (Broder 1997, "On the resemblance and
-containment of documents"): 64 hashes over the sets of five words in a row. Two documents are near
-duplicates if at least 52 of their 64 hashes agree, which means a Jaccard index of about 0.8. The
-hashes form 16 bands of 4. A document is compared only with the earliest document that has the same
-4 hashes in some band (Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", section 3.4). Two
-documents with an index of 0.8 have no equal band with probability (1 - 0.8^4)^16 = 0.0002.
+containment of documents"). The sketch of a document has 64 hashes of its set of shingles, which are
+all runs of five words. Two documents are near duplicates if at least 52 of their 64 hashes agree,
+which means a Jaccard index of about 0.8. The hashes form 16 bands of 4. A document is compared only
+with the earliest document that has the same 4 hashes in some band (Leskovec, Rajaraman, Ullman,
+"Mining of Massive Datasets", section 3.4). Two documents with an index of 0.8 have no equal band
+with probability (1 - 0.8^4)^16 = 0.0002.
 
-The result depends on the text alone: the earliest unit is kept, in the order of the files.
+Of equal units, the first in the order of the files is kept, so the result depends only on the text.
 
 Shapes: U units, M documents with a sketch, S shingles, K hashes of a sketch.
 """
@@ -74,7 +75,7 @@ class DuplicateReport(BaseModel):
 
     applied: Mode
     exact: Found = Found()
-    """Units that equal an earlier unit."""
+    """Units that equal an earlier unit or a unit of the validation text."""
     near: Found = Found()
     """Documents that nearly equal an earlier document or a document of the validation text."""
     leaked: Found = Found()

@@ -21,7 +21,7 @@ def unescape(block: str) -> str:
 
 def _character(reference: re.Match[str]) -> str:
     text = html.unescape(reference[0])
-    # A reference must not end a line, and control characters never come from the text.
+    # A reference must not insert a line break or a control character: rules use \x00 as a mark.
     return CONTROL.sub("", ODD_SPACE.sub(" ", text.replace("\n", " ")))
 
 

@@ -30,7 +30,7 @@ WRAPPED_LINE = re.compile(r"(?<=\S)[ \t]*\n(?=\S)")
 
 
 def universal(text: str, drops: Drops) -> str:
-    """The text with line feeds as its only line ends, and without a byte-order mark."""
+    """The text with line feeds instead of Windows line ends, and without a byte-order mark."""
     if text.startswith("\ufeff"):
         text = text[1:]
         drops.add("control_character", 1, [])
@@ -70,7 +70,7 @@ def _cue_break(found: re.Match[str]) -> str:
 
 
 def join_paragraphs(text: str, drops: Drops) -> str:
-    """Joins each paragraph of a Project Gutenberg book to one line; verse does not change."""
+    """Joins each paragraph of a Project Gutenberg book to one line, except indented verse."""
     text = BLANK_LINES.sub("\n\f", universal(text, drops).strip("\n"))
     return WRAPPED_LINE.sub(" ", text).replace("\f", "")
 

@@ -1,4 +1,4 @@
-r"""Decides which file names are texts, and how names are shown. Imports no large module.
+r"""Decides by its name whether a file is a text, and how names are shown. Imports no large module.
 
 The name of a file may contain any bytes except "/" and NUL. Names that are not UTF-8 or not
 printable are shown with escapes, such as `caf\xe9.txt`; users give this form in specs and paths.
@@ -19,14 +19,15 @@ ROW_SUFFIXES = (".jsonl", ".csv", ".parquet", ".arrow")
 """Files of rows, one column of which is the text. `.arrow` is a file of a saved Hugging Face
 dataset."""
 COMPRESSIONS = (".gz", ".xz", ".zst")
-"""Each may follow any suffix of a text or of rows."""
+"""Suffixes of compressed files. They may follow any of the suffixes above."""
 ACCEPTED = f"{', '.join((*TEXT_SUFFIXES, *ROW_SUFFIXES))}, also with {', '.join(COMPRESSIONS)}"
 """The suffixes as an error message lists them."""
 DATASET_FILES = ("dataset_info.json", "state.json", "dataset_dict.json")
 """Files that a saved Hugging Face dataset has in addition to its `.arrow` files."""
 MAX_STEM_BYTES = 200
-"""Maximum length of a stem, which becomes the name of the cleaned file. File names may have at most
-255 bytes, and the escapes of `shown_name` can make a stem longer than the original name."""
+"""Maximum bytes of a stem (a name without its suffix), which becomes the name of the cleaned file.
+File names may have at most 255 bytes, and the escapes of `shown_name` can make a stem longer than
+the original name."""
 
 
 def shown_name(name: str) -> str:

@@ -103,7 +103,7 @@ class _RawSplit:
 
     @classmethod
     def open(cls, run: Run, name: Literal["train", "validation"], dataset: str) -> "_RawSplit":
-        """Looks for the recorded result first, because the dataset may have changed meanwhile."""
+        """Prefers the recorded text, because the files may have changed since the run began."""
         entry = run.inputs.find(f"clean/{name}")
         return cls(name, entry, [] if entry is not None else _find_files(run, name, dataset))
 

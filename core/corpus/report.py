@@ -18,7 +18,7 @@ class Dropped(BaseModel):
 
 
 class RowsReport(BaseModel):
-    """The rows of a file whose text is a column of it."""
+    """Counts of the rows of a file in which one column contains the text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -26,7 +26,7 @@ CONTROL = re.compile(
 ODD_SPACE = re.compile(r"[^\S\n ]")
 """Characters that `str.split` treats as white space, except the line feed and the space."""
 NOT_PLAIN = bytes([*range(9), *range(11, 32), 127])
-"""The ASCII characters of the two classes above, except the tab, which `normal_block` replaces."""
+"""ASCII characters that `CONTROL` or `ODD_SPACE` matches, except the tab (see `normal_block`)."""
 LINE_OF_DROPS = re.compile(r"\n[\x00 ]+(?=\n)")
 LINES_WITHOUT_WORDS = (
     ("\n", re.compile(r"\n[^\w\n](?:[^\w\n]|_)*(?=\n)")),
@@ -34,8 +34,8 @@ LINES_WITHOUT_WORDS = (
 )
 DOCUMENT_HEADER = ("= = = ", "\ufeff= = = ")
 SPACES = re.compile(r" {3,}")
-"""Runs of more than two spaces. They make no difference to upstream's patterns, whose time grows
-with the square of their length."""
+"""Runs of more than two spaces, which are shortened to two. Upstream's patterns give the same
+result, and their time grows with the square of the length of a run."""
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
 MAX_PASSES = 32
@@ -77,7 +77,7 @@ class Cleaner:
     version: int
     steps: tuple[Rule | Transform, ...] = ()
     closing: tuple[Rule | Transform, ...] = ()
-    """Applied after the gaps that the steps left are closed."""
+    """Steps that run after `steps`, when the gaps in the text are closed."""
     needs_words: bool = True
     """Whether to drop lines without a letter or digit."""
     line: Callable[[str], str] | None = None
@@ -89,7 +89,7 @@ class Cleaner:
     """A function that returns the first place after a byte where a block may end. None: a block may
     end after any line."""
     finds_books: bool = False
-    """Whether to drop text outside the START and END marks of Project Gutenberg."""
+    """Whether to drop the headers and licences of Project Gutenberg files (`core.corpus.books`)."""
 
 
 @dataclass
@@ -124,7 +124,7 @@ def space_before(marks: str) -> tuple[Rule, ...]:
 def clean_block(text: str, cleaner: Cleaner, drops: Drops) -> str:
     """The cleaned lines, each with a line break at its end. An empty line ends a document.
 
-    The steps are applied until they find nothing more, so cleaning the result does not change it.
+    The steps are applied until they change nothing, so cleaning the result again changes nothing.
 
     Args:
         text: Whole lines. Windows line ends, and a last line without a line end, are accepted.
@@ -139,7 +139,7 @@ def raw_block(text: str, normal: str | None, cleaner: Cleaner, drops: Drops) -> 
 
     Args:
         text: Raw lines.
-        normal: Their normal block, if it is known.
+        normal: The normal block of these lines, if it is known.
         cleaner: The steps.
         drops: Counts the removals.
     """
@@ -168,7 +168,7 @@ def _line_by_line(text: str, clean: Callable[[str], str], drops: Drops) -> str:
 
 
 def normal_block(text: str) -> str:
-    """The lines with single spaces, and a line break before the first and after the last."""
+    """A text with single spaces, and with a line break at its beginning and at its end."""
     text = text.replace("\t", " ")
     if not _is_plain(text):
         text = ODD_SPACE.sub(" ", text)

@@ -18,9 +18,9 @@ from core.errors import CorpusMissing
 from core.spec.job import DataSpec
 
 BABYLM_SOURCES = tuple(name for name in UPSTREAM if name != PLAIN)
-"""A dataset that has only some of these sources causes a warning."""
+"""Names of the six BabyLM sources. A dataset that has only some of them causes a warning."""
 SOURCE_OF_SUFFIX = {".cha": "childes", ".srt": "open_subtitles", ".vtt": "open_subtitles"}
-"""Suffixes that determine the format of a file with any name."""
+"""Source by suffix, for files whose stem is not the name of a source."""
 
 DEFAULT_ROWS = RowOptions()
 
@@ -40,7 +40,7 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """Its shown name."""
+        """Name of the file as users see it, see `shown_name`."""
         return shown_name(self.path.name)
 
     @property

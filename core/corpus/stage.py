@@ -1,4 +1,4 @@
-"""Cleans a dataset in blocks of whole lines, on all cores, and writes them in order."""
+"""Cleans a dataset in blocks of whole lines, on all cores, and writes the blocks in order."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ def clean_fingerprint(
 
 
 def _input(file: SourceFile, content: str) -> str:
-    """All that determines the text of a file.
+    """A string with everything that determines the cleaned text of a file, except the options.
 
     For plain files the result is that of earlier releases, so that their cache entries stay valid.
     """
@@ -79,7 +79,7 @@ def clean_corpus(
     and one empty line between documents. The bytes do not depend on the number of processes.
 
     Raises:
-        CorpusMissing, CorpusEncoding, CorpusEmpty: If a file cannot be cleaned; they name the file.
+        CorpusMissing, CorpusEncoding, CorpusEmpty: If cleaning a file fails; the message names it.
         Stopped: After a stop request.
     """
     share = 0.0 if all(file.format.is_plain for file in files) else EXTRACT_SHARE
@@ -149,7 +149,7 @@ def require_unchanged(
 ) -> None:
     """Rejects the result if files were edited while they were cleaned.
 
-    Otherwise it would be cached under the fingerprint of other text.
+    Otherwise the result would be cached under the fingerprint of other text.
 
     Raises:
         CorpusChanged: If the fingerprint is no longer `key`.

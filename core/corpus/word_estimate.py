@@ -31,7 +31,7 @@ class CleanedWords:
 
 
 def words_after_cleaning(files: Sequence[SourceFile], options: CleanOptions) -> CleanedWords:
-    """The words that these files have after cleaning. A file is measured again only if it changes.
+    """Estimates the number of words after cleaning. A file is measured again only if it changes.
 
     Raises:
         RunError: If a file cannot be cleaned.

@@ -54,9 +54,9 @@ class Batch:
 class Batches:
     """The training batches of a token file.
 
-    Window i contains tokens i T to (i + 1) T and predicts the token after each, so that every token
-    except the first is predicted once per epoch. With `shuffle="documents"` the positions are those
-    of the epoch's stream of documents.
+    The inputs of window i are the T tokens from position i * T to position (i + 1) * T - 1. Its
+    targets are the tokens after them, so every token except the first is predicted once per epoch.
+    With `shuffle="documents"`, these are positions in the epoch's stream of documents.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Batches:
         shuffle: Shuffle = "windows",
         first_epoch: int = 0,
     ) -> None:
-        """Prepares the windows. `first_epoch` is the number of the epoch that step 1 begins.
+        """Prepares the windows. `first_epoch` is the index of the epoch that begins at step 1.
 
         Raises:
             CorpusTooSmall: If the file has fewer than two tokens, so that there is no target.
@@ -95,21 +95,27 @@ class Batches:
         return current.windows.batch(current.order[begin : begin + self._batch_size])
 
     def words_seen(self, step: int) -> int:
-        """Number of training words up to `step`, counted again in each epoch; 0 for step 0."""
+        """Total number of training words in steps 1 to `step`; 0 for step 0.
+
+        A word that is trained on in several epochs counts once per epoch.
+        """
         if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
         return epoch * self._tokens.num_words + int(self._epoch(epoch).words[index])
 
     def tokens_seen(self, step: int) -> int:
-        """Number of training targets up to `step`, counted again in each epoch; 0 for step 0."""
+        """Total number of training targets in steps 1 to `step`; 0 for step 0.
+
+        A target that is predicted in several epochs counts once per epoch.
+        """
         if _whole(step) == 0:
             return 0
         epoch, index = self._place(step)
         return epoch * (self._tokens.num_tokens - 1) + int(self._epoch(epoch).targets[index])
 
     def epoch(self, step: int) -> float:
-        """Number of passes over the file up to `step`, as a fraction."""
+        """Number of passes over the file in steps 1 to `step`, which may be a fraction."""
         return _whole(step) / self.steps_per_epoch
 
     def _place(self, step: int) -> tuple[int, int]:
@@ -118,9 +124,10 @@ class Batches:
         return divmod(int(step) - 1, self.steps_per_epoch)
 
     def _epoch(self, epoch: int) -> "_Epoch":
-        """The windows of an epoch. The two newest epochs are cached.
+        """The windows of an epoch. The last two epochs are cached.
 
-        In the first step of an epoch, the number of words seen before it needs the epoch before.
+        Two, because at the first step of an epoch the caller also asks for `words_seen(step - 1)`,
+        which is answered from the previous epoch.
         """
         if epoch not in self._epochs:
             while len(self._epochs) >= CACHED_EPOCHS:
@@ -164,7 +171,8 @@ def validation_windows(
     Args:
         tokens: The validation text.
         seq_length: T.
-        max_tokens: Maximum number of targets, at least those of one window. None: all windows.
+        max_tokens: Maximum number of targets. If it is less than one window has, one window is
+            used. None: all windows.
         batch_size: B; the last batch may be smaller.
         packing: Whether batches separate documents.
 
@@ -177,7 +185,8 @@ def validation_windows(
     count = windows.count
     if max_tokens is not None:
         count = min(count, max(1, _positive("max_tokens", max_tokens) // seq_length))
-    chosen = np.arange(count, dtype=np.int64) * windows.count // count  # (W,) ascending, distinct
+    # (count,) ascending, distinct
+    chosen = np.arange(count, dtype=np.int64) * windows.count // count
 
     def batches() -> Iterator[Batch]:
         for begin in range(0, count, batch_size):
@@ -247,7 +256,8 @@ class _Windows:
         self._documents = documents
         self.count = -(-(tokens.num_tokens - 1) // length)
         boundaries = np.arange(self.count + 1, dtype=np.int64) * length  # (W + 1,)
-        boundaries[-1] = tokens.num_tokens  # the last token is only a target; its word counts too
+        # The last token is never an input, but a word that starts there is counted too.
+        boundaries[-1] = tokens.num_tokens
         self.words = (documents or tokens).word_counts(boundaries)  # (W,)
 
     def targets(self, windows: Int64s) -> Int64s:
@@ -255,7 +265,11 @@ class _Windows:
         return np.minimum(self.tokens.num_tokens - 1 - windows * self._length, self._length)
 
     def sources(self, windows: Int64s) -> Int64s:
-        """(B, T) index of the source of each target; the windows must be in file order."""
+        """(B, T) index of the source of each target.
+
+        Only valid without a document order (`documents` is None), because positions are taken as
+        positions in the file.
+        """
         counts = [source.tokens for source in self.tokens.meta.sources.values()]
         targets = (windows * self._length)[:, None] + 1 + np.arange(self._length)  # (B, T)
         last = self.tokens.num_tokens - 1

@@ -63,7 +63,7 @@ class ChunkEncoder:
         Raises:
             CorpusEncoding: If the chunk is not UTF-8.
             TextNotClean: If the chunk is not in the format that the clean stage writes.
-            TokenOutOfVocabulary: If the tokenizer gives an id that is not below its size.
+            TokenOutOfVocabulary: If the tokenizer gives an id that is not in its vocabulary.
         """
         with chunk.path.open("rb") as file:
             file.seek(chunk.begin)

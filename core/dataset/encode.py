@@ -56,7 +56,7 @@ def encode_split(
         CorpusEmpty: If there is no text.
         CorpusEncoding: If a file is not UTF-8.
         Stopped: After a stop request.
-        TokenOutOfVocabulary: If the tokenizer gives an id that is not below its size.
+        TokenOutOfVocabulary: If the tokenizer gives an id that is not in its vocabulary.
     """
     began = time.monotonic()
     total = sum(path.stat().st_size for path in files)

@@ -34,19 +34,25 @@ class PhasedBatches:
         return batches.batch(step - phase.first_step)
 
     def words_seen(self, step: int) -> int:
-        """Number of training words up to `step`, counted again in each epoch; 0 for step 0."""
+        """Total number of training words in steps 1 to `step`; 0 for step 0.
+
+        A word that is trained on in several epochs counts once per epoch.
+        """
         phase, batches = self._at(step)
         before = phase.first_epoch * self._tokens.num_words
         return before + batches.words_seen(step - phase.first_step)
 
     def tokens_seen(self, step: int) -> int:
-        """Number of training targets up to `step`, counted again in each epoch; 0 for step 0."""
+        """Total number of training targets in steps 1 to `step`; 0 for step 0.
+
+        A target that is predicted in several epochs counts once per epoch.
+        """
         phase, batches = self._at(step)
         before = phase.first_epoch * (self._tokens.num_tokens - 1)
         return before + batches.tokens_seen(step - phase.first_step)
 
     def epoch(self, step: int) -> float:
-        """Number of passes over the file up to `step`, as a fraction."""
+        """Number of passes over the file in steps 1 to `step`, which may be a fraction."""
         return self._plan.epoch(step)
 
     def _at(self, step: int) -> tuple[Phase, Batches]:

@@ -155,7 +155,7 @@ class SplitWriter:
 
 
 def _read_progress(folder: Path) -> Progress | None:
-    """The saved progress; None if it is missing or the files are shorter than it says."""
+    """The saved progress; None if it is missing or the files are shorter than it records."""
     try:
         progress = Progress.model_validate_json((folder / PROGRESS).read_bytes())
         if all((folder / name).stat().st_size >= size for name, size in progress.sizes().items()):

@@ -1,7 +1,8 @@
 """The stage `evaluate`: evaluates the checkpoints of a trained run on the tasks of its spec.
 
-Results are in the journal, so no evaluation is repeated. The sums of an unfinished evaluation are
-in a file in the run folder, so an interrupted run continues in the middle of a task.
+Results are in the journal, so no evaluation is repeated. The log-probabilities that an unfinished
+evaluation has summed so far are in a file in the run folder, so an interrupted run continues in the
+middle of a task.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ SLICE_SECONDS = 5.0
 """Length of a time slice in seconds. A kill loses at most the work of one slice, and a stop request
 waits at most for the end of one."""
 PARTIAL = "partial.npz"
-"""File of the sums of an unfinished evaluation."""
+"""Name of the file with the log-probabilities that an unfinished evaluation has summed so far."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def evaluate_checkpoints(
 ) -> dict[str, float]:
     """Runs all pending evaluations on the device of the run; returns the scores of `last`.
 
-    A task that cannot be read causes a warning and does not fail the run.
+    A task or checkpoint that cannot be read causes a warning and does not fail the run.
 
     Raises:
         Stopped: After a stop request.

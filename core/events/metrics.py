@@ -113,6 +113,13 @@ CATALOGUE: tuple[Metric, ...] = (
         "higher",
     ),
     Metric("evaluation/blimp", "1", "BLiMP score.", "higher"),
+    Metric("evaluation_ema/TASK", "1", "Score of the EMA of the weights on a task.", "higher"),
+    Metric(
+        "evaluation_average/TASK",
+        "1",
+        "Score of the mean of weights of epochs on a task.",
+        "higher",
+    ),
     Metric(
         "finetune/loss/TASK",
         "nats per example",

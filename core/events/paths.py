@@ -11,7 +11,7 @@ ABSOLUTE = re.compile(r"(?<![\w:/.~-])/(?:[^\s/'\"`:;,()<>\[\]]+/)+[^\s/'\"`:;,(
 
 
 def shorten_paths(text: str, *, roots: Iterable[Path] = ()) -> str:
-    """The text with the last `KEPT_PARTS` parts of every absolute path.
+    """The text, with every absolute path cut to its last `KEPT_PARTS` parts.
 
     Args:
         text: A message.

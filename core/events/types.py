@@ -1,6 +1,6 @@
 """The types of events that a run reports, and their payloads.
 
-The run writes an event into its journal after the fact that the event states. The service copies
+The run writes an event into its journal after the reported change has happened. The service copies
 events into database rows and assigns their sequence numbers.
 """
 

@@ -23,8 +23,8 @@ AHEAD = 3
 """Maximum number of requests queued per worker, so that a worker never waits for this process."""
 MAX_WAITING = 64
 """Maximum number of results that wait for an earlier result. Results wait because this process
-already computes while the workers start. Each result takes at most 512 KB, so all of them together
-take at most 32 MB."""
+computes ahead, for example while the workers start. Each result takes at most 512 KB, so all of
+them together take at most 32 MB."""
 POLL_MILLISECONDS = 100
 END_SECONDS = 5.0
 

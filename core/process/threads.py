@@ -20,7 +20,7 @@ benchmarks/README.md."""
 def usable_cpus(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
     """Number of CPUs that this process may use.
 
-    It is the size of the CPU affinity, or less if a cgroup limits the CPU time.
+    This is the number of CPUs in its affinity mask, or less if a cgroup limits the CPU time.
     """
     cpus = len(os.sched_getaffinity(0))
     for folder in cgroup_folders("cpu", proc=proc, cgroups=cgroups):

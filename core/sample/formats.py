@@ -115,4 +115,4 @@ FORMATS: dict[str, tuple[Callable[..., Iterator[str]], float]] = {
     "switchboard": (switchboard, 0.02),
 }
 """For each source, the function that writes a document, and the source's share of BabyLM's words.
-The sample gives the source the same share of its bytes."""
+In the sample, the source has the same share of the bytes."""

@@ -1,6 +1,7 @@
 """Draws minimal pairs.
 
-A minimal pair has a grammatical sentence, and a similar sentence that breaks one rule.
+A minimal pair has a grammatical sentence, and a similar sentence that breaks one rule. The
+docstring of each function below that returns a `Pair` states this rule.
 """
 
 from collections.abc import Callable
@@ -40,7 +41,7 @@ def agreement(random: Random) -> Pair:
 
 
 def agreement_across_distractor(random: Random) -> Pair:
-    """The verb agrees with its subject, not with a noun in between that has the other number."""
+    """The verb agrees with its subject, not with a noun of the other number between the two."""
     many = random.random() < 0.5
     noun, place = random.choice(_countable(ANIMATE)), random.choice(_countable(THINGS))
     head = ["the", plural(noun) if many else noun, random.choice(PREPOSITIONS)]
@@ -98,7 +99,7 @@ PHENOMENA: dict[str, Callable[[Random], Pair]] = {
 
 
 def draw_pairs(*, seed: int) -> dict[str, list[Pair]]:
-    """Different minimal pairs for each phenomenon."""
+    """`PAIRS_EACH` different minimal pairs for each phenomenon."""
     drawn: dict[str, list[Pair]] = {}
     for name, draw in PHENOMENA.items():
         random = Random(f"{seed}:{name}")

@@ -17,12 +17,12 @@ TRAINING_BYTES_PER_PARAMETER = 8
 """Bytes of the float32 weight and gradient of a parameter, without the optimizer's state."""
 CHECKPOINT_BYTES_PER_PARAMETER = 4
 TOKENS_PER_WORD = 1.5
-"""Assumed number of tokens per word. Byte-level BPE on BabyLM text has, with punctuation, 1.3 with
-48,000 vocabulary entries and 1.6 with 8,000."""
+"""Assumed number of tokens per word. Byte-level BPE gives BabyLM text 1.3 tokens per word,
+including the tokens of punctuation, with a vocabulary of 48,000 entries, and 1.6 with 8,000."""
 CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
-"""Maximum number of logits that core.training.loss holds at once, by kind of device. Their
-gradients overwrite them. 128 MiB in float32 on a CPU, or 512 MiB in bf16 on a GPU, have enough rows
-for matrix products at full speed."""
+"""Maximum number of logits that core.training.loss holds at once, by kind of device. The
+gradients of the logits overwrite the logits. A full chunk takes 128 MiB as float32 on a CPU, or
+512 MiB as bf16 on a GPU. That is enough rows for matrix products to run at full speed."""
 ROUNDED_BYTES_PER_PARAMETER = 2
 """Bytes of the 16-bit copy of a parameter that a GPU keeps from the forward to the backward
 pass."""
@@ -33,20 +33,20 @@ class Copies:
     """How many tensors of each width a layer keeps for its backward pass."""
 
     attention: float
-    """As wide as all heads and all key-value heads together."""
+    """Number of tensors as wide as all heads and all key-value heads together."""
     mlp: float
-    """As wide as the MLP."""
+    """Number of tensors as wide as the MLP."""
     norms: float
-    """As wide as the layer's norms together (`layer_vectors`), float32."""
+    """Number of float32 tensors as wide as the layer's norms together (`layer_vectors`)."""
     residual: float
-    """As wide as the residual stream, float32."""
+    """Number of float32 tensors as wide as the residual stream."""
 
 
 EAGER = Copies(attention=3.0, mlp=4.0, norms=3.0, residual=2.0)
 COMPILED = Copies(attention=2.25, mlp=2.25, norms=0.0, residual=6.0)
 """What a layer keeps if torch.compile recomputes the rest. benchmarks/README.md compares estimates
-with measurements: those from `EAGER` with the growth of a CPU process, and those from `COMPILED`
-with the six presets on an H200."""
+with measurements: for `EAGER`, the growth of the resident memory of a CPU process; for `COMPILED`,
+the memory of six presets on an H200."""
 DROPOUT_MASKS = 2
 """Number of dropout masks per layer. A mask has one byte per element of the residual stream."""
 MASK_BYTES = 4
@@ -77,8 +77,8 @@ class Estimate:
     """Bytes of memory on each device."""
     disk_bytes: int
     seconds: dict[str, float | None]
-    """Training time by kind of device. GPUs divide it by `num_devices`; processes on a CPU do not,
-    because they share its cores."""
+    """Training seconds by kind of device. The time on GPUs is divided by `num_devices`. The time on
+    a CPU is not, because processes on a CPU share its cores."""
 
 
 def estimate(

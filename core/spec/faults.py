@@ -68,7 +68,7 @@ def _suggestion(location: Sequence[int | str], known: Sequence[str]) -> str | No
 
 
 def _accepted_fields(location: Sequence[int | str], is_spec: bool) -> list[str]:
-    """The known fields of the section with the unknown field; empty if there is no spec."""
+    """The known fields of the section of an unknown field; empty if the section is unknown."""
     match [part for part in location if part != "body"]:
         case ["model", str(architecture), _] if architecture in ARCHITECTURES:
             return list(ARCHITECTURES[architecture].model_fields)

@@ -130,7 +130,7 @@ class FinetuneSpec(Section):
         return tasks
 
     def settings_of(self, task: str) -> TaskSettings:
-        """The settings of a task: those of this spec, or else the official ones."""
+        """The settings of a task. A field that is null in this spec has its official value."""
         official = OFFICIAL.get(task, TaskSettings())
         return TaskSettings(
             epochs=official.epochs if self.epochs is None else self.epochs,

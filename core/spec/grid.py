@@ -16,7 +16,7 @@ Condition = dict[str, Any]
 """JSON values by dotted field name, such as `training.learning_rate`."""
 MAX_MEMBERS = 200
 """Maximum number of jobs of one study. They are created in one transaction, which blocks other
-writers meanwhile."""
+writers."""
 MAX_NAME = 200
 SEED = "training.seed"
 RESERVED = {
@@ -103,7 +103,7 @@ def member_spec(name: str, base: Mapping[str, Any], condition: Condition, seed: 
     """The resolved spec of a member.
 
     Raises:
-        ConditionInvalid, SpecInvalid: As `make_members`.
+        ConditionInvalid, SpecInvalid: See `make_members`.
     """
     body = copy.deepcopy(dict(base))
     for path, value in {**condition, SEED: seed}.items():
@@ -129,7 +129,7 @@ def describe(condition: Condition) -> str:
 
 
 def _assignments(condition: Condition) -> list[str]:
-    """`name=value` for each value; the name is the last part of the field, or all if ambiguous."""
+    """`name=value` for each value. A name is the last part of the path if that is unique."""
     lasts = [path.rpartition(".")[2] for path in condition]
     names = [
         last if lasts.count(last) == 1 else path

@@ -18,7 +18,7 @@ from core.spec.training import TrainingSpec
 
 SPEC_VERSION = 1
 NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
-"""Names of datasets, jobs and checkpoints. They are folder names: no separator, no leading dot."""
+"""Pattern of names of datasets, jobs and checkpoints, which are names of folders."""
 TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
 """Maximum number of words of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
 TRACK_MAX_EPOCHS = 10
@@ -365,8 +365,8 @@ class JobSpec(Section):
         """The same spec with every null of the model replaced by the value that will be used.
 
         Args:
-            begun: The resolved spec of an existing run. Fields that are null here keep its values,
-                because a default may have changed since the run was created.
+            begun: The resolved spec of an existing run. Fields that are null in this spec keep the
+                values of that spec, because a default may have changed since the run was created.
         """
         model = self.model.resolve(seq_length=self.training.seq_length)
         if begun is not None and type(begun.model) is type(model):
@@ -384,7 +384,7 @@ class JobSpec(Section):
 
 
 def _with_its_tokenizer(body: dict[str, Any]) -> dict[str, Any]:  # any JSON value
-    """The body with the tokenizer of the job whose weights it starts from."""
+    """The body; if `init_from` names a job, `tokenizer.from_job` names the same job."""
     init_from, tokenizer = body.get("init_from"), body.get("tokenizer", {})
     job = init_from.get("job") if isinstance(init_from, dict) else None
     if job is None or not isinstance(tokenizer, dict) or tokenizer.get("from_job") is not None:

@@ -24,7 +24,7 @@ class EpochPhase:
 
 
 def require_schedule(name: str, entries: Sequence[str], *, epochs: float) -> None:
-    """Checks the form of a schedule, and that its shares are different whole epochs.
+    """Checks the form of a schedule, and that its shares, rounded to whole epochs, increase.
 
     Raises:
         ValueError: If an entry is invalid.

@@ -51,7 +51,7 @@ class Plan:
         )
 
     def epoch(self, step: int) -> float:
-        """Number of passes over the text up to a step, as a fraction."""
+        """Number of passes over the text in steps 1 to `step`, which may be a fraction."""
         phase = self.phase(step)
         return phase.first_epoch + (step - phase.first_step) / phase.steps_per_epoch
 
@@ -63,13 +63,13 @@ class Plan:
         ]
 
     def last_epoch_ends(self, count: int) -> tuple[int, ...]:
-        """The last step and those whole epochs before it: at most `count` steps, ascending."""
+        """The last step and the steps 1, 2, ... epochs before it; at most `count`, ascending."""
         end = self.epoch(self.max_steps)
         steps = [self._step_at(end - number) for number in range(count) if end > number]
         return tuple(step for step in reversed(steps) if step > 0)
 
     def _step_at(self, epoch: float) -> int:
-        """The last step of this number of passes over the text."""
+        """The step at the end of `epoch` passes over the text."""
         phase = next(each for each in reversed(self.phases) if each.first_epoch <= epoch)
         return phase.first_step + round((epoch - phase.first_epoch) * phase.steps_per_epoch)
 

@@ -141,7 +141,7 @@ def merge_preset(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compatible(section: str, given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a preset's section without those that belong to a value replaced by `given`."""
+    """The fields of a preset's section. Drops a micro-batch size that is for another batch."""
     kept = dict(base)
     is_other_batch = section == "training" and ("batch_size" in given or "num_devices" in given)
     if is_other_batch and kept.get("micro_batch_size") != "auto":

@@ -1,4 +1,4 @@
-"""What clients may ask of a checkpoint or a tokenizer, with limits that bound the short worker.
+"""Options of requests to a checkpoint or a tokenizer, with limits on the work of the short worker.
 
 The bodies of the API and the requests to the process of the short worker extend these classes.
 """

@@ -251,9 +251,10 @@ class TrainingSpec(Section):
         )
 
     def micro_batch_size_for(self, micro_batch_size: int, seq_length: int, batch_size: int) -> int:
-        """Sequences per pass and device in steps of another shape, with no more tokens per pass.
+        """Number of sequences per pass and device in a phase with this shape.
 
-        `micro_batch_size` is that of the last phase.
+        `micro_batch_size` is the number in the last phase. A pass of another phase has at most as
+        many tokens as a pass of the last phase.
         """
         if (seq_length, batch_size) == (self.seq_length, self.batch_size):
             return micro_batch_size
@@ -263,7 +264,7 @@ class TrainingSpec(Section):
 
     @property
     def num_averages(self) -> int:
-        """Averages of the weights that the run keeps and publishes."""
+        """Number of averages of the weights that the run keeps and publishes."""
         return (self.ema_decay is not None) + (self.average_last_epochs is not None)
 
     @field_validator("optimizer")

@@ -18,7 +18,7 @@ CONFIG_DEFAULTS: Mapping[str, Mapping[str, int]] = {
 }
 """Defaults of `Gemma2Config`, `Llama4TextConfig` and `Olmo2Config` that decide the shapes."""
 TAKES_HEADS = ("llama4",)
-"""The architectures that `--num_attention_heads` reaches."""
+"""Architectures to which the scripts pass `--num_attention_heads`."""
 
 
 def upstream_spec(  # any JSON value

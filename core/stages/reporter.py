@@ -78,7 +78,7 @@ class StageReporter:
         log.info("stage %s took %.1f s%s", name, seconds, " (cached)" if report.cached else "")
 
     def waiting(self, should_stop: Callable[[], bool]) -> None:
-        """Reports regularly that the stage waits for the same stage of another run.
+        """Reports regularly that the stage waits for a result that another run builds.
 
         Raises:
             Stopped: If a stop was requested.

@@ -198,8 +198,8 @@ def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool =
             was killed or raised `Stopped`.
 
     Returns:
-        False if `final` already exists. The new folder is then removed, because the two have the
-        same content.
+        False if `final` already exists. The new folder is then removed, because both folders have
+        the same content.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     staging, held = _begin(final, resume=resume)
@@ -256,7 +256,7 @@ def _take_over(final: Path, staging: Path) -> bool:
 
 
 def _host() -> str:
-    """Eight hexadecimal digits that identify the running kernel, and so the locks it can see."""
+    """Eight hexadecimal digits for the running kernel. Locks of other kernels may be invisible."""
     return hashlib.sha256(boot_id().encode()).hexdigest()[:8]
 
 
@@ -277,7 +277,7 @@ def is_still(path: Path, file: int) -> bool:
 
 
 def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> None:
-    """Removes temporary folders that processes which have ended left in `folder`.
+    """Removes the temporary folders in `folder` whose processes have ended.
 
     `publish_folder` keeps its temporary folder locked. Folders that changed less than
     `young_seconds` ago are kept, because a folder is locked only a moment after its creation.

@@ -12,7 +12,7 @@ replaces it."""
 
 
 def save_config(output: Path) -> None:
-    """Writes the file that `AutoTokenizer.from_pretrained(output)` needs besides `tokenizer.json`.
+    """Writes `tokenizer_config.json`, which `AutoTokenizer.from_pretrained(output)` needs.
 
     The file works with transformers 4.51 and 5. It gives the class explicitly, because transformers
     5 would write `TokenizersBackend`, which transformers 4.51 does not know (the BabyLM evaluation

@@ -31,7 +31,7 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 from core.tokenizer.words import WordFlags, vocabulary_bytes
 
 MAX_WORDS = 300_000
-"""Maximum number of distinct words in the table, which then has about 60 MB. A full table is
+"""Maximum number of distinct words in the table, which then takes about 60 MB. A full table is
 emptied."""
 MAX_UNIT_TOKENS = 4_000_000
 """Maximum number of tokens of all units in the table. Without this limit, text without white space
@@ -118,7 +118,7 @@ class UnitEncoder:
 
         Raises:
             TextNotClean: If the text has other white space than single ' ' and '\n' between words.
-            TokenOutOfVocabulary: If the tokenizer gives an id that is not below its size.
+            TokenOutOfVocabulary: If the tokenizer gives an id that is not in its vocabulary.
         """
         words = _split(text)
         codes = self._codes(words)  # (U,)

@@ -27,11 +27,11 @@ class WordFlags:
     """Properties of each vocabulary entry, from which the starts of words follow."""
 
     inner: Flags
-    """(V,) bool: the entry contains white space that another byte follows, so a word starts
-    there."""
+    """(V,) bool: the entry contains white space followed by another byte, so a word starts within
+    the entry."""
     opens: Flags
-    """(V,) bool: the entry begins with a byte that is not white space. A word starts with it if the
-    entry before closes."""
+    """(V,) bool: the entry begins with a byte that is not white space. A word starts with it if
+    `closes` is true for the token before it."""
     closes: Flags
     """(V,) bool: the entry ends with white space or is a special token. A word may start after
     it."""

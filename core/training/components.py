@@ -1,4 +1,7 @@
-"""The training components that every rank builds: model, optimizer, stepper."""
+"""The training components: model, optimizer, stepper.
+
+Every rank builds them. A rank is one of the processes of a run, one for each device.
+"""
 
 import logging
 from collections.abc import Callable
@@ -41,7 +44,7 @@ class Components:
     reducer: GradientReducer | None
     """None if the run has one device."""
     averages: dict[AverageKind, WeightAverage]
-    """The averages of the weights for which the spec asks."""
+    """The averages of the weights that the spec requests."""
 
     def begin_step(self, step: int) -> None:
         """Prepares the stepper for the shape of a step."""

@@ -5,7 +5,8 @@ of 32 sequences of 256 tokens take 1 GB, and their gradients another 1 GB. So th
 computes the loss and its gradients together, for a chunk of rows at a time. Wijmans et al. 2024
 ("Cut Your Losses") and Hsu et al. 2024 ("Liger Kernel") do the same in one kernel.
 
-Shapes: B sequences, T tokens, N = B T rows, C rows of a chunk, D hidden size, V vocabulary.
+Shapes: B sequences, T tokens, N = B T rows, C rows of a chunk, c rows that one softmax call
+processes, D hidden size, V vocabulary.
 """
 
 from typing import Any
@@ -58,10 +59,9 @@ def objective_and_loss(
 ) -> tuple[Tensor, Tensor]:
     """The objective of training, and the cross-entropy alone.
 
-    The other arguments are those of `summed_loss`.
-
     The objective is the cross-entropy plus `z_loss_coefficient` times log(Z)^2 for each target. Z
-    is the sum of exp of the logits (Chowdhery et al. 2022, "PaLM", section 5).
+    is the sum of exp of the logits (Chowdhery et al. 2022, "PaLM", section 5). The other arguments
+    are those of `summed_loss`.
 
     Returns:
         Two scalars, summed over the targets; the second has no gradient.
@@ -111,7 +111,8 @@ def _hidden(model: PreTrainedModel, inputs: Tensor, segments: Tensor | None) -> 
 class LinearCrossEntropy(torch.autograd.Function):
     """The cross-entropy of `targets` for the logits cap tanh(rows weight^T / cap), plus the z-loss.
 
-    Both are summed over the rows. The forward pass computes the gradients.
+    The cross-entropy and the z-loss are summed over the rows. The forward pass also computes the
+    gradients.
     """
 
     @staticmethod

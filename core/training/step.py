@@ -49,8 +49,8 @@ class Stepper:
 
     A flag on the device (`found_inf`) records non-finite values. An optimizer that applies
     `found_inf` itself then leaves weights and state unchanged, without a device synchronization.
-    The loop reads the flag on logged steps. With loss scaling, the scaler skips only the steps
-    whose gradients are not finite.
+    The loop reads the flag on logged steps. With loss scaling, gradients that are not finite skip
+    only their own step; after a loss that is not finite, all later updates are skipped too.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Stepper:
             routers: Statistics of the model's routers.
             micro_batch_size: Sequences per pass in steps of the spec's shape. In steps of other
                 shapes, a pass has at most as many tokens.
-            shapes: The shapes; if empty, only the shape of the spec.
+            shapes: The shapes of the run's steps; if empty, only the shape of the spec.
             reducer: Sums gradients over the ranks; None if the run has one device.
         """
         self._model = model
@@ -251,15 +251,22 @@ class Stepper:
             balance = self._routers.end_pass()
             if coefficient and balance is not None:
                 whole = whole + coefficient * fraction * balance
-            scaled = whole if self.scaler is None else self.scaler.scale(whole)
-            scaled.backward()  # type: ignore[no-untyped-call]
+            self._scaled(whole).backward()  # type: ignore[no-untyped-call]
             return loss / num_targets
+
+    def _scaled(self, objective: Tensor) -> Tensor:
+        if self.scaler is None:
+            return objective
+        # The scaler has no input for a flag of other steps, so after a non-finite loss all
+        # gradients become NaN, and the scaler skips the update.
+        factor = torch.where(self._found_inf > 0, float("nan"), 1.0)
+        return self.scaler.scale(objective * factor)
 
     def _update(self, loss: Tensor) -> Tensor:
         limit = self._training.max_grad_norm
         if self.scaler is not None:
             self.scaler.unscale_(self._optimizer)
-            # In place: GradScaler uses the attribute `grad_scale` itself.
+            # Clips in place, because GradScaler itself uses the attribute `grad_scale`.
             norm = clip_grad_norm_(self._parameters, NO_CLIPPING if limit is None else limit)
             # With loss scaling, gradients overflow occasionally; the scaler then skips the step and
             # halves the scale. Only a non-finite loss indicates a diverged run.

@@ -54,7 +54,7 @@ def validate(
     should_stop: Callable[[], bool] = lambda: False,
     reducer: GradientReducer | None = None,
 ) -> Validation:
-    """The mean loss over windows that are evenly spread over the file, the same at every call.
+    """The mean loss over windows at equal distances in the file, which are the same at every call.
 
     With a `reducer`, the batches are distributed over the ranks, and all ranks must call this
     function.

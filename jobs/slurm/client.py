@@ -22,12 +22,12 @@ PASSED_VARIABLES = re.compile(
     r"\A(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_.*|TMPDIR|LD_LIBRARY_PATH|"
     r"SLURM_CONF|SBATCH_.*|MODULE.*|LMOD.*)\Z"
 )
-"""Environment variables that Slurm's programs receive and pass on to the pilot. None of these
-variables contains credentials."""
+"""Matches the environment variables that Slurm's programs receive and pass on to the pilot. None of
+these variables contains credentials."""
 JOB_ID = re.compile(r"\A(\d{1,20})(;[\w.-]+)?\Z")
 LISTED = re.compile(r"\A(\d{1,20})\|([A-Z_]{2,30})\|([^|]{0,40})\|([^|]{0,200})\|(\S{1,200})\Z")
 FOREIGN_JOB = re.compile(r"\A[^|]{1,60}\|[A-Z_]{2,30}\|[^|]{0,40}\|[^|]*\|.*\Z")
-"""A line of `squeue` about a job of the same user that is not a pilot, such as a job array."""
+"""Matches a line of `squeue` about a job that is not a pilot, such as a job array of the user."""
 UNREACHABLE = re.compile(
     r"timed out|timeout|unable to contact|connection|communication|zero bytes|transport|"
     r"try again|temporarily|slurmctld|socket|resource temporarily",

@@ -174,7 +174,7 @@ class Provisioner:
     def _cancel_unwanted(
         self, placement: Placement, job: Job, moment: datetime, *, is_wanted: bool
     ) -> None:
-        """Cancels a pilot that is not needed and has not started, or ignores a cancel request."""
+        """Cancels a pilot that has not started and is not needed, or one that ignores a cancel."""
         assert placement.slurm_id is not None
         if not is_wanted and placement.worker_id is None:
             self._slurm.cancel(placement.slurm_id)
@@ -196,7 +196,7 @@ class Provisioner:
             self._submit(current, job)
 
     def _submit(self, placement: Placement, job: Job) -> None:
-        """Calls `sbatch`. The caller has already written that a submission is under way."""
+        """Calls `sbatch`. The caller has already recorded that a submission has begun."""
         try:
             spec = JobSpec.model_validate_json(json.dumps(job.spec))
         except ValidationError as error:

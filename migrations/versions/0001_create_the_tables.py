@@ -14,6 +14,31 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_jobs()
+    _create_workers_and_checkpoints()
+    _create_events_and_metrics()
+    _create_short_tasks()
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("short_task", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_short_task_status_created_at"))
+        batch_op.drop_index(batch_op.f("ix_short_task_job_id"))
+
+    op.drop_table("short_task")
+    op.drop_table("metric_step")
+    op.drop_table("metric")
+    op.drop_table("job_event")
+    op.drop_table("checkpoint")
+    op.drop_table("worker")
+    with op.batch_alter_table("job", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_job_status_priority_queued_at"))
+        batch_op.drop_index(batch_op.f("ix_job_created_at_id"))
+
+    op.drop_table("job")
+
+
+def _create_jobs() -> None:
     op.create_table(
         "job",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -58,6 +83,8 @@ def upgrade() -> None:
             unique=False,
         )
 
+
+def _create_workers_and_checkpoints() -> None:
     op.create_table(
         "worker",
         sa.Column("id", sa.String(length=200), nullable=False),
@@ -91,6 +118,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("job_id", "name", name=op.f("pk_checkpoint")),
     )
+
+
+def _create_events_and_metrics() -> None:
     op.create_table(
         "job_event",
         sa.Column("job_id", sa.String(length=32), nullable=False),
@@ -129,6 +159,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", "step", name=op.f("pk_metric_step")),
         sqlite_with_rowid=False,
     )
+
+
+def _create_short_tasks() -> None:
     op.create_table(
         "short_task",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -154,21 +187,3 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_short_task_status_created_at"), ["status", "created_at"], unique=False
         )
-
-
-def downgrade() -> None:
-    with op.batch_alter_table("short_task", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_short_task_status_created_at"))
-        batch_op.drop_index(batch_op.f("ix_short_task_job_id"))
-
-    op.drop_table("short_task")
-    op.drop_table("metric_step")
-    op.drop_table("metric")
-    op.drop_table("job_event")
-    op.drop_table("checkpoint")
-    op.drop_table("worker")
-    with op.batch_alter_table("job", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_job_status_priority_queued_at"))
-        batch_op.drop_index(batch_op.f("ix_job_created_at_id"))
-
-    op.drop_table("job")

@@ -65,7 +65,7 @@ def app(settings: Settings) -> FastAPI:
 
 
 def local_client(app: FastAPI, **options: bool) -> TestClient:
-    """A client with an address of this machine; the default is the name "testclient"."""
+    """A client with an address of this machine; TestClient's default address is "testclient"."""
     return TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50_000), **options)
 
 

@@ -38,35 +38,16 @@ class RawClient:
         peer: str | None = "127.0.0.1",
         **headers: str | None,
     ) -> RawAnswer:
-        """One request; `target` is the path on the wire, and a header of None is left out.
+        """Sends a request. `target` is the path on the wire; a header of value None is not sent.
 
         `peer` is the address of the client, None for a Unix socket.
         """
-        path, _, query = target.partition("?")
         chunks = [body] if isinstance(body, bytes) else list(body)
         named: dict[str, str | None] = {"host": "localhost"}
         if isinstance(body, bytes) and body:
             named |= {"content-type": "application/json", "content-length": str(len(body))}
         named |= {name.replace("_", "-").lower(): value for name, value in headers.items()}
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": unquote(path),
-            "raw_path": path.encode("latin-1"),
-            "query_string": query.encode("latin-1"),
-            "root_path": "",
-            "headers": [
-                (name.encode(), value.encode("latin-1"))
-                for name, value in named.items()
-                if value is not None
-            ],
-            "client": peer and (peer, 1),
-            "server": ("localhost", 8000),
-            "state": {},
-        }
+        scope = _scope(method, target, named, peer)
         answer = RawAnswer()
         messages = [
             {"type": "http.request", "body": chunk, "more_body": index < len(chunks) - 1}
@@ -99,3 +80,28 @@ class RawClient:
 
         anyio.run(call)
         return answer
+
+
+def _scope(
+    method: str, target: str, headers: dict[str, str | None], peer: str | None
+) -> dict[str, Any]:
+    path, _, query = target.partition("?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode("latin-1"),
+        "query_string": query.encode("latin-1"),
+        "root_path": "",
+        "headers": [
+            (name.encode(), value.encode("latin-1"))
+            for name, value in headers.items()
+            if value is not None
+        ],
+        "client": peer and (peer, 1),
+        "server": ("localhost", 8000),
+        "state": {},
+    }

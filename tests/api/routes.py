@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from api.app import create_app
 from jobs.settings import Settings
 
+BINARY = "application/octet-stream"
 PAGES = ("/", "/docs", "/openapi.json")
 EXAMPLES = {
     "name": "last",
@@ -26,6 +27,8 @@ EXAMPLES = {
 class Route:
     method: str
     path: str
+    takes_file: bool = False
+    """Whether the body is a file and not JSON."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -38,7 +41,9 @@ def routes() -> tuple[Route, ...]:
         app = create_app(Settings(_env_file=None, runs_dir=Path(folder)))
     paths = app.openapi()["paths"]
     return tuple(
-        Route(method.upper(), path) for path, methods in sorted(paths.items()) for method in methods
+        Route(method.upper(), path, takes_file=BINARY in str(operation.get("requestBody")))
+        for path, operations in sorted(paths.items())
+        for method, operation in operations.items()
     )
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from api import archives, tar_reader
 from api.errors import Problem
-from tests.api.test_uploads import TEXT, entry, send, tarred, tree, zipped
+from tests.api.sending import TEXT, entry, send, tarred, tree, zipped
 
 
 def read(content: bytes, name: str, folder: Path) -> dict[str, bytes]:
@@ -44,7 +44,7 @@ def refusal(content: bytes, name: str, folder: Path) -> Problem:
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0/\\"), min_size=1, max_size=40)
-"""Without backslashes, which separate folders in archives made on Windows."""
+"""Names of members, without backslashes, which separate folders in archives made on Windows."""
 PATHS = st.lists(NAMES, min_size=1, max_size=6).map("/".join).filter(lambda each: each.strip("/."))
 
 
@@ -105,7 +105,7 @@ def test_a_method_without_bounded_output_is_refused_unread(tmp_path, method):
 
 
 def raw_tar(name: bytes, *, kind: bytes = b"0", size: bytes = b"0", content: bytes = b"") -> bytes:
-    """A header written byte by byte, and its content."""
+    """A tar member whose header is written byte by byte."""
     header = bytearray(512)
     header[: len(name)] = name
     header[124 : 124 + len(size)] = size
@@ -164,7 +164,7 @@ def test_the_refusal_names_the_member_before_the_damage(tmp_path):
 
 
 def zip_with(signature: bytes, offset: int, value: bytes) -> bytes:
-    """A zip whose last header of that kind holds something else."""
+    """A zip in which `value` replaces bytes of the last header with this signature."""
     content = bytearray(zipped({"fine.txt": b"text\n", "bad.txt": b"more text\n"}))
     at = content.rindex(signature) + offset
     content[at : at + len(value)] = value

@@ -11,7 +11,7 @@ from tests.api.short import ShortWorker
 
 
 def make_report(settings, tmp_path):
-    """Gives the answer that the child of the short worker would give."""
+    """A function that answers a short task as the child of the short worker does."""
 
     def write(session, task):
         from core.corpus.sources import find_source_files
@@ -135,7 +135,7 @@ def test_a_dataset_that_an_unfinished_job_needs_is_not_removed(client, world, se
     job_id = world.job()
     answer = client.delete(f"/v1/datasets/{name}{path}")
     if answer.status_code == 404:
-        assert path  # of the other split
+        assert path  # a file of the other split
         return
     assert answer.status_code == 409
     assert job_id in answer.json()["detail"]

@@ -1,4 +1,4 @@
-"""How long requests may wait."""
+"""The time that requests wait in a queue is limited."""
 
 from typing import Any
 

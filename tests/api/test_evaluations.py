@@ -146,6 +146,17 @@ def test_an_evaluation_of_an_earlier_checkpoint_does_not_replace_the_latest_valu
     assert metrics["values"]["evaluation/blimp"] == 0.8
 
 
+def test_the_score_of_averaged_weights_does_not_replace_that_of_the_weights(client, world, job_id):
+    """A run publishes `last` and `ema` at the same step, and evaluates both."""
+    world.checkpoint(job_id, "ema", step=3, files={"model.safetensors": b""})
+    for checkpoint, score in (("last", 0.5), ("ema", 0.9)):
+        scores = {"score": score}
+        evaluation = EvaluationData(step=3, checkpoint=checkpoint, task="blimp", scores=scores)
+        world.record(job_id, evaluation)
+    values = client.get(f"/v1/jobs/{job_id}").json()["metrics"]["values"]
+    assert (values["evaluation/blimp"], values["evaluation_ema/blimp"]) == (0.5, 0.9)
+
+
 def test_an_evaluation_of_an_unknown_checkpoint_does_not_stop_reading(client, world, job_id):
     world.record(job_id, EvaluationData(step=1, checkpoint="gone", task="a", scores={"score": 1.0}))
     assert client.get(f"/v1/jobs/{job_id}/evaluations").json()["data"] == []

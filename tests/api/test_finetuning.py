@@ -127,7 +127,7 @@ def test_the_estimate_counts_the_steps_of_all_tasks(client, source):
     assert found["words"] is None
     assert found["seconds"]["cuda"] > 0.0
     first = client.post("/v1/jobs/estimate", json=spec(source, pooling="first")).json()
-    assert any("finetune.pooling is first" in warning for warning in first["warnings"])
+    assert any("finetune.pooling is `first`" in warning for warning in first["warnings"])
 
 
 def test_a_score_is_listed_once_for_each_of_the_two_jobs(client, world, source):

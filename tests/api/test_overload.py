@@ -211,7 +211,7 @@ def is_async(function: object) -> bool:
 
 @pytest.mark.parametrize("route", every_route(), ids=lambda route: f"{route.name}")
 def test_no_route_takes_a_thread_of_fastapi(route):
-    """FastAPI's thread pool ignores the connection pool: a session open in a route deadlocks."""
+    """In FastAPI's thread pool, calls that wait for a connection can block calls that free one."""
     assert is_async(route.endpoint)
     dependants = list(route.dependant.dependencies)
     while dependants:

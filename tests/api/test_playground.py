@@ -1,4 +1,4 @@
-"""Text as it is written and surprisal by token, over HTTP."""
+"""The playground over HTTP: text that is streamed during generation, and surprisal by token."""
 
 import json
 

@@ -210,7 +210,7 @@ def test_a_file_of_the_dashboard_cannot_be_written(raw):
 def test_a_job_that_does_not_exist_is_404(raw, route):
     body = b"{}" if route.method == "POST" else b""
     answer = raw.send(route.method, filled(route.path, job_id=UNKNOWN), body)
-    # A body that is not complete is refused first, where the route takes one.
+    # If the route takes a body, an incomplete body is refused first.
     assert answer.status in (404, 422), answer.body
     assert is_problem(answer)
 

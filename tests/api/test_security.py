@@ -3,6 +3,7 @@ from pydantic import SecretStr
 
 from api.app import create_app
 from api.main import MIN_KEY_LENGTH, refuse_settings
+from api.security import UPLOAD
 from jobs.settings import Settings
 from jobs.short_tasks import short_task_of_dataset
 from tests.api.conftest import local_client
@@ -38,6 +39,13 @@ def test_each_route_wants_the_key(locked, route):
     assert answer.status == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.json()["code"] == "key_missing"
+
+
+@pytest.mark.parametrize("route", routes(), ids=str)
+def test_routes_that_receive_a_file_have_the_limits_of_uploads(route):
+    assert route.takes_file == (
+        route.method == "POST" and UPLOAD.fullmatch(filled(route.path, job_id="0" * 32)) is not None
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if path not in OPEN])

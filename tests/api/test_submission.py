@@ -101,7 +101,7 @@ def test_a_job_without_a_submission_has_an_empty_list(client, world):
 def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
     app, client, world, settings, work, job_id, tmp_path
 ):
-    # One test and not four: starting the child costs most of its time.
+    # One test and not four, because starting the child takes most of the time.
     with statements(app) as seen:
         asked = ask(client, job_id)
     assert asked.status_code == 202, asked.text

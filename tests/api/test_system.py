@@ -48,7 +48,7 @@ def test_an_empty_service_answers_too(settings, tmp_path, path):
     empty = settings.model_copy(update={"data_dir": tmp_path / "none"})
     app = create_app(empty)
     assert RawClient(app).send("GET", path).status == 200
-    app.state.context.database.dispose()  # nothing ran its lifespan, which would do so
+    app.state.context.database.dispose()  # the lifespan, which would do this, did not run
 
 
 def test_the_cache_is_kept_within_its_limit(settings):

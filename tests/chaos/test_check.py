@@ -19,7 +19,7 @@ pytestmark = pytest.mark.system
 
 
 MUON = len(ARCHITECTURES)
-"""The first job whose recipe has Muon, averaged weights and shuffled documents."""
+"""Number of the first job whose recipe has Muon, averaged weights and shuffled documents."""
 
 
 @pytest.fixture(scope="module")

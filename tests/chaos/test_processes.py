@@ -1,4 +1,4 @@
-"""The chaos tests detect training processes."""
+"""The chaos tests detect two processes that train the same job."""
 
 import subprocess
 import sys

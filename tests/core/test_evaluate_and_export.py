@@ -1,4 +1,4 @@
-"""The stages after training: evaluating the checkpoints, and loading them like a user."""
+"""The stages after training: evaluating the checkpoints, and loading them as a user does."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def shared(tmp_path_factory):
 
 
 class Runs:
-    """A run folder, and its runs."""
+    """A run folder, with methods that run it and read its events."""
 
     def __init__(self, shared, folder):
         self.shared = shared
@@ -127,7 +127,7 @@ def test_a_damaged_file_fails_the_run_and_a_retry_writes_it_again(runs, monkeypa
     def damage(**arguments):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
-        path.unlink()  # the weights are a second name of the resume point's
+        path.unlink()  # the weights are a hard link to those of the resume point
         path.write_bytes(content)
         return check(**arguments)
 

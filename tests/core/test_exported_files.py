@@ -1,4 +1,4 @@
-"""The files of a checkpoint serve transformers 4 and 5; tests/compat loads them there."""
+"""The files of a checkpoint suit transformers 4 and 5; tests/compat loads them with both."""
 
 import json
 

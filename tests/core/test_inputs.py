@@ -52,7 +52,7 @@ class Interrupting(JournalWriter):
 
 
 class Folder:
-    """A run folder with its data and its cache, and its runs."""
+    """A run folder with its data and its cache, and methods that run it."""
 
     def __init__(self, root, corpora):
         self.root, self.data = root, root / "data"
@@ -111,7 +111,7 @@ class Folder:
         shutil.copytree(corpora, self.data)
 
     def forget_record(self):
-        """Changes the folder to that of a version without records."""
+        """Makes the folder look like that of an older version, which wrote no records."""
         self.dir.inputs.unlink()
         for point in self.dir.resume.iterdir():
             state, manifest = point / "state.json", point / "manifest.json"

@@ -31,7 +31,7 @@ TRAINING = {
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory):
-    """Data folder with the sample corpus, small."""
+    """Data folder with a small sample corpus."""
     folder = tmp_path_factory.mktemp("data")
     write_sample(folder, target_bytes=60_000)
     return folder

@@ -47,7 +47,7 @@ def test_a_spec_that_cannot_be_read_fails_by_name(tmp_path):
 
 
 def test_a_stop_while_torch_is_loading_ends_the_run_at_once(tmp_path):
-    """In a separate process, because it is killed."""
+    """The run is in a separate process, because the test stops that process."""
     write_sample(tmp_path / "data", target_bytes=60_000)
     folder = tmp_path / "run"
     folder.mkdir()

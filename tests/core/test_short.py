@@ -153,8 +153,7 @@ def test_a_request_of_no_use_is_an_answer(line):
 
 
 def test_the_program_is_light_until_it_is_asked_for_more(tokenizer_dir):
-    # In a new process, because this one has already loaded the modules. Its pool of cleaners starts
-    # by importing this program again.
+    # In a new process, because this one has already loaded the modules.
     code = (
         "import sys, io, json\n"
         "from core.short import serve\n"

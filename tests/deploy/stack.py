@@ -1,4 +1,4 @@
-"""docker-compose.yml, built and running under its own project name, for the trial."""
+"""Builds and starts docker-compose.yml under its own project name, for the test of the stack."""
 
 import os
 import shutil
@@ -131,7 +131,7 @@ class Stack:
 
 
 def compose_command() -> list[str]:
-    """The plugin of docker, or the older separate program."""
+    """The command of Docker compose: the plugin of docker, or the older separate program."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
     if plugin.returncode == 0:
         return ["docker", "compose"]

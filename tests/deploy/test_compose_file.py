@@ -15,7 +15,8 @@ SERVICES = yaml.safe_load(TEXT)["services"]
 WORKERS = [name for name in SERVICES if name.startswith("worker")]
 OURS = ["migrate", "api", *WORKERS]
 INTERPOLATED = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
-"""A variable, whether it has a default or must be given, and the default or the message."""
+"""Matches a variable. The groups are its name, `-` if it has a default or `?` if it is required,
+and the default or the error message."""
 
 
 def variables() -> dict[str, tuple[str, str]]:

@@ -50,7 +50,7 @@ def closure(requirements: Iterable[str]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def requirement_lists(tmp_path_factory) -> dict[str, list[str]]:
-    """The output of the stage `requirements`, by the program in the Dockerfile."""
+    """The files that the program in the stage `requirements` of the Dockerfile writes."""
     folder = tmp_path_factory.mktemp("requirements")
     shutil.copy(ROOT / "pyproject.toml", folder)
     program = shlex.split(next(line for line in instructions("RUN") if "tomllib" in line))

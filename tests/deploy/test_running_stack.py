@@ -1,7 +1,7 @@
-"""The trial: the real images and the real compose file, a job, and a stop in the middle of it.
+"""The real images and the real compose file run jobs; a worker is stopped in the middle of one.
 
-It builds two images and trains, many minutes in all, and needs a Docker daemon; so it runs only
-where BABYLM_TRY_DOCKER=1 asks for it. docs/operations.md says how, also without a registry.
+The tests build two images and train models, which takes minutes and needs a Docker daemon. So they
+run only with BABYLM_TRY_DOCKER=1. docs/operations.md describes how, also without a registry.
 """
 
 import os
@@ -25,7 +25,8 @@ pytestmark = [
 TRAINING_SECONDS = 900
 """Deadline after which a job counts as stuck; not a limit on speed."""
 ONE_THREAD = {"num_threads": 1}
-"""One thread: if other work takes a core, two threads wait for each other, up to 4 s a step."""
+"""Training settings. If other work takes a core, two threads wait for each other, up to 4 s per
+step."""
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Workers on two hosts with a shared runs folder and Postgres; one host dies, the other continues.
 
 A host is a network namespace with its own link to the database, host name, boot id, processes and
-temporary folder. Namespaces need the rights of root and are skipped elsewhere.
+temporary folder. Namespaces need root; the test is skipped if they are not permitted.
 """
 
 import os
@@ -139,7 +139,7 @@ def connected_hosts(folder: Path) -> Iterator[list[Host]]:
 
 
 def test_a_job_of_a_host_that_dies_is_finished_on_the_other(tmp_path):
-    """Takes minutes: only real processes have two boot ids and two networks."""
+    """Takes minutes, because only real processes can have two boot ids and two networks."""
     data, runs = tmp_path / "data", tmp_path / "runs"
     write_sample(data, target_bytes=150_000)
     with ExitStack() as stack:

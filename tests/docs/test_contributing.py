@@ -167,7 +167,7 @@ def test_files_that_the_table_names_are_enough_to_add_one_of_each(tmp_path):
         named = [re.sub(r"<\w+>.*", "", each) for each in CODE.findall(table()[kind])]
         assert any(path.startswith(each) for each in named if is_path(each)), (kind, path)
         replace(copy / path, old, new)
-    # What `make docs` does, without the page of the commands, which starts each of them.
+    # As `make docs` does, but without docs/cli.md, because writing it starts each command.
     run(copy, "docs/generate.py")
     (copy / "docs/api.md").write_text(run(copy, "-m", "api.generate_docs"), "utf-8")
     example = run(copy, "-m", "babylm.generate_settings_docs")

@@ -2,7 +2,7 @@
 
     python -m tests.docs.test_language
 
-prints the count. The limit only goes down; the goal is 10 for 10,000 words.
+prints the number of occurrences per 10,000 words. The limit may only be lowered.
 """
 
 import io
@@ -29,7 +29,7 @@ PATTERNS = (
 )
 GENERATED = ("api", "cli", "spec", "events", "metrics", "settings")
 LIMIT = 1.0
-"""Occurrences for 10,000 words."""
+"""Maximum number of occurrences per 10,000 words."""
 
 
 def prose_of_code(path: Path) -> str:
@@ -65,7 +65,7 @@ def all_prose() -> str:
 
 
 def rate(text: str) -> float:
-    """Occurrences of the patterns for 10,000 words."""
+    """Number of occurrences of the patterns per 10,000 words."""
     words = len(text.split())
     found = sum(len(re.findall(rf"\b(?:{each})\b", text, re.IGNORECASE)) for each in PATTERNS)
     return 10_000 * found / words

@@ -33,7 +33,7 @@ def listings(page: str) -> list[Listing]:
 
 
 def copy_project(folder: Path) -> Path:
-    """Copies what git tracks, and new files that it does not ignore."""
+    """Copies files that git tracks or does not ignore, apart from those in `LEFT_OUT`."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

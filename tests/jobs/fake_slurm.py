@@ -24,7 +24,7 @@ FAULTS = {
 
 
 class Opened:
-    """The state, locked; written back at the end. Few imports: each call is a process."""
+    """Locks and reads the state, and writes it back at the end of the block."""
 
     def __init__(self, path) -> None:
         self.path = str(path)

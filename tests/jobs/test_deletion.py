@@ -1,11 +1,14 @@
 """A job and its files are removed together, even after a crash in between."""
 
+from threading import Thread
+
 import pytest
 
 from jobs.attempts import claim_next, finish
 from jobs.deletion import delete_with_folder, finish_deletions
 from jobs.errors import InvalidTransition, JobInUse, JobNotFound
 from jobs.settings import Settings
+from jobs.store import delete_job
 from jobs.tables import Job
 
 
@@ -65,3 +68,18 @@ def test_a_deletion_interrupted_after_its_commit_is_finished(database, settings,
     (settings.deleted_folder / ended).mkdir()
     finish_deletions(database, settings)
     assert list(settings.deleted_folder.iterdir()) == []
+
+
+def test_a_deletion_in_progress_is_not_undone(database, settings, ended, job_of):
+    """Another process, such as a second API, finishes deletions at this moment."""
+    settings.deleted_folder.mkdir()
+    other = Thread(target=finish_deletions, args=(database, settings))
+    with database.write() as session:
+        delete_job(session, ended)
+        settings.job_folder(ended).rename(settings.deleted_folder / ended)
+        other.start()
+        other.join(0.3)  # without the lock, it puts the folder back at once
+    other.join()
+    with pytest.raises(JobNotFound):
+        job_of(ended)
+    assert not settings.job_folder(ended).exists()

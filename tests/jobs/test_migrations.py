@@ -45,7 +45,8 @@ for fatal in range(1, 200):
     for file in folder.glob("killed.sqlite3*"):
         (folder / f"{fatal:03d}-{file.name}").write_bytes(file.read_bytes())
 """
-"""Forks for each statement, since starting Python and SQLAlchemy is most of the time."""
+"""A program that forks for each statement, because most of the time is needed to start Python and
+import SQLAlchemy."""
 
 
 def run(program: str, *arguments: str) -> subprocess.Popen:

@@ -1,6 +1,6 @@
 """Claim, lease, reap and fence as a state machine: supervisors, two sweepers and their clocks.
 
-`BABYLM_PROTOCOL_EXAMPLES=2000` is the long form.
+`BABYLM_PROTOCOL_EXAMPLES=2000` runs 2,000 sequences of actions instead of 150.
 """
 
 import os
@@ -166,7 +166,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(name=SUPERVISORS)
     def obey(self, name: str) -> None:
-        """Its process has ended, and it carries out the stop request."""
+        """The supervisor carries out the stop request, after its process has ended."""
         if name not in self.believes:
             return
         row = self._row()
@@ -181,7 +181,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(name=SUPERVISORS)
     def die(self, name: str) -> None:
-        """It sends no more heartbeats, as after SIGKILL."""
+        """The supervisor sends no more heartbeats, as after SIGKILL."""
         self.believes.pop(name, None)
 
     @rule(seconds=st.sampled_from([1.0, 7.0, 16.0, 3600.0]))

@@ -1,88 +1,38 @@
 """The provisioner on programs that simulate Slurm and its faults."""
 
 import json
-import os
-import random
 import stat
-import sys
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from core.events.types import now
 from core.sample import write_sample
 from core.spec.job import JobSpec
-from jobs.attempts import claim_next, finish, reap, requeue
+from jobs.attempts import finish, requeue
 from jobs.database import Database
-from jobs.errors import Fenced, InvalidTransition, SettingsInvalid, SlurmError
-from jobs.placements import ENDED, find_placement, open_placements, start_pilot
+from jobs.errors import SettingsInvalid, SlurmError
+from jobs.placements import find_placement, open_placements
 from jobs.private_settings import load_private_settings, write_private_settings
-from jobs.resources import Offer, offer_row
+from jobs.resources import Offer
 from jobs.settings import Settings
-from jobs.slurm.client import Slurm
-from jobs.slurm.provisioner import Pace, Provisioner
+from jobs.slurm.provisioner import Provisioner
 from jobs.slurm.script import read_template
 from jobs.slurm.time_limit import time_limit_minutes
-from jobs.states import FINAL
-from jobs.store import create_job, get_job, request_cancel, request_pause, resume
-from jobs.tables import WorkerRow
+from jobs.store import get_job, request_cancel, request_pause, resume
 from jobs.waiting import read_queue, waiting_for
-from jobs.workers import live_train_workers, remove_worker, report_worker
-from tests.jobs.fake_slurm import Opened
-
-FAKE = Path(__file__).with_name("fake_slurm.py")
-PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol")
-AT_ONCE = Pace(settle_seconds=0.0, retry_seconds=0.0)
-
-
-class Cluster:
-    """The simulated programs, on their own PATH, and their calls."""
-
-    def __init__(self, folder: Path, *, seed: int = 0, rate: float = 0.0) -> None:
-        self.path = folder / "state.json"
-        folder.mkdir()
-        state = {"seed": seed, "rate": rate, "last_id": 4710, "planned": {}}
-        state |= {"jobs": {}, "late": [], "calls": [], "faults": {}, "cancelled": []}
-        self.path.write_text(json.dumps(state))
-        for name in PROGRAMS:
-            program = folder / name
-            program.write_text(
-                f'#!/bin/sh\nexec {sys.executable} -S -E {FAKE} {self.path} {name} "$@"\n'
-            )
-            program.chmod(0o755)
-        self.environment = os.environ | {
-            "PATH": f"{folder}:{os.environ['PATH']}",
-            "BABYLM_DATABASE_URL": "postgresql+psycopg://babylm:secret@db/babylm",
-        }
-
-    def slurm(self, seconds: float = 20.0) -> Slurm:
-        return Slurm(timeout_seconds=seconds, environment=self.environment)
-
-    def plan(self, program: str, *faults: str | None) -> None:
-        with Opened(self.path) as state:
-            state["planned"][program] = list(faults)
-
-    def set(self, slurm_id: str, **fields: str) -> None:
-        with Opened(self.path) as state:
-            state["jobs"][slurm_id] |= fields
-
-    def set_rate(self, rate: float) -> None:
-        with Opened(self.path) as state:
-            state["rate"] = rate
-
-    @property
-    def state(self):
-        return json.loads(self.path.read_text())
-
-    @property
-    def jobs(self):
-        return self.state["jobs"]
-
-    def calls(self, program: str) -> int:
-        return self.state["calls"].count(program)
+from jobs.workers import live_train_workers, report_worker
+from tests.jobs.slurm_cluster import (
+    AT_ONCE,
+    Cluster,
+    DyingSlurm,
+    Killed,
+    pilot_claims,
+    pilot_starts,
+    put,
+    worker_row,
+)
 
 
 @pytest.fixture
@@ -100,12 +50,6 @@ def provisioner(database, settings, cluster):
     return Provisioner(database, settings, cluster.slurm(), pace=AT_ONCE)
 
 
-def put(database: Database, **resources) -> str:
-    body = {"preset": "sample", "resources": {"where": "slurm"} | resources}
-    with database.write() as session:
-        return create_job(session, JobSpec.model_validate(body).resolve())[0].id
-
-
 def placement(database: Database, job_id: str, attempt: int = 1):
     with database.read() as session:
         return find_placement(session, job_id, attempt)
@@ -115,19 +59,6 @@ def waiting(database: Database, job_id: str):
     with database.read() as session:
         job = get_job(session, job_id)
         return waiting_for(job, read_queue(session, [job]))
-
-
-def pilot_starts(database: Database, job_id: str, slurm_id: str, attempt: int = 1) -> bool:
-    with database.write() as session:
-        return start_pilot(
-            session, job_id, attempt, slurm_id=slurm_id, worker_id=f"pilot-{slurm_id}"
-        )
-
-
-def pilot_claims(database: Database, job_id: str, slurm_id: str):
-    with database.write() as session:
-        offer = Offer(where="slurm", job_id=job_id)
-        return claim_next(session, f"pilot-{slurm_id}", offer)
 
 
 def test_a_queued_job_is_submitted_once_with_the_resources_of_its_spec(
@@ -157,7 +88,7 @@ def test_a_queued_job_is_submitted_once_with_the_resources_of_its_spec(
 
 
 def test_the_time_limit_is_the_specs_the_templates_or_the_estimates(settings, tmp_path):
-    """Each source in turn; a run that is longer than the partition allows gets the longest."""
+    """Checks each source. A run that is longer than the limit in the settings gets that limit."""
     write_sample(tmp_path / "data", target_bytes=20_000)
     settings = settings.model_copy(update={"data_dir": tmp_path / "data"})
 
@@ -246,23 +177,6 @@ def test_two_provisioners_at_once_submit_one_pilot_for_each_job(database, settin
         thread.join()
     names = Counter(job["name"] for job in cluster.jobs.values())
     assert names == {f"babylm-{job_id}-1": 1 for job_id in jobs}
-
-
-class Killed(Exception):
-    """Simulates the death of the provisioner."""
-
-
-class DyingSlurm(Slurm):
-    """Dies before or after it has called sbatch."""
-
-    def __init__(self, *, after: bool, **options) -> None:
-        super().__init__(**options)
-        self.after = after
-
-    def submit(self, options, script):
-        if self.after:
-            super().submit(options, script)
-        raise Killed
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -415,161 +329,3 @@ def test_a_template_must_end_with_exec(tmp_path):
         read_template(template)
     template.write_text("#!/bin/bash\nmodule load cuda\nexec babylm worker {arguments}\n# end\n")
     assert "module load" in read_template(template)
-
-
-def worker_row(name: str, offer: Offer) -> WorkerRow:
-    return WorkerRow(
-        id=name,
-        hostname="host",
-        machine="boot",
-        pid=1,
-        queue="train",
-        slots=1,
-        devices=[],
-        job_ids=[],
-        offer=offer_row(offer),
-        started_at=now(),
-        seen_at=now(),
-    )
-
-
-class Nodes:
-    """Simulates the compute nodes: pilots start, claim, work, and are killed or preempted."""
-
-    def __init__(self, database: Database, cluster: Cluster, dice: random.Random) -> None:
-        self.database, self.cluster, self.dice = database, cluster, dice
-        self.working: dict[str, tuple[str, int]] = {}
-        """Slurm id to the job and attempt that its pilot holds."""
-        self.claims: Counter[tuple[str, int]] = Counter()
-        self.doubles: list[str] = []
-        self.faults: Counter[str] = Counter()
-
-    def step(self) -> None:
-        for slurm_id, job in self.cluster.jobs.items():
-            if job["state"] == "PENDING" and self.dice.random() < 0.5:
-                self._start(slurm_id, job["name"])
-            elif slurm_id in self.working and self.dice.random() < 0.6:
-                self._go_on(slurm_id)
-            elif job["state"] in ENDED and slurm_id not in self.working:
-                self._maybe_forget(slurm_id)
-
-    def _start(self, slurm_id: str, name: str) -> None:
-        _, job_id, attempt = name.split("-")
-        if self.dice.random() < 0.15:
-            self.faults["pilot killed before it claimed"] += 1
-            self.cluster.set(slurm_id, state="NODE_FAIL")
-            return
-        self.cluster.set(slurm_id, state="RUNNING")
-        if not pilot_starts(self.database, job_id, slurm_id, int(attempt)):
-            self._leave(slurm_id, "COMPLETED")
-            return
-        claimed = pilot_claims(self.database, job_id, slurm_id)
-        if claimed is None:
-            self._leave(slurm_id, "COMPLETED")
-            return
-        if job_id in {held for held, _ in self.working.values()}:
-            self.doubles.append(job_id)
-        self.claims[job_id, claimed.attempt] += 1
-        self.working[slurm_id] = job_id, claimed.attempt
-        with self.database.write() as session:
-            offer = Offer(where="slurm", job_id=job_id)
-            report_worker(session, worker_row(f"pilot-{slurm_id}", offer))
-
-    def _go_on(self, slurm_id: str) -> None:
-        job_id, attempt = self.working.pop(slurm_id)
-        end = self.dice.choices(("done", "time limit", "lost"), (4, 3, 3))[0]
-        if end != "done":
-            self.faults[f"pilot: {end}"] += 1
-        try:
-            with self.database.write() as session:
-                if end == "done":
-                    finish(session, job_id, attempt, "succeeded")
-                elif end == "time limit":
-                    requeue(session, job_id, attempt, reason="worker_shutdown")
-                else:
-                    beat = get_job(session, job_id).heartbeat
-                    reap(session, job_id, attempt=attempt, beat=beat)
-                remove_worker(session, f"pilot-{slurm_id}")
-        except Fenced:
-            self.doubles.append(job_id)
-        states = {"done": "COMPLETED", "time limit": "TIMEOUT", "lost": "NODE_FAIL"}
-        self._leave(slurm_id, states[end])
-
-    def _leave(self, slurm_id: str, state: str) -> None:
-        self.cluster.set(slurm_id, state=state)
-
-    def _maybe_forget(self, slurm_id: str) -> None:
-        """Removes ended jobs, as Slurm does after some minutes."""
-        if self.dice.random() > 0.3:
-            return
-        with Opened(self.cluster.path) as state:
-            del state["jobs"][slurm_id]
-
-
-@pytest.mark.parametrize(
-    ("num_jobs", "num_faults"),
-    [
-        (10, 30),
-        pytest.param(
-            *(100, 300),
-            marks=pytest.mark.skipif(
-                "BABYLM_TRY_SLURM" not in os.environ, reason="minutes; BABYLM_TRY_SLURM is not set"
-            ),
-        ),
-    ],
-)
-def test_jobs_under_faults_of_slurm_all_end_once(
-    database, settings, tmp_path, num_jobs, num_faults
-):
-    """A real provisioner and database, and a process for each call."""
-    dice = random.Random(17)
-    cluster = Cluster(tmp_path / "lying", seed=17, rate=0.5)
-    jobs = [put(database, where="any") for _ in range(num_jobs)]
-    nodes = Nodes(database, cluster, dice)
-    crashes = 0
-    for turn in range(400):
-        slurm = cluster.slurm(2.0)
-        if dice.random() < 0.2:
-            slurm = DyingSlurm(
-                after=dice.random() < 0.5, timeout_seconds=2.0, environment=cluster.environment
-            )
-        few = settings.model_copy(update={"slurm_max_pilots": num_jobs // 4})
-        try:
-            Provisioner(database, few, slurm, pace=AT_ONCE).provision()
-        except Killed:
-            crashes += 1
-        nodes.step()
-        meddle(database, dice, jobs)
-        total = sum(cluster.state["faults"].values()) + sum(nodes.faults.values()) + crashes
-        if total >= num_faults:
-            cluster.set_rate(0.0)
-            dice = random.Random(turn)
-        if all_ended(database, jobs):
-            break
-    for _ in range(6):
-        Provisioner(database, settings, cluster.slurm(), pace=AT_ONCE).provision()
-    assert total >= num_faults
-    assert all_ended(database, jobs)
-    assert nodes.doubles == []
-    assert set(nodes.claims.values()) == {1}
-    assert not [job for job in cluster.jobs.values() if job["state"] in ("PENDING", "RUNNING")]
-    with database.read() as session:
-        assert open_placements(session) == []
-
-
-def meddle(database: Database, dice: random.Random, jobs: list[str]) -> None:
-    """Actions of users; every paused job is resumed."""
-    for job_id in dice.sample(jobs, 1 + len(jobs) // 40):
-        act = dice.choices((request_pause, resume, request_cancel), (3, 6, 0.2))[0]
-        try:
-            with database.write() as session:
-                if act is not resume and get_job(session, job_id).status == "running":
-                    continue  # a simulated pilot reads no requests
-                act(session, job_id)
-        except InvalidTransition:
-            continue
-
-
-def all_ended(database: Database, jobs: list[str]) -> bool:
-    with database.read() as session:
-        return all(get_job(session, job_id).status in FINAL for job_id in jobs)

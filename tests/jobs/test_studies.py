@@ -55,8 +55,8 @@ for work in (create, add):
         if status != -signal.SIGKILL:
             break
 """
-"""Forks for each statement, since starting Python and SQLAlchemy is most of the time. Each process
-does the same work again, as a client that got no answer."""
+"""A program that forks for each statement, because most of the time is needed to start Python and
+import SQLAlchemy. Each process does the same work again, like a client that got no answer."""
 
 
 def test_a_study_killed_at_any_statement_has_each_member_once(database, url):

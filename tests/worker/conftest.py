@@ -81,7 +81,7 @@ class Stage:
         return thread
 
     def play_alone(self, script: str) -> None:
-        """A training process whose supervisor is dead."""
+        """Runs a training process without a supervisor, as if the supervisor had died."""
         self.folder.mkdir(parents=True, exist_ok=True)
         program = PLAY + textwrap.dedent(script)
         subprocess.run([sys.executable, "-c", program, str(self.folder)], check=True)

@@ -15,7 +15,8 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.system
 
 FROZEN_SECONDS = 60.0
-"""Celery alone waits for a frozen broker for minutes; the worker ends within seconds."""
+"""Maximum seconds until the worker has ended. Celery alone would wait for a frozen broker for
+minutes."""
 
 
 @pytest.mark.parametrize("frozen", ["from the start", "later"])
@@ -41,7 +42,7 @@ def test_a_worker_shuts_down_although_its_broker_is_frozen(frozen, broker, tmp_p
         if frozen == "later":
             time.sleep(1.0)
             server.send_signal(signal.SIGSTOP)
-        time.sleep(3.0)  # it waits for an answer by now
+        time.sleep(3.0)  # Celery waits for an answer by now
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(FROZEN_SECONDS) == 0
     finally:

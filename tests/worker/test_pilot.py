@@ -68,7 +68,7 @@ def start(settings, pilot: Pilot, command=QUICK) -> Worker:
 def test_a_pilot_runs_only_its_job_and_ends_when_it_is_done(settings, database):
     other, mine = put(database), put(database)
     worker = start(settings, Pilot(mine, exit_when_idle_seconds=600.0))
-    assert worker.shutdown.wait(DEADLINE)  # without a wait, because the job has ended
+    assert worker.shutdown.wait(DEADLINE)  # at once, because the job has ended
     worker.stop()
     assert job(database, mine).status == "succeeded"
     assert job(database, other).status == "queued"
@@ -87,7 +87,7 @@ def test_a_pilot_without_work_ends_after_the_idle_time(settings, database):
 def test_the_end_of_a_time_limit_is_a_shutdown_that_is_not_counted(settings, database, tmp_path):
     """Slurm sends SIGTERM to the batch shell, which the pilot has replaced.
 
-    The job has text and 10,000 epochs, so it is still running then on any machine."""
+    The job has text and 10,000 epochs, so it still runs at that time on any machine."""
     write_sample(settings.data_dir, target_bytes=60_000)
     mine = put(database, training={"epochs": 10_000})
     secrets = tmp_path / "settings.env"

@@ -9,7 +9,7 @@ DEVICES = [{"index": 0, "kind": "cpu", "name": "x86", "cores": 2, "memory_bytes"
 
 
 def test_the_program_measures_this_machine_and_the_result_is_kept(tmp_path):
-    """A process of its own, because a worker loads no torch."""
+    """The program runs in a process of its own, because a worker loads no torch."""
     file = rates_file(tmp_path / "workers", DEVICES, {})
     assert read_rates(file) is None
     command = python_command("core.training.execution.rate")

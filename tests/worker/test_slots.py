@@ -1,13 +1,24 @@
 """Jobs share a GPU while their expected memory fits, and never more than it has."""
 
+from dataclasses import asdict
+
 import pytest
 
 from core.evaluation.classification import ClassificationTask, Examples
 from core.evaluation.finetune.estimate import estimate_finetune
 from core.spec.job import JobSpec
 from jobs.attempts import claim_next
-from jobs.resources import DEVICE_PROGRAM_BYTES, MEMORY_MARGIN, device_bytes, needs_of
+from jobs.resources import (
+    DEVICE_PROGRAM_BYTES,
+    MEMORY_MARGIN,
+    Offer,
+    device_bytes,
+    needs_of,
+    serves,
+    unserved_reason,
+)
 from jobs.store import create_job, get_job
+from jobs.tables import Job
 from worker.slots import Slots
 
 GIB = 1 << 30
@@ -34,7 +45,7 @@ def queue(database, *device_bytes):
 
 
 def claim(database, slots):
-    """What a slot thread of a worker does; the claimed job, and the slot while it runs."""
+    """Claims a job like a slot thread of a worker; returns the job and its slot."""
     slot = slots.take()
     if slot is None:
         return None
@@ -128,3 +139,16 @@ def test_slots_without_a_shared_gpu_claim_no_memory(database, devices):
     ids = queue(database, 50 * GIB, 50 * GIB)
     assert [claim(database, slots)[0] for _ in range(2)] == ids
     assert claim(database, slots) is None
+
+
+def test_a_worker_of_unknown_size_is_not_reported_as_one_without_memory():
+    """A worker before its first measurement has no figures; another worker is too small."""
+    spec = JobSpec.model_validate({"preset": "sample", "resources": {"memory": "8GB"}}).resolve()
+    job = Job(id="", name="", status="queued", spec={}, **asdict(needs_of(spec)))
+    unknown, small = Offer(), Offer(memory_bytes=1 << 30, device_memory_bytes=1)
+    assert serves(unknown, job)
+    assert "the largest worker has 1,073,741,824" in unserved_reason(job, [small])
+    roomy = Offer(memory_bytes=64 << 30, device_memory_bytes=1)
+    assert "the largest device has 1" in unserved_reason(job, [small, roomy])
+    fast = Offer(memory_bytes=1, device_memory_bytes=None)
+    assert "no worker has all that the job needs" in unserved_reason(job, [roomy, fast])

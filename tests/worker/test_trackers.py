@@ -1,4 +1,4 @@
-"""One job in all trackers, after a kill and a resume: each step once, by the tools' own readers."""
+"""After a kill and a resume a job has each step once in every tracker, read by its own tools."""
 
 import json
 import os
@@ -199,7 +199,7 @@ def read_wandb(file: Path) -> tuple[dict, list[dict]]:
     return run, rows
 
 
-@pytest.mark.filterwarnings("ignore")  # of MLflow's dependencies
+@pytest.mark.filterwarnings("ignore")  # warnings of MLflow's dependencies
 def test_mlflow_has_each_step_once_also_after_a_replay_without_its_cursor(rundir, tmp_path):
     pytest.importorskip("mlflow", reason="the package mlflow is not installed")
     uri = os.environ.get("BABYLM_TEST_MLFLOW") or f"sqlite:///{tmp_path / 'mlflow.sqlite3'}"

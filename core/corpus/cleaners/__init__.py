@@ -41,7 +41,7 @@ UPSTREAM: dict[str, Cleaner] = {
     PLAIN: plain.CLEANER,
 }
 """The cleaners of the style `upstream`, which clean the six sources of BabyLM as the research
-scripts do. The scripts clean no other text, which gets the plain cleaner here."""
+scripts do. The scripts clean no other text; here, the cleaner of other text is `plain`."""
 
 NOT_WORDS = re.compile(r"[^\w\s\x00]|_")
 LOWERCASE = Transform(str.lower)

@@ -1,4 +1,4 @@
-"""Any other text: normalizes white space and drops control characters."""
+"""Text of any other source: white space is normalized, and control characters are dropped."""
 
 from core.corpus.rules import Cleaner
 

@@ -7,7 +7,7 @@ CLEANER = Cleaner(
     version=3,
     steps=(
         UNESCAPE,
-        # The title is kept, because the first sentence refers to it. It begins a document.
+        # The title is kept, because the first sentence refers to it. A title begins a document.
         rule(
             "title_mark",
             "\n= = = ",

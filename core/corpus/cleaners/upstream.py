@@ -1,9 +1,8 @@
 """Cleaning as the research scripts do it (BabyLM-NA2/BabyLM2025, `preprocessing/`), line by line.
 
-Each cleaner gives the words that upstream's script writes for the same line. It cleans each line
-once. The words are equal, but three other things differ: spaces are single, control characters are
-dropped, and the ends of documents (empty lines and `= = =` headers), which the scripts lose, are
-kept.
+Each cleaner gives the same words as upstream's script for the same line. Three other things differ:
+spaces are single, control characters are dropped, and the ends of documents (empty lines and
+`= = =` headers) are kept, which the scripts lose.
 """
 
 import re
@@ -32,7 +31,8 @@ BOOK_PARTS = (
     re.compile(r"^.*?\*\*\* START OF(.*?)\*\*\*", re.IGNORECASE),
     re.compile(r"\*\*\* END OF(.*?)$", re.IGNORECASE),
     re.compile(r"\[illustration[^\]]*\]", re.IGNORECASE),
-    # As every line is lower case, this drops all lines of letters, commas and full stops.
+    # Meant for headings in capitals. The line is in lower case and the pattern ignores case, so it
+    # matches all lines of five or more letters, spaces, commas, full stops, ' and -.
     re.compile(r"^(?:[A-Z][A-Z\s,.'-]{4,}|copyright.*|_.*?_)\s*$", re.IGNORECASE | re.MULTILINE),
     re.compile(r"\bpage\s*\d+\b", re.IGNORECASE),
 )
@@ -44,10 +44,11 @@ def clean_bnc_spoken(line: str) -> str:
 
 
 def clean_gutenberg(line: str) -> str:
-    """The line in lower case, without notes and page numbers.
+    """The line in lower case, without illustration notes and page numbers.
 
-    The result is empty for headers, headings, entries of a table of contents, lines with an
-    address, and lines that have only letters, commas and full stops.
+    The result is empty for headers, headings, entries of a table of contents, lines with a web
+    address, and most lines that have no digits and no punctuation except commas, full stops,
+    apostrophes and hyphens.
     """
     line = line.strip().lower()
     if line.startswith("=") or WEB_ADDRESS.search(line) or BOOK_LINE.fullmatch(line):
@@ -69,7 +70,7 @@ def clean_simple_wiki(line: str) -> str:
 
 
 def clean_switchboard(line: str) -> str:
-    """The letters and digits of the line, in lower case; the speaker stays, as in `a okay`."""
+    """The letters and digits of the line, in lower case. `A: Okay.` becomes `a okay`."""
     line = line.strip().lower()
     if TITLE.fullmatch(line) or WEB_ADDRESS.search(line):
         return ""

@@ -2,8 +2,8 @@ r"""Turns CHAT codes of CHILDES into plain words as upstream does (MacWhinney 20
 
 All substitutions are applied once to a line, in this order. The order matters, because some
 substitutions undo others: `(\w)[:^]` removes the colon of the speaker code, and a later
-substitution restores it before the code is removed. Each substitution has a needle, a string
-without which it is skipped.
+substitution restores it before the code is removed. Each substitution has a needle: if the line
+does not contain this string, the substitution is skipped.
 """
 
 import re
@@ -70,7 +70,7 @@ UTTERANCES = _table(
     ("[?]", r"\[\?\]", ""),
     ("[", r"\[[<>]\d?\]", ""),
     ("+<", r"\+<", ""),
-    # A speaker says words again: the first occurrence is dropped, or marked as broken off.
+    # Words that a speaker repeats or corrects: the first is dropped or marked as broken off.
     ("[/]", _WORD_OR_GROUP + r" \[/\]", ""),
     ("[//]", _WORD_OR_GROUP + r" \[//\]", ""),
     ("[/]", r"\[/\]", ""),
@@ -109,7 +109,7 @@ PLAIN_UTTERANCE = re.compile(
     r"\*[A-Za-z1-9]+:\t(?![ .]|xxx|yyy|www)([A-Za-z1-9 .,?!'-]*)\s*", re.ASCII
 )
 """Matches lines in which all substitutions together remove only the speaker code and punctuation.
-These are nine of ten lines."""
+Nine of ten lines match."""
 PUNCTUATION = str.maketrans("", "", ".,?!")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from core.events.results import score_metric
 from core.events.types import (
     CheckpointData,
     ErrorData,
@@ -15,9 +16,6 @@ from core.events.types import (
 )
 
 Status = Literal["running", "finished", "failed"]
-EMA = "ema"
-"""Name of a checkpoint of averaged weights. Its step is that of `last`, so its scores have other
-names."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +101,8 @@ def status_after(event: JournalEvent, before: Status) -> Status:
 
 
 def _scores(evaluation: EvaluationData) -> dict[str, float]:
-    """Scores by metric name. The name of the official score is that of the service's own metric."""
-    prefix = "evaluation_ema" if evaluation.checkpoint == EMA else "evaluation"
-    name = f"{prefix}/{evaluation.task}"
+    """Scores by metric name. The official score has the name of the service's own metric."""
+    name = score_metric(evaluation.task, evaluation.checkpoint)
     others = {f"{name}/{key}": score for key, score in evaluation.scores.items() if key != "score"}
     official = evaluation.scores.get("score")
     return others if official is None else {name: official} | others

@@ -1,7 +1,8 @@
 """Writes an MLflow run to a tracking server or a SQLite file.
 
-A tag with the id of the job identifies the run. MLflow identifies a value by metric, step, time and
-value. All four come from the journal, so a value that is sent twice is stored only once.
+A tag with the id of the job identifies the run. MLflow stores two measurements as one if their
+metric name, step, timestamp and value are all equal. All four come from the journal, so a
+measurement that is sent twice is stored only once.
 """
 
 import json
@@ -26,7 +27,7 @@ STATUSES: dict[Status, str] = {"running": "RUNNING", "finished": "FINISHED", "fa
 MAX_METRICS = 1000
 MAX_PARAMS = 100
 MAX_PARAM_LENGTH = 6000
-"""This limit and the two above are those of MLflow's `log_batch`."""
+"""Maximum characters of a parameter. This limit and the two above are those of `log_batch`."""
 OTHER = re.compile(r"[^\w\-. /]", re.ASCII)
 """Matches a character that MLflow does not accept in names."""
 Item = TypeVar("Item")

@@ -1,7 +1,7 @@
 """Weights & Biases: writes an offline run to the run folder, for `wandb sync`. Uses no network.
 
-W&B cannot continue an offline run. Each replay therefore writes a new one from the whole journal,
-which replaces the previous one. Its id is the id of the job.
+W&B cannot continue an offline run. Each replay therefore removes the previous run and writes a new
+one from the whole journal. The id of the run is the id of the job.
 """
 
 import json

@@ -3,7 +3,7 @@
 No torch: the API validates and estimates with these classes.
 `core.training.optimizers.builders` creates what they describe.
 
-A parameter group has three keys in addition to those of its optimizer:
+A parameter group has three keys in addition to the options of its optimizer:
 
 | key | meaning |
 | --- | --- |
@@ -25,7 +25,7 @@ class OptimizerKind:
     name: str
     description: str
     source: str
-    """The paper or page that describes it."""
+    """The paper or page that describes the optimizer."""
     applies_grad_scale: bool
     """Whether `step` divides gradients by its attribute `grad_scale` and leaves weights and state
     unchanged if its attribute `found_inf` is not zero. If False, the stepper scales the gradients

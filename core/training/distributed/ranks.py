@@ -48,13 +48,13 @@ from core.training.execution.micro_batch import MicroBatch
 log = logging.getLogger(__name__)
 
 NOTICE_SECONDS = 5.0
-"""Seconds that the main thread has to notice that another rank died. Then this process exits."""
+"""Seconds within which the main thread must notice the death of a rank, or this process exits."""
 CAUSE_SECONDS = 2.0
-"""Seconds to wait for the exit of a rank. Its connections may close a moment before it exits."""
+"""Seconds to wait for the exit of a rank, whose connections may close a moment earlier."""
 SETTLE_SECONDS = 0.5
 """Seconds to wait before choosing the root cause. If one rank dies, the other ranks fail too."""
 CLOSE_SECONDS = 5.0
-"""Seconds that a process has to exit after the last command. Then it is killed."""
+"""Seconds within which a process must exit after the last command, or it is killed."""
 
 
 class Ranks:

@@ -30,7 +30,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class GradientReducer:
-    """What one rank does in a data-parallel step.
+    """Sums the gradients, the loss and the router counts of this rank with those of the others.
 
     The gradients are views of one flat buffer, which also contains the loss and the router counts
     at its end. So a step needs one all-reduce and no copies.
@@ -75,7 +75,7 @@ class GradientReducer:
     def add_up(self, loss: Tensor, routers: RouterStatistics) -> Tensor:
         """Sums gradients, loss and router statistics over the ranks; returns the summed loss.
 
-        All ranks must call it. It does not wait for a GPU.
+        All ranks must call this method. The host does not wait for a GPU.
         """
         self._measured[0] = loss
         self._measured[1:] = routers.sums()

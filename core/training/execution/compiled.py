@@ -1,11 +1,11 @@
 """Compiles the layers with torch.compile, which fuses elementwise operations.
 
-Each layer is compiled separately. All layers of a kind share the result, so compiling takes seconds
-for any number of layers. Only training steps on micro-batches of one shape are compiled.
-Validation, sampling and the shorter last batch of an epoch run in eager mode, because each of them
-would need another compilation. Compiled code is kept in a persistent cache. The choice between
-compiled and eager mode depends only on the step, so an interrupted run continues with the same
-arithmetic, even if the cache is empty.
+Each layer is compiled separately. All layers of a kind share the result, so the time to compile
+does not depend on the number of layers. Only training steps on micro-batches of one shape are
+compiled. Validation, sampling and the shorter last batch of an epoch run in eager mode, because
+each of them would need another compilation. Compiled code is kept in a persistent cache. The choice
+between compiled and eager mode depends only on the step, so an interrupted run continues with the
+same arithmetic, even if the cache is empty.
 """
 
 import hashlib

@@ -22,7 +22,8 @@ PEAK_SIDES = (256, 512, 1024, 2048, 4096, 8192)
 """Sides of the square matrices that are multiplied to measure the peak. The first sides are small,
 because a CPU without bf16 instructions needs 100 seconds for one product of side 2048."""
 PEAK_SECONDS = 0.02
-"""Seconds. A product that takes longer approaches the peak, so larger products are skipped."""
+"""Duration of a product in seconds. If a product takes longer, its rate is close to the peak, and
+larger products are skipped."""
 PEAK_PRODUCTS = 5
 """Number of products per size. The fastest product counts, because other processes may slow
 down some of them."""

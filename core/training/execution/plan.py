@@ -21,14 +21,14 @@ from core.training.execution.micro_batch import MicroBatch
 MEMORY_SHARE = 0.8
 """Share of the free memory that a step may use; the estimate does not include everything."""
 RESCALED_LENGTH = 8192
-"""Number of tokens from which on layers of Llama 4 without rotary embeddings rescale queries. It is
+"""Minimum sequence length for which layers of Llama 4 without rotary embeddings rescale queries:
 `floor_scale` in the model's configuration."""
 COMPILE_FLOPS = 3e15
 """Minimum FLOPs of a run for which `auto` compiles. Such a run takes hours on two CPU cores.
 On a GPU it takes a minute if compiled, and several minutes if not, because launching the kernels of
 a small model takes most of the time. Compiling takes 12 to 30 seconds on the host of an H200 and
-one or two minutes on two cores. On two cores with AVX-512 and AMX it saved 8 % (fp32) to 29 %
-(bf16) of Gemma 2's steps."""
+one or two minutes on two cores. On two cores with AVX-512 and AMX, compiling saved 8 %
+(fp32) to 29 % (bf16) of the time of Gemma 2's steps."""
 
 
 FLEX_HEAD_WIDTH = 16
@@ -120,6 +120,14 @@ def _attention(
                 "training.packing documents and sequences of "
                 f"{RESCALED_LENGTH:,} tokens or more, layers of Llama 4 need positions in the "
                 "document. Use auto or blocks."
+            )
+        if model.attention_dropout:
+            raise SpecInvalid(
+                f"model.attention_dropout is {model.attention_dropout:g}, but with "
+                "training.packing documents and sequences of "
+                f"{RESCALED_LENGTH:,} tokens or more, only training.attention blocks is correct for "
+                "Llama 4, and blocks does not support dropout. Set model.attention_dropout to 0, "
+                "training.packing to stream, or shorter sequences."
             )
         return "blocks"
     if chosen != "auto":

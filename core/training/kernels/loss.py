@@ -102,10 +102,12 @@ def loss_and_gradient(
 ) -> tuple[Tensor, Tensor | float]:
     """Summed loss and log(Z)^2 of a chunk; overwrites the logits with their gradient.
 
+    Z is the sum of exp of the logits of a row.
+
     Args:
         logits: (C, V), float32, bf16 or fp16, rows contiguous. With a cap, they are 2 / cap times
-            the product, and the output is a quarter of the product's gradient; see
-            `core.training.loss`.
+            the product of the rows and the weight, and the output is a quarter of the gradient with
+            respect to this product; see `core.training.loss`.
         targets: (C,) int64.
         cap: The soft cap; None means no cap.
         z_loss_coefficient: Weight of log(Z)^2 in the gradient. If 0, log(Z)^2 is not computed.

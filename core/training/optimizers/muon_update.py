@@ -39,7 +39,8 @@ class Muon(torch.optim.Optimizer):
         group["state_names"] = STATE_NAMES
         super().__init__([*adamw.param_groups, group], {})
         self._adamw = adamw
-        self.param_groups[:-1] = adamw.param_groups  # shared, so `set_rates` sets those of both
+        # The groups are shared, so `set_rates` also sets the rates of the inner AdamW.
+        self.param_groups[:-1] = adamw.param_groups
         self.state.update(adamw.state)
         adamw.state = self.state
         for parameter in matrices:  # allocated eagerly: see `build_adamw`

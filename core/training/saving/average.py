@@ -114,7 +114,7 @@ class EpochAverage(WeightAverage):
         self._steps = steps
 
     def update(self, step: int) -> None:
-        """Includes the weights after `step` if it is one of the steps."""
+        """Includes the weights after `step` if `step` is one of the averaged steps."""
         if step in self._steps:
             self._move(1.0 / (self._steps.index(step) + 1))
 
@@ -126,7 +126,7 @@ class EpochAverage(WeightAverage):
 def build_averages(
     model: nn.Module, training: TrainingSpec, plan: Plan
 ) -> dict[AverageKind, WeightAverage]:
-    """The averages for which the spec asks, by the kind of their checkpoint."""
+    """The averages that the spec requests, by the kind of their checkpoint."""
     averages: dict[AverageKind, WeightAverage] = {}
     if training.ema_decay is not None:
         averages["ema"] = MovingAverage(model, decay=training.ema_decay)

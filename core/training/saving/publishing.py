@@ -36,7 +36,7 @@ class Publisher:
     def publish_last(self, state: LoopState, weights: Path, *, is_best: bool) -> None:
         """Publishes the checkpoint `last`.
 
-        If `is_best` is True, it has the weights with the lowest validation loss.
+        If `is_best` is True, the checkpoint has the weights with the lowest validation loss.
         """
         best = self._checkpoints.best_weights(state.best_step) if is_best else None
         if best is None:

@@ -145,7 +145,7 @@ def save_resume_point(
 
 
 def newest_resume_point(rundir: RunDir, warn: Callable[[str, str], None]) -> ResumePoint | None:
-    """The newest resume point whose files match its manifest; damaged ones are removed."""
+    """The newest resume point whose files match its manifest; removes newer, damaged ones."""
     remove_staging(rundir.resume)
     for folder in _by_step(rundir):
         reason = find_damage(folder, COMPLETE)

@@ -234,7 +234,7 @@ export interface paths {
          * List Tasks
          * @description The evaluation tasks: the folders in `evaluations` of the data directory.
          *
-         *     The service recognises the kind of a task by the first line of each file. If it recognises no
+         *     The service recognises the kind of a task by the content of its files. If it recognises no
          *     kind, `error` gives the reason.
          */
         get: operations["list_tasks_v1_evaluations_get"];
@@ -279,10 +279,11 @@ export interface paths {
         put?: never;
         /**
          * Upload
-         * @description Sends an evaluation file (.jsonl, .csv or .json), or a zip or tar of them, into a task.
+         * @description Uploads an evaluation file (.jsonl, .csv or .json), or a zip or tar archive of such files.
          *
-         *     In one request or in pieces, as with datasets. The whole file is parsed before it appears; a
-         *     line that does not parse, and a file of another kind than those of the task, are refused.
+         *     The body is the file itself. You can upload a file in one request or in several, as with
+         *     datasets. The service parses the whole file before it adds the file to the task. It refuses a
+         *     file with a line that it cannot parse, and a file of another kind than the files of the task.
          */
         post: operations["upload_v1_evaluations__task__files_post"];
         delete?: never;
@@ -300,7 +301,7 @@ export interface paths {
         };
         /**
          * List Uploads
-         * @description Unfinished uploads: continue with `Content-Range` from byte `received`.
+         * @description Unfinished uploads. To continue one, send `Content-Range` from byte `received` on.
          */
         get: operations["list_uploads_v1_evaluations__task__uploads_get"];
         put?: never;
@@ -405,7 +406,7 @@ export interface paths {
          * @description The words of a job by source, and whether it keeps the rules of its track.
          *
          *     Words are counted before and after cleaning; `origin` and `licence` follow from the names of the
-         *     files. `holds` of a rule is null while it cannot be decided.
+         *     files. `holds` of a rule is null as long as it is unknown whether the job keeps the rule.
          */
         get: operations["show_budget_v1_jobs__job_id__budget_get"];
         put?: never;
@@ -427,7 +428,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel
-         * @description Cancels a job. A running job saves a checkpoint; the status changes when it has ended.
+         * @description Cancels a job. A running job first saves a checkpoint; then its status changes.
          */
         post: operations["cancel_v1_jobs__job_id__cancel_post"];
         delete?: never;
@@ -603,10 +604,10 @@ export interface paths {
         };
         /**
          * Read Curves
-         * @description Every score over words seen, with the organisers' baselines and a saturation verdict.
+         * @description Learning curves: each score by words seen, with the organisers' baselines and a verdict.
          *
-         *     `saturated_at` is the first checkpoint after which nothing was gained beyond twice the standard
-         *     error of the difference. `format` is json, csv or markdown.
+         *     `saturated_at` is the first checkpoint whose score no later one exceeds by more than twice the
+         *     standard error of the difference. `format` is json, csv or markdown.
          */
         get: operations["read_curves_v1_jobs__job_id__curves_get"];
         put?: never;
@@ -648,7 +649,7 @@ export interface paths {
          * Read Predictions
          * @description The prediction of the checkpoint for each item, in the format of the official pipeline.
          *
-         *     The format is that of its `predictions.json`:
+         *     This is the format of the pipeline's `predictions.json`:
          *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`. For WUG an item also has
          *     `prob`. For reading times `pred` and `prev_pred` are surprisals.
          */
@@ -661,7 +662,7 @@ export interface paths {
          * Read Predictions
          * @description The prediction of the checkpoint for each item, in the format of the official pipeline.
          *
-         *     The format is that of its `predictions.json`:
+         *     This is the format of the pipeline's `predictions.json`:
          *     `{"SUBSET": {"predictions": [{"id": "SUBSET_0", "pred": "..."}]}}`. For WUG an item also has
          *     `prob`. For reading times `pred` and `prev_pred` are surprisals.
          */
@@ -740,7 +741,7 @@ export interface paths {
          * Metrics
          * @description Series of metrics by step, thinned to at most `max_points` points each.
          *
-         *     `names` selects metrics; the default is all. Thinning reads every point, in order to keep peaks.
+         *     `names` selects metrics; the default is all. To keep the peaks, thinning reads every point.
          *     `extremes=false` keeps points at equal distances instead, which is fast for a run of any length.
          */
         get: operations["metrics_v1_jobs__job_id__metrics_get"];
@@ -763,7 +764,7 @@ export interface paths {
         put?: never;
         /**
          * Pause
-         * @description Pauses a job after a checkpoint. The device is free when the status is `paused`.
+         * @description Pauses a job. A running job first saves a checkpoint; `paused` means its device is free.
          */
         post: operations["pause_v1_jobs__job_id__pause_post"];
         delete?: never;
@@ -783,7 +784,7 @@ export interface paths {
         put?: never;
         /**
          * Resume
-         * @description Puts a paused job back into the queue.
+         * @description Requeues a paused job, or withdraws the pause request of a running job.
          */
         post: operations["resume_v1_jobs__job_id__resume_post"];
         delete?: never;
@@ -849,7 +850,7 @@ export interface paths {
         };
         /**
          * Archive
-         * @description The whole folder as an uncompressed tar, made while it is sent; a download can resume.
+         * @description Downloads the newest finished submission as an uncompressed tar file. Supports ranges.
          */
         get: operations["archive_v1_jobs__job_id__submission_archive_get"];
         put?: never;
@@ -858,7 +859,7 @@ export interface paths {
         options?: never;
         /**
          * Archive
-         * @description The whole folder as an uncompressed tar, made while it is sent; a download can resume.
+         * @description Downloads the newest finished submission as an uncompressed tar file. Supports ranges.
          */
         head: operations["archive_v1_jobs__job_id__submission_archive_head"];
         patch?: never;
@@ -873,7 +874,7 @@ export interface paths {
         };
         /**
          * Download
-         * @description One file of the newest finished submission, with ranges; its ETag is its SHA-256.
+         * @description Downloads a file of the newest finished submission. Supports ranges; the ETag is its hash.
          */
         get: operations["download_v1_jobs__job_id__submission_files__path__get"];
         put?: never;
@@ -882,7 +883,7 @@ export interface paths {
         options?: never;
         /**
          * Download
-         * @description One file of the newest finished submission, with ranges; its ETag is its SHA-256.
+         * @description Downloads a file of the newest finished submission. Supports ranges; the ETag is its hash.
          */
         head: operations["download_v1_jobs__job_id__submission_files__path__head"];
         patch?: never;
@@ -1003,7 +1004,7 @@ export interface paths {
         };
         /**
          * List Studies
-         * @description Studies, newest first. `next` of a page is `after` of the following one.
+         * @description Studies, newest first. To get the next page, pass `next` of a page as `after`.
          */
         get: operations["list_studies_v1_studies_get"];
         put?: never;
@@ -1012,8 +1013,8 @@ export interface paths {
          * @description Creates a study: a job for each condition of the grid and each seed.
          *
          *     The fields of the base spec are those of `POST /v1/jobs`. All jobs are created together, or none
-         *     if a condition is refused. The same Idempotency-Key and body again return the first study, with
-         *     200.
+         *     if a condition is refused. A repetition with the same Idempotency-Key and body returns the first
+         *     study and 200.
          */
         post: operations["create_v1_studies_post"];
         delete?: never;
@@ -1033,16 +1034,18 @@ export interface paths {
          * Show
          * @description A study: its members, and a table of means and standard deviations by condition.
          *
-         *     Only members that have succeeded count. `verdict` compares the mean with that of the baseline:
-         *     `better` or `worse` beyond twice the pooled standard deviation, else `within_noise`. `format` is
-         *     json, or csv with a line for each member.
+         *     Only members that have succeeded count. `verdict` compares the mean with that of the baseline.
+         *     It is `better` or `worse` if they differ by more than twice the pooled standard deviation, and
+         *     otherwise `within_noise`. It is `too_few_seeds` if either has fewer than two values, null if the
+         *     baseline has no value, and `baseline` for the baseline itself. `format` is json, or csv with a
+         *     line for each member.
          */
         get: operations["show_v1_studies__study_id__get"];
         put?: never;
         post?: never;
         /**
          * Delete
-         * @description Removes a study whose members have ended, with all of them and their checkpoints.
+         * @description Removes a study and all its jobs with their files; 409 if one of them has not ended.
          */
         delete: operations["delete_v1_studies__study_id__delete"];
         options?: never;
@@ -1123,8 +1126,8 @@ export interface paths {
          * Add Seeds
          * @description Adds seeds to each condition; the new members have the specs of the existing ones.
          *
-         *     A number is the number of seeds in all, a list the seeds to add. The same request again adds
-         *     nothing, so it can be repeated.
+         *     If `seeds` is a number, it is the total number of seeds that the study shall have. If it is a
+         *     list, those seeds are added. A repeated request adds nothing.
          */
         post: operations["add_seeds_v1_studies__study_id__seeds_post"];
         delete?: never;
@@ -1162,7 +1165,7 @@ export interface paths {
         };
         /**
          * List Tokenizer Files
-         * @description The existing tokenizers that specs name as `tokenizer: {"path": "tokenizers/NAME"}`.
+         * @description The existing tokenizers. A spec uses one with `tokenizer: {"path": "tokenizers/NAME"}`.
          */
         get: operations["list_tokenizer_files_v1_tokenizer_files_get"];
         put?: never;
@@ -1184,14 +1187,15 @@ export interface paths {
         put?: never;
         /**
          * Add Tokenizer File
-         * @description Sends an existing tokenizer: the body is its `tokenizer.json`.
+         * @description Uploads an existing tokenizer. The body is its `tokenizer.json`.
          *
-         *     It must be a byte-level BPE with GPT-2's splitting. Jobs name it as `tokenizer.path`.
+         *     It must be a byte-level BPE that splits text into words as GPT-2 does. A spec names the
+         *     tokenizer in `tokenizer.path`.
          */
         post: operations["add_tokenizer_file_v1_tokenizer_files__name__post"];
         /**
          * Delete Tokenizer File
-         * @description Removes an existing tokenizer; runs that use it have copies of their own.
+         * @description Removes an existing tokenizer. A run that has prepared its tokenizer has its own copy.
          */
         delete: operations["delete_tokenizer_file_v1_tokenizer_files__name__delete"];
         options?: never;
@@ -1208,7 +1212,7 @@ export interface paths {
         };
         /**
          * List Tokenizers
-         * @description The jobs that have a tokenizer, newest first, and how it fits their validation text.
+         * @description The jobs that have a tokenizer, newest first, with statistics of it on their validation text.
          *
          *     A page covers `limit` jobs. Jobs without a tokenizer are omitted, so a page may be shorter.
          */
@@ -1236,7 +1240,7 @@ export interface paths {
         put?: never;
         /**
          * Encode
-         * @description How the tokenizer of a job splits a text: ids, vocabulary entries and character offsets.
+         * @description Splits a text with the tokenizer of a job: ids, vocabulary entries and character offsets.
          */
         post: operations["encode_v1_tokenizers__job_id__encode_post"];
         delete?: never;
@@ -1288,7 +1292,7 @@ export interface paths {
         post?: never;
         /**
          * Delete Webhook
-         * @description Removes a webhook with its deliveries, also those that were not sent.
+         * @description Removes a webhook with all its deliveries, including those that are pending.
          */
         delete: operations["delete_webhook_v1_webhooks__webhook__delete"];
         options?: never;
@@ -1305,7 +1309,7 @@ export interface paths {
         };
         /**
          * List Deliveries
-         * @description The newest deliveries. `status=undelivered`: those that are pending or have failed.
+         * @description The newest deliveries. `status=undelivered` selects those that are pending or have failed.
          */
         get: operations["list_deliveries_v1_webhooks__webhook__deliveries_get"];
         put?: never;
@@ -1327,7 +1331,7 @@ export interface paths {
         put?: never;
         /**
          * Redeliver
-         * @description Sends a message again, with the same `webhook-id`, also one that was delivered.
+         * @description Sends a message again with the same `webhook-id`, even if it was delivered.
          */
         post: operations["redeliver_v1_webhooks__webhook__deliveries__delivery__redeliver_post"];
         delete?: never;
@@ -1347,7 +1351,7 @@ export interface paths {
         put?: never;
         /**
          * Send Test
-         * @description Sends a message of type `webhook.test`; the list of deliveries says what came of it.
+         * @description Sends a message of type `webhook.test`; the list of deliveries shows the outcome.
          */
         post: operations["send_test_v1_webhooks__webhook__test_post"];
         delete?: never;
@@ -1706,7 +1710,7 @@ export interface components {
         };
         /**
          * DeliveryRead
-         * @description A message, and what came of sending it.
+         * @description A message, and the outcome of sending it.
          */
         DeliveryRead: {
             /** Attempts */
@@ -1773,7 +1777,7 @@ export interface components {
         };
         /**
          * ErrorRead
-         * @description Why a job failed.
+         * @description The error of a failed job or task.
          */
         ErrorRead: {
             /** Code */
@@ -1806,10 +1810,10 @@ export interface components {
          * EvaluationRead
          * @description An evaluation: `queued`, `running`, `succeeded` or `failed`.
          *
-         *     `score` is the score of the BabyLM evaluation. `accuracy` is the mean over the paradigms; ties
-         *     count as right (and as wrong in `strict_score`). `spearman` is a rank correlation with human
-         *     judgements. `r2_gain` is the share of variance that surprisal explains beyond a baseline.
-         *     `log_probability` is the mean over all words in nats.
+         *     `score` is the score of the BabyLM evaluation, and `metric` says what it is. `accuracy` is the
+         *     mean over the paradigms; ties count as right (and as wrong in `strict_score`). `spearman` is a
+         *     rank correlation with human judgements. `r2_gain` is the share of variance that surprisal
+         *     explains beyond a baseline. `log_probability` is the mean over all words in nats.
          */
         EvaluationRead: {
             /** Chance */
@@ -2077,7 +2081,7 @@ export interface components {
             hidden_activation: "gelu_pytorch_tanh" | "gelu" | "silu" | "relu";
             /**
              * Hidden Size
-             * @description Width D.
+             * @description Width D, an even number.
              * @default 768
              */
             hidden_size: number;
@@ -2470,7 +2474,7 @@ export interface components {
             hidden_act: "silu" | "gelu" | "relu";
             /**
              * Hidden Size
-             * @description Width D.
+             * @description Width D, an even number.
              * @default 768
              */
             hidden_size: number;
@@ -2685,7 +2689,7 @@ export interface components {
             hidden_act: "silu" | "gelu" | "relu";
             /**
              * Hidden Size
-             * @description Width D.
+             * @description Width D, an even number.
              * @default 768
              */
             hidden_size: number;
@@ -2909,7 +2913,7 @@ export interface components {
         };
         /**
          * RowsReport
-         * @description The rows of a file whose text is a column of it.
+         * @description Counts of the rows of a file in which one column contains the text.
          */
         RowsReport: {
             /** Empty */

@@ -1,4 +1,4 @@
-"""The attack list: named cases, each refused with its status; nothing is read or written outside.
+"""Named attacks: each is refused with an expected status, and reads and writes no other file.
 
 The kinds are those of a threat model of the service: paths, archives, bodies, specs, queries,
 headers, keys, browsers, and text that another program may interpret.
@@ -18,11 +18,12 @@ from jobs.database import Database
 from jobs.settings import DATABASE_FILE, Settings
 from tests.api.conftest import SPEC, World, local_client, write_corpus
 from tests.api.raw import RawClient
+from tests.api.sending import tree
 from tests.api.test_archives import DAMAGED, DAMAGED_ZIPS, NOT_REGULAR
 from tests.api.test_downloads import BAD_RANGES
 from tests.api.test_lists import CURSORS
 from tests.api.test_problems import BODIES, NAMES
-from tests.api.test_uploads import HOSTILE, tree
+from tests.api.test_uploaded_archives import HOSTILE
 
 CANARY = "canary-7f3a"
 JOB = "JOB"
@@ -297,7 +298,7 @@ def target(tmp_path_factory, migrated):
     world.checkpoint(job_id, files={"config.json": b"{}"})
     for place in (settings.runs_dir, settings.data_dir):
         (place / "secret").write_text(CANARY)
-    # A lease longer than the tests, because no worker sends heartbeats for the job.
+    # No sweep during the tests: no worker sends heartbeats, so a sweep would requeue the job.
     app = create_app(settings.model_copy(update={"sweep_seconds": 3600.0}))
     with local_client(app, raise_server_exceptions=False):
         yield Target(RawClient(app), settings, job_id)

@@ -20,7 +20,7 @@ from tests.waiting import DEADLINE, wait_for
 
 KEY = "a-key-of-the-fuzzer-0123456789"
 MAX_GROWTH_BYTES = 50 << 20
-"""Goal R9. The growth is measured after the warm-up, in which every route is called."""
+"""Maximum growth of the server's memory after the warm-up, whose requests call the routes."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ def running_server(folder: Path, *, key: str | None = None) -> Iterator[Server]:
 
 
 def _seed(settings: Settings) -> str:
-    """Jobs in several states; returns the id of one with events, metrics and a checkpoint."""
+    """Creates jobs in several states; returns the id of the one with events and a checkpoint."""
     database = Database(settings.database_url)
     world = World(database, settings)
     ended = world.running(name="ended")

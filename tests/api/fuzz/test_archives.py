@@ -1,4 +1,4 @@
-"""Damaged archives at a real server: published or refused, with bounded memory."""
+"""Sends damaged archives to a real server, which publishes or refuses them in bounded memory."""
 
 import io
 import random
@@ -13,8 +13,9 @@ import pytest
 from api.errors import MEDIA_TYPE
 from tests.api.fuzz.load import NUM_ARCHIVES, SEED, TIMEOUT_SECONDS, WARM_UP, mutated
 from tests.api.fuzz.server import MAX_GROWTH_BYTES, running_server
+from tests.api.sending import TEXT, entry, tarred, zipped
 from tests.api.test_archives import DAMAGED, DAMAGED_ZIPS, NOT_REGULAR
-from tests.api.test_uploads import HOSTILE, TEXT, entry, tarred, zipped
+from tests.api.test_uploaded_archives import HOSTILE
 from tests.waiting import DEADLINE
 
 Archive = tuple[str, bytes]
@@ -32,7 +33,7 @@ def archives() -> list[Archive]:
     found += [("a.tar", content) for content in (DAMAGED | NOT_REGULAR).values()]
     found += [("a.zip", content) for content in DAMAGED_ZIPS.values()]
     found += [(name, content) for name, content, _ in HOSTILE.values() if len(content) < 1 << 20]
-    found += [("a.tar.gz", tarred(entry("a.txt", TEXT)))] * 5  # some are read completely
+    found += [("a.tar.gz", tarred(entry("a.txt", TEXT)))] * 5  # so that some are read completely
     return found
 
 

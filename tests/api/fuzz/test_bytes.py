@@ -1,4 +1,4 @@
-"""Raw bytes at a real server: each answer is a success or a problem, and memory is bounded."""
+"""Sends raw bytes to a real server: each answer is a success or a problem, in bounded memory."""
 
 import random
 import socket
@@ -15,7 +15,8 @@ from tests.waiting import DEADLINE
 
 THREADS = 8
 SILENCE_SECONDS = 1.0
-"""Seconds after which the client disconnects: damaged requests and streams may have no end."""
+"""Seconds without data after which the client disconnects, because the answer to a damaged request
+or a stream may have no end."""
 BATCH = 200
 
 

@@ -11,7 +11,8 @@ from tests.api.fuzz.load import REQUESTS, SEED, TIMEOUT_SECONDS
 from tests.api.fuzz.server import KEY, MAX_GROWTH_BYTES, running_server
 
 LONG = 10_000
-"""Number of requests from which each value is also tried at its limits (2,600 requests)."""
+"""With at least this number of requests, each value is also tried at its limits, which takes 2,600
+requests."""
 EXAMPLES = max(1, REQUESTS // 2000)
 CONFIG = """\
 [checks.not_a_server_error]

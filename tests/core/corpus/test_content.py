@@ -1,4 +1,7 @@
-"""Words that are too long are split, and files that are not text are refused by name."""
+"""Words that are too long are split.
+
+Files whose content is not text are refused with an error that names the file and its kind.
+"""
 
 import gzip
 

@@ -45,7 +45,7 @@ def lines_of(sentences) -> str:
 
 @st.composite
 def ends(draw):
-    """A byte-order mark or none, and the line ends."""
+    """A byte-order mark or nothing, and a line end."""
     return draw(st.sampled_from(["", "\ufeff"])), draw(st.sampled_from(["\n", "\r\n"]))
 
 

@@ -1,4 +1,4 @@
-"""Files of rows and compressed files: the text of the plain form, in bounded memory."""
+"""Files of rows and compressed files give the text of the plain file, in bounded memory."""
 
 import csv
 import gzip

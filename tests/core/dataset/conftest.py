@@ -24,7 +24,7 @@ def ignore(share: float) -> None:
 
 
 def toy_documents(seed: int, count: int = 40) -> list[str]:
-    """Documents of a few lines; the format that cleaning promises."""
+    """Documents of a few lines, in the format of clean text."""
     rng = random.Random(seed)
 
     def line() -> str:
@@ -55,7 +55,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def encode(tokenizer: Path, tmp_path: Path) -> Callable[..., TokenFile]:
-    """Encodes lists of documents, one a source, into a token file."""
+    """Encodes lists of documents, one list for each source, into a token file."""
 
     def run(*sources: list[str], processes: int = 1, name: str = "tokens") -> TokenFile:
         files = [

@@ -132,7 +132,7 @@ def test_a_new_object_continues_at_any_step(tokens: TokenFile) -> None:
 
 
 class Counting(TokenFile):
-    """A token file that counts how often its words are counted, which every new epoch needs."""
+    """A token file that counts the calls of `word_counts`. Preparing an epoch makes such calls."""
 
     calls = 0
 

@@ -20,7 +20,7 @@ def tokens(encode: Encode) -> TokenFile:
 
 
 def repacked(tokens: TokenFile, *, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """The epoch's stream and its word starts, as a plain copy of each document."""
+    """The tokens of an epoch and their word starts, concatenated document by document."""
     order = permutation(tokens.num_documents, seed=seed, epoch=epoch, stream=1)
     bits = np.unpackbits(np.asarray(tokens.word_starts), bitorder="little")[: tokens.num_tokens]
     cuts = tokens.documents[1:].astype(np.int64)

@@ -72,7 +72,7 @@ def test_cutting_into_chunks_changes_nothing(
 def test_more_processes_write_the_same_bytes(
     encode: Encode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 0.5 s: a real second process is what this is about.
+    # Takes 0.5 s, because the test needs a real second process.
     sources = [toy_documents(5), toy_documents(6)]
     serial = encode(*sources, name="serial")
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 64)
@@ -113,7 +113,7 @@ def test_text_that_is_not_utf8_names_file_and_place(tokenizer: Path, tmp_path: P
 def test_an_error_in_another_process_is_raised_here(
     tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 0.5 s: a real second process is what this is about.
+    # Takes 0.5 s, because the test needs a real second process.
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 64)
     text = write_clean(tmp_path / "bad.txt", ["the  dog", *toy_documents(1)])
     with pytest.raises(TextNotClean, match=r"bad\.txt, bytes 0 to"):
@@ -183,7 +183,7 @@ def test_a_process_that_dies_is_an_error(
 
 
 def stop_at(share: float) -> tuple[Callable[[float], None], Callable[[], bool]]:
-    """For `progress` and `should_stop`: requests a stop at that progress."""
+    """Arguments for `progress` and `should_stop` that request a stop at this progress."""
     shares = [0.0]
     return shares.append, lambda: shares[-1] >= share
 

@@ -121,7 +121,10 @@ def test_words_that_another_process_encoded_are_not_encoded_again(
     second.news()
     assert [second.encode(text).ids.tolist() for text in texts] == expected
     own = [(new.words, new.begins_line.tolist()) for new in second.news()]
-    assert own == [(["a"], [False]), (["new", "it's"], [False, False])]  # at a line's start before
+    assert own == [
+        (["a"], [False]),
+        (["new", "it's"], [False, False]),
+    ]  # seen at a line's start before
 
 
 def test_a_tokenizer_that_splits_otherwise_is_refused(plain: Tokenizer) -> None:

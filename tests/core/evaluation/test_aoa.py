@@ -14,7 +14,7 @@ from tests.official_files import write_official_files
 
 @torch.no_grad()
 def official(model, tokenizer, file) -> list[dict]:
-    """As `load_eval`, `process_causal_input` and `compute_surprisal_causal`, one text at a time."""
+    """Does what `load_eval`, `process_causal_input` and `compute_surprisal_causal` do, by text."""
     entries = []
     for word, contexts in json.loads(file.read_text()).items():
         if len(word) <= 1:

@@ -57,7 +57,7 @@ def model(request):
 
 @torch.no_grad()
 def reference(model, ids, first_scored):
-    """One text alone."""
+    """The log-probability of one text alone."""
     logits = model(input_ids=torch.tensor([list(ids)])).logits[0].double().log_softmax(-1)
     return sum(logits[i - 1, ids[i]].item() for i in range(max(1, first_scored), len(ids)))
 

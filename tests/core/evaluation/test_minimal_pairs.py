@@ -15,7 +15,7 @@ from tests.core.evaluation.conftest import sentence
 
 @pytest.fixture
 def task(tmp_path):
-    """Three paradigms: 70 pairs, 5 pairs, and one whose sentences are the same."""
+    """A task of three paradigms: 70 pairs, 5 pairs, and 4 pairs of equal sentences."""
     folder = tmp_path / "evaluations" / "toy"
     folder.mkdir(parents=True)
     pairs = [(sentence(2 * number), sentence(2 * number + 1)) for number in range(75)]
@@ -32,7 +32,7 @@ def task(tmp_path):
 
 @torch.no_grad()
 def reference(model, tokenizer, text: str) -> float:
-    """One sentence, one token after the other."""
+    """The log-probability of a sentence, computed token by token."""
     ids = tokenizer(text)["input_ids"]
     total = 0.0
     for index in range(1, len(ids)):

@@ -1,4 +1,4 @@
-"""Surprisal by token, and text as it is written: what the playground of the dashboard shows."""
+"""Surprisal by token, and partial texts during generation, for the dashboard's playground."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""All messages of system and libraries for a full memory or disk become one error each."""
+"""All errors about a full disk become `DiskFull`; all about memory become `OutOfMemory`."""
 
 import errno
 import resource

@@ -1,4 +1,4 @@
-"""The pool. Its processes import functions by name, so these tests use builtins."""
+"""The process pool. Its processes import functions by name, so these tests use builtins."""
 
 import os
 from functools import partial

@@ -12,7 +12,7 @@ CPUS = min(len(os.sched_getaffinity(0)), psutil.cpu_count(logical=False) or 1)
 
 @pytest.fixture
 def host(tmp_path):
-    """File systems of a process in a container that limits nothing."""
+    """Folders for /proc and cgroups of a process in a container without limits."""
     proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
     (proc / "self").mkdir(parents=True)
     (proc / "self/cgroup").write_text("0::/service/worker\n")
@@ -32,7 +32,9 @@ def test_thread_settings_of_the_user_stay(host):
 
 
 def test_a_cgroup_limits_the_threads(host):
-    (host["cgroups"] / "service/cpu.max").write_text("100000 100000\n")  # of a parent group
+    (host["cgroups"] / "service/cpu.max").write_text(
+        "100000 100000\n"
+    )  # the limit of a parent group
     assert usable_cpus(**host) == 1
     (host["cgroups"] / "service/cpu.max").write_text("50000 100000\n")
     assert usable_cpus(**host) == 1

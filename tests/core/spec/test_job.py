@@ -86,8 +86,13 @@ def test_heads_must_divide_the_width_evenly(architecture):
     assert refused_field({"model": body})[-1] == "num_attention_heads"
 
 
+def test_an_odd_width_is_refused_because_rotary_embeddings_need_pairs():
+    with pytest.raises(ValidationError, match="multiple of 2"):
+        JobSpec.model_validate({"model": {"hidden_size": 9}})
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("hidden_size", [8, 96, 256, 768, 1000])
+@pytest.mark.parametrize("hidden_size", [8, 10, 62, 96, 256, 768, 1000])
 def test_no_number_of_heads_given_chooses_a_valid_one(architecture, hidden_size):
     body = {"model": {"architecture": architecture, "hidden_size": hidden_size}}
     model = JobSpec.model_validate(body).resolve().model

@@ -1,4 +1,4 @@
-"""Presets and flat options against the models that upstream's `run.py` builds."""
+"""Presets and flat options give the models that upstream's `run.py` builds."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def flat_spec(script: str) -> JobSpec:
 
 
 def upstream_config(script: str) -> Any:
-    """The configuration as `run.py` makes it: heads for Llama 4 only, all else its defaults."""
+    """The configuration that `run.py` makes. It gives a number of heads for Llama 4 only."""
     import transformers
 
     options = SCRIPTS[script]

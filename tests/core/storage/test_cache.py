@@ -203,7 +203,7 @@ def test_pruning_keeps_results_that_a_run_uses_or_has_just_built(tmp_path):
 
 
 def test_a_result_that_another_process_uses_is_kept_until_that_process_is_killed(tmp_path):
-    # A separate process: within one, a lock that outlives its holder would not be noticed.
+    # A separate process, because a lock that outlives its process would not be noticed otherwise.
     program = (
         "import sys, pathlib; from core.storage.cache import Cache; "
         "Cache(pathlib.Path(sys.argv[1])).get('clean', 'a', lambda folder: None); "

@@ -10,7 +10,7 @@ from core.storage.file_hashes import FileHashes, hash_file
 
 @pytest.fixture
 def hashes(tmp_path):
-    """A time after which no change is recent."""
+    """A cache of hashes whose clock is in the far future, so that no change is recent."""
     return FileHashes(tmp_path / "hashes", clock=lambda: 4e9)
 
 
@@ -32,7 +32,7 @@ def sha(content):
 
 
 def plant(hashes, path, wrong):
-    """Stores a different hash in the cache of a path, so that a read of the cache is visible."""
+    """Replaces the stored hash of a file, so that a read of the cache is visible."""
     (memory,) = hashes.folder.iterdir()
     memory.write_text(memory.read_text().replace(sha(path.read_bytes()), wrong))
 

@@ -1,4 +1,4 @@
-"""Collated results of evaluations that the short worker's program made, and kills in between."""
+"""The short worker's program collates results of evaluations, also after it was killed."""
 
 import json
 import random
@@ -27,7 +27,7 @@ KILLS = 3
 
 @pytest.fixture
 def data_dir(tmp_path):
-    """All official tasks in small."""
+    """A data folder with small versions of all official tasks."""
     tasks = tmp_path / "data" / "evaluations"
     write_official_files(tasks, items=6)
     for fast, full in FAST_OF_FULL.items():
@@ -105,7 +105,8 @@ def test_results_are_collated_once_nothing_is_missing(rundir, data_dir):
     assert len({entry["surprisal"] for entry in aoa["results"]}) == len(aoa["results"])
     fast = collated["fast_eval_results"]
     for task in FAST[:-1]:
-        # The official scores from texts, and ours from probabilities, of the same predictions.
+        # Collating computes scores from texts, as the official code does; evaluating computes them
+        # from probabilities. The predictions are the same.
         assert fast[task.key] == [scores[name, task.key] for name in MILESTONES]
     reading = [scores[name, "reading"] for name in MILESTONES]
     assert [each["rt"] for each in fast["reading"]] == [each["eye_tracking"] for each in reading]

@@ -67,7 +67,7 @@ def test_the_folder_is_a_hub_cache_and_a_git_repository(rundir):
         text=True,
     )
     assert len(set(json.loads(done.stdout).values())) == len(branches)
-    # git: a branch for each, whole and consistent.
+    # git has a complete and consistent branch for each checkpoint.
     listed = git(made.folder, "branch", "--format=%(refname:short) %(objectname)").splitlines()
     assert dict(line.split() for line in listed) == branches
     assert "chck_1M: chck_1M, 1,000,037 words seen" in git(made.folder, "log", "main")

@@ -31,7 +31,8 @@ def push(folder, server, token, times=1):
 
 
 def test_an_upload_is_refused_resumed_and_then_changes_nothing(rundir):
-    # One test and not three: building the folder and importing huggingface_hub cost most of it.
+    # One test and not three, because building the folder and importing huggingface_hub take most
+    # of the time.
     made = submission(rundir)
     report = build(made)
     with hub() as server:

@@ -38,7 +38,7 @@ def write_text(path: Path, *, documents: int, start: int = 0) -> None:
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
-    """(training tokens, validation tokens, tokenizer folder)."""
+    """A tuple of training tokens, validation tokens and the folder of the tokenizer."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("corpus")
     write_text(folder / "train.txt", documents=60)

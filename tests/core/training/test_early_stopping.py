@@ -21,7 +21,8 @@ OVERFITS = {
     "early_stopping_patience": 2,
     "sample_prompts": [],
 }
-"""The loss of all three architectures rises for two validations after about ten steps."""
+"""Settings with which the validation loss of all three architectures rises for two validations
+after about ten steps."""
 
 
 def weights(run, name: str) -> str:

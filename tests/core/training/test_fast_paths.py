@@ -15,7 +15,6 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 from core.training.execution.compiled import compile_layers
 from core.training.loss import objective_and_loss, summed_loss
 from core.training.model.attention import blocks
-from core.training.model.attention.masks import AttentionSpan, explicit_mask
 from core.training.model.attention.select import (
     FLEX,
     NAME,
@@ -26,7 +25,7 @@ from core.training.model.attention.select import (
     use_flex,
 )
 from core.training.model.moe import grouped
-from core.training.model.moe.experts import balance_loss, use_sparse_experts
+from core.training.model.moe.experts import use_sparse_experts
 
 SHAPE = {"hidden_size": 32, "max_position_embeddings": 256}
 MODELS = {
@@ -88,13 +87,13 @@ MODELS = {
     ),
 }
 LENGTH = 80
-"""More than one block of queries, and no multiple of it."""
+"""Tokens of a sequence: more than one block of queries, and not a multiple of a block."""
 
 
 @pytest.fixture(autouse=True)
 def _float64_throughout(monkeypatch):
-    """transformers goes through float32 in norms, softmaxes and the angles of rotary embeddings,
-    where 1e-16 can become 1e-7.
+    """Keeps transformers in float64. It computes norms, softmaxes and the angles of rotary
+    embeddings in float32, which can turn a difference of 1e-16 into one of 1e-7.
     """
     torch.set_num_threads(1)
     to, softmax = torch.Tensor.to, functional.softmax
@@ -114,7 +113,7 @@ def _float64_throughout(monkeypatch):
 
 def plain_model(architecture):
     model = build_model(architecture, vocab_size=300, seed=0).double()
-    with torch.no_grad():  # weights that make scores, caps and routers matter
+    with torch.no_grad():  # weights so large that scores, caps and routers matter
         for name, parameter in model.named_parameters():
             if parameter.ndim >= 2 and "embed" not in name:
                 parameter.mul_(8.0)
@@ -221,7 +220,7 @@ def test_packed_documents_are_the_documents_alone(name, way):
 
 
 def some_documents():
-    """Windows of documents of all kinds of lengths: none, one token, longer than the window."""
+    """Windows with documents of all kinds of lengths: empty, one token, longer than the window."""
     inputs, targets = some_tokens()
     inputs = inputs.where(inputs != END_OF_TEXT_ID, 5)
     for sequence, places in enumerate([[0, 1, 30, 79], [3, 4, 5, 50], []]):
@@ -230,7 +229,7 @@ def some_documents():
 
 
 def losses_of_documents_alone(plain, inputs, targets):
-    """Each document, up to the next `<|endoftext|>`, by itself through the plain model."""
+    """The loss of the plain model on each document (up to its `<|endoftext|>`) alone, summed."""
     total = torch.zeros((), dtype=torch.float64)
     for row, expected in zip(inputs, targets, strict=True):
         ends = [*(row == END_OF_TEXT_ID).nonzero().flatten().tolist(), len(row)]
@@ -255,7 +254,8 @@ def test_layers_with_attention_temperature_count_from_the_document():
     assert_same(loss, fast, expected_loss, expected)
 
 
-# Loading inductor causes a warning about torch itself, and one that this way is slow.
+# Loading inductor causes a warning about torch itself. Flex attention that is not compiled warns
+# that it is slow.
 @pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:flex_attention called without:UserWarning")
 @pytest.mark.parametrize("name", ["gemma2", "gemma2-sliding", "llama4-chunks", "olmo2"])
@@ -323,7 +323,8 @@ def test_a_validation_forms_no_gradients():
         loss = summed_loss(model, inputs, targets)
     with torch.no_grad(), FlopCounterMode(display=False) as validated:
         assert summed_loss(model, inputs, targets).item() == loss.item()
-    # The gradient by the rows; the one by the weights is added up in place, which is not counted.
+    # The product that gives the gradient of the hidden states. The one for the weights is added in
+    # place, and the counter does not count that.
     product = 2 * inputs.numel() * model.lm_head.weight.numel()
     assert trained.get_total_flops() - validated.get_total_flops() == product
 
@@ -340,7 +341,9 @@ def test_an_expert_that_no_token_chose_has_a_gradient_of_zero():
 
 
 def test_groups_that_are_padded_give_the_same(monkeypatch):
-    """Padded as in bf16 on a CPU; here in float64, where every gradient can be compared."""
+    """Groups are padded in bf16 on a CPU. Here they are padded in float64, so that every gradient
+    can be compared.
+    """
     of, sizes = grouped.Groups.of.__func__, []
 
     def padded(chosen, count, padded):
@@ -359,13 +362,6 @@ def test_groups_that_are_padded_give_the_same(monkeypatch):
 def test_sparse_experts_keep_the_names_of_the_parameters():
     plain = plain_model(MODELS["llama4"])
     assert list(fast_model(plain).state_dict()) == list(plain.state_dict())
-
-
-def test_the_balance_loss_is_one_for_even_use_and_the_number_of_experts_for_one_alone():
-    even = torch.eye(4).repeat(2, 1) * 1e-3
-    assert balance_loss(even, torch.full((4,), 0.25)).item() == pytest.approx(1.0)
-    alone = torch.tensor([[50.0, 0.0, 0.0, 0.0]]).repeat(8, 1)
-    assert balance_loss(alone, torch.tensor([1.0, 0, 0, 0])).item() == pytest.approx(4.0)
 
 
 def test_router_statistics_count_each_pass_once():
@@ -397,13 +393,3 @@ def test_blocks_of_any_size_give_the_same(monkeypatch):
 def test_segments_are_no_matter_to_the_arguments_of_a_body_without_them():
     fast = fast_model(plain_model(MODELS["olmo2"]))
     assert attention_mask_arguments(fast, some_tokens()[0], None) == {}
-
-
-def test_an_explicit_mask_hides_the_future_and_other_segments():
-    mask = explicit_mask(torch.tensor([[0, 0, 1]]), AttentionSpan(), torch.float32)
-    assert mask.shape == (1, 1, 3, 3)
-    assert (mask[0, 0] == 0).tolist() == [
-        [True, False, False],
-        [True, True, False],
-        [False, False, True],
-    ]

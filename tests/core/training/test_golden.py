@@ -1,4 +1,4 @@
-"""Losses and weights of fixed tiny runs, held against stored values.
+"""Losses and weights of fixed tiny runs are compared with stored values.
 
 Two runs on one machine are equal to the last bit. Against the stored values of another machine or
 another release of torch there is a tolerance, because sums are rounded in another order there. If a
@@ -35,12 +35,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 LOSS_TOLERANCE, WEIGHT_TOLERANCE = 1e-5, 2e-4
-"""Relative. Other micro-batches, which round in another order, change losses by 2e-7 and weights by
-5e-7; a run without the z-loss differs by 2e-5 and 1e-3."""
+"""Relative tolerances. Other micro-batches, which round in another order, change losses by 2e-7 and
+weights by 5e-7; leaving out the z-loss changes them by 2e-5 and 1e-3."""
 
 
 def measured(run) -> dict[str, Any]:
-    """Losses by step, and of each weight tensor its norm and its first value."""
+    """Losses in the order of steps, and the norm and the first value of each weight tensor."""
     weights = {}
     for kind in ("last", "ema"):
         folder = run.rundir.checkpoint(kind)

@@ -26,9 +26,9 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 SHAPES = [(3000, 3000), (30, 7)]
-"""Sizes of tensors above and below the one from which each tensor has its own kernel."""
+"""Shapes of one tensor above and one below the size from which a tensor has its own kernel."""
 FLIPPED = 0.15
-"""Tolerance with experts: in bf16 some tokens of a thousand choose another expert."""
+"""Tolerance with experts: in bf16 a few of a thousand tokens choose another expert."""
 SHAPE = {"hidden_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 256}
 
 

@@ -36,7 +36,7 @@ def observed(
 
 
 def learning(count: int = 1000) -> list[float]:
-    """The losses of a run that is well: falling, with noise."""
+    """Losses of a healthy run: they fall, with noise."""
     noise = random.Random(1)
     return [2.0 + (UNIFORM - 2.0) * 50 / (50 + step) + noise.gauss(0, 0.1) for step in range(count)]
 

@@ -1,4 +1,4 @@
-"""Our attention of Llama 4 against that of transformers, in the precisions of runs.
+"""Our attention of Llama 4 gives what that of transformers gives, in the precisions of runs.
 
 Loss and gradients of whole models in float64 are in test_fast_paths.py.
 """
@@ -141,7 +141,7 @@ def test_recomputed_layers_have_the_same_gradients():
 
 
 def kept_bytes(model):
-    """Of what the forward pass keeps for the backward pass, weights apart."""
+    """Bytes that the forward pass keeps for the backward pass, without the weights."""
     kept = {parameter.untyped_storage().data_ptr(): 0 for parameter in model.parameters()}
 
     def keep(tensor):
@@ -151,7 +151,9 @@ def kept_bytes(model):
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = logits_of(model, some_tokens()).sum()
-    assert loss.requires_grad  # and with it every tensor lived, so no address was used twice
+    # The loss is used here so that its graph kept every tensor until now: no address was used
+    # twice.
+    assert loss.requires_grad
     return sum(kept.values())
 
 
@@ -161,7 +163,7 @@ def test_queries_and_keys_are_kept_once(dtype):
     ours = fused(plain)
     with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
         saved = kept_bytes(plain) - kept_bytes(ours)
-    # In three layers, of queries and keys: what enters the norm, in float32.
+    # In three layers, for queries and for keys, the float32 input of the norm is not kept.
     assert saved > 3 * 2 * (3 * LENGTH * 4 * 8) * 4 * 0.9
 
 

@@ -186,7 +186,7 @@ def test_a_run_that_diverges_fails_by_name_and_keeps_its_good_weights(tiny_run, 
 
 
 class _DivergingTokens:
-    """Makes the learning rate infinite at one step, so that the next loss is not finite."""
+    """A run in which the gradient of the output layer is infinite at one step."""
 
     def __init__(self, run, *, at_step: int) -> None:
         self.run, self.at_step = run, at_step
@@ -253,7 +253,9 @@ def test_words_seen_at_the_end_of_an_epoch_are_the_words_of_the_text(tiny_run):
 
 
 def test_a_step_whose_events_were_not_written_is_repeated(tiny_run):
-    """As on a disk that is full for a moment: a journal line fails, a checkpoint fits."""
+    """This happens on a disk that is full for a moment: an event cannot be written, but the
+    checkpoint that follows fits.
+    """
     undisturbed = tiny_run(name="undisturbed")
     undisturbed.go()
     run = tiny_run(name="full")

@@ -9,6 +9,8 @@ from torch.nn import functional
 from core.archs import ARCHITECTURES, Gemma2, Llama4, Olmo2
 from core.checkpoints.model import build_model
 from core.training.loss import summed_loss
+from core.training.model.attention.masks import AttentionSpan, explicit_mask
+from core.training.model.moe.experts import balance_loss
 
 VARIANTS = [
     Gemma2(hidden_size=32, num_hidden_layers=3, max_position_embeddings=64),
@@ -112,3 +114,20 @@ def test_the_same_seed_gives_the_same_weights_and_another_others():
     )
     assert first.equal(again)
     assert not first.equal(other)
+
+
+def test_the_balance_loss_is_one_for_even_use_and_the_number_of_experts_for_one_alone():
+    even = torch.eye(4).repeat(2, 1) * 1e-3
+    assert balance_loss(even, torch.full((4,), 0.25)).item() == pytest.approx(1.0)
+    alone = torch.tensor([[50.0, 0.0, 0.0, 0.0]]).repeat(8, 1)
+    assert balance_loss(alone, torch.tensor([1.0, 0, 0, 0])).item() == pytest.approx(4.0)
+
+
+def test_an_explicit_mask_hides_the_future_and_other_segments():
+    mask = explicit_mask(torch.tensor([[0, 0, 1]]), AttentionSpan(), torch.float32)
+    assert mask.shape == (1, 1, 3, 3)
+    assert (mask[0, 0] == 0).tolist() == [
+        [True, False, False],
+        [True, True, False],
+        [False, False, True],
+    ]

@@ -55,10 +55,11 @@ def files(run) -> set[str]:
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_two_devices_give_the_curve_of_one(tiny_run, architecture):
-    """Of 29 windows the last batch of the epoch, step 8, has one: rank 0 gets none of it."""
+    """The epoch has 29 windows. Its last batch, step 8, has one window, so rank 0 gets none."""
     options = {"seq_length": 128, "eval_tokens": None}
     if architecture == "llama4":
-        # The balancing loss is one of each micro-batch: two devices are as two micro-batches.
+        # The balancing loss is computed for each micro-batch, and two devices count as two
+        # micro-batches.
         options |= {"router_aux_loss_coefficient": 0.1}
     if architecture == "olmo2":
         options |= {"packing": "documents"}
@@ -118,7 +119,7 @@ def test_a_resume_point_knows_no_number_of_devices(tiny_run):
 
 def test_what_another_device_cannot_do_fails_the_run_by_that_name(tiny_run, tmp_path):
     run = tiny_run(num_devices=2, num_threads=2)
-    elsewhere = tmp_path / "elsewhere"  # with the tokens alone: rank 1 cannot open the file
+    elsewhere = tmp_path / "elsewhere"  # has only tokens.bin, so rank 1 cannot open the token file
     elsewhere.mkdir()
     shutil.copy(run.train.folder / "tokens.bin", elsewhere)
     run.train = dataclasses.replace(run.train, folder=elsewhere)
@@ -128,11 +129,13 @@ def test_what_another_device_cannot_do_fails_the_run_by_that_name(tiny_run, tmp_
     torch.set_num_threads(1)
     assert caught.value.code == "token_file_damaged"
     assert "Delete the folder" in caught.value.hint
-    assert threads == 2  # divided while training only: the stages after it have them all again
+    assert threads == 2  # training divides the threads by devices; the stages after it have all
 
 
 def test_a_trial_step_on_each_device_leaves_no_trace(tiny_run):
-    """As before a compiled run, or one whose micro-batch has to be tried on GPUs."""
+    """There is such a step before a compiled run, and before one on GPUs whose micro-batch has to
+    be tried.
+    """
     one, two = tiny_run(name="one"), tiny_run(name="two", num_devices=2)
     one.go()
     plan = make_plan(two.spec.training, num_tokens=two.train.num_tokens)
@@ -176,7 +179,7 @@ ranks.start(
 )
 time.sleep(600)
 """
-"""Rank 0 in a long operation, like native code that waits for a dead rank."""
+"""A program whose rank 0 is in a long operation, like native code that waits for a dead rank."""
 
 
 def test_a_rank_0_that_does_not_notice_the_end_of_another_is_ended_too(tmp_path):

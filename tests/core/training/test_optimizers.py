@@ -142,13 +142,27 @@ def test_fp16_scaling_skips_overflows_and_then_steps_on_unscaled_gradients(name)
     assert skipped  # torch begins at 65,536, which overflows here
     assert not stepper.found_inf
     plain.take(some_batch(), learning_rate=1e-3)
-    # The embeddings: values within the MLPs of so small a model are too small for fp16.
+    # Only the embeddings are compared: in so small a model, values in the MLPs are too small for
+    # fp16.
     start = fresh["model.embed_tokens.weight"]
     moved, expected = (
         (each.model.embed_tokens.weight.detach() - start).flatten() for each in (model, reference)
     )
     assert torch.nn.functional.cosine_similarity(moved, expected, dim=0) > 0.9
     assert moved.norm().item() == pytest.approx(expected.norm().item(), rel=0.2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_fp16_nothing_changes_after_a_loss_that_is_not_finite(name):
+    stepper, model = make_stepper(make_spec(name), Device(torch.device("cpu"), "fp16"))
+    stepper.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)  # does not overflow
+    with model.model.norm.register_forward_hook(lambda *call: call[-1] * float("inf")):
+        stepper.take(some_batch(), learning_rate=1e-3)
+    before = state_of(stepper, model)
+    for _ in range(3):  # finite again; the loop reads the flag only on logged steps
+        assert stepper.take(some_batch(), learning_rate=1e-3).loss.isfinite()
+        assert all(before[label].equal(each) for label, each in state_of(stepper, model).items())
+    assert stepper.found_inf
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

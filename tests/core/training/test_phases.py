@@ -97,7 +97,7 @@ def test_accumulation_and_devices_do_not_change_a_run_with_phases(tiny_run):
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_layers_are_compiled_once_for_each_shape(tiny_run):
-    """Eager mode for odd batches reads whether layers are compiled, so the counter is one."""
+    """The layers themselves are compiled, because the eager mode for odd batches checks that."""
     run = tiny_run(**PHASED)
     training, vocabulary = run.spec.training, run.train.vocab_size
     plan = make_plan(training, num_tokens=run.train.num_tokens)
@@ -160,7 +160,7 @@ def test_a_schedule_that_cannot_be_is_refused(training, message):
 def test_a_step_of_each_phase_has_the_loss_and_gradients_of_plain_transformers(
     tiny_run, architecture
 ):
-    """In float64, on the batch of the phase."""
+    """Both compute in float64 on the first batch of the phase."""
     run = tiny_run(architecture, **PHASED)
     batches = PhasedBatches(run.train, run.spec.training)
     plan = make_plan(run.spec.training, num_tokens=run.train.num_tokens)

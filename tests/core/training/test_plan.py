@@ -111,6 +111,8 @@ def test_long_documents_of_llama4_keep_their_positions_only_in_blocks():
     assert chosen(CUDA, **documents | {"packing": "stream"}).attention == "blocks"
     with pytest.raises(SpecInvalid, match="library, which uses positions in the sequence"):
         chosen(CUDA, **documents, attention="library")
+    with pytest.raises(SpecInvalid, match="blocks does not support dropout"):
+        chosen(CUDA, model={"attention_dropout": 0.1}, **documents)
 
 
 def test_without_a_compiler_the_run_continues_with_a_warning(monkeypatch, tmp_path):
@@ -187,7 +189,7 @@ def test_activations_are_recomputed_only_if_one_sequence_does_not_fit(monkeypatc
 
 
 def test_the_probe_tries_fewer_sequences_and_then_recomputation(tiny_run, monkeypatch):
-    """On a GPU an estimate may be too low; the trial step shows it."""
+    """On a GPU the estimate of memory may be too low; the trial step shows it."""
     tried = []
     probe = Stepper.probe
 

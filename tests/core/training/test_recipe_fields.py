@@ -22,7 +22,7 @@ from core.training.optimizers.schedule import weight_decay
 from core.training.saving.average import MovingAverage
 
 RECIPE = {
-    "seq_length": 128,  # an epoch has eight steps: the ends of the last two are steps 4 and 12
+    "seq_length": 128,  # an epoch has eight steps; the averaged epochs end at steps 4 and 12
     "optimizer": "muon",
     "ema_decay": 0.9,
     "average_last_epochs": 2,
@@ -257,7 +257,7 @@ def test_values_without_meaning_are_refused(section, field, value):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("step", [5, 10])
 def test_a_run_that_shuffles_documents_resumes_to_the_last_bit(tiny_run, architecture, step):
-    """An epoch has eight steps: the run crosses the end of one."""
+    """An epoch has eight steps, and the run continues into the second."""
     options = {"shuffle": "documents", "seq_length": 128}
     plain = tiny_run(architecture, name="plain", seq_length=128)
     alone, stopped = (tiny_run(architecture, name=name, **options) for name in ("alone", "stopped"))

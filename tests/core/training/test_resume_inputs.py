@@ -16,7 +16,9 @@ from tests.core.training.conftest import no_progress, write_text
 
 @pytest.fixture
 def other(tmp_path, corpus):
-    """Builds tokens of other text, with the corpus's tokenizer or one of `vocab_size`."""
+    """A function that builds tokens of another text. It uses the tokenizer of the corpus, or trains
+    one if `vocab_size` is set.
+    """
 
     def build(*, documents=60, start=3, vocab_size=None):
         text, folder = tmp_path / "other.txt", tmp_path / "other"

@@ -1,4 +1,4 @@
-"""Validation by source: bits per byte against plain transformers."""
+"""Bits per byte of each source, as validation reports them, equal those of plain transformers."""
 
 import math
 
@@ -33,7 +33,7 @@ def two_sources(tmp_path, corpus):
 
 
 def plain_bits(run, tokens: TokenFile) -> dict[str, float]:
-    """Bits per byte of each source of the last weights; windows as validation has them."""
+    """Bits per byte of each source with the last weights, in the windows that validation uses."""
     model = AutoModelForCausalLM.from_pretrained(run.rundir.checkpoint("last"))
     length, ids = run.spec.training.seq_length, torch.from_numpy(tokens.ids.astype("int64"))
     losses = torch.cat(

@@ -1,7 +1,7 @@
-"""Jobs on a real Slurm of two nodes and a real Postgres; minutes, so only with BABYLM_TRY_SLURM=1.
+"""Jobs on a real Slurm of two nodes and a real Postgres, for minutes, if BABYLM_TRY_SLURM is set.
 
 Needs the network for Debian's packages (`apt-get download`), or BABYLM_SLURM_PACKAGES: a folder
-that `tests.deploy.slurm.cluster.packages` has filled before.
+into which `tests.deploy.slurm.cluster.packages` has unpacked them before.
 """
 
 import os
@@ -158,7 +158,7 @@ class Site:
         return hash_file(folder / "model.safetensors")
 
     def undisturbed_weights(self, job_id: str) -> str:
-        """The losses of the same spec, trained without the service."""
+        """The hash of the weights that training the same spec without the service gives."""
         folder = self.settings.runs_dir / "undisturbed"
         folder.mkdir()
         spec = JobSpec.model_validate(self.job(job_id).spec)

@@ -96,7 +96,7 @@ class _Block:
     values: Tensor
     """(b K, N, d)"""
     mask: Tensor
-    """(1 or b, 1, 1, Q, N), or only the last columns of this mask."""
+    """Additive mask (1 or b, 1, 1, Q, N); with fewer than N columns, they are the last ones."""
     scaling: float
     softcap: float | None
     shape: tuple[int, int, int, int, int]

@@ -68,8 +68,8 @@ def rescaled_queries(module: nn.Module, query: Tensor, segments: Tensor) -> Tens
     """Queries (B, H, T, d) of a Llama 4 layer, rescaled by their position in the segment.
 
     Layers without rotary embeddings apply an attention temperature in steps of `floor_scale` tokens
-    (Nakanishi 2025, "Scalable-Softmax"). The layer has already applied it for the position in the
-    sequence, so this function applies the ratio of the two factors.
+    (Nakanishi 2025, "Scalable-Softmax"). The layer has already applied the temperature for the
+    position in the sequence, so this function applies the ratio of the two factors.
     """
     layer: Any = module  # Any, because transformers does not type module attributes
     is_rescaled = getattr(layer, "attn_temperature_tuning", False) and not layer.use_rope

@@ -16,7 +16,7 @@ from torch.nn import functional
 from core.training.execution.compiled import outside_compilation
 
 PADDED_ROWS = 64
-"""Number of rows of which the size of every padded group is a multiple."""
+"""The number of rows of every padded group is a multiple of this number."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Groups:
     """The layout of M rows that are sorted by expert."""
 
     places: Tensor
-    """(N k,) index in the layout of each row, for rows in sorted order."""
+    """(N k,) index of each row in the layout; the rows are in sorted order."""
     ends: Tensor
     """(E,) int32: index after the last row of each expert."""
     is_padded: bool

@@ -57,7 +57,7 @@ def shared(tmp_path_factory):
 
 
 class Finetuning:
-    """A run folder next to those of the checkpoints, and its runs."""
+    """A run folder next to the run folders that have the checkpoints; `run` runs it."""
 
     def __init__(self, shared, name, **settings):
         self.shared = shared

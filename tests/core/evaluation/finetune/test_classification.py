@@ -29,7 +29,7 @@ LINES = {
         ('Does "she" refer to "Ann" in this passage?', "t"),
     ),
 }
-"""A line of each task, and its texts by `evaluation_pipeline/finetune/dataset.py`."""
+"""A line of each task, and the texts that `evaluation_pipeline/finetune/dataset.py` makes of it."""
 
 
 def write(folder, task, *entries, part=None):

@@ -25,7 +25,7 @@ class Killed(BaseException):
 
 
 class StopsAfter(StopSignal):
-    """Requests a stop at a call of the run."""
+    """Requests a stop after the given number of calls."""
 
     def __init__(self, calls):
         super().__init__()

@@ -1,0 +1,63 @@
+"""Identical reads at the same time share one answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class SharedReads(Generic[Answer]):
+    """Runs at most one read per key at a time; the callers that wait meanwhile share the next one.
+
+    A caller never gets an answer that was read before it called. So each client still reads its own
+    writes, and a hundred dashboards that show the same page cost the service one read at a time.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[Hashable, asyncio.Future[None]] = {}
+        self._next: dict[Hashable, asyncio.Future[Answer | None]] = {}
+
+    async def run(self, key: Hashable, read: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer of a read with this key that begins now or later.
+
+        Args:
+            key: Equal for reads that have the same answer.
+            read: Is called by one of the waiting callers. Its errors are raised for all of them.
+        """
+        while (following := self._next.get(key)) is not None:
+            # Without `shield`, a caller that is cancelled would cancel the read of the others.
+            answer = await asyncio.shield(following)
+            if answer is not None:
+                return answer
+        if key in self._running:
+            return await self._run_next(key, read)
+        return await self._run_now(key, read)
+
+    async def _run_next(self, key: Hashable, read: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Waits until the running read has ended, then reads for all callers that have joined."""
+        shared: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._next[key] = shared
+        try:
+            try:
+                await asyncio.wait([self._running[key]])
+            finally:
+                del self._next[key]
+            answer = await self._run_now(key, read)
+        except Exception as error:
+            shared.set_exception(error)
+            shared.exception()  # if no other caller has joined, asyncio would log the error
+            raise
+        except BaseException:  # this caller was cancelled; one of the others reads
+            shared.set_result(None)
+            raise
+        shared.set_result(answer)
+        return answer
+
+    async def _run_now(self, key: Hashable, read: Callable[[], Awaitable[Answer]]) -> Answer:
+        ended = self._running[key] = asyncio.get_running_loop().create_future()
+        try:
+            return await read()
+        finally:
+            del self._running[key]
+            ended.set_result(None)

@@ -125,9 +125,9 @@ def _attention(
             raise SpecInvalid(
                 f"model.attention_dropout is {model.attention_dropout:g}, but with "
                 "training.packing documents and sequences of "
-                f"{RESCALED_LENGTH:,} tokens or more, only training.attention blocks is correct for "
-                "Llama 4, and blocks does not support dropout. Set model.attention_dropout to 0, "
-                "training.packing to stream, or shorter sequences."
+                f"{RESCALED_LENGTH:,} tokens or more, only training.attention blocks is correct "
+                "for Llama 4, and blocks does not support dropout. Set model.attention_dropout to "
+                "0, training.packing to stream, or shorter sequences."
             )
         return "blocks"
     if chosen != "auto":

@@ -11,6 +11,7 @@ from uuid import uuid4
 from sqlmodel import Session
 
 from api.errors import Problem
+from api.received_files import one_at_a_time
 from core.corpus.formats.head import require_readable
 from core.corpus.report import CleanReport
 from core.corpus.sources import SourceFile, find_source_files, row_options
@@ -19,6 +20,7 @@ from core.corpus.word_estimate import scaled_words
 from core.errors import CorpusMissing, EvaluationInvalid, RunError
 from core.evaluation.tasks import require_tasks
 from core.spec.job import NAME, JobSpec
+from core.storage.dataset_origins import forget_files
 from jobs.database import Database
 from jobs.history import finished_stage
 from jobs.short_tasks import create_short_task, forget_dataset, short_task_of_dataset
@@ -153,6 +155,8 @@ def remove_file(session: Session, data_dir: Path, name: str, file: str) -> None:
         raise CorpusMissing(f"dataset {name} has no file {file!r}")
     refuse_in_use(session, name)
     found.path.unlink()
+    with one_at_a_time(data_dir):
+        forget_files(data_dir / name, [found.path.name])
     if not any((data_dir / name).iterdir()):
         shutil.rmtree(data_dir / name)
 

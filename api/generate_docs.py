@@ -178,6 +178,10 @@ curl "$URL/v1/tokenizers/$JOB/encode" -H 'Content-Type: application/json' \\
 curl -X POST -T corpus.txt "$URL/v1/datasets/mine/files?name=corpus.txt\"""",
     "DELETE /v1/datasets/{name}/files/{file}": """\
 curl -X DELETE "$URL/v1/datasets/mine/files/corpus.txt\"""",
+    "POST /v1/datasets/{name}/origins": """\
+curl "$URL/v1/datasets/mine/origins" -H 'Content-Type: application/json' \\
+  -d '{"repository": "OWNER/NAME", "commit": "0123456789abcdef0123456789abcdef01234567", \\
+"files": ["corpus.txt"]}'""",
     "GET /v1/datasets/{name}/uploads": 'curl "$URL/v1/datasets/mine/uploads"',
     "POST /v1/sample": 'curl -X POST "$URL/v1/sample"',
     "POST /v1/webhooks": """\

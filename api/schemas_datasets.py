@@ -4,6 +4,7 @@ from pydantic import Field
 
 from api.schemas import ErrorRead, Out
 from core.corpus.report import SourceReport
+from core.storage.dataset_origins import DatasetOrigin
 
 
 class DatasetSummary(Out):
@@ -71,6 +72,8 @@ class DatasetRead(DatasetSummary):
     cleaning: CleaningRead
     left_out: list[LeftOutRead]
     """Entries of the folder that are not used, with the reason."""
+    origins: list[DatasetOrigin]
+    """Repositories of the Hugging Face Hub that files of the dataset come from."""
 
 
 class UploadRead(Out):

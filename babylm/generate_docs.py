@@ -60,6 +60,9 @@ babylm study --preset sample --grid model.dropout=0,0.1 --grid training.epochs=1
     "study-resume": "babylm study-resume last",
     "study-delete": "babylm study-delete 3f2a",
     "download": "babylm download last --checkpoint best -o my-model",
+    "export": """\
+babylm export last --format gguf -o my-model.gguf
+babylm export my-run/checkpoints/last -o my-model.gguf""",
     "generate": 'babylm generate last "Once upon a time" --temperature 0.7 --seed 1',
     "evaluate": "babylm evaluate last --task blimp",
     "finetune": """\
@@ -71,7 +74,8 @@ babylm finetune 3f2a --checkpoint chck_10M --set finetune.seed=1 --set training.
     "datasets": "babylm datasets",
     "datasets add": """\
 babylm datasets add my-text ./texts
-babylm datasets add train_10M babylm.zip --folder train_10M""",
+babylm datasets add train_10M babylm.zip --folder train_10M
+babylm datasets add stories --hub OWNER/NAME --revision main --split train --column story""",
     "datasets download": "babylm datasets download https://example.org/babylm.zip --sha256 3f0c...",
     "datasets delete": "babylm datasets delete my-text",
     "evaluations": "babylm evaluations",

@@ -20,6 +20,7 @@ from core.spec.job import DataSpec, InitFromSpec, JobSpec, TokenizerSpec
 from core.spec.presets import PRESETS
 from core.spec.resources import ResourceSpec
 from core.spec.training import TrainingSpec
+from docs.client_page import client_page
 
 FOLDER = Path(__file__).parent
 WRITTEN_BY = "\nThis page is written by `make docs`.\n"
@@ -200,6 +201,7 @@ def _bounds(info: FieldInfo) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
+    "client.md": lambda: client_page() + WRITTEN_BY,
     "spec.md": spec_page,
     "events.md": events_page,
     "metrics.md": metrics_page,

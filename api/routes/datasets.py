@@ -21,6 +21,7 @@ from api.corpus import (
 from api.deps import InContext, Reading
 from api.description import problems
 from api.errors import Problem
+from api.received_files import one_at_a_time
 from api.routing import thread_router
 from api.schemas import ErrorRead
 from api.schemas_datasets import (
@@ -41,6 +42,13 @@ from core.corpus.sources import SourceFile, scan_folder
 from core.corpus.stage import preview
 from core.evaluation.tasks import FOLDER as EVALUATIONS
 from core.spec.corpus import CleanOptions
+from core.storage.dataset_origins import (
+    ORIGINS_FILE,
+    DatasetOrigin,
+    forget_files,
+    read_origins,
+    save_origin,
+)
 from jobs.short_tasks import short_task_of_dataset
 from jobs.tables import ShortTask
 
@@ -83,7 +91,12 @@ def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
         **_summary(name, files, report).model_dump(),
         files=[_file(file, report) for file in files],
         cleaning=_cleaning(task, report),
-        left_out=[LeftOutRead(name=each.name, reason=each.reason) for each in left_out],
+        left_out=[
+            LeftOutRead(name=each.name, reason=each.reason)
+            for each in left_out
+            if each.name != ORIGINS_FILE
+        ],
+        origins=read_origins(context.settings.data_dir / name),
     )
 
 
@@ -113,7 +126,7 @@ async def upload(
         if sent.replace:
             with context.database.read() as session:
                 refuse_in_use(session, name)
-        return publishing.publish(
+        published = publishing.publish(
             received,
             sent.file,
             context.settings.data_dir / name,
@@ -121,6 +134,9 @@ async def upload(
             folder=sent.folder,
             replace=sent.replace,
         )
+        with one_at_a_time(context.settings.data_dir):
+            forget_files(context.settings.data_dir / name, published.files)
+        return published
 
     published = await context.files.run(publish)
     response.headers["Location"] = f"/v1/datasets/{name}"
@@ -131,6 +147,24 @@ async def upload(
             LeftOutRead(name=each.name, reason=each.reason) for each in published.left_out
         ]
     return answer
+
+
+@router.post("/datasets/{name}/origins", status_code=201)
+def record_origin(name: DatasetName, origin: DatasetOrigin, context: InContext) -> DatasetOrigin:
+    """Records the repository of the Hugging Face Hub that files of the dataset come from.
+
+    Model cards and the budget name the repository and the commit. A file that is uploaded again or
+    removed loses its record.
+    """
+    folder = context.settings.data_dir / name
+    known = {file.path.name for file in dataset_files(context.settings.data_dir, name)}
+    unknown = [file for file in origin.files if file not in known]
+    if unknown:
+        detail = f"the dataset {name} has no file {unknown[0]!r}"
+        raise Problem(422, "origin_invalid", detail, fields=[("files", detail, unknown[0])])
+    with one_at_a_time(context.settings.data_dir):
+        save_origin(folder, origin)
+    return origin
 
 
 @router.get("/datasets/{name}/uploads")

@@ -7,10 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from babylm.client._async.job import AsyncCheckpoint, AsyncCheckpoints, AsyncJob
+    from babylm.client._async.checkpoint import AsyncCheckpoint, AsyncCheckpoints
+    from babylm.client._async.job import AsyncJob
     from babylm.client._async.service import AsyncClient
     from babylm.client._async.study import AsyncStudy
-    from babylm.client._sync.job import Checkpoint, Checkpoints, Job
+    from babylm.client._sync.checkpoint import Checkpoint, Checkpoints
+    from babylm.client._sync.job import Job
     from babylm.client._sync.service import Client
     from babylm.client._sync.study import Study
     from babylm.client.errors import (
@@ -42,13 +44,13 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AsyncCheckpoint": "_async.job",
-    "AsyncCheckpoints": "_async.job",
+    "AsyncCheckpoint": "_async.checkpoint",
+    "AsyncCheckpoints": "_async.checkpoint",
     "AsyncClient": "_async.service",
     "AsyncJob": "_async.job",
     "AsyncStudy": "_async.study",
-    "Checkpoint": "_sync.job",
-    "Checkpoints": "_sync.job",
+    "Checkpoint": "_sync.checkpoint",
+    "Checkpoints": "_sync.checkpoint",
     "Client": "_sync.service",
     "Job": "_sync.job",
     "Study": "_sync.study",

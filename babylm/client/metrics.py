@@ -38,7 +38,11 @@ class Metrics:
         self.columns = list(self._values)
 
     def __getitem__(self, name: str) -> list[float | None]:
-        """The values of one column, one for each step."""
+        """The values of one column, one for each step.
+
+        Args:
+            name: A name of `columns`.
+        """
         values = self._values[name]
         return [values.get(step) for step in self.steps]
 

@@ -34,7 +34,11 @@ class Plot:
         return self.svg
 
     def save(self, path: str | Path) -> Path:
-        """Writes the SVG file."""
+        """Writes the SVG file.
+
+        Args:
+            path: The file.
+        """
         target = Path(path)
         target.write_text(self.svg, encoding="utf-8")
         return target

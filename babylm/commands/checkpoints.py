@@ -1,11 +1,11 @@
-"""Commands for checkpoints: download, generate, evaluate."""
+"""Commands for checkpoints: download, export, generate, evaluate."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from babylm.options import AsJson, JobName, Url, open_client
+from babylm.options import AsJson, JobName, Url, complete_job, open_client
 
 if TYPE_CHECKING:
     from babylm.client import Checkpoints, wire
@@ -19,6 +19,7 @@ Name = Annotated[
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command()(download)
+    app.command()(export)
     app.command()(generate)
     app.command()(evaluate)
 
@@ -77,6 +78,48 @@ def download(
     else:
         step = "" if all_milestones else f" (step {chosen[0].step})"
         print(f"{', '.join(names)}{step} in {folder}: {in_bytes(total)}, checksums verified")
+
+
+def export(
+    job: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOB",
+            help="Id of a job, the beginning of one, `last`, or the folder of a checkpoint.",
+            show_default=False,
+            autocompletion=complete_job,
+        ),
+    ],
+    checkpoint: Name = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write  [default: JOB-CHECKPOINT.gguf]"),
+    ] = None,
+    form: Annotated[Literal["gguf"], typer.Option("--format", help="Format of the file.")] = "gguf",
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download a checkpoint and write it in another format: GGUF, for llama.cpp and its users.
+
+    The file has the weights in float32 and the tokenizer. The command supports OLMo 2 and Gemma 2,
+    and refuses a model that llama.cpp would compute differently. It needs the extra `gguf`.
+    """
+    from babylm.gguf_export import export_folder, export_job
+    from babylm.output import in_bytes, print_json
+
+    folder = Path(job)
+    if (folder / "config.json").is_file():
+        if checkpoint is not None:
+            raise typer.BadParameter("--checkpoint names a checkpoint of a job, not of a folder")
+        found = export_folder(folder, output or Path(f"{folder.resolve().name}.gguf"))
+    else:
+        with open_client(url) as client:
+            found = export_job(client, job, checkpoint, output)
+    if as_json:
+        print_json({"format": form, **found})
+    else:
+        size = f"{found['tensors']} tensors, {in_bytes(found['bytes'])}"
+        print(f"{found['file']}: {size}")
 
 
 def generate(

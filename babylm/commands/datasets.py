@@ -1,11 +1,17 @@
 """Commands for datasets: list, add, download, remove."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from babylm.options import AsJson, Url, open_client
+
+if TYPE_CHECKING:
+    from babylm.client import Client
+
+Origin = dict[str, Any]
+"""The body of `POST /v1/datasets/{name}/origins`."""
 
 group = typer.Typer(
     help="List datasets, add text, and download text from the internet.",
@@ -47,7 +53,23 @@ def datasets(context: typer.Context, url: Url = None, as_json: AsJson = False) -
 @group.command()
 def add(
     name: Annotated[str, typer.Argument(help="Name of a new or existing dataset.")],
-    path: Annotated[Path, typer.Argument(help="A file, a zip or tar, or a folder.")],
+    path: Annotated[
+        Path | None, typer.Argument(help="A file, a zip or tar, or a folder; none with --hub.")
+    ] = None,
+    hub: Annotated[
+        str | None,
+        typer.Option("--hub", help="OWNER/NAME of a dataset on the Hugging Face Hub."),
+    ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option("--revision", help="Its branch, tag or commit  [default: main]"),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Its split  [default: the only one]")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", help="The column with the text  [default: text]")
+    ] = None,
     folder: Annotated[str | None, typer.Option("--folder", help="The subfolder to use.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,
@@ -55,26 +77,106 @@ def add(
 ) -> None:
     """Upload text to the service: text files, .jsonl, .csv, .parquet or .arrow, also compressed.
 
-    A folder may have subfolders, or be a saved Hugging Face dataset.
+    A folder may have subfolders, or be a saved Hugging Face dataset. With --hub the command first
+    downloads a dataset of the Hugging Face Hub, and records its commit for the model card.
 
     If the transfer is interrupted, the same command continues it.
     """
+    from babylm.errors import UsageError
+
+    if (path is None) == (hub is None):
+        raise UsageError("give either a path or --hub OWNER/NAME")
+    with open_client(url) as client:
+        if hub is not None:
+            if folder is not None:
+                raise UsageError("--folder belongs to a path; --split chooses files of --hub")
+            _add_from_hub(
+                client,
+                name,
+                hub,
+                revision=revision,
+                split=split,
+                column=column,
+                replace=replace,
+                as_json=as_json,
+            )
+            return
+        if revision or split or column:
+            raise UsageError("--revision, --split and --column belong to --hub")
+        assert path is not None
+        published, total = _upload(client, name, path, folder=folder, replace=replace)
+    _report(name, published, total, as_json=as_json)
+
+
+def _add_from_hub(
+    client: "Client",
+    name: str,
+    repository: str,
+    *,
+    revision: str | None,
+    split: str | None,
+    column: str | None,
+    replace: bool,
+    as_json: bool,
+) -> None:
+    from tempfile import TemporaryDirectory
+
+    from babylm.hub_dataset import download_files, find_files
+    from babylm.output import print_note
+    from babylm.progress import byte_bar
+
+    found = find_files(repository, revision=revision, split=split)
+    other = None if column == "text" else column
+    with TemporaryDirectory(prefix="babylm-hub-") as staging:
+        with byte_bar("download", sum(found.sizes.values())) as advance:
+            notes = download_files(found, Path(staging), column=other, advance=advance)
+        for note in notes:
+            print_note(note)
+        published, total = _upload(client, name, Path(staging), folder=None, replace=replace)
+    origin = {
+        "repository": found.repository,
+        "commit": found.commit,
+        "revision": revision,
+        "split": split,
+        "column": column,
+        "licence": found.licence,
+        "files": published,
+    }
+    client.call("POST", f"/v1/datasets/{name}/origins", json=origin)
+    _report(name, published, total, as_json=as_json, origin=origin)
+
+
+def _upload(
+    client: "Client", name: str, path: Path, *, folder: str | None, replace: bool
+) -> tuple[list[str], int]:
+    """Uploads with a progress bar; returns the published files and the number of bytes."""
     from babylm.client._sync.upload import files_to_send
-    from babylm.output import in_bytes, print_json, print_note
+    from babylm.output import print_note
     from babylm.progress import byte_bar
 
     def leave_out(name: str, reason: str) -> None:
         print_note(f"left out: {name} {reason}")
 
     total = sum(file.stat().st_size for file in files_to_send(path, folder))
-    with open_client(url) as client, byte_bar("upload", total) as advance:
+    with byte_bar("upload", total) as advance:
         published = client.upload(
             name, path, folder=folder, replace=replace, advance=advance, leave_out=leave_out
         )
+    return published, total
+
+
+def _report(
+    name: str, published: list[str], total: int, *, as_json: bool, origin: Origin | None = None
+) -> None:
+    from babylm.output import in_bytes, print_json
+
     if as_json:
-        print_json({"dataset": name, "files": published, "bytes": total})
-    else:
-        print(f"{name}: {', '.join(published)} ({in_bytes(total)} sent)")
+        more = {} if origin is None else {"origin": origin}
+        print_json({"dataset": name, "files": published, "bytes": total, **more})
+        return
+    print(f"{name}: {', '.join(published)} ({in_bytes(total)} sent)")
+    if origin is not None:
+        print(f"from {origin['repository']} at commit {origin['commit']}")
 
 
 @group.command()

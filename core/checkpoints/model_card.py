@@ -1,10 +1,12 @@
 """The model card of a checkpoint."""
 
 import re
+from collections.abc import Iterator, Sequence
 from math import exp
 
 from core.archs import ARCHITECTURES
 from core.spec.job import JobSpec
+from core.storage.dataset_origins import DatasetOrigin
 
 SKIPPED = {"name", "preset", "sample_prompts"}
 SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&])")
@@ -18,8 +20,12 @@ def model_card(
     tokens_seen: int,
     words_seen: int,
     validation_loss: float | None,
+    origins: Sequence[DatasetOrigin] = (),
 ) -> str:
-    """A Hugging Face model card: model, training data, settings and results."""
+    """A Hugging Face model card: model, training data, settings and results.
+
+    `origins` are the repositories of the Hub that files of the training data come from.
+    """
     title = ARCHITECTURES[spec.model.architecture].title
     lines = [
         "---",
@@ -27,6 +33,7 @@ def model_card(
         "library_name: transformers",
         "pipeline_tag: text-generation",
         f"tags: [babylm, {spec.model.architecture}]",
+        *_dataset_lines(origins),
         "---",
         "",
         f"# {escape_markdown(spec.name or title)}",
@@ -34,6 +41,7 @@ def model_card(
         f"{_article(title)} {title} model of {parameters:,} parameters, trained {_start(spec)} on "
         f"the dataset `{spec.data.dataset}` (BabyLM track: {spec.track}).",
         "",
+        *_origin_lines(origins),
         "```python",
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
         'model = AutoModelForCausalLM.from_pretrained("PATH")',
@@ -68,6 +76,25 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _dataset_lines(origins: Sequence[DatasetOrigin]) -> Iterator[str]:
+    """The datasets of the front matter, which the Hub shows as links."""
+    if origins:
+        yield f"datasets: [{', '.join(sorted({each.repository for each in origins}))}]"
+
+
+def _origin_lines(origins: Sequence[DatasetOrigin]) -> Iterator[str]:
+    """A sentence for each repository that the training data comes from."""
+    for each in origins:
+        files = f"{len(each.files)} file{'' if len(each.files) == 1 else 's'} of the dataset"
+        parts = [f"commit `{each.commit}`"]
+        parts += [f"split {escape_markdown(each.split)}"] if each.split else []
+        parts += [f"column {escape_markdown(each.column)}"] if each.column else []
+        verb = "is" if len(each.files) == 1 else "are"
+        yield f"{files} {verb} from [{each.repository}]({each.address}): {', '.join(parts)}."
+    if origins:
+        yield ""
 
 
 def escape_markdown(text: str) -> str:

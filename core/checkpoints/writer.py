@@ -18,6 +18,7 @@ from core.checkpoints.model_card import model_card
 from core.events.types import CheckpointData, CheckpointFile, CheckpointKind, EventData
 from core.spec.job import JobSpec
 from core.storage.file_hashes import hash_file
+from core.storage.inputs import read_record
 from core.storage.links import link_or_copy
 from core.storage.model_files import WEIGHTS_FILE
 from core.storage.rundir import RunDir, publish_folder, remove_folder, remove_staging
@@ -127,6 +128,7 @@ class Checkpoints:
                 shutil.copyfile(file, folder / file.name)
         set_max_length(folder, model.config.max_position_embeddings)
         (folder / "spec.json").write_text(self._spec.model_dump_json(indent=2))
+        record = read_record(self._rundir.inputs)
         card = model_card(
             self._spec,
             parameters=sum(parameter.numel() for parameter in model.parameters()),
@@ -134,6 +136,7 @@ class Checkpoints:
             tokens_seen=position.tokens_seen,
             words_seen=position.words_seen,
             validation_loss=position.validation_loss,
+            origins=record.origins.get("train", []) if record is not None else [],
         )
         (folder / "README.md").write_text(card)
 

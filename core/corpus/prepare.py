@@ -29,6 +29,7 @@ from core.spec.job import TRACK_WORDS, JobSpec
 from core.stages.context import Run
 from core.stages.reporter import StageReporter
 from core.storage.cache import CacheEntry, fingerprint
+from core.storage.dataset_origins import read_origins, with_files
 from core.storage.inputs import changed_files, require_text_of_journal
 
 Mode = Literal["report", "exact", "near"]
@@ -133,7 +134,7 @@ def _find_files(run: Run, split: str, dataset: str) -> list[SourceFile]:
     now = {file.name: run.cache.hashes.of(file.path) for file in files}
     if before and (changes := changed_files(before, now)):
         raise _changed(run, dataset, changes)
-    run.inputs.record_files(split, now)
+    run.inputs.record_files(split, now, with_files(read_origins(folder), now))
     _warn_of_files_left_out(run, folder)
     absent = missing_sources(files)
     if split == "train" and absent and sources is None:

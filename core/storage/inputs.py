@@ -18,6 +18,7 @@ from core.events.journal import events_of_types
 from core.events.types import StageData
 from core.spec.job import JobSpec
 from core.storage.cache import Cache, CacheEntry, fingerprint
+from core.storage.dataset_origins import DatasetOrigin
 from core.storage.rundir import STAGING_SUFFIX, RunDir, publish_file
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ class InputRecord(BaseModel):
     """Fingerprint of the sections `data` and `tokenizer` of the spec."""
     files: dict[str, dict[str, str]] = {}
     """Hashes of the files of the dataset, by split (`train` or `validation`) and by file name."""
+    origins: dict[str, list[DatasetOrigin]] = {}
+    """Known origins of these files, by split."""
     results: dict[str, str] = {}
     """Fingerprints of results by name, such as `clean/train`, `tokenizer` or `tokenize/train`."""
     tokenizer: OwnTokenizer | None = None
@@ -144,9 +147,13 @@ class Inputs:
         """The error `corpus_changed`, with a hint that depends on whether the run has trained."""
         return CorpusChanged(message, hint=None if self.has_trained else UNTRAINED_HINT)
 
-    def record_files(self, split: str, files: dict[str, str]) -> None:
-        """Records the files of a split. The record is saved together with the split's result."""
+    def record_files(self, split: str, files: dict[str, str], origins: list[DatasetOrigin]) -> None:
+        """Records the files of a split, and the known origins of the dataset.
+
+        The record is saved together with the split's result.
+        """
         self._record.files[split] = files
+        self._record.origins[split] = origins
 
     def record_tokenizer(self, tokenizer: OwnTokenizer) -> None:
         """Records the copy of the tokenizer in the run folder."""

@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub: the calls that huggingface_hub makes for an upload.
+"""A stand-in for the Hugging Face Hub: the calls of huggingface_hub for an upload and a download.
 
 Regular files arrive in the commit, large ones by Git LFS before it. It may fail at a chosen commit.
 """
@@ -11,8 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 LARGE_SUFFIX = ".safetensors"
+
+
+@dataclass
+class HubDataset:
+    """A dataset: the commit of each branch and tag, and the files of each commit."""
+
+    revisions: dict[str, str]
+    files: dict[str, dict[str, bytes]]
+    card: dict = field(default_factory=dict)
 
 
 @dataclass
@@ -27,6 +37,9 @@ class Hub:
     failing_commits: set[int] = field(default_factory=set)
     """Numbers of the commits that are answered with 500."""
     attempts: int = 0
+    datasets: dict[str, HubDataset] = field(default_factory=dict)
+    downloads: list[str] = field(default_factory=list)
+    """Paths of the files of datasets that were sent."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -42,8 +55,42 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.objects[name] = content
         self._answer({})
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_GET(self) -> None:
+        parts = unquote(self.path.partition("?")[0]).strip("/").split("/")
+        if parts[:2] == ["api", "datasets"]:
+            self._dataset("/".join(parts[2:4]), parts[5] if len(parts) > 4 else "main")
+            return
+        if parts[0] == "datasets":
+            self._file("/".join(parts[1:3]), commit=parts[4], path="/".join(parts[5:]))
+            return
         self._answer({"sha": "0" * 40, "id": "user/small", "siblings": []})
+
+    def _dataset(self, name: str, revision: str) -> None:
+        found = self.hub.datasets.get(name)
+        if found is None:
+            self._answer({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
+            return
+        commit = found.revisions.get(revision)
+        if commit is None:
+            self._answer({"error": "Invalid rev"}, 404, {"X-Error-Code": "RevisionNotFound"})
+            return
+        files = found.files[commit].items()
+        siblings = [{"rfilename": path, "size": len(content)} for path, content in files]
+        self._answer({"id": name, "sha": commit, "siblings": siblings, "cardData": found.card})
+
+    def _file(self, name: str, *, commit: str, path: str) -> None:
+        content = self.hub.datasets[name].files[commit][path]
+        self.send_response(200)
+        self.send_header("ETag", f'"{sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", commit)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.hub.downloads.append(path)
+            self.wfile.write(content)
 
     def do_POST(self) -> None:
         body = self._body()
@@ -120,9 +167,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def _answer(self, body: dict, status: int = 200) -> None:
+    def _answer(self, body: dict, status: int = 200, headers: dict[str, str] | None = None) -> None:
         content = json.dumps(body).encode()
         self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -1,8 +1,8 @@
 import pytest
 
 from babylm.client import Client, ServiceError, ServiceUnreachable, Study
+from babylm.client._sync.checkpoint import Checkpoint
 from babylm.client._sync.connection import MAX_POLL_FAILURES
-from babylm.client._sync.job import Checkpoint
 from babylm.client._sync.submission import build_submission
 from babylm.client.wire import FINAL_STATUSES
 from jobs.states import FINAL

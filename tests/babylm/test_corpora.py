@@ -1,37 +1,15 @@
 """Uploads to the real API over HTTP, and downloads from a small server."""
 
-import threading
 from hashlib import sha256
 
 import pytest
-import uvicorn
 
-from api.app import create_app
 from babylm.client._sync import upload
 from babylm.fetch import fetch_file, name_in
-from jobs.database import upgrade
-from jobs.settings import Settings
 from tests.babylm.conftest import error_of
 from tests.babylm.stub import Answer, ranged
 
 TEXT = "".join(f"line {number} of a text\n" for number in range(5000)).encode()
-
-
-@pytest.fixture
-def service(tmp_path):
-    """Address and data folder of an API without other services."""
-    settings = Settings(_env_file=None, data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
-    upgrade(settings.database_url)
-    config = uvicorn.Config(create_app(settings), port=0, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        pass
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}", settings.data_dir
-    server.should_exit = True
-    thread.join()
 
 
 def test_a_folder_becomes_a_dataset_in_pieces(run, service, tmp_path, monkeypatch):

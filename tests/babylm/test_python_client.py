@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from babylm import AsyncClient, BabylmError, Client, JobFailed, ServiceError
-from babylm.client._async.service import with_fields
+from babylm.client.fields import with_fields
 from babylm.client.metrics import Metrics
 from babylm.client.plot import plot_series
 from babylm.client.view import bar_html

@@ -1,8 +1,8 @@
 """Builds the environments of the compatibility tests under `.compat/`.
 
-One at the releases that the BabyLM evaluation pipelines pin, one at the last transformers 4 and one
-at the newest transformers 5. An environment whose wheels cannot be installed is reported and left
-out; its tests are then skipped by name.
+One at the releases that the BabyLM evaluation pipelines pin, one at the last transformers 4, and
+one at the newest transformers 5 with the lm-evaluation-harness. An environment whose wheels cannot
+be installed is reported and left out; its tests are then skipped by name.
 """
 
 import subprocess

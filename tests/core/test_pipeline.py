@@ -15,6 +15,8 @@ from core.sample import write_sample
 from core.spec.job import JobSpec
 from core.stages.context import Run
 from core.storage.cache import Cache
+from core.storage.dataset_origins import DatasetOrigin, save_origin
+from core.storage.inputs import read_record
 from core.storage.rundir import RunDir
 
 MODEL = {
@@ -23,6 +25,9 @@ MODEL = {
     "num_hidden_layers": 1,
     "num_attention_heads": 2,
 }
+ORIGIN = DatasetOrigin(
+    repository="owner/sample", commit="a" * 40, split="train", files=["childes.train", "none.txt"]
+)
 TRAINING = {
     **{"seq_length": 16, "batch_size": 4, "max_steps": 2, "eval_tokens": 64},
     **{"num_threads": 1, "sample_prompts": []},
@@ -34,6 +39,7 @@ def corpora(tmp_path_factory):
     """Data folder with a small sample corpus."""
     folder = tmp_path_factory.mktemp("data")
     write_sample(folder, target_bytes=60_000)
+    save_origin(folder / "sample", ORIGIN)
     return folder
 
 
@@ -90,8 +96,15 @@ def test_another_job_takes_that_tokenizer_as_it_is(service, tmp_path):
     assert stages["tokenizer"]["cached"] is True
     assert stages["tokenizer"]["counts"]["vocab_size"] == 300
     assert tokenizer_bytes(tmp_path, "two") == tokenizer_bytes(tmp_path, "one")
-    config = RunDir(tmp_path / "jobs" / "two").checkpoint("last") / "config.json"
+    rundir = RunDir(tmp_path / "jobs" / "two")
+    config = rundir.checkpoint("last") / "config.json"
     assert json.loads(config.read_bytes())["vocab_size"] == 300
+    # Its record and its model card name the origin of the text.
+    (origin,) = read_record(rundir.inputs).origins["train"]
+    assert (origin.commit, origin.files) == (ORIGIN.commit, ["childes.train"])
+    card = (rundir.checkpoint("last") / "README.md").read_text()
+    assert "datasets: [owner/sample]\n---" in card
+    assert f"1 file of the dataset is from [owner/sample]({ORIGIN.address}): commit `a" in card
 
 
 def test_a_job_with_its_copy_continues_without_the_other_job(service, tmp_path):

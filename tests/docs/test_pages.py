@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import babylm.client
+
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -41,3 +43,17 @@ def test_every_test_that_the_page_on_reliability_names_exists():
     assert [name for name in named if f"def {name}(" not in code] == []
     paths = re.findall(r"`(tests/[\w/.]+)`", text)
     assert [path for path in paths if not (DOCS.parent / path).exists()] == []
+
+
+def test_the_page_of_the_client_describes_every_public_class_and_argument():
+    page = (DOCS / "client.md").read_text()
+    assert [name for name in babylm.client.__all__ if not re.search(rf"\b{name}\b", page)] == []
+    empty, missing = [], []
+    for section in re.split(r"\n### ", page.split("## Errors")[0])[1:]:
+        title, _, rest = section.partition("\n")
+        code, text = re.search(r"```python\n(.*?)```(.*)", rest, re.DOTALL).groups()
+        given = re.search(r"\((.*)\)", code, re.DOTALL)[1]
+        names = re.findall(r"(?:^|[(,*]\s*)([a-z]\w*)(?=: )", given)
+        missing += [f"{title}: {name}" for name in names if f"- `{name}`: " not in text]
+        empty += [title] if not text.strip() else []
+    assert (empty, missing) == ([], [])

@@ -76,7 +76,11 @@ class AsyncStudy:
         return self
 
     async def add_seeds(self, seeds: int | Sequence[int]) -> Self:
-        """Adds seeds to each condition: `seeds` is the new total, or a list of seeds to add."""
+        """Adds seeds to each condition.
+
+        Args:
+            seeds: The new total number of seeds, or a list of seeds to add.
+        """
         body = {"seeds": seeds if isinstance(seeds, int) else list(seeds)}
         self.data = await self._client.call("POST", f"{self._path}/seeds", json=body)
         return self

@@ -51,7 +51,12 @@ class Connection:
         self._http.close()
 
     def call(self, method: str, path: str, **request: Any) -> Any:  # any JSON value
-        """Sends a request and returns its JSON; further arguments are those of `httpx.request`.
+        """Sends a request and returns its JSON.
+
+        Args:
+            method: The HTTP method.
+            path: The path, which begins with `/v1`.
+            request: Further arguments of `httpx.request`, such as `json` and `params`.
 
         Raises:
             ServiceError: If the service refused the request.
@@ -69,6 +74,10 @@ class Connection:
     ) -> Any:  # any JSON value
         """Requests a state that changes; if no answer arrives, waits and requests it again.
 
+        Args:
+            path: The path, which begins with `/v1`.
+            sleep: Function that waits between two requests.
+
         Raises:
             ServiceError: If the service refused the request, or failed too often in a row.
             ServiceUnreachable: If no answer came too often in a row.
@@ -85,7 +94,12 @@ class Connection:
         return self.call("GET", path)
 
     def listing(self, path: str, **request: Any) -> list[Body]:  # Any, as above
-        """Requests a list; the response is an array, or an object with the array as `data`."""
+        """Requests a list; the response is an array, or an object with the array as `data`.
+
+        Args:
+            path: The path, which begins with `/v1`.
+            request: Further arguments of `httpx.request`, such as `params`.
+        """
         return entries_of(self.call("GET", path, **request))
 
     @contextmanager
@@ -97,7 +111,16 @@ class Connection:
         params: Mapping[str, str] | None = None,
         read_seconds: float = TIMEOUT_SECONDS,
     ) -> Iterator[httpx.Response]:
-        """A response to be read piece by piece. A broken connection raises an error of httpx."""
+        """A response to be read piece by piece, for a `with` block.
+
+        A broken connection raises an error of httpx.
+
+        Args:
+            path: The path, which begins with `/v1`.
+            headers: Headers of the request.
+            params: Query parameters.
+            read_seconds: Time to wait for the next piece.
+        """
         timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
         with self._http.stream(
             "GET", path, headers=headers, params=params, timeout=timeout

@@ -22,6 +22,7 @@ from babylm.client._sync.upload import (
 )
 from babylm.client.discovery import find_key, find_service
 from babylm.client.errors import BabylmError, ServiceError, ServiceUnreachable
+from babylm.client.fields import not_found, with_fields
 from babylm.client.figures import SHORTEST_ID
 from babylm.client.wire import Body
 
@@ -136,7 +137,13 @@ class Client(Connection):
         idempotency_key: str,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Job:
-        """Submits a whole spec. The same key twice gives the same job."""
+        """Submits a whole spec.
+
+        Args:
+            body: The spec.
+            idempotency_key: The same key twice gives the same job.
+            sleep: Function that waits before a repeated request.
+        """
         answer = self._create("/v1/jobs", body, idempotency_key=idempotency_key, sleep=sleep)
         return Job(self, answer)
 
@@ -199,12 +206,19 @@ class Client(Connection):
         return Study(self, self._create("/v1/studies", body, idempotency_key=key))
 
     def studies(self, *, limit: int = 20) -> list[Study]:
-        """The newest studies first. `refresh` of a study reads its table and its members."""
+        """The newest studies first. `refresh` of a study reads its table and its members.
+
+        Args:
+            limit: Maximum number of studies.
+        """
         found = self.listing("/v1/studies", params={"limit": limit})
         return [Study(self, each) for each in found]
 
     def find_study(self, name: str = "last") -> Study:
-        """The study whose id is or begins with `name`; the newest study for `last`.
+        """One study.
+
+        Args:
+            name: Its id or the beginning of it, or `last` for the newest study.
 
         Raises:
             BabylmError: If there is no such study, or more than one.
@@ -231,23 +245,35 @@ class Client(Connection):
                 "`babylm studies` lists the ids; their beginning is enough, and `last` is the "
                 "newest study."
             )
-            raise _not_found("study", name, hint, error) from error
+            raise not_found("study", name, hint, error) from error
         return Study(self, answer)
 
     def estimate(self, spec: Mapping[str, Any]) -> Body:
-        """Estimates the time, memory and disk space of a spec; the service stores nothing."""
+        """Estimates the time, memory and disk space of a spec; the service stores nothing.
+
+        Args:
+            spec: The spec, which may name a preset.
+        """
         found: Body = self.call("POST", "/v1/jobs/estimate", json=dict(spec))
         return found
 
     def jobs(self, *, status: str | None = None, limit: int = 20) -> list[Job]:
-        """The newest jobs first, at most `limit`; only those with `status`, if it is given."""
+        """The newest jobs first.
+
+        Args:
+            status: Only jobs with this status. Default: all jobs.
+            limit: Maximum number of jobs.
+        """
         found: list[Job] = []
         for page in self._pages(status=status, limit=limit):
             found += [Job(self, each) for each in page]
         return found[:limit]
 
     def job(self, name: str = "last") -> Job:
-        """The job whose id is or begins with `name`; the newest job for `last`.
+        """One job.
+
+        Args:
+            name: Its id or the beginning of it, or `last` for the newest job.
 
         Raises:
             BabylmError: If there is no such job, or more than one.
@@ -268,7 +294,7 @@ class Client(Connection):
                     f"`babylm jobs` lists the ids; their beginning ({SHORTEST_ID} characters or "
                     "more) is enough, and `last` is the newest job."
                 )
-                raise _not_found("job", name, hint, error) from error
+                raise not_found("job", name, hint, error) from error
             answer = self.call("GET", f"/v1/jobs/{job_id}")
         return Job(self, answer)
 
@@ -289,12 +315,20 @@ class Client(Connection):
         return self.listing("/v1/datasets")
 
     def dataset(self, name: str) -> Body:
-        """One dataset with details of its files."""
+        """One dataset with details of its files.
+
+        Args:
+            name: Its name.
+        """
         found: Body = self.call("GET", f"/v1/datasets/{quote(name, safe='')}")
         return found
 
     def delete_dataset(self, name: str) -> None:
-        """Deletes a dataset. The service refuses this if an unfinished job needs the dataset."""
+        """Deletes a dataset. The service refuses this if an unfinished job needs the dataset.
+
+        Args:
+            name: Its name.
+        """
         self.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
 
     def upload(
@@ -358,28 +392,3 @@ class Client(Connection):
             if not page.get("next") or not page["data"]:
                 return
             query["after"] = page["next"]
-
-
-def with_fields(spec: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Body:
-    """The spec with the given fields; a section that both have is merged field by field."""
-    body = dict(spec or {})
-    for field, value in given.items():
-        if value is None:
-            continue
-        before = body.get(field)
-        is_section = isinstance(value, Mapping)
-        if is_section and isinstance(before, Mapping):
-            body[field] = {**before, **value}
-        else:
-            body[field] = dict(value) if is_section else value
-    return body
-
-
-def _not_found(kind: str, name: str, hint: str, error: ServiceError) -> ServiceError:
-    return ServiceError(
-        error.status_code,
-        f"there is no {kind} {name}",
-        hint=hint,
-        code=f"{kind}_not_found",
-        details=error.details,
-    )

@@ -92,7 +92,7 @@ def extract(
         _decompress(file, output, should_stop)
         return None
     writer = _RowWriter(file, output)
-    with _opened_rows(file, Path(output.name).parent) as rows:
+    with opened_rows(file, Path(output.name).parent) as rows:
         for number, row in enumerate(rows):
             if number % ROWS_PER_CHECK == 0 and should_stop():
                 raise Stopped
@@ -101,8 +101,11 @@ def extract(
 
 
 @contextmanager
-def _opened_rows(file: SourceFile, folder: Path) -> Iterator[Iterator[Row]]:
-    """The rows of a file. If its reader must seek, the file is first decompressed into `folder`."""
+def opened_rows(file: SourceFile, folder: Path) -> Iterator[Iterator[Row]]:
+    """The rows of a file, for a `with` block.
+
+    If its reader must seek, the file is first decompressed into `folder`.
+    """
     path, column, form = file.path, file.rows.column, file.format
     with open_stream(path, form.compression) as stream:
         if form.suffix in TEXT_READERS:

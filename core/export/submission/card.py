@@ -35,7 +35,7 @@ def submission_card(
 
 def _budget_lines(ledger: Ledger) -> Iterator[str]:
     yield from ("## Data and budget", "")
-    yield "| source | words before cleaning | words | origin (by file name) | licence |"
+    yield "| source | words before cleaning | words | origin | licence |"
     yield "| --- | --: | --: | --- | --- |"
     for each in ledger.sources:
         before = "" if each.words_before is None else f"{each.words_before:,}"

@@ -76,10 +76,11 @@ def budget_ledger(
             source=stem,
             words_before=found.get("words_in"),
             words=found["words"],
-            origin=origin_of(stem, spec.data.dataset).origin,
-            licence=origin_of(stem, spec.data.dataset).licence,
+            origin=origin.origin,
+            licence=origin.licence,
         )
         for stem, found in train.get("sources", {}).items()
+        for origin in [origin_of(stem, spec.data.dataset, record)]
     ]
     return Ledger(
         track=spec.track,

@@ -203,6 +203,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/datasets/{name}/origins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record Origin
+         * @description Records the repository of the Hugging Face Hub that files of the dataset come from.
+         *
+         *     Model cards and the budget name the repository and the commit. A file that is uploaded again or
+         *     removed loses its record.
+         */
+        post: operations["record_origin_v1_datasets__name__origins_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/datasets/{name}/uploads": {
         parameters: {
             query?: never;
@@ -1656,6 +1679,47 @@ export interface components {
             words: number;
         };
         /**
+         * DatasetOrigin
+         * @description The repository on the Hugging Face Hub that files of a dataset come from.
+         */
+        DatasetOrigin: {
+            /**
+             * Column
+             * @description The column that became the text, if any.
+             */
+            column?: string | null;
+            /**
+             * Commit
+             * @description The commit of its files.
+             */
+            commit: string;
+            /**
+             * Files
+             * @description The files of this dataset, by name.
+             */
+            files: string[];
+            /**
+             * Licence
+             * @description The licence that the repository names.
+             */
+            licence?: string | null;
+            /**
+             * Repository
+             * @description OWNER/NAME of a dataset.
+             */
+            repository: string;
+            /**
+             * Revision
+             * @description The branch or tag that was given, if any.
+             */
+            revision?: string | null;
+            /**
+             * Split
+             * @description The split, if any.
+             */
+            split?: string | null;
+        };
+        /**
          * DatasetPage
          * @description The datasets, by name.
          */
@@ -1679,6 +1743,8 @@ export interface components {
             left_out: components["schemas"]["LeftOutRead"][];
             /** Name */
             name: string;
+            /** Origins */
+            origins: components["schemas"]["DatasetOrigin"][];
             /** Sources */
             sources: string[];
             /** Words */
@@ -4641,6 +4707,105 @@ export interface operations {
             };
             /** @description The state of the service does not allow it. */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    record_origin_v1_datasets__name__origins_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Name of a dataset. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DatasetOrigin"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetOrigin"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
                 headers: {
                     [name: string]: unknown;
                 };

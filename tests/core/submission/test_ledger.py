@@ -54,6 +54,20 @@ def test_words_are_counted_by_source_with_origin_and_licence(tmp_path):
     json.dumps(found.model_dump())
 
 
+def test_a_recorded_repository_of_the_hub_is_the_origin(tmp_path):
+    rundir = RunDir(tmp_path / "run")
+    rundir.root.mkdir()
+    origin = {"repository": "a/b", "commit": "c" * 40, "files": ["my_notes.jsonl"]}
+    record = InputRecord(asked="", files={"train": FILES}, origins={"train": [origin]})
+    rundir.inputs.write_text(record.model_dump_json())
+    spec = JobSpec.model_validate({"data": {"dataset": "sample"}}).resolve()
+    found = budget_ledger(spec, rundir=rundir, counts=COUNTS, words_seen=1)
+    childes, notes = found.sources
+    assert childes.licence == "Apache-2.0"
+    assert notes.origin == f"Hugging Face Hub: a/b at commit {'c' * 40}"
+    assert notes.licence == "not named by the repository"
+
+
 @pytest.mark.parametrize(
     ("changed", "rule", "holds"),
     [

@@ -1,7 +1,7 @@
 // The cards of the presets: model, parameters, words and expected time.
 
 import type { ComponentChildren } from "preact";
-import { type Device, type Estimate, timeText } from "../../lib/estimate.ts";
+import { type Estimate, timeText } from "../../lib/estimate.ts";
 import { plural, tickCount } from "../../lib/format.ts";
 import type { Catalogue, Preset } from "./store.ts";
 
@@ -9,16 +9,19 @@ interface Props {
   preset: Preset;
   catalogue: Catalogue;
   estimate: Estimate | undefined;
+  // Words of the text, until there is an estimate.
+  words: number | null;
   isChosen: boolean;
   choose: () => void;
   children?: ComponentChildren;
 }
 
-export function PresetCard({ preset, catalogue, estimate, isChosen, choose, children }: Props) {
+export function PresetCard(props: Props) {
+  const { preset, catalogue, estimate, isChosen, choose, children } = props;
   return (
     <button type="button" class="preset" aria-pressed={isChosen} onClick={choose}>
       <b>{titleOf(preset, catalogue, estimate)}</b>
-      {factsOf(preset, estimate, catalogue.device).map((fact) => (
+      {factsOf(props).map((fact) => (
         <small key={fact} class="facts">
           {fact}
         </small>
@@ -45,9 +48,9 @@ export function sizeText(value: number): string {
   return tickCount(Number(value.toPrecision(2)));
 }
 
-function factsOf(preset: Preset, estimate: Estimate | undefined, device: Device): string[] {
+function factsOf({ preset, estimate, catalogue: { device }, ...props }: Props): string[] {
   const { epochs, max_steps: steps } = preset.spec.training;
-  const words = estimate?.words ?? preset.words;
+  const words = estimate?.words ?? props.words;
   const amount = [
     words && `${sizeText(words)} words`,
     steps ? `at most ${plural(steps, "step")}` : plural(epochs, "epoch"),

@@ -80,6 +80,7 @@ function Presets({ job, times }: { job: NewJob; times: PresetTimes }) {
             preset={preset}
             catalogue={job.catalogue}
             estimate={times.found.value.get(preset.name)}
+            words={preset.words}
             isChosen={preset.name === chosen}
             choose={() => job.choosePreset(preset.name)}
           >

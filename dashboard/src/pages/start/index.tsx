@@ -87,6 +87,7 @@ function Steps({ catalogue, text: wantedText, preset: wantedPreset, again }: Pro
       />
       <ModelStep
         {...{ catalogue, times, favourite }}
+        words={summary?.words}
         chosen={preset.name}
         choose={(name) => setParameters({ preset: name })}
       />

@@ -10,12 +10,14 @@ import { groupsOf } from "./choice.ts";
 interface Props {
   catalogue: Catalogue;
   times: PresetTimes;
+  // Words of the chosen text.
+  words: number | undefined;
   favourite: string;
   chosen: string;
   choose: (name: string) => void;
 }
 
-export function ModelStep({ catalogue, times, favourite, chosen, choose }: Props) {
+export function ModelStep({ catalogue, times, words, favourite, chosen, choose }: Props) {
   const { first, more } = groupsOf(catalogue.presets, favourite);
   const card = (preset: Preset) => (
     <PresetCard
@@ -23,6 +25,7 @@ export function ModelStep({ catalogue, times, favourite, chosen, choose }: Props
       preset={preset}
       catalogue={catalogue}
       estimate={times.found.value.get(preset.name)}
+      words={words ?? preset.words}
       isChosen={preset.name === chosen}
       choose={() => choose(preset.name)}
     >

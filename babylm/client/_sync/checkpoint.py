@@ -1,0 +1,199 @@
+# Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
+"""A checkpoint of a job: downloads, generated text and evaluations."""
+
+import time
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from babylm.client import wire
+from babylm.client._sync.connection import Connection, entries_of
+from babylm.client._sync.download import Advance, download_checkpoint
+from babylm.client.errors import BabylmError
+from babylm.client.view import html_table
+
+GENERATE_SECONDS = 300.0
+"""Seconds to wait for generated text; before the first text the service loads the model."""
+POLL_SECONDS = 0.5
+
+
+class Checkpoint:
+    """A checkpoint, which can be downloaded, loaded, evaluated, and used to generate text.
+
+    Attributes:
+        job_id: The job that it belongs to.
+        data: The checkpoint as the service sent it.
+    """
+
+    def __init__(self, client: Connection, job_id: str, data: wire.Checkpoint) -> None:
+        self._client = client
+        self.job_id = job_id
+        self.data = data
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self.data["name"]
+
+    @property
+    def kind(self) -> str:
+        """The kind: `last`, `best`, `milestone`, `rolling`, `ema` or another one."""
+        return self.data["kind"]
+
+    @property
+    def step(self) -> int:
+        """The optimizer step at which it was saved."""
+        return self.data["step"]
+
+    @property
+    def validation_loss(self) -> float | None:
+        """The validation loss, if it was measured at this step."""
+        return self.data.get("validation_loss")
+
+    @property
+    def size(self) -> int:
+        """Size of all files in bytes."""
+        return sum(file["size"] for file in self.data["files"])
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint {self.name!r} step {self.step} of job {self.job_id[:8]}>"
+
+    def download(
+        self, output: str | Path | None = None, *, advance: Advance = lambda _: None
+    ) -> Path:
+        """Downloads all files into a folder, verifies them, and returns the folder.
+
+        Args:
+            output: The folder. Default: JOB-NAME in the working folder.
+            advance: Called with the number of bytes that arrived.
+        """
+        folder = Path(output) if output is not None else Path(f"{self.job_id}-{self.name}")
+        download_checkpoint(self._client, self.job_id, self.data, folder, advance=advance)
+        return folder
+
+    def load(self, output: str | Path | None = None) -> tuple[Any, Any]:
+        """Downloads the checkpoint and loads it with transformers, which is imported here.
+
+        Args:
+            output: The folder of the download. Default: JOB-NAME in the working folder.
+
+        Returns:
+            The model and the tokenizer, as instances of classes of transformers.
+
+        Raises:
+            BabylmError: If transformers is not installed.
+        """
+        try:
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+        except ImportError as error:
+            raise BabylmError(
+                f"a checkpoint is loaded by transformers: {error}",
+                hint="pip install transformers torch",
+            ) from error
+        folder = self.download(output)
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        return model, AutoTokenizer.from_pretrained(folder)
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        max_new_tokens: int = 60,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        seed: int | None = None,
+    ) -> str:
+        """The prompt and its continuation by the model, computed by the service.
+
+        Args:
+            prompt: The beginning of the text.
+            max_new_tokens: Maximum number of tokens of the continuation.
+            temperature: 0 always chooses the most probable token; higher values vary more.
+            top_k: Number of most probable tokens to choose from. Default: all tokens.
+            seed: The same seed gives the same text. Default: random.
+        """
+        body: wire.Body = {
+            **{"prompt": prompt, "max_new_tokens": max_new_tokens, "temperature": temperature},
+            **{"top_k": top_k, "seed": seed},
+        }
+        answer = self.generate_raw({k: v for k, v in body.items() if v is not None})
+        text = str(answer["text"])
+        return text if text.startswith(prompt) else prompt + text
+
+    def generate_raw(self, body: wire.Body) -> wire.Body:
+        """Sends a generation request; returns the whole response.
+
+        Args:
+            body: The body of `POST /v1/jobs/{id}/checkpoints/{name}/generate`.
+        """
+        path = f"{self._path}/generate"
+        found: wire.Body = self._client.call("POST", path, json=body, timeout=GENERATE_SECONDS)
+        return found
+
+    def evaluate(
+        self,
+        task: str,
+        *,
+        advance: Callable[[float], None] = lambda _: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> wire.Body:
+        """Evaluates the checkpoint on a task, such as `blimp`, and waits for the scores.
+
+        Args:
+            task: Name of a folder in the folder `evaluations` of the data folder.
+            advance: Called with the share that is done.
+            sleep: Function that waits between two requests.
+
+        Raises:
+            BabylmError: If the evaluation was refused or failed.
+        """
+        answer = self._client.call("POST", f"{self._path}/evaluations", json={"task": task})
+        found: wire.Body = answer
+        while found["status"] not in ("succeeded", "failed"):
+            advance(found["progress"])
+            sleep(POLL_SECONDS)
+            page = self._client.poll(f"/v1/jobs/{self.job_id}/evaluations", sleep=sleep)
+            now = next((each for each in entries_of(page) if each["id"] == found["id"]), None)
+            if now is None:
+                raise BabylmError("the evaluation is gone: its job was deleted")
+            found = now
+        advance(1.0)
+        if found["status"] == "failed":
+            error = found["error"] or {}
+            raise BabylmError(
+                f"the evaluation failed: {error.get('message')}",
+                hint=error.get("hint") or None,
+                code=error.get("code"),
+                details={"evaluation": found},
+            )
+        return found
+
+    @property
+    def _path(self) -> str:
+        return f"/v1/jobs/{self.job_id}/checkpoints/{quote(self.name, safe='')}"
+
+
+class Checkpoints(dict[str, Checkpoint]):
+    """The checkpoints of a job by name; `best` and `last` also find `best-000020`."""
+
+    def __init__(self, checkpoints: "Any" = ()) -> None:  # an iterable of checkpoints
+        super().__init__((each.name, each) for each in checkpoints)
+
+    def __missing__(self, name: str) -> Checkpoint:
+        of_kind = [each for each in self.values() if each.kind == name]
+        if of_kind:
+            return max(of_kind, key=lambda each: each.step)
+        there = ", ".join(self) or "none"
+        raise BabylmError(
+            f"no checkpoint {name!r}; there are: {there}", code="checkpoint_not_found"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = {
+            escape(each.name): f"step {each.step:,}"
+            + ("" if each.validation_loss is None else f", loss {each.validation_loss:.4f}")
+            for each in self.values()
+        }
+        return html_table(rows)

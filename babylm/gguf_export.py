@@ -1,0 +1,79 @@
+"""Exports checkpoints as GGUF files: downloads the files and starts `core.export.gguf`."""
+
+import json
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from babylm.client import Client
+from babylm.errors import CommandError
+from babylm.progress import byte_bar
+from core.export.gguf.layout import reason_refused
+from core.process.program import python_command
+
+PACKAGES = ("gguf", "safetensors", "numpy")
+"""The packages of the extra `gguf`."""
+DOWNLOAD_SUFFIX = ".checkpoint"
+REFUSED = "Download the checkpoint with `babylm download`; transformers loads every architecture."
+Exported = dict[str, Any]
+"""`file`, `tensors`, `parameters` and `bytes`."""
+
+
+def export_job(client: Client, job: str, checkpoint: str | None, output: Path | None) -> Exported:
+    """Downloads a checkpoint of a job and writes it as a GGUF file.
+
+    The downloaded files are in a folder next to the output, so that a call after an interruption
+    continues. The folder is removed at the end.
+
+    Raises:
+        CommandError: If a package is missing, or the model cannot be exported. The architecture is
+            checked before the download.
+    """
+    _require_packages()
+    found = client.job(job)
+    model = found.spec["model"]
+    if reason := reason_refused(model["architecture"], model):
+        raise CommandError(reason, hint=REFUSED)
+    chosen = found.checkpoint(checkpoint)
+    target = output or Path(f"{found.id}-{chosen.name}.gguf")
+    folder = target.with_name(target.name + DOWNLOAD_SUFFIX)
+    with byte_bar("download", chosen.size) as advance:
+        chosen.download(folder, advance=advance)
+    exported = export_folder(folder, target, name=found.name or f"{found.id[:8]}-{chosen.name}")
+    shutil.rmtree(folder)
+    return {"job": found.id, "checkpoint": chosen.name, **exported}
+
+
+def export_folder(folder: Path, output: Path, *, name: str | None = None) -> Exported:
+    """Writes the checkpoint in a folder as a GGUF file.
+
+    Args:
+        folder: The checkpoint.
+        output: The file.
+        name: Name of the model in the file. Default: the name of the folder.
+
+    Raises:
+        CommandError: If a package is missing, or the model cannot be exported.
+    """
+    _require_packages()
+    program = python_command("core.export.gguf", str(folder), str(output))
+    program += ["--name", name or folder.resolve().name]
+    done = subprocess.run(program, capture_output=True, text=True)
+    try:
+        answer: Exported = json.loads(done.stdout)
+    except ValueError as error:
+        raise CommandError(f"the export of {folder} failed: {done.stderr.strip()}") from error
+    if "refused" in answer:
+        raise CommandError(answer["refused"], hint=REFUSED)
+    return {"file": str(output), **answer}
+
+
+def _require_packages() -> None:
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise CommandError(
+            f"GGUF files are written by packages that are not installed: {', '.join(missing)}",
+            hint="pip install 'babylm-service[gguf]'",
+        )

@@ -1,0 +1,279 @@
+"""Downloads a dataset of the Hugging Face Hub by its name, for `babylm datasets add --hub`.
+
+The download runs in the process of the command, so the service needs no internet. Files are taken
+as they are, in the cache of huggingface_hub; only a column with another name than `text` is
+rewritten as JSON lines. Files belong to splits by the front matter of the repository's README or by
+their names: https://huggingface.co/docs/datasets/repository_structure.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from babylm.errors import CommandError
+from core.corpus.formats.extract import MAX_BAD_SHARE, opened_rows
+from core.corpus.formats.rows import BadRow, RowOptions
+from core.corpus.names import text_format, text_stem
+from core.corpus.sources import DEFAULT_ROWS, SourceFile
+from core.errors import RunError
+
+if TYPE_CHECKING:
+    from huggingface_hub import DatasetInfo, HfApi
+
+SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+"""Words in the name of a file or folder that make it part of a split."""
+OFFLINE_HINT = (
+    "Check the connection, a proxy (HTTPS_PROXY) and HF_ENDPOINT. Without internet, download the "
+    "files elsewhere (`hf download --repo-type dataset OWNER/NAME`) and add their folder: "
+    "`babylm datasets add NAME PATH`."
+)
+SHOWN_FILES = 8
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """The chosen files of a repository.
+
+    Attributes:
+        repository: OWNER/NAME.
+        commit: The commit that the revision names.
+        licence: The licence in the front matter, if any.
+        sizes: Sizes of the files in bytes, by path in the repository.
+    """
+
+    repository: str
+    commit: str
+    licence: str | None
+    sizes: dict[str, int]
+
+
+def find_files(repository: str, *, revision: str | None, split: str | None) -> HubFiles:
+    """The text files of a split, at the commit to which the revision refers now.
+
+    Args:
+        repository: OWNER/NAME.
+        revision: A branch, a tag or a commit. Default: `main`.
+        split: Name of a split. Default: the only one.
+
+    Raises:
+        CommandError: If the Hub does not answer or has no such dataset, or the split is not clear.
+    """
+    api = _api()
+    with _hub_errors(repository, revision):
+        info = api.dataset_info(repository, revision=revision, files_metadata=True)
+    assert info.sha is not None
+    sizes = {each.rfilename: each.size or 0 for each in info.siblings or []}
+    texts = [path for path in sizes if _is_text(path)]
+    if not texts:
+        shown = ", ".join(list(sizes)[:SHOWN_FILES]) or "none"
+        raise CommandError(
+            f"the dataset {repository} has no file of text that the service reads; its files: "
+            f"{shown}",
+            hint="Convert it with the library datasets, and add the folder that it saves.",
+        )
+    chosen = _of_split(repository, _splits(texts, _configuration(repository, info)), split)
+    return HubFiles(repository, info.sha, _licence(info), {path: sizes[path] for path in chosen})
+
+
+def download_files(
+    found: HubFiles, folder: Path, *, column: str | None, advance: Callable[[int], None]
+) -> list[str]:
+    """Downloads the files and puts them into the folder; returns notes about skipped rows.
+
+    Args:
+        found: The files.
+        folder: An empty folder. Files of the cache become links in it.
+        column: The column that becomes the text. Default: files are not changed.
+        advance: Called with the size of each file that arrived.
+
+    Raises:
+        CommandError: If a download breaks, or a file has no such column.
+    """
+    notes: list[str] = []
+    api = _api()
+    for path, size in found.sizes.items():
+        with _hub_errors(found.repository, found.commit):
+            name = api.hf_hub_download(
+                found.repository, path, repo_type="dataset", revision=found.commit
+            )
+        cached = Path(name)
+        target = folder / PurePosixPath(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        form = text_format(target.name)
+        if column is not None and form is not None and form.has_rows:
+            notes += _write_column(cached, target, column)
+        else:
+            target.symlink_to(cached.resolve())
+        advance(size)
+    return notes
+
+
+def _api() -> "HfApi":
+    if find_spec("huggingface_hub") is None:
+        raise CommandError(
+            "a dataset of the Hugging Face Hub is downloaded by the package huggingface_hub, which "
+            "is not installed",
+            hint="pip install 'babylm-service[hub]'",
+        )
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    return HfApi(endpoint=constants.ENDPOINT)
+
+
+@contextmanager
+def _hub_errors(repository: str, revision: str | None) -> Iterator[None]:
+    """Turns errors of huggingface_hub within the block into errors of the command."""
+    import httpx2 as httpx
+    from huggingface_hub import constants, errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise CommandError(
+            f"the dataset {repository} asks its users to accept conditions",
+            hint=f"Accept them at {constants.ENDPOINT}/datasets/{repository}, then set HF_TOKEN or "
+            "run `hf auth login`.",
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise CommandError(
+            f"the Hub has no dataset {repository}, or it is private",
+            hint="Check the name. For a private dataset set HF_TOKEN or run `hf auth login`.",
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise CommandError(
+            f"the dataset {repository} has no branch, tag or commit {revision}",
+            hint=f"See {constants.ENDPOINT}/datasets/{repository}/tree/main.",
+        ) from error
+    except errors.HFValidationError as error:
+        raise CommandError(
+            f"{repository!r} is no name of a dataset on the Hub", hint="Give OWNER/NAME."
+        ) from error
+    except errors.HfHubHTTPError as error:
+        raise CommandError(
+            f"the Hub refused {repository} with status {error.response.status_code}: "
+            f"{error.server_message or error}",
+            hint="Repeat the command later: what has arrived is not requested again.",
+        ) from error
+    except (
+        httpx.TransportError,
+        errors.OfflineModeIsEnabled,
+        errors.LocalEntryNotFoundError,
+        errors.FileMetadataError,
+    ) as error:
+        raise CommandError(
+            f"the Hugging Face Hub at {constants.ENDPOINT} does not answer: {error}",
+            hint=OFFLINE_HINT,
+        ) from error
+
+
+def _is_text(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    is_hidden = any(part.startswith(".") for part in parts)
+    return not is_hidden and text_stem(parts[-1]) is not None
+
+
+def _licence(info: "DatasetInfo") -> str | None:
+    value = info.card_data.get("license") if info.card_data else None
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _configuration(repository: str, info: "DatasetInfo") -> list[dict[str, Any]]:
+    """The entry `data_files` of the default configuration: a list of `split` and `path`."""
+    found = (info.card_data.get("configs") if info.card_data else None) or []
+    files = [each for each in found if each.get("data_files")]
+    named = [each for each in files if each.get("default") or each["config_name"] == "default"]
+    if len(files) > 1 and not named:
+        names = ", ".join(each["config_name"] for each in files)
+        raise CommandError(
+            f"the dataset {repository} has several configurations ({names}) and no default one",
+            hint="Download one with the library datasets, and add the folder that it saves.",
+        )
+    if not files:
+        return []
+    data = (named or files)[0]["data_files"]
+    return data if isinstance(data, list) else [{"split": "train", "path": data}]
+
+
+def _splits(texts: list[str], configuration: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """The files of each split."""
+    splits: dict[str, list[str]] = {}
+    for entry in configuration:
+        patterns = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
+        paths = [path for path in texts if any(fnmatch(path, pattern) for pattern in patterns)]
+        splits.setdefault(str(entry["split"]), []).extend(paths)
+    if not configuration:
+        for path in texts:
+            splits.setdefault(_split_by_name(path), []).append(path)
+    return {name: paths for name, paths in splits.items() if paths}
+
+
+def _split_by_name(path: str) -> str:
+    """The split that the name of the file gives, or else a folder; `train` if none does."""
+    for part in reversed(PurePosixPath(path).parts):
+        words = re.split(r"[-._ \d]+", part.lower())
+        for split, known in SPLIT_WORDS.items():
+            if any(word in known for word in words):
+                return split
+    return "train"
+
+
+def _of_split(repository: str, splits: dict[str, list[str]], split: str | None) -> list[str]:
+    if split is None and len(splits) == 1:
+        return next(iter(splits.values()))
+    wanted = next((name for name, words in SPLIT_WORDS.items() if split in words), split)
+    for name in (split, wanted):
+        if name in splits:
+            return splits[name]
+    listed = ", ".join(f"{name} ({len(paths)} files)" for name, paths in splits.items())
+    if split is None:
+        raise CommandError(
+            f"the dataset {repository} has several splits: {listed}",
+            hint="Name one with --split; training and validation text need datasets of their own.",
+        )
+    raise CommandError(f"the dataset {repository} has no split {split}; it has: {listed or 'none'}")
+
+
+def _write_column(cached: Path, target: Path, column: str) -> Iterator[str]:
+    """Writes a column of a file of rows as JSON lines; yields a note about malformed rows."""
+    # The cache names its files by hash, and readers need the suffixes of the name.
+    link = target
+    link.symlink_to(cached.resolve())
+    stem = text_stem(target.name)
+    assert stem is not None
+    rows = RowOptions(column=column, mode=DEFAULT_ROWS.mode)
+    file = SourceFile(link, stem, stem, cached.stat().st_size, rows)
+    output = target.with_name(f"{stem}.jsonl.part")
+    bad: list[BadRow] = []
+    read = 0
+    try:
+        with opened_rows(file, target.parent) as found, output.open("w", encoding="utf-8") as lines:
+            for row in found:
+                read += 1
+                if isinstance(row, BadRow):
+                    bad.append(row)
+                else:
+                    lines.write(json.dumps({"text": row}) + "\n")
+    except RunError as error:
+        error.replace(str(link), target.name)
+        raise CommandError(error.message, hint=error.hint) from error
+    if len(bad) > read * MAX_BAD_SHARE:
+        raise CommandError(
+            f"{target.name} has {len(bad):,} malformed rows of {read:,}; the first: {bad[0].where} "
+            f"{bad[0].reason}"
+        )
+    link.unlink()
+    output.rename(target.with_name(f"{stem}.jsonl"))
+    if bad:
+        yield f"{target.name}: {len(bad):,} malformed rows are skipped"

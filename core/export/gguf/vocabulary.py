@@ -1,0 +1,64 @@
+"""The tokenizer of a checkpoint in the form of llama.cpp: a byte-level BPE with GPT-2's splitting.
+
+`tokenizer.ggml.model` is `gpt2`, the name of llama.cpp for byte-level BPE, and `tokenizer.ggml.pre`
+is `gpt-2`, the regular expression of GPT-2.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.storage.model_files import TOKENIZER_FILE
+
+MODEL = "gpt2"
+SPLITTING = "gpt-2"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Entries by id, and merges by rank."""
+
+    tokens: list[str]
+    specials: frozenset[int]
+    """Ids of the special tokens."""
+    merges: list[str]
+    """Each is two entries with a space between them."""
+
+
+class VocabularyRefused(Exception):
+    """llama.cpp would split text in another way."""
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """The vocabulary of the tokenizer in the folder of a checkpoint.
+
+    Raises:
+        VocabularyRefused: If the tokenizer is of another kind; the message says of which.
+    """
+    found = json.loads((folder / TOKENIZER_FILE).read_bytes())
+    model = found["model"]
+    if reason := _reason_refused(found, model):
+        raise VocabularyRefused(f"{TOKENIZER_FILE} {reason}, which llama.cpp does not do")
+    added = {each["id"]: each["content"] for each in found["added_tokens"]}
+    by_id = {number: text for text, number in model["vocab"].items()} | added
+    if sorted(by_id) != list(range(len(by_id))):
+        raise VocabularyRefused(f"{TOKENIZER_FILE} does not use every id from 0 on")
+    specials = frozenset(each["id"] for each in found["added_tokens"] if each["special"])
+    merges = [each if isinstance(each, str) else " ".join(each) for each in model["merges"]]
+    return Vocabulary([by_id[number] for number in range(len(by_id))], specials, merges)
+
+
+def _reason_refused(found: dict[str, Any], model: dict[str, Any]) -> str | None:  # any JSON
+    splitting = found.get("pre_tokenizer") or {}
+    if model["type"] != "BPE":
+        return f"has the model {model['type']} instead of byte-level BPE"
+    if splitting.get("type") != "ByteLevel" or not splitting.get("use_regex", True):
+        return f"splits text with {splitting.get('type', 'nothing')} instead of GPT-2's rules"
+    if splitting.get("add_prefix_space"):
+        return "adds a space before each text"
+    if found.get("normalizer") is not None:
+        return f"changes text with the normalizer {found['normalizer'].get('type')}"
+    if model.get("ignore_merges"):
+        return "prefers whole words to merges (ignore_merges)"
+    return None

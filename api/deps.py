@@ -69,6 +69,10 @@ JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a job.
 StudyId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a study.")]
 EvaluationId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of an evaluation.")]
 CheckpointName = Annotated[
-    str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name, or best or last.")
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="Name of a checkpoint, `best` or `last`.",
+    ),
 ]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, pattern=WITHOUT_NUL)]

@@ -112,7 +112,7 @@ Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 
 
 class JobPatch(BaseModel):
-    """Labels of a job to change. Omitted labels do not change. Labels do not affect the run."""
+    """New values for labels of a job. Omitted labels do not change. The run ignores all labels."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -159,13 +159,13 @@ class SeriesRead(Out):
 
 
 class MetricsRead(Out):
-    """Series by name."""
+    """Series by name of the metric."""
 
     series: dict[str, SeriesRead]
 
 
 class RunsMetricsRead(Out):
-    """Series by name, by job."""
+    """Series of several jobs: by id of the job, then by name of the metric."""
 
     jobs: dict[str, MetricsRead]
 
@@ -251,7 +251,7 @@ class QueueRead(Out):
 
 
 class CacheRead(Out):
-    """Results of stages, shared between jobs; see `babylm cache`."""
+    """The cache of stage results, which jobs share; see `babylm cache`."""
 
     entries: int
     bytes: int
@@ -259,7 +259,7 @@ class CacheRead(Out):
 
 
 class ReadyRead(Out):
-    """Whether a job that is submitted now would start, and the state of each part."""
+    """Whether the service can run jobs, and the result of the check of each part."""
 
     status: str
     checks: dict[str, str]

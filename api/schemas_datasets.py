@@ -8,7 +8,7 @@ from core.storage.dataset_origins import DatasetOrigin
 
 
 class DatasetSummary(Out):
-    """A dataset in a list; words are white-space words before cleaning."""
+    """A dataset in a list; `words` counts white-space separated words before cleaning."""
 
     name: str
     sources: list[str]
@@ -25,7 +25,7 @@ class DatasetPage(Out):
 
 
 class PreviewLine(Out):
-    """A line of a file before and after cleaning; null if cleaning drops the line."""
+    """A line of a file; `cleaned` is the line after cleaning, or null if cleaning drops it."""
 
     raw: str
     cleaned: str | None
@@ -45,8 +45,8 @@ class DatasetFileRead(Out):
 class CleaningRead(Out):
     """The result of cleaning a whole dataset with the default options.
 
-    `status` is `queued`, `running`, `succeeded` or `failed`. The totals are counts after cleaning;
-    they are null until cleaning has succeeded.
+    `status` is `queued`, `running`, `succeeded` or `failed`. `words` and `bytes` are counts after
+    cleaning; they are null until cleaning has succeeded.
     """
 
     status: str
@@ -77,7 +77,10 @@ class DatasetRead(DatasetSummary):
 
 
 class UploadRead(Out):
-    """The received bytes of a file. `files` lists the published files of a complete upload."""
+    """The state of an upload: `received` is the number of received bytes of the file.
+
+    `files` lists the published files; it is empty until the upload is complete.
+    """
 
     dataset: str
     name: str

@@ -23,7 +23,8 @@ class EvaluateBody(BaseModel):
 
     task: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$",
-        description="A folder in evaluations of the data directory, such as blimp.",
+        description="Name of an evaluation task, a folder under evaluations in the data directory, "
+        "such as blimp.",
     )
 
 
@@ -50,10 +51,11 @@ class GroupRead(Out):
 class EvaluationRead(Out):
     """An evaluation: `queued`, `running`, `succeeded` or `failed`.
 
-    `score` is the score of the BabyLM evaluation, and `metric` says what it is. `accuracy` is the
-    mean over the paradigms; ties count as right (and as wrong in `strict_score`). `spearman` is a
-    rank correlation with human judgements. `r2_gain` is the share of variance that surprisal
-    explains beyond a baseline. `log_probability` is the mean over all words in nats.
+    `score` is the score of the BabyLM evaluation, and `metric` is its kind. `accuracy` is the mean
+    over the paradigms, or over the splits of entity tracking; ties count as right in `score` and as
+    wrong in `strict_score`. `spearman` is a rank correlation with human judgements. `r2_gain` is
+    the share of the baseline regression's residual variance that surprisal explains.
+    `log_probability` is the mean over all words in nats.
     """
 
     id: str
@@ -184,7 +186,7 @@ class TokenizerBody(BaseModel):
 
 
 class TokenizerRead(Out):
-    """The tokenizer of a job; `validation` is measured on its validation text, or null."""
+    """The tokenizer of a job; `validation` is null if the job has no validation text."""
 
     job: str
     name: str
@@ -204,7 +206,7 @@ class TokenizerPage(Out):
 
 
 class TokenizerFileRead(Out):
-    """An existing tokenizer; `path` is for `tokenizer.path` of a spec."""
+    """An existing tokenizer; a spec names it by `path`, in `tokenizer.path`."""
 
     name: str
     path: str

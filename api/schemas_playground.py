@@ -7,7 +7,10 @@ from core.spec.text_requests import SurprisalOptions
 
 
 class WrittenRead(Out):
-    """The prompt and its continuation so far; `done` marks the last event, `error` a failure."""
+    """The prompt and its continuation so far; `done` is true in the last event.
+
+    `error` is the reason if the generation failed, else null.
+    """
 
     text: str
     done: bool
@@ -29,7 +32,7 @@ class AlternativeRead(Out):
 
 
 class ScoredTokenRead(Out):
-    """A token and its surprisal in bits; null for the first token, which has no context."""
+    """A token; `surprisal` is in bits, or null for the first token, which has no context."""
 
     text: str
     surprisal: float | None

@@ -62,12 +62,13 @@ class StudyBody(BaseModel):
     grid: dict[FieldPath, Values] = Field(
         default_factory=dict,
         max_length=20,
-        description="Values by dotted field. The conditions are all combinations; the first value "
-        "of each field makes the baseline. Empty: one condition.",
+        description="Values by dotted field. Each combination of values is a condition; the "
+        "combination of the first values is the baseline. Empty: one condition.",
     )
     seeds: Count | SeedList = Field(
         default=1,
-        description="Number of seeds, counted from `training.seed` of the base, or a list.",
+        description="Number of seeds, or a list of seeds. With a number, the first seed is "
+        "`training.seed` of the base spec, and each further seed is 1 higher.",
     )
 
     @model_validator(mode="before")
@@ -131,8 +132,8 @@ class SeedsBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     seeds: Count | SeedList = Field(
-        description="Number of seeds that the study shall have in all, or a list of seeds to add. "
-        "The same request again adds nothing."
+        description="Total number of seeds that the study will have, or a list of seeds to add. "
+        "Repeating the request adds nothing."
     )
 
     @field_validator("seeds")
@@ -159,7 +160,7 @@ class MemberRead(Out):
 
 
 class SummaryRead(Out):
-    """A metric of a condition over its seeds."""
+    """Statistics of a metric over the seeds of a condition."""
 
     n: int
     """Members that have succeeded with a finite value."""
@@ -176,7 +177,7 @@ class SummaryRead(Out):
 
 
 class ConditionRead(Out):
-    """A condition: number 0 is the baseline. `metrics` holds a summary by metric."""
+    """A condition; number 0 is the baseline. `metrics` has a summary for each metric, by name."""
 
     number: int
     condition: Json
@@ -199,7 +200,7 @@ class StudySummaryRead(Out):
 
 
 class StudyRead(StudySummaryRead):
-    """A study with its members and its table."""
+    """A study with its members and its table, which has a row for each condition."""
 
     base: Json
     metrics: list[str]

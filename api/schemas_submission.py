@@ -24,11 +24,12 @@ class SubmissionBody(BaseModel):
     checkpoint: str = Field(
         default="last",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="The checkpoint that becomes the branch main.",
+        description="Name of the checkpoint that becomes the branch main.",
     )
     evaluate: bool = Field(
         default=True,
-        description="Also queue the missing evaluations whose files exist.",
+        description="Also queue each evaluation that has no predictions yet and whose task files "
+        "are in the data directory.",
     )
 
     @field_validator("repository")
@@ -46,7 +47,7 @@ class SubmissionBody(BaseModel):
 
 
 class RevisionRead(Out):
-    """A branch of the repository."""
+    """A branch of the submission's repository, and the checkpoint in it."""
 
     branch: str
     checkpoint: str
@@ -67,8 +68,9 @@ class MissingRead(Out):
 class ReportRead(Out):
     """What a submission contains and lacks.
 
-    `differences` lists files whose number of items differs from the official number. `complete` is
-    true if nothing is missing or different and every milestone of the track was reached.
+    `differences` has one message for each task or subset whose predictions have another number of
+    items than the official file, or that the official file does not have. `complete` is true if
+    `missing` and `differences` are empty and every milestone of the track was reached.
     """
 
     repository: str
@@ -111,7 +113,7 @@ class SubmissionPage(Out):
 
 
 class FileRead(Out):
-    """A file of the folder."""
+    """A file of the submission's folder."""
 
     path: str
     size: int
@@ -119,14 +121,14 @@ class FileRead(Out):
 
 
 class LinkRead(Out):
-    """A symbolic link of the folder."""
+    """A symbolic link in the submission's folder."""
 
     path: str
     target: str
 
 
 class ManifestRead(Out):
-    """The files and links of the folder."""
+    """The files and symbolic links of the submission's folder."""
 
     files: list[FileRead]
     links: list[LinkRead]

@@ -37,15 +37,19 @@ class WebhookBody(BaseModel):
     url: Annotated[str, AfterValidator(_receiver)] = Field(
         min_length=1,
         max_length=MAX_URL,
-        description="https address of the receiver; http only in BABYLM_WEBHOOK_NETWORKS.",
+        description="https address of the receiver. http is allowed only for receivers in the "
+        "networks of BABYLM_WEBHOOK_NETWORKS.",
     )
     events: list[WebhookEvent] = Field(
-        default=[*EVENTS], min_length=1, max_length=len(EVENTS), description="Which messages."
+        default=[*EVENTS],
+        min_length=1,
+        max_length=len(EVENTS),
+        description="Types of the messages to send.",
     )
 
 
 class WebhookRead(Out):
-    """A webhook; its secret is sent only when it is created."""
+    """A webhook, without its secret, which only the answer to its creation contains."""
 
     id: str
     url: str

@@ -61,8 +61,8 @@ FOR_COMPOSE = (
         "Tag of the images: the version of the service.",
         version("babylm-service"),
     ),
-    Variable("BABYLM_UID", "User that the images are built for and everything runs as.", "1000"),
-    Variable("BABYLM_GID", "Its group.", "1000"),
+    Variable("BABYLM_UID", "Id of the user that owns the files and runs all processes.", "1000"),
+    Variable("BABYLM_GID", "Id of the group of that user.", "1000"),
     Variable(
         "BABYLM_TORCH_INDEX_URL",
         "A package index to search for torch, in addition to PyPI, when the worker's image is "
@@ -72,12 +72,12 @@ FOR_COMPOSE = (
     ),
     Variable(
         "BABYLM_WORKER_MEMORY",
-        "Most memory of the train worker and its training processes, for example 24g; 0: no limit.",
+        "Maximum memory of the train worker and its training processes, such as 24g; 0: no limit.",
         "0",
     ),
-    Variable("BABYLM_SHORT_MEMORY", "The same of the worker that generates text.", "4g"),
-    Variable("BABYLM_API_MEMORY", "The same of the API.", "1g"),
-    Variable("BABYLM_REDIS_MEMORY", "The same of Redis, which holds 64 MB at most.", "256m"),
+    Variable("BABYLM_SHORT_MEMORY", "Maximum memory of the worker that generates text.", "4g"),
+    Variable("BABYLM_API_MEMORY", "Maximum memory of the API.", "1g"),
+    Variable("BABYLM_REDIS_MEMORY", "Maximum memory of Redis, which holds 64 MB at most.", "256m"),
 )
 DEFAULTS_IN_WORDS = {"database_url": f"sqlite:///runs/{DATABASE_FILE}"}
 """Defaults that depend on other settings, computed from the defaults of those settings."""

@@ -57,7 +57,7 @@ JobName = Annotated[
     str,
     typer.Argument(
         metavar="JOB",
-        help="Id of a job, the beginning of one, or `last`.",
+        help="Id of a job, the beginning of an id, or `last`.",
         show_default=False,
         autocompletion=complete_job,
     ),

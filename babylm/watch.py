@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from babylm.client.figures import score_value
 from babylm.client.wire import FINAL_STATUSES, Body, Event
 from babylm.output import in_bytes, in_short, in_time, printable
 
@@ -47,7 +48,9 @@ class RunView:
                 whole = text if text.startswith(prompt) else prompt + text
                 return f"step {data['step']}: {printable(whole)!r}"
             case "evaluation":
-                scores = ", ".join(f"{name} {score:.1%}" for name, score in data["scores"].items())
+                scores = ", ".join(
+                    f"{name} {score_value(score)}" for name, score in data["scores"].items()
+                )
                 return f"evaluation {data['task']}: {scores}"
             case "warning":
                 level = LEVEL_NAMES.get(data.get("level", "warn"), "warning")

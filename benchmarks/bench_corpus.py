@@ -3,7 +3,8 @@
 BABYLM_BENCH_DATA names a folder with BabyLM's `train_10M` (and optionally `dev`). If the variable
 is not set, the benchmark uses the sample corpus, whose figures are less meaningful. The text is
 repeated to reach the length that a figure needs. The benchmark also counts the words of each
-document in the text, and prints for how many documents the token file has another count.
+document in the text, and prints the number of documents for which the token file gives a
+different count.
 """
 
 import os

@@ -1,107 +1,146 @@
-"""Minimal pairs evaluated per second: our code, a plain loop over sentences, and a lower bound.
+"""Scoring of minimal pairs with the 10M presets: our code, the official one, and a lower bound.
 
-The pairs come from the sample corpus, or from the task folder that BABYLM_BENCH_PAIRS names. The
-model is untrained. Our code and the plain loop take turns for BABYLM_BENCH_ROUNDS rounds (default
-3) on BABYLM_BENCH_THREADS threads (default 1). The lower bound, `floor_seconds`, is the time of the
-necessary matrix products alone, at the rate that the same run measures for matrix products of the
-model's width.
+Each way runs in its own process (`benchmarks.scorer`), and the processes take turns in the order
+A B B A. The ways are `ours`, `plain` (whole sentences with the library of this project), and
+`official` (the BabyLM evaluation pipeline in its own environment) instead of `plain` if
+BABYLM_BENCH_PIPELINE and BABYLM_BENCH_PIPELINE_PYTHON name its checkout and its interpreter.
+
+- BABYLM_BENCH_PAIRS: the task folder; by default the pairs of the sample corpus
+- BABYLM_BENCH_DATA: a folder with `train_10M`, on which the tokenizer is trained; by default the
+  sample corpus, whose words give a vocabulary of only 933 entries
+- BABYLM_BENCH_STRIDE: uses only every n-th pair of each file (default 1)
+- BABYLM_BENCH_ROUNDS (default 2) and BABYLM_BENCH_THREADS (default 1)
+
+The models are untrained and have the vocabulary size of their preset. The lower bound is the time
+of the necessary matrix products alone, at the rate that the same process measures: for each token
+the matrices of the layers, and for each prediction that must be normalized the output layer.
 """
 
+import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-from transformers import AutoTokenizer, Olmo2Config, Olmo2ForCausalLM
-
-from benchmarks.report import figure, wanted
-from core.evaluation.prepared import Choices, PreparedTasks, read_contents
-from core.evaluation.scoring import BATCH_SENTENCES, sentence_scores
-from core.evaluation.slices import Evaluation, prepare
+from benchmarks.report import figure, note, wanted
+from core.archs import ARCHITECTURES, Architecture
+from core.checkpoints.model import build_model, save_config, save_weights
 from core.sample import write_sample
 from core.spec.job import TokenizerSpec
+from core.spec.presets import PRESETS
 from core.tokenizer.bpe import train_bpe
 
-NAMES = ("evaluation/olmo2",)
-VOCABULARY, WIDTH, LAYERS = 8000, 256, 8
-PRODUCT_ROWS = 2048
+ROOT = Path(__file__).resolve().parents[1]
+SCORER = ROOT / "benchmarks" / "scorer.py"
+PRESET_NAMES = ("gemma2-10m", "llama4-10m", "olmo2-10m")
+NAMES = tuple(f"evaluation/{preset}" for preset in PRESET_NAMES)
+
+Line = dict[str, Any]
+"""The output of `benchmarks.scorer`: a JSON object."""
 
 
 def run(only: str | None) -> None:
-    rounds = int(os.environ.get("BABYLM_BENCH_ROUNDS", "3"))
-    torch.set_num_threads(int(os.environ.get("BABYLM_BENCH_THREADS", "1")))
-    with tempfile.TemporaryDirectory(prefix="babylm-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="babylm-bench-") as scratch:
+        folder = Path(scratch)
+        sample = write_sample(folder / "data")
+        task = thinned(Path(os.environ.get("BABYLM_BENCH_PAIRS") or sample.pairs), folder)
+        data = os.environ.get("BABYLM_BENCH_DATA")
+        train_tokenizer(Path(data) / "train_10M" if data else sample.train, folder / "tokenizer")
         for name in wanted(NAMES, only):
-            compare(name, Path(folder), rounds)
+            compare(name, folder, task)
 
 
-def compare(name: str, folder: Path, rounds: int) -> None:
-    sample = write_sample(folder / "data")
-    task = Path(os.environ.get("BABYLM_BENCH_PAIRS") or sample.pairs)
-    model, tokenizer = build(sample.train, folder)
-    contents = read_contents(task)
-    assert isinstance(contents, Choices)
-    texts = [each.text for item in contents._items for each in item.candidates]
-    times: dict[str, list[float]] = {"ours": [], "plain": []}
-    tokens = needed = 0.0
-    for number in range(rounds):
-        began = time.monotonic()
-        prepared = prepare(PreparedTasks(), model, tokenizer, task)
-        evaluation = Evaluation(prepared, folder / f"partial-{number}.npz")
-        while evaluation.share < 1.0:
-            evaluation.advance(model, seconds=1e9)
-        evaluation.finish()
-        times["ours"].append(time.monotonic() - began)
-        began = time.monotonic()
-        for begin in range(0, len(texts), BATCH_SENTENCES):
-            sentence_scores(model, tokenizer, texts[begin : begin + BATCH_SENTENCES])
-        times["plain"].append(time.monotonic() - began)
-        tokens = prepared.num_tokens
-        reads = sum(len(set(row.indices)) for row in prepared.rows)
-        body = sum(each.numel() for each in model.model.layers.parameters())
-        needed = 2.0 * (tokens * body + reads * VOCABULARY * WIDTH)
-    pairs = len(texts) / 2
-    ours, plain = median(times["ours"]), median(times["plain"])
-    floor = needed / product_rate()
-    figure(name, "pairs_per_second", pairs / ours, "pair/s", "whole sentences", plain / ours)
-    figure(name, "whole_sentences/pairs_per_second", pairs / plain, "pair/s")
-    figure(name, "floor_seconds", floor, "s")
-    figure(name, "seconds_over_floor", ours / floor, "1")
-    figure(name, "tokens", tokens, "token")
+def compare(name: str, folder: Path, task: Path) -> None:
+    preset = name.removeprefix("evaluation/")
+    checkpoint = folder / preset
+    architecture, vocab_size = write_checkpoint(preset, checkpoint, folder / "tokenizer")
+    has_official = bool(os.environ.get("BABYLM_BENCH_PIPELINE"))
+    other = "official" if has_official else "plain"
+    lines: dict[str, list[Line]] = {"ours": [], other: []}
+    for number in range(int(os.environ.get("BABYLM_BENCH_ROUNDS", "2"))):
+        for way in ("ours", other) if number % 2 == 0 else (other, "ours"):
+            lines[way].append(measure(way, checkpoint, task))
+            note(name, f"{way}: {json.dumps(lines[way][-1])}")
+    ours, theirs = lines["ours"], lines[other]
+    for field in ("seconds", "cpu_seconds", "peak_bytes"):
+        mine, base = (median(each[field] for each in side) for side in (ours, theirs))
+        figure(name, field, mine, "byte" if field == "peak_bytes" else "s", other, base / mine)
+    figure(
+        name, "pairs_per_second", ours[0]["pairs"] / median(e["seconds"] for e in ours), "pair/s"
+    )
+    operations = needed_flops(ours[0], architecture, vocab_size)
+    for field, rate in (("seconds", "product_rate"), ("cpu_seconds", "cpu_product_rate")):
+        floor = operations / max(each[rate] for each in ours)
+        figure(name, f"{field}_floor", floor, "s")
+        figure(name, f"{field}_over_floor", median(each[field] for each in ours) / floor, "1")
+    difference = max(abs(each["score"] - ours[0]["score"]) for each in theirs)
+    figure(name, "score_difference", difference, "1")
 
 
-def build(text: Path, folder: Path) -> tuple[Olmo2ForCausalLM, Any]:
-    """A model of the 10M presets' shape, untrained, and a tokenizer of the sample text."""
-    (folder / "tokenizer").mkdir(exist_ok=True)
+def needed_flops(line: Line, architecture: Architecture, vocab_size: int) -> float:
+    """Operations of the matrix products that no way of scoring can avoid, without attention."""
+    layers = range(architecture.num_hidden_layers)
+    used = sum(architecture.layer_matrices(layer)[1] for layer in layers)
+    weights = line["tokens"] * used + line["predictions"] * vocab_size * architecture.hidden_size
+    return 2.0 * float(weights)
+
+
+def measure(way: str, checkpoint: Path, task: Path) -> Line:
+    """Runs `benchmarks.scorer` in its own process."""
+    python, path = sys.executable, str(ROOT)
+    if way == "official":
+        python = os.environ["BABYLM_BENCH_PIPELINE_PYTHON"]
+        path = os.environ["BABYLM_BENCH_PIPELINE"]
+    threads = os.environ.get("BABYLM_BENCH_THREADS", "1")
+    variables = {"OMP_NUM_THREADS": threads, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [python, "-P", str(SCORER), way, str(checkpoint), str(task), threads],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        sys.exit(f"{way} failed:\n{done.stderr[-3000:]}")
+    line: Line = json.loads(done.stdout.splitlines()[-1])
+    return line
+
+
+def thinned(task: Path, folder: Path) -> Path:
+    """The task with every n-th line of each file, as BABYLM_BENCH_STRIDE says."""
+    stride = int(os.environ.get("BABYLM_BENCH_STRIDE", "1"))
+    if stride == 1:
+        return task
+    made = folder / "blimp"
+    made.mkdir()
+    for path in sorted(task.glob("*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        (made / path.name).write_text("".join(lines[::stride]), encoding="utf-8")
+    return made
+
+
+def train_tokenizer(text: Path, folder: Path) -> None:
+    folder.mkdir()
     train_bpe(
         sorted(text.iterdir()),
-        spec=TokenizerSpec(vocab_size=VOCABULARY),
-        output=folder / "tokenizer",
+        spec=TokenizerSpec(vocab_size=PRESETS[PRESET_NAMES[0]].spec["tokenizer"]["vocab_size"]),
+        output=folder,
         progress=lambda _: None,
         should_stop=lambda: False,
     )
-    torch.manual_seed(0)
-    config = Olmo2Config(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=4 * WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=8,
-        pad_token_id=None,
-        eos_token_id=0,
-    )
-    return Olmo2ForCausalLM(config).eval(), AutoTokenizer.from_pretrained(folder / "tokenizer")
 
 
-def product_rate() -> float:
-    """Floating-point operations per second in a matrix product of the model's width."""
-    left, right = torch.randn(PRODUCT_ROWS, WIDTH), torch.randn(WIDTH, 4 * WIDTH)
-    seconds = []
-    for _ in range(20):
-        began = time.monotonic()
-        torch.mm(left, right)
-        seconds.append(time.monotonic() - began)
-    return 2.0 * left.numel() * right.shape[1] / min(seconds)
+def write_checkpoint(preset: str, folder: Path, tokenizer: Path) -> tuple[Architecture, int]:
+    """Writes an untrained checkpoint; returns its architecture and its vocabulary size."""
+    spec = PRESETS[preset].spec
+    vocab_size = spec["tokenizer"]["vocab_size"]
+    made = ARCHITECTURES[spec["model"]["architecture"]](**spec["model"])
+    architecture = made.resolve(seq_length=spec["training"]["seq_length"])
+    shutil.copytree(tokenizer, folder)
+    model = build_model(architecture, vocab_size=vocab_size, seed=0)
+    save_weights(model, folder / "model.safetensors")
+    save_config(model, folder, architecture)
+    return architecture, vocab_size

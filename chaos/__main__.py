@@ -1,7 +1,8 @@
 """Fault injection: `python -m chaos COMMAND`. Every command prints a report as JSON.
 
 `rounds` runs jobs under random faults, `latency` measures how fast the service reacts, `saves`
-crashes a run while it saves, and `soak` checks that memory does not grow.
+crashes a run while it saves, `season` kills workers during a study, evaluations and a submission,
+and `soak` checks that memory does not grow.
 """
 
 import argparse
@@ -43,6 +44,9 @@ def main() -> int:
         "--points", type=int, default=0, help="maximum crashes per architecture; 0: all"
     )
     saves.add_argument("--architecture", choices=tuple(ARCHITECTURES), default=None)
+    season = commands.add_parser("season", help="kills during a study and a submission")
+    season.add_argument("--kills", type=int, default=10, help="number of kills")
+    season.add_argument("--seed", type=int, default=0)
     soak = commands.add_parser("soak", help="jobs and readers; fails if memory grows")
     soak.add_argument("--minutes", type=float, default=30.0)
     options = parser.parse_args()
@@ -59,6 +63,10 @@ def main() -> int:
 
         names = [options.architecture] if options.architecture else list(ARCHITECTURES)
         return crash_saves(names, points=options.points)
+    if options.command == "season":
+        from chaos.season import run_season
+
+        return run_season(kills=options.kills, seed=options.seed)
     from chaos.soak import soak as run_soak
 
     return run_soak(minutes=options.minutes)

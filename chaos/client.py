@@ -44,6 +44,19 @@ class Client:
                 self.problems.append(f"key {key} gave two jobs: {self.jobs[key]} and {job_id}")
         return job_id
 
+    def post(self, path: str, body: Body, *, key: str | None) -> Body:
+        """Repeats a POST until the service accepts it. Without a key it must be idempotent."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+
+        def send() -> Body | None:
+            answer = self._http.post(path, json=body, headers=headers)
+            if 400 <= answer.status_code < 500:
+                self.problems.append(f"POST {path}: {answer.status_code} {answer.text[:200]}")
+            return answer.json() if answer.is_success else None
+
+        found: Body = self._request(send, seconds=120.0)
+        return found
+
     def job(self, job_id: str) -> Body:
         """Repeats the request for the job until the service answers."""
 

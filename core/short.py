@@ -10,7 +10,10 @@ answer. The first request that needs a large module imports it.
 """
 
 import json
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 """A JSON object, whose values have any type."""
+PARENT_SECONDS = 0.2
+"""Interval of the checks whether the worker still runs."""
 
 
 class Request(BaseModel):
@@ -249,6 +254,22 @@ def serve(requests: TextIO, answers: TextIO) -> None:
             write(handler.answer(line))
 
 
+def exit_with_parent() -> None:
+    """Ends this process soon after its parent has died, also in the middle of a request.
+
+    The task of a killed worker is queued again. Without this check, the old process and that of the
+    next worker could write the same files at the same time.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
 def _id_of(line: str) -> str | None:
     try:
         request = json.loads(line)
@@ -262,4 +283,5 @@ def _problem(code: str, message: str, hint: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    exit_with_parent()
     serve(sys.stdin, sys.stdout)

@@ -33,7 +33,9 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    data_dir: Path = Field(default=Path("data"), description="Folder of corpora.")
+    data_dir: Path = Field(
+        default=Path("data"), description="Folder of corpora, evaluation tasks and tokenizers."
+    )
     runs_dir: Path = Field(default=Path("runs"), description="Folder of artifacts and caches.")
     database_url: str = Field(
         default_factory=_database_url,
@@ -57,16 +59,17 @@ class Settings(BaseSettings):
     umask: str = Field(
         default="077",
         pattern=r"^0?[0-7]{3}$",
-        description="Umask of the service, octal: 077 makes its files readable by your account "
-        "alone, 027 by your group too.",
+        description="Umask of the service, octal: with 077 only your account can read its files, "
+        "with 027 also your group.",
     )
     num_slots: int | None = Field(
         default=None,
         ge=1,
         le=64,
-        description="Number of jobs that a worker runs at the same time; null: one per GPU. Fewer "
-        "slots divide the GPUs evenly, for jobs with training.num_devices. More slots share "
-        "them: a job starts next to others if the memory estimates of all fit into the GPU.",
+        description="Number of slots of a worker, each of which runs one job at a time; null: one "
+        "per GPU. With fewer slots than GPUs, the GPUs are divided evenly among the slots, for "
+        "jobs with training.num_devices. With more slots than GPUs, slots share a GPU: a job "
+        "starts next to others if the memory estimates of all fit into the GPU.",
     )
     lease_seconds: float = Field(
         default=15.0,
@@ -88,7 +91,9 @@ class Settings(BaseSettings):
         default=2.0, gt=0.0, description="Time between two searches for lost and waiting jobs."
     )
     poll_seconds: float = Field(
-        default=0.5, gt=0.0, description="Time between two polls for work without a broker."
+        default=0.5,
+        gt=0.0,
+        description="Time between two polls of a worker for jobs if there is no broker.",
     )
     grace_seconds: float = Field(
         default=30.0,
@@ -98,13 +103,14 @@ class Settings(BaseSettings):
     shutdown_grace_seconds: float = Field(
         default=5.0,
         gt=0.0,
-        description="The same when the worker shuts down; it must be shorter than the stop "
-        "timeout of `docker stop` or `systemd`.",
+        description="Time that a training process has to save a checkpoint when the worker shuts "
+        "down; it must be shorter than the stop timeout of `docker stop` or `systemd`.",
     )
     stall_seconds: float = Field(
         default=1800.0,
         gt=0.0,
-        description="Time without a report after which a training process is ended as stalled.",
+        description="Time without a report after which a training process counts as stalled and is "
+        "ended.",
     )
     short_task_seconds: float = Field(
         default=120.0, gt=0.0, description="Time limit of a short task, such as a generation."
@@ -121,8 +127,8 @@ class Settings(BaseSettings):
     max_attempts: int = Field(
         default=3,
         ge=1,
-        description="Number of consecutive attempts that die without a new checkpoint after which "
-        "a job fails.",
+        description="A job fails after this number of consecutive attempts that die without a new "
+        "checkpoint.",
     )
 
     tracking: str = Field(
@@ -132,14 +138,14 @@ class Settings(BaseSettings):
     )
     mlflow_uri: str | None = Field(
         default=None,
-        description="MLflow's tracking server, http://host:port, or sqlite:///FILE; null: "
-        "MLFLOW_TRACKING_URI, else mlflow.sqlite3 in runs_dir.",
+        description="MLflow's tracking URI, such as http://host:port or sqlite:///FILE; null: the "
+        "variable MLFLOW_TRACKING_URI, or else the file mlflow.sqlite3 in runs_dir.",
     )
 
     webhook_networks: str = Field(
         default="",
         description="Private networks that webhooks may be sent to, separated by commas, such as "
-        "10.0.0.0/8; without them only public addresses and https.",
+        "10.0.0.0/8. All other receivers must have a public address and use https.",
     )
 
     slurm_template: Path | None = Field(
@@ -148,13 +154,16 @@ class Settings(BaseSettings):
         "options of your cluster; null: the built-in one.",
     )
     slurm_max_pilots: int = Field(
-        default=64, ge=1, le=10_000, description="Maximum number of Slurm jobs at the same time."
+        default=64,
+        ge=1,
+        le=10_000,
+        description="Maximum number of Slurm jobs that are queued or running at the same time.",
     )
     slurm_max_time_seconds: float = Field(
         default=86_400.0,
         ge=600.0,
-        description="Longest time limit that the estimate may give a Slurm job, at most that of "
-        "your partition. A longer run continues in further Slurm jobs.",
+        description="Maximum of the time limit that is estimated for a Slurm job; set it to the "
+        "limit of your partition or less. A longer run continues in further Slurm jobs.",
     )
     slurm_seconds: float = Field(
         default=10.0, gt=0.0, description="Time between two reads of Slurm's queue."

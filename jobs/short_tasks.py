@@ -24,11 +24,14 @@ UNFINISHED = ("queued", "running")
 KEEP_QUICK = timedelta(days=1)
 """Time for which a quick task is kept after its end."""
 MAX_ATTEMPTS = 3
+"""Number of attempts in a row that may die without finishing a slice."""
 LOST = ErrorData(
     code="attempts_exhausted",
-    message=f"the worker died {MAX_ATTEMPTS} times while it ran this task",
+    message=f"the worker died {MAX_ATTEMPTS} times in a row without progress on this task",
     hint="See the log of the short worker.",
 )
+DEAD_ATTEMPTS = "dead_attempts"
+"""Key of `state`: number of attempts that had died when the newest slice ended."""
 
 
 def create_short_task(
@@ -222,10 +225,26 @@ def put_back_short_task(
         "status": "queued",
         "attempt": ShortTask.attempt - 1,
         "worker_id": None,
-        "state": state,
+        "state": state | {DEAD_ATTEMPTS: attempt - 1},
         "progress": progress,
     }
     _update_held(session, task_id, attempt, values)
+
+
+def lose_short_task(session: Session, task: ShortTask, error: ErrorData) -> None:
+    """Requeues a task whose process died, and counts the attempt.
+
+    A quick task fails at once, because a user waits for it. Any other task fails after
+    `MAX_ATTEMPTS` in a row without progress.
+
+    Raises:
+        Fenced: If the attempt no longer holds the task.
+    """
+    if task.kind in QUICK or _is_exhausted(task):
+        fail_short_task(session, task.id, task.attempt, error)
+    else:
+        values = {"status": "queued", "worker_id": None}
+        _update_held(session, task.id, task.attempt, values)
 
 
 def running_short_tasks(session: Session) -> list[ShortTask]:
@@ -246,10 +265,19 @@ def reap_short_task(session: Session, task_id: str, *, attempt: int, beat: int) 
         col(ShortTask.attempt) == attempt,
         col(ShortTask.heartbeat) == beat,
     )
-    if attempt < MAX_ATTEMPTS:
-        return _update(session, task_id, *guards, values={"status": "queued", "worker_id": None})
-    values = {"status": "failed", "error": LOST.model_dump(), "finished_at": now()}
+    task = session.exec(select(ShortTask).where(ShortTask.id == task_id)).one_or_none()
+    if task is None:
+        return None
+    values: dict[str, Any] = {"status": "queued", "worker_id": None}  # columns of any type
+    if _is_exhausted(task):
+        values = {"status": "failed", "error": LOST.model_dump(), "finished_at": now()}
     return _update(session, task_id, *guards, values=values)
+
+
+def _is_exhausted(task: ShortTask) -> bool:
+    """Whether `MAX_ATTEMPTS` attempts in a row have died without finishing a slice."""
+    died_before = int((task.state or {}).get(DEAD_ATTEMPTS, 0))
+    return task.attempt - died_before >= MAX_ATTEMPTS
 
 
 def _add(session: Session, tasks: list[ShortTask]) -> list[ShortTask]:

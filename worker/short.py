@@ -26,6 +26,7 @@ from jobs.settings import Settings
 from jobs.short_tasks import (
     beat_short_task,
     fail_short_task,
+    lose_short_task,
     put_back_short_task,
     report_partial,
     requeue_short_task,
@@ -77,6 +78,8 @@ class ShortRunner:
             with self._database.write() as session:
                 if answer is None:
                     requeue_short_task(session, task.id, task.attempt)
+                elif answer is DIED:
+                    lose_short_task(session, task, DIED)
                 elif isinstance(answer, ErrorData):
                     fail_short_task(session, task.id, task.attempt, answer)
                 elif "state" in answer:

@@ -61,7 +61,7 @@ DatasetName = Annotated[
     PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name of a dataset."),
 ]
 FileName = Annotated[
-    str, PathParameter(max_length=1024, description="Name of a file, as the dataset shows it.")
+    str, PathParameter(max_length=1024, description="Name of a file, as in `files` of the dataset.")
 ]
 
 
@@ -108,10 +108,10 @@ async def upload(
 
     You can upload a file in one request, or in several with `Content-Range: bytes BEGIN-LAST/SIZE`:
     the answer is 201 for the last part and 202 for the parts before it. If the connection breaks,
-    the service keeps the received bytes; `GET …/uploads` gives their number. The service checks
-    `sha256` before it publishes the file. `folder` selects one folder of an archive. `replace`
-    overwrites existing files. `left_out` in the answer lists the members of an archive that are not
-    used, with the reason.
+    the service keeps the received bytes; `GET …/uploads` gives their number. If `sha256` is given,
+    the service publishes the file only if it has this hash. `folder` selects one folder of an
+    archive. `replace` overwrites existing files. `left_out` in the answer lists members of an
+    archive that are not used, with the reason.
     """
     publishing.file_kind(sent.file)
     _refuse_reserved(name)

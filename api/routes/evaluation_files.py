@@ -31,7 +31,7 @@ async def upload(
 
     The body is the file itself. You can upload a file in one request or in several, as with
     datasets. The service parses the whole file before it adds the file to the task. It refuses a
-    file with a line that it cannot parse, and a file of another kind than the files of the task.
+    file that has an invalid line, or whose kind differs from the kind of the task's files.
     """
     check_name(sent.file)
     folder = _uploads(context.settings.uploads_folder, task)

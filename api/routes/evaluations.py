@@ -50,7 +50,7 @@ PREDICTIONS = "/jobs/{job_id}/evaluations/{evaluation}/predictions"
 
 @router.get("/evaluations")
 def list_tasks(context: InContext) -> TaskPage:
-    """The evaluation tasks: the folders in `evaluations` of the data directory.
+    """The evaluation tasks: the folders under `evaluations` in the data directory.
 
     The service recognises the kind of a task by the content of its files. If it recognises no
     kind, `error` gives the reason.
@@ -133,7 +133,7 @@ def read_curves(
 ) -> CurvePage | Response:
     """Learning curves: each score by words seen, with the organisers' baselines and a verdict.
 
-    `saturated_at` is the first checkpoint whose score no later one exceeds by more than twice the
+    `saturated_at` is the first checkpoint whose score is not exceeded later by more than twice the
     standard error of the difference. `format` is json, csv or markdown.
     """
     job = get_job(session, job_id)

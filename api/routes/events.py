@@ -36,7 +36,7 @@ MAX_RUNS = 100
 LastEventId = Annotated[
     Annotated[int, Field(ge=0, le=MAX_SEQ)] | None,
     BeforeValidator(lambda given: None if given == "" else given),
-    Header(description="The last event that was seen; an empty one counts as none."),
+    Header(description="`seq` of the last event that the client received; empty: none."),
 ]
 
 
@@ -50,7 +50,7 @@ def events(
         str | None, Query(max_length=200, json_schema_extra={"pattern": TYPES_PATTERN})
     ] = None,
 ) -> EventPage:
-    """The events after the number `after`, in order; `types=stage,sample` selects types."""
+    """The events whose `seq` is above `after`, in order; `types=stage,sample` selects types."""
     store.get_job(session, job_id)
     wanted = types.split(",") if types else ()
     if unknown := [name for name in wanted if name not in PAYLOADS]:
@@ -127,8 +127,8 @@ def metrics(
 ) -> MetricsRead | Response:
     """Series of metrics by step, thinned to at most `max_points` points each.
 
-    `names` selects metrics; the default is all. To keep the peaks, thinning reads every point.
-    `extremes=false` keeps points at equal distances instead, which is fast for a run of any length.
+    `names` selects metrics; the default is all. Thinning keeps the peaks, for which it reads every
+    point. `extremes=false` keeps points at equal distances instead, which is fast for long runs.
     """
     store.get_job(session, job_id)
     wanted = names.split(",") if names else metric_names(session, job_id)
@@ -153,7 +153,7 @@ def metrics_of_runs(
     names: Annotated[str, Query(max_length=4000, pattern=WITHOUT_NUL)] = "train/loss",
     max_points: Annotated[int, Query(ge=4, le=2000)] = 60,
 ) -> RunsMetricsRead:
-    """Series of metrics of several jobs (`jobs=ID,ID`) in one response, without removed jobs."""
+    """Series of metrics of several jobs (`jobs=ID,ID`) in one response. Omits unknown jobs."""
     wanted = names.split(",")[:MAX_NAMES]
     found = store.existing(session, jobs.split(",")[:MAX_RUNS])
     return RunsMetricsRead(

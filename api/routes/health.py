@@ -17,7 +17,7 @@ from jobs.workers import live_workers
 
 router = thread_router("operations")
 
-NOT_READY: Responses = {503: {"model": ReadyRead, "description": "A part does not answer."}}
+NOT_READY: Responses = {503: {"model": ReadyRead, "description": "A check failed."}}
 
 
 @router.get("/healthz")
@@ -28,9 +28,10 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", response_model=ReadyRead, responses=NOT_READY)
 async def readyz(context: InContext) -> JSONResponse:
-    """Answers 200 if database, broker and a train worker are available, and 503 if not.
+    """Answers 200 if the service can run jobs, and 503 if not, with the result of each check.
 
-    The answer contains the result of each check.
+    The checks are: the database answers, the broker answers if there is one, and a train worker or
+    `babylm provision slurm` is alive.
     """
     checks = await context.reads.run(lambda: _checks(context))
     ready = all(value in ("ok", "polling") for value in checks.values())

@@ -58,9 +58,10 @@ FilePath = Annotated[str, PathParameter(max_length=400)]
 def build(job_id: JobId, body: SubmissionBody, context: InContext) -> SubmissionRead:
     """Builds a submission to the challenge: a folder with the models, predictions and results.
 
-    The short worker first runs the missing evaluations whose files are in the data directory, then
-    checks every milestone and writes the folder. `report` of the finished submission names what is
-    still missing. While an equal submission is queued or running, the call returns that one.
+    If `evaluate` is true, the short worker first runs the missing evaluations whose task files are
+    in the data directory. Then it checks every milestone and writes the folder. `report` of the
+    finished submission names what is still missing. While a submission with the same repository and
+    checkpoint is queued or running, the call returns that submission.
     """
     folders = _task_folders(context) if body.evaluate else {}
     with context.database.write() as session:

@@ -51,8 +51,8 @@ async def add_tokenizer_file(
 ) -> TokenizerFileRead:
     """Uploads an existing tokenizer. The body is its `tokenizer.json`.
 
-    It must be a byte-level BPE that splits text into words as GPT-2 does. A spec names the
-    tokenizer in `tokenizer.path`.
+    The tokenizer must be a byte-level BPE that splits text into words as GPT-2 does. A spec names
+    it in `tokenizer.path`.
     """
     piece = uploads.piece_of(None, content_length, limit=MAX_FILE_BYTES)
     data_dir = context.settings.data_dir

@@ -59,7 +59,7 @@ def list_tokenizers(
     limit: Annotated[int, Query(ge=1, le=store.MAX_PAGE)] = store.PAGE,
     after: Annotated[str | None, Query(max_length=200)] = None,
 ) -> TokenizerPage:
-    """The jobs that have a tokenizer, newest first, with statistics of it on their validation text.
+    """The tokenizers of jobs, newest first, with statistics on the validation text of each job.
 
     A page covers `limit` jobs. Jobs without a tokenizer are omitted, so a page may be shorter.
     """

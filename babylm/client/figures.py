@@ -65,12 +65,17 @@ def metric_value(name: str, value: float) -> str:
     if name.endswith("_watts"):
         return f"{value:.0f} W"
     if name.endswith(SHARES) or name.startswith(SHARES_OF_TASKS):
-        return f"{value:.1%}"
+        return score_value(value)
     if name.endswith("per_second"):
         return f"{value:,.0f}"
     if name.endswith(("loss", "bits_per_byte")) and 0.001 <= abs(value) < 1000:
         return f"{value:.4f}".rstrip("0").rstrip(".") if value == round(value) else f"{value:.4f}"
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e6 else f"{value:.4g}"
+
+
+def score_value(value: float) -> str:
+    """A share or a correlation in percent; any other score, such as a log-probability, as it is."""
+    return f"{value:.1%}" if abs(value) <= 1.0 else f"{value:.2f}"
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:

@@ -52,12 +52,12 @@ def prune(
         typer.Option(
             "--max-bytes",
             min=0,
-            help="Maximum size afterwards  [default: BABYLM_CACHE_BYTES, or 0]",
+            help="Maximum size of the cache in bytes  [default: BABYLM_CACHE_BYTES, or 0]",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove cached results, the least recently used first.
+    """Remove cached results, the least recently used first, until the cache is small enough.
 
     Results that an unfinished run needs are kept.
     """

@@ -31,12 +31,16 @@ def download(
         bool,
         typer.Option(
             "--all-milestones",
-            help="All milestone checkpoints and `last`, each in its own folder.",
+            help="Download all milestone checkpoints and `last`, each into its own subfolder.",
         ),
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder to put it in  [default: JOB-CHECKPOINT]"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the files  [default: JOB-CHECKPOINT, or JOB-milestones]",
+        ),
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -85,7 +89,7 @@ def export(
         str,
         typer.Argument(
             metavar="JOB",
-            help="Id of a job, the beginning of one, `last`, or the folder of a checkpoint.",
+            help="Id of a job, the beginning of an id, `last`, or the folder of a checkpoint.",
             show_default=False,
             autocompletion=complete_job,
         ),
@@ -159,7 +163,7 @@ def generate(
 def evaluate(
     job: JobName,
     task: Annotated[
-        str, typer.Option("--task", help="A folder in evaluations/ of the data directory.")
+        str, typer.Option("--task", help="Name of a folder in evaluations/ of the data directory.")
     ] = "blimp",
     checkpoint: Name = None,
     url: Url = None,

@@ -54,7 +54,8 @@ def datasets(context: typer.Context, url: Url = None, as_json: AsJson = False) -
 def add(
     name: Annotated[str, typer.Argument(help="Name of a new or existing dataset.")],
     path: Annotated[
-        Path | None, typer.Argument(help="A file, a zip or tar, or a folder; none with --hub.")
+        Path | None,
+        typer.Argument(help="A file, a zip or tar archive, or a folder; none with --hub."),
     ] = None,
     hub: Annotated[
         str | None,
@@ -70,7 +71,7 @@ def add(
     column: Annotated[
         str | None, typer.Option("--column", help="The column with the text  [default: text]")
     ] = None,
-    folder: Annotated[str | None, typer.Option("--folder", help="The subfolder to use.")] = None,
+    folder: Annotated[str | None, typer.Option("--folder", help="Use only this subfolder.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,
     as_json: AsJson = False,
@@ -183,7 +184,8 @@ def _report(
 def download(
     address: Annotated[str, typer.Argument(metavar="URL", help="http:// or https:// address.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write  [default: its own name]")
+        Path | None,
+        typer.Option("--output", "-o", help="File to write  [default: name in the URL]"),
     ] = None,
     sha256: Annotated[
         str | None,

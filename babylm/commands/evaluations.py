@@ -50,10 +50,11 @@ def add(
         str, typer.Argument(help="Name of a new or existing task, such as blimp_fast.")
     ],
     path: Annotated[
-        Path, typer.Argument(help="A .jsonl, .csv or .json file, a zip or tar, or a folder.")
+        Path,
+        typer.Argument(help="A .jsonl, .csv or .json file, a zip or tar archive, or a folder."),
     ],
     folder: Annotated[
-        str | None, typer.Option("--folder", help="The one folder to take out of an archive.")
+        str | None, typer.Option("--folder", help="Use only this folder of an archive.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,
     url: Url = None,

@@ -17,13 +17,16 @@ def finetune(
     job: JobName,
     tasks: Annotated[
         str | None,
-        typer.Option("--tasks", help="Such as boolq,rte  [default: all of the folder]"),
+        typer.Option(
+            "--tasks", help="Tasks, such as boolq,rte  [default: all tasks of the folder]"
+        ),
     ] = None,
     checkpoint: Annotated[
         str | None, typer.Option("--checkpoint", help="Name of the checkpoint  [default: last]")
     ] = None,
     folder: Annotated[
-        str, typer.Option("--folder", help="A folder in evaluations/ of the data directory.")
+        str,
+        typer.Option("--folder", help="Name of a folder in evaluations/ of the data directory."),
     ] = "glue_filtered",
     settings: Annotated[
         list[str] | None,
@@ -33,13 +36,13 @@ def finetune(
             help="Set a field of the spec, such as finetune.seed=1; may be repeated.",
         ),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="Follow the job to its end.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow the job until it ends.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Fine-tune a checkpoint on tasks such as (Super)GLUE, as the official pipeline does.
 
-    The scores become metrics of the job of the checkpoint.
+    The scores become metrics of the job that trained the checkpoint.
     """
     from uuid import uuid4
 

@@ -68,7 +68,9 @@ def follow(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 
 def logs(
     job: JobName,
-    tail: Annotated[int, typer.Option("--tail", min=0, help="Number of last lines.")] = 200,
+    tail: Annotated[
+        int, typer.Option("--tail", min=0, help="Number of last lines to print.")
+    ] = 200,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines too.")] = False,
     url: Url = None,
     as_json: AsJson = False,
@@ -100,12 +102,12 @@ def cancel(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 
 
 def pause(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
-    """Pause a job. It saves a checkpoint and frees the device."""
+    """Pause a job. A running job first saves a checkpoint; then it frees its device."""
     _act(job, "pause", url, as_json)
 
 
 def resume(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
-    """Put a paused job back in the queue."""
+    """Put a paused job back in the queue, or withdraw the pause request of a running job."""
     _act(job, "resume", url, as_json)
 
 
@@ -118,7 +120,7 @@ def retry(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 
 
 def delete(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
-    """Delete a finished job and all its files."""
+    """Delete a job that has succeeded, failed or been cancelled, and all its files."""
     from babylm.output import print_json
 
     with open_client(url) as client:

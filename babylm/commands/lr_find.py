@@ -23,8 +23,12 @@ def lr_find(
     ] = None,
     preset: Preset = None,
     settings: Setting = None,
-    lowest: Annotated[float, typer.Option("--lowest", help="Rate of the first step.")] = 1e-5,
-    highest: Annotated[float, typer.Option("--highest", help="Rate of the last step.")] = 1.0,
+    lowest: Annotated[
+        float, typer.Option("--lowest", help="Learning rate of the first step.")
+    ] = 1e-5,
+    highest: Annotated[
+        float, typer.Option("--highest", help="Learning rate of the last step.")
+    ] = 1.0,
     steps: Annotated[int, typer.Option("--steps", min=10, help="Maximum number of steps.")] = 100,
     data_dir: DataDir = None,
     cache_dir: CacheDir = None,
@@ -33,7 +37,7 @@ def lr_find(
     """Find a learning rate: train some steps at a rising rate, in this terminal.
 
     The command writes a table (lr-find.csv), a chart (lr-find.svg) and all data (lr-find.json) into
-    the folder.
+    the folder that --output names.
     """
     from babylm.errors import UsageError
     from babylm.extras import require_training

@@ -26,7 +26,7 @@ def _workers_from_a_cluster() -> None:
 
 
 def slurm(
-    once: Annotated[bool, typer.Option("--once", help="One pass, for cron.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Run one pass and exit, for cron.")] = False,
 ) -> None:
     """Submit a Slurm job for each queued job that may run there, and track it.
 

@@ -45,7 +45,7 @@ def serve(
     ] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Run API, workers and an embedded Redis until Ctrl-C."""
+    """Run the API, workers and, without BABYLM_REDIS_URL, an embedded Redis until Ctrl-C."""
     import os
 
     from babylm.serve import Plan, default_commands
@@ -123,7 +123,7 @@ def api() -> None:
 def worker(
     queue: Annotated[
         Literal["train", "short"],
-        typer.Option("--queue", help="Training jobs, or short tasks such as generating text."),
+        typer.Option("--queue", help="train: jobs; short: short tasks such as generating text."),
     ] = "train",
     slots: Annotated[
         int | None,
@@ -140,12 +140,15 @@ def worker(
     exit_when_idle: Annotated[
         float | None,
         typer.Option(
-            "--exit-when-idle", min=0.0, help="With --job: end after this number of idle seconds."
+            "--exit-when-idle", min=0.0, help="With --job: exit after this number of idle seconds."
         ),
     ] = None,
     settings_file: Annotated[
         Path | None,
-        typer.Option("--settings-file", help="Read the settings from this file, mode 0600."),
+        typer.Option(
+            "--settings-file",
+            help="Read the settings from this file, which only you may read (mode 0600).",
+        ),
     ] = None,
 ) -> None:
     """Run only one worker, as in Docker compose."""

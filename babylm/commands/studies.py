@@ -14,7 +14,7 @@ StudyName = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="Id of a study, the beginning of one, or `last`.",
+        help="Id of a study, the beginning of an id, or `last`.",
         show_default=False,
     ),
 ]
@@ -24,7 +24,7 @@ Grid = Annotated[
         "--grid",
         metavar="FIELD=VALUE,...",
         help="Values of a field of the spec, such as training.learning_rate=1e-4,5e-4; may be "
-        "repeated. The first value of each field is the baseline.",
+        "repeated. The first values of all fields together are the baseline.",
     ),
 ]
 
@@ -156,7 +156,7 @@ def study_resume(study: StudyName, url: Url = None, as_json: AsJson = False) -> 
 
 
 def study_delete(study: StudyName, url: Url = None, as_json: AsJson = False) -> None:
-    """Delete a finished study with all its jobs and their files."""
+    """Delete a study whose jobs have all ended, with its jobs and their files."""
     from babylm.output import print_json
 
     with open_client(url) as client:

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 CheckpointOption = Annotated[
-    str, typer.Option("--checkpoint", help="The checkpoint that becomes the branch main.")
+    str, typer.Option("--checkpoint", help="Name of the checkpoint that becomes the branch main.")
 ]
 NoEvaluations = Annotated[
-    bool, typer.Option("--no-evaluations", help="Do not run missing evaluations; only name them.")
+    bool, typer.Option("--no-evaluations", help="Do not run missing evaluations; only list them.")
 ]
 
 
@@ -44,7 +44,8 @@ def submission(
 ) -> None:
     """Build a submission to the BabyLM challenge and download its folder.
 
-    The command runs the missing evaluations, checks every milestone, and names missing predictions.
+    The command runs the missing evaluations, checks every milestone, and lists the predictions that
+    are still missing.
     The folder is a Hub cache (HF_HUB_CACHE) and a Git repository with one branch per milestone. If
     the transfer is interrupted, the same command continues it.
     """
@@ -81,7 +82,7 @@ def push(
     ] = None,
     checkpoint: CheckpointOption = "last",
     private: Annotated[
-        bool, typer.Option("--private", help="Make a new repository private.")
+        bool, typer.Option("--private", help="Make the repository private if it is new.")
     ] = False,
     url: Url = None,
     as_json: AsJson = False,
@@ -89,8 +90,8 @@ def push(
     """Upload the final model and every milestone to the Hugging Face Hub, each as a branch.
 
     The command uses your token (HF_TOKEN or `hf auth login`), which never reaches the service. If
-    the upload is interrupted, the same command continues it. The command runs no evaluations: see
-    `babylm submission`.
+    the upload is interrupted, the same command continues it. The command runs no evaluations;
+    `babylm submission` does.
     """
     from babylm.hub_push import push_folder
     from babylm.output import print_json, print_note

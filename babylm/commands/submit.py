@@ -31,7 +31,7 @@ Key = Annotated[
     str | None,
     typer.Option(
         "--idempotency-key",
-        help="Requests with the same key and spec create only one job  [default: random]",
+        help="Requests with the same key and spec create only one job or study  [default: random]",
     ),
 ]
 DataFolder = Annotated[
@@ -58,7 +58,7 @@ Heads = Annotated[
     int | None,
     typer.Option(
         "--num_attention_heads",
-        help="model.num_attention_heads; only for Llama 4, as in upstream's run.py",
+        help="model.num_attention_heads; ignored except for Llama 4, as in upstream's run.py",
     ),
 ]
 

@@ -60,7 +60,9 @@ def top(
     seconds: Annotated[
         float, typer.Option("--seconds", min=0.2, help="Time between two updates.")
     ] = 2.0,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="Jobs to show.")] = 15,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=100, help="Maximum number of jobs.")
+    ] = 15,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

@@ -9,7 +9,7 @@ from babylm.client.wire import Body
 from babylm.options import AsJson, JobName, Url, open_client
 
 group = typer.Typer(
-    help="List tokenizers, train only a tokenizer, show how a text is split.",
+    help="List tokenizers, train or upload a tokenizer, or show how one splits a text.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -49,15 +49,15 @@ def tokenizer(context: typer.Context, url: Url = None, as_json: AsJson = False) 
 
 @group.command()
 def train(
-    dataset: Annotated[str, typer.Option("--dataset", help="Text to train on.")] = "train_10M",
-    validation: Annotated[str, typer.Option("--validation", help="Text to measure it on.")] = "dev",
+    dataset: Annotated[str, typer.Option("--dataset", help="Dataset to train on.")] = "train_10M",
+    validation: Annotated[str, typer.Option("--validation", help="Dataset to measure on.")] = "dev",
     vocab_size: Annotated[int, typer.Option("--vocab-size", min=260)] = 32_000,
     min_frequency: Annotated[int, typer.Option("--min-frequency", min=1)] = 2,
-    follow: Annotated[bool, typer.Option("--follow", help="Wait for its end.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Follow the job until it ends.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train only a tokenizer. Jobs use it with --set tokenizer.from_job=JOB."""
+    """Train only a tokenizer, as a job. Other jobs use it with --set tokenizer.from_job=JOB."""
     from uuid import uuid4
 
     from babylm.client import Job
@@ -82,11 +82,11 @@ def train(
 @group.command()
 def add(
     name: Annotated[str, typer.Argument(help="Name of the tokenizer.")],
-    path: Annotated[Path, typer.Argument(help="A Hugging Face folder, or a tokenizer.json.")],
+    path: Annotated[Path, typer.Argument(help="A tokenizer.json, or a folder with one.")],
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send an existing tokenizer; jobs name it with --set tokenizer.path=tokenizers/NAME."""
+    """Upload an existing tokenizer. Jobs use it with --set tokenizer.path=tokenizers/NAME."""
     from urllib.parse import quote
 
     from babylm.client.errors import InvalidUsage

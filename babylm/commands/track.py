@@ -24,20 +24,20 @@ def track(
         str,
         typer.Argument(
             metavar="JOB",
-            help="Id of a job, the beginning of one, `last`, or a run folder.",
+            help="Id of a job, the beginning of an id, `last`, or a run folder.",
             show_default=False,
         ),
     ],
     to: Annotated[
-        list[str], typer.Option("--to", help="tensorboard, wandb or mlflow; several times.")
+        list[str], typer.Option("--to", help="tensorboard, wandb or mlflow; may be repeated.")
     ],
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="Send the whole journal again.")
+        bool, typer.Option("--from-start", help="Send all events of the run again.")
     ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send the events of a run to experiment trackers, from where the last call ended.
+    """Send the events of a run to experiment trackers, except those that were sent before.
 
     Reads the run folder on this machine. A worker does the same for jobs with `tracking`.
     """

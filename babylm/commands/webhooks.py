@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from babylm.client import Client
 
 group = typer.Typer(
-    help="Send signed messages about jobs to an address.",
+    help="Manage webhooks, which send signed messages about jobs to an address.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 @group.callback()
 def webhooks(context: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
-    """List the webhooks, or act on them."""
+    """List the webhooks, or run one of the commands below."""
     if context.invoked_subcommand is not None:
         return
     from babylm.output import age, print_json, print_table
@@ -54,7 +54,9 @@ def add(
     receiver: Annotated[str, typer.Argument(metavar="URL", help="https address of the receiver.")],
     events: Annotated[
         list[str] | None,
-        typer.Option("--event", help="Only this message, such as job.failed; several times."),
+        typer.Option(
+            "--event", help="Send only this type of message, such as job.failed; may be repeated."
+        ),
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -101,7 +103,11 @@ def send_test(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> N
 def deliveries(
     webhook: WebhookId,
     status: Annotated[
-        str | None, typer.Option("--status", help="undelivered, pending, delivered or failed.")
+        str | None,
+        typer.Option(
+            "--status",
+            help="pending, delivered, failed, or undelivered for those pending or failed.",
+        ),
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -137,12 +143,12 @@ def redeliver(
         str | None, typer.Argument(metavar="DELIVERY", help="Id of a delivery.")
     ] = None,
     undelivered: Annotated[
-        bool, typer.Option("--undelivered", help="All that were not delivered.")
+        bool, typer.Option("--undelivered", help="Send all messages that are pending or failed.")
     ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send messages again, with their ids, so that a receiver recognises them."""
+    """Send messages again with the same `webhook-id`, by which a receiver recognises them."""
     from babylm.errors import UsageError
     from babylm.output import print_json
 

@@ -70,10 +70,15 @@ class Architecture(BaseModel):
         default=None,
         ge=1,
         le=1024,
-        description="Attention heads H; null: as many as make heads at most 64 wide.",
+        description="Attention heads H; null: heads of the largest even width up to 64 that "
+        "divides hidden_size.",
     )
     num_key_value_heads: int | None = Field(
-        default=None, ge=1, le=1024, description="Key-value heads K; null: depends on architecture."
+        default=None,
+        ge=1,
+        le=1024,
+        description="Key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; "
+        "the greatest common divisor of H and 8 for Llama 4.",
     )
     intermediate_size: int | None = Field(
         default=None, ge=8, le=131_072, description="Width F of the MLP; null is 4 x hidden_size."
@@ -82,8 +87,8 @@ class Architecture(BaseModel):
         default=None,
         ge=8,
         le=1_048_576,
-        description="Longest input, at least training.seq_length; null is 2048, or "
-        "training.seq_length if that is longer.",
+        description="Maximum tokens of an input, at least training.seq_length; null is 2048, or "
+        "training.seq_length if that is more.",
     )
     rope_theta: float = Field(default=10_000.0, ge=1.0, le=1e9, description="Rotary base.")
     rms_norm_eps: float = Field(default=1e-5, gt=0.0, le=1e-2, description="Epsilon of the norms.")

@@ -37,7 +37,8 @@ class Gemma2(Architecture):
         ge=1.0,
         le=65_536.0,
         multiple_of=1.0,
-        description="Attention scores are divided by its square root; an integer; null: head_dim.",
+        description="Attention scores are divided by the square root of this integer; null: "
+        "head_dim.",
     )
     sliding_window: int = Field(
         default=4096,

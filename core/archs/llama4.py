@@ -17,7 +17,7 @@ ignores the value in `config.json`."""
 
 
 class Llama4(Architecture):
-    """Llama 4 (Meta 2025): top-1 and shared experts, some layers without position embeddings."""
+    """Llama 4 (Meta 2025): routed and shared experts, some layers without position embeddings."""
 
     config_class: ClassVar[str] = "Llama4TextConfig"
     model_class: ClassVar[str] = "Llama4ForCausalLM"
@@ -38,10 +38,13 @@ class Llama4(Architecture):
     )
     rope_theta: float = Field(default=500_000.0, ge=1.0, le=1e9, description="Rotary base.")
     num_local_experts: int = Field(
-        default=16, ge=0, le=256, description="Experts per layer; 0 makes all layers dense."
+        default=16, ge=0, le=256, description="Routed experts per layer; 0 makes all layers dense."
     )
     num_experts_per_tok: int = Field(
-        default=1, ge=1, le=256, description="Experts per token, in addition to the shared one."
+        default=1,
+        ge=1,
+        le=256,
+        description="Routed experts per token, in addition to the shared expert.",
     )
     interleave_moe_layer_step: int = Field(
         default=1, ge=1, le=256, description="Every n-th layer has experts; the others are dense."

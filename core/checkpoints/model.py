@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from core.archs import Architecture
+from core.checkpoints.export_config import config_text, exported_config
 from core.storage.model_files import CONFIG_FILE
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
 
@@ -78,14 +79,8 @@ def save_config(model: PreTrainedModel, folder: Path, architecture: Architecture
     model.config.dtype = "float32"
     model.config.save_pretrained(folder)
     path = folder / CONFIG_FILE
-    config = json.loads(path.read_text(encoding="utf-8"))
-    # transformers 4 reads only these old names. transformers 5 reads old and new names.
-    config |= {
-        "rope_theta": config["rope_parameters"]["rope_theta"],
-        "torch_dtype": config["dtype"],
-        **architecture.exported_config(),
-    }
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    config = exported_config(json.loads(path.read_text(encoding="utf-8")), architecture)
+    path.write_text(config_text(config), encoding="utf-8")
     if model.generation_config is not None:
         model.generation_config.use_cache = True
         model.generation_config.save_pretrained(folder)

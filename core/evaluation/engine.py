@@ -3,12 +3,11 @@
 Batches have a fixed token budget and contain rows of similar length. Only the hidden states whose
 predictions are read pass through the output layer.
 
-Shapes: B rows, T tokens in a row, N predictions that are read, D hidden size, V vocabulary size.
+Shapes: B rows, T tokens in a row, R reads, N normalized predictions, D hidden size, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -20,15 +19,13 @@ from core.evaluation.rows import Row
 CPU_TOKENS, DEVICE_TOKENS = 2048, 65_536
 """Maximum number of tokens of a batch, on a CPU and on other devices. Larger batches exceed a CPU's
 cache. A GPU needs large batches, so that each kernel has enough work."""
-HEAD_ROWS = 512
-"""Number of predictions per call of the output layer: logits of (512, V) float32 fit into a CPU's
-cache."""
+LOGITS = 1 << 23
+"""Maximum number of logits that are computed at once: 32 MiB, which glibc reuses. It would return
+larger blocks to the kernel, and each new block costs page faults."""
+SMALLEST_SUM, LARGEST_SUM = 1e-20, 1e30
+"""Between these values, sums of exp in float32 are accurate without subtracting the maximum."""
 PAD_ID = 0
-"""Token id of padding. Any id works: padding is on the right, where causal attention does not
-reach."""
-PADDING = -1
-"""Segment number of padding. The tokens that all branches share have segment 0, and the branches
-have the segments 1, 2, ..."""
+"""Token id of padding. Any id works, because no other token attends to padding."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class Layout:
 
     ids: Tensor
     positions: Tensor
-    segments: Tensor
+    ends: Tensor
 
 
 def batch_tokens(model: PreTrainedModel) -> int:
@@ -72,75 +69,80 @@ def batches(rows: Sequence[Row], *, begin: int, tokens: int) -> Iterator[Sequenc
 def log_probabilities(model: PreTrainedModel, rows: Sequence[Row]) -> list[float]:
     """The log-probability of each target of each row in nats, row by row.
 
+    For a relative target, the value is the logit.
+
     Args:
         model: In evaluation mode.
         rows: A batch.
     """
     layout = _layout(rows, model.device)
     arguments: dict[str, Any] = {}  # keyword arguments of the model
-    if any(row.branches for row in rows):
+    if not all(row.is_chain for row in rows):
         arguments = {"position_ids": layout.positions, "attention_mask": _masks(model, layout)}
     hidden = model.model(input_ids=layout.ids, use_cache=False, **arguments).last_hidden_state
-    # (B, T, D)
+    hidden = hidden.flatten(0, 1)  # (B T, D)
     width = layout.ids.shape[1]
     places = [number * width + index for number, row in enumerate(rows) for index in row.indices]
-    at = torch.tensor(places, device=hidden.device)
-    read, which = torch.unique(at, return_inverse=True)  # (N,); index into `read` per target
+    at = torch.tensor(places, device=hidden.device)  # (R,)
     targets = torch.tensor([token for row in rows for token in row.targets], device=hidden.device)
-    needed = hidden.reshape(-1, hidden.shape[-1])[read]  # (N, D)
-    return _read(model, needed, which, targets)
-
-
-def _read(model: PreTrainedModel, hidden: Tensor, which: Tensor, targets: Tensor) -> list[float]:
-    """Log-probability of each target, predicted from row `which` of `hidden`, (N, D)."""
-    order = which.argsort(stable=True)
-    values = torch.empty(len(targets), dtype=torch.float64, device=hidden.device)
-    begins = torch.searchsorted(
-        which[order], torch.arange(0, len(hidden) + HEAD_ROWS, HEAD_ROWS, device=hidden.device)
-    ).tolist()
-    for number, (begin, end) in enumerate(pairwise(begins)):
-        first = number * HEAD_ROWS
-        logits = _logits(model, hidden[first : first + HEAD_ROWS])  # (<= 512, V)
-        totals = logits.logsumexp(dim=-1)
-        these = order[begin:end]
-        at = which[these] - first
-        values[these] = (logits[at, targets[these]] - totals[at]).double()
+    relative = torch.tensor([flag for row in rows for flag in row.relative], device=hidden.device)
+    values = _target_logits(model, hidden[at], targets)  # (R,)
+    absolute = relative.logical_not().nonzero()[:, 0]
+    places_used, which = torch.unique(at[absolute], return_inverse=True)
+    values[absolute] -= _log_normalizers(model, hidden[places_used])[which]
     found: list[float] = values.tolist()
     return found
 
 
+def _target_logits(model: PreTrainedModel, hidden: Tensor, targets: Tensor) -> Tensor:
+    """(R,) float64: the logit of one target for each row of `hidden`, (R, D)."""
+    chosen = model.get_output_embeddings().weight[targets]  # (R, D)
+    return _capped(model, (hidden.float() * chosen.float()).sum(dim=-1)).double()
+
+
+def _log_normalizers(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """(N,) float64: log sum exp of the logits of each row of `hidden`, (N, D)."""
+    weight = model.get_output_embeddings().weight
+    size = max(1, LOGITS // len(weight))
+    parts = hidden.split(size)  # type: ignore[no-untyped-call]
+    sums = torch.cat([_logits(model, part).exp_().sum(dim=-1) for part in parts])
+    if ((sums > SMALLEST_SUM) & (sums < LARGEST_SUM)).all():
+        return sums.double().log()
+    return torch.cat([_logits(model, part).logsumexp(dim=-1) for part in parts]).double()
+
+
 def _logits(model: PreTrainedModel, hidden: Tensor) -> Tensor:
-    """The logits, (N, V) float32; soft-capped if the model caps its logits (Gemma 2)."""
-    logits: Tensor = model.get_output_embeddings()(hidden).float()
+    """The logits, (N, V) float32."""
+    return _capped(model, model.get_output_embeddings()(hidden).float())
+
+
+def _capped(model: PreTrainedModel, logits: Tensor) -> Tensor:
+    """Soft-caps logits in place if the model caps its logits (Gemma 2)."""
     cap = getattr(model.config, "final_logit_softcapping", None)
-    return logits if cap is None else torch.tanh(logits / cap) * cap
+    return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
 
 
 def _layout(rows: Sequence[Row], device: torch.device) -> Layout:
     width = max(1, max(len(row.ids) for row in rows))
-    ids, positions, segments = [], [], []
+    ids, positions, ends = [], [], []
     for row in rows:
         rest = width - len(row.ids)
         ids.append([*row.ids, *[PAD_ID] * rest])
-        position, segment = list(range(row.shared)), [0] * row.shared
-        for number, length in enumerate(row.branches, start=1):
-            position += range(row.shared, row.shared + length)
-            segment += [number] * length
-        positions.append([*position, *[0] * rest])
-        segments.append([*segment, *[PADDING] * rest])
-    return Layout(*(torch.tensor(each, device=device) for each in (ids, positions, segments)))
+        positions.append([*row.positions, *[0] * rest])
+        ends.append([*row.ends, *range(len(row.ids) + 1, width + 1)])  # padding sees itself only
+    return Layout(*(torch.tensor(each, device=device) for each in (ids, positions, ends)))
 
 
 def _masks(model: PreTrainedModel, layout: Layout) -> Any:
     """Attention masks in the form that the model expects: one mask, or one for each type of layer.
 
-    A token attends to the shared tokens and to those of its own branch, up to its own position;
-    sliding-window and chunked layers restrict this further.
+    A token attends to the earlier tokens of its path; sliding-window and chunked layers restrict
+    this further.
     """
     config = model.config
     query, key = layout.positions[:, :, None], layout.positions[:, None, :]
-    own, other = layout.segments[:, :, None], layout.segments[:, None, :]
-    full = ((other == 0) | (other == own)) & (key <= query)  # (B, T, T) bool
+    index = torch.arange(layout.ids.shape[1], device=layout.ids.device)  # (T,)
+    full = (index[:, None] >= index) & (index[:, None] < layout.ends[:, None, :])  # (B, T, T) bool
     seen = {"full_attention": full}
     for kind in set(getattr(config, "layer_types", None) or ()):
         if kind == "sliding_attention":

@@ -6,6 +6,7 @@ names the slots to which its log-probabilities belong (`core.evaluation.rows`).
 
 import hashlib
 import math
+from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ from core.evaluation.aoa import Aoa, WordInContext
 from core.evaluation.items import Item, ItemKind
 from core.evaluation.reading import Reading, ReadingRow
 from core.evaluation.registry import read_items, read_reading, read_words, recognise, task_files
-from core.evaluation.rows import Row, candidate_rows, chain_rows, encode, tail_row
+from core.evaluation.rows import Chain, Row, candidate_chains, encode, pack_rows, tail_chain
 from core.evaluation.summary import Summary, summarise_items, summarise_reading, summarise_words
 
-KEPT_ROWS = 400_000
-"""Maximum number of rows of all cached tasks together. A row with its texts takes about 1 kB. The
-newest task is kept even if it alone has more rows."""
+KEPT_TOKENS = 5_000_000
+"""Maximum number of tokens of all cached tasks together. A token with its share of the texts takes
+about 80 bytes. The newest task is kept even if it alone has more tokens."""
+ROWS_VERSION = 2
+"""Changes if the same task gives other rows, because saved sums belong to the first rows."""
 TEXTS_AT_ONCE = 4096
 
 
@@ -31,8 +34,8 @@ class Contents(Protocol):
 
     num_slots: int
 
-    def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """The rows to compute, in any order; `tokenizer` is a tokenizer of transformers."""
+    def chains(self, tokenizer: Any) -> list[Chain]:
+        """The token sequences to compute; `tokenizer` is a tokenizer of transformers."""
         ...
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
@@ -63,7 +66,7 @@ class PreparedTasks:
         Args:
             task: Folder of the task.
             tokenizer: Tokenizer of the model.
-            packs: Whether candidates share a row; see `core.evaluation.engine.may_pack`.
+            packs: Whether rows may have branches; see `core.evaluation.engine.may_pack`.
 
         Raises:
             EvaluationInvalid: If a file is missing or cannot be read.
@@ -71,17 +74,16 @@ class PreparedTasks:
         fingerprint = _fingerprint(task, tokenizer, packs)
         if fingerprint not in self._kept:
             contents = read_contents(task)
-            rows = contents.rows(tokenizer, packs=packs)
-            rows.sort(key=lambda row: len(row.ids))
+            rows = pack_rows(contents.chains(tokenizer), branches=packs)
             num_tokens = sum(len(row.ids) for row in rows)
             self._kept[fingerprint] = PreparedTask(contents, rows, fingerprint, num_tokens)
         self._kept.move_to_end(fingerprint)
-        while len(self._kept) > 1 and self._num_rows() > KEPT_ROWS:
+        while len(self._kept) > 1 and self._num_tokens() > KEPT_TOKENS:
             self._kept.popitem(last=False)
         return self._kept[fingerprint]
 
-    def _num_rows(self) -> int:
-        return sum(len(task.rows) for task in self._kept.values())
+    def _num_tokens(self) -> int:
+        return sum(task.num_tokens for task in self._kept.values())
 
 
 def read_contents(task: Path) -> Contents:
@@ -106,9 +108,9 @@ class Choices:
         self._kind, self._items = kind, items
         self.num_slots = sum(len(item.candidates) for item in items)
 
-    def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """One row or more per item."""
-        rows: list[Row] = []
+    def chains(self, tokenizer: Any) -> list[Chain]:
+        """A chain for each candidate of which a prediction is read."""
+        chains: list[Chain] = []
         slot = 0
         for begin in range(0, len(self._items), TEXTS_AT_ONCE):
             items = self._items[begin : begin + TEXTS_AT_ONCE]
@@ -121,9 +123,9 @@ class Choices:
             at = 0
             for item in items:
                 own = encoded[at : at + len(item.candidates)]
-                rows += candidate_rows(own, slot=slot, packs=packs)
+                chains += candidate_chains(own, slot=slot)
                 at, slot = at + len(own), slot + len(own)
-        return rows
+        return chains
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
         """Scores by subset and group."""
@@ -155,16 +157,15 @@ class Words:
         self._rows = rows
         self.num_slots = 2 * len(rows)
 
-    def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """Rows of the contexts. If one context is the beginning of another, the two share a row."""
-        del packs
-        queries = []
+    def chains(self, tokenizer: Any) -> list[Chain]:
+        """A chain for each token of a word, with its context."""
+        chains = []
         for number, row in enumerate(self._rows):
-            queries += _word_queries(tokenizer, row.context, row.word, 2 * number)
+            chains += _word_chains(tokenizer, row.context, row.word, 2 * number)
             if row.previous_context is not None:
                 context, word = row.previous_context, row.previous_word
-                queries += _word_queries(tokenizer, context, word, 2 * number + 1)
-        return chain_rows(queries)
+                chains += _word_chains(tokenizer, context, word, 2 * number + 1)
+        return chains
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
         """The result of the regressions; the predictions are the surprisals."""
@@ -185,25 +186,24 @@ class WordsInContext:
         self._without_context: set[int] = set()
         self.num_slots = len(words)
 
-    def rows(self, tokenizer: Any, *, packs: bool) -> list[Row]:
-        """One row per text, as in the official pipeline (`process_causal_input`)."""
-        del packs
-        rows = []
+    def chains(self, tokenizer: Any) -> list[Chain]:
+        """A chain for each text, as in the official pipeline (`process_causal_input`)."""
+        chains = []
         for begin in range(0, len(self._words), TEXTS_AT_ONCE):
             words = self._words[begin : begin + TEXTS_AT_ONCE]
             found = tokenizer([each.text for each in words], return_offsets_mapping=True)
             for number, word in enumerate(words):
-                row = tail_row(
+                chain = tail_chain(
                     found["input_ids"][number],
                     found["offset_mapping"][number],
                     begin=len(word.text) - len(word.word.strip()),
                     slot=begin + number,
                 )
-                if row is None:
+                if chain is None:
                     self._without_context.add(begin + number)
                 else:
-                    rows.append(row)
-        return rows
+                    chains.append(chain)
+        return chains
 
     def summary(self, sums: Sequence[float], *, seconds: float) -> Summary:
         """The mean log-probability; the predictions are the surprisals."""
@@ -213,9 +213,7 @@ class WordsInContext:
         return summarise_words(self._words, values, seconds=seconds)
 
 
-def _word_queries(
-    tokenizer: Any, context: str, word: str, slot: int
-) -> list[tuple[tuple[int, ...], int, int]]:
+def _word_chains(tokenizer: Any, context: str, word: str, slot: int) -> list[Chain]:
     """The predictions whose log-probabilities add up to that of a word after a context.
 
     As in the official pipeline (reading/evaluation_functions.py, `get_p2`), the word is tokenized
@@ -223,24 +221,24 @@ def _word_queries(
     token is then tokenized again.
     """
     pieces = tokenizer(word, add_special_tokens=False)["input_ids"]
-    text, queries = context, []
+    text, chains = context, []
     for number, piece in enumerate(pieces):
         decoded = tokenizer.decode(piece)
         target = piece
         if number > 0:
             again = tokenizer(decoded, add_special_tokens=False)["input_ids"]
             target = again[0] if again else piece
-        ids = tuple(tokenizer(text)["input_ids"])
+        ids = tokenizer(text)["input_ids"]
         if not ids:
             raise EvaluationInvalid(f"the context {context!r} has no token")
-        queries.append((ids, target, slot))
+        chains.append(Chain(array("i", [*ids, target]), len(ids), slot))
         text += decoded
-    return queries
+    return chains
 
 
 def _fingerprint(task: Path, tokenizer: Any, packs: bool) -> str:
     """A hash that changes with the files of the task and with the tokenizer."""
-    digest = hashlib.sha256(f"{task.resolve()} {packs}".encode())
+    digest = hashlib.sha256(f"{task.resolve()} {packs} {ROWS_VERSION}".encode())
     for path in task_files(task):
         state = path.stat()
         digest.update(f"{path.name} {state.st_size} {state.st_mtime_ns}\n".encode())

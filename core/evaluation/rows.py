@@ -1,38 +1,58 @@
-"""Makes the token rows of a task, in which shared tokens occur only once. No torch.
+"""Packs token sequences into rows, in which sequences share their first tokens. No torch.
 
-The candidates of an item often begin with the same tokens. Their row contains the shared tokens
-once, followed by a branch for each candidate; the attention mask separates the branches. The
-log-probability of a shared token is the same for all candidates. It is left out, because only
-differences between candidates matter. If the context of a word is the beginning of another row,
-the word uses that row.
+Test items repeat many beginnings: the candidates of an item begin with the same tokens, and so do
+different items. A row is a set of trees in depth-first order. Each sequence is a path from a root,
+and the attention mask lets a token attend only to its path (`core.evaluation.engine`).
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+KEYS_PER_TOKEN = 128
+"""Number of tokens to which a token can attend in the time in which the layers compute one token.
+Every token of a row is compared with every other token, so long rows take more time per token. On
+BLiMP, values from 64 to 1024 give 811,000 to 745,000 tokens; without packing it has 1,208,000."""
+LONGEST_ROW = 4096
+"""Maximum number of tokens of a row with branches. A mask has the square of this number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A token sequence whose last tokens are scored."""
+
+    ids: "array[int]"
+    first: int
+    """Index of the first scored token, at least 1. The last token is scored and not computed."""
+    slot: int
+    """The slot to which the log-probabilities of the scored tokens are added."""
+    is_relative: bool = False
+    """Whether the logit of the first scored token is enough, because its log-probability is only
+    compared with those of other tokens after the same tokens."""
 
 
 @dataclass(slots=True)
 class Row:
     """Input tokens, and the predictions that are read."""
 
-    ids: "array[int]"
-    shared: int
-    """Number of leading tokens, to which all branches attend."""
-    branches: tuple[int, ...]
-    """Number of tokens of each branch. If empty, the row consists of its `shared` tokens."""
+    ids: "array[int]" = field(default_factory=lambda: array("i"))
+    positions: "array[int]" = field(default_factory=lambda: array("i"))
+    """Position of each token in its sequence."""
+    ends: "array[int]" = field(default_factory=lambda: array("i"))
+    """For each token: index after the last token that attends to it. All tokens in between do."""
     indices: "array[int]" = field(default_factory=lambda: array("i"))
     """Indices of the tokens after which a prediction is read."""
     targets: "array[int]" = field(default_factory=lambda: array("i"))
     """For each of the `indices`: the token id whose log-probability is read."""
     slots: "array[int]" = field(default_factory=lambda: array("i"))
     """For each of the `indices`: the slot to which the log-probability is added."""
+    relative: "array[int]" = field(default_factory=lambda: array("b"))
+    """For each of the `indices`: 1 if the logit is enough, see `Chain.is_relative`."""
 
-    def read(self, index: int, target: int, slot: int) -> None:
-        """Requests that the log-probability of `target` after token `index` is added to `slot`."""
-        self.indices.append(index)
-        self.targets.append(target)
-        self.slots.append(slot)
+    @property
+    def is_chain(self) -> bool:
+        """Whether the row is a single sequence."""
+        return not self.ids or self.positions[-1] == len(self.ids) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,41 +89,27 @@ def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> l
     return encoded
 
 
-def candidate_rows(candidates: Sequence[Encoded], *, slot: int, packs: bool) -> list[Row]:
-    """Rows of an item. The sums of its candidates, up to a constant, go to `slot`, `slot + 1`, ...
+def candidate_chains(candidates: Sequence[Encoded], *, slot: int) -> list[Chain]:
+    """Chains of an item; the sums of its candidates, up to a constant, go to consecutive slots.
+
+    The log-probability of a shared token is the same for all candidates, and so is the normalizer
+    of the first tokens in which they differ. Both are left out, because only differences between
+    candidates matter.
 
     Args:
         candidates: Candidates of one item.
         slot: Slot of the first candidate.
-        packs: Whether all candidates share one row.
     """
     shared = _shared(candidates)
-    if packs and shared:
-        row = Row(array("i", candidates[0].ids[:shared]), shared, ())
-        branches = []
-        for number, each in enumerate(candidates):
-            branches.append(_add_branch(row, each, shared, slot + number))
-        row.branches = tuple(branches)
-        return [row] if row.indices else []
-    rows = []
+    is_relative = shared > 0 and all(
+        each.first_scored <= shared < len(each.ids) for each in candidates
+    )
+    chains = []
     for number, each in enumerate(candidates):
-        row = Row(array("i", each.ids[:-1]), max(0, len(each.ids) - 1), ())
-        for index in range(max(1, shared, each.first_scored), len(each.ids)):
-            row.read(index - 1, each.ids[index], slot + number)
-        if row.indices:
-            rows.append(row)
-    return rows
-
-
-def _add_branch(row: Row, candidate: Encoded, shared: int, slot: int) -> int:
-    """Appends the tokens of a candidate that are not shared; returns the number of new tokens."""
-    begin = len(row.ids)
-    branch = candidate.ids[shared:-1] if len(candidate.ids) > shared else []
-    row.ids.extend(branch)
-    for index in range(max(shared, candidate.first_scored), len(candidate.ids)):
-        at = shared - 1 if index == shared else begin + index - shared - 1
-        row.read(at, candidate.ids[index], slot)
-    return len(branch)
+        first = max(1, shared, each.first_scored)
+        if first < len(each.ids):
+            chains.append(Chain(array("i", each.ids), first, slot + number, is_relative))
+    return chains
 
 
 def _shared(candidates: Sequence[Encoded]) -> int:
@@ -119,10 +125,10 @@ def _shared(candidates: Sequence[Encoded]) -> int:
     return shortest
 
 
-def tail_row(
+def tail_chain(
     ids: Sequence[int], offsets: Sequence[tuple[int, int]], *, begin: int, slot: int
-) -> Row | None:
-    """The row that scores the tokens that end after character `begin`, but never the first token.
+) -> Chain | None:
+    """The chain that scores the tokens that end after character `begin`, but never the first token.
 
     Returns:
         None if there is no such token.
@@ -130,29 +136,71 @@ def tail_row(
     scored = [index for index, (_, end) in enumerate(offsets) if end > begin and index > 0]
     if not scored:
         return None
-    row = Row(array("i", ids[: scored[-1]]), scored[-1], ())
-    for index in scored:
-        row.read(index - 1, ids[index], slot)
-    return row
+    return Chain(array("i", ids[: scored[-1] + 1]), scored[0], slot)
 
 
-def chain_rows(queries: Sequence[tuple[tuple[int, ...], int, int]]) -> list[Row]:
-    """Rows that score one token after each context.
+def pack_rows(chains: Iterable[Chain], *, branches: bool) -> list[Row]:
+    """Rows that compute all chains, in ascending order of length.
 
     Args:
-        queries: Each has the tokens of a context, the target token and the slot. A context must not
-            be empty.
+        chains: The token sequences, in any order.
+        branches: Whether a row may contain more than one path. If not, chains share a row only if
+            each is the beginning of the next.
     """
-    by_context: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-    for context, target, slot in queries:
-        by_context.setdefault(context, []).append((target, slot))
     rows: list[Row] = []
-    longer: tuple[int, ...] = ()
-    # In descending order, a context follows the longer contexts that start with it.
-    for context in sorted(by_context, reverse=True):
-        if longer[: len(context)] != context:
-            longer = context
-            rows.append(Row(array("i", context), len(context), ()))
-        for target, slot in by_context[context]:
-            rows[-1].read(len(context) - 1, target, slot)
+    previous = array("i")
+    path: list[int] = []  # indices of the tokens of `previous` in the last row
+    # Sorted by bytes, chains with the same first tokens follow each other, the shortest first. So
+    # the longest shared beginning is the one with the previous chain.
+    for chain in sorted(chains, key=lambda chain: chain.ids[:-1].tobytes()):
+        ids = chain.ids[:-1]
+        common = _common(previous, ids)
+        if not rows or not _joins(rows[-1], common, len(ids), branches=branches):
+            rows.append(Row())
+            common = 0
+        row = rows[-1]
+        new = range(len(row.ids), len(row.ids) + len(ids) - common)
+        path = [*path[:common], *new]
+        row.ids.extend(ids[common:])
+        row.positions.extend(range(common, len(ids)))
+        row.ends.extend(new)
+        for index in path:
+            row.ends[index] = new.stop
+        _add_reads(row, chain, path)
+        previous = ids
+    rows.sort(key=lambda row: len(row.ids))
     return rows
+
+
+def _add_reads(row: Row, chain: Chain, path: Sequence[int]) -> None:
+    """Adds the predictions of a chain whose tokens have the indices `path`."""
+    for index in range(chain.first, len(chain.ids)):
+        row.indices.append(path[index - 1])
+        row.targets.append(chain.ids[index])
+        row.slots.append(chain.slot)
+        row.relative.append(chain.is_relative and index == chain.first)
+
+
+def _joins(row: Row, common: int, length: int, *, branches: bool) -> bool:
+    """Whether adding a chain to the row takes less time than a new row.
+
+    Args:
+        row: The last row.
+        common: Number of leading tokens that the row already has.
+        length: Number of tokens of the chain.
+        branches: Whether the row may have several paths.
+    """
+    if not branches:
+        return common == len(row.ids)
+    new, seen = length - common, len(row.ids)
+    if seen + new > LONGEST_ROW:
+        return False
+    return new * (KEYS_PER_TOKEN + 2 * seen + new) <= length * (KEYS_PER_TOKEN + length)
+
+
+def _common(left: Sequence[int], right: Sequence[int]) -> int:
+    """Number of leading tokens that both have."""
+    for index, (mine, other) in enumerate(zip(left, right, strict=False)):
+        if mine != other:
+            return index
+    return min(len(left), len(right))

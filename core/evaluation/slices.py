@@ -16,12 +16,10 @@ from transformers import PreTrainedModel
 
 from core.evaluation.engine import batch_tokens, batches, log_probabilities, may_pack
 from core.evaluation.prepared import PreparedTask, PreparedTasks
+from core.evaluation.rows import LONGEST_ROW
 from core.evaluation.summary import Summary
 from core.storage.rundir import publish_file
-
-LONGEST_PACKED = 4096
-"""Maximum number of tokens of a row for several candidates. `may_pack` decides whether the model
-supports rows of this length."""
+from core.training.model.moe.experts import use_sparse_experts
 
 
 class Evaluation:
@@ -120,7 +118,10 @@ def prepare(
 ) -> PreparedTask:
     """The task for a model and its tokenizer.
 
+    The model gets sparse experts if it has experts; they compute the same values.
+
     Raises:
         EvaluationInvalid: If a file is missing or cannot be read.
     """
-    return tasks.get(task, tokenizer, packs=may_pack(model, LONGEST_PACKED))
+    use_sparse_experts(model)
+    return tasks.get(task, tokenizer, packs=may_pack(model, LONGEST_ROW))

@@ -256,7 +256,11 @@ def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
 
 
 def _gain(outcome: Floats, columns: Sequence[Floats], surprisal: Floats) -> float:
-    """Share of the baseline's residual variance that surprisal explains, without missing values."""
+    """Share of the residual variance of the baseline that `surprisal` explains in addition.
+
+    The baseline regresses `outcome` on `columns` and their pairwise products. Rows with a missing
+    value are left out.
+    """
     is_whole = ~np.isnan(np.column_stack([outcome, *columns, surprisal])).any(axis=1)
     baseline = with_interactions([column[is_whole] for column in columns])
     before = r_squared(outcome[is_whole], baseline)

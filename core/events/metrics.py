@@ -18,7 +18,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "train/loss",
         "nats per token",
-        "Mean loss over the tokens of the last logged step.",
+        "Mean loss over the tokens of the step.",
         "lower",
     ),
     Metric("train/learning_rate", "1", "Learning rate of the step."),
@@ -27,14 +27,14 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "experts/max_load_share",
         "1",
-        "Largest share of a layer's tokens that one expert received: 1/experts is balanced, 1 is "
-        "collapse.",
+        "Largest share of a layer's tokens that one expert received: 1 / (number of experts) if "
+        "the load is balanced, 1 if one expert received all tokens.",
         "lower",
     ),
     Metric(
         "experts/balance_loss",
         "1",
-        "Load-balancing loss of the experts, mean over layers: 1 is balanced.",
+        "Load-balancing loss of the experts, mean over layers; 1 if the load is balanced.",
         "lower",
     ),
     Metric("validation/loss", "nats per token", "Mean loss on the validation text.", "lower"),
@@ -42,37 +42,40 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "validation/bits_per_byte",
         "bit per byte",
-        "Validation loss per byte of text: comparable between vocabularies.",
+        "Validation loss in bits per byte of text, which is comparable between vocabularies.",
         "lower",
     ),
     Metric(
         "validation/bits_per_byte/SOURCE",
         "bit per byte",
-        "The same for each source of the validation text, such as childes; if there are several.",
+        "Validation loss in bits per byte of one source of the validation text, such as childes; "
+        "only if the text has several sources.",
         "lower",
     ),
     Metric(
         "validation/ema_loss",
         "nats per token",
-        "Mean loss of the averaged weights on the validation text.",
+        "Mean loss on the validation text with the exponential moving average of the weights.",
         "lower",
     ),
     Metric(
         "validation/ema_bits_per_byte",
         "bit per byte",
-        "Validation loss of the averaged weights per byte of text.",
+        "Validation loss with the exponential moving average of the weights, in bits per byte.",
         "lower",
     ),
     Metric(
         "validation/average_loss",
         "nats per token",
-        "Mean loss of the mean of the last epochs' weights on the validation text; at the end.",
+        "Mean loss on the validation text with the average of the weights at the ends of the last "
+        "epochs; only at the end of the run.",
         "lower",
     ),
     Metric(
         "validation/average_bits_per_byte",
         "bit per byte",
-        "The same loss per byte of text.",
+        "Validation loss with the average of the weights at the ends of the last epochs, in bits "
+        "per byte.",
         "lower",
     ),
     Metric("throughput/tokens_per_second", "token/s", "Training tokens per second.", "higher"),
@@ -85,7 +88,7 @@ CATALOGUE: tuple[Metric, ...] = (
     Metric(
         "throughput/mfu",
         "1",
-        "Share of the device's measured peak of matrix products that the model's FLOPs reach.",
+        "FLOPs of the model per second, as a share of the measured peak rate of matrix products.",
         "higher",
     ),
     Metric("memory/device_allocated_bytes", "byte", "Device memory held by tensors now.", "lower"),
@@ -113,22 +116,35 @@ CATALOGUE: tuple[Metric, ...] = (
         "higher",
     ),
     Metric("evaluation/blimp", "1", "BLiMP score.", "higher"),
-    Metric("evaluation_ema/TASK", "1", "Score of the EMA of the weights on a task.", "higher"),
+    Metric(
+        "evaluation_ema/TASK",
+        "1",
+        "Score on a task with the exponential moving average of the weights.",
+        "higher",
+    ),
     Metric(
         "evaluation_average/TASK",
         "1",
-        "Score of the mean of weights of epochs on a task.",
+        "Score on a task with the average of the weights at the ends of the last epochs.",
         "higher",
     ),
     Metric(
         "finetune/loss/TASK",
         "nats per example",
-        "Mean loss of a step of the fine-tuning on a task, such as boolq.",
+        "Mean loss over the examples of a step of fine-tuning on a task, such as boolq.",
         "lower",
     ),
-    Metric("finetune/accuracy/TASK", "1", "Validation accuracy after an epoch.", "higher"),
     Metric(
-        "finetune/f1/TASK", "1", "F1 of label 1 on the validation examples, two labels.", "higher"
+        "finetune/accuracy/TASK",
+        "1",
+        "Accuracy on the validation examples after an epoch.",
+        "higher",
+    ),
+    Metric(
+        "finetune/f1/TASK",
+        "1",
+        "F1 of label 1 on the validation examples; only for tasks with two labels.",
+        "higher",
     ),
     Metric("finetune/mcc/TASK", "1", "Matthews correlation on the validation examples.", "higher"),
 )

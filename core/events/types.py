@@ -33,7 +33,7 @@ class EventData(BaseModel):
 
 
 class StatusData(EventData):
-    """The status of the job changed. Written by the service, never by the run."""
+    """The status of the job changed. The service writes this event, never the run."""
 
     status: str
     attempt: int
@@ -51,7 +51,10 @@ class StageData(EventData):
 
 
 class ProgressData(EventData):
-    """Progress of the run and of its stage from 0 to 1, and the estimated remaining seconds."""
+    """Progress of the run and of the current stage, and the estimated remaining seconds.
+
+    `progress` and `stage_progress` range from 0 to 1.
+    """
 
     stage: StageName
     progress: float

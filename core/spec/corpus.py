@@ -10,7 +10,8 @@ from core.spec.section import Section
 class CleanOptions(Section):
     """How raw text becomes training text.
 
-    `data.clean` accepts `true` (these defaults), `false` (style `none`), `"upstream"`, or this.
+    `data.clean` accepts `true` (the defaults of the fields), `false` (style `none`), `"upstream"`
+    (style `upstream`), or an object with these fields.
     """
 
     style: Literal["standard", "upstream", "none"] = Field(

@@ -17,13 +17,14 @@ class EvaluationSpec(Section):
     tasks: list[Annotated[str, Field(max_length=40)]] = Field(
         default=[],
         max_length=20,
-        description="Folders of minimal pairs under evaluations in the data directory, such as "
-        "blimp; see GET /v1/evaluations.",
+        description="Names of evaluation tasks, which are folders under evaluations in the data "
+        "directory, such as blimp; see GET /v1/evaluations.",
     )
     checkpoints: Literal["last", "milestones"] = Field(
         default="last",
-        description="last: the trained model; milestones: also the checkpoints by words seen that "
-        "the strict tracks report.",
+        description="last: the trained model, and the averages `ema` and `average` if there are "
+        "any; milestones: also the checkpoints at given numbers of words seen that the strict "
+        "tracks report.",
     )
 
     @field_validator("tasks")

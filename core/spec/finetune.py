@@ -75,23 +75,28 @@ class FinetuneSpec(Section):
         "An epoch leaves out the examples that do not fill a batch.",
     )
     sequence_length: int = Field(
-        default=512, ge=2, le=1_048_576, description="Longer inputs are truncated to that length."
+        default=512,
+        ge=2,
+        le=1_048_576,
+        description="Maximum tokens of an input; longer inputs are truncated.",
     )
     metric: OfficialMetric | None = Field(
         default=None,
-        description="Selects the best epoch; null is f1 for mrpc and qqp and accuracy for the "
-        "others.",
+        description="The metric that selects the best epoch; null is f1 for mrpc and qqp, and "
+        "accuracy for the others.",
     )
     pooling: Literal["last", "first"] = Field(
         default="last",
-        description="The token whose hidden state is classified. last: the official "
-        "`--take_final --padding_side left`; first: the official script without flags, in which a "
-        "causal model sees one token of the input.",
+        description="The token whose hidden state is classified. last: as the official script "
+        "with `--take_final --padding_side left`; first: as that script without these flags, so "
+        "that a causal model sees only the first token of the input.",
     )
     classifier_dropout: float = Field(
         default=0.1, ge=0.0, lt=1.0, description="Dropout before the last layer of the head."
     )
-    weight_decay: float = Field(default=0.01, ge=0.0, le=1.0, description="Of all parameters.")
+    weight_decay: float = Field(
+        default=0.01, ge=0.0, le=1.0, description="Weight decay of AdamW on all parameters."
+    )
     warmup_ratio: float = Field(
         default=0.06, ge=0.0, le=1.0, description="Share of the steps with a rising learning rate."
     )
@@ -99,7 +104,11 @@ class FinetuneSpec(Section):
         default=0.1, ge=0.0, le=1.0, description="Final learning rate relative to the peak."
     )
     seed: int = Field(
-        default=42, ge=0, le=2**31 - 1, description="Of the head, the batches and the dropout."
+        default=42,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of the initial weights of the head, the order of the examples and the "
+        "dropout.",
     )
 
     @field_validator("job", "checkpoint", "folder")

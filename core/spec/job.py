@@ -67,18 +67,19 @@ class DataSpec(Section):
         default="text",
         min_length=1,
         max_length=200,
-        description="Column of the text in .jsonl, .csv, .parquet and .arrow files.",
+        description="Name of the column with the text in .jsonl, .csv, .parquet and .arrow files.",
     )
     rows: Literal["documents", "lines"] = Field(
         default="documents",
-        description="documents: each row of such a file is a document; lines: each row is a line, "
-        "and an empty row ends a document.",
+        description="Meaning of a row of a .jsonl, .csv, .parquet or .arrow file. documents: each "
+        "row is a document; lines: each row is a line, and an empty row ends a document.",
     )
 
     deduplicate: Literal["none", "report", "exact", "near"] = Field(
         default="none",
-        description="report: count repeated documents and lines that also occur in the validation "
-        "text; exact: remove them; near: also remove documents that nearly repeat another one.",
+        description="report: count documents that repeat or nearly repeat another one, and lines "
+        "that also occur in the validation text, without removing them; exact: remove repeated "
+        "documents and these lines; near: also remove documents that nearly repeat another one.",
     )
 
     @field_validator("clean", mode="before")
@@ -112,7 +113,7 @@ class DataSpec(Section):
 
 
 class TokenizerSpec(Section):
-    """A byte-level BPE trained on the training text, that of another job, or an existing one."""
+    """The byte-level BPE: trained on the training text, or taken from another job or a file."""
 
     from_job: str | None = Field(
         default=None,
@@ -125,17 +126,18 @@ class TokenizerSpec(Section):
         max_length=200,
         description="An existing tokenizer below the data directory, such as tokenizers/mine: a "
         "folder with a tokenizer.json of Hugging Face, or that file. It must be a byte-level BPE "
-        "with GPT-2's splitting; its special tokens are replaced, and it sets vocab_size.",
+        "that splits text into words as GPT-2 does. Its special tokens are replaced, and its size "
+        "replaces vocab_size.",
     )
 
     vocab_size: int = Field(
         default=48_000,
         ge=260,
         le=MAX_VOCAB_SIZE,
-        description="Entries, including 256 bytes and 3 special tokens.",
+        description="Number of entries, including 256 bytes and 3 special tokens.",
     )
     min_frequency: int = Field(
-        default=2, ge=1, le=1_000_000, description="Pairs seen less often are never merged."
+        default=2, ge=1, le=1_000_000, description="Pairs that occur less often are never merged."
     )
 
     @field_validator("from_job")
@@ -215,15 +217,15 @@ class JobSpec(Section):
     )
     track: Literal["free", "strict-small", "strict"] = Field(
         default="free",
-        description="strict-small and strict enforce the BabyLM rules: 10 or 100 million words, at "
-        "most 10 epochs, checkpoints by words seen.",
+        description="strict-small and strict enforce the BabyLM rules: at most 10 or 100 million "
+        "words, at most 10 epochs, and checkpoints at given numbers of words seen.",
     )
     task: Literal["model", "tokenizer", "finetune"] = Field(
         default="model",
-        description="model: train a tokenizer and a model; tokenizer: stop after training and "
-        "measuring the tokenizer; `model` and `training` are ignored; finetune: fine-tune a "
-        "checkpoint of another job, see `finetune`; of `training` only `device` and `num_threads` "
-        "are used, `model` and `tokenizer` are those of the other job, and `data` is ignored.",
+        description="model: train a tokenizer and a model. tokenizer: stop after training and "
+        "measuring the tokenizer; `model` and `training` are ignored. finetune: fine-tune a "
+        "checkpoint of another job, see `finetune`; `model` and `tokenizer` are those of the other "
+        "job, `data` is ignored, and so is `training` except `device` and `num_threads`.",
     )
     data: DataSpec = Field(default_factory=DataSpec)
     tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
@@ -234,7 +236,7 @@ class JobSpec(Section):
     finetune: FinetuneSpec | None = Field(
         default=None,
         validate_default=True,
-        description="With the task finetune: the checkpoint, the tasks and the settings.",
+        description="For the task finetune: the checkpoint, the tasks and the settings.",
     )
     resources: ResourceSpec = Field(default_factory=ResourceSpec)
     tracking: list[TrackerName] = Field(

@@ -75,8 +75,9 @@ PRESETS: dict[str, Preset] = {
         _small("olmo2"),
     ),
     "gemma2-100m": Preset(
-        "Upstream's run_gemma_100M: hidden size 768, 16 layers of 8 heads (the script's 16 reach "
-        "Llama 4 only), steps of 8 x 128 sequences, 15 epochs (no strict track).",
+        "Upstream's run_gemma_100M: hidden size 768, 16 layers of 8 heads (the script's "
+        "--num_attention_heads=16 has no effect), steps of 8 x 128 sequences, 15 epochs (more than "
+        "a strict track allows).",
         _large("gemma2", epochs=15.0),
     ),
     "llama4-100m": Preset(
@@ -85,8 +86,9 @@ PRESETS: dict[str, Preset] = {
         _large("llama4", epochs=6.0, num_attention_heads=16),
     ),
     "olmo2-100m": Preset(
-        "Upstream's run_olmo2_100M: hidden size 768, 16 layers of 32 heads (the script's 16 reach "
-        "Llama 4 only), steps of 8 x 128 sequences, 15 epochs (no strict track).",
+        "Upstream's run_olmo2_100M: hidden size 768, 16 layers of 32 heads (the script's "
+        "--num_attention_heads=16 has no effect), steps of 8 x 128 sequences, 15 epochs (more than "
+        "a strict track allows).",
         _large("olmo2", epochs=15.0),
     ),
     "best-cpu": Preset(

@@ -37,7 +37,7 @@ class SurprisalOptions(BaseModel):
         default=5,
         ge=0,
         le=MAX_ALTERNATIVES,
-        description="How many of the most probable tokens to list at each position.",
+        description="Number of most probable tokens that are listed at each position.",
     )
 
 

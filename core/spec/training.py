@@ -27,13 +27,14 @@ class TrainingSpec(Section):
     packing: Literal["stream", "documents"] = Field(
         default="stream",
         description="Sequences are cut from the concatenated documents. stream: a token attends to "
-        "all earlier tokens of its sequence; documents: only to those of its own document.",
+        "all earlier tokens of its sequence; documents: a token attends only to the earlier tokens "
+        "of its own document.",
     )
     shuffle: Literal["windows", "documents"] = Field(
         default="windows",
-        description="What is put in a new order each epoch. windows: sequences that are cut once; "
-        "documents: the documents, and then the sequences cut from them "
-        "(document-level shuffle of qlabs-eng/slowrun).",
+        description="What each epoch puts in a new order. windows: the sequences, which are cut "
+        "only once; documents: the documents, from which sequences are cut again, and then these "
+        "sequences (document-level shuffle of qlabs-eng/slowrun).",
     )
     batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
     num_devices: int = Field(
@@ -54,20 +55,22 @@ class TrainingSpec(Section):
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Upper limit of the steps, if epochs allow more.",
+        description="Maximum number of steps; training ends earlier if the epochs have fewer.",
     )
     seq_length_schedule: list[str] = Field(
         default=[],
         max_length=MAX_ENTRIES,
-        description='Shorter sequences at first, as "TOKENS until SHARE" of the epochs, rounded to '
-        'whole ones: ["64 until 0.2", "128 until 0.5"]; then seq_length. Li et al. 2022, '
-        "https://arxiv.org/abs/2108.06084.",
+        description='Shorter sequences in the first epochs, such as ["64 until 0.2", "128 until '
+        '0.5"]: each entry gives a number of tokens and the share of the epochs at which it ends, '
+        "rounded to whole epochs. After the last entry, sequences have seq_length tokens. Li et "
+        "al. 2022, https://arxiv.org/abs/2108.06084.",
     )
     batch_size_schedule: list[str] = Field(
         default=[],
         max_length=MAX_ENTRIES,
-        description='Another batch size at first, as "SEQUENCES until SHARE" of the epochs, '
-        'rounded to whole ones: ["32 until 0.5"]; then batch_size. Smith et al. 2018, '
+        description='Other batch sizes in the first epochs, such as ["32 until 0.5"]: each entry '
+        "gives a number of sequences and the share of the epochs at which it ends, rounded to "
+        "whole epochs. After the last entry, steps have batch_size sequences. Smith et al. 2018, "
         "https://arxiv.org/abs/1711.00489.",
     )
     optimizer: str = Field(
@@ -99,42 +102,52 @@ class TrainingSpec(Section):
         default=None,
         ge=0,
         le=MAX_STEPS,
-        description="Linear warm-up; null is 500 steps or a tenth of the run, whichever is less.",
+        description="Number of steps of the linear warm-up; null: 500 or a tenth of the run's "
+        "steps, whichever is less.",
     )
     min_learning_rate_ratio: float = Field(
-        default=0.0, ge=0.0, le=1.0, description="Final learning rate as a fraction of the peak."
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Final learning rate as a fraction of the peak; the constant schedule ignores "
+        "it.",
     )
     decay_ratio: float = Field(
-        default=0.2, gt=0.0, le=1.0, description="Fraction of the steps in which wsd decays."
+        default=0.2, gt=0.0, le=1.0, description="Fraction of the steps over which wsd decays."
     )
     weight_decay: float = Field(
-        default=0.01, ge=0.0, le=10.0, description="Applied to matrices, not to norms."
+        default=0.01,
+        ge=0.0,
+        le=10.0,
+        description="Weight decay of matrices and embeddings; norms and biases have none.",
     )
     weight_decay_schedule: Literal["constant", "linear"] = Field(
         default="constant",
-        description="linear: the weight decay falls to zero over the run "
-        "(nanochat, scripts/base_train.py).",
+        description="constant: the same weight decay at every step; linear: it falls to zero over "
+        "the run (nanochat, scripts/base_train.py).",
     )
     ema_decay: float | None = Field(
         default=None,
         gt=0.0,
         lt=1.0,
-        description="Decay of an exponential moving average of the weights, which is validated "
-        "next to them and published as the checkpoint `ema`; null: none. GPT-BERT "
-        "(Charpentier and Samuel 2024) uses 0.999. At step n it is at most (1 + n) / (10 + n).",
+        description="Decay of an exponential moving average of the weights; null: no average. At "
+        "step n the decay is at most (1 + n) / (10 + n). The average is validated too, and "
+        "published as the checkpoint `ema`. GPT-BERT (Charpentier and Samuel 2024) uses 0.999.",
     )
     average_last_epochs: int | None = Field(
         default=None,
         ge=2,
         le=10_000,
-        description="Average the weights at the ends of this many last epochs, and validate and "
-        "publish the mean as the checkpoint `average`; null: none. Izmailov et al. 2018; "
-        "qlabs-eng/slowrun.",
+        description="Number of last epochs: the weights at the ends of these epochs are averaged, "
+        "and the mean is validated and published as the checkpoint `average`; null: no average. "
+        "Izmailov et al. 2018; qlabs-eng/slowrun.",
     )
-    adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="First moment decay.")
-    adam_beta2: float = Field(default=0.999, ge=0.0, lt=1.0, description="Second moment decay.")
+    adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="Decay of the first moment.")
+    adam_beta2: float = Field(
+        default=0.999, ge=0.0, lt=1.0, description="Decay of the second moment."
+    )
     adam_epsilon: float = Field(
-        default=1e-8, gt=0.0, le=1.0, description="Added to the denominator."
+        default=1e-8, gt=0.0, le=1.0, description="Constant that AdamW adds to the denominator."
     )
     max_grad_norm: float | None = Field(
         default=1.0, gt=0.0, le=1e9, description="Gradients are clipped to this norm; null: never."
@@ -153,15 +166,19 @@ class TrainingSpec(Section):
     attention: Literal["auto", "blocks", "library", "flex"] = Field(
         default="auto",
         description="blocks: this project's causal attention in blocks, which never holds all "
-        "scores, or torch's fused kernel if it computes the same faster; library: the attention "
-        "that transformers chooses; flex: fused kernels, GPU only. auto: blocks; on a GPU flex if "
-        "scores are soft-capped, and library if they are not and packing is documents.",
+        "scores, or torch's fused kernel if that computes the same faster; library: the attention "
+        "that transformers chooses; flex: torch's flex attention, GPU only. auto: on a CPU blocks. "
+        "On a GPU: flex if scores are soft-capped and heads are at least 16 wide; otherwise "
+        "library if packing is documents, else blocks. Exceptions: blocks for Llama 4 with packing "
+        "documents and seq_length of at least 8192; otherwise library if the model has attention "
+        "dropout.",
     )
     compile: Literal["auto"] | bool = Field(
         default="auto",
         description="Fuse elementwise operations of the layers with torch.compile, and on a GPU "
-        "launch steps as CUDA graphs. auto: for runs long enough to make up for the half minute to "
-        "two minutes that compiling takes: minutes on a GPU, hours on a CPU.",
+        "launch steps as CUDA graphs where possible. auto: compile only runs of at least 3e15 "
+        "floating-point operations, which take minutes on a GPU or hours on a CPU; shorter runs do "
+        "not make up for the time to compile, 12 seconds to two minutes.",
     )
     router_aux_loss_coefficient: float = Field(
         default=0.0,
@@ -175,8 +192,8 @@ class TrainingSpec(Section):
         ge=0.0,
         le=1.0,
         description="Weight of the z-loss, the squared log of the softmax's normaliser, which "
-        "keeps logits small; 0: none. It is in no reported loss. 1e-4 in PaLM "
-        "(Chowdhery et al. 2022, section 5) and GPT-BERT.",
+        "keeps logits small; 0: none. It is part of the training objective only; the losses in the "
+        "metrics do not include it. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.",
     )
     gradient_checkpointing: bool = Field(
         default=False,
@@ -186,44 +203,53 @@ class TrainingSpec(Section):
     empty_cache_steps: int | None = Field(
         default=None, ge=1, le=MAX_STEPS, description="Steps between emptying the CUDA cache."
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="Seed of weights and data order.")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="Seed of the initial weights, data order and dropout.",
+    )
     logging_steps: int | None = Field(
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Steps between two logs of the metrics; null: about 1000 logs in all.",
+        description="Steps between two logs of the metrics; null: a thousandth of the run's steps, "
+        "at least 1.",
     )
     eval_steps: int | None = Field(
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Steps between two validations; null: 500, with at least 10 validations.",
+        description="Steps between two validations; null: 500, or fewer if the run would otherwise "
+        "have fewer than 10 validations.",
     )
     early_stopping_patience: int | None = Field(
         default=None,
         ge=1,
         le=100_000,
         description="End the run after this many validations in a row without a new lowest loss "
-        "(Prechelt 1998), and give the checkpoint `last` the weights of the lowest one; null: "
-        "train to the end. Needs data.validation.",
+        "(Prechelt 1998). If this is set, the checkpoint `last` has the weights with the lowest "
+        "loss, also if training reaches the end. null: train to the end. Needs data.validation.",
     )
     eval_tokens: int | None = Field(
         default=500_000,
         ge=1,
         le=10**12,
-        description="Largest number of validation tokens, sampled evenly over the file; null: all.",
+        description="Maximum number of tokens of a validation, sampled evenly over the text; null: "
+        "all.",
     )
     save_steps: int | None = Field(
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Steps between two rolling checkpoints; null: 500, with at least 5 of them.",
+        description="Steps between two rolling checkpoints; null: 500, or fewer if the run would "
+        "otherwise save fewer than 5.",
     )
     save_total_limit: int = Field(
         default=3,
         ge=1,
         le=10_000,
-        description="Rolling checkpoints kept; milestones are always kept.",
+        description="Number of newest rolling checkpoints to keep; milestones are always kept.",
     )
     sample_prompts: list[Annotated[str, Field(max_length=2000)]] = Field(
         default=["Once upon a time", "The children"],

@@ -1,4 +1,4 @@
-"""The routes of the app, from its own description."""
+"""The routes of the app, read from its OpenAPI document."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,7 +36,7 @@ class Route:
 
 @lru_cache
 def routes() -> tuple[Route, ...]:
-    """Every operation of the description, by path."""
+    """Every operation in the OpenAPI document, sorted by path."""
     with TemporaryDirectory() as folder:
         app = create_app(Settings(_env_file=None, runs_dir=Path(folder)))
     paths = app.openapi()["paths"]

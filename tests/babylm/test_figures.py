@@ -30,6 +30,8 @@ def test_every_metric_of_the_catalogue_has_a_title_in_words():
         ("memory/host_rss_bytes", 413462528.0, "394 MiB"),
         ("device/power_watts", 301.2, "301 W"),
         ("evaluation/blimp", 0.7512, "75.1%"),
+        ("evaluation/wug_past_tense", -0.25, "-25.0%"),
+        ("evaluation/cdi_childes", -10.7068, "-10.71"),
         ("evaluation_ema/blimp", 0.7512, "75.1%"),
         ("finetune/accuracy/boolq", 0.654, "65.4%"),
         ("finetune/f1/mrpc", 0.8123, "81.2%"),

@@ -134,6 +134,9 @@ def test_a_checkpoint_is_evaluated_and_its_score_is_drawn(tab, service, finished
         pairs = file.read_text().splitlines()[:20]
         assert "sentence_good" in json.loads(pairs[0])
         (folder / file.name).write_text("\n".join(pairs) + "\n")
+    words = folder.with_name("words")
+    words.mkdir()
+    (words / "words.json").write_text(json.dumps({"dog": [{"context": "I saw the"}]}))
     page = tab.open(f"#/jobs/{finished[0]['id']}")
     box = page.get_by_role("region", name="Evaluation", exact=True)
     box.get_by_label("Checkpoint").select_option("last")
@@ -142,6 +145,13 @@ def test_a_checkpoint_is_evaluated_and_its_score_is_drawn(tab, service, finished
     row = box.get_by_role("row", name="toy")
     expect(row.locator("b")).to_contain_text("%", timeout=TORCH_MILLISECONDS)
     expect(page.get_by_role("region", name="Evaluation scores over words seen")).to_be_visible()
+    # A log-probability is no share: it has a chart of its own, and no percent sign.
+    box.get_by_label("Task").select_option("words")
+    box.get_by_role("button", name="Evaluate").click()
+    expect(page.get_by_role("region", name="Evaluation: words")).to_be_visible()
+    expect(page.get_by_role("region", name="Overview")).to_contain_text(
+        re.compile(r"words-\d+\.\d\d")
+    )
 
 
 def test_the_system_page_says_who_works_on_what(tab, service):

@@ -1,7 +1,8 @@
 """Follows a tutorial on a copy of the project: its listings are written, its tests are run.
 
-A listing names its file in the title of its fence. A `diff` listing changes lines that are in the
-file exactly once; any other listing is a new file.
+A listing names its file in the title of its fence. The old lines of a `diff` listing (context and
+removed lines together) must be in the file exactly once, as one block; the new lines replace them.
+Any other listing is a new file.
 """
 
 import os

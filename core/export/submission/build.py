@@ -97,7 +97,8 @@ def _write(folder: Path, submission: Submission, plan: SubmissionPlan) -> None:
     )
     card = submission_card(submission.repository, plan, ledger, submission.scores)
     (folder / CARD_FILE).write_text(card)
-    final = replace(plan.final, replaced={CARD_FILE: card.encode()})
+    replaced = plan.final.replaced | {CARD_FILE: card.encode()}
+    final = replace(plan.final, replaced=replaced)
     commits = write_revisions(
         folder, submission.repository, (*plan.milestones, final), seconds=_seconds(plan.final)
     )
@@ -136,7 +137,7 @@ def _report(
         "not_reached": list(plan.not_reached),
         "missing": found.missing,
         "differences": found.differences,
-        "warnings": plan.spec.model.compatibility_warnings(),
+        "warnings": plan.warnings(),
         "complete": not (found.missing or found.differences or plan.not_reached),
     }
 

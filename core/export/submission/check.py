@@ -6,7 +6,6 @@ these releases.
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from core.errors import ExportInvalid
@@ -36,7 +35,7 @@ def check_revision(revision: Revision) -> list[str]:
     faults += [f"{name} has no {path}" for path in REQUIRED_FILES if path not in listed]
     if faults:
         return faults
-    faults = [f"{name}/{fault}" for fault in _config_faults(revision.folder)]
+    faults = [f"{name}/{fault}" for fault in _config_faults(revision)]
     if not faults:
         try:
             load_plain(revision.folder)
@@ -45,8 +44,8 @@ def check_revision(revision: Revision) -> list[str]:
     return faults
 
 
-def _config_faults(folder: Path) -> list[str]:
-    config, tokenizer = _read(folder / CONFIG_FILE), _read(folder / TOKENIZER_CONFIG_FILE)
+def _config_faults(revision: Revision) -> list[str]:
+    config, tokenizer = _read(revision, CONFIG_FILE), _read(revision, TOKENIZER_CONFIG_FILE)
     faults = [
         f"{CONFIG_FILE} has no {key}, which transformers 4.51.3 needs"
         for key in REQUIRED_CONFIG
@@ -65,9 +64,11 @@ def _config_faults(folder: Path) -> list[str]:
     return faults
 
 
-def _read(path: Path) -> dict[str, Any]:  # any JSON value
+def _read(revision: Revision, name: str) -> dict[str, Any]:  # any JSON value
+    """The content of a JSON file of the submission."""
+    text = revision.replaced.get(name) or (revision.folder / name).read_bytes()
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(text)
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

@@ -132,7 +132,7 @@ class _Collector:
         metadata = {
             "model_name": repository,
             "use_bos_only": False,
-            "total_steps": len(plan.milestones),
+            "total_steps": len(words),  # also the milestones that the run has not reached
             "completed_steps": len({entry["step"] for entry in entries}),
         }
         collated = {"metadata": metadata, "results": entries}

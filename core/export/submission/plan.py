@@ -5,12 +5,16 @@ This module reads only the spec and the journal of the run. No torch.
 
 from dataclasses import dataclass
 
+from core.archs import Architecture
+from core.archs.base import OFFICIAL_TRANSFORMERS
+from core.checkpoints.export_config import config_text, missing_entries
 from core.errors import SubmissionInvalid
 from core.events.journal import events_of_types
 from core.events.types import CheckpointData
 from core.export.submission.hub_folder import MAIN, Revision
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.spec.plan import milestones
+from core.storage.model_files import CONFIG_FILE
 from core.storage.rundir import RunDir
 
 
@@ -33,6 +37,17 @@ class SubmissionPlan:
     def words_seen(self) -> int:
         """Words seen by the final model, repetitions included."""
         return self.final.checkpoint.words_seen
+
+    def warnings(self) -> list[str]:
+        """What the user should know about the models of the submission."""
+        completed = [each.branch for each in self.revisions if CONFIG_FILE in each.replaced]
+        found = self.spec.model.compatibility_warnings()
+        if completed:
+            found.append(
+                f"an older version wrote {CONFIG_FILE} of {', '.join(completed)} without entries "
+                f"that transformers {OFFICIAL_TRANSFORMERS} needs; the submission has them"
+            )
+        return found
 
 
 def plan_submission(rundir: RunDir, *, checkpoint: str) -> SubmissionPlan:
@@ -69,8 +84,8 @@ def plan_submission(rundir: RunDir, *, checkpoint: str) -> SubmissionPlan:
         )
     return SubmissionPlan(
         spec=spec,
-        final=_revision(rundir, MAIN, saved[checkpoint]),
-        milestones=tuple(_revision(rundir, name, saved[name]) for name in reached),
+        final=_revision(rundir, MAIN, saved[checkpoint], spec.model),
+        milestones=tuple(_revision(rundir, name, saved[name], spec.model) for name in reached),
         not_reached=tuple(name for name, words in milestones(spec.track) if words > seen),
     )
 
@@ -86,5 +101,11 @@ def saved_checkpoints(rundir: RunDir) -> dict[str, CheckpointData]:
     return saved
 
 
-def _revision(rundir: RunDir, branch: str, checkpoint: CheckpointData) -> Revision:
-    return Revision(branch, checkpoint, rundir.checkpoint(checkpoint.name))
+def _revision(
+    rundir: RunDir, branch: str, checkpoint: CheckpointData, architecture: Architecture
+) -> Revision:
+    """The revision of a checkpoint. A `config.json` that lacks entries is replaced."""
+    folder = rundir.checkpoint(checkpoint.name)
+    config = missing_entries(folder / CONFIG_FILE, architecture)
+    replaced = {} if config is None else {CONFIG_FILE: config_text(config).encode()}
+    return Revision(branch, checkpoint, folder, replaced)

@@ -53,9 +53,10 @@ export interface paths {
         };
         /**
          * Readyz
-         * @description Answers 200 if database, broker and a train worker are available, and 503 if not.
+         * @description Answers 200 if the service can run jobs, and 503 if not, with the result of each check.
          *
-         *     The answer contains the result of each check.
+         *     The checks are: the database answers, the broker answers if there is one, and a train worker or
+         *     `babylm provision slurm` is alive.
          */
         get: operations["readyz_readyz_get"];
         put?: never;
@@ -171,10 +172,10 @@ export interface paths {
          *
          *     You can upload a file in one request, or in several with `Content-Range: bytes BEGIN-LAST/SIZE`:
          *     the answer is 201 for the last part and 202 for the parts before it. If the connection breaks,
-         *     the service keeps the received bytes; `GET …/uploads` gives their number. The service checks
-         *     `sha256` before it publishes the file. `folder` selects one folder of an archive. `replace`
-         *     overwrites existing files. `left_out` in the answer lists the members of an archive that are not
-         *     used, with the reason.
+         *     the service keeps the received bytes; `GET …/uploads` gives their number. If `sha256` is given,
+         *     the service publishes the file only if it has this hash. `folder` selects one folder of an
+         *     archive. `replace` overwrites existing files. `left_out` in the answer lists members of an
+         *     archive that are not used, with the reason.
          */
         post: operations["upload_v1_datasets__name__files_post"];
         delete?: never;
@@ -255,7 +256,7 @@ export interface paths {
         };
         /**
          * List Tasks
-         * @description The evaluation tasks: the folders in `evaluations` of the data directory.
+         * @description The evaluation tasks: the folders under `evaluations` in the data directory.
          *
          *     The service recognises the kind of a task by the content of its files. If it recognises no
          *     kind, `error` gives the reason.
@@ -306,7 +307,7 @@ export interface paths {
          *
          *     The body is the file itself. You can upload a file in one request or in several, as with
          *     datasets. The service parses the whole file before it adds the file to the task. It refuses a
-         *     file with a line that it cannot parse, and a file of another kind than the files of the task.
+         *     file that has an invalid line, or whose kind differs from the kind of the task's files.
          */
         post: operations["upload_v1_evaluations__task__files_post"];
         delete?: never;
@@ -629,7 +630,7 @@ export interface paths {
          * Read Curves
          * @description Learning curves: each score by words seen, with the organisers' baselines and a verdict.
          *
-         *     `saturated_at` is the first checkpoint whose score no later one exceeds by more than twice the
+         *     `saturated_at` is the first checkpoint whose score is not exceeded later by more than twice the
          *     standard error of the difference. `format` is json, csv or markdown.
          */
         get: operations["read_curves_v1_jobs__job_id__curves_get"];
@@ -702,7 +703,7 @@ export interface paths {
         };
         /**
          * Events
-         * @description The events after the number `after`, in order; `types=stage,sample` selects types.
+         * @description The events whose `seq` is above `after`, in order; `types=stage,sample` selects types.
          */
         get: operations["events_v1_jobs__job_id__events_get"];
         put?: never;
@@ -764,8 +765,8 @@ export interface paths {
          * Metrics
          * @description Series of metrics by step, thinned to at most `max_points` points each.
          *
-         *     `names` selects metrics; the default is all. To keep the peaks, thinning reads every point.
-         *     `extremes=false` keeps points at equal distances instead, which is fast for a run of any length.
+         *     `names` selects metrics; the default is all. Thinning keeps the peaks, for which it reads every
+         *     point. `extremes=false` keeps points at equal distances instead, which is fast for long runs.
          */
         get: operations["metrics_v1_jobs__job_id__metrics_get"];
         put?: never;
@@ -853,9 +854,10 @@ export interface paths {
          * Build
          * @description Builds a submission to the challenge: a folder with the models, predictions and results.
          *
-         *     The short worker first runs the missing evaluations whose files are in the data directory, then
-         *     checks every milestone and writes the folder. `report` of the finished submission names what is
-         *     still missing. While an equal submission is queued or running, the call returns that one.
+         *     If `evaluate` is true, the short worker first runs the missing evaluations whose task files are
+         *     in the data directory. Then it checks every milestone and writes the folder. `report` of the
+         *     finished submission names what is still missing. While a submission with the same repository and
+         *     checkpoint is queued or running, the call returns that submission.
          */
         post: operations["build_v1_jobs__job_id__submission_post"];
         delete?: never;
@@ -963,7 +965,7 @@ export interface paths {
         };
         /**
          * Metrics Of Runs
-         * @description Series of metrics of several jobs (`jobs=ID,ID`) in one response, without removed jobs.
+         * @description Series of metrics of several jobs (`jobs=ID,ID`) in one response. Omits unknown jobs.
          */
         get: operations["metrics_of_runs_v1_metrics_get"];
         put?: never;
@@ -1212,8 +1214,8 @@ export interface paths {
          * Add Tokenizer File
          * @description Uploads an existing tokenizer. The body is its `tokenizer.json`.
          *
-         *     It must be a byte-level BPE that splits text into words as GPT-2 does. A spec names the
-         *     tokenizer in `tokenizer.path`.
+         *     The tokenizer must be a byte-level BPE that splits text into words as GPT-2 does. A spec names
+         *     it in `tokenizer.path`.
          */
         post: operations["add_tokenizer_file_v1_tokenizer_files__name__post"];
         /**
@@ -1235,7 +1237,7 @@ export interface paths {
         };
         /**
          * List Tokenizers
-         * @description The jobs that have a tokenizer, newest first, with statistics of it on their validation text.
+         * @description The tokenizers of jobs, newest first, with statistics on the validation text of each job.
          *
          *     A page covers `limit` jobs. Jobs without a tokenizer are omitted, so a page may be shorter.
          */
@@ -1474,7 +1476,7 @@ export interface components {
         };
         /**
          * CacheRead
-         * @description Results of stages, shared between jobs; see `babylm cache`.
+         * @description The cache of stage results, which jobs share; see `babylm cache`.
          */
         CacheRead: {
             /** Bytes */
@@ -1523,7 +1525,8 @@ export interface components {
          * CleanOptions
          * @description How raw text becomes training text.
          *
-         *     `data.clean` accepts `true` (these defaults), `false` (style `none`), `"upstream"`, or this.
+         *     `data.clean` accepts `true` (the defaults of the fields), `false` (style `none`), `"upstream"`
+         *     (style `upstream`), or an object with these fields.
          */
         CleanOptions: {
             /**
@@ -1551,8 +1554,8 @@ export interface components {
          * CleaningRead
          * @description The result of cleaning a whole dataset with the default options.
          *
-         *     `status` is `queued`, `running`, `succeeded` or `failed`. The totals are counts after cleaning;
-         *     they are null until cleaning has succeeded.
+         *     `status` is `queued`, `running`, `succeeded` or `failed`. `words` and `bytes` are counts after
+         *     cleaning; they are null until cleaning has succeeded.
          */
         CleaningRead: {
             /** Bytes */
@@ -1571,7 +1574,7 @@ export interface components {
         };
         /**
          * ConditionRead
-         * @description A condition: number 0 is the baseline. `metrics` holds a summary by metric.
+         * @description A condition; number 0 is the baseline. `metrics` has a summary for each metric, by name.
          */
         ConditionRead: {
             /** Condition */
@@ -1630,14 +1633,14 @@ export interface components {
             dataset: string;
             /**
              * Deduplicate
-             * @description report: count repeated documents and lines that also occur in the validation text; exact: remove them; near: also remove documents that nearly repeat another one.
+             * @description report: count documents that repeat or nearly repeat another one, and lines that also occur in the validation text, without removing them; exact: remove repeated documents and these lines; near: also remove documents that nearly repeat another one.
              * @default none
              * @enum {string}
              */
             deduplicate: "none" | "report" | "exact" | "near";
             /**
              * Rows
-             * @description documents: each row of such a file is a document; lines: each row is a line, and an empty row ends a document.
+             * @description Meaning of a row of a .jsonl, .csv, .parquet or .arrow file. documents: each row is a document; lines: each row is a line, and an empty row ends a document.
              * @default documents
              * @enum {string}
              */
@@ -1649,7 +1652,7 @@ export interface components {
             sources?: string[] | null;
             /**
              * Text Column
-             * @description Column of the text in .jsonl, .csv, .parquet and .arrow files.
+             * @description Name of the column with the text in .jsonl, .csv, .parquet and .arrow files.
              * @default text
              */
             text_column: string;
@@ -1752,7 +1755,7 @@ export interface components {
         };
         /**
          * DatasetSummary
-         * @description A dataset in a list; words are white-space words before cleaning.
+         * @description A dataset in a list; `words` counts white-space separated words before cleaning.
          */
         DatasetSummary: {
             /** Bytes */
@@ -1860,7 +1863,7 @@ export interface components {
         EvaluateBody: {
             /**
              * Task
-             * @description A folder in evaluations of the data directory, such as blimp.
+             * @description Name of an evaluation task, a folder under evaluations in the data directory, such as blimp.
              */
             task: string;
         };
@@ -1876,10 +1879,11 @@ export interface components {
          * EvaluationRead
          * @description An evaluation: `queued`, `running`, `succeeded` or `failed`.
          *
-         *     `score` is the score of the BabyLM evaluation, and `metric` says what it is. `accuracy` is the
-         *     mean over the paradigms; ties count as right (and as wrong in `strict_score`). `spearman` is a
-         *     rank correlation with human judgements. `r2_gain` is the share of variance that surprisal
-         *     explains beyond a baseline. `log_probability` is the mean over all words in nats.
+         *     `score` is the score of the BabyLM evaluation, and `metric` is its kind. `accuracy` is the mean
+         *     over the paradigms, or over the splits of entity tracking; ties count as right in `score` and as
+         *     wrong in `strict_score`. `spearman` is a rank correlation with human judgements. `r2_gain` is
+         *     the share of the baseline regression's residual variance that surprisal explains.
+         *     `log_probability` is the mean over all words in nats.
          */
         EvaluationRead: {
             /** Chance */
@@ -1945,14 +1949,14 @@ export interface components {
         EvaluationSpec: {
             /**
              * Checkpoints
-             * @description last: the trained model; milestones: also the checkpoints by words seen that the strict tracks report.
+             * @description last: the trained model, and the averages `ema` and `average` if there are any; milestones: also the checkpoints at given numbers of words seen that the strict tracks report.
              * @default last
              * @enum {string}
              */
             checkpoints: "last" | "milestones";
             /**
              * Tasks
-             * @description Folders of minimal pairs under evaluations in the data directory, such as blimp; see GET /v1/evaluations.
+             * @description Names of evaluation tasks, which are folders under evaluations in the data directory, such as blimp; see GET /v1/evaluations.
              * @default []
              */
             tasks: string[];
@@ -2047,7 +2051,7 @@ export interface components {
             learning_rate: number;
             /**
              * Metric
-             * @description Selects the best epoch; null is f1 for mrpc and qqp and accuracy for the others.
+             * @description The metric that selects the best epoch; null is f1 for mrpc and qqp, and accuracy for the others.
              */
             metric?: ("accuracy" | "f1" | "mcc") | null;
             /**
@@ -2058,20 +2062,20 @@ export interface components {
             min_learning_rate_ratio: number;
             /**
              * Pooling
-             * @description The token whose hidden state is classified. last: the official `--take_final --padding_side left`; first: the official script without flags, in which a causal model sees one token of the input.
+             * @description The token whose hidden state is classified. last: as the official script with `--take_final --padding_side left`; first: as that script without these flags, so that a causal model sees only the first token of the input.
              * @default last
              * @enum {string}
              */
             pooling: "last" | "first";
             /**
              * Seed
-             * @description Of the head, the batches and the dropout.
+             * @description Seed of the initial weights of the head, the order of the examples and the dropout.
              * @default 42
              */
             seed: number;
             /**
              * Sequence Length
-             * @description Longer inputs are truncated to that length.
+             * @description Maximum tokens of an input; longer inputs are truncated.
              * @default 512
              */
             sequence_length: number;
@@ -2088,7 +2092,7 @@ export interface components {
             warmup_ratio: number;
             /**
              * Weight Decay
-             * @description Of all parameters.
+             * @description Weight decay of AdamW on all parameters.
              * @default 0.01
              */
             weight_decay: number;
@@ -2164,12 +2168,12 @@ export interface components {
             intermediate_size?: number | null;
             /**
              * Max Position Embeddings
-             * @description Longest input, at least training.seq_length; null is 2048, or training.seq_length if that is longer.
+             * @description Maximum tokens of an input, at least training.seq_length; null is 2048, or training.seq_length if that is more.
              */
             max_position_embeddings?: number | null;
             /**
              * Num Attention Heads
-             * @description Attention heads H; null: as many as make heads at most 64 wide.
+             * @description Attention heads H; null: heads of the largest even width up to 64 that divides hidden_size.
              */
             num_attention_heads?: number | null;
             /**
@@ -2180,12 +2184,12 @@ export interface components {
             num_hidden_layers: number;
             /**
              * Num Key Value Heads
-             * @description Key-value heads K; null: depends on architecture.
+             * @description Key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; the greatest common divisor of H and 8 for Llama 4.
              */
             num_key_value_heads?: number | null;
             /**
              * Query Pre Attn Scalar
-             * @description Attention scores are divided by its square root; an integer; null: head_dim.
+             * @description Attention scores are divided by the square root of this integer; null: head_dim.
              */
             query_pre_attn_scalar?: number | null;
             /**
@@ -2311,7 +2315,7 @@ export interface components {
         };
         /**
          * JobPatch
-         * @description Labels of a job to change. Omitted labels do not change. Labels do not affect the run.
+         * @description New values for labels of a job. Omitted labels do not change. The run ignores all labels.
          */
         JobPatch: {
             /**
@@ -2412,7 +2416,7 @@ export interface components {
         JobSpec: {
             data?: components["schemas"]["DataSpec"];
             evaluation?: components["schemas"]["EvaluationSpec"];
-            /** @description With the task finetune: the checkpoint, the tasks and the settings. */
+            /** @description For the task finetune: the checkpoint, the tasks and the settings. */
             finetune?: components["schemas"]["FinetuneSpec"] | null;
             init_from?: components["schemas"]["InitFromSpec"];
             /** Model */
@@ -2430,7 +2434,7 @@ export interface components {
             resources?: components["schemas"]["ResourceSpec"];
             /**
              * Task
-             * @description model: train a tokenizer and a model; tokenizer: stop after training and measuring the tokenizer; `model` and `training` are ignored; finetune: fine-tune a checkpoint of another job, see `finetune`; of `training` only `device` and `num_threads` are used, `model` and `tokenizer` are those of the other job, and `data` is ignored.
+             * @description model: train a tokenizer and a model. tokenizer: stop after training and measuring the tokenizer; `model` and `training` are ignored. finetune: fine-tune a checkpoint of another job, see `finetune`; `model` and `tokenizer` are those of the other job, `data` is ignored, and so is `training` except `device` and `num_threads`.
              * @default model
              * @enum {string}
              */
@@ -2438,7 +2442,7 @@ export interface components {
             tokenizer?: components["schemas"]["TokenizerSpec"];
             /**
              * Track
-             * @description strict-small and strict enforce the BabyLM rules: 10 or 100 million words, at most 10 epochs, checkpoints by words seen.
+             * @description strict-small and strict enforce the BabyLM rules: at most 10 or 100 million words, at most 10 epochs, and checkpoints at given numbers of words seen.
              * @default free
              * @enum {string}
              */
@@ -2484,7 +2488,7 @@ export interface components {
         };
         /**
          * LinkRead
-         * @description A symbolic link of the folder.
+         * @description A symbolic link in the submission's folder.
          */
         LinkRead: {
             /** Path */
@@ -2494,7 +2498,7 @@ export interface components {
         };
         /**
          * Llama4
-         * @description Llama 4 (Meta 2025): top-1 and shared experts, some layers without position embeddings.
+         * @description Llama 4 (Meta 2025): routed and shared experts, some layers without position embeddings.
          */
         Llama4: {
             /**
@@ -2563,7 +2567,7 @@ export interface components {
             intermediate_size?: number | null;
             /**
              * Max Position Embeddings
-             * @description Longest input, at least training.seq_length; null is 2048, or training.seq_length if that is longer.
+             * @description Maximum tokens of an input, at least training.seq_length; null is 2048, or training.seq_length if that is more.
              */
             max_position_embeddings?: number | null;
             /**
@@ -2574,12 +2578,12 @@ export interface components {
             no_rope_layer_interval: number;
             /**
              * Num Attention Heads
-             * @description Attention heads H; null: as many as make heads at most 64 wide.
+             * @description Attention heads H; null: heads of the largest even width up to 64 that divides hidden_size.
              */
             num_attention_heads?: number | null;
             /**
              * Num Experts Per Tok
-             * @description Experts per token, in addition to the shared one.
+             * @description Routed experts per token, in addition to the shared expert.
              * @default 1
              */
             num_experts_per_tok: number;
@@ -2591,12 +2595,12 @@ export interface components {
             num_hidden_layers: number;
             /**
              * Num Key Value Heads
-             * @description Key-value heads K; null: depends on architecture.
+             * @description Key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; the greatest common divisor of H and 8 for Llama 4.
              */
             num_key_value_heads?: number | null;
             /**
              * Num Local Experts
-             * @description Experts per layer; 0 makes all layers dense.
+             * @description Routed experts per layer; 0 makes all layers dense.
              * @default 16
              */
             num_local_experts: number;
@@ -2627,7 +2631,7 @@ export interface components {
         };
         /**
          * ManifestRead
-         * @description The files and links of the folder.
+         * @description The files and symbolic links of the submission's folder.
          */
         ManifestRead: {
             /** Files */
@@ -2668,7 +2672,7 @@ export interface components {
         };
         /**
          * MetricsRead
-         * @description Series by name.
+         * @description Series by name of the metric.
          */
         MetricsRead: {
             /** Series */
@@ -2772,12 +2776,12 @@ export interface components {
             intermediate_size?: number | null;
             /**
              * Max Position Embeddings
-             * @description Longest input, at least training.seq_length; null is 2048, or training.seq_length if that is longer.
+             * @description Maximum tokens of an input, at least training.seq_length; null is 2048, or training.seq_length if that is more.
              */
             max_position_embeddings?: number | null;
             /**
              * Num Attention Heads
-             * @description Attention heads H; null: as many as make heads at most 64 wide.
+             * @description Attention heads H; null: heads of the largest even width up to 64 that divides hidden_size.
              */
             num_attention_heads?: number | null;
             /**
@@ -2788,7 +2792,7 @@ export interface components {
             num_hidden_layers: number;
             /**
              * Num Key Value Heads
-             * @description Key-value heads K; null: depends on architecture.
+             * @description Key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; the greatest common divisor of H and 8 for Llama 4.
              */
             num_key_value_heads?: number | null;
             /**
@@ -2842,7 +2846,7 @@ export interface components {
         };
         /**
          * PreviewLine
-         * @description A line of a file before and after cleaning; null if cleaning drops the line.
+         * @description A line of a file; `cleaned` is the line after cleaning, or null if cleaning drops it.
          */
         PreviewLine: {
             /** Cleaned */
@@ -2884,7 +2888,7 @@ export interface components {
         };
         /**
          * ReadyRead
-         * @description Whether a job that is submitted now would start, and the state of each part.
+         * @description Whether the service can run jobs, and the result of the check of each part.
          */
         ReadyRead: {
             /** Checks */
@@ -2898,8 +2902,9 @@ export interface components {
          * ReportRead
          * @description What a submission contains and lacks.
          *
-         *     `differences` lists files whose number of items differs from the official number. `complete` is
-         *     true if nothing is missing or different and every milestone of the track was reached.
+         *     `differences` has one message for each task or subset whose predictions have another number of
+         *     items than the official file, or that the official file does not have. `complete` is true if
+         *     `missing` and `differences` are empty and every milestone of the track was reached.
          */
         ReportRead: {
             budget?: components["schemas"]["Ledger"] | null;
@@ -2963,7 +2968,7 @@ export interface components {
         };
         /**
          * RevisionRead
-         * @description A branch of the repository.
+         * @description A branch of the submission's repository, and the checkpoint in it.
          */
         RevisionRead: {
             /** Branch */
@@ -3008,7 +3013,7 @@ export interface components {
         };
         /**
          * RunsMetricsRead
-         * @description Series by name, by job.
+         * @description Series of several jobs: by id of the job, then by name of the metric.
          */
         RunsMetricsRead: {
             /** Jobs */
@@ -3038,7 +3043,7 @@ export interface components {
         };
         /**
          * ScoredTokenRead
-         * @description A token and its surprisal in bits; null for the first token, which has no context.
+         * @description A token; `surprisal` is in bits, or null for the first token, which has no context.
          */
         ScoredTokenRead: {
             /** Alternatives */
@@ -3055,7 +3060,7 @@ export interface components {
         SeedsBody: {
             /**
              * Seeds
-             * @description Number of seeds that the study shall have in all, or a list of seeds to add. The same request again adds nothing.
+             * @description Total number of seeds that the study will have, or a list of seeds to add. Repeating the request adds nothing.
              */
             seeds: number | number[];
         };
@@ -3145,7 +3150,7 @@ export interface components {
         StudyBody: {
             /**
              * Grid
-             * @description Values by dotted field. The conditions are all combinations; the first value of each field makes the baseline. Empty: one condition.
+             * @description Values by dotted field. Each combination of values is a condition; the combination of the first values is the baseline. Empty: one condition.
              */
             grid?: {
                 [key: string]: unknown[];
@@ -3154,7 +3159,7 @@ export interface components {
             name?: string | null;
             /**
              * Seeds
-             * @description Number of seeds, counted from `training.seed` of the base, or a list.
+             * @description Number of seeds, or a list of seeds. With a number, the first seed is `training.seed` of the base spec, and each further seed is 1 higher.
              * @default 1
              */
             seeds: number | number[];
@@ -3180,7 +3185,7 @@ export interface components {
         };
         /**
          * StudyRead
-         * @description A study with its members and its table.
+         * @description A study with its members and its table, which has a row for each condition.
          */
         StudyRead: {
             /** Base */
@@ -3253,13 +3258,13 @@ export interface components {
         SubmissionBody: {
             /**
              * Checkpoint
-             * @description The checkpoint that becomes the branch main.
+             * @description Name of the checkpoint that becomes the branch main.
              * @default last
              */
             checkpoint: string;
             /**
              * Evaluate
-             * @description Also queue the missing evaluations whose files exist.
+             * @description Also queue each evaluation that has no predictions yet and whose task files are in the data directory.
              * @default true
              */
             evaluate: boolean;
@@ -3311,7 +3316,7 @@ export interface components {
         };
         /**
          * SummaryRead
-         * @description A metric of a condition over its seeds.
+         * @description Statistics of a metric over the seeds of a condition.
          */
         SummaryRead: {
             /** Best */
@@ -3336,7 +3341,7 @@ export interface components {
         SurprisalBody: {
             /**
              * Alternatives
-             * @description How many of the most probable tokens to list at each position.
+             * @description Number of most probable tokens that are listed at each position.
              * @default 5
              */
             alternatives: number;
@@ -3435,7 +3440,7 @@ export interface components {
         };
         /**
          * TokenizerFileRead
-         * @description An existing tokenizer; `path` is for `tokenizer.path` of a spec.
+         * @description An existing tokenizer; a spec names it by `path`, in `tokenizer.path`.
          */
         TokenizerFileRead: {
             /** Error */
@@ -3459,7 +3464,7 @@ export interface components {
         };
         /**
          * TokenizerRead
-         * @description The tokenizer of a job; `validation` is measured on its validation text, or null.
+         * @description The tokenizer of a job; `validation` is null if the job has no validation text.
          */
         TokenizerRead: {
             /**
@@ -3482,7 +3487,7 @@ export interface components {
         };
         /**
          * TokenizerSpec
-         * @description A byte-level BPE trained on the training text, that of another job, or an existing one.
+         * @description The byte-level BPE: trained on the training text, or taken from another job or a file.
          */
         TokenizerSpec: {
             /**
@@ -3492,18 +3497,18 @@ export interface components {
             from_job?: string | null;
             /**
              * Min Frequency
-             * @description Pairs seen less often are never merged.
+             * @description Pairs that occur less often are never merged.
              * @default 2
              */
             min_frequency: number;
             /**
              * Path
-             * @description An existing tokenizer below the data directory, such as tokenizers/mine: a folder with a tokenizer.json of Hugging Face, or that file. It must be a byte-level BPE with GPT-2's splitting; its special tokens are replaced, and it sets vocab_size.
+             * @description An existing tokenizer below the data directory, such as tokenizers/mine: a folder with a tokenizer.json of Hugging Face, or that file. It must be a byte-level BPE that splits text into words as GPT-2 does. Its special tokens are replaced, and its size replaces vocab_size.
              */
             path?: string | null;
             /**
              * Vocab Size
-             * @description Entries, including 256 bytes and 3 special tokens.
+             * @description Number of entries, including 256 bytes and 3 special tokens.
              * @default 48000
              */
             vocab_size: number;
@@ -3515,32 +3520,32 @@ export interface components {
         TrainingSpec: {
             /**
              * Adam Beta1
-             * @description First moment decay.
+             * @description Decay of the first moment.
              * @default 0.9
              */
             adam_beta1: number;
             /**
              * Adam Beta2
-             * @description Second moment decay.
+             * @description Decay of the second moment.
              * @default 0.999
              */
             adam_beta2: number;
             /**
              * Adam Epsilon
-             * @description Added to the denominator.
+             * @description Constant that AdamW adds to the denominator.
              * @default 1e-8
              */
             adam_epsilon: number;
             /**
              * Attention
-             * @description blocks: this project's causal attention in blocks, which never holds all scores, or torch's fused kernel if it computes the same faster; library: the attention that transformers chooses; flex: fused kernels, GPU only. auto: blocks; on a GPU flex if scores are soft-capped, and library if they are not and packing is documents.
+             * @description blocks: this project's causal attention in blocks, which never holds all scores, or torch's fused kernel if that computes the same faster; library: the attention that transformers chooses; flex: torch's flex attention, GPU only. auto: on a CPU blocks. On a GPU: flex if scores are soft-capped and heads are at least 16 wide; otherwise library if packing is documents, else blocks. Exceptions: blocks for Llama 4 with packing documents and seq_length of at least 8192; otherwise library if the model has attention dropout.
              * @default auto
              * @enum {string}
              */
             attention: "auto" | "blocks" | "library" | "flex";
             /**
              * Average Last Epochs
-             * @description Average the weights at the ends of this many last epochs, and validate and publish the mean as the checkpoint `average`; null: none. Izmailov et al. 2018; qlabs-eng/slowrun.
+             * @description Number of last epochs: the weights at the ends of these epochs are averaged, and the mean is validated and published as the checkpoint `average`; null: no average. Izmailov et al. 2018; qlabs-eng/slowrun.
              */
             average_last_epochs?: number | null;
             /**
@@ -3551,19 +3556,19 @@ export interface components {
             batch_size: number;
             /**
              * Batch Size Schedule
-             * @description Another batch size at first, as "SEQUENCES until SHARE" of the epochs, rounded to whole ones: ["32 until 0.5"]; then batch_size. Smith et al. 2018, https://arxiv.org/abs/1711.00489.
+             * @description Other batch sizes in the first epochs, such as ["32 until 0.5"]: each entry gives a number of sequences and the share of the epochs at which it ends, rounded to whole epochs. After the last entry, steps have batch_size sequences. Smith et al. 2018, https://arxiv.org/abs/1711.00489.
              * @default []
              */
             batch_size_schedule: string[];
             /**
              * Compile
-             * @description Fuse elementwise operations of the layers with torch.compile, and on a GPU launch steps as CUDA graphs. auto: for runs long enough to make up for the half minute to two minutes that compiling takes: minutes on a GPU, hours on a CPU.
+             * @description Fuse elementwise operations of the layers with torch.compile, and on a GPU launch steps as CUDA graphs where possible. auto: compile only runs of at least 3e15 floating-point operations, which take minutes on a GPU or hours on a CPU; shorter runs do not make up for the time to compile, 12 seconds to two minutes.
              * @default auto
              */
             compile: "auto" | boolean;
             /**
              * Decay Ratio
-             * @description Fraction of the steps in which wsd decays.
+             * @description Fraction of the steps over which wsd decays.
              * @default 0.2
              */
             decay_ratio: number;
@@ -3576,12 +3581,12 @@ export interface components {
             device: "auto" | "cpu" | "cuda";
             /**
              * Early Stopping Patience
-             * @description End the run after this many validations in a row without a new lowest loss (Prechelt 1998), and give the checkpoint `last` the weights of the lowest one; null: train to the end. Needs data.validation.
+             * @description End the run after this many validations in a row without a new lowest loss (Prechelt 1998). If this is set, the checkpoint `last` has the weights with the lowest loss, also if training reaches the end. null: train to the end. Needs data.validation.
              */
             early_stopping_patience?: number | null;
             /**
              * Ema Decay
-             * @description Decay of an exponential moving average of the weights, which is validated next to them and published as the checkpoint `ema`; null: none. GPT-BERT (Charpentier and Samuel 2024) uses 0.999. At step n it is at most (1 + n) / (10 + n).
+             * @description Decay of an exponential moving average of the weights; null: no average. At step n the decay is at most (1 + n) / (10 + n). The average is validated too, and published as the checkpoint `ema`. GPT-BERT (Charpentier and Samuel 2024) uses 0.999.
              */
             ema_decay?: number | null;
             /**
@@ -3597,12 +3602,12 @@ export interface components {
             epochs: number;
             /**
              * Eval Steps
-             * @description Steps between two validations; null: 500, with at least 10 validations.
+             * @description Steps between two validations; null: 500, or fewer if the run would otherwise have fewer than 10 validations.
              */
             eval_steps?: number | null;
             /**
              * Eval Tokens
-             * @description Largest number of validation tokens, sampled evenly over the file; null: all.
+             * @description Maximum number of tokens of a validation, sampled evenly over the text; null: all.
              * @default 500000
              */
             eval_tokens: number | null;
@@ -3620,7 +3625,7 @@ export interface components {
             learning_rate: number;
             /**
              * Logging Steps
-             * @description Steps between two logs of the metrics; null: about 1000 logs in all.
+             * @description Steps between two logs of the metrics; null: a thousandth of the run's steps, at least 1.
              */
             logging_steps?: number | null;
             /**
@@ -3631,7 +3636,7 @@ export interface components {
             max_grad_norm: number | null;
             /**
              * Max Steps
-             * @description Upper limit of the steps, if epochs allow more.
+             * @description Maximum number of steps; training ends earlier if the epochs have fewer.
              */
             max_steps?: number | null;
             /**
@@ -3641,7 +3646,7 @@ export interface components {
             micro_batch_size?: number | "auto" | null;
             /**
              * Min Learning Rate Ratio
-             * @description Final learning rate as a fraction of the peak.
+             * @description Final learning rate as a fraction of the peak; the constant schedule ignores it.
              * @default 0
              */
             min_learning_rate_ratio: number;
@@ -3677,7 +3682,7 @@ export interface components {
             optimizer: "adamw" | "muon";
             /**
              * Packing
-             * @description Sequences are cut from the concatenated documents. stream: a token attends to all earlier tokens of its sequence; documents: only to those of its own document.
+             * @description Sequences are cut from the concatenated documents. stream: a token attends to all earlier tokens of its sequence; documents: a token attends only to the earlier tokens of its own document.
              * @default stream
              * @enum {string}
              */
@@ -3712,12 +3717,12 @@ export interface components {
             sample_prompts: string[];
             /**
              * Save Steps
-             * @description Steps between two rolling checkpoints; null: 500, with at least 5 of them.
+             * @description Steps between two rolling checkpoints; null: 500, or fewer if the run would otherwise save fewer than 5.
              */
             save_steps?: number | null;
             /**
              * Save Total Limit
-             * @description Rolling checkpoints kept; milestones are always kept.
+             * @description Number of newest rolling checkpoints to keep; milestones are always kept.
              * @default 3
              */
             save_total_limit: number;
@@ -3730,7 +3735,7 @@ export interface components {
             schedule: "linear" | "cosine" | "constant" | "wsd";
             /**
              * Seed
-             * @description Seed of weights and data order.
+             * @description Seed of the initial weights, data order and dropout.
              * @default 0
              */
             seed: number;
@@ -3742,38 +3747,38 @@ export interface components {
             seq_length: number;
             /**
              * Seq Length Schedule
-             * @description Shorter sequences at first, as "TOKENS until SHARE" of the epochs, rounded to whole ones: ["64 until 0.2", "128 until 0.5"]; then seq_length. Li et al. 2022, https://arxiv.org/abs/2108.06084.
+             * @description Shorter sequences in the first epochs, such as ["64 until 0.2", "128 until 0.5"]: each entry gives a number of tokens and the share of the epochs at which it ends, rounded to whole epochs. After the last entry, sequences have seq_length tokens. Li et al. 2022, https://arxiv.org/abs/2108.06084.
              * @default []
              */
             seq_length_schedule: string[];
             /**
              * Shuffle
-             * @description What is put in a new order each epoch. windows: sequences that are cut once; documents: the documents, and then the sequences cut from them (document-level shuffle of qlabs-eng/slowrun).
+             * @description What each epoch puts in a new order. windows: the sequences, which are cut only once; documents: the documents, from which sequences are cut again, and then these sequences (document-level shuffle of qlabs-eng/slowrun).
              * @default windows
              * @enum {string}
              */
             shuffle: "windows" | "documents";
             /**
              * Warmup Steps
-             * @description Linear warm-up; null is 500 steps or a tenth of the run, whichever is less.
+             * @description Number of steps of the linear warm-up; null: 500 or a tenth of the run's steps, whichever is less.
              */
             warmup_steps?: number | null;
             /**
              * Weight Decay
-             * @description Applied to matrices, not to norms.
+             * @description Weight decay of matrices and embeddings; norms and biases have none.
              * @default 0.01
              */
             weight_decay: number;
             /**
              * Weight Decay Schedule
-             * @description linear: the weight decay falls to zero over the run (nanochat, scripts/base_train.py).
+             * @description constant: the same weight decay at every step; linear: it falls to zero over the run (nanochat, scripts/base_train.py).
              * @default constant
              * @enum {string}
              */
             weight_decay_schedule: "constant" | "linear";
             /**
              * Z Loss Coefficient
-             * @description Weight of the z-loss, the squared log of the softmax's normaliser, which keeps logits small; 0: none. It is in no reported loss. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.
+             * @description Weight of the z-loss, the squared log of the softmax's normaliser, which keeps logits small; 0: none. It is part of the training objective only; the losses in the metrics do not include it. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.
              * @default 0
              */
             z_loss_coefficient: number;
@@ -3790,7 +3795,9 @@ export interface components {
         };
         /**
          * UploadRead
-         * @description The received bytes of a file. `files` lists the published files of a complete upload.
+         * @description The state of an upload: `received` is the number of received bytes of the file.
+         *
+         *     `files` lists the published files; it is empty until the upload is complete.
          */
         UploadRead: {
             /** Dataset */
@@ -3829,7 +3836,7 @@ export interface components {
         WebhookBody: {
             /**
              * Events
-             * @description Which messages.
+             * @description Types of the messages to send.
              * @default [
              *       "job.succeeded",
              *       "job.failed",
@@ -3842,7 +3849,7 @@ export interface components {
             events: ("job.succeeded" | "job.failed" | "job.cancelled" | "job.milestone" | "job.alert" | "webhook.test")[];
             /**
              * Url
-             * @description https address of the receiver; http only in BABYLM_WEBHOOK_NETWORKS.
+             * @description https address of the receiver. http is allowed only for receivers in the networks of BABYLM_WEBHOOK_NETWORKS.
              */
             url: string;
         };
@@ -3877,7 +3884,7 @@ export interface components {
         };
         /**
          * WebhookRead
-         * @description A webhook; its secret is sent only when it is created.
+         * @description A webhook, without its secret, which only the answer to its creation contains.
          */
         WebhookRead: {
             /**
@@ -3936,7 +3943,9 @@ export interface components {
         };
         /**
          * WrittenRead
-         * @description The prompt and its continuation so far; `done` marks the last event, `error` a failure.
+         * @description The prompt and its continuation so far; `done` is true in the last event.
+         *
+         *     `error` is the reason if the generation failed, else null.
          */
         WrittenRead: {
             /** Checkpoint */
@@ -3961,7 +3970,7 @@ export interface components {
         };
         /**
          * FileRead
-         * @description A file of the folder.
+         * @description A file of the submission's folder.
          */
         api__schemas_submission__FileRead: {
             /** Path */
@@ -4112,7 +4121,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part does not answer. */
+            /** @description A check failed. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -4646,7 +4655,7 @@ export interface operations {
             path: {
                 /** @description Name of a dataset. */
                 name: string;
-                /** @description Name of a file, as the dataset shows it. */
+                /** @description Name of a file, as in `files` of the dataset. */
                 file: string;
             };
             cookie?: never;
@@ -6076,7 +6085,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -6182,7 +6191,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -6288,7 +6297,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -6389,7 +6398,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
                 path: string;
             };
@@ -6496,7 +6505,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
                 path: string;
             };
@@ -6603,7 +6612,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -6749,7 +6758,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -6850,7 +6859,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name, or best or last. */
+                /** @description Name of a checkpoint, `best` or `last`. */
                 name: string;
             };
             cookie?: never;
@@ -7401,7 +7410,7 @@ export interface operations {
                 after?: number;
             };
             header?: {
-                /** @description The last event that was seen; an empty one counts as none. */
+                /** @description `seq` of the last event that the client received; empty: none. */
                 "last-event-id"?: number | null;
             };
             path: {

@@ -141,16 +141,26 @@ function other(name: string): Kind {
   return { title: titleOf(name), metrics: [[name, "value"]], format: formatOf(name) };
 }
 
-function scores(names: string[], isSeveral: boolean): Kind[] {
+// Shares and correlations have one chart. Log-probabilities have another scale, and charts of their
+// own.
+function scores(names: string[], isSeveral: boolean, isShare: (name: string) => boolean): Kind[] {
   const known = names.filter((name) => name.startsWith(SCORE)).sort();
-  const common = { format: share, ticks: shareTick, axis: "words_seen" as const };
-  if (isSeveral) return known.map((name) => ({ ...other(name), ...common }));
-  const metrics = known.map((name): [string, string] => [name, name.slice(SCORE.length)]);
-  return known.length ? [{ title: "Evaluation scores over words seen", metrics, ...common }] : [];
+  const axis = "words_seen" as const;
+  const common = { format: share, ticks: shareTick, axis };
+  const shares = known.filter(isShare);
+  const rest = known.filter((name) => !isShare(name)).map((name) => ({ ...other(name), axis }));
+  if (isSeveral) return [...shares.map((name) => ({ ...other(name), ...common })), ...rest];
+  const metrics = shares.map((name): [string, string] => [name, name.slice(SCORE.length)]);
+  const title = "Evaluation scores over words seen";
+  return [...(shares.length ? [{ title, metrics, ...common }] : []), ...rest];
 }
 
 // The charts that have data. If several runs are compared, each metric has its own chart.
-export function kindsFor(names: string[], isSeveral: boolean): Kind[] {
+export function kindsFor(
+  names: string[],
+  isSeveral: boolean,
+  isShare: (name: string) => boolean,
+): Kind[] {
   const has = new Set(names);
   const listed = new Set(KINDS.flatMap(({ metrics }) => metrics.map(([name]) => name)));
   const always = isSeveral ? ALWAYS.several : ALWAYS.one;
@@ -159,7 +169,7 @@ export function kindsFor(names: string[], isSeveral: boolean): Kind[] {
   );
   if (isSeveral) known = known.flatMap((kind) => apart(kind, has));
   const rest = names.filter((name) => !listed.has(name) && !name.startsWith(SCORE)).sort();
-  return [...known, ...scores(names, isSeveral), ...rest.map(other)];
+  return [...known, ...scores(names, isSeveral, isShare), ...rest.map(other)];
 }
 
 function apart(kind: Kind, has: Set<string>): Kind[] {

@@ -46,7 +46,8 @@ export function Charts({ runs, version, isLoading, marks = [], onRange }: Props)
     if (!isLoading && zoom.value) setZoom(zoom.value);
   }, [isLoading]);
   const names = [...new Set(runs.flatMap(({ series }) => series.names))];
-  const kinds = kindsFor(names, runs.length > 1);
+  const isShare = (name: string) => runs.every(({ series }) => (series.lowest(name) ?? 0) >= -1);
+  const kinds = kindsFor(names, runs.length > 1, isShare);
   return (
     <>
       <Tools zoom={zoom.value} setZoom={setZoom} />

@@ -69,6 +69,11 @@ export function percent(value: Maybe, digits = 0): string {
   return isMissing(value) ? NONE : `${(value * 100).toFixed(digits)} %`;
 }
 
+// A share or a correlation in percent; any other score, such as a mean log-probability, as it is.
+export function score(value: Maybe): string {
+  return isMissing(value) || Math.abs(value) <= 1 ? percent(value, 1) : fixed(value, 2);
+}
+
 // Any number in few characters, because learning rates and norms span many powers of ten.
 export function short(value: Maybe): string {
   if (isMissing(value)) return NONE;

@@ -55,14 +55,14 @@ def test_a_word_without_any_token_before_it_has_no_surprisal(tokenizer, tmp_path
         '{"dogs": [{"context": ""}], "cats": [{"context": "the"}]}'
     )
     contents = read_contents(tmp_path)
-    rows = contents.rows(tokenizer, packs=True)
+    chains = contents.chains(tokenizer)
     sums = [0.0] * contents.num_slots
     values = [
         each["surprisal"] for each in contents.summary(sums, seconds=0.0).predictions["results"]
     ]
     assert len(tokenizer(" dogs")["input_ids"]) == 1
     assert values == [None, -0.0]
-    assert len(rows) == 1
+    assert len(chains) == 1
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_slices_give_the_result_of_one_pass_and_continue_from_their_file(
         # A new object, as for each claim of the task, and one batch per slice.
         evaluation = begin(model, tokenizer, task, tmp_path / "sliced")
         assert evaluation.share == (shares[-1] if shares else 0.0)
-        shares.append(evaluation.advance(model, seconds=0.0, tokens=100))
+        shares.append(evaluation.advance(model, seconds=0.0, tokens=10))
         assert len(shares) < 100
     assert shares == sorted(shares)
     assert len(shares) > 4

@@ -99,7 +99,8 @@ def test_results_are_collated_once_nothing_is_missing(rundir, data_dir):
     assert aoa == json.loads(
         (results / "main" / "zero_shot" / "causal" / "AoA_word" / "surprisal.json").read_text()
     )
-    assert aoa["metadata"]["completed_steps"] == len(MILESTONES)
+    steps = {"total_steps": 19, "completed_steps": len(MILESTONES)}
+    assert aoa["metadata"] == {"model_name": "user/small", "use_bos_only": False} | steps
     assert [*dict.fromkeys(entry["step"] for entry in aoa["results"])] == list(MILESTONES)
     assert aoa["results"][-1]["word_count"] == 2_000_000
     assert len({entry["surprisal"] for entry in aoa["results"]}) == len(aoa["results"])

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from hashlib import sha256
 
 import pytest
 
@@ -97,6 +98,30 @@ def test_the_same_run_gives_the_same_commits(rundir):
     again = submission(rundir)
     assert build(again) == first
     assert [path.name for path in rundir.submissions.iterdir()] == ["one"]
+
+
+def test_a_configuration_of_version_0_1_gets_its_missing_entries(rundir):
+    # Version 0.1 wrote what transformers 5 writes.
+    file = rundir.checkpoint("chck_1M") / "config.json"
+    complete = file.read_bytes()
+    content = json.loads(complete)
+    del content["rope_theta"], content["torch_dtype"]
+    old = json.dumps(content).encode()
+    file.write_bytes(old)
+    lines = [json.loads(line) for line in rundir.journal.read_text().splitlines()]
+    for line in lines:
+        if line["data"]["name"] == "chck_1M":
+            [entry] = [each for each in line["data"]["files"] if each["path"] == "config.json"]
+            entry |= {"size": len(old), "sha256": sha256(old).hexdigest()}
+    written = [json.dumps(line, separators=(",", ":")) + "\n" for line in lines]
+    rundir.journal.write_text("".join(written))
+    made = submission(rundir)
+    report = build(made)
+    assert "wrote config.json of chck_1M without entries" in report["warnings"][0]
+    snapshots = made.folder / report["cache"] / "snapshots"
+    for revision in report["revisions"]:
+        assert (snapshots / revision["commit"] / "config.json").read_bytes() == complete
+    assert file.read_bytes() == old  # a checkpoint never changes
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,8 @@ def rotated(rows: Tensor, angles: Tensor) -> Tensor:
     """Rows (B, T, H, d) rotated by their positions (Su et al. 2021, "RoFormer", section 3.2.2).
 
     Each pair of adjacent elements (x, y) becomes (x cos - y sin, x sin + y cos), computed in
-    float32 as in transformers. The backward pass keeps only the angles (1 or B, T, d / 2, 2).
+    float32 as in transformers. The forward pass keeps only the angles (1 or B, T, d / 2, 2) for the
+    backward pass.
     """
     pairs = rows.float().reshape(*rows.shape[:-1], -1, 2)  # (B, T, H, d / 2, 2)
     angles = angles[:, :, None]  # (1 or B, T, 1, d / 2, 2)

@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import type { Job } from "../../api/types.ts";
-import { bytes, count, fixed, percent, seconds, short } from "../../lib/format.ts";
+import { bytes, count, fixed, score, seconds, short } from "../../lib/format.ts";
 import { duration, memoryOf, valuesOf } from "../../lib/jobs.ts";
 import { setParameters } from "../../router.ts";
 import { Card, Table } from "../../ui/card.tsx";
@@ -44,7 +44,7 @@ function columnsOf(runs: Job[], store: CompareStore): Column[] {
       (name): Column => ({
         head: `#${name.slice(SCORE.length)}`,
         value: metric(name),
-        text: (value) => percent(value, 1),
+        text: score,
         better: "higher",
       }),
     ),

@@ -8,6 +8,7 @@ import {
   fixed,
   type Maybe,
   percent,
+  score,
   seconds,
   short,
 } from "../../lib/format.ts";
@@ -113,7 +114,7 @@ function results(store: JobStore, job: Job): Fact[] {
     ],
     ["Perplexity", measured(job, "validation/perplexity", short), "exp of the validation loss"],
     ["Bits per byte", measured(job, "validation/bits_per_byte", fixed), BITS],
-    ...scores.map((name): Fact => [name.slice(SCORE.length), percent(values[name], 1)]),
+    ...scores.map((name): Fact => [name.slice(SCORE.length), score(values[name])]),
   ];
 }
 

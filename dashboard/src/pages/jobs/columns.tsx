@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import type { Job } from "../../api/types.ts";
-import { ago, bytes, count, fixed, percent, seconds, short } from "../../lib/format.ts";
+import { ago, bytes, count, fixed, percent, score, seconds, short } from "../../lib/format.ts";
 import {
   activity,
   architectureOf,
@@ -183,9 +183,7 @@ export function columnsOf(jobs: Job[]): Column[] {
   const last = COLUMNS.length - 1;
   return [
     ...COLUMNS.slice(0, last),
-    ...scores.map((name) =>
-      metric(name, name.slice("evaluation/".length), name, (value) => percent(value, 1)),
-    ),
+    ...scores.map((name) => metric(name, name.slice("evaluation/".length), name, score)),
     COLUMNS[last],
   ];
 }

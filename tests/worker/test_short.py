@@ -1,0 +1,64 @@
+"""The worker for short tasks.
+
+In the first test, a small program replaces the process that answers the tasks; in the second, a
+small program replaces the worker.
+"""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from core.process.program import python_command
+from jobs.notifier import JobNotifier
+from jobs.short_tasks import MAX_ATTEMPTS, claim_short_task, create_short_task, get_short_task
+from tests.waiting import is_alive, wait_for
+from worker.short import ShortRunner
+
+DIES = "import os, signal, sys; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGKILL)"
+EVALUATE = {"checkpoint": "last", "task": "pairs", "step": 1, "words_seen": 1}
+WORKER = "import signal, subprocess, sys; subprocess.Popen(sys.argv[1:]); signal.pause()"
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_of_task", "attempts"),
+    [("evaluate", EVALUATE, MAX_ATTEMPTS), ("encode", {"text": "a"}, 1)],
+)
+def test_a_task_whose_process_dies_is_repeated_unless_a_user_waits_for_it(
+    stage, kind, request_of_task, attempts
+):
+    play = stage()
+    with play.database.write() as session:
+        task_id = create_short_task(
+            session, kind=kind, request=request_of_task, job_id=play.job_id
+        ).id
+    runner = ShortRunner(
+        database=play.database,
+        settings=play.settings,
+        job_notifier=JobNotifier(None),
+        command=[sys.executable, "-c", DIES],
+        shutdown=play.shutdown,
+    )
+    for _ in range(attempts):
+        with play.database.write() as session:
+            task = claim_short_task(session, "short")
+        assert task is not None
+        runner.run(task)
+    runner.close()
+    with play.database.read() as session:
+        found = get_short_task(session, task_id)
+    assert (found.status, found.attempt) == ("failed", attempts)
+    assert found.error["code"] == "process_died"
+
+
+def test_the_process_ends_with_its_worker_even_if_its_input_stays_open():
+    command = [sys.executable, "-c", WORKER, *python_command("core.short")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        # The process inherits the pipes, whose other ends this test keeps open.
+        worker.stdin.write(b"{}\n")
+        worker.stdin.flush()
+        assert b"request_invalid" in worker.stdout.readline()
+        [child] = psutil.Process(worker.pid).children()
+        worker.kill()
+        wait_for(lambda: not is_alive(child), what="end of the process")

@@ -15,6 +15,7 @@ from api.description import describe
 from api.errors import register_handlers
 from api.query import refuse_unknown_parameters
 from api.routes import (
+    alerts,
     catalogue,
     checkpoints,
     datasets,
@@ -25,6 +26,7 @@ from api.routes import (
     jobs,
     pages,
     playground,
+    sample,
     studies,
     submission,
     system,
@@ -79,9 +81,9 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
     )
     register_handlers(app)
     for part in (
-        *(jobs, studies, events, checkpoints, playground),
+        *(jobs, studies, events, alerts, checkpoints, playground),
         *(evaluations, evaluation_files, submission),
-        *(tokenizers, tokenizer_files, datasets, webhooks, catalogue, system),
+        *(tokenizers, tokenizer_files, datasets, sample, webhooks, catalogue, system),
     ):
         app.include_router(
             part.router, prefix="/v1", dependencies=[Depends(refuse_unknown_parameters)]

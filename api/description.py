@@ -7,19 +7,25 @@ that is specific to a call is declared at its route with `problems`.
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI
 
 from api.errors import MEDIA_TYPE
 from api.schemas import ProblemRead
 from api.security import OPEN_PREFIXES, SAFE_METHODS
+from jobs.states import FinalStatus
 
 Json = dict[str, Any]  # any JSON value
 KEY_SCHEME = "key"
 EVENT_STREAM = "text/event-stream"
 SCHEMA_NAME = ProblemRead.__name__
 REFERENCE = {"$ref": f"#/components/schemas/{SCHEMA_NAME}"}
+FINAL_STATUS: Json = {
+    "type": "string",
+    "enum": list(get_args(FinalStatus)),
+    "description": "The statuses of a job that has ended.",
+}
 UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 DESCRIPTIONS = {
     400: "The request has an unknown Host, or a body or header that cannot be parsed.",
@@ -93,7 +99,7 @@ def complete(document: Json, *, needs_key: bool) -> None:
     for name in UNUSED_SCHEMAS:
         schemas.pop(name, None)
     schema = ProblemRead.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= schema.pop("$defs", {}) | {SCHEMA_NAME: schema}
+    schemas |= schema.pop("$defs", {}) | {SCHEMA_NAME: schema, "FinalStatus": FINAL_STATUS}
     components["securitySchemes"] = {
         KEY_SCHEME: {
             "type": "http",

@@ -110,6 +110,7 @@ curl "$URL/v1/studies" -H 'Content-Type: application/json' -H 'Idempotency-Key: 
     "POST /v1/studies/{study_id}/seeds": """\
 curl "$URL/v1/studies/$STUDY/seeds" -H 'Content-Type: application/json' -d '{"seeds": 5}'""",
     "DELETE /v1/studies/{study_id}": 'curl -X DELETE "$URL/v1/studies/$STUDY"',
+    "GET /v1/alerts": 'curl "$URL/v1/alerts?limit=20"',
     "GET /v1/jobs/{job_id}/events": 'curl "$URL/v1/jobs/$JOB/events?after=0&limit=100"',
     "GET /v1/jobs/{job_id}/events/stream": """\
 curl -N -H 'Last-Event-ID: 0' "$URL/v1/jobs/$JOB/events/stream\"""",
@@ -148,11 +149,13 @@ curl -I "$URL/v1/jobs/$JOB/evaluations/$EVALUATION/predictions\"""",
 curl -X POST -T pairs.jsonl "$URL/v1/evaluations/mine/files?name=pairs.jsonl\"""",
     "GET /v1/evaluations/{task}/uploads": 'curl "$URL/v1/evaluations/mine/uploads"',
     "GET /v1/evaluations": 'curl "$URL/v1/evaluations"',
+    "GET /v1/evaluations/official": 'curl "$URL/v1/evaluations/official"',
     "GET /v1/jobs/{job_id}/budget": 'curl "$URL/v1/jobs/$JOB/budget"',
     "POST /v1/jobs/{job_id}/submission": """\
 curl "$URL/v1/jobs/$JOB/submission" -H 'Content-Type: application/json' \\
   -d '{"repository": "me/my-model"}'""",
     "GET /v1/jobs/{job_id}/submission": 'curl "$URL/v1/jobs/$JOB/submission"',
+    "GET /v1/jobs/{job_id}/submissions": 'curl "$URL/v1/jobs/$JOB/submissions"',
     "GET /v1/jobs/{job_id}/submission/manifest": 'curl "$URL/v1/jobs/$JOB/submission/manifest"',
     "GET /v1/jobs/{job_id}/submission/files/{path}": """\
 curl -C - -O "$URL/v1/jobs/$JOB/submission/files/report.json\"""",
@@ -181,6 +184,7 @@ curl "$URL/v1/datasets/mine/origins" -H 'Content-Type: application/json' \\
   -d '{"repository": "OWNER/NAME", "commit": "0123456789abcdef0123456789abcdef01234567", \\
 "files": ["corpus.txt"]}'""",
     "GET /v1/datasets/{name}/uploads": 'curl "$URL/v1/datasets/mine/uploads"',
+    "POST /v1/sample": 'curl -X POST "$URL/v1/sample"',
     "POST /v1/webhooks": """\
 curl "$URL/v1/webhooks" -H 'Content-Type: application/json' \\
   -d '{"url": "https://example.org/hooks", "events": ["job.failed", "job.alert"]}'""",

@@ -96,3 +96,10 @@ class UnfinishedRead(Out):
 
     name: str
     received: int
+
+
+class SampleRead(Out):
+    """The names of the datasets and evaluation tasks of the sample."""
+
+    datasets: list[str]
+    evaluations: list[str]

@@ -6,8 +6,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import ErrorRead, Out
+from core.export.submission.official_files import Purpose
 from core.spec.job import DataSpec, TokenizerSpec
 from core.spec.text_requests import EncodeOptions
+from jobs.states import ShortStatus
 from jobs.tables import ShortTask
 
 Json = dict[str, Any]
@@ -62,7 +64,7 @@ class EvaluationRead(Out):
     checkpoint: str
     step: int
     words_seen: int
-    status: str
+    status: ShortStatus
     progress: float
     kind: str | None
     metric: str | None
@@ -147,6 +149,30 @@ class TaskPage(Out):
     """The existing tasks, by name."""
 
     data: list[TaskRead]
+
+
+class OfficialTaskRead(Out):
+    """A task of the BabyLM challenge, and where its files come from."""
+
+    name: str
+    """Name of the folder to which you send the files."""
+    title: str
+    purposes: list[Purpose]
+    """What a submission needs the files for: the final model, each milestone, or fine-tuning."""
+    folder: str | None
+    """The existing folder with the files; null if they are missing."""
+    path: str
+    """Path of the files in the download."""
+    note: str | None
+    """What to do in addition to the download."""
+
+
+class OfficialTaskPage(Out):
+    """The official tasks."""
+
+    data: list[OfficialTaskRead]
+    download: str
+    """Address of the official files."""
 
 
 class TokenizerBody(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.schemas import ErrorRead, Out
 from core.export.submission.ledger import Ledger
+from jobs.states import ShortStatus
 from jobs.tables import ShortTask
 
 REPOSITORY = r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,94}/[A-Za-z0-9_][A-Za-z0-9._-]{0,94}$"
@@ -93,7 +94,7 @@ class SubmissionRead(Out):
 
     id: str
     job: str
-    status: str
+    status: ShortStatus
     progress: float
     repository: str
     checkpoint: str
@@ -103,6 +104,12 @@ class SubmissionRead(Out):
     error: ErrorRead | None
     created_at: datetime
     finished_at: datetime | None
+
+
+class SubmissionPage(Out):
+    """The newest submission of a job, or none."""
+
+    data: list[SubmissionRead]
 
 
 class FileRead(Out):

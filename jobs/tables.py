@@ -183,6 +183,14 @@ class JobEvent(Table, table=True):
     """An event of a job; `seq` counts from 1 without gaps."""
 
     __tablename__ = "job_event"
+    __table_args__ = (
+        Index(
+            "ix_job_event_warnings",
+            "time",
+            sqlite_where=text("type = 'warning'"),
+            postgresql_where=text("type = 'warning'"),
+        ),
+    )
 
     job_id: str = _job_id()
     seq: int = Field(primary_key=True)

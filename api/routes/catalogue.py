@@ -4,7 +4,7 @@ from api.routing import thread_router
 from api.schemas import Json
 from core.archs import ARCHITECTURES
 from core.spec.job import JobSpec
-from core.spec.presets import PRESETS
+from core.spec.presets import NOMINAL_WORDS, PRESETS
 
 router = thread_router("catalogue")
 
@@ -27,7 +27,10 @@ def architectures() -> dict[str, list[Json]]:
 
 @router.get("/presets")
 def presets() -> dict[str, list[Json]]:
-    """The presets, each with its complete spec and its parameter count."""
+    """The presets, each with its complete spec and its parameter count.
+
+    `words` is the number of words that its dataset has in the BabyLM challenge, or null.
+    """
     data: list[Json] = []
     for name, preset in PRESETS.items():
         spec = JobSpec.model_validate({"preset": name}).resolve()
@@ -37,6 +40,7 @@ def presets() -> dict[str, list[Json]]:
                 "name": name,
                 "description": preset.description,
                 "parameter_count": count,
+                "words": NOMINAL_WORDS.get(spec.data.dataset),
                 "spec": spec.model_dump(mode="json"),
             }
         )

@@ -19,6 +19,8 @@ from api.schemas_evaluations import (
     EvaluateBody,
     EvaluationPage,
     EvaluationRead,
+    OfficialTaskPage,
+    OfficialTaskRead,
     TaskPage,
     TaskRead,
     read_evaluation,
@@ -30,6 +32,8 @@ from core.evaluation.curves import as_csv, as_markdown, learning_curves
 from core.evaluation.registry import recognise, task_files
 from core.evaluation.tasks import FOLDER, require_tasks, task_names
 from core.events.results import EvaluationResult
+from core.export.submission.official import find_folder
+from core.export.submission.official_files import DOWNLOAD, official_files
 from core.storage.rundir import RunDir
 from jobs.errors import ShortTaskNotFound
 from jobs.evaluations import evaluation_request
@@ -72,6 +76,26 @@ def list_tasks(context: InContext) -> TaskPage:
             )
         )
     return TaskPage(data=data)
+
+
+@router.get("/evaluations/official")
+def list_official_tasks(context: InContext) -> OfficialTaskPage:
+    """The tasks of the BabyLM challenge: which have files, and where the files come from.
+
+    `POST /v1/evaluations/{task}/files` sends the files of a task.
+    """
+    data = [
+        OfficialTaskRead(
+            name=files.task.name,
+            title=files.title,
+            purposes=list(files.purposes),
+            folder=find_folder(context.settings.data_dir, files.task),
+            path=files.path,
+            note=files.note,
+        )
+        for files in official_files()
+    ]
+    return OfficialTaskPage(data=data, download=DOWNLOAD)
 
 
 @router.post("/jobs/{job_id}/checkpoints/{name}/evaluations", status_code=202)

@@ -27,7 +27,7 @@ from core.spec.estimate import Estimate, estimate
 from core.spec.finetune import FinetuneSpec
 from core.spec.job import TRACK_WORDS, JobSpec
 from core.spec.machines import require_possible
-from core.spec.plan import missed_milestones
+from core.spec.plan import milestones, missed_milestones
 from jobs import store
 from jobs.deletion import delete_with_folder
 from jobs.labels import has_tags, update_labels
@@ -47,6 +47,7 @@ SUBMITTED: Responses = {
 }
 MAX_CURSOR = 2000
 """Maximum length of a cursor, which may contain the name of a job."""
+AssumedWords = Annotated[int | None, Query(ge=1, le=10**12)]
 LOW_DISK_SHARE = 0.9
 """Fraction of the free disk space. If a job needs more, its estimate contains a warning."""
 
@@ -75,11 +76,15 @@ def create(
 
 
 @router.post("/jobs/estimate")
-def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # any JSON value
+def estimate_job(
+    spec: JobSpec, context: InContext, words: AssumedWords = None
+) -> dict[str, Any]:  # any JSON value
     """Estimates the resources of a job and stores nothing.
 
     `seconds` is the time by kind of device. `measured_devices` lists the kinds of device whose
     speed a live worker has measured. For other kinds the estimate assumes two CPU cores or an A100.
+    `milestones` are the checkpoints that the track requires, each with its number of words seen.
+    The parameter `words` is the number of words to assume if the dataset does not exist yet.
     """
     with context.database.read() as session:
         rates = measured_rates(live_workers(session))
@@ -89,7 +94,8 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # any JS
         needs = estimate_finetune(resolved, request.tasks, rates=rates)
     else:
         resolved = with_existing_tokenizer(spec.resolve(), context.settings.data_dir)
-        words, warnings = _words(resolved, context)
+        found, warnings = _words(resolved, context)
+        words = words if found is None else found
         with context.database.read() as session:
             warnings += warm_start_warnings(session, resolved, context.settings)
         needs = estimate(resolved, words=words, rates=rates)
@@ -106,6 +112,9 @@ def estimate_job(spec: JobSpec, context: InContext) -> dict[str, Any]:  # any JS
         "disk_bytes": needs.disk_bytes,
         "seconds": needs.seconds,
         "measured_devices": sorted(rates),
+        "milestones": [
+            {"name": name, "words": count} for name, count in milestones(resolved.track)
+        ],
         "warnings": warnings,
     }
 

@@ -17,7 +17,13 @@ from api.description import file_responses, problems
 from api.downloads import ArchiveDownload, FileDownload
 from api.errors import Problem
 from api.routing import thread_router
-from api.schemas_submission import ManifestRead, SubmissionBody, SubmissionRead, read_submission
+from api.schemas_submission import (
+    ManifestRead,
+    SubmissionBody,
+    SubmissionPage,
+    SubmissionRead,
+    read_submission,
+)
 from api.short import ask_all
 from api.tar_stream import TarEntry, TarStream
 from core.errors import SubmissionInvalid
@@ -103,6 +109,14 @@ def show_budget(job_id: JobId, session: Reading, context: InContext) -> Ledger:
 def show(job_id: JobId, session: Reading) -> SubmissionRead:
     """The newest submission of a job, with its report once it is finished."""
     return _read(session, _newest(session, job_id))
+
+
+@router.get("/jobs/{job_id}/submissions")
+def list_submissions(job_id: JobId, session: Reading) -> SubmissionPage:
+    """The newest submission of a job in a list, which is empty if there is none."""
+    get_job(session, job_id)
+    task = newest_short_task(session, job_id, "submission")
+    return SubmissionPage(data=[] if task is None else [_read(session, task)])
 
 
 @router.get(SUBMISSION + "/manifest")

@@ -118,8 +118,8 @@ def require_same_model(spec: JobSpec, weights: Path, tokenizer: Path) -> None:
     entries = _vocabulary(read_object(tokenizer / TOKENIZER_FILE))
     if [entries.get(token) for token in SPECIAL_TOKENS] != list(range(len(SPECIAL_TOKENS))):
         raise InitialWeightsInvalid(
-            f"in {TOKENIZER_FILE}, the special tokens {', '.join(SPECIAL_TOKENS)} do not have the "
-            f"ids 0 to {len(SPECIAL_TOKENS) - 1} in this order"
+            f"in {TOKENIZER_FILE}, the special tokens {', '.join(SPECIAL_TOKENS)} must have the "
+            f"ids 0 to {len(SPECIAL_TOKENS) - 1}, in this order"
         )
     if len(entries) != config.get("vocab_size"):
         raise InitialWeightsInvalid(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.corpus.books import Kind, Region, find_books
 from core.corpus.content import require_text
+from core.corpus.document_lengths import BlockLengths, block_lengths
 from core.corpus.layouts import cut_paragraphs, join_paragraphs
 from core.corpus.long_words import has_long_words, split_long_words
 from core.corpus.rules import (
@@ -58,6 +59,7 @@ class CleanedBlock:
     """Whether an empty line follows the last line."""
     documents_within: int
     """Number of empty lines within the content."""
+    lengths: BlockLengths
     lines_in: int
     lines_out: int
     words_in: int
@@ -118,6 +120,7 @@ def clean_text(
         begins_document=cleaned.startswith("\n\n"),
         ends_document=cleaned.endswith("\n\n"),
         documents_within=within,
+        lengths=block_lengths(content),
         lines_in=lines_in,
         lines_out=lines,
         words_in=words_in,
@@ -136,6 +139,7 @@ def _licence(text: str) -> CleanedBlock:
         begins_document=True,
         ends_document=True,
         documents_within=0,
+        lengths=block_lengths(""),
         lines_in=text.count("\n") + (not text.endswith("\n")),
         lines_out=0,
         words_in=len(text.split()),

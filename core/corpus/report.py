@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from core.corpus.document_lengths import DocumentLengths
+
 
 class Dropped(BaseModel):
     """Matches of a rule."""
@@ -45,6 +47,9 @@ class SourceReport(BaseModel):
     dropped: dict[str, Dropped]
     rows: RowsReport | None = None
     """Null for a file without rows."""
+    document_lengths: list[int] | None = None
+    """Number of documents after cleaning by length: entry i counts those with 2**i to 2**(i+1) - 1
+    words. Null if an earlier version cleaned the file."""
 
 
 class CleanReport(BaseModel):
@@ -93,17 +98,27 @@ def recount(report: CleanReport, folder: Path) -> None:
     sources = {}
     for stem, source in report.sources.items():
         path = folder / f"{stem}.txt"
-        lines = words = breaks = 0
+        lines = words = breaks = document = 0
+        lengths = DocumentLengths()
         with path.open("rb") as file:
             for line in file:
-                lines += line != b"\n"
-                breaks += line == b"\n"
-                words += len(line.split())
+                if line == b"\n":
+                    breaks += 1
+                    if document:
+                        lengths.add(document)
+                    document = 0
+                else:
+                    lines += 1
+                    document += (count := len(line.split()))
+                    words += count
+        if document:
+            lengths.add(document)
         changes = {
             "lines_out": lines,
             "words_out": words,
             "bytes_out": path.stat().st_size,
             "documents": breaks + 1,
+            "document_lengths": lengths.bins,
         }
         sources[stem] = source.model_copy(update=changes)
     (folder / "report.json").write_text(CleanReport(sources=sources).model_dump_json())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.corpus.blocks import BlockCleaner, CleanedBlock, split_blocks
 from core.corpus.cleaners import STANDARD, UPSTREAM, cleaner_for
+from core.corpus.document_lengths import DocumentLengths
 from core.corpus.formats.extract import EXTRACT_VERSION, PlainText, plain_texts
 from core.corpus.formats.head import text_head
 from core.corpus.report import CleanReport, Dropped, SourceReport
@@ -207,6 +208,9 @@ class CleanWriter:
     bytes_out: int = 0
     documents: int = 0
     drops: Drops = field(default_factory=Drops)
+    lengths: DocumentLengths = field(default_factory=DocumentLengths)
+    _open_words: int = 0
+    """Words so far of the document that the next block may continue."""
     _ended: bool = False
 
     def add(self, block: CleanedBlock) -> None:
@@ -225,16 +229,19 @@ class CleanWriter:
         elif self._ended:
             self._put(b"\n\n")
             self.documents += 1
+            self._end_document()
         else:
             self._put(b"\n")
         self._put(block.content)
         self.documents += block.documents_within
+        self._count_lengths(block)
         self._ended = block.ends_document
 
     def finish(self) -> None:
-        """Ends the last line."""
+        """Ends the last line and the last document."""
         if self.documents:
             self._put(b"\n")
+            self._end_document()
 
     def report(self, text: PlainText) -> SourceReport:
         """The counts so far."""
@@ -252,7 +259,19 @@ class CleanWriter:
                 for name, count in sorted(self.drops.counts.items())
             },
             rows=text.rows,
+            document_lengths=self.lengths.bins,
         )
+
+    def _count_lengths(self, block: CleanedBlock) -> None:
+        self._open_words += block.lengths.first
+        if block.documents_within:
+            self._end_document()
+            self.lengths.merge(block.lengths.bins)
+            self._open_words = block.lengths.last
+
+    def _end_document(self) -> None:
+        self.lengths.add(self._open_words)
+        self._open_words = 0
 
     def _put(self, content: bytes) -> None:
         self.write(content)

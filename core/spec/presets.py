@@ -8,6 +8,8 @@ from core.spec.best_presets import EXPERTS, HEADS_OF_64, best_cpu, best_large, b
 from core.spec.upstream import upstream_spec
 
 SECTIONS = ("data", "tokenizer", "model", "training", "evaluation")
+NOMINAL_WORDS = {"train_10M": 10_000_000, "train_100M": 100_000_000}
+"""Words of the datasets of the BabyLM challenge, for an estimate before a user has added them."""
 
 
 @dataclass(frozen=True)

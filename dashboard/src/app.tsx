@@ -1,9 +1,12 @@
 // The frame of every page, and the choice of the page by the address.
 
 import { useEffect, useRef } from "preact/hooks";
+import { watchAlerts } from "./lib/alerts.ts";
+import { watchNotified } from "./lib/notify.ts";
 import { announce, announcement, isConnected } from "./lib/state.ts";
 import { PAGES } from "./pages/index.tsx";
 import { type Route, route } from "./router.ts";
+import { AlertsButton, AlertsDrawer } from "./ui/alerts.tsx";
 import { NotFound } from "./ui/page.tsx";
 import { ThemeButton } from "./ui/theme.tsx";
 
@@ -14,10 +17,17 @@ const LINKS = [
   ["#/playground", "Playground"],
   ["#/corpora", "Corpora"],
   ["#/tokenizers", "Tokenizers"],
+  ["#/evaluations", "Evaluations"],
   ["#/system", "System"],
 ];
 
 export function App() {
+  useEffect(() => {
+    const controller = new AbortController();
+    watchAlerts(controller.signal);
+    watchNotified(controller.signal);
+    return () => controller.abort();
+  }, []);
   return (
     <>
       <SkipLink />
@@ -27,6 +37,7 @@ export function App() {
           BabyLM
         </a>
         <Navigation page={route.value.page} />
+        <AlertsButton />
         <ThemeButton />
       </header>
       <p id="connection" role="status" hidden={isConnected.value}>
@@ -35,6 +46,7 @@ export function App() {
       <main id="page" tabIndex={-1}>
         <Page {...route.value} />
       </main>
+      <AlertsDrawer />
       <div id="live" class="hidden" role="status" aria-live="polite">
         {announcement.value}
       </div>

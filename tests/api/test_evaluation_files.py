@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from api.protocol import BoundedProtocol
 from babylm.main import app as command
+from core.export.submission.official import AOA, FAST, FULL
+from core.export.submission.official_files import official_files
 from tests.api.server import served
 from tests.official_files import write_official_files
 
@@ -43,6 +45,42 @@ def test_official_folders_are_added_by_the_command(app, client, tmp_path, monkey
     for folder in folders:
         assert found[folder.name]["error"] is None
         assert found[folder.name]["paradigms"] == len(list(folder.iterdir()))
+
+
+def test_official_tasks_say_which_have_files_and_where_they_come_from(client, settings):
+    page = client.get("/v1/evaluations/official").json()
+    assert page["download"].startswith("https://")
+    found = {each["name"]: each for each in page["data"]}
+    assert {"blimp_filtered", "blimp_fast", "cdi_childes", "glue_filtered"} <= set(found)
+    assert {each["folder"] for each in found.values()} == {None}
+    # A submission needs some files both for the final model and for each milestone.
+    assert found["reading"]["purposes"] == ["final_model", "milestones"]
+    assert found["blimp_fast"]["path"] == "evaluation_data/fast_eval/blimp_fast"
+    assert send(client, "a.jsonl", LINE, task="blimp").status_code == 201
+    found = {
+        each["name"]: each["folder"]
+        for each in client.get("/v1/evaluations/official").json()["data"]
+    }
+    assert {name for name, folder in found.items() if folder} == {"blimp_filtered"}
+    assert found["blimp_filtered"] == "blimp"
+
+
+def test_every_folder_that_a_submission_reads_is_an_official_task():
+    names = {files.task.name for files in official_files()}
+    assert {task.name for task in (*FULL, *FAST, AOA)} < names
+
+
+def test_the_sample_and_its_pairs_are_added_once(client, settings):
+    answer = client.post("/v1/sample")
+    assert answer.status_code == 201
+    assert set(answer.json()["datasets"]) <= {
+        each["name"] for each in client.get("/v1/datasets").json()["data"]
+    }
+    assert tasks(client)[answer.json()["evaluations"][0]]["kind"] == "minimal_pairs"
+    file = next((settings.data_dir / "sample").iterdir())
+    file.write_text("changed\n")
+    assert client.post("/v1/sample").status_code == 201
+    assert file.read_text() == "changed\n"
 
 
 def test_an_archive_gives_one_folder(client, settings):

@@ -165,6 +165,25 @@ def test_an_estimate_stores_nothing_and_counts_the_words(client):
     assert client.get("/v1/jobs").json()["data"] == []
 
 
+def test_an_estimate_may_assume_the_words_of_a_missing_text(client):
+    missing = {"preset": "best-10m"}
+    assert client.post("/v1/jobs/estimate", json=missing).json()["seconds"]["cpu"] is None
+    [preset] = [
+        each
+        for each in client.get("/v1/presets").json()["data"]
+        if each["name"] == missing["preset"]
+    ]
+    query = {"words": preset["words"]}
+    estimate = client.post("/v1/jobs/estimate", params=query, json=missing).json()
+    assert (preset["words"], estimate["words"]) == (10_000_000, 10_000_000)
+    assert estimate["seconds"]["cpu"] > 0
+    milestones = [each["name"] for each in estimate["milestones"]]
+    assert (len(milestones), milestones[0], milestones[-1]) == (19, "chck_1M", "chck_100M")
+    # The words of an existing text are counted.
+    known = client.post("/v1/jobs/estimate", params=query, json=SPEC).json()
+    assert (known["words"], known["milestones"]) == (20 * (4 + 4), [])
+
+
 def test_an_estimate_takes_the_speed_that_a_worker_has_measured(client, world):
     before = client.post("/v1/jobs/estimate", json=SPEC).json()
     assert before["measured_devices"] == []

@@ -93,6 +93,11 @@ def statements(app) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
+def test_a_job_without_a_submission_has_an_empty_list(client, world):
+    assert client.get(f"/v1/jobs/{world.job()}/submissions").json() == {"data": []}
+    assert client.get(f"/v1/jobs/{'0' * 32}/submissions").status_code == 404
+
+
 def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
     app, client, world, settings, work, job_id, tmp_path
 ):
@@ -105,6 +110,8 @@ def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
     assert sum("FROM worker" in each for each in seen) == 1
     assert asked.json()["unfinished_evaluations"] == len(MILESTONES) + 1
     assert ask(client, job_id).json()["id"] == asked.json()["id"]
+    listed = client.get(f"/v1/jobs/{job_id}/submissions").json()["data"]
+    assert [each["id"] for each in listed] == [asked.json()["id"]]
     kinds = work()
     assert kinds.count("evaluate") == len(MILESTONES) + 1
     assert kinds[-1] == "submission"

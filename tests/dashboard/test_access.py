@@ -6,13 +6,16 @@ from tests.dashboard.conftest import AXE, Tab
 PAGES = {
     "jobs": "",
     "job": "#/jobs/{}",
+    "guided start": "#/start",
     "new job": "#/new",
     "compare": "#/compare?jobs={},{}",
     "groups of seeds": "#/compare?jobs={0},{1}&group=seeds&baseline={0}",
     "jobs by seeds": "#/?group=seeds",
     "corpora": "#/corpora",
     "corpus": "#/corpora/sample",
-    "tokenizers": "#/tokenizers",
+    "tokenizers": "#/tokenizers?with={},{}",
+    "evaluations": "#/evaluations",
+    "alerts": "#/corpora?drawer=alerts",
     "system": "#/system",
 }
 

@@ -23,6 +23,9 @@ def test_a_corpus_is_uploaded_looked_at_and_deleted(tab, service, tmp_path):
     expect(words.get_by_role("meter", name="notes.txt")).to_have_attribute("value", "2400")
     cleaning = page.get_by_role("region", name="What cleaning drops, and why")
     expect(cleaning.get_by_role("table", name="Cleaning by source")).to_be_visible()
+    lengths = page.get_by_role("region", name="Lengths of documents")
+    notes = "notes: 1 document, 2,400 words on average; most have 2,048 to 4,095 words"
+    expect(lengths.get_by_role("img", name=notes)).to_be_visible()
     lines = page.get_by_role("region", name="Lines, before and after cleaning")
     expect(lines.get_by_text("*CHI:\tthe dog runs .").first).to_be_visible()
     page.get_by_role("button", name="Delete").click()
@@ -73,7 +76,7 @@ def test_a_tokenizer_shows_how_it_splits_a_text(tab, finished):
     expect(table.get_by_role("row", name=finished[0]["name"]).first).to_contain_text("512")
 
 
-def test_a_tokenizer_is_trained_alone_and_shows_how_it_splits(tab, service):
+def test_a_tokenizer_is_trained_alone_and_compared_with_another(tab, service, finished):
     held_out = service.runs_dir.parent / "data" / "dev"
     held_out.mkdir()
     (held_out / "childes.dev").write_text("the first dataset by name\n")
@@ -101,6 +104,26 @@ def test_a_tokenizer_is_trained_alone_and_shows_how_it_splits(tab, service):
     expect(split.get_by_role("list", name="Tokens").get_by_role("listitem").first).to_be_visible()
     made = service.http.get("/v1/tokenizers").json()["data"][0]
     assert (made["vocab_size"], made["dataset"]) == (400, "sample")
+    _check_words_side_by_side(page, service, split, finished[0]["id"], made["job"])
+
+
+def _check_words_side_by_side(page, service, split, large, small):
+    split.get_by_label("Compare with").select_option(large)
+    text = "The extraordinarily small dog"
+    split.get_by_label("Text", exact=True).fill(text)
+    for _ in range(2):
+        table = split.get_by_role("table", name="Words by tokenizer")
+        expect(table.get_by_role("row")).to_have_count(6)  # the heads, four words, the sums
+        for number, job in enumerate((small, large), start=1):
+            path = f"/v1/tokenizers/{job}/encode"
+            tokens = service.http.post(path, json={"text": text}).json()["tokens"]
+            inner = [
+                each["text"] for each in tokens if 3 < each["end"] <= len("The extraordinarily")
+            ]
+            shown = table.get_by_role("list", name=f"extraordinarily, tokenizer {number}")
+            expect(shown).to_have_text("".join(inner).replace(" ", "·"))
+            expect(shown.get_by_role("listitem")).to_have_count(len(inner))
+        page.reload()  # the address contains the tokenizers and the text
 
 
 def test_a_checkpoint_is_evaluated_and_its_score_is_drawn(tab, service, finished, tmp_path):

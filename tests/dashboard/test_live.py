@@ -23,10 +23,10 @@ def test_a_job_is_submitted_by_the_form_watched_without_reload_and_cancelled(tab
         ("Epochs", "10000"),
         ("Sequence length", "32"),
         ("Batch size (sequences)", "4"),
-        ("Num threads", "1"),
-        ("Logging steps", "1"),
-        ("Eval steps", "500"),
-        ("Eval tokens", "1000"),
+        ("CPU threads", "1"),
+        ("Steps between measurements", "1"),
+        ("Steps between validations", "500"),
+        ("Validation tokens", "1000"),
     ]:
         training.get_by_label(label, exact=True).fill(value)
     page.get_by_role("button", name="Start training").click()

@@ -75,6 +75,22 @@ async function problemOf(response: Response): Promise<Problem> {
   }
 }
 
+// The answer of a request in the background, or null. Never asks for a key: after a refusal it waits
+// until the page has another key.
+let refusedKey: string | null | undefined;
+
+export async function peek<T>(path: string, signal?: AbortSignal): Promise<T | null> {
+  const key = sessionStorage.getItem(KEY);
+  if (key === refusedKey) return null;
+  try {
+    const response = await fetch(path, { signal, headers: authorized({}, key) });
+    if (response.status === 401) refusedKey = key;
+    return response.ok ? await response.json() : null;
+  } catch {
+    return null; // the pages report a lost connection
+  }
+}
+
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   return (await request(path, { signal })).json();
 }

@@ -67,6 +67,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Alerts
+         * @description The failed jobs and the warnings of all jobs, newest first, without archived jobs.
+         *
+         *     Equal warnings of a job are one alert; `times` is their number among the newest 1,000 warnings.
+         *     A failed job that was retried is no longer an alert.
+         */
+        get: operations["list_alerts_v1_alerts_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/architectures": {
         parameters: {
             query?: never;
@@ -247,6 +270,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/evaluations/official": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Official Tasks
+         * @description The tasks of the BabyLM challenge: which have files, and where the files come from.
+         *
+         *     `POST /v1/evaluations/{task}/files` sends the files of a task.
+         */
+        get: operations["list_official_tasks_v1_evaluations_official_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/evaluations/{task}/files": {
         parameters: {
             query?: never;
@@ -338,6 +383,8 @@ export interface paths {
          *
          *     `seconds` is the time by kind of device. `measured_devices` lists the kinds of device whose
          *     speed a live worker has measured. For other kinds the estimate assumes two CPU cores or an A100.
+         *     `milestones` are the checkpoints that the track requires, each with its number of words seen.
+         *     The parameter `words` is the number of words to assume if the dataset does not exist yet.
          */
         post: operations["estimate_job_v1_jobs_estimate_post"];
         delete?: never;
@@ -892,6 +939,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/jobs/{job_id}/submissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Submissions
+         * @description The newest submission of a job in a list, which is empty if there is none.
+         */
+        get: operations["list_submissions_v1_jobs__job_id__submissions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/metrics": {
         parameters: {
             query?: never;
@@ -922,10 +989,34 @@ export interface paths {
         /**
          * Presets
          * @description The presets, each with its complete spec and its parameter count.
+         *
+         *     `words` is the number of words that its dataset has in the BabyLM challenge, or null.
          */
         get: operations["presets_v1_presets_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sample": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Sample
+         * @description Adds the sample: training text, validation text, and minimal pairs as an evaluation task.
+         *
+         *     The service generates the text, so it needs no network. Parts that exist do not change.
+         */
+        post: operations["add_sample_v1_sample_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1321,6 +1412,47 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AlertPage
+         * @description Alerts, newest first.
+         */
+        AlertPage: {
+            /** Data */
+            data: components["schemas"]["AlertRead"][];
+        };
+        /**
+         * AlertRead
+         * @description A failure, or all equal warnings of a job.
+         */
+        AlertRead: {
+            /** Code */
+            code: string;
+            /** Hint */
+            hint: string | null;
+            /** Job Id */
+            job_id: string;
+            /** Job Name */
+            job_name: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "failure" | "warning";
+            /**
+             * Level
+             * @enum {string}
+             */
+            level: "info" | "warn" | "error";
+            /** Message */
+            message: string;
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
+            /** Times */
+            times: number;
+        };
         /**
          * AlternativeRead
          * @description A token that the model considers probable at a position.
@@ -1799,8 +1931,11 @@ export interface components {
             source: string | null;
             /** Started At */
             started_at: string | null;
-            /** Status */
-            status: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "running" | "succeeded" | "failed";
             /** Step */
             step: number;
             /** Strict Score */
@@ -1868,6 +2003,11 @@ export interface components {
             /** Message */
             message: string;
         };
+        /**
+         * @description The statuses of a job that has ended.
+         * @enum {string}
+         */
+        FinalStatus: "succeeded" | "failed" | "cancelled";
         /**
          * FinetuneSpec
          * @description The checkpoint that is fine-tuned, the tasks, and the settings of the fine-tuning.
@@ -2558,6 +2698,34 @@ export interface components {
             task: string;
         };
         /**
+         * OfficialTaskPage
+         * @description The official tasks.
+         */
+        OfficialTaskPage: {
+            /** Data */
+            data: components["schemas"]["OfficialTaskRead"][];
+            /** Download */
+            download: string;
+        };
+        /**
+         * OfficialTaskRead
+         * @description A task of the BabyLM challenge, and where its files come from.
+         */
+        OfficialTaskRead: {
+            /** Folder */
+            folder: string | null;
+            /** Name */
+            name: string;
+            /** Note */
+            note: string | null;
+            /** Path */
+            path: string;
+            /** Purposes */
+            purposes: ("final_model" | "milestones" | "finetuning")[];
+            /** Title */
+            title: string;
+        };
+        /**
          * Olmo2
          * @description OLMo 2 (OLMo Team 2025): norms after each block, and on queries and keys.
          */
@@ -2857,6 +3025,16 @@ export interface components {
             };
         };
         /**
+         * SampleRead
+         * @description The names of the datasets and evaluation tasks of the sample.
+         */
+        SampleRead: {
+            /** Datasets */
+            datasets: string[];
+            /** Evaluations */
+            evaluations: string[];
+        };
+        /**
          * ScoredTextRead
          * @description A text; `surprisal` is the sum over its scored tokens, in bits.
          */
@@ -2930,6 +3108,8 @@ export interface components {
             bytes_in: number;
             /** Bytes Out */
             bytes_out: number;
+            /** Document Lengths */
+            document_lengths?: number[] | null;
             /** Documents */
             documents: number;
             /** Dropped */
@@ -3098,6 +3278,14 @@ export interface components {
             repository: string;
         };
         /**
+         * SubmissionPage
+         * @description The newest submission of a job, or none.
+         */
+        SubmissionPage: {
+            /** Data */
+            data: components["schemas"]["SubmissionRead"][];
+        };
+        /**
          * SubmissionRead
          * @description A submission: `queued`, `running`, `succeeded` or `failed`.
          */
@@ -3121,8 +3309,11 @@ export interface components {
             report: components["schemas"]["ReportRead"] | null;
             /** Repository */
             repository: string;
-            /** Status */
-            status: string;
+            /**
+             * Status
+             * @enum {string}
+             */
+            status: "queued" | "running" | "succeeded" | "failed";
             /** Unfinished Evaluations */
             unfinished_evaluations: number;
         };
@@ -3945,6 +4136,73 @@ export interface operations {
             };
         };
     };
+    list_alerts_v1_alerts_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertPage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     architectures_v1_architectures_get: {
         parameters: {
             query?: never;
@@ -4738,6 +4996,71 @@ export interface operations {
             };
         };
     };
+    list_official_tasks_v1_evaluations_official_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OfficialTaskPage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     upload_v1_evaluations__task__files_post: {
         parameters: {
             query: {
@@ -5134,7 +5457,9 @@ export interface operations {
     };
     estimate_job_v1_jobs_estimate_post: {
         parameters: {
-            query?: never;
+            query?: {
+                words?: number | null;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -8329,6 +8654,83 @@ export interface operations {
             };
         };
     };
+    list_submissions_v1_jobs__job_id__submissions_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of a job. */
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubmissionPage"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A part of the path does not exist. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
     metrics_of_runs_v1_metrics_get: {
         parameters: {
             query: {
@@ -8440,6 +8842,89 @@ export interface operations {
             };
             /** @description A page of another site sent the request, or a client of another machine without a key. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request is invalid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The service is overloaded or a part of it does not answer; try again later. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+        };
+    };
+    add_sample_v1_sample_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SampleRead"];
+                };
+            };
+            /** @description The request has an unknown Host, or a body or header that cannot be parsed. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The request has no valid key. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The client stopped sending. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemRead"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -10569,11 +11054,15 @@ export const pathsV1JobsJob_idCurvesGetParametersQueryFormatValues: ReadonlyArra
 export const pathsV1JobsJob_idMetricsGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/jobs/{job_id}/metrics"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
 export const pathsV1StudiesStudy_idGetParametersQueryFormatValues: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/studies/{study_id}"]["get"]["parameters"]["query"]["format"]> = ["json", "csv"];
 export const pathsV1WebhooksWebhookDeliveriesGetParametersQueryStatusAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<paths>["/v1/webhooks/{webhook}/deliveries"]["get"]["parameters"]["query"]["status"]> = ["undelivered", "pending", "delivered", "failed"];
+export const alertReadKindValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["AlertRead"]["kind"]> = ["failure", "warning"];
+export const alertReadLevelValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["AlertRead"]["level"]> = ["info", "warn", "error"];
 export const cleanOptionsPunctuationValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["punctuation"]> = ["keep", "strip"];
 export const cleanOptionsStyleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["CleanOptions"]["style"]> = ["standard", "upstream", "none"];
 export const dataSpecDeduplicateValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["deduplicate"]> = ["none", "report", "exact", "near"];
 export const dataSpecRowsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["DataSpec"]["rows"]> = ["documents", "lines"];
+export const evaluationReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["EvaluationRead"]["status"]> = ["queued", "running", "succeeded", "failed"];
 export const evaluationSpecCheckpointsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["EvaluationSpec"]["checkpoints"]> = ["last", "milestones"];
+export const finalStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinalStatus"]> = ["succeeded", "failed", "cancelled"];
 export const finetuneSpecMetricAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["metric"]> = ["accuracy", "f1", "mcc"];
 export const finetuneSpecPoolingValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["FinetuneSpec"]["pooling"]> = ["last", "first"];
 export const gemma2ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Gemma2"]["architecture"]> = ["gemma2"];
@@ -10586,10 +11075,12 @@ export const jobSpecTrackingValues: ReadonlyArray<FlattenedDeepRequired<componen
 export const llama4ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["architecture"]> = ["llama4"];
 export const llama4Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Llama4"]["hidden_act"]> = ["silu", "gelu", "relu"];
 export const memberReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["MemberRead"]["status"]> = ["queued", "running", "paused", "succeeded", "failed", "cancelled"];
+export const officialTaskReadPurposesValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["OfficialTaskRead"]["purposes"]> = ["final_model", "milestones", "finetuning"];
 export const olmo2ArchitectureValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["architecture"]> = ["olmo2"];
 export const olmo2Hidden_actValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Olmo2"]["hidden_act"]> = ["silu", "gelu", "relu"];
 export const resourceSpecWhereValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["ResourceSpec"]["where"]> = ["any", "local", "slurm"];
 export const ruleNameValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["Rule"]["name"]> = ["word_budget", "epochs", "words_seen", "tokenizer_corpus", "held_out_text"];
+export const submissionReadStatusValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["SubmissionRead"]["status"]> = ["queued", "running", "succeeded", "failed"];
 export const summaryReadVerdictAnyOf0Values: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["SummaryRead"]["verdict"]> = ["baseline", "better", "worse", "within_noise", "too_few_seeds"];
 export const trainingSpecAttentionValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["attention"]> = ["auto", "blocks", "library", "flex"];
 export const trainingSpecDeviceValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["device"]> = ["auto", "cpu", "cuda"];

@@ -1,12 +1,18 @@
 // Short names for the types of the API in schema.ts, which is generated from the OpenAPI document.
 
-import { type components, jobReadStageAnyOf0Values, jobReadStatusValues } from "./schema.ts";
+import {
+  type components,
+  finalStatusValues,
+  jobReadStageAnyOf0Values,
+  jobReadStatusValues,
+} from "./schema.ts";
 
 type Schemas = components["schemas"];
 
 export type Status = Schemas["JobRead"]["status"];
 export type StageName = NonNullable<Schemas["JobRead"]["stage"]>;
 export const STATUSES = jobReadStatusValues as unknown as readonly Status[];
+export const FINAL = finalStatusValues as unknown as readonly string[];
 export const STAGES = jobReadStageAnyOf0Values as unknown as readonly StageName[];
 
 export interface LatestMetrics {
@@ -35,6 +41,12 @@ export type StudySummary = Schemas["SummaryRead"];
 export type Dataset = Schemas["DatasetRead"];
 export type Evaluation = Schemas["EvaluationRead"];
 export type EvaluationTask = Schemas["TaskRead"];
+export type OfficialTask = Schemas["OfficialTaskRead"];
+export type OfficialTasks = Schemas["OfficialTaskPage"];
+export type Alert = Schemas["AlertRead"];
+export type Submission = Schemas["SubmissionRead"];
+export type SubmissionReport = Schemas["ReportRead"];
+export type Ledger = Schemas["Ledger"];
 
 export interface JobEvent {
   seq: number;

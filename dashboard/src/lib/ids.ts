@@ -3,9 +3,11 @@
 const JOB = /^[0-9a-f]{32}$/;
 const CHECKPOINT = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const DATASET = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const TASK = /^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$/;
 
 export const isJobId = (text: string) => JOB.test(text);
 export const isCheckpointName = (text: string) => CHECKPOINT.test(text);
+export const isTaskName = (text: string) => TASK.test(text);
 export const isDatasetName = (text: string) => DATASET.test(text);
 
 export interface CheckpointId {

@@ -13,9 +13,9 @@ interface Options {
   replace?: boolean;
 }
 
-export async function upload(dataset: string, file: File, options: Options) {
+// `folder` is the path of the dataset or the evaluation task in the API.
+export async function upload(folder: string, file: File, options: Options) {
   const { onProgress, signal, replace = false } = options;
-  const folder = `/v1/datasets/${encodeURIComponent(dataset)}`;
   const query = new URLSearchParams({ name: file.name });
   if (replace) query.set("replace", "true");
   let failures = 0;

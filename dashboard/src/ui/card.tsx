@@ -63,7 +63,7 @@ export function Table({ caption, heads, rows, keys, empty, kind = "", rowClass }
         <thead>
           <tr>
             {heads.map((head, index) => (
-              <th key={head} scope="col" class={numeric[index]}>
+              <th key={`${index} ${head}`} scope="col" class={numeric[index]}>
                 {head.replace(/^#/, "")}
               </th>
             ))}

@@ -1,5 +1,7 @@
 """Cleaning a dataset: the same bytes for any blocks and processes, and named errors."""
 
+import math
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -79,6 +81,7 @@ def test_the_bytes_do_not_depend_on_where_blocks_are_cut(lines, data):
             writer.add(clean_text(text, cleaner))
         writer.finish()
         written.append(b"%d %d" % (writer.documents, writer.words_out))
+        written.append(repr(writer.lengths.bins).encode())
     assert b"".join(pieces) == b"".join(whole)
 
 
@@ -103,7 +106,10 @@ def test_the_report_accounts_for_every_word(sample, tmp_path):
         assert source.words_in == sum(len(line.split()) for line in raw.split("\n"))
         assert source.words_out == sum(len(line.split()) for line in clean.split("\n"))
         assert source.lines_out == sum(bool(line) for line in clean.split("\n"))
-        assert source.documents == len(clean.split("\n\n"))
+        documents = clean.split("\n\n")
+        assert source.documents == len(documents)
+        bins = Counter(int(math.log2(len(document.split()))) for document in documents)
+        assert source.document_lengths == [bins[number] for number in range(max(bins) + 1)]
         assert source.bytes_out == len(clean.encode())
         assert source.bytes_in == file.bytes
     assert (

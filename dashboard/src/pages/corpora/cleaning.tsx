@@ -7,11 +7,14 @@ const EXAMPLES = 3;
 const TITLE = "What cleaning drops, and why";
 const HEADS = ["Source", "#Lines", "#Lines kept", "#Words", "#Words kept", "#Kept"];
 
-interface Source {
+export interface Source {
   lines_in: number;
   lines_out: number;
   words_in: number;
   words_out: number;
+  documents: number;
+  // Number of documents by length, in bins of doubling size; missing in reports of older versions.
+  document_lengths?: number[] | null;
   dropped: Record<string, { count: number; examples: string[] }>;
   rows?: { read: number; empty: number; malformed: number; examples: string[] } | null;
 }

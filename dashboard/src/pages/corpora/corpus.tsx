@@ -11,6 +11,7 @@ import { ask } from "../../ui/dialog.tsx";
 import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import { type CleaningRead, CleaningReport } from "./cleaning.tsx";
 import { type Summary, wordsOf } from "./index.tsx";
+import { DocumentLengths } from "./lengths.tsx";
 import { Lines, type PreviewLine } from "./lines.tsx";
 import { UploadBox } from "./upload.tsx";
 
@@ -57,9 +58,10 @@ export function CorpusPage({ name }: { name: string }) {
         {corpus && <Size corpus={corpus} />}
         {corpus && <Words corpus={corpus} path={path} look={() => look.current()} />}
         {corpus?.cleaning && <CleaningReport cleaning={corpus.cleaning} />}
+        {corpus?.cleaning && <DocumentLengths sources={corpus.cleaning.sources} />}
         {corpus && <AllLines files={corpus.files} />}
         <Card title="Add files">
-          <UploadBox dataset={name} onDone={() => look.current().catch(() => {})} />
+          <UploadBox folder={path} onDone={() => look.current().catch(() => {})} />
         </Card>
       </div>
     </>

@@ -80,8 +80,8 @@ function AllCorpora() {
         </div>
         <div class="below">
           <UploadBox
-            dataset={name}
-            onDone={(done) => navigate(`#/corpora/${encodeURIComponent(done)}`)}
+            folder={isDatasetName(name) ? `/v1/datasets/${name}` : null}
+            onDone={() => navigate(`#/corpora/${encodeURIComponent(name)}`)}
           />
         </div>
       </Card>

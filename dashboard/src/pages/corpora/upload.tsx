@@ -1,9 +1,9 @@
-// Uploading files to a corpus.
+// Uploading files to a corpus or to an evaluation task.
 
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Refused } from "../../api/client.ts";
 import { bytes } from "../../lib/format.ts";
-import { isDatasetName } from "../../lib/ids.ts";
 import { upload } from "../../lib/upload.ts";
 
 const CONFLICT = 409;
@@ -19,11 +19,15 @@ interface Transfer {
 }
 
 interface Props {
-  dataset: string;
-  onDone: (dataset: string) => void;
+  // Path of the corpus or the task in the API; null if its name is missing or invalid.
+  folder: string | null;
+  what?: string;
+  onDone: () => void;
+  // The accepted files, in words; by default those of a corpus.
+  children?: ComponentChildren;
 }
 
-export function UploadBox({ dataset, onDone }: Props) {
+export function UploadBox({ folder, what = "corpus", onDone, children = <TextFiles /> }: Props) {
   const [transfers, setTransfers] = useState<Transfer[]>([]);
   const [fault, setFault] = useState("");
   const abort = useRef(new AbortController());
@@ -32,25 +36,25 @@ export function UploadBox({ dataset, onDone }: Props) {
   const change = (file: File, values: Partial<Transfer>) =>
     setTransfers((all) => all.map((one) => (one.file === file ? { ...one, ...values } : one)));
   const sendAll = async (files: File[]) => {
-    if (!isDatasetName(dataset)) {
-      setFault("Give the corpus a name first: letters, digits, “.”, “_” and “-”.");
+    if (folder === null) {
+      setFault(`Give the ${what} a name first: letters, digits, “.”, “_” and “-”.`);
       return;
     }
     setFault("");
     setTransfers(files.map((file) => ({ file, sent: 0, state: "waiting", note: "waiting" })));
     let isWhole = files.length > 0;
     for (const file of files) {
-      isWhole = (await sendOne(dataset, file, { signal, change })) && isWhole;
+      isWhole = (await sendOne(folder, file, { signal, change })) && isWhole;
     }
-    if (isWhole && !signal.aborted) onDone(dataset);
+    if (isWhole && !signal.aborted) onDone();
   };
   const again = async ({ file, isConflict }: Transfer) => {
-    const sent = await sendOne(dataset, file, { signal, change, replace: isConflict });
-    if (sent) onDone(dataset);
+    const sent = await sendOne(folder!, file, { signal, change, replace: isConflict });
+    if (sent) onDone();
   };
   return (
     <>
-      <DropArea onFiles={sendAll} />
+      <DropArea onFiles={sendAll}>{children}</DropArea>
       <div class="stack uploads" role="status">
         {fault && (
           <p class="notice error" role="alert">
@@ -71,13 +75,13 @@ interface SendOptions {
   replace?: boolean;
 }
 
-async function sendOne(dataset: string, file: File, { signal, change, replace }: SendOptions) {
+async function sendOne(folder: string, file: File, { signal, change, replace }: SendOptions) {
   const total = bytes(file.size);
   const onProgress = (sent: number) => {
     change(file, { sent, state: "sending", note: `${bytes(sent)} of ${total}` });
   };
   try {
-    const { files } = await upload(dataset, file, { signal, replace, onProgress });
+    const { files } = await upload(folder, file, { signal, replace, onProgress });
     const note = files.length === 1 ? "done" : `${files.length} files`;
     change(file, { sent: file.size, state: "done", note: `${total}, ${note}` });
     return true;
@@ -92,7 +96,24 @@ async function sendOne(dataset: string, file: File, { signal, change, replace }:
   }
 }
 
-function DropArea({ onFiles }: { onFiles: (files: File[]) => void }) {
+function TextFiles() {
+  return (
+    <>
+      <p>Drop files here: text, rows with a column “text”, or a zip or tar archive of them.</p>
+      <p class="soft small">
+        Text: .txt, .train, .dev, .test, .cha, .srt, .vtt. Rows: .jsonl, .csv, .parquet, .arrow.
+        Each also compressed: .gz, .xz, .zst.
+      </p>
+    </>
+  );
+}
+
+interface DropProps {
+  onFiles: (files: File[]) => void;
+  children: ComponentChildren;
+}
+
+function DropArea({ onFiles, children }: DropProps) {
   const [isOver, setOver] = useState(false);
   const input = useRef<HTMLInputElement>(null);
   const drag = (value: boolean) => (event: DragEvent) => {
@@ -110,11 +131,7 @@ function DropArea({ onFiles }: { onFiles: (files: File[]) => void }) {
         onFiles([...(event.dataTransfer?.files ?? [])]);
       }}
     >
-      <p>Drop files here: text, rows with a column “text”, or a zip or tar archive of them.</p>
-      <p class="soft small">
-        Text: .txt, .train, .dev, .test, .cha, .srt, .vtt. Rows: .jsonl, .csv, .parquet, .arrow.
-        Each also compressed: .gz, .xz, .zst.
-      </p>
+      {children}
       <button type="button" onClick={() => input.current?.click()}>
         Choose files
       </button>

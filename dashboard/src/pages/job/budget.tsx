@@ -13,7 +13,8 @@ export function Budget({ store }: { store: JobStore }) {
   if (!total) return null;
   const milestones = (store.checkpoints.value ?? []).filter(({ kind }) => kind === "milestone");
   const saved = new Set(milestones.map(({ name }) => name));
-  const ticks = milestoneWords(job.spec.track).filter(({ words }) => words <= total * 1.02);
+  const due = store.estimate.value?.milestones ?? [];
+  const ticks = due.filter(({ words }) => words <= total * 1.02);
   let labelled = -1;
   const shown = ticks.map((tick) => {
     const at = Math.min(1, tick.words / total);
@@ -68,17 +69,4 @@ function plannedWords(store: JobStore): number {
   const step = job.metrics?.step ?? 0;
   if (job.max_steps && step) return (seen / step) * job.max_steps;
   return store.estimate.value?.words_seen ?? 0;
-}
-
-// The same milestones as in core.plan.milestones: every million words up to 10 million, every 10
-// million up to 100 million, and for `strict` every 100 million up to 1,000 million.
-function milestoneWords(track: string): { name: string; words: number }[] {
-  const millions: number[] = [];
-  if (track === "strict-small" || track === "strict") {
-    for (let number = 1; number <= 10; number += 1) millions.push(number);
-    for (let number = 20; number <= 100; number += 10) millions.push(number);
-  }
-  if (track === "strict")
-    for (let number = 200; number <= 1000; number += 100) millions.push(number);
-  return millions.map((number) => ({ name: `chck_${number}M`, words: number * 1e6 }));
 }

@@ -34,8 +34,8 @@ function emptyText(store: JobStore, hasTasks: boolean) {
   if (!hasTasks) {
     return (
       <>
-        There are no evaluation tasks. Put the folder of a task, for example BLiMP or EWoK, into{" "}
-        <code>evaluations/</code> in the data directory.
+        There are no evaluation tasks. <a href="#/evaluations">Add the files of a task</a>, for
+        example of BLiMP, or the pairs of the sample.
       </>
     );
   }

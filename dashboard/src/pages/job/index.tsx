@@ -19,14 +19,15 @@ import { Generate, Samples } from "./samples.tsx";
 import { Sections } from "./sections.tsx";
 import { CorpusReport } from "./stages.tsx";
 import { JobStore } from "./store.ts";
+import { SubmissionCard } from "./submission.tsx";
 
 export function JobPage({ parts, parameters }: PageProps) {
   const id = parts[0] ?? "";
   if (!isJobId(id)) return <NotAJob id={id} />;
-  return <LoadedJob id={id} section={parameters.get("section")} />;
+  return <LoadedJob id={id} parameters={parameters} />;
 }
 
-function LoadedJob({ id, section }: { id: string; section: string | null }) {
+function LoadedJob({ id, parameters }: { id: string; parameters: URLSearchParams }) {
   const [store, setStore] = useState<JobStore | null>(null);
   const { error, again } = useTask(
     async (signal) => {
@@ -38,21 +39,28 @@ function LoadedJob({ id, section }: { id: string; section: string | null }) {
   );
   if (error) return <Failure error={error} again={again} />;
   if (!store?.job.value) return null;
-  return <Content store={store} section={section} />;
+  return <Content store={store} parameters={parameters} />;
 }
 
-function Content({ store, section }: { store: JobStore; section: string | null }) {
+interface ContentProps {
+  store: JobStore;
+  parameters: URLSearchParams;
+}
+
+function Content({ store, parameters }: ContentProps) {
   const job = store.job.value!;
   const progress = job.status === "running" && job.progress ? `${percent(job.progress)} ` : "";
   useEffect(() => {
     document.title = `${progress}${job.name} – BabyLM`;
   }, [progress, job.name]);
   const hasModel = !isTokenizer(job);
+  const hasTrack = hasModel && job.spec.track !== "free";
+  const section = parameters.get("section");
   return (
     <>
       <Header store={store} />
-      <Notices store={store} />
-      <Sections hasModel={hasModel} wanted={section} isLoading={store.isLoading.value} />
+      <Notices store={store} wanted={parameters.get("alert")} />
+      <Sections {...{ hasModel, hasTrack }} wanted={section} isLoading={store.isLoading.value} />
       <Overview store={store} />
       {hasModel && <JobCharts store={store} />}
       {hasModel && (
@@ -63,6 +71,7 @@ function Content({ store, section }: { store: JobStore; section: string | null }
       )}
       {hasModel && <Evaluations store={store} />}
       {hasModel && <Checkpoints store={store} />}
+      {hasTrack && <SubmissionCard store={store} />}
       <CorpusReport store={store} />
       <Log id={store.id} />
       <Config store={store} />

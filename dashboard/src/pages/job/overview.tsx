@@ -192,13 +192,16 @@ const NOTICES = 5;
 const LEVELS = { info: "Info", warn: "Warning", error: "Error" };
 
 // Why the job failed and how to fix it, and warnings, which can be dismissed.
-export function Notices({ store }: { store: JobStore }) {
+// `wanted` is the code of a warning or failure that the address names.
+export function Notices({ store, wanted }: { store: JobStore; wanted: string | null }) {
   const job = store.job.value!;
-  const warnings = [...store.warnings.value].slice(-NOTICES);
+  const all = [...store.warnings.value];
+  const warnings = all.filter(([code], at) => at >= all.length - NOTICES || code === wanted);
+  const mark = (code: string) => (code === wanted ? " wanted" : "");
   return (
-    <div role="status">
+    <div role="status" id="notices" class="notices">
       {job.status === "failed" && job.error && (
-        <div class="notice error" role="alert">
+        <div class={`notice error${mark(job.error.code)}`} role="alert">
           <h2>What went wrong</h2>
           <p>{job.error.message}</p>
           {job.error.hint && (
@@ -211,7 +214,7 @@ export function Notices({ store }: { store: JobStore }) {
         </div>
       )}
       {warnings.map(([code, { message, level, times }]) => (
-        <div key={code} class={`notice bar spread ${level}`}>
+        <div key={code} class={`notice bar spread ${level}${mark(code)}`}>
           <span>
             <b>{LEVELS[level]}</b> {message}
             {times > 1 && ` (${times} times)`}

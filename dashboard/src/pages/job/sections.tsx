@@ -9,19 +9,24 @@ const SECTIONS: [id: string, label: string, needsModel: boolean][] = [
   ["samples", "Samples", true],
   ["evaluation", "Evaluation", true],
   ["checkpoints", "Checkpoints", true],
+  ["submission", "Submission", true],
   ["log", "Log", false],
   ["config", "Config", false],
 ];
 
 interface Props {
   hasModel: boolean;
+  // Whether the job belongs to a track of the challenge.
+  hasTrack: boolean;
   wanted: string | null;
   isLoading: boolean;
 }
 
-export function Sections({ hasModel, wanted, isLoading }: Props) {
+export function Sections({ hasModel, hasTrack, wanted, isLoading }: Props) {
   const [visible, setVisible] = useState("overview");
-  const known = SECTIONS.filter(([, , needsModel]) => hasModel || !needsModel);
+  const known = SECTIONS.filter(
+    ([id, , needsModel]) => (hasModel || !needsModel) && (hasTrack || id !== "submission"),
+  );
   useEffect(() => {
     if (wanted && !isLoading) scrollToSection(wanted);
   }, [wanted, isLoading]);
@@ -29,7 +34,7 @@ export function Sections({ hasModel, wanted, isLoading }: Props) {
     const look = () => setVisible(sectionInView(known.map(([id]) => id)));
     addEventListener("scroll", look, { passive: true });
     return () => removeEventListener("scroll", look);
-  }, [hasModel]);
+  }, [hasModel, hasTrack]);
   const go = (click: Event, id: string) => {
     click.preventDefault(); // the address names the page and has no room for an anchor
     setParameters({ section: id });

@@ -15,7 +15,6 @@ import type {
 import type { Mark } from "../../charts/plot.ts";
 import { exact } from "../../lib/format.ts";
 import { type Action, act, isFinal, type Labels, label } from "../../lib/jobs.ts";
-import { notifyIfEnded } from "../../lib/notify.ts";
 import { Series } from "../../lib/series.ts";
 import { announce } from "../../lib/state.ts";
 import type { Sample } from "../../ui/sample.tsx";
@@ -28,7 +27,6 @@ const REQUESTS = 4;
 const LONG_STEPS = 10_000;
 const FIRST_POINTS = 150;
 const DETAIL_POINTS = 1500;
-const OPEN = ["queued", "running"];
 const LOCAL = { level: "error", isLocal: true } as const;
 
 export interface StageState {
@@ -52,6 +50,8 @@ export interface Estimate {
   parameter_count: number;
   words: number | null;
   words_seen: number | null;
+  // The checkpoints that the track requires, each with its number of words seen.
+  milestones: { name: string; words: number }[];
 }
 
 export class JobStore {
@@ -177,13 +177,12 @@ export class JobStore {
       get<{ data: EvaluationTask[] }>("/v1/evaluations", this.abort),
       get<{ data: Evaluation[] }>(`${this.path}/evaluations`, this.abort),
     ]);
-    const wereOpen = this.evaluations.value.filter(({ status }) => OPEN.includes(status));
+    const wereOpen = this.evaluations.value.filter((row) => !isFinal(row));
     this.tasks.value = tasks.data;
     this.evaluations.value = rows.data;
-    const isOpen = (id: string) =>
-      rows.data.some((row) => row.id === id && OPEN.includes(row.status));
+    const isOpen = (id: string) => rows.data.some((row) => row.id === id && !isFinal(row));
     if (wereOpen.some(({ id }) => !isOpen(id))) await this.readAgain();
-    if (rows.data.some(({ status }) => OPEN.includes(status)) && !this.abort.aborted) {
+    if (!rows.data.every(isFinal) && !this.abort.aborted) {
       setTimeout(() => this.readEvaluations().catch(() => {}), EVALUATION_MILLISECONDS);
     }
   }
@@ -271,7 +270,6 @@ export class JobStore {
         const job = await get<Job>(this.path, this.abort);
         this.job.value = job;
         if (before !== job.status) announce(`${job.name}: ${job.status}`);
-        notifyIfEnded(before, job);
         await new Promise((wake) => setTimeout(wake, LOOK_MILLISECONDS));
       } while (this.lookAgain && !this.abort.aborted);
     } catch {

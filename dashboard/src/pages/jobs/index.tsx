@@ -130,7 +130,7 @@ function Nothing({ query }: { query: Query }) {
     <div class="card empty">
       <h2>No jobs yet</h2>
       <p class="soft">The sample preset trains a small model in a few minutes, on any machine.</p>
-      <a class="button primary" href="#/new">
+      <a class="button primary" href="#/start">
         Train the first model
       </a>
     </div>

@@ -1,28 +1,32 @@
 // The estimate, the start button, and the job as YAML and as commands.
 
 import { useState } from "preact/hooks";
+import { type Device, type Estimate, isMeasured } from "../../lib/estimate.ts";
 import { bytes, count, exact, plural, seconds } from "../../lib/format.ts";
 import { command, curl, python, yaml } from "../../lib/spec.ts";
 import { navigate } from "../../router.ts";
 import { Card, type Fact, Numbers } from "../../ui/card.tsx";
 import { Button, Choices, CopyButton } from "../../ui/controls.tsx";
-import type { Estimate, NewJob } from "./store.ts";
+import type { NewJob } from "./store.ts";
 
-const DEVICES: Record<string, string> = { cpu: "Time on two CPU cores", cuda: "Time on a GPU" };
+const MEASURED: Record<string, string> = { cpu: "Time on your CPU", cuda: "Time on your GPU" };
+const ASSUMED: Record<string, string> = { cpu: "Time on two CPU cores", cuda: "Time on an A100" };
+const UNMEASURED = "An assumption: no running worker has measured the speed of such a device";
 
 export function Needs({ job }: { job: NewJob }) {
   const estimate = job.estimate.value;
+  const isCurrent = job.isCurrent.value;
   return (
     <Card title="What it will need">
-      <div aria-live="polite" class={job.isCurrent.value ? "" : "stale"}>
+      <div aria-live="polite" aria-busy={!isCurrent}>
         {estimate ? (
-          <Numbers facts={factsOf(estimate)} />
+          <Numbers facts={factsOf(estimate).map((fact) => (isCurrent ? fact : pending(fact)))} />
         ) : (
           <p class="soft">
             {job.faults.value.size ? "Correct the marked fields first." : "Estimating…"}
           </p>
         )}
-        {estimate && (
+        {estimate && isCurrent && (
           <div class="warnings">
             {estimate.warnings.map((warning) => (
               <p key={warning} class="notice">
@@ -45,6 +49,11 @@ export function Needs({ job }: { job: NewJob }) {
   );
 }
 
+// The numbers of an earlier state of the form are not shown.
+function pending([name]: Fact): Fact {
+  return [name, "…"];
+}
+
 function about(value: number | null, text: (value: number) => string) {
   return value === null ? "–" : `≈ ${text(value)}`;
 }
@@ -61,8 +70,9 @@ function factsOf(answer: Estimate): Fact[] {
     ["Disk", about(answer.disk_bytes, bytes)],
     ...Object.entries(answer.seconds).map(
       ([kind, value]): Fact => [
-        DEVICES[kind] ?? `Time, ${kind}`,
+        (isMeasured(answer, kind as Device) ? MEASURED : ASSUMED)[kind] ?? `Time, ${kind}`,
         value !== null && value < 1 ? "under 1 s" : about(value, seconds),
+        isMeasured(answer, kind as Device) ? "From the measured speed" : UNMEASURED,
       ],
     ),
   ];

@@ -31,6 +31,7 @@ const HEADINGS: Record<string, string> = {
   model: "Model",
   training: "Training",
   evaluation: "Evaluation",
+  resources: "Where it runs",
 };
 
 export function Form({ job }: { job: NewJob }) {

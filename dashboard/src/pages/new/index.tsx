@@ -1,33 +1,54 @@
-// A new job: its text, a preset, every option, and an estimate of time and memory.
+// A new job: a preset, every option, and an estimate of time and memory.
 
 import { useState } from "preact/hooks";
-import { count, plural, seconds } from "../../lib/format.ts";
 import { isJobId } from "../../lib/ids.ts";
 import { Card } from "../../ui/card.tsx";
 import { Failure, NotAJob, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
 import { Code, Needs } from "./aside.tsx";
+import { PresetCard } from "./cards.tsx";
 import { Form } from "./form.tsx";
-import { NewJob, type Preset, readCatalogue } from "./store.ts";
+import { NewJob, readCatalogue } from "./store.ts";
+import { PresetTimes } from "./times.ts";
 
-export function NewJobPage({ parts }: PageProps) {
+export function NewJobPage({ parts, parameters }: PageProps) {
   const from = parts[0] || undefined;
   if (from !== undefined && !isJobId(from)) return <NotAJob id={from} />;
-  return <Page from={from} />;
+  return <Page from={from} preset={parameters.get("preset")} text={parameters.get("text")} />;
 }
 
-function Page({ from }: { from: string | undefined }) {
+interface Props {
+  from: string | undefined;
+  // A preset and a dataset to start from.
+  preset: string | null;
+  text: string | null;
+}
+
+function Page({ from, preset, text }: Props) {
   useTitle("New job");
   const [job, setJob] = useState<NewJob | null>(null);
+  const [times] = useState(() => new PresetTimes());
   const { error, again } = useTask(async (signal) => {
-    setJob(new NewJob(await readCatalogue(from, signal), signal));
+    const made = new NewJob(await readCatalogue(from, signal), signal);
+    if (made.catalogue.presets.some(({ name }) => name === preset)) made.choosePreset(preset!);
+    if (text) made.chooseText(text);
+    setJob(made);
+    const { presets } = made.catalogue;
+    await Promise.all([
+      made.watch(),
+      times.read(presets, ({ name }) => ({ preset: name }), signal),
+    ]);
   }, []);
   if (error) return <Failure error={error} again={again} />;
   if (!job) return null;
   const { earlier } = job.catalogue;
-  const note = earlier && (
+  const note = earlier ? (
     <>
       Starts from the spec of <a href={`#/jobs/${from}`}>{earlier.name}</a>.
+    </>
+  ) : (
+    <>
+      Every option. <a href="#/start">The guided start</a> asks only for a text and a model.
     </>
   );
   return (
@@ -35,8 +56,7 @@ function Page({ from }: { from: string | undefined }) {
       <PageHead title="New job" note={note} />
       <div class="new">
         <div class="stack">
-          <Data job={job} />
-          <Presets job={job} />
+          <Presets job={job} times={times} />
           <Form job={job} />
         </div>
         <div class="stack aside">
@@ -48,28 +68,7 @@ function Page({ from }: { from: string | undefined }) {
   );
 }
 
-// Shown while there is no corpus other than the sample.
-function Data({ job }: { job: NewJob }) {
-  const { corpora } = job.catalogue;
-  const own = corpora.filter(({ name }) => !name.startsWith("sample"));
-  if (own.length) return null;
-  return (
-    <Card title="Text to train on">
-      <p>
-        {corpora.length
-          ? "Only the sample corpus is available. It is enough to try the service in a few minutes."
-          : "There is no corpus yet."}
-      </p>
-      <p class="soft">
-        BabyLM's text, <code>train_10M</code>, <code>train_100M</code> and <code>dev</code>, is
-        published by the BabyLM Community on Hugging Face and at osf.io/ad7qg.{" "}
-        <a href="#/corpora">Upload a corpus</a>, or put its folder into the data directory.
-      </p>
-    </Card>
-  );
-}
-
-function Presets({ job }: { job: NewJob }) {
+function Presets({ job, times }: { job: NewJob; times: PresetTimes }) {
   const chosen = job.preset?.name;
   const known = job.catalogue.corpora.map(({ name }) => name);
   return (
@@ -79,48 +78,27 @@ function Presets({ job }: { job: NewJob }) {
           <PresetCard
             key={preset.name}
             preset={preset}
-            job={job}
+            catalogue={job.catalogue}
+            estimate={times.found.value.get(preset.name)}
+            words={preset.words}
             isChosen={preset.name === chosen}
-            hasText={known.includes(preset.spec.data.dataset)}
-          />
+            choose={() => job.choosePreset(preset.name)}
+          >
+            {!known.includes(preset.spec.data.dataset) && (
+              <span class="warn">needs the text {preset.spec.data.dataset}</span>
+            )}
+          </PresetCard>
         ))}
         <button
           type="button"
+          class="preset"
           aria-pressed={chosen === undefined}
           onClick={() => job.choosePreset(undefined)}
         >
-          No preset
+          <b>No preset</b>
           <small>Every option has its default.</small>
         </button>
       </fieldset>
     </Card>
-  );
-}
-
-interface CardProps {
-  preset: Preset;
-  job: NewJob;
-  isChosen: boolean;
-  hasText: boolean;
-}
-
-function PresetCard({ preset, job, isChosen, hasText }: CardProps) {
-  const { name, description, parameter_count: parameters, spec } = preset;
-  const { device } = job.catalogue;
-  const estimate = isChosen && job.isCurrent.value ? job.estimate.value : null;
-  const time = estimate?.seconds[device];
-  const place = device === "cuda" ? "on your GPU" : "on two CPU cores";
-  const facts = [
-    `${count(parameters)} parameters`,
-    plural(spec.training.epochs, "epoch"),
-    time && `≈ ${seconds(time)} ${place}`,
-  ].filter(Boolean);
-  return (
-    <button type="button" aria-pressed={isChosen} onClick={() => job.choosePreset(name)}>
-      {name}
-      <small>{facts.join(" · ")}</small>
-      <small>{description}</small>
-      {!hasText && <small class="warn">Needs the corpus {spec.data.dataset}</small>}
-    </button>
   );
 }

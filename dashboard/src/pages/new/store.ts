@@ -2,8 +2,9 @@
 
 import { signal } from "@preact/signals";
 import { get, post, Refused } from "../../api/client.ts";
-import { wait } from "../../api/stream.ts";
+import { poll } from "../../api/stream.ts";
 import type { Job, Spec } from "../../api/types.ts";
+import type { Device, Estimate } from "../../lib/estimate.ts";
 import { leaves } from "../../lib/jobs.ts";
 import {
   defaultsOf,
@@ -14,9 +15,11 @@ import {
   type Schema,
 } from "../../lib/schema.ts";
 import { createStudy } from "../../lib/studies.ts";
+import { textOf } from "../../lib/texts.ts";
 import type { Summary } from "../corpora/index.tsx";
 
 const WAIT_MILLISECONDS = 300;
+const REFRESH_MILLISECONDS = 20_000;
 const SIZES = [
   ...["hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"],
   ...["intermediate_size", "max_position_embeddings", "tie_word_embeddings"],
@@ -26,6 +29,8 @@ export interface Preset {
   name: string;
   description: string;
   parameter_count: number;
+  // Words that its dataset has in the BabyLM challenge.
+  words: number | null;
   spec: Spec;
 }
 export interface Architecture {
@@ -33,26 +38,13 @@ export interface Architecture {
   title: string;
   source?: string;
 }
-export interface Estimate {
-  spec: Spec;
-  parameter_count: number;
-  words: number | null;
-  tokens: number | null;
-  tokens_per_step: number;
-  steps: number | null;
-  words_seen: number | null;
-  device_memory_bytes: number;
-  disk_bytes: number;
-  seconds: Record<string, number | null>;
-  warnings: string[];
-}
 export interface Catalogue {
   presets: Preset[];
   root: Schema;
   corpora: Summary[];
   tasks: { name: string }[];
   architectures: Architecture[];
-  device: "cuda" | "cpu";
+  device: Device;
   earlier: Job | null;
 }
 
@@ -104,6 +96,11 @@ export class NewJob {
     else this.choosePreset(this.firstPreset()?.name);
   }
 
+  // Repeats the estimate, because the text, the workers and their measured speed may change.
+  watch(): Promise<void> {
+    return poll(() => this.look(), this.abort, REFRESH_MILLISECONDS);
+  }
+
   get schema(): Schema {
     return this.catalogue.root.components.schemas.JobSpec;
   }
@@ -153,12 +150,12 @@ export class NewJob {
     const values = new Map(this.values.value);
     if (value === undefined) values.delete(path);
     else values.set(path, value);
-    this.replace(values);
+    this.replace(values, path === "name");
   }
 
-  private replace(values: Map<string, unknown>) {
+  private replace(values: Map<string, unknown>, isName = false) {
     this.values.value = values;
-    this.isCurrent.value = false;
+    if (!isName) this.isCurrent.value = false; // the name changes no number of the estimate
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.look(), WAIT_MILLISECONDS);
   }
@@ -169,6 +166,17 @@ export class NewJob {
     this.useDefaults(this.catalogue.presets.find((preset) => preset.name === name)?.spec ?? {});
     this.note.value = "";
     this.replace(values);
+  }
+
+  // Trains on another text than the preset, with a validation text that exists, or with none.
+  chooseText(dataset: string) {
+    const known = this.catalogue.corpora.map(({ name }) => name);
+    const text = textOf(dataset, known);
+    for (const path of ["dataset", "validation"] as const) {
+      const chosen = text[path];
+      const isDefault = chosen === this.defaults.value[`data.${path}`];
+      this.set(`data.${path}`, isDefault ? undefined : chosen);
+    }
   }
 
   private useDefaults(spec: Spec) {
@@ -232,8 +240,8 @@ export class NewJob {
       if (isOld()) return;
       if (error instanceof Refused) this.refused(error);
       else {
-        await wait(WAIT_MILLISECONDS * 5, this.abort);
-        this.look(); // the connection was lost
+        clearTimeout(this.timer); // the connection was lost
+        this.timer = setTimeout(() => this.look(), WAIT_MILLISECONDS * 5);
       }
     }
   }

@@ -1,0 +1,24 @@
+"""The alerts of all jobs."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import Query
+
+from api.deps import Reading
+from api.routing import thread_router
+from api.schemas_alerts import AlertPage, AlertRead
+from jobs.alerts import newest_alerts
+
+router = thread_router("jobs")
+
+
+@router.get("/alerts")
+def list_alerts(session: Reading, limit: Annotated[int, Query(ge=1, le=500)] = 100) -> AlertPage:
+    """The failed jobs and the warnings of all jobs, newest first, without archived jobs.
+
+    Equal warnings of a job are one alert; `times` is their number among the newest 1,000 warnings.
+    A failed job that was retried is no longer an alert.
+    """
+    alerts = newest_alerts(session, limit=limit)
+    return AlertPage(data=[AlertRead.model_validate(asdict(alert)) for alert in alerts])

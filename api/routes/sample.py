@@ -1,0 +1,24 @@
+"""Adding the sample corpus, for a service whose data directory does not have it."""
+
+from api.deps import InContext
+from api.received_files import full_disk_as_problem
+from api.routing import thread_router
+from api.schemas_datasets import SampleRead
+from core.sample import PAIRS, SAMPLE, SAMPLE_DEV, write_sample
+
+router = thread_router("datasets")
+
+
+@router.post("/sample", status_code=201)
+async def add_sample(context: InContext) -> SampleRead:
+    """Adds the sample: training text, validation text, and minimal pairs as an evaluation task.
+
+    The service generates the text, so it needs no network. Parts that exist do not change.
+    """
+
+    def write() -> None:
+        with full_disk_as_problem():
+            write_sample(context.settings.data_dir)
+
+    await context.files.run(write)
+    return SampleRead(datasets=[SAMPLE, SAMPLE_DEV], evaluations=[PAIRS])

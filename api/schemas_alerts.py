@@ -1,0 +1,29 @@
+"""Response bodies for alerts."""
+
+from datetime import datetime
+from typing import Literal
+
+from api.schemas import Out
+from core.events.types import WarningLevel
+
+
+class AlertRead(Out):
+    """A failure, or all equal warnings of a job."""
+
+    job_id: str
+    job_name: str
+    kind: Literal["failure", "warning"]
+    level: WarningLevel
+    code: str
+    message: str
+    hint: str | None
+    """How to fix a failure; null for a warning."""
+    time: datetime
+    """Time of the failure or of the newest warning."""
+    times: int
+
+
+class AlertPage(Out):
+    """Alerts, newest first."""
+
+    data: list[AlertRead]

@@ -1,0 +1,12 @@
+// Which datasets are for training, and which validation text belongs to them.
+
+// Names of held-out text, which must not be used for training, also not for that of a tokenizer.
+const HELD_OUT = /(^|[_.-])(dev|test|validation)$/;
+
+export const isTrainingText = (name: string) => !HELD_OUT.test(name);
+
+// A dataset, and a validation text that exists, or none.
+export function textOf(dataset: string, known: string[]) {
+  const names = [`${dataset}_dev`, "dev"].filter((name) => name !== dataset);
+  return { dataset, validation: names.find((name) => known.includes(name)) ?? null };
+}

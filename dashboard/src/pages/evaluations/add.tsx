@@ -1,0 +1,64 @@
+// Uploading files into a task. The service parses each file and refuses one with an invalid line.
+
+import { useEffect, useState } from "preact/hooks";
+import type { EvaluationTask, OfficialTasks } from "../../api/types.ts";
+import { isTaskName } from "../../lib/ids.ts";
+import { Card } from "../../ui/card.tsx";
+import { UploadBox } from "../corpora/upload.tsx";
+
+interface Props {
+  tasks: EvaluationTask[];
+  official: OfficialTasks;
+  // The task in the address.
+  wanted: string;
+  again: () => void;
+}
+
+export function AddFiles({ tasks, official, wanted, again }: Props) {
+  const [name, setName] = useState(wanted);
+  useEffect(() => {
+    if (wanted) setName(wanted);
+  }, [wanted]);
+  const known = official.data.find((one) => one.name === name || one.folder === name);
+  const suggestions = new Set([
+    ...official.data.map((task) => task.folder ?? task.name),
+    ...tasks.map((task) => task.name),
+  ]);
+  return (
+    <Card title="Add files" id="add-files" class="section">
+      <div class="fields wide">
+        <label>
+          Task
+          <input
+            id="task-name"
+            type="text"
+            list="task-names"
+            placeholder="blimp_fast, or a name of your own"
+            autocomplete="off"
+            spellcheck={false}
+            value={name}
+            onInput={(event) => setName(event.currentTarget.value.trim())}
+          />
+        </label>
+        <datalist id="task-names">
+          {[...suggestions].sort().map((one) => (
+            <option key={one} value={one} />
+          ))}
+        </datalist>
+      </div>
+      <p class="soft small below">
+        {known
+          ? `${known.title}: choose all files of the folder ${known.path}.`
+          : "A task of your own has .jsonl files with the fields sentence_good and sentence_bad."}
+      </p>
+      <UploadBox
+        folder={isTaskName(name) ? `/v1/evaluations/${name}` : null}
+        what="task"
+        onDone={again}
+      >
+        <p>Drop the files of the task here, without changes, or a zip or tar archive of them.</p>
+        <p class="soft small">.jsonl, .csv or .json. Each file is parsed before it is added.</p>
+      </UploadBox>
+    </Card>
+  );
+}

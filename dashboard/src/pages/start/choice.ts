@@ -1,0 +1,56 @@
+// The choices of the guided start: the text and the preset, which the address contains.
+
+import type { Spec } from "../../api/types.ts";
+import type { Device } from "../../lib/estimate.ts";
+import { isTrainingText, textOf } from "../../lib/texts.ts";
+import type { Summary } from "../corpora/index.tsx";
+import type { Preset } from "../new/store.ts";
+
+const SAMPLE = "sample";
+const LARGE_WORDS = 2e7;
+
+// The text of the user, or else the sample.
+export function firstText(corpora: Summary[]): string | undefined {
+  const names = corpora.map(({ name }) => name).filter(isTrainingText);
+  return names.find((name) => name !== SAMPLE) ?? names[0];
+}
+
+// The preset that suits a text and the device of the workers.
+export function recommended(text: Summary | undefined, device: Device): string {
+  if (!text || text.name === SAMPLE) return SAMPLE;
+  if (device === "cpu") return "best-cpu";
+  return text.words > LARGE_WORDS ? "best-100m" : "best-10m";
+}
+
+export interface Groups {
+  first: Preset[];
+  more: Preset[];
+}
+
+// The recommended preset and the other best recipes; then the presets for comparisons, and those
+// with the same spec as another one.
+export function groupsOf(presets: Preset[], favourite: string): Groups {
+  const seen = new Set<string>();
+  const groups: Groups = { first: [], more: [] };
+  const rank = ({ name }: Preset) => (name === favourite ? 0 : 1);
+  for (const preset of [...presets].sort((a, b) => rank(a) - rank(b))) {
+    const { name: _, preset: __, ...content } = preset.spec;
+    const key = JSON.stringify(content);
+    const isFirst = /^(sample$|best-)/.test(preset.name) && !seen.has(key);
+    (isFirst ? groups.first : groups.more).push(preset);
+    seen.add(key);
+  }
+  return groups;
+}
+
+// The spec that a card starts.
+export function specOf(preset: Preset, text: string | undefined, corpora: Summary[]): Spec {
+  if (!text) return { preset: preset.name };
+  return {
+    preset: preset.name,
+    data: textOf(
+      text,
+      corpora.map(({ name }) => name),
+    ),
+  };
+}

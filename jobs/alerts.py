@@ -1,0 +1,92 @@
+"""Alerts: the failed jobs, and the warnings of all jobs that are not archived."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import literal_column
+from sqlmodel import Session, col, select
+
+from core.events.types import WarningData, WarningLevel
+from jobs.tables import Job, JobEvent
+
+MAX_EVENTS = 1000
+"""Maximum number of warning events that one request reads, newest first."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A failure, or all equal warnings of a job."""
+
+    job_id: str
+    job_name: str
+    kind: Literal["failure", "warning"]
+    level: WarningLevel
+    code: str
+    message: str
+    hint: str | None
+    """How to fix a failure."""
+    time: datetime
+    """Time of the failure or of the newest warning."""
+    times: int
+    """Number of equal warnings among those that were read."""
+
+
+def newest_alerts(session: Session, *, limit: int) -> list[Alert]:
+    """The newest alerts. A failed job that was retried is no longer an alert."""
+    alerts = [*_failures(session, limit), *_warnings(session)]
+    alerts.sort(key=lambda alert: (alert.time, alert.job_id, alert.code), reverse=True)
+    return alerts[:limit]
+
+
+def _failures(session: Session, limit: int) -> Iterable[Alert]:
+    query = (
+        select(Job)
+        .where(Job.status == "failed", col(Job.archived).is_(False))
+        .order_by(col(Job.finished_at).desc())
+        .limit(limit)
+    )
+    for job in session.exec(query):
+        yield Alert(
+            job_id=job.id,
+            job_name=job.name,
+            kind="failure",
+            level="error",
+            code=job.error_code or "failed",
+            message=job.error_message or "The job failed.",
+            hint=job.error_hint,
+            time=job.finished_at or job.created_at,
+            times=1,
+        )
+
+
+def _warnings(session: Session) -> Iterable[Alert]:
+    """One alert for each job and code, with the newest message."""
+    query = (
+        select(JobEvent, Job.name)
+        .join(Job, col(Job.id) == col(JobEvent.job_id))
+        # A literal, because a partial index is used only if the query has its condition as text.
+        .where(col(JobEvent.type) == literal_column("'warning'"), col(Job.archived).is_(False))
+        .order_by(col(JobEvent.time).desc())
+        .limit(MAX_EVENTS)
+    )
+    found: dict[tuple[str, str], tuple[JobEvent, str, WarningData]] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for event, name in session.exec(query):
+        data = WarningData.model_validate(event.data)
+        key = (event.job_id, data.code)
+        counts[key] = counts.get(key, 0) + 1
+        found.setdefault(key, (event, name, data))
+    for key, (event, name, data) in found.items():
+        yield Alert(
+            job_id=event.job_id,
+            job_name=name,
+            kind="warning",
+            level=data.level,
+            code=data.code,
+            message=data.message,
+            hint=None,
+            time=event.time,
+            times=counts[key],
+        )

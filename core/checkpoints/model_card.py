@@ -65,17 +65,18 @@ def model_card(
     warnings = spec.model.compatibility_warnings()
     if warnings:
         lines += ["", "## Compatibility", "", *(f"- {warning}." for warning in warnings)]
-    lines += ["", "## Spec", "", "| field | value |", "| --- | --- |"]
+    return "\n".join([*lines, *_spec_lines(spec)])
+
+
+def _spec_lines(spec: JobSpec) -> Iterator[str]:
+    yield from ("", "## Spec", "", "| field | value |", "| --- | --- |")
     for section in ("data", "tokenizer", "init_from", "model", "training"):
         for field, value in getattr(spec, section).model_dump(mode="json").items():
             if field not in SKIPPED and value is not None:
-                lines.append(f"| {section}.{field} | {escape_markdown(str(value))} |")
-    lines += [
-        "",
-        "`spec.json` contains all fields; the same spec and corpus train the same model.",
-        "",
-    ]
-    return "\n".join(lines)
+                yield f"| {section}.{field} | {escape_markdown(str(value))} |"
+    yield ""
+    yield "`spec.json` contains all fields; the same spec and corpus train the same model."
+    yield ""
 
 
 def _dataset_lines(origins: Sequence[DatasetOrigin]) -> Iterator[str]:

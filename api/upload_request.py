@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Query, Request
-from starlette.requests import ClientDisconnect
 
 from api import uploads
 from api.deps import Context
 from api.description import problems
-from api.errors import Problem
 from api.schemas_datasets import UploadRead
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -25,6 +23,10 @@ UPLOAD: dict[str, Any] = {  # any value, as FastAPI takes the options of a route
     "openapi_extra": {"requestBody": {"content": {"application/octet-stream": BINARY}}},
 }
 """Options of a route that receives a file."""
+
+
+ContentLength = Annotated[str | None, Header(max_length=20, include_in_schema=False)]
+"""The length of the body. HTTP clients set it, so it is no parameter in the description."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ async def upload_parameters(
     folder: Annotated[str | None, Query(max_length=64)] = None,
     replace: Annotated[bool, Query()] = False,
     content_range: Annotated[str | None, Header(max_length=200)] = None,
-    content_length: Annotated[str | None, Header(max_length=20)] = None,
+    content_length: ContentLength = None,
 ) -> UploadParameters:
     """Reads the parameters on the event loop; a class as a dependency would take a thread."""
     return UploadParameters(file, sha256, folder, replace, content_range, content_length)
@@ -62,16 +64,13 @@ async def receive_file(
     Returns the path of the file if it is complete now, otherwise what has been received.
 
     Raises:
-        Problem: 400 if the connection broke, or for the reasons of `uploads.receive`.
+        Problem: For the reasons of `uploads.receive`.
     """
     limit = context.settings.upload_bytes
     piece = uploads.piece_of(upload.content_range, upload.content_length, limit=limit)
     await context.writes.run(partial(uploads.remove_abandoned, context.settings.uploads_folder))
     part = folder / f"{upload.file}{uploads.PART}"
-    try:
-        return await uploads.receive(part, piece, request.stream(), limit=limit)
-    except ClientDisconnect as error:
-        raise Problem(400, "upload_broken", "the connection broke; what arrived is kept") from error
+    return await uploads.receive(part, piece, request.stream(), limit=limit)
 
 
 def incomplete(target: str, received: uploads.Received) -> UploadRead:

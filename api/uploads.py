@@ -96,8 +96,8 @@ async def receive(
 
     Raises:
         Problem: 409 if the piece does not begin where the part ends or another request is sending,
-            413 if the file grows too large, 408 if no data arrives, 507 on a full disk.
-        ClientDisconnect: If the connection broke; the received bytes are kept.
+            413 if the file grows too large, 408 if no data arrives, 507 on a full disk, 400 if the
+            connection broke; the received bytes are kept then.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     _require_space(part.parent, (piece.end or piece.begin) - piece.begin)
@@ -149,9 +149,9 @@ async def _append(
         await flush()
         detail = f"no bytes arrived for {STALL_SECONDS:.0f} s; continue where the upload stopped"
         raise Problem(408, "upload_stalled", detail) from error
-    except ClientDisconnect:
+    except ClientDisconnect as error:
         await flush()
-        raise
+        raise Problem(400, "upload_broken", "the connection broke; what arrived is kept") from error
     await flush()
     return end
 

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Annotated, Literal
 
 from fastapi import Depends, Header, Query, Request
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
@@ -36,6 +36,14 @@ MAX_RUNS = 100
 LastEventId = Annotated[
     Annotated[int, Field(ge=0, le=MAX_SEQ)] | None,
     BeforeValidator(lambda given: None if given == "" else given),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
+                {"type": "string", "maxLength": 0},
+            ]
+        }
+    ),
     Header(description="`seq` of the last event that the client received; empty: none."),
 ]
 

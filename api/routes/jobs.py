@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from sqlmodel import Session, col
 
 from api.corpus import clean_report, corpus_words, dataset_files
@@ -120,11 +120,13 @@ def estimate_job(
 
 
 @router.api_route(
-    "/jobs/estimate", methods=["GET", "HEAD", "PATCH", "DELETE"], include_in_schema=False
+    "/jobs/estimate",
+    methods=["GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"],
+    include_in_schema=False,
 )
-async def estimate_takes_post() -> None:
+async def estimate_takes_post(request: Request) -> None:
     """Answers 405, so that no other route takes `estimate` for the id of a job."""
-    detail = "/v1/jobs/estimate does not know this method, only POST"
+    detail = f"/v1/jobs/estimate does not know {request.method}, only POST"
     raise Problem(405, "method_not_allowed", detail, headers={"Allow": "POST"})
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Header, Request, Response
 from fastapi import Path as PathParameter
+from fastapi import Request, Response
 
 from api import uploads
 from api.deps import InContext
@@ -19,6 +19,7 @@ from api.tokenizer_files import (
     remove_tokenizer,
     tokenizer_files,
 )
+from api.upload_request import ContentLength
 from core.tokenizer.existing import MAX_FILE_BYTES
 
 router = thread_router("tokenizers")
@@ -47,7 +48,7 @@ async def add_tokenizer_file(
     name: TokenizerName,
     request: Request,
     context: InContext,
-    content_length: Annotated[str | None, Header(max_length=20)] = None,
+    content_length: ContentLength = None,
 ) -> TokenizerFileRead:
     """Uploads an existing tokenizer. The body is its `tokenizer.json`.
 

@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect
 
 from api import uploads
 from api.app import create_app
+from api.errors import Problem
 from tests.api.conftest import local_client
 from tests.api.sending import TEXT, URL, piece, send, tree
 
@@ -84,8 +85,10 @@ def test_bytes_received_before_the_connection_broke_are_kept(raw, client, settin
     whole = uploads.Piece(0, len(TEXT), len(TEXT))
 
     async def call():
-        with pytest.raises(ClientDisconnect):
+        with pytest.raises(Problem) as caught:  # any other error would be logged as a fault
             await uploads.receive(part, whole, Broken(), limit=1 << 30)
+
+        assert (caught.value.status, caught.value.code) == (400, "upload_broken")
 
     anyio.run(call)
     [found] = client.get("/v1/datasets/mine/uploads").json()

@@ -4527,7 +4527,6 @@ export interface operations {
             };
             header?: {
                 "content-range"?: string | null;
-                "content-length"?: string | null;
             };
             path: {
                 /** @description Name of a dataset. */
@@ -5072,7 +5071,6 @@ export interface operations {
             };
             header?: {
                 "content-range"?: string | null;
-                "content-length"?: string | null;
             };
             path: {
                 /** @description Name of a task. */
@@ -7415,7 +7413,7 @@ export interface operations {
             };
             header?: {
                 /** @description `seq` of the last event that the client received; empty: none. */
-                "last-event-id"?: number | null;
+                "last-event-id"?: number | string;
             };
             path: {
                 /** @description Id of a job. */
@@ -9835,9 +9833,7 @@ export interface operations {
     add_tokenizer_file_v1_tokenizer_files__name__post: {
         parameters: {
             query?: never;
-            header?: {
-                "content-length"?: string | null;
-            };
+            header?: never;
             path: {
                 /** @description Name of a tokenizer. */
                 name: string;

@@ -21,6 +21,11 @@ expected-statuses = ["2xx", "3xx", "4xx", 503]
 # A spec may fit its schema and name a dataset that does not exist, or too large a model.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 422, 503]
+
+# With `follow`, the log of a queued job is sent until the job ends, and the request times out.
+[[operations]]
+include-path = "/v1/jobs/{job_id}/logs"
+parameters = { "query.follow" = false }
 """
 
 

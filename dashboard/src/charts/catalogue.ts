@@ -126,6 +126,7 @@ const ALWAYS = { one: 1, several: 1 };
 function titleOf(name: string) {
   const text = name
     .replace("/", ": ")
+    .replaceAll("/", ", ")
     .replace(/_bytes$/, "")
     .replaceAll("_", " ");
   return text[0].toUpperCase() + text.slice(1);

@@ -29,13 +29,13 @@ from typing import Any
 from benchmarks.report import figure, note, wanted
 from core.archs import ARCHITECTURES, Architecture
 from core.checkpoints.model import build_model, save_config, save_weights
+from core.process.program import python_command
 from core.sample import write_sample
 from core.spec.job import TokenizerSpec
 from core.spec.presets import PRESETS
 from core.tokenizer.bpe import train_bpe
 
-ROOT = Path(__file__).resolve().parents[1]
-SCORER = ROOT / "benchmarks" / "scorer.py"
+SCORER = Path(__file__).with_name("scorer.py")
 PRESET_NAMES = ("gemma2-10m", "llama4-10m", "olmo2-10m")
 NAMES = tuple(f"evaluation/{preset}" for preset in PRESET_NAMES)
 
@@ -91,14 +91,16 @@ def needed_flops(line: Line, architecture: Architecture, vocab_size: int) -> flo
 
 def measure(way: str, checkpoint: Path, task: Path) -> Line:
     """Runs `benchmarks.scorer` in its own process."""
-    python, path = sys.executable, str(ROOT)
-    if way == "official":
-        python = os.environ["BABYLM_BENCH_PIPELINE_PYTHON"]
-        path = os.environ["BABYLM_BENCH_PIPELINE"]
     threads = os.environ.get("BABYLM_BENCH_THREADS", "1")
-    variables = {"OMP_NUM_THREADS": threads, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
+    arguments = (way, str(checkpoint), str(task), threads)
+    command = python_command("benchmarks.scorer", *arguments)
+    variables = {"OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"}
+    if way == "official":  # in the environment of the official pipeline
+        python = os.environ["BABYLM_BENCH_PIPELINE_PYTHON"]
+        command = [python, "-P", str(SCORER), *arguments]
+        variables["PYTHONPATH"] = os.environ["BABYLM_BENCH_PIPELINE"]
     done = subprocess.run(
-        [python, "-P", str(SCORER), way, str(checkpoint), str(task), threads],
+        command,
         env=os.environ | variables,
         capture_output=True,
         text=True,

@@ -1,4 +1,7 @@
-"""Writes the pages that list code: `python docs/generate.py`. A test fails if one is stale."""
+"""Writes the pages that are generated from the code, and the generated parts of other pages.
+
+`python docs/generate.py` writes all of them. A test fails if one is not up to date.
+"""
 
 import inspect
 import json

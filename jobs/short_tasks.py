@@ -24,7 +24,7 @@ UNFINISHED = ("queued", "running")
 KEEP_QUICK = timedelta(days=1)
 """Time for which a quick task is kept after its end."""
 MAX_ATTEMPTS = 3
-"""Number of attempts in a row that may die without finishing a slice."""
+"""A task fails when this number of attempts in a row have died without finishing a slice."""
 LOST = ErrorData(
     code="attempts_exhausted",
     message=f"the worker died {MAX_ATTEMPTS} times in a row without progress on this task",

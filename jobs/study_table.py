@@ -95,7 +95,8 @@ def is_lower_better(name: str) -> bool:
 def condition_table(members: Sequence[MemberRow]) -> list[ConditionRow]:
     """A row for each condition that has a member, by number.
 
-    Only members that have succeeded count, since the values of others are not final.
+    `num_members` counts all members. The summaries use only those that have succeeded, since the
+    values of others are not final.
     """
     groups: dict[int, list[MemberRow]] = {}
     for member in members:

@@ -167,11 +167,11 @@ class TrainingSpec(Section):
         default="auto",
         description="blocks: this project's causal attention in blocks, which never holds all "
         "scores, or torch's fused kernel if that computes the same faster; library: the attention "
-        "that transformers chooses; flex: torch's flex attention, GPU only. auto: on a CPU blocks. "
-        "On a GPU: flex if scores are soft-capped and heads are at least 16 wide; otherwise "
-        "library if packing is documents, else blocks. Exceptions: blocks for Llama 4 with packing "
-        "documents and seq_length of at least 8192; otherwise library if the model has attention "
-        "dropout.",
+        "that transformers chooses; flex: torch's flex attention, GPU only. auto, on every device: "
+        "blocks for Llama 4 with packing documents and seq_length of at least 8192 (attention "
+        "dropout is then refused); otherwise library if the model has attention dropout. In all "
+        "other cases: on a CPU blocks; on a GPU flex if scores are soft-capped and heads are at "
+        "least 16 wide, else library if packing is documents, else blocks.",
     )
     compile: Literal["auto"] | bool = Field(
         default="auto",

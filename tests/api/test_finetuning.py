@@ -70,7 +70,7 @@ def test_the_spec_is_completed_from_the_job_of_the_checkpoint(client, world, sou
     assert everything.json()["name"] == "last of tiny: boolq, mnli, multirc, qqp and 2 more"
 
 
-def test_the_text_of_the_job_may_be_deleted_but_the_job_only_afterwards(client, world, source):
+def test_while_a_finetuning_waits_only_the_text_may_be_deleted(client, world, source):
     made = submit(client, source).json()["id"]
     refused = client.delete(f"/v1/jobs/{source}")
     assert (refused.status_code, refused.json()["code"]) == (409, "job_in_use")

@@ -138,7 +138,7 @@ def test_charts_zoom_together_and_keep_their_axis(tab, finished):
     section = page.get_by_role("region", name="Loss", exact=True)
     expect(chart(page)).to_have_attribute("data-points", "13")  # drawn, not only its frame
     loss = section.locator(".u-over")
-    # Each hover waits until what is still arriving above has stopped moving the chart.
+    # Content above the chart may still be loading and move it; a hover waits until it stands still.
     loss.hover(position={"x": 40, "y": 50})
     page.mouse.down()
     loss.hover(position={"x": 160, "y": 60})
@@ -186,7 +186,8 @@ def test_the_tasks_that_exist_are_offered(tab, service):
     section = page.get_by_role("region", name="Evaluation")
     offer = section.get_by_role("group", name="Tasks").get_by_role("checkbox", name="offered")
     code = page.get_by_label("The spec")
-    with page.expect_response("**/estimate"):  # its spec is not a default of the form
+    # The form must not take the spec of the estimate, which contains the task, as its defaults.
+    with page.expect_response("**/estimate"):
         offer.check()
     expect(code).to_contain_text("tasks: [offered]")
     expect(offer).to_be_checked()

@@ -1,4 +1,4 @@
-"""A simulated Slurm, and pilots that start and claim jobs on it."""
+"""A simulated Slurm, and functions that do in the database what a pilot does: start, and claim."""
 
 import json
 import os

@@ -88,7 +88,7 @@ def test_a_queued_job_is_submitted_once_with_the_resources_of_its_spec(
 
 
 def test_the_time_limit_is_the_specs_the_templates_or_the_estimates(settings, tmp_path):
-    """Checks each source. A run that is longer than the limit in the settings gets that limit."""
+    """Only a limit that follows from the estimate is capped by the limit in the settings."""
     write_sample(tmp_path / "data", target_bytes=20_000)
     settings = settings.model_copy(update={"data_dir": tmp_path / "data"})
 
@@ -180,7 +180,7 @@ def test_two_provisioners_at_once_submit_one_pilot_for_each_job(database, settin
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_killed_between_row_and_sbatch_or_after_it_there_is_one_pilot(
+def test_a_provisioner_killed_just_before_or_after_sbatch_leaves_one_pilot(
     database, settings, cluster, after
 ):
     job_id = put(database)
@@ -270,7 +270,7 @@ def test_the_state_in_slurm_does_not_affect_a_job_that_a_pilot_holds(
         assert open_placements(session) == []
 
 
-def test_of_two_slurm_jobs_for_one_placement_the_second_claims_nothing(
+def test_of_two_slurm_jobs_for_one_placement_only_the_one_in_its_row_may_start(
     database, provisioner, cluster
 ):
     job_id = put(database)

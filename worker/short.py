@@ -7,6 +7,7 @@ is queued again with its state.
 
 import json
 import logging
+import os
 import queue
 import subprocess
 import threading
@@ -186,8 +187,9 @@ class _ShortTaskProcess:
     """A child process that answers each line of JSON with a line of JSON."""
 
     def __init__(self, command: Sequence[str]) -> None:
+        """Starts `command` with the id of this process as its last argument."""
         self._process = subprocess.Popen(
-            command,
+            [*command, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=child_environment({}),

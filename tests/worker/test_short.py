@@ -4,6 +4,7 @@ In the first test, a small program replaces the process that answers the tasks; 
 small program replaces the worker.
 """
 
+import os
 import subprocess
 import sys
 
@@ -62,3 +63,9 @@ def test_the_process_ends_with_its_worker_even_if_its_input_stays_open():
         [child] = psutil.Process(worker.pid).children()
         worker.kill()
         wait_for(lambda: not is_alive(child), what="end of the process")
+
+
+def test_the_process_ends_if_its_worker_died_before_it_started():
+    command = [*python_command("core.short"), str(os.getppid())]  # not the parent of the process
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.wait(60) == 1  # the input is still open

@@ -26,7 +26,10 @@ class DocumentLengths:
 
 @dataclass(frozen=True)
 class BlockLengths:
-    """The lengths of the documents of a block, whose first and last may continue outside of it."""
+    """The lengths of the documents of a block.
+
+    The first and the last document may continue in the blocks before and after it.
+    """
 
     first: int
     """Words before the first end of a document, or all words of the block."""

@@ -51,7 +51,10 @@ def write_gguf(folder: Path, output: Path, *, name: str) -> Written:
     if reason := reason_refused(config["model_type"], config):
         raise ExportRefused(reason)
     if _rope_type(config) != "default":
-        raise ExportRefused(f"the model has rotary embeddings of the type {_rope_type(config)}")
+        raise ExportRefused(
+            f"the model has rotary embeddings of the type {_rope_type(config)}, and the export "
+            "supports only the type default"
+        )
     vocabulary = read_vocabulary(folder)
     if len(vocabulary.tokens) > config["vocab_size"]:
         raise ExportRefused(

@@ -58,8 +58,8 @@ COLUMNS: dict[str, tuple[Kind, Column]] = {
     "architecture": ("text", _item(Job.spec, "model", "architecture").as_string()),
     "dataset": ("text", _item(Job.spec, "data", "dataset").as_string()),
 }
-"""The values besides `created`, which has an index, and the metrics. `time` is the time of the end,
-or else of the start, or else of the submission."""
+"""Kind and column of each value that is neither `created`, which has an index, nor a metric. `time`
+is the time of the newest of these that has happened: submission, start, end."""
 CREATED = "created"
 EVALUATION = "evaluation/TASK"
 
@@ -88,7 +88,7 @@ def parse_order(text: str) -> Order | None:
 
 
 def order_names() -> list[str]:
-    """The names that `parse_order` knows; in the name of a metric, capitals stand for a name."""
+    """The names that `parse_order` accepts. Capitals, such as TASK, are placeholders for a name."""
     metrics = [name for name in BY_NAME if not name.startswith("evaluation/")]
     return [CREATED, *COLUMNS, *metrics, EVALUATION]
 

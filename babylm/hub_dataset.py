@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -186,13 +185,13 @@ def _is_text(path: str) -> bool:
 
 def _licence(info: "DatasetInfo") -> str | None:
     value = info.card_data.get("license") if info.card_data else None
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    return ", ".join(map(str, _as_list(value))) or None
 
 
-def _configuration(repository: str, info: "DatasetInfo") -> list[dict[str, Any]]:
-    """The entry `data_files` of the default configuration: a list of `split` and `path`."""
+def _configuration(repository: str, info: "DatasetInfo") -> dict[str, Any]:
+    """The default configuration in the front matter; empty if no configuration names files."""
     found = (info.card_data.get("configs") if info.card_data else None) or []
-    files = [each for each in found if each.get("data_files")]
+    files = [each for each in found if each.get("data_files") or each.get("data_dir")]
     named = [each for each in files if each.get("default") or each["config_name"] == "default"]
     if len(files) > 1 and not named:
         names = ", ".join(each["config_name"] for each in files)
@@ -200,23 +199,43 @@ def _configuration(repository: str, info: "DatasetInfo") -> list[dict[str, Any]]
             f"the dataset {repository} has several configurations ({names}) and no default one",
             hint="Download one with the library datasets, and add the folder that it saves.",
         )
-    if not files:
-        return []
-    data = (named or files)[0]["data_files"]
-    return data if isinstance(data, list) else [{"split": "train", "path": data}]
+    chosen: list[dict[str, Any]] = [*named, *files, {}]
+    return chosen[0]
 
 
-def _splits(texts: list[str], configuration: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """The files of each split."""
+def _splits(texts: list[str], configuration: dict[str, Any]) -> dict[str, list[str]]:
+    """The files of each split: by the patterns of the configuration, or else by their names."""
+    folder = PurePosixPath(configuration.get("data_dir") or "")
+    patterns = _patterns(configuration.get("data_files"))
     splits: dict[str, list[str]] = {}
-    for entry in configuration:
-        patterns = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
-        paths = [path for path in texts if any(fnmatch(path, pattern) for pattern in patterns)]
-        splits.setdefault(str(entry["split"]), []).extend(paths)
-    if not configuration:
-        for path in texts:
-            splits.setdefault(_split_by_name(path), []).append(path)
-    return {name: paths for name, paths in splits.items() if paths}
+    for path in texts:
+        if not PurePosixPath(path).is_relative_to(folder):
+            continue
+        inner = str(PurePosixPath(path).relative_to(folder))
+        names = [split for split, each in patterns if each.match(inner)]
+        for name in dict.fromkeys(names) if patterns else [_split_by_name(inner)]:
+            splits.setdefault(name, []).append(path)
+    return splits
+
+
+def _patterns(data_files: Any) -> list[tuple[str, re.Pattern[str]]]:  # any value of YAML
+    """Splits and patterns of paths; an entry of `data_files` without a split belongs to `train`."""
+    from fsspec.utils import glob_translate
+
+    found = []
+    for entry in _as_list(data_files):
+        each = entry if isinstance(entry, dict) else {"split": "train", "path": entry}
+        for path in _as_list(each["path"]):
+            pattern = re.compile(glob_translate(str(PurePosixPath(path))))
+            found.append((str(each["split"]), pattern))
+    return found
+
+
+def _as_list(value: Any) -> list[Any]:  # any value of YAML
+    """The value itself if it is a list, else a list of the value; empty for None."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def _split_by_name(path: str) -> str:

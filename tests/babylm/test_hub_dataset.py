@@ -6,7 +6,7 @@ import re
 import pytest
 
 from babylm.client import Client
-from babylm.hub_dataset import _split_by_name
+from babylm.hub_dataset import _split_by_name, find_files
 from core.storage.dataset_origins import DatasetOrigin, read_origins
 from tests.babylm.conftest import error_of
 from tests.babylm.hub import HubDataset, hub
@@ -135,3 +135,28 @@ def test_without_internet_the_error_says_how_to_go_on(run, service, server, monk
 )
 def test_the_split_of_a_file_follows_from_a_word_of_its_name(path, split):
     assert _split_by_name(path) == split
+
+
+FILES = ("more.txt", "data/a.txt", "data/b/c.txt", "data/b/test.txt", "data/train-1.txt")
+
+
+@pytest.mark.parametrize(
+    ("configuration", "files"),
+    [
+        ({"data_files": "data/*.txt"}, {"data/a.txt", "data/train-1.txt"}),
+        ({"data_files": ["more.txt", "./data/b/c.txt"]}, {"more.txt", "data/b/c.txt"}),
+        ({"data_files": "**/*-1.txt"}, {"data/train-1.txt"}),
+        ({"data_files": "**/more.txt"}, {"more.txt"}),
+        ({"data_files": ["data/a*", "data/*.txt"]}, {"data/a.txt", "data/train-1.txt"}),
+        ({"data_files": [{"split": "train", "path": ["*", "data/b/c*"]}]}, {FILES[0], FILES[2]}),
+        ({"data_dir": "data/b"}, {"data/b/c.txt"}),
+        ({"data_dir": "data", "data_files": "b/*"}, {"data/b/c.txt", "data/b/test.txt"}),
+    ],
+)
+def test_the_front_matter_names_files_in_every_form_of_datasets(server, configuration, files):
+    card = {"configs": [{"config_name": "default", **configuration}]}
+    server.datasets["babylm/forms"] = HubDataset(
+        {"main": NEW}, {NEW: dict.fromkeys(FILES, b"")}, card
+    )
+    found = find_files("babylm/forms", revision=None, split="train")
+    assert list(found.sizes) == [path for path in FILES if path in files]

@@ -3,12 +3,12 @@
 import json
 import shutil
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from babylm.client import Client
 from babylm.errors import CommandError
+from babylm.extras import require_packages
 from babylm.progress import byte_bar
 from core.export.gguf.layout import reason_refused
 from core.process.program import python_command
@@ -71,9 +71,5 @@ def export_folder(folder: Path, output: Path, *, name: str | None = None) -> Exp
 
 
 def _require_packages() -> None:
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise CommandError(
-            f"GGUF files are written by packages that are not installed: {', '.join(missing)}",
-            hint="pip install 'babylm-service[gguf]'",
-        )
+    hint = "pip install 'babylm-service[gguf]'"
+    require_packages(PACKAGES, "write GGUF files", hint=hint)

@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from babylm.errors import CommandError
+from babylm.extras import require_hub
 from core.corpus.formats.extract import MAX_BAD_SHARE, opened_rows
 from core.corpus.formats.rows import BadRow, RowOptions
 from core.corpus.names import text_format, text_stem
@@ -118,17 +118,12 @@ def download_files(
 
 
 def _api() -> "HfApi":
-    if find_spec("huggingface_hub") is None:
-        raise CommandError(
-            "a dataset of the Hugging Face Hub is downloaded by the package huggingface_hub, which "
-            "is not installed",
-            hint="pip install 'babylm-service[hub]'",
-        )
-    from huggingface_hub import HfApi, constants
+    require_hub()
+    from huggingface_hub import HfApi
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    return HfApi(endpoint=constants.ENDPOINT)
+    return HfApi()
 
 
 @contextmanager

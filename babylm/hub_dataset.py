@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from babylm.errors import CommandError
 from babylm.extras import require_hub
-from core.corpus.formats.extract import MAX_BAD_SHARE, opened_rows
-from core.corpus.formats.rows import BadRow, RowOptions
+from core.corpus.formats.extract import RowCounts, opened_rows
+from core.corpus.formats.rows import RowOptions
 from core.corpus.names import text_format, text_stem
 from core.corpus.sources import DEFAULT_ROWS, SourceFile
 from core.errors import RunError
@@ -259,35 +259,25 @@ def _of_split(repository: str, splits: dict[str, list[str]], split: str | None) 
     raise CommandError(f"the dataset {repository} has no split {split}; it has: {listed or 'none'}")
 
 
-def _write_column(cached: Path, target: Path, column: str) -> Iterator[str]:
-    """Writes a column of a file of rows as JSON lines; yields a note about malformed rows."""
+def _write_column(cached: Path, target: Path, column: str) -> list[str]:
+    """Writes a column of a file of rows as JSON lines; returns a note about malformed rows."""
     # The cache names its files by hash, and readers need the suffixes of the name.
-    link = target
-    link.symlink_to(cached.resolve())
+    target.symlink_to(cached.resolve())
     stem = text_stem(target.name)
     assert stem is not None
     rows = RowOptions(column=column, mode=DEFAULT_ROWS.mode)
-    file = SourceFile(link, stem, stem, cached.stat().st_size, rows)
+    file = SourceFile(target, stem, stem, cached.stat().st_size, rows)
     output = target.with_name(f"{stem}.jsonl.part")
-    bad: list[BadRow] = []
-    read = 0
+    counts = RowCounts(target)
     try:
         with opened_rows(file, target.parent) as found, output.open("w", encoding="utf-8") as lines:
             for row in found:
-                read += 1
-                if isinstance(row, BadRow):
-                    bad.append(row)
-                else:
+                if counts.accepts(row):
                     lines.write(json.dumps({"text": row}) + "\n")
+        malformed = counts.report().malformed
     except RunError as error:
-        error.replace(str(link), target.name)
+        error.replace(str(target), target.name)
         raise CommandError(error.message, hint=error.hint) from error
-    if len(bad) > read * MAX_BAD_SHARE:
-        raise CommandError(
-            f"{target.name} has {len(bad):,} malformed rows of {read:,}; the first: {bad[0].where} "
-            f"{bad[0].reason}"
-        )
-    link.unlink()
+    target.unlink()
     output.rename(target.with_name(f"{stem}.jsonl"))
-    if bad:
-        yield f"{target.name}: {len(bad):,} malformed rows are skipped"
+    return [f"{target.name}: {malformed:,} malformed rows are skipped"] if malformed else []

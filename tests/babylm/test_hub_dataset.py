@@ -94,6 +94,21 @@ def test_a_tag_is_resolved_and_a_column_becomes_the_text(run, service, server, t
     assert read_origins(data_dir / "stories") == []
 
 
+def test_malformed_rows_of_a_column_are_skipped_or_refuse_the_file(run, service, server, tmp_path):
+    url, data_dir = service
+    rows = [b'{"story": "A story."}\n'] * 198 + [b"{\n", b"[]\n"]
+    files = {"good.jsonl": b"".join(rows), "bad.jsonl": b"".join(rows[1:])}
+    for name, content in files.items():
+        made = HubDataset({"main": NEW, NEW: NEW}, {NEW: {name: content}})
+        server.datasets[f"babylm/{name.removesuffix('.jsonl')}"] = made
+    words = ("--column", "story", "--url", url)
+    good = run("datasets", "add", "good", "--hub", "babylm/good", *words)
+    assert "good.jsonl: 2 malformed rows are skipped" in good.stderr
+    assert (data_dir / "good" / "good.jsonl").read_text() == '{"text": "A story."}\n' * 198
+    error = error_of(run("datasets", "add", "bad", "--hub", "babylm/bad", *words))
+    assert error.message.startswith("bad.jsonl has 2 malformed rows of 199; the first: line 198 ")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

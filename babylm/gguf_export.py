@@ -51,13 +51,15 @@ def export_folder(folder: Path, output: Path, *, name: str | None = None) -> Exp
 
     Args:
         folder: The checkpoint.
-        output: The file.
+        output: The file. Its folder is created if it does not exist.
         name: Name of the model in the file. Default: the name of the folder.
 
     Raises:
-        CommandError: If a package is missing, or the model cannot be exported.
+        CommandError: If a package is missing, the model cannot be exported, or the file cannot be
+            written.
     """
     _require_packages()
+    output.parent.mkdir(parents=True, exist_ok=True)
     program = python_command("core.export.gguf", str(folder), str(output))
     program += ["--name", name or folder.resolve().name]
     done = subprocess.run(program, capture_output=True, text=True)
@@ -67,6 +69,8 @@ def export_folder(folder: Path, output: Path, *, name: str | None = None) -> Exp
         raise CommandError(f"the export of {folder} failed: {done.stderr.strip()}") from error
     if "refused" in answer:
         raise CommandError(answer["refused"], hint=REFUSED)
+    if "failed" in answer:
+        raise CommandError(f"the export of {folder} failed: {answer['failed']}")
     return {"file": str(output), **answer}
 
 

@@ -32,13 +32,13 @@ def server(tmp_path, monkeypatch):
         template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         running.datasets["babylm/corpus"] = HubDataset(
-            {"main": NEW, "v1": OLD, OLD: OLD, NEW: NEW},
+            {"main": NEW, "v1": OLD},
             {NEW: CORPUS, OLD: {"old.txt": b"An old text.\n"}},
             {"license": "mit"},
         )
         files = [{"split": "train", "path": "data/train-*"}]
         running.datasets["babylm/stories"] = HubDataset(
-            {"main": NEW, NEW: NEW},
+            {"main": NEW},
             {NEW: STORIES},
             {"configs": [{"config_name": "default", "data_files": files}], "license": ["a", "b"]},
         )
@@ -99,7 +99,7 @@ def test_malformed_rows_of_a_column_are_skipped_or_refuse_the_file(run, service,
     rows = [b'{"story": "A story."}\n'] * 198 + [b"{\n", b"[]\n"]
     files = {"good.jsonl": b"".join(rows), "bad.jsonl": b"".join(rows[1:])}
     for name, content in files.items():
-        made = HubDataset({"main": NEW, NEW: NEW}, {NEW: {name: content}})
+        made = HubDataset({"main": NEW}, {NEW: {name: content}})
         server.datasets[f"babylm/{name.removesuffix('.jsonl')}"] = made
     words = ("--column", "story", "--url", url)
     good = run("datasets", "add", "good", "--hub", "babylm/good", *words)

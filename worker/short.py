@@ -129,6 +129,7 @@ class ShortRunner:
 
     def _report(self, task: ShortTask, state: dict[str, Any]) -> None:  # any JSON value
         self._write(report_partial, task, state)
+        self._job_notifier.notify(task.id)
 
     def _write(self, change: Callable[..., object], task: ShortTask, *values: object) -> None:
         try:
@@ -138,7 +139,6 @@ class ShortRunner:
             # Otherwise the child's answer to this task would count as its answer to the next.
             self.close()
             raise
-        self._job_notifier.notify(task.id)
 
     def _request(self, task: ShortTask) -> dict[str, Any]:  # any JSON value
         request: dict[str, Any] = {"id": task.id, "kind": task.kind, **task.request}  # JSON

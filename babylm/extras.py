@@ -1,5 +1,6 @@
-"""The packages that training needs; the base installation has the API and the command line."""
+"""Checks for the packages of extras; the base installation has the API and the command line."""
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from babylm.errors import CommandError
@@ -14,10 +15,35 @@ def require_training() -> None:
     Raises:
         CommandError: If a package is missing; the message says how to install it.
     """
-    missing = [name for name in PACKAGES if find_spec(name) is None]
+    hint = (
+        "pip install 'babylm-service[train,embedded]', after the build of torch that you want. "
+        "`babylm api` runs the API alone."
+    )
+    require_packages(PACKAGES, "train", hint=hint)
+
+
+def require_hub() -> None:
+    """Checks that huggingface_hub is installed; commands that use the Hub call it first.
+
+    Raises:
+        CommandError: If it is missing; the message says how to install it.
+    """
+    hint = "pip install 'babylm-service[hub]'"
+    require_packages(("huggingface_hub",), "use the Hugging Face Hub", hint=hint)
+
+
+def require_packages(packages: Sequence[str], action: str, *, hint: str) -> None:
+    """Checks that packages are installed.
+
+    Args:
+        packages: Names of the modules to import.
+        action: What the packages are for, such as `train`.
+        hint: How to install them.
+
+    Raises:
+        CommandError: If a package is missing.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise CommandError(
-            f"this installation cannot train: {', '.join(missing)} is not installed",
-            hint="pip install 'babylm-service[train,embedded]', after the build of "
-            "torch that you want. `babylm api` runs the API alone.",
-        )
+        message = f"this installation cannot {action}: {', '.join(missing)} is not installed"
+        raise CommandError(message, hint=hint)

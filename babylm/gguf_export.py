@@ -3,12 +3,12 @@
 import json
 import shutil
 import subprocess
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from babylm.client import Client
 from babylm.errors import CommandError
+from babylm.extras import require_packages
 from babylm.progress import byte_bar
 from core.export.gguf.layout import reason_refused
 from core.process.program import python_command
@@ -51,13 +51,15 @@ def export_folder(folder: Path, output: Path, *, name: str | None = None) -> Exp
 
     Args:
         folder: The checkpoint.
-        output: The file.
+        output: The file. Its folder is created if it does not exist.
         name: Name of the model in the file. Default: the name of the folder.
 
     Raises:
-        CommandError: If a package is missing, or the model cannot be exported.
+        CommandError: If a package is missing, the model cannot be exported, or the file cannot be
+            written.
     """
     _require_packages()
+    output.parent.mkdir(parents=True, exist_ok=True)
     program = python_command("core.export.gguf", str(folder), str(output))
     program += ["--name", name or folder.resolve().name]
     done = subprocess.run(program, capture_output=True, text=True)
@@ -67,13 +69,11 @@ def export_folder(folder: Path, output: Path, *, name: str | None = None) -> Exp
         raise CommandError(f"the export of {folder} failed: {done.stderr.strip()}") from error
     if "refused" in answer:
         raise CommandError(answer["refused"], hint=REFUSED)
+    if "failed" in answer:
+        raise CommandError(f"the export of {folder} failed: {answer['failed']}")
     return {"file": str(output), **answer}
 
 
 def _require_packages() -> None:
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise CommandError(
-            f"GGUF files are written by packages that are not installed: {', '.join(missing)}",
-            hint="pip install 'babylm-service[gguf]'",
-        )
+    hint = "pip install 'babylm-service[gguf]'"
+    require_packages(PACKAGES, "write GGUF files", hint=hint)

@@ -11,14 +11,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from babylm.errors import CommandError
-from core.corpus.formats.extract import MAX_BAD_SHARE, opened_rows
-from core.corpus.formats.rows import BadRow, RowOptions
+from babylm.extras import require_hub
+from core.corpus.formats.extract import RowCounts, opened_rows
+from core.corpus.formats.rows import RowOptions
 from core.corpus.names import text_format, text_stem
 from core.corpus.sources import DEFAULT_ROWS, SourceFile
 from core.errors import RunError
@@ -119,17 +118,12 @@ def download_files(
 
 
 def _api() -> "HfApi":
-    if find_spec("huggingface_hub") is None:
-        raise CommandError(
-            "a dataset of the Hugging Face Hub is downloaded by the package huggingface_hub, which "
-            "is not installed",
-            hint="pip install 'babylm-service[hub]'",
-        )
-    from huggingface_hub import HfApi, constants
+    require_hub()
+    from huggingface_hub import HfApi
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    return HfApi(endpoint=constants.ENDPOINT)
+    return HfApi()
 
 
 @contextmanager
@@ -186,13 +180,13 @@ def _is_text(path: str) -> bool:
 
 def _licence(info: "DatasetInfo") -> str | None:
     value = info.card_data.get("license") if info.card_data else None
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    return ", ".join(map(str, _as_list(value))) or None
 
 
-def _configuration(repository: str, info: "DatasetInfo") -> list[dict[str, Any]]:
-    """The entry `data_files` of the default configuration: a list of `split` and `path`."""
+def _configuration(repository: str, info: "DatasetInfo") -> dict[str, Any]:
+    """The default configuration in the front matter; empty if no configuration names files."""
     found = (info.card_data.get("configs") if info.card_data else None) or []
-    files = [each for each in found if each.get("data_files")]
+    files = [each for each in found if each.get("data_files") or each.get("data_dir")]
     named = [each for each in files if each.get("default") or each["config_name"] == "default"]
     if len(files) > 1 and not named:
         names = ", ".join(each["config_name"] for each in files)
@@ -200,23 +194,43 @@ def _configuration(repository: str, info: "DatasetInfo") -> list[dict[str, Any]]
             f"the dataset {repository} has several configurations ({names}) and no default one",
             hint="Download one with the library datasets, and add the folder that it saves.",
         )
-    if not files:
-        return []
-    data = (named or files)[0]["data_files"]
-    return data if isinstance(data, list) else [{"split": "train", "path": data}]
+    chosen: list[dict[str, Any]] = [*named, *files, {}]
+    return chosen[0]
 
 
-def _splits(texts: list[str], configuration: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """The files of each split."""
+def _splits(texts: list[str], configuration: dict[str, Any]) -> dict[str, list[str]]:
+    """The files of each split: by the patterns of the configuration, or else by their names."""
+    folder = PurePosixPath(configuration.get("data_dir") or "")
+    patterns = _patterns(configuration.get("data_files"))
     splits: dict[str, list[str]] = {}
-    for entry in configuration:
-        patterns = entry["path"] if isinstance(entry["path"], list) else [entry["path"]]
-        paths = [path for path in texts if any(fnmatch(path, pattern) for pattern in patterns)]
-        splits.setdefault(str(entry["split"]), []).extend(paths)
-    if not configuration:
-        for path in texts:
-            splits.setdefault(_split_by_name(path), []).append(path)
-    return {name: paths for name, paths in splits.items() if paths}
+    for path in texts:
+        if not PurePosixPath(path).is_relative_to(folder):
+            continue
+        inner = str(PurePosixPath(path).relative_to(folder))
+        names = [split for split, each in patterns if each.match(inner)]
+        for name in dict.fromkeys(names) if patterns else [_split_by_name(inner)]:
+            splits.setdefault(name, []).append(path)
+    return splits
+
+
+def _patterns(data_files: Any) -> list[tuple[str, re.Pattern[str]]]:  # any value of YAML
+    """Splits and patterns of paths; an entry of `data_files` without a split belongs to `train`."""
+    from fsspec.utils import glob_translate
+
+    found = []
+    for entry in _as_list(data_files):
+        each = entry if isinstance(entry, dict) else {"split": "train", "path": entry}
+        for path in _as_list(each["path"]):
+            pattern = re.compile(glob_translate(str(PurePosixPath(path))))
+            found.append((str(each["split"]), pattern))
+    return found
+
+
+def _as_list(value: Any) -> list[Any]:  # any value of YAML
+    """The value itself if it is a list, else a list of the value; empty for None."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
 
 
 def _split_by_name(path: str) -> str:
@@ -245,35 +259,25 @@ def _of_split(repository: str, splits: dict[str, list[str]], split: str | None) 
     raise CommandError(f"the dataset {repository} has no split {split}; it has: {listed or 'none'}")
 
 
-def _write_column(cached: Path, target: Path, column: str) -> Iterator[str]:
-    """Writes a column of a file of rows as JSON lines; yields a note about malformed rows."""
+def _write_column(cached: Path, target: Path, column: str) -> list[str]:
+    """Writes a column of a file of rows as JSON lines; returns a note about malformed rows."""
     # The cache names its files by hash, and readers need the suffixes of the name.
-    link = target
-    link.symlink_to(cached.resolve())
+    target.symlink_to(cached.resolve())
     stem = text_stem(target.name)
     assert stem is not None
     rows = RowOptions(column=column, mode=DEFAULT_ROWS.mode)
-    file = SourceFile(link, stem, stem, cached.stat().st_size, rows)
+    file = SourceFile(target, stem, stem, cached.stat().st_size, rows)
     output = target.with_name(f"{stem}.jsonl.part")
-    bad: list[BadRow] = []
-    read = 0
+    counts = RowCounts(target)
     try:
         with opened_rows(file, target.parent) as found, output.open("w", encoding="utf-8") as lines:
             for row in found:
-                read += 1
-                if isinstance(row, BadRow):
-                    bad.append(row)
-                else:
+                if counts.accepts(row):
                     lines.write(json.dumps({"text": row}) + "\n")
+        malformed = counts.report().malformed
     except RunError as error:
-        error.replace(str(link), target.name)
+        error.replace(str(target), target.name)
         raise CommandError(error.message, hint=error.hint) from error
-    if len(bad) > read * MAX_BAD_SHARE:
-        raise CommandError(
-            f"{target.name} has {len(bad):,} malformed rows of {read:,}; the first: {bad[0].where} "
-            f"{bad[0].reason}"
-        )
-    link.unlink()
+    target.unlink()
     output.rename(target.with_name(f"{stem}.jsonl"))
-    if bad:
-        yield f"{target.name}: {len(bad):,} malformed rows are skipped"
+    return [f"{target.name}: {malformed:,} malformed rows are skipped"] if malformed else []

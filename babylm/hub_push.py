@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from babylm.errors import CommandError
+from babylm.extras import require_hub
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -17,8 +18,31 @@ if TYPE_CHECKING:
 MAIN = "main"
 
 
+def find_token() -> str:
+    """The token of the user for the Hub.
+
+    Raises:
+        CommandError: If huggingface_hub is not installed, or there is no token.
+    """
+    require_hub()
+    from huggingface_hub import get_token
+
+    token = get_token()
+    if token is None:
+        raise CommandError(
+            "there is no token for the Hugging Face Hub",
+            hint="Set HF_TOKEN, or run `hf auth login`; the token needs the permission to write.",
+        )
+    return token
+
+
 def push_folder(
-    folder: Path, repository: str, *, private: bool, on_branch: Callable[[str], None]
+    folder: Path,
+    repository: str,
+    *,
+    token: str,
+    private: bool,
+    on_branch: Callable[[str], None],
 ) -> str:
     """Uploads every branch of the folder of a submission; returns the address of the repository.
 
@@ -28,22 +52,17 @@ def push_folder(
     Args:
         folder: The downloaded submission.
         repository: USER/NAME.
+        token: The token of `find_token`.
         private: Whether a new repository is private.
         on_branch: Called with the name of each branch before the branch is sent.
 
     Raises:
-        CommandError: If the token is missing, or the Hub refuses the upload or does not answer.
+        CommandError: If the Hub refuses the upload or does not answer.
     """
     import httpx2 as httpx
-    from huggingface_hub import HfApi, get_token
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    token = get_token()
-    if token is None:
-        raise CommandError(
-            "there is no token for the Hugging Face Hub",
-            hint="Set HF_TOKEN, or run `hf auth login`; the token needs the permission to write.",
-        )
     report = json.loads((folder / "report.json").read_bytes())
     api = HfApi(token=token)
     try:

@@ -47,10 +47,13 @@ with Client() as client:
     job.checkpoints["best"].download("my-model")
 ```
 
-With asyncio, take the class of the second column. It has the same attributes and methods; the
-methods marked *awaitable* are awaited, and those marked *async for* or *async with* are used so.
+With asyncio, use the class in the second column of the table below. It has the same attributes and
+methods. Await the methods marked *awaitable*, and use those marked *async for* or *async with* in
+such a statement. An attribute marked *awaitable* is a method there: `await job.checkpoints()`.
 
 ```python
+from babylm import AsyncClient
+
 async with AsyncClient() as client:
     job = await client.submit(preset="best-10m")
     async for event in job.follow():
@@ -89,8 +92,7 @@ def _class_lines(found: griffe.Class, twin: griffe.Class | None) -> Iterator[str
     if found.name == CONSTRUCTED:
         public = {"__init__": members["__init__"], **public}
     rows = [*_attribute_rows(found), *_property_rows(public, twin)]
-    if rows:
-        yield from ("| attribute | type | |", "| --- | --- | --- |", *rows, "")
+    yield from _attribute_table(rows)
     for each in public.values():
         if each.is_function:
             yield from _method_lines(found, each, twin)
@@ -98,6 +100,11 @@ def _class_lines(found: griffe.Class, twin: griffe.Class | None) -> Iterator[str
 
 def _is_public(name: str) -> bool:
     return not name.startswith("_") or name in SPECIAL
+
+
+def _attribute_table(rows: list[str]) -> Iterator[str]:
+    if rows:
+        yield from ("| attribute | type | |", "| --- | --- | --- |", *rows, "")
 
 
 def _attribute_rows(found: griffe.Class) -> Iterator[str]:
@@ -127,7 +134,7 @@ def _property_rows(members: dict[str, griffe.Object], twin: griffe.Class | None)
 
 def _row(name: str, kind: object, text: str) -> str:
     shown = str(kind).replace("|", "\\|")
-    return f"| `{name}` | {f'`{shown}`' if shown else ''} | {' '.join(text.split())} |"
+    return f"| `{name}` | {f'`{shown}`' if shown else ''} | {_joined(text)} |"
 
 
 def _method_lines(
@@ -196,12 +203,8 @@ def _sections(method: griffe.Function) -> Iterator[str]:
                 "Arguments:", ((each.name, each.description) for each in section.value)
             )
         elif section.kind is kinds.returns:
-            yield from (
-                "Returns:",
-                "",
-                *(f"- {_joined(each.description)}" for each in section.value),
-            )
-            yield ""
+            values = (f"- {_joined(each.description)}" for each in section.value)
+            yield from ("Returns:", "", *values, "")
         elif section.kind is kinds.raises:
             raised = ((str(each.annotation), each.description) for each in section.value)
             yield from _items("Raises:", raised)
@@ -226,6 +229,4 @@ def _error_lines(found: griffe.Class) -> Iterator[str]:
             f"Its `code` is `{found.members['code'].value}` unless the service sends another.",
             "",
         )
-    rows = list(_attribute_rows(found))
-    if rows:
-        yield from ("| attribute | type | |", "| --- | --- | --- |", *rows, "")
+    yield from _attribute_table(list(_attribute_rows(found)))

@@ -97,16 +97,19 @@ def export(
     checkpoint: Name = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File to write  [default: JOB-CHECKPOINT.gguf]"),
+        typer.Option(
+            "--output", "-o", help="File to write  [default: JOB-CHECKPOINT.gguf, or FOLDER.gguf]"
+        ),
     ] = None,
     form: Annotated[Literal["gguf"], typer.Option("--format", help="Format of the file.")] = "gguf",
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Download a checkpoint and write it in another format: GGUF, for llama.cpp and its users.
+    """Write a checkpoint as a GGUF file, for llama.cpp and programs that use it.
 
-    The file has the weights in float32 and the tokenizer. The command supports OLMo 2 and Gemma 2,
-    and refuses a model that llama.cpp would compute differently. It needs the extra `gguf`.
+    The command downloads a checkpoint of a job first. The file has the weights in float32 and the
+    tokenizer. The command supports OLMo 2 and Gemma 2, and refuses a model that llama.cpp would
+    compute differently. It needs the extra `gguf`.
     """
     from babylm.gguf_export import export_folder, export_job
     from babylm.output import in_bytes, print_json

@@ -63,13 +63,14 @@ def add(
     ] = None,
     revision: Annotated[
         str | None,
-        typer.Option("--revision", help="Its branch, tag or commit  [default: main]"),
+        typer.Option("--revision", help="With --hub: a branch, tag or commit  [default: main]"),
     ] = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Its split  [default: the only one]")
+        str | None, typer.Option("--split", help="With --hub: the split  [default: the only one]")
     ] = None,
     column: Annotated[
-        str | None, typer.Option("--column", help="The column with the text  [default: text]")
+        str | None,
+        typer.Option("--column", help="With --hub: the column with the text  [default: text]"),
     ] = None,
     folder: Annotated[str | None, typer.Option("--folder", help="Use only this subfolder.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite files that exist.")] = False,

@@ -93,9 +93,10 @@ def push(
     the upload is interrupted, the same command continues it. The command runs no evaluations;
     `babylm submission` does.
     """
-    from babylm.hub_push import push_folder
+    from babylm.hub_push import find_token, push_folder
     from babylm.output import print_json, print_note
 
+    token = find_token()
     with open_client(url) as client:
         found = client.job(job)
         folder = output or Path(f"{found.id}-submission")
@@ -103,7 +104,11 @@ def push(
             client, found.id, to, folder, checkpoint=checkpoint, evaluate=False
         )
     address = push_folder(
-        folder, to, private=private, on_branch=lambda branch: print_note(f"branch {branch}")
+        folder,
+        to,
+        token=token,
+        private=private,
+        on_branch=lambda branch: print_note(f"branch {branch}"),
     )
     if as_json:
         print_json({"repository": to, "url": address, "branches": len(report["revisions"])})

@@ -171,16 +171,15 @@ def redeliver(
 @contextmanager
 def _existing(client: "Client", webhook: str) -> Iterator[None]:
     """Explains a refusal if the reason is that there is no such webhook."""
-    from babylm.client.errors import BabylmError, ServiceError
+    from babylm.client._sync.service import NO_SUCH_ID
+    from babylm.client.errors import ServiceError
+    from babylm.client.fields import not_found
 
     try:
         yield
     except ServiceError as error:
-        if error.status_code not in (404, 422):
+        if error.status_code not in NO_SUCH_ID:
             raise
         if any(each["id"] == webhook for each in client.listing("/v1/webhooks")):
             raise
-        hint = "`babylm webhooks` lists the ids."
-        raise BabylmError(
-            f"there is no webhook {webhook}", hint=hint, code="webhook_not_found"
-        ) from error
+        raise not_found("webhook", webhook, "`babylm webhooks` lists the ids.", error) from error

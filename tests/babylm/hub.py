@@ -73,8 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
         if found is None:
             self._answer({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
             return
-        commit = found.revisions.get(revision)
-        if commit is None:
+        commit = found.revisions.get(revision, revision)
+        if commit not in found.files:
             self._answer({"error": "Invalid rev"}, 404, {"X-Error-Code": "RevisionNotFound"})
             return
         files = found.files[commit].items()

@@ -46,10 +46,18 @@ def test_a_checkpoint_of_a_job_or_a_folder_becomes_a_file(run, stub, checkpoint,
     assert [path.name for path in tmp_path.iterdir()] == ["job-1-last.gguf"]
     reader = gguf.GGUFReader(tmp_path / "job-1-last.gguf")
     assert len(reader.tensors) == found["tensors"] == 3 + 11 * FILE_MODEL["num_hidden_layers"]
-    assert run("export", checkpoint, "-o", "local.gguf").exit_code == 0
-    local = gguf.GGUFReader(tmp_path / "local.gguf")
+    assert run("export", checkpoint, "-o", "new/folder/local.gguf").exit_code == 0
+    local = gguf.GGUFReader(tmp_path / "new/folder/local.gguf")
     assert local.get_field("general.name").contents() == "last"
     assert [tensor.name for tensor in local.tensors] == [tensor.name for tensor in reader.tensors]
+
+
+def test_a_file_that_cannot_be_written_is_no_fault_of_the_model(run, checkpoint, tmp_path):
+    (tmp_path / "taken.gguf").mkdir()
+    error = error_of(run("export", checkpoint, "-o", "taken.gguf"))
+    assert error.message.startswith(f"the export of {checkpoint} failed: ")
+    assert "taken.gguf" in error.message
+    assert error.hint is None
 
 
 def test_another_architecture_is_refused_before_the_download(run, stub, checkpoint, tmp_path):

@@ -12,6 +12,7 @@ from babylm import extras
 from babylm.errors import CommandError
 from babylm.main import app
 from core.process.program import safe_python
+from tests.babylm.conftest import error_of
 
 
 @pytest.fixture
@@ -29,6 +30,30 @@ def test_a_command_that_trains_says_what_is_missing(without_torch, tmp_path, mon
     assert error.message == "this installation cannot train: torch is not installed"
     assert "babylm-service[train,embedded]" in error.hint
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [
+        ("huggingface_hub", ["push", "last", "--to", "me/model"]),
+        ("huggingface_hub", ["datasets", "add", "mine", "--hub", "me/text"]),
+        ("gguf", ["export", "last"]),
+    ],
+)
+def test_a_command_with_an_extra_says_what_is_missing(run, stub, monkeypatch, package, command):
+    monkeypatch.setitem(sys.modules, package, None)
+    error = error_of(run(*command, "--url", stub.url))
+    assert error.message.endswith(f": {package} is not installed")
+    assert error.hint.startswith("pip install 'babylm-service[")
+    assert stub.requests == []
+
+
+def test_without_a_token_nothing_is_built_for_the_hub(run, stub, monkeypatch, tmp_path):
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    error = error_of(run("push", "last", "--to", "me/model", "--url", stub.url))
+    assert error.message == "there is no token for the Hugging Face Hub"
+    assert stub.requests == []
 
 
 def test_here_nothing_is_missing():

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from babylm.client import Client
-from babylm.hub_dataset import _split_by_name
+from babylm.hub_dataset import _split_by_name, find_files
 from core.storage.dataset_origins import DatasetOrigin, read_origins
 from tests.babylm.conftest import error_of
 from tests.babylm.hub import HubDataset, hub
@@ -32,13 +32,13 @@ def server(tmp_path, monkeypatch):
         template = running.url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         running.datasets["babylm/corpus"] = HubDataset(
-            {"main": NEW, "v1": OLD, OLD: OLD, NEW: NEW},
+            {"main": NEW, "v1": OLD},
             {NEW: CORPUS, OLD: {"old.txt": b"An old text.\n"}},
             {"license": "mit"},
         )
         files = [{"split": "train", "path": "data/train-*"}]
         running.datasets["babylm/stories"] = HubDataset(
-            {"main": NEW, NEW: NEW},
+            {"main": NEW},
             {NEW: STORIES},
             {"configs": [{"config_name": "default", "data_files": files}], "license": ["a", "b"]},
         )
@@ -94,6 +94,21 @@ def test_a_tag_is_resolved_and_a_column_becomes_the_text(run, service, server, t
     assert read_origins(data_dir / "stories") == []
 
 
+def test_malformed_rows_of_a_column_are_skipped_or_refuse_the_file(run, service, server, tmp_path):
+    url, data_dir = service
+    rows = [b'{"story": "A story."}\n'] * 198 + [b"{\n", b"[]\n"]
+    files = {"good.jsonl": b"".join(rows), "bad.jsonl": b"".join(rows[1:])}
+    for name, content in files.items():
+        made = HubDataset({"main": NEW}, {NEW: {name: content}})
+        server.datasets[f"babylm/{name.removesuffix('.jsonl')}"] = made
+    words = ("--column", "story", "--url", url)
+    good = run("datasets", "add", "good", "--hub", "babylm/good", *words)
+    assert "good.jsonl: 2 malformed rows are skipped" in good.stderr
+    assert (data_dir / "good" / "good.jsonl").read_text() == '{"text": "A story."}\n' * 198
+    error = error_of(run("datasets", "add", "bad", "--hub", "babylm/bad", *words))
+    assert error.message.startswith("bad.jsonl has 2 malformed rows of 199; the first: line 198 ")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -135,3 +150,28 @@ def test_without_internet_the_error_says_how_to_go_on(run, service, server, monk
 )
 def test_the_split_of_a_file_follows_from_a_word_of_its_name(path, split):
     assert _split_by_name(path) == split
+
+
+FILES = ("more.txt", "data/a.txt", "data/b/c.txt", "data/b/test.txt", "data/train-1.txt")
+
+
+@pytest.mark.parametrize(
+    ("configuration", "files"),
+    [
+        ({"data_files": "data/*.txt"}, {"data/a.txt", "data/train-1.txt"}),
+        ({"data_files": ["more.txt", "./data/b/c.txt"]}, {"more.txt", "data/b/c.txt"}),
+        ({"data_files": "**/*-1.txt"}, {"data/train-1.txt"}),
+        ({"data_files": "**/more.txt"}, {"more.txt"}),
+        ({"data_files": ["data/a*", "data/*.txt"]}, {"data/a.txt", "data/train-1.txt"}),
+        ({"data_files": [{"split": "train", "path": ["*", "data/b/c*"]}]}, {FILES[0], FILES[2]}),
+        ({"data_dir": "data/b"}, {"data/b/c.txt"}),
+        ({"data_dir": "data", "data_files": "b/*"}, {"data/b/c.txt", "data/b/test.txt"}),
+    ],
+)
+def test_the_front_matter_names_files_in_every_form_of_datasets(server, configuration, files):
+    card = {"configs": [{"config_name": "default", **configuration}]}
+    server.datasets["babylm/forms"] = HubDataset(
+        {"main": NEW}, {NEW: dict.fromkeys(FILES, b"")}, card
+    )
+    found = find_files("babylm/forms", revision=None, split="train")
+    assert list(found.sizes) == [path for path in FILES if path in files]

@@ -1,7 +1,7 @@
 """A checkpoint of a job: downloads, generated text and evaluations."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,7 @@ class AsyncCheckpoint:
 class AsyncCheckpoints(dict[str, AsyncCheckpoint]):
     """The checkpoints of a job by name; `best` and `last` also find `best-000020`."""
 
-    def __init__(self, checkpoints: "Any" = ()) -> None:  # an iterable of checkpoints
+    def __init__(self, checkpoints: Iterable[AsyncCheckpoint] = ()) -> None:
         super().__init__((each.name, each) for each in checkpoints)
 
     def __missing__(self, name: str) -> AsyncCheckpoint:

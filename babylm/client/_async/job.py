@@ -192,10 +192,7 @@ class AsyncJob:
     @awaitable_property
     async def checkpoints(self) -> AsyncCheckpoints:
         """The checkpoints by name, such as `best` and `last`."""
-        page = await self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
-        return AsyncCheckpoints(
-            AsyncCheckpoint(self._client, self.id, each) for each in page["data"]
-        )
+        return await self._checkpoints()
 
     async def checkpoint(self, name: str | None = None) -> AsyncCheckpoint:
         """The checkpoint `name`; `best` and `last` also find `best-000020`.
@@ -206,11 +203,10 @@ class AsyncJob:
         Raises:
             BabylmError: If the job has no such checkpoint.
         """
-        page = await self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
-        known = AsyncCheckpoints(
-            AsyncCheckpoint(self._client, self.id, each) for each in page["data"]
-        )
-        return known[choose_checkpoint(page["data"])["name"] if name is None else name]
+        known = await self._checkpoints()
+        if name is None:
+            name = choose_checkpoint([each.data for each in known.values()])["name"]
+        return known[name]
 
     async def logs(self, *, tail: int = 200) -> str:
         """The last lines of the log.
@@ -221,6 +217,12 @@ class AsyncJob:
         query = {"tail": str(tail)}
         async with self._client.stream(f"/v1/jobs/{self.id}/logs", params=query) as answer:
             return (await answer.aread()).decode("utf-8", "replace")
+
+    async def _checkpoints(self) -> AsyncCheckpoints:
+        page = await self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
+        return AsyncCheckpoints(
+            AsyncCheckpoint(self._client, self.id, each) for each in page["data"]
+        )
 
     async def _series(self, names: tuple[str, ...]) -> dict[str, wire.Series]:
         query: dict[str, str | int] = {"max_points": MAX_POINTS}

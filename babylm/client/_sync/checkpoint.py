@@ -2,7 +2,7 @@
 """A checkpoint of a job: downloads, generated text and evaluations."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ class Checkpoint:
 class Checkpoints(dict[str, Checkpoint]):
     """The checkpoints of a job by name; `best` and `last` also find `best-000020`."""
 
-    def __init__(self, checkpoints: "Any" = ()) -> None:  # an iterable of checkpoints
+    def __init__(self, checkpoints: Iterable[Checkpoint] = ()) -> None:
         super().__init__((each.name, each) for each in checkpoints)
 
     def __missing__(self, name: str) -> Checkpoint:

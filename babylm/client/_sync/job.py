@@ -192,8 +192,7 @@ class Job:
     @property
     def checkpoints(self) -> Checkpoints:
         """The checkpoints by name, such as `best` and `last`."""
-        page = self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
-        return Checkpoints(Checkpoint(self._client, self.id, each) for each in page["data"])
+        return self._checkpoints()
 
     def checkpoint(self, name: str | None = None) -> Checkpoint:
         """The checkpoint `name`; `best` and `last` also find `best-000020`.
@@ -204,9 +203,10 @@ class Job:
         Raises:
             BabylmError: If the job has no such checkpoint.
         """
-        page = self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
-        known = Checkpoints(Checkpoint(self._client, self.id, each) for each in page["data"])
-        return known[choose_checkpoint(page["data"])["name"] if name is None else name]
+        known = self._checkpoints()
+        if name is None:
+            name = choose_checkpoint([each.data for each in known.values()])["name"]
+        return known[name]
 
     def logs(self, *, tail: int = 200) -> str:
         """The last lines of the log.
@@ -217,6 +217,10 @@ class Job:
         query = {"tail": str(tail)}
         with self._client.stream(f"/v1/jobs/{self.id}/logs", params=query) as answer:
             return (answer.read()).decode("utf-8", "replace")
+
+    def _checkpoints(self) -> Checkpoints:
+        page = self._client.call("GET", f"/v1/jobs/{self.id}/checkpoints")
+        return Checkpoints(Checkpoint(self._client, self.id, each) for each in page["data"])
 
     def _series(self, names: tuple[str, ...]) -> dict[str, wire.Series]:
         query: dict[str, str | int] = {"max_points": MAX_POINTS}

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedWriter
 from pathlib import Path
+from typing import TypeGuard
 
 from core.corpus.formats.compression import READ_BYTES, Budget, open_stream
 from core.corpus.formats.rows import TEXT_READERS, BadRow, Row
@@ -97,7 +98,7 @@ def extract(
             if number % ROWS_PER_CHECK == 0 and should_stop():
                 raise Stopped
             writer.add(row)
-    return writer.finish()
+    return writer.counts.report()
 
 
 @contextmanager
@@ -129,39 +130,30 @@ def _decompress(file: SourceFile, output: BufferedWriter, should_stop: Callable[
 
 
 @dataclass
-class _RowWriter:
-    """Writes rows as documents or lines, and counts them."""
+class RowCounts:
+    """Counts the rows of a file, and keeps the first malformed rows as examples."""
 
-    file: SourceFile
-    output: BufferedWriter
+    path: Path
     read: int = 0
     empty: int = 0
     malformed: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        # No limit on the ratio: Parquet stores a repeated value once, so its ratio may be high.
-        self._budget = Budget(self.file.path, ratio=None)
-
-    def add(self, row: Row) -> None:
-        """Writes a row."""
+    def accepts(self, row: Row) -> TypeGuard[str]:
+        """Counts a row; False if it is malformed."""
         self.read += 1
         if isinstance(row, BadRow):
-            self._reject(row)
-            return
-        text = row.strip("\n")
-        try:
-            content = text.encode()
-        except UnicodeEncodeError:
-            self._reject(BadRow(f"row {self.read:,}", "has half of a surrogate pair"))
-            return
-        self.empty += not content.strip()
-        is_line = self.file.rows.mode == "lines"
-        if content.strip() or is_line:
-            self._budget.take(len(content) + 2)
-            self.output.write(content + (b"\n" if is_line else b"\n\n"))
+            self.reject(row)
+            return False
+        return True
 
-    def finish(self) -> RowsReport:
+    def reject(self, row: BadRow) -> None:
+        """Counts a row that was read as malformed."""
+        self.malformed += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(f"{row.where} {row.reason}")
+
+    def report(self) -> RowsReport:
         """The counts.
 
         Raises:
@@ -169,15 +161,36 @@ class _RowWriter:
         """
         if self.malformed > self.read * MAX_BAD_SHARE:
             raise CorpusDamaged(
-                f"{self.file.path} has {self.malformed:,} malformed rows of {self.read:,}; the "
-                f"first: {self.examples[0]}",
+                f"{self.path} has {self.malformed:,} malformed rows of {self.read:,}; the first: "
+                f"{self.examples[0]}",
                 hint=f"Correct the file. Up to {MAX_BAD_SHARE:.0%} of malformed rows are skipped.",
             )
         return RowsReport(
             read=self.read, empty=self.empty, malformed=self.malformed, examples=self.examples
         )
 
-    def _reject(self, row: BadRow) -> None:
-        self.malformed += 1
-        if len(self.examples) < EXAMPLES:
-            self.examples.append(f"{row.where} {row.reason}")
+
+class _RowWriter:
+    """Writes rows as documents or lines, and counts them."""
+
+    def __init__(self, file: SourceFile, output: BufferedWriter) -> None:
+        self.counts = RowCounts(file.path)
+        self._output = output
+        self._is_line = file.rows.mode == "lines"
+        # No limit on the ratio: Parquet stores a repeated value once, so its ratio may be high.
+        self._budget = Budget(file.path, ratio=None)
+
+    def add(self, row: Row) -> None:
+        """Writes a row."""
+        if not self.counts.accepts(row):
+            return
+        text = row.strip("\n")
+        try:
+            content = text.encode()
+        except UnicodeEncodeError:
+            self.counts.reject(BadRow(f"row {self.counts.read:,}", "has half of a surrogate pair"))
+            return
+        self.counts.empty += not content.strip()
+        if content.strip() or self._is_line:
+            self._budget.take(len(content) + 2)
+            self._output.write(content + (b"\n" if self._is_line else b"\n\n"))

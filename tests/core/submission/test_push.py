@@ -12,10 +12,11 @@ PUSH = """
 import sys
 from pathlib import Path
 from babylm.errors import CommandError
-from babylm.hub_push import push_folder
+from babylm.hub_push import find_token, push_folder
 try:
     for folder in sys.argv[1:]:
-        print(push_folder(Path(folder), "user/small", private=False, on_branch=lambda _: None))
+        options = {"token": find_token(), "private": False, "on_branch": lambda _: None}
+        print(push_folder(Path(folder), "user/small", **options))
 except CommandError as error:
     sys.exit(f"{error.message} {error.hint}")
 """

@@ -59,6 +59,10 @@ def test_an_uploaded_text_is_chosen_and_the_form_has_the_same_choices(tab, servi
     page.get_by_role("link", name="Every option").click()
     dataset = page.get_by_role("region", name="Text", exact=True).get_by_label("Dataset")
     expect(dataset).to_have_value('"first-run"')
+    # Code in the descriptions of the options is between backticks, which the hints do not show.
+    hint = page.locator("#field-training-early_stopping_patience-hint")
+    expect(hint.locator("code", has_text=re.compile("^last$"))).to_have_count(1)
+    expect(page.locator(".hint", has_text="`")).to_have_count(0)
     page.goto("about:blank")
     service.http.delete("/v1/datasets/first-run").raise_for_status()
 

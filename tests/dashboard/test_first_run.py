@@ -81,6 +81,11 @@ def test_official_files_are_added_and_the_others_are_named(tab, service, tmp_pat
     task = page.get_by_label("Task", exact=True)
     expect(task).to_be_focused()
     expect(task).to_have_value("blimp_fast")
+    task.fill("another")
+    page.reload()  # the address contains the name
+    expect(task).to_have_value("another")
+    row.get_by_role("button").press("Enter")
+    expect(task).to_have_value("blimp_fast")
     (tmp_path / "broken.jsonl").write_text('{"sentence_good": 1}\n')
     tab.may_complain = True  # the browser logs the refusal
     page.get_by_label("Files to upload").set_input_files(tmp_path / "broken.jsonl")

@@ -4,6 +4,7 @@ import type { EvaluationTask, OfficialTasks } from "../../api/types.ts";
 import { isTaskName } from "../../lib/ids.ts";
 import { setParameters } from "../../router.ts";
 import { Card } from "../../ui/card.tsx";
+import { NameField } from "../../ui/controls.tsx";
 import { UploadBox } from "../corpora/upload.tsx";
 
 interface Props {
@@ -23,19 +24,14 @@ export function AddFiles({ tasks, official, name, again }: Props) {
   return (
     <Card title="Add files" id="add-files" class="section">
       <div class="fields wide">
-        <label>
-          Task
-          <input
-            id="task-name"
-            type="text"
-            list="task-names"
-            placeholder="blimp_fast, or a name of your own"
-            autocomplete="off"
-            spellcheck={false}
-            value={name}
-            onInput={(event) => setParameters({ task: event.currentTarget.value.trim() })}
-          />
-        </label>
+        <NameField
+          label="Task"
+          id="task-name"
+          list="task-names"
+          placeholder="blimp_fast, or a name of your own"
+          value={name}
+          onChange={(task) => setParameters({ task })}
+        />
         <datalist id="task-names">
           {[...suggestions].sort().map((one) => (
             <option key={one} value={one} />

@@ -2,14 +2,13 @@
 
 import { post } from "../../api/client.ts";
 import { plural } from "../../lib/format.ts";
-import { isTrainingText } from "../../lib/texts.ts";
+import { isTrainingText, SAMPLE } from "../../lib/texts.ts";
 import { setParameters } from "../../router.ts";
 import { Card } from "../../ui/card.tsx";
 import { Button } from "../../ui/controls.tsx";
 import { type Summary, wordsOf } from "../corpora/index.tsx";
 import { NewCorpus } from "../corpora/upload.tsx";
 
-const SAMPLE = "sample";
 const OFFICIAL = ["train_10M", "train_100M", "dev"];
 
 interface Props {

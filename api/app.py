@@ -1,4 +1,4 @@
-"""Builds the app from settings. Importing this module opens no files and connections."""
+"""Builds the app from settings. Importing this module opens no file and no connection."""
 
 import asyncio
 from collections.abc import AsyncIterator

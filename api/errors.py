@@ -170,6 +170,10 @@ def invalid_input(error: RequestValidationError | ValidationError, *, is_spec: b
     At most MAX_ERRORS faults are explained: a body can have thousands.
     """
     faults = error.errors()
+    if faults and faults[0]["loc"] == ("body",) and isinstance(faults[0].get("input"), bytes):
+        given = faults[0]["input"].decode(errors="replace")  # FastAPI did not parse the body
+        message = "the body must be JSON; send the header Content-Type: application/json"
+        return Problem(422, "input_invalid", message, fields=[("", message, given)])
     fields = [
         (*explain(fault, is_spec=is_spec), fault.get("input")) for fault in faults[:MAX_ERRORS]
     ]

@@ -13,6 +13,8 @@ from api.description import problems
 from api.schemas_datasets import UploadRead
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
+FILE_BODY = {"requestBody": {"content": {"application/octet-stream": BINARY}}}
+"""Description of a body that is a file, for the option `openapi_extra` of a route."""
 UPLOAD: dict[str, Any] = {  # any value, as FastAPI takes the options of a route
     "status_code": 201,
     "response_model_exclude_unset": True,
@@ -20,7 +22,7 @@ UPLOAD: dict[str, Any] = {  # any value, as FastAPI takes the options of a route
         202: {"model": UploadRead, "description": "A piece has arrived; more is to come."},
         **problems(409, 507),
     },
-    "openapi_extra": {"requestBody": {"content": {"application/octet-stream": BINARY}}},
+    "openapi_extra": FILE_BODY,
 }
 """Options of a route that receives a file."""
 

@@ -6,7 +6,6 @@ and equal that of an undisturbed evaluation.
 """
 
 import json
-import os
 import random
 import signal
 import sqlite3
@@ -40,8 +39,8 @@ TASKS = ("blimp_filtered", "wug_past_tense")
 ITEMS = 300
 """Number of items of each generated evaluation file."""
 WAITS = {"study": 4.0, "evaluate": 6.0, "submission": 1.5}
-"""For each kind of work, the maximum seconds from its begin to a kill. Starting a process takes
-several of these seconds."""
+"""For each kind of work, the maximum seconds between finding a worker that does it and the kill.
+Starting a process takes several of these seconds."""
 SHARES = {"study": 0.4, "evaluate": 0.4, "submission": 0.2}
 """Share of the kills that interrupt each kind of work."""
 LOOK_SECONDS = 0.02
@@ -75,7 +74,7 @@ class _Season:
         self.killer = _Killer(self._service, rng, kills)
         self.jobs: list[str] = []
         self.submissions = 0
-        """Number of requests for a submission. A submission is asked for until it is complete."""
+        """Number of requests for a submission, which are repeated until all evaluations exist."""
         self.scores = 0
         self._submitted: list[str] = []
 
@@ -163,7 +162,7 @@ class _Killer(threading.Thread):
                     self.left[kind] -= 1
 
     def end_of_study(self) -> None:
-        """Lets the kills that are left for the study interrupt evaluations."""
+        """Uses the remaining kills of the study to interrupt evaluations."""
         with self._lock:
             self.left["evaluate"] += self.left.pop("study", 0)
 
@@ -174,7 +173,7 @@ class _Killer(threading.Thread):
             self.join()
 
     def _busy(self, kind: str) -> Part | None:
-        """A worker that does this kind of work now."""
+        """A worker that does this kind of work now; None if there is none."""
         if kind == "study":
             parents = set()
             for pid in self._service.trainers():
@@ -189,17 +188,15 @@ class _Killer(threading.Thread):
         return self._service.parts["short"] if running else None
 
     def _kill(self, part: Part) -> bool:
-        pid = part.pid
-        if pid is None:
-            return False
-        processes = [pid]
-        if self._rng.random() < 0.5:
+        children: list[psutil.Process] = []
+        if part.pid is not None and self._rng.random() < 0.5:
             with suppress(psutil.NoSuchProcess):
-                processes += [each.pid for each in psutil.Process(pid).children(recursive=True)]
-        for process in processes:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        return True
+                children = psutil.Process(part.pid).children(recursive=True)
+        killed = part.send(signal.SIGKILL)
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        return killed
 
 
 def _study() -> Body:

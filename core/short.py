@@ -1,12 +1,13 @@
 """The program of the short worker: answers requests and keeps recent models in memory.
 
-    python -m core.short
+    python -m core.short [PARENT]
 
 The program reads one request per line of standard input and writes one answer per line of standard
-output, both as JSON. It exits at the end of the input. If a request needs more than its
-`slice_seconds`, the answer contains the state of the work, and the caller sends the request again
-with this state. A `generate` request with `stream` also receives lines with `partial` before its
-answer. The first request that needs a large module imports it.
+output, both as JSON. It exits at the end of the input, and when the worker with the process id
+PARENT has died. If a request needs more than its `slice_seconds`, the answer contains the state of
+the work, and the caller sends the request again with this state. A `generate` request with `stream`
+also receives lines with `partial` before its answer. The first request that needs a large module
+imports it.
 """
 
 import json
@@ -254,13 +255,16 @@ def serve(requests: TextIO, answers: TextIO) -> None:
             write(handler.answer(line))
 
 
-def exit_with_parent() -> None:
+def exit_with_parent(parent: int) -> None:
     """Ends this process soon after its parent has died, also in the middle of a request.
 
     The task of a killed worker is queued again. Without this check, the old process and that of the
     next worker could write the same files at the same time.
+
+    Args:
+        parent: Process id of the parent. The parent gives it, because it may have died before this
+            process could read it.
     """
-    parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -283,5 +287,5 @@ def _problem(code: str, message: str, hint: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    exit_with_parent()
+    exit_with_parent(int(sys.argv[1]) if sys.argv[1:] else os.getppid())
     serve(sys.stdin, sys.stdout)

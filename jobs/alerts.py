@@ -71,14 +71,12 @@ def _warnings(session: Session) -> Iterable[Alert]:
         .order_by(col(JobEvent.time).desc())
         .limit(MAX_EVENTS)
     )
-    found: dict[tuple[str, str], tuple[JobEvent, str, WarningData]] = {}
-    counts: dict[tuple[str, str], int] = {}
+    groups: dict[tuple[str, str], list[tuple[JobEvent, str, WarningData]]] = {}
     for event, name in session.exec(query):
         data = WarningData.model_validate(event.data)
-        key = (event.job_id, data.code)
-        counts[key] = counts.get(key, 0) + 1
-        found.setdefault(key, (event, name, data))
-    for key, (event, name, data) in found.items():
+        groups.setdefault((event.job_id, data.code), []).append((event, name, data))
+    for equal in groups.values():
+        event, name, data = equal[0]
         yield Alert(
             job_id=event.job_id,
             job_name=name,
@@ -88,5 +86,5 @@ def _warnings(session: Session) -> Iterable[Alert]:
             message=data.message,
             hint=None,
             time=event.time,
-            times=counts[key],
+            times=len(equal),
         )

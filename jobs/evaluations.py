@@ -2,7 +2,8 @@
 
 from sqlmodel import Session, col, select
 
-from core.events.results import EvaluationResult, score_metric
+from core.events.metrics import score_metric
+from core.events.results import EvaluationResult
 from core.events.types import EvaluationData, MetricsData, now
 from jobs.database import insert, upsert
 from jobs.errors import CheckpointNotFound

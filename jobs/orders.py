@@ -1,11 +1,9 @@
 """The orders of the list of jobs, and the cursors of its pages.
 
-A page begins after the values of the last row of the previous page (keyset pagination), so a job
-that is added or removed meanwhile shifts no other job. Jobs without a value come last in both
-directions, and jobs with equal values are newest first.
+A cursor has the values of the last row of a page, see `jobs.cursors`. Jobs without a value come
+last in both directions, and jobs with equal values are newest first.
 """
 
-import base64
 import json
 import math
 import re
@@ -18,12 +16,12 @@ from sqlalchemy import ColumnElement, Float, and_, cast, func, or_
 from sqlmodel import Session, col, select
 
 from core.events.metrics import BY_NAME
+from jobs.cursors import ID, decode, encode, rows_after
 from jobs.errors import CursorInvalid
-from jobs.tables import ID_LENGTH, Job
+from jobs.tables import Job
 
 Kind = Literal["number", "text", "time"]
 Column = ColumnElement[Any]  # a value of any of the kinds
-ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
 METRIC = re.compile(r"[a-z]+(/[A-Za-z0-9_.-]+){1,2}")
 MAX_NAME = 64
 """Maximum length of the name of a metric, as in the table `metric`."""
@@ -60,8 +58,8 @@ COLUMNS: dict[str, tuple[Kind, Column]] = {
     "architecture": ("text", _item(Job.spec, "model", "architecture").as_string()),
     "dataset": ("text", _item(Job.spec, "data", "dataset").as_string()),
 }
-"""The values besides `created`, which has an index, and the metrics. `time` is the time of the end,
-or else of the start, or else of the submission."""
+"""Kind and column of each value that is neither `created`, which has an index, nor a metric. `time`
+is the time of the newest of these that has happened: submission, start, end."""
 CREATED = "created"
 EVALUATION = "evaluation/TASK"
 
@@ -90,7 +88,7 @@ def parse_order(text: str) -> Order | None:
 
 
 def order_names() -> list[str]:
-    """The names that `parse_order` knows; in the name of a metric, capitals stand for a name."""
+    """The names that `parse_order` accepts. Capitals, such as TASK, are placeholders for a name."""
     metrics = [name for name in BY_NAME if not name.startswith("evaluation/")]
     return [CREATED, *COLUMNS, *metrics, EVALUATION]
 
@@ -147,7 +145,8 @@ def _known(
     query = select(column, Job.created_at, Job.id).where(column.is_not(None), *where)
     if after is not None:
         beyond = column < after.value if order.is_descending else column > after.value
-        query = query.where(or_(beyond, and_(column == after.value, _older(after))))
+        older = rows_after(Job, after.created_at, after.job_id)
+        query = query.where(or_(beyond, and_(column == after.value, older)))
     direction = column.desc() if order.is_descending else column
     query = query.order_by(direction, col(Job.created_at).desc(), col(Job.id).desc())
     return [_Key(*row) for row in session.exec(query.limit(count))]
@@ -164,14 +163,9 @@ def _unknown(
     """The next jobs that have no value, newest first."""
     query = select(Job.created_at, Job.id).where(column.is_(None), *where)
     if after is not None:
-        query = query.where(_older(after))
+        query = query.where(rows_after(Job, after.created_at, after.job_id))
     query = query.order_by(col(Job.created_at).desc(), col(Job.id).desc())
     return [_Key(None, *row) for row in session.exec(query.limit(count))]
-
-
-def _older(key: _Key) -> ColumnElement[bool]:
-    moment = col(Job.created_at)
-    return or_(moment < key.created_at, and_(moment == key.created_at, col(Job.id) < key.job_id))
 
 
 def _is_metric(name: str) -> bool:
@@ -190,14 +184,13 @@ def _make_cursor(order: Order, key: _Key) -> str:
     value = key.value.isoformat() if isinstance(key.value, datetime) else key.value
     parts = [order.text, value, key.created_at.isoformat(), key.job_id]
     text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return encode(text)
 
 
 def _read_cursor(cursor: str, order: Order, kind: Kind) -> _Key:
     """The position in a cursor; only what `_make_cursor` writes for this order is accepted."""
     try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        written, value, created_at, job_id = json.loads(text.decode())
+        written, value, created_at, job_id = json.loads(decode(cursor))
         key = _Key(_read_value(value, kind), datetime.fromisoformat(created_at), job_id)
         is_ours = (
             written == order.text

@@ -3,22 +3,19 @@
 Functions take a session and never commit; the caller runs one transaction per request.
 """
 
-import base64
-import binascii
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, delete, select
 
 from core.events.types import StatusData, now
 from core.spec.job import JobSpec
+from jobs.cursors import make_cursor, read_cursor, rows_after
 from jobs.database import insert
-from jobs.errors import CursorInvalid, IdempotencyConflict, InvalidTransition, JobNotFound
+from jobs.errors import IdempotencyConflict, InvalidTransition, JobNotFound
 from jobs.orders import CREATED, NEWEST_FIRST, Order, sorted_page
 from jobs.resources import needs_of
 from jobs.states import ACTIONS, FINAL, Action, Status, allowed
@@ -27,7 +24,6 @@ from jobs.transitions import add_event, transition, update_job
 
 PAGE = 50
 MAX_PAGE = 1000
-ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -150,44 +146,14 @@ def list_jobs(
         conditions.append(or_(named, col(Job.id).startswith(search.lower(), autoescape=True)))
     if order.name != CREATED:
         return sorted_page(session, order, where=conditions, limit=limit, after=after)
-    moment, number = col(Job.created_at), col(Job.id)
     if after is not None:
-        at, job_id = read_cursor(after)
-        if order.is_descending:
-            conditions.append(or_(moment < at, and_(moment == at, number < job_id)))
-        else:
-            conditions.append(or_(moment > at, and_(moment == at, number > job_id)))
+        conditions.append(rows_after(Job, *read_cursor(after), is_descending=order.is_descending))
+    moment, number = col(Job.created_at), col(Job.id)
     keys = (moment.desc(), number.desc()) if order.is_descending else (moment, number)
     jobs = list(session.exec(select(Job).where(*conditions).order_by(*keys).limit(limit + 1)))
     more = len(jobs) > limit
     last = jobs[limit - 1] if more else None
     return jobs[:limit], make_cursor(last.created_at, last.id) if last else None
-
-
-def make_cursor(moment: datetime, job_id: str) -> str:
-    """The cursor of the page after a row, from its time and id."""
-    text = f"{moment.isoformat()} {job_id}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def read_cursor(cursor: str) -> tuple[datetime, str]:
-    """The time and id in a cursor; only what `make_cursor` writes is accepted.
-
-    Other times or ids could be values that a database refuses, such as the year 1 in a zone east of
-    Greenwich, or an id with a NUL.
-    """
-    try:
-        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        moment, job_id = text.decode().split(" ")
-        parsed = datetime.fromisoformat(moment)
-    except (ValueError, binascii.Error) as error:
-        raise CursorInvalid(cursor) from error
-    is_ours = (
-        parsed.tzinfo is UTC and ID.fullmatch(job_id) and make_cursor(parsed, job_id) == cursor
-    )
-    if not is_ours:
-        raise CursorInvalid(cursor)
-    return parsed, job_id
 
 
 def count_jobs(session: Session) -> dict[str, int]:

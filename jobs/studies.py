@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import and_, func, or_
+from sqlalchemy import func
 from sqlmodel import Session, col, delete, select
 
 from core.events.types import now
@@ -23,14 +23,13 @@ from core.spec.grid import (
     member_name,
 )
 from core.spec.job import STORED, JobSpec
+from jobs.cursors import make_cursor, read_cursor, rows_after
 from jobs.database import insert
 from jobs.errors import IdempotencyConflict, StudyNotFound, StudyRefused
 from jobs.states import FINAL
 from jobs.store import (
     Membership,
     create_job,
-    make_cursor,
-    read_cursor,
     request_cancel,
     resume,
     retry,
@@ -171,9 +170,7 @@ def list_studies(
     """
     query = select(Study).order_by(col(Study.created_at).desc(), col(Study.id).desc())
     if after is not None:
-        moment, study_id = read_cursor(after)
-        older = and_(col(Study.created_at) == moment, col(Study.id) < study_id)
-        query = query.where(or_(col(Study.created_at) < moment, older))
+        query = query.where(rows_after(Study, *read_cursor(after)))
     studies = list(session.exec(query.limit(limit + 1)))
     more = len(studies) > limit
     last = studies[limit - 1] if more else None

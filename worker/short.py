@@ -7,6 +7,7 @@ is queued again with its state.
 
 import json
 import logging
+import os
 import queue
 import subprocess
 import threading
@@ -129,6 +130,7 @@ class ShortRunner:
 
     def _report(self, task: ShortTask, state: dict[str, Any]) -> None:  # any JSON value
         self._write(report_partial, task, state)
+        self._job_notifier.notify(task.id)
 
     def _write(self, change: Callable[..., object], task: ShortTask, *values: object) -> None:
         try:
@@ -138,7 +140,6 @@ class ShortRunner:
             # Otherwise the child's answer to this task would count as its answer to the next.
             self.close()
             raise
-        self._job_notifier.notify(task.id)
 
     def _request(self, task: ShortTask) -> dict[str, Any]:  # any JSON value
         request: dict[str, Any] = {"id": task.id, "kind": task.kind, **task.request}  # JSON
@@ -186,8 +187,9 @@ class _ShortTaskProcess:
     """A child process that answers each line of JSON with a line of JSON."""
 
     def __init__(self, command: Sequence[str]) -> None:
+        """Starts `command` with the id of this process as its last argument."""
         self._process = subprocess.Popen(
-            command,
+            [*command, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=child_environment({}),

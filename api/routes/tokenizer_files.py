@@ -19,12 +19,11 @@ from api.tokenizer_files import (
     remove_tokenizer,
     tokenizer_files,
 )
-from api.upload_request import ContentLength
+from api.upload_request import FILE_BODY, ContentLength
 from core.tokenizer.existing import MAX_FILE_BYTES
 
 router = thread_router("tokenizers")
 
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 TokenizerName = Annotated[
     str,
     PathParameter(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Name of a tokenizer."),
@@ -42,7 +41,7 @@ def list_tokenizer_files(context: InContext) -> TokenizerFilePage:
     "/tokenizer-files/{name}",
     status_code=201,
     responses=problems(409, 507),
-    openapi_extra={"requestBody": {"content": {"application/octet-stream": BINARY}}},
+    openapi_extra=FILE_BODY,
 )
 async def add_tokenizer_file(
     name: TokenizerName,

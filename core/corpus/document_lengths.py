@@ -9,9 +9,9 @@ class DocumentLengths:
 
     bins: list[int] = field(default_factory=list)
 
-    def add(self, words: int, count: int = 1) -> None:
-        """Counts documents of `words` words each; `words` is at least 1."""
-        self._add_to_bin(words.bit_length() - 1, count)
+    def add(self, words: int) -> None:
+        """Counts a document of `words` words, at least 1."""
+        self._add_to_bin(words.bit_length() - 1, 1)
 
     def merge(self, bins: list[int]) -> None:
         """Adds the counts of other bins."""
@@ -26,7 +26,10 @@ class DocumentLengths:
 
 @dataclass(frozen=True)
 class BlockLengths:
-    """The lengths of the documents of a block, whose first and last may continue outside of it."""
+    """The lengths of the documents of a block.
+
+    The first and the last document may continue in the blocks before and after it.
+    """
 
     first: int
     """Words before the first end of a document, or all words of the block."""

@@ -1,7 +1,9 @@
 """The catalogue of metrics: name, unit, meaning and which direction is better."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from core.events.types import AverageKind
 
 
 @dataclass(frozen=True)
@@ -150,3 +152,13 @@ CATALOGUE: tuple[Metric, ...] = (
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in CATALOGUE}
+
+
+def score_metric(task: str, checkpoint: str | None) -> str:
+    """The metric of the score of a checkpoint on a task, such as `evaluation/blimp`.
+
+    A run may publish trained and averaged weights at the same step. The scores of the averaged
+    weights are metrics of their own, such as `evaluation_ema/blimp`.
+    """
+    is_average = checkpoint in get_args(AverageKind)
+    return f"evaluation_{checkpoint}/{task}" if is_average else f"evaluation/{task}"

@@ -4,19 +4,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-AVERAGES = ("ema", "average")
-"""Names of the checkpoints whose weights are averages over steps, see `AverageKind`."""
-
-
-def score_metric(task: str, checkpoint: str | None) -> str:
-    """The metric of the score of a checkpoint on a task, such as `evaluation/blimp`.
-
-    A run may publish trained and averaged weights at the same step. The scores of the averaged
-    weights are metrics of their own, such as `evaluation_ema/blimp`.
-    """
-    prefix = f"evaluation_{checkpoint}" if checkpoint in AVERAGES else "evaluation"
-    return f"{prefix}/{task}"
-
 
 class Found(BaseModel):
     """A part of a result."""

@@ -20,7 +20,7 @@ CheckpointKind = Literal[
     "milestone", "rolling", "best", "last", "error", "interrupted", "ema", "average"
 ]
 AverageKind = Literal["ema", "average"]
-"""Kinds of checkpoints with averaged weights."""
+"""Kinds of checkpoints whose weights are averages over steps. Their names are their kinds."""
 
 Text = Annotated[str, AfterValidator(shorten_paths)]
 """A message for clients, without absolute paths of the server."""

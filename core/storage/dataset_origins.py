@@ -52,28 +52,21 @@ _ORIGINS = TypeAdapter(list[DatasetOrigin])
 def read_origins(dataset: Path) -> list[DatasetOrigin]:
     """The origins of the existing files of a dataset; empty if none is known."""
     found = _recorded(dataset)
-    return with_files(found, {path.name for path in dataset.iterdir()}) if found else []
+    return with_files(found, _names(dataset)) if found else []
 
 
 def save_origin(dataset: Path, origin: DatasetOrigin) -> None:
     """Records an origin; it replaces what was recorded for its files."""
-    others = {path.name for path in dataset.iterdir()} - set(origin.files)
-    _save(dataset, [*with_files(read_origins(dataset), others), origin])
+    others = _names(dataset) - set(origin.files)
+    _save(dataset, [*with_files(_recorded(dataset), others), origin])
 
 
 def forget_files(dataset: Path, names: Collection[str]) -> None:
     """Removes the records of files that were replaced or removed."""
     known = _recorded(dataset)
-    if any(name in origin.files for origin in known for name in names):
-        others = {path.name for path in dataset.iterdir()} - set(names)
-        _save(dataset, with_files(known, others))
-
-
-def _recorded(dataset: Path) -> list[DatasetOrigin]:
-    try:
-        return _ORIGINS.validate_json((dataset / ORIGINS_FILE).read_bytes())
-    except (FileNotFoundError, ValueError):  # a file that was edited by hand may be invalid
-        return []
+    kept = with_files(known, _names(dataset) - set(names)) if known else []
+    if kept != known:
+        _save(dataset, kept)
 
 
 def with_files(origins: Sequence[DatasetOrigin], names: Collection[str]) -> list[DatasetOrigin]:
@@ -83,6 +76,17 @@ def with_files(origins: Sequence[DatasetOrigin], names: Collection[str]) -> list
         for each in origins
     ]
     return [each for each in kept if each.files]
+
+
+def _recorded(dataset: Path) -> list[DatasetOrigin]:
+    try:
+        return _ORIGINS.validate_json((dataset / ORIGINS_FILE).read_bytes())
+    except (FileNotFoundError, ValueError):  # a file that was edited by hand may be invalid
+        return []
+
+
+def _names(dataset: Path) -> set[str]:
+    return {path.name for path in dataset.iterdir()}
 
 
 def _save(dataset: Path, origins: Sequence[DatasetOrigin]) -> None:

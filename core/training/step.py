@@ -251,30 +251,25 @@ class Stepper:
             balance = self._routers.end_pass()
             if coefficient and balance is not None:
                 whole = whole + coefficient * fraction * balance
-            self._scaled(whole).backward()  # type: ignore[no-untyped-call]
+            scaled = whole if self.scaler is None else self.scaler.scale(whole)
+            scaled.backward()  # type: ignore[no-untyped-call]
             return loss / num_targets
-
-    def _scaled(self, objective: Tensor) -> Tensor:
-        if self.scaler is None:
-            return objective
-        # The scaler has no input for a flag of other steps, so after a non-finite loss all
-        # gradients become NaN, and the scaler skips the update.
-        factor = torch.where(self._found_inf > 0, float("nan"), 1.0)
-        return self.scaler.scale(objective * factor)
 
     def _update(self, loss: Tensor) -> Tensor:
         limit = self._training.max_grad_norm
+        gradients = [each.grad for each in self._parameters if each.grad is not None]
         if self.scaler is not None:
-            self.scaler.unscale_(self._optimizer)
-            # Clips in place, because GradScaler itself uses the attribute `grad_scale`.
-            norm = clip_grad_norm_(self._parameters, NO_CLIPPING if limit is None else limit)
             # With loss scaling, gradients overflow occasionally; the scaler then skips the step and
             # halves the scale. Only a non-finite loss indicates a diverged run.
             torch.maximum(self._found_inf, (~loss.isfinite()).float(), out=self._found_inf)
+            # The scaler has no input for this flag. It skips the update if a gradient is NaN.
+            gradients[0].masked_fill_(self._found_inf > 0, float("nan"))
+            self.scaler.unscale_(self._optimizer)
+            # Clips in place, because GradScaler itself uses the attribute `grad_scale`.
+            norm = clip_grad_norm_(self._parameters, NO_CLIPPING if limit is None else limit)
             self.scaler.step(self._optimizer)
             self.scaler.update()
             return norm
-        gradients = [each.grad for each in self._parameters if each.grad is not None]
         norm = get_total_norm(gradients)
         bad = ~(loss.isfinite() & norm.isfinite())
         torch.maximum(self._found_inf, bad.float(), out=self._found_inf)

@@ -1,10 +1,9 @@
 """Alerts: failures and warnings of all jobs."""
 
-from sqlalchemy import event
-
 from core.events.types import ErrorData, WarningData
 from jobs.alerts import newest_alerts
 from jobs.attempts import finish
+from tests.statements import statements
 
 ERROR = ErrorData(code="corpus_missing", message="there is no text", hint="Add it.")
 
@@ -45,13 +44,11 @@ def test_failures_and_warnings_are_listed_newest_first(client, world):
 def test_the_query_reads_only_warnings(client, world, store):
     job_id = world.running()
     world.record(job_id, WarningData(code="spike", message="loss"))
-    statements = []
     engine = world.database.engine
-    event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2:4]))
-    with world.database.read() as session:
+    with statements(engine) as seen, world.database.read() as session:
         assert len(newest_alerts(session, limit=10)) == 1
     if store == "sqlite":
-        [(query, values)] = [each for each in statements if "FROM job_event" in each[0]]
+        [(query, values)] = [each for each in seen if "FROM job_event" in each[0]]
         with engine.connect() as connection:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values).all()
         assert any("USING INDEX ix_job_event_warnings" in row[3] for row in plan), plan

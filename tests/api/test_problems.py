@@ -65,8 +65,10 @@ def test_no_body_is_answered_with_a_500(raw, path, name):
 def test_a_body_that_is_not_called_json_is_refused(raw, kind):
     # Content types that a page of another site can send without a CORS preflight.
     answer = raw.send("POST", "/v1/jobs", b'{"preset": "sample"}', content_type=kind)
-    assert answer.status in (415, 422)
+    assert answer.status == 422
     assert is_problem(answer)
+    assert "Content-Type: application/json" in answer.json()["detail"]
+    assert answer.json()["errors"][0]["given"] == json.dumps('{"preset": "sample"}')
 
 
 @pytest.mark.parametrize("name", NAMES)

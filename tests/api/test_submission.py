@@ -3,14 +3,11 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from sqlalchemy import event
 from typer.testing import CliRunner
 
 from api.protocol import BoundedProtocol
@@ -26,6 +23,7 @@ from jobs.short_tasks import claim_short_task
 from tests.api.server import served
 from tests.core.submission.conftest import MILESTONES, write_run
 from tests.official_files import write_official_files
+from tests.statements import statements
 from worker.short import ShortRunner
 
 
@@ -77,22 +75,6 @@ def ask(client, job_id, **fields):
     return client.post(f"/v1/jobs/{job_id}/submission", json=body)
 
 
-@contextmanager
-def statements(app) -> Iterator[list[str]]:
-    """The SQL statements of the app within the block."""
-    seen: list[str] = []
-
-    def note(connection, cursor, statement, parameters, context, is_many):
-        seen.append(statement)
-
-    engine = app.state.context.database.engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-
-
 def test_a_job_without_a_submission_has_an_empty_list(client, world):
     assert client.get(f"/v1/jobs/{world.job()}/submissions").json() == {"data": []}
     assert client.get(f"/v1/jobs/{'0' * 32}/submissions").status_code == 404
@@ -102,12 +84,12 @@ def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
     app, client, world, settings, work, job_id, tmp_path
 ):
     # One test and not four, because starting the child takes most of the time.
-    with statements(app) as seen:
+    with statements(app.state.context.database.engine) as seen:
         asked = ask(client, job_id)
     assert asked.status_code == 202, asked.text
     # However many evaluations are missing, the write lock is held for the same few statements.
-    assert sum(each.startswith("DELETE FROM short_task ") for each in seen) == 1
-    assert sum("FROM worker" in each for each in seen) == 1
+    assert sum(sql.startswith("DELETE FROM short_task ") for sql, _ in seen) == 1
+    assert sum("FROM worker" in sql for sql, _ in seen) == 1
     assert asked.json()["unfinished_evaluations"] == len(MILESTONES) + 1
     assert ask(client, job_id).json()["id"] == asked.json()["id"]
     listed = client.get(f"/v1/jobs/{job_id}/submissions").json()["data"]
@@ -115,10 +97,10 @@ def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
     kinds = work()
     assert kinds.count("evaluate") == len(MILESTONES) + 1
     assert kinds[-1] == "submission"
-    with statements(app) as seen:
+    with statements(app.state.context.database.engine) as seen:
         found = client.get(f"/v1/jobs/{job_id}/submission").json()
     # The results of evaluations are large; only that of the submission is read.
-    assert sum("short_task.result" in each for each in seen) == 1
+    assert sum("short_task.result" in sql for sql, _ in seen) == 1
     assert (found["status"], found["unfinished_evaluations"]) == ("succeeded", 0), found
     report = found["report"]
     assert [each["branch"] for each in report["revisions"]] == [*MILESTONES, "main"]

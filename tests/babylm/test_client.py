@@ -30,6 +30,15 @@ def test_a_refusal_names_each_wrong_field(stub, client):
     ]
 
 
+def test_a_refusal_whose_detail_explains_the_fields_does_so_once(stub, client):
+    detail = "data.dataset: there is no dataset a"
+    errors = [{"field": "data.dataset", "message": "there is no dataset a"}]
+    stub.routes["POST /v1/jobs"] = problem(422, detail, errors=errors)
+    with pytest.raises(ServiceError) as refused:
+        client.submit({}, idempotency_key="k")
+    assert refused.value.message == f"{detail} (422)"
+
+
 def test_without_a_service_the_error_says_how_to_start_one():
     with Client("http://127.0.0.1:1") as client, pytest.raises(ServiceUnreachable) as raised:
         client.submit({}, idempotency_key="k")

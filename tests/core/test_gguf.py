@@ -227,3 +227,11 @@ def test_other_tokenizers_and_sizes_are_refused(exported, tmp_path):
     with pytest.raises(ExportRefused, match="99 embeddings and its tokenizer 291 entries"):
         write_gguf(copy, tmp_path / "none.gguf", name="x")
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+def test_a_file_that_cannot_be_written_leaves_no_part(exported, tmp_path):
+    _, folder, _ = exported
+    (tmp_path / "model.gguf").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_gguf(folder, tmp_path / "model.gguf", name="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.gguf"]

@@ -13,7 +13,7 @@ import pytest
 
 from core.spec.job import JobSpec
 from jobs.database import Database, upgrade
-from jobs.settings import DATABASE_FILE
+from jobs.settings import DATABASE_FILE, Settings
 from jobs.store import create_job
 from tests.postgres import URL, postgres_database
 
@@ -55,6 +55,11 @@ def database(url):
     database = Database(url)
     yield database
     database.dispose()
+
+
+@pytest.fixture
+def settings(tmp_path, url):
+    return Settings(_env_file=None, database_url=url, runs_dir=tmp_path / "runs")
 
 
 @pytest.fixture

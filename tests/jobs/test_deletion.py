@@ -7,14 +7,8 @@ import pytest
 from jobs.attempts import claim_next, finish
 from jobs.deletion import delete_with_folder, finish_deletions
 from jobs.errors import InvalidTransition, JobInUse, JobNotFound
-from jobs.settings import Settings
 from jobs.store import delete_job
 from jobs.tables import Job
-
-
-@pytest.fixture
-def settings(tmp_path, url):
-    return Settings(runs_dir=tmp_path / "runs", database_url=url, _env_file=None)
 
 
 @pytest.fixture

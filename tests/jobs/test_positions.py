@@ -3,12 +3,12 @@
 import random
 
 import pytest
-from sqlalchemy import event
 
 from jobs.attempts import claim_next
 from jobs.positions import queue_positions
 from jobs.resources import Offer
 from jobs.store import get_job
+from tests.statements import statements
 
 
 def positions(database, *job_ids: str) -> dict[str, int]:
@@ -35,17 +35,11 @@ def test_neither_the_claim_nor_the_positions_sort_the_queue(database, new_job, s
     if store != "sqlite":
         pytest.skip("Postgres chooses another plan for a table of two rows")
     job_ids = [new_job() for _ in range(2)]
-    statements = []
-
-    def note(connection, cursor, statement, parameters, context, is_many):
-        statements.append((statement, parameters))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    positions(database, *job_ids)
-    with database.write() as session:
-        claim_next(session, "worker", Offer())
-    event.remove(database.engine, "before_cursor_execute", note)
-    queries = [each for each in statements if "ORDER BY" in each[0]]
+    with statements(database.engine) as seen:
+        positions(database, *job_ids)
+        with database.write() as session:
+            claim_next(session, "worker", Offer())
+    queries = [each for each in seen if "ORDER BY" in each[0]]
     assert len(queries) == 2
     with database.read() as session:
         rows = session.connection().exec_driver_sql

@@ -36,11 +36,6 @@ from tests.jobs.slurm_cluster import (
 
 
 @pytest.fixture
-def settings(tmp_path, url):
-    return Settings(_env_file=None, database_url=url, runs_dir=tmp_path / "runs")
-
-
-@pytest.fixture
 def cluster(tmp_path):
     return Cluster(tmp_path / "slurm")
 

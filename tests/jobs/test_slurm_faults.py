@@ -11,7 +11,6 @@ from jobs.database import Database
 from jobs.errors import Fenced, InvalidTransition
 from jobs.placements import ENDED, open_placements
 from jobs.resources import Offer
-from jobs.settings import Settings
 from jobs.slurm.provisioner import Provisioner
 from jobs.states import FINAL
 from jobs.store import get_job, request_cancel, request_pause, resume
@@ -27,11 +26,6 @@ from tests.jobs.slurm_cluster import (
     put,
     worker_row,
 )
-
-
-@pytest.fixture
-def settings(tmp_path, url):
-    return Settings(_env_file=None, database_url=url, runs_dir=tmp_path / "runs")
 
 
 class Nodes:

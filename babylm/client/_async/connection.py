@@ -179,5 +179,7 @@ def _message(answer: httpx.Response, problem: Body) -> str:
     for error in errors if isinstance(errors, list) else []:
         if isinstance(error, dict):
             field, message = error.get("field", "request"), error.get("message", "is not valid")
-            lines.append(f"  {field}: {message}")
+            explained = f"{field}: {message}"
+            if explained not in lines[0]:  # some details contain the explanations of all fields
+                lines.append(f"  {explained}")
     return "\n".join(lines)

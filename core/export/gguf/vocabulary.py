@@ -34,12 +34,15 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     """The vocabulary of the tokenizer in the folder of a checkpoint.
 
     Raises:
-        VocabularyRefused: If the tokenizer is of another kind; the message says of which.
+        VocabularyRefused: If llama.cpp would split text in another way; the message says why.
     """
     found = json.loads((folder / TOKENIZER_FILE).read_bytes())
     model = found["model"]
     if reason := _reason_refused(found, model):
-        raise VocabularyRefused(f"{TOKENIZER_FILE} {reason}, which llama.cpp does not do")
+        raise VocabularyRefused(
+            f"{TOKENIZER_FILE} {reason}, and the export supports only byte-level BPE with GPT-2's "
+            "splitting"
+        )
     added = {each["id"]: each["content"] for each in found["added_tokens"]}
     by_id = {number: text for text, number in model["vocab"].items()} | added
     if sorted(by_id) != list(range(len(by_id))):

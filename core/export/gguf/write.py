@@ -27,7 +27,7 @@ class ExportRefused(Exception):
 
 @dataclass(frozen=True)
 class Written:
-    """What the file has."""
+    """The sizes of the file."""
 
     tensors: int
     parameters: int
@@ -48,11 +48,13 @@ def write_gguf(folder: Path, output: Path, *, name: str) -> Written:
         OSError: If a file is missing, or cannot be written.
     """
     config = json.loads((folder / CONFIG_FILE).read_bytes())
-    architecture = config["model_type"]
-    if reason := reason_refused(architecture, config):
+    if reason := reason_refused(config["model_type"], config):
         raise ExportRefused(reason)
     if _rope_type(config) != "default":
-        raise ExportRefused(f"the model has rotary embeddings of the type {_rope_type(config)}")
+        raise ExportRefused(
+            f"the model has rotary embeddings of the type {_rope_type(config)}, and the export "
+            "supports only the type default"
+        )
     vocabulary = read_vocabulary(folder)
     if len(vocabulary.tokens) > config["vocab_size"]:
         raise ExportRefused(
@@ -60,7 +62,20 @@ def write_gguf(folder: Path, output: Path, *, name: str) -> Written:
             f"{len(vocabulary.tokens):,} entries"
         )
     part = output.with_name(output.name + ".part")
-    writer = gguf.GGUFWriter(part, architecture)
+    try:
+        tensors, parameters = _write(part, folder, name, config, vocabulary)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)  # it exists only if the file could not be written
+    return Written(tensors, parameters, output.stat().st_size)
+
+
+def _write(
+    file: Path, folder: Path, name: str, config: Config, vocabulary: Vocabulary
+) -> tuple[int, int]:
+    """Writes the file; returns its number of tensors and of parameters."""
+    architecture = config["model_type"]
+    writer = gguf.GGUFWriter(file, architecture)
     writer.add_name(name)
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     _add_parameters(writer, config)
@@ -73,8 +88,7 @@ def write_gguf(folder: Path, output: Path, *, name: str) -> Written:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    part.replace(output)
-    return Written(count, parameters, output.stat().st_size)
+    return count, parameters
 
 
 def _rope_type(config: Config) -> str:

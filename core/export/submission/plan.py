@@ -12,7 +12,7 @@ from core.errors import SubmissionInvalid
 from core.events.journal import events_of_types
 from core.events.types import CheckpointData
 from core.export.submission.hub_folder import MAIN, Revision
-from core.spec.job import TRACK_WORDS, JobSpec
+from core.spec.job import STORED, TRACK_WORDS, JobSpec
 from core.spec.plan import milestones
 from core.storage.model_files import CONFIG_FILE
 from core.storage.rundir import RunDir
@@ -61,7 +61,7 @@ def plan_submission(rundir: RunDir, *, checkpoint: str) -> SubmissionPlan:
         SubmissionInvalid: If the track has no milestones, the checkpoint does not exist, or the run
             has reached a milestone whose checkpoint does not exist.
     """
-    spec = JobSpec.model_validate_json(rundir.spec.read_bytes(), context={"stored": True})
+    spec = JobSpec.model_validate_json(rundir.spec.read_bytes(), context=STORED)
     if spec.track not in TRACK_WORDS:
         raise SubmissionInvalid(
             f"the job is of the track {spec.track}, which has no milestones",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from core.events.results import score_metric
+from core.events.metrics import score_metric
 from core.events.types import (
     CheckpointData,
     ErrorData,

@@ -165,6 +165,25 @@ def test_in_fp16_nothing_changes_after_a_loss_that_is_not_finite(name):
     assert stepper.found_inf
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_in_fp16_a_loss_that_is_not_finite_skips_its_own_step(name):
+    stepper, model = make_stepper(make_spec(name), Device(torch.device("cpu"), "fp16"))
+    stepper.scaler = torch.amp.GradScaler("cpu", init_scale=1.0)  # does not overflow
+    batch = some_batch()
+    with torch.no_grad():  # the logits of the targets overflow to -inf, the gradients do not
+        model.lm_head.weight[torch.from_numpy(batch.targets)] = -6e4
+    before = state_of(stepper, model)
+    finite = []
+    model.lm_head.weight.register_post_accumulate_grad_hook(
+        lambda weight: finite.append(weight.grad.isfinite().all().item())
+    )
+    with model.model.norm.register_forward_hook(lambda *call: torch.ones_like(call[-1])):
+        assert stepper.take(batch, learning_rate=1e-3).loss == float("inf")
+    assert finite == [True]
+    for label, each in state_of(stepper, model).items():
+        assert before[label].equal(each), label
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_state_is_as_large_as_the_estimate_says(name, architecture):

@@ -59,6 +59,10 @@ def test_an_uploaded_text_is_chosen_and_the_form_has_the_same_choices(tab, servi
     page.get_by_role("link", name="Every option").click()
     dataset = page.get_by_role("region", name="Text", exact=True).get_by_label("Dataset")
     expect(dataset).to_have_value('"first-run"')
+    # Code in the descriptions of the options is between backticks, which the hints do not show.
+    hint = page.locator("#field-training-early_stopping_patience-hint")
+    expect(hint.locator("code", has_text=re.compile("^last$"))).to_have_count(1)
+    expect(page.locator(".hint", has_text="`")).to_have_count(0)
     page.goto("about:blank")
     service.http.delete("/v1/datasets/first-run").raise_for_status()
 
@@ -76,6 +80,11 @@ def test_official_files_are_added_and_the_others_are_named(tab, service, tmp_pat
     row.get_by_role("button").press("Enter")
     task = page.get_by_label("Task", exact=True)
     expect(task).to_be_focused()
+    expect(task).to_have_value("blimp_fast")
+    task.fill("another")
+    page.reload()  # the address contains the name
+    expect(task).to_have_value("another")
+    row.get_by_role("button").press("Enter")
     expect(task).to_have_value("blimp_fast")
     (tmp_path / "broken.jsonl").write_text('{"sentence_good": 1}\n')
     tab.may_complain = True  # the browser logs the refusal

@@ -13,27 +13,32 @@ from jobs.settings import DATABASE_FILE
 from jobs.tables import Job, Metric, MetricStep, new_id
 
 
-@pytest.fixture(scope="module")
-def three(service, finished):
-    """Two runs that differ only in their seed, and a copy with another learning rate and loss.
-
-    The rows of a run are copied, because training takes longer than all tests of this module.
-    """
-    first = finished[0]["id"]
+def copied(service, job_id, **changes):
+    """Copies the rows of a run, because training takes longer than all tests of this module."""
     database = Database(f"sqlite:///{service.runs_dir / DATABASE_FILE}")
     with database.write() as session:
-        job = session.exec(select(Job).where(Job.id == first)).one()
-        values = {name: value * 1.25 for name, value in job.latest_metrics["values"].items()}
-        spec = job.spec | {"training": job.spec["training"] | {"learning_rate": 3e-5}}
-        changed = {"id": new_id(), "name": "lower rate", "spec": spec}
-        changed |= {"latest_metrics": job.latest_metrics | {"values": values}}
-        session.add(Job(**job.model_dump() | changed))
+        job = session.exec(select(Job).where(Job.id == job_id)).one()
+        changes["id"] = new_id()
+        session.add(Job(**job.model_dump() | changes))
         session.flush()
         for table in (Metric, MetricStep):
-            for row in session.exec(select(table).where(table.job_id == first)).all():
-                session.add(table(**row.model_dump() | {"job_id": changed["id"]}))
+            for row in session.exec(select(table).where(table.job_id == job_id)).all():
+                session.add(table(**row.model_dump() | {"job_id": changes["id"]}))
     database.dispose()
-    return [*finished, service.job(changed["id"])]
+    return service.job(changes["id"])
+
+
+@pytest.fixture(scope="module")
+def three(service, finished):
+    """Two runs that differ only in their seed, and a copy with another learning rate and loss."""
+    first = finished[0]
+    values = {name: value * 1.25 for name, value in first["metrics"]["values"].items()}
+    spec = first["spec"] | {"training": first["spec"]["training"] | {"learning_rate": 3e-5}}
+    metrics = first["metrics"] | {"values": values}
+    return [
+        *finished,
+        copied(service, first["id"], name="lower rate", spec=spec, latest_metrics=metrics),
+    ]
 
 
 def loss_of(job):
@@ -70,6 +75,35 @@ def test_seeds_are_one_row_with_mean_and_deviation_that_opens(tab, service, fini
     page.get_by_role("link", name="Compare", exact=True).last.click()
     expect(page.get_by_role("checkbox", name="Group seeds")).to_be_checked()
     expect(page.get_by_role("list", name="Runs").get_by_role("listitem")).to_have_count(1)
+
+
+def test_the_progress_of_a_group_is_the_mean_of_all_its_seeds(tab, service, finished, tmp_path):
+    first = finished[0]
+    spec = first["spec"] | {"training": first["spec"]["training"] | {"seed": 3}}
+    half = {"status": "cancelled", "progress": 0.5, "tags": ["half"], "spec": spec}
+    jobs = [
+        copied(service, first["id"], name=f"half, seed {seed}", **half | changes)
+        for seed, changes in enumerate([{}, {"status": "succeeded", "progress": 1.0}])
+    ]
+    page = tab.open("#/?tag=half&columns=progress&group=seeds&sort=progress")
+    cell = page.get_by_role("cell", name="mean of the seeds")
+    expect(cell).to_contain_text("75 %")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="CSV").click()
+    waiting.value.save_as(tmp_path / "jobs.csv")
+    [line] = csv.DictReader((tmp_path / "jobs.csv").read_text().splitlines())
+    assert float(line["progress_mean"]) == pytest.approx(0.75)
+    for job in jobs:
+        service.http.delete(f"/v1/jobs/{job['id']}").raise_for_status()
+
+
+def test_the_seed_of_a_fine_tuning_is_that_of_its_own_options(tab, service, finished):
+    spec = finished[0]["spec"] | {"task": "finetune", "finetune": {"seed": 77}}
+    changes = {"name": "tuned", "tags": ["tuned"], "spec": spec}
+    job = copied(service, finished[0]["id"], **changes)
+    page = tab.open("#/?tag=tuned&columns=seed")
+    expect(page.get_by_role("row", name="tuned").get_by_role("cell").last).to_have_text("77")
+    service.http.delete(f"/v1/jobs/{job['id']}").raise_for_status()
 
 
 def test_the_service_sorts_the_list_and_csv_has_its_rows_and_columns(tab, three, tmp_path):

@@ -10,7 +10,7 @@ import { schemeVersion } from "../ui/theme.tsx";
 import type { Kind } from "./catalogue.ts";
 import { PlotController } from "./controller.ts";
 import { saveCsv, savePng, saveSvg } from "./export.ts";
-import { COLOURS, colour, type Line, type Mark } from "./plot.ts";
+import { colourClass, type Line, lineColour, type Mark } from "./plot.ts";
 import { chartView, type Zoom } from "./view.ts";
 
 // The choices of a legend that several charts share, by the ids of lines.
@@ -156,7 +156,7 @@ function Legend({ kind, lines, plot, hidden, setHidden }: LegendProps) {
   return (
     <ul class="legend">
       {lines.map((line, index) => (
-        <li key={line.id} class={`c${((line.colour - 1) % COLOURS) + 1}`}>
+        <li key={line.id} class={colourClass(line.colour)}>
           <button
             type="button"
             aria-pressed={!hidden.has(line.id)}
@@ -198,7 +198,7 @@ function Tooltip({ kind, lines, plot, hidden }: PartProps & { hidden: Set<string
           key={line.id}
           name={line.label}
           value={text(kind, value)}
-          colour={colour(`--line-${((line.colour - 1) % COLOURS) + 1}`)}
+          colour={lineColour(line.colour)}
         />
       ))}
       {shown.length > MOST_VALUES && <div>and {shown.length - MOST_VALUES} more</div>}

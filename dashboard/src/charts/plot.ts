@@ -6,7 +6,7 @@ import { type Axis, type Series, smoothed, weightFor } from "../lib/series.ts";
 import type { Format, Kind } from "./catalogue.ts";
 import type { ChartView } from "./view.ts";
 
-export const COLOURS = 8;
+const COLOURS = 8;
 const FAINT = 0.28;
 const BAND = 0.16;
 const FADED = 0.12;
@@ -68,8 +68,16 @@ export function colour(name: string): string {
   return getComputedStyle(probe).color;
 }
 
+// Colours are numbered from 1 and repeat.
+const repeated = (number: number) => ((number - 1) % COLOURS) + 1;
+
 export function lineColour(number: number): string {
-  return colour(`--line-${((number - 1) % COLOURS) + 1}`);
+  return colour(`--line-${repeated(number)}`);
+}
+
+// The CSS class that gives an element the colour of a line.
+export function colourClass(number: number): string {
+  return `c${repeated(number)}`;
 }
 
 function translucent(text: string, alpha: number) {

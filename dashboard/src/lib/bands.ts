@@ -42,8 +42,8 @@ function read(series: Series, name: string): Point[] {
 
 type MeanPoint = Point & { value: number; deviation: number };
 
-// The mean at each step that some run has measured. A run that has no value at a step counts with
-// the value between its neighbours. Steps that only one of several runs has reached are left out.
+// The mean at each step that some run has measured. A run without a value at a step counts with an
+// interpolated value. Steps that only one of several runs has reached are left out.
 function meanPoints(runs: Point[][]): MeanPoint[] {
   const cursors = runs.map((points) => new Cursor(points));
   const least = Math.min(2, runs.length);

@@ -42,10 +42,15 @@ export function isMeasured(estimate: Estimate, device: Device) {
   return estimate.measured_devices.includes(device);
 }
 
+// The device that a time is for: "your GPU".
+export function deviceText(estimate: Estimate, device: Device): string {
+  return (isMeasured(estimate, device) ? MEASURED : ASSUMED)[device];
+}
+
 // "about 2 hours on your GPU", or null if the words of the text are not known.
 export function timeText(estimate: Estimate, device: Device): string | null {
   const seconds = estimate.seconds[device];
   if (seconds === null || seconds === undefined) return null;
-  if (isMeasured(estimate, device)) return `about ${roughTime(seconds)} on ${MEASURED[device]}`;
-  return `about ${roughTime(seconds)} on ${ASSUMED[device]}, not measured here`;
+  const text = `about ${roughTime(seconds)} on ${deviceText(estimate, device)}`;
+  return isMeasured(estimate, device) ? text : `${text}, not measured here`;
 }

@@ -29,7 +29,7 @@ function keyOf(job: Job): string {
   return key;
 }
 
-// The groups in the order of their first job; a job without another one is a group of its own.
+// The groups in the order of their first job; a job that differs from all others is a group of its own.
 export function seedGroups(jobs: Job[]): SeedGroup[] {
   const found = new Map<string, Job[]>();
   for (const job of jobs) {

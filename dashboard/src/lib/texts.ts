@@ -3,6 +3,9 @@
 // Names of held-out text, which must not be used for training, also not for that of a tokenizer.
 const HELD_OUT = /(^|[_.-])(dev|test|validation)$/;
 
+// The toy English that the service generates.
+export const SAMPLE = "sample";
+
 export const isTrainingText = (name: string) => !HELD_OUT.test(name);
 
 // A dataset, and a validation text that exists, or none.

@@ -13,6 +13,7 @@ import {
 } from "../lib/alerts.ts";
 import { ago } from "../lib/format.ts";
 import { route, setParameters } from "../router.ts";
+import { Marked } from "./marks.tsx";
 
 const DRAWER = "alerts";
 const MOST = 99;
@@ -104,10 +105,14 @@ function AlertItem({ alert, isNew }: { alert: Alert; isNew: boolean }) {
         </span>
         <span class="alert-job">{name}</span>
         <span class="alert-text">
-          {message}
+          <Marked hasLinks={false}>{message}</Marked>
           {times > 1 && ` (${times} times)`}
         </span>
-        {hint && <small class="soft">{hint}</small>}
+        {hint && (
+          <small class="soft">
+            <Marked hasLinks={false}>{hint}</Marked>
+          </small>
+        )}
       </a>
     </li>
   );

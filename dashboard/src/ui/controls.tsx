@@ -64,6 +64,52 @@ export function CopyButton({ text, label = "Copy" }: { text: () => string; label
   );
 }
 
+type NameProps = Omit<JSX.InputHTMLAttributes<HTMLInputElement>, "onChange"> & {
+  label: string;
+  value: string;
+  onChange: (name: string) => void;
+};
+
+// A field for a name in the data directory.
+export function NameField({ label, onChange, ...rest }: NameProps) {
+  return (
+    <label>
+      {label}
+      <input
+        type="text"
+        autocomplete="off"
+        spellcheck={false}
+        {...rest}
+        onInput={(event) => onChange(event.currentTarget.value.trim())}
+      />
+    </label>
+  );
+}
+
+interface CheckMenuProps {
+  label: string;
+  items: { key: string; title: string }[];
+  chosen: string[];
+  // Receives the chosen keys in the order in which they were chosen.
+  choose: (keys: string[]) => void;
+}
+
+// A menu of checkboxes.
+export function CheckMenu({ label, items, chosen, choose }: CheckMenuProps) {
+  const toggle = (key: string) =>
+    choose(chosen.includes(key) ? chosen.filter((one) => one !== key) : [...chosen, key]);
+  return (
+    <Menu label={label} stays>
+      {items.map(({ key, title }) => (
+        <label key={key} class="inline menu-item">
+          <input type="checkbox" checked={chosen.includes(key)} onChange={() => toggle(key)} />
+          {title}
+        </label>
+      ))}
+    </Menu>
+  );
+}
+
 export interface Choice<T> {
   value: T;
   label: ComponentChildren;

@@ -103,9 +103,12 @@ function Parts({ choice, entries, store }: PartsProps) {
   const hidden = useMemo(() => new Set(choice.hidden), [choice.hidden.join()]);
   const base = baselineOf(entries, choice.baseline);
   const shown = entries.filter(({ id }) => !hidden.has(id));
-  const runs = entries.flatMap(({ jobs }) => jobs);
-  const results = resultFields(runs, store);
-  const fields = [...optionFields(runs), ...results];
+  // Pointing at a run draws this again, so the fields are kept until the entries change.
+  const { runs, results, fields } = useMemo(() => {
+    const runs = entries.flatMap(({ jobs }) => jobs);
+    const results = resultFields(runs, store);
+    return { runs, results, fields: [...optionFields(runs), ...results] };
+  }, [entries]);
   const common = { choice, entries: shown, fields, focus };
   const legend = useMemo(() => ({ hidden, focused: focus.value }), [hidden, focus.value]);
   return (

@@ -1,7 +1,7 @@
 // The legend of all charts of the page: pointing at a run fades the others, a press isolates it.
 
 import type { Signal } from "@preact/signals";
-import { COLOURS } from "../../charts/plot.ts";
+import { colourClass } from "../../charts/plot.ts";
 import { chooseJobs, hide } from "./choice.ts";
 import type { Entry } from "./entries.ts";
 
@@ -11,8 +11,6 @@ interface Props {
   // The id of the entry that is drawn strongly.
   focus: Signal<string | null>;
 }
-
-export const colourClass = (colour: number) => `c${((colour - 1) % COLOURS) + 1}`;
 
 export function Legend({ entries, hidden, focus }: Props) {
   const isSome = entries.some(({ id }) => hidden.has(id));

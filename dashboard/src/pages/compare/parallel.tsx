@@ -2,15 +2,15 @@
 
 import type { Signal } from "@preact/signals";
 import type { Job } from "../../api/types.ts";
+import { colourClass } from "../../charts/plot.ts";
 import { type Scale, scaleOf } from "../../lib/scale.ts";
 import { setParameters } from "../../router.ts";
 import { Card } from "../../ui/card.tsx";
-import { Menu } from "../../ui/controls.tsx";
+import { CheckMenu } from "../../ui/controls.tsx";
 import { useWidth } from "../../ui/width.ts";
 import type { Choice } from "./choice.ts";
 import type { Entry } from "./entries.ts";
 import { type Field, fieldText } from "./fields.ts";
-import { colourClass } from "./legend.tsx";
 import type { FieldsProps } from "./scatter.tsx";
 
 const HEIGHT = 300;
@@ -27,7 +27,14 @@ export function Parallel({ choice, entries, fields, focus }: FieldsProps) {
     <Card
       title="Parallel coordinates"
       note="Each line is a run; each axis is an option or a result"
-      actions={<AxisMenu axes={axes} fields={fields} />}
+      actions={
+        <CheckMenu
+          label="Axes"
+          items={fields}
+          chosen={axes.map(({ key }) => key)}
+          choose={(keys) => setParameters({ axes: keys.join(",") || "none" })}
+        />
+      }
     >
       {axes.length > 1 ? (
         <Plot axes={axes} entries={entries} focus={focus} />
@@ -51,24 +58,6 @@ function chosenAxes({ axes }: Choice, fields: Field[]): Field[] {
   const scores = others.filter(({ better }) => better === "higher");
   const options = fields.filter(({ isOption }) => isOption).slice(0, FIRST_OPTIONS);
   return [...options, first, ...(scores.length ? scores : others.slice(-1))].filter(Boolean);
-}
-
-function AxisMenu({ axes, fields }: { axes: Field[]; fields: Field[] }) {
-  const keys = axes.map(({ key }) => key);
-  const toggle = (key: string) => {
-    const next = keys.includes(key) ? keys.filter((one) => one !== key) : [...keys, key];
-    setParameters({ axes: next.join(",") || "none" });
-  };
-  return (
-    <Menu label="Axes" stays>
-      {fields.map(({ key, title }) => (
-        <label key={key} class="inline menu-item">
-          <input type="checkbox" checked={keys.includes(key)} onChange={() => toggle(key)} />
-          {title}
-        </label>
-      ))}
-    </Menu>
-  );
 }
 
 interface PlotProps {

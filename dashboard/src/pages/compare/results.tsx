@@ -1,13 +1,13 @@
 // The results of each entry, with the differences to the baseline.
 
 import type { ComponentChildren } from "preact";
+import { colourClass } from "../../charts/plot.ts";
 import { counted } from "../../lib/seeds.ts";
 import { type Spread, signed, spreadOf, spreadText } from "../../lib/statistics.ts";
 import { Card, Table } from "../../ui/card.tsx";
 import { StatusBadge, StatusCounts } from "../../ui/status.tsx";
 import type { Entry } from "./entries.ts";
 import type { Result } from "./fields.ts";
-import { colourClass } from "./legend.tsx";
 
 // A difference counts only if it exceeds this number of standard deviations between seeds.
 const NOISE_FACTOR = 2;

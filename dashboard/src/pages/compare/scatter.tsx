@@ -3,6 +3,7 @@
 import type { Signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import type { Job } from "../../api/types.ts";
+import { colourClass } from "../../charts/plot.ts";
 import { type Scale, scaleOf } from "../../lib/scale.ts";
 import { setParameters } from "../../router.ts";
 import { Card } from "../../ui/card.tsx";
@@ -10,7 +11,6 @@ import { useWidth } from "../../ui/width.ts";
 import type { Choice } from "./choice.ts";
 import type { Entry } from "./entries.ts";
 import { type Field, fieldText } from "./fields.ts";
-import { colourClass } from "./legend.tsx";
 
 const HEIGHT = 320;
 const MARGIN = { top: 14, right: 18, bottom: 46 };

@@ -2,6 +2,7 @@
 
 import { exact, percent, plural } from "../../lib/format.ts";
 import { Card, Table } from "../../ui/card.tsx";
+import { Marked } from "../../ui/marks.tsx";
 
 const EXAMPLES = 3;
 const TITLE = "What cleaning drops, and why";
@@ -56,7 +57,7 @@ function Unfinished({ cleaning }: { cleaning: CleaningRead }) {
       {cleaning.status === "failed" ? (
         <p class="notice error">
           <b>{cleaning.error?.message}</b>
-          {cleaning.error?.hint}
+          <Marked>{cleaning.error?.hint}</Marked>
         </p>
       ) : (
         <>

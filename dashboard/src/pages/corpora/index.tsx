@@ -10,7 +10,7 @@ import { Card, Numbers } from "../../ui/card.tsx";
 import { Failure, NotFound, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
 import { CorpusPage } from "./corpus.tsx";
-import { UploadBox } from "./upload.tsx";
+import { NewCorpus } from "./upload.tsx";
 
 const LOOK_MILLISECONDS = 3000;
 const SOURCES_SHOWN = 8;
@@ -39,7 +39,6 @@ export function wordsOf({ words, is_words_exact: isExact }: Summary) {
 function AllCorpora() {
   useTitle("Corpora");
   const [all, setAll] = useState<Summary[] | null>(null);
-  const [name, setName] = useState("");
   const { error, again } = useTask(
     (signal) =>
       poll(
@@ -65,25 +64,10 @@ function AllCorpora() {
         )}
       </div>
       <Card title="New corpus" class="below">
-        <div class="fields">
-          <label>
-            Name
-            <input
-              type="text"
-              placeholder="my-corpus"
-              autocomplete="off"
-              spellcheck={false}
-              value={name}
-              onInput={(event) => setName(event.currentTarget.value.trim())}
-            />
-          </label>
-        </div>
-        <div class="below">
-          <UploadBox
-            folder={isDatasetName(name) ? `/v1/datasets/${name}` : null}
-            onDone={() => navigate(`#/corpora/${encodeURIComponent(name)}`)}
-          />
-        </div>
+        <NewCorpus
+          example="my-corpus"
+          onDone={(name) => navigate(`#/corpora/${encodeURIComponent(name)}`)}
+        />
       </Card>
     </>
   );

@@ -4,7 +4,9 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Refused } from "../../api/client.ts";
 import { bytes } from "../../lib/format.ts";
+import { isDatasetName } from "../../lib/ids.ts";
 import { upload } from "../../lib/upload.ts";
+import { NameField } from "../../ui/controls.tsx";
 
 const CONFLICT = 409;
 
@@ -64,6 +66,30 @@ export function UploadBox({ folder, what = "corpus", onDone, children = <TextFil
         {transfers.map((one) => (
           <TransferRow key={one.file.name} transfer={one} again={() => again(one)} />
         ))}
+      </div>
+    </>
+  );
+}
+
+interface NewProps {
+  // An example of a name.
+  example: string;
+  onDone: (name: string) => void;
+}
+
+// Uploading files to a corpus whose name the user enters.
+export function NewCorpus({ example, onDone }: NewProps) {
+  const [name, setName] = useState("");
+  return (
+    <>
+      <div class="fields wide">
+        <NameField label="Name" placeholder={example} value={name} onChange={setName} />
+      </div>
+      <div class="below">
+        <UploadBox
+          folder={isDatasetName(name) ? `/v1/datasets/${name}` : null}
+          onDone={() => onDone(name)}
+        />
       </div>
     </>
   );

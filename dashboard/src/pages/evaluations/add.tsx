@@ -1,24 +1,21 @@
 // Uploading files into a task. The service parses each file and refuses one with an invalid line.
 
-import { useEffect, useState } from "preact/hooks";
 import type { EvaluationTask, OfficialTasks } from "../../api/types.ts";
 import { isTaskName } from "../../lib/ids.ts";
+import { setParameters } from "../../router.ts";
 import { Card } from "../../ui/card.tsx";
+import { NameField } from "../../ui/controls.tsx";
 import { UploadBox } from "../corpora/upload.tsx";
 
 interface Props {
   tasks: EvaluationTask[];
   official: OfficialTasks;
-  // The task in the address.
-  wanted: string;
+  // The name of the task, which the address contains.
+  name: string;
   again: () => void;
 }
 
-export function AddFiles({ tasks, official, wanted, again }: Props) {
-  const [name, setName] = useState(wanted);
-  useEffect(() => {
-    if (wanted) setName(wanted);
-  }, [wanted]);
+export function AddFiles({ tasks, official, name, again }: Props) {
   const known = official.data.find((one) => one.name === name || one.folder === name);
   const suggestions = new Set([
     ...official.data.map((task) => task.folder ?? task.name),
@@ -27,19 +24,14 @@ export function AddFiles({ tasks, official, wanted, again }: Props) {
   return (
     <Card title="Add files" id="add-files" class="section">
       <div class="fields wide">
-        <label>
-          Task
-          <input
-            id="task-name"
-            type="text"
-            list="task-names"
-            placeholder="blimp_fast, or a name of your own"
-            autocomplete="off"
-            spellcheck={false}
-            value={name}
-            onInput={(event) => setName(event.currentTarget.value.trim())}
-          />
-        </label>
+        <NameField
+          label="Task"
+          id="task-name"
+          list="task-names"
+          placeholder="blimp_fast, or a name of your own"
+          value={name}
+          onChange={(task) => setParameters({ task })}
+        />
         <datalist id="task-names">
           {[...suggestions].sort().map((one) => (
             <option key={one} value={one} />

@@ -52,7 +52,7 @@ export function EvaluationsPage({ parameters }: PageProps) {
         <div class="stack">
           <Official {...state} choose={choose} />
           <OwnTasks {...state} again={again} />
-          <AddFiles {...state} wanted={parameters.get("task") ?? ""} again={again} />
+          <AddFiles {...state} name={parameters.get("task") ?? ""} again={again} />
         </div>
       )}
     </>

@@ -3,6 +3,7 @@
 import type { EvaluationTask, OfficialTask, OfficialTasks } from "../../api/types.ts";
 import { bytes, plural } from "../../lib/format.ts";
 import { Card, Table } from "../../ui/card.tsx";
+import { Marked } from "../../ui/marks.tsx";
 
 const PURPOSES: Record<OfficialTask["purposes"][number], string> = {
   final_model: "final model",
@@ -62,21 +63,11 @@ function Place({ task }: { task: OfficialTask }) {
   return (
     <div class="place">
       <code>{task.path}</code>
-      {task.note && <small class="soft">{withMarks(task.note)}</small>}
+      {task.note && (
+        <small class="soft">
+          <Marked>{task.note}</Marked>
+        </small>
+      )}
     </div>
   );
-}
-
-// A text with its addresses as links, and its commands, which are between backticks, as code.
-function withMarks(text: string) {
-  return text.split(/(https:\/\/[^\s,]+|`[^`]+`)/).map((part) => {
-    if (part.startsWith("https:")) {
-      return (
-        <a key={part} href={part} rel="noreferrer">
-          {part}
-        </a>
-      );
-    }
-    return part.startsWith("`") ? <code key={part}>{part.slice(1, -1)}</code> : part;
-  });
 }

@@ -22,6 +22,7 @@ import {
   valuesOf,
 } from "../../lib/jobs.ts";
 import { type Fact, Numbers } from "../../ui/card.tsx";
+import { Marked } from "../../ui/marks.tsx";
 import { ProgressBar } from "../../ui/status.tsx";
 import { Budget } from "./budget.tsx";
 import { Stages } from "./stages.tsx";
@@ -203,11 +204,13 @@ export function Notices({ store, wanted }: { store: JobStore; wanted: string | n
       {job.status === "failed" && job.error && (
         <div class={`notice error${mark(job.error.code)}`} role="alert">
           <h2>What went wrong</h2>
-          <p>{job.error.message}</p>
+          <p>
+            <Marked>{job.error.message}</Marked>
+          </p>
           {job.error.hint && (
             <p>
               <b>How to fix it</b>
-              {job.error.hint}
+              <Marked>{job.error.hint}</Marked>
             </p>
           )}
           <code class="small">{job.error.code}</code>
@@ -216,7 +219,7 @@ export function Notices({ store, wanted }: { store: JobStore; wanted: string | n
       {warnings.map(([code, { message, level, times }]) => (
         <div key={code} class={`notice bar spread ${level}${mark(code)}`}>
           <span>
-            <b>{LEVELS[level]}</b> {message}
+            <b>{LEVELS[level]}</b> <Marked>{message}</Marked>
             {times > 1 && ` (${times} times)`}
           </span>
           <button

@@ -8,6 +8,7 @@ import { plural, when } from "../../lib/format.ts";
 import { isFinal } from "../../lib/jobs.ts";
 import { Card } from "../../ui/card.tsx";
 import { Button } from "../../ui/controls.tsx";
+import { Marked } from "../../ui/marks.tsx";
 import { useTask } from "../../ui/page.tsx";
 import type { JobStore } from "./store.ts";
 import { Report, Rules } from "./submission_report.tsx";
@@ -149,8 +150,14 @@ function Failed({ found }: { found: Submission }) {
   return (
     <div class="notice error" role="alert">
       <b>The check failed, so there is no new submission</b>
-      <p>{found.error?.message}</p>
-      {found.error?.hint && <p>{found.error.hint}</p>}
+      <p>
+        <Marked>{found.error?.message}</Marked>
+      </p>
+      {found.error?.hint && (
+        <p>
+          <Marked>{found.error.hint}</Marked>
+        </p>
+      )}
     </div>
   );
 }

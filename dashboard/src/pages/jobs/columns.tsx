@@ -2,7 +2,17 @@
 
 import type { ComponentChildren } from "preact";
 import type { Job } from "../../api/types.ts";
-import { ago, bytes, count, fixed, percent, score, seconds, short } from "../../lib/format.ts";
+import {
+  ago,
+  bytes,
+  count,
+  fixed,
+  type Maybe,
+  percent,
+  score,
+  seconds,
+  short,
+} from "../../lib/format.ts";
 import {
   activity,
   architectureOf,
@@ -13,6 +23,8 @@ import {
   timeLeft,
   valuesOf,
 } from "../../lib/jobs.ts";
+import { counted, seedOf } from "../../lib/seeds.ts";
+import { type Spread, spreadOf } from "../../lib/statistics.ts";
 import { Sparkline } from "../../ui/sparkline.tsx";
 import { ProgressBar, StatusBadge } from "../../ui/status.tsx";
 
@@ -27,6 +39,8 @@ export interface Column {
   show: (job: Job, curve: (number | null)[]) => ComponentChildren;
   // The text of a mean, of columns whose mean a group of seeds shows.
   text?: (value: number) => string;
+  // Whether this mean is over all jobs, also over those that have not succeeded.
+  isOfAll?: boolean;
 }
 
 const ACTIVITY_LENGTH = 34;
@@ -119,6 +133,7 @@ export const COLUMNS: Column[] = [
     sort: "progress",
     kind: "going",
     text: (value) => percent(value),
+    isOfAll: true,
     value: (job) => job.progress,
     show: (job) => <Activity job={job} />,
   },
@@ -149,8 +164,8 @@ export const COLUMNS: Column[] = [
     title: "Seed",
     sort: "seed",
     isNumber: true,
-    value: (job) => job.spec.training?.seed,
-    show: (job) => (isTokenizer(job) ? "" : job.spec.training?.seed),
+    value: seedOf,
+    show: (job) => (isTokenizer(job) ? "" : seedOf(job)),
   },
   {
     key: "rate",
@@ -206,6 +221,11 @@ export function columnsOf(jobs: Job[]): Column[] {
     ...scores.map((name) => metric(name, name.slice("evaluation/".length), name, score)),
     COLUMNS[last],
   ];
+}
+
+// Mean and deviation of the numbers in a column, over the jobs of a group of seeds.
+export function groupSpread({ value, isOfAll }: Column, jobs: Job[]): Spread | null {
+  return spreadOf((isOfAll ? jobs : counted(jobs)).map((job) => value(job) as Maybe));
 }
 
 export function cellClass({ kind, key, isNumber }: Column) {

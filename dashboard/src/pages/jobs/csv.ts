@@ -2,8 +2,7 @@
 
 import { save } from "../../api/client.ts";
 import { counted, type SeedGroup } from "../../lib/seeds.ts";
-import { spreadOf } from "../../lib/statistics.ts";
-import type { Column } from "./columns.tsx";
+import { type Column, groupSpread } from "./columns.tsx";
 
 export function saveTable(groups: SeedGroup[], columns: Column[], isGrouped: boolean) {
   const lines = isGrouped ? groupLines(groups, columns) : jobLines(groups, columns);
@@ -37,9 +36,9 @@ function groupLines(groups: SeedGroup[], columns: Column[]): unknown[][] {
   ];
 }
 
-function groupCells({ text, value }: Column, jobs: SeedGroup["jobs"]): unknown[] {
-  if (!text) return [[...new Set(jobs.map(value))].join(" ")];
-  const spread = spreadOf(counted(jobs).map((job) => value(job) as number | null));
+function groupCells(column: Column, jobs: SeedGroup["jobs"]): unknown[] {
+  if (!column.text) return [[...new Set(jobs.map(column.value))].join(" ")];
+  const spread = groupSpread(column, jobs);
   return [spread?.mean, spread?.deviation];
 }
 

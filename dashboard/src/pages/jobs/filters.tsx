@@ -3,7 +3,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { type Job, STATUSES } from "../../api/types.ts";
 import { count } from "../../lib/format.ts";
-import { Choices, Menu } from "../../ui/controls.tsx";
+import { CheckMenu, Choices, Menu } from "../../ui/controls.tsx";
 import { type Column, DEFAULT_COLUMNS } from "./columns.tsx";
 import type { Query } from "./query.ts";
 import type { JobList } from "./store.ts";
@@ -187,21 +187,10 @@ function Select({ label, value, names, onChange }: SelectProps) {
 }
 
 function ColumnMenu({ query, change, columns }: Pick<Props, "query" | "change" | "columns">) {
-  const shown = query.columns ?? DEFAULT_COLUMNS;
-  const toggle = (key: string) => {
-    const next = shown.includes(key) ? shown.filter((one) => one !== key) : [...shown, key];
-    change({ columns: next.join() === DEFAULT_COLUMNS.join() ? "" : next.join(",") || "name" });
-  };
-  return (
-    <Menu label="Columns" stays>
-      {columns.map(({ key, title }) => (
-        <label key={key} class="inline menu-item">
-          <input type="checkbox" checked={shown.includes(key)} onChange={() => toggle(key)} />
-          {title}
-        </label>
-      ))}
-    </Menu>
-  );
+  const choose = (keys: string[]) =>
+    change({ columns: keys.join() === DEFAULT_COLUMNS.join() ? "" : keys.join(",") || "name" });
+  const chosen = query.columns ?? DEFAULT_COLUMNS;
+  return <CheckMenu label="Columns" items={columns} chosen={chosen} choose={choose} />;
 }
 
 const FILTER_TEXTS: Record<string, (query: Query) => string> = {

@@ -2,18 +2,19 @@
 
 import type { ComponentChildren } from "preact";
 import type { Job } from "../../api/types.ts";
-import { ago, fixed, type Maybe, percent, plural } from "../../lib/format.ts";
+import { ago, fixed, percent, plural } from "../../lib/format.ts";
 import { architectureOf, valuesOf } from "../../lib/jobs.ts";
 import { counted, type SeedGroup, seedOf } from "../../lib/seeds.ts";
-import { spreadOf, spreadText } from "../../lib/statistics.ts";
+import { type Spread, spreadOf, spreadText } from "../../lib/statistics.ts";
 import { StatusCounts } from "../../ui/status.tsx";
-import { type Column, cellClass, labelOf } from "./columns.tsx";
+import { type Column, cellClass, groupSpread, labelOf } from "./columns.tsx";
 import type { JobList } from "./store.ts";
 
 const MOST_SEEDS = 6;
 // Length from which the deviation has a line of its own.
 const LONG_TEXT = 16;
 const NOTE = "Mean ± standard deviation over the jobs that have succeeded";
+const ALL_NOTE = "Mean of all jobs of the group";
 
 interface Props {
   list: JobList;
@@ -54,7 +55,7 @@ export function GroupRow({ list, group, columns, isOpen, toggle }: Props) {
         <td
           key={column.key}
           class={cellClass(column)}
-          title={column.text && NOTE}
+          title={column.text && (column.isOfAll ? ALL_NOTE : NOTE)}
           data-label={labelOf(column)}
         >
           {groupCell(column, jobs)}
@@ -79,17 +80,16 @@ function groupCell(column: Column, jobs: Job[]): ComponentChildren {
   const special = CELLS[column.key];
   if (special) return special(jobs);
   if (!column.text) return [...new Set(jobs.map((job) => column.show(job, [])))].join(", ");
-  return <Mean jobs={jobs} value={(job) => column.value(job) as Maybe} text={column.text} />;
+  return <Mean spread={groupSpread(column, jobs)} jobs={jobs} text={column.text} />;
 }
 
 interface MeanProps {
+  spread: Spread | null;
   jobs: Job[];
-  value: (job: Job) => Maybe;
   text: (value: number) => string;
 }
 
-function Mean({ jobs, value, text }: MeanProps) {
-  const spread = spreadOf(counted(jobs).map(value));
+function Mean({ spread, jobs, text }: MeanProps) {
   if (!spread) return null;
   const shown = spreadText(spread, text);
   const isLong = shown.length > LONG_TEXT;
@@ -111,7 +111,7 @@ function Mean({ jobs, value, text }: MeanProps) {
 }
 
 function Progress({ jobs }: { jobs: Job[] }) {
-  const mean = jobs.reduce((sum, { progress }) => sum + progress, 0) / jobs.length;
+  const { mean } = spreadOf(jobs.map(({ progress }) => progress))!;
   const isDone = jobs.every(({ status }) => status === "succeeded");
   return (
     <>

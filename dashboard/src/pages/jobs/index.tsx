@@ -80,7 +80,7 @@ function Results({ list, query, change, lookAgain }: ResultsProps) {
   const columns = columnsOf(loaded ?? []);
   const { jobs, fault } = arranged(loaded ?? [], query);
   const isGrouped = Boolean(query.group);
-  const groups = isGrouped ? sortGroups(seedGroups(jobs), query.sort) : singleGroups(jobs);
+  const groups = isGrouped ? sortGroups(seedGroups(jobs), query.sort, columns) : singleGroups(jobs);
   const visible = columns.filter(({ key }) => (query.columns ?? DEFAULT_COLUMNS).includes(key));
   const shown = groups.slice(0, needsAll(query) ? SHOWN : undefined);
   const { sort, open } = query;

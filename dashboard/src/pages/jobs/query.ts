@@ -1,11 +1,9 @@
 // Filters, order and columns of the list of jobs, which the address contains.
 
 import type { Job } from "../../api/types.ts";
-import type { Maybe } from "../../lib/format.ts";
 import { leaves, valuesOf } from "../../lib/jobs.ts";
-import { counted, type SeedGroup } from "../../lib/seeds.ts";
-import { spreadOf } from "../../lib/statistics.ts";
-import { COLUMNS } from "./columns.tsx";
+import type { SeedGroup } from "../../lib/seeds.ts";
+import { COLUMNS, type Column, groupSpread } from "./columns.tsx";
 
 export interface Query {
   status: string;
@@ -116,15 +114,11 @@ export function filterJobs(jobs: Job[], query: Query, conditions: Condition[]): 
 
 // Sorts groups by the mean of a column. The service sorted their jobs, so the order of other values
 // is that of the first job of each group.
-export function sortGroups(groups: SeedGroup[], sort: string): SeedGroup[] {
+export function sortGroups(groups: SeedGroup[], sort: string, columns: Column[]): SeedGroup[] {
   const name = sort.replace(/^-/, "");
-  const column = COLUMNS.find((one) => one.sort === name);
-  const isScore = SCORE.test(name);
-  if (!isScore && !column?.text) return groups;
-  const value = (job: Job) => (isScore ? valuesOf(job)[name] : column!.value(job)) as Maybe;
-  const mean = new Map(
-    groups.map(({ id, jobs }) => [id, spreadOf(counted(jobs).map(value))?.mean]),
-  );
+  const column = columns.find((one) => one.sort === name);
+  if (!column?.text) return groups;
+  const mean = new Map(groups.map(({ id, jobs }) => [id, groupSpread(column, jobs)?.mean]));
   const sign = sort.startsWith("-") ? -1 : 1;
   return [...groups].sort((a, b) => {
     const [one, other] = [mean.get(a.id), mean.get(b.id)];

@@ -1,7 +1,7 @@
 // The estimate, the start button, and the job as YAML and as commands.
 
 import { useState } from "preact/hooks";
-import { type Device, type Estimate, isMeasured } from "../../lib/estimate.ts";
+import { type Device, deviceText, type Estimate, isMeasured } from "../../lib/estimate.ts";
 import { bytes, count, exact, plural, seconds } from "../../lib/format.ts";
 import { command, curl, python, yaml } from "../../lib/spec.ts";
 import { navigate } from "../../router.ts";
@@ -9,8 +9,6 @@ import { Card, type Fact, Numbers } from "../../ui/card.tsx";
 import { Button, Choices, CopyButton } from "../../ui/controls.tsx";
 import type { NewJob } from "./store.ts";
 
-const MEASURED: Record<string, string> = { cpu: "Time on your CPU", cuda: "Time on your GPU" };
-const ASSUMED: Record<string, string> = { cpu: "Time on two CPU cores", cuda: "Time on an A100" };
 const UNMEASURED = "An assumption: no running worker has measured the speed of such a device";
 
 export function Needs({ job }: { job: NewJob }) {
@@ -68,11 +66,11 @@ function factsOf(answer: Estimate): Fact[] {
     ["Tokens per step", count(answer.tokens_per_step)],
     ["Memory", about(answer.device_memory_bytes, bytes)],
     ["Disk", about(answer.disk_bytes, bytes)],
-    ...Object.entries(answer.seconds).map(
-      ([kind, value]): Fact => [
-        (isMeasured(answer, kind as Device) ? MEASURED : ASSUMED)[kind] ?? `Time, ${kind}`,
+    ...(Object.entries(answer.seconds) as [Device, number | null][]).map(
+      ([device, value]): Fact => [
+        `Time on ${deviceText(answer, device)}`,
         value !== null && value < 1 ? "under 1 s" : about(value, seconds),
-        isMeasured(answer, kind as Device) ? "From the measured speed" : UNMEASURED,
+        isMeasured(answer, device) ? "From the measured speed" : UNMEASURED,
       ],
     ),
   ];

@@ -2,6 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { type FieldEntry, readText, shownValue, titleOf } from "../../lib/schema.ts";
+import { Marked } from "../../ui/marks.tsx";
 import type { NewJob } from "./store.ts";
 
 interface Props {
@@ -40,7 +41,7 @@ export function Field({ job, entry, suggestions }: Props) {
         {fault}
       </span>
       <span class="hint" id={`${id}-hint`}>
-        <code>{path}</code> {schema.description}
+        <code>{path}</code> <Marked>{schema.description}</Marked>
       </span>
     </div>
   );

@@ -2,11 +2,10 @@
 
 import type { Spec } from "../../api/types.ts";
 import type { Device } from "../../lib/estimate.ts";
-import { isTrainingText, textOf } from "../../lib/texts.ts";
+import { isTrainingText, SAMPLE, textOf } from "../../lib/texts.ts";
 import type { Summary } from "../corpora/index.tsx";
 import type { Preset } from "../new/store.ts";
 
-const SAMPLE = "sample";
 const LARGE_WORDS = 2e7;
 
 // The text of the user, or else the sample.
@@ -16,7 +15,7 @@ export function firstText(corpora: Summary[]): string | undefined {
 }
 
 // The preset that suits a text and the device of the workers.
-export function recommended(text: Summary | undefined, device: Device): string {
+export function recommendedPreset(text: Summary | undefined, device: Device): string {
   if (!text || text.name === SAMPLE) return SAMPLE;
   if (device === "cpu") return "best-cpu";
   return text.words > LARGE_WORDS ? "best-100m" : "best-10m";
@@ -29,10 +28,10 @@ export interface Groups {
 
 // The recommended preset and the other best recipes; then the presets for comparisons, and those
 // with the same spec as another one.
-export function groupsOf(presets: Preset[], favourite: string): Groups {
+export function groupsOf(presets: Preset[], recommended: string): Groups {
   const seen = new Set<string>();
   const groups: Groups = { first: [], more: [] };
-  const rank = ({ name }: Preset) => (name === favourite ? 0 : 1);
+  const rank = ({ name }: Preset) => (name === recommended ? 0 : 1);
   for (const preset of [...presets].sort((a, b) => rank(a) - rank(b))) {
     const { name: _, preset: __, ...content } = preset.spec;
     const key = JSON.stringify(content);

@@ -7,7 +7,7 @@ import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
 import { type Catalogue, NewJob, readCatalogue } from "../new/store.ts";
 import { PresetTimes } from "../new/times.ts";
-import { firstText, recommended, specOf } from "./choice.ts";
+import { firstText, recommendedPreset, specOf } from "./choice.ts";
 import { Launch } from "./launch.tsx";
 import { ModelStep } from "./models.tsx";
 import { TextStep } from "./texts.tsx";
@@ -47,8 +47,8 @@ function Steps({ catalogue, text: wantedText, preset: wantedPreset, again }: Pro
   const { corpora, presets, device } = catalogue;
   const text = corpora.find(({ name }) => name === wantedText)?.name ?? firstText(corpora);
   const summary = corpora.find(({ name }) => name === text);
-  const favourite = recommended(summary, device);
-  const preset = presets.find(({ name }) => name === (wantedPreset ?? favourite)) ?? presets[0];
+  const recommended = recommendedPreset(summary, device);
+  const preset = presets.find(({ name }) => name === (wantedPreset ?? recommended)) ?? presets[0];
   const [job, setJob] = useState<NewJob | null>(null);
   const estimate = job?.estimate.value;
   // The estimates change when a worker has measured its speed and when the text is cleaned.
@@ -86,7 +86,7 @@ function Steps({ catalogue, text: wantedText, preset: wantedPreset, again }: Pro
         again={again}
       />
       <ModelStep
-        {...{ catalogue, times, favourite }}
+        {...{ catalogue, times, recommended }}
         words={summary?.words}
         chosen={preset.name}
         choose={(name) => setParameters({ preset: name })}

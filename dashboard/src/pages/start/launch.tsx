@@ -1,4 +1,4 @@
-// The third step: a summary, what the service objects to, and the start.
+// The third step: a summary, the errors of the service, and the start.
 
 import { timeText } from "../../lib/estimate.ts";
 import { bytes, exact } from "../../lib/format.ts";
@@ -24,7 +24,7 @@ export function Launch({ job, preset, text }: Props) {
   return (
     <Card title="3. Start">
       <Summary job={job} text={text} />
-      <Objections job={job} form={form} />
+      <Faults job={job} form={form} />
       <div class="bar">
         <Button class="primary" disabled={!isReady} act={start}>
           Start training
@@ -67,15 +67,15 @@ function Summary({ job, text }: { job: NewJob; text: string | undefined }) {
 }
 
 // Errors of the service. The guided start has no fields for them, so they link to the form.
-function Objections({ job, form }: { job: NewJob; form: string }) {
+function Faults({ job, form }: { job: NewJob; form: string }) {
   const faults = [
-    ...job.faults.value,
-    ...job.general.value.map(({ field, message }): [string, string] => [field, message]),
+    ...[...job.faults.value].map(([field, message]) => ({ field, message })),
+    ...job.general.value,
   ];
   return (
     <div role="alert">
-      {faults.map(([field, message]) => (
-        <p key={field} class="notice error">
+      {faults.map(({ field, message }) => (
+        <p key={`${field} ${message}`} class="notice error">
           {field && <b>{field}</b>}
           {message} <a href={form}>Change it in the form</a>
         </p>

@@ -12,13 +12,13 @@ interface Props {
   times: PresetTimes;
   // Words of the chosen text.
   words: number | undefined;
-  favourite: string;
+  recommended: string;
   chosen: string;
   choose: (name: string) => void;
 }
 
-export function ModelStep({ catalogue, times, words, favourite, chosen, choose }: Props) {
-  const { first, more } = groupsOf(catalogue.presets, favourite);
+export function ModelStep({ catalogue, times, words, recommended, chosen, choose }: Props) {
+  const { first, more } = groupsOf(catalogue.presets, recommended);
   const card = (preset: Preset) => (
     <PresetCard
       key={preset.name}
@@ -29,7 +29,7 @@ export function ModelStep({ catalogue, times, words, favourite, chosen, choose }
       isChosen={preset.name === chosen}
       choose={() => choose(preset.name)}
     >
-      {preset.name === favourite && <span class="button tag">Recommended</span>}
+      {preset.name === recommended && <span class="button tag">Recommended</span>}
     </PresetCard>
   );
   return (
@@ -37,7 +37,7 @@ export function ModelStep({ catalogue, times, words, favourite, chosen, choose }
       <fieldset class="presets wide" aria-label="Models">
         {first.map(card)}
       </fieldset>
-      <Honesty catalogue={catalogue} times={times} />
+      <TimesNote catalogue={catalogue} times={times} />
       <details class="more" open={more.some(({ name }) => name === chosen)}>
         <summary>More models ({more.length})</summary>
         <fieldset class="presets wide below" aria-label="More models">
@@ -49,7 +49,7 @@ export function ModelStep({ catalogue, times, words, favourite, chosen, choose }
 }
 
 // Where the times of the cards come from.
-function Honesty({ catalogue, times }: Pick<Props, "catalogue" | "times">) {
+function TimesNote({ catalogue, times }: Pick<Props, "catalogue" | "times">) {
   const [estimate] = times.found.value.values();
   if (!estimate) return null;
   const { device } = catalogue;

@@ -1,17 +1,14 @@
 // The first step: the text to train on, and three ways to add one.
 
-import { useState } from "preact/hooks";
 import { post } from "../../api/client.ts";
 import { plural } from "../../lib/format.ts";
-import { isDatasetName } from "../../lib/ids.ts";
-import { isTrainingText } from "../../lib/texts.ts";
+import { isTrainingText, SAMPLE } from "../../lib/texts.ts";
 import { setParameters } from "../../router.ts";
 import { Card } from "../../ui/card.tsx";
 import { Button } from "../../ui/controls.tsx";
 import { type Summary, wordsOf } from "../corpora/index.tsx";
-import { UploadBox } from "../corpora/upload.tsx";
+import { NewCorpus } from "../corpora/upload.tsx";
 
-const SAMPLE = "sample";
 const OFFICIAL = ["train_10M", "train_100M", "dev"];
 
 interface Props {
@@ -92,28 +89,14 @@ function SampleWay({ corpora, again }: { corpora: Summary[]; again: () => void }
 }
 
 function UploadWay({ again }: { again: () => void }) {
-  const [name, setName] = useState("");
-  const done = () => {
-    setParameters({ text: name });
+  const done = (text: string) => {
+    setParameters({ text });
     again();
   };
   return (
     <section aria-label="Your own text">
       <h3>Your own text</h3>
-      <label>
-        Name
-        <input
-          type="text"
-          placeholder="my-text"
-          autocomplete="off"
-          spellcheck={false}
-          value={name}
-          onInput={(event) => setName(event.currentTarget.value.trim())}
-        />
-      </label>
-      <div class="below">
-        <UploadBox folder={isDatasetName(name) ? `/v1/datasets/${name}` : null} onDone={done} />
-      </div>
+      <NewCorpus example="my-text" onDone={done} />
     </section>
   );
 }

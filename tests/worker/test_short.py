@@ -15,7 +15,7 @@ import pytest
 from core.process.program import python_command
 from jobs.notifier import JobNotifier
 from jobs.short_tasks import MAX_ATTEMPTS, claim_short_task, create_short_task, get_short_task
-from tests.waiting import is_alive, wait_for
+from tests.waiting import DEADLINE, is_alive, wait_for
 from worker.short import ShortRunner
 
 DIES = "import os, signal, sys; sys.stdin.readline(); os.kill(os.getpid(), signal.SIGKILL)"
@@ -110,4 +110,4 @@ def test_the_process_ends_with_its_worker_even_if_its_input_stays_open():
 def test_the_process_ends_if_its_worker_died_before_it_started():
     command = [*python_command("core.short"), str(os.getppid())]  # not the parent of the process
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-        assert process.wait(60) == 1  # the input is still open
+        assert process.wait(DEADLINE) == 1  # the input is still open

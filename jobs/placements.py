@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select, update
 
 from core.events.types import now
 from jobs.database import insert
 from jobs.positions import QUEUE_ORDER
 from jobs.tables import Job, Placement, WorkerRow
-from jobs.workers import database_time
+from jobs.workers import LIVE, database_time
 
 PREFIX = "babylm-"
 QUEUE = "slurm"
@@ -37,6 +38,16 @@ ENDED = frozenset(
 """Slurm's states of a job that has ended."""
 HELD_BACK = frozenset((REFUSED, LOST)) | ENDED
 """States of an open placement that is submitted again after a delay."""
+LIVE_PROVISIONERS = LIVE.where(WorkerRow.queue == QUEUE)
+OPEN = (
+    select(Placement)
+    .where(
+        col(Placement.is_open).is_(True),
+        col(Placement.job_id).in_(bindparam("job_ids", expanding=True)),
+    )
+    .order_by(col(Placement.attempt))
+)
+"""Statements are built once, because building one takes longer than the query."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +94,8 @@ def find_placement(session: Session, job_id: str, attempt: int) -> Placement | N
 
 def newest_placements(session: Session, job_ids: Sequence[str]) -> dict[str, Placement]:
     """The newest open placement of each of the jobs, if it has one."""
-    query = (
-        select(Placement)
-        .where(col(Placement.is_open).is_(True), col(Placement.job_id).in_(job_ids))
-        .order_by(col(Placement.attempt))
-    )
-    return {placement.job_id: placement for placement in session.exec(query)}
+    found = session.exec(OPEN, params={"job_ids": list(job_ids)})
+    return {placement.job_id: placement for placement in found}
 
 
 def open_placements(session: Session) -> list[Pair]:
@@ -163,8 +170,7 @@ def start_pilot(
 def live_provisioners(session: Session, *, at: datetime | None = None) -> list[WorkerRow]:
     """Provisioners that reported recently."""
     since = (at or database_time(session)) - timedelta(seconds=PROVISIONER_SECONDS)
-    query = select(WorkerRow).where(WorkerRow.queue == QUEUE, WorkerRow.seen_at > since)
-    return list(session.exec(query))
+    return list(session.exec(LIVE_PROVISIONERS, params={"since": since}))
 
 
 def describe_placement(placement: Placement) -> str:

@@ -1,9 +1,10 @@
 """The order of the queue, and the positions of jobs in it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, func, tuple_
 from sqlmodel import Session, col, select
 
 from jobs.tables import Job, UtcDateTime
@@ -22,21 +23,39 @@ def queue_positions(session: Session, jobs: Sequence[Job]) -> dict[str, int]:
         return {}
     ordered = sorted(jobs, key=lambda job: (-job.priority, job.queued_at, job.id))
     first, last = ordered[0], ordered[-1]
+    values: dict[str, Any] = {"ids": [job.id for job in jobs]}
+    for name, job in (("first", first), ("last", last)):
+        values |= {f"{name}_priority": job.priority, f"{name}_id": job.id}
+        values |= {f"{name}_queued_at": job.queued_at}
+    query = ONE_PRIORITY if first.priority == last.priority else SEVERAL_PRIORITIES
+    return {row.id: row.position for row in session.execute(query, values)}
+
+
+def _positions(*, has_one_priority: bool) -> Select[tuple[str, int]]:
+    """The query of `queue_positions`."""
     is_queued, priority = col(Job.status) == "queued", col(Job.priority)
+    highest: ColumnElement[int] = bindparam("first_priority")
+    lowest: ColumnElement[int] = bindparam("last_priority")
     moment = tuple_(col(Job.queued_at), col(Job.id))
-    higher = select(func.count()).where(is_queued, priority > first.priority)
+    first = tuple_(_time("first_queued_at"), bindparam("first_id"))
+    last = tuple_(_time("last_queued_at"), bindparam("last_id"))
+    higher = select(func.count()).where(is_queued, priority > highest)
     ahead: ColumnElement[int] = higher.scalar_subquery()
-    span = [is_queued, priority <= first.priority, priority >= last.priority]
-    if first.priority == last.priority:
-        same = (is_queued, priority == first.priority, moment < _moment(first))
+    span = [is_queued, priority <= highest, priority >= lowest]
+    if has_one_priority:
+        same = (is_queued, priority == highest, moment < first)
         ahead = ahead + select(func.count()).where(*same).scalar_subquery()
-        span += [moment >= _moment(first), moment <= _moment(last)]
+        span += [moment >= first, moment <= last]
     number = func.row_number().over(order_by=QUEUE_ORDER)
     numbered = select(col(Job.id), (ahead + number).label("position")).where(*span).subquery()
     job_id, position = numbered.c.id, numbered.c.position
-    wanted = select(job_id, position).where(job_id.in_([job.id for job in jobs]))
-    return {row.id: row.position for row in session.execute(wanted)}
+    return select(job_id, position).where(job_id.in_(bindparam("ids", expanding=True)))
 
 
-def _moment(job: Job) -> ColumnElement[Any]:  # a tuple
-    return tuple_(literal(job.queued_at, UtcDateTime()), literal(job.id))
+def _time(name: str) -> ColumnElement[datetime]:
+    return bindparam(name, type_=UtcDateTime())
+
+
+ONE_PRIORITY = _positions(has_one_priority=True)
+SEVERAL_PRIORITIES = _positions(has_one_priority=False)
+"""Statements are built once, because building one takes longer than the query."""

@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, literal
+from sqlalchemy import ColumnElement, Executable, Integer, ScalarSelect, bindparam, func
 from sqlmodel import Session, col, select
 
+from core.spec.training import MAX_STEPS
 from jobs.tables import Metric, MetricStep
 
 MAX_POINTS = 500
 POINTS_A_BUCKET = 4
 """Number of points that a bucket keeps: the first, last, lowest and highest, so that the peaks and
 ends of the curve remain."""
+Values = dict[str, Any]
+"""Values of the parameters of a statement, by name."""
 
 
 @dataclass(frozen=True)
@@ -60,55 +63,48 @@ def metric_series(
             the last point of the series remain. This loses the peaks, but does not read every row.
     """
     assert max_points >= POINTS_A_BUCKET
-    result = {}
-    for name in names:
-        chosen: list[ColumnElement[bool]] = [
-            col(Metric.job_id) == job_id,
-            col(Metric.name) == name,
-            col(Metric.step) > after_step,
-        ]
-        if before_step is not None:
-            chosen.append(col(Metric.step) < before_step)
-        result[name] = _series(session, chosen, max_points=max_points, extremes=extremes)
-    return result
+    values = {"job_id": job_id, "after_step": after_step}
+    values["before_step"] = MAX_STEPS + 1 if before_step is None else before_step
+    return {
+        name: _series(session, values | {"name": name}, max_points=max_points, extremes=extremes)
+        for name in names
+    }
 
 
-def _series(
-    session: Session, chosen: Sequence[ColumnElement[bool]], *, max_points: int, extremes: bool
-) -> Series:
-    some = select(Metric.step).where(*chosen).limit(max_points + 1).subquery()
-    if session.exec(select(func.count()).select_from(some)).one() <= max_points:
-        return _points(session, chosen)
+def _series(session: Session, values: Values, *, max_points: int, extremes: bool) -> Series:
+    if session.exec(NUM_POINTS, params=values | {"limit": max_points + 1}).one() <= max_points:
+        return _points(session, POINTS, values)
     # Two queries, each one seek in the primary key; a single query would scan it.
-    low = session.exec(select(func.min(Metric.step)).where(*chosen)).one()
-    high = session.exec(select(func.max(Metric.step)).where(*chosen)).one()
+    low = session.exec(LOWEST_STEP, params=values).one()
+    high = session.exec(HIGHEST_STEP, params=values).one()
     num_buckets = max_points // POINTS_A_BUCKET if extremes else max_points - 1
-    width = (high - low) // num_buckets + 1
-    steps = _steps_to_keep(session, chosen[:2], low=low, high=high, width=width, extremes=extremes)
-    return _points(session, [*chosen[:2], col(Metric.step).in_(steps)])
+    edges = {"low": low, "high": high, "width": (high - low) // num_buckets + 1}
+    found = session.execute(EXTREMES if extremes else FIRSTS, values | edges)
+    steps = {step for row in found for step in row if step is not None} | {high}
+    return _points(session, POINTS_AT, values | {"steps": sorted(steps)})
 
 
-def _steps_to_keep(
-    session: Session,
-    series: Sequence[ColumnElement[bool]],
-    *,
-    low: int,
-    high: int,
-    width: int,
-    extremes: bool,
-) -> list[int]:
-    """The steps of the first, last, lowest and highest point of each bucket.
+def _points(session: Session, query: Executable, values: Values) -> Series:
+    columns = list(zip(*session.execute(query, values).all(), strict=True))
+    return Series(*map(list, columns)) if columns else Series()
 
-    If `extremes` is False: the steps of the first point of each bucket and of the last point.
+
+def _steps_to_keep(*, extremes: bool) -> Executable:
+    """The query for the steps of the first, last, lowest and highest point of each bucket.
+
+    If `extremes` is False: for the steps of the first point of each bucket.
 
     The query generates the buckets, and for each bucket reads a range of the primary key. Grouping
     the rows by a computed bucket and joining them to their extremes took four times as long for
     100,000 rows, because no index contains the bucket.
     """
-    edge = select(literal(low).label("low")).cte("edge", recursive=True)
+    width: ColumnElement[int] = bindparam("width", type_=Integer())
+    high: ColumnElement[int] = bindparam("high", type_=Integer())
+    low: ColumnElement[int] = bindparam("low", type_=Integer())
+    edge = select(low.label("low")).cte("edge", recursive=True)
     edge = edge.union_all(select(edge.c.low + width).where(edge.c.low + width <= high))
     within = [
-        *series,
+        *OF_SERIES,
         col(Metric.step) >= edge.c.low,
         col(Metric.step) < edge.c.low + width,
         col(Metric.step) <= high,
@@ -120,8 +116,7 @@ def _steps_to_keep(
 
     first = end(col(Metric.step).asc())
     if not extremes:
-        firsts = session.exec(select(first).select_from(edge)).all()
-        return sorted({*firsts, high} - {None})
+        return select(first).select_from(edge)
     is_finite = col(Metric.value).is_not(None)
     query = select(
         first,
@@ -129,28 +124,37 @@ def _steps_to_keep(
         end(col(Metric.value).asc(), is_finite),
         end(col(Metric.value).desc(), is_finite),
     )
-    rows = session.exec(query.select_from(edge)).all()
-    return sorted({step for row in rows for step in row if step is not None})
+    return query.select_from(edge)
 
 
-def _points(session: Session, chosen: Sequence[ColumnElement[bool]]) -> Series:
-    # Selects columns, not entities: building ORM objects took longer than the query.
-    query = (
-        select(  # type: ignore[call-overload]  # sqlmodel types up to four columns
-            Metric.step,
-            Metric.value,
-            MetricStep.epoch,
-            MetricStep.tokens_seen,
-            MetricStep.words_seen,
-            MetricStep.time,
-        )
-        .join(
-            MetricStep,
-            (col(MetricStep.job_id) == col(Metric.job_id))
-            & (col(MetricStep.step) == col(Metric.step)),
-        )
-        .where(*chosen)
-        .order_by(col(Metric.step))
+OF_SERIES = (col(Metric.job_id) == bindparam("job_id"), col(Metric.name) == bindparam("name"))
+IN_RANGE = (
+    *OF_SERIES,
+    col(Metric.step) > bindparam("after_step"),
+    col(Metric.step) < bindparam("before_step"),
+)
+# Statements are built once, because building one takes longer than the query.
+SOME = select(Metric.step).where(*IN_RANGE).limit(bindparam("limit")).subquery()
+NUM_POINTS = select(func.count()).select_from(SOME)
+LOWEST_STEP = select(func.min(Metric.step)).where(*IN_RANGE)
+HIGHEST_STEP = select(func.max(Metric.step)).where(*IN_RANGE)
+EXTREMES = _steps_to_keep(extremes=True)
+FIRSTS = _steps_to_keep(extremes=False)
+# Selects columns, not entities: building ORM objects took longer than the query.
+OF_STEP = (col(MetricStep.job_id) == col(Metric.job_id)) & (
+    col(MetricStep.step) == col(Metric.step)
+)
+ALL_POINTS = (
+    select(  # type: ignore[call-overload]  # sqlmodel types up to four columns
+        Metric.step,
+        Metric.value,
+        MetricStep.epoch,
+        MetricStep.tokens_seen,
+        MetricStep.words_seen,
+        MetricStep.time,
     )
-    columns = list(zip(*session.exec(query).all(), strict=True))
-    return Series(*map(list, columns)) if columns else Series()
+    .join(MetricStep, OF_STEP)
+    .order_by(col(Metric.step))
+)
+POINTS = ALL_POINTS.where(*IN_RANGE)
+POINTS_AT = ALL_POINTS.where(*OF_SERIES, col(Metric.step).in_(bindparam("steps", expanding=True)))

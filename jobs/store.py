@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy import ColumnElement, bindparam, func, or_
 from sqlmodel import Session, col, delete, select
 
 from core.events.types import StatusData, now
@@ -24,6 +24,10 @@ from jobs.transitions import add_event, transition, update_job
 
 PAGE = 50
 MAX_PAGE = 1000
+COUNTS = select(Job.status, func.count()).group_by(Job.status)
+JOB = select(Job).where(col(Job.id) == bindparam("job_id"))
+EXISTING = select(Job.id).where(col(Job.id).in_(bindparam("job_ids", expanding=True)))
+"""Statements of frequent reads are built once, because building one takes longer than the query."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def get_job(session: Session, job_id: str) -> Job:
     Raises:
         JobNotFound: If there is none.
     """
-    job = session.exec(select(Job).where(Job.id == job_id)).one_or_none()
+    job = session.exec(JOB, params={"job_id": job_id}).one_or_none()
     if job is None:
         raise JobNotFound(job_id)
     return job
@@ -108,7 +112,7 @@ def get_job(session: Session, job_id: str) -> Job:
 
 def existing(session: Session, job_ids: Sequence[str]) -> list[str]:
     """The ids that belong to a job, without duplicates, in the given order."""
-    found = set(session.exec(select(Job.id).where(col(Job.id).in_(job_ids))))
+    found = set(session.exec(EXISTING, params={"job_ids": list(job_ids)}))
     return [job_id for job_id in dict.fromkeys(job_ids) if job_id in found]
 
 
@@ -158,8 +162,7 @@ def list_jobs(
 
 def count_jobs(session: Session) -> dict[str, int]:
     """The number of jobs of each status that occurs."""
-    query = select(Job.status, func.count()).group_by(Job.status)
-    return dict(session.exec(query).all())
+    return dict(session.exec(COUNTS).all())
 
 
 def unfinished_jobs(session: Session) -> list[Job]:

@@ -34,7 +34,9 @@ from api.routes import (
     tokenizers,
     webhooks,
 )
+from api.routing import ThreadRoute
 from api.security import Gate
+from api.sharing import SharedAnswers
 from api.static_files import CompressedFiles
 from api.stream import Watchers
 from api.webhook_thread import Deliverer, WebhookThread
@@ -44,6 +46,13 @@ from jobs.notifier import Listener
 from jobs.queue import QueueNotifier
 from jobs.recovery import Sweeper, SweepThread
 from jobs.settings import Settings
+
+PREFIX = "/v1"
+PARTS = (
+    *(jobs, studies, events, alerts, checkpoints, playground),
+    *(evaluations, evaluation_files, submission),
+    *(tokenizers, tokenizer_files, datasets, sample, webhooks, catalogue, system),
+)
 
 
 def create_app(settings: Settings, *, database: Database | None = None) -> FastAPI:
@@ -80,24 +89,29 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
         settings=settings, database=database, watchers=watchers, notifier=notifier
     )
     register_handlers(app)
-    for part in (
-        *(jobs, studies, events, alerts, checkpoints, playground),
-        *(evaluations, evaluation_files, submission),
-        *(tokenizers, tokenizer_files, datasets, sample, webhooks, catalogue, system),
-    ):
+    for part in PARTS:
         app.include_router(
-            part.router, prefix="/v1", dependencies=[Depends(refuse_unknown_parameters)]
+            part.router, prefix=PREFIX, dependencies=[Depends(refuse_unknown_parameters)]
         )
     app.include_router(health.router)
     describe(app, needs_key=bool(settings.api_keys))
     app.include_router(pages.router)
     folder = str(files("dashboard") / "dist")
     app.mount("/static", CompressedFiles(directory=folder), name="static")
+    # The request passes through the middleware in the opposite order: admission, gate, sharing.
+    app.add_middleware(SharedAnswers, paths=shared_paths())
     app.add_middleware(
         Gate, keys=settings.api_keys, host=settings.host, upload_bytes=settings.upload_bytes
     )
-    app.add_middleware(Admission)  # added last, so that it runs before the gate
+    app.add_middleware(Admission)
     return app
+
+
+def shared_paths() -> list[str]:
+    """The paths of the routes whose answers identical requests may share."""
+    routes = [route for part in PARTS for route in part.router.routes]
+    shared = [each for each in routes if isinstance(each, ThreadRoute) and each.is_shared]
+    return [PREFIX + route.path for route in shared]
 
 
 class _Service(Protocol):

@@ -3,20 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from fastapi import Depends, Header, Path, Request, Response
+from fastapi import Depends, Header, Path, Request
 from sqlmodel import Session
 
 from api.bulkhead import Bulkhead
 from api.schemas import WITHOUT_NUL
-from api.sharing import SharedReads
 from api.stream import Streams, Watchers
 from jobs.database import Database
 from jobs.queue import QueueNotifier
 from jobs.settings import Settings
 
-READ_THREADS = 4
+READ_THREADS = 2
 """Number of threads for reads. Reads are mostly Python code, so more threads would only compete
-with each other and with the event loop for the interpreter lock."""
+with each other and with the event loop for the interpreter lock: with four threads the slowest
+hundredth of the reads took several times as long. With one, a long read would delay all others."""
 WRITE_THREADS = 4
 """Number of threads for writes. SQLite has one writer at a time; while writes wait, reads still
 have their own threads."""
@@ -44,7 +44,6 @@ class Context:
     follows: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FOLLOW_THREADS))
     """Threads for the queries of open streams and of requests that wait for a short task."""
     streams: Streams = field(default_factory=Streams)
-    shared_reads: SharedReads[Response] = field(default_factory=SharedReads)
     files: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FILE_THREADS))
     """Threads that publish complete uploads, for example unpack an archive."""
 

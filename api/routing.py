@@ -34,31 +34,22 @@ class ThreadRoute(APIRoute):
         methods: set[str] | list[str] | None = None,
         **options: Any,  # Any, as in the signature of FastAPI
     ) -> None:
-        self._is_shared = False
+        self.is_shared = False
+        """Whether identical requests may share an answer, see `SharedAnswers`."""
         if not (inspect.iscoroutinefunction(endpoint) or inspect.isasyncgenfunction(endpoint)):
             is_read = set(methods or ["GET"]) <= SAFE_METHODS
-            self._is_shared = is_read and _returns_data(endpoint)
+            self.is_shared = is_read and _returns_data(endpoint)
             endpoint = _in_thread(endpoint, is_read=is_read)
         super().__init__(path, endpoint, methods=methods, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, for a request whose body has a maximum number of values.
-
-        Identical reads share answers, see `SharedReads`. Reads are identical if their paths,
-        queries and headers are equal; the headers contain the key of the user.
-        """
+        """FastAPI's handler, for a request whose body has a maximum number of values."""
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
             return await handle(BoundedRequest(request.scope, request.receive))
 
-        async def handle_shared(request: Request) -> Response:
-            context: Context = request.app.state.context
-            scope = request.scope
-            key = (scope["method"], scope["path"], scope["query_string"], *scope["headers"])
-            return await context.shared_reads.run(key, lambda: handle_bounded(request))
-
-        return handle_shared if self._is_shared else handle_bounded
+        return handle_bounded
 
 
 def thread_router(tag: str | None = None, *, include_in_schema: bool = True) -> APIRouter:

@@ -1,8 +1,11 @@
 """Identical reads at the same time share one answer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+import re
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Answer = TypeVar("Answer")
 
@@ -61,3 +64,48 @@ class SharedReads(Generic[Answer]):
         finally:
             del self._running[key]
             ended.set_result(None)
+
+
+class SharedAnswers:
+    """ASGI middleware: identical GET requests share answers, see `SharedReads`.
+
+    Requests are identical if their paths, queries and headers are equal; the headers contain the
+    key of the user. Routing, dependencies and validation take more time than most queries, so the
+    requests are compared before them.
+    """
+
+    def __init__(self, app: ASGIApp, *, paths: Sequence[str]) -> None:
+        """`paths` are paths of routes, such as `/v1/jobs/{job_id}`, whose answers fit in memory."""
+        self._app = app
+        self._paths = re.compile("|".join(re.sub(r"\{\w+\}", "[^/]+", path) for path in paths))
+        self._reads: SharedReads[list[Message]] = SharedReads()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers with the messages of a shared read, or passes the request on."""
+        if not self.is_shared(scope):
+            await self._app(scope, receive, send)
+            return
+        key = (scope["path"], scope["query_string"], *scope["headers"])
+        for message in await self._reads.run(key, lambda: self._read(scope, receive)):
+            await send(_copied(message))
+
+    def is_shared(self, scope: Scope) -> bool:
+        """Whether the answer to this request may be that of another identical request."""
+        is_read = scope["type"] == "http" and scope["method"] == "GET"
+        return is_read and self._paths.fullmatch(scope["path"]) is not None
+
+    async def _read(self, scope: Scope, receive: Receive) -> list[Message]:
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, keep)
+        return messages
+
+
+def _copied(message: Message) -> Message:
+    """A message whose headers the middleware outside may change."""
+    if message["type"] == "http.response.start":
+        return {**message, "headers": list(message["headers"])}
+    return message

@@ -32,6 +32,8 @@ MAX_ANSWERS = 100
 the database ten times per second."""
 LOOK_SECONDS = 1.0
 """Maximum seconds until an event is sent if its notification is lost."""
+GATHER_SECONDS = 0.01
+"""Seconds before a query begins, in which all streams that a notification wakes can join it."""
 PAGE_EVENTS = 500
 PAGES_KEPT = 64
 """Number of encoded pages of past events in memory, about 10 MB."""
@@ -208,11 +210,15 @@ class _SharedLook:
     def __init__(self, look: "Look", after: int, bulkhead: Bulkhead) -> None:
         self.has_begun = False
 
-        def run() -> Page:
+        def begin() -> Page:
             self.has_begun = True
             return look(after)
 
-        self.task = asyncio.create_task(bulkhead.run(run))
+        async def run() -> Page:
+            await asyncio.sleep(GATHER_SECONDS)
+            return await bulkhead.run(begin)
+
+        self.task = asyncio.create_task(run())
         self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
 
 

@@ -8,8 +8,8 @@ import httpx2 as httpx
 import pytest
 from sqlalchemy import event
 
-from api.app import create_app
-from api.sharing import SharedReads
+from api.app import create_app, shared_paths
+from api.sharing import SharedAnswers, SharedReads
 
 
 class Source:
@@ -135,3 +135,18 @@ def test_simultaneous_requests_get_whole_answers_and_share_reads(settings, datab
     assert len({answer.content for answer in answers[:101]}) == 1
     assert all(answer.headers["x-content-type-options"] == "nosniff" for answer in answers)
     assert 2 < len(transactions) < 20
+
+
+def test_only_answers_that_fit_in_memory_are_shared():
+    paths = shared_paths()
+    middleware = SharedAnswers(create_app, paths=paths)  # the app is not called
+
+    def is_shared(path: str, method: str = "GET") -> bool:
+        return middleware.is_shared({"type": "http", "method": method, "path": path})
+
+    assert all(is_shared(path.replace("{", "").replace("}", "")) for path in paths)
+    assert "/v1/jobs/{job_id}" in paths
+    assert not is_shared("/v1/jobs", "POST")
+    for path in ("events/stream", "logs", "checkpoints/best/archive", "checkpoints/best/files/a/b"):
+        assert not is_shared(f"/v1/jobs/1/{path}"), path
+    assert not is_shared("/healthz")

@@ -26,7 +26,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "ema_decay": 0.95,
         "average_last_epochs": 2,
         "shuffle": "documents",
-        "weight_decay_schedule": "linear",
     },
     "regularized": {"z_loss_coefficient": 1e-4, "ema_decay": 0.9, "early_stopping_patience": 100},
 }

@@ -124,7 +124,6 @@ CONDITIONS: dict[str, Spec] = {
     "adamw": {"training": ADAMW},
     "muon": {"training": ADAMW | MUON},
     "muon-ema": {"training": ADAMW | MUON | {"ema_decay": 0.99}},
-    "muon-decay": {"training": ADAMW | MUON | {"weight_decay_schedule": "linear"}},
     "muon-dropout": {"training": ADAMW | MUON, "model": {"dropout": 0.1}},
     "muon-dropout-0.2": {"training": ADAMW | MUON, "model": {"dropout": 0.2}},
     "muon-dropout-decay-0.3": {

@@ -121,11 +121,6 @@ class TrainingSpec(Section):
         le=10.0,
         description="Weight decay of matrices and embeddings; norms and biases have none.",
     )
-    weight_decay_schedule: Literal["constant", "linear"] = Field(
-        default="constant",
-        description="constant: the same weight decay at every step; linear: it falls to zero over "
-        "the run (nanochat, scripts/base_train.py).",
-    )
     ema_decay: float | None = Field(
         default=None,
         gt=0.0,

@@ -40,7 +40,7 @@ from core.training.model.attention.select import eager_mode
 from core.training.monitoring import early_stopping
 from core.training.monitoring.measurements import Measurements
 from core.training.monitoring.time_left import TimeLeft
-from core.training.optimizers.schedule import learning_rate, weight_decay
+from core.training.optimizers.schedule import learning_rate
 from core.training.saving.publishing import Publisher
 from core.training.saving.resume import (
     LoopState,
@@ -229,7 +229,6 @@ class Trainer:
             result = self.stepper.take(
                 self.batches.batch(step),
                 learning_rate=learning_rate(step, self.plan, self.training),
-                weight_decay=weight_decay(step, self.plan, self.training),
             )
             is_logged = step % self.plan.logging_steps == 0 or step in (1, last)
             if (is_logged or not self.device.is_cuda) and self.stepper.found_inf:

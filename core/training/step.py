@@ -21,7 +21,7 @@ from core.training.execution.device import Device
 from core.training.loss import objective_and_loss
 from core.training.model.attention.select import eager_mode
 from core.training.model.moe.experts import RouterStatistics
-from core.training.optimizers.fused_adamw import guarded_step, set_rates
+from core.training.optimizers.fused_adamw import guarded_step, set_learning_rate
 
 NO_CLIPPING = float("inf")
 CLIPPING_EPSILON = 1e-6
@@ -104,17 +104,13 @@ class Stepper:
         batch_size, seq_length = self._shape
         return self._training.micro_batch_size_for(self.micro_batch_size, seq_length, batch_size)
 
-    def take(
-        self, batch: Batch, *, learning_rate: float, weight_decay: float | None = None
-    ) -> StepResult:
+    def take(self, batch: Batch, *, learning_rate: float) -> StepResult:
         """Takes one step on a batch of B sequences. A rank splits its rows into micro-batches of b.
 
         The loss is the sum over all targets of the step divided by the number of targets, so it
-        does not depend on the size of micro-batches. `weight_decay` defaults to the spec's value.
+        does not depend on the size of micro-batches.
         """
-        if weight_decay is None:
-            weight_decay = self._training.weight_decay
-        set_rates(self._optimizer, learning_rate=learning_rate, weight_decay=weight_decay)
+        set_learning_rate(self._optimizer, learning_rate)
         self._clear_gradients()
         self._routers.clear()
         rows = slice(None)

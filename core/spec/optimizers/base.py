@@ -3,12 +3,11 @@
 No torch: the API validates and estimates with these classes.
 `core.training.optimizers.builders` creates what they describe.
 
-A parameter group has three keys in addition to the options of its optimizer:
+A parameter group has two keys in addition to the options of its optimizer:
 
 | key | meaning |
 | --- | --- |
 | `lr_scale` | the group's learning rate as a multiple of `training.learning_rate` |
-| `decay_scale` | the group's weight decay as a multiple of `training.weight_decay` |
 | `state_names` | tensors that the optimizer keeps for each parameter, for resume points |
 """
 

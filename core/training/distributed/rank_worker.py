@@ -15,7 +15,7 @@ from core.training.distributed.reducer import join_group, seed_step
 from core.training.execution.compiled import compile_layers, uncompile_layers
 from core.training.execution.device import Device, choose_device, prepare
 from core.training.model.attention.select import eager_mode
-from core.training.optimizers.schedule import learning_rate, weight_decay
+from core.training.optimizers.schedule import learning_rate
 from core.training.saving.resume import read_resume_point
 from core.training.validate import validate
 
@@ -58,7 +58,6 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
                 components.stepper.take(
                     batches.batch(step),
                     learning_rate=learning_rate(step, begin.plan, training),
-                    weight_decay=weight_decay(step, begin.plan, training),
                 )
                 components.after_step(step)
             case Validate(averaged=averaged):

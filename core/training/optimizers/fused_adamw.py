@@ -95,12 +95,10 @@ def build_adamw(parameters: Sequence[nn.Parameter], training: TrainingSpec) -> A
         {
             "params": [parameter for parameter in parameters if parameter.ndim >= 2],
             "weight_decay": training.weight_decay,
-            "decay_scale": 1.0,
         },
         {
             "params": [parameter for parameter in parameters if parameter.ndim < 2],
             "weight_decay": 0.0,
-            "decay_scale": 0.0,
         },
     ]
     shared = {"lr_scale": 1.0, "state_names": MOMENTS}
@@ -123,13 +121,10 @@ def build_adamw(parameters: Sequence[nn.Parameter], training: TrainingSpec) -> A
     return optimizer
 
 
-def set_rates(
-    optimizer: torch.optim.Optimizer, *, learning_rate: float, weight_decay: float
-) -> None:
-    """Sets learning rate and weight decay of all groups, each times the group's scale."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Sets the learning rate of all parameter groups, each multiplied by the group's `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate * group["lr_scale"]
-        group["weight_decay"] = weight_decay * group["decay_scale"]
 
 
 def guarded_step(

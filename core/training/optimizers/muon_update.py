@@ -35,11 +35,11 @@ class Muon(torch.optim.Optimizer):
     """Makes torch's GradScaler set `grad_scale` and `found_inf` instead of skipping steps."""
 
     def __init__(self, adamw: AdamW, matrices: list[nn.Parameter], **options: float) -> None:
-        group = {"params": matrices, "lr_scale": 1.0, "decay_scale": 1.0} | options
+        group = {"params": matrices, "lr_scale": 1.0} | options
         group["state_names"] = STATE_NAMES
         super().__init__([*adamw.param_groups, group], {})
         self._adamw = adamw
-        # The groups are shared, so `set_rates` also sets the rates of the inner AdamW.
+        # The groups are shared, so `set_learning_rate` also sets the rates of the inner AdamW.
         self.param_groups[:-1] = adamw.param_groups
         self.state.update(adamw.state)
         adamw.state = self.state

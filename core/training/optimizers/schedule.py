@@ -1,4 +1,4 @@
-"""Learning rate and weight decay as pure functions of the step."""
+"""The learning rate as a pure function of the step."""
 
 from math import cos, pi
 
@@ -29,13 +29,3 @@ def learning_rate(step: int, plan: Plan, training: TrainingSpec) -> float:
     fraction = min(1.0, (step - begin) / max(1, plan.max_steps - begin))
     left = 0.5 * (1.0 + cos(pi * fraction)) if training.schedule == "cosine" else 1.0 - fraction
     return peak * (floor + (1.0 - floor) * left)
-
-
-def weight_decay(step: int, plan: Plan, training: TrainingSpec) -> float:
-    """The weight decay of a step, counted from 1.
-
-    It is constant, or falls linearly and would be 0 one step after the last.
-    """
-    if training.weight_decay_schedule == "constant":
-        return training.weight_decay
-    return training.weight_decay * (1.0 - (step - 1) / plan.max_steps)

@@ -3773,13 +3773,6 @@ export interface components {
              */
             weight_decay: number;
             /**
-             * Weight Decay Schedule
-             * @description constant: the same weight decay at every step; linear: it falls to zero over the run (nanochat, scripts/base_train.py).
-             * @default constant
-             * @enum {string}
-             */
-            weight_decay_schedule: "constant" | "linear";
-            /**
              * Z Loss Coefficient
              * @description Weight of the z-loss, the squared log of the softmax's normaliser, which keeps logits small; 0: none. It is part of the training objective only; the losses in the metrics do not include it. 1e-4 in PaLM (Chowdhery et al. 2022, section 5) and GPT-BERT.
              * @default 0
@@ -11085,5 +11078,4 @@ export const trainingSpecPackingValues: ReadonlyArray<FlattenedDeepRequired<comp
 export const trainingSpecPrecisionValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["precision"]> = ["auto", "fp32", "bf16", "fp16"];
 export const trainingSpecScheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["schedule"]> = ["linear", "cosine", "constant", "wsd"];
 export const trainingSpecShuffleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["shuffle"]> = ["windows", "documents"];
-export const trainingSpecWeight_decay_scheduleValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["TrainingSpec"]["weight_decay_schedule"]> = ["constant", "linear"];
 export const webhookBodyEventsValues: ReadonlyArray<FlattenedDeepRequired<components>["schemas"]["WebhookBody"]["events"]> = ["job.succeeded", "job.failed", "job.cancelled", "job.milestone", "job.alert", "webhook.test"];

@@ -29,7 +29,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "ema_decay": 0.9,
         "shuffle": "documents",
         "weight_decay": 0.1,
-        "weight_decay_schedule": "linear",
         "z_loss_coefficient": 1e-3,
         "schedule": "cosine",
     },

@@ -16,7 +16,11 @@ from core.storage.file_hashes import hash_file
 from core.training.execution.device import Device
 from core.training.model.moe.experts import use_sparse_experts
 from core.training.optimizers.builders import BUILDERS, build_optimizer
-from core.training.optimizers.fused_adamw import guarded_step, optimizer_tensors, set_rates
+from core.training.optimizers.fused_adamw import (
+    guarded_step,
+    optimizer_tensors,
+    set_learning_rate,
+)
 from core.training.optimizers.muon_update import orthogonalize
 from core.training.step import Stepper
 
@@ -29,7 +33,6 @@ def build_sgd(model, training):
         {
             "params": list(model.parameters()),
             "lr_scale": 1.0,
-            "decay_scale": 0.0,
             "state_names": ("momentum_buffer",),
         }
     ]
@@ -103,7 +106,7 @@ def test_a_step_with_clipping_is_one_on_smaller_gradients(name):
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
         torch.nn.utils.clip_grad_norm_(by_hand.parameters(), 0.01)
-        set_rates(optimizer, learning_rate=1e-3, weight_decay=0.1)
+        set_learning_rate(optimizer, 1e-3)
         optimizer.step()
     for (label, ours), theirs in zip(model.named_parameters(), by_hand.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=2e-5, msg=label)
@@ -199,7 +202,7 @@ def test_the_state_is_as_large_as_the_estimate_says(name, architecture):
 def test_every_group_declares_what_the_loop_needs(name):
     stepper, model = make_stepper(make_spec(name))
     groups = stepper._optimizer.param_groups
-    assert all({"lr_scale", "decay_scale", "state_names"} <= set(group) for group in groups)
+    assert all({"lr_scale", "state_names"} <= set(group) for group in groups)
     members = [id(each) for group in groups for each in group["params"]]
     assert sorted(members) == sorted(id(each) for each in model.parameters())
     assert groups[0]["lr_scale"] == 1.0, "the metric train/learning_rate is that of the first"
@@ -249,7 +252,7 @@ def test_muon_updates_matrices_as_torch_does():
         for mine, other in zip(model.parameters(), theirs_model.parameters(), strict=True):
             mine.grad = torch.randn(mine.shape, generator=generator)
             other.grad = mine.grad.clone()
-        set_rates(ours, learning_rate=spec.training.learning_rate, weight_decay=0.1)
+        set_learning_rate(ours, spec.training.learning_rate)
         guarded_step(ours, applies_grad_scale=True, grad_scale=None, found_inf=torch.zeros(()))
         theirs.step()
     for mine, other in zip(
@@ -279,7 +282,7 @@ def test_expert_weights_are_updated_matrix_by_matrix():
         parameter.grad = torch.zeros_like(parameter)
     experts[0].grad = torch.randn_like(experts[0])
     experts[0].grad[1] = 0.0
-    set_rates(optimizer, learning_rate=1e-3, weight_decay=0.0)
+    set_learning_rate(optimizer, 1e-3)
     optimizer.step()
     assert not experts[0][0].equal(before[0][0])
     assert experts[0][1].equal(before[0][1])

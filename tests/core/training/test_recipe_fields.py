@@ -14,11 +14,9 @@ from core.events.types import CheckpointData
 from core.spec.estimate import activation_bytes, estimate, step_bytes
 from core.spec.job import JobSpec
 from core.spec.plan import make_plan
-from core.spec.training import TrainingSpec
 from core.storage.file_hashes import hash_file
 from core.training.loss import summed_loss
 from core.training.model.dropout import use_residual_dropout
-from core.training.optimizers.schedule import weight_decay
 from core.training.saving.average import MovingAverage
 
 RECIPE = {
@@ -26,7 +24,6 @@ RECIPE = {
     "optimizer": "muon",
     "ema_decay": 0.9,
     "average_last_epochs": 2,
-    "weight_decay_schedule": "linear",
 }
 
 
@@ -185,15 +182,6 @@ def test_dropout_is_not_part_of_the_exported_model(tiny_run):
     assert configs[0] == configs[1]
     assert plain.values("train/loss") != dropped.values("train/loss")
     assert plain.values("validation/loss")[0] == dropped.values("validation/loss")[0]
-
-
-def test_weight_decay_is_constant_or_falls_over_the_run():
-    constant = TrainingSpec(max_steps=10, weight_decay=0.5)
-    linear = TrainingSpec(max_steps=10, weight_decay=0.5, weight_decay_schedule="linear")
-    plan = make_plan(linear, num_tokens=10**6)
-    assert [weight_decay(step, plan, constant) for step in (1, 10)] == [0.5, 0.5]
-    falling = [weight_decay(step, plan, linear) for step in range(1, 11)]
-    assert falling == pytest.approx([0.5 - 0.05 * step for step in range(10)])
 
 
 def test_the_estimate_counts_the_average_and_the_masks_of_dropout():

@@ -1,8 +1,8 @@
 """The training loop.
 
-The loop starts at the newest complete resume point, or at step 0. Each step depends only on the
-spec, the tokens and the resume point. On a CPU in fp32, an interrupted run therefore ends with the
-same weights as an uninterrupted one.
+The loop starts at the newest complete resume point, or at step 0. The result of each step depends
+only on the spec, the tokens and the resume point. On a CPU in fp32, an interrupted run therefore
+ends with the same weights as an uninterrupted one.
 """
 
 import logging
@@ -72,9 +72,9 @@ def train_model(
 ) -> None:
     """Trains to the last step of the plan and publishes the checkpoint `last`.
 
-    Reports the stage `train`, and before it `compile` if layers are compiled or micro-batch sizes
-    are probed. The remaining time includes the evaluation of about `evaluated_tokens` tokens after
-    training.
+    Reports the stage `train`. If layers are compiled or micro-batch sizes are probed, reports the
+    stage `compile` first. The reported remaining time includes the evaluation of about
+    `evaluated_tokens` tokens after training.
 
     Raises:
         Stopped: After a stop request. If possible, a checkpoint has been saved.
@@ -195,7 +195,7 @@ class Trainer:
         self.state = LoopState()
         self.time_left = TimeLeft(plan)
         self.is_step_logged = True
-        """False if the last step has metrics to log and they are not yet in the journal."""
+        """False if the metrics of the last step must be logged but are not yet in the journal."""
         self.saved_step = -1
         """Step of the newest resume point; -1 if there is none."""
 
@@ -259,9 +259,9 @@ class Trainer:
             logged_at += time.monotonic() - paused
 
     def _finish_step(self) -> None:
-        """Publishes milestones, validates and saves, if that is due after the current step.
+        """Publishes milestones, validates and saves a checkpoint, if they are due at this step.
 
-        A resumed run does not repeat a validation from before the interruption.
+        A resumed run does not repeat a validation that was made before the interruption.
         """
         step, last = self.state.step, self.plan.max_steps
         if step:
@@ -282,8 +282,8 @@ class Trainer:
     def save_current(self, kind: CheckpointKind) -> None:
         """Saves a checkpoint of the current step; if that fails, logs the failure.
 
-        Skips step 0 and a step that is already saved. Also skips a step whose metrics should have
-        been logged but were not, because a resumed run would not repeat this step.
+        Skips step 0 and a step that is already saved. Also skips a step if its metrics must be
+        logged but are not logged yet: a run that resumes after this step would never log them.
         """
         if self.state.step == 0 or self.state.step == self.saved_step or not self.is_step_logged:
             return
@@ -363,7 +363,11 @@ class Trainer:
             )
 
     def _save(self, kind: CheckpointKind) -> None:
-        """Saves a resume point, and a checkpoint whose weights are hard-linked to it."""
+        """Saves a resume point and a checkpoint, which share one weights file by a hard link.
+
+        At the end of the run, also saves the averages of the weights. With early stopping, the
+        checkpoint `last` has the weights of the checkpoint `best` instead.
+        """
         folder = self.rundir.resume / f"step-{self.state.step:06d}"
         if self.saved_step != self.state.step:
             self._save_resume_point()

@@ -16,7 +16,7 @@ from core.training.execution.device import Device
 from core.training.loss import token_losses
 
 LARGEST_EXPONENT = 700.0
-"""Perplexity is null from this loss on, because exp of more than about 709 overflows float64."""
+"""Loss from which on the perplexity is null, because exp overflows float64 above about 709."""
 BITS_PER_BYTE = "validation/bits_per_byte"
 MAX_NAME_LENGTH = 64
 """Maximum number of characters in the name of a metric, as in the database."""
@@ -54,7 +54,9 @@ def validate(
     should_stop: Callable[[], bool] = lambda: False,
     reducer: GradientReducer | None = None,
 ) -> Validation:
-    """The mean loss over windows at equal distances in the file, which are the same at every call.
+    """The mean loss over windows of the validation text.
+
+    The windows are at equal distances in the file, and are the same at every call.
 
     With a `reducer`, the batches are distributed over the ranks, and all ranks must call this
     function.

@@ -363,11 +363,7 @@ class Trainer:
             )
 
     def _save(self, kind: CheckpointKind) -> None:
-        """Saves a resume point and a checkpoint, which share one weights file by a hard link.
-
-        At the end of the run, also saves the averages of the weights. With early stopping, the
-        checkpoint `last` has the weights of the checkpoint `best` instead.
-        """
+        """Saves a resume point and a checkpoint; at the end, also the averages of the weights."""
         folder = self.rundir.resume / f"step-{self.state.step:06d}"
         if self.saved_step != self.state.step:
             self._save_resume_point()

@@ -50,7 +50,7 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
 def save_weights(model: PreTrainedModel, path: Path) -> None:
     """Writes the weights as float32 safetensors.
 
-    If the output layer shares the weights of the embedding, the file has them only once.
+    If the output layer and the embedding share one matrix, the file contains it only once.
     """
     tensors = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()

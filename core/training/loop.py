@@ -276,7 +276,7 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether no step is left."""
+        """Whether training has reached the last step, or early stopping has ended it."""
         return early_stopping.is_finished(self.state, self.plan, self.training)
 
     def save_current(self, kind: CheckpointKind) -> None:
@@ -349,7 +349,7 @@ class Trainer:
         return values
 
     def _validation(self, tokens: TokenFile, *, averaged: AverageKind | None = None) -> Validation:
-        """Validates the weights or an average of them on all ranks."""
+        """Validates the weights on all ranks, or the average `averaged` of the weights."""
         self.ranks.validate(averaged=averaged)
         with eager_mode(self.model), self.components.averaged_weights(averaged):
             return validate(

@@ -84,7 +84,10 @@ def objective_and_loss(
 def token_losses(
     model: PreTrainedModel, inputs: Tensor, targets: Tensor, segments: Tensor | None = None
 ) -> Tensor:
-    """(B, T) cross-entropy of each target, 0 for ignored ones; arguments as in `summed_loss`."""
+    """(B, T) cross-entropy of each target; 0 if a target is ignored.
+
+    The arguments are those of `summed_loss`.
+    """
     hidden = _hidden(model, inputs, segments)  # (B, T, D)
     cap = getattr(model.config, "final_logit_softcapping", None)
     losses = hidden.new_empty(

@@ -211,7 +211,7 @@ class Stepper:
 
     @property
     def loss_scale(self) -> float | None:
-        """Factor of the gradients in fp16; None without loss scaling."""
+        """Factor by which loss scaling multiplies the gradients; None without loss scaling."""
         return None if self.scaler is None else self.scaler.get_scale()
 
     @property

@@ -111,7 +111,7 @@ def source_metric(number: int, source: str) -> str:
 
 
 def _sums(losses: torch.Tensor, batch: Batch, *, num_sources: int) -> torch.Tensor:
-    """(2, S) float64: summed losses (B, T) and number of targets of each source."""
+    """The sum of the losses (B, T) and the number of targets of each source: (2, S) float64."""
     assert batch.sources is not None
     counted = torch.from_numpy(batch.targets != IGNORED).flatten()  # (B T,)
     sources = torch.from_numpy(batch.sources).flatten()[counted]

@@ -58,7 +58,7 @@ class Probe(Message):
 
 
 class Take(Message):
-    """Take a step, which all ranks take together."""
+    """Take a training step. All ranks take this step together."""
 
     kind: Literal["take"] = "take"
     step: int

@@ -38,7 +38,7 @@ class CudaGraph:
         Args:
             run: Runs the forward and backward pass for inputs and targets, both (b, T) int64 on the
                 GPU. Returns the contribution of this micro-batch to the loss, a scalar.
-            parameters: Parameters whose gradients `run` computes.
+            parameters: Parameters for which `run` computes gradients.
             routers: Statistics that `run` records.
             shape: (b, T).
             accumulates: Whether a step has several micro-batches, so that gradients must be added

@@ -124,7 +124,7 @@ def prepare(device: Device, training: TrainingSpec) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Makes glibc keep large freed blocks instead of returning them to the kernel.
+    """Makes glibc keep large freed blocks instead of returning them to the operating system.
 
     Activations are freed and allocated again in every step. By default, newly allocated memory
     causes a page fault for every 4 KiB. The page faults take 17 to 30 % of the time of a step on a
@@ -171,7 +171,7 @@ def free_bytes(device: Device) -> int:
 def memory_metrics(device: Device) -> dict[str, float]:
     """Current and peak memory in bytes by metric name, and the GPU's utilization and power."""
     resident = psutil.Process().memory_info().rss
-    # The kernel updates the peak less often than the current size.
+    # Linux updates the peak less often than the current size.
     peak = max(resident, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES)
     metrics = {
         "memory/host_rss_bytes": float(resident),

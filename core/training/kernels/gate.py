@@ -22,7 +22,10 @@ ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELU": 1, "
 
 @triton.jit
 def _activate(gate, ACTIVATION: tl.constexpr):
-    """The activation and its derivative; gelu is x Phi(x), its derivative Phi(x) + x phi(x)."""
+    """The activation and its derivative.
+
+    GELU is x Phi(x), and its derivative is Phi(x) + x phi(x).
+    """
     if ACTIVATION == 0:
         sigmoid = 1.0 / (1.0 + tl.exp(-gate))
         activated = gate * sigmoid

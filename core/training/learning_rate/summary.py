@@ -32,7 +32,7 @@ class Found:
     """The suggestion of the search."""
 
     suggested: float | None
-    """The learning rate at which the smoothed loss falls most steeply. The slope is that over the
+    """The learning rate at which the smoothed loss falls most steeply. Slopes are taken over the
     logarithm of the rate. Only rates below `lowest_at` count. None if there are too few points."""
     lowest_at: float | None
     """The learning rate at which the smoothed loss is lowest, which is near the highest rate at

@@ -164,7 +164,7 @@ def guarded_step(
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as CPU tensors, with the names `<parameter>:<state name>`.
 
-    Some optimizers create state only in their first step. Before that step, it is missing here.
+    Some optimizers create state only in their first step. Before it, the result lacks this state.
     """
     names = _state_names(optimizer)
     return {

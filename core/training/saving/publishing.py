@@ -1,4 +1,4 @@
-"""Publishes checkpoints with the training progress at which they were saved."""
+"""Publishes the weights of a run as checkpoints, and adds the progress of the training to them."""
 
 from pathlib import Path
 

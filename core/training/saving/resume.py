@@ -79,14 +79,14 @@ class LoopState(BaseModel):
 
     step: int = 0
     validated_step: int = -1
-    """Step of the newest validation; -1 if there is none."""
+    """Newest step at which the loop validated the weights or wrote samples; -1 if there is none."""
     validation_loss: float | None = None
     """Newest validation loss."""
     validation_loss_step: int = -1
     """Step of the newest validation loss; -1 if there is none."""
     best_validation_loss: float | None = None
     best_step: int = -1
-    """Step of the best validation loss; -1 before the first validation."""
+    """Step of the lowest validation loss; -1 if there is none."""
     validations_without_gain: int = 0
     """Number of validations after the one with the lowest loss."""
     ema_validation_loss: float | None = None

@@ -46,10 +46,10 @@ class AttentionSpan:
         return first
 
     def within(self, segments: Tensor) -> tuple["AttentionSpan", Tensor]:
-        """A span without chunks and new segments (B, T), which together allow the same attention.
+        """Replaces chunks by segments: an equivalent span without chunks, and new segments (B, T).
 
-        The first chunk of a segment starts with the segment. Each chunk becomes a segment, and the
-        window is at most the chunk size.
+        The first chunk of a segment starts at the first token of the segment. Each chunk becomes a
+        segment, and the window is at most the chunk size.
         """
         if self.chunk is None:
             return self, segments
@@ -91,7 +91,7 @@ def rescaled_queries(module: nn.Module, query: Tensor, segments: Tensor) -> Tens
 
 
 def explicit_mask(segments: Tensor, span: AttentionSpan, dtype: torch.dtype) -> Tensor:
-    """An additive mask (B, 1, T, T): 0 where a token attends to another, `MASKED` elsewhere."""
+    """An additive mask (B, 1, T, T): 0 if a query attends to a key, else `MASKED`."""
     span, segments = span.within(segments)
     whole = slice(0, segments.shape[1])
     like = torch.empty(0, dtype=dtype, device=segments.device)
@@ -144,9 +144,9 @@ def _block_mask(sees: Any, count: int | None, length: int, device: torch.device)
 
 
 def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) -> Tensor:
-    """An additive mask (Q, N): 0 where a row attends to a column, `MASKED` elsewhere.
+    """An additive mask (Q, N) for the queries at `rows` and the keys at `columns`.
 
-    If the span has neither window nor chunk, the function returns only the last Q columns, (Q, Q),
+    An element is 0 if the query attends to the key, else `MASKED`. If the span has neither window nor chunk, the function returns only the last Q columns, (Q, Q),
     because all earlier columns are 0.
     """
     queries = torch.arange(rows.start, rows.stop, device=like.device)[:, None]  # (Q, 1)

@@ -1,7 +1,7 @@
 """Sparse computation of Llama 4's experts.
 
-The module of transformers computes every expert for every token. It then multiplies the results of
-all experts that were not chosen by zero. `SparseMixture` sorts the tokens by expert and computes
+The module of transformers computes every expert for every token. Then it multiplies by zero the
+results of the experts that were not chosen. `SparseMixture` sorts the tokens by expert and computes
 only the chosen experts. With 16 experts and one expert per token, this is a sixteenth of the
 products. Both modules have the same parameters and compute the same function, so plain transformers
 loads the checkpoints.
@@ -84,7 +84,7 @@ class RouterStatistics:
     def sums(self) -> Tensor:
         """The statistics of this rank that are summed over all ranks, (num_sums,) float32.
 
-        They are the choices (L E), the sum of the balancing losses and the number of passes.
+        They are the L E counts of choices, the summed balancing losses and the number of passes.
         """
         if not self._step:
             return torch.zeros(self.num_sums)

@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     FAILED = 70
     """Failed for a reason that would make every attempt fail, so the job is not tried again."""
     STOPPED = 75
-    """Stopped on request, after a checkpoint at a step boundary."""
+    """Stopped on request at a safe point. If training had begun, a checkpoint was saved."""
     LOCKED = 76
     """Another process has locked the run folder; this process changed nothing."""
     ABANDONED = 77
@@ -254,7 +254,7 @@ class SubmissionInvalid(RunError):
 
 
 class SpecInvalid(RunError):
-    """The spec in the run folder cannot be read or is invalid."""
+    """The spec of a run cannot be read or is invalid."""
 
     code = "spec_invalid"
     hint = "Submit the job again with a valid spec."

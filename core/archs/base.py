@@ -209,7 +209,7 @@ class Architecture(BaseModel):
 
     @abstractmethod
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Number of all weights in the matrices of a layer, and of those used for one token."""
+        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
 
     @abstractmethod
     def layer_vectors(self) -> int:

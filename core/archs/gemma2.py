@@ -100,7 +100,7 @@ class Gemma2(Architecture):
         return {"_attn_implementation_internal": "eager"}
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Number of all weights in the matrices of a layer, and of those used for one token."""
+        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
         del layer
         weights = self.attention_matrices() + 3 * self.hidden_size * self.mlp_width
         return weights, weights

@@ -163,7 +163,7 @@ class Llama4(Architecture):
         }
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Number of all weights in the matrices of a layer, and of those used for one token."""
+        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
         attention = self.attention_matrices()
         mlp = 3 * self.hidden_size * self.mlp_width
         if layer not in self.moe_layers():

@@ -1,4 +1,4 @@
-"""Warm start: copies the weights and the tokenizer that `init_from` names into the run folder.
+"""Warm start: copies weights and tokenizer from the source in `init_from` into the run folder.
 
 The service makes the copy when a job is submitted. If a run has no copy, `core.run` makes the copy
 before training. After that, the run no longer needs the job or the folder that `init_from` names.
@@ -176,7 +176,7 @@ def _existing(folder: Path) -> ExistingTokenizer:
 
 
 def _report(tokenizer: ExistingTokenizer) -> TokenizerReport:
-    """The report of a tokenizer that this service has not trained."""
+    """The report of a tokenizer that this service did not train."""
     return TokenizerReport(
         requested_vocab_size=tokenizer.vocab_size,
         vocab_size=tokenizer.vocab_size,

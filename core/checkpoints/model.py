@@ -57,7 +57,7 @@ def save_weights(model: PreTrainedModel, path: Path) -> None:
         for name, tensor in model.state_dict().items()
         if not (name == "lm_head.weight" and model.config.tie_word_embeddings)
     }
-    # transformers 4 rejects a file whose metadata does not name the framework.
+    # transformers 4 rejects a file if its metadata does not name the framework.
     save_file(tensors, path, metadata={"format": "pt"})
 
 

@@ -19,8 +19,9 @@ TRAINING_BYTES_PER_PARAMETER = 8
 """Bytes of the float32 weight and gradient of a parameter, without the optimizer's state."""
 CHECKPOINT_BYTES_PER_PARAMETER = 4
 TOKENS_PER_WORD = 1.5
-"""Assumed number of tokens per word. Byte-level BPE gives BabyLM text 1.3 tokens per word,
-including the tokens of punctuation, with a vocabulary of 48,000 entries, and 1.6 with 8,000."""
+"""Assumed number of tokens per word, including the tokens of punctuation. For BabyLM text, a
+byte-level BPE gives 1.3 tokens per word if its vocabulary has 48,000 entries, and 1.6 tokens per
+word if it has 8,000 entries."""
 CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
 """Maximum number of logits that core.training.loss holds at once, by kind of device. The
 gradients of the logits overwrite the logits. A full chunk takes 128 MiB as float32 on a CPU, or

@@ -82,7 +82,7 @@ def make_members(
     conditions: Sequence[tuple[int, Condition]],
     seeds: Sequence[int],
 ) -> list[Member]:
-    """The members of a study: all conditions with the first seed, then with the next.
+    """The members of a study: first all conditions with the first seed, then with the next seed.
 
     Workers claim the jobs in this order, so that conditions can be compared early.
 

@@ -20,7 +20,7 @@ SPEC_VERSION = 1
 NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 """Pattern of names of datasets, jobs and checkpoints, which are names of folders."""
 TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
-"""Maximum number of words of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
+"""Maximum number of words in the text of each BabyLM track (calls for papers 2025 and 2026)."""
 TRACK_MAX_EPOCHS = 10
 """Maximum number of passes over the training data in the strict tracks (BabyLM guidelines, 2025 and
 2026)."""

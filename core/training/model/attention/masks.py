@@ -146,8 +146,9 @@ def _block_mask(sees: Any, count: int | None, length: int, device: torch.device)
 def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) -> Tensor:
     """An additive mask (Q, N) for the queries at `rows` and the keys at `columns`.
 
-    An element is 0 if the query attends to the key, else `MASKED`. If the span has neither window nor chunk, the function returns only the last Q columns, (Q, Q),
-    because all earlier columns are 0.
+    An element is 0 if the query attends to the key, else `MASKED`. If the span has neither window
+    nor chunk, the function returns only the last Q columns, (Q, Q), because all earlier columns are
+    0.
     """
     queries = torch.arange(rows.start, rows.stop, device=like.device)[:, None]  # (Q, 1)
     is_plain = span.window is None and span.chunk is None

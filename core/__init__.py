@@ -1,1 +1,4 @@
-"""Training: turns a run folder with a spec into a finished run. No database, queue or web code."""
+"""Training: turns a run folder with a spec into a finished run.
+
+This package contains no database, queue or web code.
+"""

@@ -1,4 +1,4 @@
-"""The errors with which a run can end. Each has a stable code, a message and a hint."""
+"""The errors with which a run can end. Each error has a stable code, a message and a hint."""
 
 from enum import IntEnum
 
@@ -6,8 +6,8 @@ from enum import IntEnum
 class ExitCode(IntEnum):
     """Exit statuses of the training process. The supervisor derives the next job status from them.
 
-    75 is `EX_TEMPFAIL` and 70 is `EX_SOFTWARE` in sysexits.h; 28 is the error number ENOSPC. A
-    non-zero status that is not listed here means a crash.
+    75 is `EX_TEMPFAIL` and 70 is `EX_SOFTWARE` in sysexits.h. 28 is the error number ENOSPC. All
+    other non-zero statuses mean a crash.
     """
 
     FINISHED = 0
@@ -16,16 +16,16 @@ class ExitCode(IntEnum):
     FAILED = 70
     """Failed for a reason that would make every attempt fail, so the job is not tried again."""
     STOPPED = 75
-    """Stopped on request, after a checkpoint at a step boundary."""
+    """Stopped on request at a safe point. If training had begun, a checkpoint was saved."""
     LOCKED = 76
-    """Another process has locked the run folder; nothing was changed."""
+    """Another process has locked the run folder; this process changed nothing."""
     ABANDONED = 77
     """The supervisor exited or sent no heartbeat, and the run did not reach a safe point before the
     deadline."""
 
 
 CRASHED = 1
-"""Python's exit status for an uncaught exception; the worker starts another attempt."""
+"""Python's exit status for an uncaught exception. The worker then starts another attempt."""
 
 
 class RunError(Exception):
@@ -67,7 +67,7 @@ class CorpusEmpty(RunError):
 
 
 class CleanerMissing(RunError):
-    """A style of cleaning does not know a source."""
+    """The chosen style of cleaning has no cleaner for a source of the corpus."""
 
     code = "cleaner_missing"
     hint = 'Use "clean": true, or leave the source out with data.sources.'
@@ -95,7 +95,7 @@ class CorpusDamaged(RunError):
 
 
 class CorpusColumnMissing(RunError):
-    """A file of rows has no column of text with the given name."""
+    """A file of rows (such as CSV) has no column of text with the given name."""
 
     code = "corpus_column_missing"
     hint = "Name the column in data.text_column, or leave the file out with data.sources."
@@ -116,7 +116,7 @@ class CorpusReaderMissing(RunError):
 
 
 class CorpusTooSmall(RunError):
-    """The text has fewer tokens than one window of training or validation needs."""
+    """The training or validation text has too few tokens for one sequence."""
 
     code = "corpus_too_small"
     hint = "Use more text or a smaller training.seq_length."
@@ -158,7 +158,7 @@ class InitialWeightsInvalid(RunError):
 
 
 class TokenizerInvalid(RunError):
-    """The tokenizer that `tokenizer.path` names is missing, or of a kind that is not usable."""
+    """The tokenizer that `tokenizer.path` names is missing, or is of a kind that cannot be used."""
 
     code = "tokenizer_invalid"
     hint = "Name a byte-level BPE like GPT-2's in tokenizer.path, or omit it to train a tokenizer."
@@ -185,7 +185,7 @@ class NonFiniteLoss(RunError):
     """The loss or the gradient norm became NaN or infinite; the weights were not updated."""
 
     code = "loss_not_finite"
-    hint = "Lower training.learning_rate, lengthen training.warmup_steps or use bf16 for fp16."
+    hint = "Lower training.learning_rate, raise training.warmup_steps or use bf16 instead of fp16."
 
 
 class OutOfMemory(RunError):
@@ -199,7 +199,7 @@ class OutOfMemory(RunError):
 
 
 class DiskFull(RunError):
-    """The disk of the run folder is full; the newest complete checkpoint was kept."""
+    """The disk of the run folder is full; the newest complete checkpoint still exists."""
 
     code = "disk_full"
     hint = "Free some space and retry the job: it continues from its newest checkpoint."
@@ -254,7 +254,7 @@ class SubmissionInvalid(RunError):
 
 
 class SpecInvalid(RunError):
-    """The spec in the run folder cannot be read or is invalid."""
+    """The spec of a run cannot be read or is invalid."""
 
     code = "spec_invalid"
     hint = "Submit the job again with a valid spec."
@@ -265,7 +265,7 @@ class Stopped(Exception):
 
 
 class RankDied(Exception):
-    """The process of another rank ended; the run can be retried.
+    """Another process of a run on several devices ended unexpectedly; the run can be retried.
 
     Attributes:
         code, hint: See `RunError`.

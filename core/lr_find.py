@@ -21,10 +21,12 @@ NAME = "lr-find"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the search for the folder; returns the exit status, see `core.errors.ExitCode`."""
+    """Runs the search in the given folder; returns the exit status, see `core.errors.ExitCode`."""
     parser = folder_parser("core.lr_find", (__doc__ or "").splitlines()[0])
-    parser.add_argument("--lowest", type=float, default=1e-5, help="rate of the first step")
-    parser.add_argument("--highest", type=float, default=1.0, help="rate of the last step")
+    parser.add_argument(
+        "--lowest", type=float, default=1e-5, help="learning rate of the first step"
+    )
+    parser.add_argument("--highest", type=float, default=1.0, help="learning rate of the last step")
     parser.add_argument("--steps", type=int, default=100, help="maximum number of steps")
     options = parser.parse_args(arguments)
     if not 0.0 < options.lowest < options.highest:

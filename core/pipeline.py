@@ -1,8 +1,8 @@
-"""Runs the stages of a run in order; a stage whose result is cached is skipped.
+"""Runs the stages of a run in order, and skips a stage if its result is in the cache.
 
-The same code starts and resumes a run. The results of finished stages are in the cache, where the
-run pins them (`core.storage.inputs`). Training continues from the newest complete resume point in
-the run folder.
+The same code starts and resumes a run. The cache has the results of finished stages. The run pins
+them, so that the cache keeps them until the run has finished (`core.storage.inputs`). Training
+continues from the newest complete resume point in the run folder.
 """
 
 from functools import partial
@@ -57,7 +57,7 @@ def run_pipeline(run: Run) -> None:
         _export(run, reporter, *train_tokens)
         run.inputs.unpin()
     except RunError:
-        # Before training has started, the user may fix the dataset; a retry then reads it again.
+        # If training has not started, the user may fix the dataset, and a retry must read it again.
         if not run.inputs.has_trained:
             run.inputs.forget()
         raise
@@ -99,7 +99,7 @@ def _train(
 
 
 def _evaluated_tokens(run: Run, plan: Plan, *, num_words: int) -> int:
-    """Approximate number of tokens that the stage `evaluate` reads, by the sizes of the files."""
+    """Approximate number of tokens that the stage `evaluate` reads, from the sizes of its files."""
     spec, folder = run.spec, run.data_dir / FOLDER
     files = [path for task in spec.evaluation.tasks for path in task_files(folder / task)]
     checkpoints = 1 + spec.training.num_averages
@@ -110,7 +110,7 @@ def _evaluated_tokens(run: Run, plan: Plan, *, num_words: int) -> int:
 
 
 def _require_tasks(run: Run) -> None:
-    """Fails early, before hours of training, if an evaluation task cannot be read."""
+    """Checks that all evaluation tasks can be read, so that a run does not fail after training."""
     if run.spec.task == "model" and run.spec.evaluation.tasks:
         require_tasks(run.data_dir, run.spec.evaluation.tasks)
 

@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_folder(options: argparse.Namespace, work: Callable[[Run], None]) -> int:
-    """Does `work` in the run folder of the options; returns an exit status like `main`."""
+    """Calls `work` with the run in `options.folder`; returns an exit status like `main`."""
     faulthandler.enable()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout
@@ -73,23 +73,24 @@ def run_folder(options: argparse.Namespace, work: Callable[[Run], None]) -> int:
 
 
 def folder_parser(program: str, description: str) -> argparse.ArgumentParser:
-    """The options of a program that works in a run folder."""
+    """A parser with the options of a program that works in a run folder."""
     parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("folder", type=Path, help="run folder that contains spec.json")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of corpora")
     parser.add_argument(
-        "--cache-dir", type=Path, default=Path("runs/cache"), help="results shared between runs"
+        "--cache-dir", type=Path, default=Path("runs/cache"), help="results that runs share"
     )
     parser.add_argument(
         "--supervised",
         action="store_true",
-        help="stop when standard input closes or receives no heartbeat: the supervisor is gone",
+        help="stop if standard input closes or receives no heartbeat, because the supervisor has "
+        "exited",
     )
     parser.add_argument(
         "--lease-seconds",
         type=float,
         default=LEASE_SECONDS,
-        help="with --supervised: exit within this many seconds after the last heartbeat",
+        help="with --supervised: maximum seconds from the last heartbeat to the exit",
     )
     return parser
 
@@ -169,7 +170,7 @@ def _crashed(journal: JournalWriter, error: Exception, roots: list[Path]) -> int
 def _record(journal: JournalWriter, data: ErrorData) -> None:
     try:
         journal.append(data)
-    except OSError as error:  # the disk is full: only the exit status and the log report the error
+    except OSError as error:  # disk full: only the exit status and the log report the error
         log.error("the journal cannot be written: %s", error)
 
 

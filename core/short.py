@@ -1,13 +1,14 @@
-"""The program of the short worker: answers requests and keeps recent models in memory.
+"""The program of the short worker: answers requests and keeps recently used models in memory.
 
     python -m core.short [PARENT]
 
-The program reads one request per line of standard input and writes one answer per line of standard
-output, both as JSON. It exits at the end of the input, and when the worker with the process id
-PARENT has died. If a request needs more than its `slice_seconds`, the answer contains the state of
-the work, and the caller sends the request again with this state. A `generate` request with `stream`
-also receives lines with `partial` before its answer. The first request that needs a large module
-imports it.
+The short worker runs short tasks, such as generating text. It starts this program and sends the
+requests. The program reads one request per line of standard input and writes one answer per line of
+standard output, both as JSON. It exits at the end of the input, and if the worker with the process
+id PARENT dies. If a request takes longer than its `slice_seconds`, the answer contains the state of
+the work, and the caller sends the request again with this state. For a `generate` request with
+`stream`, the program also writes lines with `partial` before the answer. A large module is imported
+when the first request needs it.
 """
 
 import json
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from core.evaluation.prepared import PreparedTasks
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object. Its values may have any type."""
 PARENT_SECONDS = 0.2
-"""Interval of the checks whether the worker still runs."""
+"""Seconds between two checks whether the worker still runs."""
 
 
 class Request(BaseModel):
@@ -52,7 +53,7 @@ class GenerateRequest(Request, GenerateOptions):
     kind: Literal["generate"]
     checkpoint_dir: Path
     stream: bool = False
-    """Whether to report the unfinished text while the model generates it."""
+    """Whether to write the unfinished text as partial answers while the model generates it."""
 
 
 class SurprisalRequest(Request, SurprisalOptions):
@@ -76,13 +77,14 @@ class EvaluateRequest(Request):
     checkpoint_dir: Path
     task_dir: Path
     predictions_file: Path
-    """File to which the predictions are written. The file of partial sums is in the same folder."""
+    """File to which the predictions are written. A file in the same folder keeps the results of an
+    unfinished evaluation."""
     state: Json | None = None
     slice_seconds: float = Field(gt=0.0)
 
 
 class CleanReportRequest(Request):
-    """Cleans a dataset with the default options and reports what changed."""
+    """Cleans a dataset with the default options and reports what cleaning changes."""
 
     kind: Literal["clean_report"]
     dataset_dir: Path
@@ -117,7 +119,7 @@ AnyRequest: TypeAdapter[OneRequest] = TypeAdapter(OneRequest)
 
 
 class RequestHandler:
-    """Answers requests one at a time; `report` receives partial answers."""
+    """Answers requests one at a time; calls `report` with partial answers."""
 
     def __init__(self, report: Callable[[Json], None] = lambda _: None) -> None:
         self._report = report
@@ -256,14 +258,14 @@ def serve(requests: TextIO, answers: TextIO) -> None:
 
 
 def exit_with_parent(parent: int) -> None:
-    """Ends this process soon after its parent has died, also in the middle of a request.
+    """Starts a thread that ends this process if its parent dies, even during a request.
 
-    The task of a killed worker is queued again. Without this check, the old process and that of the
-    next worker could write the same files at the same time.
+    The task of a killed worker is queued again. Without this check, the old process and the process
+    of the next worker could write the same files at the same time.
 
     Args:
-        parent: Process id of the parent. The parent gives it, because it may have died before this
-            process could read it.
+        parent: Process id of the parent. The parent passes its own id, because it may die before
+            this process can read the id.
     """
 
     def watch() -> None:

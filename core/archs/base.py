@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 MAX_HIDDEN_SIZE = 16_384
 MAX_VOCAB_SIZE = 1_000_000
 DEFAULT_MAX_POSITION_EMBEDDINGS = 2048
-"""Maximum number of input tokens if the spec gives none. Evaluations contain texts that are longer
-than the training sequences; models of the upstream research scripts accept 2,048 tokens or more.
-Position embeddings are rotary, so the number of weights does not depend on this value."""
+"""Maximum number of input tokens, if the spec does not give it. Evaluations contain texts that are
+longer than the training sequences. Models of the BabyLM-NA2 research scripts accept 2,048 tokens or
+more. Position embeddings are rotary, so the number of weights does not depend on this value."""
 OFFICIAL_TRANSFORMERS = "4.51.3"
 """The release of transformers that the BabyLM evaluation pipelines of 2025 and 2026 pin."""
 TARGET_HEAD_DIM = 64
@@ -26,13 +26,16 @@ TARGET_HEAD_DIM = 64
 
 
 def default_num_heads(hidden_size: int) -> int:
-    """The number of heads with the largest even width up to 64 that divides an even hidden_size."""
+    """The number of heads, if the spec does not give it. `hidden_size` must be even.
+
+    The width of a head is the largest even number up to 64 that divides `hidden_size`.
+    """
     widths = range(2, min(TARGET_HEAD_DIM, hidden_size) + 1, 2)
     return hidden_size // max(width for width in widths if hidden_size % width == 0)
 
 
 class Architecture(BaseModel):
-    """The fields that all architectures share, under Hugging Face's names."""
+    """The fields that all architectures share. They have the names that Hugging Face uses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -55,7 +58,7 @@ class Architecture(BaseModel):
     """Whether layers scale queries by a factor that depends on the position. With packed documents,
     the factor must depend on the position in the document, not in the sequence."""
     residual_branches: ClassVar[tuple[str, ...]]
-    """Modules of a layer whose outputs are added to the residual stream."""
+    """Names of the modules in a layer that add their outputs to the residual stream."""
 
     architecture: str
     hidden_size: int = Field(
@@ -65,32 +68,34 @@ class Architecture(BaseModel):
         multiple_of=2,  # rotary embeddings rotate pairs, so the width of a head is even
         description="Width D, an even number.",
     )
-    num_hidden_layers: int = Field(default=12, ge=1, le=256, description="Layers L.")
+    num_hidden_layers: int = Field(default=12, ge=1, le=256, description="Number of layers L.")
     num_attention_heads: int | None = Field(
         default=None,
         ge=1,
         le=1024,
-        description="Attention heads H; null: heads of the largest even width up to 64 that "
-        "divides hidden_size.",
+        description="Number of attention heads H; null: the number at which the width of a head is "
+        "the largest even divisor of hidden_size up to 64.",
     )
     num_key_value_heads: int | None = Field(
         default=None,
         ge=1,
         le=1024,
-        description="Key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; "
-        "the greatest common divisor of H and 8 for Llama 4.",
+        description="Number of key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H "
+        "is odd; the greatest common divisor of H and 8 for Llama 4.",
     )
     intermediate_size: int | None = Field(
-        default=None, ge=8, le=131_072, description="Width F of the MLP; null is 4 x hidden_size."
+        default=None, ge=8, le=131_072, description="Width F of the MLP; null: 4 x hidden_size."
     )
     max_position_embeddings: int | None = Field(
         default=None,
         ge=8,
         le=1_048_576,
-        description="Maximum tokens of an input, at least training.seq_length; null is 2048, or "
-        "training.seq_length if that is more.",
+        description="Maximum number of tokens in an input, at least training.seq_length; null: "
+        "2048, or training.seq_length if that is more.",
     )
-    rope_theta: float = Field(default=10_000.0, ge=1.0, le=1e9, description="Rotary base.")
+    rope_theta: float = Field(
+        default=10_000.0, ge=1.0, le=1e9, description="Base of the rotary embeddings."
+    )
     rms_norm_eps: float = Field(default=1e-5, gt=0.0, le=1e-2, description="Epsilon of the norms.")
     initializer_range: float = Field(
         default=0.02, gt=0.0, le=1.0, description="Standard deviation of the initial weights."
@@ -204,7 +209,7 @@ class Architecture(BaseModel):
 
     @abstractmethod
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Number of weights in the matrices of a layer: all, and only those used for one token."""
+        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
 
     @abstractmethod
     def layer_vectors(self) -> int:
@@ -229,10 +234,11 @@ class Architecture(BaseModel):
     def flops_per_token(self, *, vocab_size: int, seq_length: int) -> float:
         """Floating-point operations of the forward and backward pass for one token.
 
-        Counts only the necessary matrix products, without recomputation. Each weight used for the
-        token, including the output layer, takes 6 operations: 2 forward and 4 backward (Kaplan et
-        al. 2020, section 2.1). The two products of causal attention follow Chowdhery et al. 2022,
-        appendix B, halved because a token attends to half of the window on average.
+        Counts only the necessary matrix products, without recomputation. Each weight that is used
+        for the token, including those of the output layer, takes 6 operations: 2 forward and 4
+        backward (Kaplan et al. 2020, section 2.1). The operations of attention are those of
+        Chowdhery et al. 2022, appendix B, divided by 2, because a token attends to half of the
+        sequence on average.
         """
         active = sum(self.layer_matrices(layer)[1] for layer in range(self.num_hidden_layers))
         active += vocab_size * self.hidden_size

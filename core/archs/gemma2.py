@@ -30,7 +30,7 @@ class Gemma2(Architecture):
         ge=2,
         le=1024,
         multiple_of=2,
-        description="Width of a head; null is hidden_size / num_attention_heads.",
+        description="Width of a head; null: hidden_size / num_attention_heads.",
     )
     query_pre_attn_scalar: float | None = Field(
         default=None,
@@ -44,13 +44,13 @@ class Gemma2(Architecture):
         default=4096,
         ge=8,
         le=1_048_576,
-        description="Attention window of every second layer, in tokens.",
+        description="Number of tokens in the attention window of every second layer.",
     )
     attn_logit_softcapping: float | None = Field(
-        default=50.0, gt=0.0, le=1e6, description="Soft cap on attention scores; null: none."
+        default=50.0, gt=0.0, le=1e6, description="Soft cap on attention scores; null: no cap."
     )
     final_logit_softcapping: float | None = Field(
-        default=30.0, gt=0.0, le=1e6, description="Soft cap on the output logits; null: none."
+        default=30.0, gt=0.0, le=1e6, description="Soft cap on the output logits; null: no cap."
     )
     hidden_activation: Literal["gelu_pytorch_tanh", "gelu", "silu", "relu"] = Field(
         default="gelu_pytorch_tanh", description="Activation in the MLP."
@@ -94,13 +94,13 @@ class Gemma2(Architecture):
         """Entries of `config.json` that replace the entries of the configuration class."""
         if self.attn_logit_softcapping is None:
             return {}
-        # The default attention of transformers 4 ignores the soft cap without a warning, and no
-        # public entry chooses another attention. transformers 5 ignores this private entry, and
-        # computes Gemma 2 with eager attention by default.
+        # The default attention of transformers 4 ignores the soft cap without a warning. Only a
+        # private entry of `config.json` chooses another attention. transformers 5 ignores this
+        # entry, and computes Gemma 2 with eager attention by default.
         return {"_attn_implementation_internal": "eager"}
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Number of weights in the matrices of a layer: all, and only those used for one token."""
+        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
         del layer
         weights = self.attention_matrices() + 3 * self.hidden_size * self.mlp_width
         return weights, weights

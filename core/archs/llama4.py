@@ -12,8 +12,8 @@ from core.archs.base import (
 )
 
 OFFICIAL_NO_ROPE_INTERVAL = 4
-"""The `no_rope_layer_interval` that transformers `OFFICIAL_TRANSFORMERS` always uses. This release
-ignores the value in `config.json`."""
+"""The `no_rope_layer_interval` that the release `OFFICIAL_TRANSFORMERS` of transformers uses for
+all models. This release ignores the value in `config.json`."""
 
 
 class Llama4(Architecture):
@@ -34,30 +34,42 @@ class Llama4(Architecture):
         ge=2,
         le=1024,
         multiple_of=2,
-        description="Width of a head; null is hidden_size / num_attention_heads.",
+        description="Width of a head; null: hidden_size / num_attention_heads.",
     )
-    rope_theta: float = Field(default=500_000.0, ge=1.0, le=1e9, description="Rotary base.")
+    rope_theta: float = Field(
+        default=500_000.0, ge=1.0, le=1e9, description="Base of the rotary embeddings."
+    )
     num_local_experts: int = Field(
-        default=16, ge=0, le=256, description="Routed experts per layer; 0 makes all layers dense."
+        default=16,
+        ge=0,
+        le=256,
+        description="Number of routed experts per layer; 0 makes all layers dense.",
     )
     num_experts_per_tok: int = Field(
         default=1,
         ge=1,
         le=256,
-        description="Routed experts per token, in addition to the shared expert.",
+        description="Number of routed experts per token, in addition to the shared expert.",
     )
     interleave_moe_layer_step: int = Field(
-        default=1, ge=1, le=256, description="Every n-th layer has experts; the others are dense."
+        default=1,
+        ge=1,
+        le=256,
+        description="Interval n: every n-th layer has experts, the other layers are dense.",
     )
     use_qk_norm: bool = Field(default=True, description="Normalize queries and keys.")
     no_rope_layer_interval: int = Field(
-        default=4, ge=1, le=256, description="Every n-th layer has no rotary embedding."
+        default=4,
+        ge=1,
+        le=256,
+        description="Interval n: every n-th layer has no rotary embeddings.",
     )
     attention_chunk_size: int = Field(
         default=8192,
         ge=8,
         le=1_048_576,
-        description="Chunk size in tokens; layers with rotary embeddings attend within a chunk.",
+        description="Number of tokens in a chunk. In layers with rotary embeddings, a token "
+        "attends only to tokens of its own chunk.",
     )
     hidden_act: Literal["silu", "gelu", "relu"] = Field(
         default="silu", description="Activation in the MLP and the experts."
@@ -151,7 +163,7 @@ class Llama4(Architecture):
         }
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Number of weights in the matrices of a layer: all, and only those used for one token."""
+        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
         attention = self.attention_matrices()
         mlp = 3 * self.hidden_size * self.mlp_width
         if layer not in self.moe_layers():

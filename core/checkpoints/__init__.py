@@ -1,1 +1,1 @@
-"""Models and checkpoints: building, saving, loading, text generation, the model card."""
+"""Models and checkpoints: building, saving, loading, text generation and model cards."""

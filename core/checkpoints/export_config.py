@@ -1,4 +1,7 @@
-"""The entries of `config.json` that transformers 4 needs and 5 does not write. No torch."""
+"""The entries of `config.json` that transformers 4 needs and transformers 5 does not write.
+
+This module does not import torch.
+"""
 
 import json
 from pathlib import Path
@@ -7,7 +10,7 @@ from typing import Any
 from core.archs import Architecture
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object. Its values may have any type."""
 
 
 def exported_config(config: Json, architecture: Architecture) -> Json:
@@ -16,7 +19,7 @@ def exported_config(config: Json, architecture: Architecture) -> Json:
     transformers 4 reads only the old names. transformers 5 reads old and new names.
 
     Args:
-        config: What transformers 5 writes.
+        config: The content that transformers 5 writes.
         architecture: The architecture of the model.
     """
     return config | {
@@ -32,10 +35,10 @@ def config_text(config: Json) -> str:
 
 
 def missing_entries(path: Path, architecture: Architecture) -> Json | None:
-    """The complete content of a `config.json` that lacks entries; None if it lacks none.
+    """The complete content of a `config.json` that lacks entries; None if no entry is missing.
 
-    Version 0.1 of this project wrote checkpoints without the entries. A file that is missing or
-    that transformers 5 did not write gives None.
+    Version 0.1 of this project wrote checkpoints without the entries. The function also returns
+    None if the file does not exist or was not written by transformers 5.
     """
     try:
         config: Json = json.loads(path.read_bytes())

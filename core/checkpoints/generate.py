@@ -19,7 +19,7 @@ WARM_MODELS = 2
 PARTIAL_SECONDS = 0.15
 """Minimum seconds between two partial texts. Each partial text is written to the database."""
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-"""What the decoder returns for a character whose last bytes are in the next token."""
+"""The character that the decoder returns if the last bytes of a character are in the next token."""
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
-"""Warm start: the run's own copy of the weights and the tokenizer that `init_from` names.
+"""Warm start: copies weights and tokenizer from the source in `init_from` into the run folder.
 
-The service makes the copy when a job is submitted. If a run has no copy, `core.run` makes it before
-training. After that, the run no longer needs the job or the folder that `init_from` names. This
-module does not import torch.
+The service makes the copy when a job is submitted. If a run has no copy, `core.run` makes the copy
+before training. After that, the run no longer needs the job or the folder that `init_from` names.
+This module does not import torch.
 """
 
 import json
@@ -25,14 +25,14 @@ from core.tokenizer.report import REPORT, TokenizerReport
 from core.tokenizer.specials import SPECIAL_TOKENS
 
 SOURCE_FILE = "source.json"
-"""Name of the file with the section `init_from` for which the copy was made."""
+"""Name of the file that records from which `init_from` the copy was made."""
 IGNORED_FIELDS = {"max_position_embeddings"}
 """Fields of `config.json` that may differ from the spec. No weight depends on the maximum
 number of input tokens."""
 
 
 def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
-    """Copies weights and tokenizer into the run folder, unless that was done before.
+    """Copies weights and tokenizer into the run folder, if the copy does not exist.
 
     Raises:
         InitialWeightsInvalid: If the checkpoint or folder is missing, or if its model differs from
@@ -66,7 +66,7 @@ def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
 
 
 def _source_of(rundir: RunDir) -> InitFromSpec | None:
-    """The section `init_from` for which a run's copy was made; None if there is no copy."""
+    """The section `init_from` from which the copy of a run was made; None if there is no copy."""
     try:
         return InitFromSpec.model_validate_json((rundir.initial / SOURCE_FILE).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -74,7 +74,7 @@ def _source_of(rundir: RunDir) -> InitFromSpec | None:
 
 
 def initial_folder(spec: JobSpec, rundir: RunDir) -> Path | None:
-    """The folder of a run's copy; None if the run starts from random weights."""
+    """The folder of the copy in a run folder; None if the run starts from random weights."""
     return rundir.initial if spec.init_from.is_set else None
 
 
@@ -144,9 +144,9 @@ def read_object(path: Path) -> dict[str, Any]:  # any JSON value
 
 
 def _differences(model: Architecture, config: Mapping[str, Any]) -> list[str]:
-    """The differences between a spec's model and a `config.json`, in words.
+    """Descriptions of the differences between the model of a spec and a `config.json`.
 
-    Each item names a field, its value in the job and its value in the weights.
+    Each description names a field, its value in the job and its value in the weights.
     """
     classes = config.get("architectures") or ["unknown"]
     if classes[0] != model.model_class:
@@ -176,7 +176,7 @@ def _existing(folder: Path) -> ExistingTokenizer:
 
 
 def _report(tokenizer: ExistingTokenizer) -> TokenizerReport:
-    """The report of a tokenizer that was trained elsewhere."""
+    """The report of a tokenizer that this service did not train."""
     return TokenizerReport(
         requested_vocab_size=tokenizer.vocab_size,
         vocab_size=tokenizer.vocab_size,

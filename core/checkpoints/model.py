@@ -50,14 +50,14 @@ def checkpoint_activations(model: PreTrainedModel) -> None:
 def save_weights(model: PreTrainedModel, path: Path) -> None:
     """Writes the weights as float32 safetensors.
 
-    If the output layer shares the weights of the embedding, the file has them only once.
+    If the output layer and the embedding share one matrix, the file contains it only once.
     """
     tensors = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()
         for name, tensor in model.state_dict().items()
         if not (name == "lm_head.weight" and model.config.tie_word_embeddings)
     }
-    # transformers 4 rejects a file whose metadata does not name the framework.
+    # transformers 4 rejects a file if its metadata does not name the framework.
     save_file(tensors, path, metadata={"format": "pt"})
 
 

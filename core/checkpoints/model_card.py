@@ -24,7 +24,7 @@ def model_card(
 ) -> str:
     """A Hugging Face model card: model, training data, settings and results.
 
-    `origins` are the repositories of the Hub that files of the training data come from.
+    `origins` lists the repositories of the Hugging Face Hub from which training data comes.
     """
     title = ARCHITECTURES[spec.model.architecture].title
     lines = [
@@ -80,7 +80,7 @@ def _spec_lines(spec: JobSpec) -> Iterator[str]:
 
 
 def _dataset_lines(origins: Sequence[DatasetOrigin]) -> Iterator[str]:
-    """The datasets of the front matter, which the Hub shows as links."""
+    """The line of the front matter that names the datasets. The Hub shows them as links."""
     if origins:
         yield f"datasets: [{', '.join(sorted({each.repository for each in origins}))}]"
 

@@ -1,8 +1,9 @@
 """Surprisal of each token of a text under a checkpoint, with the most probable alternatives.
 
-The text is tokenized and scored as in the evaluation of minimal pairs (`core.evaluation.scoring`):
-no token precedes the text, so the first token has no context and no surprisal. The sum of the
-surprisals is therefore the negative score of the text in that evaluation, in bits instead of nats.
+The surprisal of a token is the negative logarithm of its probability. The text is tokenized and
+scored as in the evaluation of minimal pairs (`core.evaluation.scoring`). No token precedes the
+text, so the first token has no context and no surprisal. The sum of the surprisals is therefore the
+negative score of the text in that evaluation, in bits instead of nats.
 """
 
 import math
@@ -14,7 +15,7 @@ from transformers import PreTrainedModel
 from core.errors import EvaluationInvalid
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object. Its values may have any type."""
 
 
 @torch.no_grad()

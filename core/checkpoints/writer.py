@@ -1,9 +1,9 @@
 """Writes downloadable checkpoints, and removes old ones by the retention rules.
 
-A checkpoint appears atomically and never changes. The names are `step-000500` (rolling),
-`best-000500`, `chck_7M` (milestone), `last`, `ema` (moving average of the weights), `average` (mean
-of the weights of the last epochs), `error-000123` and `interrupted-000123`. A name shows the kind
-of the checkpoint; a number with six digits is the step.
+A checkpoint appears atomically and never changes. Its name shows its kind. The names are
+`step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `ema` (moving average of the
+weights), `average` (mean of the weights at the ends of the last epochs), `error-000123` and
+`interrupted-000123`. A number with six digits is the step.
 """
 
 import shutil
@@ -32,7 +32,7 @@ PREFIXES: dict[CheckpointKind, str] = {
 }
 
 ONCE: tuple[CheckpointKind, ...] = ("last", "ema", "average")
-"""Kinds of which a run has at most one checkpoint. The name of the checkpoint is its kind."""
+"""Kinds that have at most one checkpoint in a run. The name of this checkpoint is its kind."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class Checkpoints:
 
         Args:
             kind: Kind of the checkpoint, which decides how long it is kept.
-            model: Model whose weights and configuration are saved.
+            model: Model that gives the configuration, and the weights if `weights` is None.
             position: Training progress.
             name: Name of a milestone; other kinds derive the name from the step.
             weights: File with the weights to publish. It is hard-linked, or copied if it is on
-                another file system. If None, the weights of the model are written.
+                another file system.
         """
         name = name or (kind if kind in ONCE else f"{PREFIXES[kind]}{position.step:06d}")
         folder = self._rundir.checkpoint(name)
@@ -148,9 +148,9 @@ class Checkpoints:
             if path.name.startswith(prefix) and path.name.removeprefix(prefix).isdigit()
         ]
         for step, path in sorted(found, reverse=True)[count:]:
-            # Emits the event before it removes the folder. If the process is killed in between,
-            # the folder is not listed, and the next removal deletes it. In the other order, users
-            # would see a checkpoint without files.
+            # The event is emitted before the folder is removed. If the process is killed in
+            # between, users no longer see the checkpoint, and the next call of this method removes
+            # the folder. In the other order, users would see a checkpoint without files.
             self._emit(
                 CheckpointData(
                     action="removed",

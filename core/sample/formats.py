@@ -7,7 +7,7 @@ Draw = Callable[[], str]
 
 
 def childes(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
-    """A transcript: header, speakers, tiers, actions, unintelligible words."""
+    """A transcript with a header, speakers, tiers, actions and unintelligible words."""
     yield f"= = = childes/Sample/{document // 10:02d}/{document:04d}.cha = = ="
     for _ in range(random.randint(15, 40)):
         text = draw()
@@ -25,7 +25,7 @@ def childes(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
 
 
 def bnc_spoken(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
-    """A conversation with one utterance per line, and punctuation left over from omitted words."""
+    """A conversation with one utterance per line, stray full stops and extra spaces."""
     del document
     for _ in range(random.randint(10, 40)):
         text = draw()
@@ -41,7 +41,10 @@ def bnc_spoken(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
 
 
 def switchboard(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
-    """A telephone call: `A:` and `B:`, events, a stray mark; no empty line between calls."""
+    """A telephone call with speakers `A:` and `B:`, events and stray asterisks.
+
+    There is no empty line between calls.
+    """
     del document
     speaker = "A"
     for _ in range(random.randint(20, 60)):
@@ -58,7 +61,7 @@ def switchboard(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
 
 
 def open_subtitles(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
-    """A film: dashes, songs, captions, names of speakers, tags."""
+    """The subtitles of a film, with dashes, songs, captions, names of speakers and tags."""
     del document
     for _ in range(random.randint(20, 60)):
         text = draw()
@@ -77,7 +80,10 @@ def open_subtitles(random: Random, draw: Draw, *, document: int) -> Iterator[str
 
 
 def gutenberg(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
-    """A book: header, chapters, paragraphs on one line, italics, illustrations, rows of stars."""
+    """A book with a header, chapters, italics, illustrations and rows of asterisks.
+
+    Each paragraph is one line.
+    """
     yield f"= = = PG{90000 + document} = = ="
     for chapter in range(random.randint(2, 4)):
         yield f"CHAPTER {'I' * (chapter + 1)}"
@@ -97,7 +103,7 @@ def gutenberg(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
 
 
 def simple_wiki(random: Random, draw: Draw, *, document: int) -> Iterator[str]:
-    """An article: title between equals signs, then paragraphs."""
+    """An article with a title between equals signs, and paragraphs."""
     del document
     title = draw().rstrip(".?")
     yield f"= = = {title} = = ="

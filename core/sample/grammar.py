@@ -57,7 +57,7 @@ def plural(noun: str) -> str:
 
 
 def conjugate(verb: str, *, is_plural: bool) -> str:
-    """The third person of a verb in the present tense, singular or plural."""
+    """The third-person form of a verb in the present tense, singular or plural."""
     if is_plural:
         return verb
     if verb in IRREGULAR_VERBS:
@@ -66,7 +66,7 @@ def conjugate(verb: str, *, is_plural: bool) -> str:
 
 
 def noun_phrase(random: Random, nouns: list[str], *, is_plural: bool | None = None) -> NounPhrase:
-    """A determiner, perhaps an adjective, and a noun that agrees with it."""
+    """A determiner, in some cases an adjective, and a noun that agrees with the determiner."""
     many = random.random() < 0.5 if is_plural is None else is_plural
     determiner = random.choice(PLURAL_DETERMINERS if many else SINGULAR_DETERMINERS)
     noun = random.choice(nouns)
@@ -83,7 +83,7 @@ def adverb(random: Random) -> list[str]:
 
 
 def subject(random: Random) -> NounPhrase:
-    """The subject of a sentence, often with a phrase between it and its verb."""
+    """The subject of a sentence, often with a phrase between its noun and the verb."""
     phrase = noun_phrase(random, ANIMATE)
     draw = random.random()
     if draw < 0.3:
@@ -151,6 +151,6 @@ def question(random: Random) -> list[str]:
 
 
 def finish(words: list[str], mark: str) -> str:
-    """Joins words to a sentence with a capital letter and the mark at the end."""
+    """Joins words to a sentence that begins with a capital letter and ends with `mark`."""
     text = " ".join(words)
     return text[0].upper() + text[1:] + mark

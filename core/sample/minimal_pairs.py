@@ -2,10 +2,10 @@
 
     python -m core.sample.minimal_pairs CHECKPOINT_DIR PAIRS_DIR
 
-The command prints a JSON object with the accuracy for each file. The official evaluation
-(`core.evaluation`) does not score the first word. This program puts `<|endoftext|>` before each
-sentence and scores the first word too, because the sentences of a pair may differ in it. A tie
-counts as wrong.
+The command prints a JSON object with the accuracy for each file. A pair counts as wrong if both
+sentences are equally probable. The official evaluation (`core.evaluation`) does not score the first
+word. This program puts `<|endoftext|>` before each sentence and scores the first word too, because
+the sentences of a pair may differ in the first word.
 """
 
 import argparse

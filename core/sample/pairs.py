@@ -1,7 +1,7 @@
 """Draws minimal pairs.
 
-A minimal pair has a grammatical sentence, and a similar sentence that breaks one rule. The
-docstring of each function below that returns a `Pair` states this rule.
+A minimal pair has a grammatical sentence, and a similar sentence that breaks one rule. For each
+rule there is a function that draws a `Pair`. The docstring of the function states the rule.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,10 @@ def agreement(random: Random) -> Pair:
 
 
 def agreement_across_distractor(random: Random) -> Pair:
-    """The verb agrees with its subject, not with a noun of the other number between the two."""
+    """The verb agrees with its subject, not with a noun between subject and verb.
+
+    That noun is singular if the subject is plural, and plural if the subject is singular.
+    """
     many = random.random() < 0.5
     noun, place = random.choice(_countable(ANIMATE)), random.choice(_countable(THINGS))
     head = ["the", plural(noun) if many else noun, random.choice(PREPOSITIONS)]

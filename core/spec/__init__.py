@@ -1,1 +1,1 @@
-"""Job specs: fields, presets, validation, the training plan and the estimate. No torch."""
+"""Job specs: fields, presets, validation, training plan and estimate. Does not import torch."""

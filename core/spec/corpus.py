@@ -8,7 +8,7 @@ from core.spec.section import Section
 
 
 class CleanOptions(Section):
-    """How raw text becomes training text.
+    """The options for turning raw text into training text.
 
     `data.clean` accepts `true` (the defaults of the fields), `false` (style `none`), `"upstream"`
     (style `upstream`), or an object with these fields.
@@ -16,8 +16,9 @@ class CleanOptions(Section):
 
     style: Literal["standard", "upstream", "none"] = Field(
         default="standard",
-        description="standard: a cleaner per source that keeps case and punctuation; upstream: "
-        "what the research scripts did; none: only white space is normalized.",
+        description="standard: a cleaner for each source that keeps case and punctuation; "
+        "upstream: the cleaning of the BabyLM-NA2 research scripts; none: only white space is "
+        "normalized.",
     )
     lowercase: bool = Field(default=False, description="Lower-case all text.")
     punctuation: Literal["keep", "strip"] = Field(

@@ -1,4 +1,6 @@
-"""Estimates the memory, disk space and time of a job from its spec and word count. No torch.
+"""Estimates the memory, disk space and time of a job from its spec and number of words.
+
+This module does not import torch.
 
 Shapes: P parameters, L layers, D hidden size, F MLP width, H heads, d head width, V vocabulary,
 b sequences in a micro-batch, T tokens in a sequence.
@@ -17,8 +19,9 @@ TRAINING_BYTES_PER_PARAMETER = 8
 """Bytes of the float32 weight and gradient of a parameter, without the optimizer's state."""
 CHECKPOINT_BYTES_PER_PARAMETER = 4
 TOKENS_PER_WORD = 1.5
-"""Assumed number of tokens per word. Byte-level BPE gives BabyLM text 1.3 tokens per word,
-including the tokens of punctuation, with a vocabulary of 48,000 entries, and 1.6 with 8,000."""
+"""Assumed number of tokens per word, including the tokens of punctuation. For BabyLM text, a
+byte-level BPE gives 1.3 tokens per word if its vocabulary has 48,000 entries, and 1.6 tokens per
+word if it has 8,000 entries."""
 CHUNK_ELEMENTS = {"cpu": 1 << 25, "cuda": 1 << 28}
 """Maximum number of logits that core.training.loss holds at once, by kind of device. The
 gradients of the logits overwrite the logits. A full chunk takes 128 MiB as float32 on a CPU, or
@@ -44,17 +47,18 @@ class Copies:
 
 EAGER = Copies(attention=3.0, mlp=4.0, norms=3.0, residual=2.0)
 COMPILED = Copies(attention=2.25, mlp=2.25, norms=0.0, residual=6.0)
-"""What a layer keeps if torch.compile recomputes the rest. benchmarks/README.md compares estimates
-with measurements: for `EAGER`, the growth of the resident memory of a CPU process; for `COMPILED`,
-the memory of six presets on an H200."""
+"""Tensors that a compiled layer keeps. Its backward pass recomputes the other tensors.
+benchmarks/README.md compares estimates with measurements. The measurement for `EAGER` is the growth
+of the resident memory of a CPU process. The measurement for `COMPILED` is the memory of six presets
+on an H200."""
 DROPOUT_MASKS = 2
 """Number of dropout masks per layer. A mask has one byte per element of the residual stream."""
 MASK_BYTES = 4
-"""Bytes per pair of tokens of a materialized attention mask, float32."""
+"""Bytes of a float32 attention mask for each pair of tokens, if the mask is materialized."""
 RESUME_POINTS = 2
 ASSUMED_FLOPS = {"cpu": 2.5e11, "cuda": 3.0e14}
-"""Operations per second in matrix products if no worker has measured its own rate: of two CPU cores
-in fp32, and of an A100 in bf16."""
+"""Assumed number of operations per second in matrix products, if no worker has measured its rate.
+The values are those of two CPU cores in fp32 and of an A100 in bf16."""
 UTILISATION = {"cpu": 0.4, "cuda": 0.3}
 """Share of the matrix-product rate that a training step reaches, from benchmarks/README.md."""
 
@@ -63,8 +67,8 @@ UTILISATION = {"cpu": 0.4, "cuda": 0.3}
 class Estimate:
     """Memory, disk space and time of a job.
 
-    `words`, `tokens`, `steps`, `words_seen` and the values of `seconds` are None if the word count
-    is unknown; `disk_bytes` then includes no milestones.
+    If the number of words is unknown, `words`, `tokens`, `steps`, `words_seen` and the values of
+    `seconds` are None, and `disk_bytes` includes no milestones.
     """
 
     parameter_count: int
@@ -77,8 +81,8 @@ class Estimate:
     """Bytes of memory on each device."""
     disk_bytes: int
     seconds: dict[str, float | None]
-    """Training seconds by kind of device. The time on GPUs is divided by `num_devices`. The time on
-    a CPU is not, because processes on a CPU share its cores."""
+    """Seconds of training by kind of device. The time on GPUs is divided by `num_devices`. The time
+    on a CPU is not divided, because all processes of a run share its cores."""
 
 
 def estimate(
@@ -86,7 +90,7 @@ def estimate(
 ) -> Estimate:
     """The estimate for a resolved spec and a training corpus of `words` words.
 
-    `rates` are measured operations per second by kind of device, of one device each.
+    `rates` has the measured operations per second of one device, by kind of device.
     """
     rates = ASSUMED_FLOPS | dict(rates or {})
     parameters = spec.model.num_parameters(vocab_size=spec.tokenizer.vocab_size)
@@ -119,15 +123,15 @@ def estimate(
 def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
     """Peak memory of a training step: parameters, optimizer state and activations.
 
-    `device: auto` counts as a GPU. On a GPU `precision: auto` counts as bf16 and `compile: auto` as
-    compiled, as in runs of the presets. With `device: cpu`, `precision: auto` counts as fp32 and no
-    layer counts as compiled.
+    `device: auto` counts as a GPU. On a GPU, `precision: auto` counts as bf16, and `compile: auto`
+    counts as compiled, as in runs of the presets. With `device: cpu`, `precision: auto` counts as
+    fp32, and layers count as not compiled.
     """
     parameters = spec.model.num_parameters(vocab_size=vocab_size)
     state = parameters * TRAINING_BYTES_PER_PARAMETER + state_bytes(spec, vocab_size=vocab_size)
     if _is_for_gpu(spec) and _width(spec) == 2:
         state += parameters * ROUNDED_BYTES_PER_PARAMETER
-        # Each further phase has steps of another shape, and a CUDA graph with its own gradients.
+        # Each phase after the first has a CUDA graph of its own, with gradients of its own.
         state += (len(spec.training.phases) - 1) * parameters * FLOAT32_BYTES
     return state + activation_bytes(spec, micro_batch_size=micro_batch_size, vocab_size=vocab_size)
 
@@ -141,12 +145,13 @@ def state_bytes(spec: JobSpec, *, vocab_size: int) -> int:
 
 
 def activation_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
-    """Memory of the activations that the backward pass of one micro-batch needs, and of the logits.
+    """Memory of the logits, and of the activations that the backward pass of a micro-batch needs.
 
-    Counts, per token and layer, what autograd keeps (following Korthikanti et al. 2022, section
-    4.1): the inputs of the norms; the inputs of the four attention projections and of the three
-    projections of the MLP; the queries, keys and values; and the intermediate results of the MLP.
-    Attention scores are not kept: the backward pass recomputes them block by block.
+    Counts the tensors that autograd keeps for each token and layer (following Korthikanti et al.
+    2022, section 4.1). They are the inputs of the norms, the inputs of the four attention
+    projections and of the three projections of the MLP, the queries, keys and values, and the
+    intermediate results of the MLP. Attention scores are not kept, because the backward pass
+    recomputes them block by block.
     """
     model, training = spec.model, spec.training
     rows = micro_batch_size * training.seq_length
@@ -191,8 +196,8 @@ def _chunk_bytes(spec: JobSpec, logits: int) -> int:
 def _mask_bytes(spec: JobSpec, rows: int) -> int:
     """Memory of the attention masks that separate packed documents, if they are materialized.
 
-    Only `library` attention materializes them. `auto` counts as `library` unless scores are
-    soft-capped. On a CPU, where `auto` chooses `blocks`, the result is therefore too high.
+    Only `library` attention materializes them. `auto` counts as `library` if scores are not
+    soft-capped. On a CPU, the result is then too high, because `auto` chooses `blocks` there.
     """
     training, model = spec.training, spec.model
     is_capped = getattr(model, "attn_logit_softcapping", None) is not None

@@ -1,4 +1,4 @@
-"""Evaluation options. No torch."""
+"""Evaluation options. This module does not import torch."""
 
 import re
 from typing import Annotated, Literal
@@ -8,7 +8,8 @@ from pydantic import Field, field_validator
 from core.spec.section import Section
 
 TASK_NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,39}\Z")
-"""Pattern of folder names that are short enough for `evaluation/<task>` to be a metric name."""
+"""Pattern of the names of task folders. They are short, because `evaluation/<task>` is the name of
+a metric."""
 
 
 class EvaluationSpec(Section):
@@ -23,8 +24,8 @@ class EvaluationSpec(Section):
     checkpoints: Literal["last", "milestones"] = Field(
         default="last",
         description="last: the trained model, and the averages `ema` and `average` if there are "
-        "any; milestones: also the checkpoints at given numbers of words seen that the strict "
-        "tracks report.",
+        "any; milestones: also the checkpoints that the strict tracks require at given numbers of "
+        "words seen.",
     )
 
     @field_validator("tasks")

@@ -1,4 +1,4 @@
-"""Explains validation errors of a job spec: which field, and which values it accepts."""
+"""Explains validation errors of a job spec: names the field and what it accepts."""
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -19,7 +19,7 @@ def field_name(location: Sequence[int | str]) -> str:
     parts = [str(part) for part in location]
     if parts and parts[0] in ("body", "query", "path", "header"):
         parts = parts[1:]
-    # pydantic inserts the tag of the union between the section and its field.
+    # The section `model` is a tagged union. pydantic inserts the tag (the architecture) after it.
     if len(parts) > 1 and parts[0] == "model" and parts[1] in ARCHITECTURES:
         parts = [parts[0], *parts[2:]]
     return ".".join(parts)
@@ -34,7 +34,7 @@ def explain(
 
     Args:
         entry: One of `ValidationError.errors()`.
-        is_spec: Whether the validated value is a job spec or a request with a job spec as body.
+        is_spec: True if the validated value is a job spec, or a request that has one as its body.
     """
     location = entry["loc"]
     if entry["type"] == "union_tag_invalid":
@@ -54,7 +54,11 @@ def explain(
 
 
 def _suggestion(location: Sequence[int | str], known: Sequence[str]) -> str | None:
-    """The field of this name in the only other section that has it, or the most similar name."""
+    """The known field that the user probably means; None if there is none.
+
+    If exactly one section has a field of this name, it is that field. Otherwise it is the field of
+    the most similar name in `known`.
+    """
     field = str(location[-1])
     found = [
         f"{name}.{field}"

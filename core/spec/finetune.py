@@ -1,8 +1,9 @@
-"""Fine-tuning a checkpoint on classification tasks: the options, with official defaults. No torch.
+"""Options of fine-tuning a checkpoint on classification tasks.
 
-The defaults are those of babylm/evaluation-pipeline-2025: `eval_finetuning.sh` for learning rate,
-batch size, epochs, sequence length, seed and metric; `evaluation_pipeline/finetune/run.py` for the
-others, which the script does not set.
+The defaults are those of babylm/evaluation-pipeline-2025. Learning rate, batch size, epochs,
+sequence length, seed and metric are those of its script `eval_finetuning.sh`. The other options are
+the defaults of `evaluation_pipeline/finetune/run.py`, which the script calls. This module does not
+import torch.
 """
 
 import re
@@ -22,7 +23,7 @@ VALIDATION_BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """The settings in which the official tasks differ."""
+    """The settings that are not the same for all official tasks."""
 
     epochs: int = 10
     batch_size: int = 32
@@ -36,7 +37,7 @@ OFFICIAL: dict[str, TaskSettings] = {
     "mrpc": TaskSettings(metric="f1"),
     "qqp": TaskSettings(metric="f1"),
 }
-"""Official settings of the tasks that differ from the defaults of `TaskSettings`."""
+"""Official settings of each task for which they are not the defaults of `TaskSettings`."""
 
 
 class FinetuneSpec(Section):
@@ -49,8 +50,8 @@ class FinetuneSpec(Section):
     folder: str = Field(
         default="glue_filtered",
         max_length=40,
-        description="Folder under evaluations in the data directory with TASK.train.jsonl and "
-        "TASK.valid.jsonl of each task.",
+        description="Folder under evaluations in the data directory that has the files "
+        "TASK.train.jsonl and TASK.valid.jsonl of each task.",
     )
     tasks: list[Annotated[str, Field(max_length=40)]] | None = Field(
         default=None,
@@ -65,31 +66,33 @@ class FinetuneSpec(Section):
         default=None,
         ge=1,
         le=1000,
-        description="Passes over the training examples; null is 30 for wsc and 10 for the others.",
+        description="Number of passes over the training examples; null: 30 for wsc, 10 for other "
+        "tasks.",
     )
     batch_size: int | None = Field(
         default=None,
         ge=1,
         le=4096,
-        description="Examples per step; null is 16 for boolq and multirc and 32 for the others. "
-        "An epoch leaves out the examples that do not fill a batch.",
+        description="Number of examples per step; null: 16 for boolq and multirc, 32 for other "
+        "tasks. An epoch leaves out the last examples if they do not fill a batch.",
     )
     sequence_length: int = Field(
         default=512,
         ge=2,
         le=1_048_576,
-        description="Maximum tokens of an input; longer inputs are truncated.",
+        description="Maximum number of tokens in an input; longer inputs are truncated.",
     )
     metric: OfficialMetric | None = Field(
         default=None,
-        description="The metric that selects the best epoch; null is f1 for mrpc and qqp, and "
-        "accuracy for the others.",
+        description="Metric that selects the best epoch; null: f1 for mrpc and qqp, accuracy for "
+        "other tasks.",
     )
     pooling: Literal["last", "first"] = Field(
         default="last",
-        description="The token whose hidden state is classified. last: as the official script "
-        "with `--take_final --padding_side left`; first: as that script without these flags, so "
-        "that a causal model sees only the first token of the input.",
+        description="The token that gives the hidden state for the classifier: the last or the "
+        "first token of the input. last is what the official script does with `--take_final "
+        "--padding_side left`; first is what it does without these flags. With first, a causal "
+        "model sees only one token of the input.",
     )
     classifier_dropout: float = Field(
         default=0.1, ge=0.0, lt=1.0, description="Dropout before the last layer of the head."
@@ -98,10 +101,10 @@ class FinetuneSpec(Section):
         default=0.01, ge=0.0, le=1.0, description="Weight decay of AdamW on all parameters."
     )
     warmup_ratio: float = Field(
-        default=0.06, ge=0.0, le=1.0, description="Share of the steps with a rising learning rate."
+        default=0.06, ge=0.0, le=1.0, description="Share of the steps in which the rate rises."
     )
     min_learning_rate_ratio: float = Field(
-        default=0.1, ge=0.0, le=1.0, description="Final learning rate relative to the peak."
+        default=0.1, ge=0.0, le=1.0, description="Final learning rate as a fraction of the peak."
     )
     seed: int = Field(
         default=42,

@@ -1,4 +1,8 @@
-"""A grid over a spec: which conditions a study compares, and the spec of each member."""
+"""Expands the grid of a study into the specs of its jobs.
+
+A grid lists values for fields of a spec. A condition is one combination of these values. A member
+is one job of the study: a condition with a seed.
+"""
 
 import copy
 import json
@@ -15,7 +19,7 @@ from core.spec.job import JobSpec
 Condition = dict[str, Any]
 """JSON values by dotted field name, such as `training.learning_rate`."""
 MAX_MEMBERS = 200
-"""Maximum number of jobs of one study. They are created in one transaction, which blocks other
+"""Maximum number of jobs of one study. One transaction creates all of them and blocks other
 writers."""
 MAX_NAME = 200
 SEED = "training.seed"
@@ -23,7 +27,7 @@ RESERVED = {
     SEED: "list the seeds in `seeds`",
     "name": "the service names the members",
 }
-"""Fields that a grid must not have, and what to do instead."""
+"""Fields that a grid must not have. Each value says what the user can do instead."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def conditions_of(grid: Mapping[str, Sequence[Any]]) -> list[Condition]:
 
 
 def expand_seeds(seeds: int | Sequence[int], *, first: int) -> list[int]:
-    """The given list of seeds; for a number, that many consecutive seeds from `first`."""
+    """The list `seeds`; if `seeds` is a number n, n consecutive seeds that begin with `first`."""
     return list(range(first, first + seeds)) if isinstance(seeds, int) else list(seeds)
 
 
@@ -78,15 +82,15 @@ def make_members(
     conditions: Sequence[tuple[int, Condition]],
     seeds: Sequence[int],
 ) -> list[Member]:
-    """The members of a study: all conditions with the first seed, then with the next.
+    """The members of a study: first all conditions with the first seed, then with the next seed.
 
-    Workers claim them in this order, so that conditions can be compared early.
+    Workers claim the jobs in this order, so that conditions can be compared early.
 
     Args:
         name: Name of the study.
         base: The body of a job spec.
-        conditions: Numbered conditions.
-        seeds: Seeds of each condition.
+        conditions: Conditions with their numbers.
+        seeds: Seeds; each condition gets a member for each seed.
 
     Raises:
         ConditionInvalid: If the spec of a condition is not valid.
@@ -110,26 +114,30 @@ def member_spec(name: str, base: Mapping[str, Any], condition: Condition, seed: 
         _put(body, path, value)
     body["name"] = member_name(name, condition, seed)
     try:
-        # As JSON, because strict validation of Python values refuses some values that JSON has.
+        # Validates JSON text: strict validation rejects some Python values that it accepts in JSON.
         return JobSpec.model_validate_json(json.dumps(body)).resolve()
     except ValidationError as error:
         raise ConditionInvalid(describe(condition), error) from error
 
 
 def member_name(study: str, condition: Condition, seed: int) -> str:
-    """The name of a member: study, values and seed, shortened in the middle."""
+    """The name of a member: study, values and seed. A long name is cut before the seed."""
     end = f", seed {seed}"
     begin = ", ".join([study, *_assignments(condition)])
     return begin[: MAX_NAME - len(end)] + end
 
 
 def describe(condition: Condition) -> str:
-    """A condition as text: `learning_rate=0.0005, epochs=3`; `base` without values."""
+    """A condition as text, such as `learning_rate=0.0005, epochs=3`; `base` if it has no values."""
     return ", ".join(_assignments(condition)) or "base"
 
 
 def _assignments(condition: Condition) -> list[str]:
-    """`name=value` for each value. A name is the last part of the path if that is unique."""
+    """`name=value` for each value.
+
+    The name is the last part of the field's path if no other field ends with the same part, else
+    the whole path.
+    """
     lasts = [path.rpartition(".")[2] for path in condition]
     names = [
         last if lasts.count(last) == 1 else path

@@ -1,4 +1,4 @@
-"""The job spec: one frozen tree of sections that rejects unknown fields. No torch."""
+"""The job spec: a frozen tree of sections that rejects unknown fields. Does not import torch."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -20,18 +20,19 @@ SPEC_VERSION = 1
 NAME = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 """Pattern of names of datasets, jobs and checkpoints, which are names of folders."""
 TRACK_WORDS: dict[str, int] = {"strict-small": 10_000_000, "strict": 100_000_000}
-"""Maximum number of words of the BabyLM tracks (call for papers 2025 and 2026, guidelines)."""
+"""Maximum number of words in the text of each BabyLM track (calls for papers 2025 and 2026)."""
 TRACK_MAX_EPOCHS = 10
 """Maximum number of passes over the training data in the strict tracks (BabyLM guidelines, 2025 and
 2026)."""
 
 STORED = {"stored": True}
-"""Validation context of a stored spec: rules that were added after it was accepted are skipped."""
+"""Validation context for a stored spec. Rules that are newer than stored specs are skipped, so that
+stored specs stay valid."""
 
 DatasetName = Annotated[str, Field(max_length=64)]
 SourceName = Annotated[str, Field(min_length=1, max_length=255)]
-"""Name of a source. Files may have any name, so the name of a source is only compared with names of
-files, and never becomes part of a path."""
+"""Name of a source, which is the name of a file without suffix. Files may have any name. For
+security, the name of a source is only compared with names of files, and is never part of a path."""
 
 
 def _folder_name(name: str | None) -> str | None:
@@ -56,7 +57,8 @@ class DataSpec(Section):
     sources: list[SourceName] | None = Field(
         default=None,
         max_length=100,
-        description="File stems to use, such as childes; null uses every text file of the folder.",
+        description="Names of the files to use, without suffix, such as childes; null: every text "
+        "file of the folder.",
     )
     clean: CleanOptions = Field(
         default_factory=CleanOptions,
@@ -77,9 +79,10 @@ class DataSpec(Section):
 
     deduplicate: Literal["none", "report", "exact", "near"] = Field(
         default="none",
-        description="report: count documents that repeat or nearly repeat another one, and lines "
-        "that also occur in the validation text, without removing them; exact: remove repeated "
-        "documents and these lines; near: also remove documents that nearly repeat another one.",
+        description="What to do with repeated text. report: only count repeated documents, nearly "
+        "repeated documents, and lines that also occur in the validation text; exact: remove "
+        "repeated documents, and lines that also occur in the validation text; near: also remove "
+        "nearly repeated documents.",
     )
 
     @field_validator("clean", mode="before")
@@ -118,8 +121,8 @@ class TokenizerSpec(Section):
     from_job: str | None = Field(
         default=None,
         max_length=64,
-        description="Id of a job whose tokenizer is used unchanged. No tokenizer is trained, "
-        "min_frequency is ignored, and only the estimate uses vocab_size.",
+        description="Id of another job. The tokenizer of that job is used unchanged. No tokenizer "
+        "is trained, min_frequency is ignored, and only the estimate uses vocab_size.",
     )
     path: str | None = Field(
         default=None,
@@ -137,7 +140,7 @@ class TokenizerSpec(Section):
         description="Number of entries, including 256 bytes and 3 special tokens.",
     )
     min_frequency: int = Field(
-        default=2, ge=1, le=1_000_000, description="Pairs that occur less often are never merged."
+        default=2, ge=1, le=1_000_000, description="Minimum number of occurrences of a merged pair."
     )
 
     @field_validator("from_job")
@@ -161,14 +164,15 @@ class TokenizerSpec(Section):
 
 
 class InitFromSpec(Section):
-    """Warm start: the weights that training starts from, instead of random ones.
+    """Warm start: the weights from which training starts, instead of random weights.
 
-    The tokenizer is that of the weights; the optimizer starts without state. Architecture and shape
-    must be equal; `dropout` and `max_position_embeddings` may differ.
+    The job uses the tokenizer that belongs to the weights. The optimizer starts without state. The
+    section `model` must describe the model of the weights; only `dropout` and
+    `max_position_embeddings` may differ.
     """
 
     job: str | None = Field(
-        default=None, max_length=64, description="Id of the job whose checkpoint is used."
+        default=None, max_length=64, description="Id of the job that has the checkpoint."
     )
     checkpoint: str = Field(
         default="last", max_length=64, description="Name of the checkpoint of that job."
@@ -225,7 +229,7 @@ class JobSpec(Section):
         description="model: train a tokenizer and a model. tokenizer: stop after training and "
         "measuring the tokenizer; `model` and `training` are ignored. finetune: fine-tune a "
         "checkpoint of another job, see `finetune`; `model` and `tokenizer` are those of the other "
-        "job, `data` is ignored, and so is `training` except `device` and `num_threads`.",
+        "job, `data` is ignored, and of `training` only `device` and `num_threads` are used.",
     )
     data: DataSpec = Field(default_factory=DataSpec)
     tokenizer: TokenizerSpec = Field(default_factory=TokenizerSpec)
@@ -367,8 +371,9 @@ class JobSpec(Section):
         """The same spec with every null of the model replaced by the value that will be used.
 
         Args:
-            begun: The resolved spec of an existing run. Fields that are null in this spec keep the
-                values of that spec, because a default may have changed since the run was created.
+            begun: The resolved spec of an existing run. Fields of the model that are null in `self`
+                get their values from `begun`, because a default may have changed since the run was
+                created.
         """
         model = self.model.resolve(seq_length=self.training.seq_length)
         if begun is not None and type(begun.model) is type(model):

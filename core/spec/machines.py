@@ -5,15 +5,17 @@ from core.spec.estimate import FLOAT32_BYTES, state_bytes
 from core.spec.job import JobSpec
 
 LARGEST_BYTES = {"cuda": 1 << 39, "cpu": 1 << 42}
-"""Maximum bytes of memory for one process, by kind of device: about twice the memory of the largest
-GPU, and 4 TiB on a host. Each GPU holds the whole model."""
+"""Maximum number of bytes for weights and optimizer in one process, by kind of device. For a GPU,
+it is about twice the memory of the largest GPU. For a CPU, it is 4 TiB. More GPUs do not help,
+because each GPU holds the whole model."""
 
 
 def require_possible(spec: JobSpec) -> None:
     """Refuses a resolved spec that no machine can train.
 
     Raises:
-        SpecInvalid: If no machine can; the error names the field, its value and what is possible.
+        SpecInvalid: If no machine can train it. The error names the field, its value and what is
+            possible.
     """
     if spec.task == "tokenizer":
         return

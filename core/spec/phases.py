@@ -1,7 +1,8 @@
-"""Schedules of the sequence length and the batch size by share of the run. No torch.
+"""Schedules that change the sequence length and the batch size during a run.
 
-A phase is a part of a run whose steps have one shape. It ends at the end of an epoch, so that every
-epoch still predicts each token once and words are counted exactly.
+A phase is a part of a run in which all steps have the same sequence length and batch size. A phase
+ends at the end of an epoch, so that every epoch predicts each token once and words are counted
+exactly. This module does not import torch.
 """
 
 import re
@@ -16,7 +17,7 @@ shape."""
 
 @dataclass(frozen=True)
 class EpochPhase:
-    """The epochs from `begin` to the next phase, and the shape of their steps."""
+    """A phase. `begin` is the number of epochs before it."""
 
     begin: int
     seq_length: int

@@ -6,16 +6,17 @@ from math import ceil
 from core.spec.training import TrainingSpec
 
 DEFAULT_INTERVAL_STEPS = 500
-"""Maximum number of steps between validations and between saves, if the spec gives none. Upstream
-(the BabyLM-NA2 research scripts) validates and saves every 500 steps."""
+"""Maximum number of steps between two validations and between two saves, if the spec does not give
+the number. The BabyLM-NA2 research scripts validate and save every 500 steps."""
 DEFAULT_WARMUP_STEPS = 500
-"""Maximum number of warm-up steps if the spec gives none; upstream's value."""
+"""Maximum number of warm-up steps, if the spec does not give the number. The research scripts have
+this number of warm-up steps."""
 LOGGED_POINTS = 1000
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Consecutive steps of one shape. The first of them begins an epoch."""
+    """Consecutive steps with one sequence length and batch size. The first step begins an epoch."""
 
     first_step: int
     """Number of steps before the phase."""
@@ -32,7 +33,7 @@ class Plan:
     """Step counts and intervals of a training run, derived from its spec and token count."""
 
     windows: int
-    """Sequences in one pass over the tokens in the last phase. The last sequence may be padded."""
+    """Number of sequences per epoch in the last phase. The last sequence may be padded."""
     steps_per_epoch: int
     """Number of steps per epoch in the last phase."""
     max_steps: int
@@ -63,7 +64,10 @@ class Plan:
         ]
 
     def last_epoch_ends(self, count: int) -> tuple[int, ...]:
-        """The last step and the steps 1, 2, ... epochs before it; at most `count`, ascending."""
+        """The last step, and the steps that are 1, 2, ... epochs before the last step.
+
+        Returns at most `count` steps, in ascending order.
+        """
         end = self.epoch(self.max_steps)
         steps = [self._step_at(end - number) for number in range(count) if end > number]
         return tuple(step for step in reversed(steps) if step > 0)
@@ -77,8 +81,9 @@ class Plan:
 def make_plan(training: TrainingSpec, *, num_tokens: int) -> Plan:
     """The plan for a training file of `num_tokens` tokens.
 
-    A window of `seq_length` tokens predicts the token after each of them, so every token but the
-    first is predicted once per epoch. The last batch of an epoch may be smaller.
+    A window is a sequence of `seq_length` tokens. For each of these tokens, it predicts the token
+    that follows. So every token of the file but the first is predicted once per epoch. The last
+    batch of an epoch may be smaller.
     """
     phases = _phases(training, num_tokens)
     last = phases[-1]
@@ -124,8 +129,9 @@ def _interval(max_steps: int, *, at_least: int) -> int:
 def milestones(track: str) -> list[tuple[str, int]]:
     """Names and word counts of the checkpoints that a BabyLM track requires.
 
-    Every 1M words up to 10M, every 10M up to 100M and, for `strict`, every 100M up to 1000M words
-    seen, repetitions included (BabyLM evaluation pipeline 2025 and 2026, README, "Checkpoints").
+    A checkpoint is required after every 1M words up to 10M, and after every 10M words up to 100M.
+    The track `strict` also requires one after every 100M words up to 1000M. A word counts each time
+    it is seen (BabyLM evaluation pipeline 2025 and 2026, README, "Checkpoints").
     """
     millions: list[int] = []
     if track in ("strict-small", "strict"):

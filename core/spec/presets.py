@@ -1,4 +1,7 @@
-"""Presets: the six run scripts of upstream, the best known recipe, and a demo."""
+"""Presets: a sample, six run scripts of upstream, and tuned recipes.
+
+Upstream means the BabyLM-NA2 research scripts.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +12,8 @@ from core.spec.upstream import upstream_spec
 
 SECTIONS = ("data", "tokenizer", "model", "training", "evaluation")
 NOMINAL_WORDS = {"train_10M": 10_000_000, "train_100M": 100_000_000}
-"""Words of the datasets of the BabyLM challenge, for an estimate before a user has added them."""
+"""Number of words in each dataset of the BabyLM challenge. Estimates use it if the user has not yet
+added the dataset."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,10 @@ def merge_preset(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _compatible(section: str, given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a preset's section. Drops a micro-batch size that is for another batch."""
+    """The fields of a preset's section that fit the given fields.
+
+    Drops a fixed micro-batch size if the given fields change the batch.
+    """
     kept = dict(base)
     is_other_batch = section == "training" and ("batch_size" in given or "num_devices" in given)
     if is_other_batch and kept.get("micro_batch_size") != "auto":

@@ -1,4 +1,4 @@
-"""Resources that a job needs, and where it may run. No torch."""
+"""Resources that a job needs, and where it may run. This module does not import torch."""
 
 import re
 from typing import Annotated, Literal
@@ -65,8 +65,8 @@ class ResourceSpec(Section):
         default=None,
         ge=0,
         le=MAX_GPUS,
-        description="Number of GPUs that the job requires; 0: none. null: if `training.device` is "
-        "cuda, the job requires `training.num_devices` GPUs; if it is auto or cpu, none.",
+        description="Number of GPUs that the job requires. null: `training.num_devices` GPUs if "
+        "`training.device` is cuda, none if it is auto or cpu.",
     )
     memory: Annotated[int, BeforeValidator(_bytes_of)] | None = Field(
         default=None,

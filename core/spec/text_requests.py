@@ -1,6 +1,7 @@
-"""Options of requests to a checkpoint or a tokenizer, with limits on the work of the short worker.
+"""Options of requests to a checkpoint or a tokenizer.
 
-The bodies of the API and the requests to the process of the short worker extend these classes.
+The limits of the fields bound the time that a request occupies the short worker, which answers all
+of these requests. The API and the process of the short worker extend these classes.
 """
 
 from typing import Annotated
@@ -26,7 +27,7 @@ class GenerateOptions(BaseModel):
 
 
 class SurprisalOptions(BaseModel):
-    """Texts whose tokens are scored."""
+    """Texts to score, token by token."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""The experiment trackers that a run can be sent to."""
+"""The experiment trackers to which a run can be copied."""
 
 from typing import Literal, get_args
 

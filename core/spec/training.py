@@ -1,4 +1,4 @@
-"""Training options. No torch."""
+"""Training options. This module does not import torch."""
 
 from math import ceil
 from typing import Annotated, Literal
@@ -23,7 +23,9 @@ MAX_DEVICES = 64
 class TrainingSpec(Section):
     """Training options. A step is one optimizer update; steps are counted from 1."""
 
-    seq_length: int = Field(default=128, ge=8, le=32_768, description="Tokens in a sequence.")
+    seq_length: int = Field(
+        default=128, ge=8, le=32_768, description="Number of tokens in a sequence."
+    )
     packing: Literal["stream", "documents"] = Field(
         default="stream",
         description="Sequences are cut from the concatenated documents. stream: a token attends to "
@@ -32,25 +34,30 @@ class TrainingSpec(Section):
     )
     shuffle: Literal["windows", "documents"] = Field(
         default="windows",
-        description="What each epoch puts in a new order. windows: the sequences, which are cut "
-        "only once; documents: the documents, from which sequences are cut again, and then these "
-        "sequences (document-level shuffle of qlabs-eng/slowrun).",
+        description="What gets a new random order in each epoch. windows: the sequences, which are "
+        "cut from the text only once; documents: first the documents, from which new sequences are "
+        "cut, and then these sequences (document-level shuffle of qlabs-eng/slowrun).",
     )
-    batch_size: int = Field(default=16, ge=1, le=65_536, description="Sequences in a step.")
+    batch_size: int = Field(
+        default=16, ge=1, le=65_536, description="Number of sequences in a step."
+    )
     num_devices: int = Field(
         default=1,
         ge=1,
         le=MAX_DEVICES,
-        description="Data-parallel processes, one per device, which split each batch evenly: GPUs "
-        "of one machine, or parts of its CPU. Must divide batch_size.",
+        description="Number of devices that train together: GPUs of one machine, or parts of its "
+        "CPU. Each device takes an equal part of each batch, so num_devices must divide "
+        "batch_size.",
     )
     micro_batch_size: Annotated[int, Field(ge=1, le=65_536)] | Literal["auto"] | None = Field(
         default=None,
-        description="Sequences in one forward and backward pass of a device; gradients are "
-        'accumulated up to batch_size. null: the device\'s whole share of the batch; "auto": the '
-        "largest part of it that fits into memory.",
+        description="Number of sequences in one forward and backward pass of a device. Gradients "
+        "are accumulated over all passes of a step. null: the device's whole share of the batch; "
+        '"auto": the largest part of this share that fits into memory.',
     )
-    epochs: float = Field(default=3.0, gt=0.0, le=10_000.0, description="Passes over the text.")
+    epochs: float = Field(
+        default=3.0, gt=0.0, le=10_000.0, description="Number of passes over the text."
+    )
     max_steps: int | None = Field(
         default=None,
         ge=1,
@@ -61,17 +68,17 @@ class TrainingSpec(Section):
         default=[],
         max_length=MAX_ENTRIES,
         description='Shorter sequences in the first epochs, such as ["64 until 0.2", "128 until '
-        '0.5"]: each entry gives a number of tokens and the share of the epochs at which it ends, '
-        "rounded to whole epochs. After the last entry, sequences have seq_length tokens. Li et "
-        "al. 2022, https://arxiv.org/abs/2108.06084.",
+        '0.5"]: each entry gives a number of tokens and the share of the epochs until which it '
+        "applies, rounded to whole epochs. After the last entry, sequences have seq_length tokens. "
+        "Li et al. 2022, https://arxiv.org/abs/2108.06084.",
     )
     batch_size_schedule: list[str] = Field(
         default=[],
         max_length=MAX_ENTRIES,
         description='Other batch sizes in the first epochs, such as ["32 until 0.5"]: each entry '
-        "gives a number of sequences and the share of the epochs at which it ends, rounded to "
-        "whole epochs. After the last entry, steps have batch_size sequences. Smith et al. 2018, "
-        "https://arxiv.org/abs/1711.00489.",
+        "gives a number of sequences and the share of the epochs until which it applies, rounded "
+        "to whole epochs. After the last entry, steps have batch_size sequences. Smith et al. "
+        "2018, https://arxiv.org/abs/1711.00489.",
     )
     optimizer: str = Field(
         default="adamw",
@@ -84,13 +91,14 @@ class TrainingSpec(Section):
         gt=0.0,
         le=1.0,
         description="Peak learning rate of the matrices that Muon updates; learning_rate then "
-        "applies to the other weights. Both follow the schedule. 0.02 in Jordan et al. 2024.",
+        "applies to the other weights. Both rates follow the schedule. Jordan et al. 2024 use "
+        "0.02.",
     )
     muon_momentum: float = Field(
         default=0.95,
         ge=0.0,
         lt=1.0,
-        description="Nesterov momentum of Muon; 0.95 in Jordan et al. 2024.",
+        description="Nesterov momentum of Muon. Jordan et al. 2024 use 0.95.",
     )
     learning_rate: float = Field(default=5e-4, gt=0.0, le=1.0, description="Peak learning rate.")
     schedule: Literal["linear", "cosine", "constant", "wsd"] = Field(
@@ -113,7 +121,10 @@ class TrainingSpec(Section):
         "it.",
     )
     decay_ratio: float = Field(
-        default=0.2, gt=0.0, le=1.0, description="Fraction of the steps over which wsd decays."
+        default=0.2,
+        gt=0.0,
+        le=1.0,
+        description="Fraction of the steps in which the schedule wsd decays.",
     )
     weight_decay: float = Field(
         default=0.01,
@@ -133,8 +144,8 @@ class TrainingSpec(Section):
         default=None,
         ge=2,
         le=10_000,
-        description="Number of last epochs: the weights at the ends of these epochs are averaged, "
-        "and the mean is validated and published as the checkpoint `average`; null: no average. "
+        description="Number of epochs to average: the mean of the weights at the ends of the last "
+        "epochs is validated and published as the checkpoint `average`; null: no average. "
         "Izmailov et al. 2018; qlabs-eng/slowrun.",
     )
     adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="Decay of the first moment.")
@@ -160,13 +171,13 @@ class TrainingSpec(Section):
     )
     attention: Literal["auto", "blocks", "library", "flex"] = Field(
         default="auto",
-        description="blocks: this project's causal attention in blocks, which never holds all "
-        "scores, or torch's fused kernel if that computes the same faster; library: the attention "
-        "that transformers chooses; flex: torch's flex attention, GPU only. auto, on every device: "
-        "blocks for Llama 4 with packing documents and seq_length of at least 8192 (attention "
-        "dropout is then refused); otherwise library if the model has attention dropout. In all "
-        "other cases: on a CPU blocks; on a GPU flex if scores are soft-capped and heads are at "
-        "least 16 wide, else library if packing is documents, else blocks.",
+        description="blocks: attention that this project computes block by block, so that all "
+        "scores are never in memory at once, or torch's fused kernel where that gives the same "
+        "result faster; library: the attention that transformers chooses; flex: torch's flex "
+        "attention, GPU only. auto uses the first of these rules that applies. Llama 4 with "
+        "packing documents and seq_length 8192 or more: blocks (attention dropout is then an "
+        "error). A model with attention dropout: library. A CPU: blocks. Soft-capped scores and "
+        "heads at least 16 wide: flex. Packing documents: library. Otherwise: blocks.",
     )
     compile: Literal["auto"] | bool = Field(
         default="auto",
@@ -192,11 +203,16 @@ class TrainingSpec(Section):
     )
     gradient_checkpointing: bool = Field(
         default=False,
-        description="Recompute activations in the backward pass: less memory, slower. Turned on "
-        'automatically only if micro_batch_size is "auto" and no sequence fits otherwise.',
+        description="Recompute activations in the backward pass, which needs less memory and more "
+        'time. If micro_batch_size is "auto", this is turned on automatically if not even one '
+        "sequence fits into memory without it.",
     )
     empty_cache_steps: int | None = Field(
-        default=None, ge=1, le=MAX_STEPS, description="Steps between emptying the CUDA cache."
+        default=None,
+        ge=1,
+        le=MAX_STEPS,
+        description="Number of steps after which torch's cache of GPU memory is emptied; null: "
+        "never.",
     )
     seed: int = Field(
         default=0,
@@ -208,37 +224,38 @@ class TrainingSpec(Section):
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Steps between two logs of the metrics; null: a thousandth of the run's steps, "
-        "at least 1.",
+        description="Number of steps between two logs of the metrics; null: a thousandth of the "
+        "run's steps, at least 1.",
     )
     eval_steps: int | None = Field(
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Steps between two validations; null: 500, or fewer if the run would otherwise "
-        "have fewer than 10 validations.",
+        description="Number of steps between two validations; null: 500, or fewer if the run would "
+        "otherwise have fewer than 10 validations.",
     )
     early_stopping_patience: int | None = Field(
         default=None,
         ge=1,
         le=100_000,
-        description="End the run after this many validations in a row without a new lowest loss "
-        "(Prechelt 1998). If this is set, the checkpoint `last` has the weights with the lowest "
-        "loss, also if training reaches the end. null: train to the end. Needs data.validation.",
+        description="Number of validations in a row without a new lowest loss after which the run "
+        "ends (Prechelt 1998); null: train to the end. If this is set, the checkpoint `last` has "
+        "the weights with the lowest loss, even if training reaches the end. Needs "
+        "data.validation.",
     )
     eval_tokens: int | None = Field(
         default=500_000,
         ge=1,
         le=10**12,
-        description="Maximum number of tokens of a validation, sampled evenly over the text; null: "
-        "all.",
+        description="Maximum number of tokens in a validation. They are sampled evenly over the "
+        "text. null: all tokens.",
     )
     save_steps: int | None = Field(
         default=None,
         ge=1,
         le=MAX_STEPS,
-        description="Steps between two rolling checkpoints; null: 500, or fewer if the run would "
-        "otherwise save fewer than 5.",
+        description="Number of steps between two rolling checkpoints; null: 500, or fewer if the "
+        "run would otherwise save fewer than 5.",
     )
     save_total_limit: int = Field(
         default=3,
@@ -252,17 +269,20 @@ class TrainingSpec(Section):
         description="Prompts that the model continues at each validation.",
     )
     sample_max_new_tokens: int = Field(
-        default=40, ge=1, le=1024, description="Longest continuation of a sample prompt, in tokens."
+        default=40,
+        ge=1,
+        le=1024,
+        description="Maximum number of tokens that the model adds to a sample prompt.",
     )
 
     @property
     def device_batch_size(self) -> int:
-        """Sequences per step and device."""
+        """Number of sequences per step and device."""
         return self.batch_size // self.num_devices
 
     @property
     def phases(self) -> list[EpochPhase]:
-        """The parts of the run whose steps have one shape."""
+        """The parts of the run in which all steps have the same sequence length and batch size."""
         return epoch_phases(
             epochs=self.epochs,
             seq_length=self.seq_length,
@@ -272,10 +292,10 @@ class TrainingSpec(Section):
         )
 
     def micro_batch_size_for(self, micro_batch_size: int, seq_length: int, batch_size: int) -> int:
-        """Number of sequences per pass and device in a phase with this shape.
+        """Number of sequences per pass and device in a phase with the given sizes.
 
-        `micro_batch_size` is the number in the last phase. A pass of another phase has at most as
-        many tokens as a pass of the last phase.
+        `micro_batch_size` is the number in the last phase. In other phases, a pass has at most as
+        many tokens as in the last phase.
         """
         if (seq_length, batch_size) == (self.seq_length, self.batch_size):
             return micro_batch_size

@@ -1,15 +1,15 @@
 """Shapes and steps of the research scripts (BabyLM-NA2/BabyLM2025, `run.py`, `training/train.py`).
 
 The scripts pass hidden size, layers and the MLP's width to every model, and `--num_attention_heads`
-to Llama 4 only. All other sizes are the defaults of the Hugging Face configuration classes. They
-accumulate the gradients of 8 batches, so `--batch_size=32` makes steps of 256 sequences.
+to Llama 4 only. All other sizes are the defaults of the Hugging Face configuration classes. The
+scripts accumulate the gradients of 8 batches, so `--batch_size=32` makes steps of 256 sequences.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 ACCUMULATED_BATCHES = 8
-"""`gradient_accumulation_steps` of `train_model`, which no script changes."""
+"""The default of `gradient_accumulation_steps` in `train_model`. No script changes it."""
 WARMUP_STEPS = 500
 CONFIG_DEFAULTS: Mapping[str, Mapping[str, int]] = {
     "gemma2": {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256},
@@ -30,7 +30,7 @@ def upstream_spec(  # any JSON value
         model: Architecture, hidden size, layers and, for Llama 4, heads.
         dataset: `--data_folder`.
         vocab_size: `--vocab_size`.
-        batch_size: `--batch_size`, the sequences of one of the 8 batches of a step.
+        batch_size: `--batch_size`, the number of sequences in one of the 8 batches of a step.
         epochs: `--epoch`.
     """
     return {

@@ -1,6 +1,7 @@
 """The training components: model, optimizer, stepper.
 
-Every rank builds them. A rank is one of the processes of a run, one for each device.
+A run has one process for each device. Each of these processes is called a rank, and builds the
+components.
 """
 
 import logging
@@ -44,10 +45,10 @@ class Components:
     reducer: GradientReducer | None
     """None if the run has one device."""
     averages: dict[AverageKind, WeightAverage]
-    """The averages of the weights that the spec requests."""
+    """The averages of the weights, by their kind; empty if the spec requests none."""
 
     def begin_step(self, step: int) -> None:
-        """Prepares the stepper for the shape of a step."""
+        """Prepares the stepper for the batch size and the sequence length of a step."""
         phase = self.plan.phase(step)
         self.stepper.use_shape(batch_size=phase.batch_size, seq_length=phase.seq_length)
 
@@ -57,7 +58,7 @@ class Components:
             average.update(step)
 
     def averaged_weights(self, kind: AverageKind | None) -> AbstractContextManager[None]:
-        """A context in which the model has averaged weights; with None, it has its own weights."""
+        """A context in which the model has averaged weights; if `kind` is None, its own weights."""
         return nullcontext() if kind is None else self.averages[kind].swapped()
 
     def restore(self, point: ResumePoint) -> None:

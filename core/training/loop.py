@@ -1,8 +1,8 @@
 """The training loop.
 
-The loop starts at the newest complete resume point, or at step 0. Each step depends only on the
-spec, the tokens and the resume point. On a CPU in fp32, an interrupted run therefore ends with the
-same weights as an uninterrupted one.
+The loop starts at the newest complete resume point, or at step 0. The result of each step depends
+only on the spec, the tokens and the resume point. On a CPU in fp32, an interrupted run therefore
+ends with the same weights as an uninterrupted one.
 """
 
 import logging
@@ -72,9 +72,9 @@ def train_model(
 ) -> None:
     """Trains to the last step of the plan and publishes the checkpoint `last`.
 
-    Reports the stage `train`, and before it `compile` if layers are compiled or micro-batch sizes
-    are probed. The remaining time includes the evaluation of about `evaluated_tokens` tokens after
-    training.
+    Reports the stage `train`. If layers are compiled or micro-batch sizes are probed, reports the
+    stage `compile` first. The reported remaining time includes the evaluation of about
+    `evaluated_tokens` tokens after training.
 
     Raises:
         Stopped: After a stop request. If possible, a checkpoint has been saved.
@@ -195,7 +195,7 @@ class Trainer:
         self.state = LoopState()
         self.time_left = TimeLeft(plan)
         self.is_step_logged = True
-        """False if the last step has metrics to log and they are not yet in the journal."""
+        """False if the metrics of the last step must be logged but are not yet in the journal."""
         self.saved_step = -1
         """Step of the newest resume point; -1 if there is none."""
 
@@ -258,9 +258,9 @@ class Trainer:
             logged_at += time.monotonic() - paused
 
     def _finish_step(self) -> None:
-        """Publishes milestones, validates and saves, if that is due after the current step.
+        """Publishes milestones, validates and saves a checkpoint, if they are due at this step.
 
-        A resumed run does not repeat a validation from before the interruption.
+        A resumed run does not repeat a validation that was made before the interruption.
         """
         step, last = self.state.step, self.plan.max_steps
         if step:
@@ -275,14 +275,14 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether no step is left."""
+        """Whether training has reached the last step, or early stopping has ended it."""
         return early_stopping.is_finished(self.state, self.plan, self.training)
 
     def save_current(self, kind: CheckpointKind) -> None:
         """Saves a checkpoint of the current step; if that fails, logs the failure.
 
-        Skips step 0 and a step that is already saved. Also skips a step whose metrics should have
-        been logged but were not, because a resumed run would not repeat this step.
+        Skips step 0 and a step that is already saved. Also skips a step if its metrics must be
+        logged but are not logged yet: a run that resumes after this step would never log them.
         """
         if self.state.step == 0 or self.state.step == self.saved_step or not self.is_step_logged:
             return
@@ -348,7 +348,7 @@ class Trainer:
         return values
 
     def _validation(self, tokens: TokenFile, *, averaged: AverageKind | None = None) -> Validation:
-        """Validates the weights or an average of them on all ranks."""
+        """Validates the weights on all ranks, or the average `averaged` of the weights."""
         self.ranks.validate(averaged=averaged)
         with eager_mode(self.model), self.components.averaged_weights(averaged):
             return validate(
@@ -362,7 +362,7 @@ class Trainer:
             )
 
     def _save(self, kind: CheckpointKind) -> None:
-        """Saves a resume point, and a checkpoint whose weights are hard-linked to it."""
+        """Saves a resume point and a checkpoint; at the end, also the averages of the weights."""
         folder = self.rundir.resume / f"step-{self.state.step:06d}"
         if self.saved_step != self.state.step:
             self._save_resume_point()

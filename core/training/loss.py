@@ -21,13 +21,13 @@ from core.training.execution.compiled import HAS_TRITON
 from core.training.model.attention.select import attention_mask_arguments
 
 CHUNK_ROWS = 64
-"""The number of rows of a chunk is a multiple of this number. In bf16 on a CPU, products with other
-numbers of rows take up to seven times longer."""
+"""The number of rows of a chunk is a multiple of this number. In bf16 on a CPU, matrix products
+with other numbers of rows take up to seven times longer."""
 CACHED_ELEMENTS = 1 << 18
 """Number of logits that one softmax call processes on a CPU. The logits and their copies fit into a
 cache of 4 MiB."""
 SIGMOID_SCALE = 4.0
-"""The factor 4 in the slope of tanh at x, which is 4 s (1 - s) with s = sigmoid(2 x)."""
+"""The factor 4 in the derivative of tanh(x), which is 4 s (1 - s) with s = sigmoid(2 x)."""
 
 
 def summed_loss(
@@ -84,7 +84,10 @@ def objective_and_loss(
 def token_losses(
     model: PreTrainedModel, inputs: Tensor, targets: Tensor, segments: Tensor | None = None
 ) -> Tensor:
-    """(B, T) cross-entropy of each target, 0 for ignored ones; arguments as in `summed_loss`."""
+    """(B, T) cross-entropy of each target; 0 if a target is ignored.
+
+    The arguments are those of `summed_loss`.
+    """
     hidden = _hidden(model, inputs, segments)  # (B, T, D)
     cap = getattr(model.config, "final_logit_softcapping", None)
     losses = hidden.new_empty(
@@ -109,10 +112,10 @@ def _hidden(model: PreTrainedModel, inputs: Tensor, segments: Tensor | None) -> 
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """The cross-entropy of `targets` for the logits cap tanh(rows weight^T / cap), plus the z-loss.
+    """The summed cross-entropy of `targets`, plus the summed z-loss.
 
-    The cross-entropy and the z-loss are summed over the rows. The forward pass also computes the
-    gradients.
+    The logits are `cap * tanh(rows @ weight.T / cap)`, or `rows @ weight.T` if `cap` is None. The
+    forward pass also computes the gradients.
     """
 
     @staticmethod
@@ -172,7 +175,7 @@ def _sweep(
 ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
     """Summed loss, summed log(Z)^2, and (if needed) the gradients of rows (N, D) and weight (V, D).
 
-    `row_losses` (N,) receives the loss of each row.
+    The loss of each row is written to `row_losses` (N,), if it is given.
     """
     device = rows.device.type
     compute_dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
@@ -237,8 +240,8 @@ def _loss_and_gradient(
     On a CPU the function processes a few rows at a time, which stay in the cache. On a GPU with
     Triton it is one kernel. With a cap, the input logits are 2 / cap times the product of the rows
     and the weight, and the output is a quarter of the gradient with respect to this product.
-    log(Z)^2 is 0 if the coefficient is 0. Only the kernel skips the gradient if `needs_grad` is
-    False. The other computation needs no extra pass for the gradient.
+    log(Z)^2 is 0 if the coefficient is 0. If `needs_grad` is False, the kernel leaves the logits
+    unchanged. Without the kernel, the logits are always overwritten.
     """
     if logits.is_cuda and HAS_TRITON:
         from core.training.kernels.loss import loss_and_gradient
@@ -271,10 +274,12 @@ def _softmax_loss(
 ) -> tuple[Tensor, Tensor | float]:
     """(c,) losses and summed log(Z)^2 of (c, V) logits, which are overwritten by the gradient.
 
-    See `_loss_and_gradient`. With s = sigmoid(2 x / cap), the capped logit cap tanh(x / cap) is
-    2 cap s - cap. The softmax needs only 2 cap s, and the slope is 4 s (1 - s). So a sigmoid
-    replaces the tanh, which takes twice the time on a CPU. Tensors are overwritten as soon as they
-    are no longer needed, because the computation is memory-bound on a CPU.
+    See `_loss_and_gradient`. The capped logit is `cap * tanh(x / cap)`. With
+    s = sigmoid(2 x / cap), it equals `2 * cap * s - cap`, and its derivative is 4 s (1 - s). The
+    softmax does not change if `cap` is added to all logits, so it is computed from `2 * cap * s`.
+    The function therefore needs only a sigmoid. On a CPU, a tanh takes twice as long. Tensors are
+    overwritten as soon as they are no longer needed, because the computation is memory-bound on a
+    CPU.
     """
     counted = targets != IGNORED  # (c,)
     chosen = targets.where(counted, 0)[:, None]  # (c, 1)
@@ -295,8 +300,8 @@ def _softmax_loss(
         squares = (log_z.square() * counted).sum()
         softmax.mul_(1.0 + 2.0 * z_loss_coefficient * log_z[:, None])
     softmax.scatter_add_(1, chosen, softmax.new_full(chosen.shape, -1.0))
-    # Targets are rarely ignored. On a CPU, checking this costs nothing and saves the product. On a
-    # GPU, checking would wait for the device.
+    # Targets are rarely ignored. On a CPU, the check costs nothing, and the product is usually
+    # skipped. On a GPU, the check would wait for the device.
     if softmax.is_cuda or not counted.all():
         softmax.mul_(counted[:, None])
     if sigmoid is not None:

@@ -29,12 +29,13 @@ CLIPPING_EPSILON = 1e-6
 
 
 Shape = tuple[int, int]
-"""Number of sequences in a step, over all ranks, and number of tokens in a sequence."""
+"""The number of sequences that all ranks together take in a step, and the number of tokens in a
+sequence."""
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """Measurements of a step as device tensors: reading them synchronizes with the device."""
+    """Measurements of a step, as device tensors. Reading a value waits for the device."""
 
     loss: Tensor
     """Scalar: mean over the targets of the step, in nats, without balancing loss and z-loss."""
@@ -45,12 +46,13 @@ class StepResult:
 
 
 class Stepper:
-    """Takes training steps; after a non-finite loss or gradient, skips this and all later updates.
+    """Takes training steps. From the first non-finite loss or gradient on, updates no weights.
 
     A flag on the device (`found_inf`) records non-finite values. An optimizer that applies
     `found_inf` itself then leaves weights and state unchanged, without a device synchronization.
-    The loop reads the flag on logged steps. With loss scaling, gradients that are not finite skip
-    only their own step; after a loss that is not finite, all later updates are skipped too.
+    The training loop reads the flag after logged steps, and on a CPU after every step. With loss
+    scaling, a non-finite gradient prevents only the update of its own step. A non-finite loss
+    still prevents this update and all later updates.
     """
 
     def __init__(
@@ -73,9 +75,9 @@ class Stepper:
             training: Training section of the spec.
             device: The device of this rank.
             routers: Statistics of the model's routers.
-            micro_batch_size: Sequences per pass in steps of the spec's shape. In steps of other
-                shapes, a pass has at most as many tokens.
-            shapes: The shapes of the run's steps; if empty, only the shape of the spec.
+            micro_batch_size: Number of sequences per pass in steps of the spec's shape. In steps of
+                other shapes, a pass has at most the same number of tokens.
+            shapes: The shapes of the run's steps; if empty, all steps have the shape of the spec.
             reducer: Sums gradients over the ranks; None if the run has one device.
         """
         self._model = model
@@ -100,12 +102,14 @@ class Stepper:
 
     @property
     def _pass_size(self) -> int:
-        """Sequences per pass in steps of the current shape."""
+        """Number of sequences per pass in steps of the current shape."""
         batch_size, seq_length = self._shape
         return self._training.micro_batch_size_for(self.micro_batch_size, seq_length, batch_size)
 
     def take(self, batch: Batch, *, learning_rate: float) -> StepResult:
-        """Takes one step on a batch of B sequences. A rank splits its rows into micro-batches of b.
+        """Takes one step on a batch of B sequences.
+
+        Each rank splits its own sequences into micro-batches of b sequences.
 
         The loss is the sum over all targets of the step divided by the number of targets, so it
         does not depend on the size of micro-batches.
@@ -168,7 +172,7 @@ class Stepper:
                 self._routers.clear()
 
     def capture(self) -> None:
-        """Captures the passes of full batches of each shape as CUDA graphs.
+        """For each shape of steps, captures the passes of a full micro-batch as a CUDA graph.
 
         Raises:
             RuntimeError: If a capture fails; steps then run without a graph.
@@ -203,7 +207,7 @@ class Stepper:
 
     @property
     def loss_scale(self) -> float | None:
-        """Factor of the gradients in fp16; None without loss scaling."""
+        """Factor by which loss scaling multiplies the gradients; None without loss scaling."""
         return None if self.scaler is None else self.scaler.get_scale()
 
     @property
@@ -258,10 +262,10 @@ class Stepper:
             # With loss scaling, gradients overflow occasionally; the scaler then skips the step and
             # halves the scale. Only a non-finite loss indicates a diverged run.
             torch.maximum(self._found_inf, (~loss.isfinite()).float(), out=self._found_inf)
-            # The scaler has no input for this flag. It skips the update if a gradient is NaN.
+            # The scaler cannot read the flag, but it skips the update if a gradient is NaN.
             gradients[0].masked_fill_(self._found_inf > 0, float("nan"))
             self.scaler.unscale_(self._optimizer)
-            # Clips in place, because GradScaler itself uses the attribute `grad_scale`.
+            # Clips in place, because GradScaler uses the optimizer's attribute `grad_scale` itself.
             norm = clip_grad_norm_(self._parameters, NO_CLIPPING if limit is None else limit)
             self.scaler.step(self._optimizer)
             self.scaler.update()

@@ -16,7 +16,7 @@ from core.training.execution.device import Device
 from core.training.loss import token_losses
 
 LARGEST_EXPONENT = 700.0
-"""Perplexity is null from this loss on, because exp of more than about 709 overflows float64."""
+"""Loss from which on the perplexity is null, because exp overflows float64 above about 709."""
 BITS_PER_BYTE = "validation/bits_per_byte"
 MAX_NAME_LENGTH = 64
 """Maximum number of characters in the name of a metric, as in the database."""
@@ -54,7 +54,9 @@ def validate(
     should_stop: Callable[[], bool] = lambda: False,
     reducer: GradientReducer | None = None,
 ) -> Validation:
-    """The mean loss over windows at equal distances in the file, which are the same at every call.
+    """The mean loss over windows of the validation text.
+
+    The windows are at equal distances in the file, and are the same at every call.
 
     With a `reducer`, the batches are distributed over the ranks, and all ranks must call this
     function.
@@ -109,7 +111,7 @@ def source_metric(number: int, source: str) -> str:
 
 
 def _sums(losses: torch.Tensor, batch: Batch, *, num_sources: int) -> torch.Tensor:
-    """(2, S) float64: summed losses (B, T) and number of targets of each source."""
+    """The sum of the losses (B, T) and the number of targets of each source: (2, S) float64."""
     assert batch.sources is not None
     counted = torch.from_numpy(batch.targets != IGNORED).flatten()  # (B T,)
     sources = torch.from_numpy(batch.sources).flatten()[counted]

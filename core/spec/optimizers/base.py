@@ -1,7 +1,7 @@
-"""Descriptions of optimizers, which gradient clipping, loss scaling and resuming rely on.
+"""Descriptions of the optimizers. Gradient clipping, loss scaling and resuming rely on them.
 
-No torch: the API validates and estimates with these classes.
-`core.training.optimizers.builders` creates what they describe.
+This module does not import torch, because the API uses it to validate and estimate jobs.
+`core.training.optimizers.builders` creates the optimizers.
 
 A parameter group has two keys in addition to the options of its optimizer:
 
@@ -30,4 +30,4 @@ class OptimizerKind:
     unchanged if its attribute `found_inf` is not zero. If False, the stepper scales the gradients
     and skips the step itself, which requires a device synchronization."""
     num_state_elements: Callable[[Architecture, int], int]
-    """Number of float32 elements of state for a model and a vocabulary size."""
+    """Returns the number of float32 elements of state, given a model and a vocabulary size."""

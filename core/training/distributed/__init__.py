@@ -1,1 +1,1 @@
-"""Data-parallel training on one machine: one process per device."""
+"""Data-parallel training on one machine, with one process per device."""

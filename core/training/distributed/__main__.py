@@ -2,9 +2,10 @@
 
     python -m core.training.distributed
 
-Standard input is a socket, through which rank 0 sends commands and receives answers. To standard
-output, the process writes only log lines. It exits when the socket is closed, which means that rank
-0 has exited.
+A rank is one process of a run on several devices. Rank 0 is the training process of the run and
+starts the other ranks. Standard input of this program is a socket, through which rank 0 sends
+commands and receives answers. Standard output has only log lines. If the socket closes before the
+command `End`, rank 0 has exited or failed, and this process exits too.
 """
 
 import faulthandler

@@ -1,8 +1,8 @@
 """Messages between rank 0 and the other ranks of a run: JSON lines on a socket.
 
 A rank is one process of a run on several devices. Only rank 0 reads the clock, writes files and
-makes decisions. It sends commands to the other ranks. This module does not import torch, so a rank
-can notice the exit of rank 0 while the rank still imports torch.
+makes decisions. It sends commands to the other ranks, which answer some of them. This module does
+not import torch. So another rank can already notice the exit of rank 0 before it imports torch.
 """
 
 import socket
@@ -36,7 +36,7 @@ class Begin(Message):
     validation: Path | None
     compile_cache: Path | None
     initial: Path | None = None
-    """Folder of the weights of a warm start."""
+    """Folder with the weights of a warm start; None if the weights are random."""
     rendezvous: Path
     """The file through which the ranks find each other."""
 
@@ -58,7 +58,7 @@ class Probe(Message):
 
 
 class Take(Message):
-    """Take a step, which all ranks take together."""
+    """Take a training step. All ranks take this step together."""
 
     kind: Literal["take"] = "take"
     step: int
@@ -79,11 +79,14 @@ class End(Message):
 
 
 class Answer(Message):
-    """The answer of a rank to a command. A rank also sends `failed` before an error ends it."""
+    """The answer of a rank to a command.
+
+    A rank also sends an answer with the state `failed` before it exits because of an error.
+    """
 
     state: Literal["done", "no_memory", "failed"]
     error: ErrorData | None = None
-    """The error; None if the error is not a `RunError` and only the log describes it."""
+    """The error if it is a `RunError`. Other errors are only in the log."""
 
 
 Command = Annotated[Begin | Resume | Probe | Take | Validate | End, Field(discriminator="kind")]
@@ -94,7 +97,7 @@ def send(connection: socket.socket, message: Message) -> None:
     """Sends a message.
 
     Raises:
-        OSError: If the other side has closed the connection.
+        OSError: If the other process has closed the connection.
     """
     connection.sendall(message.model_dump_json().encode() + b"\n")
 

@@ -1,4 +1,7 @@
-"""Executes the commands of rank 0. The module runs in the processes of the other ranks."""
+"""Executes the commands of rank 0 in the processes of the other ranks.
+
+A rank is one process of a run on several devices.
+"""
 
 import logging
 from collections.abc import Callable, Iterator

@@ -1,8 +1,9 @@
-"""Starts, drives and stops the other ranks, which are worker processes. Rank 0 uses this module.
+"""Starts, controls and stops the other ranks of a run. Only rank 0 uses this module.
 
-The workers are child processes in the same process group, so a signal to the group reaches all of
-them. Each worker reads a socket, which closes when rank 0 exits, and executes the commands of rank
-0. Only rank 0 decides when to stop, so the ranks need no collective operation to agree on a stop.
+A rank is one process of a run on several devices. Rank 0 is the training process. The other ranks
+are its child processes in the same process group, so a signal to the group reaches all of them.
+Each of them reads commands of rank 0 from a socket, which closes when rank 0 exits. Only rank 0
+decides when to stop, so the ranks need no collective operation to agree on a stop.
 """
 
 import logging
@@ -48,13 +49,15 @@ from core.training.execution.micro_batch import MicroBatch
 log = logging.getLogger(__name__)
 
 NOTICE_SECONDS = 5.0
-"""Seconds within which the main thread must notice the death of a rank, or this process exits."""
+"""Seconds within which the main thread must notice the exit of a rank. After this time, the whole
+process exits."""
 CAUSE_SECONDS = 2.0
-"""Seconds to wait for the exit of a rank, whose connections may close a moment earlier."""
+"""Maximum number of seconds to wait for the exit of another rank after an error in rank 0. The
+connections of a rank may close a moment before it exits."""
 SETTLE_SECONDS = 0.5
-"""Seconds to wait before choosing the root cause. If one rank dies, the other ranks fail too."""
+"""Seconds to wait before choosing the root cause. If one rank exits, the other ranks fail too."""
 CLOSE_SECONDS = 5.0
-"""Seconds within which a process must exit after the last command, or it is killed."""
+"""Seconds within which a rank must exit after the last command. After this time, it is killed."""
 
 
 class Ranks:
@@ -86,7 +89,7 @@ class Ranks:
         compile_cache: Path | None,
         initial: Path | None = None,
     ) -> None:
-        """Starts the other ranks, which import libraries while rank 0 builds its model.
+        """Starts the other ranks. They import libraries while rank 0 builds its model.
 
         Raises:
             RunError: If there are too few devices.
@@ -125,12 +128,12 @@ class Ranks:
         self._remove_folder()
 
     def resume(self, folder: Path | None, micro_batch: MicroBatch) -> None:
-        """Makes the other ranks restore a resume point; with None they stay at step 0."""
+        """Makes the other ranks restore the resume point in `folder`; with None, stay at step 0."""
         self._send(Resume(folder=folder, micro_batch=micro_batch))
         self._await_answers()
 
     def probe(self, micro_batch: MicroBatch, *, is_compiled: bool) -> None:
-        """Makes the other ranks compile and probe the micro-batch that fits rank 0.
+        """Makes the other ranks compile their layers and probe a micro-batch that fits rank 0.
 
         Raises:
             torch.OutOfMemoryError: If the micro-batch does not fit into the memory of a rank.
@@ -170,7 +173,8 @@ class Ranks:
         self._noticed.set()
         for peer in self._peers:
             peer.end(is_finished=kind is None)
-        # After a failure NCCL would wait for the failed rank, and this process exits soon anyway.
+        # After a failure, NCCL would wait for the failed rank, so its group stays open until this
+        # process exits.
         is_open = self._peers and distributed.is_initialized()
         if is_open and (kind is None or distributed.get_backend() == "gloo"):
             distributed.destroy_process_group()
@@ -205,7 +209,7 @@ class Ranks:
             self._leave(self._first_failure())
 
     def _leave(self, failure: RunError | RankDied) -> None:
-        """Ends this process, whose main thread waits in native code for a rank that has exited."""
+        """Ends this process, because its main thread waits in native code for an exited rank."""
         try:
             message = str(failure)
             self._emit(ErrorData(code=failure.code, message=message, hint=failure.hint))
@@ -215,7 +219,10 @@ class Ranks:
             os._exit(ExitCode.FAILED if isinstance(failure, RunError) else CRASHED)
 
     def _first_failure(self) -> RunError | RankDied:
-        """The root cause: a `RunError` if present, else an exit by a signal, else any failure."""
+        """The root cause: a `RunError` if there is one, else an exit by a signal, else any failure.
+
+        Waits first, because other ranks may fail a moment later.
+        """
         time.sleep(SETTLE_SECONDS)
         failures = [(peer.priority, peer.failure()) for peer in self._peers if peer.has_ended]
         return max(failures, key=lambda failure: failure[0])[1]
@@ -243,7 +250,7 @@ class Peer:
 
     @property
     def priority(self) -> int:
-        """A number that is higher if the failure is more likely to be the root cause."""
+        """A number. Of several failed ranks, the one with the highest number is the root cause."""
         if self._failed is not None and self._failed.error is not None:
             return 2
         return int((self._process.returncode or 0) < 0)
@@ -257,11 +264,11 @@ class Peer:
         send(self._connection, command)
 
     def answer(self) -> Answer | None:
-        """Waits for the answer to a command; None if the process exited instead."""
+        """Waits for the answer to a command; returns None if the process exits instead."""
         return self._answers.get()
 
     def failure(self) -> RunError | RankDied:
-        """The error that the exit of the process means for the run."""
+        """The error with which the run ends because this process has exited."""
         if self._failed is not None and self._failed.error is not None:
             named = RunError(self._failed.error.message, hint=self._failed.error.hint)
             named.code = self._failed.error.code

@@ -1,1 +1,1 @@
-"""Execution of steps: device, precision, micro-batch, compilation, CUDA graphs."""
+"""How steps are executed: device, precision, micro-batches, compilation and CUDA graphs."""

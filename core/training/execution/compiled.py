@@ -1,11 +1,11 @@
 """Compiles the layers with torch.compile, which fuses elementwise operations.
 
-Each layer is compiled separately. All layers of a kind share the result, so the time to compile
-does not depend on the number of layers. Only training steps on micro-batches of one shape are
-compiled. Validation, sampling and the shorter last batch of an epoch run in eager mode, because
-each of them would need another compilation. Compiled code is kept in a persistent cache. The choice
-between compiled and eager mode depends only on the step, so an interrupted run continues with the
-same arithmetic, even if the cache is empty.
+Each layer is compiled separately. All layers of a kind share the compiled code, so the time to
+compile does not depend on the number of layers. Only training passes on full micro-batches run
+compiled. Validation, text samples and smaller micro-batches run in eager mode, because each of them
+would need another compilation. Compiled code is kept in a persistent cache. Whether a pass runs
+compiled does not depend on this cache, so an interrupted run continues with the same arithmetic,
+even if the cache is empty.
 """
 
 import hashlib
@@ -29,7 +29,8 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 COMPILERS = ("g++", "clang++", "c++")
 CPUINFO = Path("/proc/cpuinfo")
 RECOMPILE_LIMIT = 64
-"""Number of compilations after which torch silently stops compiling. Torch's default is 8."""
+"""Number of compilations of a function after which torch silently stops compiling it. The default
+of torch is 8."""
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
@@ -48,8 +49,8 @@ def compile_layers(model: PreTrainedModel, *, cache: Path | None) -> None:
         folder = cache / kind_of_node()
         folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault(CACHE_VARIABLE, str(folder))
-    # All layers share one limit. The number of compilations is the number of kinds of layers times
-    # the number of shapes of steps.
+    # The limit applies to all layers together. The number of compilations is the number of kinds of
+    # layers times the number of shapes of steps.
     torch._dynamo.config.recompile_limit = max(
         RECOMPILE_LIMIT, torch._dynamo.config.recompile_limit
     )
@@ -58,9 +59,10 @@ def compile_layers(model: PreTrainedModel, *, cache: Path | None) -> None:
 
 
 def kind_of_node(cpuinfo: Path = CPUINFO) -> str:
-    """A hash of the CPU's instruction sets and the GPU's name, on which compiled code depends.
+    """A hash of the CPU's instruction sets and the GPU's name.
 
-    Hosts of different kinds may share the cache, and code for one kind may crash on another.
+    Compiled code depends on them and may crash on a host of another kind. The hash names a folder
+    of the cache, so that hosts of different kinds can share the cache.
     """
     properties = [platform.machine()]
     with suppress(OSError):
@@ -83,6 +85,9 @@ def is_compiled(model: PreTrainedModel) -> bool:
 
 
 def outside_compilation(function: Callable[P, R]) -> Callable[P, R]:
-    """Excludes a function from torch.compile, which would unroll its loops or recompile it."""
+    """Excludes a function from torch.compile.
+
+    If it were compiled, torch would unroll its loops, or compile it again for new arguments.
+    """
     disabled: Callable[P, R] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
     return disabled

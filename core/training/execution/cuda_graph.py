@@ -1,7 +1,7 @@
-"""The passes of a micro-batch as one CUDA graph, which is captured once and launched as a whole.
+"""The forward and backward pass of a micro-batch as one CUDA graph.
 
-The forward and backward pass of a small model launches over a thousand kernels. Each kernel
-takes a few microseconds. The GPU runs the kernels faster than Python launches them. A graph
+The passes of a small model launch over a thousand kernels. Each kernel takes a few microseconds, so
+the GPU runs the kernels faster than Python launches them. A CUDA graph is captured once, and then
 launches all kernels at once.
 
 Shapes: b sequences in a micro-batch, T tokens.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from core.training.model.moe.experts import RouterStatistics
 
 WARM_UP_PASSES = 2
-"""Number of passes before the capture, because the setup of kernels must not be captured."""
+"""Number of passes before the capture. They set up kernels, which must not happen in a capture."""
 
 
 class CudaGraph:
@@ -38,11 +38,12 @@ class CudaGraph:
         Args:
             run: Runs the forward and backward pass for inputs and targets, both (b, T) int64 on the
                 GPU. Returns the contribution of this micro-batch to the loss, a scalar.
-            parameters: Parameters whose gradients `run` computes.
+            parameters: Parameters for which `run` computes gradients.
             routers: Statistics that `run` records.
             shape: (b, T).
-            accumulates: Whether a step has several micro-batches, whose gradients are added up. If
-                not, gradients are overwritten, which saves reading and clearing them.
+            accumulates: Whether a step has several micro-batches, so that gradients must be added
+                up. If not, each launch overwrites the gradients, which saves clearing and reading
+                them.
 
         Raises:
             RuntimeError: If an operation in `run` cannot be captured.
@@ -75,7 +76,7 @@ class CudaGraph:
     def launch(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Launches the graph for inputs and targets (b, T), without waiting for the GPU.
 
-        Returns the loss, which is valid until the next launch.
+        Returns the loss. The next launch overwrites it.
         """
         self._inputs.copy_(inputs, non_blocking=True)
         self._targets.copy_(targets, non_blocking=True)

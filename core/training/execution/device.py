@@ -1,4 +1,4 @@
-"""Device and precision of a run, and measurements of memory and peak FLOPs."""
+"""Device and precision of a run, and measurements of memory and speed."""
 
 import contextlib
 import ctypes
@@ -19,16 +19,17 @@ log = logging.getLogger(__name__)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt(3), from malloc.h."""
 PEAK_SIDES = (256, 512, 1024, 2048, 4096, 8192)
-"""Sides of the square matrices that are multiplied to measure the peak. The first sides are small,
-because a CPU without bf16 instructions needs 100 seconds for one product of side 2048."""
+"""Sides of the square matrices that are multiplied to measure the peak rate. The first sides are
+small, because a CPU without bf16 instructions takes 100 seconds to multiply bf16 matrices of side
+2048."""
 PEAK_SECONDS = 0.02
-"""Duration of a product in seconds. If a product takes longer, its rate is close to the peak, and
-larger products are skipped."""
+"""Duration of a matrix product in seconds. If a product takes longer, its rate is close to the peak
+rate, so larger matrices are skipped."""
 PEAK_PRODUCTS = 5
-"""Number of products per size. The fastest product counts, because other processes may slow
+"""Number of products for each side. The fastest product counts, because other processes may slow
 down some of them."""
 RSS_UNIT_BYTES = 1024
-"""Number of bytes in the unit of ru_maxrss: getrusage(2) counts kibibytes on Linux."""
+"""Number of bytes in a kibibyte, the unit of `ru_maxrss` in getrusage(2) on Linux."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Device:
 
     @property
     def has_bf16_units(self) -> bool:
-        """True if products in bf16 are not slower than in fp32."""
+        """True if the device has bf16 instructions, so that bf16 is not slower than fp32."""
         return has_bf16_units(is_cuda=self.is_cuda)
 
     @property
@@ -62,7 +63,7 @@ class Device:
             return contextlib.nullcontext()
         return torch.autocast(self.torch_device.type, dtype=self.dtype)
 
-    def put(self, array: Any) -> torch.Tensor:  # a numpy array of int64
+    def put(self, array: Any) -> torch.Tensor:  # a numpy array of integers
         """The array as a tensor on the device; copied asynchronously to a GPU."""
         tensor = torch.from_numpy(array)
         if self.is_cuda:
@@ -73,7 +74,8 @@ class Device:
 def has_bf16_units(*, is_cuda: bool | None = None) -> bool:
     """True if the device has bf16 instructions.
 
-    If `is_cuda` is None, the device is the GPU if there is one, else the CPU.
+    The device is a GPU if `is_cuda` is True, and the CPU if it is False. If `is_cuda` is None, the
+    device is a GPU if this machine has one, else the CPU.
     """
     if torch.cuda.is_available() if is_cuda is None else is_cuda:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -81,10 +83,11 @@ def has_bf16_units(*, is_cuda: bool | None = None) -> bool:
 
 
 def choose_device(training: TrainingSpec) -> Device:
-    """The device and precision of the spec, or the best available for `auto`.
+    """The device and precision that the spec gives; for `auto`, the best that this machine has.
 
     Raises:
-        PrecisionUnsupported: If a required GPU is missing or the device lacks the precision.
+        PrecisionUnsupported: If the spec requires a GPU and this machine has none, or if the device
+            does not support the precision.
         DevicesMissing: If there are fewer GPUs than `num_devices`.
     """
     has_cuda = torch.cuda.is_available()
@@ -121,11 +124,11 @@ def prepare(device: Device, training: TrainingSpec) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Makes glibc keep large freed blocks instead of returning them to the kernel.
+    """Makes glibc keep large freed blocks instead of returning them to the operating system.
 
-    Activations are freed and allocated again in every step. By default an allocation causes a page
-    fault for every 4 KiB, which takes 17 to 30 % of a step on a CPU. Other C libraries ignore the
-    setting.
+    Activations are freed and allocated again in every step. By default, newly allocated memory
+    causes a page fault for every 4 KiB. The page faults take 17 to 30 % of the time of a step on a
+    CPU. If the C library is not glibc, this function does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -136,9 +139,9 @@ def keep_freed_memory() -> None:
 def measured_peak_flops(device: Device) -> float:
     """Floating-point operations per second of a large matrix product in the run's precision.
 
-    The model FLOPs utilisation is relative to this rate. The rate is measured and not read from a
-    table, because it depends on threads, clock rates and other processes. The measurement
-    takes about 0.3 seconds.
+    The metric `throughput/mfu` gives the speed of training as a share of this rate. The rate is
+    measured and not read from a table, because it depends on threads, clock rates and other
+    processes. The measurement takes about 0.3 seconds.
     """
     best = 0.0
     for side in PEAK_SIDES:
@@ -168,7 +171,7 @@ def free_bytes(device: Device) -> int:
 def memory_metrics(device: Device) -> dict[str, float]:
     """Current and peak memory in bytes by metric name, and the GPU's utilization and power."""
     resident = psutil.Process().memory_info().rss
-    # The kernel updates the peak less often than the current size.
+    # Linux updates the peak less often than the current size.
     peak = max(resident, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT_BYTES)
     metrics = {
         "memory/host_rss_bytes": float(resident),

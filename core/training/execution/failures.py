@@ -9,7 +9,7 @@ from core.process import failures
 
 
 def named_failure(error: Exception, folder: Path) -> RunError | None:
-    """The `RunError` that `error` corresponds to; None if there is no such error."""
+    """The `RunError` for `error`; None if `error` is of an unknown kind."""
     if isinstance(error, torch.OutOfMemoryError):
         return OutOfMemory(f"the device is out of memory: {error}")
     return failures.named_failure(error, folder)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """The settings that determine the memory of a step."""
+    """The settings that determine how much memory a step needs."""
 
     micro_batch_size: int
-    """Sequences in one forward and backward pass."""
+    """Number of sequences in one forward and backward pass."""
     gradient_checkpointing: bool
 
     def smaller(self, batch_size: int) -> "MicroBatch | None":
-        """The configuration whose size is the next smaller divisor of `batch_size`.
+        """The same configuration with the next smaller size that divides `batch_size`.
 
-        None if the size is already 1.
+        Returns None if the size is already 1.
         """
         sizes = [size for size in range(1, self.micro_batch_size) if batch_size % size == 0]
         return MicroBatch(sizes[-1], self.gradient_checkpointing) if sizes else None

@@ -1,5 +1,6 @@
-"""The execution plan of a run: chooses attention, compilation and micro-batch size for `auto`.
+"""The execution plan of a run: how its steps are computed.
 
+If the spec says `auto`, this module chooses the attention, compilation and the micro-batch size.
 The choices depend on the spec, the plan and the kind of device, never on the clock. The micro-batch
 size also depends on free memory, so the resume point stores it. An interrupted run therefore
 continues with the same arithmetic.
@@ -19,16 +20,17 @@ from core.training.execution.device import Device, free_bytes
 from core.training.execution.micro_batch import MicroBatch
 
 MEMORY_SHARE = 0.8
-"""Share of the free memory that a step may use; the estimate does not include everything."""
+"""Share of the free memory. A micro-batch is expected to fit if the estimate of its memory is at
+most this share. The rest is for memory that the estimate does not include."""
 RESCALED_LENGTH = 8192
-"""Minimum sequence length for which layers of Llama 4 without rotary embeddings rescale queries:
-`floor_scale` in the model's configuration."""
+"""Minimum sequence length for which layers of Llama 4 without rotary embeddings rescale queries. It
+is `floor_scale` in the configuration of the model."""
 COMPILE_FLOPS = 3e15
-"""Minimum FLOPs of a run for which `auto` compiles. Such a run takes hours on two CPU cores.
-On a GPU it takes a minute if compiled, and several minutes if not, because launching the kernels of
-a small model takes most of the time. Compiling takes 12 to 30 seconds on the host of an H200 and
-one or two minutes on two cores. On two cores with AVX-512 and AMX, compiling saved 8 %
-(fp32) to 29 % (bf16) of the time of Gemma 2's steps."""
+"""Minimum number of floating-point operations of a run for which `auto` compiles. Such a run takes
+hours on two CPU cores. On a GPU it takes a minute if it is compiled, and several minutes if not,
+because launching the kernels of a small model takes most of the time. Compiling takes 12 to 30
+seconds on the host of an H200, and one or two minutes on two CPU cores. On two CPU cores with
+AVX-512 and AMX, compiling saved 8 % of the time of Gemma 2's steps in fp32, and 29 % in bf16."""
 
 
 FLEX_HEAD_WIDTH = 16
@@ -61,7 +63,7 @@ class ExecutionPlan:
         return MicroBatch(self.micro_batch_size, self.gradient_checkpointing)
 
     def counts(self) -> dict[str, Any]:  # any JSON value
-        """The fields without warnings, for the counts of a stage."""
+        """The fields without the warnings. The event of a finished stage contains them."""
         named = asdict(self)
         del named["warnings"]
         return named
@@ -143,10 +145,11 @@ def _attention(
 
 
 def _can_capture(spec: JobSpec, device: Device, attention: str, micro_batch: MicroBatch) -> bool:
-    """Whether all steps launch the same kernels, without decisions on the host.
+    """Whether the passes of a step can be captured as a CUDA graph.
 
-    For packed documents, the host builds the masks. Dropout and the recomputation of activations
-    read random states. Capturing with several devices is untested, so it counts as impossible.
+    They can if every step launches the same kernels, without decisions on the host. With packed
+    documents, the host builds masks. Dropout and the recomputation of activations read random
+    states. Capturing on several devices is untested, so the function returns False for it.
     """
     return (
         device.is_cuda
@@ -160,7 +163,7 @@ def _can_capture(spec: JobSpec, device: Device, attention: str, micro_batch: Mic
 
 
 def _needs_blocks(training: TrainingSpec, model: Architecture) -> bool:
-    """Whether only `blocks` computes each packed document as if it were alone."""
+    """Whether only `blocks` computes each packed document as if it were alone in its sequence."""
     is_long = training.seq_length >= RESCALED_LENGTH
     return training.packing == "documents" and model.has_attention_temperature and is_long
 
@@ -180,15 +183,16 @@ def _compile(
 
 
 def _resolved(spec: JobSpec, **training: Any) -> JobSpec:  # fields of the section, of any type
-    """The spec with the given training fields, for the estimate of a step's memory."""
+    """The spec with the given fields of the section `training`."""
     resolved = spec.training.model_copy(update=training)
     return spec.model_copy(update={"training": resolved})
 
 
 def _micro_batch(spec: JobSpec, device: Device, vocab_size: int) -> MicroBatch:
-    """The configuration of the spec; for `auto`, the largest micro-batch that fits into memory.
+    """The micro-batch configuration of the spec.
 
-    `auto` uses gradient checkpointing only if no micro-batch fits without it.
+    For `auto`, it is the largest micro-batch that is estimated to fit into memory. Gradient
+    checkpointing is used if the spec requests it, or if no micro-batch fits without it.
     """
     training = spec.training
     if training.micro_batch_size != "auto":
@@ -201,7 +205,7 @@ def _micro_batch(spec: JobSpec, device: Device, vocab_size: int) -> MicroBatch:
 
 
 def checkpointed_micro_batch(spec: JobSpec, device: Device, vocab_size: int) -> MicroBatch:
-    """The largest micro-batch whose estimate fits with gradient checkpointing; at least 1."""
+    """The largest micro-batch that is estimated to fit with gradient checkpointing; at least 1."""
     return _largest_micro_batch(
         spec, device, vocab_size, gradient_checkpointing=True
     ) or MicroBatch(1, True)

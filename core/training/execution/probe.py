@@ -1,4 +1,7 @@
-"""Prepares an attempt before its first step: compiles layers and probes micro-batch sizes."""
+"""Prepares an attempt of a run: compiles layers and probes micro-batch sizes.
+
+To probe a micro-batch means to run one pass, which shows whether it fits into memory.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +36,7 @@ class Probe:
         warn: Callable[[str, str], None],
     ) -> None:
         self.execution_plan: ExecutionPlan = components.execution_plan
-        """The plan with which the components were built; probing may change it."""
+        """At first the plan with which the components were built; probing may replace it."""
         self._spec, self._training, self._vocab_size = spec, spec.training, vocab_size
         self._components, self._ranks, self._device, self._warn = components, ranks, device, warn
         self._is_found = False
@@ -48,7 +51,7 @@ class Probe:
         return self._training.micro_batch_size == "auto" and self._device.is_cuda
 
     def resume(self, point: ResumePoint | None) -> None:
-        """Restores a resume point on all ranks; with None the run stays at step 0."""
+        """Restores a resume point on all ranks; if `point` is None, the run stays at step 0."""
         if point is not None:
             self._components.restore(point)
             self._keep(point.state)
@@ -56,9 +59,10 @@ class Probe:
         self._ranks.resume(point.folder if point else None, self.execution_plan.micro_batch)
 
     def _keep(self, state: LoopState) -> None:
-        """Uses the run's earlier micro-batch size, so that it accumulates in the same order."""
+        """Uses the micro-batch size of `state`, so that gradients are summed in the same order."""
         size = state.micro_batch_size
-        # If the size was found with fewer devices, it possibly does not divide this device's batch.
+        # The size was possibly found with another number of devices. Then it may not divide the
+        # number of sequences of each device.
         divides = size is not None and self._training.device_batch_size % size == 0
         if self._training.micro_batch_size == "auto" and size is not None and divides:
             self._set(
@@ -77,7 +81,8 @@ class Probe:
         """Compiles the layers, and reduces the micro-batch until a pass fits into memory.
 
         Raises:
-            torch.OutOfMemoryError: If no smaller micro-batch exists, or the spec fixes its size.
+            torch.OutOfMemoryError: If even the smallest micro-batch does not fit, or if the spec
+                gives the size of micro-batches.
         """
         if self.execution_plan.compile:
             compile_layers(self._components.model, cache=compile_cache)

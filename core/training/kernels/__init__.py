@@ -1,1 +1,1 @@
-"""Triton kernels; each has a reference implementation in torch."""
+"""Triton kernels. For each kernel there is a reference implementation in torch."""

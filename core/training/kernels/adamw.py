@@ -1,8 +1,8 @@
 """AdamW's update of one large tensor on a GPU, in one pass over memory.
 
-If gradients are clipped, torch's fused AdamW writes each gradient back to memory. It reaches three
-quarters of the memory bandwidth and takes 4.3 ms for 450 million weights on an H200. This kernel
-takes 3.0 ms.
+If gradients are clipped, torch's fused AdamW also writes each gradient back to memory. It uses only
+three quarters of the memory bandwidth. For 450 million weights on an H200, it takes 4.3 ms, and the
+kernel of this module takes 3.0 ms.
 """
 
 import triton
@@ -75,10 +75,10 @@ def update(
         second: The second moment.
         corrections: (2,) float32, 1 - beta^step for both betas.
         grad_scale: Scalar by which the gradient is divided.
-        found_inf: Scalar; the update is skipped if it is not 0.
+        found_inf: Scalar; if it is not 0, the update is skipped.
         rate: The learning rate.
         betas: The decays of the moments.
-        epsilon: Added to the denominator.
+        epsilon: Number that is added to the denominator.
         decay: The weight decay.
     """
     size = weights.numel()

@@ -1,7 +1,8 @@
 """The gated activation between the two matrix products of an expert, and its gradient, on a GPU.
 
-The activation and the gradient are one kernel each. Torch's operations would read and write the two
-halves of the first product about ten times, which takes a third of the time of the matrix products.
+The activation is one kernel, and its gradient is another kernel. Torch's operations would read and
+write the result of the first matrix product about ten times. That would take a third of the time of
+the matrix products.
 
 Shapes: M rows, F intermediate size.
 """
@@ -21,7 +22,10 @@ ACTIVATIONS = {"SiLUActivation": 0, "SiLU": 0, "GELUActivation": 1, "GELU": 1, "
 
 @triton.jit
 def _activate(gate, ACTIVATION: tl.constexpr):
-    """The activation and its derivative; gelu is x Phi(x), its derivative Phi(x) + x phi(x)."""
+    """The activation and its derivative.
+
+    GELU is x Phi(x), and its derivative is Phi(x) + x phi(x).
+    """
     if ACTIVATION == 0:
         sigmoid = 1.0 / (1.0 + tl.exp(-gate))
         activated = gate * sigmoid
@@ -68,7 +72,10 @@ def _backward(
 
 
 def gated(both: Tensor, activation: str) -> Tensor:
-    """activation(gate) * up, (M, F); `both` (M, 2 F) contains the columns of gate, then of up."""
+    """`activation(gate) * up`, (M, F).
+
+    `both` (M, 2 F) has the columns of gate and then those of up.
+    """
     rows, width = both.shape[0], both.shape[1] // 2
     product = both.new_empty(rows, width)
     grid = (rows, triton.cdiv(width, BLOCK))
@@ -77,9 +84,9 @@ def gated(both: Tensor, activation: str) -> Tensor:
 
 
 def gated_gradient(both: Tensor, upstream: Tensor, activation: str) -> tuple[Tensor, Tensor]:
-    """The gradient of `both` (M, 2 F), and the recomputed product (M, F).
+    """The gradient of `both` (M, 2 F), and the recomputed result of `gated` (M, F).
 
-    `upstream` (M, F) is the gradient of the product.
+    `upstream` (M, F) is the gradient of the result of `gated`.
     """
     rows, width = upstream.shape
     grad_both, product = torch.empty_like(both), torch.empty_like(upstream)

@@ -1,8 +1,8 @@
 """Softmax, loss and gradient of rows of logits on a GPU, in one kernel.
 
-The kernel computes the same as the torch operations in `core.training.loss`, which would read and
-write the logits about ten times. As in Hsu et al. 2024 ("Liger Kernel"), the kernel reads the
-logits once from memory and once from the cache, and writes them once.
+The kernel computes the same as the torch operations in `core.training.loss`. These would read and
+write the logits about ten times. The kernel reads the logits once from memory and once from the
+cache, and overwrites them once, as in Hsu et al. 2024 ("Liger Kernel").
 
 Shapes: C rows of a chunk, V vocabulary.
 """
@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 BLOCK = 4096
-"""Number of logits of a row that a kernel program processes at once: 16 per thread."""
+"""Number of logits of a row that one program of the kernel processes at once: 16 per thread."""
 WARPS = 8
 
 
@@ -49,7 +49,7 @@ def _row(
     begin = logits + row * stride
     target = tl.load(targets + row)
     counts = target != IGNORED
-    # Each lane keeps its own running maximum and sum; all lanes are combined once at the end.
+    # Each of the BLOCK lanes has its own running maximum and sum. They are combined at the end.
     largest = tl.full((BLOCK,), -float("inf"), tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
     for first in range(0, VOCABULARY, BLOCK):
@@ -60,7 +60,7 @@ def _row(
         )
         scores = tl.where(inside, scores, -float("inf"))
         higher = tl.maximum(largest, scores)
-        # A lane that has had no column has the maximum -inf, and -inf minus -inf is NaN.
+        # The maximum of a lane without columns is -inf, and -inf minus -inf is NaN.
         shift = tl.where(higher == -float("inf"), 0.0, higher)
         total = total * tl.exp(largest - shift) + tl.exp(scores - shift)
         largest = higher
@@ -113,7 +113,7 @@ def loss_and_gradient(
         z_loss_coefficient: Weight of log(Z)^2 in the gradient. If 0, log(Z)^2 is not computed.
         ignored: The target value that is ignored.
         needs_grad: Whether to compute the gradient; if False, the logits are not changed.
-        row_losses: (C,) float32 that receives the loss of each row.
+        row_losses: (C,) float32, to which the loss of each row is written.
 
     Returns:
         Two float32 scalars: the loss, and log(Z)^2, which is 0 if the coefficient is 0.

@@ -1,1 +1,1 @@
-"""The search for a learning rate."""
+"""The search for a good learning rate."""

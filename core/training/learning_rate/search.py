@@ -1,4 +1,4 @@
-"""Training steps at a rising learning rate."""
+"""Takes training steps at a rising learning rate and records the loss."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -16,10 +16,10 @@ from core.training.execution.device import choose_device, prepare
 from core.training.learning_rate.summary import Point
 
 SMOOTHING = 0.9
-"""Weight of the earlier steps in the moving mean of the loss. The start of the mean is corrected as
-in Adam."""
+"""Weight of the earlier steps in the moving mean of the loss. The mean starts at 0, and the bias of
+this start is corrected as in Adam."""
 DIVERGED = 1.5
-"""The search ends if the smoothed loss is more than this number times its minimum."""
+"""The search ends if the smoothed loss exceeds this number times its minimum so far."""
 
 
 def search(
@@ -35,11 +35,12 @@ def search(
     warn: Callable[[str, str], None],
     progress: Callable[[int], None],
 ) -> list[Point]:
-    """Takes the first steps of the run; the learning rate grows by the same factor at each step.
+    """Takes up to `steps` training steps at rates from `lowest` to `highest`.
 
-    The model, the batches and the optimizer are those of the spec. The search uses one device,
-    uncompiled layers and a constant weight decay. With Muon, `muon_learning_rate` rises in
-    proportion. `initial` is the folder with the weights of a warm start, if there is one.
+    The learning rate grows by the same factor at each step. The model, the batches and the
+    optimizer are those of the spec. The search uses one device, uncompiled layers and a constant
+    weight decay. With Muon, `muon_learning_rate` rises in proportion. `initial` is the folder with
+    the weights of a warm start; if it is None, the weights are random.
 
     Raises:
         Stopped: After a stop request.

@@ -32,19 +32,21 @@ class Found:
     """The suggestion of the search."""
 
     suggested: float | None
-    """The rate below `lowest_at` at which the curve of the smoothed loss over the logarithm of the
-    rate falls most steeply; None if the curve is too short."""
+    """The learning rate at which the smoothed loss falls most steeply. Slopes are taken over the
+    logarithm of the rate. Only rates below `lowest_at` count. None if there are too few points."""
     lowest_at: float | None
-    """The rate at which the smoothed loss was lowest: near the maximum rate that still trains."""
+    """The learning rate at which the smoothed loss is lowest, which is near the highest rate at
+    which training works. None if there are too few points."""
 
 
 def summarize(points: Sequence[Point]) -> Found:
     """The suggestion: the rate at which the smoothed loss falls fastest.
 
     This is the learning-rate range test of Smith 2017, "Cyclical Learning Rates for Training Neural
-    Networks", section 3.3. fastai suggests the steepest point, or a fraction of the rate with the
-    lowest loss. That fraction is useless here: with AdamW and clipped gradients, the loss of an
-    untrained language model still falls at rates that are a hundred times too high.
+    Networks", section 3.3. The library fastai suggests either the rate at which the loss falls most
+    steeply, or a fixed fraction of the rate with the lowest loss. The fraction does not work here:
+    with AdamW and clipped gradients, the loss of an untrained language model still falls at rates
+    that are a hundred times too high.
     """
     if len(points) < MIN_POINTS:
         return Found(None, None)
@@ -59,7 +61,7 @@ def summarize(points: Sequence[Point]) -> Found:
 
 
 def as_csv(points: Sequence[Point]) -> str:
-    """CSV with one row per step."""
+    """The points as CSV, with one row per step."""
     output = io.StringIO()
     writer = csv.DictWriter(output, ["step", "learning_rate", "loss", "smoothed_loss"])
     writer.writeheader()
@@ -68,12 +70,12 @@ def as_csv(points: Sequence[Point]) -> str:
 
 
 def as_json(found: Found, points: Sequence[Point]) -> str:
-    """JSON with the suggestion and all steps."""
+    """The suggestion and the points as JSON."""
     return json.dumps(asdict(found) | {"points": [asdict(point) for point in points]}, indent=1)
 
 
 def as_svg(found: Found, points: Sequence[Point]) -> str:
-    """A chart of the loss over the learning rate, which has a logarithmic axis."""
+    """An SVG chart of the smoothed loss over the learning rate, on a logarithmic axis."""
     rates = [log10(point.learning_rate) for point in points] or [0.0]
     losses = [point.smoothed_loss for point in points] or [0.0]
     first, last = min(rates), max(max(rates), min(rates) + 1e-9)

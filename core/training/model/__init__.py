@@ -1,1 +1,1 @@
-"""Faster parts of the models: attention, experts; and dropout for training."""
+"""Replacements for parts of the models: faster attention and experts, and dropout for training."""

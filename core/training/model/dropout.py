@@ -15,7 +15,10 @@ from transformers import PreTrainedModel
 def use_residual_dropout(
     model: PreTrainedModel, branches: Sequence[str], *, probability: float
 ) -> None:
-    """Adds dropout to the outputs of the named modules of each layer, active in training mode."""
+    """Adds dropout to the outputs of the modules `branches` of each layer.
+
+    The dropout is active in training mode only.
+    """
 
     def drop(module: nn.Module, arguments: Any, output: Any) -> Any:  # for any module
         del arguments

@@ -1,1 +1,1 @@
-"""What is measured and watched while a model trains."""
+"""Measurements of a running training: metrics, warnings, remaining time and early stopping."""

@@ -1,4 +1,4 @@
-"""Ends a run whose validation loss no longer falls (Prechelt 1998, "Early Stopping")."""
+"""Ends a run if its validation loss no longer falls (Prechelt 1998, "Early Stopping")."""
 
 from core.spec.plan import Plan
 from core.spec.training import TrainingSpec
@@ -6,9 +6,9 @@ from core.training.saving.resume import LoopState
 
 
 def note_validation(state: LoopState) -> bool:
-    """Records the newest validation; returns whether its weights are the best so far.
+    """Records the newest validation; returns whether its loss is the lowest so far.
 
-    The random weights of step 0 do not count. A loss that is not finite is not an improvement.
+    A validation at step 0 does not count. A loss that is not finite is not an improvement.
     """
     loss, best = state.validation_loss, state.best_validation_loss
     if state.step == 0:
@@ -22,14 +22,14 @@ def note_validation(state: LoopState) -> bool:
 
 
 def is_finished(state: LoopState, plan: Plan, training: TrainingSpec) -> bool:
-    """Whether no step is left, or `early_stopping_patience` validations gave no improvement."""
+    """Whether no step is left, or `early_stopping_patience` validations brought no improvement."""
     patience = training.early_stopping_patience
     is_exhausted = patience is not None and state.validations_without_gain >= patience
     return state.step >= plan.max_steps or is_exhausted
 
 
 def message(state: LoopState, plan: Plan) -> str:
-    """The message in the journal for a run that stopped early."""
+    """The text of the warning that a run has stopped early."""
     best = "no validation loss was finite"
     if state.best_validation_loss is not None:
         best = (

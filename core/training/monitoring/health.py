@@ -1,8 +1,8 @@
 """Detects problems of training: a loss that diverges, spikes or stagnates, and expert collapse.
 
-The monitor does not stop a run that diverges, because the run may recover. Each finding is a
-warning event with a level. A finding is reported once. It is reported again only if it has ended
-and begins again.
+The monitor does not stop a run that diverges, because the run may recover. A detected problem is
+called a finding. It is reported as a warning event with a level when it begins. It is reported
+again only if it has ended and begins again.
 """
 
 from math import log, sqrt
@@ -12,30 +12,32 @@ from pydantic import BaseModel, ConfigDict, Field
 from core.events.types import WarningData, WarningLevel
 
 SMOOTHING = 0.1
-"""Weight of a new value in the moving mean and variance, which cover about the last 20 values."""
+"""Weight of a new loss in the moving mean and variance, which cover about the last 20 losses."""
 SETTLED_VALUES = 20
-"""Number of logged values after which a value can be a spike. Earlier, the variance is unknown."""
+"""Number of logged losses before a spike can be reported. Until then, the variance is unknown."""
 SPIKE_DEVIATIONS, SPIKE_NATS = 6.0, 0.5
-"""A value is a spike if it exceeds the moving mean by more than this number of standard deviations
-and by more than this number of nats."""
+"""A loss is a spike if it exceeds the moving mean by more than `SPIKE_DEVIATIONS` standard
+deviations and by more than `SPIKE_NATS` nats."""
 DIVERGED_NATS = 1.0
-"""A value that exceeds the lowest mean so far by more than this number of nats is diverging."""
+"""A loss counts as diverged if it exceeds the lowest moving mean by more than this number of
+nats."""
 DIVERGED_FACTOR = 1.25
-"""A value above this factor times ln(vocab_size), the loss of a random guess, is also diverging, if
-it exceeds the lowest mean so far."""
+"""A loss also counts as diverged if it exceeds this factor times ln(vocab_size), the loss of a
+random guess, and the lowest moving mean."""
 DIVERGED_VALUES = 10
-"""Number of consecutive diverging values that cause a warning. A spike is shorter."""
+"""Number of consecutive diverged losses that cause a warning. A spike is shorter."""
 PLATEAU_SHARE, PLATEAU_VALUES = 0.2, 50
-"""A plateau lasts longer than this share of the run and than this number of logged values."""
+"""The loss stagnates if the moving mean does not improve for more than the share `PLATEAU_SHARE` of
+all steps and for more than `PLATEAU_VALUES` logged losses."""
 IMPROVEMENT = 0.005
-"""Relative decrease of the mean that counts as an improvement."""
+"""Minimum relative decrease of the moving mean that counts as an improvement."""
 DECAYED = 0.1
-"""Share of the peak learning rate. At rates below it, a flat loss is expected."""
+"""Share of the peak learning rate. At rates below this share, a flat loss is expected."""
 COLLAPSE_SHARE, COLLAPSE_SHARE_OF_FEW = 0.5, 0.95
-"""Collapse means that one expert gets more than this share of the tokens. The second value is for
-layers with fewer than four experts."""
+"""Share of the tokens. If one expert gets more than this share, the experts have collapsed. The
+second value is for layers with fewer than four experts."""
 COLLAPSE_VALUES = 5
-"""Number of consecutive logged values with such a share that cause a warning."""
+"""Number of consecutive logged steps with collapsed experts that cause a warning."""
 
 
 class HealthState(BaseModel):
@@ -54,14 +56,14 @@ class HealthState(BaseModel):
     lowest_step: int = 0
     values_since_lowest: int = 0
     num_diverged: int = 0
-    """Number of consecutive diverging values."""
+    """Number of consecutive diverged losses up to the newest loss."""
     num_collapsed: int = 0
     active: list[str] = Field(default_factory=list)
     """Codes of the findings that have not ended."""
 
 
 class HealthMonitor:
-    """Judges the logged values of one run."""
+    """Detects problems in the logged losses and expert loads of one run."""
 
     def __init__(
         self, state: HealthState, *, max_steps: int, vocab_size: int, peak_rate: float, experts: int
@@ -94,7 +96,7 @@ class HealthMonitor:
         return [warning for warning in found if warning is not None]
 
     def _spike(self, step: int, loss: float) -> WarningData | None:
-        """Compares the value with the mean of the earlier values, then adds it to the mean."""
+        """Compares the loss with the mean of the earlier losses, then adds the loss to the mean."""
         state = self._state
         state.num_values += 1
         if state.num_values == 1:

@@ -1,4 +1,4 @@
-"""Emits the measurements of a run as events: metrics of logged steps, and warnings."""
+"""Emits the measurements of a run as events: the metrics of logged steps, and warnings."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class Measurements:
         self.watch(HealthState())
 
     def watch(self, state: HealthState) -> None:
-        """Starts the health monitor with `state`, which the monitor changes."""
+        """Starts a health monitor that continues from `state`; the monitor changes `state`."""
         self._health = HealthMonitor(
             state,
             max_steps=self._plan.max_steps,
@@ -57,14 +57,15 @@ class Measurements:
         seconds: float,
         since: int,
     ) -> None:
-        """Emits the metrics of a step, and new warnings. Waits until the device has taken the step.
+        """Emits the metrics of a step, and new warnings. Waits until the device ends the step.
 
         Args:
             step: The step.
             result: The measurements of the step.
             learning_rate: Learning rate of the step.
-            loss_scale: Scale of the gradients; None without loss scaling.
-            seconds: Time of the steps after `since`.
+            loss_scale: Factor of the loss scaling; None without loss scaling.
+            seconds: Duration of the steps from `since` + 1 to `step`, without validations and
+                saves.
             since: The previous logged step.
         """
         tokens = self._batches.tokens_seen(step) - self._batches.tokens_seen(since)

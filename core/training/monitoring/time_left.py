@@ -23,7 +23,7 @@ class _Mean:
 
 
 class TimeLeft:
-    """Extrapolates from the durations that were measured in this attempt."""
+    """Estimates the remaining time from the durations that were measured in this attempt."""
 
     def __init__(
         self,
@@ -37,8 +37,10 @@ class TimeLeft:
 
         Args:
             plan: The plan of the run.
-            later_validations: Time of evaluations after training, divided by that of a validation.
-            later_saves: Time of writing and reading after training, divided by that of a save.
+            later_validations: Expected time of evaluations after training, as a multiple of the
+                time of a validation.
+            later_saves: Expected time of reading and writing files after training, as a multiple of
+                the time of a save.
             clock: Returns the time in seconds.
         """
         self._plan = plan
@@ -47,12 +49,12 @@ class TimeLeft:
         self._steps, self._validations, self._saves = _Mean(), _Mean(), _Mean()
 
     def add_step(self, seconds: float) -> None:
-        """Adds the time of a step, without the validation or save after it."""
+        """Adds the duration of a step, without a validation or a save after the step."""
         self._steps.add(seconds)
 
     @contextmanager
     def validation(self) -> Iterator[None]:
-        """Measures a validation, including the checkpoint that it may save."""
+        """Measures a validation, including the time to save a checkpoint `best`."""
         yield from self._measure(self._validations)
 
     @contextmanager

@@ -13,7 +13,7 @@ Builder = Callable[[nn.Module, TrainingSpec], torch.optim.Optimizer]
 
 
 def build_optimizer(model: nn.Module, training: TrainingSpec) -> torch.optim.Optimizer:
-    """The optimizer; its groups have the keys that `core.spec.optimizers.base` lists."""
+    """The optimizer. Its parameter groups have the keys that `core.spec.optimizers.base` lists."""
     return BUILDERS[training.optimizer](model, training)
 
 

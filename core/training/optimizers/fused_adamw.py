@@ -1,4 +1,4 @@
-"""AdamW, the guarded optimizer step, and optimizer state for resume points."""
+"""AdamW, an optimizer step that skips bad gradients, and optimizer state for resume points."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,8 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 """Names of the tensors that AdamW keeps for each parameter."""
 
 LARGE = 1 << 23
-"""Minimum number of weights of a tensor that a separate kernel updates on a GPU. The launch of this
-kernel takes 10 microseconds. Torch updates many smaller tensors with one launch."""
+"""Minimum number of weights of a tensor for which a separate kernel is launched on a GPU. A launch
+takes 10 microseconds. Torch updates many smaller tensors with one launch."""
 
 
 class AdamW(torch.optim.AdamW):
@@ -27,7 +27,7 @@ class AdamW(torch.optim.AdamW):
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
     _decays: Tensor | None = None
-    """(2,) float64: the two betas on the device, which are the same for all groups."""
+    """(2,) float64, a copy of the two betas on the device. All groups have the same betas."""
 
     def step(self, closure: Any = None) -> Any:  # as in torch
         """Updates all tensors that have a gradient."""
@@ -90,7 +90,10 @@ def _is_large(parameter: nn.Parameter) -> bool:
 
 
 def build_adamw(parameters: Sequence[nn.Parameter], training: TrainingSpec) -> AdamW:
-    """AdamW (Loshchilov and Hutter 2019) with weight decay on tensors of two or more dimensions."""
+    """AdamW (Loshchilov and Hutter 2019).
+
+    Only tensors of two or more dimensions have weight decay.
+    """
     groups = [
         {
             "params": [parameter for parameter in parameters if parameter.ndim >= 2],
@@ -110,8 +113,8 @@ def build_adamw(parameters: Sequence[nn.Parameter], training: TrainingSpec) -> A
         eps=training.adam_epsilon,
         fused=True,
     )
-    # The state is allocated here. AdamW would allocate it in the first step, between activations,
-    # which fragments memory for the whole run (1.4 GB of 6.2 GB were lost).
+    # The state is allocated here. AdamW would allocate it in the first step, between activations.
+    # That fragments memory for the whole run: 1.4 GB of 6.2 GB were lost in a measurement.
     for parameter in parameters:
         optimizer.state[parameter] = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
@@ -136,8 +139,8 @@ def guarded_step(
 ) -> None:
     """Takes a step with gradients divided by `grad_scale`; does nothing if `found_inf` is not 0.
 
-    Synchronizes with the device if the optimizer does not apply `grad_scale` and `found_inf`
-    itself.
+    `applies_grad_scale` is True if the optimizer applies `grad_scale` and `found_inf` itself. If it
+    does not, this function waits for the device.
     """
     if applies_grad_scale:
         optimizer.grad_scale = grad_scale  # type: ignore[attr-defined]
@@ -156,7 +159,7 @@ def guarded_step(
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """The optimizer's state as CPU tensors, with the names `<parameter>:<state name>`.
 
-    If an optimizer creates state only in its first step, this state is missing before that step.
+    Some optimizers create state only in their first step. Before it, the result lacks this state.
     """
     names = _state_names(optimizer)
     return {

@@ -26,13 +26,14 @@ class Muon(torch.optim.Optimizer):
     """Muon for the last parameter group, and AdamW for the other groups.
 
     Applies `grad_scale` and `found_inf` without a device synchronization. Matrices of the same
-    shape are updated together. Expert weights of shape (E, in, out) count as E matrices.
+    shape are updated together. An expert weight of shape (E, in, out) counts as E matrices.
     """
 
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
     _step_supports_amp_scaling = True
-    """Makes torch's GradScaler set `grad_scale` and `found_inf` instead of skipping steps."""
+    """An attribute that torch's GradScaler reads. If it is True, GradScaler sets `grad_scale` and
+    `found_inf`, and does not skip steps itself."""
 
     def __init__(self, adamw: AdamW, matrices: list[nn.Parameter], **options: float) -> None:
         group = {"params": matrices, "lr_scale": 1.0} | options
@@ -86,9 +87,9 @@ class Muon(torch.optim.Optimizer):
 def orthogonalize(matrices: Tensor) -> Tensor:
     """Replaces the singular values of (N, R, C) matrices by values near 1.
 
-    The function runs five Newton-Schulz iterations (Jordan et al. 2024), on a GPU in bf16 as in the
-    source. On a CPU it uses the input's dtype, because bf16 products are slow without bf16
-    instructions.
+    The function runs `ITERATIONS` Newton-Schulz iterations (Jordan et al. 2024). On a GPU it
+    computes in bf16, as Jordan et al. do. On a CPU it computes in the dtype of the input, because
+    bf16 products are slow on a CPU without bf16 instructions.
     """
     a, b, c = COEFFICIENTS
     is_tall = matrices.shape[-2] > matrices.shape[-1]
@@ -103,10 +104,11 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 
 
 def _shape_scale(parameter: nn.Parameter) -> float:
-    """sqrt(max(1, outputs / inputs)), so that updates of all shapes change activations equally.
+    """The factor sqrt(max(1, outputs / inputs)) of an update.
 
-    The formula is that of Jordan et al. 2024 and torch.optim.Muon. The weight of a linear layer has
-    the shape (out, in). The weight of experts in transformers has the shape (E, in, out).
+    With this factor, updates of all shapes change activations equally (Jordan et al. 2024;
+    torch.optim.Muon has the same factor). The weight of a linear layer has the shape (out, in). The
+    weight of experts in transformers has the shape (E, in, out).
     """
     outputs, inputs = parameter.shape[-2:]
     if parameter.ndim > 2:
@@ -117,8 +119,8 @@ def _shape_scale(parameter: nn.Parameter) -> float:
 def build_muon(model: nn.Module, training: TrainingSpec) -> Muon:
     """Muon for all matrices of the model's layers, with AdamW for the other parameters.
 
-    AdamW updates embeddings and the output layer, as in Jordan et al. 2024, "Empirical
-    considerations".
+    The other parameters include the embeddings and the output layer (Jordan et al. 2024, "Empirical
+    considerations").
     """
     layers = model.model.layers.parameters()  # type: ignore[union-attr]
     matrices = [each for each in layers if each.ndim >= 2 and each.requires_grad]

@@ -10,10 +10,10 @@ def learning_rate(step: int, plan: Plan, training: TrainingSpec) -> float:
     """The learning rate of a step, counted from 1.
 
     The rate rises linearly during `warmup_steps` and reaches the peak at the last of these steps.
-    Then it follows the schedule. `linear` and `cosine` (Loshchilov and Hutter 2017, without
-    restarts) fall to `min_learning_rate_ratio` times the peak at the last step. `wsd` (Hu et al.
-    2024, section 4) stays at the peak, and falls linearly to the same value during the last
-    `decay_steps` steps. `constant` stays at the peak.
+    Then it follows the schedule. With `linear` and `cosine` (Loshchilov and Hutter 2017, without
+    restarts), it falls until the last step. With `wsd` (Hu et al. 2024, section 4), it stays at the
+    peak and falls linearly during the last `decay_steps` steps. The rate of the last step is then
+    `min_learning_rate_ratio` times the peak. With `constant`, the rate stays at the peak.
     """
     peak = training.learning_rate
     if step <= plan.warmup_steps:

@@ -1,6 +1,7 @@
-"""Averages of the weights over a run.
+"""Two averages of the weights over a run.
 
-They are the exponential moving average (EMA), and the mean of the weights at ends of epochs.
+One is the exponential moving average (EMA). The other is the mean of the weights at the ends of the
+last epochs.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +39,7 @@ class WeightAverage(ABC):
 
     @abstractmethod
     def is_meaningful(self, step: int) -> bool:
-        """Whether the average after `step` is worth a validation."""
+        """Whether the average after `step` should be validated."""
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
@@ -65,7 +66,7 @@ class WeightAverage(ABC):
             average.copy_(tensors[name])
 
     def _move(self, weight: float) -> None:
-        """Moves the averages towards the weights by the share `weight`."""
+        """Moves each average towards the weights by the fraction `weight` of the distance."""
         torch._foreach_lerp_(self._averages, self._weights, weight)
 
     def _swap(self) -> None:
@@ -109,7 +110,7 @@ class EpochAverage(WeightAverage):
     file: ClassVar[str] = "epoch_average.safetensors"
 
     def __init__(self, model: nn.Module, *, steps: tuple[int, ...]) -> None:
-        """`steps` are the steps whose weights are averaged, in ascending order."""
+        """Averages the weights after each of `steps`, which must be in ascending order."""
         super().__init__(model)
         self._steps = steps
 
@@ -126,7 +127,7 @@ class EpochAverage(WeightAverage):
 def build_averages(
     model: nn.Module, training: TrainingSpec, plan: Plan
 ) -> dict[AverageKind, WeightAverage]:
-    """The averages that the spec requests, by the kind of their checkpoint."""
+    """The averages that the spec requests, by the kind of checkpoint that publishes them."""
     averages: dict[AverageKind, WeightAverage] = {}
     if training.ema_decay is not None:
         averages["ema"] = MovingAverage(model, decay=training.ema_decay)

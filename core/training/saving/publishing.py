@@ -1,4 +1,4 @@
-"""Publishes checkpoints with the training progress at which they were saved."""
+"""Publishes the weights of a run as checkpoints, and adds the progress of the training to them."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ class Publisher:
         *,
         name: str | None = None,
     ) -> None:
-        """Publishes the weights in the file `weights`; if it is None, those of the model."""
+        """Publishes the weights in the file `weights`, or of the model if `weights` is None."""
         loss = _validation_loss_of(kind, state)
         position = self._position(state.step, loss)
         self._checkpoints.save(
@@ -46,7 +46,7 @@ class Publisher:
         self._checkpoints.save("last", model=self._model, position=position, weights=best)
 
     def publish_milestones(self, state: LoopState, milestones: list[tuple[str, int]]) -> None:
-        """Publishes the milestones whose word counts the newest step has reached."""
+        """Publishes each milestone if the newest step has reached its number of words."""
         if not milestones:
             return
         step = state.step
@@ -65,7 +65,7 @@ class Publisher:
 
 
 def _validation_loss_of(kind: CheckpointKind, state: LoopState) -> float | None:
-    """The loss of the weights that are saved now; None if they were not validated."""
+    """The validation loss of the weights that are published; None if they were not validated."""
     if state.validation_loss_step != state.step:
         return None
     averaged = {"ema": state.ema_validation_loss, "average": state.average_validation_loss}

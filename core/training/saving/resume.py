@@ -1,9 +1,9 @@
 """Resume points: the complete state that an interrupted run needs to continue bit for bit.
 
-A resume point is a folder `resume/step-000500/` with weights, optimizer state and random states. A
-manifest, written last, has the sizes and SHA-256 hashes of the files. The complete folder is
-renamed to its final name. All files are safetensors or JSON, so that reading them cannot execute
-code.
+A resume point is a folder `resume/step-000500/` with weights, optimizer state and random states.
+The folder is written under a temporary name and then renamed. The last file in it is a manifest
+with the sizes and SHA-256 hashes of the other files. All files are safetensors or JSON, so that
+reading them cannot execute code.
 """
 
 import json
@@ -39,8 +39,7 @@ DESCRIPTIONS = {
     "validation": "validation text",
 }
 KEPT = 2
-"""Number of resume points to keep: the newest, and the previous one for the case that the newest is
-damaged."""
+"""Number of resume points to keep. If the newest one is damaged, the run resumes from the other."""
 MANIFEST, STATE, OPTIMIZER, RANDOM = (
     "manifest.json",
     "state.json",
@@ -65,7 +64,7 @@ class TrainedOn(BaseModel):
 
     @classmethod
     def of(cls, tokenizer: Path, train: TokenFile, validation: TokenFile | None) -> "TrainedOn":
-        """Hashes the files, which takes a tenth of a second for 100 MB."""
+        """Hashes the files. The hashes of 100 MB take a tenth of a second."""
         return cls(
             tokenizer=hash_file(tokenizer / TOKENIZER_FILE),
             train=hash_file(train.folder / TOKENS),
@@ -74,35 +73,36 @@ class TrainedOn(BaseModel):
 
 
 class LoopState(BaseModel):
-    """The state of the loop, except tensors."""
+    """The state of the training loop, without tensors."""
 
     model_config = ConfigDict(extra="forbid")
 
     step: int = 0
     validated_step: int = -1
-    """Step of the newest validation; -1 if there is none."""
+    """Newest step at which the loop validated the weights or wrote samples; -1 if there is none."""
     validation_loss: float | None = None
     """Newest validation loss."""
     validation_loss_step: int = -1
     """Step of the newest validation loss; -1 if there is none."""
     best_validation_loss: float | None = None
     best_step: int = -1
-    """Step of the best validation loss; -1 before the first validation."""
+    """Step of the lowest validation loss; -1 if there is none."""
     validations_without_gain: int = 0
-    """Number of validations since the best one."""
+    """Number of validations after the one with the lowest loss."""
     ema_validation_loss: float | None = None
     """Newest validation loss of the moving average of the weights."""
     average_validation_loss: float | None = None
-    """Validation loss of the mean of the last epochs' weights."""
+    """Validation loss of the mean of the weights at the ends of the last epochs."""
     micro_batch_size: int | None = None
-    """The micro-batch size that `auto` chose, so that a resumed run sums in the same order."""
+    """Number of sequences per pass. If `micro_batch_size` is `auto` in the spec, a resumed run uses
+    this number again, so that it sums gradients in the same order."""
     gradient_checkpointing: bool = False
-    """Whether activations are recomputed, as the spec says or as `auto` chose."""
+    """Whether activations are recomputed, because of the spec or the choice of `auto`."""
     health: HealthState = Field(default_factory=HealthState)
     loss_scale: float | None = None
     loss_scale_growth: int | None = None
     trained_on: TrainedOn | None = None
-    """None in resume points of versions that did not record it."""
+    """None in resume points of old versions of this program, which did not record the hashes."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def save_resume_point(
     optimizer: torch.optim.Optimizer,
     averages: Iterable[WeightAverage] = (),
 ) -> Path:
-    """Publishes a resume point and removes those that are no longer needed.
+    """Publishes a resume point and removes all but the newest `KEPT`.
 
     Raises:
         OSError, SafetensorError: If the disk is full; older resume points are kept.
@@ -145,7 +145,10 @@ def save_resume_point(
 
 
 def newest_resume_point(rundir: RunDir, warn: Callable[[str, str], None]) -> ResumePoint | None:
-    """The newest resume point whose files match its manifest; removes newer, damaged ones."""
+    """The newest undamaged resume point, or None; removes newer ones, which are damaged.
+
+    A resume point is undamaged if its files match its manifest.
+    """
     remove_staging(rundir.resume)
     for folder in _by_step(rundir):
         reason = find_damage(folder, COMPLETE)
@@ -157,10 +160,12 @@ def newest_resume_point(rundir: RunDir, warn: Callable[[str, str], None]) -> Res
 
 
 def require_same_inputs(point: ResumePoint, trained_on: TrainedOn, *, vocab_size: int) -> None:
-    """Checks that a resume point belongs to this data.
+    """Checks that a resume point was trained with the current tokenizer and texts.
+
+    If the resume point has no hashes of them, only the size of the vocabulary is compared.
 
     Raises:
-        CorpusChanged: If the data differs; the message names the difference.
+        CorpusChanged: If they differ; the message names the difference.
     """
     step, recorded = point.state.step, point.state.trained_on
     if recorded is None:
@@ -198,7 +203,7 @@ def load_resume_point(
 
 
 def write_manifest(folder: Path) -> None:
-    """Writes the manifest, the last file of a resume point, with sizes and hashes of the others."""
+    """Writes the manifest, which has the sizes and hashes of all other files of a resume point."""
     names = sorted(path.name for path in folder.iterdir())
     entries = {
         name: {"size": (folder / name).stat().st_size, "sha256": hash_file(folder / name)}
@@ -211,9 +216,9 @@ def write_manifest(folder: Path) -> None:
 
 
 def find_damage(folder: Path, names: Collection[str]) -> str | None:
-    """The damage of a resume point in words.
+    """A description of the damage of a resume point, or None if it is undamaged.
 
-    None if all files match the manifest and the manifest lists all `names`.
+    It is undamaged if all files match the manifest and the manifest lists all `names`.
     """
     try:
         entries = json.loads((folder / MANIFEST).read_bytes())

@@ -15,7 +15,7 @@ SAMPLE_TEMPERATURE, SAMPLE_TOP_K = 0.8, 50
 def sample_texts(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, training: TrainingSpec, *, step: int
 ) -> Iterator[SampleData]:
-    """The continuation of each prompt of the spec."""
+    """The continuation of each prompt in `training.sample_prompts`."""
     for prompt in training.sample_prompts:
         with eager_mode(model), library_attention(model):
             text = continue_text(

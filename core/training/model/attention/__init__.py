@@ -1,1 +1,1 @@
-"""Attention: masks, kernels and the implementation chosen for a model."""
+"""Attention: masks, kernels, and the choice of the implementation for a model."""

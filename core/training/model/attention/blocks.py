@@ -1,9 +1,9 @@
 """Causal attention in blocks, so that the full scores are never materialized.
 
-Each block of queries is multiplied only with the keys up to its end, which saves nearly half of the
-products. The scores of a block stay in the CPU's cache. The backward pass recomputes the scores
-from queries and keys instead of keeping them (Dao et al. 2022, section 3.1), so no tensor of size
-T x T outlives a block.
+Each block of queries is multiplied only with the keys up to the end of the block. This saves nearly
+half of the products. The scores of a block stay in the CPU's cache. The forward pass does not keep
+the scores; the backward pass recomputes them from queries and keys (Dao et al. 2022, section 3.1).
+So no tensor of size T x T outlives a block.
 
 Shapes: B sequences, H heads, K key-value heads, G = H / K, T tokens, d head dimension,
 b sequences of a block, Q queries of a block, N keys that they attend to.
@@ -19,11 +19,12 @@ from torch import Tensor
 from core.training.model.attention.masks import AttentionSpan, causal_mask, segment_mask
 
 BLOCK_QUERIES = 64
-"""Number of queries per block. Smaller blocks skip more products above the diagonal, but their
-products are slower."""
+"""Number of queries per block. With smaller blocks, fewer scores of masked keys are computed, but
+the matrix products are slower."""
 BLOCK_SCORES = {8: 1 << 16, 4: 1 << 16, 2: 1 << 19}
-"""Number of scores per block on a CPU, by the size of a score in bytes. Scores and temporaries of a
-block fit into the L2 cache of a core. Products in bf16 benefit more from larger blocks."""
+"""Number of scores per block on a CPU, by the size of a score in bytes. The scores and temporary
+tensors of a block fit into the L2 cache of a core. Matrix products in bf16 (2 bytes) benefit more
+from larger blocks."""
 
 
 class BlockAttention(torch.autograd.Function):
@@ -59,7 +60,8 @@ class BlockAttention(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         """Gradients of query, key and value.
 
-        P are the attention weights, S the scores before the cap, O the output.
+        P are the attention weights, S the scores before the soft cap, O the output, and tanh is
+        that of the soft cap:
 
         dV = P^T dO, dS = P (dO V^T - rowsum(P dO V^T)) (1 - tanh^2), dQ = dS K, dK = dS^T Q.
         """
@@ -96,7 +98,8 @@ class _Block:
     values: Tensor
     """(b K, N, d)"""
     mask: Tensor
-    """Additive mask (1 or b, 1, 1, Q, N); with fewer than N columns, they are the last ones."""
+    """Additive mask (1 or b, 1, 1, Q, N). A mask with fewer columns belongs to the last keys;
+    all earlier keys are not masked."""
     scaling: float
     softcap: float | None
     shape: tuple[int, int, int, int, int]
@@ -175,7 +178,7 @@ def _blocks(
 
 
 def product_dtype(query: Tensor) -> torch.dtype:
-    """The dtype of matrix products: that of autocast if it is active, else that of the tensor."""
+    """The dtype of matrix products: the dtype of autocast if it is active, else that of `query`."""
     device = query.device.type
     if torch.is_autocast_enabled(device):
         return torch.get_autocast_dtype(device)

@@ -1,7 +1,8 @@
 """Llama 4's attention, with rotary embeddings that torch.compile can fuse.
 
-The module of transformers rotates queries and keys by complex multiplication. Inductor generates no
-code for complex numbers, so each product and each cast would be a separate pass over memory.
+The module of transformers rotates queries and keys by complex multiplication. Inductor, the code
+generator of torch.compile, does not support complex numbers. So each product and each cast would be
+a separate pass over memory.
 
 Shapes: B sequences, H heads, T tokens, D hidden size, d head dimension.
 """
@@ -22,7 +23,10 @@ from core.training.model.attention.norms import rotated_unit_norm, unit_norm
 
 
 def use_fusible_attention(model: PreTrainedModel) -> None:
-    """Replaces the attention of a Llama 4 model, unless it is already replaced."""
+    """Replaces the attention layers of a Llama 4 model; changes no other model.
+
+    Layers that are already replaced stay.
+    """
     body: Any = model.model  # Any, because transformers does not type module attributes
     plain = [layer for layer in body.layers if isinstance(layer.self_attn, Llama4TextAttention)]
     for layer in plain:
@@ -32,10 +36,10 @@ def use_fusible_attention(model: PreTrainedModel) -> None:
 
 
 class RealAngles(nn.Module):
-    """Replaces a `Llama4TextRotaryEmbedding` and returns real numbers.
+    """Replaces a `Llama4TextRotaryEmbedding` and returns real numbers instead of complex numbers.
 
-    Inductor warns about complex arguments of compiled layers. The angles are computed once for all
-    layers; the real numbers are a view of the memory of the complex numbers.
+    torch.compile warns about complex arguments of compiled layers. The angles are computed once for
+    all layers. The real numbers are a view of the complex numbers, not a copy.
     """
 
     def __init__(self, complex_angles: nn.Module) -> None:
@@ -49,9 +53,10 @@ class RealAngles(nn.Module):
 
 
 class FusibleAttention(nn.Module):
-    """Replaces a `Llama4TextAttention`; its submodules keep their names.
+    """Replaces a `Llama4TextAttention`.
 
-    The options keep their names too, because attention functions of transformers read them.
+    Submodules with weights keep their names, because checkpoints contain these names. Options keep
+    their names, because attention functions of transformers read them.
     """
 
     def __init__(self, attention: Any) -> None:  # untyped module
@@ -81,7 +86,7 @@ class FusibleAttention(nn.Module):
         past_key_values: Any = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """The output (B, T, D), and the attention weights, or None if they are not returned.
+        """The output (B, T, D), and the attention weights if the attention function returns them.
 
         Args:
             hidden_states: (B, T, D).
@@ -91,7 +96,7 @@ class FusibleAttention(nn.Module):
             kwargs: Passed to the attention function.
         """
         shape = (*hidden_states.shape[:-1], -1, self.head_dim)
-        query = self.q_proj(hidden_states).view(shape)  # (B, T, H, d); key and value: fewer heads
+        query = self.q_proj(hidden_states).view(shape)  # (B, T, H, d); keys, values: fewer heads
         key = self.k_proj(hidden_states).view(shape)
         value = self.v_proj(hidden_states).view(shape).transpose(1, 2)
         query, key = self._with_positions(query, key, position_embeddings, past_key_values)
@@ -152,14 +157,14 @@ def rotated(rows: Tensor, angles: Tensor) -> Tensor:
     """Rows (B, T, H, d) rotated by their positions (Su et al. 2021, "RoFormer", section 3.2.2).
 
     Each pair of adjacent elements (x, y) becomes (x cos - y sin, x sin + y cos), computed in
-    float32 as in transformers. The forward pass keeps only the angles (1 or B, T, d / 2, 2) for the
-    backward pass.
+    float32 as in transformers. The backward pass needs only the angles (1 or B, T, d / 2, 2), so
+    the forward pass does not keep the rows.
     """
     pairs = rows.float().reshape(*rows.shape[:-1], -1, 2)  # (B, T, H, d / 2, 2)
     angles = angles[:, :, None]  # (1 or B, T, 1, d / 2, 2)
     if torch.compiler.is_compiling():
         (x, y), (cos, sin) = pairs.unbind(-1), angles.unbind(-1)
         output = torch.stack((x * cos - y * sin, x * sin + y * cos), dim=-1)
-    else:  # one kernel; real numbers need seven, which take about twice the time on a CPU
+    else:  # one kernel; with real numbers there are seven, which take twice the time on a CPU
         output = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(angles))
     return output.flatten(-2).type_as(rows)

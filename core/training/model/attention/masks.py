@@ -1,10 +1,10 @@
 """Attention masks: causal, limited by the attention span, and within a segment.
 
-A sequence may contain several documents. `segments`, (B, T) integers in ascending order, has the
-number of each token's document. Each document is computed as if it were alone in the sequence: the
-chunks of Llama 4 start at the document's first token, and the layers of Llama 4 without rotary
-embeddings scale queries by the position in the document. Rotary embeddings depend only on distances
-and need no change.
+A sequence may contain several documents. The tensor `segments`, (B, T) integers, has the number of
+each token's document. Documents are numbered in ascending order. Each document is computed as if it
+were alone in the sequence. For Llama 4, this means that chunks start at the document's first token,
+and that layers without rotary embeddings scale queries by the position in the document. Rotary
+embeddings depend only on distances between tokens, so they need no change.
 
 Shapes: B sequences, T tokens, Q queries of a block, N keys that they attend to.
 """
@@ -17,21 +17,24 @@ import torch
 from torch import Tensor, nn
 
 MASKED = -1e30
-"""The score of a masked key. Its exp is 0, and unlike with -infinity no subtraction gives NaN."""
+"""The score of a masked key. Its exp is 0. The difference of two such scores is 0, whereas the
+difference of two infinite scores is NaN."""
 SHORT_LENGTH, SHORT_BLOCK, LONG_BLOCK = 1024, 64, 128
 """Block sizes of flex attention, which skips fully masked blocks. Sequences of up to SHORT_LENGTH
-tokens have blocks of SHORT_BLOCK tokens. Small blocks skip more, which saves 12 % of the time for
-256 tokens on an H200."""
+tokens have blocks of SHORT_BLOCK tokens, and longer sequences have blocks of LONG_BLOCK tokens.
+More of the small blocks are fully masked. This saves 12 % of the time for 256 tokens on an H200."""
 
 
 @dataclass(frozen=True)
 class AttentionSpan:
-    """The limits of the tokens that a token attends to: a window, or the chunk that contains it."""
+    """The limits of the tokens that a token attends to: a window, a chunk, both or neither."""
 
     window: int | None = None
-    """Maximum number of tokens that a token attends to, including itself (sliding window)."""
+    """Maximum number of tokens that a token attends to, including itself (sliding window); None
+    means no limit."""
     chunk: int | None = None
-    """Number of tokens in a chunk. A token attends only to tokens of its own chunk."""
+    """Number of tokens in a chunk. A token attends only to tokens of its own chunk. None means that
+    sequences have no chunks."""
 
     def first(self, query: int) -> int:
         """The first position that the query at position `query` attends to."""
@@ -43,10 +46,10 @@ class AttentionSpan:
         return first
 
     def within(self, segments: Tensor) -> tuple["AttentionSpan", Tensor]:
-        """An equivalent span without chunks, and the segments (B, T) that it applies to.
+        """Replaces chunks by segments: an equivalent span without chunks, and new segments (B, T).
 
-        Chunks start at the beginning of each segment. Each chunk becomes a segment, with the chunk
-        size as window.
+        The first chunk of a segment starts at the first token of the segment. Each chunk becomes a
+        segment, and the window is at most the chunk size.
         """
         if self.chunk is None:
             return self, segments
@@ -67,9 +70,11 @@ def positions_within(segments: Tensor) -> Tensor:
 def rescaled_queries(module: nn.Module, query: Tensor, segments: Tensor) -> Tensor:
     """Queries (B, H, T, d) of a Llama 4 layer, rescaled by their position in the segment.
 
-    Layers without rotary embeddings apply an attention temperature in steps of `floor_scale` tokens
-    (Nakanishi 2025, "Scalable-Softmax"). The layer has already applied the temperature for the
-    position in the sequence, so this function applies the ratio of the two factors.
+    A layer without rotary embeddings multiplies queries by a factor that depends on the position
+    and changes every `floor_scale` tokens (Nakanishi 2025, "Scalable-Softmax"). The layer has
+    already applied the factor for the position in the sequence. So this function multiplies by the
+    factor for the position in the segment and divides by the applied factor. Queries of other
+    layers are returned unchanged.
     """
     layer: Any = module  # Any, because transformers does not type module attributes
     is_rescaled = getattr(layer, "attn_temperature_tuning", False) and not layer.use_rope
@@ -86,7 +91,7 @@ def rescaled_queries(module: nn.Module, query: Tensor, segments: Tensor) -> Tens
 
 
 def explicit_mask(segments: Tensor, span: AttentionSpan, dtype: torch.dtype) -> Tensor:
-    """An additive mask (B, 1, T, T): 0 where a token attends to another, `MASKED` elsewhere."""
+    """An additive mask (B, 1, T, T): 0 if a query attends to a key, else `MASKED`."""
     span, segments = span.within(segments)
     whole = slice(0, segments.shape[1])
     like = torch.empty(0, dtype=dtype, device=segments.device)
@@ -109,7 +114,7 @@ def flex_mask(segments: Tensor, span: AttentionSpan) -> Any:
 
 @cache
 def causal_flex_mask(length: int, span: AttentionSpan, device: torch.device) -> Any:
-    """The `flex_mask` of sequences with one segment each; cached for all batches."""
+    """The BlockMask of sequences that have one segment each; all batches share it."""
     window, chunk = span.window, span.chunk
 
     def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -125,21 +130,25 @@ def causal_flex_mask(length: int, span: AttentionSpan, device: torch.device) -> 
 
 
 def _block_mask(sees: Any, count: int | None, length: int, device: torch.device) -> Any:
-    """A BlockMask. The function imports torch's module because only a GPU needs it."""
+    """A BlockMask for the mask function `sees`.
+
+    The import is inside the function, because only runs on a GPU need the module.
+    """
     from torch.nn.attention.flex_attention import create_block_mask
 
     make = create_block_mask
-    if device.type == "cuda" and count is not None:  # uncompiled it needs B x T x T elements
+    if device.type == "cuda" and count is not None:  # if not compiled, needs B x T x T elements
         make = torch.compile(create_block_mask)
     size = SHORT_BLOCK if length <= SHORT_LENGTH else LONG_BLOCK
     return make(sees, count, None, length, length, device=device, BLOCK_SIZE=size)
 
 
 def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) -> Tensor:
-    """An additive mask (Q, N): 0 where a row attends to a column, `MASKED` elsewhere.
+    """An additive mask (Q, N) for the queries at `rows` and the keys at `columns`.
 
-    Without window and chunk the function returns only the last (Q, Q) columns, because all earlier
-    columns are 0.
+    An element is 0 if the query attends to the key, else `MASKED`. If the span has neither window
+    nor chunk, the function returns only the last Q columns, (Q, Q), because all earlier columns are
+    0.
     """
     queries = torch.arange(rows.start, rows.stop, device=like.device)[:, None]  # (Q, 1)
     is_plain = span.window is None and span.chunk is None
@@ -156,7 +165,7 @@ def causal_mask(rows: slice, columns: slice, span: AttentionSpan, like: Tensor) 
 
 
 def segment_mask(segments: Tensor, rows: slice, columns: slice, whole: Tensor) -> Tensor:
-    """(b, 1, 1, Q, N): the mask `whole`, in which keys of other segments are also masked."""
+    """The mask `whole` with keys of other segments also masked: additive, (b, 1, 1, Q, N)."""
     other = segments[:, rows, None] != segments[:, None, columns]  # (b, Q, N)
     mask = torch.zeros(other.shape, dtype=whole.dtype, device=whole.device)
     mask[..., other.shape[-1] - whole.shape[-1] :] += whole

@@ -1,8 +1,8 @@
 """Chooses and installs the attention of a training step.
 
-Attention is softmax(cap tanh(q k^T scale / cap)) v over the tokens that a token may attend to, with
-or without the soft cap (Gemma Team 2024, section 2). It is computed in blocks, or by torch's fused
-kernel if that kernel is faster and computes the same.
+Attention is `softmax(cap * tanh(q @ k.T * scale / cap)) @ v` over the tokens that a token may
+attend to (Gemma Team 2024, section 2). Without a soft cap, it is `softmax(q @ k.T * scale) @ v`. It
+is computed in blocks, by torch's fused kernel, by torch's flex attention or by transformers.
 
 Shapes: B sequences, H heads, K key-value heads, T tokens, d head dimension.
 """
@@ -28,14 +28,14 @@ from core.training.model.attention.masks import (
 )
 
 NAME = "babylm_blocks"
-"""The name under which transformers knows `attend`. transformers has no mask function of this name,
-so it builds no mask."""
+"""The name under which `attend` is registered in transformers. No mask function is registered under
+this name, so transformers builds no mask."""
 FLEX = "flex_attention"
 """The name of torch's flex attention in transformers."""
 HAS_WIDE_REGISTERS = torch.backends.cpu.get_cpu_capability() == "AVX512"
 FUSED_HEAD_WIDTH = {8: 64, 4: 256, 2: 32}
-"""Maximum head width at which torch's kernel is faster than blocks on a CPU, by the size of an
-element in bytes. In fp32 the kernel is up to 45 % faster."""
+"""Maximum head width at which torch's fused kernel is faster than `BlockAttention` on a CPU, by the
+size of an element in bytes. In fp32 the fused kernel is up to 45 % faster."""
 
 
 def use_blocks(model: PreTrainedModel) -> None:
@@ -58,7 +58,11 @@ def _use(model: PreTrainedModel, name: str) -> None:
 
 @contextmanager
 def library_attention(model: PreTrainedModel) -> Iterator[None]:
-    """A context in which the model uses transformers' attention, for generation with caches."""
+    """A context in which the model uses the attention of transformers.
+
+    Text is generated in this context, because generation uses a key-value cache and `attend`
+    requires complete sequences.
+    """
     chosen = model.config._attn_implementation
     if chosen in (NAME, FLEX):
         model.config._attn_implementation = model._babylm_library_attention
@@ -72,7 +76,7 @@ def library_attention(model: PreTrainedModel) -> Iterator[None]:
 def eager_mode(model: PreTrainedModel) -> Iterator[None]:
     """A context in which compiled layers run uncompiled, with `attend` instead of flex attention.
 
-    Flex attention is a fused kernel only if compiled; otherwise it materializes all scores.
+    Flex attention is a fused kernel only if it is compiled. Uncompiled, it materializes all scores.
     """
     if not is_compiled(model):
         yield
@@ -92,10 +96,11 @@ def attention_mask_arguments(
 ) -> dict[str, Any]:
     """The keyword arguments of the model's body that limit attention to segments (B, T).
 
-    `attend` takes the segments themselves. Other attention functions take masks; a model with
-    several kinds of layers takes one mask per kind. Without segments, transformers builds the
-    masks itself. For flex attention this function returns cached masks, because transformers would
-    build them for each batch, which takes as long as several layers.
+    `attend` takes the segments themselves. Other attention functions take masks. A model with
+    several kinds of attention layers takes one mask per kind. If `segments` is None, transformers
+    builds the masks itself. Flex attention is an exception: for it, this function returns cached
+    masks, because transformers would build the masks again for each batch, which takes as long as
+    several layers.
     """
     attention = model.config._attn_implementation
     if attention == NAME:
@@ -140,12 +145,13 @@ def attend(
     """An attention function of transformers for complete sequences in training.
 
     Args:
-        module: The attention layer; a Llama 4 layer with rotary embeddings attends within chunks.
+        module: The attention layer. In Llama 4 layers with rotary embeddings, a token attends only
+            to its own chunk.
         query: (B, H, T, d).
         key: (B, K, T, d).
         value: (B, K, T, d).
         attention_mask: Must be None; the mask follows from positions and segments.
-        scaling: Factor on the scores.
+        scaling: Factor by which the scores are multiplied.
         softcap: Soft cap on the scores; None means no cap.
         sliding_window: Maximum number of tokens that a token attends to; None means no limit.
         segments: (B, T) integers; a token attends only to its own segment. If None, a token
@@ -172,11 +178,12 @@ def attend(
 
 
 def _is_for_torch(query: Tensor) -> bool:
-    """Whether torch's fused kernel is faster than blocks.
+    """Whether torch's fused kernel is faster than `BlockAttention`.
 
-    It is faster on a GPU, and for narrow heads on a CPU with AVX-512, where it loops over blocks in
-    C++ and keeps the scores in registers. For wide heads, its bf16 products are slower. The kernel
-    supports no soft cap and only the causal mask. benchmarks/README.md has the measurements.
+    The fused kernel is faster on a GPU. On a CPU with AVX-512, it is faster for narrow heads,
+    because it loops over blocks in C++ and keeps the scores in registers. benchmarks/README.md has
+    the measurements. The caller checks that the fused kernel can be used: it supports no soft cap
+    and only the causal mask.
     """
     if query.is_cuda:
         return True
@@ -186,9 +193,9 @@ def _is_for_torch(query: Tensor) -> bool:
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-    """Causal attention by torch's kernel, (B, T, H, d).
+    """Causal attention by torch's fused kernel, (B, T, H, d).
 
-    On a CPU the function computes in float32, because there the kernel is slower in bf16.
+    On a CPU the function computes in float32, because the kernel is slower in bf16 on a CPU.
     """
     dtype = product_dtype(query)
     compute_dtype = dtype if query.is_cuda else torch.promote_types(dtype, torch.float32)
@@ -214,7 +221,7 @@ def _blocked(
     softcap: float | None,
     span: AttentionSpan,
 ) -> Tensor:
-    """`BlockAttention`, excluded from torch.compile, which would unroll its loops."""
+    """`BlockAttention`. It is excluded from torch.compile, which would unroll its loops."""
     output: Tensor = BlockAttention.apply(  # type: ignore[no-untyped-call]
         query, key, value, segments, scaling, softcap, span
     )

@@ -1,9 +1,10 @@
 """Sparse computation of Llama 4's experts.
 
-The module of transformers computes every expert for every token, and multiplies the results of the
-experts that were not chosen by zero. This module sorts the tokens by expert and computes only the
-chosen experts. With 16 experts and one expert per token, this is a sixteenth of the products. Both
-modules are the same function of the same parameters, so checkpoints load in plain transformers.
+The module of transformers computes every expert for every token. Then it multiplies by zero the
+results of the experts that were not chosen. `SparseMixture` sorts the tokens by expert and computes
+only the chosen experts. With 16 experts and one expert per token, this is a sixteenth of the
+products. Both modules have the same parameters and compute the same function, so plain transformers
+loads the checkpoints.
 
 Shapes: N tokens, k experts per token, E experts, D hidden size, F intermediate size, L layers.
 """
@@ -67,7 +68,10 @@ class RouterStatistics:
         return self._step[-1] if self._step else None
 
     def add(self, statistics: tuple[Tensor, Tensor]) -> None:
-        """Adds a pass of a CUDA graph; copies the tensors, because the next launch changes them."""
+        """Adds the choices and the balancing loss of a pass that a CUDA graph computed.
+
+        Copies the tensors, because the next launch of the graph overwrites them.
+        """
         counts, balance = statistics
         self._step.append((counts.clone(), balance.clone()))
 
@@ -78,9 +82,9 @@ class RouterStatistics:
         return layers * experts + 2 if experts else 0
 
     def sums(self) -> Tensor:
-        """The statistics that are summed over the ranks, (num_sums,) float32.
+        """The statistics of this rank that are summed over all ranks, (num_sums,) float32.
 
-        They are the choices, the balancing loss and the number of passes.
+        They are the L E counts of choices, the summed balancing losses and the number of passes.
         """
         if not self._step:
             return torch.zeros(self.num_sums)
@@ -90,7 +94,10 @@ class RouterStatistics:
         return torch.cat([counts.flatten(), balance[None], passes[None]])
 
     def replace(self, sums: Tensor) -> None:
-        """Replaces the statistics of the step by `sums` of all ranks."""
+        """Replaces this rank's statistics of the step by those of all ranks.
+
+        `sums` is the result of the method `sums`, summed over the ranks.
+        """
         if self.num_sums:
             counts = sums[:-2].view(self._shape)  # (L, E)
             self._step = [(counts, sums[-2] / sums[-1])]
@@ -108,7 +115,10 @@ class RouterStatistics:
 
 
 def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
-    """Replaces each mixture of experts in the model by a `SparseMixture`."""
+    """Replaces each mixture of experts in the model by a `SparseMixture`.
+
+    Returns the statistics that all of them record; empty if the model has no experts.
+    """
     mixed = [layer for layer in model.model.layers if getattr(layer, "is_moe_layer", False)]
     experts = mixed[0].feed_forward.router.weight.shape[0] if mixed else 0
     statistics = RouterStatistics(layers=len(mixed), experts=experts)
@@ -118,7 +128,10 @@ def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
 
 
 class SparseMixture(nn.Module):
-    """Replaces a `Llama4TextMoe`; its submodules keep their names."""
+    """Replaces a `Llama4TextMoe`.
+
+    Submodules keep their names, because checkpoints contain these names.
+    """
 
     def __init__(self, mixture: Any, statistics: RouterStatistics) -> None:  # untyped module
         super().__init__()
@@ -145,15 +158,15 @@ class SparseMixture(nn.Module):
 
 
 def balance_loss(logits: Tensor, share: Tensor) -> Tensor:
-    """E sum_e f_e P_e, which is 1 if tokens are spread evenly and E if one expert gets all tokens.
+    """The balancing loss of one layer: E sum_e f_e P_e.
 
-    f_e is the share of the choices that fall on expert e, and P_e the mean softmax probability of
-    expert e. The gradient flows only through P (Fedus et al. 2022, "Switch Transformers", equations
-    4 to 6).
+    f_e is the share of expert e in all choices, and P_e is the mean softmax probability of expert
+    e. The loss is 1 if tokens are spread evenly, and E if one expert gets all tokens. The gradient
+    flows only through P (Fedus et al. 2022, "Switch Transformers", equations 4 to 6).
 
     Args:
         logits: (N, E), logits of the router.
-        share: (E,), the shares f.
+        share: (E,), the shares f_e.
     """
     probability = logits.float().softmax(dim=1).mean(dim=0)  # (E,)
     return logits.shape[1] * (share.detach() * probability).sum()
@@ -176,7 +189,7 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
     dtype = product_dtype(experts.gate_up_proj)
     groups = Groups.of(chosen, experts.gate_up_proj.shape[0], padded=dtype.itemsize < 4)
     if top_k == 1:
-        # Each token occurs once, so the order is a permutation, which an indexed read inverts.
+        # Each token occurs once, so the order is a permutation. `back` is its inverse.
         back = torch.empty_like(by_expert).scatter_(0, by_expert, groups.places)
         sorted_rows = read_distinct((rows * scores).to(dtype), tokens)  # (N, D)
     else:
@@ -192,5 +205,5 @@ def _routed(rows: Tensor, scores: Tensor, chosen: Tensor, experts: Any) -> Tenso
 
 
 _routed_eager = outside_compilation(_routed)
-"""`_routed` for a CPU, excluded from torch.compile because it reads group sizes, which change in
-every step."""
+"""`_routed` for a CPU. It is excluded from torch.compile, because it reads the sizes of the groups,
+which change in every step."""

@@ -1,4 +1,6 @@
-"""Grouped matrix products: rows sorted by expert, each group multiplied by its expert's matrices.
+"""Grouped matrix products: the rows of each expert are multiplied by the matrices of this expert.
+
+The rows are sorted by expert. The rows of one expert are called a group.
 
 Shapes: N tokens, k experts per token, E experts, D hidden size, F intermediate size, M rows sorted
 by expert, I and O the sides of a matrix.
@@ -24,16 +26,17 @@ class Groups:
     """The layout of M rows that are sorted by expert."""
 
     places: Tensor
-    """(N k,) index of each row in the layout; the rows are in sorted order."""
+    """(N k,) index in the layout of each sorted row. Indices of padding rows do not occur."""
     ends: Tensor
     """(E,) int32: index after the last row of each expert."""
     is_padded: bool
-    """Whether groups are padded with zero rows, so that few group sizes occur. In bf16 on a CPU,
-    torch compiles a matrix product for each shape, which takes as long as ten products."""
+    """Whether groups are padded with zero rows, so that only a few group sizes occur. In bf16 on a
+    CPU, torch compiles a kernel for each shape of a matrix product. Compiling it takes as long as
+    ten products."""
 
     @classmethod
     def of(cls, chosen: Tensor, experts: int, *, padded: bool) -> "Groups":
-        """The layout for the choices (N, k); `padded` applies to CPUs only."""
+        """The layout for the choices (N, k). Groups are never padded on a GPU."""
         counts = count_choices(chosen, experts)
         places = torch.arange(chosen.numel(), device=chosen.device)
         if not padded or chosen.is_cuda:
@@ -45,7 +48,7 @@ class Groups:
         return cls(places, sizes.cumsum(0).to(torch.int32), is_padded=True)
 
     def spread(self, rows: Tensor) -> Tensor:
-        """Copies rows (N k, D) to their places, with zeros in between: (M, D)."""
+        """Copies sorted rows (N k, D) to their places in the result (M, D); other rows are 0."""
         if not self.is_padded:
             return rows
         empty = rows.new_zeros(int(self.ends[-1]), rows.shape[1])
@@ -65,14 +68,16 @@ def expert_mlp(
     activation: Callable[[Tensor], Tensor],
     ends: Tensor,
 ) -> Tensor:
-    """The output (M, D) of the experts for grouped rows (M, D): (up * activation(gate)) down.
+    """The output (M, D) of the experts for rows (M, D) that are sorted by expert.
 
-    On a GPU in bf16, each product is one kernel, and the host does not wait for the group sizes. In
-    other cases, there is one product for each expert that has rows.
+    `gate` and `up` are the two halves of the product of the rows and `gate_up`. The output is
+    `(activation(gate) * up) @ down`. On a GPU in bf16, one kernel computes the product for all
+    experts, and the host does not wait for the group sizes. In other cases, there is one product
+    for each expert that has rows.
 
     Args:
         rows: (M, D), in the dtype of the products.
-        gate_up: (E, D, 2 F), gate before up.
+        gate_up: (E, D, 2 F), the columns of gate and then those of up.
         down: (E, F, D).
         activation: An elementwise function.
         ends: (E,) int32, index after the last row of each expert.
@@ -87,7 +92,7 @@ def expert_mlp(
 
 @outside_compilation
 def _grouped(rows: Tensor, gate_up: Tensor, down: Tensor, activation: str, ends: Tensor) -> Tensor:
-    """`GroupedMlp`, excluded from torch.compile because it uses handwritten kernels."""
+    """`GroupedMlp`. It is excluded from torch.compile, because it uses handwritten kernels."""
     output: Tensor = GroupedMlp.apply(  # type: ignore[no-untyped-call]
         rows, gate_up, down, activation, ends
     )
@@ -97,8 +102,8 @@ def _grouped(rows: Tensor, gate_up: Tensor, down: Tensor, activation: str, ends:
 class GroupedMlp(torch.autograd.Function):
     """`expert_mlp` for a GPU in bf16.
 
-    The rows, the first product and the rounded matrices are kept for the backward pass, which
-    recomputes the activation together with its gradient.
+    The forward pass keeps the rows, the product of the rows and `gate_up`, and the matrices in
+    bf16. The backward pass recomputes the activation together with its gradient.
     """
 
     @staticmethod
@@ -133,7 +138,7 @@ class GroupedMlp(torch.autograd.Function):
         grad_product = functional.grouped_mm(upstream, down.transpose(1, 2), offs=ends)  # (M, F)
         grad_both, product = gated_gradient(both, grad_product, ctx.activation)
         grad_rows = functional.grouped_mm(grad_both, gate_up.transpose(1, 2), offs=ends)
-        # For each group, rows^T (I, M) times upstream (M, O) gives (I, O): (E, I, O) in total.
+        # For each group, rows^T times upstream is one matrix (I, O). The result is (E, I, O).
         grad_down = functional.grouped_mm(product.T, upstream, offs=ends)
         grad_gate_up = functional.grouped_mm(rows.T, grad_both, offs=ends)
         # The product of zero rows is zero, as required for an expert without tokens.
@@ -145,9 +150,9 @@ class ExpertMlp(torch.autograd.Function):
 
     In a small model with 16 experts, the experts' matrices cause most of the memory traffic of a
     step. So a matrix is rounded to the dtype of the rows only when it is used, and its gradient is
-    written once. The gradient is filled with zeros only if the expert has no rows. Autograd would
-    sum over views, which would read and write all matrices once per expert. The rows and the first
-    product are kept for the backward pass, which recomputes the rest.
+    written only once. Autograd would sum the gradients of views, and so read and write the
+    gradients of all matrices once per expert. The forward pass keeps the rows, and the product of
+    the rows and `gate_up`. The backward pass recomputes the rest.
     """
 
     @staticmethod
@@ -197,7 +202,10 @@ class ExpertMlp(torch.autograd.Function):
 def _product_gradients(
     rows: Tensor, weights: Tensor, upstream: Tensor, ends: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of rows (M, I) and weights (E, I, O), from the gradient (M, O) of the product."""
+    """Gradients of rows (M, I) and weights (E, I, O).
+
+    `upstream` (M, O) is the gradient of their product.
+    """
     grad_rows = torch.empty_like(rows)
     grad_weights = torch.empty_like(weights)
     product = rows.new_empty(weights.shape[1:])  # (I, O)
@@ -217,10 +225,10 @@ def _product_gradients(
 def _used(
     weights: Tensor, dtype: torch.dtype, ends: list[int]
 ) -> Iterator[tuple[Tensor, int, slice]]:
-    """For each expert that has rows, its matrix (I, O), its index and its rows.
+    """For each expert that has rows: its matrix (I, O), its index, and the slice of its rows.
 
-    A rounded matrix is valid only until the next iteration, because all matrices share one buffer,
-    which stays in the CPU's cache.
+    A matrix that was rounded to `dtype` is valid only until the next iteration. All rounded
+    matrices share one buffer, so that it stays in the CPU's cache.
     """
     rounded = None if dtype == weights.dtype else weights.new_empty(weights.shape[1:], dtype=dtype)
     for expert, part in enumerate(_group_slices(ends)):
@@ -230,12 +238,15 @@ def _used(
 
 
 def _group_slices(ends: list[int]) -> list[slice]:
-    """The rows of each expert; an expert may have no rows."""
+    """The slice of rows of each expert; a slice may be empty."""
     return [slice(*bounds) for bounds in pairwise([0, *ends])]
 
 
 def read_distinct(rows: Tensor, places: Tensor) -> Tensor:
-    """rows[places] for distinct places, so that the gradient is a copy instead of a sum."""
+    """rows[places] for distinct places.
+
+    Because the places are distinct, the gradient is a copy instead of a sum.
+    """
     read: Tensor = DistinctRows.apply(rows, places)  # type: ignore[no-untyped-call]
     return read
 

@@ -54,7 +54,8 @@ class CleanedBlock:
     content: bytes
     """The lines, joined by line breaks, with one empty line between documents."""
     begins_document: bool
-    """Whether an empty line precedes the first line (or occurs at all, if no line is left)."""
+    """Whether an empty line precedes the first line. If no line is left: whether the content has an
+    empty line."""
     ends_document: bool
     """Whether an empty line follows the last line."""
     documents_within: int
@@ -130,7 +131,7 @@ def clean_text(
 
 
 def _licence(text: str) -> CleanedBlock:
-    """The result for a licence: no text, but an end of document between the texts around it."""
+    """The result for a licence: no text, but the documents before and after it are separate."""
     lines = [line for line in text.split("\n") if line.strip()]
     drops = Drops()
     drops.add("licence", len(lines), [line.strip()[:EXAMPLE_CHARACTERS] for line in lines[:1]])
@@ -151,7 +152,10 @@ def _licence(text: str) -> CleanedBlock:
 def split_blocks(
     path: Path, source: str, cleaner: Cleaner | None = None, *, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Block]:
-    """The blocks of a file. Each ends after a line break, if possible after a whole unit.
+    """The blocks of a file.
+
+    Each block ends after a line break, if possible after a whole unit, such as a paragraph. The
+    last block ends at the end of the file.
 
     Raises:
         CorpusMissing: If the file cannot be opened.

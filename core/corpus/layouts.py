@@ -86,8 +86,8 @@ def cut_tiers(text: mmap.mmap, begin: int) -> int:
 def cut_cues(text: mmap.mmap, begin: int) -> int:
     """The end of the first line with the times of a cue after byte `begin`.
 
-    The lines before the times are then in the same block as the times. If no cue is near, the
-    result is the end of the first line.
+    The number or name of a cue, which precedes the times, is then in the same block as the times.
+    If no cue follows within `CUE_SEARCH_BYTES`, the result is the end of the line at `begin`.
     """
     line_end = text.find(b"\n", begin) + 1 or len(text)
     arrow = text.find(ARROW, begin, begin + CUE_SEARCH_BYTES)

@@ -39,7 +39,8 @@ def clean_splits(run: Run, reporter: StageReporter) -> tuple[Split, Split | None
     """The cleaned training text and, if the spec names one, the cleaned validation text.
 
     Raises:
-        RunError: If a file is missing, empty or not UTF-8, or the track allows fewer words.
+        RunError: If a file is missing, empty or not UTF-8, or if the track allows fewer words than
+            the text has.
     """
     data = run.spec.data
     with reporter.stage("clean") as stage:
@@ -96,7 +97,7 @@ def _warn_of_malformed_rows(run: Run, report: CleanReport) -> None:
 
 @dataclass(frozen=True)
 class _RawSplit:
-    """A dataset of the run: its recorded cleaned text, or its files if none is recorded."""
+    """A dataset of the run: its recorded cleaned text, or its files if no text is recorded."""
 
     name: Literal["train", "validation"]
     entry: CacheEntry | None
@@ -232,7 +233,7 @@ def check_budget(spec: JobSpec, report: CleanReport) -> None:
     """Checks the word budget of the track.
 
     Raises:
-        WordBudgetExceeded: If the text has more words.
+        WordBudgetExceeded: If the text has more words than the track allows.
     """
     budget = TRACK_WORDS.get(spec.track)
     if budget is not None and report.words_out > budget:

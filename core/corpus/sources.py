@@ -40,7 +40,7 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """Name of the file as users see it, see `shown_name`."""
+        """Name of the file as users see it (`shown_name`)."""
         return shown_name(self.path.name)
 
     @property

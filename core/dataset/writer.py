@@ -21,8 +21,8 @@ from core.storage.rundir import publish_file
 
 PROGRESS = "progress.json"
 SAVE_BYTES = 128 << 20
-"""Bytes of text between two saves of the progress. Two cores encode this text in three seconds. A
-save syncs the files to disk, which takes 0.1 s."""
+"""Bytes of text between two saves of the progress. Two cores encode this amount of text in three
+seconds. A save syncs the files to disk, which takes 0.1 s."""
 DOCUMENT_DTYPE = np.dtype("<u8")
 
 

@@ -41,9 +41,9 @@ def check_export(
 
     Args:
         rundir: The run.
-        tokens: Text to compare on: the validation text if the run has one.
+        tokens: Text for the comparison: the validation text if the run has one.
         seq_length: Tokens in a sequence.
-        emit: Receives the event of a checkpoint that is removed.
+        emit: Receives an event if the checkpoint is removed.
         warn: Called if the losses differ by more than `TOLERANCE`.
 
     Raises:

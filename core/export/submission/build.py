@@ -45,7 +45,7 @@ class Submission:
     folder: Path
     """The folder to publish."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Scores of that checkpoint by task, for the model card."""
+    """Scores of this checkpoint by task, for the model card."""
 
 
 def advance_submission(

@@ -44,7 +44,7 @@ class Collected:
     missing: list[Json] = field(default_factory=list)
     """The predictions that do not exist, each with kind, checkpoint, task and reason."""
     differences: list[str] = field(default_factory=list)
-    """Descriptions of the tasks and subsets whose number of items differs from the official one."""
+    """Descriptions of tasks and subsets with another number of items than the official files."""
 
 
 def model_stem(repository: str) -> str:
@@ -178,7 +178,7 @@ class _Collector:
         )
 
     def _compare(self, what: str, content: Json, sizes: int | dict[str, int]) -> None:
-        """Records the subsets whose number of items differs from the official one."""
+        """Records the subsets with another number of items than the official file."""
         for subset, entry in content.items():
             size = sizes if isinstance(sizes, int) else sizes.get(subset.lower())
             count = len(entry["predictions"])

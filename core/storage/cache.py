@@ -156,7 +156,7 @@ class Cache:
         link = self._pin(stage, fingerprint, owner)
         while not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
-            # FileNotFoundError: `prune` has removed the empty folder since.
+            # `FileNotFoundError` means that `prune` has just removed the empty folder.
             with suppress(FileNotFoundError, FileExistsError):
                 # A relative path stays valid if the data folder is moved or mounted elsewhere.
                 link.symlink_to(os.path.relpath(owner, link.parent))

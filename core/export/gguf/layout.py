@@ -2,8 +2,8 @@
 
 llama.cpp computes each architecture with a fixed graph. If the graph ignored a field of the model,
 llama.cpp would give other logits without an error, so the export refuses such a model. The rules
-follow `src/models/olmo2.cpp` and
-`src/models/gemma2.cpp` of llama.cpp. The module imports no library.
+follow `src/models/olmo2.cpp` and `src/models/gemma2.cpp` of llama.cpp. The module imports no
+library.
 """
 
 from collections.abc import Mapping

@@ -56,14 +56,14 @@ class Slots:
             self._free.append(slot)
 
     def free_bytes(self, slot: Slot) -> int | None:
-        """Bytes of the slot's GPU that no job has claimed; None if no other job uses the slot's GPU."""
+        """Bytes of the slot's GPU that no job has claimed; None if no other job uses this GPU."""
         with self._lock:
             if slot.gpu is None or not self._claims_of(slot.gpu):
                 return None
             return max(0, int(self._room(slot.gpu)))
 
     def claim(self, slot: Slot, device_bytes: int | None) -> None:
-        """Records the memory that the job of a slot will use; None: the job claims the whole GPU."""
+        """Records the memory that the job of a slot will use; None claims the whole GPU."""
         if slot.gpu is not None:
             with self._lock:
                 self._claims[slot.number] = (slot.gpu, device_bytes)

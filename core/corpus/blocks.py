@@ -25,7 +25,7 @@ from core.corpus.rules import (
 from core.errors import CorpusEncoding, CorpusMissing
 
 BLOCK_BYTES = 1 << 19
-"""Number of bytes after which a block ends at the next line break that its cleaner allows."""
+"""Target size of a block in bytes. A block ends at the first allowed line break after this size."""
 MAX_BLOCK_BYTES = 4 << 20
 """Maximum bytes of a block that ends after a whole unit of several lines, such as a paragraph. If
 the unit is too long, the block ends within the unit, at a line break."""
@@ -189,7 +189,7 @@ def split_blocks(
 def _block_end(
     text: mmap.mmap, begin: int, kind: Kind, cleaner: Cleaner | None, block_bytes: int
 ) -> int:
-    """The end of a block that begins at `begin`; it may be after the end of the region."""
+    """The end of a block that begins at `begin`. The caller limits it to the end of the region."""
     target = begin + block_bytes
     cut = cut_paragraphs if kind == "book" else cleaner.cut if cleaner is not None else None
     if cut is not None and (end := cut(text, target)) - begin <= MAX_BLOCK_BYTES:

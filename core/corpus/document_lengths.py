@@ -1,4 +1,4 @@
-"""Counts documents by their number of words, in bins whose limits are powers of two."""
+"""Counts documents by their number of words, in bins with powers of two as limits."""
 
 from dataclasses import dataclass, field
 

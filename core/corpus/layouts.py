@@ -49,7 +49,7 @@ def join_tiers(text: str, drops: Drops) -> str:
 
 
 def join_cues(text: str, drops: Drops) -> str:
-    """Subtitles: drops empty lines between cues and cue numbers. Cue 0 or 1 begins a document."""
+    """Subtitles: drops cue numbers, and empty lines between cues. Cue 0 or 1 begins a document."""
     if "-->" not in text and "WEBVTT" not in text:
         return text
     text = f"\n{universal(text, drops)}"
@@ -76,7 +76,7 @@ def join_paragraphs(text: str, drops: Drops) -> str:
 
 
 def cut_tiers(text: mmap.mmap, begin: int) -> int:
-    """The end of the first tier that ends after byte `begin`."""
+    """The end of the first tier (a line with its continuation lines) that ends after `begin`."""
     end = text.find(b"\n", begin) + 1
     while end and text[end : end + 1] == b"\t":
         end = text.find(b"\n", end) + 1

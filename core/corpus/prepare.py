@@ -1,4 +1,4 @@
-"""The stage `clean`: makes the splits of a run from the files of its datasets, with the cache."""
+"""The stage `clean`: makes the splits of a run from the files of its datasets. Uses the cache."""
 
 import json
 from collections.abc import Sequence
@@ -105,7 +105,7 @@ class _RawSplit:
 
     @classmethod
     def open(cls, run: Run, name: Literal["train", "validation"], dataset: str) -> "_RawSplit":
-        """Prefers the recorded text, because the files may have changed since the run began."""
+        """Opens a dataset. Prefers the recorded text, because the files may have changed since."""
         entry = run.inputs.find(f"clean/{name}")
         return cls(name, entry, [] if entry is not None else _find_files(run, name, dataset))
 

@@ -24,9 +24,9 @@ class RowsReport(BaseModel):
 
     read: int
     empty: int
-    """Rows whose text is null or white space."""
+    """Number of rows with a text that is null or white space."""
     malformed: int
-    """Rows that were skipped."""
+    """Number of rows that were skipped."""
     examples: list[str]
     """The first malformed rows, each as its place in the file and the reason."""
 

@@ -79,7 +79,7 @@ class Cleaner:
     version: int
     steps: tuple[Rule | Transform, ...] = ()
     closing: tuple[Rule | Transform, ...] = ()
-    """Steps that run after `steps`, when the gaps in the text are closed."""
+    """Steps that run after `steps`, once the gaps that `steps` left in the text are closed."""
     needs_words: bool = True
     """Whether to drop lines without a letter or digit."""
     line: Callable[[str], str] | None = None

@@ -56,7 +56,8 @@ def clean_fingerprint(
 def _input(file: SourceFile, content: str) -> str:
     """A string with everything that determines the cleaned text of a file, except the options.
 
-    For plain files the result is that of earlier releases, so that their cache entries stay valid.
+    For plain files the result equals that of earlier releases, so that their cache entries stay
+    valid.
     """
     known = f"{file.source}:{file.stem}:{content}"
     if file.format.is_plain:

@@ -70,7 +70,7 @@ UTTERANCES = _table(
     ("[?]", r"\[\?\]", ""),
     ("[", r"\[[<>]\d?\]", ""),
     ("+<", r"\+<", ""),
-    # Words that a speaker repeats or corrects: the first attempt is dropped or marked as broken.
+    # Words that a speaker repeats or corrects: the first attempt is dropped or ends in "...".
     ("[/]", _WORD_OR_GROUP + r" \[/\]", ""),
     ("[//]", _WORD_OR_GROUP + r" \[//\]", ""),
     ("[/]", r"\[/\]", ""),

@@ -55,7 +55,7 @@ def plain_texts(
 
     Raises:
         RunError: If a file cannot be read.
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
     """
     total = sum(file.bytes for file in files if not file.format.is_plain)
     with tempfile.TemporaryDirectory(prefix=".plain-", dir=folder) as extracted:
@@ -88,7 +88,7 @@ def extract(
 
     Raises:
         RunError: If the file cannot be read, or too many rows are malformed.
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
     """
     if not file.format.has_rows:
         _decompress(file, output, should_stop)

@@ -70,7 +70,8 @@ TABLE_READERS: dict[str, Callable[[Path, Path, str], Iterator[Row]]] = {
     ".parquet": read_parquet,
     ".arrow": read_arrow,
 }
-"""Readers by suffix, for the formats that only pyarrow can read; it must be able to seek."""
+"""Readers by suffix, for the formats that only pyarrow can read. pyarrow must be able to seek in
+the file."""
 
 
 def require_pyarrow(name: Path) -> Any:  # a module without types

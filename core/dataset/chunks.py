@@ -36,7 +36,7 @@ class EncodedChunk:
 
     encoded: Encoded
     num_bytes: int
-    """Bytes of document text."""
+    """Number of bytes of text, without the two line breaks at the end of each document."""
     vocab_size: int
     """Vocabulary size of the tokenizer; every id is below it."""
 

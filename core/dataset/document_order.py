@@ -31,7 +31,7 @@ class DocumentOrder:
         self._words = np.cumsum(words) - words  # (M,)
 
     def file_positions(self, positions: npt.NDArray[Any]) -> Int64s:
-        """The positions in the file of the tokens at these positions of the stream; any shape."""
+        """For each position in the stream, the position of its token in the file; any shape."""
         places = self._documents(positions)
         found: Int64s = self._sources[places] + (positions - self._begins[places])
         return found

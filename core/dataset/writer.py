@@ -32,7 +32,7 @@ class Progress(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text_bytes: int = 0
-    """Number of bytes of the concatenated text files that are encoded."""
+    """Number of bytes of the concatenated text files that have been encoded so far."""
     vocab_size: int = 1
     document_start: int = 0
     """Index of the first token of the current, unfinished document."""

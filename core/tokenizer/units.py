@@ -40,7 +40,8 @@ LEARNED_AT_ONCE = 64
 """Number of units that are joined into one text for `tokenizers`. Encoding a unit then takes 3.2
 us, compared with 4 us if 8 or 512 units are joined."""
 DOCUMENT_END, LINE_END = "\r", "\n"
-"""The words 0 and 1. DOCUMENT_END represents an empty line; clean text does not contain it."""
+"""The words with the numbers 0 and 1. DOCUMENT_END represents an empty line; clean text does not
+contain it."""
 UNKNOWN = -1
 
 

@@ -167,7 +167,7 @@ def _official_name(task: str, part: str, result: EvaluationResult) -> str | None
     if result.kind == "wug":
         return result.paradigms[0].name
     if result.kind == "minimal_pairs":
-        # BLiMP and its supplement have the same format. The name of the folder tells them apart.
+        # BLiMP and its supplement have the same format. Only the names of their folders differ.
         if task.startswith("supplement"):
             return "blimp_supplement"
         return "blimp" if task.startswith("blimp") else None

@@ -218,7 +218,7 @@ class WordsInContext:
 
 
 def _word_chains(tokenizer: Any, context: str, word: str, slot: int) -> list[Chain]:
-    """The predictions whose log-probabilities add up to that of a word after a context.
+    """The chains of a word after a context. Their log-probabilities add up to that of the word.
 
     As in the official pipeline (reading/evaluation_functions.py, `get_p2`), the word is tokenized
     on its own, without the space before it. For each of its tokens, the whole text before this

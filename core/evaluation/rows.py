@@ -21,7 +21,7 @@ of entries."""
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A token sequence whose last tokens are scored."""
+    """A token sequence with scored tokens at its end."""
 
     ids: "array[int]"
     first: int
@@ -47,7 +47,7 @@ class Row:
     indices: "array[int]" = field(default_factory=lambda: array("i"))
     """Indices of the tokens after which a prediction is read."""
     targets: "array[int]" = field(default_factory=lambda: array("i"))
-    """For each of the `indices`: the token id whose log-probability is read."""
+    """For each of the `indices`: the id of the token that is scored."""
     slots: "array[int]" = field(default_factory=lambda: array("i"))
     """For each of the `indices`: the slot to which the log-probability is added."""
     relative: "array[int]" = field(default_factory=lambda: array("b"))
@@ -65,7 +65,7 @@ class Encoded:
 
     ids: Sequence[int]
     first_scored: int
-    """Index of the first token whose log-probability counts."""
+    """Index of the first scored token."""
 
 
 def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> list[Encoded]:
@@ -177,7 +177,7 @@ def pack_rows(chains: Iterable[Chain], *, branches: bool) -> list[Row]:
 
 
 def _add_reads(row: Row, chain: Chain, path: Sequence[int]) -> None:
-    """Adds the predictions of a chain whose tokens have the indices `path`."""
+    """Adds the predictions of a chain. `path` has the indices of its tokens in the row."""
     for index in range(chain.first, len(chain.ids)):
         row.indices.append(path[index - 1])
         row.targets.append(chain.ids[index])

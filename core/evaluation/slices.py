@@ -118,7 +118,7 @@ def prepare(
 ) -> PreparedTask:
     """The task for a model and its tokenizer.
 
-    If the model has experts, sparse experts replace them. They compute the same values.
+    If the model has experts, they are replaced by sparse experts, which give the same values.
 
     Raises:
         EvaluationInvalid: If a file is missing or cannot be read.

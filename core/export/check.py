@@ -1,7 +1,8 @@
 """The stage `export`: checks that plain `transformers` loads the finished checkpoint.
 
 Training uses this project's own attention, experts and loss. The check computes the loss of the
-same text twice, with this code and with unmodified `transformers`, and compares the two losses.
+same text twice, with this project's code and with unmodified `transformers`, and compares the two
+losses.
 """
 
 from collections.abc import Callable

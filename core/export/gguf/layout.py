@@ -1,4 +1,4 @@
-"""Decides whether llama.cpp computes a model as this project does, and how its file differs.
+"""Decides whether llama.cpp computes a model as this project does, and how to store its tensors.
 
 llama.cpp computes each architecture with a fixed graph. If the graph ignored a field of the model,
 llama.cpp would give other logits without an error, so the export refuses such a model. The rules

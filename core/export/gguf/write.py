@@ -150,7 +150,7 @@ def _tensors(
     with safe_open(folder / WEIGHTS_FILE, framework="np") as file:
         for name in sorted(file.keys()):
             tensor = file.get_tensor(name).astype(np.float32, copy=False)
-            if tensor.ndim == 1 and layout.norm_offset:  # only norms are vectors: no biases here
+            if tensor.ndim == 1 and layout.norm_offset:  # only norms are vectors
                 tensor = tensor + np.float32(layout.norm_offset)
             yield _named(names, name), tensor
         if config["tie_word_embeddings"] and layout.copies_tied_output:

@@ -31,7 +31,7 @@ from core.storage.links import link_or_copy
 from core.storage.rundir import RunDir
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 COLLATED = "all_full_preds_and_fast_scores_causal.json"
 BACKEND = "causal"
 
@@ -132,7 +132,7 @@ class _Collector:
         metadata = {
             "model_name": repository,
             "use_bos_only": False,
-            "total_steps": len(words),  # also the milestones that the run has not reached
+            "total_steps": len(words),  # with the milestones that the run has not reached
             "completed_steps": len({entry["step"] for entry in entries}),
         }
         collated = {"metadata": metadata, "results": entries}

@@ -37,7 +37,7 @@ class SourceWords(Entry):
 
 
 class Rule(Entry):
-    """A rule of the challenge; `holds` is null if it cannot be decided yet."""
+    """A rule of the challenge; `holds` is null if this cannot be decided yet."""
 
     name: Literal["word_budget", "epochs", "words_seen", "tokenizer_corpus", "held_out_text"]
     holds: bool | None
@@ -45,7 +45,7 @@ class Rule(Entry):
 
 
 class Ledger(Entry):
-    """Words by source and the rules."""
+    """The words of each source, and the rules of the track."""
 
     track: str
     dataset: str

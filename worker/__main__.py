@@ -149,7 +149,7 @@ def consume(worker: Worker, broker_url: str) -> None:
 
 
 def _end_with(worker: Worker) -> None:
-    """Ends this process after the worker has stopped, even if Celery has not.
+    """Ends this process after the worker has stopped, even if Celery has not stopped.
 
     If the broker is frozen, Celery waits for its answers for minutes and checks for signals only
     between two answers. At this point the worker no longer needs Celery.

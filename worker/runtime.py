@@ -221,7 +221,7 @@ class Worker:
                 work()
             except SQLAlchemyError:  # the database is locked or full; the next call tries again
                 log.exception("the database does not answer")
-            except Exception:  # a slot whose thread ends would take no more work
+            except Exception:  # otherwise the thread would end, and its slot would be lost
                 log.exception("unexpected error in thread %s", threading.current_thread().name)
             self.shutdown.wait(seconds)
 

@@ -32,7 +32,7 @@ class Slots:
         """GPU and claimed bytes, by number of the slot. None instead of bytes: the whole GPU."""
         self._memory = {int(each["index"]): int(each["memory_bytes"]) for each in devices}
         self.claiming = threading.Lock()
-        """Held while the worker reads the free memory, claims a job and records its memory."""
+        """Lock held while the worker reads the free memory, claims a job and records its memory."""
         for number in range(count):
             chosen = gpus_of_slot(devices, number, count)
             # Slots that share no GPU have GPUs of their own.

@@ -117,7 +117,7 @@ class Supervisor:
 
         If workers of other hosts may claim the job, the child must end before they claim it, even
         if this process cannot reach the database. On a single host the lock on the run folder
-        already prevents two processes from running one job. There the child always gets the whole
+        already prevents two processes from running one job. The child then always gets the whole
         limit, and does not stop if the database cannot be reached for long, for example because
         it is locked.
         """

@@ -118,8 +118,8 @@ class Supervisor:
         If workers of other hosts may claim the job, the child must end before they claim it, even
         if this process cannot reach the database. On a single host the lock on the run folder
         already prevents two processes from running one job. The child then always gets the whole
-        limit, and does not stop if the database cannot be reached for long, for example because
-        it is locked.
+        limit, and does not stop if the database cannot be reached for long, for example because it
+        is locked.
         """
         if not self._settings.may_span_hosts:
             return 1.0

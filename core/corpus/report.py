@@ -48,8 +48,8 @@ class SourceReport(BaseModel):
     rows: RowsReport | None = None
     """Null for a file without rows."""
     document_lengths: list[int] | None = None
-    """Number of cleaned documents by length: entry i counts those with 2**i to 2**(i+1) - 1
-    words. Null if an earlier version cleaned the file."""
+    """Number of cleaned documents by length: entry i counts those with 2**i to 2**(i+1) - 1 words.
+    Null if an earlier version cleaned the file."""
 
 
 class CleanReport(BaseModel):

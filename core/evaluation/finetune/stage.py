@@ -74,9 +74,9 @@ def finetune(run: Run, reporter: StageReporter) -> None:
         if spec.pooling == "first":
             run.warn(
                 "one_token_seen",
-                "finetune.pooling is `first`, so a causal model classifies by the first token "
-                "alone, as in the official script without flags, and scores stay near the most "
-                "frequent label",
+                "finetune.pooling is `first`, as in the official script without flags, so a causal "
+                "model sees only the first token when it classifies; its accuracy stays near the "
+                "share of the most frequent label",
             )
         planned = _plan(spec, run.data_dir / FOLDER / spec.folder)
         prepare(choose_device(run.spec.training), run.spec.training)

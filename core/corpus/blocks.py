@@ -25,7 +25,8 @@ from core.corpus.rules import (
 from core.errors import CorpusEncoding, CorpusMissing
 
 BLOCK_BYTES = 1 << 19
-"""Target size of a block in bytes. A block ends at the first allowed line break after this size."""
+"""Target size of a block in bytes. A block ends at the first line break after this size that the
+cleaner allows (`Cleaner.cut`)."""
 MAX_BLOCK_BYTES = 4 << 20
 """Maximum bytes of a block that ends after a whole unit of several lines, such as a paragraph. If
 the unit is too long, the block ends within the unit, at a line break."""

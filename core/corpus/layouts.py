@@ -1,7 +1,8 @@
-r"""Joins units of several lines, such as the cue of a subtitle, into one line before the rules run.
+r"""Joins units of several lines, such as the cue of a subtitle, into one line, before rules run.
 
-A rule looks only at one line. A `join` function joins the lines of a unit. A `cut` function ends a
-block only between units, so that the result does not depend on the size of the blocks.
+A cleaning rule (`core.corpus.rules`) looks only at one line. A `join` function joins the lines of a
+unit. A `cut` function ends a block only between units, so that the result does not depend on the
+size of the blocks.
 """
 
 import mmap

@@ -105,7 +105,10 @@ class _RawSplit:
 
     @classmethod
     def open(cls, run: Run, name: Literal["train", "validation"], dataset: str) -> "_RawSplit":
-        """Opens a dataset. Prefers the recorded text, because the files may have changed since."""
+        """Opens a dataset.
+
+        Prefers the recorded text, because the files may have changed since the run began.
+        """
         entry = run.inputs.find(f"clean/{name}")
         return cls(name, entry, [] if entry is not None else _find_files(run, name, dataset))
 

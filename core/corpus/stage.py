@@ -28,7 +28,7 @@ MAX_PROCESSES = 12
 """Maximum number of processes. Each takes 30 to 60 MB. More than 12 processes would take about 1 GB
 together, and would only wait for the one process that writes the results."""
 BYTES_PER_PROCESS = 4 << 20
-"""Minimum bytes of text for each process, because starting one takes 0.2 s of CPU time."""
+"""Minimum bytes of text for each process, because starting a process takes 0.2 s of CPU time."""
 PREVIEW_BYTES = 64 << 10
 SHOWN_FILES = 10
 EXTRACT_SHARE = 0.3

@@ -171,8 +171,8 @@ def validation_windows(
     Args:
         tokens: The validation text.
         seq_length: T.
-        max_tokens: Maximum number of targets. If it is less than one window has, one window is
-            used. None: all windows.
+        max_tokens: Maximum number of targets. If even one window has more, one window is used.
+            None: all windows.
         batch_size: B; the last batch may be smaller.
         packing: Whether batches separate documents.
 

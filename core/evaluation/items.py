@@ -10,7 +10,7 @@ Metric = Literal["accuracy", "spearman", "r2_gain", "log_probability"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One of the texts of an item. The model chooses one of them."""
+    """One of the texts of an item, from which the model chooses."""
 
     text: str
     completion_length: int

@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker")
     parser.add_argument("--queue", choices=QUEUES, default="train")
     parser.add_argument("--slots", type=int, default=None)
-    parser.add_argument("--job", default=None, help="a pilot: take only this job")
+    parser.add_argument("--job", default=None, help="start a pilot, which claims only this job")
     parser.add_argument("--attempt", type=int, default=None)
     parser.add_argument("--exit-when-idle", type=float, default=None)
     parser.add_argument("--grace-seconds", type=float, default=None)
@@ -149,7 +149,7 @@ def consume(worker: Worker, broker_url: str) -> None:
 
 
 def _end_with(worker: Worker) -> None:
-    """Ends this process after the worker has stopped, even if Celery has not.
+    """Ends this process after the worker has stopped, even if Celery has not stopped.
 
     If the broker is frozen, Celery waits for its answers for minutes and checks for signals only
     between two answers. At this point the worker no longer needs Celery.

@@ -86,7 +86,7 @@ class Attempt:
         return False
 
     def warn(self, data: WarningData) -> None:
-        """Adds a `warning` event of the service to those of the run.
+        """Adds a `warning` event of the service to the events of the run.
 
         Raises:
             Fenced: If the attempt no longer holds the job.

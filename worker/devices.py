@@ -31,7 +31,7 @@ def num_gpus(devices: list[Device]) -> int:
 
 
 def gpus_of_slot(devices: list[Device], slot: int, slots: int) -> list[int]:
-    """Indices of the GPUs of a slot: an equal part of all GPUs, or one GPU for several slots."""
+    """Indices of the GPUs of a slot: an equal part of all GPUs, or one GPU that slots share."""
     gpus = [device["index"] for device in devices if device["kind"] == "cuda"]
     if slots >= len(gpus):
         return [gpus[slot % len(gpus)]] if gpus else []

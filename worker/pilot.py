@@ -39,8 +39,8 @@ def slurm_id_from_environment() -> str | None:
 def enter_pilot(database: Database, pilot: Pilot, worker_id: str) -> bool:
     """Records the pilot in its placement; False if the placement belongs to another Slurm job.
 
-    A placement is the record that a job was given to the cluster. One placement has two Slurm jobs
-    only after a wrong answer of Slurm; this function ends one of them before it claims the job.
+    A placement is the record that a job was given to the cluster. After a wrong answer of Slurm,
+    one placement can have two Slurm jobs. The second pilot then ends before it claims the job.
     """
     if pilot.attempt is None or pilot.slurm_id is None:
         return True

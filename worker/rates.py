@@ -70,7 +70,7 @@ def measure_rates(
 
 
 def with_rates(devices: Sequence[Device], rates: Rates) -> list[Device]:
-    """The devices, with `flops_per_second` for those whose rate is known."""
+    """The devices, with `flops_per_second` if the rate of their kind is known."""
     return [
         device | {"flops_per_second": rates[device["kind"]]} if device["kind"] in rates else device
         for device in devices

@@ -1,6 +1,7 @@
 """A worker: runs jobs or short tasks in its slots, reports its state, sweeps, and shuts down.
 
-A slot is a place for one running job. A sweep requeues the jobs of workers whose lease has expired.
+A slot is a place for one running job. A sweep requeues running jobs without heartbeats after their
+lease has expired.
 """
 
 import logging
@@ -42,8 +43,8 @@ from worker.supervisor import CommandFor, Supervisor
 log = logging.getLogger(__name__)
 
 MEASURE_IDLE_SECONDS = 20.0
-"""Seconds that the worker is idle before it measures the speed. During a job the measured speed
-would be too low, and the measurement would slow down the job."""
+"""Seconds for which the worker must be idle before it measures the speed of its devices. During a
+job the measured speed would be too low, and the measurement would slow down the job."""
 FALLBACK_POLLS = 4
 """Factor by which the slots poll less often if there is a broker, which wakes them up. They still
 poll, because the broker may lose a message."""
@@ -151,7 +152,7 @@ class Worker:
     def stop(self) -> None:
         """Stops all child processes after their current step and requeues their jobs.
 
-        Returns when this is done. A second call waits for the first.
+        Returns when this is done. A second call waits for the end of the first call.
         """
         self.shutdown.set()
         with self._stopping:
@@ -220,7 +221,7 @@ class Worker:
                 work()
             except SQLAlchemyError:  # the database is locked or full; the next call tries again
                 log.exception("the database does not answer")
-            except Exception:  # a slot whose thread ends would take no more work
+            except Exception:  # otherwise the thread would end, and its slot would be lost
                 log.exception("unexpected error in thread %s", threading.current_thread().name)
             self.shutdown.wait(seconds)
 
@@ -261,7 +262,7 @@ class Worker:
         self._rates = rates or {}
 
     def _is_idle_for(self, seconds: float) -> bool:
-        """Waits until no job has run for `seconds`; False if the worker shuts down before."""
+        """Waits until no job has run for `seconds`; False if the worker shuts down first."""
         began = time.monotonic()
         while time.monotonic() - began < seconds:
             if self.shutdown.wait(LOOK_SECONDS):

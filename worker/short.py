@@ -1,8 +1,8 @@
 """Runs short tasks in one child process that stays alive and keeps models loaded.
 
 Short tasks must not wait for a training job. Quick tasks (`generate`, `surprisal`, `encode`) run
-without interruption. The others run in slices: if one needs longer than SLICE_SECONDS, it stops and
-is queued again with its state.
+without interruption. The other tasks run in slices: a task that needs longer than SLICE_SECONDS
+stops and returns to the queue with its state.
 """
 
 import json
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.2
 SLICE_SECONDS = 1.0
-"""Seconds of a slice, which is about the longest time that a quick task waits for a slow one."""
+"""Length of a slice in seconds. A quick task waits for a slow task for about this time at most."""
 TOO_SLOW = ErrorData(
     code="time_limit",
     message="the short task did not finish within BABYLM_SHORT_TASK_SECONDS",
@@ -137,7 +137,7 @@ class ShortRunner:
             with self._database.write_relaxed() as session:
                 change(session, task.id, task.attempt, *values)
         except Fenced:
-            # Otherwise the child's answer to this task would count as its answer to the next.
+            # Otherwise the child's answer to this task would count as its answer to the next task.
             self.close()
             raise
 
@@ -158,7 +158,7 @@ class ShortRunner:
                     request["predictions_file"] = str(predictions)
         if task.kind == "evaluate":
             request["task_dir"] = str(data_dir / EVALUATIONS / str(request.pop("task")))
-            # The child does not need these; they are for the list of evaluations.
+            # The child does not need these fields; they are for the list of evaluations.
             del request["step"], request["words_seen"]
         if task.kind == "clean_report":
             assert task.dataset is not None

@@ -1,6 +1,7 @@
 """The slots of a worker: the environment of each, and the memory of GPUs that several slots share.
 
-A job starts on a GPU next to others only if the expected peaks of all of them fit into its memory.
+A job starts on a GPU that other jobs use only if the memory of the GPU is sufficient for the
+expected peaks of all these jobs together.
 """
 
 import threading
@@ -17,21 +18,21 @@ class Slot:
     number: int
     environment: Mapping[str, str]
     gpu: int | None
-    """Index of the GPU that the slot shares with other slots; None: it shares none."""
+    """Index of the GPU that the slot shares with other slots; None if it shares no GPU."""
 
 
 class Slots:
-    """Assigns slots, first on the GPU with the most free memory, and records what jobs claim."""
+    """Assigns slots, first on the GPU with the most free memory, and records claimed memory."""
 
     def __init__(self, devices: list[Device], count: int, environment: Mapping[str, str]) -> None:
         gpus = num_gpus(devices)
         self._lock = threading.Lock()
         self._free: list[Slot] = []
         self._claims: dict[int, tuple[int, int | None]] = {}
-        """GPU and claimed bytes, by the number of the slot; None bytes: the whole GPU."""
+        """GPU and claimed bytes, by number of the slot. None instead of bytes: the whole GPU."""
         self._memory = {int(each["index"]): int(each["memory_bytes"]) for each in devices}
         self.claiming = threading.Lock()
-        """A claim holds this lock from reading the free memory until it is recorded."""
+        """Lock held while the worker reads the free memory, claims a job and records its memory."""
         for number in range(count):
             chosen = gpus_of_slot(devices, number, count)
             # Slots that share no GPU have GPUs of their own.
@@ -40,7 +41,7 @@ class Slots:
             self._free.append(Slot(number, {**environment, **visible}, shared))
 
     def take(self) -> Slot | None:
-        """A free slot, or None. If slots share GPUs: one of the GPU with the most free memory."""
+        """A free slot, or None. If slots share GPUs, prefers the GPU with the most free memory."""
         with self._lock:
             if not self._free:
                 return None
@@ -55,14 +56,14 @@ class Slots:
             self._free.append(slot)
 
     def free_bytes(self, slot: Slot) -> int | None:
-        """Bytes of the slot's GPU that no job has claimed; None: no other job uses its GPUs."""
+        """Bytes of the slot's GPU that no job has claimed; None if no other job uses this GPU."""
         with self._lock:
             if slot.gpu is None or not self._claims_of(slot.gpu):
                 return None
             return max(0, int(self._room(slot.gpu)))
 
     def claim(self, slot: Slot, device_bytes: int | None) -> None:
-        """Records the memory that a slot's job will use; None: unknown, so it claims all memory."""
+        """Records the memory that the job of a slot will use; None claims the whole GPU."""
         if slot.gpu is not None:
             with self._lock:
                 self._claims[slot.number] = (slot.gpu, device_bytes)

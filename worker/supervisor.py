@@ -113,13 +113,13 @@ class Supervisor:
         return status
 
     def _allowance(self, attempt: Attempt) -> float:
-        """The fraction that remains of the silence limit, after which the child stops by itself.
+        """The fraction of the silence limit for which the child may run without another heartbeat.
 
         If workers of other hosts may claim the job, the child must end before they claim it, even
         if this process cannot reach the database. On a single host the lock on the run folder
-        already prevents two processes from running one job. So the child always gets the whole
-        limit, and is not stopped if the database cannot be reached for long, for example because
-        it is locked.
+        already prevents two processes from running one job. The child then always gets the whole
+        limit, and does not stop if the database cannot be reached for long, for example because it
+        is locked.
         """
         if not self._settings.may_span_hosts:
             return 1.0

@@ -82,7 +82,7 @@ def replays(
         rundir: The run.
         spec: The spec of the job.
         settings: Settings of the worker.
-        warn: Called for each tracker whose package is not installed here.
+        warn: Called for each tracker that needs a package that is not installed here.
     """
     names = []
     for name in TRACKERS:

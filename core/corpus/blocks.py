@@ -25,7 +25,8 @@ from core.corpus.rules import (
 from core.errors import CorpusEncoding, CorpusMissing
 
 BLOCK_BYTES = 1 << 19
-"""Number of bytes after which a block ends at the next line break that its cleaner allows."""
+"""Target size of a block in bytes. A block ends at the first line break after this size that the
+cleaner allows (`Cleaner.cut`)."""
 MAX_BLOCK_BYTES = 4 << 20
 """Maximum bytes of a block that ends after a whole unit of several lines, such as a paragraph. If
 the unit is too long, the block ends within the unit, at a line break."""
@@ -54,7 +55,8 @@ class CleanedBlock:
     content: bytes
     """The lines, joined by line breaks, with one empty line between documents."""
     begins_document: bool
-    """Whether an empty line precedes the first line (or occurs at all, if no line is left)."""
+    """Whether an empty line precedes the first line. If no line is left: whether the content has an
+    empty line."""
     ends_document: bool
     """Whether an empty line follows the last line."""
     documents_within: int
@@ -130,7 +132,7 @@ def clean_text(
 
 
 def _licence(text: str) -> CleanedBlock:
-    """The result for a licence: no text, but an end of document between the texts around it."""
+    """The result for a licence: no text, but the documents before and after it are separate."""
     lines = [line for line in text.split("\n") if line.strip()]
     drops = Drops()
     drops.add("licence", len(lines), [line.strip()[:EXAMPLE_CHARACTERS] for line in lines[:1]])
@@ -151,7 +153,10 @@ def _licence(text: str) -> CleanedBlock:
 def split_blocks(
     path: Path, source: str, cleaner: Cleaner | None = None, *, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[Block]:
-    """The blocks of a file. Each ends after a line break, if possible after a whole unit.
+    """The blocks of a file.
+
+    Each block ends after a line break, if possible after a whole unit, such as a paragraph. The
+    last block ends at the end of the file.
 
     Raises:
         CorpusMissing: If the file cannot be opened.
@@ -185,7 +190,7 @@ def split_blocks(
 def _block_end(
     text: mmap.mmap, begin: int, kind: Kind, cleaner: Cleaner | None, block_bytes: int
 ) -> int:
-    """The end of a block that begins at `begin`; it may be after the end of the region."""
+    """The end of a block that begins at `begin`. The caller limits it to the end of the region."""
     target = begin + block_bytes
     cut = cut_paragraphs if kind == "book" else cleaner.cut if cleaner is not None else None
     if cut is not None and (end := cut(text, target)) - begin <= MAX_BLOCK_BYTES:

@@ -23,7 +23,8 @@ END = re.compile(
 BOOK_HEADER = re.compile(rb"^(?:\xef\xbb\xbf)?= = = [^\n]*\n", re.MULTILINE)
 HEADER_LINE = re.compile(rb"^[^\n]*Project Gutenberg[^\n]*\n", re.MULTILINE | re.IGNORECASE)
 MAX_HEADER_BYTES = 1 << 15
-"""Maximum bytes before the START mark: title, credits and, until 2003, the small print."""
+"""Maximum bytes of a header, which is the text before the START mark: title, credits and, until
+2003, the small print."""
 MAX_LICENCE_BYTES = 1 << 16
 """Maximum bytes after the END mark that count as the licence. The licence itself has 19 KB."""
 

@@ -1,4 +1,4 @@
-"""Recognizes, by their first bytes, files that are named like a text but have other content."""
+"""Recognizes files with the name of a text but other content, by their first bytes."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,8 @@ def foreign_content(head: bytes) -> tuple[str, str] | None:
     if ANNEX_POINTER.match(head):
         return "a git-annex pointer, not the text itself", "Fetch the text with `git annex get`."
     for magic, name, remedy in MAGIC:
-        # Text may begin with the letters of a mark, such as BZh. A bzip2 file is not valid text.
+        # Text may also begin with the letters of a magic number, such as BZh. In a bzip2 file, the
+        # bytes after them are not valid text.
         if head.startswith(magic) and (not magic.isalnum() or not _is_text(head)):
             return name, remedy
     if WEB_PAGE.match(head.removeprefix(b"\xef\xbb\xbf").lstrip()):

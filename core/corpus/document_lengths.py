@@ -1,4 +1,4 @@
-"""Counts documents by their number of words, in bins whose limits are powers of two."""
+"""Counts documents by their number of words, in bins with powers of two as limits."""
 
 from dataclasses import dataclass, field
 
@@ -28,7 +28,7 @@ class DocumentLengths:
 class BlockLengths:
     """The lengths of the documents of a block.
 
-    The first and the last document may continue in the blocks before and after it.
+    The first document may begin in an earlier block, and the last may continue in the next block.
     """
 
     first: int

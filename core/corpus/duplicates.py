@@ -52,7 +52,7 @@ ADDENDS: UInt64s = _DRAWS[HASHES:] | np.uint64(1)
 
 
 class Found(BaseModel):
-    """Count of findings, with the first examples."""
+    """Number of findings, with the first of them as examples."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -90,7 +90,7 @@ class _Index:
     sketches: list[UInt64s] = field(default_factory=list)
     """One sketch (K,) for each document of at least MIN_WORDS words."""
     sketched: list[int] = field(default_factory=list)
-    """Number of the unit to which each sketch belongs."""
+    """Index of the unit to which each sketch belongs."""
 
 
 def deduplicate(
@@ -201,7 +201,7 @@ def sketch(text: str) -> UInt64s:
 
 
 def _repeated(digests: UInt64s, known: int) -> Bools:
-    """(U,) whether a unit repeats an earlier one; the first `known` are validation text."""
+    """(U,) whether a unit repeats an earlier unit; the first `known` units are validation text."""
     first = np.unique(digests, return_index=True)[1]
     repeated = np.ones(len(digests), np.bool_)
     repeated[first] = False

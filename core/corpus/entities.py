@@ -11,7 +11,7 @@ REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{
 def unescape(block: str) -> str:
     """Replaces each reference by its character; a reference with an unknown name does not change.
 
-    References that were escaped again, such as `&amp;lt;`, are resolved too.
+    References that were escaped twice, such as `&amp;lt;`, are resolved completely.
     """
     before = ""
     while "&" in block and block != before:

@@ -1,7 +1,8 @@
-r"""Joins units of several lines, such as the cue of a subtitle, into one line before the rules run.
+r"""Joins units of several lines, such as the cue of a subtitle, into one line, before rules run.
 
-A rule looks only at one line. A `join` function joins the lines of a unit. A `cut` function ends a
-block only between units, so that the result does not depend on the size of the blocks.
+A cleaning rule (`core.corpus.rules`) looks only at one line. A `join` function joins the lines of a
+unit. A `cut` function ends a block only between units, so that the result does not depend on the
+size of the blocks.
 """
 
 import mmap
@@ -49,7 +50,7 @@ def join_tiers(text: str, drops: Drops) -> str:
 
 
 def join_cues(text: str, drops: Drops) -> str:
-    """Subtitles: drops empty lines between cues and cue numbers. Cue 0 or 1 begins a document."""
+    """Subtitles: drops cue numbers, and empty lines between cues. Cue 0 or 1 begins a document."""
     if "-->" not in text and "WEBVTT" not in text:
         return text
     text = f"\n{universal(text, drops)}"
@@ -76,7 +77,7 @@ def join_paragraphs(text: str, drops: Drops) -> str:
 
 
 def cut_tiers(text: mmap.mmap, begin: int) -> int:
-    """The end of the first tier that ends after byte `begin`."""
+    """The end of the first tier (a line with its continuation lines) that ends after `begin`."""
     end = text.find(b"\n", begin) + 1
     while end and text[end : end + 1] == b"\t":
         end = text.find(b"\n", end) + 1
@@ -86,8 +87,8 @@ def cut_tiers(text: mmap.mmap, begin: int) -> int:
 def cut_cues(text: mmap.mmap, begin: int) -> int:
     """The end of the first line with the times of a cue after byte `begin`.
 
-    The lines before the times are then in the same block as the times. If no cue is near, the
-    result is the end of the first line.
+    The number or name of a cue, which precedes the times, is then in the same block as the times.
+    If no cue follows within `CUE_SEARCH_BYTES`, the result is the end of the line at `begin`.
     """
     line_end = text.find(b"\n", begin) + 1 or len(text)
     arrow = text.find(ARROW, begin, begin + CUE_SEARCH_BYTES)

@@ -1,4 +1,6 @@
-r"""Decides by its name whether a file is a text, and how names are shown. Imports no large module.
+r"""Decides from the name of a file whether it is a text, and how the name is shown.
+
+Imports no large module.
 
 The name of a file may contain any bytes except "/" and NUL. Names that are not UTF-8 or not
 printable are shown with escapes, such as `caf\xe9.txt`; users give this form in specs and paths.
@@ -13,11 +15,12 @@ TEXT_SUFFIXES = (
     *(".train.txt", ".dev.txt", ".test.txt", ".txt.utf-8", ".txt.utf8"),
     *(".train", ".dev", ".test", ".txt", ".cha", ".srt", ".vtt"),
 )
-"""Suffixes in lower case; longer ones come first. Since 2025 BabyLM also distributes training files
-as `<name>.train.txt`. Project Gutenberg names its files `<number>.txt.utf-8`."""
+"""Suffixes of plain text in lower case; longer suffixes come first. Since 2025 BabyLM also
+distributes training files as `<name>.train.txt`. Project Gutenberg names its files
+`<number>.txt.utf-8`."""
 ROW_SUFFIXES = (".jsonl", ".csv", ".parquet", ".arrow")
-"""Files of rows, one column of which is the text. `.arrow` is a file of a saved Hugging Face
-dataset."""
+"""Suffixes of files that consist of rows; one column is the text. `.arrow` is a file of a saved
+Hugging Face dataset."""
 COMPRESSIONS = (".gz", ".xz", ".zst")
 """Suffixes of compressed files. They may follow any of the suffixes above."""
 ACCEPTED = f"{', '.join((*TEXT_SUFFIXES, *ROW_SUFFIXES))}, also with {', '.join(COMPRESSIONS)}"
@@ -54,7 +57,7 @@ class Format:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the file is the text itself."""
+        """Whether the file is plain text: not compressed, and without rows."""
         return not self.compression and not self.has_rows
 
 
@@ -67,7 +70,7 @@ def text_format(name: str) -> Format | None:
 
 
 def text_stem(name: str) -> str | None:
-    """The shown name without the suffix of a text; None if the name is not that of a text."""
+    """The shown name (`shown_name`) without suffixes; None if it is not the name of a text."""
     found = text_format(name)
     if found is None or name.startswith("."):
         return None

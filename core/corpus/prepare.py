@@ -1,4 +1,4 @@
-"""The stage `clean`: makes the splits of a run from the files of its datasets, with the cache."""
+"""The stage `clean`: makes the splits of a run from the files of its datasets. Uses the cache."""
 
 import json
 from collections.abc import Sequence
@@ -39,7 +39,8 @@ def clean_splits(run: Run, reporter: StageReporter) -> tuple[Split, Split | None
     """The cleaned training text and, if the spec names one, the cleaned validation text.
 
     Raises:
-        RunError: If a file is missing, empty or not UTF-8, or the track allows fewer words.
+        RunError: If a file is missing, empty or not UTF-8, or if the track allows fewer words than
+            the text has.
     """
     data = run.spec.data
     with reporter.stage("clean") as stage:
@@ -96,7 +97,7 @@ def _warn_of_malformed_rows(run: Run, report: CleanReport) -> None:
 
 @dataclass(frozen=True)
 class _RawSplit:
-    """A dataset of the run: its recorded cleaned text, or its files if none is recorded."""
+    """A dataset of the run: its recorded cleaned text, or its files if no text is recorded."""
 
     name: Literal["train", "validation"]
     entry: CacheEntry | None
@@ -104,7 +105,10 @@ class _RawSplit:
 
     @classmethod
     def open(cls, run: Run, name: Literal["train", "validation"], dataset: str) -> "_RawSplit":
-        """Prefers the recorded text, because the files may have changed since the run began."""
+        """Opens a dataset.
+
+        Prefers the recorded text, because the files may have changed since the run began.
+        """
         entry = run.inputs.find(f"clean/{name}")
         return cls(name, entry, [] if entry is not None else _find_files(run, name, dataset))
 
@@ -232,7 +236,7 @@ def check_budget(spec: JobSpec, report: CleanReport) -> None:
     """Checks the word budget of the track.
 
     Raises:
-        WordBudgetExceeded: If the text has more words.
+        WordBudgetExceeded: If the text has more words than the track allows.
     """
     budget = TRACK_WORDS.get(spec.track)
     if budget is not None and report.words_out > budget:

@@ -9,7 +9,7 @@ from core.corpus.document_lengths import DocumentLengths
 
 
 class Dropped(BaseModel):
-    """Matches of a rule."""
+    """Number of matches of a rule, with the first matches as examples."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,9 +24,9 @@ class RowsReport(BaseModel):
 
     read: int
     empty: int
-    """Rows whose text is null or white space."""
+    """Number of rows with a text that is null or white space."""
     malformed: int
-    """Rows that were skipped."""
+    """Number of rows that were skipped."""
     examples: list[str]
     """The first malformed rows, each as its place in the file and the reason."""
 
@@ -48,8 +48,8 @@ class SourceReport(BaseModel):
     rows: RowsReport | None = None
     """Null for a file without rows."""
     document_lengths: list[int] | None = None
-    """Number of documents after cleaning by length: entry i counts those with 2**i to 2**(i+1) - 1
-    words. Null if an earlier version cleaned the file."""
+    """Number of cleaned documents by length: entry i counts those with 2**i to 2**(i+1) - 1 words.
+    Null if an earlier version cleaned the file."""
 
 
 class CleanReport(BaseModel):
@@ -75,7 +75,7 @@ class CleanReport(BaseModel):
         return sum(report.bytes_out for report in self.sources.values())
 
     def counts(self) -> dict[str, Any]:  # any JSON value
-        """The totals, and the dropped counts of each source without examples."""
+        """The totals and the counts of each source, without the examples of dropped text."""
         return {
             "words_in": self.words_in,
             "words": self.words_out,

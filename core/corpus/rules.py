@@ -2,13 +2,14 @@ r"""Cleaners and their rules, which work on blocks of whole lines.
 
 Every rule matches within one line, so the result does not depend on where a file is cut into
 blocks. Blocks are faster than single lines, because each step is one call into C for thousands of
-lines. A rule whose needle does not occur costs one search for a string. The engine tries a pattern
-that begins with a literal only where that literal occurs, so look-behinds follow the first
-character: `\+(?<=\w\+)(?=\w)` equals `(?<=\w)\+(?=\w)` and is thirty times as fast.
+lines. A rule has a needle, a string that all its matches contain: for a block without the needle,
+the rule costs only one search for a string. The engine tries a pattern that begins with a literal
+only where that literal occurs, so look-behinds follow the first character: `\+(?<=\w\+)(?=\w)`
+equals `(?<=\w)\+(?=\w)` and is thirty times as fast.
 
-Two alternatives were rejected: cleaning only the lines that contain any mark (nearly all lines of
-a transcript do), and engines without look-around (RE2, Rust's regex), which need half of these
-patterns rewritten.
+Two alternatives were rejected: cleaning only the lines that contain any mark (nearly all lines of a
+transcript do), and engines without look-around (RE2, Rust's regex), for which half of these
+patterns would have to be rewritten.
 """
 
 import mmap
@@ -18,7 +19,8 @@ from dataclasses import dataclass, field
 
 DROPPED = "\x00"
 """Marks a place where text was removed. A line that contains nothing else is dropped, but a line
-that was already empty ends a document. The text itself has no control characters."""
+that was already empty ends a document. The mark is unambiguous, because all control characters are
+removed from the text first."""
 CONTROL = re.compile(
     r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
 )
@@ -34,13 +36,13 @@ LINES_WITHOUT_WORDS = (
 )
 DOCUMENT_HEADER = ("= = = ", "\ufeff= = = ")
 SPACES = re.compile(r" {3,}")
-"""Runs of more than two spaces, which are shortened to two. Upstream's patterns give the same
-result, and their time grows with the square of the length of a run."""
+"""Runs of more than two spaces. They are shortened to two spaces to save time: the time of
+upstream's patterns grows with the square of the length of a run. The result stays the same."""
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
 MAX_PASSES = 32
-"""Maximum number of passes. Removing markup may join the parts of other markup, so passes repeat
-until nothing changes. A line that needs more passes is dropped."""
+"""Maximum number of passes over a block. Removing markup may join the parts of other markup, so
+passes repeat until nothing changes. A line that needs more passes is dropped."""
 
 
 @dataclass(frozen=True)
@@ -77,24 +79,25 @@ class Cleaner:
     version: int
     steps: tuple[Rule | Transform, ...] = ()
     closing: tuple[Rule | Transform, ...] = ()
-    """Steps that run after `steps`, when the gaps in the text are closed."""
+    """Steps that run after `steps`, once the gaps that `steps` left in the text are closed."""
     needs_words: bool = True
     """Whether to drop lines without a letter or digit."""
     line: Callable[[str], str] | None = None
     """A function that is applied once to each raw line, before the steps. An empty result drops the
     line."""
     join: "Callable[[str, Drops], str] | None" = None
-    """A function that is applied first, to raw text: joins units of several lines to one line."""
+    """A function that is applied first, to raw text. It joins each unit of several lines to one
+    line."""
     cut: Callable[[mmap.mmap, int], int] | None = None
-    """A function that returns the first place after a byte where a block may end. None: a block may
-    end after any line."""
+    """A function that gets a position in a file and returns the first position after it at which a
+    block may end. None: a block may end after any line."""
     finds_books: bool = False
     """Whether to drop the headers and licences of Project Gutenberg files (`core.corpus.books`)."""
 
 
 @dataclass
 class Drops:
-    """Matches of each rule, with the first examples."""
+    """Number of matches of each rule, with the first matches as examples."""
 
     counts: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -107,7 +110,7 @@ class Drops:
 
 
 def rule(name: str, needle: str, pattern: str, put: str = DROPPED + " ") -> Rule:
-    """A rule from its pattern's text."""
+    """A rule with a compiled pattern."""
     return Rule(name, needle, re.compile(pattern), put)
 
 
@@ -135,7 +138,7 @@ def clean_block(text: str, cleaner: Cleaner, drops: Drops) -> str:
 
 
 def raw_block(text: str, normal: str | None, cleaner: Cleaner, drops: Drops) -> str:
-    """The normal block of raw lines, after the functions `join` and `line` of the cleaner.
+    """The normal block (see `normal_block`) of raw lines after the cleaner's `join` and `line`.
 
     Args:
         text: Raw lines.
@@ -168,7 +171,7 @@ def _line_by_line(text: str, clean: Callable[[str], str], drops: Drops) -> str:
 
 
 def normal_block(text: str) -> str:
-    """A text with single spaces, and with a line break at its beginning and at its end."""
+    """The normal block of a text: single spaces, and a line break at the beginning and the end."""
     text = text.replace("\t", " ")
     if not _is_plain(text):
         text = ODD_SPACE.sub(" ", text)
@@ -200,7 +203,7 @@ def without_controls(block: str, drops: Drops) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text is ASCII without the characters NOT_PLAIN; ten times as fast as `re`."""
+    """Whether a text is ASCII without `NOT_PLAIN`. A search with `re` takes ten times as long."""
     if not text.isascii():
         return False
     raw = text.encode()

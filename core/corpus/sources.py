@@ -20,7 +20,7 @@ from core.spec.job import DataSpec
 BABYLM_SOURCES = tuple(name for name in UPSTREAM if name != PLAIN)
 """Names of the six BabyLM sources. A dataset that has only some of them causes a warning."""
 SOURCE_OF_SUFFIX = {".cha": "childes", ".srt": "open_subtitles", ".vtt": "open_subtitles"}
-"""Source by suffix, for files whose stem is not the name of a source."""
+"""Source by suffix, for files with a stem that is not the name of a source."""
 
 DEFAULT_ROWS = RowOptions()
 
@@ -31,7 +31,7 @@ class SourceFile:
 
     path: Path
     source: str
-    """Name of its cleaner."""
+    """Name of the source, such as `childes`, which selects the cleaner."""
     stem: str
     """The shown name without the suffix, which is also the name of the cleaned file."""
     bytes: int
@@ -40,7 +40,7 @@ class SourceFile:
 
     @property
     def name(self) -> str:
-        """Name of the file as users see it, see `shown_name`."""
+        """Name of the file as users see it (`shown_name`)."""
         return shown_name(self.path.name)
 
     @property

@@ -25,14 +25,14 @@ FORMER_CLEAN_VERSION = 27
 """`CLEAN_VERSION` of the releases that kept no record of a run's inputs. A run that such a release
 began still finds its cleaned text in the cache under this version."""
 MAX_PROCESSES = 12
-"""Maximum number of processes. Each takes 30 to 60 MB. More than 12 would take about 1 GB together,
-and would only wait for the one process that writes the results."""
+"""Maximum number of processes. Each takes 30 to 60 MB. More than 12 processes would take about 1 GB
+together, and would only wait for the one process that writes the results."""
 BYTES_PER_PROCESS = 4 << 20
-"""Minimum bytes of text for each process, because starting one takes 0.2 s of CPU time."""
+"""Minimum bytes of text for each process, because starting a process takes 0.2 s of CPU time."""
 PREVIEW_BYTES = 64 << 10
 SHOWN_FILES = 10
 EXTRACT_SHARE = 0.3
-"""Progress at the time when all compressed files and files of rows are extracted. Without such
+"""Progress, from 0 to 1, when all compressed files and files of rows are extracted. Without such
 files, cleaning begins with a progress of 0."""
 COUNTED_AT_ONCE = 1 << 20
 
@@ -56,7 +56,8 @@ def clean_fingerprint(
 def _input(file: SourceFile, content: str) -> str:
     """A string with everything that determines the cleaned text of a file, except the options.
 
-    For plain files the result is that of earlier releases, so that their cache entries stay valid.
+    For plain files the result equals that of earlier releases, so that their cache entries stay
+    valid.
     """
     known = f"{file.source}:{file.stem}:{content}"
     if file.format.is_plain:
@@ -79,7 +80,8 @@ def clean_corpus(
     and one empty line between documents. The bytes do not depend on the number of processes.
 
     Raises:
-        CorpusMissing, CorpusEncoding, CorpusEmpty: If cleaning a file fails; the message names it.
+        CorpusMissing, CorpusEncoding, CorpusEmpty: If cleaning a file fails; the message names
+            the file.
         Stopped: After a stop request.
     """
     share = 0.0 if all(file.format.is_plain for file in files) else EXTRACT_SHARE
@@ -169,9 +171,10 @@ def require_unchanged(
 def preview(
     file: SourceFile, *, options: CleanOptions, max_lines: int = 20
 ) -> list[tuple[str, str | None]]:
-    """The first lines of a file, raw and cleaned; None for dropped lines.
+    """The first lines of a file, each raw and cleaned; for a dropped line the second is None.
 
-    Empty if the file cannot be read, or if only pyarrow can read it (`.parquet`, `.arrow`).
+    The list is empty if the file cannot be read, or if only pyarrow can read it (`.parquet`,
+    `.arrow`).
     """
     try:
         head = text_head(file, PREVIEW_BYTES)
@@ -210,7 +213,7 @@ class CleanWriter:
     drops: Drops = field(default_factory=Drops)
     lengths: DocumentLengths = field(default_factory=DocumentLengths)
     _open_words: int = 0
-    """Words so far of the document that the next block may continue."""
+    """Number of words so far in the document that the next block may continue."""
     _ended: bool = False
 
     def add(self, block: CleanedBlock) -> None:

@@ -23,7 +23,7 @@ class CleanReports:
         self._works: dict[Path, _Work] = {}
 
     def look(self, dataset: Path, cache_dir: Path, *, seconds: float) -> dict[str, Any]:
-        """Waits for at most `seconds`; returns the report as JSON, or its progress.
+        """Waits for at most `seconds`; returns the report as JSON, or the progress of the work.
 
         Raises:
             RunError: If the dataset cannot be cleaned.

@@ -3,7 +3,7 @@
 With `shuffle="documents"` each epoch also puts the documents in another order, and cuts the windows
 from the stream that results (qlabs-eng/slowrun, "document-level shuffle").
 
-To resume a run, only the number of its step is needed.
+To resume a run, only the number of its last step is needed.
 
 Shapes: B sequences in a batch, T tokens in a sequence, N tokens in the file, W windows.
 """
@@ -48,7 +48,7 @@ class Batch:
     """(B, T) int32: index of the document within the window. A token attends only to tokens of its
     own document. None: a token attends to all earlier tokens."""
     sources: Int64s | None = None
-    """(B, T) int64: index in `meta.sources` of each target's source; None in training."""
+    """(B, T) int64: the source of each target, as an index in `meta.sources`; None in training."""
 
 
 class Batches:
@@ -56,7 +56,7 @@ class Batches:
 
     The inputs of window i are the T tokens from position i * T to position (i + 1) * T - 1. Its
     targets are the tokens after them, so every token except the first is predicted once per epoch.
-    With `shuffle="documents"`, these are positions in the epoch's stream of documents.
+    With `shuffle="documents"`, positions refer to the epoch's stream of documents, not to the file.
     """
 
     def __init__(
@@ -126,8 +126,8 @@ class Batches:
     def _epoch(self, epoch: int) -> "_Epoch":
         """The windows of an epoch. The last two epochs are cached.
 
-        Two, because at the first step of an epoch the caller also asks for `words_seen(step - 1)`,
-        which is answered from the previous epoch.
+        At the first step of an epoch, the caller also asks for `words_seen(step - 1)`, which needs
+        the previous epoch.
         """
         if epoch not in self._epochs:
             while len(self._epochs) >= CACHED_EPOCHS:
@@ -171,8 +171,8 @@ def validation_windows(
     Args:
         tokens: The validation text.
         seq_length: T.
-        max_tokens: Maximum number of targets. If it is less than one window has, one window is
-            used. None: all windows.
+        max_tokens: Maximum number of targets. If even one window has more, one window is used.
+            None: all windows.
         batch_size: B; the last batch may be smaller.
         packing: Whether batches separate documents.
 
@@ -202,9 +202,9 @@ def permutation(size: int, *, seed: int, epoch: int, stream: int = 0) -> Int64s:
     The permutation depends only on seed, epoch and stream.
 
     The function draws 64 random bits for each number and sorts the numbers by them, in a stable
-    sort. numpy guarantees that the raw stream of a seeded PCG64 never changes, but not the result
-    of `Generator.permutation` (NEP 19). So a run that resumes with another version of numpy has the
-    same order.
+    sort. numpy guarantees that the raw stream of a seeded PCG64 never changes; the result of
+    `Generator.permutation` may change (NEP 19). So a run that resumes with another version of numpy
+    has the same order.
     """
     entropy = [seed, epoch, stream] if stream else [seed, epoch]
     draws = np.random.PCG64(entropy).random_raw(size)
@@ -244,7 +244,7 @@ class _Windows:
         packing: Packing,
         documents: DocumentOrder | None = None,
     ) -> None:
-        """`documents` is the order of the documents; None: the order of the file."""
+        """`documents` is the order of the documents; None means the order of the file."""
         length = _positive("seq_length", seq_length)
         if tokens.num_tokens < 2:
             raise CorpusTooSmall(

@@ -14,8 +14,8 @@ from core.tokenizer.loading import load_tokenizer
 from core.tokenizer.units import Encoded, Learned, TextNotClean, UnitEncoder
 
 CHUNK_BYTES = 1 << 17
-"""Bytes per chunk. The words of a chunk fit into a core's cache. Encoding chunks of half or twice
-the size takes 6 % longer."""
+"""Bytes per chunk. The words of such a chunk fit into the cache of a core. With half or twice as
+many bytes per chunk, encoding takes 6 % longer."""
 LARGEST_UINT16_VOCABULARY = 1 << 16
 
 
@@ -36,7 +36,7 @@ class EncodedChunk:
 
     encoded: Encoded
     num_bytes: int
-    """Bytes of document text."""
+    """Number of bytes of text, without the two line breaks at the end of each document."""
     vocab_size: int
     """Vocabulary size of the tokenizer; every id is below it."""
 

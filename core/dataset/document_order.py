@@ -21,7 +21,7 @@ class DocumentOrder:
     """
 
     def __init__(self, tokens: TokenFile, order: Int64s) -> None:
-        """`order` (M,) gives for each place in the stream the index of the document in the file."""
+        """`order` (M,) lists the documents of the stream, each as its index in the file."""
         starts = np.append(tokens.documents.astype(np.int64), tokens.num_tokens)  # (M + 1,)
         self._tokens = tokens
         self._sources = starts[order]  # (M,)
@@ -31,7 +31,7 @@ class DocumentOrder:
         self._words = np.cumsum(words) - words  # (M,)
 
     def file_positions(self, positions: npt.NDArray[Any]) -> Int64s:
-        """The positions in the file of the tokens at these positions of the stream; any shape."""
+        """For each position in the stream, the position of its token in the file; any shape."""
         places = self._documents(positions)
         found: Int64s = self._sources[places] + (positions - self._begins[places])
         return found
@@ -45,7 +45,8 @@ class DocumentOrder:
         places = self._documents(boundaries)  # (K,)
         sources = self._sources[places]
         ends = sources + (boundaries - self._begins[places])
-        # Counts from the start of the boundary's document, which may be anywhere in the file.
+        # For each boundary, counts the words of its document before the boundary. The documents may
+        # be anywhere in the file.
         points = np.concatenate([[0], sources, ends])  # (2 K + 1,)
         by_position = np.argsort(points, kind="stable")
         before = np.empty_like(points)

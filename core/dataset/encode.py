@@ -15,7 +15,7 @@ from core.process.pool import serve_in_order
 ENCODE_VERSION = 1
 """Increase it if a change of the code gives another token file for the same text and tokenizer."""
 MAX_PROCESSES = 4
-"""Maximum number of processes. Four encode 100 MB in about a second. More would need over
+"""Maximum number of processes. Four encode 100 MB in about a second. More processes would need over
 1 GB of memory in all."""
 BYTES_PER_PROCESS = 6 << 20
 """Minimum bytes of text per process, because starting a process takes 0.3 s of CPU time."""

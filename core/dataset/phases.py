@@ -1,4 +1,4 @@
-"""The batches of a run whose phases have different sequence lengths and batch sizes."""
+"""The batches of a run with phases that have different sequence lengths and batch sizes."""
 
 from core.dataset.batches import Batch, Batches
 from core.dataset.tokens import TokenFile

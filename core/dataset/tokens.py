@@ -64,7 +64,7 @@ class TokenFile:
     documents: npt.NDArray[np.uint64]
     """(M,) index of the first token of each document."""
     word_starts: npt.NDArray[np.uint8]
-    """(ceil(N / 8),) one bit per token, lowest bit first: 1 if a word starts there."""
+    """(ceil(N / 8),) one bit per token, lowest bit first: 1 if a word starts in the token."""
 
     @classmethod
     def open(cls, folder: Path) -> "TokenFile":
@@ -122,7 +122,7 @@ class TokenFile:
         return np.diff(self._words_before(np.asarray(boundaries, np.int64)))
 
     def _words_before(self, positions: Counts) -> Counts:
-        """Number of word starts before each of the ascending positions, counted block by block."""
+        """Number of words that start before each of the ascending positions, counted by blocks."""
         if len(positions) and (
             positions[0] < 0 or positions[-1] > self.num_tokens or np.any(np.diff(positions) < 0)
         ):
@@ -130,7 +130,7 @@ class TokenFile:
         words = np.zeros(len(positions), np.int64)
         before = 0
         for begin in range(0, len(self.word_starts), BLOCK_BYTES):
-            block = np.zeros(BLOCK_BYTES + 8, np.uint8)  # one more entry, for the end of the file
+            block = np.zeros(BLOCK_BYTES + 8, np.uint8)  # 8 more bytes, for the end of the file
             part = self.word_starts[begin : begin + BLOCK_BYTES]
             block[: len(part)] = part
             bits = block.view("<u8")

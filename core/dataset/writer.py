@@ -21,8 +21,8 @@ from core.storage.rundir import publish_file
 
 PROGRESS = "progress.json"
 SAVE_BYTES = 128 << 20
-"""Bytes of text between two saves of the progress. Two cores encode this text in three seconds. A
-save syncs the files to disk, which takes 0.1 s."""
+"""Bytes of text between two saves of the progress. Two cores encode this amount of text in three
+seconds. A save syncs the files to disk, which takes 0.1 s."""
 DOCUMENT_DTYPE = np.dtype("<u8")
 
 
@@ -32,7 +32,7 @@ class Progress(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     text_bytes: int = 0
-    """Number of bytes of the concatenated text files that are encoded."""
+    """Number of bytes of the concatenated text files that have been encoded so far."""
     vocab_size: int = 1
     document_start: int = 0
     """Index of the first token of the current, unfinished document."""

@@ -57,7 +57,7 @@ FORMATS: tuple[Format, ...] = (
     Format(("sentence1",), ("sentence2",)),  # MRPC, RTE
     Format(("sentence",)),  # CoLA, SST-2
 )
-"""Known formats. A file has the first format whose fields all occur in its first line."""
+"""Known formats. A file has the first format of which all fields occur in the first line."""
 
 
 @dataclass(frozen=True)

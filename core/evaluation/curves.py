@@ -48,12 +48,13 @@ class Curve:
     points: tuple[Point, ...]
     baselines: tuple[Baseline, ...]
     saturated_at: str | None
-    """First checkpoint after which the score rose only by noise; None if it still rises."""
+    """First checkpoint after which the score rose only by noise. None if the score still rises or
+    the curve has too few points."""
     verdict: str
 
 
 Evaluated = tuple[str, str, int, EvaluationResult]
-"""Task, checkpoint, words seen, result."""
+"""An evaluation: task, checkpoint, words seen and result."""
 
 
 def learning_curves(evaluations: Iterable[Evaluated], *, track: str | None) -> list[Curve]:
@@ -62,7 +63,7 @@ def learning_curves(evaluations: Iterable[Evaluated], *, track: str | None) -> l
     Args:
         evaluations: Evaluations of one job, oldest first; a later evaluation of a checkpoint
             replaces an earlier one.
-        track: The track whose baselines are included; None includes those of all tracks.
+        track: Track of the baselines to include; None includes the baselines of all tracks.
     """
     tasks: dict[str, dict[str, tuple[int, EvaluationResult]]] = {}
     for task, checkpoint, words, result in evaluations:
@@ -166,7 +167,7 @@ def _official_name(task: str, part: str, result: EvaluationResult) -> str | None
     if result.kind == "wug":
         return result.paradigms[0].name
     if result.kind == "minimal_pairs":
-        # BLiMP and its supplement share a format; only the folder's official name differs.
+        # BLiMP and its supplement have the same format. Only the names of their folders differ.
         if task.startswith("supplement"):
             return "blimp_supplement"
         return "blimp" if task.startswith("blimp") else None
@@ -192,7 +193,7 @@ def _error(metric: str, score: float, items: int) -> float:
         return sqrt(score * (1.0 - score) / items)
     if metric == "spearman":  # error of the rank correlation of unrelated values
         return 1.0 / sqrt(max(1, items - 1))
-    if metric == "log_probability":  # surprisals deviate at most about by their mean
+    if metric == "log_probability":  # assumes a standard deviation equal to the mean
         return abs(score) / sqrt(items)
     # Large-sample error of a squared partial correlation (Olkin & Finn, 1995).
     gain = min(1.0, max(0.0, score))

@@ -1,9 +1,10 @@
 """Computes the log-probabilities of the target tokens of rows.
 
-Batches have a fixed token budget and contain rows of similar length. Only the hidden states whose
-predictions are read pass through the output layer.
+Batches have a fixed token budget and contain rows of similar length. Only the hidden states from
+which a prediction is read pass through the output layer.
 
-Shapes: B rows, T tokens in a row, R reads, N normalized predictions, D hidden size, V vocabulary.
+Shapes: B rows, T tokens in a row, R predictions that are read, N predictions that need a
+normalizer, D hidden size, V vocabulary.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,8 +21,8 @@ CPU_TOKENS, DEVICE_TOKENS = 2048, 65_536
 """Maximum number of tokens of a batch, on a CPU and on other devices. Larger batches exceed a CPU's
 cache. A GPU needs large batches, so that each kernel has enough work."""
 LOGITS = 1 << 23
-"""Maximum number of logits that are computed at once: 32 MiB, which glibc reuses. It would return
-larger blocks to the kernel, and each new block costs page faults."""
+"""Maximum number of logits that are computed at once. They take 32 MiB, and glibc reuses blocks of
+this size. It would return larger blocks to the kernel, and each new block costs page faults."""
 SMALLEST_SUM, LARGEST_SUM = 1e-20, 1e30
 """Between these values, sums of exp in float32 are accurate without subtracting the maximum."""
 PAD_ID = 0
@@ -30,7 +31,7 @@ PAD_ID = 0
 
 @dataclass(frozen=True)
 class Layout:
-    """Tokens of a batch, each (B, T) int64."""
+    """Tensors that describe the tokens of a batch, each (B, T) int64."""
 
     ids: Tensor
     positions: Tensor
@@ -43,17 +44,17 @@ def batch_tokens(model: PreTrainedModel) -> int:
 
 
 def may_pack(model: PreTrainedModel, width: int) -> bool:
-    """Whether branches of a shared row compute the same as separate rows.
+    """Whether the branches of a shared row give the same results as separate rows.
 
-    In Llama 4 they differ from index `floor_scale` on, because the model scales queries by their
-    index in the row instead of by `position_ids`.
+    In Llama 4 the results differ from index `floor_scale` on, because the model scales queries by
+    their index in the row instead of by `position_ids`.
     """
     config = model.config
     return not getattr(config, "attn_temperature_tuning", False) or width < config.floor_scale
 
 
 def batches(rows: Sequence[Row], *, begin: int, tokens: int) -> Iterator[Sequence[Row]]:
-    """Batches of consecutive rows: each has at most `tokens` tokens with padding, or a single row.
+    """Batches of consecutive rows with at most `tokens` tokens, padding included, or a single row.
 
     The rows must be in ascending order of length.
     """
@@ -69,7 +70,7 @@ def batches(rows: Sequence[Row], *, begin: int, tokens: int) -> Iterator[Sequenc
 def log_probabilities(model: PreTrainedModel, rows: Sequence[Row]) -> list[float]:
     """The log-probability of each target of each row in nats, row by row.
 
-    For a relative target, the value is the logit.
+    For a relative target (see `Chain.is_relative`), the value is the logit.
 
     Args:
         model: In evaluation mode.

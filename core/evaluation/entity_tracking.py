@@ -1,6 +1,6 @@
 """Entity tracking (Kim & Schuster, ACL 2023), in BabyLM's format.
 
-A text describes the contents of boxes and moves between the boxes. The first option should be its
+A text describes what boxes contain and what is moved between them. The first option should be its
 most likely continuation. A subset contains the items of one file that have the same number of
 operations; for example, `regular_2_ops` has the items of `regular.jsonl` with two operations.
 """

@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 Metric = Literal["accuracy", "spearman", "r2_gain", "log_probability"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One of the texts of an item. The model chooses one of them."""
+    """One of the texts of an item, from which the model chooses."""
 
     text: str
     completion_length: int
-    """Number of characters at the end of `text` whose tokens are scored."""
+    """Number of characters at the end of `text`. Only the tokens of these characters are scored."""
     prediction: str
     """Text in `predictions.json` if this candidate is chosen."""
 
@@ -33,7 +33,7 @@ class Item:
 
 
 class ItemKind(Protocol):
-    """A kind of task whose files contain one JSON item per line."""
+    """A kind of task with files that contain one JSON item per line."""
 
     @property
     def name(self) -> str:
@@ -87,5 +87,5 @@ def text_field(entry: Json, name: str) -> str:
 
 
 def whole(text: str) -> Candidate:
-    """A candidate whose tokens are all scored."""
+    """A candidate with a text that is scored as a whole."""
     return Candidate(text, len(text), text)

@@ -25,7 +25,8 @@ KEPT_TOKENS = 5_000_000
 """Maximum number of tokens of all cached tasks together. A token with its share of the texts takes
 about 80 bytes. The newest task is kept even if it alone has more tokens."""
 ROWS_VERSION = 2
-"""Changes if the same task gives other rows, because saved sums belong to the first rows."""
+"""Increase it if a change of the code gives other rows for the same task. Saved sums belong to the
+earlier rows and must not be used."""
 TEXTS_AT_ONCE = 4096
 
 
@@ -50,7 +51,7 @@ class PreparedTask:
     contents: Contents
     rows: list[Row]
     fingerprint: str
-    """Hash of the task files' state and the tokenizer."""
+    """Hash of the tokenizer, and of the names, sizes and modification times of the task files."""
     num_tokens: int
 
 
@@ -102,14 +103,14 @@ def read_contents(task: Path) -> Contents:
 
 
 class Choices:
-    """Items from whose candidates the model chooses. Each candidate has a slot."""
+    """Items with candidates from which the model chooses. Each candidate has a slot."""
 
     def __init__(self, kind: ItemKind, items: Sequence[Item]) -> None:
         self._kind, self._items = kind, items
         self.num_slots = sum(len(item.candidates) for item in items)
 
     def chains(self, tokenizer: Any) -> list[Chain]:
-        """A chain for each candidate of which a prediction is read."""
+        """A chain for each candidate with at least one token to score."""
         chains: list[Chain] = []
         slot = 0
         for begin in range(0, len(self._items), TEXTS_AT_ONCE):
@@ -151,7 +152,10 @@ class Choices:
 
 
 class Words:
-    """The words of the reading-time task. A word has two slots: its own, and its predecessor's."""
+    """The words of the reading-time task.
+
+    Each word has two slots: one for itself, and one for the word before it.
+    """
 
     def __init__(self, rows: Sequence[ReadingRow]) -> None:
         self._rows = rows
@@ -214,7 +218,7 @@ class WordsInContext:
 
 
 def _word_chains(tokenizer: Any, context: str, word: str, slot: int) -> list[Chain]:
-    """The predictions whose log-probabilities add up to that of a word after a context.
+    """The chains of a word after a context. Their log-probabilities add up to that of the word.
 
     As in the official pipeline (reading/evaluation_functions.py, `get_p2`), the word is tokenized
     on its own, without the space before it. For each of its tokens, the whole text before this

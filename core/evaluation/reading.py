@@ -36,7 +36,7 @@ class ReadingRow:
 
 
 class Reading:
-    """The reading-time task, whose score is the mean of eye tracking and self-paced reading."""
+    """The reading-time task. Its score is the mean of eye tracking and self-paced reading."""
 
     name = "reading"
     metric: Metric = "r2_gain"

@@ -10,22 +10,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 KEYS_PER_TOKEN = 128
-"""Number of tokens to which a token can attend in the time in which the layers compute one token.
-Every token of a row is compared with every other token, so long rows take more time per token. On
-BLiMP, values from 64 to 1024 give 811,000 to 745,000 tokens; without packing it has 1,208,000."""
+"""Number of tokens to which a token can attend in the time that the layers need for one token.
+Every token of a row is compared with every other token, so long rows take more time per token.
+BLiMP has 1,208,000 tokens without packing; values from 64 to 1024 leave 811,000 to 745,000
+tokens."""
 LONGEST_ROW = 4096
-"""Maximum number of tokens of a row with branches. A mask has the square of this number."""
+"""Maximum number of tokens of a row with branches. An attention mask has the square of this number
+of entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """A token sequence whose last tokens are scored."""
+    """A token sequence with scored tokens at its end."""
 
     ids: "array[int]"
     first: int
-    """Index of the first scored token, at least 1. The last token is scored and not computed."""
+    """Index of the first scored token, at least 1. The last token is only scored: the model does
+    not read it."""
     slot: int
-    """The slot to which the log-probabilities of the scored tokens are added."""
+    """Index of the sum (the slot) to which the log-probabilities of the scored tokens are added."""
     is_relative: bool = False
     """Whether the logit of the first scored token is enough, because its log-probability is only
     compared with those of other tokens after the same tokens."""
@@ -39,11 +42,12 @@ class Row:
     positions: "array[int]" = field(default_factory=lambda: array("i"))
     """Position of each token in its sequence."""
     ends: "array[int]" = field(default_factory=lambda: array("i"))
-    """For each token: index after the last token that attends to it. All tokens in between do."""
+    """For each token: the index after the last token that attends to it. All tokens between the two
+    also attend to it."""
     indices: "array[int]" = field(default_factory=lambda: array("i"))
     """Indices of the tokens after which a prediction is read."""
     targets: "array[int]" = field(default_factory=lambda: array("i"))
-    """For each of the `indices`: the token id whose log-probability is read."""
+    """For each of the `indices`: the id of the token that is scored."""
     slots: "array[int]" = field(default_factory=lambda: array("i"))
     """For each of the `indices`: the slot to which the log-probability is added."""
     relative: "array[int]" = field(default_factory=lambda: array("b"))
@@ -61,7 +65,7 @@ class Encoded:
 
     ids: Sequence[int]
     first_scored: int
-    """Index of the first token whose log-probability counts."""
+    """Index of the first scored token."""
 
 
 def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> list[Encoded]:
@@ -80,7 +84,7 @@ def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> l
     ):
         start = len(text) - length + (offsets[0][0] if offsets else 0)
         # Offsets ascend, except those of special tokens: they are (0, 0), and special tokens are
-        # never scored. The loop ends at the first special token after a scored one.
+        # never scored. The loop ends at the first special token after a scored token.
         first = next((i for i, (_, end) in enumerate(offsets) if end > start), len(ids))
         last = first
         while last < len(ids) and offsets[last][1] > start:
@@ -90,11 +94,11 @@ def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> l
 
 
 def candidate_chains(candidates: Sequence[Encoded], *, slot: int) -> list[Chain]:
-    """Chains of an item; the sums of its candidates, up to a constant, go to consecutive slots.
+    """The chains of an item. The candidates have consecutive slots; their sums omit a constant.
 
     The log-probability of a shared token is the same for all candidates, and so is the normalizer
-    of the first tokens in which they differ. Both are left out, because only differences between
-    candidates matter.
+    of the first tokens in which they differ. The sums omit both values, because only differences
+    between candidates matter.
 
     Args:
         candidates: Candidates of one item.
@@ -150,8 +154,8 @@ def pack_rows(chains: Iterable[Chain], *, branches: bool) -> list[Row]:
     rows: list[Row] = []
     previous = array("i")
     path: list[int] = []  # indices of the tokens of `previous` in the last row
-    # Sorted by bytes, chains with the same first tokens follow each other, the shortest first. So
-    # the longest shared beginning is the one with the previous chain.
+    # In byte order, chains with the same first tokens follow each other, the shortest first. A
+    # chain therefore shares at least as many first tokens with the previous chain as with others.
     for chain in sorted(chains, key=lambda chain: chain.ids[:-1].tobytes()):
         ids = chain.ids[:-1]
         common = _common(previous, ids)
@@ -173,7 +177,7 @@ def pack_rows(chains: Iterable[Chain], *, branches: bool) -> list[Row]:
 
 
 def _add_reads(row: Row, chain: Chain, path: Sequence[int]) -> None:
-    """Adds the predictions of a chain whose tokens have the indices `path`."""
+    """Adds the predictions of a chain. `path` has the indices of its tokens in the row."""
     for index in range(chain.first, len(chain.ids)):
         row.indices.append(path[index - 1])
         row.targets.append(chain.ids[index])
@@ -199,7 +203,7 @@ def _joins(row: Row, common: int, length: int, *, branches: bool) -> bool:
 
 
 def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    """Number of leading tokens that both have."""
+    """Number of leading tokens that both sequences share."""
     for index, (mine, other) in enumerate(zip(left, right, strict=False)):
         if mine != other:
             return index

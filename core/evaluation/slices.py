@@ -84,7 +84,7 @@ class Evaluation:
         return self._task.contents.summary(self.sums, seconds=self.seconds)
 
     def forget(self) -> None:
-        """Removes the file of the sums."""
+        """Removes the file with the sums."""
         self._partial.unlink(missing_ok=True)
 
     def _save(self) -> None:
@@ -118,7 +118,7 @@ def prepare(
 ) -> PreparedTask:
     """The task for a model and its tokenizer.
 
-    The model gets sparse experts if it has experts; they compute the same values.
+    If the model has experts, they are replaced by sparse experts, which give the same values.
 
     Raises:
         EvaluationInvalid: If a file is missing or cannot be read.

@@ -26,7 +26,7 @@ from core.training.execution.device import choose_device
 
 SLICE_SECONDS = 5.0
 """Length of a time slice in seconds. A kill loses at most the work of one slice, and a stop request
-waits at most for the end of one."""
+waits at most for the end of one slice."""
 PARTIAL = "partial.npz"
 """Name of the file with the log-probabilities that an unfinished evaluation has summed so far."""
 

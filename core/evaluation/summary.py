@@ -53,7 +53,7 @@ class Summary:
 def summarise_items(
     kind: ItemKind, items: Sequence[Item], sums: Sequence[Sequence[float]], *, seconds: float
 ) -> Summary:
-    """The scores of a task whose items have candidates.
+    """The scores of a task with items that have candidates.
 
     Args:
         kind: The task kind.
@@ -243,7 +243,7 @@ def _share_of_first(values: Sequence[float]) -> float:
 
 
 def _headline(kind: ItemKind, scores: dict[str, float]) -> float:
-    """The mean over the subsets. For entity tracking: the mean over the splits' own means."""
+    """The mean over the subsets. For entity tracking, the subsets are first averaged by split."""
     if kind.name == "entity_tracking":
         splits = []
         for split in SPLITS:

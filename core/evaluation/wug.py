@@ -1,6 +1,6 @@
 """WUG: nonce words in adjective nominalisation (Hofmann 2024) and past tense (Weissweiler 2023).
 
-A line has `sentences`, two texts separated by a tab, and `ratio`, the share of people who chose the
+A line has `sentences`, texts separated by a tab, and `ratio`, the share of people who chose the
 first text. The score is Spearman's rank correlation between that share and the model's probability
 of the first text (softmax over the texts).
 """
@@ -11,7 +11,7 @@ PAST = "past"
 
 
 class Wug:
-    """Two inflections of a nonce word, compared with human judgements."""
+    """Two or more inflections of a nonce word, compared with human judgements."""
 
     name = "wug"
     metric: Metric = "spearman"

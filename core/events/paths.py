@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 KEPT_PARTS = 2
-"""Number of parts that a shortened path keeps: file and folder, as in `train_10M/childes.train`."""
+"""Number of parts that a shortened path keeps: folder and file, as in `train_10M/childes.train`."""
 ABSOLUTE = re.compile(r"(?<![\w:/.~-])/(?:[^\s/'\"`:;,()<>\[\]]+/)+[^\s/'\"`:;,()<>\[\]]*")
 """Matches an absolute path with at least two parts; does not match paths in URLs, or "and/or"."""
 

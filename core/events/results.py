@@ -37,16 +37,16 @@ class GroupScore(Found):
 class EvaluationResult(Found):
     """The scores of a whole task.
 
-    `accuracy` ranges from 0 to 1; `spearman` from -1 to 1; `r2_gain` is the share, from 0 to 1, of
-    the baseline regression's residual variance that surprisal explains; `log_probability` is a mean
-    in nats, 0 at most.
+    `accuracy` ranges from 0 to 1, and `spearman` from -1 to 1. `r2_gain` also ranges from 0 to 1:
+    it is the share that surprisal explains of the residual variance of a baseline regression.
+    `log_probability` is a mean in nats, 0 at most.
     """
 
     kind: str = "minimal_pairs"
     metric: Literal["accuracy", "spearman", "r2_gain", "log_probability"] = "accuracy"
     chance: float = 0.5
     score: float
-    """The official score: for accuracy the mean over paradigms, ties counted as correct."""
+    """The official score. For accuracy: the mean over paradigms, with ties counted as correct."""
     strict_score: float
     """The accuracy with ties counted as wrong; equal to `score` for other metrics."""
     pairs: int
@@ -56,7 +56,8 @@ class EvaluationResult(Found):
     paradigms: list[ParadigmScore]
     groups: list[GroupScore] = []
     measures: dict[str, float] = {}
-    """Further metrics by name; of a fine-tuned task: accuracy, f1, mcc and majority."""
+    """Further metrics by name. A fine-tuned task has accuracy, f1 (for two labels), mcc and
+    majority."""
 
     def scores(self) -> dict[str, float]:
         """The scores by name, as in an `evaluation` event."""

@@ -20,7 +20,8 @@ CheckpointKind = Literal[
     "milestone", "rolling", "best", "last", "error", "interrupted", "ema", "average"
 ]
 AverageKind = Literal["ema", "average"]
-"""Kinds of checkpoints whose weights are averages over steps. Their names are their kinds."""
+"""Kinds of checkpoints with weights that are averaged over steps. The name of such a checkpoint is
+its kind."""
 
 Text = Annotated[str, AfterValidator(shorten_paths)]
 """A message for clients, without absolute paths of the server."""

@@ -1,7 +1,8 @@
 """The stage `export`: checks that plain `transformers` loads the finished checkpoint.
 
 Training uses this project's own attention, experts and loss. The check computes the loss of the
-same text twice, with this code and with unmodified `transformers`, and compares the two losses.
+same text twice, with this project's code and with unmodified `transformers`, and compares the two
+losses.
 """
 
 from collections.abc import Callable
@@ -41,9 +42,9 @@ def check_export(
 
     Args:
         rundir: The run.
-        tokens: Text to compare on: the validation text if the run has one.
+        tokens: Text for the comparison: the validation text if the run has one.
         seq_length: Tokens in a sequence.
-        emit: Receives the event of a checkpoint that is removed.
+        emit: Receives an event if the checkpoint is removed.
         warn: Called if the losses differ by more than `TOLERANCE`.
 
     Raises:

@@ -23,8 +23,8 @@ NO_MEMORY_IN_WORDS = re.compile(
 def named_failure(error: BaseException, folder: Path) -> RunError | None:
     """The `RunError` that `error` corresponds to; None if there is no such error.
 
-    The function looks at the error and not at the free disk space: incomplete files have been
-    removed by then, so the disk may have free space again.
+    The function looks at the error and not at the free disk space, because incomplete files have
+    already been removed and the disk may have free space again.
     """
     if isinstance(error, RunError):
         return error

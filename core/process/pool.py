@@ -44,9 +44,9 @@ def serve_in_order(
 ) -> Iterator[Result]:
     """Yields the results in the order of the requests; raises exceptions of the workers.
 
-    Each process, including this one, calls `make(argument)` once, and then calls the result of
-    `make`, a callable, for each of its requests. If the callable is a `Learner`, the processes
-    exchange the entries that they learn.
+    Each process, including this one, calls `make(argument)` once, which returns a callable. The
+    process then calls this callable for each of its requests. If the callable is a `Learner`, the
+    processes exchange the entries that they learn.
 
     Args:
         requests: Arguments of the calls.

@@ -4,7 +4,7 @@ Python puts the working folder first on the import path of `python -m` and `pyth
 the service in their own folders, where a `core.py` or a `random.py` would shadow the real module. A
 child started by `python_command` never imports from the working folder:
 
-- `-P` keeps the folder off its import path.
+- `-P` keeps the working folder off the import path of the child.
 - `PYTHONSAFEPATH`, which the launcher sets, does the same for processes that libraries start, such
   as the workers of torch.compile.
 - Packages come from the parent's installation, even if another copy of the project is installed.

@@ -25,13 +25,13 @@ SILENCE_SHARE = 0.55
 """Fraction of the lease after which a supervised run without heartbeats stops itself."""
 DEADLINE_SHARE = 0.3
 """Fraction of the lease within which a run must reach a safe point after the supervisor is lost.
-Then the process exits. The sum of this fraction and `SILENCE_SHARE` is less than 1, so the process
-exits before another worker gets the job, even if the supervisor died just before its next
-heartbeat."""
+After this time the process exits in any case. The sum of this fraction and `SILENCE_SHARE` is less
+than 1, so the process exits before another worker gets the job, even if the supervisor died just
+before its next heartbeat."""
 
 
 FULL = 255
-"""The byte of a supervisor that has just renewed its lease in the database."""
+"""Value of the heartbeat byte if the supervisor has just renewed its lease in the database."""
 
 
 class StopSignal:

@@ -37,7 +37,7 @@ def thread_environment(
     proc: Path = PROC,
     cgroups: Path = CGROUPS,
 ) -> dict[str, str]:
-    """Variables to add to the environment of a training process, except those already set there.
+    """Variables to add to the environment of a training process, except those that are already set.
 
     Args:
         environment: The environment of the parent.
@@ -61,7 +61,7 @@ def thread_environment(
 def cgroup_folders(
     controller: str, *, proc: Path = PROC, cgroups: Path = CGROUPS
 ) -> Iterator[Path]:
-    """Folders of this process's cgroup and of its ancestors, whose limits also apply.
+    """Folders of this process's cgroup and of its ancestors. The limits of all of them apply.
 
     In cgroup 1, each controller has its own cgroup.
 

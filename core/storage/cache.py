@@ -1,17 +1,18 @@
 """Cache of stage results. Runs share it and find results by their fingerprints.
 
 A fingerprint is a hash of everything that determines a result: the stage's version, its parameters,
-and the contents of its input files. A result is a folder `<stage>/<fingerprint>/` whose content
+and the contents of its input files. A result is a folder `<stage>/<fingerprint>/`. Its content
 never changes. The modification time of the folder is the time of its last use.
 
 Processes that build or use a result hold a shared kernel lock (flock) on its folder until they
 release it or exit. Pruning removes only folders that it can lock exclusively. Unlike a marker file,
 a kernel lock cannot become stale when its process is killed.
 
-Only one process at a time builds a result. It holds an exclusive lock on the file
+Only one process at a time builds a result. This process holds an exclusive lock on the file
 `.locks/<stage>.<fingerprint>`, and other processes that need the result wait, for example jobs of a
 study that start at the same time. If the builder dies, one of the waiting processes builds the
-result. On file systems without locks, several processes may build it; the first result is kept.
+result. On file systems without locks, several processes may build the result; the first one is
+kept.
 
 A run that is paused or waiting for a retry still needs its results, so it pins them. A pin is a
 symbolic link `.pins/<stage>/<fingerprint>/<run>` to a file in the run folder that contains the
@@ -149,14 +150,14 @@ class Cache:
         return CacheEntry(final, cached=True) if self._hold(final) else None
 
     def pin(self, stage: str, fingerprint: str, owner: Path) -> None:
-        """Protects a result from `prune` while the file `owner` contains its fingerprint.
+        """Protects a result from `prune` while the file `owner` contains the fingerprint.
 
         The caller keeps the result locked until `owner` is written.
         """
         link = self._pin(stage, fingerprint, owner)
         while not link.is_symlink():
             link.parent.mkdir(parents=True, exist_ok=True)
-            # FileNotFoundError: `prune` has removed the empty folder since.
+            # `FileNotFoundError` means that `prune` has just removed the empty folder.
             with suppress(FileNotFoundError, FileExistsError):
                 # A relative path stays valid if the data folder is moved or mounted elsewhere.
                 link.symlink_to(os.path.relpath(owner, link.parent))
@@ -301,7 +302,8 @@ def fingerprint(stage: str, *, version: int, parameters: Any, inputs: Iterable[s
 
     Args:
         stage: Name of the stage.
-        version: Version of the stage. It is increased when the same input gives another result.
+        version: Version of the stage. It is increased if the stage gives another result for the
+            same inputs.
         parameters: Parameters of the stage, a JSON value.
         inputs: Fingerprints or content hashes of the inputs, in order.
     """

@@ -1,6 +1,7 @@
-"""The origins of a dataset's files: which repository and commit of the Hugging Face Hub.
+"""The origins of the files of a dataset: repositories on the Hugging Face Hub and their commits.
 
-They are in the file `.origins.json` of the dataset. A file without an entry has no known origin.
+The origins are in the file `.origins.json` of the dataset. A file without an entry has no known
+origin.
 """
 
 import json
@@ -25,7 +26,7 @@ class DatasetOrigin(BaseModel):
         max_length=200,
         description="OWNER/NAME of a dataset.",
     )
-    commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="The commit of its files.")
+    commit: str = Field(pattern=r"^[0-9a-f]{40}$", description="Commit of the files.")
     revision: str | None = Field(
         default=None, max_length=200, description="The branch or tag that was given, if any."
     )
@@ -37,7 +38,7 @@ class DatasetOrigin(BaseModel):
         default=None, max_length=200, description="The licence that the repository names."
     )
     files: list[str] = Field(
-        min_length=1, max_length=MAX_FILES, description="The files of this dataset, by name."
+        min_length=1, max_length=MAX_FILES, description="Names of the files from this origin."
     )
 
     @property
@@ -56,7 +57,7 @@ def read_origins(dataset: Path) -> list[DatasetOrigin]:
 
 
 def save_origin(dataset: Path, origin: DatasetOrigin) -> None:
-    """Records an origin; it replaces what was recorded for its files."""
+    """Records an origin, which replaces earlier records of the same files."""
     others = _names(dataset) - set(origin.files)
     _save(dataset, [*with_files(_recorded(dataset), others), origin])
 
@@ -70,7 +71,7 @@ def forget_files(dataset: Path, names: Collection[str]) -> None:
 
 
 def with_files(origins: Sequence[DatasetOrigin], names: Collection[str]) -> list[DatasetOrigin]:
-    """The origins with only the files of these names; an origin without files is left out."""
+    """The origins with only the files that have these names; origins without files are left out."""
     kept = [
         each.model_copy(update={"files": [name for name in each.files if name in names]})
         for each in origins

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 SETTLED_SECONDS = 2.0
-"""Minimum seconds since the last change of a file whose hash is cached. Longer than the time stamp
-resolution of common file systems."""
+"""Minimum seconds between the last change of a file and the caching of its hash. This is longer
+than the resolution of time stamps on common file systems."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,10 @@ class Inputs:
         *,
         resume: bool = False,
     ) -> CacheEntry:
-        """The recorded result called `name`. If none is recorded: records the result for `key`.
+        """The recorded result called `name`.
+
+        If no result is recorded, the method takes the result for `key` from the cache, or builds
+        it, and records it.
 
         Raises:
             CorpusChanged: If the recorded result is lost and its fingerprint is not `key`.

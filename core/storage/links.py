@@ -8,7 +8,7 @@ from core.storage.rundir import publish_folder
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Creates a hard link, or a copy if the file system does not support them.
+    """Creates a hard link, or a copy if the file system does not support hard links.
 
     Raises:
         FileNotFoundError: If the source does not exist.

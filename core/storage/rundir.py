@@ -233,7 +233,8 @@ def _begin(final: Path, *, resume: bool) -> tuple[Path, int]:
             staging.mkdir()
         with suppress(FileNotFoundError):
             held = os.open(staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            # Shared, because `build` may lock the folder too; only a takeover locks exclusively.
+            # The lock is shared, because `build` may also lock the folder. A takeover takes an
+            # exclusive lock.
             share_lock(held)
             if is_still(staging, held):
                 return staging, held
@@ -277,7 +278,7 @@ def is_still(path: Path, file: int) -> bool:
 
 
 def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> None:
-    """Removes the temporary folders in `folder` whose processes have ended.
+    """Removes the temporary folders in `folder` that no running process uses.
 
     `publish_folder` keeps its temporary folder locked. Folders that changed less than
     `young_seconds` ago are kept, because a folder is locked only a moment after its creation.

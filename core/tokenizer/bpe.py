@@ -26,8 +26,8 @@ from core.tokenizer.units import UnitEncoder
 TOKENIZER_VERSION = 1
 """Increase it if a change of the code gives another tokenizer for the same text and spec."""
 COUNTING_SHARE = 0.5
-"""Progress at the time when all text is read. With 15 MB of text and 16,000 entries, reading and
-merging take about the same time."""
+"""Progress at the time when all text is read. With 15 MB of text and a vocabulary of 16,000
+entries, reading and merging take about the same time."""
 POLL_SECONDS = 0.1
 SHOWN_CHARACTERS = 2000
 

@@ -16,8 +16,8 @@ def save_config(output: Path) -> None:
 
     The file works with transformers 4.51 and 5. It gives the class explicitly, because transformers
     5 would write `TokenizersBackend`, which transformers 4.51 does not know (the BabyLM evaluation
-    of 2025 pins 4.51). Decoding must not "clean up" spaces before punctuation, because it would
-    then not return the original text.
+    of 2025 pins 4.51). Decoding must not "clean up" spaces before punctuation, because the decoded
+    text would then differ from the original text.
     """
     config = {
         "add_bos_token": False,

@@ -2,9 +2,9 @@
 
 The module does not import `tokenizers`.
 
-Words are counted from token ids, so only byte-level BPE with GPT-2's splitting is accepted. Its
-special tokens are replaced by those of this service, which have the ids 0, 1 and 2; the other
-entries keep their order. A text is split into the same entries as before.
+Words are counted from token ids, so only byte-level BPE with GPT-2's splitting is accepted. The
+conversion replaces the special tokens by those of this service, which have the ids 0, 1 and 2. The
+other entries keep their order, and a text is still split into the same entries.
 """
 
 import json

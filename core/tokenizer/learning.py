@@ -2,10 +2,10 @@
 
     python -m core.tokenizer.learning OUTPUT VOCAB_SIZE MIN_FREQUENCY FILE...
 
-The Rust code of `tokenizers` reports its merges as lines of JSON on standard error. This program
-adds such lines for the text that it reads. It is a separate process for three reasons: the parent
-can read these lines, can stop the process while it merges, and gets the memory back. The process
-ends when its standard input is closed.
+The Rust code of `tokenizers` reports the progress of its merges as lines of JSON on standard error.
+This program adds such lines for the text that it reads. The program is a separate process for three
+reasons: the parent can read these lines, the parent can stop the process during the merges, and the
+end of the process releases the memory. The process ends when its standard input is closed.
 """
 
 import json

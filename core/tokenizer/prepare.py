@@ -92,8 +92,8 @@ def _existing_tokenizer(run: Run, path: str) -> tuple[Path, str, bool]:
 def _tokenizer_of_job(run: Run, job: str) -> tuple[Path, str]:
     """The finished tokenizer of another run in the same folder of runs.
 
-    A run that already has a copy uses the copy if the other job is deleted. A run whose weights
-    belong to the copy always uses the copy.
+    A run that already has a copy uses the copy if the other job is deleted. A run that has trained
+    weights with its copy always uses the copy.
     """
     folders = [RunDir(run.rundir.root.parent / job).tokenizer, run.rundir.tokenizer]
     for folder in reversed(folders) if run.inputs.has_trained else folders:

@@ -12,7 +12,7 @@ class TokenizerReport(BaseModel):
 
     requested_vocab_size: int
     vocab_size: int
-    """Less than requested if the text has too few frequent pairs."""
+    """Number of entries; less than requested if the text has too few frequent pairs."""
     merges: int
     bytes: int
     """Bytes of the training text; 0 if the tokenizer was trained elsewhere."""

@@ -7,11 +7,11 @@ GPT-2's splitting cuts text into pieces with the expression
 and byte-pair merges never cross pieces. Clean text has no white space except single ' ' and single
 '\n' between words. In such text a piece begins at every ' ', because each alternative that matches
 a space also matches the characters after it. '\n' is a piece of its own, because no other
-alternative matches it. So the text consists of units: "\n", and a word with an optional space
-before it. The pieces of a unit do not depend on the text around it, so the ids of a document are
-the concatenated ids of its units. A text has few distinct words. `tokenizers` encodes each word
-once (or twice, with and without the space, if the word also begins a line), and later occurrences
-are looked up.
+alternative matches it. So the text consists of units. A unit is either "\n", or a word with an
+optional space before it. The pieces of a unit do not depend on the text around it, so the ids of a
+document are the concatenated ids of its units. A text has few distinct words. `tokenizers` encodes
+each word once (or twice, with and without the space, if the word also begins a line), and later
+occurrences are looked up.
 
 Shapes: N tokens, U units in the text, L units learned, M documents.
 """
@@ -31,16 +31,17 @@ from core.tokenizer.specials import END_OF_TEXT_ID
 from core.tokenizer.words import WordFlags, vocabulary_bytes
 
 MAX_WORDS = 300_000
-"""Maximum number of distinct words in the table, which then takes about 60 MB. A full table is
-emptied."""
+"""Maximum number of distinct words that an encoder remembers in its tables, which then take about
+60 MB. An encoder with more words empties its tables."""
 MAX_UNIT_TOKENS = 4_000_000
-"""Maximum number of tokens of all units in the table. Without this limit, text without white space
-would fill the memory."""
+"""Maximum number of tokens of all units that an encoder remembers. Without this limit, text without
+white space would fill the memory."""
 LEARNED_AT_ONCE = 64
-"""Number of units that are joined into one text for `tokenizers`. A unit then takes 3.2 us; with 8
-or 512 units it would take 4 us."""
+"""Number of units that are joined into one text for `tokenizers`. Encoding a unit then takes 3.2
+us, compared with 4 us if 8 or 512 units are joined."""
 DOCUMENT_END, LINE_END = "\r", "\n"
-"""The words 0 and 1. DOCUMENT_END represents an empty line; clean text does not contain it."""
+"""The words with the numbers 0 and 1. DOCUMENT_END represents an empty line; clean text does not
+contain it."""
 UNKNOWN = -1
 
 
@@ -95,9 +96,9 @@ class UnitEncoder:
     """
 
     _packed: npt.NDArray[np.uint32]
-    """(N,) tokens of all units in the table, as in `Learned`."""
+    """(N,) tokens of all units that the encoder remembers, as in `Learned`."""
     _lengths: npt.NDArray[np.int64]
-    """Number of tokens of each unit, by its code; UNKNOWN for a unit that is not in the table."""
+    """Number of tokens of each unit, by its code; UNKNOWN for a unit that is not learned yet."""
     _offsets: npt.NDArray[np.int64]
     """Index in `_packed` of the first token of each unit, by the code of the unit."""
 
@@ -150,7 +151,7 @@ class UnitEncoder:
         codes = np.fromiter(map(self._numbers.__getitem__, words), np.int64, len(words))
         for word in self._numbers.words[known:]:
             if word.split() != [word]:
-                self._forget()  # an invalid word must not stay in the table
+                self._forget()  # an invalid word must not stay in the tables
                 raise TextNotClean(f"not one word with single white space around it: {word!r}")
         self._make_room()
         breaks = codes < 2  # (U,) here `codes` still has the numbers of the words
@@ -183,7 +184,7 @@ class UnitEncoder:
             self._numbers[word]
 
     def _learn(self, unknown: list[int]) -> None:
-        """Encodes the L units with these codes and adds them to the table."""
+        """Encodes the L units with these codes and adds them to the tables."""
         codes = np.array(unknown)  # (L,)
         words = [self._numbers.words[code >> 1] for code in unknown]
         units = [

@@ -3,7 +3,7 @@
 A word is what `str.split` gives. It starts at a byte that is not white space, if this byte is the
 first of a document or follows a space or a line break. Clean text has no other white space.
 
-Shapes: V vocabulary, N tokens.
+Shapes: V entries of the vocabulary, F of them with bytes, B bytes of all entries, N tokens.
 """
 
 from collections.abc import Sequence
@@ -38,10 +38,10 @@ class WordFlags:
 
     @classmethod
     def of(cls, entries: Sequence[bytes | None]) -> "WordFlags":
-        """The flags of a vocabulary. An entry is its bytes, or None for a special token.
+        """The flags of a vocabulary. Each entry is given by its bytes; None for a special token.
 
         Raises:
-            ValueError: If two words could start in one entry: token files have one bit per token.
+            ValueError: If two words could start in one entry. Token files have one bit per token.
         """
         text = np.frombuffer(b"".join(entry or b"" for entry in entries), np.uint8)  # (B,)
         is_space = np.isin(text, np.frombuffer(WHITE_SPACE, np.uint8))  # (B,)

@@ -41,7 +41,8 @@ UPSTREAM: dict[str, Cleaner] = {
     PLAIN: plain.CLEANER,
 }
 """The cleaners of the style `upstream`, which clean the six sources of BabyLM as the research
-scripts do. The scripts clean no other text; here, the cleaner of other text is `plain`."""
+scripts do (see `core.corpus.cleaners.upstream`). The scripts clean no other text, so `plain` cleans
+any other text."""
 
 NOT_WORDS = re.compile(r"[^\w\s\x00]|_")
 LOWERCASE = Transform(str.lower)

@@ -9,7 +9,7 @@ PROSODY_MARKS = (
     "\u2021\u201e\u2191\u2193\u02c8\u02cc\u2260\u2197\u2192\u2198\u21d7\u2248\u2261\u2206\u2207\u223e"
     "\u204e\u2047\u2051\u222c\u222e\u2581\u2594\u25c9\u21ab\u21bb\u2219\u1f29\u263a\u2907"
 )
-"""Satellites, tone, pitch, loudness and voice (CHAT manual, "CA coding")."""
+"""Marks of satellites, tone, pitch, loudness and voice (CHAT manual, "CA coding")."""
 
 CLEANER = Cleaner(
     version=3,

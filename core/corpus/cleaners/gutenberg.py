@@ -23,7 +23,7 @@ CLEANER = Cleaner(
         rule("note", "[", rf"\[(?:{NOTES})[^\[\]\n]*\]"),
         rule("reference", "[", r"\[(?:\d+|[A-Z*])\]"),
         rule("reference", "{", r"\{\d+\}"),
-        # One side may be within a word, as in _any_body.
+        # One of the two underscores may be within a word, as in _any_body.
         rule("italics", "_", r"_(?<![^\W_]_)([^_\n]+)_", r"\1"),
         rule("italics", "_", r"_([^_\n]+)_(?![^\W_])", r"\1"),
         rule("emphasis", "=", r"=(?<!\S=)([^=\s][^=\n]*)=(?![\w=])", r"\1"),

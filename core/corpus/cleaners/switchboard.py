@@ -8,7 +8,7 @@ CLEANER = Cleaner(
         rule("header", "\n= = = ", r"\n= = = [^\n]*(?=\n)", "\n"),
         rule("speaker_label", ":", r"\n@?[AB](?:\.?\d+)?:", "\n" + DROPPED),
         rule("event", "<", r"<[^<>\n]*>"),
-        rule("event", "_talking", r"(?<!\S)[a-z]+_talking\b"),  # an event whose brackets are lost
+        rule("event", "_talking", r"(?<!\S)[a-z]+_talking\b"),  # an event without its brackets
         # Notes of the transcribers after a star, such as *typo, *sd or *slash error.
         rule("transcriber_note", "*", r"\*[^\n*]{1,40}(?=\n)"),
         rule("transcriber_note", "*", r"\*(?:slash error|listen\b|[a-z]{2}(?:,[a-z]{2})*\b)"),

@@ -1,8 +1,8 @@
 """Cleaning as the research scripts do it (BabyLM-NA2/BabyLM2025, `preprocessing/`), line by line.
 
-Each cleaner gives the same words as upstream's script for the same line. Three other things differ:
+For each line, a cleaner gives the same words as upstream's script. There are three differences:
 spaces are single, control characters are dropped, and the ends of documents (empty lines and
-`= = =` headers) are kept, which the scripts lose.
+`= = =` headers), which the scripts lose, are kept.
 """
 
 import re
@@ -31,8 +31,8 @@ BOOK_PARTS = (
     re.compile(r"^.*?\*\*\* START OF(.*?)\*\*\*", re.IGNORECASE),
     re.compile(r"\*\*\* END OF(.*?)$", re.IGNORECASE),
     re.compile(r"\[illustration[^\]]*\]", re.IGNORECASE),
-    # Meant for headings in capitals. The line is in lower case and the pattern ignores case, so it
-    # matches all lines of five or more letters, spaces, commas, full stops, ' and -.
+    # Upstream meant this pattern for headings in capitals. But the pattern ignores case, so it also
+    # matches any line of five or more letters, spaces, commas, full stops, ' and -.
     re.compile(r"^(?:[A-Z][A-Z\s,.'-]{4,}|copyright.*|_.*?_)\s*$", re.IGNORECASE | re.MULTILINE),
     re.compile(r"\bpage\s*\d+\b", re.IGNORECASE),
 )
@@ -59,18 +59,21 @@ def clean_gutenberg(line: str) -> str:
 
 
 def clean_open_subtitles(line: str) -> str:
-    """The line in lower case, with at most two equal characters in a row; drops addresses."""
+    """The line in lower case, with at most two equal characters in a row; drops web addresses."""
     return REPEATED.sub(r"\1\1", ADDRESS.sub("", _plain(line)))
 
 
 def clean_simple_wiki(line: str) -> str:
-    """The line in lower case; empty for titles and for lines with an address."""
+    """The line in lower case; empty for titles and for lines with a web address."""
     line = line.strip().lower()
     return "" if TITLE.fullmatch(line) or WEB_ADDRESS.search(line) else _plain(line)
 
 
 def clean_switchboard(line: str) -> str:
-    """The letters and digits of the line, in lower case. `A: Okay.` becomes `a okay`."""
+    """The letters, digits and spaces of the line, in lower case: `A: Okay.` becomes `a okay`.
+
+    The result is empty for titles and for lines with a web address.
+    """
     line = line.strip().lower()
     if TITLE.fullmatch(line) or WEB_ADDRESS.search(line):
         return ""

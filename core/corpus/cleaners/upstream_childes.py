@@ -1,9 +1,9 @@
 r"""Turns CHAT codes of CHILDES into plain words as upstream does (MacWhinney 2000, part 1).
 
-All substitutions are applied once to a line, in this order. The order matters, because some
-substitutions undo others: `(\w)[:^]` removes the colon of the speaker code, and a later
-substitution restores it before the code is removed. Each substitution has a needle: if the line
-does not contain this string, the substitution is skipped.
+Each substitution is applied once to a line, in the order of this file. The order matters, because
+some substitutions undo others: `(\w)[:^]` removes the colon of the speaker code, and a later
+substitution restores the colon before the code is removed. Each substitution has a needle: if the
+line does not contain this string, the substitution is skipped.
 """
 
 import re
@@ -70,7 +70,7 @@ UTTERANCES = _table(
     ("[?]", r"\[\?\]", ""),
     ("[", r"\[[<>]\d?\]", ""),
     ("+<", r"\+<", ""),
-    # Words that a speaker repeats or corrects: the first is dropped or marked as broken off.
+    # Words that a speaker repeats or corrects: the first attempt is dropped or ends in "...".
     ("[/]", _WORD_OR_GROUP + r" \[/\]", ""),
     ("[//]", _WORD_OR_GROUP + r" \[//\]", ""),
     ("[/]", r"\[/\]", ""),

@@ -1,1 +1,1 @@
-"""Readers of texts that are compressed, or a column of rows; each gives the plain text."""
+"""Readers of compressed texts, and of files in which one column of the rows is the text."""

@@ -19,13 +19,14 @@ MAX_RATIO = 200
 """Maximum ratio of a text to its compressed file. Text has a ratio of 5 to 10; a file with a far
 higher ratio is a decompression bomb."""
 FREE_BYTES = 16 << 20
-"""Bytes of output that are allowed at any ratio, for small files of repeated words."""
+"""Number of bytes of output that are allowed at any ratio, because a small file of repeated words
+also has a high ratio."""
 MAX_WINDOW_BYTES = 128 << 20
 """Maximum bytes of memory of a decoder; `xz -9` needs 65 MiB, `zstd --ultra -22` 128 MiB."""
 READ_BYTES = 1 << 20
 FEED_BYTES = 1 << 10
-"""Number of bytes that the Zstandard decoder gets at once. It has no limit on its output, but
-cannot produce more than 32 MiB from so few bytes."""
+"""Number of bytes that the Zstandard decoder gets at once. The decoder has no limit on its output,
+but it cannot produce more than 32 MiB from this number of bytes."""
 INCOMPLETE = "the file ends within a compressed stream"
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 """Exceptions that decoders raise for content that is damaged or of another format."""
@@ -48,10 +49,10 @@ class Budget:
             self._left = min(self._left, path.stat().st_size * ratio + FREE_BYTES)
 
     def take(self, count: int) -> None:
-        """Counts bytes that were produced.
+        """Subtracts `count` produced bytes from the budget.
 
         Raises:
-            CorpusTooLarge: If they exceed the budget.
+            CorpusTooLarge: If the budget is exceeded.
         """
         self._left -= count
         if self._left < 0:
@@ -63,12 +64,12 @@ class Budget:
 
 @contextmanager
 def open_stream(path: Path, compression: str) -> Iterator[Stream]:
-    """The decompressed bytes of a file; `compression` is a suffix of `COMPRESSIONS`, or empty.
+    """The decompressed bytes of a file; `compression` is a suffix such as `.gz`, or empty.
 
     Raises:
         CorpusDamaged: While reading, if the content is of another format or incomplete.
         CorpusTooLarge: While reading, if the output exceeds the limits.
-        CorpusReaderMissing: If the package that decompresses it is not installed.
+        CorpusReaderMissing: If the package that decompresses the file is not installed.
     """
     with path.open("rb") as file:
         yield decompressed(path, file, compression)
@@ -80,7 +81,7 @@ def decompressed(path: Path, file: IO[bytes], compression: str) -> Stream:
 
 
 class _Bounded:
-    """A decoder with a limit on its output, whose errors name the file."""
+    """Limits the output of a decoder, and names the file in its errors."""
 
     def __init__(self, path: Path, decoder: Stream) -> None:
         self._path, self._decoder = path, decoder
@@ -110,7 +111,7 @@ def _decoder(path: Path, file: IO[bytes], compression: str) -> Stream:
 
 
 class _Xz:
-    """Decompresses the streams of an xz file. `lzma.LZMAFile` has no limit on memory."""
+    """Decompresses the streams of an xz file. `lzma.LZMAFile` cannot limit its memory."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -118,7 +119,7 @@ class _Xz:
         self._waiting = b""
 
     def read(self, size: int, /) -> bytes:
-        # Reads no further ahead than needed: estimates use the position in the file.
+        # Reads no further ahead than needed: `text_head` computes a share from the file position.
         wanted = min(size, READ_BYTES)
         while True:
             if self._decoder is None:
@@ -153,7 +154,10 @@ def _zstandard(path: Path, file: IO[bytes]) -> Stream:
 
 
 class _Zstandard:
-    """Decompresses the frames of a Zstandard file. The package's reader accepts truncated files."""
+    """Decompresses the frames of a Zstandard file.
+
+    The reader that the package offers accepts truncated files.
+    """
 
     def __init__(
         self,

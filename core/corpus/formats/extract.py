@@ -19,7 +19,8 @@ EXTRACT_VERSION = 1
 """Increase it if a change of the code gives another text for the same file."""
 EXAMPLES = 5
 MAX_BAD_SHARE = 0.01
-"""Maximum share of malformed rows. A file with more is probably of another format, and refused."""
+"""Maximum share of malformed rows. A file with a larger share probably has another format and is
+refused."""
 ROWS_PER_CHECK = 10_000
 """Number of rows between two checks for a stop request."""
 
@@ -54,7 +55,7 @@ def plain_texts(
 
     Raises:
         RunError: If a file cannot be read.
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
     """
     total = sum(file.bytes for file in files if not file.format.is_plain)
     with tempfile.TemporaryDirectory(prefix=".plain-", dir=folder) as extracted:
@@ -87,7 +88,7 @@ def extract(
 
     Raises:
         RunError: If the file cannot be read, or too many rows are malformed.
-        Stopped: If a stop was asked for.
+        Stopped: After a stop request.
     """
     if not file.format.has_rows:
         _decompress(file, output, should_stop)
@@ -105,7 +106,7 @@ def extract(
 def opened_rows(file: SourceFile, folder: Path) -> Iterator[Iterator[Row]]:
     """The rows of a file, for a `with` block.
 
-    If its reader must seek, the file is first decompressed into `folder`.
+    A compressed file is first decompressed into `folder` if its reader must seek.
     """
     path, column, form = file.path, file.rows.column, file.format
     with open_stream(path, form.compression) as stream:
@@ -148,7 +149,7 @@ class RowCounts:
         return True
 
     def reject(self, row: BadRow) -> None:
-        """Counts a row that was read as malformed."""
+        """Counts a row as malformed; `accepts` has already counted it as read."""
         self.malformed += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(f"{row.where} {row.reason}")

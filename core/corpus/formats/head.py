@@ -15,7 +15,7 @@ from core.corpus.sources import SourceFile
 from core.errors import CorpusDamaged, CorpusNotText
 
 TABLE_MAGIC = {".parquet": (b"PAR1",), ".arrow": (b"ARROW1", b"\xff\xff\xff\xff")}
-"""First bytes of these files: https://parquet.apache.org/docs/file-format/ and
+"""First bytes of Parquet and Arrow files: https://parquet.apache.org/docs/file-format/ and
 https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format."""
 
 
@@ -25,8 +25,8 @@ class Head:
 
     content: bytes
     share: float
-    """Approximate share of the text that `content` has; decoders read ahead, so that it may be 1
-    although the text continues."""
+    """Approximate share of the text that is in `content`. The share may be 1 although the text
+    continues, because decoders read ahead."""
     is_whole: bool
     """Whether `content` is the whole text."""
 
@@ -47,7 +47,7 @@ class _Counted:
 def text_head(file: SourceFile, max_bytes: int) -> Head | None:
     """The first `max_bytes` of the text; None if only pyarrow can read the file.
 
-    Rows are whole, so that the last row may exceed `max_bytes`.
+    Rows are not cut, so the content may exceed `max_bytes`.
 
     Raises:
         RunError: If the file cannot be read.
@@ -68,7 +68,10 @@ def text_head(file: SourceFile, max_bytes: int) -> Head | None:
 
 
 def require_readable(file: SourceFile) -> None:
-    """Checks what takes little time: first bytes, column, and the packages that reading needs.
+    """Checks quickly whether a file can be read, without reading all of it.
+
+    Checks the first bytes, the column of JSON lines and CSV files, and whether the packages that
+    read the file are installed.
 
     Raises:
         RunError: If a check fails; the message names the file and what is wrong.
@@ -87,7 +90,7 @@ def require_format(path: Path, form: Format) -> None:
 
     Raises:
         CorpusDamaged, CorpusNotText: If they do not match.
-        CorpusReaderMissing: If the package that reads it is not installed.
+        CorpusReaderMissing: If the package that reads the file is not installed.
     """
     with open_stream(path, form.compression) as stream:
         begin = stream.read(HEAD_BYTES)
@@ -117,6 +120,6 @@ def _row_text(file: SourceFile, stream: Stream, max_bytes: int) -> bytes:
 
 @contextmanager
 def _opened(file: SourceFile) -> Iterator[tuple[_Counted, Callable[[], int]]]:
-    """The decompressed stream, and a function that returns how far the file itself is read."""
+    """The decompressed stream, and a function that returns the position in the file itself."""
     with file.path.open("rb") as raw:
         yield _Counted(decompressed(file.path, raw, file.format.compression)), raw.tell

@@ -1,6 +1,6 @@
 """Reads the text column of JSON lines and CSV files, row by row.
 
-For a row that cannot be read, a reader yields the reason, so that the caller can count it.
+For a row that cannot be read, a reader yields a `BadRow`, so that the caller can count such rows.
 """
 
 import csv
@@ -40,7 +40,7 @@ class BadRow:
 
 
 Row = str | BadRow
-"""The text of a row, empty for a row whose value is null."""
+"""The text of a row, or a row that cannot be read. The text is empty if the value is null."""
 
 
 def read_jsonl(stream: Stream, path: Path, column: str) -> Iterator[Row]:
@@ -64,7 +64,7 @@ def read_jsonl(stream: Stream, path: Path, column: str) -> Iterator[Row]:
 def json_rows(
     stream: Stream, path: Path
 ) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:  # any JSON value
-    """The objects of a file of JSON lines, each after its place, such as `line 12`.
+    """The place, such as `line 12`, and the object of each line of a file of JSON lines.
 
     Raises:
         CorpusEncoding: If a line is too long.
@@ -76,11 +76,11 @@ def json_rows(
 
 
 def read_csv(stream: Stream, path: Path, column: str) -> Iterator[Row]:
-    """The rows of a CSV file with a header, separated by commas, quoted by `"` (RFC 4180).
+    """The rows of a CSV file with a header, commas between fields and `"` as quotes (RFC 4180).
 
     Raises:
         CorpusColumnMissing: If the header lacks the column.
-        CorpusEncoding: If the file is not UTF-8 or no CSV file, or if a row is too long.
+        CorpusEncoding: If the file is not UTF-8 or not CSV, or if a row is too long.
     """
     csv.field_size_limit(LONGEST_ROW_BYTES)
     reader = csv.reader(_decoded(_lines(stream, path), path))

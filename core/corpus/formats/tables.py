@@ -1,7 +1,7 @@
 """Reads the text column of Parquet files and saved Hugging Face datasets with pyarrow.
 
-pyarrow parses in C++, so only the processes of runs and of the short worker use it. This module
-imports it only to read a file.
+pyarrow parses in C++, where an error can crash the process, so only the processes of runs and of
+the short worker use it. This module imports pyarrow only when it reads a file.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 256
 MAX_GROUP_BYTES = 1 << 30
-"""Maximum bytes of the text column in one row group, because a reader may hold all of it in memory.
-Writers aim at 128 MiB."""
+"""Maximum bytes of the text column in one row group. A reader may hold a whole group in memory.
+Programs that write Parquet aim at groups of 128 MiB."""
 FILE_MAGIC = b"ARROW1"
 
 
@@ -70,7 +70,8 @@ TABLE_READERS: dict[str, Callable[[Path, Path, str], Iterator[Row]]] = {
     ".parquet": read_parquet,
     ".arrow": read_arrow,
 }
-"""Readers by suffix, for the formats that need pyarrow and a file in which it can seek."""
+"""Readers by suffix, for the formats that only pyarrow can read. pyarrow must be able to seek in
+the file."""
 
 
 def require_pyarrow(name: Path) -> Any:  # a module without types

@@ -17,7 +17,7 @@ from core.spec.job import JobSpec
 BYTES_PER_TOKEN = 4
 """Approximate bytes per token of English text."""
 FORWARD_SHARE = 1 / 3
-"""Operations of a forward pass, as a share of those of a forward and a backward pass."""
+"""Share of the forward pass in the operations of a training step (forward and backward pass)."""
 FLOAT32_SHARE = {"cpu": 1.0, "cuda": 1 / 16}
 """Operations per second in float32 as a share of `ASSUMED_FLOPS`, which is for bf16 on a GPU: an
 A100 has 19.5 TFLOPS in float32 and 312 TFLOPS in bf16."""
@@ -71,9 +71,9 @@ def estimate_finetune(
 
 
 def largest_step_bytes(spec: JobSpec) -> int | None:
-    """Peak memory of a step whose examples all have `sequence_length` tokens, without reading them.
+    """Peak memory of a step in bytes if all examples have `sequence_length` tokens.
 
-    None if the spec does not name its tasks.
+    The function does not read the examples. None if the spec does not name its tasks.
     """
     finetune = spec.finetune
     assert finetune is not None  # validated with the spec

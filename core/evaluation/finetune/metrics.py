@@ -9,7 +9,7 @@ from math import sqrt
 
 
 def measures(labels: Sequence[int], predictions: Sequence[int]) -> dict[str, float]:
-    """All official metrics by name, and the accuracy of the most frequent label, `majority`.
+    """All official metrics by name, and `majority`, the share of the most frequent label.
 
     `f1` is the F1 of label 1. It exists only if there are at most two labels.
     """

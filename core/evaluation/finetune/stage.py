@@ -1,7 +1,8 @@
 """The stage `finetune`: fine-tunes a checkpoint on several tasks, one after the other.
 
-Every task starts from the weights of the checkpoint. Its result is an `evaluation` event in the
-journal, so no finished task is repeated, and within a task the run continues from a resume point.
+Every task starts from the weights of the checkpoint. The result of a task is an `evaluation` event
+in the journal, so a resumed run repeats no finished task. An interrupted task continues from its
+last resume point.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ from core.storage.rundir import RunDir
 from core.training.execution.device import choose_device, prepare
 
 FINETUNE_VERSION = 2
-"""Part of the hash of a resume point. Increase this number when a step computes something else."""
+"""Part of the hash of a resume point. Increase it if a change of the code gives other results."""
 LOGGED_POINTS = 200
 """Approximate number of losses that are recorded per task."""
 
@@ -73,9 +74,9 @@ def finetune(run: Run, reporter: StageReporter) -> None:
         if spec.pooling == "first":
             run.warn(
                 "one_token_seen",
-                "finetune.pooling is `first`, so a causal model classifies by the first token "
-                "alone, as in the official script without flags, and scores stay near the most "
-                "frequent label",
+                "finetune.pooling is `first`, as in the official script without flags, so a causal "
+                "model sees only the first token when it classifies; its accuracy stays near the "
+                "share of the most frequent label",
             )
         planned = _plan(spec, run.data_dir / FOLDER / spec.folder)
         prepare(choose_device(run.spec.training), run.spec.training)

@@ -1,4 +1,4 @@
-"""Fine-tunes a checkpoint on one task, as `evaluation_pipeline/finetune/trainer.py` does.
+"""Fine-tunes a checkpoint on one task, as the official pipeline does (`finetune/trainer.py`).
 
 AdamW trains all parameters in float32 on the cross-entropy, with linear warm-up and cosine decay.
 A validation follows every epoch, and the predictions of the best epoch are the result. The official

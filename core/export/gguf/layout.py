@@ -1,8 +1,9 @@
-"""Decides whether llama.cpp computes a model as this project does, and how its file differs.
+"""Decides whether llama.cpp computes a model as this project does, and how to store its tensors.
 
-llama.cpp has fixed graphs: a field of a model that a graph ignores would change the logits without
-an error, so the export refuses such a model. The rules follow `src/models/olmo2.cpp` and
-`src/models/gemma2.cpp` of llama.cpp. The module imports no library.
+llama.cpp computes each architecture with a fixed graph. If the graph ignored a field of the model,
+llama.cpp would give other logits without an error, so the export refuses such a model. The rules
+follow `src/models/olmo2.cpp` and `src/models/gemma2.cpp` of llama.cpp. The module imports no
+library.
 """
 
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ LAYOUTS = {
     "olmo2": Layout(norm_offset=0.0, copies_tied_output=True),
     "gemma2": Layout(norm_offset=1.0, copies_tied_output=False),
 }
-"""By architecture. The names are those of llama.cpp and of `model_type` in `config.json`."""
+"""Layouts by architecture. llama.cpp and `model_type` in `config.json` use the same names."""
 
 
 def reason_refused(architecture: str, fields: Fields) -> str | None:

@@ -23,7 +23,7 @@ class Vocabulary:
     specials: frozenset[int]
     """Ids of the special tokens."""
     merges: list[str]
-    """Each is two entries with a space between them."""
+    """The merges, each as two entries with a space between them."""
 
 
 class VocabularyRefused(Exception):

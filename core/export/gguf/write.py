@@ -1,4 +1,4 @@
-"""Writes a checkpoint as one GGUF file in float32, with gguf's own writer and tensor names."""
+"""Writes a checkpoint as one GGUF file in float32, with writer and names of the package gguf."""
 
 import json
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Written:
 
 
 def write_gguf(folder: Path, output: Path, *, name: str) -> Written:
-    """Writes the checkpoint in `folder` to the file `output`, which appears when it is complete.
+    """Writes the checkpoint in `folder` to the file `output`, which appears only when complete.
 
     Args:
         folder: A checkpoint: `config.json`, `model.safetensors` and `tokenizer.json`.
@@ -150,7 +150,7 @@ def _tensors(
     with safe_open(folder / WEIGHTS_FILE, framework="np") as file:
         for name in sorted(file.keys()):
             tensor = file.get_tensor(name).astype(np.float32, copy=False)
-            if tensor.ndim == 1 and layout.norm_offset:  # only norms are vectors: no biases here
+            if tensor.ndim == 1 and layout.norm_offset:  # only norms are vectors
                 tensor = tensor + np.float32(layout.norm_offset)
             yield _named(names, name), tensor
         if config["tie_word_embeddings"] and layout.copies_tied_output:

@@ -26,7 +26,7 @@ from core.storage.inputs import clean_counts
 from core.storage.rundir import STAGING_SUFFIX, RunDir, publish_folder, remove_folder
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 REPORT_FILE, MANIFEST_FILE = "report.json", "manifest.json"
 SHOWN_FAULTS = 20
 SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -45,7 +45,7 @@ class Submission:
     folder: Path
     """The folder to publish."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Scores of that checkpoint by task, for the model card."""
+    """Scores of this checkpoint by task, for the model card."""
 
 
 def advance_submission(

@@ -11,7 +11,7 @@ from core.export.submission.plan import SubmissionPlan
 
 CARD_FILE = "README.md"
 PLACEHOLDER = '"PATH"'
-"""Text in the model card of a checkpoint that is replaced by the name of the repository."""
+"""Text that the name of the repository replaces in the model card of the checkpoint."""
 
 
 def submission_card(

@@ -31,7 +31,7 @@ from core.storage.links import link_or_copy
 from core.storage.rundir import RunDir
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 COLLATED = "all_full_preds_and_fast_scores_causal.json"
 BACKEND = "causal"
 
@@ -44,7 +44,7 @@ class Collected:
     missing: list[Json] = field(default_factory=list)
     """The predictions that do not exist, each with kind, checkpoint, task and reason."""
     differences: list[str] = field(default_factory=list)
-    """Descriptions of the tasks and subsets whose number of items differs from the official one."""
+    """Descriptions of tasks and subsets with another number of items than the official files."""
 
 
 def model_stem(repository: str) -> str:
@@ -132,7 +132,7 @@ class _Collector:
         metadata = {
             "model_name": repository,
             "use_bos_only": False,
-            "total_steps": len(words),  # also the milestones that the run has not reached
+            "total_steps": len(words),  # with the milestones that the run has not reached
             "completed_steps": len({entry["step"] for entry in entries}),
         }
         collated = {"metadata": metadata, "results": entries}
@@ -178,7 +178,7 @@ class _Collector:
         )
 
     def _compare(self, what: str, content: Json, sizes: int | dict[str, int]) -> None:
-        """Records the subsets whose number of items differs from the official one."""
+        """Records the subsets with another number of items than the official file."""
         for subset, entry in content.items():
             size = sizes if isinstance(sizes, int) else sizes.get(subset.lower())
             count = len(entry["predictions"])

@@ -37,7 +37,7 @@ class Revision:
     checkpoint: CheckpointData
     folder: Path
     replaced: dict[str, bytes] = field(default_factory=dict)
-    """Content by name of the files that differ from those of the checkpoint."""
+    """New content, by file name, of the files that are not taken from the checkpoint."""
 
 
 def cache_name(repository: str) -> str:

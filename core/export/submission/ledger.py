@@ -29,14 +29,15 @@ class SourceWords(Entry):
 
     source: str
     words_before: int | None
-    """Before cleaning; null for a job that was cleaned by a version that did not record it."""
+    """Number of words before cleaning; null if the version that cleaned the text did not record
+    it."""
     words: int
     origin: str
     licence: str
 
 
 class Rule(Entry):
-    """A rule of the challenge; `holds` is null if it cannot be decided yet."""
+    """A rule of the challenge; `holds` is null if this cannot be decided yet."""
 
     name: Literal["word_budget", "epochs", "words_seen", "tokenizer_corpus", "held_out_text"]
     holds: bool | None
@@ -44,7 +45,7 @@ class Rule(Entry):
 
 
 class Ledger(Entry):
-    """Words by source and the rules."""
+    """The words of each source, and the rules of the track."""
 
     track: str
     dataset: str
@@ -146,10 +147,10 @@ def _tokenizer_rule(spec: JobSpec, rundir: RunDir, record: InputRecord | None) -
 
 
 def _tokenizer_trainer(spec: JobSpec, jobs_dir: Path) -> tuple[str | None, JobSpec | None]:
-    """The other job that made the tokenizer, and the spec of the job that made it.
+    """The id of the other job that made the tokenizer, and the spec of the job that made it.
 
-    Follows `tokenizer.from_job` from job to job. The id is None if the job of `spec` made its own
-    tokenizer. The spec is None if it cannot be read.
+    Follows `tokenizer.from_job` from job to job. If the job of `spec` made its own tokenizer, the
+    id is None and the spec is `spec`. The spec is None if it cannot be read.
     """
     job: str | None = None
     followed: set[str] = set()

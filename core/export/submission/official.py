@@ -61,9 +61,9 @@ FAST = (
 )
 """Tasks on which each milestone is evaluated."""
 AOA = OfficialTask("aoa", "AoA_word", ("cdi_childes", "aoa"))
-"""The task whose results of all milestones are in one file."""
+"""The task with one file for the results of all milestones."""
 FINETUNED = ("boolq", "mnli", "mrpc", "multirc", "qqp", "rte", "wsc")
-"""Tasks on which the final model is fine-tuned. The key of their predictions is the task's name."""
+"""Tasks on which the final model is fine-tuned. Predictions have the name of the task as key."""
 
 
 def find_folder(data_dir: Path, task: OfficialTask) -> str | None:
@@ -76,7 +76,8 @@ def find_folder(data_dir: Path, task: OfficialTask) -> str | None:
 def official_sizes() -> dict[str, Any]:  # any JSON value
     """The official numbers of items, under the keys `full`, `fast` and `aoa`.
 
-    `aoa` is a number. `full` and `fast` have, by task, a number or an object of numbers by subset.
+    `aoa` is a number. In `full` and `fast`, each task has a number, or an object with a number for
+    each subset.
     """
     sizes: dict[str, Any] = json.loads(SIZES.read_text())
     return sizes

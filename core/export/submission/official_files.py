@@ -1,4 +1,4 @@
-"""The files of the official evaluation tasks: their places in the download, and who needs them.
+"""The files of the official evaluation tasks: their places in the download, and their purposes.
 
 Source: README.md ("Data") and the scripts `eval_*.sh` of babylm/evaluation-pipeline-2025. No torch.
 """

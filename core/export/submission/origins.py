@@ -1,4 +1,4 @@
-"""Origin and licence of the text of a run: those that were recorded, or by file name.
+"""Origin and licence of the text of a run, from the record of the run or from the file names.
 
 Origins of the BabyLM sources: Warstadt et al. (2023), "Findings of the BabyLM Challenge", section
 3, and the call for papers. The licences are those that the publishers of the sources name.
@@ -42,10 +42,10 @@ ORIGINS = {
 
 
 def origin_of(stem: str, dataset: str, record: InputRecord | None) -> Origin:
-    """The origin of the file of a stem.
+    """The origin of the file with this stem.
 
-    It is the repository that the run recorded, or follows from the name; `UNKNOWN` if the name is
-    not that of a BabyLM source.
+    If the run recorded the repository of the file, this repository is the origin. Otherwise the
+    origin follows from the names of the dataset and the file; it may be `UNKNOWN`.
     """
     for each in record.origins.get("train", []) if record is not None else []:
         if stem in map(text_stem, each.files):

@@ -58,8 +58,8 @@ def plan_submission(rundir: RunDir, *, checkpoint: str) -> SubmissionPlan:
         checkpoint: The checkpoint that becomes the branch `main`.
 
     Raises:
-        SubmissionInvalid: If the track has no milestones, the checkpoint does not exist, or the run
-            has reached a milestone whose checkpoint does not exist.
+        SubmissionInvalid: If the track has no milestones, the checkpoint does not exist, or a
+            milestone that the run has reached has no checkpoint.
     """
     spec = JobSpec.model_validate_json(rundir.spec.read_bytes(), context=STORED)
     if spec.track not in TRACK_WORDS:

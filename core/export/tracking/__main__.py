@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m core.export.tracking")
     parser.add_argument("folder", type=Path, help="run folder")
     parser.add_argument("--to", choices=TRACKERS, required=True, help="tracker")
-    parser.add_argument("--follow", action="store_true", help="until standard input is closed")
+    parser.add_argument("--follow", action="store_true", help="replay until stdin is closed")
     options = parser.parse_args()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout

@@ -101,7 +101,7 @@ def status_after(event: JournalEvent, before: Status) -> Status:
 
 
 def _scores(evaluation: EvaluationData) -> dict[str, float]:
-    """Scores by metric name. The official score has the name of the service's own metric."""
+    """Scores by metric name. Names of other scores begin with the name of the official score."""
     name = score_metric(evaluation.task, evaluation.checkpoint)
     others = {f"{name}/{key}": score for key, score in evaluation.scores.items() if key != "score"}
     official = evaluation.scores.get("score")

@@ -62,9 +62,9 @@ class Cursor(BaseModel):
 def replay(rundir: RunDir, name: str, adapter: Adapter) -> int:
     """Sends the events after the cursor; returns the number of events.
 
-    The cursor is saved after the tracker has stored the events. If the process is killed between
-    the two, it sends the same entries again. They depend only on the journal, so the tracker
-    recognises or replaces them.
+    The cursor is saved after the tracker has stored the events. If the process is killed before
+    that, the next replay sends the same entries again. The entries depend only on the journal, so
+    the tracker recognises or replaces them.
 
     Raises:
         RunLocked: If another process replays the journal into the same tracker.

@@ -1,4 +1,7 @@
-"""Downloads with ranges (RFC 9110, section 14) of files, and of archives made on the fly."""
+"""Downloads of files and of archives that are made on the fly.
+
+All downloads support ranges (RFC 9110, section 14).
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -99,7 +102,7 @@ class ArchiveDownload(StreamingResponse):
 
 
 def read_range(given: str, size: int) -> tuple[int, int]:
-    """The positions of the first byte of a single range and of the byte after its last.
+    """The position of the first byte of a single range, and the position after its last byte.
 
     Raises:
         Problem: 400 if `given` is not a single range, 416 if the range is outside of the file.

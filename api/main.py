@@ -64,8 +64,8 @@ def run() -> None:
         sys.exit(str(error))
     sys.setswitchinterval(SWITCH_SECONDS)
     served = create_app(settings)
-    # The modules and the app are never freed. Every full garbage collection would examine them
-    # again and stop all threads meanwhile, for 0.15 s every few seconds.
+    # The modules and the app are never freed. Without the freeze, every full garbage collection
+    # would examine them again: every few seconds it would stop all threads for 0.15 s.
     gc.collect()
     gc.freeze()
     try:

@@ -1,4 +1,7 @@
-"""Routes whose functions run in a bulkhead's thread and hold a connection only while they run."""
+"""Routes whose functions run in a bulkhead (a limited set of threads).
+
+A function holds a database connection only while it runs.
+"""
 
 import inspect
 from collections.abc import Callable, Coroutine
@@ -68,7 +71,7 @@ def thread_router(tag: str | None = None, *, include_in_schema: bool = True) -> 
 
 
 def _returns_data(endpoint: Callable[..., Any]) -> bool:  # Any, as in the signature of FastAPI
-    """Whether the result becomes a body in memory; a file or a stream can be sent only once."""
+    """Whether the result becomes a body in memory, which several requests can share."""
     returned = inspect.signature(endpoint).return_annotation
     return not (inspect.isclass(returned) and issubclass(returned, Response))
 

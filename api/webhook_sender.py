@@ -1,4 +1,4 @@
-"""Sends a message to a webhook: signed, to an address that was checked, within limits.
+"""Sends a signed message to a webhook, to a checked address and within time limits.
 
 The address is checked on the connection itself: the name is resolved once, and the connection goes
 to the address that passed the check. Neither a second answer of the name server nor a redirect can
@@ -72,7 +72,7 @@ def refusal(address: IPv4Address | IPv6Address, allowed: Networks, *, is_plain: 
 async def send(
     claim: Claim, allowed: Networks, moment: datetime, *, connect_seconds: float = CONNECT_SECONDS
 ) -> Outcome:
-    """Makes one attempt. An error becomes its outcome and does not raise.
+    """Makes one attempt to send a message. Does not raise an error, but returns it in the outcome.
 
     Args:
         claim: The delivery.
@@ -89,7 +89,7 @@ async def send(
         return Outcome(None, str(error))
     except FAILURES as error:
         return Outcome(None, _shown(error))
-    except Exception as error:  # the other deliveries of the pass continue
+    except Exception as error:  # must not stop the other deliveries of the same pass
         log.exception("unexpected error while sending to webhook %s", claim.webhook_id)
         return Outcome(None, _shown(error))
 

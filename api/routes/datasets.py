@@ -153,8 +153,8 @@ async def upload(
 def record_origin(name: DatasetName, origin: DatasetOrigin, context: InContext) -> DatasetOrigin:
     """Records the repository of the Hugging Face Hub that files of the dataset come from.
 
-    Model cards and the budget name the repository and the commit. A file that is uploaded again or
-    removed loses its record.
+    Model cards and `GET /v1/jobs/{job_id}/budget` name the repository and the commit. A file that
+    is uploaded again or removed loses its record.
     """
     folder = context.settings.data_dir / name
     known = {file.path.name for file in dataset_files(context.settings.data_dir, name)}

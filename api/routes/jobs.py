@@ -197,7 +197,10 @@ def cancel(job_id: JobId, context: InContext) -> JobRead:
 
 @router.post("/jobs/{job_id}/pause", status_code=202, responses=problems(409))
 def pause(job_id: JobId, context: InContext) -> JobRead:
-    """Pauses a job. A running job first saves a checkpoint; `paused` means its device is free."""
+    """Pauses a job. A running job first saves a checkpoint.
+
+    When its status is `paused`, the job no longer uses a device.
+    """
     with context.database.write() as session:
         return read_one(session, store.request_pause(session, job_id))
 
@@ -240,7 +243,7 @@ def _order(text: str) -> Order:
 
 
 def _checked(spec: JobSpec, context: Context) -> JobSpec:
-    """The resolved spec, whose text, tasks and checkpoint exist."""
+    """Checks that the text, tasks and checkpoint of a spec exist; returns the resolved spec."""
     if spec.finetune is not None:
         resolved = _finetune_request(spec, context).spec
         require_possible(resolved)
@@ -263,7 +266,7 @@ def _finetune_warnings(finetune: FinetuneSpec) -> list[str]:
 
 
 def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
-    """The words of the corpus after cleaning, from its report or from samples of its files."""
+    """The number of words after cleaning, from the cleaning report or an estimate; and warnings."""
     name = spec.data.dataset
     try:
         files = dataset_files(context.settings.data_dir, name)

@@ -1,4 +1,4 @@
-"""The rows of the workers; each worker updates its own."""
+"""The rows of the workers. Each worker updates its own row."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ LIVE_SECONDS = 10.0
 
 
 def database_time(session: Session) -> datetime:
-    """The current time of the database server, which all hosts share; with SQLite, of this host."""
+    """The time of the database server, which all hosts share. With SQLite, the time of the host."""
     if session.get_bind().dialect.name == "sqlite":
         return now()
     moment: datetime = session.exec(select(func.clock_timestamp())).one()

@@ -1,4 +1,4 @@
-"""The time limit of a pilot: the spec's, the template's, or one from the estimate."""
+"""The time limit of a pilot, from the spec, the template or an estimate."""
 
 import re
 from collections.abc import Mapping

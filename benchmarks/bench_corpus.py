@@ -1,7 +1,7 @@
-"""Speed from raw text to tokens, compared with plain scripts in the same run.
+"""Measures the stages from raw text to tokens, and plain scripts that do the same work.
 
 BABYLM_BENCH_DATA names a folder with BabyLM's `train_10M` (and optionally `dev`). If the variable
-is not set, the benchmark uses the sample corpus, whose figures are less meaningful. The text is
+is not set, the benchmark uses the sample corpus, which gives less meaningful figures. The text is
 repeated to reach the length that a figure needs. The benchmark also counts the words of each
 document in the text, and prints the number of documents for which the token file gives a
 different count.
@@ -307,7 +307,7 @@ def pipeline(raw: Path, output: Path) -> None:
 
 @contextmanager
 def peak_resident(pid: int) -> Iterator[list[int]]:
-    """Sum of the resident bytes of a process and its descendants, sampled 20 times a second."""
+    """Samples the resident bytes of a process and its descendants together, 20 times a second."""
     samples, ended = [0], threading.Event()
     watched = psutil.Process(pid)
 

@@ -138,7 +138,7 @@ def _service(folder: Path, server: Server | None) -> Iterator[Service]:
 def _fill(database: Database) -> list[str]:
     """Inserts all jobs as queued; returns the ids of the jobs that will run.
 
-    They are a random sample, so that they are spread over the pages of the list.
+    The ids are a random sample, so that running jobs are spread over the pages of the list.
     """
     spec = JobSpec.model_validate({"preset": "sample"}).resolve()
     common = {"name": "simulated", "spec": spec.model_dump(mode="json"), **asdict(needs_of(spec))}

@@ -162,7 +162,10 @@ def printed(result: EvaluationResult) -> list[str]:
 
 
 def differences(ours: Json, theirs: Json, margins: dict[str, float]) -> Json:
-    """Number of different predictions, number beyond rounding, and the largest difference."""
+    """Counts the predictions that differ, and finds the largest difference of two numbers.
+
+    `beyond_rounding` counts only differences that rounding cannot explain.
+    """
     different = beyond = 0
     largest = 0.0
     for subset in sorted({*ours, *theirs}):

@@ -67,7 +67,7 @@ def official(checkpoint: str, task: str) -> Callable[[], Json]:
 
 
 def plain(checkpoint: str, task: str) -> Callable[[], Json]:
-    """Whole sentences in batches of 64 and all logits, with the library of this project."""
+    """Scores whole sentences in batches, with all logits, by `sentence_scores` of this project."""
     from core.checkpoints.generate import load_checkpoint
     from core.evaluation.prepared import Choices, read_contents
     from core.evaluation.scoring import BATCH_SENTENCES, sentence_scores
@@ -120,8 +120,8 @@ def _num_normalized(row: Any) -> int:
 def product_rates(width: int) -> tuple[float, float]:
     """Floating-point operations per second of wall time and of processor time.
 
-    They are measured for a matrix product of this width. The fastest product counts, because other
-    processes may slow down some of them.
+    The function measures matrix products of this width. Only the fastest product counts, because
+    other processes may slow down some of the products.
     """
     left, right = torch.randn(PRODUCT_ROWS, width), torch.randn(width, 4 * width)
     wall, cpu = [], []

@@ -62,7 +62,7 @@ SHAPES = {
             "llama4": SMALL_CPU_MODEL | {"num_local_experts": 4},
         },
     ),
-    # About 1M parameters: seven minutes on one core with AVX-512 bf16 instructions.
+    # About 1M parameters: a run takes seven minutes on one core with AVX-512 bf16 instructions.
     "cpu": Shape(
         "cpu",
         500_000,

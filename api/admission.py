@@ -1,4 +1,4 @@
-"""Admission: requests begin a few at a time, so that a burst does not occupy the event loop."""
+"""Admission: starts requests a few at a time, so that a burst does not occupy the event loop."""
 
 import asyncio
 from collections import deque

@@ -43,7 +43,7 @@ class Words:
 
 
 def dataset_names(data_dir: Path) -> list[str]:
-    """The names of all folders that contain text, in order."""
+    """The names of all folders that contain text, in alphabetical order."""
     if not data_dir.is_dir():
         return []
     return sorted(
@@ -96,7 +96,7 @@ def corpus_words(files: Sequence[SourceFile], report: CleanReport | None) -> Wor
 
 
 def dataset_version(files: Sequence[SourceFile]) -> str:
-    """A hash that changes whenever a file of the dataset or a cleaner changes."""
+    """A hash that changes whenever a file of the dataset or the code of the cleaning changes."""
     state = [(file.name, file.bytes, file.path.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr((CLEAN_VERSION, state)).encode()).hexdigest()[:32]
 

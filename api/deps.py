@@ -56,7 +56,7 @@ async def get_context(request: Request) -> Context:
 
 
 async def lazy_session(context: Annotated[Context, Depends(get_context)]) -> Session:
-    """A read-only session. It takes a connection at its first query; `ThreadRoute` closes it."""
+    """A read-only session, which takes a connection at its first query. `ThreadRoute` closes it."""
     return context.database.lazy_read()
 
 

@@ -18,7 +18,7 @@ ONE_RANGE = re.compile(r"bytes=(\d{1,15})?-(\d{1,15})?")
 
 
 class FileDownload(FileResponse):
-    """A file; an invalid range is refused with a problem."""
+    """A response that sends a file or a range of it. Refuses an invalid range with a problem."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the file, the requested range, or a problem."""

@@ -202,7 +202,7 @@ def _known_methods(request: Request) -> list[str]:
 
 
 def register_handlers(app: FastAPI) -> None:
-    """Makes every error of the app a problem."""
+    """Makes the app answer every error with a problem."""
 
     async def of_problem(request: Request, error: Problem) -> Response:
         del request

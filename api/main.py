@@ -1,4 +1,4 @@
-"""The entry of the API: `babylm api`, or `uvicorn --factory api.main:app`."""
+"""The entry point of the API: `babylm api`, or `uvicorn --factory api.main:app`."""
 
 import gc
 import logging
@@ -37,7 +37,8 @@ KEY_HINT = (
 def app() -> FastAPI:
     """The app with the settings of the environment, for `uvicorn --factory api.main:app`.
 
-    Only `babylm api` limits the number of connections, because it chooses uvicorn's protocol.
+    With this command the number of connections has no limit: only `babylm api` can choose the
+    protocol class of uvicorn that limits it.
 
     Raises:
         SystemExit: If the settings would open the API to the network or have an invalid key.

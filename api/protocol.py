@@ -116,7 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(Problem(503, "too_many_connections", detail, headers={"Retry-After": "1"}))
 
     def _refuse(self, problem: Problem) -> None:
-        """Sends an error response although no complete request has arrived, and closes."""
+        """Sends an error response without a complete request, and closes the connection."""
         if self.transport.is_closing():
             return
         response = problem_response(problem)

@@ -46,7 +46,7 @@ class Published:
 
 
 def file_kind(name: str) -> str:
-    """`text` or `archive`.
+    """The kind of an uploaded file with this name: `text` or `archive`.
 
     Raises:
         Problem: 422 if the name belongs to neither kind, or is not a valid file name.

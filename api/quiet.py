@@ -39,7 +39,7 @@ class QuietFilter(logging.Filter):
         return is_kept
 
     def _next_window(self) -> int:
-        """Begins a window if it is time; returns the number of drops in the previous window."""
+        """Begins a new window if the old one is over; returns the number of drops in the old."""
         now = self._clock()
         if now - self._begun_at < WINDOW_SECONDS:
             return 0

@@ -53,7 +53,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def move_files(staging: Path, target: Path, names: Sequence[str]) -> None:
-    """Renames complete files into a folder; a new folder appears with all of them at once."""
+    """Renames complete files into a folder. A new folder appears with all its files at once."""
     if not target.exists():
 
         def build(folder: Path) -> None:

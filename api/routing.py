@@ -45,7 +45,7 @@ class ThreadRoute(APIRoute):
         super().__init__(path, endpoint, methods=methods, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, for a request whose body has a maximum number of values.
+        """FastAPI's handler, with a limit on the number of values in the body of a request.
 
         Identical reads share answers, see `SharedReads`. Reads are identical if their paths,
         queries and headers are equal; the headers contain the key of the user.

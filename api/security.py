@@ -1,4 +1,4 @@
-"""Checks before every route: keys, clients, host names, sizes, and headers for browsers."""
+"""Checks key, client, host name and size of every request, and adds headers for browsers."""
 
 import hashlib
 import hmac

@@ -57,7 +57,7 @@ def refusal(address: IPv4Address | IPv6Address, allowed: Networks, *, is_plain: 
     Args:
         address: The address of the connection.
         allowed: Private networks that the settings allow.
-        is_plain: Whether the URL is http, which is allowed only for these networks.
+        is_plain: Whether the URL is http, which is allowed only for the networks in `allowed`.
     """
     inner = _embedded(address)
     if any(each in network for each in (address, inner) for network in allowed):

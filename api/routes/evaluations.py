@@ -133,8 +133,9 @@ def read_curves(
 ) -> CurvePage | Response:
     """Learning curves: each score by words seen, with the organisers' baselines and a verdict.
 
-    `saturated_at` is the first checkpoint whose score is not exceeded later by more than twice the
-    standard error of the difference. `format` is json, csv or markdown.
+    `saturated_at` is the first checkpoint after which no score is higher by more than twice the
+    standard error of the difference. `verdict` says in words whether the score still rises.
+    `format` is json, csv or markdown.
     """
     job = get_job(session, job_id)
     evaluations = [

@@ -104,7 +104,7 @@ async def stream(
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     last_event_id: LastEventId = None,
 ) -> EventStream:
-    """The events of a job as server-sent events: past events, then live ones until the last."""
+    """The events of a job as server-sent events: first past events, then each new event."""
 
     def look(seq: int) -> Page:
         with context.database.read() as session:

@@ -1,4 +1,4 @@
-"""Adding the sample corpus, for a service whose data directory does not have it."""
+"""The route that adds the sample corpus to the data directory."""
 
 from api.deps import InContext
 from api.received_files import full_disk_as_problem

@@ -1,4 +1,4 @@
-"""Studies: conditions and seeds of one spec as a group of jobs, compared in a table."""
+"""Routes for studies. A study trains conditions and seeds of one spec, and compares them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

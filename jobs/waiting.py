@@ -40,7 +40,7 @@ class Queue:
 
 
 def read_queue(session: Session, jobs: Sequence[Job]) -> Queue:
-    """Reads the state that `waiting_for` needs for the given jobs. Ignores jobs that do not wait."""
+    """Reads the state that `waiting_for` needs for the jobs that are queued; ignores other jobs."""
     queued = [job for job in jobs if job.status == "queued"]
     if not queued:
         return Queue({}, (), False, {})

@@ -262,7 +262,7 @@ def document_words(path: Path) -> Iterator[int]:
 
 
 def bench_pipeline(corpus: Corpus, folder: Path) -> None:
-    """The stages before training, in a separate process whose memory is measured."""
+    """Measures the stages before training, and the memory of the process that runs them."""
     size = folder_bytes(corpus.long)
     output = folder / "pipeline"
     output.mkdir()

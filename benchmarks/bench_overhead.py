@@ -75,7 +75,7 @@ class Side:
     """Processes by name; their descendants also belong to the side."""
     journal: Path
     foreground: "subprocess.Popen[bytes]"
-    """A process that ends with the run and writes the reason to `log`."""
+    """A process that ends when the run ends, and that writes the reason to `log`."""
     log: Path
 
     def send(self, number: signal.Signals) -> None:

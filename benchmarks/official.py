@@ -2,11 +2,12 @@
 
     python -m benchmarks.official --pipeline FOLDER --python PYTHON --data FOLDER CHECKPOINT...
 
-FOLDER is a checkout of babylm/evaluation-pipeline-2025, or `strict` in babylm-org/babylm-eval.
-PYTHON is an interpreter that has the requirements of that pipeline. The command runs the official
-`evaluation_pipeline` and our evaluation on every task folder of `--data`, by default on generated
-files. It prints a JSON line per task. It exits with 1 if a printed digit of a score differs, or if
-a prediction differs although the scores of its candidates differ by more than ROUNDING.
+`--pipeline` names a checkout of babylm/evaluation-pipeline-2025, or the folder `strict` in a
+checkout of babylm-org/babylm-eval. `--python` names an interpreter that has the requirements of
+that pipeline. The command runs the official `evaluation_pipeline` and our evaluation on every task
+folder of `--data`, by default on generated files. It prints a JSON line per task. It exits with 1
+if a printed digit of a score differs, or if a prediction differs although the scores of its
+candidates differ by more than ROUNDING.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The table of the study: shapes, conditions and seeds.
 
 The baseline has the settings of the upstream scripts: AdamW at 5e-4 with betas 0.9 and 0.999,
-weight decay 0.01, linear decay, 8,192 tokens per step. A condition changes some of these settings.
+weight decay 0.01, linear decay and 8,192 tokens per step. A condition changes some of them.
 The model, the vocabulary, the text and the number of epochs are the same in all conditions of a
 shape.
 """

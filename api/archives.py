@@ -84,7 +84,7 @@ def is_archive(name: str) -> bool:
 
 
 def members(path: Path, name: str, wanted: Callable[[PurePosixPath], bool]) -> Iterator[Member]:
-    """Yields the path and the content of each regular file whose path `wanted` accepts.
+    """Yields path and content of each regular file if `wanted` returns True for the path.
 
     Read each file before you take the next one.
 
@@ -134,7 +134,7 @@ class _CappedFile(io.BufferedReader):
 
 
 class _Counted:
-    """A source whose bytes are counted in the budget."""
+    """A source that counts its bytes in the budget."""
 
     def __init__(self, source: Source, budget: Budget) -> None:
         self._source = source

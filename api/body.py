@@ -13,7 +13,7 @@ job spec has about 150 keys and items."""
 
 
 class BoundedRequest(Request):
-    """A request whose JSON body has a limited number of values."""
+    """A request that limits the number of values in its JSON body."""
 
     async def json(self) -> Any:  # any JSON value
         """The parsed body.

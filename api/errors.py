@@ -86,7 +86,7 @@ STATUS_BY_CODE: dict[str, int] = {
 
 
 SPEC_PATHS = ("/v1/jobs", "/v1/jobs/estimate")
-"""Paths of the calls whose body is a job spec."""
+"""Paths of the calls that take a job spec as their body."""
 
 
 class Problem(HTTPException):
@@ -189,7 +189,7 @@ def _shortened_value(given: object) -> object:
 
 
 def _known_methods(request: Request) -> list[str]:
-    """All methods that the path accepts; Starlette reports only those of the first route."""
+    """All methods that the path accepts; Starlette reports only the methods of the first route."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     known = [
         method

@@ -1,4 +1,4 @@
-"""Routes whose functions run in a bulkhead (a limited set of threads).
+"""Routes that run their functions in a bulkhead (a limited set of threads).
 
 A function holds a database connection only while it runs.
 """
@@ -65,7 +65,7 @@ class ThreadRoute(APIRoute):
 
 
 def thread_router(tag: str | None = None, *, include_in_schema: bool = True) -> APIRouter:
-    """A router whose synchronous functions run in bulkheads."""
+    """A router that runs synchronous functions in bulkheads."""
     tags = [tag] if tag else []
     return APIRouter(tags=[*tags], route_class=ThreadRoute, include_in_schema=include_in_schema)
 

@@ -12,7 +12,7 @@ from jobs.tables import Checkpoint, Job, JobEvent, WorkerRow
 from jobs.waiting import Queue, Waiting, waiting_for
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 WITHOUT_NUL = r"^[^\x00]*$"
 """Pattern of text that is stored or searched. Postgres cannot store a NUL."""
 

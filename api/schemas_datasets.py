@@ -92,7 +92,7 @@ class UploadRead(Out):
 
 
 class UnfinishedRead(Out):
-    """A file whose upload is incomplete."""
+    """A file with an incomplete upload."""
 
     name: str
     received: int

@@ -13,7 +13,7 @@ from jobs.states import ShortStatus
 from jobs.tables import ShortTask
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 
 
 class EvaluateBody(BaseModel):

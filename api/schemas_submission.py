@@ -28,8 +28,8 @@ class SubmissionBody(BaseModel):
     )
     evaluate: bool = Field(
         default=True,
-        description="Also queue each evaluation that has no predictions yet and whose task files "
-        "are in the data directory.",
+        description="Also queue each evaluation that has no predictions yet, if its task files are "
+        "in the data directory.",
     )
 
     @field_validator("repository")

@@ -56,8 +56,8 @@ class Gate:
         self._upload_bytes = upload_bytes
         self._keys = [hashlib.sha256(key.encode()).digest() for key in keys]
         # With a key, any host name is accepted. Without a key, a request with an unknown host name
-        # may come from the page of another site whose host name resolves to this machine (DNS
-        # rebinding).
+        # may come from the page of another site that lets its host name resolve to this machine
+        # (DNS rebinding).
         self._hosts = None if keys else LOCAL_HOSTS | {host.strip("[]")}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -224,7 +224,7 @@ Look = Callable[[int], Page]
 async def follow(
     look: Look, *, after: int, watchers: Watchers, job_id: str, bulkhead: Bulkhead
 ) -> AsyncGenerator[bytes]:
-    """Yields all events whose `seq` is above `after`, in order, until the last event of the job."""
+    """Yields all events with a `seq` above `after`, in order, until the last event of the job."""
     # Watching begins before the first query, so that no event is missed in between.
     with watchers.watching(job_id) as news:
         idle_seconds = 0.0

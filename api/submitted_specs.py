@@ -40,7 +40,7 @@ def complete_specs(specs: Sequence[JobSpec], data_dir: Path) -> list[JobSpec]:
 
 
 def check_sources(session: Session, specs: Sequence[JobSpec], settings: Settings) -> None:
-    """Refuses specs whose initial weights or tokenizer come from a job that does not have them.
+    """Refuses specs that take initial weights or a tokenizer from a job that does not have them.
 
     Pass the session of the transaction that creates the jobs, so that the other job cannot be
     deleted between the check and the creation.

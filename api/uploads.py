@@ -72,7 +72,7 @@ def piece_of(content_range: str | None, content_length: str | None, *, limit: in
 
 
 def unfinished(folder: Path) -> list[Received]:
-    """The incomplete files of a dataset, whose uploads can continue."""
+    """The incomplete files in a folder of uploads. Their uploads can continue."""
     if not folder.is_dir():
         return []
     parts = sorted(folder.glob(f"*{PART}"))
@@ -80,7 +80,7 @@ def unfinished(folder: Path) -> list[Received]:
 
 
 def remove_abandoned(uploads: Path) -> None:
-    """Removes incomplete uploads whose last write was more than `KEEP_SECONDS` ago."""
+    """Removes incomplete uploads if their last write was more than `KEEP_SECONDS` ago."""
     if uploads.is_dir():
         for path in uploads.glob("*/*"):
             # Another request may have completed this upload since the folder was listed.

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def check_init_from(session: Session, spec: JobSpec, settings: Settings) -> None:
-    """Refuses a spec whose initial weights do not exist or belong to another model.
+    """Refuses a spec if its initial weights do not exist or belong to another model.
 
     Raises:
         Problem: 422; the error names the field.

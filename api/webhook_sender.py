@@ -35,7 +35,7 @@ MAX_ERROR = 300
 PACKAGE = "standardwebhooks"
 Networks = Sequence[IPv4Network | IPv6Network]
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-"""Networks of addresses whose last 32 bits are an IPv4 address (RFC 6052, RFC 8215)."""
+"""Networks of addresses that end with the 32 bits of an IPv4 address (RFC 6052, RFC 8215)."""
 FAILURES = (
     *(OSError, UnicodeError, httpcore2.NetworkError, httpcore2.ProtocolError),
     *(httpcore2.TimeoutException, httpcore2.UnsupportedProtocol),

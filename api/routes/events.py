@@ -59,7 +59,7 @@ def events(
         str | None, Query(max_length=200, json_schema_extra={"pattern": TYPES_PATTERN})
     ] = None,
 ) -> EventPage:
-    """The events whose `seq` is above `after`, in order; `types=stage,sample` selects types."""
+    """The events with a `seq` above `after`, in order; `types=stage,sample` selects types."""
     store.get_job(session, job_id)
     wanted = types.split(",") if types else ()
     if unknown := [name for name in wanted if name not in PAYLOADS]:

@@ -81,8 +81,8 @@ def estimate_job(
 ) -> dict[str, Any]:  # any JSON value
     """Estimates the resources of a job and stores nothing.
 
-    `seconds` is the time by kind of device. `measured_devices` lists the kinds of device whose
-    speed a live worker has measured. For other kinds the estimate assumes two CPU cores or an A100.
+    `seconds` is the time by kind of device. `measured_devices` lists the kinds of device for which
+    a live worker has measured the speed. For others the estimate assumes two CPU cores or an A100.
     `milestones` are the checkpoints that the track requires, each with its number of words seen.
     The parameter `words` is the number of words to assume if the dataset does not exist yet.
     """
@@ -150,8 +150,8 @@ def list_jobs(
     the value come last in both directions. An unknown value is refused with the list of all values.
     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
-    jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
-    status, without these filters.
+    jobs by a text that the name contains or with which the id begins. `counts` is the number of
+    jobs by status, without these filters.
     """
     where = has_tags(tag or ())
     if archived is not None:

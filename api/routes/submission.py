@@ -58,10 +58,10 @@ FilePath = Annotated[str, PathParameter(max_length=400)]
 def build(job_id: JobId, body: SubmissionBody, context: InContext) -> SubmissionRead:
     """Builds a submission to the challenge: a folder with the models, predictions and results.
 
-    If `evaluate` is true, the short worker first runs the missing evaluations whose task files are
-    in the data directory. Then it checks every milestone and writes the folder. `report` of the
-    finished submission names what is still missing. While a submission with the same repository and
-    checkpoint is queued or running, the call returns that submission.
+    If `evaluate` is true, the short worker first runs each missing evaluation, provided that the
+    data directory has the task files. Then it checks every milestone and writes the folder.
+    `report` of the finished submission names what is still missing. While a submission with the
+    same repository and checkpoint is queued or running, the call returns that submission.
     """
     folders = _task_folders(context) if body.evaluate else {}
     with context.database.write() as session:
@@ -169,7 +169,7 @@ def archive(job_id: JobId, request: Request, session: Reading, context: InContex
 
 
 def _task_folders(context: Context) -> dict[OfficialTask, str]:
-    """The folders of the official tasks whose files are in the data directory."""
+    """The folders of the official tasks that have files in the data directory."""
     found = {task: find_folder(context.settings.data_dir, task) for task in (*FAST, AOA, *FULL)}
     return {task: name for task, name in found.items() if name is not None}
 

@@ -213,7 +213,7 @@ def upgrade(url: str) -> None:
 
 
 def check_schema(engine: Engine) -> None:
-    """Checks that the schema is the one that this version of the program needs.
+    """Checks that the database has the schema that this version of the program needs.
 
     Raises:
         SchemaTooNew: If the schema is newer.

@@ -77,7 +77,7 @@ def _refuse_in_use(session: Session, job_ids: Collection[str]) -> None:
 
 
 def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # Any: JSON has values of any type
-    """The jobs whose tokenizer or checkpoint a spec needs.
+    """The ids of the jobs from which a spec needs the tokenizer or a checkpoint.
 
     A warm start needs no other job: it has a copy of the weights and the tokenizer.
     """

@@ -68,7 +68,7 @@ def finished_stage(session: Session, job_id: str, stage: StageName) -> StageData
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:
-    """The checkpoints whose files exist, by step.
+    """The checkpoints that still have their files, by step.
 
     Raises:
         JobNotFound: If there is no such job.

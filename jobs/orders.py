@@ -32,7 +32,7 @@ def _item(column: Any, *path: str) -> Any:  # SQLAlchemy has no type for an item
     return col(column)[path]
 
 
-def _column(attribute: Any) -> Column:  # an attribute of a row, whose type is not that of a column
+def _column(attribute: Any) -> Column:  # a type checker sees a value, not a column
     column: Column = attribute
     return column
 

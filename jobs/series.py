@@ -99,7 +99,7 @@ def _steps_to_keep(
 ) -> list[int]:
     """The steps of the first, last, lowest and highest point of each bucket.
 
-    If `extremes` is False: the steps of the first point of each bucket and of the last point.
+    If `extremes` is False, the result has only each bucket's first point and the last point.
 
     The query generates the buckets, and for each bucket reads a range of the primary key. Grouping
     the rows by a computed bucket and joining them to their extremes took four times as long for

@@ -139,8 +139,8 @@ class Settings(BaseSettings):
     )
     mlflow_uri: str | None = Field(
         default=None,
-        description="MLflow's tracking URI, such as http://host:port or sqlite:///FILE; null: the "
-        "variable MLFLOW_TRACKING_URI, or else the file mlflow.sqlite3 in runs_dir.",
+        description="MLflow's tracking URI, such as http://host:port or sqlite:///FILE; null means "
+        "the variable MLFLOW_TRACKING_URI, or else the file mlflow.sqlite3 in runs_dir.",
     )
 
     webhook_networks: str = Field(
@@ -239,7 +239,7 @@ class Settings(BaseSettings):
 
     @property
     def deleted_folder(self) -> Path:
-        """Folder of the run folders whose deletion is in progress."""
+        """Folder of the run folders that are being deleted."""
         return self.runs_dir / "deleted"
 
     @property

@@ -1,8 +1,8 @@
 """Short tasks: the API creates them, and the short worker claims and runs them.
 
-Quick tasks, whose result a user waits for, run without interruption; the others run in slices.
-After a slice the task returns to the queue with its state. So a quick task waits for earlier quick
-tasks and for at most one slice, and a worker that dies loses at most one slice.
+A user waits for the result of a quick task, so quick tasks run without interruption. The others run
+in slices. After a slice the task returns to the queue with its state. So a quick task waits for
+earlier quick tasks and for at most one slice, and a worker that dies loses at most one slice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -232,7 +232,7 @@ def put_back_short_task(
 
 
 def lose_short_task(session: Session, task: ShortTask, error: ErrorData) -> None:
-    """Requeues a task whose process died, and counts the attempt.
+    """Requeues a task after its process died, and counts the attempt.
 
     A quick task fails at once, because a user waits for it. Any other task fails after
     `MAX_ATTEMPTS` attempts in a row without progress.

@@ -37,7 +37,7 @@ def remove_worker(session: Session, worker_id: str) -> None:
 
 
 def worker_heartbeats(session: Session) -> list[tuple[str, int]]:
-    """Id and heartbeat of all rows, including those of workers that died."""
+    """Id and heartbeat of all rows, including the rows of workers that died."""
     return list(session.exec(select(WorkerRow.id, WorkerRow.heartbeat)))
 
 

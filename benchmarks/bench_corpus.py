@@ -238,7 +238,7 @@ def encode_documents(tokenizer: Tokenizer, files: list[Path]) -> None:
 
 
 def recount(tokens: TokenFile, files: list[Path]) -> int:
-    """Number of documents whose words, counted in the text, differ from the token file's count."""
+    """Number of documents for which the token file gives another number of words than the text."""
     ledger = tokens.word_counts(np.append(tokens.documents, np.uint64(tokens.num_tokens)))
     counted = [words for path in files for words in document_words(path)]
     if len(counted) != len(ledger):

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 KIB = 1024
 """Number of bytes in the unit of ru_maxrss on Linux."""
 PRODUCT_ROWS, PRODUCTS = 2048, 20
@@ -113,7 +113,7 @@ def _summary(summary: Any) -> Json:
 
 
 def _num_normalized(row: Any) -> int:
-    """Number of tokens of a row whose logits are all needed."""
+    """Number of tokens of a row for which all logits are needed."""
     return len({at for at, is_logit in zip(row.indices, row.relative, strict=True) if not is_logit})
 
 

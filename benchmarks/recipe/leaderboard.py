@@ -13,7 +13,7 @@ from core.archs import ARCHITECTURES
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 CHOSEN = "muon-dropout-decay-0.3"
-"""The condition whose settings the `best-*` presets use."""
+"""The condition that gives the settings of the `best-*` presets."""
 NOT_MEASURED = "not measured"
 
 

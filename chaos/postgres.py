@@ -76,7 +76,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Process id of the server's main process, whose children serve the connections."""
+        """Process id of the server's main process. Its child processes serve the connections."""
         assert self._process is not None
         return self._process.pid
 

@@ -1,4 +1,4 @@
-"""Admission: requests begin a few at a time, so that a burst does not occupy the event loop."""
+"""Admission: starts requests a few at a time, so that a burst does not occupy the event loop."""
 
 import asyncio
 from collections import deque
@@ -13,8 +13,8 @@ PROMPT = "/healthz"
 """Path of the requests that are not queued."""
 MAX_BEGINNING = 2
 MAX_REFUSED = 32
-"""Maximum number of refusals in one pass of the event loop. A refusal takes a tenth of the time of
-a request."""
+"""Maximum number of refusals in one pass of the event loop. A refusal takes a tenth of the time
+that an admitted request takes."""
 MAX_WAITING = 1024
 
 

@@ -56,7 +56,7 @@ PARTS = (
 
 
 def create_app(settings: Settings, *, database: Database | None = None) -> FastAPI:
-    """The API with these settings. While it runs, it sweeps for lost jobs and sends webhooks."""
+    """Builds the API. While it runs, threads requeue jobs of lost workers and send webhooks."""
     database = database or Database(settings.database_url)
     notifier = QueueNotifier(settings.redis_url) if settings.redis_url else None
     watchers = Watchers()
@@ -115,7 +115,7 @@ def shared_paths() -> list[str]:
 
 
 class _Service(Protocol):
-    """Work in a thread of its own, as long as the API runs."""
+    """Work that runs in a thread of its own while the API runs."""
 
     def start(self) -> None:
         """Begins the work."""

@@ -20,7 +20,7 @@ from api.tar_reader import Gzip, Source, TarReader
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-"""Accepted suffixes. xz is not accepted because a stream may need 4 GiB of memory at its start."""
+"""Accepted suffixes. xz is not accepted, because one stream may need 4 GiB of memory."""
 ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Accepted compression methods of zip members. `zipfile` decompresses bzip2 and LZMA without a
 limit on the output."""
@@ -33,7 +33,8 @@ to 10; a decompression bomb has a higher one."""
 FREE_BYTES = 16 << 20
 """Number of bytes of content that are allowed at any ratio, for small archives."""
 MAX_READ_BYTES = 4 << 20
-"""Maximum bytes of one read by `zipfile`, which loads the central directory at once."""
+"""Maximum number of bytes that `zipfile` may read at once. It reads the whole central directory,
+which lists the members, at once."""
 
 Member = tuple[PurePosixPath, "Reader"]
 
@@ -83,7 +84,9 @@ def is_archive(name: str) -> bool:
 
 
 def members(path: Path, name: str, wanted: Callable[[PurePosixPath], bool]) -> Iterator[Member]:
-    """The regular files of an archive whose path is `wanted`. Read each before you get the next.
+    """Yields path and content of each regular file if `wanted` returns True for the path.
+
+    Read each file before you take the next one.
 
     Raises:
         Problem: 422 if the archive is damaged or has links, devices or encrypted members; 413 if
@@ -131,7 +134,7 @@ class _CappedFile(io.BufferedReader):
 
 
 class _Counted:
-    """A source whose bytes are counted in the budget."""
+    """A source that counts its bytes in the budget."""
 
     def __init__(self, source: Source, budget: Budget) -> None:
         self._source = source

@@ -9,11 +9,11 @@ from api.errors import Problem
 
 MAX_VALUES = 10_000
 """Maximum number of keys and items in a body. Validation may create an error for each of them. A
-job spec has about 150."""
+job spec has about 150 keys and items."""
 
 
 class BoundedRequest(Request):
-    """A request whose JSON body has a limited number of values."""
+    """A request that limits the number of values in its JSON body."""
 
     async def json(self) -> Any:  # any JSON value
         """The parsed body.
@@ -25,7 +25,7 @@ class BoundedRequest(Request):
             body = json.loads(await self.body())
         except RecursionError as error:
             raise Problem(400, "json_invalid", "the body is nested too deeply") from error
-        except ValueError as error:  # also bytes that are not UTF-8, or numbers of 5,000 digits
+        except ValueError as error:  # also raised for invalid UTF-8 and for numbers of 5,000 digits
             raise Problem(400, "json_invalid", f"the body is not valid JSON: {error}") from error
         _check_size(body)
         return body

@@ -18,8 +18,8 @@ class Bulkhead:
     """Limits the number of threads, and the number of callers that wait for a thread.
 
     A call may take a database connection, and releases it before it returns. A call never waits for
-    another thread. So running calls always finish, and no deadlock is possible, for any sizes of
-    the bulkheads and of the connection pool.
+    another thread. So running calls always finish, and no deadlock is possible, whatever the sizes
+    of the bulkheads and of the connection pool are.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Bulkhead:
         max_waiting: int | None = None,
         max_wait_seconds: float = BURST_SECONDS,
     ) -> None:
-        """`max_waiting` is the maximum number of waiting callers; None: they wait without limit."""
+        """If `max_waiting` is None, any number of callers may wait, for any time."""
         self._max_threads = max_threads
         self._max_waiting = max_waiting
         self._max_wait_seconds = None if max_waiting is None else max_wait_seconds

@@ -11,7 +11,7 @@ LOOK_SECONDS = 60.0
 
 
 class CacheThread(threading.Thread):
-    """Prunes periodically. Results that unfinished runs need remain: they are locked or pinned."""
+    """Prunes the cache periodically. Keeps results that unfinished runs have locked or pinned."""
 
     def __init__(self, cache: Cache, *, max_bytes: int, seconds: float = LOOK_SECONDS) -> None:
         super().__init__(name="cache", daemon=True)

@@ -29,8 +29,8 @@ from jobs.store import unfinished_jobs
 from jobs.tables import Job, ShortTask
 
 COUNT_BYTES = 4 << 20
-"""Maximum bytes of a file of which all words are counted. For a larger file the number of words is
-an estimate, to keep the response fast, until cleaning has counted the words."""
+"""Maximum size in bytes of a file in which all words are counted. To keep the response fast, the
+number of words of a larger file is an estimate until cleaning has counted the words."""
 SAMPLE_BYTES = 256 << 10
 
 
@@ -43,7 +43,7 @@ class Words:
 
 
 def dataset_names(data_dir: Path) -> list[str]:
-    """The names of all folders that contain text, in order."""
+    """The names of all folders that contain text, in alphabetical order."""
     if not data_dir.is_dir():
         return []
     return sorted(
@@ -96,7 +96,7 @@ def corpus_words(files: Sequence[SourceFile], report: CleanReport | None) -> Wor
 
 
 def dataset_version(files: Sequence[SourceFile]) -> str:
-    """A hash that changes whenever a file of the dataset or a cleaner changes."""
+    """A hash that changes whenever a file of the dataset or the code of the cleaning changes."""
     state = [(file.name, file.bytes, file.path.stat().st_mtime_ns) for file in files]
     return hashlib.sha256(repr((CLEAN_VERSION, state)).encode()).hexdigest()[:32]
 
@@ -129,7 +129,7 @@ def remove_dataset(session: Session, data_dir: Path, name: str) -> Path:
 
     Raises:
         CorpusMissing: If there is no such dataset.
-        Problem: 409 if a job that has not ended needs it.
+        Problem: 409 if a job that has not ended needs the dataset.
     """
     dataset_files(data_dir, name)
     refuse_in_use(session, name)
@@ -148,7 +148,7 @@ def remove_file(session: Session, data_dir: Path, name: str, file: str) -> None:
 
     Raises:
         CorpusMissing: If there is no such dataset or file.
-        Problem: 409 if a job that has not ended needs it.
+        Problem: 409 if a job that has not ended needs the dataset.
     """
     found = next((each for each in dataset_files(data_dir, name) if each.name == file), None)
     if found is None:
@@ -175,7 +175,7 @@ def refuse_in_use(session: Session, name: str) -> None:
 
 
 def check_corpus(spec: JobSpec, data_dir: Path) -> None:
-    """Refuses a spec whose text does not exist; the error names the field.
+    """Refuses a spec if its text does not exist or is not readable; the error names the field.
 
     Raises:
         Problem: 422.
@@ -235,7 +235,7 @@ def check_tasks(spec: JobSpec, data_dir: Path) -> None:
 
 
 def check_tokenizer(session: Session, spec: JobSpec) -> None:
-    """Refuses a spec with the tokenizer of a job that has no tokenizer and will never have one.
+    """Refuses a spec that takes its tokenizer from a job that will never have one.
 
     Raises:
         Problem: 422.

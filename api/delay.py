@@ -1,4 +1,4 @@
-"""Control of the time that requests wait in a queue."""
+"""Limits the time that requests wait in a queue."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ class QueueDelay:
     sustained overload a first-in-first-out queue stays full, and every request waits for the whole
     queue. Then a request that has waited for more than OVERLOAD_SECONDS is refused, so that the
     service answers recent requests. This method is controlled delay (Nichols and Jacobson 2012,
-    "Controlling Queue Delay", ACM Queue 10(5)), in the form for servers by Maurer 2015, "Fail at
+    "Controlling Queue Delay", ACM Queue 10(5)), as adapted to servers by Maurer 2015, "Fail at
     Scale", ACM Queue 13(8).
     """
 
@@ -32,7 +32,7 @@ class QueueDelay:
         return now
 
     def is_too_long(self, entered_at: float) -> bool:
-        """Whether a request that entered at this time and has its turn now has waited too long."""
+        """Whether a request that entered the queue at `entered_at` has waited too long by now."""
         now = self._clock()
         is_overload = now - self._empty_at > BURST_SECONDS
         return now - entered_at > (OVERLOAD_SECONDS if is_overload else BURST_SECONDS)

@@ -34,7 +34,7 @@ class Context:
     database: Database
     watchers: Watchers
     notifier: QueueNotifier | None
-    """Pings the broker for `/readyz`; routes never publish."""
+    """Used only by `/readyz`, to ping the broker. Routes never send notifications."""
     reads: Bulkhead = field(
         default_factory=lambda: Bulkhead(max_threads=READ_THREADS, max_waiting=MAX_WAITING_READS)
     )
@@ -45,7 +45,7 @@ class Context:
     """Threads for the queries of open streams and of requests that wait for a short task."""
     streams: Streams = field(default_factory=Streams)
     files: Bulkhead = field(default_factory=lambda: Bulkhead(max_threads=FILE_THREADS))
-    """Threads that publish complete uploads, for example unpack an archive."""
+    """Threads that check complete uploads, unpack archives and move the files into their folder."""
 
 
 async def get_context(request: Request) -> Context:
@@ -55,14 +55,14 @@ async def get_context(request: Request) -> Context:
 
 
 async def lazy_session(context: Annotated[Context, Depends(get_context)]) -> Session:
-    """A read-only session. It takes a connection at its first query; `ThreadRoute` closes it."""
+    """A read-only session, which takes a connection at its first query. `ThreadRoute` closes it."""
     return context.database.lazy_read()
 
 
 InContext = Annotated[Context, Depends(get_context)]
 Reading = Annotated[Session, Depends(lazy_session)]
 """A session for the synchronous functions of a `ThreadRoute`. It is closed before the response is
-sent, so that a slow reader holds no connection."""
+sent, so that a slow client holds no database connection."""
 
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a job.")]
 StudyId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="Id of a study.")]
@@ -71,7 +71,7 @@ CheckpointName = Annotated[
     str,
     Path(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
-        description="Name of a checkpoint, `best` or `last`.",
+        description="`best`, `last`, or the name of a checkpoint.",
     ),
 ]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200, pattern=WITHOUT_NUL)]

@@ -1,8 +1,8 @@
 """Completes the OpenAPI document: adds all refusals, and the key that calls need.
 
-FastAPI describes a refusal as 422 with a JSON body of its own. The service answers every refusal
-with a problem (RFC 9457), and most statuses follow from the method and path of a call. A refusal
-that is specific to a call is declared at its route with `problems`.
+FastAPI describes a refusal as a 422 response with FastAPI's own JSON body. The service sends every
+refusal as a problem (RFC 9457), and most statuses follow from the method and path of a call. A
+route declares its specific refusals with `problems`.
 """
 
 from collections.abc import Iterable
@@ -30,11 +30,12 @@ UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 DESCRIPTIONS = {
     400: "The request has an unknown Host, or a body or header that cannot be parsed.",
     401: "The request has no valid key.",
-    403: "A page of another site sent the request, or a client of another machine without a key.",
-    404: "A part of the path does not exist.",
+    403: "A page of another site sent the request, or the service has no key and the client is on "
+    "another machine.",
+    404: "The path names something that does not exist.",
     408: "The client stopped sending.",
-    409: "The state of the service does not allow it.",
-    410: "It existed and was removed.",
+    409: "The current state does not allow the request.",
+    410: "The resource existed and was removed.",
     413: "The body is too large.",
     416: "The range is outside of the file.",
     422: "The request is invalid.",
@@ -60,12 +61,12 @@ def file_responses(media_type: str) -> Responses:
 
 
 def text_responses(*media_types: str) -> Responses:
-    """The response of a route that sends text of these types; one with a model also sends JSON."""
+    """The response of a route that sends text of these types, and JSON if the route has a model."""
     return {200: {"content": {each: {"schema": {"type": "string"}} for each in media_types}}}
 
 
 def event_responses(schema_name: str) -> Responses:
-    """The response of a route that sends events (SSE) with data of a schema of the document."""
+    """The response of a route that sends server-sent events with data of the named schema."""
     data = {
         "type": "string",
         "contentMediaType": "application/json",
@@ -80,7 +81,7 @@ def event_responses(schema_name: str) -> Responses:
 
 
 def describe(app: FastAPI, *, needs_key: bool) -> None:
-    """Makes the app send the complete document."""
+    """Makes the app send the OpenAPI document with the additions of `complete`."""
     original = app.openapi
 
     def openapi() -> Json:
@@ -93,7 +94,7 @@ def describe(app: FastAPI, *, needs_key: bool) -> None:
 
 
 def complete(document: Json, *, needs_key: bool) -> None:
-    """Adds refusals and keys to FastAPI's document."""
+    """Adds the refusals and the key scheme to FastAPI's document."""
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     for name in UNUSED_SCHEMAS:
@@ -104,7 +105,7 @@ def complete(document: Json, *, needs_key: bool) -> None:
         KEY_SCHEME: {
             "type": "http",
             "scheme": "bearer",
-            "description": "A key of BABYLM_API_KEY; not needed if the service has none.",
+            "description": "A key of BABYLM_API_KEY. If the service has no key, you need none.",
         }
     }
     for path, methods in document["paths"].items():

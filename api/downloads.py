@@ -1,4 +1,7 @@
-"""Downloads with ranges (RFC 9110, section 14) of files, and of archives made on the fly."""
+"""Downloads of files and of archives that are made on the fly.
+
+All downloads support ranges (RFC 9110, section 14).
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +18,7 @@ ONE_RANGE = re.compile(r"bytes=(\d{1,15})?-(\d{1,15})?")
 
 
 class FileDownload(FileResponse):
-    """A file; an invalid range is refused with a problem."""
+    """A response that sends a file or a range of it. Refuses an invalid range with a problem."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the file, the requested range, or a problem."""
@@ -99,7 +102,7 @@ class ArchiveDownload(StreamingResponse):
 
 
 def read_range(given: str, size: int) -> tuple[int, int]:
-    """The positions of the first byte of a single range and of the byte after its last.
+    """The position of the first byte of a single range, and the position after its last byte.
 
     Raises:
         Problem: 400 if `given` is not a single range, 416 if the range is outside of the file.

@@ -1,4 +1,4 @@
-"""Sends errors as problem details (RFC 9457); a table gives the HTTP status of each error."""
+"""Sends errors as problem details (RFC 9457). STATUSES gives the HTTP status of each error."""
 
 import json
 import logging
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 GIVEN_CHARACTERS = 200
 MAX_ERRORS = 20
-"""Maximum number of explained faults; explaining one takes a third of a millisecond."""
+"""Maximum number of faults that a response explains. One explanation takes a third of a
+millisecond."""
 MAX_NAME = 200
 MAX_DETAIL = 4000
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -85,7 +86,7 @@ STATUS_BY_CODE: dict[str, int] = {
 
 
 SPEC_PATHS = ("/v1/jobs", "/v1/jobs/estimate")
-"""Paths of the calls whose body is a job spec."""
+"""Paths of the calls that take a job spec as their body."""
 
 
 class Problem(HTTPException):
@@ -158,16 +159,17 @@ def shortened(text: str, length: int) -> str:
 
 
 def listed(names: Sequence[str], *, total: int) -> str:
-    """Names for a sentence. `total` is the number of all names, including those not listed."""
+    """Joins names for a sentence. `total` is the number of all names, including those not given."""
     more = total - len(names)
     text = ", ".join(dict.fromkeys(shortened(name, MAX_NAME) for name in names))
     return f"{text} and {more:,} more" if more else text
 
 
 def invalid_input(error: RequestValidationError | ValidationError, *, is_spec: bool) -> Problem:
-    """The problem of a request that does not fit its schema; `is_spec`: the body is a job spec.
+    """The problem of a request that does not fit its schema.
 
-    At most MAX_ERRORS faults are explained: a body can have thousands.
+    `is_spec` says whether the body is a job spec. At most MAX_ERRORS faults are explained, because
+    a body can have thousands of faults.
     """
     faults = error.errors()
     if faults and faults[0]["loc"] == ("body",) and isinstance(faults[0].get("input"), bytes):
@@ -182,12 +184,12 @@ def invalid_input(error: RequestValidationError | ValidationError, *, is_spec: b
 
 
 def _shortened_value(given: object) -> object:
-    """The value; a long text at its top level is shortened, because it is encoded as a whole."""
+    """Shortens a long text, because the encoder encodes it as a whole; keeps any other value."""
     return given[:GIVEN_CHARACTERS] if isinstance(given, str | bytes) else given
 
 
 def _known_methods(request: Request) -> list[str]:
-    """All methods that the path accepts; Starlette reports only those of the first route."""
+    """All methods that the path accepts; Starlette reports only the methods of the first route."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     known = [
         method
@@ -196,11 +198,11 @@ def _known_methods(request: Request) -> list[str]:
             route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
         )
     ]
-    return known or ["GET", "HEAD"]  # a mount of files: its route accepts any method
+    return known or ["GET", "HEAD"]  # only a mount of static files has this path
 
 
 def register_handlers(app: FastAPI) -> None:
-    """Makes every error of the app a problem."""
+    """Makes the app answer every error with a problem."""
 
     async def of_problem(request: Request, error: Problem) -> Response:
         del request

@@ -1,4 +1,4 @@
-"""Publishes uploaded evaluation files: checks all of them first, then moves each into the task."""
+"""Publishes uploaded evaluation files: checks all files first, then moves them to their task."""
 
 import shutil
 from pathlib import Path, PurePosixPath
@@ -47,8 +47,8 @@ def publish_task(
 ) -> list[str]:
     """Puts a complete upload into the folder of a task; returns the names of its files.
 
-    All files of the task, old and new, must be of one kind, and every new line must parse. In any
-    case the uploaded file is removed.
+    All files of the task, old and new, must be of one kind, and every line of the new files must
+    parse. In any case the uploaded file is removed.
 
     Raises:
         Problem: 422 if a file is invalid, 409 if a file of that name exists.

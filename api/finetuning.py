@@ -1,4 +1,4 @@
-"""Fine-tuning jobs as the API sees them: resolves and checks the spec, and keeps the checkpoint."""
+"""Checks and completes the spec of a fine-tuning job, and keeps the checkpoint that it needs."""
 
 import shutil
 from dataclasses import dataclass
@@ -30,18 +30,19 @@ NAMED_TASKS = 4
 
 @dataclass(frozen=True)
 class FinetuneRequest:
-    """A complete spec of the task `finetune`, and the tasks it names."""
+    """The complete spec of a fine-tuning job, and the classification tasks that it names."""
 
     spec: JobSpec
     tasks: list[ClassificationTask]
 
 
 def complete_finetune(session: Session, settings: Settings, spec: JobSpec) -> FinetuneRequest:
-    """Fills in the model, the tokenizer and the names of checkpoint and tasks; reads all examples.
+    """Fills in the model, the tokenizer, the checkpoint and the tasks; reads all examples.
 
     Raises:
-        Problem: 422 if the job has no such checkpoint, the model cannot read inputs of that
-            length, or a line of a task cannot be read; the message names the field.
+        Problem: 422 if the source job has no such checkpoint, if its model cannot read inputs of
+            `sequence_length` tokens, or if a line of a task is invalid. The message names the
+            field of the spec.
     """
     finetune = spec.finetune
     assert finetune is not None  # validated with the spec
@@ -73,7 +74,7 @@ def complete_finetune(session: Session, settings: Settings, spec: JobSpec) -> Fi
 def keep_checkpoint(settings: Settings, job: Job) -> None:
     """Links the files of the checkpoint into the run folder of the job.
 
-    The files stay if the retention rules or a deletion remove the checkpoint before the job runs.
+    The links keep the files, even if the checkpoint is deleted before the job runs.
 
     Raises:
         CheckpointMissing: If the checkpoint was removed in the meantime.

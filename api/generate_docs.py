@@ -29,8 +29,8 @@ JOB=...                     # the id of a job
   is not JSON; 401 the key is missing or wrong; 404 not found; 409 not possible in the current
   state; 413 too large; 422 invalid; 503 try again after `Retry-After`; 507 the disk is full.
 - **Limits.** A JSON body has at most 1 MiB and at most 10,000 keys and items. An uploaded file has
-  at most `BABYLM_UPLOAD_BYTES` (2 GiB). Unknown fields are refused. At most 200 event streams and
-  followed logs together may be open, and at most 100 from one address.
+  at most `BABYLM_UPLOAD_BYTES` bytes (by default 2 GiB). Unknown fields are refused. At most 200
+  event streams and followed logs together may be open, and at most 100 from one address.
 - **Downloads** of files and of checkpoint archives support `HEAD`, ranges and an `ETag`, so
   `curl -C -` resumes them.
 - **Units.** Times are RFC 3339 in UTC, sizes are in bytes, durations in seconds. A number that is
@@ -55,15 +55,17 @@ curl -X POST -T piece.01 -H "Content-Range: bytes 52428800-79999999/80000000" \\
 ```
 
 If the connection breaks, the service keeps the received bytes for a week;
-`GET /v1/datasets/{name}/uploads` gives their number. If a part does not continue at this byte, the
-answer is 409, and the header `Upload-Offset` gives the byte. With `sha256=HASH` the service checks
-the hash before it adds the file to the dataset. Text must be UTF-8.
+`GET /v1/datasets/{name}/uploads` gives their number. If a part begins after the end of the received
+bytes, the answer is 409, and the header `Upload-Offset` gives the byte at which to continue. If you
+send `sha256=HASH`, the service checks the hash before it adds the file to the dataset. Text must be
+UTF-8.
 
 From an archive the service takes only regular files in one of these text formats. It ignores
 their folders; if the archive has several folders, select one with `folder=train_10M`. The service
 refuses a damaged archive, and one with links, devices, sparse files, encrypted members or zip
-members that are neither stored nor deflated (422). It also refuses an archive that has more than
-10,000 members, or whose content is larger than 8 GiB or 200 times the size of the archive (413).
+members that are neither stored nor deflated (422). It also refuses an archive if it has more than
+10,000 members, or if its content is larger than 8 GiB or than 200 times the size of the archive
+(413).
 
 ## Evaluations
 

@@ -1,4 +1,4 @@
-"""The entry of the API: `babylm api`, or `uvicorn --factory api.main:app`."""
+"""The entry point of the API: `babylm api`, or `uvicorn --factory api.main:app`."""
 
 import gc
 import logging
@@ -41,7 +41,8 @@ KEY_HINT = (
 def app() -> FastAPI:
     """The app with the settings of the environment, for `uvicorn --factory api.main:app`.
 
-    Only `babylm api` limits the number of connections, because it chooses uvicorn's protocol.
+    With this command the number of connections has no limit: only `babylm api` can choose the
+    protocol class of uvicorn that limits it.
 
     Raises:
         SystemExit: If the settings would open the API to the network or have an invalid key.
@@ -68,8 +69,8 @@ def run() -> None:
         sys.exit(str(error))
     sys.setswitchinterval(SWITCH_SECONDS)
     served = create_app(settings)
-    # The modules and the app are never freed. Every full garbage collection would examine them
-    # again and stop all threads meanwhile, for 0.15 s every few seconds.
+    # The modules and the app are never freed. Without the freeze, every full garbage collection
+    # would examine them again: every few seconds it would stop all threads for 0.15 s.
     gc.collect()
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS)

@@ -1,4 +1,4 @@
-"""Limits on connections without a request: their number, and the time and size of headers."""
+"""Limits the number of connections without a request, and the time and the size of headers."""
 
 import asyncio
 import resource
@@ -14,12 +14,12 @@ RESERVED_FILES = 256
 MAX_CONNECTIONS = 4096
 MAX_HEADER_BYTES = 64 << 10
 HEADER_SECONDS = 10.0
-"""Maximum seconds until the headers of a request are complete: counted from the start of the
-connection for its first request, and from the first byte for each later one."""
+"""Maximum seconds until the headers of a request are complete. The time of the first request starts
+with the connection. The time of a later request starts with the first byte of the request."""
 
 
 def raise_file_limit() -> int:
-    """Raises the soft limit on open files as far as allowed; returns the limit.
+    """Raises the soft limit on open files to FILE_LIMIT, or to the hard limit; returns the limit.
 
     A connection needs a file descriptor, and without one `accept` fails.
     """
@@ -116,7 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(Problem(503, "too_many_connections", detail, headers={"Retry-After": "1"}))
 
     def _refuse(self, problem: Problem) -> None:
-        """Sends an error response although no complete request has arrived, and closes."""
+        """Sends an error response without a complete request, and closes the connection."""
         if self.transport.is_closing():
             return
         response = problem_response(problem)

@@ -46,7 +46,7 @@ class Published:
 
 
 def file_kind(name: str) -> str:
-    """`text` or `archive`.
+    """The kind of an uploaded file with this name: `text` or `archive`.
 
     Raises:
         Problem: 422 if the name belongs to neither kind, or is not a valid file name.
@@ -104,12 +104,12 @@ def publish(
 
 
 def check_file(path: Path, name: str) -> None:
-    """Checks a text file of any format. A table is only checked at its beginning.
+    """Checks a text file of any format; checks only the beginning of a table, such as Parquet.
 
     Raises:
         Problem: 422 for the same reasons as in `check_text`.
-        RunError: If the file is damaged or decompresses to too much, or if the package that reads
-            its format is missing.
+        RunError: If the file is damaged or too large after decompression, or if the package that
+            reads its format is missing.
     """
     form = text_format(path.name)
     assert form is not None

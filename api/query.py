@@ -28,7 +28,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
 
 
 def _parameters(dependant: Dependant) -> list[str]:
-    """The query parameters of a call and of all that it depends on."""
+    """The query parameters of a call and of its dependencies."""
     known = [field.alias for field in dependant.query_params]
     for inner in dependant.dependencies:
         known += _parameters(inner)

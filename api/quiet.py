@@ -9,13 +9,13 @@ WINDOW_SECONDS = 60.0
 MAX_SAME = 5
 """Maximum number of equal messages in a window."""
 MAX_ALIKE = 100
-"""Maximum number of messages of one template in a window. A client may choose a part of a message,
-such as a path."""
+"""Maximum number of messages of one template in a window. This limit is needed because a client
+may choose a part of a message, such as a path, and so make all messages different."""
 MAX_KEYS = 10_000
 
 
 class QuietFilter(logging.Filter):
-    """Drops repeated messages, and appends their number to the first message of the next window."""
+    """Drops repeated messages; the first message of the next window gives the number of drops."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class QuietFilter(logging.Filter):
         return is_kept
 
     def _next_window(self) -> int:
-        """Begins a window if it is time; returns the number of drops in the previous window."""
+        """Begins a new window if the old one is over; returns the number of drops in the old."""
         now = self._clock()
         if now - self._begun_at < WINDOW_SECONDS:
             return 0

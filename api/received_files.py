@@ -13,7 +13,8 @@ from core.storage.rundir import publish_folder, sync_folder
 
 BUFFER_BYTES = 1 << 20
 MAX_NAME_BYTES = 240
-"""Maximum bytes of a file name. File systems allow 255, and an unfinished upload has a suffix."""
+"""Maximum length of a file name in bytes. File systems allow 255 bytes, and the service appends a
+suffix while an upload is unfinished."""
 
 
 def is_file_name(name: str) -> bool:
@@ -26,7 +27,7 @@ def check_hash(received: Path, sha256: str | None) -> None:
     """Compares a file with the hash that its sender gave, if any.
 
     Raises:
-        Problem: 422 if they differ.
+        Problem: 422 if the hashes differ.
     """
     if sha256 is None:
         return
@@ -39,9 +40,9 @@ def check_hash(received: Path, sha256: str | None) -> None:
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Locks a folder within the block, so that one upload is published at a time, in all processes.
+    """Locks a folder within the block.
 
-    The folder is the one of the received files.
+    Only one block with the same folder runs at a time, in all threads and processes.
     """
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -52,7 +53,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def move_files(staging: Path, target: Path, names: Sequence[str]) -> None:
-    """Renames complete files into a folder; a new folder appears with all of them at once."""
+    """Renames complete files into a folder. A new folder appears with all its files at once."""
     if not target.exists():
 
         def build(folder: Path) -> None:

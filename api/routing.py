@@ -1,4 +1,7 @@
-"""Routes whose functions run in a bulkhead's thread and hold a connection only while they run."""
+"""Routes that run their functions in a bulkhead (a limited set of threads).
+
+A function holds a database connection only while it runs.
+"""
 
 import inspect
 from collections.abc import Callable, Coroutine
@@ -43,7 +46,7 @@ class ThreadRoute(APIRoute):
         super().__init__(path, endpoint, methods=methods, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, for a request whose body has a maximum number of values."""
+        """FastAPI's handler, with a limit on the number of values in the body of a request."""
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:
@@ -53,13 +56,13 @@ class ThreadRoute(APIRoute):
 
 
 def thread_router(tag: str | None = None, *, include_in_schema: bool = True) -> APIRouter:
-    """A router whose synchronous functions run in bulkheads."""
+    """A router that runs synchronous functions in bulkheads."""
     tags = [tag] if tag else []
     return APIRouter(tags=[*tags], route_class=ThreadRoute, include_in_schema=include_in_schema)
 
 
 def _returns_data(endpoint: Callable[..., Any]) -> bool:  # Any, as in the signature of FastAPI
-    """Whether the result becomes a body in memory; a file or a stream can be sent only once."""
+    """Whether the result becomes a body in memory, which several requests can share."""
     returned = inspect.signature(endpoint).return_annotation
     return not (inspect.isclass(returned) and issubclass(returned, Response))
 

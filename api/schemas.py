@@ -12,9 +12,9 @@ from jobs.tables import Checkpoint, Job, JobEvent, WorkerRow
 from jobs.waiting import Queue, Waiting, waiting_for
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 WITHOUT_NUL = r"^[^\x00]*$"
-"""Pattern of stored and searched text: Postgres stores no NUL."""
+"""Pattern of text that is stored or searched. Postgres cannot store a NUL."""
 
 
 class Out(BaseModel):
@@ -102,7 +102,7 @@ class JobRead(Out):
     study: str | None
     """Id of the study that the job belongs to."""
     condition: Json | None
-    """The values of the study's grid, by dotted field."""
+    """The job's value for each field of the study's grid, by dotted field name."""
     worker: str | None
     waiting_for: WaitingRead | None
     last_seq: int
@@ -112,7 +112,7 @@ Tag = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
 
 
 class JobPatch(BaseModel):
-    """New values for labels of a job. Omitted labels do not change. The run ignores all labels."""
+    """New values for labels of a job. Omitted labels do not change. No label affects the run."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -124,7 +124,7 @@ class JobPatch(BaseModel):
 
 
 class JobPage(Out):
-    """Some jobs, newest first, and the cursor of the next page."""
+    """A page of jobs, by default newest first, and the cursor of the next page."""
 
     data: list[JobRead]
     next: str | None
@@ -277,7 +277,7 @@ class SystemRead(Out):
 
 
 def read_job(job: Job, queue: Queue) -> JobRead:
-    """A row as it is sent."""
+    """The response body for the row of a job."""
     error = None
     if job.error_code is not None:
         error = ErrorRead(
@@ -325,12 +325,12 @@ def _read_waiting(waiting: Waiting | None) -> WaitingRead | None:
 
 
 def read_event(event: JobEvent) -> EventRead:
-    """A row as it is sent."""
+    """The response body for the row of an event."""
     return EventRead(seq=event.seq, time=event.time, type=event.type, data=event.data)
 
 
 def read_checkpoint(checkpoint: Checkpoint) -> CheckpointRead:
-    """A row as it is sent."""
+    """The response body for the row of a checkpoint."""
     return CheckpointRead(
         name=checkpoint.name,
         kind=checkpoint.kind,
@@ -345,7 +345,7 @@ def read_checkpoint(checkpoint: Checkpoint) -> CheckpointRead:
 
 
 def read_worker(worker: WorkerRow) -> WorkerRead:
-    """A row as it is sent."""
+    """The response body for the row of a worker."""
     return WorkerRead(
         id=worker.id,
         hostname=worker.hostname,

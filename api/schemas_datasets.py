@@ -15,7 +15,7 @@ class DatasetSummary(Out):
     bytes: int
     words: int
     is_words_exact: bool
-    """False: the number of words is an estimate, until the dataset has been cleaned once."""
+    """False if the number of words is an estimate. Cleaning the dataset gives the exact number."""
 
 
 class DatasetPage(Out):
@@ -88,11 +88,11 @@ class UploadRead(Out):
     size: int | None
     files: list[str]
     left_out: list[LeftOutRead] = Field(default_factory=list)
-    """The first members of an archive that are not used; absent if all are."""
+    """The first members of an archive that are not used; absent if all members are used."""
 
 
 class UnfinishedRead(Out):
-    """A file whose upload is incomplete."""
+    """A file with an incomplete upload."""
 
     name: str
     received: int

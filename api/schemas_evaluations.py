@@ -13,7 +13,7 @@ from jobs.states import ShortStatus
 from jobs.tables import ShortTask
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 
 
 class EvaluateBody(BaseModel):
@@ -39,7 +39,7 @@ class ParadigmRead(Out):
 
 
 class GroupRead(Out):
-    """The share of correct items among all items with the same value of an attribute."""
+    """The score of all items that have the same value (`name`) of an attribute (`by`)."""
 
     by: str
     name: str
@@ -49,13 +49,13 @@ class GroupRead(Out):
 
 
 class EvaluationRead(Out):
-    """An evaluation: `queued`, `running`, `succeeded` or `failed`.
+    """An evaluation, which is `queued`, `running`, `succeeded` or `failed`.
 
-    `score` is the score of the BabyLM evaluation, and `metric` is its kind. `accuracy` is the mean
-    over the paradigms, or over the splits of entity tracking; ties count as right in `score` and as
-    wrong in `strict_score`. `spearman` is a rank correlation with human judgements. `r2_gain` is
-    the share of the baseline regression's residual variance that surprisal explains.
-    `log_probability` is the mean over all words in nats.
+    `score` is the score of the BabyLM evaluation, and `metric` is the kind of this score.
+    `accuracy` is the mean over the paradigms, or over the splits of entity tracking; ties count as
+    right in `score` and as wrong in `strict_score`. `spearman` is a rank correlation with human
+    judgements. `r2_gain` is the share of the baseline regression's residual variance that surprisal
+    explains. `log_probability` is the mean log probability of all words in nats.
     """
 
     id: str
@@ -77,12 +77,13 @@ class EvaluationRead(Out):
     paradigms: list[ParadigmRead]
     groups: list[GroupRead]
     measures: dict[str, float]
-    """Further metrics of a fine-tuned task: accuracy, f1, mcc and majority, the share of the most
-    frequent label."""
+    """Further metrics of a fine-tuned task: `accuracy`, `f1`, `mcc` and `majority`. `majority` is
+    the share of the most frequent label."""
     finetune: str | None
-    """The job whose fine-tuning gave the score, or null."""
+    """Id of the fine-tuning job that gave the score, or null."""
     source: str | None
-    """In the list of a fine-tuning job: the job of the checkpoint; else null."""
+    """For an evaluation in the list of a fine-tuning job, the id of the job that the checkpoint
+    belongs to; else null."""
     error: ErrorRead | None
     created_at: datetime
     started_at: datetime | None
@@ -206,14 +207,15 @@ class TokenizerPage(Out):
 
 
 class TokenizerFileRead(Out):
-    """An existing tokenizer; a spec names it by `path`, in `tokenizer.path`."""
+    """An existing tokenizer. To use it, set `tokenizer.path` of a spec to `path`."""
 
     name: str
     path: str
     vocab_size: int | None
-    """With the special tokens of this service; null if it is not usable."""
+    """Number of entries with the special tokens of this service; null if the tokenizer is not
+    usable."""
     error: str | None
-    """Why it is not usable, or null."""
+    """The reason why the tokenizer is not usable, or null."""
 
 
 class TokenizerFilePage(Out):
@@ -245,7 +247,7 @@ class EncodeRead(Out):
 
 
 def read_evaluation(task: ShortTask) -> EvaluationRead:
-    """A row as it is sent."""
+    """The response body for the row of an evaluation."""
     result = task.result or {}
     assert task.job_id is not None
     return EvaluationRead(

@@ -27,7 +27,7 @@ Values = Annotated[list[Any], Field(min_length=1, max_length=MAX_MEMBERS)]  # an
 
 
 def _require_plain(body: object) -> None:
-    """Refuses what cannot be copied or stored, before anything walks the values recursively."""
+    """Refuses deep nesting and numbers that are not finite, before other code walks the values."""
     waiting = [(body, 0)]
     while waiting:
         value, depth = waiting.pop()
@@ -48,9 +48,9 @@ def _without_repeats(values: Sequence[Any]) -> None:  # any JSON value
 
 
 class StudyBody(BaseModel):
-    """A study: a job spec as for `POST /v1/jobs`, and what varies.
+    """A study: a job spec as for `POST /v1/jobs`, and the values that vary.
 
-    The fields of the spec, such as `preset` and `training`, are given here or in `spec`.
+    Give the fields of the spec, such as `preset` and `training`, at the top level or in `spec`.
     """
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -63,7 +63,7 @@ class StudyBody(BaseModel):
         default_factory=dict,
         max_length=20,
         description="Values by dotted field. Each combination of values is a condition; the "
-        "combination of the first values is the baseline. Empty: one condition.",
+        "combination of the first values is the baseline. If empty, the study has one condition.",
     )
     seeds: Count | SeedList = Field(
         default=1,
@@ -118,7 +118,7 @@ class StudyBody(BaseModel):
         return {field: value for field, value in given.items() if field != "name"}
 
     def title(self) -> str:
-        """The name of the study: as given, that of the spec, of the preset, or `study`."""
+        """The given name, or else the name of the spec, the name of the preset, or `study`."""
         given = self.spec or {}
         for name in (self.name, given.get("name"), self.base().get("preset")):
             if isinstance(name, str) and name:
@@ -163,13 +163,14 @@ class SummaryRead(Out):
     """Statistics of a metric over the seeds of a condition."""
 
     n: int
-    """Members that have succeeded with a finite value."""
+    """Number of members that have succeeded with a finite value."""
     mean: float
     deviation: float | None
     """Sample standard deviation; null if there is only one value."""
     best: float
     difference: float | None
-    """Mean minus the mean of the baseline; null for the baseline, or if it has no value."""
+    """Mean minus the mean of the baseline; null for the baseline, and if the baseline has no
+    value."""
     noise: float | None
     """Twice the pooled standard deviation of the condition and the baseline; null if one of them
     has fewer than two values."""
@@ -196,7 +197,7 @@ class StudySummaryRead(Out):
     num_conditions: int
     num_members: int
     counts: dict[str, int]
-    """Members by status."""
+    """Number of members by status."""
 
 
 class StudyRead(StudySummaryRead):
@@ -204,7 +205,7 @@ class StudyRead(StudySummaryRead):
 
     base: Json
     metrics: list[str]
-    """The compared metrics that a member has."""
+    """Names of the compared metrics that at least one member has."""
     table: list[ConditionRead]
     members: list[MemberRead]
 
@@ -217,7 +218,7 @@ class StudyPage(Out):
 
 
 def read_summary(study: Study, counts: dict[str, int]) -> StudySummaryRead:
-    """A study as it is listed, with the number of its members by status."""
+    """The response body of a study in a list; `counts` is the number of its members by status."""
     return StudySummaryRead(
         id=study.id,
         name=study.name,
@@ -231,7 +232,7 @@ def read_summary(study: Study, counts: dict[str, int]) -> StudySummaryRead:
 
 
 def read_study(study: Study, members: Sequence[MemberRow]) -> StudyRead:
-    """A study as it is sent, with its table."""
+    """The response body of a study, with its members and its table."""
     counts: dict[str, int] = {}
     for member in members:
         counts[member.status] = counts.get(member.status, 0) + 1

@@ -28,8 +28,8 @@ class SubmissionBody(BaseModel):
     )
     evaluate: bool = Field(
         default=True,
-        description="Also queue each evaluation that has no predictions yet and whose task files "
-        "are in the data directory.",
+        description="Also queue each evaluation that has no predictions yet, if its task files are "
+        "in the data directory.",
     )
 
     @field_validator("repository")
@@ -68,9 +68,9 @@ class MissingRead(Out):
 class ReportRead(Out):
     """What a submission contains and lacks.
 
-    `differences` has one message for each task or subset whose predictions have another number of
-    items than the official file, or that the official file does not have. `complete` is true if
-    `missing` and `differences` are empty and every milestone of the track was reached.
+    `differences` has one message for each task or subset that differs from the official file: the
+    number of items differs, or the official file does not have the task or subset. `complete` is
+    true if `missing` and `differences` are empty and every milestone of the track was reached.
     """
 
     repository: str
@@ -78,19 +78,19 @@ class ReportRead(Out):
     checkpoint: str
     words_seen: int
     cache: str
-    """Folder of the Hub cache."""
+    """Name of the folder with the models, which has the layout of the Hugging Face Hub cache."""
     revisions: list[RevisionRead]
     not_reached: list[str]
     missing: list[MissingRead]
     differences: list[str]
     budget: Ledger | None = None
     warnings: list[str]
-    """Settings that the official pipeline's release of transformers computes differently."""
+    """Settings with a different effect in the transformers release of the official pipeline."""
     complete: bool
 
 
 class SubmissionRead(Out):
-    """A submission: `queued`, `running`, `succeeded` or `failed`."""
+    """A submission, which is `queued`, `running`, `succeeded` or `failed`."""
 
     id: str
     job: str
@@ -135,7 +135,7 @@ class ManifestRead(Out):
 
 
 def read_submission(task: ShortTask, *, unfinished_evaluations: int) -> SubmissionRead:
-    """A row as it is sent."""
+    """The response body for the row of a submission."""
     assert task.job_id is not None
     report: dict[str, Any] | None = task.result  # any JSON value
     return SubmissionRead(

@@ -56,7 +56,8 @@ class WebhookRead(Out):
     events: list[str]
     created_at: datetime
     disabled_at: datetime | None
-    """When the receiver answered 410; a test or a redelivery enables the webhook again."""
+    """Time when the receiver answered 410, which disabled the webhook; else null. A test or a
+    redelivery enables the webhook again."""
 
 
 class WebhookCreated(WebhookRead):
@@ -79,7 +80,7 @@ class DeliveryRead(Out):
     """The header `webhook-id`."""
     event: str
     status: str
-    """pending, delivered or failed; failed: all attempts were made."""
+    """`pending`, `delivered`, or, after the last attempt, `failed`."""
     attempts: int
     created_at: datetime
     next_attempt_at: datetime | None
@@ -97,12 +98,12 @@ class DeliveryPage(Out):
 
 
 def read_webhook(webhook: Webhook) -> WebhookRead:
-    """A webhook as it is sent."""
+    """The response body for the row of a webhook."""
     return WebhookRead(**webhook.model_dump(exclude={"secret"}))
 
 
 def read_delivery(delivery: WebhookDelivery) -> DeliveryRead:
-    """A delivery as it is sent."""
+    """The response body for the row of a delivery."""
     values = delivery.model_dump(exclude={"webhook_id", "body"})
     if delivery.status != "pending":
         values["next_attempt_at"] = None

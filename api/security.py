@@ -1,4 +1,4 @@
-"""Checks before every route: keys, clients, host names, sizes, and headers for browsers."""
+"""Checks key, client, host name and size of every request, and adds headers for browsers."""
 
 import hashlib
 import hmac
@@ -16,7 +16,8 @@ MAX_BODY_BYTES = 1 << 20
 UPLOAD = re.compile(r"/v1/(datasets|evaluations)/[^/]+/files|/v1/tokenizer-files/[^/]+")
 """Matches the path of uploads, which have their own limits of size and time."""
 CLEANED = re.compile(r"/v1/datasets/[^/]+")
-"""Matches the path of a dataset. The first read of a dataset starts its cleaning."""
+"""Matches the path of a dataset. The first GET of this path starts the cleaning of the dataset, so
+a GET can have an effect."""
 BODY_SECONDS = 60.0
 """Maximum seconds to receive a JSON body."""
 OPEN_PREFIXES = ("/healthz", "/readyz", "/static/", "/favicon.ico")
@@ -54,8 +55,9 @@ class Gate:
         self._app = app
         self._upload_bytes = upload_bytes
         self._keys = [hashlib.sha256(key.encode()).digest() for key in keys]
-        # With a key, any host name is accepted. Without one, an unknown name may be a foreign page
-        # whose name resolves to this machine (DNS rebinding).
+        # With a key, any host name is accepted. Without a key, a request with an unknown host name
+        # may come from the page of another site that lets its host name resolve to this machine
+        # (DNS rebinding).
         self._hosts = None if keys else LOCAL_HOSTS | {host.strip("[]")}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +79,8 @@ class Gate:
 
     def _refusal(self, scope: Scope) -> Problem | None:
         headers = Headers(scope=scope)
-        # Checked for each request, because another server may run this app on any address.
+        # Checked for each request, because a server other than `babylm api` may run this app on
+        # any address.
         if not self._keys and scope["client"] is not None and not is_loopback(scope["client"][0]):
             detail = "without BABYLM_API_KEY this service answers clients of its own machine only"
             return Problem(403, "key_not_set", detail)
@@ -124,7 +127,7 @@ def timed(receive: Receive, *, seconds: float = BODY_SECONDS) -> Receive:
 
     async def receive_in_time() -> Message:
         nonlocal deadline, is_complete
-        if is_complete:  # waits for the client to disconnect
+        if is_complete:  # the next message only reports that the client has disconnected
             return await receive()
         if deadline is None:
             deadline = anyio.current_time() + seconds
@@ -141,7 +144,7 @@ def timed(receive: Receive, *, seconds: float = BODY_SECONDS) -> Receive:
 
 
 class _Limited:
-    """A request whose body may not exceed the limit."""
+    """Receives a body; raises a 413 problem if the body exceeds the limit."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
@@ -157,7 +160,7 @@ class _Limited:
 
 
 class _WithHeaders:
-    """A response with the security headers of browsers."""
+    """Sends a response with security headers for browsers."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

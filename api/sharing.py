@@ -11,7 +11,7 @@ Answer = TypeVar("Answer")
 
 
 class SharedReads(Generic[Answer]):
-    """Runs at most one read per key at a time; the callers that wait meanwhile share the next one.
+    """Runs at most one read per key at a time; callers that wait meanwhile share the next read.
 
     A caller never gets an answer that was read before it called. So each client still reads its own
     writes, and a hundred dashboards that show the same page cost the service one read at a time.
@@ -22,7 +22,7 @@ class SharedReads(Generic[Answer]):
         self._next: dict[Hashable, asyncio.Future[Answer | None]] = {}
 
     async def run(self, key: Hashable, read: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer of a read with this key that begins now or later.
+        """The answer of a read with this key that begins after this call.
 
         Args:
             key: Equal for reads that have the same answer.
@@ -49,7 +49,7 @@ class SharedReads(Generic[Answer]):
             answer = await self._run_now(key, read)
         except Exception as error:
             shared.set_exception(error)
-            shared.exception()  # if no other caller has joined, asyncio would log the error
+            shared.exception()  # else asyncio would log the error if no other caller has joined
             raise
         except BaseException:  # this caller was cancelled; one of the others reads
             shared.set_result(None)

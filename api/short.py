@@ -26,7 +26,7 @@ def ask(session: Session, *, kind: Kind, job_id: str, request: Json) -> ShortTas
 
 
 def ask_all(session: Session, job_id: str, asked: Sequence[tuple[Kind, Json]]) -> list[ShortTask]:
-    """New tasks for the short worker, which run in that order.
+    """New tasks for the short worker, which runs them in the given order.
 
     Raises:
         Problem: 503 if no short worker is alive.
@@ -38,10 +38,10 @@ def ask_all(session: Session, job_id: str, asked: Sequence[tuple[Kind, Json]]) -
 
 
 async def answer_of(context: Context, task_id: str) -> Json:
-    """The result of a task, once it is finished.
+    """Waits for a task; returns its result.
 
     Raises:
-        Problem: If the task failed, with the status of its error code; 504 if it took too long.
+        Problem: If the task failed, with the HTTP status of its error; 504 if it took too long.
     """
     result: Json = {}
     async for answer, _ in answers_of(context, task_id):
@@ -50,10 +50,10 @@ async def answer_of(context: Context, task_id: str) -> Json:
 
 
 async def answers_of(context: Context, task_id: str) -> AsyncIterator[tuple[Json, bool]]:
-    """Each new partial result of a task, then its result; the flag says whether it is final.
+    """Yields each new partial result of a task with False, then the final result with True.
 
     Raises:
-        Problem: If the task failed, with the status of its error code; 504 if it took too long.
+        Problem: If the task failed, with the HTTP status of its error; 504 if it took too long.
     """
 
     def look() -> ShortTask:

@@ -11,11 +11,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 COMPRESSED_SUFFIXES = (".html", ".js", ".css", ".svg", ".txt")
-"""Suffixes of text files. The typeface is compressed already."""
+"""Suffixes of text files. The other files, such as fonts, are compressed already."""
 
 
 class CompressedFiles(StaticFiles):
-    """Static files, of which text is compressed once and then kept in memory."""
+    """Static files. Text files are compressed once, and the result is kept in memory."""
 
     def file_response(
         self,
@@ -35,7 +35,7 @@ class CompressedFiles(StaticFiles):
         if "gzip" not in headers.get("accept-encoding", ""):
             return response
         kept = {
-            "ETag": f"W/{response.headers['etag']}",  # weak: it names both forms of the content
+            "ETag": f"W/{response.headers['etag']}",  # weak: the plain file has the same tag
             "Last-Modified": response.headers["last-modified"],
             "Vary": "Accept-Encoding",
             "Content-Encoding": "gzip",

@@ -1,7 +1,7 @@
-"""Streams the events of a job: first all events after a number, then new events as they arrive.
+"""Streams the events of a job: first all events after a given `seq`, then each new event.
 
-Between two queries a stream holds no connection to the database or the broker, so slow readers do
-not delay the writers.
+Between two queries a stream holds no connection to the database or the broker, so slow clients do
+not delay processes that write.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_STREAMS = 200
 MAX_STREAMS_OF_CLIENT = 100
-"""Maximum number of streams of one client (by address), so that others also get streams."""
+"""Maximum number of streams of one client (by address), so that other clients also get streams."""
 MAX_ANSWERS = 100
 """Maximum number of requests that wait for a short task. Each may wait for two minutes, and queries
 the database ten times per second."""
@@ -38,7 +38,8 @@ PAGE_EVENTS = 500
 PAGES_KEPT = 64
 """Number of encoded pages of past events in memory, about 10 MB."""
 PING_SECONDS = 15.0
-"""Seconds between pings, because proxies close connections that are silent for a minute."""
+"""Seconds without an event after which a stream sends a ping, because proxies close connections
+that are silent for a minute."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,11 @@ class Page:
     is_full: bool
     """Whether more events may already exist."""
     has_ended: bool
-    """Whether the job has ended with the last of these events."""
+    """Whether the job has ended and has no later events than these."""
 
 
 def encode_page(events: "Sequence[JobEvent]", *, after: int, has_ended: bool) -> Page:
-    """The events as server-sent events."""
+    """Encodes events of a job as server-sent events."""
     body = b"".join(
         format_sse_event(
             data_str=read_event(event).model_dump_json(), event=event.type, id=str(event.seq)
@@ -100,7 +101,7 @@ class Streams:
         """Counts a stream of a client while it is open.
 
         Raises:
-            Problem: 503 if too many are open.
+            Problem: 503 if too many streams are open.
         """
         if self._open.total() >= self._max_open:
             raise _too_many_streams(f"{self._max_open} streams are open")
@@ -205,7 +206,7 @@ class Watchers:
 
 
 class _SharedLook:
-    """A query in a task of its own, which survives the stream that started it."""
+    """A query in an asyncio task of its own, which continues if the stream that started it ends."""
 
     def __init__(self, look: "Look", after: int, bulkhead: Bulkhead) -> None:
         self.has_begun = False
@@ -223,13 +224,13 @@ class _SharedLook:
 
 
 Look = Callable[[int], Page]
-"""A query: the events after a number, at most PAGE_EVENTS."""
+"""A query for the events after a given `seq`, at most PAGE_EVENTS of them."""
 
 
 async def follow(
     look: Look, *, after: int, watchers: Watchers, job_id: str, bulkhead: Bulkhead
 ) -> AsyncGenerator[bytes]:
-    """The events after a number, without gap or repeat, until the job's last one."""
+    """Yields all events with a `seq` above `after`, in order, until the last event of the job."""
     # Watching begins before the first query, so that no event is missed in between.
     with watchers.watching(job_id) as news:
         idle_seconds = 0.0
@@ -243,7 +244,7 @@ async def follow(
             if page.has_ended:
                 return
             if page.is_full:
-                await asyncio.sleep(0)  # a cached page needs no wait: let other tasks run
+                await asyncio.sleep(0)  # lets other tasks run: reading a cached page does not wait
                 continue
             try:
                 await asyncio.wait_for(news.wait(), LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""Checks of specs that are submitted for training; every route that creates such jobs uses them."""
+"""Checks the specs of training jobs. Every route that creates such jobs calls these functions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from jobs.settings import Settings
 
 
 def complete_specs(specs: Sequence[JobSpec], data_dir: Path) -> list[JobSpec]:
-    """The resolved specs with the vocabulary sizes of existing tokenizers; refuses invalid ones.
+    """Adds the vocabulary sizes of existing tokenizers to resolved specs; refuses invalid specs.
 
     Reads text and evaluation files, which takes time, so the caller must not hold a write
     transaction. Equal sections of several specs are checked once.
@@ -40,13 +40,13 @@ def complete_specs(specs: Sequence[JobSpec], data_dir: Path) -> list[JobSpec]:
 
 
 def check_sources(session: Session, specs: Sequence[JobSpec], settings: Settings) -> None:
-    """Refuses specs whose initial weights or tokenizer come from a job that does not have them.
+    """Refuses specs that take initial weights or a tokenizer from a job that does not have them.
 
-    The session is that of the transaction that creates the jobs, so that the other job cannot be
+    Pass the session of the transaction that creates the jobs, so that the other job cannot be
     deleted between the check and the creation.
 
     Raises:
-        Problem: 422 with the field.
+        Problem: 422; the error names the field.
     """
     for spec in _distinct(specs, "init_from", "tokenizer", "model"):
         check_init_from(session, spec, settings)

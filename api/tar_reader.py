@@ -1,8 +1,8 @@
-"""Reads tar archives as streams: ustar, GNU and pax headers, in bounded memory and time.
+"""Reads tar archives (ustar, GNU and pax) as streams, in bounded memory and time.
 
 The standard library's `tarfile` reads the sparse maps and pax headers of a hostile archive without
-limits, with regular expressions of quadratic cost (CVE-2024-6232), and ends silently at a header
-that is damaged.
+limits, with regular expressions of quadratic cost (CVE-2024-6232). It also treats a damaged header
+as the end of the archive, without an error.
 """
 
 import zlib
@@ -13,11 +13,12 @@ from typing import Protocol
 BLOCK_BYTES = 512
 SKIP_BYTES = 1 << 18
 MAX_HEADER_BYTES = 1 << 20
-"""Maximum bytes of an extended header; longer than any name or set of pax records in use."""
+"""Maximum size of an extended header in bytes. The names and pax records of real archives are much
+shorter."""
 MAX_SIZE_DIGITS = 20
 MAX_GZIP_MEMBERS = 100_000
-"""Maximum number of gzip members. gzip allows any number; empty members take time and have no bytes
-that the budget would count."""
+"""Maximum number of gzip members. Empty members take time but contain no bytes, so a limit on bytes
+does not stop them."""
 REGULAR, DIRECTORY = (b"0", b"\0", b"7"), b"5"
 LONG_NAME, LONG_LINK = b"L", b"K"
 PAX, PAX_GLOBAL = (b"x", b"X"), b"g"
@@ -61,7 +62,7 @@ class Gzip:
 
         Raises:
             Damaged: If the file is truncated or has too many members.
-            zlib.error: If it is corrupt.
+            zlib.error: If the file is corrupt.
         """
         while True:
             data = self._waiting or self._source.read(SKIP_BYTES)
@@ -196,10 +197,10 @@ def _gzip_stream() -> "zlib._Decompress":
 
 
 def _check_sum(header: bytes) -> None:
-    """Compares the checksum with the sum of the header's bytes; its own field counts as spaces."""
+    """Compares the checksum with the sum of all bytes; the checksum's own bytes count as spaces."""
     rest = header[:148] + header[156:]
     unsigned = 256 + sum(rest)
-    signed = unsigned - 256 * sum(byte > 127 for byte in rest)  # the sum of some old programs
+    signed = unsigned - 256 * sum(byte > 127 for byte in rest)  # some old programs write this sum
     if _number(header[148:156]) not in (unsigned, signed):
         raise Damaged("a header has a wrong checksum")
 

@@ -21,9 +21,9 @@ class TokenizerFile:
 
     name: str
     vocab_size: int | None
-    """None if it is not usable."""
+    """Number of entries; None if the tokenizer is not usable."""
     error: str | None
-    """The reason why it is not usable; None if it is usable."""
+    """The reason why the tokenizer is not usable; None if it is usable."""
 
 
 def tokenizer_files(data_dir: Path) -> list[TokenizerFile]:
@@ -67,7 +67,7 @@ def remove_tokenizer(data_dir: Path, name: str) -> None:
     """Removes a tokenizer. A run that has prepared its tokenizer has its own copy.
 
     Raises:
-        Problem: 404 if there is none.
+        Problem: 404 if there is no such tokenizer.
     """
     folder = data_dir / FOLDER / name
     if not folder.is_dir():

@@ -6,8 +6,8 @@ import stat
 from pathlib import Path
 
 MAX_PATH_BYTES = 107 if os.uname().sysname == "Linux" else 103
-"""Maximum length of the path of a socket. sockaddr_un.sun_path has 108 bytes, including the final
-zero byte (unix(7)); on macOS it has 104."""
+"""Maximum length of the path of a socket in bytes. `sockaddr_un.sun_path` has 108 bytes on Linux
+(unix(7)) and 104 bytes on macOS, including the final zero byte."""
 
 
 class SocketUnavailable(Exception):
@@ -42,9 +42,9 @@ def check_socket(path: Path) -> None:
 
 
 def bind_socket(path: Path) -> socket.socket:
-    """A listening socket to which only this user can connect; replaces an unused one.
+    """A socket to which only this user can connect; replaces a socket file that no program uses.
 
-    uvicorn's own `uds` option makes the socket accessible to every account.
+    uvicorn's own option `uds` is not used, because it makes the socket accessible to every account.
 
     Raises:
         SocketUnavailable: If the API cannot listen there.

@@ -19,7 +19,7 @@ UPLOAD: dict[str, Any] = {  # any value, as FastAPI takes the options of a route
     "status_code": 201,
     "response_model_exclude_unset": True,
     "responses": {
-        202: {"model": UploadRead, "description": "A piece has arrived; more is to come."},
+        202: {"model": UploadRead, "description": "A part was received; the file is incomplete."},
         **problems(409, 507),
     },
     "openapi_extra": FILE_BODY,
@@ -28,7 +28,7 @@ UPLOAD: dict[str, Any] = {  # any value, as FastAPI takes the options of a route
 
 
 ContentLength = Annotated[str | None, Header(max_length=20, include_in_schema=False)]
-"""The length of the body. HTTP clients set it, so it is no parameter in the description."""
+"""The length of the body. HTTP clients set it, so the API description does not list it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ async def upload_parameters(
     content_range: Annotated[str | None, Header(max_length=200)] = None,
     content_length: ContentLength = None,
 ) -> UploadParameters:
-    """Reads the parameters on the event loop; a class as a dependency would take a thread."""
+    """Reads the parameters on the event loop; FastAPI would call a class in a thread."""
     return UploadParameters(file, sha256, folder, replace, content_range, content_length)
 
 
@@ -66,7 +66,7 @@ async def receive_file(
     Returns the path of the file if it is complete now, otherwise what has been received.
 
     Raises:
-        Problem: For the reasons of `uploads.receive`.
+        Problem: For the same reasons as in `uploads.receive`.
     """
     limit = context.settings.upload_bytes
     piece = uploads.piece_of(upload.content_range, upload.content_length, limit=limit)

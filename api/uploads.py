@@ -25,7 +25,7 @@ from api.received_files import BUFFER_BYTES, full_disk_as_problem
 PART = ".part"
 STALL_SECONDS = 60.0
 KEEP_SECONDS = 7 * 24 * 3600.0
-"""Seconds after its last write after which an incomplete upload is removed."""
+"""Maximum age of an incomplete upload, in seconds since its last write; then it is removed."""
 RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
@@ -35,9 +35,9 @@ class Piece:
 
     begin: int
     end: int | None
-    """The byte after the last one; None: the end of the body, which is the end of the file."""
+    """Position after the last byte; None if the request has no header that gives it."""
     size: int | None
-    """Size of the whole file."""
+    """Size of the whole file; None if the request has no header that gives it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def piece_of(content_range: str | None, content_length: str | None, *, limit: in
 
 
 def unfinished(folder: Path) -> list[Received]:
-    """The incomplete files of a dataset, whose uploads can continue."""
+    """The incomplete files in a folder of uploads. Their uploads can continue."""
     if not folder.is_dir():
         return []
     parts = sorted(folder.glob(f"*{PART}"))
@@ -80,10 +80,10 @@ def unfinished(folder: Path) -> list[Received]:
 
 
 def remove_abandoned(uploads: Path) -> None:
-    """Removes incomplete uploads whose last write was more than `KEEP_SECONDS` ago."""
+    """Removes incomplete uploads if their last write was more than `KEEP_SECONDS` ago."""
     if uploads.is_dir():
         for path in uploads.glob("*/*"):
-            # Another request may have completed its file since it was listed.
+            # Another request may have completed this upload since the folder was listed.
             with suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > KEEP_SECONDS:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -95,9 +95,9 @@ async def receive(
     """Appends a piece to a part; returns the path of the file once it is complete.
 
     Raises:
-        Problem: 409 if the piece does not begin where the part ends or another request is sending,
-            413 if the file grows too large, 408 if no data arrives, 507 on a full disk, 400 if the
-            connection broke; the received bytes are kept then.
+        Problem: 409 if the piece begins after the end of the part, or if another request is
+            sending; 413 if the file becomes too large; 507 on a full disk; 408 if no data arrive;
+            400 if the connection breaks. After a 408 or 400 the received bytes are kept.
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     _require_space(part.parent, (piece.end or piece.begin) - piece.begin)

@@ -1,4 +1,4 @@
-"""Warm start: checks `init_from` of a spec, and takes the job's own copy of the weights."""
+"""Warm start: checks `init_from` of a spec, and copies the initial weights for the job."""
 
 import logging
 
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 def check_init_from(session: Session, spec: JobSpec, settings: Settings) -> None:
-    """Refuses a spec whose initial weights do not exist or belong to another model.
+    """Refuses a spec if its initial weights do not exist or belong to another model.
 
     Raises:
-        Problem: 422 with the field.
+        Problem: 422; the error names the field.
     """
     start = spec.init_from
     if not start.is_set:
@@ -48,7 +48,7 @@ def check_init_from(session: Session, spec: JobSpec, settings: Settings) -> None
 
 
 def warm_start_warnings(session: Session, spec: JobSpec, settings: Settings) -> list[str]:
-    """The reason why `init_from` of the spec would be refused, if it would be."""
+    """A warning if `init_from` of the spec would be refused; otherwise an empty list."""
     try:
         check_init_from(session, spec, settings)
     except Problem as problem:
@@ -59,7 +59,7 @@ def warm_start_warnings(session: Session, spec: JobSpec, settings: Settings) -> 
 def keep_initial_weights(spec: JobSpec, job_id: str, settings: Settings) -> None:
     """Copies the initial weights for a new job, so that the originals may be removed afterwards.
 
-    A failure is only logged: the run takes the copy when it starts, and reports what is wrong.
+    A failure is only logged. Then the run makes the copy when it starts, or reports what is wrong.
     """
     try:
         take_initial_weights(spec, RunDir(settings.job_folder(job_id)), settings.data_dir)

@@ -1,4 +1,4 @@
-"""Sends a message to a webhook: signed, to an address that was checked, within limits.
+"""Sends a signed message to a webhook, to a checked address and within time limits.
 
 The address is checked on the connection itself: the name is resolved once, and the connection goes
 to the address that passed the check. Neither a second answer of the name server nor a redirect can
@@ -35,7 +35,7 @@ MAX_ERROR = 300
 PACKAGE = "standardwebhooks"
 Networks = Sequence[IPv4Network | IPv6Network]
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-"""Networks of addresses whose last 32 bits are an IPv4 address (RFC 6052, RFC 8215)."""
+"""Networks of addresses that end with the 32 bits of an IPv4 address (RFC 6052, RFC 8215)."""
 FAILURES = (
     *(OSError, UnicodeError, httpcore2.NetworkError, httpcore2.ProtocolError),
     *(httpcore2.TimeoutException, httpcore2.UnsupportedProtocol),
@@ -57,7 +57,7 @@ def refusal(address: IPv4Address | IPv6Address, allowed: Networks, *, is_plain: 
     Args:
         address: The address of the connection.
         allowed: Private networks that the settings allow.
-        is_plain: Whether the URL is http, which is allowed only for these networks.
+        is_plain: Whether the URL is http, which is allowed only for the networks in `allowed`.
     """
     inner = _embedded(address)
     if any(each in network for each in (address, inner) for network in allowed):
@@ -72,7 +72,7 @@ def refusal(address: IPv4Address | IPv6Address, allowed: Networks, *, is_plain: 
 async def send(
     claim: Claim, allowed: Networks, moment: datetime, *, connect_seconds: float = CONNECT_SECONDS
 ) -> Outcome:
-    """Makes one attempt. An error becomes its outcome and does not raise.
+    """Makes one attempt to send a message. Does not raise an error, but returns it in the outcome.
 
     Args:
         claim: The delivery.
@@ -89,7 +89,7 @@ async def send(
         return Outcome(None, str(error))
     except FAILURES as error:
         return Outcome(None, _shown(error))
-    except Exception as error:  # the other deliveries of the pass continue
+    except Exception as error:  # must not stop the other deliveries of the same pass
         log.exception("unexpected error while sending to webhook %s", claim.webhook_id)
         return Outcome(None, _shown(error))
 

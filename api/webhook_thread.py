@@ -16,7 +16,7 @@ from jobs.outbox import Claim, Outcome, claim_due, has_due, prune_finished, reco
 log = logging.getLogger(__name__)
 
 PER_WEBHOOK = 4
-"""Number of attempts that are made at the same time for each webhook."""
+"""Maximum number of attempts at the same time for each webhook."""
 PRUNE_EVERY = timedelta(hours=1)
 
 

@@ -1,7 +1,7 @@
-"""Speed from raw text to tokens, compared with plain scripts in the same run.
+"""Measures the stages from raw text to tokens, and plain scripts that do the same work.
 
 BABYLM_BENCH_DATA names a folder with BabyLM's `train_10M` (and optionally `dev`). If the variable
-is not set, the benchmark uses the sample corpus, whose figures are less meaningful. The text is
+is not set, the benchmark uses the sample corpus, which gives less meaningful figures. The text is
 repeated to reach the length that a figure needs. The benchmark also counts the words of each
 document in the text, and prints the number of documents for which the token file gives a
 different count.
@@ -238,7 +238,7 @@ def encode_documents(tokenizer: Tokenizer, files: list[Path]) -> None:
 
 
 def recount(tokens: TokenFile, files: list[Path]) -> int:
-    """Number of documents whose words, counted in the text, differ from the token file's count."""
+    """Number of documents for which the token file gives another number of words than the text."""
     ledger = tokens.word_counts(np.append(tokens.documents, np.uint64(tokens.num_tokens)))
     counted = [words for path in files for words in document_words(path)]
     if len(counted) != len(ledger):
@@ -262,7 +262,7 @@ def document_words(path: Path) -> Iterator[int]:
 
 
 def bench_pipeline(corpus: Corpus, folder: Path) -> None:
-    """The stages before training, in a separate process whose memory is measured."""
+    """Measures the stages before training, and the memory of the process that runs them."""
     size = folder_bytes(corpus.long)
     output = folder / "pipeline"
     output.mkdir()
@@ -307,7 +307,7 @@ def pipeline(raw: Path, output: Path) -> None:
 
 @contextmanager
 def peak_resident(pid: int) -> Iterator[list[int]]:
-    """Sum of the resident bytes of a process and its descendants, sampled 20 times a second."""
+    """Samples the resident bytes of a process and its descendants together, 20 times a second."""
     samples, ended = [0], threading.Event()
     watched = psutil.Process(pid)
 

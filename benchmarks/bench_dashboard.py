@@ -64,7 +64,7 @@ def run(only: str | None = None) -> None:
         for name in names:
             note(name, "not measured: Chromium is not installed (apt-get install chromium)")
         return
-    from playwright.sync_api import sync_playwright  # the other benchmarks run without Chromium
+    from playwright.sync_api import sync_playwright  # the other benchmarks run without Playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -107,7 +107,7 @@ def _open(
 
 
 def _fill_points(database: Database) -> str:
-    """One run of 100,000 steps and ten metrics."""
+    """Inserts one run with 100,000 steps and ten metrics."""
     noise, begin = random.Random(0), datetime(2026, 1, 1)
     with database.write() as session:
         job, _ = store.create_job(session, JobSpec.model_validate({"preset": "sample"}).resolve())
@@ -136,7 +136,7 @@ def _fill_points(database: Database) -> str:
 
 
 def _fill_jobs(database: Database) -> str:
-    """5,000 jobs. A third of the jobs have ended, and each ended job has a loss curve."""
+    """Inserts 5,000 jobs. A third of them have ended, and each ended job has a loss curve."""
     now = datetime.now(UTC)
     with database.write() as session:
         rows = session.connection().exec_driver_sql

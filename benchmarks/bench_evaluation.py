@@ -1,19 +1,20 @@
-"""Scoring of minimal pairs with the 10M presets: our code, the official one, and a lower bound.
+"""Times the scoring of minimal pairs with the 10M presets, and compares it with a lower bound.
 
-Each way runs in its own process (`benchmarks.scorer`), and the processes take turns in the order
-A B B A. The ways are `ours`, `plain` (whole sentences with the library of this project), and
-`official` (the BabyLM evaluation pipeline in its own environment) instead of `plain` if
-BABYLM_BENCH_PIPELINE and BABYLM_BENCH_PIPELINE_PYTHON name its checkout and its interpreter.
+Two ways of scoring take turns in the order A B B A, each in its own process (`benchmarks.scorer`).
+One way is `ours`. If BABYLM_BENCH_PIPELINE and BABYLM_BENCH_PIPELINE_PYTHON name the checkout and
+the interpreter of the BabyLM evaluation pipeline, the other way is `official`, the pipeline in its
+own environment. Otherwise it is `plain`, which scores whole sentences with the function
+`sentence_scores` of this project.
 
 - BABYLM_BENCH_PAIRS: the task folder; by default the pairs of the sample corpus
 - BABYLM_BENCH_DATA: a folder with `train_10M`, on which the tokenizer is trained; by default the
-  sample corpus, whose words give a vocabulary of only 933 entries
+  sample corpus, which gives a vocabulary of only 933 entries
 - BABYLM_BENCH_STRIDE: uses only every n-th pair of each file (default 1)
 - BABYLM_BENCH_ROUNDS (default 2) and BABYLM_BENCH_THREADS (default 1)
 
 The models are untrained and have the vocabulary size of their preset. The lower bound is the time
-of the necessary matrix products alone, at the rate that the same process measures: for each token
-the matrices of the layers, and for each prediction that must be normalized the output layer.
+of the necessary matrix products alone, at the rate that the same process measures. Each token needs
+the matrices of the layers, and each prediction that must be normalized needs the output layer.
 """
 
 import json

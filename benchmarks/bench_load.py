@@ -1,4 +1,4 @@
-"""The API under load during a training run, and in a burst.
+"""Measures the API under load during a training run, and in a burst of requests.
 
 `load/burst` sends BURST requests at once, each on its own socket, and polls `/healthz` meanwhile.
 
@@ -51,7 +51,8 @@ SPEC: dict[str, Any] = {  # any JSON value
         "sample_prompts": [],
     },
 }
-"""The run has short steps, and a checkpoint that is larger than the buffers of a socket."""
+"""The run has short steps. Its checkpoint is larger than the buffers of a socket, so a download
+stalls if the client does not read it."""
 BURST = 400
 STREAMS = 100
 STALLED = 40
@@ -81,7 +82,7 @@ class Answers:
 
     @property
     def failures(self) -> int:
-        """Number of requests without an answer or with a 5xx that is no 503 with Retry-After."""
+        """Number of requests without an answer, or with a 5xx other than a 503 with Retry-After."""
         return sum(
             count for status, count in self.statuses.items() if status == "none" or status >= "5"
         ) - sum(count for status, count in self.statuses.items() if status == "503 retry")

@@ -7,11 +7,11 @@ because on a shared machine the speed of the same run varies by 15 % within minu
 lasts WINDOW_SECONDS, and the windows alternate in the order A B B A: ten pairs in each of
 BABYLM_BENCH_ROUNDS rounds (default 3).
 
-A step that the end of a window interrupts finishes in the next window of the same side, so no time
-is lost or counted twice: the denominator is the running time of a side between the last event
-before its first window and the last event of its last window. The standard error in the notes is
-too large, because it is computed from whole steps per window. The notes also give the CPU time of
-each process.
+The speed of a side is its number of steps divided by its running time between the last event before
+its first window and the last event of its last window. A step that the end of a window interrupts
+finishes in the next window of the same side, so no time is lost or counted twice. The standard
+error in the notes is too large, because it is computed from whole steps per window. The notes also
+give the CPU time of each process.
 """
 
 import contextlib
@@ -55,13 +55,14 @@ CPU_BATCH_SIZE = 8
 GPU_LOGGING_STEPS = 10
 """On a GPU a step takes milliseconds, so only every tenth step is logged."""
 WINDOW_SECONDS = 4.0
-"""Seconds of a window: shorter than any timeout of the service, because its processes are stopped
-for as long."""
+"""Length of a window in seconds. The service is stopped during each window of the other side, so a
+window must be shorter than every timeout of the service."""
 PAIRS = 10
 SETTLED_STEPS = 50
-"""Steps before the first window, in which the run compiles and stores its first events."""
+"""Number of steps before the first window. In these steps the run compiles and stores its first
+events."""
 START_SECONDS = 300.0
-"""Maximum seconds until a run has taken these steps."""
+"""Maximum seconds until a run has taken SETTLED_STEPS steps."""
 POLL_SECONDS = 0.05
 LOG_CHARACTERS = 2000
 
@@ -74,7 +75,7 @@ class Side:
     """Processes by name; their descendants also belong to the side."""
     journal: Path
     foreground: "subprocess.Popen[bytes]"
-    """A process that ends with the run and writes the reason to `log`."""
+    """A process that ends when the run ends, and that writes the reason to `log`."""
     log: Path
 
     def send(self, number: signal.Signals) -> None:
@@ -83,7 +84,7 @@ class Side:
             signal_family(root, number)
 
     def seconds(self) -> dict[str, float]:
-        """CPU seconds of each root process, with the run separate from the worker."""
+        """CPU seconds of each root process and its descendants; `run` is the training process."""
         taken: dict[str, float] = {}
         for name, root in self.roots.items():
             for process in family(root):

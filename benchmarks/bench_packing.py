@@ -34,7 +34,7 @@ def run(only: str | None) -> None:
 
 
 def tokenized(folder: Path) -> TokenFile:
-    """The training text with the vocabulary of the presets."""
+    """Tokenizes the training text with the vocabulary size of the presets."""
     clean_folder(raw_text(folder), folder / "clean")
     files = sorted((folder / "clean").glob("*.txt"))
     for name in ("tokenizer", "tokens"):

@@ -1,9 +1,9 @@
 """Effect of readers on a run: steps per second of a job, alone and with readers that stall.
 
-In `service/readers` the real service trains the same job to its end, in turn without and with
-readers: 40 event streams and 20 downloads that are open but not read, and 10 clients that follow
-the log. All readers are in this process and do nothing after their request, so the measured
-cost is that of the service.
+In `service/readers` the real service trains the same job to its end several times, in turn without
+and with readers. The readers open 40 event streams, 20 downloads and 10 followed logs, and do not
+read the answers. They are in this process and do nothing after their request, so the measured cost
+is the cost of the service.
 """
 
 import shutil

@@ -1,9 +1,10 @@
-"""The service with 10,000 queued jobs and 1,000 running jobs that send two events per second each.
+"""Measures the service with 10,000 queued and 1,000 running jobs.
 
-API, database and Redis are real. `benchmarks.scale_workers` simulates the workers: they supervise
-jobs and copy events as real workers do, but no model is trained. The benchmark sends `GET /v1/jobs`
-READS_PER_SECOND times a second, first without and then with the load of the workers. All parts
-share this machine, so the processor time per event of each part is more meaningful than the rate.
+Each running job sends two events per second. API, database and Redis are real.
+`benchmarks.scale_workers` simulates the workers: they supervise jobs and copy events as real
+workers do, but no model is trained. The benchmark sends `GET /v1/jobs` READS_PER_SECOND times a
+second, first without and then with the load of the workers. All parts share this machine, so the
+processor time per event of each part is more meaningful than the rate.
 
 BABYLM_BENCH_SECONDS (default 60) is the duration. BABYLM_BENCH_RUNNING (default 1000) and
 BABYLM_BENCH_QUEUED (default 10000) are the numbers of running and queued jobs.
@@ -138,7 +139,7 @@ def _service(folder: Path, server: Server | None) -> Iterator[Service]:
 def _fill(database: Database) -> list[str]:
     """Inserts all jobs as queued; returns the ids of the jobs that will run.
 
-    They are a random sample, so that they are spread over the pages of the list.
+    The ids are a random sample, so that running jobs are spread over the pages of the list.
     """
     spec = JobSpec.model_validate({"preset": "sample"}).resolve()
     common = {"name": "simulated", "spec": spec.model_dump(mode="json"), **asdict(needs_of(spec))}

@@ -1,4 +1,4 @@
-"""Training speed by how OpenMP threads wait for each other, alone and next to other work.
+"""Measures the training speed for several ways in which OpenMP threads wait for each other.
 
 `threads/<setting>` measures the tokens per second of a 2M-parameter OLMo 2 that uses all CPUs,
 under one setting of GNU OpenMP, in four situations:

@@ -45,11 +45,12 @@ LOSS_TOLERANCE = {"fp32": 1e-3, "bf16": 2e-2}
 """Maximum relative difference between the first losses of two contenders, by precision."""
 OPTIONS = {"--steps": "BABYLM_BENCH_STEPS", "--batch-size": "BABYLM_BENCH_BATCH"}
 UPSTREAM_ENVIRONMENT = {"CUDA_LAUNCH_BLOCKING": "1"}
-"""Environment of the upstream scripts: the host waits for every kernel. No effect on a CPU."""
+"""Environment variables of the upstream scripts. They make the host wait for every kernel of a GPU,
+and have no effect on a CPU."""
 LOCK_VARIABLE, LOCK_FILE = "BABYLM_BENCH_LOCK", tempfile.NamedTemporaryFile()  # noqa: SIM115
 """The lock of the baselines, see `LOCK_VARIABLE` in `benchmarks.contender`."""
 END_SECONDS = 30.0
-"""Seconds within which a contender must exit after its input is closed, or it is killed."""
+"""Maximum seconds from closing the input of a contender until it exits. Then it is killed."""
 ERROR_CHARACTERS = 2000
 
 Result = dict[str, Any]

@@ -1,4 +1,4 @@
-"""Other work on the same machine: `python -m benchmarks.busy PERIOD_MS BUSY_MS [THREADS]`.
+"""Keeps a CPU busy for a part of the time: `python -m benchmarks.busy PERIOD_MS BUSY_MS [THREADS]`.
 
 Each thread computes for BUSY_MS of every PERIOD_MS until the process is ended.
 """
@@ -10,7 +10,8 @@ import time
 
 def main(period_seconds: float, busy_seconds: float, threads: int) -> None:
     for number in range(1, threads):
-        # The interpreter lock admits one thread at a time, so more threads add only wake-ups.
+        # The interpreter lock lets one thread run at a time, so several threads cause more wake-ups
+        # but never occupy more than one CPU.
         delay = period_seconds * number / threads
         threading.Thread(
             target=_work, args=(period_seconds, busy_seconds, delay), daemon=True

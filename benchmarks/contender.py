@@ -4,7 +4,7 @@ All ways train the same architecture from the same weights on the same tokens. E
 of its first step, so that the caller can check that all compute the same. The ways are:
 
 - `ours`: the training step of this project, as in `babylm train`;
-- `upstream`: Hugging Face's Trainer as the scripts that this project replaces configure it: with
+- `upstream`: Hugging Face's Trainer with the settings of the scripts that this project replaces:
   gradient checkpointing, a collator that checks and clamps token by token, and a callback that
   empties the cache. The precision is always fp16 on a GPU and fp32 on a CPU;
 - `trainer`: the same Trainer without these three features, compiled if BABYLM_BENCH_COMPILE=1;
@@ -57,8 +57,8 @@ CLOCK = time.process_time if BY_CPU else time.perf_counter
 DENSE = "-dense"
 """Suffix of a preset's name that selects the model without experts."""
 WARM_UP_STEPS = 2
-"""Number of steps before a contender is ready. Two, because the Trainer reports a loss one step
-later."""
+"""Number of steps before a contender is ready. Two, because the Trainer reports the loss of the
+first step only after the second step."""
 LOCK_VARIABLE = "BABYLM_BENCH_LOCK"
 """Environment variable with the path of a lock file. A baseline holds the lock until it is ready,
 because a GPU has memory for the preparation of one baseline at a time."""
@@ -77,7 +77,7 @@ class Watch:
     def __init__(
         self, spec: JobSpec, device: Device, *, num_steps: int, alone: contextlib.ExitStack
     ) -> None:
-        """`alone` holds the lock, and is closed once this contender is ready."""
+        """`alone` holds the lock of the baselines until this contender is ready."""
         self._alone = alone
         self.first_loss: float | None = None
         self.details: dict[str, int] = {}
@@ -92,7 +92,8 @@ class Watch:
         """A generator that the caller resumes before each step; it ends after the last step.
 
         On a GPU the generator releases cached memory before each wait, because other contenders
-        share the device. The first step of a window allocates memory again and is not timed.
+        share the device. Therefore the first step after a wait allocates memory again; this step
+        is not timed.
         """
         yield from itertools.repeat(None, WARM_UP_STEPS)
         self._rest()
@@ -137,12 +138,12 @@ class Watch:
 
 
 def say(**line: Any) -> None:
-    """Prints a message for the parent process; `sys.stdout` is redirected to standard error."""
+    """Prints a message to the original standard output, because `sys.stdout` is redirected."""
     print(json.dumps(line), file=sys.__stdout__, flush=True)
 
 
 def bench_spec(model: str, *, precision: str, batch_size: int | None) -> JobSpec:
-    """A preset with batches of `batch_size` sequences; None: the micro-batch of the preset."""
+    """A preset with batches of `batch_size` sequences. None means the preset's micro-batch."""
     name = model.removesuffix(DENSE)
     if batch_size is None:
         batch_size = PRESETS[name].spec["training"]["micro_batch_size"]
@@ -164,7 +165,7 @@ def token_batches(spec: JobSpec) -> Batches:
 
 
 def our_stepper(spec: JobSpec, *, num_tokens: int) -> Stepper:
-    """Our training step for a run of `num_tokens` tokens, with the choices of `auto`."""
+    """Our training step for a run of `num_tokens` tokens, with the settings that `auto` chooses."""
     training, vocabulary = spec.training, spec.tokenizer.vocab_size
     device = choose_device(training)
     prepare(device, training)
@@ -233,7 +234,7 @@ def trainer(spec: JobSpec, data: Batches, watch: Watch) -> None:
 
 
 def hugging_face(spec: JobSpec, data: Batches, watch: Watch, *, as_upstream: bool) -> None:
-    from benchmarks.hugging_face import train  # takes seconds; other ways do not need it
+    from benchmarks.hugging_face import train  # the import takes seconds; other ways skip it
 
     def note_loss(loss: float) -> None:
         if watch.first_loss is None:
@@ -281,9 +282,9 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument(
-        "--batch-size", type=int, help="8 on a CPU, the preset's micro-batch on a GPU"
+        "--batch-size", type=int, help="default: 8 on a CPU, the preset's micro-batch on a GPU"
     )
-    parser.add_argument("--steps", type=int, help="of a window; 3 on a CPU, 10 on a GPU")
+    parser.add_argument("--steps", type=int, help="steps per window (3 on a CPU, 10 on a GPU)")
     options = parser.parse_args()
     quiet_transformers()
     is_cuda = torch.cuda.is_available()

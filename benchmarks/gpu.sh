@@ -10,7 +10,7 @@
 # 5. further runs of the study until the budget is spent
 #
 # The output folder records the finished parts, so the same command continues after an interruption.
-# SHAPE=tiny runs part 2 on a CPU within a minute.
+# SHAPE=tiny runs part 2 on a CPU within a minute. The variables, with their defaults in brackets:
 #
 #   OUT            output folder: results.jsonl, bench.jsonl, tests.log       (runs/gpu)
 #   TEXT           text of the study: a folder or archive with train_10M, dev (none: study skipped)
@@ -36,8 +36,8 @@ left() {
     echo $((BUDGET_SECONDS - $(date +%s) + began))
 }
 
-# step NAME SECONDS COMMAND...: runs a command that has not finished yet, for at most SECONDS and at
-# most the rest of the budget
+# step NAME SECONDS COMMAND...: runs a command, unless an earlier call has finished it. Stops the
+# command after SECONDS, or when the budget is spent.
 step() {
     name=$1 limit=$2
     shift 2

@@ -15,8 +15,8 @@ from core.spec.job import JobSpec
 MAX_STEPS = 10**6
 """A limit that no training reaches; the end of the input ends the training."""
 CACHE_STEPS = 10
-"""Number of steps between two times that the upstream callback empties the cache. Both ways log at
-the same interval."""
+"""Number of steps after which the upstream callback empties the cache again. Both ways also log at
+this interval."""
 
 Inputs = dict[str, torch.Tensor]
 
@@ -38,8 +38,8 @@ class Endless(Dataset[Any]):
 class Paced(TrainerCallback):  # type: ignore[misc]
     """Controls the steps of the Trainer by `pace`.
 
-    The callback waits and reads the clock at the end of a step. At the beginning of the next step
-    the Trainer has already collated a batch, so a window would not have one batch per step.
+    The callback waits and reads the clock at the end of a step. The beginning of a step is too
+    late: the Trainer has collated the batch by then, so a window would not have one batch per step.
     """
 
     def __init__(

@@ -2,11 +2,12 @@
 
     python -m benchmarks.official --pipeline FOLDER --python PYTHON --data FOLDER CHECKPOINT...
 
-FOLDER is a checkout of babylm/evaluation-pipeline-2025, or `strict` in babylm-org/babylm-eval.
-PYTHON is an interpreter that has the requirements of that pipeline. The command runs the official
-`evaluation_pipeline` and our evaluation on every task folder of `--data`, by default on generated
-files. It prints a JSON line per task. It exits with 1 if a printed digit of a score differs, or if
-a prediction differs although the scores of its candidates differ by more than ROUNDING.
+`--pipeline` names a checkout of babylm/evaluation-pipeline-2025, or the folder `strict` in a
+checkout of babylm-org/babylm-eval. `--python` names an interpreter that has the requirements of
+that pipeline. The command runs the official `evaluation_pipeline` and our evaluation on every task
+folder of `--data`, by default on generated files. It prints a JSON line per task. It exits with 1
+if a printed digit of a score differs, or if a prediction differs although the scores of its
+candidates differ by more than ROUNDING.
 """
 
 import argparse
@@ -162,7 +163,10 @@ def printed(result: EvaluationResult) -> list[str]:
 
 
 def differences(ours: Json, theirs: Json, margins: dict[str, float]) -> Json:
-    """Number of different predictions, number beyond rounding, and the largest difference."""
+    """Counts the predictions that differ, and finds the largest difference of two numbers.
+
+    `beyond_rounding` counts only differences that rounding cannot explain.
+    """
     different = beyond = 0
     largest = 0.0
     for subset in sorted({*ours, *theirs}):

@@ -3,12 +3,12 @@
     python -m benchmarks.official_submission --pipeline FOLDER --python PYTHON --data FOLDER SUBM
 
 SUBM is a folder that `babylm submission` made, and `--data` the folder `evaluations` with the
-files of the tasks. `--pipeline` and `--python` are those of `benchmarks.official`. In a copy of the
-pipeline, the command runs `eval_zero_shot.sh`, `eval_zero_shot_fast.sh` for each milestone,
-`eval_aoa.sh` and, if the submission is complete, `collate_preds.sh`, all of them unmodified. Their
-output goes to standard error. The command prints a JSON line for each file. It exits with 1 if a
-prediction differs, or if a surprisal or a score differs by more than TOLERANCE, relative to its
-size.
+files of the tasks. `--pipeline` and `--python` have the same meaning as in `benchmarks.official`.
+In a copy of the pipeline, the command runs `eval_zero_shot.sh`, `eval_zero_shot_fast.sh` for each
+milestone, `eval_aoa.sh` and, if the submission is complete, `collate_preds.sh`. It does not modify
+these scripts, and sends their output to standard error. The command prints a JSON line for each
+file. It exits with 1 if a prediction differs, or if the relative difference of a surprisal or a
+score is larger than TOLERANCE.
 """
 
 import argparse

@@ -96,9 +96,9 @@ class Run:
         )
 
     def start(self, share: float) -> None:
-        """Starts to send events after the share `share` (0 to 1) of the time between two events.
+        """Starts to send events, after a delay of `share` (0 to 1) of the time between two events.
 
-        Different shares spread the jobs, so that they do not send at the same moment.
+        Each job has another share, so that the jobs do not all send at the same moment.
         """
         moment = time.monotonic()
         self._starts_at = moment + share / EVENTS_PER_SECOND
@@ -183,7 +183,7 @@ class Workers(threading.Thread):
                 report_worker(session, run.row)
 
     def _claim_again(self, run: Run) -> None:
-        """Starts the next attempt of a job with a lost lease; it copies the rest of the journal."""
+        """Starts the next attempt of a job with a lost lease, to copy the rest of the journal."""
         with suppress(SQLAlchemyError):
             offer = Offer(where="slurm", job_id=run.job_id)
             with self._database.write() as session:

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 Json = dict[str, Any]
-"""A JSON object, whose values have any type."""
+"""A JSON object with values of any type."""
 KIB = 1024
 """Number of bytes in the unit of ru_maxrss on Linux."""
 PRODUCT_ROWS, PRODUCTS = 2048, 20
@@ -67,7 +67,7 @@ def official(checkpoint: str, task: str) -> Callable[[], Json]:
 
 
 def plain(checkpoint: str, task: str) -> Callable[[], Json]:
-    """Whole sentences in batches of 64 and all logits, with the library of this project."""
+    """Scores whole sentences in batches, with all logits, by `sentence_scores` of this project."""
     from core.checkpoints.generate import load_checkpoint
     from core.evaluation.prepared import Choices, read_contents
     from core.evaluation.scoring import BATCH_SENTENCES, sentence_scores
@@ -113,15 +113,15 @@ def _summary(summary: Any) -> Json:
 
 
 def _num_normalized(row: Any) -> int:
-    """Number of tokens of a row whose logits are all needed."""
+    """Number of tokens of a row for which all logits are needed."""
     return len({at for at, is_logit in zip(row.indices, row.relative, strict=True) if not is_logit})
 
 
 def product_rates(width: int) -> tuple[float, float]:
     """Floating-point operations per second of wall time and of processor time.
 
-    They are measured for a matrix product of this width. The fastest product counts, because other
-    processes may slow down some of them.
+    The function measures matrix products of this width. Only the fastest product counts, because
+    other processes may slow down some of the products.
     """
     left, right = torch.randn(PRODUCT_ROWS, width), torch.randn(width, 4 * width)
     wall, cpu = [], []

@@ -38,7 +38,9 @@ def main() -> int:
     rounds.add_argument("--fresh", action="store_true", help="overwrite the previous report")
     latency = commands.add_parser("latency", help="how long cancel, stop and recovery take")
     latency.add_argument("--cancels", type=int, default=50, help="number of cancels")
-    latency.add_argument("--others", type=int, default=20, help="repetitions of the rest")
+    latency.add_argument(
+        "--others", type=int, default=20, help="number of repetitions of the other measurements"
+    )
     saves = commands.add_parser("saves", help="a crash at each file operation of a save")
     saves.add_argument(
         "--points", type=int, default=0, help="maximum crashes per architecture; 0: all"

@@ -1,4 +1,4 @@
-"""The checker: compares database, journals, files and weights with those of undisturbed runs.
+"""Checks database, journals and files of a round, and compares the results with undisturbed runs.
 
 The checker reads SQLite, the journals and the files with its own code, so that it does not repeat
 an error of the service. It shares only the table of status transitions with the service.

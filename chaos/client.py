@@ -1,4 +1,7 @@
-"""A client that repeats a request until it is answered, a submit with the same idempotency key."""
+"""A client that repeats each request until the service answers.
+
+A repeated submit has the same idempotency key.
+"""
 
 import threading
 import time
@@ -45,7 +48,7 @@ class Client:
         return job_id
 
     def post(self, path: str, body: Body, *, key: str | None) -> Body:
-        """Repeats a POST until the service accepts it. Without a key it must be idempotent."""
+        """Repeats a POST until the service accepts it. A POST without a key must be idempotent."""
         headers = {} if key is None else {"Idempotency-Key": key}
 
         def send() -> Body | None:

@@ -74,7 +74,7 @@ class Target:
             return False
 
     def worker(self) -> Part:
-        """A train worker."""
+        """A random train worker."""
         return self.random.choice(self.service.worker_parts())
 
 

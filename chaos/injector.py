@@ -19,7 +19,7 @@ class Injector(threading.Thread):
         self._ended = threading.Event()
 
     def allow(self, count: int) -> None:
-        """Sets the maximum number of faults up to now; the limit lets jobs make progress."""
+        """Sets the maximum number of faults since the start, so that jobs can make progress."""
         self._allowed = count
 
     def run(self) -> None:
@@ -42,7 +42,7 @@ class Injector(threading.Thread):
                     break
 
     def _await_trainer(self) -> None:
-        """Waits for a process that is training; most of the time runs are only starting."""
+        """Waits for a process that is training, because most of the time runs are only starting."""
         deadline = time.monotonic() + TRAINER_SECONDS
         while self._target.trainer() is None and time.monotonic() < deadline:
             if self._ended.wait(TRAINER_LOOK_SECONDS):

@@ -76,7 +76,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Process id of the server's main process, whose children serve the connections."""
+        """Process id of the server's main process. Its child processes serve the connections."""
         assert self._process is not None
         return self._process.pid
 
@@ -112,8 +112,8 @@ def temporary_server(
 
     Args:
         fsync: Whether a commit waits until its data is on the disk.
-        addresses: Further IPv4 addresses on which the server listens. It also accepts clients from
-            the /24 network of each of them.
+        addresses: Further IPv4 addresses on which the server listens. The server also accepts
+            clients from the /24 network of each of these addresses.
     """
     programs = find_programs()
     if programs is None:

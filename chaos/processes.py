@@ -1,4 +1,4 @@
-"""Runs the service as processes that are restarted when they die, and observes /proc."""
+"""Runs the service as processes that are restarted when they die, and observes them in /proc."""
 
 import os
 import shutil
@@ -164,7 +164,7 @@ class Service:
         return [part for name, part in self.parts.items() if name.startswith("worker-")]
 
     def trainers(self) -> dict[int, str]:
-        """Training processes of this service: pid to the id of the job."""
+        """The training processes of this service: the id of the job by process id."""
         return trainers(self.runs / "jobs")
 
     def left_over(self) -> list[str]:
@@ -187,7 +187,7 @@ class Service:
 
 
 def trainers(jobs: Path) -> dict[int, str]:
-    """Processes that run `core.run` on a folder in `jobs`: pid to folder name."""
+    """Processes that run `core.run` on a folder in `jobs`: the folder name by process id."""
     return Trainers(jobs).look()
 
 

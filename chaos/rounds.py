@@ -34,8 +34,8 @@ The lease is shorter than the default, to save time. The number of attempts is p
 unlimited, because the faults end more attempts than any real host would."""
 FAULT_SECONDS = (0.8, 2.0)
 FAULTS_A_JOB = 4
-"""Number of faults that a round may inject per finished job. Most faults cost the start of another
-attempt, whose time is mostly needed to load torch."""
+"""Number of faults that a round may inject per finished job. Most faults cause another attempt, and
+the start of an attempt takes seconds, mostly to load torch."""
 SUBMIT_SECONDS = (0.2, 2.0)
 SETTLE_SECONDS = 240.0
 """Maximum seconds from the last fault to the end of a job; after that the job counts as stuck.
@@ -88,7 +88,7 @@ def run_round(
                 if store == "postgres" and server is None:
                     raise RuntimeError("no Postgres server is installed")
                 _run(result, folder, num_jobs, goldens, is_small_disk=is_small, postgres=server)
-        except Exception as error:  # the top of a round: the other rounds continue
+        except Exception as error:  # a failed round must not stop the other rounds
             result.violations.append(f"{type(error).__name__}: {error}")
         if result.violations or keep:
             kept = Path(f"{folder}-kept")
@@ -163,7 +163,8 @@ def _run(
 def _copy_for_checker(server: Server, runs: Path) -> None:
     """Copies the rows to SQLite for the checker.
 
-    Retries the copy, because killed workers still look alive for some seconds.
+    Retries, because the copy is refused while workers look alive. Killed workers look alive for
+    some seconds.
     """
     deadline = time.monotonic() + COPY_SECONDS
     while True:
@@ -211,7 +212,7 @@ def _until_done(client: Client, numbers: dict[str, int], result: Round, injector
 
 
 def _replace_clock(service: Service, folder: Path) -> Path | None:
-    """Gives a worker a clock with the offset in the returned file; None without a compiler."""
+    """Gives a worker a clock that adds the offset in the returned file; None without a compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None

@@ -1,4 +1,4 @@
-"""The run that ckpt-chaos starts in an empty folder, kills at a file operation and restarts.
+"""The run that the tool ckpt-chaos crashes: it kills the run at a file operation and restarts it.
 
 python -m chaos.saved_run FOLDER SPEC DATA CACHE
 """

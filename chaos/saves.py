@@ -1,9 +1,9 @@
 """Crashes a run before and during each file operation of its saves.
 
-The independent tool ckpt-chaos runs the command once and records each creation, renaming and
-removal of a file. For each of these operations the tool runs the command again, kills the process
-at the operation, resumes the run and compares the final weights. A run also fails the test if it
-resumes from an older resume point than the newest complete one.
+The independent tool ckpt-chaos runs the training command once and records each creation, renaming
+and removal of a file. For each of these operations the tool runs the command again, kills the
+process at the operation, resumes the run and compares the final weights. A run also fails the test
+if it resumes from an older resume point than the newest complete one.
 """
 
 import json
@@ -21,8 +21,8 @@ from core.process.program import python_command
 from core.spec.job import JobSpec
 
 STEPS, SAVE_STEPS = 4, 2
-"""Steps of the run, and steps between two saves. The run has two resume points and keeps both: the
-tool would count a removed resume point as lost."""
+"""Number of steps of the run, and number of steps between two saves. The run has two resume points
+and keeps both, because the tool would count a removed resume point as lost."""
 FAIL_ON = "HARD_FAIL,SILENT_DIVERGENCE,LOST_WORK,CONTROL_FAIL"
 POINT_SECONDS = 180
 COUNT = re.compile(r"\b(PASS|[A-Z]+_[A-Z]+): (\d+)\b")

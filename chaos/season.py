@@ -1,8 +1,8 @@
 """Kills workers during a study, its evaluations and a submission, and counts the recorded scores.
 
-Each kill hits a worker that is busy, at a random instant. Half of the kills also hit the processes
-of the worker, as the end of a container does. At the end, each score must be recorded exactly once
-and equal that of an undisturbed evaluation.
+Each kill hits a worker that is busy, at a random instant. Half of the kills also hit the child
+processes of the worker, as the end of a container does. At the end, each score must be recorded
+exactly once and must equal the score of an undisturbed evaluation.
 """
 
 import json
@@ -79,7 +79,7 @@ class _Season:
         self._submitted: list[str] = []
 
     def run(self) -> list[str]:
-        """The violations."""
+        """Runs the season; returns the violations."""
         self._service.start()
         try:
             self.killer.start()

@@ -1,4 +1,4 @@
-"""Checks after a season under kills that each score is recorded exactly once, and is correct.
+"""Checks that each score of `chaos.season` is recorded exactly once and is correct.
 
 The check reads database and files with its own code. It evaluates each checkpoint again, without
 disturbance, and compares scores and predictions.
@@ -17,7 +17,7 @@ from core.storage.file_hashes import hash_file
 from core.storage.rundir import RunDir
 
 Score = tuple[str, str]
-"""Job and task; all scores of a season are those of the checkpoint `last`."""
+"""Job and task. All scores of a season belong to the checkpoint `last`."""
 CHECKPOINT = "last"
 
 
@@ -26,7 +26,7 @@ def check_season(runs: Path, data: Path, *, expected: Set[Score]) -> tuple[list[
 
     Args:
         runs: The folder of the runs of a service that has ended.
-        data: Its data directory.
+        data: The data directory of this service.
         expected: The scores that must be recorded.
     """
     violations: list[str] = []
@@ -110,7 +110,7 @@ def _repeated(runs: Path, data: Path, events: dict[Score, float]) -> Iterator[st
 
 
 def _submissions(runs: Path) -> Iterator[str]:
-    """Checks that a job has at most one submission, and that its files have their hashes."""
+    """Checks that a job has at most one submission, and that the files match its manifest."""
     for parent in (runs / "jobs").glob("*/submissions"):
         folders = list(parent.iterdir())
         if len(folders) != 1:

@@ -18,7 +18,7 @@ from chaos.workload import spec_of, write_corpus
 
 SAMPLE_SECONDS = 5.0
 WARM_SHARE = 0.25
-"""Fraction of the time, from the start, that does not count, because caches still fill then."""
+"""Fraction of the time at the start that does not count, because caches are still filling."""
 FOLLOWERS = 4
 POLL_SECONDS = 0.5
 DOWNLOAD_SECONDS = 3.0

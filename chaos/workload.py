@@ -38,11 +38,11 @@ TRAINED = (
     "validation/ema_loss",
     "validation/average_loss",
 )
-"""Metrics that must equal those of the undisturbed run to the bit. Other metrics depend on time
-and memory."""
+"""Metrics that must equal the metrics of the undisturbed run to the bit. Other metrics depend on
+time and memory."""
 FINAL = ("last", "ema", "average")
-"""Names of the checkpoints whose weights the checker compares. Every finished run has `last`; it
-has `ema` and `average` only if its settings ask for them."""
+"""Names of the checkpoints that the checker compares by their weights. Every finished run has
+`last`; it has `ema` and `average` only if its settings ask for them."""
 GOLDEN_SECONDS = 300.0
 
 Spec = dict[str, Any]  # any JSON value

@@ -30,7 +30,7 @@ class Alert:
     time: datetime
     """Time of the failure or of the newest warning."""
     times: int
-    """Number of equal warnings among those that were read."""
+    """Number of equal warnings among the warnings that were read."""
 
 
 def newest_alerts(session: Session, *, limit: int) -> list[Alert]:
@@ -66,7 +66,8 @@ def _warnings(session: Session) -> Iterable[Alert]:
     query = (
         select(JobEvent, Job.name)
         .join(Job, col(Job.id) == col(JobEvent.job_id))
-        # A literal, because a partial index is used only if the query has its condition as text.
+        # A literal, not a parameter: a database uses a partial index only if the query contains the
+        # condition of the index literally.
         .where(col(JobEvent.type) == literal_column("'warning'"), col(Job.archived).is_(False))
         .order_by(col(JobEvent.time).desc())
         .limit(MAX_EVENTS)

@@ -44,10 +44,10 @@ def claim_next(
     Args:
         session: A session in a write transaction.
         worker_id: The id of the worker.
-        offer: The resources of the slot; jobs that need more are skipped. None: no limit.
-        free_bytes: Free memory of the slot's device if other jobs run on it; None: no other job
-            runs on it. If the next job needs more memory, or an unknown amount, the function
-            returns None and claims no later job, since otherwise a large job could wait forever.
+        offer: The resources of the slot; jobs that need more are skipped. None means no limit.
+        free_bytes: Free memory of the slot's device if other jobs run on it, or None if no other
+            job runs on it. If the next job needs more memory, or an unknown amount, the function
+            returns None. It does not claim a later job instead: a large job could wait forever.
     """
     waiting = (
         select(Job.id, Job.device_bytes)
@@ -252,9 +252,9 @@ def running_heartbeats(session: Session) -> list[tuple[str, int, int]]:
 def reap(session: Session, job_id: str, *, attempt: int, beat: int) -> Job | None:
     """Takes the job from a lost worker; None if the attempt has a newer heartbeat or has ended.
 
-    Also applies a stop request that the lost worker did not apply. Does not compare the number of
-    attempts with its limit. The next worker does, because that worker can read in the journal
-    whether the lost attempt saved a checkpoint.
+    Also applies a stop request that the lost worker did not apply. The function does not compare
+    the number of attempts with its limit. The next worker compares them, because that worker can
+    read in the journal whether the lost attempt saved a checkpoint.
     """
     # Reading before writing is safe here: SQLite's write lock or Postgres's row lock is held.
     unchanged = (

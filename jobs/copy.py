@@ -18,7 +18,7 @@ def copy_database(source_url: str, target_url: str) -> dict[str, int]:
     """Copies all rows; returns the number of rows by table.
 
     Creates this version's schema in the target, which must have no rows. The copy is one
-    transaction of the target: an interrupted copy leaves it empty and can be repeated.
+    transaction of the target: an interrupted copy leaves the target empty and can be repeated.
 
     Raises:
         CopyRefused: If the source is in use, or the target holds rows.

@@ -23,7 +23,7 @@ def make_cursor(moment: datetime, row_id: str) -> str:
 
 
 def read_cursor(cursor: str) -> tuple[datetime, str]:
-    """The time and id in a cursor; only what `make_cursor` writes is accepted.
+    """The time and id in a cursor. Accepts only cursors that `make_cursor` can write.
 
     Other times or ids could be values that a database refuses, such as the year 1 in a zone east of
     Greenwich, or an id with a NUL.
@@ -63,7 +63,7 @@ def decode(cursor: str) -> str:
     """The text in a cursor.
 
     Raises:
-        ValueError: If it is not UTF-8 in URL-safe base64.
+        ValueError: If the cursor is not UTF-8 in URL-safe base64.
     """
     padded = cursor + "=" * (-len(cursor) % 4)
     return base64.b64decode(padded, altchars=b"-_", validate=True).decode()

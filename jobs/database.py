@@ -1,4 +1,4 @@
-"""The database: an engine whose transactions lose no updates, and migrations of the schema."""
+"""The database: transactions that lose no updates, and migrations of the schema."""
 
 import json
 import sqlite3
@@ -41,7 +41,7 @@ RELAXED = {"babylm": "relaxed"}
 
 
 class Database:
-    """Sessions on one database, each of which is one transaction that reads or writes.
+    """Sessions on one database. Each session is one transaction, which reads or writes.
 
     With the defaults of SQLAlchemy and SQLModel, SQLite loses updates without an error: two
     sessions read a row, then both write it, and the second overwrites the first. Here a write
@@ -122,7 +122,7 @@ def _prepare_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     def connect(connection: sqlite3.Connection, record: object) -> None:
         del record
         # The listener of "begin" starts each transaction. By default the sqlite3 module starts
-        # them itself, only deferred ones and none for DDL statements.
+        # transactions itself, but only deferred ones, and none before a DDL statement.
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
@@ -213,7 +213,7 @@ def upgrade(url: str) -> None:
 
 
 def check_schema(engine: Engine) -> None:
-    """Checks that the schema is the one that this version of the program needs.
+    """Checks that the database has the schema that this version of the program needs.
 
     Raises:
         SchemaTooNew: If the schema is newer.

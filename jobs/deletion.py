@@ -26,7 +26,7 @@ def delete_with_folder(database: Database, settings: Settings, job_id: str) -> N
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If it has not ended.
+        InvalidTransition: If the job has not ended.
         JobInUse: If an unfinished job needs the tokenizer or a checkpoint of this job.
     """
     aside = settings.deleted_folder / job_id
@@ -38,7 +38,7 @@ def delete_with_folder(database: Database, settings: Settings, job_id: str) -> N
 
 
 def delete_study_with_folders(database: Database, settings: Settings, study_id: str) -> None:
-    """Removes a study whose members have ended: all its members, or nothing.
+    """Removes a study and all its members. If this is not possible, removes nothing.
 
     Raises:
         StudyNotFound: If there is no such study.
@@ -55,12 +55,13 @@ def delete_study_with_folders(database: Database, settings: Settings, study_id: 
 
 
 def finish_deletions(database: Database, settings: Settings) -> None:
-    """Completes interrupted deletions; undoes those of jobs whose row still exists."""
+    """Completes each interrupted deletion, or undoes it if the row of the job still exists."""
     if not settings.deleted_folder.is_dir():
         return
     for aside in settings.deleted_folder.iterdir():
         with database.write() as session:
-            # Waits for a deletion in progress: on SQLite by the write lock, on Postgres by the row.
+            # Waits for a deletion in progress: on SQLite for the write lock, on Postgres for the
+            # lock of the row.
             remains = session.get(Job, aside.name, with_for_update=True) is not None
             if remains:
                 _move(aside, settings.job_folder(aside.name))
@@ -76,7 +77,7 @@ def _refuse_in_use(session: Session, job_ids: Collection[str]) -> None:
 
 
 def _named_jobs(spec: Mapping[str, Any]) -> set[str]:  # Any: JSON has values of any type
-    """The jobs whose tokenizer or checkpoint a spec needs.
+    """The ids of the jobs from which a spec needs the tokenizer or a checkpoint.
 
     A warm start needs no other job: it has a copy of the weights and the tokenizer.
     """

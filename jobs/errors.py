@@ -77,7 +77,7 @@ class StudyNotFound(JobsError):
 
 
 class StudyRefused(JobsError):
-    """The members of the study do not allow the action, or the study cannot have them."""
+    """The members of the study do not allow the action, or a study cannot have such members."""
 
     code = "study_refused"
 
@@ -161,7 +161,7 @@ class BrokerUnavailable(JobsError):
 
 
 class Fenced(JobsError):
-    """The attempt no longer holds the job: another one took it, or the job has ended."""
+    """The attempt no longer holds the job: a newer attempt has taken it, or the job has ended."""
 
     code = "fenced"
 

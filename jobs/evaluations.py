@@ -121,7 +121,7 @@ def scores_of_checkpoint(session: Session, job_id: str, checkpoint: str) -> dict
 def _record_metric(session: Session, checkpoint: Checkpoint, evaluation: EvaluationData) -> None:
     """Adds a `metrics` event and the metric at the step of the checkpoint.
 
-    That step may be far in the past, so the job's current step and its other latest values do not
+    This step may be far in the past, so the job's current step and its other latest values do not
     change, and a value that was measured at a later step stays the latest.
     """
     job_id = checkpoint.job_id

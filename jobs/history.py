@@ -34,7 +34,7 @@ def events_after(
     limit: int = EVENTS_PAGE,
     types: Sequence[str] = (),
 ) -> list[JobEvent]:
-    """The events that follow number `after`, in order; only those of `types` if it is not empty."""
+    """The events that follow number `after`, in order; only events of `types` if any are given."""
     query = OF_TYPES if types else EVENTS
     values: dict[str, Any] = {"job_id": job_id, "after": after, "limit": limit}
     if types:
@@ -74,7 +74,7 @@ def finished_stage(session: Session, job_id: str, stage: StageName) -> StageData
 
 
 def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:
-    """The checkpoints whose files exist, by step.
+    """The checkpoints that still have their files, by step.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -89,14 +89,14 @@ def list_checkpoints(session: Session, job_id: str) -> list[Checkpoint]:
 
 
 def find_checkpoint(session: Session, job_id: str, name: str) -> Checkpoint:
-    """The checkpoint of that name; `best` and `last` also find the newest of that kind.
+    """The checkpoint of that name; `best` and `last` also mean the newest checkpoint of that kind.
 
-    While a job runs, it has no `last` checkpoint; the name then means its newest checkpoint of any
-    kind.
+    While a job runs, it has no checkpoint of the kind `last`. Then `last` means the newest
+    checkpoint of any kind.
 
     Raises:
         JobNotFound: If there is no such job.
-        CheckpointNotFound: If the job has none of that name.
+        CheckpointNotFound: If the job has no such checkpoint.
     """
     checkpoints = list_checkpoints(session, job_id)
     for checkpoint in checkpoints:

@@ -32,7 +32,7 @@ def _item(column: Any, *path: str) -> Any:  # SQLAlchemy has no type for an item
     return col(column)[path]
 
 
-def _column(attribute: Any) -> Column:  # an attribute of a row, whose type is not that of a column
+def _column(attribute: Any) -> Column:  # a type checker sees a value, not a column
     column: Column = attribute
     return column
 
@@ -58,8 +58,9 @@ COLUMNS: dict[str, tuple[Kind, Column]] = {
     "architecture": ("text", _item(Job.spec, "model", "architecture").as_string()),
     "dataset": ("text", _item(Job.spec, "data", "dataset").as_string()),
 }
-"""Kind and column of each value that is neither `created`, which has an index, nor a metric. `time`
-is the time of the newest of these that has happened: submission, start, end."""
+"""Kind and column of each value by which jobs can be sorted, except `created`, which has an index,
+and the metrics. `time` is the time of the job's end, or of its start if it has not ended, or of its
+submission if it has not started."""
 CREATED = "created"
 EVALUATION = "evaluation/TASK"
 
@@ -188,7 +189,7 @@ def _make_cursor(order: Order, key: _Key) -> str:
 
 
 def _read_cursor(cursor: str, order: Order, kind: Kind) -> _Key:
-    """The position in a cursor; only what `_make_cursor` writes for this order is accepted."""
+    """The position in a cursor. Accepts only what `_make_cursor` can write for this order."""
     try:
         written, value, created_at, job_id = json.loads(decode(cursor))
         key = _Key(_read_value(value, kind), datetime.fromisoformat(created_at), job_id)
@@ -209,7 +210,7 @@ def _read_value(value: object, kind: Kind) -> float | str | datetime | None:
     """The value of a cursor.
 
     Raises:
-        ValueError: If it is not of this kind, or no database can compare with it.
+        ValueError: If the value is not of this kind, or if a database cannot compare with it.
     """
     if value is None:
         return None

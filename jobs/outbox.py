@@ -1,8 +1,8 @@
-"""The writes of a sender of webhooks: which deliveries are due, the claim, and the outcome.
+"""The outbox of webhooks: finds due deliveries, claims them, and records the outcome of attempts.
 
 A claim counts the attempt and makes the delivery due again after `LEASE_SECONDS`, before anything
-is sent. If the sender is killed, another one therefore sends the message after the lease. A failed
-attempt sets the time of the next one.
+is sent. So if the sender is killed, another sender sends the message after the lease. A failed
+attempt sets the time of the next attempt.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 after the last delay is the last one."""
 MAX_ATTEMPTS = len(RETRY_SECONDS) + 1
 LEASE_SECONDS = 60.0
-"""Seconds after a claim in which no other sender makes an attempt; well above the maximum duration
-of one, which is `api.webhook_sender.TOTAL_SECONDS`."""
+"""Seconds after a claim in which no other sender makes an attempt. An attempt takes much less: at
+most `api.webhook_sender.TOTAL_SECONDS`."""
 JITTER = 0.1
 """Maximum fraction that is added to a delay, so that deliveries are not all sent at once."""
 MAX_RETRY_AFTER_SECONDS = 86_400
@@ -125,7 +125,7 @@ def prune_finished(session: Session, moment: datetime) -> None:
 
 
 def delay(delivery_id: str, attempt: int) -> timedelta:
-    """Time between attempt number `attempt`, from 1, and the next; the id determines the jitter."""
+    """Time from attempt number `attempt` (from 1) to the next one; the id determines the jitter."""
     seconds = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS)) - 1]
     return timedelta(seconds=seconds * (1.0 + JITTER * int(delivery_id[:4], 16) / 0xFFFF))
 
@@ -145,7 +145,7 @@ def _due(moment: datetime) -> SelectOfScalar[WebhookDelivery]:
 
 def _claim(session: Session, delivery: WebhookDelivery, moment: datetime) -> bool:
     """Counts the attempt; False if another sender was faster."""
-    # The sender died during the last attempt, so it is unknown whether the message arrived.
+    # If true, a sender died during the last attempt, and whether the message arrived is unknown.
     is_exhausted = delivery.attempts >= MAX_ATTEMPTS
     values: dict[str, object] = {
         "attempts": delivery.attempts + 1,

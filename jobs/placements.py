@@ -139,7 +139,7 @@ def submit_again(session: Session, placement: Placement) -> bool:
 
 
 def enter_slurm_id(session: Session, placement: Placement, slurm_id: str) -> bool:
-    """Records the Slurm id that `sbatch` or `squeue` returned; False if there already is one."""
+    """Records the Slurm id that `sbatch` or `squeue` returned; False if the row already has one."""
     return _update(
         session,
         placement,
@@ -174,7 +174,7 @@ def live_provisioners(session: Session, *, at: datetime | None = None) -> list[W
 
 
 def describe_placement(placement: Placement) -> str:
-    """A text for users: what the placement waits for."""
+    """Describes the state of a placement for users."""
     reason = f": {placement.reason}" if placement.reason else ""
     if placement.state == SUBMITTING:
         return "being submitted to Slurm"

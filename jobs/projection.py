@@ -58,8 +58,8 @@ def project(
                 if any(name.startswith(FINETUNE) for name in metrics.values) and (
                     checkpoint_step is None or metrics.step > checkpoint_step
                 ):
-                    # Fine-tuning publishes no checkpoints: an attempt that gets further than all
-                    # earlier ones counts as progress.
+                    # Fine-tuning publishes no checkpoints. Instead, an attempt makes progress if it
+                    # reaches a later step than all earlier attempts.
                     checkpoint_step = metrics.step
                     result.job |= {"checkpoint_step": metrics.step}
                     result.job |= {"attempts_without_checkpoint": 0}

@@ -1,4 +1,4 @@
-"""The Celery app and its two queues. A message only notifies a worker to look for work.
+"""The Celery app and its two queues. A message only makes a worker look for work.
 
 A message names no job. It does no harm if a message is lost, duplicated or late, because the rows
 of the database contain the work. So the service does not use Celery's results, late
@@ -46,18 +46,19 @@ class _Loader(AppLoader):  # type: ignore[misc]
 
 def make_app(broker_url: str) -> Celery:
     """Creates the Celery app of a broker."""
-    # No fixups: the one for Django imports from the working directory if DJANGO_SETTINGS_MODULE is
-    # set.
+    # No fixups: the fixup for Django imports from the working directory if DJANGO_SETTINGS_MODULE
+    # is set.
     app = Celery("babylm", broker=broker_url, set_as_current=False, loader=_Loader, fixups=())
     app.conf.update(
         task_ignore_result=True,
-        # With a late acknowledgement the message is redelivered after the visibility timeout, while
-        # the job runs.
+        # With a late acknowledgement, Redis would deliver the message again after the visibility
+        # timeout, while the job still runs.
         task_acks_late=False,
         task_track_started=False,
-        # Processes of a prefork pool are daemonic and cannot have children; tasks only wait.
+        # Processes of a prefork pool are daemonic and cannot have children. Threads are enough,
+        # because tasks only wait for other processes.
         worker_pool="threads",
-        # A message prefetched by a busy worker would be redelivered after an hour.
+        # If a busy worker prefetched a message, Redis would deliver it again after an hour.
         worker_disable_prefetch=True,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
@@ -88,7 +89,7 @@ def make_app(broker_url: str) -> Celery:
 
 
 class QueueNotifier:
-    """Notifies the workers of a queue. The call may block, so requests do not use it."""
+    """Notifies the workers of a queue. `notify` may block, so no request calls it."""
 
     def __init__(self, broker_url: str) -> None:
         self._app = make_app(broker_url)

@@ -55,7 +55,7 @@ class HeartbeatMonitor:
         self._seen: dict[Hashable, _Seen] = {}
 
     def expired(self, beats: Iterable[tuple[Key, Hashable]]) -> list[Key]:
-        """The keys whose heartbeat has not changed for too long."""
+        """The keys of the heartbeats that have not changed for too long."""
         moment = self._clock()
         current: dict[Hashable, _Seen] = {}
         lost = []

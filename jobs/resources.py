@@ -32,9 +32,9 @@ class Offer:
     where: Where = "local"
     gpus: int = 0
     memory_bytes: int | None = None
-    """Memory of the host; None: unknown."""
+    """Memory of the host; None if unknown."""
     device_memory_bytes: int | None = None
-    """Memory of the smallest device; None: unknown."""
+    """Memory of the smallest device; None if unknown."""
     job_id: str | None = None
     """The only job that the worker accepts, if it is a pilot."""
 
@@ -47,15 +47,15 @@ class Needs:
     num_gpus: int
     """Number of GPUs that the job uses on a machine with GPUs."""
     needs_gpu: bool
-    """False: the job also runs on a machine without GPUs."""
+    """False if the job also runs on a machine without GPUs."""
     min_memory_bytes: int
     min_device_memory_bytes: int
     """Bytes of the weights and the optimizer state. A device with less memory cannot train the
     model at all."""
     device_bytes: int | None = None
     """Expected peak of the device memory of a process, in bytes, with a margin. A job on a shared
-    device claims this number of bytes. 0: the task is `tokenizer`. None: unknown, so the job shares
-    no device."""
+    device claims this number of bytes. It is 0 if the task is `tokenizer`. It is None if the peak
+    is unknown; then the job shares no device."""
 
 
 def needs_of(spec: JobSpec) -> Needs:
@@ -108,7 +108,7 @@ def host_memory_bytes(spec: JobSpec) -> int:
 
 
 def slurm_gpus(spec: JobSpec) -> int:
-    """GPUs to request from Slurm."""
+    """Number of GPUs to request from Slurm."""
     return needs_of(spec).num_gpus
 
 
@@ -167,7 +167,7 @@ def measured_rates(workers: Sequence[WorkerRow]) -> dict[str, float]:
 
 
 def unserved_reason(job: Job, offers: Sequence[Offer]) -> str:
-    """Why none of the offers can run the job."""
+    """The reason why none of the offers can run the job."""
     local = [offer for offer in offers if offer.where in _places(job)]
     if not local:
         return f"resources.where is {job.where_allowed} and no worker runs there"

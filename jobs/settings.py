@@ -47,7 +47,7 @@ class Settings(BaseSettings):
         "workers poll the database.",
     )
     api_key: SecretStr | None = Field(
-        default=None, description="Key that clients must send; several are separated by commas."
+        default=None, description="Key that clients must send; separate several keys by commas."
     )
     host: str = Field(default="127.0.0.1", description="Address on which the API listens.")
     port: int = Field(default=8000, ge=0, le=65_535, description="Port on which the API listens.")
@@ -66,10 +66,11 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=64,
-        description="Number of slots of a worker, each of which runs one job at a time; null: one "
-        "per GPU. With fewer slots than GPUs, the GPUs are divided evenly among the slots, for "
-        "jobs with training.num_devices. With more slots than GPUs, slots share a GPU: a job "
-        "starts next to others if the memory estimates of all fit into the GPU.",
+        description="Number of slots of a worker, each of which runs one job at a time; null means "
+        "one slot per GPU. With fewer slots than GPUs, the GPUs are divided evenly among the "
+        "slots, for jobs with training.num_devices. With more slots than GPUs, slots share a GPU: "
+        "a job starts next to others if the memory estimates of all these jobs together fit into "
+        "the GPU.",
     )
     lease_seconds: float = Field(
         default=15.0,
@@ -121,8 +122,8 @@ class Settings(BaseSettings):
     cache_bytes: int | None = Field(
         default=None,
         ge=0,
-        description="Maximum size of the stage cache: the least recently used results that no run "
-        "uses are removed first; null: no limit.",
+        description="Maximum size of the stage cache. If the cache is larger, the service removes "
+        "the least recently used results that no run uses. null means no limit.",
     )
     max_attempts: int = Field(
         default=3,
@@ -138,8 +139,8 @@ class Settings(BaseSettings):
     )
     mlflow_uri: str | None = Field(
         default=None,
-        description="MLflow's tracking URI, such as http://host:port or sqlite:///FILE; null: the "
-        "variable MLFLOW_TRACKING_URI, or else the file mlflow.sqlite3 in runs_dir.",
+        description="MLflow's tracking URI, such as http://host:port or sqlite:///FILE; null means "
+        "the variable MLFLOW_TRACKING_URI, or else the file mlflow.sqlite3 in runs_dir.",
     )
 
     webhook_networks: str = Field(
@@ -151,7 +152,7 @@ class Settings(BaseSettings):
     slurm_template: Path | None = Field(
         default=None,
         description="Batch script of the jobs that `babylm provision slurm` submits, with the "
-        "options of your cluster; null: the built-in one.",
+        "options of your cluster; null means the built-in script.",
     )
     slurm_max_pilots: int = Field(
         default=64,
@@ -238,7 +239,7 @@ class Settings(BaseSettings):
 
     @property
     def deleted_folder(self) -> Path:
-        """Folder of the run folders whose deletion is in progress."""
+        """Folder of the run folders that are being deleted."""
         return self.runs_dir / "deleted"
 
     @property

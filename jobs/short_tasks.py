@@ -1,8 +1,8 @@
 """Short tasks: the API creates them, and the short worker claims and runs them.
 
-Quick tasks, whose result a user waits for, run without interruption; the others run in slices.
-After a slice the task returns to the queue with its state. So a quick task waits for earlier quick
-tasks and for at most one slice, and a worker that dies loses at most one slice.
+A user waits for the result of a quick task, so quick tasks run without interruption. The others run
+in slices. After a slice the task returns to the queue with its state. So a quick task waits for
+earlier quick tasks and for at most one slice, and a worker that dies loses at most one slice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def create_short_task(
 def create_short_tasks(
     session: Session, job_id: str, asked: Sequence[tuple[Kind, Json]]
 ) -> list[ShortTask]:
-    """Creates short tasks for a job from pairs of kind and request; slow ones run in this order.
+    """Creates short tasks for a job from pairs of kind and request; slow tasks run in this order.
 
     Raises:
         JobNotFound: If there is no such job.
@@ -71,7 +71,7 @@ def create_short_tasks(
 
 
 def short_tasks_of_job(session: Session, job_id: str, kind: Kind) -> list[ShortTask]:
-    """The tasks of one kind of a job, oldest first."""
+    """The tasks of this kind that belong to the job, oldest first."""
     query = (
         select(ShortTask)
         .where(ShortTask.job_id == job_id, ShortTask.kind == kind)
@@ -81,7 +81,7 @@ def short_tasks_of_job(session: Session, job_id: str, kind: Kind) -> list[ShortT
 
 
 def unfinished_short_tasks(session: Session, job_id: str, kind: Kind) -> list[ShortTask]:
-    """The tasks of one kind of a job that wait or run, oldest first."""
+    """The queued and running tasks of this kind that belong to the job, oldest first."""
     query = (
         select(ShortTask)
         .where(*_unfinished(job_id, kind))
@@ -91,13 +91,13 @@ def unfinished_short_tasks(session: Session, job_id: str, kind: Kind) -> list[Sh
 
 
 def count_unfinished_short_tasks(session: Session, job_id: str, kind: Kind) -> int:
-    """The number of tasks of one kind of a job that wait or run."""
+    """The number of queued and running tasks of this kind that belong to the job."""
     query = select(func.count()).select_from(ShortTask).where(*_unfinished(job_id, kind))
     return session.exec(query).one()
 
 
 def newest_short_task(session: Session, job_id: str, kind: Kind) -> ShortTask | None:
-    """The newest task of one kind of a job."""
+    """The newest task of this kind that belongs to the job; None if there is none."""
     query = (
         select(ShortTask)
         .where(ShortTask.job_id == job_id, ShortTask.kind == kind)
@@ -136,7 +136,7 @@ def get_short_task(session: Session, task_id: str) -> ShortTask:
 
 
 def claim_short_task(session: Session, worker_id: str) -> ShortTask | None:
-    """Assigns the next queued task to `worker_id`: the oldest quick one, or the oldest of all."""
+    """Assigns the oldest queued quick task to `worker_id`, or else the oldest queued task."""
     is_slow = case((col(ShortTask.kind).in_(QUICK), 0), else_=1)
     waiting = (
         select(ShortTask.id)
@@ -232,10 +232,10 @@ def put_back_short_task(
 
 
 def lose_short_task(session: Session, task: ShortTask, error: ErrorData) -> None:
-    """Requeues a task whose process died, and counts the attempt.
+    """Requeues a task after its process died, and counts the attempt.
 
     A quick task fails at once, because a user waits for it. Any other task fails after
-    `MAX_ATTEMPTS` in a row without progress.
+    `MAX_ATTEMPTS` attempts in a row without progress.
 
     Raises:
         Fenced: If the attempt no longer holds the task.
@@ -281,7 +281,7 @@ def _is_exhausted(task: ShortTask) -> bool:
 
 
 def _add(session: Session, tasks: list[ShortTask]) -> list[ShortTask]:
-    """Adds the tasks and removes old quick ones."""
+    """Adds the tasks, and removes quick tasks that ended long ago."""
     old = delete(ShortTask).where(
         col(ShortTask.kind).in_(QUICK), col(ShortTask.finished_at) < now() - KEEP_QUICK
     )

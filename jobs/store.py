@@ -102,7 +102,7 @@ def get_job(session: Session, job_id: str) -> Job:
     """The job of that id.
 
     Raises:
-        JobNotFound: If there is none.
+        JobNotFound: If there is no such job.
     """
     job = session.exec(JOB, params={"job_id": job_id}).one_or_none()
     if job is None:
@@ -130,12 +130,12 @@ def list_jobs(
 
     Args:
         session: A read session.
-        statuses: Statuses of the jobs; empty: all jobs.
+        statuses: Statuses of the jobs; if empty, jobs of all statuses.
         search: A text that a job's name contains, ignoring case, or with which its id begins.
         where: Further conditions on the rows.
         order: The order of the jobs.
         limit: Maximum number of jobs on a page.
-        after: The cursor of this page; None: the first page.
+        after: The cursor of this page; None means the first page.
 
     Raises:
         CursorInvalid: If `after` is not a cursor of this function.
@@ -175,7 +175,7 @@ def request_cancel(session: Session, job_id: str) -> Job:
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If it has ended.
+        InvalidTransition: If the job has ended.
     """
     moment = now()
     job = transition(
@@ -219,12 +219,12 @@ def request_pause(session: Session, job_id: str) -> Job:
 
 
 def resume(session: Session, job_id: str) -> Job:
-    """Requeues a paused job, or withdraws the pause request of a running one.
+    """Requeues a paused job, or withdraws the pause request of a running job.
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If its status does not allow it, or no pause of a running job was
-            requested.
+        InvalidTransition: If the job is neither paused nor running, or if it is running without a
+            pause request.
     """
     job = transition(
         session,
@@ -248,7 +248,7 @@ def retry(session: Session, job_id: str) -> Job:
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If its status does not allow it.
+        InvalidTransition: If the job is neither failed nor cancelled.
     """
     values = {
         "queued_at": now(),
@@ -276,7 +276,7 @@ def delete_job(session: Session, job_id: str) -> None:
 
     Raises:
         JobNotFound: If there is no such job.
-        InvalidTransition: If it has not ended.
+        InvalidTransition: If the job has not ended.
     """
     statement = delete(Job).where(col(Job.id) == job_id, col(Job.status).in_(FINAL))
     if not session.exec(statement).rowcount:

@@ -1,4 +1,4 @@
-"""Studies: groups of jobs, one for each condition and seed.
+"""Studies: a study is a group of jobs, with one job for each condition and each seed.
 
 The functions never commit, as in `jobs.store`. Members are ordinary jobs. A unique index on study,
 condition and seed prevents duplicate members.
@@ -178,7 +178,7 @@ def list_studies(
 
 
 def count_members(session: Session, study_ids: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The number of members by status, of each study that has any."""
+    """For each study that has members, their number by status."""
     query = (
         select(Job.study_id, Job.status, func.count())
         .where(col(Job.study_id).in_(study_ids))

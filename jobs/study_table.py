@@ -1,6 +1,6 @@
 """The table of a study: mean, deviation and best value by condition, compared with the baseline.
 
-Pure functions of the members' final values.
+All functions are pure: they compute their results from the members' values only.
 """
 
 import csv
@@ -70,7 +70,7 @@ class ConditionRow:
 
 
 def compared_values(latest_metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """The values that a study compares, from the projection of a job."""
+    """The values that a study compares, from the latest metrics of a job."""
     values: Mapping[str, float | None] = latest_metrics.get("values") or {}
     return {
         name: value
@@ -95,8 +95,8 @@ def is_lower_better(name: str) -> bool:
 def condition_table(members: Sequence[MemberRow]) -> list[ConditionRow]:
     """A row for each condition that has a member, by number.
 
-    `num_members` counts all members. The summaries use only those that have succeeded, since the
-    values of others are not final.
+    `num_members` counts all members. The summaries use only members that have succeeded, because
+    the values of other members are not final.
     """
     groups: dict[int, list[MemberRow]] = {}
     for member in members:

@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC. SQLite stores no zone: it is removed before a write and added after a read."""
+    """A time in UTC. SQLite stores no zone, so a write removes the zone and a read restores it."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -129,7 +129,7 @@ class Job(Table, table=True):
     min_memory_bytes: int = _bytes_needed()
     min_device_memory_bytes: int = _bytes_needed()
     device_bytes: int | None = Field(default=None, sa_type=BigInteger)
-    """Expected peak of device memory; null: unknown, so the job shares no device."""
+    """Expected peak of device memory; null if unknown. Then the job shares no device."""
     study_id: str | None = Field(
         default=None, sa_type=String(ID_LENGTH), foreign_key="study.id", ondelete="SET NULL"
     )
@@ -223,7 +223,7 @@ class Metric(Table, table=True):
     name: str = Field(sa_type=String(64), primary_key=True)
     step: int = Field(primary_key=True)
     value: float | None = None
-    """null: the value was not finite."""
+    """null if the value was not finite."""
 
 
 class Checkpoint(Table, table=True):
@@ -290,7 +290,7 @@ class WorkerRow(Table, table=True):
     id: str = Field(sa_type=String(200), primary_key=True)
     hostname: str = Field(sa_type=Text)
     machine: str = _short()
-    """The boot id of its kernel: only processes of the same kernel see its file locks."""
+    """Boot id of the worker's kernel. Only processes on this kernel see the worker's file locks."""
     pid: int
     queue: str = _short()
     slots: int
@@ -316,7 +316,7 @@ class Placement(Table, table=True):
     """Name of the Slurm job. It identifies the Slurm job if the provisioner crashes before it has
     recorded the id that `sbatch` returns."""
     is_open: bool = True
-    """False: the provisioner no longer tracks the placement."""
+    """False if the provisioner no longer tracks the placement."""
     tries: int = 1
     """Number of calls of `sbatch`; guards every write of a provisioner."""
     state: str = _short()
@@ -347,7 +347,7 @@ class Webhook(Table, table=True):
     """Names of `jobs.webhooks.WebhookEvent`."""
     created_at: datetime = _time()
     disabled_at: datetime | None = _time(default=None)
-    """Time at which the receiver answered 410 Gone; null: the webhook is enabled."""
+    """Time at which the receiver answered 410 Gone; null if the webhook is enabled."""
 
 
 class WebhookDelivery(Table, table=True):
@@ -368,7 +368,7 @@ class WebhookDelivery(Table, table=True):
     body: str = Field(sa_type=Text)
     """The bytes that are signed and sent."""
     status: str = _short(default="pending")
-    """pending, delivered or failed; failed: no attempt is left."""
+    """`pending`, `delivered`, or, if no attempt is left, `failed`."""
     attempts: int = 0
     """Number of attempts; guards every write of a sender."""
     created_at: datetime = _time()

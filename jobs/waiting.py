@@ -40,7 +40,7 @@ class Queue:
 
 
 def read_queue(session: Session, jobs: Sequence[Job]) -> Queue:
-    """Reads the queue for those of the jobs that are queued."""
+    """Reads the state that `waiting_for` needs for the jobs that are queued; ignores other jobs."""
     queued = [job for job in jobs if job.status == "queued"]
     if not queued:
         return Queue({}, (), False, {})
@@ -54,7 +54,7 @@ def read_queue(session: Session, jobs: Sequence[Job]) -> Queue:
 
 
 def waiting_for(job: Job, queue: Queue) -> Waiting | None:
-    """The reason why the job is queued; None if it is not."""
+    """The reason why the job is queued; None if it is not queued."""
     if job.status != "queued":
         return None
     position = queue.positions.get(job.id, 1)
@@ -76,9 +76,10 @@ def waiting_for(job: Job, queue: Queue) -> Waiting | None:
 
 
 def unserved_now(session: Session, spec: JobSpec) -> str | None:
-    """The reason why a job of this spec would wait for a worker; None if a live one can run it.
+    """The reason why a job of this spec would wait; None if a live worker can run the job.
 
-    Also None if no worker is alive, or if Slurm may start one: the resources are unknown then.
+    Also returns None if no worker is alive or if Slurm may start one, because then the resources
+    of the future workers are unknown.
     """
     job = Job(id="", name="", status="queued", spec={}, **asdict(needs_of(spec)))
     offers = _train_offers(session, ())

@@ -45,7 +45,7 @@ def create_webhook(session: Session, url: str, events: Sequence[WebhookEvent]) -
     """Creates a webhook with a new secret.
 
     Raises:
-        WebhooksFull: If there are `MAX_WEBHOOKS`.
+        WebhooksFull: If there are already `MAX_WEBHOOKS` webhooks.
     """
     if session.exec(select(func.count()).select_from(Webhook)).one() >= MAX_WEBHOOKS:
         raise WebhooksFull(MAX_WEBHOOKS)
@@ -65,7 +65,7 @@ def get_webhook(session: Session, webhook_id: str) -> Webhook:
     """The webhook of that id.
 
     Raises:
-        WebhookNotFound: If there is none.
+        WebhookNotFound: If there is no such webhook.
     """
     webhook = session.exec(select(Webhook).where(Webhook.id == webhook_id)).one_or_none()
     if webhook is None:
@@ -77,7 +77,7 @@ def delete_webhook(session: Session, webhook_id: str) -> None:
     """Removes a webhook with its deliveries.
 
     Raises:
-        WebhookNotFound: If there is none.
+        WebhookNotFound: If there is no such webhook.
     """
     if not session.exec(delete(Webhook).where(col(Webhook.id) == webhook_id)).rowcount:
         raise WebhookNotFound(webhook_id)
@@ -110,7 +110,7 @@ def redeliver(session: Session, webhook_id: str, delivery_id: str) -> WebhookDel
     Also enables the webhook if it was disabled.
 
     Raises:
-        WebhookNotFound, DeliveryNotFound: If there is none.
+        WebhookNotFound, DeliveryNotFound: If there is no such webhook or delivery.
     """
     webhook = get_webhook(session, webhook_id)
     query = select(WebhookDelivery).where(
@@ -171,7 +171,7 @@ def queue_messages(session: Session, job: Job, events: Sequence[JournalEvent]) -
         if kind in webhook.events
     ]
     if rows:
-        # After a power failure events are recorded again; their messages may be there already.
+        # After a power failure events are recorded again. Then their messages may already exist.
         session.execute(insert(session, WebhookDelivery).on_conflict_do_nothing(), rows)
 
 
@@ -212,5 +212,5 @@ def _about(job: Job, event: JournalEvent) -> Json:
 
 
 def _body(kind: WebhookEvent, time: datetime, data: Json) -> str:
-    """The JSON text of a message; ASCII, so that signing and sending encode it the same way."""
+    """The JSON text of a message, in ASCII, so that signing and sending use the same bytes."""
     return json.dumps({"type": kind, "timestamp": time.isoformat(), "data": data})

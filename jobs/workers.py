@@ -1,4 +1,4 @@
-"""The rows of the workers; each worker updates its own."""
+"""The rows of the workers. Each worker updates its own row."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ LIVE_TRAIN = LIVE.where(
 
 
 def database_time(session: Session) -> datetime:
-    """The current time of the database server, which all hosts share; with SQLite, of this host."""
+    """The time of the database server, which all hosts share. With SQLite, the time of the host."""
     if session.get_bind().dialect.name == "sqlite":
         return now()
     moment: datetime = session.exec(select(func.clock_timestamp())).one()
@@ -48,7 +48,7 @@ def remove_worker(session: Session, worker_id: str) -> None:
 
 
 def worker_heartbeats(session: Session) -> list[tuple[str, int]]:
-    """Id and heartbeat of all rows, including those of workers that died."""
+    """Id and heartbeat of all rows, including the rows of workers that died."""
     return list(session.exec(select(WorkerRow.id, WorkerRow.heartbeat)))
 
 

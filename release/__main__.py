@@ -1,4 +1,4 @@
-"""Walks the checklist of a release: `python -m release [--dry-run]`."""
+"""Carries out the checklist of a release: `python -m release [--dry-run]`."""
 
 import argparse
 import sys
@@ -7,9 +7,9 @@ from release.checklist import ROOT, StepFailed, run
 
 
 def main() -> int:
-    """Runs the checklist; 1 if a step fails."""
+    """Carries out the checklist; returns 1 if a step fails."""
     parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
-    parser.add_argument("--dry-run", action="store_true", help="check, and run no command")
+    parser.add_argument("--dry-run", action="store_true", help="only check; run no command")
     options = parser.parse_args()
     try:
         run(ROOT, is_dry=options.dry_run, report=_report)

@@ -38,7 +38,7 @@ def check_tree(root: Path) -> None:
     """Checks that everything is committed.
 
     Raises:
-        StepFailed: If not; the message lists the files.
+        StepFailed: If a file is not committed; the message lists such files.
     """
     answer = subprocess.run(
         ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True
@@ -51,7 +51,7 @@ def check_changelog(root: Path) -> None:
     """Checks that the newest heading of CHANGELOG.md is the version of pyproject.toml.
 
     Raises:
-        StepFailed: If it is another one.
+        StepFailed: If the two versions differ.
     """
     heading = HEADING.search((root / "CHANGELOG.md").read_text(encoding="utf-8"))
     found = heading["version"] if heading else "no version"
@@ -66,7 +66,7 @@ def check_images(root: Path) -> None:
     """Checks that docker-compose.yml tags the images with the version.
 
     Raises:
-        StepFailed: If a tag is another one, or there is none.
+        StepFailed: If a tag has another version, or if there is no tag.
     """
     text = (root / "docker-compose.yml").read_text(encoding="utf-8")
     tags = set(IMAGE_VERSION.findall(text))
@@ -81,7 +81,7 @@ def check_tag(root: Path) -> None:
     """Checks that the version has no tag yet.
 
     Raises:
-        StepFailed: If it has.
+        StepFailed: If the tag exists.
     """
     tag = f"v{version(root)}"
     command = ["git", "tag", "--list", tag]

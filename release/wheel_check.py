@@ -1,4 +1,4 @@
-"""Installs a wheel into a fresh environment, away from the clone, and trains with it.
+"""Installs a wheel into a fresh environment, outside of the clone, and trains with it.
 
 python -m release.wheel_check FOLDER
 """
@@ -50,7 +50,7 @@ def _train(babylm: str, work: str) -> None:
 
 
 def _await_service(service: "subprocess.Popen[bytes]", runs_dir: Path) -> str:
-    """The address of the service, which it records as soon as it answers."""
+    """Waits until the service answers; returns its address."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and service.poll() is None:
         url = running_service(runs_dir)

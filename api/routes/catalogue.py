@@ -29,7 +29,8 @@ def architectures() -> dict[str, list[Json]]:
 def presets() -> dict[str, list[Json]]:
     """The presets, each with its complete spec and its parameter count.
 
-    `words` is the number of words that its dataset has in the BabyLM challenge, or null.
+    `words` is the number of words that the preset's dataset has in the BabyLM challenge. It is null
+    if the dataset is not part of the challenge.
     """
     data: list[Json] = []
     for name, preset in PRESETS.items():

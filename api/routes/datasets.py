@@ -81,7 +81,8 @@ def show_dataset(name: DatasetName, context: InContext) -> DatasetRead:
     """One dataset: files, first lines before and after cleaning, and what cleaning drops.
 
     The first request starts the cleaning of the whole dataset in the short worker;
-    `cleaning.status` gives the progress. The first job with this dataset then uses the clean text.
+    `cleaning.status` gives the progress. A job that cleans the dataset with the default options
+    then uses the clean text.
     """
     files = dataset_files(context.settings.data_dir, name)
     _, left_out = scan_folder(context.settings.data_dir / name)
@@ -153,8 +154,8 @@ async def upload(
 def record_origin(name: DatasetName, origin: DatasetOrigin, context: InContext) -> DatasetOrigin:
     """Records the repository of the Hugging Face Hub that files of the dataset come from.
 
-    Model cards and the budget name the repository and the commit. A file that is uploaded again or
-    removed loses its record.
+    Model cards and `GET /v1/jobs/{job_id}/budget` name the repository and the commit. A file that
+    is uploaded again or removed loses its record.
     """
     folder = context.settings.data_dir / name
     known = {file.path.name for file in dataset_files(context.settings.data_dir, name)}

@@ -31,7 +31,7 @@ async def upload(
 
     The body is the file itself. You can upload a file in one request or in several, as with
     datasets. The service parses the whole file before it adds the file to the task. It refuses a
-    file that has an invalid line, or whose kind differs from the kind of the task's files.
+    file if a line is invalid, or if the files of the task are of another kind.
     """
     check_name(sent.file)
     folder = _uploads(context.settings.uploads_folder, task)
@@ -64,5 +64,5 @@ def list_uploads(task: TaskName, context: InContext) -> list[UnfinishedRead]:
 
 
 def _uploads(folder: Path, task: str) -> Path:
-    """The folder of a task's uploads. Names of datasets begin with a letter or digit, not `_`."""
+    """The folder of a task's uploads. The `_` prevents a conflict with a dataset of this name."""
     return folder / f"_{task}"

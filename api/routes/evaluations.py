@@ -82,7 +82,7 @@ def list_tasks(context: InContext) -> TaskPage:
 def list_official_tasks(context: InContext) -> OfficialTaskPage:
     """The tasks of the BabyLM challenge: which have files, and where the files come from.
 
-    `POST /v1/evaluations/{task}/files` sends the files of a task.
+    Upload the files of a task with `POST /v1/evaluations/{task}/files`.
     """
     data = [
         OfficialTaskRead(
@@ -106,7 +106,7 @@ def evaluate(
 
     `GET /v1/jobs/{job_id}/evaluations` gives the progress. The score becomes an `evaluation` event
     and the metric `evaluation/<task>` at the step of the checkpoint. If a file of the task is
-    invalid, the error names the file and the line.
+    invalid, the evaluation fails, and its error names the file and the line.
     """
     try:
         require_tasks(context.settings.data_dir, [body.task])
@@ -133,8 +133,9 @@ def read_curves(
 ) -> CurvePage | Response:
     """Learning curves: each score by words seen, with the organisers' baselines and a verdict.
 
-    `saturated_at` is the first checkpoint whose score is not exceeded later by more than twice the
-    standard error of the difference. `format` is json, csv or markdown.
+    `saturated_at` is the first checkpoint after which no score is higher by more than twice the
+    standard error of the difference. `verdict` says in words whether the score still rises.
+    `format` is json, csv or markdown.
     """
     job = get_job(session, job_id)
     evaluations = [

@@ -28,7 +28,8 @@ from jobs.tables import Job
 router = thread_router("events")
 
 TYPES_PATTERN = "^(({0})(,({0}))*)?$".format("|".join(PAYLOADS))
-"""Used only in the API description. The route checks the types itself, for a better message."""
+"""Pattern of the parameter `types` in the API description. The route itself checks the types in
+another way, for a better error message."""
 MAX_SEQ = 2**31 - 1
 MAX_NAMES = 100
 MAX_RUNS = 100
@@ -44,7 +45,7 @@ LastEventId = Annotated[
             ]
         }
     ),
-    Header(description="`seq` of the last event that the client received; empty: none."),
+    Header(description="`seq` of the last event that the client received; empty if it has none."),
 ]
 
 
@@ -58,7 +59,7 @@ def events(
         str | None, Query(max_length=200, json_schema_extra={"pattern": TYPES_PATTERN})
     ] = None,
 ) -> EventPage:
-    """The events whose `seq` is above `after`, in order; `types=stage,sample` selects types."""
+    """The events with a `seq` above `after`, in order; `types=stage,sample` selects types."""
     store.get_job(session, job_id)
     wanted = types.split(",") if types else ()
     if unknown := [name for name in wanted if name not in PAYLOADS]:
@@ -69,7 +70,7 @@ def events(
 
 
 async def stream_place(request: Request, context: InContext) -> AsyncIterator[None]:
-    """Counts a stream until its response is complete; refuses it before it begins."""
+    """Counts an open stream until its response is complete; refuses a stream beyond the limit."""
     with context.streams.opened(request.client.host if request.client else ""):
         yield
 
@@ -77,7 +78,7 @@ async def stream_place(request: Request, context: InContext) -> AsyncIterator[No
 async def job_to_follow(
     job_id: JobId, context: InContext, last_event_id: LastEventId = None
 ) -> str:
-    """Checks the job before the stream begins, while a status can still be sent."""
+    """Checks the job before the stream begins, while another HTTP status can still be sent."""
 
     def is_complete() -> bool:
         with context.database.read() as session:
@@ -103,7 +104,7 @@ async def stream(
     after: Annotated[int, Query(ge=0, le=MAX_SEQ)] = 0,
     last_event_id: LastEventId = None,
 ) -> EventStream:
-    """The events of a job as server-sent events: past events, then live ones until the last."""
+    """The events of a job as server-sent events: first past events, then each new event."""
 
     def look(seq: int) -> Page:
         with context.database.read() as session:
@@ -135,8 +136,8 @@ def metrics(
 ) -> MetricsRead | Response:
     """Series of metrics by step, thinned to at most `max_points` points each.
 
-    `names` selects metrics; the default is all. Thinning keeps the peaks, for which it reads every
-    point. `extremes=false` keeps points at equal distances instead, which is fast for long runs.
+    `names` selects metrics; the default is all metrics. Thinning keeps the peaks, so it must read
+    every point. `extremes=false` keeps points at equal distances, which is faster for long runs.
     """
     store.get_job(session, job_id)
     wanted = names.split(",") if names else metric_names(session, job_id)
@@ -175,7 +176,7 @@ def metrics_of_runs(
 async def log_to_follow(
     request: Request, context: InContext, follow: Annotated[bool, Query()] = False
 ) -> AsyncIterator[bool]:
-    """Counts a log that is followed as a stream."""
+    """Counts a followed log as an open stream, so that the limit on streams applies to it."""
     place = context.streams.opened(request.client.host if request.client else "")
     with place if follow else nullcontext():
         yield follow

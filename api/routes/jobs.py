@@ -81,8 +81,8 @@ def estimate_job(
 ) -> dict[str, Any]:  # any JSON value
     """Estimates the resources of a job and stores nothing.
 
-    `seconds` is the time by kind of device. `measured_devices` lists the kinds of device whose
-    speed a live worker has measured. For other kinds the estimate assumes two CPU cores or an A100.
+    `seconds` is the time by kind of device. `measured_devices` lists the kinds of device for which
+    a live worker has measured the speed. For others the estimate assumes two CPU cores or an A100.
     `milestones` are the checkpoints that the track requires, each with its number of words seen.
     The parameter `words` is the number of words to assume if the dataset does not exist yet.
     """
@@ -150,8 +150,8 @@ def list_jobs(
     the value come last in both directions. An unknown value is refused with the list of all values.
     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
-    jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
-    status, without these filters.
+    jobs by a text that the name contains or with which the id begins. `counts` is the number of
+    jobs by status, without these filters.
     """
     where = has_tags(tag or ())
     if archived is not None:
@@ -197,7 +197,10 @@ def cancel(job_id: JobId, context: InContext) -> JobRead:
 
 @router.post("/jobs/{job_id}/pause", status_code=202, responses=problems(409))
 def pause(job_id: JobId, context: InContext) -> JobRead:
-    """Pauses a job. A running job first saves a checkpoint; `paused` means its device is free."""
+    """Pauses a job. A running job first saves a checkpoint.
+
+    When its status is `paused`, the job no longer uses a device.
+    """
     with context.database.write() as session:
         return read_one(session, store.request_pause(session, job_id))
 
@@ -240,7 +243,7 @@ def _order(text: str) -> Order:
 
 
 def _checked(spec: JobSpec, context: Context) -> JobSpec:
-    """The resolved spec, whose text, tasks and checkpoint exist."""
+    """Checks that the text, tasks and checkpoint of a spec exist; returns the resolved spec."""
     if spec.finetune is not None:
         resolved = _finetune_request(spec, context).spec
         require_possible(resolved)
@@ -263,7 +266,7 @@ def _finetune_warnings(finetune: FinetuneSpec) -> list[str]:
 
 
 def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
-    """The words of the corpus after cleaning, from its report or from samples of its files."""
+    """The number of words after cleaning, from the cleaning report or an estimate; and warnings."""
     name = spec.data.dataset
     try:
         files = dataset_files(context.settings.data_dir, name)

@@ -1,4 +1,4 @@
-"""The dashboard and the page of the API. Both work without an internet connection."""
+"""The dashboard, and a page with the calls of the API. Both work without an internet connection."""
 
 from importlib.resources import files
 

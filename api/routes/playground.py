@@ -40,7 +40,7 @@ async def generate_stream(
     """Continues a text like `generate`, and streams it as server-sent events.
 
     Each event contains the prompt and the whole continuation so far, and replaces the previous
-    event. The last event has `done`. A failure after the start is an event with `error`.
+    event. In the last event `done` is true. A failure after the start is an event with `error`.
     """
     task_id, checkpoint = task
     text = ""
@@ -58,10 +58,11 @@ async def generate_stream(
 async def surprisal(
     job_id: JobId, name: CheckpointName, body: SurprisalBody, context: InContext
 ) -> SurprisalRead:
-    """The surprisal of each token of a few texts in bits, and the tokens that the model expected.
+    """The surprisal in bits of each token of the texts, and the tokens that the model expected.
 
     Texts are scored as in the evaluation of minimal pairs: of two sentences, the model prefers the
-    sentence with the lower sum. The first token of a text has no context and no surprisal.
+    sentence with the lower sum of surprisals. The first token of a text has no context and
+    therefore no surprisal.
     """
     with context.watchers.awaiting_answer():
         task_id, checkpoint = await _create(context, "surprisal", job_id, name, body.model_dump())

@@ -1,4 +1,4 @@
-"""Adding the sample corpus, for a service whose data directory does not have it."""
+"""The route that adds the sample corpus to the data directory."""
 
 from api.deps import InContext
 from api.received_files import full_disk_as_problem
@@ -13,7 +13,7 @@ router = thread_router("datasets")
 async def add_sample(context: InContext) -> SampleRead:
     """Adds the sample: training text, validation text, and minimal pairs as an evaluation task.
 
-    The service generates the text, so it needs no network. Parts that exist do not change.
+    The service generates the text, so it needs no network. Parts that already exist do not change.
     """
 
     def write() -> None:

@@ -1,4 +1,4 @@
-"""Studies: conditions and seeds of one spec as a group of jobs, compared in a table."""
+"""Routes for studies. A study trains conditions and seeds of one spec, and compares them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -108,9 +108,9 @@ def show(
 
     Only members that have succeeded count. `verdict` compares the mean with that of the baseline.
     It is `better` or `worse` if they differ by more than twice the pooled standard deviation, and
-    otherwise `within_noise`. It is `too_few_seeds` if either has fewer than two values, null if the
-    baseline has no value, and `baseline` for the baseline itself. `format` is json, or csv with a
-    line for each member.
+    otherwise `within_noise`. It is `too_few_seeds` if the condition or the baseline has fewer than
+    two values, null if the baseline has no value, and `baseline` for the baseline itself. `format`
+    is json, or csv with a line for each member.
     """
     study = studies.get_study(session, study_id)
     if form == "csv":
@@ -134,7 +134,7 @@ def cancel(study_id: StudyId, context: InContext) -> StudyRead:
 
 @router.post("/studies/{study_id}/resume", status_code=202, responses=problems(409))
 def resume(study_id: StudyId, context: InContext) -> StudyRead:
-    """Requeues members that are paused, failed or cancelled, from their newest checkpoints."""
+    """Requeues paused, failed and cancelled members; each continues from its newest checkpoint."""
     with context.database.write() as session:
         studies.resume_study(session, study_id)
         return _read(session, studies.get_study(session, study_id))
@@ -142,10 +142,10 @@ def resume(study_id: StudyId, context: InContext) -> StudyRead:
 
 @router.post("/studies/{study_id}/seeds", status_code=202, responses=problems(409))
 def add_seeds(study_id: StudyId, body: SeedsBody, context: InContext) -> StudyRead:
-    """Adds seeds to each condition; the new members have the specs of the existing ones.
+    """Adds seeds to each condition. The new members differ from the existing ones only in the seed.
 
-    If `seeds` is a number, it is the total number of seeds that the study shall have. If it is a
-    list, those seeds are added. A repeated request adds nothing.
+    If `seeds` is a number, it is the total number of seeds after the request. If `seeds` is a list,
+    the request adds these seeds. A repeated request adds nothing.
     """
     with context.database.read() as session:
         _, members = _further(session, studies.get_study(session, study_id), body.seeds)
@@ -182,7 +182,7 @@ def _csv(session: Session, study: Study) -> Response:
 def _further(
     session: Session, study: Study, asked: int | list[int]
 ) -> tuple[list[int], list[Member]]:
-    """The seeds of the study after the request, and the members for all of them."""
+    """All seeds of the study after the request, and the members for all these seeds."""
     seeds = _all_seeds(study, asked)
     _refuse_too_many(study, seeds)
     with _explained():
@@ -224,9 +224,9 @@ def _explained() -> Iterator[None]:
 
 
 def _check(members: Sequence[Member], context: Context) -> dict[int, TokenizerSpec]:
-    """Refuses conditions that cannot be trained; returns the complete tokenizer of each."""
+    """Refuses invalid conditions; returns the complete tokenizer settings of each condition."""
     specs: dict[int, JobSpec] = {}
-    for member in members:  # seeds make no difference
+    for member in members:  # one member of each condition is enough: the seed is not checked
         specs.setdefault(member.condition_number, member.spec)
     if any(spec.finetune is not None for spec in specs.values()):
         message = (

@@ -58,10 +58,10 @@ FilePath = Annotated[str, PathParameter(max_length=400)]
 def build(job_id: JobId, body: SubmissionBody, context: InContext) -> SubmissionRead:
     """Builds a submission to the challenge: a folder with the models, predictions and results.
 
-    If `evaluate` is true, the short worker first runs the missing evaluations whose task files are
-    in the data directory. Then it checks every milestone and writes the folder. `report` of the
-    finished submission names what is still missing. While a submission with the same repository and
-    checkpoint is queued or running, the call returns that submission.
+    If `evaluate` is true, the short worker first runs each missing evaluation, provided that the
+    data directory has the task files. Then it checks every milestone and writes the folder.
+    `report` of the finished submission names what is still missing. While a submission with the
+    same repository and checkpoint is queued or running, the call returns that submission.
     """
     folders = _task_folders(context) if body.evaluate else {}
     with context.database.write() as session:
@@ -113,7 +113,7 @@ def show(job_id: JobId, session: Reading) -> SubmissionRead:
 
 @router.get("/jobs/{job_id}/submissions")
 def list_submissions(job_id: JobId, session: Reading) -> SubmissionPage:
-    """The newest submission of a job in a list, which is empty if there is none."""
+    """A list with the newest submission of a job. The list is empty if the job has none."""
     get_job(session, job_id)
     task = newest_short_task(session, job_id, "submission")
     return SubmissionPage(data=[] if task is None else [_read(session, task)])
@@ -131,7 +131,10 @@ def show_manifest(job_id: JobId, session: Reading, context: InContext) -> Manife
 @router.head(FILE, response_class=Response, responses=BYTES)
 @router.get(FILE, response_class=Response, responses=BYTES)
 def download(job_id: JobId, path: FilePath, session: Reading, context: InContext) -> Response:
-    """Downloads a file of the newest finished submission. Supports ranges; the ETag is its hash."""
+    """Downloads a file of the newest finished submission.
+
+    Supports ranges; the ETag is the SHA-256 of the file.
+    """
     folder = _folder(session, context, job_id)
     # Only files of the manifest are served, so no path can leave the folder.
     entry = next((each for each in _manifest(folder)["files"] if each["path"] == path), None)
@@ -166,7 +169,7 @@ def archive(job_id: JobId, request: Request, session: Reading, context: InContex
 
 
 def _task_folders(context: Context) -> dict[OfficialTask, str]:
-    """The folders of the official tasks whose files are in the data directory."""
+    """The folders of the official tasks that have files in the data directory."""
     found = {task: find_folder(context.settings.data_dir, task) for task in (*FAST, AOA, *FULL)}
     return {task: name for task, name in found.items() if name is not None}
 
@@ -174,7 +177,7 @@ def _task_folders(context: Context) -> dict[OfficialTask, str]:
 def _due(
     session: Session, context: Context, final: Checkpoint, folders: Mapping[OfficialTask, str]
 ) -> Iterator[tuple[Checkpoint, str]]:
-    """The evaluations that the submission lacks and that can be run, by checkpoint."""
+    """The checkpoint and the task folder of each evaluation that is missing and that can be run."""
     rundir = RunDir(context.settings.job_folder(final.job_id))
     unfinished = {
         (task.request["checkpoint"], task.request["task"])
@@ -183,7 +186,8 @@ def _due(
     milestones = [
         each for each in list_checkpoints(session, final.job_id) if each.kind == "milestone"
     ]
-    # A milestone may also be the final model, and a task may be in both lists.
+    # A milestone may also be the final model, and a task may be in both lists. Therefore a yielded
+    # evaluation is added to `unfinished`, so that it is not yielded twice.
     for checkpoint, tasks in (*((each, (*FAST, AOA)) for each in milestones), (final, FULL)):
         for name in (folders[task] for task in tasks if task in folders):
             if (checkpoint.name, name) in unfinished:
@@ -230,7 +234,7 @@ def _manifest(folder: Path) -> dict[str, Any]:  # any JSON value
 
 
 def _entries(folder: Path, manifest: dict[str, Any], label: str) -> Iterator[TarEntry]:
-    """The entries of the archive; a file whose content was sent before is a hard link."""
+    """The entries of the archive. A file that repeats an earlier file's content is a hard link."""
     first: dict[str, str] = {}
     for file in manifest["files"]:
         name = f"{label}/{file['path']}"

@@ -83,7 +83,10 @@ def list_tokenizers(
 
 @router.post("/tokenizers/{job_id}/encode", responses=problems(409, 410, 500, 504, 507))
 async def encode(job_id: JobId, body: EncodeBody, context: InContext) -> EncodeRead:
-    """Splits a text with the tokenizer of a job: ids, vocabulary entries and character offsets."""
+    """Splits a text with the tokenizer of a job.
+
+    Each token has its id, its vocabulary entry and its character offsets.
+    """
 
     def create() -> str:
         with context.database.write() as session:

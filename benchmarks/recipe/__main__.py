@@ -1,8 +1,8 @@
 """Runs the study: `python -m benchmarks.recipe --text PATH --work DIR --results FILE`.
 
-The command skips runs whose line is in the results file, and continues an interrupted run from its
-newest checkpoint. So you can repeat the same command until the table is complete. `--report` prints
-the table of the finished runs.
+The command skips runs that have a line in the results file, and continues an interrupted run from
+its newest checkpoint. So you can repeat the same command until the table is complete. `--report`
+prints the table of the finished runs.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The table of the study: shapes, conditions and seeds.
 
 The baseline has the settings of the upstream scripts: AdamW at 5e-4 with betas 0.9 and 0.999,
-weight decay 0.01, linear decay, 8,192 tokens per step. A condition changes some of these settings.
+weight decay 0.01, linear decay and 8,192 tokens per step. A condition changes some of them.
 The model, the vocabulary, the text and the number of epochs are the same in all conditions of a
 shape.
 """
@@ -62,7 +62,7 @@ SHAPES = {
             "llama4": SMALL_CPU_MODEL | {"num_local_experts": 4},
         },
     ),
-    # About 1M parameters: seven minutes on one core with AVX-512 bf16 instructions.
+    # About 1M parameters: a run takes seven minutes on one core with AVX-512 bf16 instructions.
     "cpu": Shape(
         "cpu",
         500_000,

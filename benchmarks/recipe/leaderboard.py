@@ -13,7 +13,7 @@ from core.archs import ARCHITECTURES
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 CHOSEN = "muon-dropout-decay-0.3"
-"""The condition whose settings the `best-*` presets use."""
+"""The condition that gives the settings of the `best-*` presets."""
 NOT_MEASURED = "not measured"
 
 
@@ -23,7 +23,7 @@ def read_results(path: Path = RESULTS) -> list[Figures]:
 
 
 def leaderboard(runs: Sequence[Figures]) -> str:
-    """A Markdown table of upstream's and the chosen settings, lowest bits per byte first."""
+    """A Markdown table of upstream's and the chosen settings, by shape, then by bits per byte."""
     groups: dict[tuple[str, str, str], list[Figures]] = defaultdict(list)
     for run in runs:
         if run["condition"] in (BASELINE, CHOSEN, "final"):
@@ -59,7 +59,7 @@ def leaderboard(runs: Sequence[Figures]) -> str:
 
 
 def curves(runs: Sequence[Figures], *, shape: str = "cpu") -> str:
-    """A Markdown table of bits per byte against words seen: mean over the seeds of each column."""
+    """A Markdown table of bits per byte by words seen. Each cell is the mean over the seeds."""
     groups: dict[tuple[str, str], list[Figures]] = defaultdict(list)
     for run in runs:
         if run["shape"] == shape and run["condition"] in (BASELINE, CHOSEN):

@@ -1,4 +1,7 @@
-"""Means and standard deviations over seeds, and the words until the baseline's final loss."""
+"""Means and standard deviations over seeds, and the words that a run needs to reach the baseline.
+
+A run reaches the baseline when its bits per byte fall to the final value of the baseline.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ def prepare_text(source: Path, work: Path, *, words: int | None) -> Path:
         source: A folder with `train_10M` and `dev`, or a tar archive of the two.
         work: The folder for the copies.
         words: Number of words of training text. Each file contributes its first lines, in
-            proportion to its size. Lines stay whole. None: the whole text.
+            proportion to its size. Lines stay whole. None means the whole text.
 
     Raises:
         FileNotFoundError: If the folder or the archive does not exist.

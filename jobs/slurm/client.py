@@ -73,7 +73,7 @@ class Listing:
     """The parsed output of `squeue`."""
 
     is_complete: bool
-    """False: some lines could not be parsed, so a job that is not listed may exist."""
+    """False if some lines could not be parsed. Then a job may exist although it is not listed."""
     by_name: dict[str, list[Listed]] = field(default_factory=dict)
 
 

@@ -1,20 +1,20 @@
 #!/bin/bash
-# One Slurm job that runs one job of the service: a pilot.
+# The batch script of a pilot: a Slurm job that runs one job of the service.
 # Copy this file, edit it for your cluster, and name the copy in BABYLM_SLURM_TEMPLATE. Options that
 # a job's spec sets (resources.*) override the lines below.
 
-# What your site asks for:
+# Options that your site requires:
 ##SBATCH --account=my-group
 ##SBATCH --partition=gpu
 ##SBATCH --qos=normal
 ##SBATCH --cpus-per-task=8
 ##SBATCH --constraint=a100
 
-# What the program needs:
+# Commands that prepare the environment of the program:
 #module load cuda/12.4
 #source /shared/babylm/.venv/bin/activate
 
-# The last line replaces the shell by the pilot, because Slurm sends the warning before the end of
-# the time limit (--signal=B:TERM@...) to this shell only. In a container:
+# The last line replaces the shell by the pilot. Slurm sends a signal before the time limit expires
+# (--signal=B:TERM@...), but only to the process of this shell. In a container:
 #exec apptainer exec --nv /shared/babylm-worker.sif python3 -m worker {arguments}
 exec {python} -m worker {arguments}

@@ -45,8 +45,8 @@ SETTINGS_FILE = "settings.env"
 MISSES = 3
 """Number of consecutive complete listings without the Slurm job, after which it counts as lost."""
 CANCEL_GRACE_SECONDS = 60.0
-"""Seconds, in addition to the grace period and the lease, after which a pilot that ignores a cancel
-request is ended with `scancel`."""
+"""Seconds that a pilot has to obey a cancel request, in addition to the grace period and the lease.
+Then `scancel` ends the pilot."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Provisioner:
     def _cancel_unwanted(
         self, placement: Placement, job: Job, moment: datetime, *, is_wanted: bool
     ) -> None:
-        """Cancels a pilot that has not started and is not needed, or one that ignores a cancel."""
+        """Cancels a pilot that has not started and is not needed, or that ignores a cancel."""
         assert placement.slurm_id is not None
         if not is_wanted and placement.worker_id is None:
             self._slurm.cancel(placement.slurm_id)

@@ -16,7 +16,7 @@ from jobs.tables import Placement
 WARNING_SECONDS = 90
 """Seconds before the time limit at which Slurm sends a signal to the pilot."""
 GRACE_SECONDS = 75
-"""Seconds, of these `WARNING_SECONDS`, that the training process has for its last checkpoint."""
+"""Seconds that the training process has for its last checkpoint; less than `WARNING_SECONDS`."""
 IDLE_SECONDS = 30
 MIB = 1 << 20
 ARGUMENTS, PYTHON = "{arguments}", "{python}"
@@ -26,7 +26,7 @@ def read_template(path: Path | None) -> str:
     """Reads the site's template, or the built-in one.
 
     Raises:
-        SlurmError: If it is not readable or does not end with `exec ... {arguments}`.
+        SlurmError: If the template is not readable or does not end with `exec ... {arguments}`.
     """
     try:
         text = (
@@ -66,7 +66,8 @@ def sbatch_options(
 ) -> Sequence[str]:
     """The options of `sbatch`, which override `#SBATCH` lines of the template.
 
-    `minutes` is the time limit; None: the limit of the template or of the partition applies.
+    `minutes` is the time limit. If it is None, the limit of the template or of the partition
+    applies.
     """
     resources, gpus = spec.resources, slurm_gpus(spec)
     options = [

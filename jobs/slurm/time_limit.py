@@ -1,4 +1,4 @@
-"""The time limit of a pilot: the spec's, the template's, or one from the estimate."""
+"""The time limit of a pilot, from the spec, the template or an estimate."""
 
 import re
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from jobs.resources import slurm_gpus
 from jobs.settings import Settings
 
 MARGIN = 2.0
-"""Factor on the estimated training time: nodes of a cluster differ, and a job whose time limit
-expires waits in Slurm's queue a second time."""
+"""Factor on the estimated training time: nodes of a cluster differ, and a job that exceeds its time
+limit waits in Slurm's queue a second time."""
 OTHER_SECONDS = 1800.0
 """Seconds for the work that the estimate leaves out: corpus, tokenizer, compilation, evaluation and
 export."""

@@ -1,6 +1,6 @@
-"""Rename the column of the worker of a job or a short task from `owner` to `worker_id`.
+"""Rename the column `owner` of jobs and short tasks to `worker_id`.
 
-`owner` stays free for the user who submitted the job.
+The column names the worker. The name `owner` stays free for the user who submitted the job.
 
 Revision ID: 0003
 Revises: 0002

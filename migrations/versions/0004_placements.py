@@ -1,4 +1,4 @@
-"""The resources that a job needs and a worker offers, and jobs that were submitted to Slurm.
+"""Add the resources that jobs need and workers offer, and the placements of jobs on Slurm.
 
 Revision ID: 0004
 Revises: 0003

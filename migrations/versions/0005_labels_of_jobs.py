@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Constant defaults: SQLite adds the columns without copying the table.
+    # The defaults are constants, so SQLite adds the columns without copying the table.
     with op.batch_alter_table("job", schema=None, recreate="never") as batch_op:
         batch_op.add_column(
             sa.Column("tags", sa.JSON(), nullable=False, server_default=sa.text("'[]'"))

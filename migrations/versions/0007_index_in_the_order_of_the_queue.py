@@ -1,4 +1,4 @@
-"""Give the queue's index the order of the claim, so that claims and positions sort no rows.
+"""Change the index of the queue to the order of claims, so that no query must sort queued jobs.
 
 Revision ID: 0007
 Revises: 0006

@@ -1,4 +1,4 @@
-"""Webhooks, and the outbox of their deliveries.
+"""Add webhooks and the outbox of their deliveries.
 
 Revision ID: 0008
 Revises: 0007

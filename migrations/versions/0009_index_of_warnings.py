@@ -1,6 +1,6 @@
-"""An index of the warnings of all jobs by time.
+"""Add an index of the warnings of all jobs by time.
 
-It has only the rows of warnings, so other events, such as metrics, are stored as fast as before.
+The index contains only warnings, so it does not slow down the writes of other events.
 
 Revision ID: 0009
 Revises: 0008

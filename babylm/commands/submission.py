@@ -170,7 +170,7 @@ def fetch_submission(
 
 
 def report_lines(report: "wire.Body") -> list[str]:
-    """A line for each missing part of a submission."""
+    """Lines about missing parts, files that are not the official ones, and warnings."""
     lines = []
     if report["not_reached"]:
         lines.append(f"milestones not reached: {', '.join(report['not_reached'])}")

@@ -108,7 +108,7 @@ export class JobStore {
     }
   }
 
-  // Sends a few parallel requests, the first of which has the loss. For a long run, requests points
+  // Sends a few requests in parallel; the first includes the loss. For a long run, requests points
   // at equal distances first, because finding the extreme values takes the service more time.
   async readMetrics() {
     const job = this.job.value!;

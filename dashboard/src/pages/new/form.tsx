@@ -1,4 +1,4 @@
-// The sections of the form; the important fields of each come first.
+// The sections of the form. In each section, the important fields come first.
 
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../../api/client.ts";

@@ -8,7 +8,7 @@ import type { Preset } from "../new/store.ts";
 
 const LARGE_WORDS = 2e7;
 
-// The text of the user, or else the sample.
+// The first training text that is not the sample, or else the sample.
 export function firstText(corpora: Summary[]): string | undefined {
   const names = corpora.map(({ name }) => name).filter(isTrainingText);
   return names.find((name) => name !== SAMPLE) ?? names[0];

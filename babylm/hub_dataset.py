@@ -3,7 +3,7 @@
 The download runs in the process of the command, so the service needs no internet. The files
 stay unchanged in the cache of huggingface_hub. If the text is in a column with another name than
 `text`, the program copies this column into a file of JSON lines. The front matter of the
-repository's README gives the split of each file; without it, the names of the files do:
+repository's README gives the split of each file; without it, the names of the files give the split:
 https://huggingface.co/docs/datasets/repository_structure.
 """
 
@@ -31,7 +31,7 @@ SPLIT_WORDS = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
-"""Words in the name of a file or folder that make it part of a split."""
+"""Words that assign a file to a split if they are in the name of the file or its folder."""
 OFFLINE_HINT = (
     "Check the connection, a proxy (HTTPS_PROXY) and HF_ENDPOINT. Without internet, download the "
     "files elsewhere (`hf download --repo-type dataset OWNER/NAME`) and add their folder: "

@@ -130,7 +130,7 @@ def in_short(number: float) -> str:
 
 
 def age(moment: str | None) -> str:
-    """How long ago an RFC 3339 time was, in the largest unit of which at least two have passed."""
+    """How long ago an RFC 3339 time was, in the largest unit that gives at least 2."""
     if not moment:
         return ""
     then = datetime.fromisoformat(moment)

@@ -1,4 +1,4 @@
-"""Builds the spec of a submit from a file, a preset, `--set` and upstream's flat options."""
+"""Builds a spec from a file, a preset, `--set` options and the flat options of upstream."""
 
 import json
 import re
@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Any, Any]:  # YAML values of any type
-        """A mapping; refuses a repeated key, of which PyYAML would silently keep the last value."""
+        """A mapping. Refuses a repeated key; PyYAML would silently keep its last value."""
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)

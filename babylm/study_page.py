@@ -76,7 +76,9 @@ def counts_text(counts: Mapping[str, int]) -> str:
 
 
 def follow_study(study: "Study") -> None:
-    """Waits until all jobs have ended, and prints changes. Ctrl-C stops only the waiting.
+    """Waits until all jobs have ended; prints their statuses after a change.
+
+    Ctrl-C stops only the waiting.
 
     Raises:
         CommandError: If the user detached.

@@ -70,7 +70,7 @@ class RunView:
         return None if self._ends_at is None else max(0.0, self._ends_at - self.clock())
 
     def label(self) -> str:
-        """Stage and step."""
+        """The stage with its step, or the status of a job that waits."""
         if self.status in ("queued", "paused"):
             return self.status
         if self.stage == "train" and self.step is not None:

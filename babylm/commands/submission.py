@@ -46,6 +46,7 @@ def submission(
 
     The command runs the missing evaluations, checks every milestone, and lists the predictions that
     are still missing.
+
     The folder is a Hub cache (HF_HUB_CACHE) and a Git repository with one branch per milestone. If
     the transfer is interrupted, the same command continues it.
     """

@@ -123,7 +123,7 @@ async def _fetch(
     resumed = part.exists()
     await _receive(client, url, file, part, advance=advance, sleep=sleep)
     if await to_thread(_hash, part) != file["sha256"] and resumed:
-        # An earlier call left the partial file, and the content on the server is another one now.
+        # The partial file is from an earlier call, and the file on the server has changed since.
         advance(-part.stat().st_size)
         part.unlink()
         await _receive(client, url, file, part, advance=advance, sleep=sleep)

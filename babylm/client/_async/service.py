@@ -187,8 +187,9 @@ class AsyncClient(AsyncConnection):
             spec: The base spec; the other arguments replace its fields.
             preset: Name of a preset to start from, see `presets`.
             name: Name of the study.
-            grid: Values by dotted field, such as `{"training.learning_rate": [1e-4, 5e-4]}`. The
-                first value of each field belongs to the baseline.
+            grid: The values of each field to vary, such as
+                `{"training.learning_rate": [1e-4, 5e-4]}`. The baseline has the first value of each
+                field.
             seeds: Number of consecutive seeds from `training.seed` on, or a list of seeds.
             idempotency_key: Two requests with the same key create one study. Default: a random key.
             sections: Sections of the spec, such as `training={"epochs": 3}`.

@@ -57,7 +57,7 @@ async def build_submission(
                 details={"submission": found},
             )
         report: wire.Body = found["report"]
-        # Requests it again if the report belongs to a request for another repository, or if
+        # Builds it again if the report belongs to a request for another repository, or if
         # another worker still runs an evaluation that the report lacks.
         is_same = found["repository"] == repository
         if is_same and not (evaluate and report["missing"] and found["unfinished_evaluations"]):

@@ -79,7 +79,7 @@ async def upload_folder(
     advance: Advance,
     leave_out: LeaveOut,
 ) -> list[str]:
-    """Sends the files of a folder; leaves out files whose names the service does not accept.
+    """Sends the files of a folder; leaves out a file if the service does not accept its name.
 
     Raises:
         InvalidUsage: If the service accepts no file.

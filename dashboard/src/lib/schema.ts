@@ -146,7 +146,7 @@ export function fieldsOf(path: string, schema: Schema, root: Schema, skip: strin
   return found;
 }
 
-// The defaults of an object, by name.
+// The default of each field of an object, by name.
 export function defaultsOf(schema: Schema, root: Schema): Spec {
   const result: Spec = {};
   for (const [name, part] of Object.entries<Schema>(schema.properties ?? {})) {

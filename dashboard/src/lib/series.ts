@@ -1,5 +1,5 @@
-// The metrics of a run that the page has received, by name and step. A value that arrives twice, for
-// example after a lost connection, is stored once.
+// The metrics of a run that the page has received, by name and step. A value that arrives twice,
+// for example after a lost connection, is stored once.
 
 import type { JobEvent, MetricsRead } from "../api/types.ts";
 
@@ -86,7 +86,7 @@ export class Series {
     return steps;
   }
 
-  // The points of one metric in order: x in the units of the axis, y, and their steps.
+  // The points of one metric in the order of x: x in the unit of the axis, y, and their steps.
   line(name: string, axis: Axis) {
     const steps = this.stepsOf(name);
     const points = this.values.get(name);

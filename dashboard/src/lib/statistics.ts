@@ -6,7 +6,7 @@ export interface Spread {
   // The number of values that are known.
   n: number;
   mean: number;
-  // The sample standard deviation; null with one value.
+  // The sample standard deviation; null if there is only one value.
   deviation: number | null;
 }
 

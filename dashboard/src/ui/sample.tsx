@@ -1,5 +1,5 @@
-// Texts that a model wrote, with their prompts in bold, and a slider that
-// chooses a training step.
+// Texts that a model wrote, with their prompts in bold, and a slider that chooses a training
+// step.
 
 import type { ComponentChildren } from "preact";
 import { exact } from "../lib/format.ts";

@@ -1,4 +1,4 @@
-// The corpora: all of them, or one.
+// The list of all corpora, or the page of one corpus.
 
 import { useState } from "preact/hooks";
 import { get } from "../../api/client.ts";

@@ -104,7 +104,7 @@ export class JobStore {
     try {
       this.estimate.value = await post<Estimate>("/v1/jobs/estimate", job.spec, this.abort);
     } catch {
-      // a spec that an older version accepted: the page shows no parameter count
+      // the service can refuse the spec of an older version; then the page shows no parameter count
     }
   }
 

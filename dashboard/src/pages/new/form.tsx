@@ -154,7 +154,7 @@ function Preview({ job }: { job: NewJob }) {
     const controller = new AbortController();
     get<DatasetPreview>(`/v1/datasets/${encodeURIComponent(dataset)}`, controller.signal)
       .then(setFound)
-      .catch(() => {}); // the preview is only a help
+      .catch(() => {}); // the form works without the preview
     return () => controller.abort();
   }, [dataset]);
   if (!found) return null;

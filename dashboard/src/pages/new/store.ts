@@ -155,7 +155,7 @@ export class NewJob {
 
   private replace(values: Map<string, unknown>, isName = false) {
     this.values.value = values;
-    if (!isName) this.isCurrent.value = false; // the name changes no number of the estimate
+    if (!isName) this.isCurrent.value = false; // the estimate does not depend on the name
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.look(), WAIT_MILLISECONDS);
   }

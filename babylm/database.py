@@ -10,11 +10,12 @@ EXAMPLES = "Use sqlite:///runs/babylm.sqlite3 or postgresql+psycopg://USER:PASSW
 
 @contextmanager
 def database_errors(url: str) -> Iterator[None]:
-    """Explains a database that cannot be used.
+    """Turns errors of the database within the block into errors that explain the cause.
 
     Raises:
         UsageError: If the address is not valid.
-        CommandError: If the driver is missing, or the database does not answer or refuses.
+        CommandError: If the driver is missing, or the database does not answer or reports an
+            error.
     """
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 

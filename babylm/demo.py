@@ -101,8 +101,8 @@ def minimal_pairs(checkpoint: Path, pairs: Path) -> dict[str, float]:
 def pairs_folder(data_dir: Path) -> Path:
     """The folder of the minimal pairs: one file of JSON lines for each phenomenon.
 
-    It is the folder to which `core.sample` writes them. A data folder of an earlier version may
-    have them elsewhere.
+    `core.sample` writes them to this folder. A data folder that an earlier version wrote can have
+    them in another folder.
 
     Raises:
         CommandError: If there are no such files below `data_dir`.

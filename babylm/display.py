@@ -72,7 +72,7 @@ class PlainDisplay:
         pass
 
     def show(self, event: Event) -> None:
-        """Prints the line of an event that has one, and from time to time a line of figures."""
+        """Prints the line of the event, if any, and figures at most every `PLAIN_SECONDS`."""
         kept = self.view.apply(event)
         if kept:
             self._write(kept)

@@ -23,7 +23,9 @@ from core.process.program import safe_python
 from jobs.settings import Settings
 
 LOW_DISK_BYTES = 10 << 30
-"""Free bytes below which the check warns; a 10M run with checkpoints and cache takes a few GiB."""
+"""Minimum number of free bytes on a disk.
+
+A run on 10M words takes a few GiB with its checkpoints and its part of the cache."""
 PROGRAM_SECONDS = 60
 TORCH = (
     "import json, torch; print(json.dumps([torch.__version__, torch.version.cuda, "
@@ -39,7 +41,7 @@ class Finding:
 
     Attributes:
         what: The part that was checked.
-        state: `wrong` if something does not work.
+        state: `wrong` if something does not work, `note` for a remark, else `ok`.
         detail: What was found.
         fix: The command or the step that fixes it.
     """
@@ -220,10 +222,10 @@ def _proxies() -> Iterator[Finding]:
             detail = f"{name} is a SOCKS proxy, which needs a package"
             yield Finding("proxy", "wrong", detail, "pip install socksio")
         elif not _accepts(value):
-            detail = f"{name} is {shown}, which does not answer; this machine is reached directly"
+            detail = f"{name} is {shown}, which does not answer; requests to this machine skip it"
             yield Finding("proxy", "wrong", detail, f"unset {name}")
         else:
-            yield Finding("proxy", "ok", f"{name} is {shown}; this machine is reached directly")
+            yield Finding("proxy", "ok", f"{name} is {shown}; requests to this machine skip it")
 
 
 def _accepts(proxy: str) -> bool:
@@ -235,7 +237,7 @@ def _accepts(proxy: str) -> bool:
 
 
 def proxy_address(proxy: str) -> tuple[str, int]:
-    """Host and port of a proxy; the default port is that of its scheme, and 1080 for SOCKS.
+    """Host and port of a proxy; the default port is 80, 443 for https and 1080 for SOCKS.
 
     Raises:
         ValueError: If the value names no host, or its port is not valid.
@@ -271,7 +273,7 @@ def _run(command: list[str]) -> str | None:
 
 
 def report(findings: Iterator[Finding], say: Callable[[Finding], None]) -> int:
-    """Calls `say` with each finding at once; returns how many findings are `wrong`."""
+    """Calls `say` after each check; returns the number of findings that are `wrong`."""
     count = 0
     for finding in findings:
         say(finding)

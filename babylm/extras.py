@@ -1,4 +1,4 @@
-"""Checks for the packages of extras; the base installation has the API and the command line."""
+"""Checks whether the packages of an extra, such as `train`, are installed."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -26,7 +26,7 @@ def require_hub() -> None:
     """Checks that huggingface_hub is installed; commands that use the Hub call it first.
 
     Raises:
-        CommandError: If it is missing; the message says how to install it.
+        CommandError: If the package is missing; the message says how to install it.
     """
     hint = "pip install 'babylm-service[hub]'"
     require_packages(("huggingface_hub",), "use the Hugging Face Hub", hint=hint)

@@ -20,7 +20,7 @@ TRIES = 6
 RETRY_SECONDS = 0.5
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-"""Hosts that are requested without a proxy, directly or after a redirect."""
+"""Hosts that are requested without a proxy, also after a redirect."""
 RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 Advance = Callable[[int], None]
@@ -120,7 +120,7 @@ def _connection(http: httpx.Client, address: str, part: Path, note: Path, advanc
         if begin != have:
             advance(begin - have)
         length = answer.headers.get("content-length")
-        # Only a strong tag guarantees that the content has the same bytes.
+        # Only a strong ETag guarantees that the content has the same bytes.
         tag = answer.headers.get("etag", "")
         note.write_text("" if tag.startswith("W/") else tag)
         have = begin

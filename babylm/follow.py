@@ -1,4 +1,4 @@
-"""Follows a job to its end on the screen."""
+"""Shows a job on the screen until it ends."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -12,22 +12,22 @@ from core.process.program import python_command
 INTRODUCTION = """\
 # The babylm command
 
-`make serve` and `make demo` install it into `.venv/bin/babylm`. It uses the REST calls of
-[api.md](api.md), so it works from another machine too.
+`make serve` and `make demo` install the command as `.venv/bin/babylm`. The command uses the REST
+calls of [api.md](api.md), so it also works from another machine.
 
 - **Which service.** `--url`, else `BABYLM_URL`, else the `babylm serve` that uses the same runs
   folder (it writes its address to `runs/service.json`), else `BABYLM_HOST` and `BABYLM_PORT`,
   which are `127.0.0.1:8000` by default. `BABYLM_API_KEY` is sent as a bearer token.
 - **Which job.** An id, its beginning as `babylm jobs` shows it (four characters or more), or
   `last` for the newest.
-- **Completion.** `babylm --install-completion` teaches your shell the commands, their options and
-  the ids of your jobs.
-- **For programs.** `--json` prints JSON, one line to a pipe; `follow --json` prints a line for each
-  event. Errors go to standard error, as JSON too.
+- **Completion.** After `babylm --install-completion` your shell completes the commands, their
+  options and the ids of your jobs.
+- **For programs.** `--json` prints JSON, on a single line if the output is not a terminal.
+  `follow --json` prints a line for each event. Errors go to standard error, also as JSON.
 - **Exit status.** 0 success; 1 the job or the request failed; 2 bad usage; 130 after Ctrl-C.
-- **Ctrl-C** in `follow` and `submit --follow` detaches; the job continues. In `train` it asks for a
-  checkpoint at the next step, a second one ends the run at once. In `serve` it stops everything
-  that `serve` started, within ten seconds.
+- **Ctrl-C** in `follow` and `submit --follow` detaches; the job continues. In `train` the first
+  Ctrl-C stops the run at the next step, with a checkpoint; a second one ends the run at once. In
+  `serve` it stops everything that `serve` started, within ten seconds.
 
 This page is written by `python -m babylm.generate_docs`.
 """

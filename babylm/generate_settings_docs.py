@@ -15,15 +15,15 @@ from jobs.settings import DATABASE_FILE, Settings
 WIDTH = 100
 INTRODUCTION = """\
 # Copy this file to `.env`. `babylm` reads it in the folder in which you start it, and so does
-# docker compose. A line that begins with # shows a default. An empty value counts as none.
+# docker compose. A line that begins with # shows a default. An empty variable counts as unset.
 #
 # This file is written by `python -m babylm.generate_settings_docs`.
 """
-COMPOSE = "# ---- docker compose alone ----\n"
+COMPOSE = "# ---- only for docker compose ----\n"
 SERVICE = """\
-# ---- the service, in compose and without ----
-# In compose, BABYLM_DATA_DIR and BABYLM_RUNS_DIR are set to the places of the volumes, and
-# BABYLM_HOST and BABYLM_PORT say where the host publishes the API.
+# ---- the service, with or without compose ----
+# In compose, BABYLM_DATA_DIR and BABYLM_RUNS_DIR are always the paths of the volumes, and
+# BABYLM_HOST and BABYLM_PORT are the address and port of the host at which the API is published.
 """
 
 
@@ -37,7 +37,7 @@ class Variable:
     is_shown_only: bool = True
 
     def text(self) -> str:
-        """The comment and the line."""
+        """The comment, and below it the line that sets the variable."""
         comment = textwrap.fill(
             self.meaning, WIDTH, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
         )
@@ -82,10 +82,10 @@ FOR_COMPOSE = (
 DEFAULTS_IN_WORDS = {"database_url": f"sqlite:///runs/{DATABASE_FILE}"}
 """Defaults that depend on other settings, computed from the defaults of those settings."""
 COMPOSE_NOTES = {
-    "api_key": "Compose needs one: inside its container the API listens on all addresses.",
-    "database_url": "In compose the same is sqlite:////runs/babylm.sqlite3.",
-    "redis_url": "Compose runs one of its own unless this names another.",
-    "shutdown_grace_seconds": "Compose gives 50, below its stop_grace_period of 60 s.",
+    "api_key": "Compose needs a key, because the API listens on all addresses of its container.",
+    "database_url": "In compose the default is sqlite:////runs/babylm.sqlite3.",
+    "redis_url": "If it is not set, compose runs a Redis of its own.",
+    "shutdown_grace_seconds": "Compose sets 50, which is below its stop_grace_period of 60 s.",
 }
 WRITTEN_OUT = ("api_key",)
 """Settings whose lines are not commented out, so that the user only adds the value."""

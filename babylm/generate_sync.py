@@ -1,4 +1,4 @@
-"""Writes babylm/client/_sync from babylm/client/_async; a test fails if it is stale.
+"""Writes babylm/client/_sync from babylm/client/_async; a test fails if `_sync` is stale.
 
 `python -m babylm.generate_sync` replaces words in the asyncio code and runs ruff. psycopg and
 httpcore generate their synchronous clients in the same way.

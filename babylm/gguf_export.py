@@ -18,7 +18,7 @@ PACKAGES = ("gguf", "safetensors", "numpy")
 DOWNLOAD_SUFFIX = ".checkpoint"
 REFUSED = "Download the checkpoint with `babylm download`; transformers loads every architecture."
 Exported = dict[str, Any]
-"""`file`, `tensors`, `parameters` and `bytes`."""
+"""The result of an export, with the keys `file`, `tensors`, `parameters` and `bytes`."""
 
 
 def export_job(client: Client, job: str, checkpoint: str | None, output: Path | None) -> Exported:

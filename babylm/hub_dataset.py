@@ -1,9 +1,10 @@
 """Downloads a dataset of the Hugging Face Hub by its name, for `babylm datasets add --hub`.
 
-The download runs in the process of the command, so the service needs no internet. Files are taken
-as they are, in the cache of huggingface_hub; only a column with another name than `text` is
-rewritten as JSON lines. Files belong to splits by the front matter of the repository's README or by
-their names: https://huggingface.co/docs/datasets/repository_structure.
+The download runs in the process of the command, so the service needs no internet. The files
+stay unchanged in the cache of huggingface_hub. If the text is in a column with another name than
+`text`, the program copies this column into a file of JSON lines. The front matter of the
+repository's README gives the split of each file; without it, the names of the files give the split:
+https://huggingface.co/docs/datasets/repository_structure.
 """
 
 import json
@@ -30,7 +31,7 @@ SPLIT_WORDS = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
-"""Words in the name of a file or folder that make it part of a split."""
+"""Words that assign a file to a split if they are in the name of the file or its folder."""
 OFFLINE_HINT = (
     "Check the connection, a proxy (HTTPS_PROXY) and HF_ENDPOINT. Without internet, download the "
     "files elsewhere (`hf download --repo-type dataset OWNER/NAME`) and add their folder: "
@@ -62,7 +63,7 @@ def find_files(repository: str, *, revision: str | None, split: str | None) -> H
     Args:
         repository: OWNER/NAME.
         revision: A branch, a tag or a commit. Default: `main`.
-        split: Name of a split. Default: the only one.
+        split: Name of a split. Default: the only split.
 
     Raises:
         CommandError: If the Hub does not answer or has no such dataset, or the split is not clear.
@@ -91,7 +92,7 @@ def download_files(
 
     Args:
         found: The files.
-        folder: An empty folder. Files of the cache become links in it.
+        folder: An empty folder. Unchanged files become links to the files in the cache.
         column: The column that becomes the text. Default: files are not changed.
         advance: Called with the size of each file that arrived.
 
@@ -234,7 +235,10 @@ def _as_list(value: Any) -> list[Any]:  # any value of YAML
 
 
 def _split_by_name(path: str) -> str:
-    """The split that the name of the file gives, or else a folder; `train` if none does."""
+    """The split of the file by the words in its name, or else by the words in its folders' names.
+
+    `train` if there is no such word.
+    """
     for part in reversed(PurePosixPath(path).parts):
         words = re.split(r"[-._ \d]+", part.lower())
         for split, known in SPLIT_WORDS.items():
@@ -254,7 +258,7 @@ def _of_split(repository: str, splits: dict[str, list[str]], split: str | None) 
     if split is None:
         raise CommandError(
             f"the dataset {repository} has several splits: {listed}",
-            hint="Name one with --split; training and validation text need datasets of their own.",
+            hint="Name one with --split; add training and validation text as two datasets.",
         )
     raise CommandError(f"the dataset {repository} has no split {split}; it has: {listed or 'none'}")
 

@@ -49,7 +49,7 @@ def print_job(job: Job, checkpoints: Sequence[Checkpoint]) -> None:
 
 
 def waiting_words(waiting: object) -> str:
-    """What a queued job waits for, as text; the service sends a text or an object."""
+    """What a queued job waits for, as text. The service sends either a text or an object."""
     if isinstance(waiting, dict) and waiting.get("detail"):
         return f"{waiting['detail']} (number {waiting['position']} in the queue)"
     if isinstance(waiting, dict):

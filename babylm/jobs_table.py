@@ -45,7 +45,7 @@ def job_rows(
 
 
 def _sorted_metric(sort: str | None) -> str | None:
-    """The metric of an order; None if the order is by another value."""
+    """The metric that `sort` names; None if it names another value, such as `status`."""
     name = (sort or "").removeprefix("-")
     return name if "/" in name else None
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jobs.settings import Settings
 
 OTHER_VARIABLES = {"BABYLM_URL", "BABYLM_DEMO_FLAGS"}
-"""Variables that are no settings: the command line and the Makefile read them."""
+"""Variables that are not in `Settings`: the command line and the Makefile read them."""
 TEST_PREFIXES = ("BABYLM_TRY_", "BABYLM_TEST_")
 
 COMPLETED_JOBS = 50
@@ -24,7 +24,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         envvar="BABYLM_URL",
-        help="Address of the service; without it, the one that `babylm serve` runs here.",
+        help="Address of the service  [default: the service of this runs folder]",
         show_default=False,
     ),
 ]
@@ -92,7 +92,10 @@ def load_settings() -> "Settings":
 
 
 def load_service_settings() -> "Settings":
-    """The settings, for commands that create files of the service; applies their umask."""
+    """Like `load_settings`, for commands that create files of the service.
+
+    Applies the umask of the settings and prints a note about each unknown variable.
+    """
     from jobs.file_modes import apply_umask
 
     settings = load_settings()
@@ -127,7 +130,11 @@ def _is_ours(name: str) -> bool:
 
 
 def open_client(url: str | None) -> "Client":
-    """A client of the service at `url`, or else of the service that `find_service` finds."""
+    """A client of the service at `url`.
+
+    If `url` is None, a client of the running service of the runs folder; if none runs, of the
+    address in the settings.
+    """
     from babylm.client import Client
     from babylm.client.discovery import running_service
 

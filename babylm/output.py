@@ -94,7 +94,10 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def printable(text: str) -> str:
-    """`text` without control characters of terminals, as names and logs come from other people."""
+    """`text` with `?` in place of control characters, which could change the terminal.
+
+    Names and logs can come from other people.
+    """
     return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
 
 
@@ -119,7 +122,7 @@ def in_time(seconds: float | None) -> str:
 
 
 def in_short(number: float) -> str:
-    """A count with at most four characters: 950, 12.3k, 4.5M."""
+    """A count in a short form, such as 950, 12.3k or 4.5M."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(number) >= limit:
             return f"{number / (1e3 if unit == 'k' else limit):.1f}{unit}"
@@ -127,7 +130,7 @@ def in_short(number: float) -> str:
 
 
 def age(moment: str | None) -> str:
-    """How long ago an RFC 3339 time was, in the largest unit of which at least two have passed."""
+    """How long ago an RFC 3339 time was, in the largest unit that gives at least 2."""
     if not moment:
         return ""
     then = datetime.fromisoformat(moment)

@@ -16,7 +16,7 @@ from core.process.program import isolated_command
 FIRST_DELAY_SECONDS = 0.5
 LAST_DELAY_SECONDS = 30.0
 STEADY_SECONDS = 60.0
-"""Seconds that a program must run before its earlier exits no longer count."""
+"""Seconds after which a running program counts as stable: its earlier exits no longer count."""
 KILL_SECONDS = 1.0
 """Seconds after the grace period until the guard itself is killed."""
 MAX_LOG_BYTES = 10_000_000
@@ -128,7 +128,7 @@ def _kill_below(pid: int) -> None:
 
 
 def stop_all(programs: Sequence[Supervised], *, in_a_hurry: Callable[[], bool]) -> None:
-    """Ends all programs at the same time, each within its grace period, or at once in a hurry."""
+    """Ends all programs at the same time, within their grace periods or, if in a hurry, at once."""
     for supervised in programs:
         supervised.begin_stop()
     grace = max((supervised.program.grace_seconds for supervised in programs), default=0.0)

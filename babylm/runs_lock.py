@@ -1,4 +1,4 @@
-"""The lock of a runs folder, for one `babylm serve` at a time; ends leftovers of a killed one."""
+"""The lock of a runs folder: only one `babylm serve` at a time can use the folder."""
 
 import fcntl
 import json
@@ -18,7 +18,7 @@ LEFTOVER_SECONDS = 12.0
 
 
 class RunsLock:
-    """Holds a runs folder for this process; the kernel releases it when the process ends."""
+    """Locks a runs folder for this process; the kernel releases the lock when the process ends."""
 
     def __init__(self, runs_dir: Path) -> None:
         runs_dir.mkdir(parents=True, exist_ok=True)

@@ -28,12 +28,13 @@ TICK_SECONDS = 0.1
 BROKER_SECONDS = 10.0
 READY_SECONDS = 60.0
 STARTUP_DEATHS = 2
-"""Number of exits of the API before its first answer after which the start fails."""
+"""The start fails if the API exits this number of times before its first answer."""
 GRACE_SECONDS = 7.0
 BROKER_GRACE_SECONDS = 1.0
-"""Seconds for the broker to end; the broker is stopped last.
+"""Maximum seconds for the broker to end; the broker is stopped last.
 
-With this value and the time for SIGKILL, all programs have ended ten seconds after Ctrl-C."""
+`GRACE_SECONDS`, this value and two times `KILL_SECONDS` of `babylm.processes` add up to the ten
+seconds within which all programs end after Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def serve(plan: Plan) -> None:
     """Serves until a signal asks to stop, then stops everything that it started.
 
     Raises:
-        CommandError: If the folder is served already, the port is used, or the API does not start.
+        CommandError: If the folder or the port is in use, or the API does not start.
     """
     signals = _Signals()
     with RunsLock(plan.runs_dir) as lock:
@@ -182,7 +183,7 @@ class _Service:
             for tail in self._tails.values():
                 tail.tick()
             time.sleep(TICK_SECONDS)
-        # Counted before the user reads "again to hurry", so that an immediate second signal counts.
+        # Stored before the message is printed: any signal after the message is the second one.
         self._num_signals_at_stop = self._signals.count
         self._plan.say("stopping (again to hurry)")
 

@@ -1,4 +1,4 @@
-"""Builds the spec of a submit from a file, a preset, `--set` and upstream's flat options."""
+"""Builds a spec from a file, a preset, `--set` options and the flat options of upstream."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from core.archs import ARCHITECTURES
 from core.spec.upstream import CONFIG_DEFAULTS, TAKES_HEADS
 
 MODEL_ALIASES = {kind.alias: name for name, kind in ARCHITECTURES.items()}
-"""Our name of each architecture by the name that upstream uses."""
+"""Maps the name of each architecture in upstream to its name in our specs."""
 
 FLAT_FIELDS = {
     "data_folder": "data.dataset",
@@ -27,7 +27,7 @@ FLAT_FIELDS = {
     "num_hidden_layers": "model.num_hidden_layers",
     "num_attention_heads": "model.num_attention_heads",
 }
-"""The field of the spec for each of upstream's options; both have the same default."""
+"""Maps each option of upstream to the field of the spec, which has the same default."""
 
 
 TOO_DEEP = "its lists and mappings are nested too deeply"
@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(
         self, node: yaml.MappingNode, deep: bool = False
     ) -> dict[Any, Any]:  # YAML values of any type
-        """A mapping; refuses a repeated key, of which PyYAML would silently keep the last value."""
+        """A mapping. Refuses a repeated key; PyYAML would silently keep its last value."""
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -122,10 +122,10 @@ def ignored_heads(flat: Mapping[str, str | int | float | None]) -> str | None:
 
 
 def _upstream_shape(given: Mapping[str, str | int | float]) -> Body:
-    """The sizes of upstream's model that none of its options sets.
+    """The fields of upstream's model that no option of upstream sets.
 
-    Where upstream cannot build a model (Llama 4 without heads, heads that do not divide), this adds
-    nothing and the spec's own defaults apply.
+    Upstream cannot build a model if the number of heads is missing (Llama 4) or does not fit the
+    other sizes. In this case the result is empty, so that the defaults of the spec apply.
     """
     architecture = str(_flat_value("model", given.get("model", "")))
     shape = dict(CONFIG_DEFAULTS.get(architecture, {}))
@@ -179,7 +179,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:  # any JSON value
 
 
 def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:  # any JSON value
-    """The values by field of settings such as `a.b=1,2`; the values are items of a YAML list.
+    """The values of each field, from settings such as `a.b=1,2`; the values are parsed as YAML.
 
     Raises:
         UsageError: If a setting does not have this form, or a field occurs twice.

@@ -40,7 +40,7 @@ def print_studies(studies: Sequence[Body]) -> None:
 
 
 def print_study(study: Body) -> None:
-    """Prints the table, with a line for each condition and metric, and the members."""
+    """Prints a line for each metric of each condition, and then a line for each job."""
     print(f"study {study['id']}  {study['name']}  {counts_text(study['counts'])}\n")
     rows = [
         (condition_text(row["condition"]), name, *_cells(row["metrics"].get(name)))
@@ -71,12 +71,14 @@ def condition_text(condition: Mapping[str, Any]) -> str:
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
-    """The number of jobs by status."""
+    """The number of jobs with each status, as text."""
     return ", ".join(f"{count} {status}" for status, count in counts.items()) or "no jobs"
 
 
 def follow_study(study: "Study") -> None:
-    """Waits until all jobs have ended, and prints changes. Ctrl-C stops only the waiting.
+    """Waits until all jobs have ended; prints their statuses after a change.
+
+    Ctrl-C stops only the waiting.
 
     Raises:
         CommandError: If the user detached.

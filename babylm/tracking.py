@@ -17,7 +17,7 @@ MLFLOW_URI = "MLFLOW_TRACKING_URI"
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent, and where it can be seen."""
+    """The number of events that were sent, and where the tracker shows them."""
 
     events: int
     at: str

@@ -31,14 +31,14 @@ does not outlive this command."""
 
 
 def resolve_spec(body: Body, *, begun: "JobSpec | None" = None) -> "JobSpec":
-    """The complete spec.
+    """The complete spec, with all defaults filled in.
 
     Args:
         body: The spec that the user gave.
         begun: The spec of the run to continue; see `JobSpec.resolve`.
 
     Raises:
-        CommandError: If it is not valid; the message names every wrong field.
+        CommandError: If the spec is not valid; the message names every wrong field.
     """
     from pydantic import ValidationError
 

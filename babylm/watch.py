@@ -9,7 +9,7 @@ from babylm.client.wire import FINAL_STATUSES, Body, Event
 from babylm.output import in_bytes, in_short, in_time, printable
 
 LEVEL_NAMES = {"info": "info", "warn": "warning", "error": "error"}
-"""Shown names of the levels of warnings; warnings of older versions have no level."""
+"""The shown name of each level of a warning; warnings of older versions have no level."""
 
 
 @dataclass
@@ -66,11 +66,11 @@ class RunView:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Remaining time: the last estimate minus the time since."""
+        """Remaining seconds: the last estimate minus the time that has passed since."""
         return None if self._ends_at is None else max(0.0, self._ends_at - self.clock())
 
     def label(self) -> str:
-        """Stage and step."""
+        """The stage with its step, or the status of a job that waits."""
         if self.status in ("queued", "paused"):
             return self.status
         if self.stage == "train" and self.step is not None:

@@ -1,1 +1,1 @@
-"""The dashboard: its sources in src, and the bundle that is served in dist."""
+"""The dashboard: `src` has the sources, and `dist` has the built files that the API serves."""

@@ -10,7 +10,7 @@ const HERE = import.meta.dirname;
 const DIST = join(HERE, "dist");
 const SCHEMA = join(HERE, "src/api/schema.ts");
 const ASSETS = ["index.html", "docs.html", "docs.js", "icon.svg", "inter.woff2"];
-// Swagger UI, the page of the API.
+// The files of Swagger UI, which shows the documentation of the API.
 const SWAGGER = ["swagger-ui-bundle.js", "swagger-ui.css"];
 const LICENSED = ["preact", "@preact/signals-core", "uplot", "swagger-ui-dist"];
 
@@ -48,7 +48,7 @@ async function licenses() {
   return parts.join("\n\n----\n\n");
 }
 
-// The files of `folder` that differ from the committed ones of `committed`.
+// The names of the files that differ between `folder` and the folder `committed`.
 async function differences(folder, committed) {
   const names = new Set([...(await readdir(folder)), ...(await readdir(committed))]);
   const found = [];
@@ -80,7 +80,7 @@ async function check(document) {
   }
 }
 
-// The OpenAPI document as TypeScript types, with the values of its enumerations.
+// Writes the TypeScript types of the OpenAPI document, with the values of its enumerations.
 function types(document, target) {
   const command = join(HERE, "node_modules", ".bin", "openapi-typescript");
   execFileSync(command, [document, "--enum-values", "-o", target], { cwd: HERE });

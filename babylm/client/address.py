@@ -1,7 +1,7 @@
 """The address of a service: a URL or a Unix socket, and how to connect to it.
 
-Connections to this machine never go through a proxy: a proxy cannot reach this machine's loopback
-interface, and the request carries the key.
+Connections to this machine never go through a proxy: a proxy cannot reach the loopback
+interface of this machine, and it would see the API key in the request.
 """
 
 import re
@@ -22,7 +22,7 @@ UNIX_PREFIXES = ("unix://", "unix:")
 HTTP_UNIX = "http+unix://"
 """Scheme of a URL with the percent-encoded path of a Unix socket, as in requests-unixsocket."""
 UNSPECIFIED = ("0.0.0.0", "::")
-"""Addresses that mean all interfaces to a server, and this machine to a client."""
+"""Addresses that mean "all interfaces" to a server and "this machine" to a client."""
 LOCALHOST = "http://localhost"
 """Base URL of requests over a Unix socket; HTTP requires a Host header there too."""
 EXAMPLES = "Use http://HOST:PORT, https://HOST or unix:/path/to/socket."
@@ -30,7 +30,7 @@ EXAMPLES = "Use http://HOST:PORT, https://HOST or unix:/path/to/socket."
 
 @dataclass(frozen=True)
 class Address:
-    """Where a service listens.
+    """The address of a service.
 
     Attributes:
         url: The base URL of its requests.
@@ -105,7 +105,7 @@ def async_transport(address: Address) -> "httpx.AsyncHTTPTransport | None":
 
 @contextmanager
 def proxy_errors(url: str) -> Iterator[None]:
-    """Explains the error if httpx cannot use the proxy that a variable names.
+    """Explains the error if httpx cannot use the proxy of an environment variable.
 
     Raises:
         InvalidUsage: If httpx raises ImportError or ValueError.
@@ -126,7 +126,7 @@ def proxy_errors(url: str) -> Iterator[None]:
 
 
 def proxy_for(url: str) -> tuple[str, str] | None:
-    """The environment variable whose proxy requests to `url` use, and its value without password.
+    """The environment variable that sets the proxy for `url`, and its value without the password.
 
     Follows httpx: the variable of the scheme first, then `ALL_PROXY`; `NO_PROXY` exempts hosts.
     """

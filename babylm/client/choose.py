@@ -19,7 +19,7 @@ def choose_checkpoint(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
 
 
 def choose_milestones(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """The milestones by words seen, by step, and then `last` if there is one.
+    """The milestones, which are checkpoints at certain numbers of words, by step; then `last`.
 
     Raises:
         BabylmError: If the job has no milestone.

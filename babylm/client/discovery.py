@@ -10,14 +10,18 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 
 def find_service() -> str:
-    """The address in `BABYLM_URL`, of the running service in `BABYLM_RUNS_DIR`, or the default."""
+    """The address of the service.
+
+    The first that exists of these: the address in `BABYLM_URL`, the address of the service that
+    runs in the folder `BABYLM_RUNS_DIR`, the default.
+    """
     url = os.environ.get("BABYLM_URL")
     runs_dir = Path(os.environ.get("BABYLM_RUNS_DIR") or "runs")
     return url or running_service(runs_dir) or DEFAULT_URL
 
 
 def find_key() -> str | None:
-    """The first key of `BABYLM_API_KEY`."""
+    """The first key in `BABYLM_API_KEY`; None if there is none."""
     first = os.environ.get("BABYLM_API_KEY", "").partition(",")[0].strip()
     return first or None
 

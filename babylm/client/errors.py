@@ -41,7 +41,7 @@ class InvalidUsage(BabylmError):
 
 
 class ServiceError(BabylmError):
-    """The service refused a request; `code` is the one of the problem document.
+    """The service refused a request; `code` is the code in the problem document of the response.
 
     Attributes:
         status_code: The HTTP status.
@@ -69,7 +69,7 @@ class ServiceUnreachable(BabylmError):
 
 
 class JobFailed(BabylmError):
-    """A job ended without success; `code`, `message` and `hint` are those of the job.
+    """A job ended without success; `code`, `message` and `hint` describe the error of the job.
 
     Attributes:
         job_id: The job.

@@ -8,7 +8,7 @@ from babylm.client.wire import Body
 
 
 def with_fields(spec: Mapping[str, Any] | None, given: Mapping[str, Any]) -> Body:
-    """The spec with the given fields; a section that both have is merged field by field."""
+    """The spec with the given fields; a section that is in both is merged field by field."""
     body = dict(spec or {})
     for field, value in given.items():
         if value is None:

@@ -41,7 +41,7 @@ OF_PART = {
     "finetune/f1/": "fine-tuning F1",
     "finetune/mcc/": "fine-tuning MCC",
 }
-"""Titles of metrics whose names end with a source of the corpus or with a task."""
+"""Titles by prefix of the name; the rest of the name is a source of the corpus or a task."""
 SHARES = ("share", "mfu", "utilization")
 SHARES_OF_TASKS = (
     *("evaluation/", "evaluation_ema/", "evaluation_average/"),
@@ -74,12 +74,12 @@ def metric_value(name: str, value: float) -> str:
 
 
 def score_value(value: float) -> str:
-    """A share or a correlation in percent; any other score, such as a log-probability, as it is."""
+    """A score between -1 and 1 (a share or a correlation) in percent, else with two decimals."""
     return f"{value:.1%}" if abs(value) <= 1.0 else f"{value:.2f}"
 
 
 def short_ids(ids: Iterable[str]) -> dict[str, str]:
-    """The shortest prefix of each id that no other id has."""
+    """For each id the shortest prefix that no other id has; at least `SHORTEST_ID` characters."""
     ordered = sorted(set(ids))
     lengths = dict.fromkeys(ordered, SHORTEST_ID)
     for one, other in pairwise(ordered):

@@ -12,7 +12,7 @@ from babylm.client.wire import Series
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 40, 44
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-"""Colours of the lines: the palette of Okabe and Ito, for readers with colour blindness too."""
+"""Colours of the lines: the Okabe-Ito palette, which is safe for colour blindness."""
 TICKS = 5
 Point = tuple[float, float]
 
@@ -103,7 +103,7 @@ def _label(x: float, y: float, value: float, anchor: str) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers from at most `low` to at least `high`."""
+    """Round numbers at equal distances; the first is at most `low`, the last at least `high`."""
     span = (high - low) or abs(high) or 1.0
     size = 10 ** floor(log10(span / TICKS))
     size *= next(factor for factor in (1, 2, 5, 10) if span / (size * factor) <= TICKS)

@@ -44,7 +44,7 @@ class NoBar:
 
 
 class NotebookBar:
-    """A bar in the output of a notebook cell, replaced with every event that changes it."""
+    """A bar in the output of a notebook cell, drawn again after each event that changes it."""
 
     def __init__(self) -> None:
         from babylm.watch import RunView
@@ -74,7 +74,7 @@ class NotebookBar:
 
 
 def bar_for_output(*, show: bool) -> Bar:
-    """The bar for a notebook or a terminal; `NoBar` if `show` is False or in all other cases."""
+    """The bar for a notebook or a terminal; `NoBar` for another output or if `show` is False."""
     if show and is_notebook():
         return NotebookBar()
     if show and sys.stdout.isatty():

@@ -6,7 +6,7 @@ Body = dict[str, Any]
 """A JSON object that is passed on unchanged; the service checks its keys."""
 
 FINAL_STATUSES = frozenset({"succeeded", "failed", "cancelled"})
-"""The statuses of `jobs.states.FINAL`, which this package must not import."""
+"""The same statuses as in `jobs.states.FINAL`; this package must not import `jobs`."""
 
 
 class JobError(TypedDict):

@@ -108,8 +108,8 @@ def export(
     """Write a checkpoint as a GGUF file, for llama.cpp and programs that use it.
 
     The command downloads a checkpoint of a job first. The file has the weights in float32 and the
-    tokenizer. The command supports OLMo 2 and Gemma 2, and refuses a model that llama.cpp would
-    compute differently. It needs the extra `gguf`.
+    tokenizer. The command supports OLMo 2 and Gemma 2, and refuses a model for which llama.cpp
+    would compute other results. It needs the extra `gguf`.
     """
     from babylm.gguf_export import export_folder, export_job
     from babylm.output import in_bytes, print_json
@@ -174,7 +174,8 @@ def evaluate(
 ) -> None:
     """Evaluate a checkpoint on a task, such as BLiMP.
 
-    Ctrl-C does not stop the evaluation; its score becomes a metric of the job.
+    Ctrl-C ends only this command. The service continues the evaluation and stores its score as a
+    metric of the job.
     """
     from babylm.output import print_json, print_table
     from babylm.progress import share_bar

@@ -55,7 +55,7 @@ def add(
     name: Annotated[str, typer.Argument(help="Name of a new or existing dataset.")],
     path: Annotated[
         Path | None,
-        typer.Argument(help="A file, a zip or tar archive, or a folder; none with --hub."),
+        typer.Argument(help="A file, a zip or tar archive, or a folder; omit it with --hub."),
     ] = None,
     hub: Annotated[
         str | None,
@@ -190,7 +190,7 @@ def download(
     ] = None,
     sha256: Annotated[
         str | None,
-        typer.Option("--sha256", help="Expected hash; other content is discarded."),
+        typer.Option("--sha256", help="Expected hash; a file with another hash is discarded."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

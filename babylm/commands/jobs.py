@@ -25,7 +25,7 @@ def jobs(
         typer.Option(
             "--sort",
             help="Sort by this value, such as name, status, progress, validation/loss or "
-            "evaluation/blimp; -NAME: in descending order.",
+            "evaluation/blimp; write -NAME for descending order.",
         ),
     ] = None,
     limit: Annotated[
@@ -43,7 +43,7 @@ def jobs(
 
     with open_client(url) as client:
         found = [job.data for job in client.jobs(status=status, sort=sort, limit=limit)]
-        # Ids are cut to a length that is unique among the newest jobs; commands accept such ids.
+        # Ids are cut to a prefix that is unique among the newest jobs; commands accept prefixes.
         is_newest = status is None and sort is None
         known = [] if is_newest else [job.data for job in client.jobs(limit=PAGE_SIZE)]
     if as_json:
@@ -82,7 +82,7 @@ def follow(job: JobName, url: Url = None, as_json: AsJson = False) -> None:
 def logs(
     job: JobName,
     tail: Annotated[
-        int, typer.Option("--tail", min=0, help="Number of last lines to print.")
+        int, typer.Option("--tail", min=0, help="Number of lines to print, from the end.")
     ] = 200,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines too.")] = False,
     url: Url = None,

@@ -34,7 +34,7 @@ def lr_find(
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find a learning rate: train some steps at a rising rate, in this terminal.
+    """Find a learning rate: train some steps in this terminal and raise the rate at each step.
 
     The command writes a table (lr-find.csv), a chart (lr-find.svg) and all data (lr-find.json) into
     the folder that --output names.
@@ -65,7 +65,7 @@ def lr_find(
     if as_json:
         print_json_line({name: found[name] for name in found if name != "points"})
     elif found["suggested"] is None:
-        print(f"no suggestion: the loss was not finite from the first steps at {lowest:g} on")
+        print(f"no suggestion: the loss was not finite even at the lowest rate, {lowest:g}")
     else:
         print(
             f"suggested: training.learning_rate={found['suggested']:.2g}, where the loss falls "

@@ -131,7 +131,7 @@ def worker(
             "--slots",
             min=1,
             max=64,
-            help="Number of jobs at a time  [default: BABYLM_NUM_SLOTS, or one per GPU]",
+            help="Number of jobs to run at a time  [default: BABYLM_NUM_SLOTS, or one per GPU]",
         ),
     ] = None,
     job: Annotated[
@@ -161,7 +161,7 @@ def worker(
     settings = load_service_settings()
     if (job is None) != (exit_when_idle is None):
         raise UsageError("--job and --exit-when-idle go together")
-    if settings_file is None:  # otherwise that file has the address of the database
+    if settings_file is None:  # if given, that file has the address of the database
         check_database(settings.database_url)
     options = {
         "--slots": slots,

@@ -24,7 +24,7 @@ Grid = Annotated[
         "--grid",
         metavar="FIELD=VALUE,...",
         help="Values of a field of the spec, such as training.learning_rate=1e-4,5e-4; may be "
-        "repeated. The first values of all fields together are the baseline.",
+        "repeated. The baseline has the first value of each field.",
     ),
 ]
 
@@ -104,13 +104,11 @@ def studies(
 
 def study_show(
     study: StudyName,
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Print a line of CSV for each member.")
-    ] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print a line of CSV for each job.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a study: its table by condition, and its members."""
+    """Show a study: a table of its conditions, and its jobs."""
     from babylm.output import print_json
     from babylm.study_page import print_study
 
@@ -128,7 +126,7 @@ def study_seeds(
     study: StudyName,
     seeds: Annotated[
         str,
-        typer.Argument(help="Number of seeds in all, or a list of seeds to add, such as 7,42."),
+        typer.Argument(help="New total number of seeds, or a list of seeds to add, such as 7,42."),
     ],
     url: Url = None,
     as_json: AsJson = False,
@@ -156,7 +154,7 @@ def study_resume(study: StudyName, url: Url = None, as_json: AsJson = False) -> 
 
 
 def study_delete(study: StudyName, url: Url = None, as_json: AsJson = False) -> None:
-    """Delete a study whose jobs have all ended, with its jobs and their files."""
+    """Delete a study, its jobs and their files. All jobs must have ended."""
     from babylm.output import print_json
 
     with open_client(url) as client:
@@ -182,14 +180,14 @@ def _act(name: str, action: str, url: str | None, as_json: bool) -> None:
 
 
 def _seeds(text: str) -> Any:  # an int or a list of ints
-    """A number of seeds, or a list if there is a comma, also a final one."""
+    """A number of seeds; a list of seeds if `text` contains a comma: `7,` is a list of one seed."""
     from babylm.errors import UsageError
 
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdigit() for part in parts):
         raise UsageError(
             f"--seeds {text!r} is neither a number nor a list of numbers",
-            hint="For example --seeds 3, or --seeds 0,7,42; one certain seed is --seeds 7,",
+            hint="For example --seeds 3, or --seeds 0,7,42. For the seed 7 alone: --seeds 7,",
         )
     numbers = [int(part) for part in parts]
     return numbers if "," in text else numbers[0]

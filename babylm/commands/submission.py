@@ -46,6 +46,7 @@ def submission(
 
     The command runs the missing evaluations, checks every milestone, and lists the predictions that
     are still missing.
+
     The folder is a Hub cache (HF_HUB_CACHE) and a Git repository with one branch per milestone. If
     the transfer is interrupted, the same command continues it.
     """
@@ -170,7 +171,7 @@ def fetch_submission(
 
 
 def report_lines(report: "wire.Body") -> list[str]:
-    """A line for each missing part of a submission."""
+    """Lines about missing parts, files that are not the official ones, and warnings."""
     lines = []
     if report["not_reached"]:
         lines.append(f"milestones not reached: {', '.join(report['not_reached'])}")

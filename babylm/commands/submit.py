@@ -192,7 +192,7 @@ def train(
 
 
 def resolve_from_job(client: "Client", body: Body) -> None:
-    """Replaces `last` or the beginning of an id by the whole id, where a spec names a job."""
+    """Replaces `last` or the beginning of an id by the whole id, in each field that names a job."""
     for section, field in (("tokenizer", "from_job"), ("init_from", "job")):
         given = body.get(section)
         name = given.get(field) if isinstance(given, dict) else None

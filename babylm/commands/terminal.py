@@ -68,7 +68,7 @@ def top(
 ) -> None:
     """Show jobs and workers, updated until Ctrl-C.
 
-    If the output is not a terminal, the command prints once.
+    If the output is not a terminal, the command prints the tables once and ends.
     """
     import time
 

@@ -9,7 +9,7 @@ from babylm.client.wire import Body
 from babylm.options import AsJson, JobName, Url, open_client
 
 group = typer.Typer(
-    help="List tokenizers, train or upload a tokenizer, or show how one splits a text.",
+    help="List tokenizers, train or upload a tokenizer, or show how a tokenizer splits a text.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -50,7 +50,9 @@ def tokenizer(context: typer.Context, url: Url = None, as_json: AsJson = False) 
 @group.command()
 def train(
     dataset: Annotated[str, typer.Option("--dataset", help="Dataset to train on.")] = "train_10M",
-    validation: Annotated[str, typer.Option("--validation", help="Dataset to measure on.")] = "dev",
+    validation: Annotated[
+        str, typer.Option("--validation", help="Dataset for measuring the tokenizer.")
+    ] = "dev",
     vocab_size: Annotated[int, typer.Option("--vocab-size", min=260)] = 32_000,
     min_frequency: Annotated[int, typer.Option("--min-frequency", min=1)] = 2,
     follow: Annotated[bool, typer.Option("--follow", help="Follow the job until it ends.")] = False,

@@ -37,9 +37,10 @@ def track(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send the events of a run to experiment trackers, except those that were sent before.
+    """Send the events of a run to experiment trackers, except events that were sent before.
 
-    Reads the run folder on this machine. A worker does the same for jobs with `tracking`.
+    The command reads the run folder on this machine. You do not need it for a job with `tracking`
+    in its spec, because the worker sends the events of such a job.
     """
     from babylm.output import print_json
     from babylm.tracking import send

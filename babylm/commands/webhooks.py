@@ -61,7 +61,7 @@ def add(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a webhook and print its secret, which is shown only now."""
+    """Add a webhook and print its secret. The service shows the secret only this once."""
     from babylm.output import print_json, print_pairs
 
     body = {"url": receiver} | ({"events": events} if events else {})
@@ -96,7 +96,7 @@ def send_test(webhook: WebhookId, url: Url = None, as_json: AsJson = False) -> N
     if as_json:
         print_json(made)
     else:
-        print(f"queued; `babylm webhooks deliveries {webhook}` shows what came of it")
+        print(f"queued; `babylm webhooks deliveries {webhook}` shows the result")
 
 
 @group.command()
@@ -106,7 +106,7 @@ def deliveries(
         str | None,
         typer.Option(
             "--status",
-            help="pending, delivered, failed, or undelivered for those pending or failed.",
+            help="pending, delivered, failed, or undelivered (pending or failed).",
         ),
     ] = None,
     url: Url = None,
@@ -148,7 +148,7 @@ def redeliver(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send messages again with the same `webhook-id`, by which a receiver recognises them."""
+    """Send messages again. Their `webhook-id` does not change, so the receiver recognises them."""
     from babylm.errors import UsageError
     from babylm.output import print_json
 
@@ -170,7 +170,7 @@ def redeliver(
 
 @contextmanager
 def _existing(client: "Client", webhook: str) -> Iterator[None]:
-    """Explains a refusal if the reason is that there is no such webhook."""
+    """Replaces the error of the service if no webhook has this id."""
     from babylm.client._sync.service import NO_SUCH_ID
     from babylm.client.errors import ServiceError
     from babylm.client.fields import not_found

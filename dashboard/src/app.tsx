@@ -75,7 +75,7 @@ function Page({ page, parts, parameters }: Route) {
 
 function SkipLink() {
   const skip = (click: Event) => {
-    click.preventDefault(); // the address names the page and has no room for an anchor
+    click.preventDefault(); // the part of the address after # names the page, not an anchor
     document.getElementById("page")?.focus();
   };
   return (

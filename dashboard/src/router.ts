@@ -1,4 +1,4 @@
-// The address has the form `#/page/part?name=value`, and contains all choices of a view.
+// The address has the form `#/page/part?name=value`. The parameters store the choices on the page.
 
 import { signal } from "@preact/signals";
 
@@ -12,7 +12,7 @@ function decoded(text: string) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a percent sign that encodes nothing
+    return text; // the text has a percent sign that encodes no character
   }
 }
 

@@ -1,4 +1,4 @@
-"""HTTP requests to one service, with JSON bodies; a refusal becomes an exception."""
+"""HTTP requests to one service, with JSON bodies; a refused request raises an exception."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -16,13 +16,17 @@ CONNECT_SECONDS = 5.0
 RETRIED = (429, 500, 502, 503, 504)
 """HTTP statuses after which the same request may succeed later."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Delays after the first, second, ... failure in a row; the last one repeats."""
+"""Seconds to wait after the first, second, ... failure in a row.
+
+The last value applies to all further failures."""
 MAX_POLL_FAILURES = 60
-"""Failures in a row after which polling ends: about five minutes without a service."""
+"""Number of failures in a row after which `poll` makes its last request.
+
+The delays between them add up to about five minutes."""
 
 
 class AsyncConnection:
-    """Connections to one address."""
+    """HTTP connections to one service."""
 
     def __init__(
         self, url: str, *, api_key: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS
@@ -71,7 +75,7 @@ class AsyncConnection:
     async def poll(
         self, path: str, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> Any:  # any JSON value
-        """Requests a state that changes; if no answer arrives, waits and requests it again.
+        """Sends a GET request; repeats it if no answer arrives or the status is one of `RETRIED`.
 
         Args:
             path: The path, which begins with `/v1`.
@@ -79,7 +83,7 @@ class AsyncConnection:
 
         Raises:
             ServiceError: If the service refused the request, or failed too often in a row.
-            ServiceUnreachable: If no answer came too often in a row.
+            ServiceUnreachable: If too many requests in a row got no answer.
         """
         for failures in range(MAX_POLL_FAILURES):
             try:
@@ -110,15 +114,15 @@ class AsyncConnection:
         params: Mapping[str, str] | None = None,
         read_seconds: float = TIMEOUT_SECONDS,
     ) -> AsyncIterator[httpx.Response]:
-        """A response to be read piece by piece, for a `with` block.
+        """A response that the caller reads piece by piece in a `with` block.
 
-        A broken connection raises an error of httpx.
+        A broken connection raises an exception of httpx.
 
         Args:
             path: The path, which begins with `/v1`.
             headers: Headers of the request.
             params: Query parameters.
-            read_seconds: Time to wait for the next piece.
+            read_seconds: Maximum seconds to wait for the next piece.
         """
         timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
         async with self._http.stream(

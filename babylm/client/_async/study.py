@@ -34,7 +34,7 @@ class AsyncStudy:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of members by status."""
+        """The number of members (jobs of the study) for each status."""
         return dict(self.data["counts"])
 
     @property
@@ -44,12 +44,12 @@ class AsyncStudy:
 
     @property
     def table(self) -> list[wire.Body]:
-        """A row for each condition, with its number, its values, and a summary of each metric."""
+        """A row for each condition: its number, its values, and a summary of each metric."""
         return list(self.data.get("table") or [])
 
     @property
     def members(self) -> list[wire.Body]:
-        """The members, each with job, condition, seed, status and values."""
+        """The members, each with job, condition, seed, status and latest metrics."""
         return list(self.data.get("members") or [])
 
     @property
@@ -90,14 +90,14 @@ class AsyncStudy:
         await self._client.call("DELETE", self._path)
 
     async def jobs(self) -> list[AsyncJob]:
-        """The members as jobs, by condition and seed."""
+        """The jobs of all members, in the order of condition and seed."""
         return [
             AsyncJob(self._client, await self._client.call("GET", f"/v1/jobs/{member['job']}"))
             for member in self.members
         ]
 
     async def csv(self) -> str:
-        """The study as CSV: a line for each member with condition, seed, status and values."""
+        """The study as CSV: a line for each member with condition, seed, status and metrics."""
         async with self._client.stream(f"{self._path}/csv") as answer:
             return (await answer.aread()).decode()
 

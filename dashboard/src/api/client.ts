@@ -28,8 +28,8 @@ function authorized(
   return key ? { Authorization: `Bearer ${key}`, ...extra } : extra;
 }
 
-// Returns whether there is another key than the refused one (null: the request had no key). Asks
-// the user only once, even if several requests are refused at the same time.
+// Returns whether there is a key other than `refused`, the key of the refused request (null: the
+// request had no key). If several requests are refused at the same time, asks the user only once.
 async function anotherKey(refused: string | null): Promise<boolean> {
   if (sessionStorage.getItem(KEY) !== refused) return true;
   asking ??= ask("This service requires an API key", {
@@ -75,10 +75,11 @@ async function problemOf(response: Response): Promise<Problem> {
   }
 }
 
-// The answer of a request in the background, or null. Never asks for a key: after a refusal it waits
-// until the page has another key.
+// The key of the last background request that the service refused; undefined: none was refused.
 let refusedKey: string | null | undefined;
 
+// Sends a background request; returns the answer, or null if there is none. Never asks for a key:
+// after a refusal, returns null until the page has another key.
 export async function peek<T>(path: string, signal?: AbortSignal): Promise<T | null> {
   const key = sessionStorage.getItem(KEY);
   if (key === refusedKey) return null;
@@ -137,7 +138,8 @@ export function save(blob: Blob, name: string) {
   setTimeout(() => URL.revokeObjectURL(link.href), REVOKE_MILLISECONDS);
 }
 
-// Downloads a file. If the page has to fetch the file itself, `onProgress` gets the received bytes.
+// Downloads a file. With a key, the page fetches the file itself and calls `onProgress` with the
+// number of received bytes.
 export async function download(path: string, name: string, onProgress?: (bytes: number) => void) {
   if (!hasKey()) {
     // The browser's own download resumes and shows progress, but cannot send a key.

@@ -26,7 +26,7 @@ function pathOf({ job, name }: CheckpointId) {
   return `/v1/jobs/${job}/checkpoints/${encodeURIComponent(name)}`;
 }
 
-// Continues a prompt; `onText` receives the prompt and the continuation so far. Returns all of it.
+// Continues a prompt; `onText` receives the text so far, with the prompt. Returns the whole text.
 export async function generate(
   checkpoint: CheckpointId,
   body: Settings & { prompt: string },

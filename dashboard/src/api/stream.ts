@@ -10,7 +10,7 @@ const RETRY_MILLISECONDS = 1500;
 const SILENCE_MILLISECONDS = 40_000;
 const OFFLINE = "the machine is offline";
 
-// Waits; returns early if the page is closed or the machine is online again.
+// Waits. Returns early if `signal` is aborted or the machine is online again.
 export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const over = new AbortController(); // removes the listeners, so that they do not accumulate
@@ -26,8 +26,8 @@ export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> 
 }
 
 // Calls `look` now and at an interval while the page is visible. If the connection is lost, the
-// page shows this and polling continues. If the service refuses a request, polling ends with the
-// error.
+// page shows this and polling continues. If the service refuses a request, polling stops and throws
+// the error.
 export async function poll(look: () => Promise<void>, signal: AbortSignal, milliseconds = 2000) {
   while (!signal.aborted) {
     if (!document.hidden) {
@@ -77,7 +77,7 @@ export async function* chunks(response: Response, silence: number): AsyncGenerat
   }
 }
 
-// Yields the data of each server-sent event of a response, which is JSON; skips keep-alives.
+// Yields the data of each server-sent event of a response, parsed as JSON; skips keep-alives.
 export async function* messages<T>(response: Response, silence: number): AsyncGenerator<T> {
   let buffer = "";
   for await (const chunk of chunks(response, silence)) {
@@ -98,7 +98,8 @@ async function isOpen(job: string) {
   return !isFinal(await get<Job>(`/v1/jobs/${job}`));
 }
 
-// Follows the events of a job from a sequence number to its last event; returns the last number.
+// Follows the events of a job after the sequence number `after`, up to the last event of the job.
+// Returns the sequence number of the last event that it received.
 // Reads the stream with fetch, because EventSource cannot send a key.
 export async function follow(
   job: string,

@@ -23,7 +23,8 @@ export interface LatestMetrics {
   // The step at which each value was measured; jobs of older versions have none.
   steps?: Record<string, number>;
 }
-// Any JSON: the form is made from the schema, and a stored spec may be older than this page.
+// Any JSON object. The form is built from the JSON schema of the API, and a stored spec can have
+// fields of an older version.
 // biome-ignore lint/suspicious/noExplicitAny: a spec is JSON
 export type Spec = Record<string, any>;
 export type Job = Omit<Schemas["JobRead"], "metrics" | "spec"> & {

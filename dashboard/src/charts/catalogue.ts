@@ -15,7 +15,7 @@ export interface Kind {
   unit?: string;
   isWide?: boolean;
   mayLog?: boolean;
-  // Drawn without smoothing.
+  // Whether the values are drawn without smoothing.
   isExact?: boolean;
   // Minimum smoothing, for values that vary strongly.
   calm?: number;
@@ -26,7 +26,7 @@ const loss: Format = (value) => (Math.abs(value) < 100 ? value.toFixed(3) : coun
 const tick: Format = (value) => String(Number(value.toPrecision(4)));
 const share: Format = (value) => percent(value, 1);
 
-// As many digits as distinguish the ticks of an axis.
+// A share with as many digits as are necessary to distinguish the ticks of an axis.
 const shareTick: Format = (value, step = 0) =>
   percent(
     value,
@@ -142,8 +142,8 @@ function other(name: string): Kind {
   return { title: titleOf(name), metrics: [[name, "value"]], format: formatOf(name) };
 }
 
-// Shares and correlations have one chart. Log-probabilities have another scale, and charts of their
-// own.
+// For one run, all shares and correlations are in one chart. Each other score, such as a
+// log-probability, has its own chart, because its scale is different.
 function scores(names: string[], isSeveral: boolean, isShare: (name: string) => boolean): Kind[] {
   const known = names.filter((name) => name.startsWith(SCORE)).sort();
   const axis = "words_seen" as const;
@@ -156,7 +156,8 @@ function scores(names: string[], isSeveral: boolean, isShare: (name: string) => 
   return [...(shares.length ? [{ title, metrics, ...common }] : []), ...rest];
 }
 
-// The charts that have data. If several runs are compared, each metric has its own chart.
+// The charts to show for the metrics `names`. If several runs are compared, each metric has its own
+// chart.
 export function kindsFor(
   names: string[],
   isSeveral: boolean,

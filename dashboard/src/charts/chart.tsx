@@ -13,7 +13,7 @@ import { saveCsv, savePng, saveSvg } from "./export.ts";
 import { colourClass, type Line, lineColour, type Mark } from "./plot.ts";
 import { chartView, type Zoom } from "./view.ts";
 
-// The choices of a legend that several charts share, by the ids of lines.
+// The state of a legend that several charts share: the ids of hidden lines and of the focused one.
 export interface SharedLegend {
   hidden: Set<string>;
   focused: string | null;
@@ -138,8 +138,8 @@ interface LegendProps extends PartProps {
   setHidden: (hidden: Set<string>) => void;
 }
 
-// The legend, with the measured values under the cursor or the last values. A press on a name hides
-// its line; a double press shows only this line.
+// The legend, with the value of each line under the cursor or its last value. A press on a name
+// hides or shows the line; a double press shows only this line.
 function Legend({ kind, lines, plot, hidden, setHidden }: LegendProps) {
   plot.version.value;
   const values = plot.values();

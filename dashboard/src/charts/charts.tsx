@@ -14,7 +14,7 @@ export interface Run {
   id: string;
   label: string;
   series: Series;
-  // The number of its colour, from 1; by default the place of the run.
+  // The number of its colour, from 1. Default: the position of the run in the list.
   colour?: number;
   // The edges of the band, if the series is a mean over seeds.
   band?: Line["band"];
@@ -25,9 +25,9 @@ interface Props {
   version: number;
   isLoading: boolean;
   marks?: Mark[];
-  // The choices of a legend of the page, instead of a legend in each chart.
+  // The state of the legend of the page, which replaces the legends of the charts.
   legend?: SharedLegend;
-  // Called with the steps that are zoomed into, to request finer points.
+  // Called after a zoom with the first and last step in view, to request more points.
   onRange?: (low: number, high: number) => void;
 }
 
@@ -47,7 +47,7 @@ export function Charts({ runs, version, isLoading, marks = [], legend, onRange }
     },
     [onRange, runs],
   );
-  // A zoom from the address gets its finer points once the coarse ones are here.
+  // If the address contains a zoom, requests more points after the first points have arrived.
   useEffect(() => {
     if (!isLoading && zoom.value) setZoom(zoom.value);
   }, [isLoading]);

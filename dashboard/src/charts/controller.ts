@@ -1,5 +1,5 @@
-// One uPlot drawing, and its control by keys. It is created again if its lines or axes change, and
-// updated if its data changes.
+// One uPlot drawing, and its control by keys. The drawing is created again if its lines or axes
+// change, and updated if its data changes.
 
 import { signal } from "@preact/signals";
 import uPlot from "uplot";
@@ -21,7 +21,7 @@ import type { ChartView, Zoom } from "./view.ts";
 
 const KEY_ZOOM = 0.6;
 const KEY_MOVES = 40; // number of presses of an arrow key that move the cursor across a chart
-const ALMOST_ALL = 1 - 1e-6; // of the whole width, because factors are rounded
+const ALMOST_ALL = 1 - 1e-6; // share of the range that counts as the whole range
 const NARROWEST = 1e-4; // minimum share of the whole range that the keys zoom into
 
 export interface Drawing {
@@ -33,13 +33,14 @@ export interface Drawing {
   marks: Mark[];
   // The ids of the lines that are not drawn.
   hidden: Set<string>;
-  // The line that is drawn strongly while the others fade; null: all.
+  // The id of the line that is drawn strongly, while all others are faded; null: none is faded.
   focused: string | null;
 }
 
 export class PlotController {
-  // Index of the data under the cursor; null: none. Changes with new data too, through `version`.
+  // Index of the data point under the cursor; null: the cursor is not over the chart.
   cursor = signal<number | null>(null);
+  // A number that increases with each drawing, so that components show the new values.
   version = signal(0);
   isHovered = signal(false);
   onZoom: (zoom: Zoom) => void = () => {};
@@ -131,7 +132,7 @@ export class PlotController {
     if (width > 6) this.onZoom([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
   }
 
-  // The values of all lines under the cursor, or the last values if there is no cursor.
+  // The value of each line under the cursor, or its last value if there is no cursor.
   values(): (number | null)[] {
     const index = this.cursor.value;
     return (this.drawing?.lines ?? []).map((_, line) => {
@@ -196,7 +197,7 @@ export class PlotController {
     }
   }
 
-  // Zooms about the cursor, or about the middle.
+  // Zooms. The position of the cursor, or else the middle of the view, stays in place.
   private scale(factor: number) {
     const plot = this.plot!;
     const { min = 0, max = 1 } = plot.scales.x;
@@ -205,7 +206,8 @@ export class PlotController {
     const at = index === null || index === undefined ? (min + max) / 2 : plot.data[0][index];
     const width = (max - min) * factor;
     if (width < (high - low) * NARROWEST) return;
-    // The cursor may have moved since the last zoom: only the width decides what is all.
+    // The cursor may have moved since the last zoom, so only the width shows whether this is the
+    // whole range. Factors are rounded, so the widths are not compared exactly.
     const isAll = width > (high - low) * ALMOST_ALL;
     const begin = Math.min(Math.max(low, at - (at - min) * factor), high - width);
     this.onZoom(isAll ? null : [begin, begin + width]);

@@ -18,11 +18,11 @@ export const X_LABELS: Record<Axis, string> = {
   words_seen: "words seen",
   time: "time since the start",
 };
-// The distance of ticks for bytes is a power of two and at least 1 MiB, which a label can show.
+// The distances between ticks of byte values: powers of two, from 1 MiB on.
 const POWERS_OF_TWO = Array.from({ length: 30 }, (_, power) => 2 ** (power + 20));
 const WHOLE = Array.from({ length: 13 }, (_, power) =>
   [1, 2, 5].map((digit) => digit * 10 ** power),
-).flat(); // there is no half step
+).flat(); // whole numbers, because there is no half step
 const MINUTE = 60;
 const HOUR = 3600;
 const TIMES = [
@@ -84,7 +84,8 @@ function translucent(text: string, alpha: number) {
   return text.replace(/^rgb\((.*)\)$/, `rgba($1, ${alpha})`);
 }
 
-// The places of the curves of a line in the aligned data: as measured, smoothed, and its band.
+// The indexes of the curves of a line in the aligned data: the measured values, the smoothed
+// values, and the two edges of the band.
 export interface Curves {
   measured: number;
   smooth: number;
@@ -97,8 +98,8 @@ export interface PlotData {
   curves: Curves[];
 }
 
-// The data of the curves of each line over the union of all x values. The mean comes after its
-// band, because curves are drawn in this order.
+// The data of the curves of each line over the union of all x values. Curves are drawn in their
+// order, so the mean comes after its band and is drawn over the band.
 export function plotData(lines: Line[], kind: Kind, view: ChartView, axis: Axis): PlotData {
   const isLog = view.log && Boolean(kind.mayLog);
   const values = (series: Series, name: string) => {
@@ -135,7 +136,7 @@ export function curvesOf({ measured: raw, smooth, band }: Curves): number[] {
   return [...(band ?? []), raw, smooth];
 }
 
-// Fades the curves of all lines but one; null: of none.
+// Fades the curves of all lines except the line `focused`; if it is null, fades none.
 export function fadeOthers(plot: uPlot, lines: Line[], curves: Curves[], focused: string | null) {
   const isKnown = lines.some(({ id }) => id === focused);
   lines.forEach(({ id }, index) => {
@@ -188,7 +189,7 @@ function seriesOf(line: Line): uPlot.Series[] {
   const points = { show: line.showsPoints, size: 5, fill: stroke, stroke };
   const edge: uPlot.Series = { width: 0, spanGaps: true, points: { show: false } };
   const common = { spanGaps: true, points: { show: false } };
-  // Without the measured values of a mean, which would hide its band.
+  // The measured values of a mean have the width 0, because they would hide the band of the mean.
   const width = line.band ? 0 : 1;
   return [
     ...(line.band ? [edge, edge] : []).map((one) => ({ ...one })),
@@ -230,7 +231,7 @@ function axes(kind: Kind, axis: Axis): uPlot.Axis[] {
   ];
 }
 
-// The width of an axis: that of its longest label, so that the curve gets the rest.
+// The width of an axis: the width of its longest label, so that the curves get all other space.
 function axisWidth(plot: uPlot, values: string[], index: number, cycle: number) {
   const axis = plot.axes[index] as uPlot.Axis & { _size: number };
   if (cycle > 1) return axis._size;

@@ -42,7 +42,7 @@ function read(series: Series, name: string): Point[] {
 
 type MeanPoint = Point & { value: number; deviation: number };
 
-// The mean at each step that some run has measured. A run without a value at a step counts with an
+// The mean at each step at which a run has a value. A run without a value at a step counts with an
 // interpolated value. Steps that only one of several runs has reached are left out.
 function meanPoints(runs: Point[][]): MeanPoint[] {
   const cursors = runs.map((points) => new Cursor(points));

@@ -1,4 +1,4 @@
-// The time of a job in words, and whether a worker has measured the speed behind it.
+// The estimated time of a job as text, and whether a worker has measured the speed.
 
 export type Device = "cuda" | "cpu";
 
@@ -19,7 +19,7 @@ export interface Estimate {
 }
 
 const MEASURED: Record<Device, string> = { cuda: "your GPU", cpu: "your CPU" };
-// The devices that the service assumes if no worker has measured its own.
+// The devices that the service assumes if no worker has measured its own device.
 const ASSUMED: Record<Device, string> = { cuda: "an A100", cpu: "two CPU cores" };
 const UNITS = [
   [86400, "day"],
@@ -42,12 +42,12 @@ export function isMeasured(estimate: Estimate, device: Device) {
   return estimate.measured_devices.includes(device);
 }
 
-// The device that a time is for: "your GPU".
+// The device of an estimate as text, such as "your GPU".
 export function deviceText(estimate: Estimate, device: Device): string {
   return (isMeasured(estimate, device) ? MEASURED : ASSUMED)[device];
 }
 
-// "about 2 hours on your GPU", or null if the words of the text are not known.
+// "about 2 hours on your GPU", or null if the number of words in the text is not known.
 export function timeText(estimate: Estimate, device: Device): string | null {
   const seconds = estimate.seconds[device];
   if (seconds === null || seconds === undefined) return null;

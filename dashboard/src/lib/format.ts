@@ -69,7 +69,8 @@ export function percent(value: Maybe, digits = 0): string {
   return isMissing(value) ? NONE : `${(value * 100).toFixed(digits)} %`;
 }
 
-// A share or a correlation in percent; any other score, such as a mean log-probability, as it is.
+// A share or a correlation (from -1 to 1) in percent; any other score, such as a mean
+// log-probability, with two decimals.
 export function score(value: Maybe): string {
   return isMissing(value) || Math.abs(value) <= 1 ? percent(value, 1) : fixed(value, 2);
 }

@@ -16,7 +16,7 @@ export function valuesOf(job: Job): Record<string, number | null> {
   return job.metrics?.values ?? {};
 }
 
-// The step at which a value was measured, or null if this is the newest step with measurements.
+// The step at which a value was measured; null if it is unknown or the newest measured step.
 export function olderStepOf(job: Job, name: string): number | null {
   const step = job.metrics?.steps?.[name];
   return step === undefined || step === job.metrics?.step ? null : step;
@@ -93,7 +93,7 @@ export function label(job: Job, labels: Labels): Promise<Job> {
   return patch(`/v1/jobs/${job.id}`, labels);
 }
 
-// Asks the user for a new name; null if the name does not change.
+// Asks the user for a new name; null if the user enters none.
 export async function askName(job: Job): Promise<Labels | null> {
   const input = { label: "Name", value: job.name };
   const name = await ask("Rename the job", { confirm: "Rename", input });

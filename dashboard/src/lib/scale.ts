@@ -1,4 +1,5 @@
-// Places values on an axis from 0 to 1: numbers, also logarithmic, or names at equal distances.
+// Maps values to positions from 0 to 1 on an axis: numbers on a linear or logarithmic scale, and
+// names at equal distances.
 
 export type Value = number | string | null | undefined;
 
@@ -91,12 +92,12 @@ function evenMarks(low: number, high: number, isLog: boolean): number[] {
   );
 }
 
-// 3.5 for 3.500, and 2e-4 for 2.0e-4.
+// Returns 3.5 for 3.500, and 2e-4 for 2.0e-4.
 function withoutZeros(text: string): string {
   return text.replace(/\.0+(?=\D|$)|(\.\d*[1-9])0+(?=\D|$)/, "$1");
 }
 
-// The ticks that do not overlap, from the lowest.
+// From the lowest tick on, leaves out each tick that would overlap the tick before it.
 function apart(ticks: Tick[]): Tick[] {
   const kept: Tick[] = [];
   for (const tick of ticks) {

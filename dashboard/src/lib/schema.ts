@@ -1,4 +1,5 @@
-// Form fields from the JSON schema of the API: a new option appears in the form without a change here.
+// Form fields from the JSON schema of the API. A new option appears in the form without a change of
+// this file.
 
 import type { Spec } from "../api/types.ts";
 
@@ -16,7 +17,7 @@ export function resolve(schema: Schema, root: Schema): Schema {
   return parts.reduce((node: Schema, key) => node[key], root);
 }
 
-// The parts of a field's schema that the form needs, whatever the form of its union.
+// The parts of a field's schema that the form needs. The schema may be a union (`anyOf`).
 export function fieldOf(schema: Schema, root: Schema): FieldSchema {
   const whole = resolve(schema, root);
   const choices: Schema[] = (whole.anyOf ?? [whole]).map((one: Schema) => resolve(one, root));
@@ -111,7 +112,7 @@ export function readText(text: string, schema: FieldSchema): unknown {
   return text;
 }
 
-// { "model.hidden_size": 8 } as { model: { hidden_size: 8 } }.
+// Turns { "model.hidden_size": 8 } into { model: { hidden_size: 8 } }.
 export function nested(values: Map<string, unknown>): Spec {
   const result: Spec = {};
   for (const [path, value] of values) {
@@ -145,7 +146,7 @@ export function fieldsOf(path: string, schema: Schema, root: Schema, skip: strin
   return found;
 }
 
-// The defaults of an object, by name.
+// The default of each field of an object, by name.
 export function defaultsOf(schema: Schema, root: Schema): Spec {
   const result: Spec = {};
   for (const [name, part] of Object.entries<Schema>(schema.properties ?? {})) {

@@ -6,7 +6,7 @@ import { leaves } from "./jobs.ts";
 const IGNORED = new Set(["name", "training.seed", "finetune.seed"]);
 const SHORT_ID = 8;
 const SHORTEST_NAME = 3;
-// What distinguishes the names of a group, at the end of their common part: `, seed 1`.
+// The end of the common part of the names in a group, such as `, seed 1`, which is cut off.
 const NAME_END = /[\s,;:(_=-]*(seed)?[\s,;:(_=-]*\d*$/i;
 
 export interface SeedGroup {
@@ -29,7 +29,8 @@ function keyOf(job: Job): string {
   return key;
 }
 
-// The groups in the order of their first job; a job that differs from all others is a group of its own.
+// The groups in the order of their first job. A job that differs from all others is a group of its
+// own.
 export function seedGroups(jobs: Job[]): SeedGroup[] {
   const found = new Map<string, Job[]>();
   for (const job of jobs) {

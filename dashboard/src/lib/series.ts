@@ -1,5 +1,5 @@
-// The metrics of a run received so far, by name and step. A value that is received twice, for
-// example after a lost connection, is stored once.
+// The metrics of a run that the page has received, by name and step. A value that arrives twice,
+// for example after a lost connection, is stored once.
 
 import type { JobEvent, MetricsRead } from "../api/types.ts";
 
@@ -86,7 +86,7 @@ export class Series {
     return steps;
   }
 
-  // The points of one metric in order: x in the units of the axis, y, and their steps.
+  // The points of one metric in the order of x: x in the unit of the axis, y, and their steps.
   line(name: string, axis: Axis) {
     const steps = this.stepsOf(name);
     const points = this.values.get(name);
@@ -105,7 +105,8 @@ export class Series {
     };
   }
 
-  // Step, words and seconds since the start of the measured step nearest to a position.
+  // The measured step that is nearest to a position, with its words seen and its seconds since the
+  // start of the run.
   at(position: number, axis: Axis) {
     const steps = this.allSteps();
     if (!steps.length) return null;
@@ -177,8 +178,8 @@ function nearestIndex(length: number, valueAt: (index: number) => number, wanted
 
 type Values = (number | null)[];
 
-// The exponential mean of the values on both sides of each point, which does not lag. `weight` is
-// from 0 (no smoothing) to 1.
+// The mean of a forward and a backward exponential average. A forward average alone would lag.
+// `weight` is from 0 (no smoothing) to 1.
 export function smoothed(values: Values, weight: number): Values {
   if (!weight) return values;
   const forward = oneSided(values, weight);

@@ -52,7 +52,7 @@ export function command(spec: Spec, settings: [path: string, value: unknown][]):
   return [...parts, "--follow"].join(" \\\n  ");
 }
 
-// A Python literal: as JSON, except for the three constants.
+// A Python literal: like JSON, except for `True`, `False` and `None`.
 function literal(value: unknown, indent = ""): string {
   if (value === true) return "True";
   if (value === false) return "False";

@@ -6,7 +6,7 @@ export interface Spread {
   // The number of values that are known.
   n: number;
   mean: number;
-  // The sample standard deviation; null with one value.
+  // The sample standard deviation; null if there is only one value.
   deviation: number | null;
 }
 
@@ -21,8 +21,8 @@ export function spreadOf(values: Maybe[]): Spread | null {
 
 type Text = (value: number) => string;
 
-// `3.210 ± 0.012`, with the unit only once if both numbers have it: `61.2 ± 0.4 %`. Without the
-// deviation if it rounds to zero, as for constants.
+// `3.210 ± 0.012`, with the unit only once if both numbers have it: `61.2 ± 0.4 %`. If the
+// deviation rounds to zero, only the mean.
 export function spreadText({ mean, deviation }: Spread, text: Text): string {
   if (deviation === null || text(deviation) === text(0)) return text(mean);
   const [one, other] = [text(mean), text(deviation)];

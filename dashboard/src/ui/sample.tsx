@@ -1,4 +1,5 @@
-// Texts that a model wrote, with their prompts in bold, and the choice of a step of training.
+// Texts that a model wrote, with their prompts in bold, and a slider that chooses a training
+// step.
 
 import type { ComponentChildren } from "preact";
 import { exact } from "../lib/format.ts";
@@ -37,7 +38,7 @@ interface SliderProps {
   steps: number[];
   index: number;
   choose: (index: number) => void;
-  shown?: string; // instead of the step
+  shown?: string; // a text that is shown instead of the step
   children?: ComponentChildren;
 }
 

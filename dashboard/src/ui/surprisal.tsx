@@ -1,4 +1,5 @@
-// A text whose tokens are coloured by their surprisal; a token lists what the model expected.
+// A text with tokens that are coloured by their surprisal. Choosing a token shows what the model
+// expected.
 
 import { useState } from "preact/hooks";
 import type { ScoredText, ScoredToken } from "../api/playground.ts";

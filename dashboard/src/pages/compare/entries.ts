@@ -8,7 +8,7 @@ import type { Series } from "../../lib/series.ts";
 import type { CompareStore } from "./store.ts";
 
 export interface Entry {
-  // The beginning of the id of its first job, as in the address.
+  // The beginning of the id of its oldest job, as in the address.
   id: string;
   label: string;
   // The number of its colour, from 1.

@@ -8,12 +8,12 @@ import { shownValue, titleOf } from "../../lib/schema.ts";
 import type { CompareStore } from "./store.ts";
 
 const SCORE = "evaluation/";
-const HEADED = "name"; // shown with the run itself
+const HEADED = "name"; // no option in the table, because each run shows its name
 const SEED = "training.seed";
 export const LOWEST = "lowest/validation/loss";
 
 export interface Field {
-  // Its name in the address.
+  // The name of the field in the address.
   key: string;
   title: string;
   value: (job: Job) => Value;

@@ -55,7 +55,7 @@ export function Finder({ ids, choose }: Props) {
   );
 }
 
-// The newest jobs that match a text, a short time after it was typed.
+// The newest jobs that match a text, requested after a short pause in typing.
 function useFound(text: string, isOpen: boolean): Job[] | null {
   const [found, setFound] = useState<Job[] | null>(null);
   useEffect(() => {

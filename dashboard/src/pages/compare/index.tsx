@@ -103,7 +103,7 @@ function Parts({ choice, entries, store }: PartsProps) {
   const hidden = useMemo(() => new Set(choice.hidden), [choice.hidden.join()]);
   const base = baselineOf(entries, choice.baseline);
   const shown = entries.filter(({ id }) => !hidden.has(id));
-  // Pointing at a run draws this again, so the fields are kept until the entries change.
+  // Pointing at a run renders this component again, so the fields are kept until `entries` changes.
   const { runs, results, fields } = useMemo(() => {
     const runs = entries.flatMap(({ jobs }) => jobs);
     const results = resultFields(runs, store);

@@ -1,4 +1,4 @@
-// The legend of all charts of the page: pointing at a run fades the others, a press isolates it.
+// The legend of all charts of the page: pointing at a run fades the others, and a press hides them.
 
 import type { Signal } from "@preact/signals";
 import { colourClass } from "../../charts/plot.ts";

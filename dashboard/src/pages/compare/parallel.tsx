@@ -17,7 +17,7 @@ const HEIGHT = 300;
 const TOP = 44;
 const BOTTOM = 16;
 const SIDE = 76;
-const LEAST_DISTANCE = 128; // of two axes
+const LEAST_DISTANCE = 128; // between two axes
 const FIRST_OPTIONS = 3;
 const CHARACTER = 7.2; // width of a character of a title
 
@@ -45,8 +45,8 @@ export function Parallel({ choice, entries, fields, focus }: FieldsProps) {
   );
 }
 
-// The chosen fields in the order of the choice. Without a choice: some options that differ, the loss
-// and the scores of evaluations.
+// The chosen fields in the order of the choice. Default: some options that differ, the loss and the
+// scores of evaluations.
 function chosenAxes({ axes }: Choice, fields: Field[]): Field[] {
   if (axes) {
     return axes
@@ -70,7 +70,7 @@ interface DrawnAxis {
   field: Field;
   scale: Scale;
   left: number;
-  // The width for its title.
+  // The width that its title may have.
   room: number;
 }
 

@@ -111,7 +111,7 @@ function Difference({ field, spread, before }: DifferenceProps) {
   );
 }
 
-// Twice the pooled standard deviation, as on the page of a study; null without several seeds.
+// Twice the pooled standard deviation, as on the page of a study; null if an entry has one seed.
 function noiseOf(one: Spread, other: Spread): number | null {
   if (one.deviation === null || other.deviation === null) return null;
   const squares = (one.n - 1) * one.deviation ** 2 + (other.n - 1) * other.deviation ** 2;

@@ -49,7 +49,7 @@ function headOf(entry: Entry, base: Entry | undefined) {
   return entry === base ? `${entry.label} (baseline)` : entry.label;
 }
 
-// The values of an option in the jobs of an entry; bold if they are not those of the baseline.
+// The values of an option in the jobs of an entry; bold if they differ from the baseline.
 function cell(entry: Entry, path: string, base: Entry | undefined): ComponentChildren {
   const text = textOf(entry, path);
   if (!base || entry === base) return text;

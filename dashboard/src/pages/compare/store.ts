@@ -14,7 +14,7 @@ export class CompareStore {
   isLoading = true;
   private jobs = new Map<string, Job>();
   private series = new Map<string, Series>();
-  // For each job id, the number of the last event up to which the metrics were read.
+  // For each job id, the sequence number of the event up to which the metrics were read.
   private read = new Map<string, number>();
 
   runs(ids: string[]): Job[] {
@@ -46,7 +46,7 @@ export class CompareStore {
       }),
     );
     if (abort.aborted) return;
-    // Without a change, the charts are not drawn again.
+    // The charts are drawn again only after a change.
     const isNew = this.isLoading || changed.includes(true);
     this.isLoading = false;
     if (isNew) this.version.value += 1;

@@ -1,4 +1,4 @@
-// The corpora: all of them, or one.
+// The list of all corpora, or the page of one corpus.
 
 import { useState } from "preact/hooks";
 import { get } from "../../api/client.ts";
@@ -26,7 +26,7 @@ export interface Summary {
 export function CorporaPage({ parts }: PageProps) {
   const name = parts[0];
   if (!name) return <AllCorpora />;
-  // Longer or other names are refused by the service too, so there is nothing to request.
+  // The service would refuse this name too, so the page sends no request.
   if (!isDatasetName(name))
     return <NotFound>There is no corpus “{name}”. Check the address.</NotFound>;
   return <CorpusPage name={name} />;

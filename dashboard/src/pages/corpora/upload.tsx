@@ -25,7 +25,7 @@ interface Props {
   folder: string | null;
   what?: string;
   onDone: () => void;
-  // The accepted files, in words; by default those of a corpus.
+  // A text about the accepted files. Default: the text for the files of a corpus.
   children?: ComponentChildren;
 }
 
@@ -77,7 +77,7 @@ interface NewProps {
   onDone: (name: string) => void;
 }
 
-// Uploading files to a corpus whose name the user enters.
+// Uploads files to a corpus. The user enters the name of the corpus.
 export function NewCorpus({ example, onDone }: NewProps) {
   const [name, setName] = useState("");
   return (

@@ -1,4 +1,5 @@
-// Uploading files into a task. The service parses each file and refuses one with an invalid line.
+// Uploading files into a task. The service parses each file and refuses a file with an invalid
+// line.
 
 import type { EvaluationTask, OfficialTasks } from "../../api/types.ts";
 import { isTaskName } from "../../lib/ids.ts";

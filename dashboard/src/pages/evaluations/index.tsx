@@ -1,4 +1,4 @@
-// The evaluation tasks: which official ones have files, the others, and uploading files.
+// The official evaluation tasks, the other tasks, and a form that uploads files.
 
 import { useState } from "preact/hooks";
 import { get } from "../../api/client.ts";

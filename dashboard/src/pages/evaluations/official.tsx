@@ -1,4 +1,4 @@
-// The official tasks: which have files, what they are needed for, and where they come from.
+// The official tasks: whether they have files, what they are needed for, and where the files are.
 
 import type { EvaluationTask, OfficialTask, OfficialTasks } from "../../api/types.ts";
 import { bytes, plural } from "../../lib/format.ts";

@@ -61,8 +61,8 @@ export function Budget({ store }: { store: JobStore }) {
   );
 }
 
-// The number of words that the run will see. If the run has progress, the number is computed from
-// it, because the tokens of an epoch are then known.
+// The number of words that the run will see. After the first measurement, it is extrapolated from
+// the words seen so far. Before the first measurement, it is the estimate of the service.
 function plannedWords(store: JobStore): number {
   const job = store.job.value!;
   const seen = job.metrics?.words_seen ?? 0;

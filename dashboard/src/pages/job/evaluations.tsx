@@ -143,7 +143,7 @@ function Score({ row }: { row: Evaluation }) {
   return <progress max={1} value={value} aria-label={`${row.task} on ${row.checkpoint}`} />;
 }
 
-// Scores that the run measured itself and that no evaluation above replaces.
+// Scores that the run measured itself, except those that the table has as an evaluation.
 function ownScores(store: JobStore) {
   const rows = new Set(
     store.evaluations.value.map(({ task, checkpoint }) => `${task} ${checkpoint}`),

@@ -31,8 +31,8 @@ import type { JobStore } from "./store.ts";
 const JOULES_PER_KWH = 3.6e6;
 const JOULES_PER_WH = 3600;
 const SCORE = "evaluation/";
-const MFU = "Model FLOPs utilization: share of the peak speed of the device that training uses";
-const STAGE_ONLY = "Of the present stage";
+const MFU = "Model FLOPs utilization: the speed of training as a share of the device's peak speed";
+const STAGE_ONLY = "Time left in the current stage";
 const BITS = "Validation loss per byte of text; comparable between tokenizers";
 
 export function Overview({ store }: { store: JobStore }) {
@@ -95,7 +95,9 @@ function time(job: Job): Fact {
   const left = timeLeft(job);
   if (left === null) return ["Time left", "–"];
   const whole =
-    job.stage === "train" ? "With validations, saves, the evaluation and the export" : STAGE_ONLY;
+    job.stage === "train"
+      ? "Includes validations, checkpoints, the evaluation and the export"
+      : STAGE_ONLY;
   return ["Time left", left, whole];
 }
 
@@ -119,7 +121,7 @@ function results(store: JobStore, job: Job): Fact[] {
   ];
 }
 
-// A value, with the step at which it was measured if that is not the newest.
+// A value, with the step at which it was measured if this is not the newest step.
 function measured(job: Job, name: string, text: (value: Maybe) => string) {
   const older = olderStepOf(job, name);
   return (

@@ -6,7 +6,7 @@ import { Table } from "../../ui/card.tsx";
 
 type Part = Evaluation["paradigms"][number];
 
-// The name of a row by kind of task; the rows of other tasks are subsets.
+// What a row of the results is called, by kind of task. In all other tasks, it is called a subset.
 const PARTS: Record<string, string> = {
   minimal_pairs: "Paradigm",
   ewok: "Domain",

@@ -1,4 +1,4 @@
-// The row of links to the sections of a job; the address keeps the chosen one.
+// The row of links to the sections of a job. The address contains the chosen section.
 
 import { useEffect, useState } from "preact/hooks";
 import { setParameters } from "../../router.ts";
@@ -36,7 +36,7 @@ export function Sections({ hasModel, hasTrack, wanted, isLoading }: Props) {
     return () => removeEventListener("scroll", look);
   }, [hasModel, hasTrack]);
   const go = (click: Event, id: string) => {
-    click.preventDefault(); // the address names the page and has no room for an anchor
+    click.preventDefault(); // the part of the address after # names the page, not an anchor
     setParameters({ section: id });
     scrollToSection(id);
   };
@@ -60,7 +60,7 @@ function scrollToSection(id: string) {
   document.getElementById(id)?.scrollIntoView({ block: "start" });
 }
 
-// The last section whose beginning is above the upper third of the window.
+// The last section that begins in the upper third of the window or above it.
 function sectionInView(ids: string[]) {
   const isAbove = (id: string) => {
     const top = document.getElementById(id)?.getBoundingClientRect().top;

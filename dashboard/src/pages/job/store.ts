@@ -104,11 +104,11 @@ export class JobStore {
     try {
       this.estimate.value = await post<Estimate>("/v1/jobs/estimate", job.spec, this.abort);
     } catch {
-      // a spec that an older version accepted: the page shows no parameter count
+      // the service can refuse the spec of an older version; then the page shows no parameter count
     }
   }
 
-  // Sends a few parallel requests, the first of which has the loss. For a long run, requests points
+  // Sends a few requests in parallel; the first includes the loss. For a long run, requests points
   // at equal distances first, because finding the extreme values takes the service more time.
   async readMetrics() {
     const job = this.job.value!;

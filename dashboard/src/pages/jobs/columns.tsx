@@ -31,15 +31,15 @@ import { ProgressBar, StatusBadge } from "../../ui/status.tsx";
 export interface Column {
   key: string;
   title: string;
-  // The name of the value for the service, which sorts by it.
+  // The name by which the service sorts the jobs.
   sort: string;
   kind?: string;
   isNumber?: boolean;
   value: (job: Job) => string | number | null | undefined;
   show: (job: Job, curve: (number | null)[]) => ComponentChildren;
-  // The text of a mean, of columns whose mean a group of seeds shows.
+  // The text of a mean. Columns without this function show no mean for a group of seeds.
   text?: (value: number) => string;
-  // Whether this mean is over all jobs, also over those that have not succeeded.
+  // Whether the mean includes jobs that have not succeeded.
   isOfAll?: boolean;
 }
 

@@ -21,7 +21,8 @@ function jobLines(groups: SeedGroup[], columns: Column[]): unknown[][] {
   ];
 }
 
-// A line for each group of seeds: the number of jobs, and mean and deviation of each number.
+// A line for each group of seeds: the number of jobs, and the mean and deviation of each column with
+// numbers.
 function groupLines(groups: SeedGroup[], columns: Column[]): unknown[][] {
   const others = columns.filter(({ key }) => key !== "time" && key !== "seed");
   const heads = others.flatMap(({ key, text }) =>

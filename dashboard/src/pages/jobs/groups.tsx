@@ -11,7 +11,7 @@ import { type Column, cellClass, groupSpread, labelOf } from "./columns.tsx";
 import type { JobList } from "./store.ts";
 
 const MOST_SEEDS = 6;
-// Length from which the deviation has a line of its own.
+// Maximum length of a mean with its deviation on one line.
 const LONG_TEXT = 16;
 const NOTE = "Mean ± standard deviation over the jobs that have succeeded";
 const ALL_NOTE = "Mean of all jobs of the group";

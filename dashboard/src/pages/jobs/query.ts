@@ -14,7 +14,7 @@ export interface Query {
   tag: string;
   // If empty, the list shows the jobs that are not archived.
   archived: string;
-  // The order in the words of the service, such as `-validation/loss`; empty: newest first.
+  // The order in the syntax of the API, such as `-validation/loss`; empty: newest first.
   sort: string;
   // `seeds` groups the jobs that differ only in their seed.
   group: string;
@@ -48,7 +48,7 @@ export function needsAll({ where, architecture, dataset, group }: Query) {
 
 const SCORE = /^evaluation\/[\w.-]+$/;
 
-// The order in the words of the service; empty for a value that no column has.
+// The order in the syntax of the API; empty if no column has this name.
 function orderOf(text: string): string {
   const [, sign, name] = /^(-?)(.*)$/.exec(text)!;
   if (name === "name" || SCORE.test(name)) return text;
@@ -112,8 +112,8 @@ export function filterJobs(jobs: Job[], query: Query, conditions: Condition[]): 
   );
 }
 
-// Sorts groups by the mean of a column. The service sorted their jobs, so the order of other values
-// is that of the first job of each group.
+// Sorts groups by the mean of a column. If the column has no mean, the groups keep the order of
+// their first jobs, which the service has sorted.
 export function sortGroups(groups: SeedGroup[], sort: string, columns: Column[]): SeedGroup[] {
   const name = sort.replace(/^-/, "");
   const column = columns.find((one) => one.sort === name);

@@ -9,7 +9,7 @@ import type { JobList } from "./store.ts";
 
 interface Props {
   list: JobList;
-  // The grouping of the list, which the page of the comparison continues.
+  // The grouping of the list, which is passed on to the page that compares the jobs.
   group: string;
   lookAgain: () => void;
 }

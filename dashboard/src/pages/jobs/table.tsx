@@ -24,7 +24,8 @@ export function JobTable({ list, groups, columns, sort, open, change }: Props) {
   const jobs = groups.flatMap((group) => group.jobs);
   const isAll = jobs.every(({ id }) => chosen.has(id));
   const sortBy = (key: string) => {
-    // The clicks sort in descending order, in ascending order, and then by the newest first.
+    // The first click sorts in descending order, the second in ascending order, and the third
+    // restores the order with the newest job first.
     change({ sort: sort === `-${key}` ? key : sort === key ? "" : `-${key}` });
   };
   return (

@@ -156,7 +156,7 @@ export function Code({ job }: { job: NewJob }) {
       }
     >
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
-      {/* biome-ignore lint/a11y/useAriaPropsSupportedByRole: named for those who hear the page */}
+      {/* biome-ignore lint/a11y/useAriaPropsSupportedByRole: the name is for screen readers */}
       <pre class="code" tabIndex={0} aria-label="The spec">
         {text}
       </pre>

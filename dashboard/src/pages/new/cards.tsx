@@ -9,7 +9,7 @@ interface Props {
   preset: Preset;
   catalogue: Catalogue;
   estimate: Estimate | undefined;
-  // Words of the text, until there is an estimate.
+  // Number of words of the text, which the card shows until there is an estimate.
   words: number | null;
   isChosen: boolean;
   choose: () => void;
@@ -35,7 +35,7 @@ export function PresetCard(props: Props) {
   );
 }
 
-// "OLMo 2, 59M parameters"
+// The title of a card, such as "OLMo 2, 59M parameters".
 function titleOf(preset: Preset, { architectures }: Catalogue, estimate: Estimate | undefined) {
   const { architecture } = preset.spec.model;
   const title = architectures.find(({ name }) => name === architecture)?.title ?? architecture;
@@ -43,7 +43,7 @@ function titleOf(preset: Preset, { architectures }: Catalogue, estimate: Estimat
   return `${title}, ${sizeText(parameters)} parameters`;
 }
 
-// Two digits, because a card only gives the size: 9.9M.
+// A number with two significant digits, such as 9.9M, because a card gives only a rough size.
 export function sizeText(value: number): string {
   return tickCount(Number(value.toPrecision(2)));
 }

@@ -1,4 +1,4 @@
-// The sections of the form; the important fields of each come first.
+// The sections of the form. In each section, the important fields come first.
 
 import { useEffect, useState } from "preact/hooks";
 import { get } from "../../api/client.ts";
@@ -154,7 +154,7 @@ function Preview({ job }: { job: NewJob }) {
     const controller = new AbortController();
     get<DatasetPreview>(`/v1/datasets/${encodeURIComponent(dataset)}`, controller.signal)
       .then(setFound)
-      .catch(() => {}); // the preview is only a help
+      .catch(() => {}); // the form works without the preview
     return () => controller.abort();
   }, [dataset]);
   if (!found) return null;

@@ -29,7 +29,7 @@ export interface Preset {
   name: string;
   description: string;
   parameter_count: number;
-  // Words that its dataset has in the BabyLM challenge.
+  // Number of words of its dataset in the BabyLM challenge.
   words: number | null;
   spec: Spec;
 }
@@ -155,7 +155,7 @@ export class NewJob {
 
   private replace(values: Map<string, unknown>, isName = false) {
     this.values.value = values;
-    if (!isName) this.isCurrent.value = false; // the name changes no number of the estimate
+    if (!isName) this.isCurrent.value = false; // the estimate does not depend on the name
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.look(), WAIT_MILLISECONDS);
   }
@@ -168,7 +168,8 @@ export class NewJob {
     this.replace(values);
   }
 
-  // Trains on another text than the preset, with a validation text that exists, or with none.
+  // Replaces the training text of the preset. Also chooses the validation text that belongs to the
+  // new text, or none.
   chooseText(dataset: string) {
     const known = this.catalogue.corpora.map(({ name }) => name);
     const text = textOf(dataset, known);
@@ -185,7 +186,8 @@ export class NewJob {
     this.derived.value = {};
   }
 
-  // A choice that is taken back must not return as a default.
+  // Leaves out the values that the user chose. Otherwise a field that the user clears would show
+  // the old choice as its default.
   private withoutChosen(spec: Spec): Spec {
     const { values } = this;
     return Object.fromEntries(Object.entries(spec).filter(([path]) => !values.value.has(path)));

@@ -1,4 +1,4 @@
-// The estimates of presets, which the cards show before one is chosen.
+// The estimates of all presets, which the cards show before the user chooses a preset.
 
 import { signal } from "@preact/signals";
 import { post } from "../../api/client.ts";

@@ -61,7 +61,7 @@ function Picker({ store, chosen, add }: PickerProps) {
   const picked = names.includes(name) ? name : (names[0] ?? "");
   const chooseJob = (id: string) => {
     setJob(id);
-    if (id) store.readCheckpoints(id).catch(() => {}); // the list stays empty and says so
+    if (id) store.readCheckpoints(id).catch(() => {}); // the list of checkpoints stays empty
   };
   return (
     <div class="task">

@@ -62,7 +62,8 @@ export class Playground {
     return `${this.nameOf(job)}, ${name}`;
   }
 
-  // The service computes one short task at a time, so the checkpoints take turns.
+  // The service computes one short task at a time, so the checkpoints generate
+  // their texts one after the other.
   async generate(chosen: CheckpointId[], prompt: string, settings: Settings) {
     this.outputs.value = new Map(chosen.map((one) => [keyOf(one), EMPTY]));
     for (const one of chosen) await this.write(one, prompt, settings);

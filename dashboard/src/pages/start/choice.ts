@@ -8,7 +8,7 @@ import type { Preset } from "../new/store.ts";
 
 const LARGE_WORDS = 2e7;
 
-// The text of the user, or else the sample.
+// The first training text that is not the sample, or else the sample.
 export function firstText(corpora: Summary[]): string | undefined {
   const names = corpora.map(({ name }) => name).filter(isTrainingText);
   return names.find((name) => name !== SAMPLE) ?? names[0];
@@ -26,8 +26,8 @@ export interface Groups {
   more: Preset[];
 }
 
-// The recommended preset and the other best recipes; then the presets for comparisons, and those
-// with the same spec as another one.
+// The first group has the recommended preset and the other best recipes. The second group has the
+// presets for comparisons, and each preset with the same spec as an earlier preset.
 export function groupsOf(presets: Preset[], recommended: string): Groups {
   const seen = new Set<string>();
   const groups: Groups = { first: [], more: [] };

@@ -1,4 +1,4 @@
-// A study: the table by condition, its members, and the actions on the group.
+// A study: the table of its conditions, its jobs, and the actions on the study.
 
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
@@ -75,7 +75,7 @@ function Head({ study, show }: Props) {
 
 function More({ study, show, isOver }: Props & { isOver: boolean }) {
   const addSeeds = async () => {
-    const detail = "The number of seeds of each condition in all, those that exist included.";
+    const detail = "The new total number of seeds of each condition, including the existing seeds.";
     const seeds = await askSeeds("Add seeds", detail, study.seeds.length + 1);
     if (seeds !== null) show(await post<Study>(`/v1/studies/${study.id}/seeds`, { seeds }));
   };

@@ -1,4 +1,4 @@
-// Mean, deviation and best value of each condition, and its verdict against the baseline.
+// Mean, deviation and best value of each condition, and its comparison with the baseline.
 
 import type { Study, StudySummary } from "../../api/types.ts";
 import { conditionText } from "../../lib/studies.ts";
@@ -13,7 +13,7 @@ const VERDICTS: Record<string, string> = {
   too_few_seeds: "too few seeds",
 };
 const NOTE =
-  "Only jobs that have succeeded count. A difference counts beyond two pooled standard deviations.";
+  "Only succeeded jobs count. A difference counts only above two pooled standard deviations.";
 
 export function Conditions({ study }: { study: Study }) {
   if (!study.metrics.length) {

@@ -24,7 +24,8 @@ export function WordTable({ tokenizers, splits }: Props) {
   const columns = tokenizers.map(({ job }) => tokensByWord(words, tokens.get(job) ?? []));
   const rows = words
     .map((word, at): Row => ({ word, parts: columns.map((column) => column[at]) }))
-    // The tokens of the first word of a text lack the space, so a repeated word is shown once.
+    // Shows a repeated word only once. Its tokens differ only at the beginning of the text, where
+    // no space precedes the word.
     .filter(({ word }, at) => words.findIndex((one) => one.text === word.text) === at);
   const totals = tokenizers.map(({ job }) => tokens.get(job)?.length ?? 0);
   const cells = rows.map(({ word, parts }) => [

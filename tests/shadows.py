@@ -14,7 +14,7 @@ raise SystemExit("shadowed")
 
 
 class Shadows:
-    """The folder: half of our packages are folders in it, all other names are files."""
+    """The folder. Half of our packages have a folder in it, and all other modules have a file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

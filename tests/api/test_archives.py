@@ -1,4 +1,4 @@
-"""Archives of other programs are read; damaged ones are refused with the name of the member."""
+"""Archives that other programs made are read. The refusal of a damaged archive names the member."""
 
 import gzip
 import io
@@ -196,7 +196,8 @@ def test_a_damaged_zip_is_refused(tmp_path, name):
 
 
 def test_a_list_of_members_that_fills_the_memory_is_refused(tmp_path):
-    # The last 22 bytes are one end record, and a search finds another one within them.
+    # The last 22 bytes are an end record. A search for its signature also finds a second end record
+    # within these bytes.
     inner = END_OF_ZIP + bytes(6)
     record = END_OF_ZIP + bytes(4) + b"\1\0\1\0" + b"\xff\xff\xff\x07" + inner[:4] + b"\0\0"
     problem = refusal(bytes((1 << 27) + 22) + record, "a.zip", tmp_path)

@@ -106,7 +106,7 @@ def test_a_job_may_name_the_tokenizer_of_another(client, world, with_tokenizer):
 def test_a_job_that_ended_without_a_tokenizer_gives_none(client, world):
     job_id = world.running()
     spec = SPEC | {"tokenizer": {"from_job": job_id}}
-    assert client.post("/v1/jobs", json=spec).status_code == 201  # it may have one by then
+    assert client.post("/v1/jobs", json=spec).status_code == 201  # `job_id` may get one
     world.end(job_id, "failed")
     answer = client.post("/v1/jobs", json=spec)
     assert answer.status_code == 422

@@ -1,4 +1,4 @@
-"""The real images and the real compose file run jobs; a worker is stopped in the middle of one.
+"""The real images and the real compose file run jobs. A worker is stopped in the middle of a job.
 
 The tests build two images and train models, which takes minutes and needs a Docker daemon. So they
 run only with BABYLM_TRY_DOCKER=1. docs/operations.md describes how, also without a registry.
@@ -23,7 +23,7 @@ pytestmark = [
 ]
 
 TRAINING_SECONDS = 900
-"""Deadline after which a job counts as stuck; not a limit on speed."""
+"""Seconds after which a job counts as stuck. This is not a limit on speed."""
 ONE_THREAD = {"num_threads": 1}
 """Training settings. If other work takes a core, two threads wait for each other, up to 4 s per
 step."""

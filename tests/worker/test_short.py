@@ -1,7 +1,7 @@
 """The worker for short tasks.
 
-In the first two tests, a small program replaces the process that answers the tasks; in the third, a
-small program replaces the worker.
+In the tests of a `stage`, a small program replaces the process that answers the tasks. In the test
+with the program `WORKER`, this program replaces the worker.
 """
 
 import os

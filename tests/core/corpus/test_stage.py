@@ -1,4 +1,4 @@
-"""Cleaning a dataset: the same bytes for any blocks and processes, and named errors."""
+"""Cleaning a dataset gives the same bytes with any size of blocks and any number of processes."""
 
 import math
 from collections import Counter

@@ -104,7 +104,7 @@ def test_the_likeliest_completion_is_predicted(model, tokenizer, official, tmp_p
         ]
         best = max(range(len(scores)), key=scores.__getitem__)
         if sorted(scores)[-1] - sorted(scores)[-2] < 1e-3:
-            continue  # rounding decides
+            continue  # rounding decides which of the two is the best
         number = [each for each in contents._items if each.subset == item.subset].index(item)
         entry = summary.predictions[item.subset]["predictions"][number]
         assert entry["id"] == f"{item.subset}_{number}"

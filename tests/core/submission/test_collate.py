@@ -1,4 +1,4 @@
-"""The short worker's program collates results of evaluations, also after it was killed."""
+"""The program of the short worker collates results of evaluations, even after it was killed."""
 
 import json
 import random
@@ -115,7 +115,7 @@ def test_results_are_collated_once_nothing_is_missing(rundir, data_dir):
 
 
 def spearman_of_adj(results, data_dir, fast) -> None:
-    """Computes one score from the placed files alone."""
+    """Computes one score from only the files that the submission contains."""
     task = data_dir / "evaluations" / "wug_adj_nominalization"
     kind = recognise(task)
     [file] = task_files(task)

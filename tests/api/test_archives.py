@@ -105,7 +105,7 @@ def test_a_method_without_bounded_output_is_refused_unread(tmp_path, method):
 
 
 def raw_tar(name: bytes, *, kind: bytes = b"0", size: bytes = b"0", content: bytes = b"") -> bytes:
-    """A tar member whose header is written byte by byte."""
+    """A tar member with a header that is written byte by byte."""
     header = bytearray(512)
     header[: len(name)] = name
     header[124 : 124 + len(size)] = size

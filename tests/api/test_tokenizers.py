@@ -14,7 +14,7 @@ TOKEN = {"id": 5, "piece": "\u0120dog", "text": " dog", "start": 3, "end": 7}
 
 @pytest.fixture
 def with_tokenizer(world):
-    """A running job whose tokenizer stage is finished."""
+    """A running job that has finished the stage `tokenizer`."""
     job_id = world.running()
     counts = {"vocab_size": 300, "validation": {"tokens_per_word": 1.5, "bytes_per_word": 4.0}}
     for stage, found in (("clean", {}), ("tokenizer", counts), ("tokenize", {})):

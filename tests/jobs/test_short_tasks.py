@@ -1,4 +1,4 @@
-"""Short tasks whose workers die."""
+"""Short tasks are repeated if their worker dies, and fail after several deaths in a row."""
 
 from jobs.short_tasks import (
     MAX_ATTEMPTS,

@@ -153,7 +153,7 @@ def test_jobs_under_faults_of_slurm_all_end_once(
 
 
 def meddle(database: Database, dice: random.Random, jobs: list[str]) -> None:
-    """Actions of users; every paused job is resumed."""
+    """Simulates users, who pause and resume jobs, and sometimes cancel a job."""
     for job_id in dice.sample(jobs, 1 + len(jobs) // 40):
         act = dice.choices((request_pause, resume, request_cancel), (3, 6, 0.2))[0]
         try:

@@ -57,7 +57,7 @@ def evaluate(model, tokenizer, task, folder):
 
 @torch.no_grad()
 def log_probability(model, tokenizer, text, length):
-    """The sum for the tokens that overlap the last `length` characters, computed plainly."""
+    """The log-probability of the tokens that overlap the last `length` characters of the text."""
     found = tokenizer(text, return_offsets_mapping=True)
     ids = found["input_ids"]
     logits = model(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)

@@ -10,13 +10,13 @@ from core.storage.file_hashes import FileHashes, hash_file
 
 @pytest.fixture
 def hashes(tmp_path):
-    """A cache of hashes whose clock is in the far future, so that no change is recent."""
+    """A cache of hashes with a clock in the far future, so that no change is recent."""
     return FileHashes(tmp_path / "hashes", clock=lambda: 4e9)
 
 
 @pytest.fixture
 def file(tmp_path):
-    """A file whose time stamps say that it changed long ago."""
+    """A file with the time stamps of a change long ago."""
     path = tmp_path / "text"
     write(path, b"one")
     return path

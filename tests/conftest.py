@@ -63,7 +63,7 @@ def store() -> str:
 @pytest.fixture
 def broker():
     """A Redis-compatible server on a socket of its own; yields (process, URL)."""
-    with tempfile.TemporaryDirectory(prefix="babylm-") as folder:  # maximum path: 108 bytes
+    with tempfile.TemporaryDirectory(prefix="babylm-") as folder:  # socket paths: at most 108 bytes
         socket = Path(folder) / "r.sock"
         process = subprocess.Popen(
             [get_binary_path(), "--port", "0", "--unixsocket", str(socket), "--dir", folder],

@@ -1,4 +1,4 @@
-"""A folder whose files have the names of modules and end every process that imports them."""
+"""A folder with files that have the names of modules. Importing such a file ends the process."""
 
 import subprocess
 import sys

@@ -122,7 +122,7 @@ def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
         # A milestone that is submitted as the final model also needs the full tasks.
         asked = ask(client, job_id, checkpoint="chck_2M").json()
         assert asked["unfinished_evaluations"] == 1
-        # The client waits for the report, or raises the reason.
+        # The client waits for the report, or raises an error with the reason.
         (RunDir(settings.job_folder(job_id)).checkpoint("chck_2M") / "config.json").unlink()
         with pytest.raises(BabylmError, match=r"chck_2M/config\.json is missing"):
             build_submission(python, job_id, "user/small", sleep=lambda _: work() and None)

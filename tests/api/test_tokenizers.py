@@ -106,7 +106,8 @@ def test_a_job_may_name_the_tokenizer_of_another(client, world, with_tokenizer):
 def test_a_job_that_ended_without_a_tokenizer_gives_none(client, world):
     job_id = world.running()
     spec = SPEC | {"tokenizer": {"from_job": job_id}}
-    assert client.post("/v1/jobs", json=spec).status_code == 201  # `job_id` may get one
+    # The job `job_id` has no tokenizer yet, but may get one later.
+    assert client.post("/v1/jobs", json=spec).status_code == 201
     world.end(job_id, "failed")
     answer = client.post("/v1/jobs", json=spec)
     assert answer.status_code == 422

@@ -97,7 +97,7 @@ def receiver():
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """The tests deliver themselves: the API's thread waits for longer than a test takes."""
+    """Lets the API's thread sleep for longer than a test, because the tests deliver messages."""
     return settings.model_copy(update={"webhook_networks": "127.0.0.0/8", "sweep_seconds": 3600.0})
 
 

@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face Hub are sent by name from a stand-in for the Hub to the real API."""
+"""`babylm datasets add --hub` downloads from a stand-in for the Hub and uploads to the real API."""
 
 import json
 import re

@@ -138,7 +138,7 @@ class Service:
 def running_service(
     folder: Path, *, program: Sequence[str] = PROGRAM, cwd: Path = ROOT, **environment: str
 ) -> Iterator[Service]:
-    """Runs the service with its default settings and its files below `folder`, for a block."""
+    """Runs the service with default settings and files below `folder`, until the block ends."""
     runs_dir = folder / "runs"
     variables = {
         name: value for name, value in os.environ.items() if not name.startswith("BABYLM_")

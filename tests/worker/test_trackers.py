@@ -1,4 +1,4 @@
-"""After a kill and a resume, each tracker has each step once. Its own tools read its records."""
+"""After a kill and a resume, each tracker has each step once, as the tracker's own tools show."""
 
 import json
 import os

@@ -54,7 +54,7 @@ class Server:
 
 @contextmanager
 def running_server(folder: Path, *, key: str | None = None) -> Iterator[Server]:
-    """A server on a database and folders of its own below `folder`."""
+    """Runs a server with its own database and folders, which are below `folder`."""
     settings = Settings(_env_file=None, data_dir=folder / "data", runs_dir=folder / "runs")
     write_corpus(settings.data_dir)
     settings.runs_dir.mkdir()

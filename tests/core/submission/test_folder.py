@@ -58,7 +58,7 @@ def test_the_folder_is_a_hub_cache_and_a_git_repository(rundir):
     assert list(branches) == [*MILESTONES, "main"]
     assert report["not_reached"][0] == "chck_3M"
     assert not report["complete"]
-    # Offline, transformers loads other weights for each revision.
+    # Offline, transformers loads different weights for each revision.
     environment = os.environ | {"HF_HUB_CACHE": str(made.folder), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", LOAD, "user/small", *branches],

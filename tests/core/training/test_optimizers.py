@@ -24,7 +24,7 @@ CPU = Device(torch.device("cpu"), "fp32")
 
 
 def build_sgd(model, training):
-    """An optimizer without support of `grad_scale`, which creates its state at the first step."""
+    """An optimizer that does not support `grad_scale` and creates its state at the first step."""
     groups = [
         {
             "params": list(model.parameters()),

@@ -1,7 +1,8 @@
-"""The reference of the Python client from its docstrings, which griffe reads without importing it.
+"""Writes the reference page of the Python client from the docstrings of the client.
 
-The page describes the synchronous classes; those for asyncio have the same methods, because the
-synchronous ones are generated from them.
+griffe reads the docstrings without importing the client. The page describes the synchronous
+classes. The asyncio classes have the same methods, because the synchronous classes are generated
+from the asyncio classes.
 """
 
 from collections.abc import Iterator
@@ -20,13 +21,13 @@ CLASSES = {
     "Metrics": ("metrics", None),
     "Plot": ("plot", None),
 }
-"""By name: the module, and the class for asyncio."""
+"""For each class: its module, and the name of its asyncio class (None if there is none)."""
 ERRORS = (
     *("BabylmError", "InvalidUsage", "ServiceError", "ServiceUnreachable"),
     *("JobFailed", "TransferFailed"),
 )
 SPECIAL = ("__getitem__", "__iter__")
-"""Special methods that are described. `with`, `len` and `print` need no description."""
+"""Special methods that the page describes. `with`, `len` and `print` need no description."""
 CONSTRUCTED = "Client"
 """The class that users construct; its `__init__` is described, too."""
 LINE_LENGTH = 80
@@ -47,9 +48,10 @@ with Client() as client:
     job.checkpoints["best"].download("my-model")
 ```
 
-With asyncio, use the class in the second column of the table below. It has the same attributes and
-methods. Await the methods marked *awaitable*, and use those marked *async for* or *async with* in
-such a statement. An attribute marked *awaitable* is a method there: `await job.checkpoints()`.
+With asyncio, use the classes in the second column of the table below. They have the same attributes
+and methods as the classes in the first column. Await a method that is marked *awaitable*. Use a
+method that is marked *async for* or *async with* in a statement of this kind. An attribute that is
+marked *awaitable* is a method of the asyncio class: `await job.checkpoints()`.
 
 ```python
 from babylm import AsyncClient
@@ -61,7 +63,7 @@ async with AsyncClient() as client:
 ```
 
 `Section` and `Body`, and the types that begin with `wire.`, are JSON objects with the fields of the
-[REST API](api.md). `Advance` and `LeaveOut` are functions that you may pass.
+[REST API](api.md). `Advance` and `LeaveOut` are types of functions that you can pass as arguments.
 """
 
 
@@ -147,7 +149,7 @@ def _method_lines(
 
 
 def _mark(name: str, twin: griffe.Class | None) -> str:
-    """How the method of the class for asyncio is called, if it differs."""
+    """How the method of the asyncio class is called; empty if it is called in the same way."""
     if twin is None or name == "__init__":
         return ""
     other = "aclose" if name == "close" else name
@@ -226,7 +228,7 @@ def _error_lines(found: griffe.Class) -> Iterator[str]:
     yield from (f"### {found.name}", "", f"A subclass of {bases}.", "", *_text(found), "")
     if "code" in found.members:
         yield from (
-            f"Its `code` is `{found.members['code'].value}` unless the service sends another.",
+            f"Its `code` is `{found.members['code'].value}` unless the service sends another code.",
             "",
         )
     yield from _attribute_table(list(_attribute_rows(found)))

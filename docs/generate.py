@@ -1,6 +1,6 @@
 """Writes the pages that are generated from the code, and the generated parts of other pages.
 
-`python docs/generate.py` writes all of them. A test fails if one is not up to date.
+`python docs/generate.py` writes all of these pages. A test fails if a page is not up to date.
 """
 
 import inspect
@@ -28,12 +28,12 @@ from docs.client_page import client_page
 FOLDER = Path(__file__).parent
 WRITTEN_BY = "\nThis page is written by `make docs`.\n"
 SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
-    "data": (DataSpec, "Which text."),
+    "data": (DataSpec, "The text to train on, and how it is cleaned."),
     "data.clean": (CleanOptions, 'Short forms: `true`, `false` and `"upstream"`.'),
     "tokenizer": (TokenizerSpec, "The byte-level BPE."),
     "init_from": (InitFromSpec, "Warm start: weights to start from, instead of random ones."),
     "training": (TrainingSpec, "A step is one update of the optimizer, counted from 1."),
-    "resources": (ResourceSpec, "Where the job may run, and what it needs there."),
+    "resources": (ResourceSpec, "Where the job may run, and which resources it needs."),
 }
 
 
@@ -48,7 +48,8 @@ def spec_page() -> str:
     lines = [
         "# The job spec",
         "",
-        "The body of `POST /v1/jobs`, the file of `babylm submit`, and `spec.json` of a run.",
+        "A job spec is the body of `POST /v1/jobs`, the file that `babylm submit` reads, and the",
+        "file `spec.json` of a run.",
         "Unknown fields are refused; the error names the field and what is accepted.",
         "",
         "## Top level",
@@ -63,7 +64,7 @@ def spec_page() -> str:
         "",
         "## model",
         "",
-        "`architecture` chooses one of these; `llama4` if it is left out.",
+        "The field `architecture` chooses one of the following. Its default is `llama4`.",
     ]
     for name, architecture in ARCHITECTURES.items():
         sentence = (inspect.getdoc(architecture) or "").splitlines()[0]
@@ -97,7 +98,7 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "The names in a `metrics` event and in `GET /v1/jobs/{id}/metrics`.",
+        "These metrics occur in `metrics` events and in `GET /v1/jobs/{id}/metrics`.",
         "",
         "| name | unit | better | meaning |",
         "| --- | --- | --- | --- |",

@@ -1,7 +1,8 @@
 """Takes the pictures of docs/images: `make screenshots`.
 
 Starts the service, trains real runs on the sample corpus, and photographs every page in Chromium.
-With a folder as argument, each page goes there at two widths, light and dark, to be looked at.
+With a folder as argument, the program instead writes pictures of every page into this folder for
+review, at two widths and in the light and the dark colour scheme.
 """
 
 import shutil
@@ -37,7 +38,10 @@ DRAWN = """() => {
 
 @dataclass(frozen=True)
 class Picture:
-    """What is photographed: an address, a size, a scheme; and the height that is kept, or all."""
+    """A picture of a page: the name of its file, the address of the page, size and colour scheme.
+
+    `whole` takes the whole page, and not only the part that fits into `height`.
+    """
 
     name: str
     address: str
@@ -48,7 +52,7 @@ class Picture:
 
 
 def main() -> None:
-    """Takes them all."""
+    """Takes all pictures."""
     if CHROMIUM is None:
         sys.exit("Chromium is not installed: apt-get install chromium")
     review = Path(sys.argv[1]) if len(sys.argv) > 1 else None
@@ -88,7 +92,7 @@ def _spec(name: str, **training: object) -> dict[str, object]:
 
 
 def _train(service: Service) -> list[str]:
-    """One run that has ended and was judged, one in the middle of its training, one that waits."""
+    """Returns three jobs: one has ended and is evaluated, one is in training, and one waits."""
     peak = _spec("OLMo 2, learning rate 3e-3", max_steps=FIRST_STEPS)
     low = _spec("OLMo 2, learning rate 1e-3", learning_rate=1e-3, max_steps=FIRST_STEPS * 2)
     jobs = [service.submit(spec)["id"] for spec in (peak, low)]
@@ -96,7 +100,7 @@ def _train(service: Service) -> list[str]:
     task = {"task": "minimal_pairs"}
     for checkpoint in service.http.get(f"/v1/jobs/{jobs[0]}/checkpoints").json()["data"]:
         if checkpoint["name"] == "last":
-            continue  # the run has judged it itself
+            continue  # the run itself has evaluated this checkpoint
         path = f"/v1/jobs/{jobs[0]}/checkpoints/{checkpoint['name']}/evaluations"
         service.http.post(path, json=task).raise_for_status()
     jobs.append(service.submit(_spec("Gemma 2, same size") | {"model": _gemma2()})["id"])
@@ -126,7 +130,7 @@ def _pictures(jobs: list[str]) -> list[Picture]:
 
 
 def _addresses(service: Service, jobs: list[str]) -> dict[str, str]:
-    """Every page, and what is hard to lay out: a failure, long names, a tokenizer alone."""
+    """All pages by name, also pages that are hard to lay out: a failed job, a very long name."""
     ended, live, waiting = jobs
     long_name = "a name that somebody " + "wrote_without_a_single_space_" * 5
     tokenizer = {
@@ -140,7 +144,7 @@ def _addresses(service: Service, jobs: list[str]) -> dict[str, str]:
     data = {"dataset": "one_line", "validation": None}
     broken = service.submit(_spec("Its text is gone") | {"data": data})["id"]
     shutil.rmtree(service.runs_dir.parent / "data" / "one_line")
-    service.http.post(f"/v1/jobs/{live}/pause")  # so that these two have their turn
+    service.http.post(f"/v1/jobs/{live}/pause")  # so that the jobs `alone` and `broken` run
     service.wait(live, until={"paused", "succeeded"}, seconds=300)
     service.http.post(f"/v1/jobs/{waiting}/pause")
     service.wait(waiting, until={"paused", "succeeded"}, seconds=300)
@@ -163,7 +167,7 @@ def _addresses(service: Service, jobs: list[str]) -> dict[str, str]:
 
 
 def _sheet(addresses: dict[str, str]) -> list[Picture]:
-    """Each of them whole, at two widths, light and dark."""
+    """Pictures of the whole pages, at two widths and in both colour schemes."""
     return [
         Picture(f"{name}-{width}-{scheme}", address, width=width, scheme=scheme, whole=True)
         for name, address in addresses.items()
@@ -179,7 +183,7 @@ def _take(browser: Browser, service: Service, picture: Picture, target: Path) ->
     )
     page: Page = context.new_page()
     page.goto(f"{str(service.http.base_url).rstrip('/')}/{picture.address}")
-    with suppress(TimeoutError):  # a picture of what is there is better than none
+    with suppress(TimeoutError):  # an incomplete picture is better than none
         page.wait_for_function(DRAWN, timeout=PATIENCE_MILLISECONDS)
     page.wait_for_timeout(SETTLE_MILLISECONDS)
     page.screenshot(path=target, full_page=picture.whole)

@@ -17,21 +17,21 @@ from chaos.postgres import temporary_server
 from tests.postgres import STORE, URL
 from tests.waiting import DEADLINE
 
-# The same examples in every run, so that a failure is caused by the change under test. To search
-# for new ones: pytest --hypothesis-profile=default.
+# Hypothesis tries the same examples in every run, so that a failure is caused by the change under
+# test. To search for new examples, run pytest --hypothesis-profile=default.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 
 class ByService(LoadFileScheduling):
-    """Runs each file, and the whole dashboard folder, in one process, with one set-up."""
+    """Runs all tests of a file in one process, and also all tests of the dashboard folder."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return "tests/dashboard" if file.startswith("tests/dashboard/") else file
 
 
-@pytest.hookimpl(optionalhook=True)  # not called with -p no:xdist
+@pytest.hookimpl(optionalhook=True)  # pytest does not know this hook with -p no:xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByService:
     return ByService(config, log)
 
@@ -40,7 +40,7 @@ STACK = ExitStack()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts one server for all processes of the tests; they inherit its address."""
+    """Starts one Postgres server for all processes of the tests, which inherit its address."""
     is_process_of_another = hasattr(config, "workerinput")
     if os.environ.get(STORE) == "postgres" and URL not in os.environ and not is_process_of_another:
         server = STACK.enter_context(temporary_server())
@@ -62,8 +62,8 @@ def store() -> str:
 
 @pytest.fixture
 def broker():
-    """A server on a socket of its own; yields (process, URL)."""
-    with tempfile.TemporaryDirectory(prefix="babylm-") as folder:  # paths of sockets have 108 bytes
+    """A Redis-compatible server on a socket of its own; yields (process, URL)."""
+    with tempfile.TemporaryDirectory(prefix="babylm-") as folder:  # socket paths: at most 108 bytes
         socket = Path(folder) / "r.sock"
         process = subprocess.Popen(
             [get_binary_path(), "--port", "0", "--unixsocket", str(socket), "--dir", folder],

@@ -47,7 +47,7 @@ def write_official_files(folder: Path, *, items: int = 20, seed: int = 0) -> lis
 
 
 def _aoa(random, items):
-    """Words with contexts, some of them with spaces around; a word of one letter is skipped."""
+    """Words with contexts. One word has a space before it, and one has only one letter."""
     words = [*random.sample(THINGS, min(3, len(THINGS))), "a", " ice cream"]
     return {
         word: [{"context": f" {sentence(random)} I saw the "} for _ in range(1 + items // 10)]

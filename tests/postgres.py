@@ -1,7 +1,7 @@
-"""Postgres for tests: a server of their own, and a database for each test.
+"""Postgres for the tests: one server, and a database for each test.
 
 `BABYLM_TEST_STORE=postgres` starts a temporary server, as an unprivileged user, and runs the tests
-of rows and of the API on it. `BABYLM_TEST_POSTGRES_URL` names a server that runs already.
+of rows and of the API on it. `BABYLM_TEST_POSTGRES_URL` names a server that is already running.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ STORE = "BABYLM_TEST_STORE"
 
 @contextmanager
 def postgres_database(server: str, *, migrated: bool) -> Iterator[str]:
-    """The address of a database of its own."""
+    """Creates a database, yields its address, and drops the database at the end of the block."""
     template = f" TEMPLATE {_template(server)}" if migrated else ""
     name = f"test_{uuid4().hex}"
     # A connection for each statement: a test may restart the server in between.

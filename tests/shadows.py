@@ -1,4 +1,4 @@
-"""A folder whose files have the names of modules and end every process that imports them."""
+"""A folder with files that have the names of modules. Importing such a file ends the process."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ raise SystemExit("shadowed")
 
 
 class Shadows:
-    """The folder: half of our packages are folders in it, all other names are files."""
+    """The folder. Half of our packages have a folder in it, and all other modules have a file."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

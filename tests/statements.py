@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine, event
 
 Statement = tuple[str, Any]
-"""The text and the parameters."""
+"""Text and parameters of a statement."""
 
 
 @contextmanager

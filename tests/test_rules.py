@@ -22,9 +22,10 @@ PATCHED = {
     ("core/test_evaluate_and_export.py", "Evaluation"): "an interruption between two slices",
     ("core/test_evaluate_and_export.py", "advance"): "an edit between two slices",
 }
-"""Faults at a place that has no parameter: the file, the name and what the patch simulates."""
+"""Patches that are allowed, because no parameter can simulate the fault: the file, the name, and
+what the patch simulates."""
 ON_REQUEST = ("deploy", "compat")
-"""Folders whose waits are for images, clusters and installations of minutes."""
+"""Folders of tests that wait for images, clusters and installations, which take minutes."""
 
 
 @cache

@@ -11,7 +11,8 @@ from typing import Any
 import psutil
 
 DEADLINE = 300.0
-"""Deadline in seconds, less than the timeout of a test, so that the failure names the condition."""
+"""Seconds after which a wait fails: less than the timeout of a test, so that the failure names the
+condition."""
 POLL_SECONDS = 0.02
 
 
@@ -29,7 +30,7 @@ def wait_for(
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether a process runs; one that its parent has not waited for yet does not."""
+    """Whether a process runs. A zombie, for which its parent has not waited yet, does not run."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:  # the process ended between the two calls

@@ -65,13 +65,13 @@ def app(settings: Settings) -> FastAPI:
 
 
 def local_client(app: FastAPI, **options: bool) -> TestClient:
-    """A client with an address of this machine; TestClient's default address is "testclient"."""
+    """A client with the address 127.0.0.1; TestClient's default is the address "testclient"."""
     return TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50_000), **options)
 
 
 @pytest.fixture
 def client(app: FastAPI) -> Iterator[TestClient]:
-    # Unhandled exceptions of the app become a 500, as for users, and are not raised here.
+    # An unhandled exception of the app becomes an answer of 500, as for users, and is not raised.
     with local_client(app, raise_server_exceptions=False) as opened:
         yield opened
 

@@ -38,9 +38,10 @@ class RawClient:
         peer: str | None = "127.0.0.1",
         **headers: str | None,
     ) -> RawAnswer:
-        """Sends a request. `target` is the path on the wire; a header of value None is not sent.
+        """Sends a request; a header with the value None is not sent.
 
-        `peer` is the address of the client, None for a Unix socket.
+        `target` is the path on the wire. `peer` is the address of the client, None for a Unix
+        socket.
         """
         chunks = [body] if isinstance(body, bytes) else list(body)
         named: dict[str, str | None] = {"host": "localhost"}

@@ -1,4 +1,4 @@
-"""Texts, archives and requests of the tests of uploads."""
+"""Texts, archives and requests for the tests of uploads."""
 
 import io
 import tarfile

@@ -16,7 +16,7 @@ DEADLINE_SECONDS = 60.0
 
 @contextmanager
 def served(app: FastAPI, protocol: type[BoundedProtocol]) -> Iterator[int]:
-    """Yields the port."""
+    """Runs the app until the block ends; yields its port."""
     config = uvicorn.Config(app, port=0, http=protocol, log_config=None, timeout_keep_alive=60)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -1,4 +1,4 @@
-"""A short worker without a child: it claims tasks and records the results of a function."""
+"""A short worker without a child process: it claims tasks and records what a function returns."""
 
 import threading
 from collections.abc import Callable

@@ -8,7 +8,7 @@ from api.admission import MAX_BEGINNING, MAX_WAITING, Admission
 
 
 class Recorder:
-    """An app that counts the requests that have begun. They end only on command."""
+    """An app that counts the requests that have begun. A request ends only on command."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []

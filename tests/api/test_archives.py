@@ -1,4 +1,4 @@
-"""Archives of other programs are read; damaged ones are refused with the name of the member."""
+"""Archives that other programs made are read. The refusal of a damaged archive names the member."""
 
 import gzip
 import io
@@ -105,7 +105,7 @@ def test_a_method_without_bounded_output_is_refused_unread(tmp_path, method):
 
 
 def raw_tar(name: bytes, *, kind: bytes = b"0", size: bytes = b"0", content: bytes = b"") -> bytes:
-    """A tar member whose header is written byte by byte."""
+    """A tar member with a header that is written byte by byte."""
     header = bytearray(512)
     header[: len(name)] = name
     header[124 : 124 + len(size)] = size
@@ -196,7 +196,8 @@ def test_a_damaged_zip_is_refused(tmp_path, name):
 
 
 def test_a_list_of_members_that_fills_the_memory_is_refused(tmp_path):
-    # The last 22 bytes are one end record, and a search finds another one within them.
+    # The last 22 bytes are an end record. A search for its signature also finds a second end record
+    # within these bytes.
     inner = END_OF_ZIP + bytes(6)
     record = END_OF_ZIP + bytes(4) + b"\1\0\1\0" + b"\xff\xff\xff\x07" + inner[:4] + b"\0\0"
     problem = refusal(bytes((1 << 27) + 22) + record, "a.zip", tmp_path)

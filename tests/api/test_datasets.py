@@ -71,7 +71,7 @@ def test_the_short_worker_makes_the_cleaning_report_once(client, world, settings
     assert any("%mor" in line for entry in dropped.values() for line in entry["examples"])
     assert cleaning["words"] == sum(each["words_out"] for each in cleaning["sources"].values())
     assert cleaning["words"] < found["words"]
-    # A repeated request gets the same task; after a file has changed, it gets a new one.
+    # A repeated request gets the same task. After a file has changed, a request gets a new task.
     with world.database.read() as session:
         before = short_task_of_dataset(session, "words").id
     client.get("/v1/datasets/words")
@@ -135,7 +135,7 @@ def test_a_dataset_that_an_unfinished_job_needs_is_not_removed(client, world, se
     job_id = world.job()
     answer = client.delete(f"/v1/datasets/{name}{path}")
     if answer.status_code == 404:
-        assert path  # a file of the other split
+        assert path  # the file is in the other dataset
         return
     assert answer.status_code == 409
     assert job_id in answer.json()["detail"]

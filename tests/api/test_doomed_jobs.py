@@ -37,7 +37,7 @@ def test_a_job_that_no_live_worker_can_run_gives_the_reason_why_it_waits(client,
 
 
 def test_a_job_that_a_live_worker_can_run_has_no_such_warning(client, world):
-    for _ in range(2):  # without live workers, nothing is known about devices
+    for _ in range(2):  # at first no worker is live, so no device is known
         warnings = client.post("/v1/jobs/estimate", json=SPEC).json()["warnings"]
         assert not any("would" in warning for warning in warnings)
         world.worker("train", devices=CPU)

@@ -22,7 +22,7 @@ def parsed(text: str) -> list[dict]:
 
 @pytest.fixture
 def ended(world):
-    """A job with events 1 to 8; five of them are steps."""
+    """A job with events 1 to 8; five of these events report a step."""
     job_id = world.running()
     for step in range(1, 6):
         world.metrics(job_id, step, train__loss=5.0 - step)

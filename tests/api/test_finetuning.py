@@ -122,7 +122,7 @@ def test_the_folder_is_listed_with_its_tasks_and_no_zero_shot_task(client, sourc
 
 def test_the_estimate_counts_the_steps_of_all_tasks(client, source):
     found = client.post("/v1/jobs/estimate", json=spec(source, tasks=["rte", "wsc"])).json()
-    # 40 examples are one whole batch of 32, so one step an epoch: 10 epochs of rte, 30 of wsc.
+    # 40 examples make one whole batch of 32, so an epoch has one step. rte has 10 epochs, wsc 30.
     assert found["steps"] == 10 + 30
     assert found["words"] is None
     assert found["seconds"]["cuda"] > 0.0

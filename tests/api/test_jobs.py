@@ -159,7 +159,7 @@ def test_an_estimate_stores_nothing_and_counts_the_words(client):
     answer = client.post("/v1/jobs/estimate", json=SPEC)
     assert answer.status_code == 200
     estimate = answer.json()
-    assert estimate["words"] == 20 * (4 + 4)  # without speaker, full stops joined
+    assert estimate["words"] == 20 * (4 + 4)  # the speaker and the full stop are no words
     assert estimate["parameter_count"] > 0
     assert estimate["steps"] > 0
     assert client.get("/v1/jobs").json()["data"] == []

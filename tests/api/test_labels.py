@@ -1,4 +1,4 @@
-"""Labels of jobs, and query parameters that no call knows."""
+"""Labels of jobs, and the refusal of unknown query parameters."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The list of jobs in other orders than by creation: values, pages, cursors and refusals."""
+"""The list of jobs, sorted by other values than the time of creation."""
 
 import pytest
 

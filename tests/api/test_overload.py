@@ -23,7 +23,7 @@ from tests.api.test_events import parsed
 
 DEADLINE_SECONDS = 120.0
 REQUESTS = 150
-"""Number of requests: more than anyio's 40 threads, and far more than the connections."""
+"""Number of concurrent requests. It exceeds anyio's 40 threads and the database connections."""
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_overload_is_refused_at_once_while_health_is_answered(small, world):
     async def overload() -> None:
         async with clients(small) as client, anyio.create_task_group() as group:
 
-            async def ask(limit: int) -> None:  # identical reads would share one answer
+            async def ask(limit: int) -> None:  # `limit` differs: equal reads share one answer
                 answers.append(await client.get(f"/v1/jobs?limit={limit}"))
 
             with all_connections_held(small):

@@ -142,7 +142,7 @@ def test_an_unknown_corpus_is_named_with_those_that_exist(client):
     fields = {error["field"]: error["message"] for error in answer.json()["errors"]}
     assert set(fields) == {"data.dataset", "data.validation"}
     assert "words, words_dev" in fields["data.dataset"]
-    for message in fields.values():  # the value, the fault and the remedy
+    for message in fields.values():  # a message gives the value, the fault and the remedy
         name = message.removeprefix("there is no dataset ").partition(";")[0]
         assert f"`babylm datasets add {name} PATH`" in message
 

@@ -150,7 +150,8 @@ def test_waiting_for_a_disconnect_has_no_time_limit():
 
     async def call() -> None:
         receive_in_time = timed(receive, seconds=0.0)
-        # The limit has passed already; only a body that is incomplete would be refused.
+        # The time limit has already passed. It ends a wait for the body, as the next two lines
+        # check, but not a wait after the whole body was received.
         with pytest.raises(Problem):
             await timed(anyio.sleep_forever, seconds=0.0)()
         assert (await receive_in_time())["type"] == "http.request"

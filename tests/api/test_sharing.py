@@ -1,4 +1,4 @@
-"""Identical reads at the same time share one answer, which is never older than a request."""
+"""Simultaneous identical requests share one read, which begins after each of them has begun."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ async def settle() -> None:
 
 
 def case(test: Callable[[SharedReads[int], Source], Awaitable[None]]) -> Callable[[], None]:
-    """A test with an event loop of its own."""
+    """Turns an asynchronous test into a function that runs it in an event loop of its own."""
 
     def run() -> None:
         async def main() -> None:
@@ -94,8 +94,8 @@ async def test_a_caller_that_is_cancelled_does_not_take_the_others_with_it(share
     await settle()
     later = [asyncio.create_task(shared.run("key", source.read)) for _ in range(4)]
     await settle()
-    later[0].cancel()  # the one that would read for all
-    later[2].cancel()  # one that only waits for the answer
+    later[0].cancel()  # the caller that would read for all later callers
+    later[2].cancel()  # a caller that only waits for the answer
     await settle()
     source.gate.set()
     answers = await asyncio.gather(first, *later, return_exceptions=True)
@@ -118,7 +118,7 @@ async def test_a_running_read_that_is_cancelled_lets_the_next_begin(shared, sour
 
 
 def test_simultaneous_requests_get_whole_answers_and_share_reads(settings, database):
-    """100 equal requests and two with other headers or another query."""
+    """Sends 100 equal requests, and two requests with other headers or another query."""
     app, transactions = create_app(settings, database=database), []
     event.listen(database.engine, "begin", transactions.append)
 

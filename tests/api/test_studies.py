@@ -43,7 +43,7 @@ def test_members_are_ordinary_jobs_with_their_condition(client, study):
     for job in found:
         assert job["study"] == study["id"]
         assert job["spec"]["training"]["learning_rate"] == job["condition"][RATE]
-    # Every condition gets its first seed before one gets its second.
+    # Every condition gets its first seed before any condition gets its second seed.
     names = [job["name"] for job in reversed(found)]
     assert names[:3] == [
         "rates, learning_rate=0.0001, seed 0",
@@ -95,7 +95,7 @@ def test_the_same_key_and_body_return_the_first_study(client):
     ],
 )
 def test_a_study_is_refused_as_a_whole(client, change, field, message):
-    body = json.dumps(STUDY | change)  # the client itself refuses to encode NaN
+    body = json.dumps(STUDY | change)  # not by the client, which refuses to encode NaN
     headers = {"Content-Type": "application/json"}
     answer = client.post("/v1/studies", content=body, headers=headers)
     assert answer.status_code == 422, answer.text
@@ -109,7 +109,8 @@ def test_a_study_is_refused_as_a_whole(client, change, field, message):
 
 def test_the_table_judges_only_beyond_twice_the_noise(client, world, study):
     path = f"/v1/studies/{study['id']}"
-    # The queue alternates between the conditions: baseline 3.0, 3.1, 3.2, the other 2.6, 2.7, 2.8.
+    # The queue alternates between the two conditions. The baseline gets 3.0, 3.1 and 3.2, and the
+    # other condition gets 2.6, 2.7 and 2.8.
     finish(world, [3.0, 2.6])
     first = client.get(path).json()
     assert first["table"][1]["metrics"]["validation/loss"]["verdict"] == "too_few_seeds"
@@ -121,7 +122,7 @@ def test_the_table_judges_only_beyond_twice_the_noise(client, world, study):
     assert base["mean"] == pytest.approx(3.1)
     assert base["deviation"] == pytest.approx(0.1)
     assert base["best"] == 3.0
-    assert other["verdict"] == "better"  # 0.4 below, and the noise is 0.2
+    assert other["verdict"] == "better"  # 0.4 below the baseline; the noise is 0.2
     assert other["difference"] == pytest.approx(-0.4)
     assert other["noise"] == pytest.approx(0.2)
     scores = found["table"][1]["metrics"]["evaluation/blimp"]
@@ -178,7 +179,7 @@ def test_a_study_is_cancelled_resumed_and_deleted_as_a_whole(client, world, stud
 def test_seeds_are_added_once(client, world, study):
     path = f"/v1/studies/{study['id']}"
     finish(world, [3.0])
-    for _ in range(2):  # a number is the number of seeds in all, so a repeated call adds nothing
+    for _ in range(2):  # `seeds` is the total number, so a repeated call adds nothing
         added = client.post(f"{path}/seeds", json={"seeds": 4})
         assert added.status_code == 202, added.text
         assert (added.json()["seeds"], added.json()["num_members"]) == ([0, 1, 2, 3], 8)

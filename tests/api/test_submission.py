@@ -99,7 +99,7 @@ def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
     assert kinds[-1] == "submission"
     with statements(app.state.context.database.engine) as seen:
         found = client.get(f"/v1/jobs/{job_id}/submission").json()
-    # The results of evaluations are large; only that of the submission is read.
+    # The results of evaluations are large, so only the result of the submission is read.
     assert sum("short_task.result" in sql for sql, _ in seen) == 1
     assert (found["status"], found["unfinished_evaluations"]) == ("succeeded", 0), found
     report = found["report"]
@@ -119,10 +119,10 @@ def test_a_submission_evaluates_what_is_missing_and_can_be_downloaded(
         _check_client(python, job_id, folder, manifest, tmp_path)
         _check_commands(world, f"http://127.0.0.1:{port}", work, job_id, tmp_path)
         world.worker("short")  # the first report of the worker may be too old by now
-        # A milestone as the final model needs the full tasks too.
+        # A milestone that is submitted as the final model also needs the full tasks.
         asked = ask(client, job_id, checkpoint="chck_2M").json()
         assert asked["unfinished_evaluations"] == 1
-        # The client waits for the report, or raises the reason.
+        # The client waits for the report, or raises an error with the reason.
         (RunDir(settings.job_folder(job_id)).checkpoint("chck_2M") / "config.json").unlink()
         with pytest.raises(BabylmError, match=r"chck_2M/config\.json is missing"):
             build_submission(python, job_id, "user/small", sleep=lambda _: work() and None)
@@ -169,7 +169,7 @@ def _check_archive(client, job_id, folder, manifest, tmp_path) -> None:
 
 def _check_client(python, job_id, folder, manifest, tmp_path) -> None:
     output = tmp_path / "mine"
-    # An interrupted download of another submission has left a part.
+    # An interrupted download of another submission has left the folder `mine.part`.
     (tmp_path / "mine.part" / "results").mkdir(parents=True)
     (tmp_path / "mine.part" / "results" / "old.json").write_text("{}")
     (tmp_path / "mine.part" / "report.json").write_text("{}")

@@ -14,7 +14,7 @@ TOKEN = {"id": 5, "piece": "\u0120dog", "text": " dog", "start": 3, "end": 7}
 
 @pytest.fixture
 def with_tokenizer(world):
-    """A running job whose tokenizer stage is finished."""
+    """A running job that has finished the stage `tokenizer`."""
     job_id = world.running()
     counts = {"vocab_size": 300, "validation": {"tokens_per_word": 1.5, "bytes_per_word": 4.0}}
     for stage, found in (("clean", {}), ("tokenizer", counts), ("tokenize", {})):
@@ -106,7 +106,8 @@ def test_a_job_may_name_the_tokenizer_of_another(client, world, with_tokenizer):
 def test_a_job_that_ended_without_a_tokenizer_gives_none(client, world):
     job_id = world.running()
     spec = SPEC | {"tokenizer": {"from_job": job_id}}
-    assert client.post("/v1/jobs", json=spec).status_code == 201  # it may have one by then
+    # The job `job_id` has no tokenizer yet, but may get one later.
+    assert client.post("/v1/jobs", json=spec).status_code == 201
     world.end(job_id, "failed")
     answer = client.post("/v1/jobs", json=spec)
     assert answer.status_code == 422

@@ -113,7 +113,7 @@ def test_concurrent_uploads_leave_one_complete_file(app, client, settings):
     async def pieces(content: bytes):
         for begin in range(0, len(content), 20_000):
             yield content[begin : begin + 20_000]
-            await anyio.sleep(0)  # the other senders continue
+            await anyio.sleep(0)  # lets the other senders continue
 
     async def send_all() -> list[int]:
         answers = []
@@ -141,7 +141,8 @@ def test_concurrent_uploads_leave_one_complete_file(app, client, settings):
 def test_a_part_that_another_sender_finished_meanwhile_is_no_error(client, settings):
     folder = settings.uploads_folder / "other"
     folder.mkdir(parents=True)
-    # Listed but missing: another sender published the part in between.
+    # A link without a target: the part is in the list of files but cannot be opened, as if another
+    # sender had published it in between.
     (folder / "b.txt.part").symlink_to("published-since")
     assert send(client, "a.txt", TEXT).status_code == 201
 

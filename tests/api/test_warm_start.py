@@ -1,4 +1,4 @@
-"""`init_from` of a submitted job: checked, and copied before the parent may be removed."""
+"""`init_from`: the weights are checked, and copied before the parent job can be removed."""
 
 import json
 

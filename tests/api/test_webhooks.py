@@ -39,7 +39,7 @@ DAY = 86_400
 
 
 class Receiver:
-    """A receiver of webhooks on loopback; it can be down, and answer any status."""
+    """A receiver of webhooks on loopback. It can be down, and can answer with any status."""
 
     def __init__(self) -> None:
         receiver = self
@@ -97,7 +97,7 @@ def receiver():
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """The tests deliver themselves: the API's thread waits for longer than a test takes."""
+    """Lets the API's thread sleep for longer than a test, because the tests deliver messages."""
     return settings.model_copy(update={"webhook_networks": "127.0.0.0/8", "sweep_seconds": 3600.0})
 
 
@@ -240,7 +240,7 @@ def test_a_redirect_is_not_followed_and_retry_after_is_kept(
 def test_nothing_is_sent_to_loopback_unless_a_setting_allows_it(
     add, database, receiver, deliveries, client
 ):
-    """Also if the URL has a host name: the address is checked after the name was resolved."""
+    """This also holds for host names: the address is checked after the name is resolved."""
     by_name = add(url=receiver.url.replace("127.0.0.1", "localhost"))
     for webhook in (add(), by_name):
         client.post(f"/v1/webhooks/{webhook['id']}/test")
@@ -299,12 +299,12 @@ def test_two_senders_never_make_the_same_attempt(add, world, database):
     with database.write() as session:
         assert claim_due(session, still_sending, per_webhook=9) == []
     later = moment + timedelta(seconds=LEASE_SECONDS)
-    with database.write() as session:  # the first sender was killed: due after its lease
+    with database.write() as session:  # the first sender was killed; its claim expires
         (claim, *_) = claims = claim_due(session, later, per_webhook=9)
         assert {each.attempt for each in claims} == {2}
         record_outcome(session, claim, Outcome(500, "the receiver answered 500"), later)
     for seconds, is_due in ((LEASE_SECONDS, False), (RETRY_SECONDS[1] * 1.2, True)):
-        with database.write() as session:  # a failed attempt waits longer than a lost one
+        with database.write() as session:  # a failed attempt waits longer than a killed one
             at = later + timedelta(seconds=seconds)
             due = claim_due(session, at, per_webhook=9)
             assert len(due) == 2 + is_due
@@ -327,7 +327,7 @@ def test_a_failed_message_is_kept_as_long_as_a_delivered_one(
     receiver.go_down()
     deliverer.deliver_due()
     receiver.come_back()
-    (left,) = deliveries(webhook)  # the second was created at the same time, but is pending
+    (left,) = deliveries(webhook)  # the other delivery has failed, and was removed
     assert (left["status"], left["attempts"]) == ("pending", 1)
 
 
@@ -385,7 +385,7 @@ def test_the_thread_continues_after_an_unexpected_error(add, database, receiver,
     client.post(f"/v1/webhooks/{webhook['id']}/test")
 
     def clock() -> datetime:
-        if next(times, None) == 1:  # the first pass; call 0 is in the constructor
+        if next(times, None) == 1:  # call 1 is in the first pass, call 0 in the constructor
             raise RuntimeError("no time")
         return now()
 

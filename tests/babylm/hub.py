@@ -1,6 +1,7 @@
-"""A stand-in for the Hugging Face Hub: the calls of huggingface_hub for an upload and a download.
+"""A stand-in for the Hugging Face Hub. It answers the calls of huggingface_hub.
 
-Regular files arrive in the commit, large ones by Git LFS before it. It may fail at a chosen commit.
+For an upload, large files arrive first, by Git LFS. The other files arrive in the request that
+creates the commit. The stand-in can fail at chosen commits.
 """
 
 import base64
@@ -32,14 +33,14 @@ class Hub:
     branches: dict[str, dict[str, bytes]] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: list[str] = field(default_factory=list)
-    """Large objects in the order of their arrival; an object that is sent twice is in it twice."""
+    """Large objects in the order of their arrival. An object that is sent twice occurs twice."""
     commits: list[str] = field(default_factory=list)
     failing_commits: set[int] = field(default_factory=set)
     """Numbers of the commits that are answered with 500."""
     attempts: int = 0
     datasets: dict[str, HubDataset] = field(default_factory=dict)
     downloads: list[str] = field(default_factory=list)
-    """Paths of the files of datasets that were sent."""
+    """Paths of the dataset files that were downloaded."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,8 +1,8 @@
 """A small service for the tests of `serve`, which start these programs.
 
-python programs.py serve FOLDER [--no-broker]   serves the two below until a signal
+python programs.py serve FOLDER [--no-broker]   runs `api` and `worker` below until a signal
 python programs.py api                          answers /healthz on BABYLM_PORT
-python programs.py worker [--stubborn]          does nothing, with a child in a session of its own
+python programs.py worker [--stubborn]          starts a child in a new session, and then sleeps
 """
 
 import http.server
@@ -70,7 +70,8 @@ def api(_: list[str]) -> None:
 def worker(words: list[str]) -> None:
     if "--stubborn" in words:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Like a training process: it has its own session, and ends when its standard input closes.
+    # Like a training process, the child has its own session and, without arguments of the worker,
+    # ends when its standard input closes.
     code = "import time; time.sleep(600)" if words else "import sys; sys.stdin.read()"
     grandchild = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, start_new_session=True

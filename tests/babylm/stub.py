@@ -29,7 +29,7 @@ class Request:
 
 @dataclass
 class Stub:
-    """Answers by `METHOD path`. Answers of a list are given in order, the last one repeatedly."""
+    """Answers by `METHOD path`. If a route has a list of answers, the last one is repeated."""
 
     url: str = ""
     routes: dict[str, Any] = field(default_factory=dict)

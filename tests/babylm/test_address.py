@@ -1,4 +1,4 @@
-"""Addresses of services, and that requests to this machine never go through a proxy."""
+"""Addresses of services. Requests to this machine never go through a proxy."""
 
 import subprocess
 
@@ -90,7 +90,7 @@ def test_a_download_from_this_machine_ignores_proxies_also_after_a_redirect(
         monkeypatch.setenv("http_proxy", proxy_server.url)
         fetch_file(f"{stub.url}/a.txt", tmp_path / "a.txt")
         assert proxy_server.requests == []
-        # Another host is fetched through the proxy, which redirects to this machine.
+        # A file of another host is fetched through the proxy, which redirects to this machine.
         redirect = Answer(302, None, {"Location": f"{stub.url}/b.txt"})
         proxy_server.routes["GET http://files.example/c.txt"] = redirect
         fetch_file("http://files.example/c.txt", tmp_path / "c.txt")

@@ -251,7 +251,7 @@ def test_ctrl_c_detaches_without_cancelling(run, stub):
         return answer
 
     stub.routes[path] = interrupt
-    # A shell that runs the tests in the background has them ignore SIGINT.
+    # If a shell runs the tests in the background, their process ignores SIGINT.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         error = error_of(run("follow", "job-1", "--url", stub.url))

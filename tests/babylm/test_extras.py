@@ -69,11 +69,11 @@ LIGHT = (
 """Modules that start the service and its programs, or a command, without training."""
 TRAINING = ("core.run", "core.short")
 IMPORTED_BY_OTHERS = {"huggingface_hub", "numpy", "safetensors"}
-"""Packages of an extra that transformers, which trains, imports as well."""
+"""Packages of extras that transformers imports too. Training needs transformers."""
 
 
 def optional_modules() -> set[str]:
-    """The modules of the extras for users, except those of training."""
+    """The modules that the extras install, without the extras in `OTHER_EXTRAS`."""
     with (Path(__file__).parents[2] / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     lines = [each for name in extras for each in extras[name] if name not in OTHER_EXTRAS]
@@ -86,7 +86,7 @@ def optional_modules() -> set[str]:
 
 
 def test_no_extra_is_imported_by_what_does_not_use_it():
-    """In a new process, because this one has already loaded some of them."""
+    """Runs in a new process, because this process has already loaded some of the modules."""
     wanted = optional_modules()
     assert wanted >= {"gguf", "tensorboard", "pyarrow", "zstandard", "psycopg", "standardwebhooks"}
     code = f"import sys, {', '.join(LIGHT)}\nprint(*{wanted} & set(sys.modules))\n"

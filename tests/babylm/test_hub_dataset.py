@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face Hub by name: a stand-in for the Hub, and the real API."""
+"""`babylm datasets add --hub` downloads from a stand-in for the Hub and uploads to the real API."""
 
 import json
 import re
@@ -87,7 +87,7 @@ def test_a_tag_is_resolved_and_a_column_becomes_the_text(run, service, server, t
     assert [json.loads(line) for line in lines] == [{"text": f"Story {n}."} for n in range(3)]
     (found,) = read_origins(data_dir / "stories")
     assert (found.column, found.licence, found.files) == ("story", "a, b", [name])
-    # A file that is sent again by hand is no longer of that origin.
+    # A file that the user sends again no longer has this origin.
     (tmp_path / name).write_bytes(b'{"text": "mine"}\n')
     again = run("datasets", "add", "stories", tmp_path / name, "--replace", "--url", url)
     assert again.exit_code == 0, again.exception

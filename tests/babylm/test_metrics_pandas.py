@@ -1,4 +1,4 @@
-"""The metrics of a job as a DataFrame; skipped where pandas is not installed."""
+"""The metrics of a job as a DataFrame; skipped if pandas is not installed."""
 
 import pytest
 

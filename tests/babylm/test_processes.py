@@ -23,16 +23,16 @@ def test_a_program_that_keeps_dying_is_started_later_each_time(tmp_path):
     delays = []
     for _ in range(3):
         now[0] += LAST_DELAY_SECONDS
-        supervised.tick()  # starts it
+        supervised.tick()  # starts the program
         wait_for(lambda: supervised.is_stopped, what="dead")
-        supervised.tick()  # sees that it died
+        supervised.tick()  # sees that the program has ended
         delays.append(float(said[-1].split()[-2]))
     assert delays == [FIRST_DELAY_SECONDS * 2**n for n in range(3)]
     assert said[0] == "p ended with status 3; starting it again in 0.5 s"
     now[0] += LAST_DELAY_SECONDS
     supervised.tick()
     wait_for(lambda: supervised.is_stopped, what="dead")
-    now[0] += STEADY_SECONDS  # as if it had run for so long
+    now[0] += STEADY_SECONDS  # as if the program had run for this time
     supervised.tick()
     assert said[-1].endswith("in 0.5 s")
 

@@ -184,7 +184,7 @@ def test_the_client_finds_a_service_by_environment(stub, monkeypatch, tmp_path):
     with Client() as client:
         assert client.presets() == []
     assert stub.requests[-1].headers["authorization"] == "Bearer first"
-    # The key of the environment belongs to the service of the environment alone.
+    # The key in the environment is sent only to the service that the environment names.
     with Client(stub.url) as client:
         client.presets()
     assert "authorization" not in stub.requests[-1].headers

@@ -6,7 +6,7 @@ from benchmarks import bench_scale
 
 
 def test_every_event_that_simulated_workers_send_is_stored(monkeypatch, capsys):
-    """Starts a service: only there do the parts of the benchmark meet."""
+    """Starts a service, because only a service uses all parts of the benchmark together."""
     monkeypatch.setattr(bench_scale, "QUEUED", 20)
     monkeypatch.setattr(bench_scale, "RUNNING", 4)
     monkeypatch.setattr(bench_scale, "QUIET_SECONDS", 0.5)

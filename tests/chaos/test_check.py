@@ -19,12 +19,12 @@ pytestmark = pytest.mark.system
 
 
 MUON = len(ARCHITECTURES)
-"""Number of the first job whose recipe has Muon, averaged weights and shuffled documents."""
+"""Number of the first job that trains with Muon, averaged weights and shuffled documents."""
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A runs folder with one successful job, and its undisturbed run."""
+    """A runs folder with one successful job, and the results of an undisturbed run of this job."""
     folder = tmp_path_factory.mktemp("undisturbed")
     truth = golden(MUON, folder=folder)
     runs = tmp_path_factory.mktemp("finished")

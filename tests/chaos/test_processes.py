@@ -45,7 +45,7 @@ def test_two_processes_that_train_one_job_are_detected(tmp_path):
 
 
 def test_a_process_that_a_trainer_starts_is_no_second_trainer(tmp_path):
-    """Between fork and exec it has the trainer's command line and open files."""
+    """Between fork and exec, the new process has the trainer's command line and open files."""
     jobs = tmp_path / "jobs"
     (jobs / "one").mkdir(parents=True)
     sampler = Sampler(jobs, seconds=0.01)

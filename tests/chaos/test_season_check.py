@@ -1,4 +1,4 @@
-"""The checker of a season under kills reports each kind of damage."""
+"""The checker of `python -m chaos season`, which kills workers, reports each kind of damage."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ TASK = "blimp_filtered"
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A runs folder with one job, whose model was evaluated on one task, and a data directory."""
+    """A folder with a data directory and with a runs folder, which has one evaluated job."""
     folder = tmp_path_factory.mktemp("season")
     (folder / "runs" / "jobs").mkdir(parents=True)
     rundir = write_run(folder / "runs" / "jobs" / "one")

@@ -1,8 +1,9 @@
 """Builds the environments of the compatibility tests under `.compat/`.
 
-One at the releases that the BabyLM evaluation pipelines pin, one at the last transformers 4, and
-one at the newest transformers 5 with the lm-evaluation-harness. An environment whose wheels cannot
-be installed is reported and left out; its tests are then skipped by name.
+The first environment has the releases that the BabyLM evaluation pipelines pin, the second has the
+last transformers 4, and the third has the newest transformers 5 and the lm-evaluation-harness. If
+the wheels of an environment cannot be installed, the program reports this and continues with the
+next environment; pytest then skips the tests of the missing environment.
 """
 
 import subprocess
@@ -25,7 +26,8 @@ def build(name: str, requirements: tuple[str, ...]) -> bool:
     venv.create(folder, clear=True, with_pip=True)
     constraint = folder / "constraints.txt"
     constraint.write_text(f"{TORCH}\n")
-    # torch first and pinned: its dependents would install a build of several gigabytes.
+    # Installs a pinned torch first, because packages that depend on torch would otherwise install a
+    # build of several gigabytes.
     for wanted in ((TORCH, "numpy"), requirements):
         command = [python_of(name), *PIP, "-c", str(constraint), *wanted]
         if subprocess.run(command).returncode != 0:

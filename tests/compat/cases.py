@@ -62,7 +62,7 @@ class Case:
 
     @property
     def spec(self) -> JobSpec:
-        """A job that trains it."""
+        """The spec of a job that trains the model."""
         return JobSpec.model_validate(
             {
                 "tokenizer": {"vocab_size": VOCAB_SIZE},

@@ -7,8 +7,8 @@ STAMP = ".installed"
 TORCH = "torch==2.13.0"
 PIN, LAST_4, NEWEST_5 = "pin", "last4", "newest5"
 LM_EVAL = NEWEST_5
-"""The environment that also has EleutherAI's lm-evaluation-harness; a further one would need a copy
-of torch."""
+"""The environment that also has EleutherAI's lm-evaluation-harness. A separate environment for the
+harness would need another copy of torch."""
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     PIN: ("transformers==4.51.3", "tokenizers==0.21.1"),
     LAST_4: ("transformers>=4.57.6,<5",),

@@ -1,7 +1,8 @@
-"""Scores text with lm-eval's loader of Hugging Face models; run by the Python of its environment.
+"""Scores text with lm-eval's loader of Hugging Face models.
 
-Usage: python lm_eval_probe.py REQUEST ANSWER, two paths of JSON files. Imports nothing of this
-project. The loader gets nothing but the folder of a checkpoint.
+Usage: PYTHON lm_eval_probe.py REQUEST ANSWER. PYTHON is the interpreter of the environment that has
+lm-eval; REQUEST and ANSWER are paths of JSON files. The program imports nothing of this project.
+The loader gets only the folder of a checkpoint.
 """
 
 import json
@@ -15,7 +16,7 @@ from lm_eval.models.huggingface import HFLM
 
 
 def main(request_path: str, answer_path: str) -> None:
-    """Answers each folder of the request; an exception is also an answer."""
+    """Answers each folder of the request; an exception is recorded as an answer."""
     torch.set_num_threads(1)
     request = json.loads(Path(request_path).read_text())
     answer: dict[str, Any] = {}

@@ -1,6 +1,7 @@
-"""Loads checkpoints with one release of transformers; run by the Python of its environment.
+"""Loads checkpoints with one release of transformers.
 
-Usage: python probe.py REQUEST ANSWER, two paths of JSON files. Imports nothing of this project.
+Usage: PYTHON probe.py REQUEST ANSWER. PYTHON is the interpreter of the environment that has this
+release; REQUEST and ANSWER are paths of JSON files. The program imports nothing of this project.
 """
 
 import json
@@ -15,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 def main(request_path: str, answer_path: str) -> None:
-    """Answers each entry of the request; an exception is also an answer."""
+    """Answers each entry of the request; an exception is recorded as an answer."""
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     request = json.loads(Path(request_path).read_text())

@@ -72,7 +72,7 @@ def environment(request, checkpoints, tmp_path_factory):
 
 
 def differences(theirs: dict, ours: dict) -> dict[str, float]:
-    """Largest difference of each number."""
+    """The largest absolute difference of each result, such as the logits."""
     return {
         key: (torch.tensor(theirs[key]) - torch.tensor(ours[key])).abs().max().item()
         for key in NUMBERS

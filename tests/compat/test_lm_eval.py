@@ -19,8 +19,8 @@ from tests.compat.environments import LM_EVAL, is_built, python_of
 PROBE = Path(__file__).with_name("lm_eval_probe.py")
 PROBE_SECONDS = 300
 TOLERANCE = 1e-4
-"""Maximum difference in nats of two sums of log-probabilities. lm-eval adds up in float32, and
-differs by 7e-6."""
+"""Maximum difference, in nats, between two sums of log-probabilities. The measured difference is
+7e-6, because lm-eval adds in float32."""
 SENTENCES = ["the dog sees the cat.", "Anna likes a caf\u00e9  here!\n\nthe old dog."]
 PAIRS = [["the dog", " sees the cat."], ["Anna likes", " the old dog."]]
 

@@ -1,7 +1,8 @@
-"""GGUF files: tensors, keys and vocabulary mean the same model and tokenizer.
+"""A GGUF file describes the same model and tokenizer as the checkpoint that it was made from.
 
-The first test builds a model of transformers from nothing but the file: its configuration from the
-keys, its weights by gguf's own table of names. transformers has a reader of its own for Gemma 2.
+The first test builds a model of transformers from only the file. It reads the configuration from
+the keys, and finds the weights with gguf's own table of names. Another test uses the reader for
+Gemma 2 that transformers has.
 """
 
 import json
@@ -73,7 +74,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=MODELS)
 def exported(request, tokenizer, tmp_path_factory):
-    """The name of a model, its checkpoint, and the file."""
+    """The name of a model, its checkpoint, and its GGUF file."""
     root = tmp_path_factory.mktemp("gguf")
     folder = write_checkpoint(Case(MODELS[request.param]), tokenizer, root / "run")
     write_gguf(folder, root / "model.gguf", name="a model")
@@ -96,7 +97,7 @@ def rebuilt(file) -> torch.nn.Module:
     }
     theta = value(reader, f"{architecture}.rope.freq_base")
     found["rope_parameters"] = {"rope_type": "default", "rope_theta": theta}
-    found["tie_word_embeddings"] = is_gemma  # a graph of llama.cpp; OLMo 2 has an output layer
+    found["tie_word_embeddings"] = is_gemma  # as in llama.cpp; OLMo 2 has an output layer
     config, model_class = (
         (Gemma2Config(**found), Gemma2ForCausalLM)
         if is_gemma
@@ -134,7 +135,7 @@ def test_the_file_alone_gives_the_same_logits(exported, record_property):
     found = logits(rebuilt(file))
     difference = (found - expected).abs().max().item()
     record_property("difference", difference)
-    # Subtracting 1 from the norms of Gemma 2 again rounds them.
+    # The export adds 1 to the norms of Gemma 2. `rebuilt` subtracts it, which rounds the norms.
     assert difference == 0 if name.startswith("olmo2") else difference < 1e-5, difference
 
 
@@ -147,7 +148,7 @@ def test_the_reader_of_transformers_gives_the_logits_of_gemma2(exported, record_
         file.parent,
         gguf_file=file.name,
         attn_implementation="eager",
-        query_pre_attn_scalar=12,  # transformers has no key for these three
+        query_pre_attn_scalar=12,  # transformers reads no key for these three fields
         attn_logit_softcapping=1.5,
         final_logit_softcapping=2.5,
     )

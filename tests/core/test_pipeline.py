@@ -99,7 +99,7 @@ def test_another_job_takes_that_tokenizer_as_it_is(service, tmp_path):
     rundir = RunDir(tmp_path / "jobs" / "two")
     config = rundir.checkpoint("last") / "config.json"
     assert json.loads(config.read_bytes())["vocab_size"] == 300
-    # Its record and its model card name the origin of the text.
+    # The record of the run and its model card name the origin of the text.
     (origin,) = read_record(rundir.inputs).origins["train"]
     assert (origin.commit, origin.files) == (ORIGIN.commit, ["childes.train"])
     card = (rundir.checkpoint("last") / "README.md").read_text()

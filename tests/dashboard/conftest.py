@@ -11,7 +11,7 @@ from tests.system.service import running_service, tiny_spec
 
 PATIENCE_MILLISECONDS = 120_000
 TORCH_MILLISECONDS = 240_000
-"""Time for the first answer of the short worker, whose child first loads torch."""
+"""Maximum milliseconds until the first answer of the short worker, which first loads torch."""
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 
 

@@ -1,4 +1,4 @@
-"""The API page: calls are sent from it, with the key, within the Content-Security-Policy."""
+"""The API page sends calls with the key, and its Content-Security-Policy allows them."""
 
 import pytest
 from playwright.sync_api import expect

@@ -33,7 +33,7 @@ def test_a_visit_transfers_little(tmp_path):
     assert transferred <= MAX_TRANSFER_BYTES
     font = client.get(f"/static/{FONT}", headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in font.headers
-    app.state.context.database.dispose()  # nothing ran its lifespan, which would do so
+    app.state.context.database.dispose()  # the lifespan, which would do this, did not run
 
 
 def test_the_bundle_is_that_of_the_sources(tmp_path):

@@ -113,7 +113,7 @@ def _check_words_side_by_side(page, service, split, large, small):
     split.get_by_label("Text", exact=True).fill(text)
     for _ in range(2):
         table = split.get_by_role("table", name="Words by tokenizer")
-        expect(table.get_by_role("row")).to_have_count(6)  # the heads, four words, the sums
+        expect(table.get_by_role("row")).to_have_count(6)  # the header, four words and the sums
         for number, job in enumerate((small, large), start=1):
             path = f"/v1/tokenizers/{job}/encode"
             tokens = service.http.post(path, json={"text": text}).json()["tokens"]

@@ -66,7 +66,7 @@ def test_an_option_and_an_architecture_that_the_api_learns_appear_by_themselves(
     training = page.get_by_role("region", name="Training")
     training.get_by_text("All options").click()
     expect(training.get_by_label("Brand new")).to_have_attribute("placeholder", "7")
-    tab.may_complain = True  # the service does not know it, and the browser logs the refusal
+    tab.may_complain = True  # the browser logs that the service refuses `mamba9`
     page.get_by_role("button", name="mamba9").click()
     expect(page.get_by_role("region", name="Model").get_by_label("State size")).to_be_visible()
 
@@ -136,9 +136,10 @@ def test_a_checkpoint_writes_and_the_same_seed_writes_the_same(tab, finished):
 def test_charts_zoom_together_and_keep_their_axis(tab, finished):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
     section = page.get_by_role("region", name="Loss", exact=True)
-    expect(chart(page)).to_have_attribute("data-points", "13")  # drawn, not only its frame
+    expect(chart(page)).to_have_attribute("data-points", "13")  # the curve is drawn
     loss = section.locator(".u-over")
-    # Content above the chart may still be loading and move it; a hover waits until it stands still.
+    # Content above the chart may still be loading and move the chart. A hover waits until the chart
+    # no longer moves.
     loss.hover(position={"x": 40, "y": 50})
     page.mouse.down()
     loss.hover(position={"x": 160, "y": 60})
@@ -198,7 +199,7 @@ def test_the_tasks_that_exist_are_offered(tab, service):
 
 def test_an_unknown_address_is_explained(tab):
     for address, text in [
-        ("#/jobs/not-a-job", "not the id of a job"),  # known without a request
+        ("#/jobs/not-a-job", "not the id of a job"),  # the page needs no request to see this
         ("#/nosuch", "no page “nosuch”"),
     ]:
         page = tab.open(address)

@@ -14,7 +14,7 @@ from jobs.tables import Job, Metric, MetricStep, new_id
 
 
 def copied(service, job_id, **changes):
-    """Copies the rows of a run, because training takes longer than all tests of this module."""
+    """Copies the rows of a run, because another training would take longer than all tests here."""
     database = Database(f"sqlite:///{service.runs_dir / DATABASE_FILE}")
     with database.write() as session:
         job = session.exec(select(Job).where(Job.id == job_id)).one()

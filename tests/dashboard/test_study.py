@@ -30,7 +30,7 @@ def test_a_job_is_repeated_with_seeds_and_the_study_is_compared_and_deleted(
     waiting.value.save_as(tmp_path / "study.csv")
     with (tmp_path / "study.csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert [line["seed"] for line in lines] == ["1", "2"]  # seeds are counted from that of the job
+    assert [line["seed"] for line in lines] == ["1", "2"]  # the first seed is that of the job
     loss = finished[0]["metrics"]["values"]["validation/loss"]
     assert float(lines[0]["validation/loss"]) == loss  # the same spec and seed
     study = page.url.rpartition("/")[2]

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes, without a registry, what docker-compose.yml would pull: `babylm-base`, a Debian with Python
-# in the place of python:3.12-slim, and the tag of the Redis-compatible server on the same layers.
-# Needs root, debootstrap and a Docker daemon.
+# Builds, without a registry, the images that docker-compose.yml would pull. `babylm-base` is a
+# Debian with Python and replaces python:3.12-slim. The image of the Redis-compatible server is
+# built on the same layers and gets its usual tag. Needs root, debootstrap and a Docker daemon.
 #
 #   tests/deploy/base_image.sh [OVERLAY]
 #
-# OVERLAY is a folder that is copied over the root of the image: an /etc/pip.conf, certificates,
-# wheels, whatever this network needs for `pip install`.
+# OVERLAY is a folder that is copied over the root of the image. It has the files that `pip install`
+# needs in your network, such as an /etc/pip.conf, certificates or wheels.
 set -euo pipefail
 
 overlay=${1:-}

@@ -57,7 +57,7 @@ class Stack:
         )
 
     def compose(self, *words: str, seconds: float = 120.0) -> str:
-        """Runs docker compose on the file and the trial's override; returns what it printed."""
+        """Runs docker compose with the override `trial.yml`; returns what it printed."""
         command = [*compose_command(), "-f", "docker-compose.yml", "-f", "tests/deploy/trial.yml"]
         return self._run([*command, *words], seconds)
 
@@ -90,7 +90,7 @@ class Stack:
         return job
 
     def wait(self, job_id: str, statuses: set[str], *, seconds: float) -> dict[str, Any]:
-        """The job once it is in one of the statuses."""
+        """Waits until the job has one of the statuses; returns the job."""
 
         def reached() -> dict[str, Any] | None:
             job = self.job(job_id)

@@ -51,5 +51,5 @@ def test_every_variable_of_compose_is_explained_with_the_default_that_compose_us
 
 def test_the_example_names_nothing_that_compose_does_not_read():
     for variable in FOR_COMPOSE:
-        if variable.name != "COMPOSE_PROFILES":  # read by compose itself
+        if variable.name != "COMPOSE_PROFILES":  # compose itself reads it
             assert variable.name in variables()

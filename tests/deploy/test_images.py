@@ -33,7 +33,7 @@ def copied() -> Iterator[str]:
 
 
 def closure(requirements: Iterable[str]) -> set[str]:
-    """The names of all distributions that installing the requirements installs."""
+    """The names of the required distributions and of all distributions that they require."""
     found: set[str] = set()
     waiting = [(Requirement(text), "") for text in requirements]
     while waiting:

@@ -1,7 +1,7 @@
-"""The real images and the real compose file run jobs; a worker is stopped in the middle of one.
+"""The real images and the real compose file run jobs. A worker is stopped in the middle of a job.
 
 The tests build two images and train models, which takes minutes and needs a Docker daemon. So they
-run only with BABYLM_TRY_DOCKER=1. docs/operations.md describes how, also without a registry.
+run only with BABYLM_TRY_DOCKER=1. docs/operations.md says how to run them, also without a registry.
 """
 
 import os
@@ -23,10 +23,10 @@ pytestmark = [
 ]
 
 TRAINING_SECONDS = 900
-"""Deadline after which a job counts as stuck; not a limit on speed."""
+"""Seconds after which a job counts as stuck. This is not a limit on speed."""
 ONE_THREAD = {"num_threads": 1}
-"""Training settings. If other work takes a core, two threads wait for each other, up to 4 s per
-step."""
+"""Training settings. With two threads, the threads wait for each other, up to 4 s per step, if
+another program uses a core."""
 
 
 @pytest.fixture(scope="module")

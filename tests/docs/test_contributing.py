@@ -15,7 +15,7 @@ DEFINED = re.compile(r"`(\w+)` in `([^`]+)`")
 
 
 def table() -> dict[str, str]:
-    """What a row says to write and to register, by what is to be added."""
+    """For each thing that can be added: the rest of its row, which names files to change."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     text = text.split("## To add X, change Y")[1].split("\n## ")[0]
     rows = [line.strip("| ").split(" | ", 1) for line in text.splitlines() if line[:2] == "| "]
@@ -48,7 +48,7 @@ def test_paths_of_a_row_exist_and_names_are_defined_in_their_files(kind):
 
 
 ADDITIONS = (
-    # (kind, file, text that is there once, what takes its place)
+    # (kind, file, text that the file has once, text that replaces it)
     (
         "a metric",
         "core/events/metrics.py",

@@ -44,7 +44,7 @@ class Opened:
 
 
 def dice(*seeds: object) -> float:
-    """The same number from 0 to 1 for the same seeds."""
+    """A number from 0 to 1 that depends only on the seeds."""
     return zlib.crc32(repr(seeds).encode()) / 2**32
 
 

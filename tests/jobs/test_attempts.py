@@ -1,4 +1,4 @@
-"""Claims and fenced writes, with threads that race on one file."""
+"""Claims and fenced writes, with threads that race on one database."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Claim, lease, reap and fence as a state machine: supervisors, two sweepers and their clocks.
+"""A state machine of supervisors, two sweepers and their clocks tests claims, leases and fencing.
 
 `BABYLM_PROTOCOL_EXAMPLES=2000` runs 2,000 sequences of actions instead of 150.
 """

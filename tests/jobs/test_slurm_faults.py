@@ -116,7 +116,7 @@ class Nodes:
 def test_jobs_under_faults_of_slurm_all_end_once(
     database, settings, tmp_path, num_jobs, num_faults
 ):
-    """A real provisioner and database, and a process for each call."""
+    """Uses a real provisioner and database, and a process for each call of a Slurm program."""
     dice = random.Random(17)
     cluster = Cluster(tmp_path / "lying", seed=17, rate=0.5)
     jobs = [put(database, where="any") for _ in range(num_jobs)]
@@ -153,7 +153,7 @@ def test_jobs_under_faults_of_slurm_all_end_once(
 
 
 def meddle(database: Database, dice: random.Random, jobs: list[str]) -> None:
-    """Actions of users; every paused job is resumed."""
+    """Simulates users, who pause and resume jobs, and sometimes cancel a job."""
     for job_id in dice.sample(jobs, 1 + len(jobs) // 40):
         act = dice.choices((request_pause, resume, request_cancel), (3, 6, 0.2))[0]
         try:

@@ -1,4 +1,4 @@
-"""The checklist of a release, on a copy of the files that it reads, in a repository of its own."""
+"""The checklist of a release runs in a repository with a copy of the files that it reads."""
 
 import shutil
 import subprocess

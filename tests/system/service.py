@@ -22,7 +22,7 @@ PROGRAM = tuple(python_command("babylm.main"))
 
 
 def tiny_spec(architecture: str = "olmo2", *, max_steps: int = 30, **training: Any) -> dict:
-    """A job that takes seconds: two layers of width 32."""
+    """The spec of a job that takes seconds: two layers of width 32."""
     model = {"architecture": architecture, "hidden_size": 32, "num_hidden_layers": 2}
     if architecture == "llama4":
         model["num_local_experts"] = 4
@@ -103,7 +103,7 @@ class Service:
             events += page
 
     def losses(self, job_id: str) -> dict[int, float]:
-        """The training loss by step; of steps that were run twice, the later one."""
+        """The training loss by step. If a step was run twice, the later loss counts."""
         return {
             event["data"]["step"]: event["data"]["values"]["train/loss"]
             for event in self.events(job_id)
@@ -138,7 +138,7 @@ class Service:
 def running_service(
     folder: Path, *, program: Sequence[str] = PROGRAM, cwd: Path = ROOT, **environment: str
 ) -> Iterator[Service]:
-    """The service on its embedded defaults, below `folder`, until the block ends."""
+    """Runs the service with default settings and files below `folder`, until the block ends."""
     runs_dir = folder / "runs"
     variables = {
         name: value for name, value in os.environ.items() if not name.startswith("BABYLM_")

@@ -18,7 +18,7 @@ BABYLM = Path(sysconfig.get_path("scripts")) / "babylm"
 
 
 def hang_up_ends() -> None:
-    """Undoes `nohup`, whose children ignore SIGHUP: a test suite may be started with it."""
+    """Makes SIGHUP end the process again, even if `nohup`, which ignores SIGHUP, runs the tests."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 

@@ -45,7 +45,7 @@ def test_a_job_over_a_unix_socket_leaves_no_file_that_others_can_read(tmp_path):
     with running_service(tmp_path, BABYLM_SOCKET=str(path)) as service:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
         runs = {"BABYLM_RUNS_DIR": str(tmp_path / "runs")}
-        # Found through the runs folder, and by address.
+        # The command finds the socket through the runs folder, and by its address.
         done = babylm(tmp_path, "submit", "spec.json", "--follow", **runs)
         assert done.returncode == 0, done.stderr + done.stdout
         done = babylm(tmp_path, "datasets", "add", "mine", "own.train", "--url", f"unix:{path}")
@@ -76,7 +76,7 @@ def test_a_start_names_old_folders_that_others_may_enter_and_the_open_port(tmp_p
     said = (tmp_path / "serve.log").read_text()
     assert f"chmod -R go= {tmp_path / 'runs'}" in said
     assert "BABYLM_API_KEY or BABYLM_SOCKET" in said
-    assert str(tmp_path / "data") not in said  # it was created with the umask
+    assert str(tmp_path / "data") not in said  # the service created it with the umask
 
 
 def test_a_socket_that_was_left_behind_is_replaced_and_one_in_use_is_not(tmp_path):

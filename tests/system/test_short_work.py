@@ -12,7 +12,7 @@ pytestmark = pytest.mark.system
 
 
 def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
-    # One test and not four: starting the service and a first job cost most of its time.
+    # One test and not four, because starting the service and a first job takes most of the time.
     data = tmp_path / "data"
     write_sample(data, target_bytes=200_000)
     (data / "evaluations" / "minimal_pairs").rename(data / "evaluations" / "blimp")
@@ -38,7 +38,7 @@ def test_corpus_tokenizer_and_evaluation_of_one_job(tmp_path):
         assert listed["validation"]["tokens_per_word"] > 1.0
         asked = service.http.post(f"{base}/checkpoints/last/evaluations", json={"task": "blimp"})
         assert asked.status_code == 202
-        # Quick tasks run between two of its slices.
+        # Quick tasks run between two slices of the evaluation.
         text = service.http.post(f"{base}/checkpoints/last/generate", json={"max_new_tokens": 3})
         assert text.status_code == 200
         body = {"prompt": "The dog", "max_new_tokens": 30}

@@ -66,7 +66,7 @@ def test_from_submit_to_a_plotted_curve(url, tmp_path):
     assert "best-0000" in html
     printed = "".join("".join(each.get("text", "")) for each in outputs)
     assert "The dog" in printed
-    assert "training.learning_rate" in printed  # what the mistyped field is most like
+    assert "training.learning_rate" in printed  # the suggestion for the mistyped field
     assert (tmp_path / "my-model" / "model.safetensors").exists()
 
 

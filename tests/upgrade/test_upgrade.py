@@ -90,7 +90,7 @@ def test_a_failed_job_can_be_retried(service, jobs, folder):
 
 
 def assert_same_weights(service: Service, one: str, other: str) -> None:
-    """Equal to the bit on the machine that trained the fixture; close on any other."""
+    """On the machine that trained the fixture, all bits are equal; elsewhere, values are close."""
     first, second = (
         load_file(service.runs_dir / "jobs" / job / "checkpoints" / "last" / "model.safetensors")
         for job in (one, other)

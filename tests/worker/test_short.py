@@ -1,7 +1,7 @@
 """The worker for short tasks.
 
-In the first two tests, a small program replaces the process that answers the tasks; in the third, a
-small program replaces the worker.
+In the tests of a `stage`, a small program replaces the process that answers the tasks. In the test
+with the program `WORKER`, this program replaces the worker.
 """
 
 import os
@@ -98,7 +98,7 @@ def test_heartbeats_of_a_task_wake_no_client(stage):
 def test_the_process_ends_with_its_worker_even_if_its_input_stays_open():
     command = [sys.executable, "-c", WORKER, *python_command("core.short")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
-        # The process inherits the pipes, whose other ends this test keeps open.
+        # The process inherits the pipes. This test keeps the other ends of the pipes open.
         worker.stdin.write(b"{}\n")
         worker.stdin.flush()
         assert b"request_invalid" in worker.stdout.readline()

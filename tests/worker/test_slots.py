@@ -1,4 +1,4 @@
-"""Jobs share a GPU while their expected memory fits, and never more than it has."""
+"""Jobs share a GPU only as long as their expected memory fits into the memory of the GPU."""
 
 from dataclasses import asdict
 
@@ -111,7 +111,7 @@ def test_a_large_job_waits_for_an_empty_gpu_and_is_not_overtaken(database):
     assert claim(database, slots) is None  # `last` would fit, but keeps its place in the queue
     slots.give_back(first[1])
     alone = claim(database, slots)
-    assert alone[0] == large  # more than the GPU has: alone, with a smaller micro-batch
+    assert alone[0] == large  # needs more memory than the GPU has, so it runs alone
     assert claim(database, slots) is None
     slots.give_back(alone[1])
     alone = claim(database, slots)

@@ -99,7 +99,7 @@ def test_a_stop_request_is_read_between_two_copies_of_the_journal(stage):
     thread = play.in_background(
         """
         signal.signal(signal.SIGTERM, lambda *_: (loss(2), os._exit(75)))
-        for _ in range(2):  # heartbeats: the only copy is made before the second
+        for _ in range(2):  # two heartbeats; the supervisor copies before the second
             os.read(0, 1)
         loss(1)
         (folder / "started").touch()
@@ -111,7 +111,7 @@ def test_a_stop_request_is_read_between_two_copies_of_the_journal(stage):
         request_cancel(session, play.job_id)
     until(lambda: play.job.status == "cancelled", "cancelled")
     thread.join()
-    assert play.steps() == [1, 2]  # copied when the run had ended
+    assert play.steps() == [1, 2]  # both were copied when the run had ended
 
 
 @pytest.mark.parametrize("stop", ["cancel", "pause", "shutdown"])

@@ -1,4 +1,4 @@
-"""After a kill and a resume a job has each step once in every tracker, read by its own tools."""
+"""After a kill and a resume, each tracker has each step once, as the tracker's own tools show."""
 
 import json
 import os
@@ -114,7 +114,7 @@ def test_a_replay_that_dies_before_its_cursor_is_saved_leaves_the_same_bytes(run
     cursor = cursor_file(rundir, "tensorboard").read_bytes()
     rundir.journal.write_bytes(journal)
     replay(rundir, "tensorboard", ADAPTERS["tensorboard"])
-    cursor_file(rundir, "tensorboard").write_bytes(cursor)  # the second replay died before this
+    cursor_file(rundir, "tensorboard").write_bytes(cursor)  # that replay did not save it
     file.write_bytes(file.read_bytes() + b"half a record")
     replay(rundir, "tensorboard", ADAPTERS["tensorboard"])
     assert file.read_bytes() == whole
@@ -173,7 +173,7 @@ def test_an_offline_run_of_wandb_has_each_step_once(rundir):
 
 
 def read_wandb(file: Path) -> tuple[dict, list[dict]]:
-    """Run and history of a .wandb file: W&B's messages in the log format of LevelDB."""
+    """The run and the history in a .wandb file: W&B's messages in the log format of LevelDB."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     data, position, parts = file.read_bytes(), 7, b""

@@ -1,6 +1,6 @@
-"""Named attacks: each is refused with an expected status, and reads and writes no other file.
+"""Named attacks: each gets an expected error status, sees no secret file, and changes no file.
 
-The kinds are those of a threat model of the service: paths, archives, bodies, specs, queries,
+The kinds of attacks are those of a threat model: paths, archives, bodies, specs, queries,
 headers, keys, browsers, and text that another program may interpret.
 """
 

@@ -1,4 +1,4 @@
-"""The number of requests of all fuzzers together: 2,000, or BABYLM_FUZZ_REQUESTS."""
+"""Settings and checks of all fuzzers. BABYLM_FUZZ_REQUESTS is the total number of requests."""
 
 import json
 import os
@@ -9,8 +9,8 @@ SEED = int(os.environ.get("BABYLM_FUZZ_SEED", "14"))
 NUM_BYTES = REQUESTS * 6 // 10
 NUM_ARCHIVES = REQUESTS * 2 // 10
 WARM_UP = 5
-"""Divisor of the number of requests: the first fifth of them loads caches and code. The growth of
-memory is measured after it."""
+"""Divisor of the number of requests. The first fifth of the requests loads caches and code. The
+growth of memory is measured after these requests."""
 TIMEOUT_SECONDS = 300 + REQUESTS
 MEDIA_TYPE = "application/problem+json"
 
@@ -52,13 +52,13 @@ TOKENS = [
 
 
 def check_answer(answer: bytes, *, is_head: bool, secrets: list[str]) -> int:
-    """Checks the rules that hold for every answer; returns its status."""
+    """Checks an answer by the rules that hold for all answers; returns its status."""
     head, _, body = answer.partition(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1])
     assert status < 500 or status == 503, answer[:2000]
     for secret in ("Traceback", *secrets):
         assert secret.encode() not in answer, answer[:2000]
-    if status == 503 and b'{"status":"unavailable"' in body:  # /readyz sends no problem
+    if status == 503 and b'{"status":"unavailable"' in body:  # /readyz sends no problem document
         return status
     if status >= 400 and not is_head and b"transfer-encoding: chunked" not in head.lower():
         assert f"content-type: {MEDIA_TYPE}".encode() in head.lower(), answer[:2000]

@@ -1,4 +1,4 @@
-"""Raw requests: valid ones, hostile values in each place, and damaged bytes."""
+"""Random raw requests: some are valid, some have hostile values, and some have damaged bytes."""
 
 import json
 import random

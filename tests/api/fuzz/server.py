@@ -1,4 +1,4 @@
-"""A real server in a process of its own, with jobs, a checkpoint and datasets, to be attacked."""
+"""A real server for the fuzzers: a separate process with jobs, a checkpoint and datasets."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ from tests.waiting import DEADLINE, wait_for
 
 KEY = "a-key-of-the-fuzzer-0123456789"
 MAX_GROWTH_BYTES = 50 << 20
-"""Maximum growth of the server's memory after the warm-up, whose requests call the routes."""
+"""Maximum growth, in bytes, of the server's memory after the warm-up requests."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Server:
 
 @contextmanager
 def running_server(folder: Path, *, key: str | None = None) -> Iterator[Server]:
-    """A server on a database and folders of its own below `folder`."""
+    """Runs a server with its own database and folders, which are below `folder`."""
     settings = Settings(_env_file=None, data_dir=folder / "data", runs_dir=folder / "runs")
     write_corpus(settings.data_dir)
     settings.runs_dir.mkdir()
@@ -97,7 +97,7 @@ def running_server(folder: Path, *, key: str | None = None) -> Iterator[Server]:
 
 
 def _seed(settings: Settings) -> str:
-    """Creates jobs in several states; returns the id of the one with events and a checkpoint."""
+    """Creates jobs in several states; returns the id of the job with the checkpoint."""
     database = Database(settings.database_url)
     world = World(database, settings)
     ended = world.running(name="ended")

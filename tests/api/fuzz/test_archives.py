@@ -33,7 +33,7 @@ def archives() -> list[Archive]:
     found += [("a.tar", content) for content in (DAMAGED | NOT_REGULAR).values()]
     found += [("a.zip", content) for content in DAMAGED_ZIPS.values()]
     found += [(name, content) for name, content, _ in HOSTILE.values() if len(content) < 1 << 20]
-    found += [("a.tar.gz", tarred(entry("a.txt", TEXT)))] * 5  # so that some are read completely
+    found += [("a.tar.gz", tarred(entry("a.txt", TEXT)))] * 5  # so that some are read to the end
     return found
 
 

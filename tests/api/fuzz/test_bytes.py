@@ -1,4 +1,4 @@
-"""Sends raw bytes to a real server: each answer is a success or a problem, in bounded memory."""
+"""Sends raw bytes to a real server, which answers each with a success or a problem document."""
 
 import random
 import socket
@@ -68,7 +68,7 @@ def test_no_bytes_break_the_server(tmp_path: Path, key: str | None):
     print(f"{count:,} requests, {growth / 1e6:.1f} MB: {dict(statuses)}")  # noqa: T201
     assert growth <= MAX_GROWTH_BYTES
     assert "Traceback" not in log, log[-5000:]
-    # Most requests are whole, and reach routes in many ways.
+    # Most requests get an answer, and the answers have different statuses.
     assert statuses[None] < count / 3
     assert {400, 404, 422} <= set(statuses)
     assert statuses[200] > 0

@@ -1,4 +1,4 @@
-"""Schemathesis against a real server: the service does what the OpenAPI document says."""
+"""Schemathesis checks on a real server that the service does what its OpenAPI document says."""
 
 import os
 import subprocess
@@ -11,14 +11,14 @@ from tests.api.fuzz.load import REQUESTS, SEED, TIMEOUT_SECONDS
 from tests.api.fuzz.server import KEY, MAX_GROWTH_BYTES, running_server
 
 LONG = 10_000
-"""With at least this number of requests, each value is also tried at its limits, which takes 2,600
-requests."""
+"""Minimum number of requests for the phase `coverage`, which tries each value at its limits and
+takes 2,600 requests."""
 EXAMPLES = max(1, REQUESTS // 2000)
 CONFIG = """\
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", 503]
 
-# A spec may fit its schema and name a dataset that does not exist, or too large a model.
+# A spec that fits its schema may name a dataset that does not exist, or a model that is too large.
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 422, 503]
 
@@ -26,7 +26,7 @@ expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 413, 422, 503]
 [checks.negative_data_rejection]
 expected-statuses = [400, 401, 403, 404, 405, 409, 413, 415, 422, 503]
 
-# With `follow`, the log of a queued job is sent until the job ends, and the request times out.
+# With `follow`, the log of a queued job is sent until the job ends, so the request would time out.
 [[operations]]
 include-path = "/v1/jobs/{job_id}/logs"
 parameters = { "query.follow" = false }

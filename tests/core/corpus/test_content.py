@@ -1,6 +1,6 @@
 """Words that are too long are split.
 
-Files whose content is not text are refused with an error that names the file and its kind.
+A file that is not text is refused with an error that names the file and its kind.
 """
 
 import gzip

@@ -84,7 +84,8 @@ def test_exact_leaves_near_documents_and_reports_them(run):
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_sketches_agree_as_often_as_sets_do(share):
-    # With 64 hashes, five standard deviations are at most 0.31; the probability of more is 1e-6.
+    # With 64 hashes, five standard deviations are at most 0.31. A larger deviation has the
+    # probability 1e-6.
     runs = 1000
     same = round(runs * 2 * share / (1 + share))
     one = [f"a{number}" for number in range(runs)]

@@ -1,4 +1,4 @@
-"""Raw files of the sources' formats, generated around sentences: only the sentences are left."""
+"""Raw files in the formats of the sources are cleaned: only the sentences in them are left."""
 
 import textwrap
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Cleaning a dataset: the same bytes for any blocks and processes, and named errors."""
+"""Cleaning a dataset gives the same bytes with any size of blocks and any number of processes."""
 
 import math
 from collections import Counter
@@ -42,7 +42,7 @@ def run(folder, output, *, options=OPTIONS, processes=1, should_stop=never, sour
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory):
-    """Training folder of a sample corpus, whose larger files have more than one block."""
+    """Training folder of a sample corpus. Its larger files have more than one block."""
     folder = tmp_path_factory.mktemp("data")
     return write_sample(folder, target_bytes=2_400_000).train
 

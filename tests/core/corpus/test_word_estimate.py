@@ -1,4 +1,4 @@
-"""Words after cleaning, measured on samples."""
+"""Estimates of the number of words after cleaning, which are measured on samples of the text."""
 
 import lzma
 from random import Random

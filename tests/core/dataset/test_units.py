@@ -21,7 +21,7 @@ WORD = st.one_of(
 LINE = st.lists(WORD, min_size=1, max_size=6).map(" ".join)
 DOCUMENT = st.lists(LINE, min_size=1, max_size=4).map("\n".join)
 DOCUMENTS = st.lists(DOCUMENT, min_size=1, max_size=5)
-# The properties take a second each, because they need many kinds of text.
+# Each property test takes a second, because it needs many kinds of text.
 
 
 def reference(tokenizer: Path) -> Tokenizer:
@@ -115,7 +115,7 @@ def test_words_that_another_process_encoded_are_not_encoded_again(
     learned = first.news()
     assert first.news() == []
     for units_ in learned:
-        second.adopt(units_)  # `sees` is known to both
+        second.adopt(units_)  # both have already encoded `sees`
     texts = ("the dog sees\nit's 42 a cat", "a new cat sees it's dog")
     expected = [encoder.encode(text).ids.tolist() for text in texts]
     second.news()
@@ -124,7 +124,7 @@ def test_words_that_another_process_encoded_are_not_encoded_again(
     assert own == [
         (["a"], [False]),
         (["new", "it's"], [False, False]),
-    ]  # seen at a line's start before
+    ]  # `it's` is new here: before, it was at the start of a line
 
 
 def test_a_tokenizer_that_splits_otherwise_is_refused(plain: Tokenizer) -> None:

@@ -14,7 +14,7 @@ from tests.official_files import write_official_files
 
 @torch.no_grad()
 def official(model, tokenizer, file) -> list[dict]:
-    """Does what `load_eval`, `process_causal_input` and `compute_surprisal_causal` do, by text."""
+    """Does for each text what the official `compute_surprisal_causal` and its callers do."""
     entries = []
     for word, contexts in json.loads(file.read_text()).items():
         if len(word) <= 1:

@@ -50,7 +50,7 @@ def model(request):
     torch.manual_seed(0)
     torch.set_num_threads(1)
     made = MODELS[request.param]().eval()
-    with torch.no_grad():  # far from uniform, so that an error would show
+    with torch.no_grad():  # makes predictions far from uniform, so that errors show
         for parameter in made.parameters():
             if parameter.dim() > 1:
                 parameter.mul_(4)

@@ -108,7 +108,7 @@ def test_slices_give_the_result_of_one_pass_and_continue_from_their_file(
     whole.advance(model, seconds=1e9)
     shares = []
     while not shares or shares[-1] < 1.0:
-        # A new object, as for each claim of the task, and one batch per slice.
+        # The worker creates a new object for each claim of the task. A slice is one batch here.
         evaluation = begin(model, tokenizer, task, tmp_path / "sliced")
         assert evaluation.share == (shares[-1] if shares else 0.0)
         shares.append(evaluation.advance(model, seconds=0.0, tokens=10))

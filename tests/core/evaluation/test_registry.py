@@ -57,7 +57,7 @@ def evaluate(model, tokenizer, task, folder):
 
 @torch.no_grad()
 def log_probability(model, tokenizer, text, length):
-    """The sum for the tokens that overlap the last `length` characters, computed plainly."""
+    """The log-probability of the tokens that overlap the last `length` characters of the text."""
     found = tokenizer(text, return_offsets_mapping=True)
     ids = found["input_ids"]
     logits = model(input_ids=torch.tensor([ids])).logits[0].double().log_softmax(-1)
@@ -104,7 +104,7 @@ def test_the_likeliest_completion_is_predicted(model, tokenizer, official, tmp_p
         ]
         best = max(range(len(scores)), key=scores.__getitem__)
         if sorted(scores)[-1] - sorted(scores)[-2] < 1e-3:
-            continue  # rounding decides
+            continue  # rounding decides which of the two is the best
         number = [each for each in contents._items if each.subset == item.subset].index(item)
         entry = summary.predictions[item.subset]["predictions"][number]
         assert entry["id"] == f"{item.subset}_{number}"

@@ -1,4 +1,4 @@
-"""The journal has complete lines only, even after a crash while writing."""
+"""The journal has only complete lines, even after a crash during a write."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""All errors about a full disk become `DiskFull`; all about memory become `OutOfMemory`."""
+"""Errors about a full disk become `DiskFull`, and errors about memory become `OutOfMemory`."""
 
 import errno
 import resource
@@ -37,7 +37,7 @@ def test_a_run_error_keeps_its_code(tmp_path):
 
 
 def test_the_out_of_memory_errors_of_torch_are_recognized(tmp_path):
-    """In a separate process, because its memory limit cannot be removed."""
+    """Runs in a separate process, because its memory limit cannot be removed."""
     program = (
         "import resource, torch\n"
         "from pathlib import Path\n"

@@ -1,4 +1,4 @@
-"""The garbage collector while a library is loaded."""
+"""The garbage collector is disabled while a library is loaded."""
 
 import gc
 

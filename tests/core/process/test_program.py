@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 FOLDERS = [*PACKAGES, "chaos", "benchmarks", "docs"]
 STARTERS = {"multiprocessing", "concurrent.futures.process", "ProcessPoolExecutor"}
-"""Names whose use starts Python without this project's function for starting children."""
+"""Names of modules and classes that start Python without `python_command`."""
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_helpers_of_the_corpus_stages_are_safe(shadows):
 
 
 def test_a_child_has_the_packages_of_its_parent(tmp_path):
-    """Puts the packages of the repository before the installed copy."""
+    """A child must not import an installed copy if the parent imports the repository."""
     other = tmp_path / "other" / "core"
     (other / "process").mkdir(parents=True)
     for name in ("__init__.py", "process/__init__.py", "process/program.py"):

@@ -58,7 +58,7 @@ def test_a_stop_before_training_ends_the_process_at_once():
 
 def test_decreasing_heartbeats_of_a_supervisor_without_database_stop_the_run():
     stop, writer, abandoned = watched(silence_seconds=60)
-    os.write(writer, bytes([255, 1]))  # a 255th of a minute is left
+    os.write(writer, bytes([255, 1]))  # 1/255 of the 60 seconds is left
     assert abandoned.wait(DEADLINE)
     assert stop.reason == "supervisor silent"
     os.close(writer)

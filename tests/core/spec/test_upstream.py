@@ -52,7 +52,7 @@ def flat_spec(script: str) -> JobSpec:
 
 
 def upstream_config(script: str) -> Any:
-    """The configuration that `run.py` makes. It gives a number of heads for Llama 4 only."""
+    """The configuration that `run.py` makes. `run.py` sets a number of heads only for Llama 4."""
     import transformers
 
     options = SCRIPTS[script]

@@ -172,7 +172,7 @@ def used(cache, *names):
 def test_results_are_listed_by_their_last_use(tmp_path):
     cache = Cache(tmp_path)
     used(cache, "a", "b", "c")
-    cache.get("clean", "a", write(100))  # this is the newest use
+    cache.get("clean", "a", write(100))  # `a` is now the result that was used last
     listed = cache.entries()
     assert [(info.stage, info.fingerprint, info.bytes) for info in listed] == [
         ("clean", "b", 100),
@@ -203,7 +203,7 @@ def test_pruning_keeps_results_that_a_run_uses_or_has_just_built(tmp_path):
 
 
 def test_a_result_that_another_process_uses_is_kept_until_that_process_is_killed(tmp_path):
-    # A separate process, because a lock that outlives its process would not be noticed otherwise.
+    # A separate process shows whether the lock ends with the process that holds it.
     program = (
         "import sys, pathlib; from core.storage.cache import Cache; "
         "Cache(pathlib.Path(sys.argv[1])).get('clean', 'a', lambda folder: None); "
@@ -244,7 +244,7 @@ def test_a_result_that_another_builder_finished_first_is_taken(tmp_path):
 
     entry = cache.get("clean", "a", build)
     assert (entry.cached, (entry.path / "by").read_text()) == (True, "first")
-    assert Cache(tmp_path).prune(0) == []  # held
+    assert Cache(tmp_path).prune(0) == []  # the result is in use
 
 
 def test_an_empty_cache_has_no_entries(tmp_path):

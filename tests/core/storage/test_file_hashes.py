@@ -10,13 +10,13 @@ from core.storage.file_hashes import FileHashes, hash_file
 
 @pytest.fixture
 def hashes(tmp_path):
-    """A cache of hashes whose clock is in the far future, so that no change is recent."""
+    """A cache of hashes with a clock in the far future, so that no change is recent."""
     return FileHashes(tmp_path / "hashes", clock=lambda: 4e9)
 
 
 @pytest.fixture
 def file(tmp_path):
-    """A file whose time stamps say that it changed long ago."""
+    """A file with the time stamps of a change long ago."""
     path = tmp_path / "text"
     write(path, b"one")
     return path
@@ -47,7 +47,7 @@ def test_a_settled_file_is_remembered_until_it_changes(hashes, file):
     assert hashes.of(file) == sha(b"one")
     plant(hashes, file, "remembered")
     assert hashes.of(file) == "remembered"
-    write(file, b"two")  # the same size and time, as a careless copy has them
+    write(file, b"two")  # with the same size and mtime, as some copies have them
     assert hashes.of(file) == sha(b"two")
 
 

@@ -1,4 +1,4 @@
-"""The short worker's program collates results of evaluations, also after it was killed."""
+"""The program of the short worker collates results of evaluations, even after it was killed."""
 
 import json
 import random
@@ -106,8 +106,8 @@ def test_results_are_collated_once_nothing_is_missing(rundir, data_dir):
     assert len({entry["surprisal"] for entry in aoa["results"]}) == len(aoa["results"])
     fast = collated["fast_eval_results"]
     for task in FAST[:-1]:
-        # Collating computes scores from texts, as the official code does; evaluating computes them
-        # from probabilities. The predictions are the same.
+        # Collating computes scores from the predicted texts, as the official code does. The
+        # evaluation computed the same scores from probabilities.
         assert fast[task.key] == [scores[name, task.key] for name in MILESTONES]
     reading = [scores[name, "reading"] for name in MILESTONES]
     assert [each["rt"] for each in fast["reading"]] == [each["eye_tracking"] for each in reading]
@@ -115,7 +115,7 @@ def test_results_are_collated_once_nothing_is_missing(rundir, data_dir):
 
 
 def spearman_of_adj(results, data_dir, fast) -> None:
-    """Computes one score from the placed files alone."""
+    """Computes one score from only the files that the submission contains."""
     task = data_dir / "evaluations" / "wug_adj_nominalization"
     kind = recognise(task)
     [file] = task_files(task)

@@ -40,7 +40,7 @@ def build(made: Submission) -> dict:
         answer = advance_submission(made, state, seconds=0.0)
         answers.append(answer)
         if "state" not in answer:
-            assert len(answers) == 4  # three checkpoints, one in each slice
+            assert len(answers) == 4  # a slice for each of three checkpoints, and the end
             return answer
         state = json.loads(json.dumps(answer["state"]))
 
@@ -58,7 +58,7 @@ def test_the_folder_is_a_hub_cache_and_a_git_repository(rundir):
     assert list(branches) == [*MILESTONES, "main"]
     assert report["not_reached"][0] == "chck_3M"
     assert not report["complete"]
-    # transformers, offline: each revision has its own weights.
+    # Offline, transformers loads different weights for each revision.
     environment = os.environ | {"HF_HUB_CACHE": str(made.folder), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", LOAD, "user/small", *branches],

@@ -92,7 +92,7 @@ def test_a_rule_holds_is_broken_or_cannot_be_decided(tmp_path, changed, rule, ho
     write_record(RunDir(tmp_path / "other"), other)
     write_record(RunDir(tmp_path / "given"), other, {"tokenizer": {"path": "mine"}})
     write_record(RunDir(tmp_path / "warm"), other, {"init_from": {"path": "mine"}})
-    # The text of the job `third` has nothing to do with the tokenizer that it took.
+    # `third` takes the tokenizer of `other`, so the text of `other` counts and not its own.
     third = {"tokenizer": {"from_job": "other"}}
     write_record(RunDir(tmp_path / "third"), {"train": {"x": "z"}}, third)
     assert verdicts(ledger(tmp_path, **changed))[rule] is holds

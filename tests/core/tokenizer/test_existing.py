@@ -21,7 +21,7 @@ TEXT = "the cat sat on the mat; the caf\u00e9 isn't open </s> 2 1990s \u4e2d\u65
 
 @pytest.fixture(scope="module")
 def foreign():
-    """A byte-level BPE with other special tokens, as RoBERTa has them, that have the last ids."""
+    """A byte-level BPE with special tokens like those of RoBERTa, which have the last ids."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = ByteLevelDecoder()

@@ -103,7 +103,7 @@ class TinyRun:
         self.stop = StopSignal()
 
     def go(self, *, stop_at: int | None = None, fail_at: int | None = None, **overrides) -> None:
-        """Trains; `stop_at` requests a stop after that step was logged, `fail_at` raises there."""
+        """Trains; requests a stop after step `stop_at`, or raises after step `fail_at`."""
         self.stop = StopSignal()
 
         def emit(event) -> None:

@@ -21,8 +21,8 @@ OVERFITS = {
     "early_stopping_patience": 2,
     "sample_prompts": [],
 }
-"""Settings with which the validation loss of all three architectures rises for two validations
-after about ten steps."""
+"""Settings for which the validation loss of all three architectures rises after about ten steps, at
+two validations in a row."""
 
 
 def weights(run, name: str) -> str:

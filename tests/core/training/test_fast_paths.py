@@ -1,4 +1,4 @@
-"""Every fast path against the plain Hugging Face model in float64: loss and every gradient."""
+"""Every fast path gives the loss and all gradients of the plain Hugging Face model in float64."""
 
 import copy
 from contextlib import nullcontext
@@ -87,7 +87,7 @@ MODELS = {
     ),
 }
 LENGTH = 80
-"""Tokens of a sequence: more than one block of queries, and not a multiple of a block."""
+"""Number of tokens of a sequence: more than a block of queries, and not a multiple of a block."""
 
 
 @pytest.fixture(autouse=True)
@@ -245,7 +245,7 @@ def losses_of_documents_alone(plain, inputs, targets):
 def test_layers_with_attention_temperature_count_from_the_document():
     plain = plain_model(MODELS["llama4"])
     for layer in plain.model.layers:
-        layer.self_attn.floor_scale = 8  # 8192 in the configuration: too long to compute here
+        layer.self_attn.floor_scale = 8  # the usual 8192 would need long sequences
     fast = fast_model(plain)
     inputs, targets = some_documents()
     expected_loss, expected = losses_of_documents_alone(plain, inputs, targets)
@@ -323,8 +323,8 @@ def test_a_validation_forms_no_gradients():
         loss = summed_loss(model, inputs, targets)
     with torch.no_grad(), FlopCounterMode(display=False) as validated:
         assert summed_loss(model, inputs, targets).item() == loss.item()
-    # The product that gives the gradient of the hidden states. The one for the weights is added in
-    # place, and the counter does not count that.
+    # Operations of the product that gives the gradient of the hidden states. The counter does not
+    # count the product for the gradient of the weights, because its result is added in place.
     product = 2 * inputs.numel() * model.lm_head.weight.numel()
     assert trained.get_total_flops() - validated.get_total_flops() == product
 

@@ -1,5 +1,7 @@
-"""A disk that is full at any point of a run is a named error and leaves visible files complete; the
-run continues after space was freed."""
+"""If the disk is full at any point of a run, the run fails with a named error.
+
+Visible files stay complete, and the run continues after space was freed.
+"""
 
 import hashlib
 import json

@@ -1,8 +1,9 @@
 """Losses and weights of fixed tiny runs are compared with stored values.
 
-Two runs on one machine are equal to the last bit. Against the stored values of another machine or
-another release of torch there is a tolerance, because sums are rounded in another order there. If a
-change is meant to alter what training computes, write the values again and say so in the commit:
+Two runs on one machine are equal to the last bit. The stored values may come from another machine
+or another release of torch, which rounds sums in another order, so the comparison has a tolerance.
+If a change is meant to alter what training computes, write the values again and say so in the
+commit:
 
     BABYLM_WRITE_GOLDEN=1 python -m pytest -n 0 tests/core/training/test_golden.py
 """
@@ -35,7 +36,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 LOSS_TOLERANCE, WEIGHT_TOLERANCE = 1e-5, 2e-4
 """Relative tolerances. Other micro-batches, which round in another order, change losses by 2e-7 and
-weights by 5e-7; leaving out the z-loss changes them by 2e-5 and 1e-3."""
+weights by 5e-7. Without the z-loss, losses change by 2e-5 and weights by 1e-3."""
 
 
 def measured(run) -> dict[str, Any]:

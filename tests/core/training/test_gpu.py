@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 SHAPES = [(3000, 3000), (30, 7)]
-"""Shapes of one tensor above and one below the size from which a tensor has its own kernel."""
+"""Shapes of a tensor that is large enough for a kernel of its own, and of one that is not."""
 FLIPPED = 0.15
 """Tolerance with experts: in bf16 a few of a thousand tokens choose another expert."""
 SHAPE = {"hidden_size": 128, "num_hidden_layers": 2, "max_position_embeddings": 256}

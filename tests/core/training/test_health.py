@@ -1,4 +1,4 @@
-"""Warnings about runs whose training fails or stalls."""
+"""Warnings about a training that fails or stalls."""
 
 import random
 from math import log

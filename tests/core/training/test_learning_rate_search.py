@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def curve(*, steepest_at: float) -> list[Point]:
-    """A loss that falls from 9 to 4 around a rate, and rises from 0.1 on."""
+    """A loss that falls from 9 to 4 around the given rate, and rises from the rate 0.1 on."""
     rates = [1e-5 * 10 ** (number / 10) for number in range(51)]
     losses = [
         9.0 - 5.0 / (1.0 + (steepest_at / rate) ** 2) + 4.0 * max(0.0, log(rate / 0.1))

@@ -1,4 +1,4 @@
-"""Our attention of Llama 4 gives what that of transformers gives, in the precisions of runs.
+"""Our attention for Llama 4 gives the same results as that of transformers, in fp32 and in bf16.
 
 Loss and gradients of whole models in float64 are in test_fast_paths.py.
 """
@@ -28,7 +28,7 @@ def plain_model(**options):
     shape = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 4}
     options = {"num_local_experts": 0, "max_position_embeddings": 64} | shape | options
     model = build_model(Llama4(**options), vocab_size=300, seed=0)
-    for layer in model.model.layers:  # 8192 in the configuration: too long to compute here
+    for layer in model.model.layers:  # the usual 8192 would need long sequences
         layer.self_attn.floor_scale = 8
     return model
 
@@ -116,7 +116,7 @@ def test_a_cache_gives_what_transformers_generates(blocks):
     with torch.no_grad():
         for name, parameter in plain.named_parameters():
             if parameter.ndim == 2 and "embed" not in name:
-                parameter.mul_(8.0)  # else every continuation is the same token
+                parameter.mul_(8.0)  # otherwise every continuation is the same token
     model = fused(plain, blocks=blocks)
     options = {"max_new_tokens": 20, "do_sample": False, "use_cache": True}
     options |= {"output_logits": True, "return_dict_in_generate": True}
@@ -151,8 +151,8 @@ def kept_bytes(model):
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = logits_of(model, some_tokens()).sum()
-    # The loss is used here so that its graph kept every tensor until now: no address was used
-    # twice.
+    # This use of the loss keeps its graph, and with it every tensor, in memory until here. So no
+    # two tensors had the same address.
     assert loss.requires_grad
     return sum(kept.values())
 
@@ -163,7 +163,8 @@ def test_queries_and_keys_are_kept_once(dtype):
     ours = fused(plain)
     with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
         saved = kept_bytes(plain) - kept_bytes(ours)
-    # In three layers, for queries and for keys, the float32 input of the norm is not kept.
+    # In each of three layers, our code does not keep the float32 input of the norm of the queries
+    # and of the keys.
     assert saved > 3 * 2 * (3 * LENGTH * 4 * 8) * 4 * 0.9
 
 

@@ -127,7 +127,7 @@ def test_accumulation_does_not_change_the_run(tiny_run):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_gradient_checkpointing_does_not_change_the_run(tiny_run, architecture):
-    options = {"router_aux_loss_coefficient": 0.1}  # plays no part without experts
+    options = {"router_aux_loss_coefficient": 0.1}  # has no effect without experts
     plain = tiny_run(architecture, name="plain", **options)
     saving = tiny_run(architecture, name="saving", gradient_checkpointing=True, **options)
     plain.go()
@@ -296,7 +296,7 @@ def test_a_checkpoint_shows_a_validation_loss_only_if_it_was_measured_at_its_ste
     run = tiny_run(max_steps=9, eval_steps=4, save_steps=2)
     with pytest.raises(Stopped):
         run.go(stop_at=6)
-    run.go()  # the loss of step 4 is in the resume point of step 6, and not of its weights
+    run.go()  # resumes at step 6, where the newest validation loss is that of step 4
     measured = run.values("validation/loss")
     saved = [each for each in run.of(CheckpointData) if each.action == "saved"]
     assert {2, 4, 6, 8, 9} <= {each.step for each in saved}

@@ -129,12 +129,12 @@ def test_what_another_device_cannot_do_fails_the_run_by_that_name(tiny_run, tmp_
     torch.set_num_threads(1)
     assert caught.value.code == "token_file_damaged"
     assert "Delete the folder" in caught.value.hint
-    assert threads == 2  # training divides the threads by devices; the stages after it have all
+    assert threads == 2  # only training divides the threads among the devices
 
 
 def test_a_trial_step_on_each_device_leaves_no_trace(tiny_run):
-    """There is such a step before a compiled run, and before one on GPUs whose micro-batch has to
-    be tried.
+    """A run takes such a step before training if layers are compiled, or if the size of the
+    micro-batch has to be tried on GPUs.
     """
     one, two = tiny_run(name="one"), tiny_run(name="two", num_devices=2)
     one.go()
@@ -179,7 +179,7 @@ ranks.start(
 )
 time.sleep(600)
 """
-"""A program whose rank 0 is in a long operation, like native code that waits for a dead rank."""
+"""A program in which rank 0 sleeps, like native code that waits for a rank that has died."""
 
 
 def test_a_rank_0_that_does_not_notice_the_end_of_another_is_ended_too(tmp_path):
@@ -200,7 +200,7 @@ def test_a_rank_whose_connections_were_seen_to_close_before_its_end_is_the_cause
 
 
 class Process:
-    """A run of the sample preset on two devices, as the worker starts one."""
+    """A run of the sample preset on two devices, as the worker starts it."""
 
     def __init__(self, folder: Path) -> None:
         write_sample(folder / "data", target_bytes=60_000)
@@ -222,7 +222,7 @@ class Process:
             )
 
     def span(self, step: int) -> None:
-        """Waits until a step was logged, and notes the processes."""
+        """Waits until a step was logged, and records the processes of the run."""
         self.wait_for(lambda: any(number >= step for number in self.steps()))
         self.family = psutil.Process(self.popen.pid).children(recursive=True)
         (self.other,) = [one for one in self.family if "core.training.distributed" in one.cmdline()]
@@ -238,7 +238,7 @@ class Process:
             time.sleep(0.05)
 
     def wait_until_gone(self) -> int:
-        """The exit status, once no process of the run is left."""
+        """Waits until no process of the run is left; returns the exit status."""
         status = self.popen.wait(DEADLINE)
         _, alive = psutil.wait_procs(self.family, timeout=DEADLINE)
         assert alive == []
@@ -288,7 +288,7 @@ def test_the_processes_of_a_run_end_together_and_the_next_call_resumes(process):
     os.killpg(process.popen.pid, signal.SIGTERM)
     assert process.wait_until_gone() == ExitCode.STOPPED
     points = [int(path.name.removeprefix("step-")) for path in process.rundir.resume.iterdir()]
-    assert max(points) == max(process.steps())  # not one step is lost
+    assert max(points) == max(process.steps())  # no step is lost
 
 
 def test_a_batch_that_devices_cannot_share_evenly_is_refused():

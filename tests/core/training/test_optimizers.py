@@ -28,7 +28,7 @@ CPU = Device(torch.device("cpu"), "fp32")
 
 
 def build_sgd(model, training):
-    """An optimizer without support of `grad_scale`, which creates its state at the first step."""
+    """An optimizer that does not support `grad_scale` and creates its state at the first step."""
     groups = [
         {
             "params": list(model.parameters()),
@@ -142,11 +142,11 @@ def test_fp16_scaling_skips_overflows_and_then_steps_on_unscaled_gradients(name)
         stepper.take(some_batch(), learning_rate=1e-3)
         skipped += stepper.scaler.get_scale() == scale / 2
         assert skipped < 30
-    assert skipped  # torch begins at 65,536, which overflows here
+    assert skipped  # torch's first scale, 65,536, overflows here
     assert not stepper.found_inf
     plain.take(some_batch(), learning_rate=1e-3)
-    # Only the embeddings are compared: in so small a model, values in the MLPs are too small for
-    # fp16.
+    # Only the embeddings are compared, because the values in the MLPs of such a small model are too
+    # small for fp16.
     start = fresh["model.embed_tokens.weight"]
     moved, expected = (
         (each.model.embed_tokens.weight.detach() - start).flatten() for each in (model, reference)
@@ -162,7 +162,7 @@ def test_in_fp16_nothing_changes_after_a_loss_that_is_not_finite(name):
     with model.model.norm.register_forward_hook(lambda *call: call[-1] * float("inf")):
         stepper.take(some_batch(), learning_rate=1e-3)
     before = state_of(stepper, model)
-    for _ in range(3):  # finite again; the loop reads the flag only on logged steps
+    for _ in range(3):  # finite losses: the flag is read only on logged steps
         assert stepper.take(some_batch(), learning_rate=1e-3).loss.isfinite()
         assert all(before[label].equal(each) for label, each in state_of(stepper, model).items())
     assert stepper.found_inf
@@ -258,7 +258,7 @@ def test_muon_updates_matrices_as_torch_does():
     for mine, other in zip(
         model.model.layers.parameters(), theirs_model.model.layers.parameters(), strict=True
     ):
-        if mine.ndim == 2:  # torch iterates in bf16
+        if mine.ndim == 2:  # torch computes the iteration in bf16
             torch.testing.assert_close(mine, other, rtol=0.0, atol=3 * 0.03 * 0.02)
 
 
@@ -266,7 +266,7 @@ def test_muon_updates_matrices_as_torch_does():
 def test_orthogonalized_matrices_have_singular_values_near_one(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     values = torch.linalg.svdvals(orthogonalize(matrices))
-    # Jordan et al. 2024: the iteration ends within about 0.7 to 1.2.
+    # Jordan et al. 2024: the iteration gives singular values from about 0.7 to 1.2.
     assert values.min() > 0.3
     assert values.max() < 1.3
 

@@ -37,7 +37,7 @@ def test_phases_are_whole_epochs():
     assert shapes(PHASED | {"max_steps": 8}) == expected[:1]
     assert shapes({"seq_length": 32, "batch_size": 4}) == [(0, 32, 4)]
     plan = make_plan(TrainingSpec.model_validate(PHASED), num_tokens=1001)
-    # Windows of 1,000 targets: 63 of 16 and 32 of 32 tokens.
+    # 1,000 targets make 63 windows of 16 tokens, or 32 windows of 32 tokens.
     assert [steps for _, steps in plan.parts()] == [8, 6, 3, 8]
     assert [plan.epoch(step) for step in (0, 4, 8, 14, 17, 25)] == [0, 0.5, 1, 2, 3, 4]
     assert plan.last_epoch_ends(3) == (14, 17, 25)
@@ -97,7 +97,7 @@ def test_accumulation_and_devices_do_not_change_a_run_with_phases(tiny_run):
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
 def test_layers_are_compiled_once_for_each_shape(tiny_run):
-    """The layers themselves are compiled, because the eager mode for odd batches checks that."""
+    """Compiles the layers in place, as a run does, with a backend that counts compilations."""
     run = tiny_run(**PHASED)
     training, vocabulary = run.spec.training, run.train.vocab_size
     plan = make_plan(training, num_tokens=run.train.num_tokens)
@@ -160,7 +160,7 @@ def test_a_schedule_that_cannot_be_is_refused(training, message):
 def test_a_step_of_each_phase_has_the_loss_and_gradients_of_plain_transformers(
     tiny_run, architecture
 ):
-    """Both compute in float64 on the first batch of the phase."""
+    """Our model and the plain model compute in float64 on the first batch of the phase."""
     run = tiny_run(architecture, **PHASED)
     batches = PhasedBatches(run.train, run.spec.training)
     plan = make_plan(run.spec.training, num_tokens=run.train.num_tokens)

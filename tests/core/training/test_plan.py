@@ -28,7 +28,7 @@ GOLDEN = {
     "olmo2": [5.686591, 5.488568, 5.301547, 5.158403, 5.081025],
 }
 """Losses of steps 1, 5, 10, 15 and 20 of a tiny run: one thread, fp32, seed 0. They change with the
-arithmetic of a fast path; a change of more than the tolerance is a change of the mathematics."""
+arithmetic of a fast path. A change above the tolerance means that the mathematics changed."""
 CPU = Device(torch.device("cpu"), "fp32")
 CUDA = Device(torch.device("cuda"), "bf16")
 """A device name; no test uses the device."""
@@ -250,7 +250,7 @@ def test_the_balancing_loss_evens_the_experts_out_and_is_not_in_the_loss(tiny_ru
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.system
 @pytest.mark.timeout(600)
-@pytest.mark.filterwarnings("ignore")  # torch warns of itself inside of its compiler
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns about torch itself
 def test_a_compiled_run_resumed_with_a_cold_cache_is_exact(tiny_run, tmp_path, monkeypatch):
     # Compiling takes seconds per kind of layer, but no cheaper test shows equal results.
     monkeypatch.delenv(CACHE_VARIABLE, raising=False)
@@ -261,7 +261,7 @@ def test_a_compiled_run_resumed_with_a_cold_cache_is_exact(tiny_run, tmp_path, m
     torch._dynamo.reset()
     with fresh_cache():
         runs["stopped"].go()
-        assert any(Path(os.environ[CACHE_VARIABLE]).rglob("*.so"))  # filled, so it was empty before
+        assert any(Path(os.environ[CACHE_VARIABLE]).rglob("*.so"))  # the run filled the new cache
     stages = [event.stage for event in runs["alone"].of(StageData) if event.state == "finished"]
     assert stages == ["compile", "train"]
     assert not [event for event in runs["stopped"].of(WarningData) if event.code == "not_compiled"]

@@ -245,7 +245,7 @@ def test_values_without_meaning_are_refused(section, field, value):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("step", [5, 10])
 def test_a_run_that_shuffles_documents_resumes_to_the_last_bit(tiny_run, architecture, step):
-    """An epoch has eight steps, and the run continues into the second."""
+    """An epoch has eight steps, and the run continues into the second epoch."""
     options = {"shuffle": "documents", "seq_length": 128}
     plain = tiny_run(architecture, name="plain", seq_length=128)
     alone, stopped = (tiny_run(architecture, name=name, **options) for name in ("alone", "stopped"))

@@ -14,7 +14,7 @@ PLAN = replace(
 
 
 def measured(**later: float) -> TimeLeft:
-    """Steps of one second, validations of ten and saves of five."""
+    """The state after a validation of 10 s, a save of 5 s, and two steps of 1 s on average."""
     now = [0.0]
     time_left = TimeLeft(PLAN, clock=lambda: now[0], **later)
     with time_left.validation():

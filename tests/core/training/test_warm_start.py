@@ -1,4 +1,4 @@
-"""Warm start: the weights of a checkpoint or a folder, copied, and trained further."""
+"""Warm start: the weights of a checkpoint or of a folder are copied and trained further."""
 
 import json
 import shutil
@@ -63,7 +63,7 @@ def test_a_folder_of_the_data_directory_is_copied_with_its_tokenizer(tiny_run, t
     shutil.copytree(parent.rundir.checkpoint("last"), data / "models" / "mine")
     child = starting_from(tiny_run(name="child", max_steps=1), data, path="models/mine")
     shutil.rmtree(data)
-    take_initial_weights(child.spec, child.rundir, data)  # the weights were copied before
+    take_initial_weights(child.spec, child.rundir, data)  # finds the earlier copy
     child.go()
     assert child.values("validation/loss")[0] == parent.values("validation/loss")[4]
     names = {path.name for path in child.rundir.initial_tokenizer.iterdir()}

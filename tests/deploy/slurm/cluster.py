@@ -185,7 +185,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster(root: Path, folder: Path) -> Iterator[Cluster]:
-    """A cluster whose nodes are idle."""
+    """Starts a cluster, waits until its nodes are idle, and stops it at the end of the block."""
     cluster = Cluster(root, folder)
     cluster.configure()
     try:

@@ -1,7 +1,7 @@
-"""Jobs on a real Slurm of two nodes and a real Postgres, for minutes, if BABYLM_TRY_SLURM is set.
+"""Jobs on a real Slurm of two nodes with a real Postgres, if BABYLM_TRY_SLURM is set.
 
-Needs the network for Debian's packages (`apt-get download`), or BABYLM_SLURM_PACKAGES: a folder
-into which `tests.deploy.slurm.cluster.packages` has unpacked them before.
+The tests take minutes. They download Debian's packages with `apt-get download`, or use packages
+that `tests.deploy.slurm.cluster.packages` has already unpacked into BABYLM_SLURM_PACKAGES.
 """
 
 import os
@@ -141,7 +141,7 @@ class Site:
         raise AssertionError("no training process")
 
     def shorten_time_limit(self, job_id: str) -> None:
-        """Sets a limit, in whole minutes, that is so near that Slurm sends its warning now."""
+        """Sets a time limit that leaves the job less time than Slurm's warning needs."""
         slurm_id = self.placement(job_id).slurm_id
 
         def used() -> int:
@@ -158,7 +158,7 @@ class Site:
         return hash_file(folder / "model.safetensors")
 
     def undisturbed_weights(self, job_id: str) -> str:
-        """The hash of the weights that training the same spec without the service gives."""
+        """Trains the same spec without the service; returns the hash of the weights."""
         folder = self.settings.runs_dir / "undisturbed"
         folder.mkdir()
         spec = JobSpec.model_validate(self.job(job_id).spec)
@@ -311,7 +311,7 @@ def test_postgres_restarted_ends_no_run(site):
     job_id = site.submit(max_steps=100_000)
     site.until_step(job_id, 5)
     site.server.stop()
-    time.sleep(2.0)  # the outage is the subject of this test
+    time.sleep(2.0)  # the length of the outage
     site.server.start()
     site.database.dispose()
     site.until_step(job_id, site.job(job_id).step + 10)

@@ -29,7 +29,7 @@ SHAPES = {
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory):
-    """Jobs with a checkpoint, named by architecture, and the data folder."""
+    """A folder with data and with a job for each architecture, each with a checkpoint."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("finetune")
     write_classification_files(root / "data" / "evaluations" / "glue_filtered", items=48)

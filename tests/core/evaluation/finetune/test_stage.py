@@ -37,7 +37,7 @@ class StopsAfter(StopSignal):
 
 
 def dying_journal(appends, *, writes):
-    """A journal whose process is killed at an append, before or after the write."""
+    """A journal that simulates a kill of its process at an append, before or after the write."""
 
     class Dying(JournalWriter):
         left = appends
@@ -61,7 +61,7 @@ def test_the_order_of_the_examples_never_changes():
 
 @pytest.mark.parametrize("architecture", SHAPES)
 def test_the_head_reads_what_the_official_code_reads(shared, architecture):
-    """Left padding with a mask, as `--take_final --padding_side left`, gives the same logits."""
+    """The official flags `--take_final --padding_side left` pad and mask, with the same logits."""
     folder = shared / "jobs" / architecture / "checkpoints" / "last"
     model, tokenizer = load_checkpoint(folder)
     options = {"num_labels": 3, "dropout": 0.1, "seed": 7}

@@ -134,8 +134,8 @@ IN_RANGE = (
     col(Metric.step) < bindparam("before_step"),
 )
 # Statements are built once, because building one takes longer than the query.
-SOME = select(Metric.step).where(*IN_RANGE).limit(bindparam("limit")).subquery()
-NUM_POINTS = select(func.count()).select_from(SOME)
+LIMITED = select(Metric.step).where(*IN_RANGE).limit(bindparam("limit")).subquery()
+NUM_POINTS = select(func.count()).select_from(LIMITED)
 LOWEST_STEP = select(func.min(Metric.step)).where(*IN_RANGE)
 HIGHEST_STEP = select(func.max(Metric.step)).where(*IN_RANGE)
 EXTREMES = _steps_to_keep(extremes=True)

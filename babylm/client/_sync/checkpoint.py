@@ -15,7 +15,9 @@ from babylm.client.errors import BabylmError
 from babylm.client.view import html_table
 
 GENERATE_SECONDS = 300.0
-"""Seconds to wait for generated text; before the first text the service loads the model."""
+"""Maximum seconds to wait for generated text.
+
+The first request takes the longest time, because the service loads the model."""
 POLL_SECONDS = 0.5
 
 
@@ -23,7 +25,7 @@ class Checkpoint:
     """A checkpoint, which can be downloaded, loaded, evaluated, and used to generate text.
 
     Attributes:
-        job_id: The job that it belongs to.
+        job_id: Id of the job to which the checkpoint belongs.
         data: The checkpoint as the service sent it.
     """
 
@@ -44,12 +46,12 @@ class Checkpoint:
 
     @property
     def step(self) -> int:
-        """The optimizer step at which it was saved."""
+        """The optimizer step at which the checkpoint was saved."""
         return self.data["step"]
 
     @property
     def validation_loss(self) -> float | None:
-        """The validation loss, if it was measured at this step."""
+        """The validation loss at this step; None if it was not measured."""
         return self.data.get("validation_loss")
 
     @property
@@ -66,18 +68,19 @@ class Checkpoint:
         """Downloads all files into a folder, verifies them, and returns the folder.
 
         Args:
-            output: The folder. Default: JOB-NAME in the working folder.
-            advance: Called with the number of bytes that arrived.
+            output: The folder. Default: `ID-NAME` in the working folder, with the id of the job and
+                the name of the checkpoint.
+            advance: Called with the number of bytes that arrived since the last call.
         """
         folder = Path(output) if output is not None else Path(f"{self.job_id}-{self.name}")
         download_checkpoint(self._client, self.job_id, self.data, folder, advance=advance)
         return folder
 
     def load(self, output: str | Path | None = None) -> tuple[Any, Any]:
-        """Downloads the checkpoint and loads it with transformers, which is imported here.
+        """Downloads the checkpoint and loads it with the package transformers.
 
         Args:
-            output: The folder of the download. Default: JOB-NAME in the working folder.
+            output: The folder of the download. Default: as for `download`.
 
         Returns:
             The model and the tokenizer, as instances of classes of transformers.
@@ -105,14 +108,15 @@ class Checkpoint:
         top_k: int | None = None,
         seed: int | None = None,
     ) -> str:
-        """The prompt and its continuation by the model, computed by the service.
+        """Lets the service generate text; returns the prompt and the generated text.
 
         Args:
             prompt: The beginning of the text.
             max_new_tokens: Maximum number of tokens of the continuation.
-            temperature: 0 always chooses the most probable token; higher values vary more.
+            temperature: 0 always chooses the most probable token; a higher value gives more
+                varied text.
             top_k: Number of most probable tokens to choose from. Default: all tokens.
-            seed: The same seed gives the same text. Default: random.
+            seed: The same seed gives the same text. Default: a random seed.
         """
         body: wire.Body = {
             **{"prompt": prompt, "max_new_tokens": max_new_tokens, "temperature": temperature},
@@ -143,7 +147,7 @@ class Checkpoint:
 
         Args:
             task: Name of a folder in the folder `evaluations` of the data folder.
-            advance: Called with the share that is done.
+            advance: Called with the finished share of the evaluation, 0 to 1.
             sleep: Function that waits between two requests.
 
         Raises:
@@ -176,7 +180,11 @@ class Checkpoint:
 
 
 class Checkpoints(dict[str, Checkpoint]):
-    """The checkpoints of a job by name; `best` and `last` also find `best-000020`."""
+    """The checkpoints of a job by name.
+
+    A kind of checkpoint, such as `best`, is also a key: it finds the latest checkpoint of this
+    kind, for example `best-000020`.
+    """
 
     def __init__(self, checkpoints: Iterable[Checkpoint] = ()) -> None:
         super().__init__((each.name, each) for each in checkpoints)

@@ -1,5 +1,5 @@
 # Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
-"""HTTP requests to one service, with JSON bodies; a refusal becomes an exception."""
+"""HTTP requests to one service, with JSON bodies; a refused request raises an exception."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +17,17 @@ CONNECT_SECONDS = 5.0
 RETRIED = (429, 500, 502, 503, 504)
 """HTTP statuses after which the same request may succeed later."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-"""Delays after the first, second, ... failure in a row; the last one repeats."""
+"""Seconds to wait after the first, second, ... failure in a row.
+
+The last value applies to all further failures."""
 MAX_POLL_FAILURES = 60
-"""Failures in a row after which polling ends: about five minutes without a service."""
+"""Number of failures in a row after which `poll` makes its last request.
+
+The delays between them add up to about five minutes."""
 
 
 class Connection:
-    """Connections to one address."""
+    """HTTP connections to one service."""
 
     def __init__(
         self, url: str, *, api_key: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS
@@ -72,7 +76,7 @@ class Connection:
     def poll(
         self, path: str, *, sleep: Callable[[float], None] = time.sleep
     ) -> Any:  # any JSON value
-        """Requests a state that changes; if no answer arrives, waits and requests it again.
+        """Sends a GET request; repeats it if no answer arrives or the status is one of `RETRIED`.
 
         Args:
             path: The path, which begins with `/v1`.
@@ -80,7 +84,7 @@ class Connection:
 
         Raises:
             ServiceError: If the service refused the request, or failed too often in a row.
-            ServiceUnreachable: If no answer came too often in a row.
+            ServiceUnreachable: If too many requests in a row got no answer.
         """
         for failures in range(MAX_POLL_FAILURES):
             try:
@@ -111,15 +115,15 @@ class Connection:
         params: Mapping[str, str] | None = None,
         read_seconds: float = TIMEOUT_SECONDS,
     ) -> Iterator[httpx.Response]:
-        """A response to be read piece by piece, for a `with` block.
+        """A response that the caller reads piece by piece in a `with` block.
 
-        A broken connection raises an error of httpx.
+        A broken connection raises an exception of httpx.
 
         Args:
             path: The path, which begins with `/v1`.
             headers: Headers of the request.
             params: Query parameters.
-            read_seconds: Time to wait for the next piece.
+            read_seconds: Maximum seconds to wait for the next piece.
         """
         timeout = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
         with self._http.stream(

@@ -22,7 +22,7 @@ TRIES = 6
 RETRY_SECONDS = 0.5
 
 Advance = Callable[[int], None]
-"""A function that is called with the number of bytes that arrived.
+"""A function that is called with the number of bytes that arrived since the last call.
 
 The number is negative if a partial file was discarded."""
 
@@ -42,7 +42,7 @@ def download_checkpoint(
 
     Raises:
         InvalidUsage: If `output` is a file.
-        TransferFailed: If a file cannot be fetched, or arrives with the wrong content twice.
+        TransferFailed: If a file cannot be fetched, or arrives with the wrong content.
     """
     if output.exists() and not output.is_dir():
         raise InvalidUsage(
@@ -68,7 +68,7 @@ def download_files(
     same content as an earlier file becomes a hard link to it.
 
     Raises:
-        TransferFailed: If a file cannot be fetched, or arrives with the wrong content twice.
+        TransferFailed: If a file cannot be fetched, or arrives with the wrong content.
     """
     paths = []
     first: dict[str, Path] = {}
@@ -120,7 +120,7 @@ def _fetch(
     resumed = part.exists()
     _receive(client, url, file, part, advance=advance, sleep=sleep)
     if to_thread(_hash, part) != file["sha256"] and resumed:
-        # The partial file of an earlier call does not belong to this content.
+        # The partial file is from an earlier call, and the file on the server has changed since.
         advance(-part.stat().st_size)
         part.unlink()
         _receive(client, url, file, part, advance=advance, sleep=sleep)
@@ -175,7 +175,7 @@ def _receive(
 def _connection(
     client: Connection, url: str, part: Path, have: int, size: int, advance: Advance
 ) -> int:
-    """Requests the rest from byte `have`; returns the size of `part` afterwards."""
+    """Requests the file from byte `have` on; returns the size of `part` afterwards."""
     headers = {"Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -185,7 +185,7 @@ def _connection(
             have = 0
         with part.open("r+b" if have else "wb") as output:
             output.seek(have)
-            for block in answer.iter_raw():  # unbuffered: bytes before a break are kept
+            for block in answer.iter_raw():  # unbuffered: keeps the bytes before a break
                 output.write(block[: size - have])
                 advance(min(len(block), size - have))
                 have += min(len(block), size - have)

@@ -27,9 +27,9 @@ def follow_events(
 ) -> Iterator[Event]:
     """Yields every event after the sequence number `after` once, in order, until the last one.
 
-    After a broken connection, the function continues after the last event that it yielded, and
-    calls `on_break` with the reason. It raises an error only if the service refuses the request,
-    for example because the job is unknown.
+    After a broken connection, the function continues after the last event that it yielded. If two
+    or more connections in a row bring no event, it calls `on_break` with the reason. It raises an
+    error only if the service refuses the request, for example because the job is unknown.
     """
     failures = 0
     while True:

@@ -55,7 +55,7 @@ class Job:
 
     @property
     def progress(self) -> float:
-        """The share that is done, 0 to 1."""
+        """The finished share of the job, 0 to 1."""
         return self.data.get("progress") or 0.0
 
     @property
@@ -65,7 +65,7 @@ class Job:
 
     @property
     def error(self) -> wire.JobError | None:
-        """Why the job failed: code, message and hint."""
+        """Code, message and hint of the failure; None if the job did not fail."""
         return self.data.get("error")
 
     @property
@@ -114,7 +114,7 @@ class Job:
         return self.act("retry")
 
     def act(self, action: str) -> Self:
-        """Requests one of the four actions above by name.
+        """Requests an action by its name.
 
         Args:
             action: `cancel`, `pause`, `resume` or `retry`.
@@ -139,7 +139,7 @@ class Job:
 
         Args:
             after: Sequence number after which the events begin. Default: all events.
-            on_break: Called with the reason whenever the connection broke.
+            on_break: Called with the reason if two or more connections in a row bring no event.
         """
         return follow_events(self._client, self.id, after=after, on_break=on_break)
 
@@ -195,10 +195,11 @@ class Job:
         return self._checkpoints()
 
     def checkpoint(self, name: str | None = None) -> Checkpoint:
-        """The checkpoint `name`; `best` and `last` also find `best-000020`.
+        """One checkpoint.
 
         Args:
-            name: Default: `last`, or else the checkpoint of the latest step.
+            name: The name or the kind of the checkpoint, such as `best`. Default: `last`, or the
+                checkpoint of the latest step if there is no `last`.
 
         Raises:
             BabylmError: If the job has no such checkpoint.

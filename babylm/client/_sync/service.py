@@ -29,11 +29,11 @@ from babylm.client.wire import Body
 SUBMIT_TRIES = 4
 """Maximum number of requests for one submit.
 
-All have the same idempotency key, so the service creates only one job."""
+All these requests have the same idempotency key, so the service creates only one job."""
 RETRY_SECONDS = 0.5
 PAGE_SIZE = 100
 NO_SUCH_ID = (404, 422)
-"""HTTP statuses for an id that does not exist, and for a name that cannot be an id."""
+"""HTTP statuses for an unknown id (404) and for a text that is not a valid id (422)."""
 Section = Mapping[str, Any]
 """A section of a spec: a JSON object, which the service checks."""
 
@@ -48,13 +48,15 @@ class Client(Connection):
         api_key: str | None = None,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """Connects lazily.
+        """Opens no connection; the first request does.
 
         Args:
-            url: `http://HOST:PORT` or `unix:PATH`. Default: `BABYLM_URL`, or the running
-                `babylm serve` of the folder `BABYLM_RUNS_DIR` (`runs`), or 127.0.0.1:8000.
-            api_key: A key of the service. Default: `BABYLM_API_KEY`, unless `url` is given.
-            timeout_seconds: Time to wait for an answer.
+            url: `http://HOST:PORT` or `unix:PATH`. Default: `BABYLM_URL`; if it is not set, the
+                address of the `babylm serve` that runs in the folder `BABYLM_RUNS_DIR` (`runs` if
+                not set); if none runs there, `http://127.0.0.1:8000`.
+            api_key: A key of the service. Default: no key if `url` is given, else the first key in
+                `BABYLM_API_KEY`.
+            timeout_seconds: Maximum seconds to wait for an answer.
 
         Raises:
             InvalidUsage: If the address is not valid.
@@ -84,13 +86,13 @@ class Client(Connection):
             preset: Name of a preset to start from, see `presets`.
             name: Name of the job.
             track: `strict-small`, `strict` or `free`.
-            data: Fields of the section, for example `{"dataset": "train_10M"}`.
-            tokenizer: Fields of the section.
-            model: Fields of the section.
-            training: Fields of the section, for example `{"seed": 1}`.
-            evaluation: Fields of the section.
-            resources: Fields of the section.
-            idempotency_key: Two submits with the same key give the same job. Default: random.
+            data: Fields of the section `data`, for example `{"dataset": "train_10M"}`.
+            tokenizer: Fields of the section `tokenizer`.
+            model: Fields of the section `model`.
+            training: Fields of the section `training`, for example `{"seed": 1}`.
+            evaluation: Fields of the section `evaluation`.
+            resources: Fields of the section `resources`.
+            idempotency_key: Two submits with the same key create one job. Default: a random key.
 
         Raises:
             ServiceError: If the spec is not valid; the message names every wrong field.
@@ -141,7 +143,7 @@ class Client(Connection):
 
         Args:
             body: The spec.
-            idempotency_key: The same key twice gives the same job.
+            idempotency_key: Two requests with the same key create one job.
             sleep: Function that waits before a repeated request.
         """
         answer = self._create("/v1/jobs", body, idempotency_key=idempotency_key, sleep=sleep)
@@ -155,7 +157,10 @@ class Client(Connection):
         idempotency_key: str,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Any:  # any JSON value
-        """Sends a body with a key; sends it again if no answer arrives."""
+        """Sends a POST request; repeats it with the same key if no answer arrives.
+
+        If no connection can be opened, the method raises the error at once.
+        """
         headers = {"Idempotency-Key": idempotency_key}
         for attempt in range(1, SUBMIT_TRIES):
             try:
@@ -183,14 +188,15 @@ class Client(Connection):
             spec: The base spec; the other arguments replace its fields.
             preset: Name of a preset to start from, see `presets`.
             name: Name of the study.
-            grid: Values by dotted field, such as `{"training.learning_rate": [1e-4, 5e-4]}`. The
-                first value of each field belongs to the baseline.
+            grid: The values of each field to vary, such as
+                `{"training.learning_rate": [1e-4, 5e-4]}`. The baseline has the first value of each
+                field.
             seeds: Number of consecutive seeds from `training.seed` on, or a list of seeds.
-            idempotency_key: The same key and study twice give the same study. Default: random.
+            idempotency_key: Two requests with the same key create one study. Default: a random key.
             sections: Sections of the spec, such as `training={"epochs": 3}`.
 
         Raises:
-            ServiceError: If the spec of a condition is not valid; nothing is created.
+            ServiceError: If the spec of a condition is not valid. In this case, no job is created.
             ServiceUnreachable: If no service answers.
         """
         base = with_fields(spec, {"preset": preset, **sections})
@@ -206,7 +212,9 @@ class Client(Connection):
         return Study(self, self._create("/v1/studies", body, idempotency_key=key))
 
     def studies(self, *, limit: int = 20) -> list[Study]:
-        """The newest studies first. `refresh` of a study reads its table and its members.
+        """The studies, the newest first.
+
+        They have no table and no members; the method `refresh` of a study requests these.
 
         Args:
             limit: Maximum number of studies.
@@ -218,7 +226,7 @@ class Client(Connection):
         """One study.
 
         Args:
-            name: Its id or the beginning of it, or `last` for the newest study.
+            name: The id of the study, the beginning of the id, or `last` for the newest study.
 
         Raises:
             BabylmError: If there is no such study, or more than one.
@@ -260,11 +268,11 @@ class Client(Connection):
     def jobs(
         self, *, status: str | None = None, sort: str | None = None, limit: int = 20
     ) -> list[Job]:
-        """The newest jobs first, or the first jobs in another order.
+        """The jobs, the newest first or in the order of `sort`.
 
         Args:
             status: Only jobs with this status. Default: all jobs.
-            sort: The value to sort by, such as `validation/loss`; `-` before it for descending
+            sort: The value to sort by, such as `validation/loss`. A leading `-` means descending
                 order. Jobs without the value come last.
             limit: Maximum number of jobs.
         """
@@ -277,7 +285,7 @@ class Client(Connection):
         """One job.
 
         Args:
-            name: Its id or the beginning of it, or `last` for the newest job.
+            name: The id of the job, the beginning of the id, or `last` for the newest job.
 
         Raises:
             BabylmError: If there is no such job, or more than one.
@@ -322,7 +330,7 @@ class Client(Connection):
         """One dataset with details of its files.
 
         Args:
-            name: Its name.
+            name: The name of the dataset.
         """
         found: Body = self.call("GET", f"/v1/datasets/{quote(name, safe='')}")
         return found
@@ -331,7 +339,7 @@ class Client(Connection):
         """Deletes a dataset. The service refuses this if an unfinished job needs the dataset.
 
         Args:
-            name: Its name.
+            name: The name of the dataset.
         """
         self.call("DELETE", f"/v1/datasets/{quote(name, safe='')}")
 
@@ -350,9 +358,10 @@ class Client(Connection):
         Args:
             dataset: Name of the dataset, new or existing.
             path: The file or the folder to upload.
-            folder: Name of a folder inside the archive or the folder; only its files are used.
+            folder: Name of a folder inside the archive or the folder `path`. If given, only
+                the files in it are used.
             replace: Whether to overwrite existing files.
-            advance: Called with the number of bytes that were sent.
+            advance: Called with the number of bytes that were sent since the last call.
             leave_out: Called with the name of each file that is not used, and the reason.
 
         Returns:
@@ -370,7 +379,10 @@ class Client(Connection):
         )
 
     def _id_that_begins(self, name: str) -> str | None:
-        """The id that begins with `name`, on the newest page of jobs with such an id."""
+        """The id of a job that begins with `name`; None if there is none.
+
+        Reads pages of jobs, the newest first, up to the first page with such an id.
+        """
         for page in self._pages():
             found = [each["id"] for each in page if each["id"].startswith(name)]
             if len(found) > 1:

@@ -35,7 +35,7 @@ class Study:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The number of members by status."""
+        """The number of members (jobs of the study) for each status."""
         return dict(self.data["counts"])
 
     @property
@@ -45,12 +45,12 @@ class Study:
 
     @property
     def table(self) -> list[wire.Body]:
-        """A row for each condition, with its number, its values, and a summary of each metric."""
+        """A row for each condition: its number, its values, and a summary of each metric."""
         return list(self.data.get("table") or [])
 
     @property
     def members(self) -> list[wire.Body]:
-        """The members, each with job, condition, seed, status and values."""
+        """The members, each with job, condition, seed, status and latest metrics."""
         return list(self.data.get("members") or [])
 
     @property
@@ -91,14 +91,14 @@ class Study:
         self._client.call("DELETE", self._path)
 
     def jobs(self) -> list[Job]:
-        """The members as jobs, by condition and seed."""
+        """The jobs of all members, in the order of condition and seed."""
         return [
             Job(self._client, self._client.call("GET", f"/v1/jobs/{member['job']}"))
             for member in self.members
         ]
 
     def csv(self) -> str:
-        """The study as CSV: a line for each member with condition, seed, status and values."""
+        """The study as CSV: a line for each member with condition, seed, status and metrics."""
         with self._client.stream(f"{self._path}/csv") as answer:
             return (answer.read()).decode()
 

@@ -58,7 +58,8 @@ def build_submission(
                 details={"submission": found},
             )
         report: wire.Body = found["report"]
-        # Another request may have been served, or another worker may still evaluate.
+        # Builds it again if the report belongs to a request for another repository, or if
+        # another worker still runs an evaluation that the report lacks.
         is_same = found["repository"] == repository
         if is_same and not (evaluate and report["missing"] and found["unfinished_evaluations"]):
             return report
@@ -83,7 +84,7 @@ def download_submission(
 
     Raises:
         InvalidUsage: If `output` exists and contains something else.
-        TransferFailed: If a file cannot be fetched, or arrives with the wrong content twice.
+        TransferFailed: If a file cannot be fetched, or arrives with the wrong content.
     """
     path = f"/v1/jobs/{job_id}/submission"
     manifest: wire.Body = client.call("GET", f"{path}/manifest")
@@ -107,7 +108,7 @@ def _write_links(folder: Path, manifest: wire.Body) -> None:
     root = os.path.normpath(folder) + os.sep
     for link in manifest["links"]:
         path = folder / inside(link["path"])
-        # Compared as text: the target of a link may not exist yet.
+        # Compared as text, because the target of a link does not always exist yet.
         if not os.path.normpath(path.parent / link["target"]).startswith(root):
             raise TransferFailed(f"the service names a link out of the folder: {link['path']!r}")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ TRIES = 6
 """Maximum number of consecutive failed requests."""
 RETRY_SECONDS = 0.5
 SPLITS_FILE = "dataset_dict.json"
-"""File of a saved Hugging Face dataset that has one folder for each split."""
+"""A saved Hugging Face dataset has this file if it has one folder for each split."""
 NAME_REFUSED = "file_name_invalid"
 """Error code with which the service refuses a file name before it reads the file."""
 
@@ -32,8 +32,8 @@ LeaveOut = Callable[[str, str], None]
 def files_to_send(path: Path, folder: str | None = None) -> dict[Path, str]:
     """The file, or the visible files of the folder and its subfolders, with the names to send.
 
-    The service decides which files it accepts. If a name occurs in several subfolders, the names of
-    its folders precede it.
+    The service decides which files it accepts. If several files have the same name, the names to
+    send include the subfolders: `a/x.txt` is sent as `a-x.txt`.
 
     Args:
         path: A file or a folder.
@@ -80,7 +80,7 @@ def upload_folder(
     advance: Advance,
     leave_out: LeaveOut,
 ) -> list[str]:
-    """Sends the files of a folder; leaves out files whose names the service does not accept.
+    """Sends the files of a folder; leaves out a file if the service does not accept its name.
 
     Raises:
         InvalidUsage: If the service accepts no file.
@@ -127,11 +127,11 @@ def upload_file(
 ) -> list[str]:
     """Sends one file, as `name` if given; returns the names of the files that the service created.
 
-    `leave_out` is called for each member of an archive that is not used.
+    `leave_out` is called for each unused member of an archive.
 
     Raises:
         InvalidUsage: If there is no such file.
-        ServiceError: If the service refuses it.
+        ServiceError: If the service refuses the file.
         ServiceUnreachable: If the service does not answer any more.
     """
     if not file.is_file():
@@ -180,7 +180,7 @@ def send_evaluation(
     """Sends a file of an evaluation task; returns the names of the files that were published.
 
     Raises:
-        ServiceError: If the service refuses it.
+        ServiceError: If the service refuses the file.
         ServiceUnreachable: If the service does not answer any more.
     """
     base = f"/v1/evaluations/{quote(task, safe='')}"
@@ -250,7 +250,10 @@ def sent_name(file: Path) -> str:
 
 
 def _received(client: Connection, base: str, name: str, size: int) -> int:
-    """The offset at which to resume: at most the size minus one, so that a request is sent."""
+    """The offset at which to resume.
+
+    It is at most the size minus one, so that at least one more request is sent.
+    """
     try:
         parts = client.listing(f"{base}/uploads")
     except ServiceUnreachable:  # the next request reports the error

@@ -142,7 +142,8 @@ export interface paths {
          * @description One dataset: files, first lines before and after cleaning, and what cleaning drops.
          *
          *     The first request starts the cleaning of the whole dataset in the short worker;
-         *     `cleaning.status` gives the progress. The first job with this dataset then uses the clean text.
+         *     `cleaning.status` gives the progress. A job that cleans the dataset with the default options
+         *     then uses the clean text.
          */
         get: operations["show_dataset_v1_datasets__name__get"];
         put?: never;
@@ -217,8 +218,8 @@ export interface paths {
          * Record Origin
          * @description Records the repository of the Hugging Face Hub that files of the dataset come from.
          *
-         *     Model cards and the budget name the repository and the commit. A file that is uploaded again or
-         *     removed loses its record.
+         *     Model cards and `GET /v1/jobs/{job_id}/budget` name the repository and the commit. A file that
+         *     is uploaded again or removed loses its record.
          */
         post: operations["record_origin_v1_datasets__name__origins_post"];
         delete?: never;
@@ -281,7 +282,7 @@ export interface paths {
          * List Official Tasks
          * @description The tasks of the BabyLM challenge: which have files, and where the files come from.
          *
-         *     `POST /v1/evaluations/{task}/files` sends the files of a task.
+         *     Upload the files of a task with `POST /v1/evaluations/{task}/files`.
          */
         get: operations["list_official_tasks_v1_evaluations_official_get"];
         put?: never;
@@ -307,7 +308,7 @@ export interface paths {
          *
          *     The body is the file itself. You can upload a file in one request or in several, as with
          *     datasets. The service parses the whole file before it adds the file to the task. It refuses a
-         *     file that has an invalid line, or whose kind differs from the kind of the task's files.
+         *     file if a line is invalid, or if the files of the task are of another kind.
          */
         post: operations["upload_v1_evaluations__task__files_post"];
         delete?: never;
@@ -352,8 +353,8 @@ export interface paths {
          *     the value come last in both directions. An unknown value is refused with the list of all values.
          *     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
          *     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
-         *     jobs whose name contains the text or whose id begins with it. `counts` is the number of jobs by
-         *     status, without these filters.
+         *     jobs by a text that the name contains or with which the id begins. `counts` is the number of
+         *     jobs by status, without these filters.
          */
         get: operations["list_jobs_v1_jobs_get"];
         put?: never;
@@ -381,8 +382,8 @@ export interface paths {
          * Estimate Job
          * @description Estimates the resources of a job and stores nothing.
          *
-         *     `seconds` is the time by kind of device. `measured_devices` lists the kinds of device whose
-         *     speed a live worker has measured. For other kinds the estimate assumes two CPU cores or an A100.
+         *     `seconds` is the time by kind of device. `measured_devices` lists the kinds of device for which
+         *     a live worker has measured the speed. For others the estimate assumes two CPU cores or an A100.
          *     `milestones` are the checkpoints that the track requires, each with its number of words seen.
          *     The parameter `words` is the number of words to assume if the dataset does not exist yet.
          */
@@ -523,7 +524,7 @@ export interface paths {
          *
          *     `GET /v1/jobs/{job_id}/evaluations` gives the progress. The score becomes an `evaluation` event
          *     and the metric `evaluation/<task>` at the step of the checkpoint. If a file of the task is
-         *     invalid, the error names the file and the line.
+         *     invalid, the evaluation fails, and its error names the file and the line.
          */
         post: operations["evaluate_v1_jobs__job_id__checkpoints__name__evaluations_post"];
         delete?: never;
@@ -590,7 +591,7 @@ export interface paths {
          * @description Continues a text like `generate`, and streams it as server-sent events.
          *
          *     Each event contains the prompt and the whole continuation so far, and replaces the previous
-         *     event. The last event has `done`. A failure after the start is an event with `error`.
+         *     event. In the last event `done` is true. A failure after the start is an event with `error`.
          */
         post: operations["generate_stream_v1_jobs__job_id__checkpoints__name__generate_stream_post"];
         delete?: never;
@@ -610,10 +611,11 @@ export interface paths {
         put?: never;
         /**
          * Surprisal
-         * @description The surprisal of each token of a few texts in bits, and the tokens that the model expected.
+         * @description The surprisal in bits of each token of the texts, and the tokens that the model expected.
          *
          *     Texts are scored as in the evaluation of minimal pairs: of two sentences, the model prefers the
-         *     sentence with the lower sum. The first token of a text has no context and no surprisal.
+         *     sentence with the lower sum of surprisals. The first token of a text has no context and
+         *     therefore no surprisal.
          */
         post: operations["surprisal_v1_jobs__job_id__checkpoints__name__surprisal_post"];
         delete?: never;
@@ -633,8 +635,9 @@ export interface paths {
          * Read Curves
          * @description Learning curves: each score by words seen, with the organisers' baselines and a verdict.
          *
-         *     `saturated_at` is the first checkpoint whose score is not exceeded later by more than twice the
-         *     standard error of the difference. `format` is json, csv or markdown.
+         *     `saturated_at` is the first checkpoint after which no score is higher by more than twice the
+         *     standard error of the difference. `verdict` says in words whether the score still rises.
+         *     `format` is json, csv or markdown.
          */
         get: operations["read_curves_v1_jobs__job_id__curves_get"];
         put?: never;
@@ -706,7 +709,7 @@ export interface paths {
         };
         /**
          * Events
-         * @description The events whose `seq` is above `after`, in order; `types=stage,sample` selects types.
+         * @description The events with a `seq` above `after`, in order; `types=stage,sample` selects types.
          */
         get: operations["events_v1_jobs__job_id__events_get"];
         put?: never;
@@ -726,7 +729,7 @@ export interface paths {
         };
         /**
          * Stream
-         * @description The events of a job as server-sent events: past events, then live ones until the last.
+         * @description The events of a job as server-sent events: first past events, then each new event.
          */
         get: operations["stream_v1_jobs__job_id__events_stream_get"];
         put?: never;
@@ -768,8 +771,8 @@ export interface paths {
          * Metrics
          * @description Series of metrics by step, thinned to at most `max_points` points each.
          *
-         *     `names` selects metrics; the default is all. Thinning keeps the peaks, for which it reads every
-         *     point. `extremes=false` keeps points at equal distances instead, which is fast for long runs.
+         *     `names` selects metrics; the default is all metrics. Thinning keeps the peaks, so it must read
+         *     every point. `extremes=false` keeps points at equal distances, which is faster for long runs.
          */
         get: operations["metrics_v1_jobs__job_id__metrics_get"];
         put?: never;
@@ -791,7 +794,9 @@ export interface paths {
         put?: never;
         /**
          * Pause
-         * @description Pauses a job. A running job first saves a checkpoint; `paused` means its device is free.
+         * @description Pauses a job. A running job first saves a checkpoint.
+         *
+         *     When its status is `paused`, the job no longer uses a device.
          */
         post: operations["pause_v1_jobs__job_id__pause_post"];
         delete?: never;
@@ -857,10 +862,10 @@ export interface paths {
          * Build
          * @description Builds a submission to the challenge: a folder with the models, predictions and results.
          *
-         *     If `evaluate` is true, the short worker first runs the missing evaluations whose task files are
-         *     in the data directory. Then it checks every milestone and writes the folder. `report` of the
-         *     finished submission names what is still missing. While a submission with the same repository and
-         *     checkpoint is queued or running, the call returns that submission.
+         *     If `evaluate` is true, the short worker first runs each missing evaluation, provided that the
+         *     data directory has the task files. Then it checks every milestone and writes the folder.
+         *     `report` of the finished submission names what is still missing. While a submission with the
+         *     same repository and checkpoint is queued or running, the call returns that submission.
          */
         post: operations["build_v1_jobs__job_id__submission_post"];
         delete?: never;
@@ -902,7 +907,9 @@ export interface paths {
         };
         /**
          * Download
-         * @description Downloads a file of the newest finished submission. Supports ranges; the ETag is its hash.
+         * @description Downloads a file of the newest finished submission.
+         *
+         *     Supports ranges; the ETag is the SHA-256 of the file.
          */
         get: operations["download_v1_jobs__job_id__submission_files__path__get"];
         put?: never;
@@ -911,7 +918,9 @@ export interface paths {
         options?: never;
         /**
          * Download
-         * @description Downloads a file of the newest finished submission. Supports ranges; the ETag is its hash.
+         * @description Downloads a file of the newest finished submission.
+         *
+         *     Supports ranges; the ETag is the SHA-256 of the file.
          */
         head: operations["download_v1_jobs__job_id__submission_files__path__head"];
         patch?: never;
@@ -948,7 +957,7 @@ export interface paths {
         };
         /**
          * List Submissions
-         * @description The newest submission of a job in a list, which is empty if there is none.
+         * @description A list with the newest submission of a job. The list is empty if the job has none.
          */
         get: operations["list_submissions_v1_jobs__job_id__submissions_get"];
         put?: never;
@@ -990,7 +999,8 @@ export interface paths {
          * Presets
          * @description The presets, each with its complete spec and its parameter count.
          *
-         *     `words` is the number of words that its dataset has in the BabyLM challenge, or null.
+         *     `words` is the number of words that the preset's dataset has in the BabyLM challenge. It is null
+         *     if the dataset is not part of the challenge.
          */
         get: operations["presets_v1_presets_get"];
         put?: never;
@@ -1014,7 +1024,7 @@ export interface paths {
          * Add Sample
          * @description Adds the sample: training text, validation text, and minimal pairs as an evaluation task.
          *
-         *     The service generates the text, so it needs no network. Parts that exist do not change.
+         *     The service generates the text, so it needs no network. Parts that already exist do not change.
          */
         post: operations["add_sample_v1_sample_post"];
         delete?: never;
@@ -1064,9 +1074,9 @@ export interface paths {
          *
          *     Only members that have succeeded count. `verdict` compares the mean with that of the baseline.
          *     It is `better` or `worse` if they differ by more than twice the pooled standard deviation, and
-         *     otherwise `within_noise`. It is `too_few_seeds` if either has fewer than two values, null if the
-         *     baseline has no value, and `baseline` for the baseline itself. `format` is json, or csv with a
-         *     line for each member.
+         *     otherwise `within_noise`. It is `too_few_seeds` if the condition or the baseline has fewer than
+         *     two values, null if the baseline has no value, and `baseline` for the baseline itself. `format`
+         *     is json, or csv with a line for each member.
          */
         get: operations["show_v1_studies__study_id__get"];
         put?: never;
@@ -1132,7 +1142,7 @@ export interface paths {
         put?: never;
         /**
          * Resume
-         * @description Requeues members that are paused, failed or cancelled, from their newest checkpoints.
+         * @description Requeues paused, failed and cancelled members; each continues from its newest checkpoint.
          */
         post: operations["resume_v1_studies__study_id__resume_post"];
         delete?: never;
@@ -1152,10 +1162,10 @@ export interface paths {
         put?: never;
         /**
          * Add Seeds
-         * @description Adds seeds to each condition; the new members have the specs of the existing ones.
+         * @description Adds seeds to each condition. The new members differ from the existing ones only in the seed.
          *
-         *     If `seeds` is a number, it is the total number of seeds that the study shall have. If it is a
-         *     list, those seeds are added. A repeated request adds nothing.
+         *     If `seeds` is a number, it is the total number of seeds after the request. If `seeds` is a list,
+         *     the request adds these seeds. A repeated request adds nothing.
          */
         post: operations["add_seeds_v1_studies__study_id__seeds_post"];
         delete?: never;
@@ -1268,7 +1278,9 @@ export interface paths {
         put?: never;
         /**
          * Encode
-         * @description Splits a text with the tokenizer of a job: ids, vocabulary entries and character offsets.
+         * @description Splits a text with the tokenizer of a job.
+         *
+         *     Each token has its id, its vocabulary entry and its character offsets.
          */
         post: operations["encode_v1_tokenizers__job_id__encode_post"];
         delete?: never;
@@ -1526,7 +1538,7 @@ export interface components {
         };
         /**
          * CleanOptions
-         * @description How raw text becomes training text.
+         * @description The options for turning raw text into training text.
          *
          *     `data.clean` accepts `true` (the defaults of the fields), `false` (style `none`), `"upstream"`
          *     (style `upstream`), or an object with these fields.
@@ -1547,7 +1559,7 @@ export interface components {
             punctuation: "keep" | "strip";
             /**
              * Style
-             * @description standard: a cleaner per source that keeps case and punctuation; upstream: what the research scripts did; none: only white space is normalized.
+             * @description standard: a cleaner for each source that keeps case and punctuation; upstream: the cleaning of the BabyLM-NA2 research scripts; none: only white space is normalized.
              * @default standard
              * @enum {string}
              */
@@ -1636,7 +1648,7 @@ export interface components {
             dataset: string;
             /**
              * Deduplicate
-             * @description report: count documents that repeat or nearly repeat another one, and lines that also occur in the validation text, without removing them; exact: remove repeated documents and these lines; near: also remove documents that nearly repeat another one.
+             * @description What to do with repeated text. report: only count repeated documents, nearly repeated documents, and lines that also occur in the validation text; exact: remove repeated documents, and lines that also occur in the validation text; near: also remove nearly repeated documents.
              * @default none
              * @enum {string}
              */
@@ -1650,7 +1662,7 @@ export interface components {
             rows: "documents" | "lines";
             /**
              * Sources
-             * @description File stems to use, such as childes; null uses every text file of the folder.
+             * @description Names of the files to use, without suffix, such as childes; null: every text file of the folder.
              */
             sources?: string[] | null;
             /**
@@ -1696,12 +1708,12 @@ export interface components {
             column?: string | null;
             /**
              * Commit
-             * @description The commit of its files.
+             * @description Commit of the files.
              */
             commit: string;
             /**
              * Files
-             * @description The files of this dataset, by name.
+             * @description Names of the files from this origin.
              */
             files: string[];
             /**
@@ -1823,7 +1835,7 @@ export interface components {
         };
         /**
          * Dropped
-         * @description Matches of a rule.
+         * @description Number of matches of a rule, with the first matches as examples.
          */
         Dropped: {
             /** Count */
@@ -1880,13 +1892,13 @@ export interface components {
         };
         /**
          * EvaluationRead
-         * @description An evaluation: `queued`, `running`, `succeeded` or `failed`.
+         * @description An evaluation, which is `queued`, `running`, `succeeded` or `failed`.
          *
-         *     `score` is the score of the BabyLM evaluation, and `metric` is its kind. `accuracy` is the mean
-         *     over the paradigms, or over the splits of entity tracking; ties count as right in `score` and as
-         *     wrong in `strict_score`. `spearman` is a rank correlation with human judgements. `r2_gain` is
-         *     the share of the baseline regression's residual variance that surprisal explains.
-         *     `log_probability` is the mean over all words in nats.
+         *     `score` is the score of the BabyLM evaluation, and `metric` is the kind of this score.
+         *     `accuracy` is the mean over the paradigms, or over the splits of entity tracking; ties count as
+         *     right in `score` and as wrong in `strict_score`. `spearman` is a rank correlation with human
+         *     judgements. `r2_gain` is the share of the baseline regression's residual variance that surprisal
+         *     explains. `log_probability` is the mean log probability of all words in nats.
          */
         EvaluationRead: {
             /** Chance */
@@ -1952,7 +1964,7 @@ export interface components {
         EvaluationSpec: {
             /**
              * Checkpoints
-             * @description last: the trained model, and the averages `ema` and `average` if there are any; milestones: also the checkpoints at given numbers of words seen that the strict tracks report.
+             * @description last: the trained model, and the averages `ema` and `average` if there are any; milestones: also the checkpoints that the strict tracks require at given numbers of words seen.
              * @default last
              * @enum {string}
              */
@@ -2015,7 +2027,7 @@ export interface components {
         FinetuneSpec: {
             /**
              * Batch Size
-             * @description Examples per step; null is 16 for boolq and multirc and 32 for the others. An epoch leaves out the examples that do not fill a batch.
+             * @description Number of examples per step; null: 16 for boolq and multirc, 32 for other tasks. An epoch leaves out the last examples if they do not fill a batch.
              */
             batch_size?: number | null;
             /**
@@ -2032,12 +2044,12 @@ export interface components {
             classifier_dropout: number;
             /**
              * Epochs
-             * @description Passes over the training examples; null is 30 for wsc and 10 for the others.
+             * @description Number of passes over the training examples; null: 30 for wsc, 10 for other tasks.
              */
             epochs?: number | null;
             /**
              * Folder
-             * @description Folder under evaluations in the data directory with TASK.train.jsonl and TASK.valid.jsonl of each task.
+             * @description Folder under evaluations in the data directory that has the files TASK.train.jsonl and TASK.valid.jsonl of each task.
              * @default glue_filtered
              */
             folder: string;
@@ -2054,18 +2066,18 @@ export interface components {
             learning_rate: number;
             /**
              * Metric
-             * @description The metric that selects the best epoch; null is f1 for mrpc and qqp, and accuracy for the others.
+             * @description Metric that selects the best epoch; null: f1 for mrpc and qqp, accuracy for other tasks.
              */
             metric?: ("accuracy" | "f1" | "mcc") | null;
             /**
              * Min Learning Rate Ratio
-             * @description Final learning rate relative to the peak.
+             * @description Final learning rate as a fraction of the peak.
              * @default 0.1
              */
             min_learning_rate_ratio: number;
             /**
              * Pooling
-             * @description The token whose hidden state is classified. last: as the official script with `--take_final --padding_side left`; first: as that script without these flags, so that a causal model sees only the first token of the input.
+             * @description The token that gives the hidden state for the classifier: the last or the first token of the input. last is what the official script does with `--take_final --padding_side left`; first is what it does without these flags. With first, a causal model sees only one token of the input.
              * @default last
              * @enum {string}
              */
@@ -2078,7 +2090,7 @@ export interface components {
             seed: number;
             /**
              * Sequence Length
-             * @description Maximum tokens of an input; longer inputs are truncated.
+             * @description Maximum number of tokens in an input; longer inputs are truncated.
              * @default 512
              */
             sequence_length: number;
@@ -2089,7 +2101,7 @@ export interface components {
             tasks?: string[] | null;
             /**
              * Warmup Ratio
-             * @description Share of the steps with a rising learning rate.
+             * @description Share of the steps in which the rate rises.
              * @default 0.06
              */
             warmup_ratio: number;
@@ -2124,7 +2136,7 @@ export interface components {
             attention_dropout: number;
             /**
              * Attn Logit Softcapping
-             * @description Soft cap on attention scores; null: none.
+             * @description Soft cap on attention scores; null: no cap.
              * @default 50
              */
             attn_logit_softcapping: number | null;
@@ -2136,13 +2148,13 @@ export interface components {
             dropout: number;
             /**
              * Final Logit Softcapping
-             * @description Soft cap on the output logits; null: none.
+             * @description Soft cap on the output logits; null: no cap.
              * @default 30
              */
             final_logit_softcapping: number | null;
             /**
              * Head Dim
-             * @description Width of a head; null is hidden_size / num_attention_heads.
+             * @description Width of a head; null: hidden_size / num_attention_heads.
              */
             head_dim?: number | null;
             /**
@@ -2166,28 +2178,28 @@ export interface components {
             initializer_range: number;
             /**
              * Intermediate Size
-             * @description Width F of the MLP; null is 4 x hidden_size.
+             * @description Width F of the MLP; null: 4 x hidden_size.
              */
             intermediate_size?: number | null;
             /**
              * Max Position Embeddings
-             * @description Maximum tokens of an input, at least training.seq_length; null is 2048, or training.seq_length if that is more.
+             * @description Maximum number of tokens in an input, at least training.seq_length; null: 2048, or training.seq_length if that is more.
              */
             max_position_embeddings?: number | null;
             /**
              * Num Attention Heads
-             * @description Attention heads H; null: heads of the largest even width up to 64 that divides hidden_size.
+             * @description Number of attention heads H; null: the number at which the width of a head is the largest even divisor of hidden_size up to 64.
              */
             num_attention_heads?: number | null;
             /**
              * Num Hidden Layers
-             * @description Layers L.
+             * @description Number of layers L.
              * @default 12
              */
             num_hidden_layers: number;
             /**
              * Num Key Value Heads
-             * @description Key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; the greatest common divisor of H and 8 for Llama 4.
+             * @description Number of key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; the greatest common divisor of H and 8 for Llama 4.
              */
             num_key_value_heads?: number | null;
             /**
@@ -2203,13 +2215,13 @@ export interface components {
             rms_norm_eps: number;
             /**
              * Rope Theta
-             * @description Rotary base.
+             * @description Base of the rotary embeddings.
              * @default 10000
              */
             rope_theta: number;
             /**
              * Sliding Window
-             * @description Attention window of every second layer, in tokens.
+             * @description Number of tokens in the attention window of every second layer.
              * @default 4096
              */
             sliding_window: number;
@@ -2263,7 +2275,7 @@ export interface components {
         };
         /**
          * GroupRead
-         * @description The share of correct items among all items with the same value of an attribute.
+         * @description The score of all items that have the same value (`name`) of an attribute (`by`).
          */
         GroupRead: {
             /** By */
@@ -2279,10 +2291,11 @@ export interface components {
         };
         /**
          * InitFromSpec
-         * @description Warm start: the weights that training starts from, instead of random ones.
+         * @description Warm start: the weights from which training starts, instead of random weights.
          *
-         *     The tokenizer is that of the weights; the optimizer starts without state. Architecture and shape
-         *     must be equal; `dropout` and `max_position_embeddings` may differ.
+         *     The job uses the tokenizer that belongs to the weights. The optimizer starts without state. The
+         *     section `model` must describe the model of the weights; only `dropout` and
+         *     `max_position_embeddings` may differ.
          */
         InitFromSpec: {
             /**
@@ -2293,7 +2306,7 @@ export interface components {
             checkpoint: string;
             /**
              * Job
-             * @description Id of the job whose checkpoint is used.
+             * @description Id of the job that has the checkpoint.
              */
             job?: string | null;
             /**
@@ -2304,7 +2317,7 @@ export interface components {
         };
         /**
          * JobPage
-         * @description Some jobs, newest first, and the cursor of the next page.
+         * @description A page of jobs, by default newest first, and the cursor of the next page.
          */
         JobPage: {
             /** Counts */
@@ -2318,7 +2331,7 @@ export interface components {
         };
         /**
          * JobPatch
-         * @description New values for labels of a job. Omitted labels do not change. The run ignores all labels.
+         * @description New values for labels of a job. Omitted labels do not change. No label affects the run.
          */
         JobPatch: {
             /**
@@ -2437,7 +2450,7 @@ export interface components {
             resources?: components["schemas"]["ResourceSpec"];
             /**
              * Task
-             * @description model: train a tokenizer and a model. tokenizer: stop after training and measuring the tokenizer; `model` and `training` are ignored. finetune: fine-tune a checkpoint of another job, see `finetune`; `model` and `tokenizer` are those of the other job, `data` is ignored, and so is `training` except `device` and `num_threads`.
+             * @description model: train a tokenizer and a model. tokenizer: stop after training and measuring the tokenizer; `model` and `training` are ignored. finetune: fine-tune a checkpoint of another job, see `finetune`; `model` and `tokenizer` are those of the other job, `data` is ignored, and of `training` only `device` and `num_threads` are used.
              * @default model
              * @enum {string}
              */
@@ -2459,7 +2472,7 @@ export interface components {
         };
         /**
          * Ledger
-         * @description Words by source and the rules.
+         * @description The words of each source, and the rules of the track.
          */
         Ledger: {
             /** Dataset */
@@ -2517,7 +2530,7 @@ export interface components {
             attention_bias: boolean;
             /**
              * Attention Chunk Size
-             * @description Chunk size in tokens; layers with rotary embeddings attend within a chunk.
+             * @description Number of tokens in a chunk. In layers with rotary embeddings, a token attends only to tokens of its own chunk.
              * @default 8192
              */
             attention_chunk_size: number;
@@ -2535,7 +2548,7 @@ export interface components {
             dropout: number;
             /**
              * Head Dim
-             * @description Width of a head; null is hidden_size / num_attention_heads.
+             * @description Width of a head; null: hidden_size / num_attention_heads.
              */
             head_dim?: number | null;
             /**
@@ -2559,51 +2572,51 @@ export interface components {
             initializer_range: number;
             /**
              * Interleave Moe Layer Step
-             * @description Every n-th layer has experts; the others are dense.
+             * @description Interval n: every n-th layer has experts, the other layers are dense.
              * @default 1
              */
             interleave_moe_layer_step: number;
             /**
              * Intermediate Size
-             * @description Width F of the MLP; null is 4 x hidden_size.
+             * @description Width F of the MLP; null: 4 x hidden_size.
              */
             intermediate_size?: number | null;
             /**
              * Max Position Embeddings
-             * @description Maximum tokens of an input, at least training.seq_length; null is 2048, or training.seq_length if that is more.
+             * @description Maximum number of tokens in an input, at least training.seq_length; null: 2048, or training.seq_length if that is more.
              */
             max_position_embeddings?: number | null;
             /**
              * No Rope Layer Interval
-             * @description Every n-th layer has no rotary embedding.
+             * @description Interval n: every n-th layer has no rotary embeddings.
              * @default 4
              */
             no_rope_layer_interval: number;
             /**
              * Num Attention Heads
-             * @description Attention heads H; null: heads of the largest even width up to 64 that divides hidden_size.
+             * @description Number of attention heads H; null: the number at which the width of a head is the largest even divisor of hidden_size up to 64.
              */
             num_attention_heads?: number | null;
             /**
              * Num Experts Per Tok
-             * @description Routed experts per token, in addition to the shared expert.
+             * @description Number of routed experts per token, in addition to the shared expert.
              * @default 1
              */
             num_experts_per_tok: number;
             /**
              * Num Hidden Layers
-             * @description Layers L.
+             * @description Number of layers L.
              * @default 12
              */
             num_hidden_layers: number;
             /**
              * Num Key Value Heads
-             * @description Key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; the greatest common divisor of H and 8 for Llama 4.
+             * @description Number of key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; the greatest common divisor of H and 8 for Llama 4.
              */
             num_key_value_heads?: number | null;
             /**
              * Num Local Experts
-             * @description Routed experts per layer; 0 makes all layers dense.
+             * @description Number of routed experts per layer; 0 makes all layers dense.
              * @default 16
              */
             num_local_experts: number;
@@ -2615,7 +2628,7 @@ export interface components {
             rms_norm_eps: number;
             /**
              * Rope Theta
-             * @description Rotary base.
+             * @description Base of the rotary embeddings.
              * @default 500000
              */
             rope_theta: number;
@@ -2774,28 +2787,28 @@ export interface components {
             initializer_range: number;
             /**
              * Intermediate Size
-             * @description Width F of the MLP; null is 4 x hidden_size.
+             * @description Width F of the MLP; null: 4 x hidden_size.
              */
             intermediate_size?: number | null;
             /**
              * Max Position Embeddings
-             * @description Maximum tokens of an input, at least training.seq_length; null is 2048, or training.seq_length if that is more.
+             * @description Maximum number of tokens in an input, at least training.seq_length; null: 2048, or training.seq_length if that is more.
              */
             max_position_embeddings?: number | null;
             /**
              * Num Attention Heads
-             * @description Attention heads H; null: heads of the largest even width up to 64 that divides hidden_size.
+             * @description Number of attention heads H; null: the number at which the width of a head is the largest even divisor of hidden_size up to 64.
              */
             num_attention_heads?: number | null;
             /**
              * Num Hidden Layers
-             * @description Layers L.
+             * @description Number of layers L.
              * @default 12
              */
             num_hidden_layers: number;
             /**
              * Num Key Value Heads
-             * @description Key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; the greatest common divisor of H and 8 for Llama 4.
+             * @description Number of key-value heads K; null: H for OLMo 2; H / 2 for Gemma 2, or H if H is odd; the greatest common divisor of H and 8 for Llama 4.
              */
             num_key_value_heads?: number | null;
             /**
@@ -2806,7 +2819,7 @@ export interface components {
             rms_norm_eps: number;
             /**
              * Rope Theta
-             * @description Rotary base.
+             * @description Base of the rotary embeddings.
              * @default 10000
              */
             rope_theta: number;
@@ -2905,9 +2918,9 @@ export interface components {
          * ReportRead
          * @description What a submission contains and lacks.
          *
-         *     `differences` has one message for each task or subset whose predictions have another number of
-         *     items than the official file, or that the official file does not have. `complete` is true if
-         *     `missing` and `differences` are empty and every milestone of the track was reached.
+         *     `differences` has one message for each task or subset that differs from the official file: the
+         *     number of items differs, or the official file does not have the task or subset. `complete` is
+         *     true if `missing` and `differences` are empty and every milestone of the track was reached.
          */
         ReportRead: {
             budget?: components["schemas"]["Ledger"] | null;
@@ -2948,7 +2961,7 @@ export interface components {
             };
             /**
              * Gpus
-             * @description Number of GPUs that the job requires; 0: none. null: if `training.device` is cuda, the job requires `training.num_devices` GPUs; if it is auto or cpu, none.
+             * @description Number of GPUs that the job requires. null: `training.num_devices` GPUs if `training.device` is cuda, none if it is auto or cpu.
              */
             gpus?: number | null;
             /**
@@ -3001,7 +3014,7 @@ export interface components {
         };
         /**
          * Rule
-         * @description A rule of the challenge; `holds` is null if it cannot be decided yet.
+         * @description A rule of the challenge; `holds` is null if this cannot be decided yet.
          */
         Rule: {
             /** Detail */
@@ -3146,14 +3159,14 @@ export interface components {
         };
         /**
          * StudyBody
-         * @description A study: a job spec as for `POST /v1/jobs`, and what varies.
+         * @description A study: a job spec as for `POST /v1/jobs`, and the values that vary.
          *
-         *     The fields of the spec, such as `preset` and `training`, are given here or in `spec`.
+         *     Give the fields of the spec, such as `preset` and `training`, at the top level or in `spec`.
          */
         StudyBody: {
             /**
              * Grid
-             * @description Values by dotted field. Each combination of values is a condition; the combination of the first values is the baseline. Empty: one condition.
+             * @description Values by dotted field. Each combination of values is a condition; the combination of the first values is the baseline. If empty, the study has one condition.
              */
             grid?: {
                 [key: string]: unknown[];
@@ -3267,7 +3280,7 @@ export interface components {
             checkpoint: string;
             /**
              * Evaluate
-             * @description Also queue each evaluation that has no predictions yet and whose task files are in the data directory.
+             * @description Also queue each evaluation that has no predictions yet, if its task files are in the data directory.
              * @default true
              */
             evaluate: boolean;
@@ -3287,7 +3300,7 @@ export interface components {
         };
         /**
          * SubmissionRead
-         * @description A submission: `queued`, `running`, `succeeded` or `failed`.
+         * @description A submission, which is `queued`, `running`, `succeeded` or `failed`.
          */
         SubmissionRead: {
             /** Checkpoint */
@@ -3443,7 +3456,7 @@ export interface components {
         };
         /**
          * TokenizerFileRead
-         * @description An existing tokenizer; a spec names it by `path`, in `tokenizer.path`.
+         * @description An existing tokenizer. To use it, set `tokenizer.path` of a spec to `path`.
          */
         TokenizerFileRead: {
             /** Error */
@@ -3495,12 +3508,12 @@ export interface components {
         TokenizerSpec: {
             /**
              * From Job
-             * @description Id of a job whose tokenizer is used unchanged. No tokenizer is trained, min_frequency is ignored, and only the estimate uses vocab_size.
+             * @description Id of another job. The tokenizer of that job is used unchanged. No tokenizer is trained, min_frequency is ignored, and only the estimate uses vocab_size.
              */
             from_job?: string | null;
             /**
              * Min Frequency
-             * @description Pairs that occur less often are never merged.
+             * @description Minimum number of occurrences of a merged pair.
              * @default 2
              */
             min_frequency: number;
@@ -3541,25 +3554,25 @@ export interface components {
             adam_epsilon: number;
             /**
              * Attention
-             * @description blocks: this project's causal attention in blocks, which never holds all scores, or torch's fused kernel if that computes the same faster; library: the attention that transformers chooses; flex: torch's flex attention, GPU only. auto, on every device: blocks for Llama 4 with packing documents and seq_length of at least 8192 (attention dropout is then refused); otherwise library if the model has attention dropout. In all other cases: on a CPU blocks; on a GPU flex if scores are soft-capped and heads are at least 16 wide, else library if packing is documents, else blocks.
+             * @description blocks: attention that this project computes block by block, so that all scores are never in memory at once, or torch's fused kernel where that gives the same result faster; library: the attention that transformers chooses; flex: torch's flex attention, GPU only. auto uses the first of these rules that applies. Llama 4 with packing documents and seq_length 8192 or more: blocks (attention dropout is then an error). A model with attention dropout: library. A CPU: blocks. Soft-capped scores and heads at least 16 wide: flex. Packing documents: library. Otherwise: blocks.
              * @default auto
              * @enum {string}
              */
             attention: "auto" | "blocks" | "library" | "flex";
             /**
              * Average Last Epochs
-             * @description Number of last epochs: the weights at the ends of these epochs are averaged, and the mean is validated and published as the checkpoint `average`; null: no average. Izmailov et al. 2018; qlabs-eng/slowrun.
+             * @description Number of epochs to average: the mean of the weights at the ends of the last epochs is validated and published as the checkpoint `average`; null: no average. Izmailov et al. 2018; qlabs-eng/slowrun.
              */
             average_last_epochs?: number | null;
             /**
              * Batch Size
-             * @description Sequences in a step.
+             * @description Number of sequences in a step.
              * @default 16
              */
             batch_size: number;
             /**
              * Batch Size Schedule
-             * @description Other batch sizes in the first epochs, such as ["32 until 0.5"]: each entry gives a number of sequences and the share of the epochs at which it ends, rounded to whole epochs. After the last entry, steps have batch_size sequences. Smith et al. 2018, https://arxiv.org/abs/1711.00489.
+             * @description Other batch sizes in the first epochs, such as ["32 until 0.5"]: each entry gives a number of sequences and the share of the epochs until which it applies, rounded to whole epochs. After the last entry, steps have batch_size sequences. Smith et al. 2018, https://arxiv.org/abs/1711.00489.
              * @default []
              */
             batch_size_schedule: string[];
@@ -3571,7 +3584,7 @@ export interface components {
             compile: "auto" | boolean;
             /**
              * Decay Ratio
-             * @description Fraction of the steps over which wsd decays.
+             * @description Fraction of the steps in which the schedule wsd decays.
              * @default 0.2
              */
             decay_ratio: number;
@@ -3584,7 +3597,7 @@ export interface components {
             device: "auto" | "cpu" | "cuda";
             /**
              * Early Stopping Patience
-             * @description End the run after this many validations in a row without a new lowest loss (Prechelt 1998). If this is set, the checkpoint `last` has the weights with the lowest loss, also if training reaches the end. null: train to the end. Needs data.validation.
+             * @description Number of validations in a row without a new lowest loss after which the run ends (Prechelt 1998); null: train to the end. If this is set, the checkpoint `last` has the weights with the lowest loss, even if training reaches the end. Needs data.validation.
              */
             early_stopping_patience?: number | null;
             /**
@@ -3594,29 +3607,29 @@ export interface components {
             ema_decay?: number | null;
             /**
              * Empty Cache Steps
-             * @description Steps between emptying the CUDA cache.
+             * @description Number of steps after which torch's cache of GPU memory is emptied; null: never.
              */
             empty_cache_steps?: number | null;
             /**
              * Epochs
-             * @description Passes over the text.
+             * @description Number of passes over the text.
              * @default 3
              */
             epochs: number;
             /**
              * Eval Steps
-             * @description Steps between two validations; null: 500, or fewer if the run would otherwise have fewer than 10 validations.
+             * @description Number of steps between two validations; null: 500, or fewer if the run would otherwise have fewer than 10 validations.
              */
             eval_steps?: number | null;
             /**
              * Eval Tokens
-             * @description Maximum number of tokens of a validation, sampled evenly over the text; null: all.
+             * @description Maximum number of tokens in a validation. They are sampled evenly over the text. null: all tokens.
              * @default 500000
              */
             eval_tokens: number | null;
             /**
              * Gradient Checkpointing
-             * @description Recompute activations in the backward pass: less memory, slower. Turned on automatically only if micro_batch_size is "auto" and no sequence fits otherwise.
+             * @description Recompute activations in the backward pass, which needs less memory and more time. If micro_batch_size is "auto", this is turned on automatically if not even one sequence fits into memory without it.
              * @default false
              */
             gradient_checkpointing: boolean;
@@ -3628,7 +3641,7 @@ export interface components {
             learning_rate: number;
             /**
              * Logging Steps
-             * @description Steps between two logs of the metrics; null: a thousandth of the run's steps, at least 1.
+             * @description Number of steps between two logs of the metrics; null: a thousandth of the run's steps, at least 1.
              */
             logging_steps?: number | null;
             /**
@@ -3644,7 +3657,7 @@ export interface components {
             max_steps?: number | null;
             /**
              * Micro Batch Size
-             * @description Sequences in one forward and backward pass of a device; gradients are accumulated up to batch_size. null: the device's whole share of the batch; "auto": the largest part of it that fits into memory.
+             * @description Number of sequences in one forward and backward pass of a device. Gradients are accumulated over all passes of a step. null: the device's whole share of the batch; "auto": the largest part of this share that fits into memory.
              */
             micro_batch_size?: number | "auto" | null;
             /**
@@ -3655,19 +3668,19 @@ export interface components {
             min_learning_rate_ratio: number;
             /**
              * Muon Learning Rate
-             * @description Peak learning rate of the matrices that Muon updates; learning_rate then applies to the other weights. Both follow the schedule. 0.02 in Jordan et al. 2024.
+             * @description Peak learning rate of the matrices that Muon updates; learning_rate then applies to the other weights. Both rates follow the schedule. Jordan et al. 2024 use 0.02.
              * @default 0.02
              */
             muon_learning_rate: number;
             /**
              * Muon Momentum
-             * @description Nesterov momentum of Muon; 0.95 in Jordan et al. 2024.
+             * @description Nesterov momentum of Muon. Jordan et al. 2024 use 0.95.
              * @default 0.95
              */
             muon_momentum: number;
             /**
              * Num Devices
-             * @description Data-parallel processes, one per device, which split each batch evenly: GPUs of one machine, or parts of its CPU. Must divide batch_size.
+             * @description Number of devices that train together: GPUs of one machine, or parts of its CPU. Each device takes an equal part of each batch, so num_devices must divide batch_size.
              * @default 1
              */
             num_devices: number;
@@ -3705,7 +3718,7 @@ export interface components {
             router_aux_loss_coefficient: number;
             /**
              * Sample Max New Tokens
-             * @description Longest continuation of a sample prompt, in tokens.
+             * @description Maximum number of tokens that the model adds to a sample prompt.
              * @default 40
              */
             sample_max_new_tokens: number;
@@ -3720,7 +3733,7 @@ export interface components {
             sample_prompts: string[];
             /**
              * Save Steps
-             * @description Steps between two rolling checkpoints; null: 500, or fewer if the run would otherwise save fewer than 5.
+             * @description Number of steps between two rolling checkpoints; null: 500, or fewer if the run would otherwise save fewer than 5.
              */
             save_steps?: number | null;
             /**
@@ -3744,19 +3757,19 @@ export interface components {
             seed: number;
             /**
              * Seq Length
-             * @description Tokens in a sequence.
+             * @description Number of tokens in a sequence.
              * @default 128
              */
             seq_length: number;
             /**
              * Seq Length Schedule
-             * @description Shorter sequences in the first epochs, such as ["64 until 0.2", "128 until 0.5"]: each entry gives a number of tokens and the share of the epochs at which it ends, rounded to whole epochs. After the last entry, sequences have seq_length tokens. Li et al. 2022, https://arxiv.org/abs/2108.06084.
+             * @description Shorter sequences in the first epochs, such as ["64 until 0.2", "128 until 0.5"]: each entry gives a number of tokens and the share of the epochs until which it applies, rounded to whole epochs. After the last entry, sequences have seq_length tokens. Li et al. 2022, https://arxiv.org/abs/2108.06084.
              * @default []
              */
             seq_length_schedule: string[];
             /**
              * Shuffle
-             * @description What each epoch puts in a new order. windows: the sequences, which are cut only once; documents: the documents, from which sequences are cut again, and then these sequences (document-level shuffle of qlabs-eng/slowrun).
+             * @description What gets a new random order in each epoch. windows: the sequences, which are cut from the text only once; documents: first the documents, from which new sequences are cut, and then these sequences (document-level shuffle of qlabs-eng/slowrun).
              * @default windows
              * @enum {string}
              */
@@ -3781,7 +3794,7 @@ export interface components {
         };
         /**
          * UnfinishedRead
-         * @description A file whose upload is incomplete.
+         * @description A file with an incomplete upload.
          */
         UnfinishedRead: {
             /** Name */
@@ -4014,7 +4027,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4061,7 +4074,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4108,7 +4121,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4167,7 +4180,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4236,7 +4249,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4301,7 +4314,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4369,7 +4382,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4378,7 +4391,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4444,7 +4457,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4453,7 +4466,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4471,7 +4484,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4542,7 +4555,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadRead"];
                 };
             };
-            /** @description A piece has arrived; more is to come. */
+            /** @description A part was received; the file is incomplete. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -4569,7 +4582,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4578,7 +4591,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4596,7 +4609,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4682,7 +4695,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4691,7 +4704,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4709,7 +4722,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4790,7 +4803,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4799,7 +4812,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4885,7 +4898,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4894,7 +4907,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -4959,7 +4972,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5024,7 +5037,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5086,7 +5099,7 @@ export interface operations {
                     "application/json": components["schemas"]["UploadRead"];
                 };
             };
-            /** @description A piece has arrived; more is to come. */
+            /** @description A part was received; the file is incomplete. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -5113,7 +5126,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5122,7 +5135,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5140,7 +5153,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5226,7 +5239,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5235,7 +5248,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5310,7 +5323,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5390,7 +5403,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5408,7 +5421,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5490,7 +5503,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5576,7 +5589,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5585,7 +5598,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5651,7 +5664,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5660,7 +5673,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5678,7 +5691,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -5759,7 +5772,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5768,7 +5781,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5854,7 +5867,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5863,7 +5876,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5931,7 +5944,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -5940,7 +5953,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -5958,7 +5971,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6035,7 +6048,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6044,7 +6057,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6080,7 +6093,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name of a checkpoint, `best` or `last`. */
+                /** @description `best`, `last`, or the name of a checkpoint. */
                 name: string;
             };
             cookie?: never;
@@ -6123,7 +6136,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6132,7 +6145,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6141,7 +6154,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -6186,7 +6199,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name of a checkpoint, `best` or `last`. */
+                /** @description `best`, `last`, or the name of a checkpoint. */
                 name: string;
             };
             cookie?: never;
@@ -6229,7 +6242,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6238,7 +6251,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6247,7 +6260,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -6292,7 +6305,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name of a checkpoint, `best` or `last`. */
+                /** @description `best`, `last`, or the name of a checkpoint. */
                 name: string;
             };
             cookie?: never;
@@ -6330,7 +6343,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6339,7 +6352,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6393,7 +6406,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name of a checkpoint, `best` or `last`. */
+                /** @description `best`, `last`, or the name of a checkpoint. */
                 name: string;
                 path: string;
             };
@@ -6437,7 +6450,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6446,7 +6459,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6455,7 +6468,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -6500,7 +6513,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name of a checkpoint, `best` or `last`. */
+                /** @description `best`, `last`, or the name of a checkpoint. */
                 name: string;
                 path: string;
             };
@@ -6544,7 +6557,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6553,7 +6566,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6562,7 +6575,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -6607,7 +6620,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name of a checkpoint, `best` or `last`. */
+                /** @description `best`, `last`, or the name of a checkpoint. */
                 name: string;
             };
             cookie?: never;
@@ -6645,7 +6658,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6654,7 +6667,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6672,7 +6685,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -6681,7 +6694,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -6753,7 +6766,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name of a checkpoint, `best` or `last`. */
+                /** @description `best`, `last`, or the name of a checkpoint. */
                 name: string;
             };
             cookie?: never;
@@ -6791,7 +6804,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6800,7 +6813,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6854,7 +6867,7 @@ export interface operations {
             path: {
                 /** @description Id of a job. */
                 job_id: string;
-                /** @description Name of a checkpoint, `best` or `last`. */
+                /** @description `best`, `last`, or the name of a checkpoint. */
                 name: string;
             };
             cookie?: never;
@@ -6892,7 +6905,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6901,7 +6914,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -6991,7 +7004,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7000,7 +7013,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7068,7 +7081,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7077,7 +7090,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7156,7 +7169,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7165,7 +7178,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7174,7 +7187,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -7262,7 +7275,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7271,7 +7284,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7280,7 +7293,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -7361,7 +7374,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7370,7 +7383,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7405,7 +7418,7 @@ export interface operations {
                 after?: number;
             };
             header?: {
-                /** @description `seq` of the last event that the client received; empty: none. */
+                /** @description `seq` of the last event that the client received; empty if it has none. */
                 "last-event-id"?: number | string;
             };
             path: {
@@ -7450,7 +7463,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7459,7 +7472,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7530,7 +7543,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7539,7 +7552,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7615,7 +7628,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7624,7 +7637,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7692,7 +7705,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7701,7 +7714,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7719,7 +7732,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7796,7 +7809,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7805,7 +7818,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7823,7 +7836,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7900,7 +7913,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7909,7 +7922,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -7927,7 +7940,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8004,7 +8017,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8013,7 +8026,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8085,7 +8098,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8094,7 +8107,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8112,7 +8125,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8198,7 +8211,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8207,7 +8220,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8216,7 +8229,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -8302,7 +8315,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8311,7 +8324,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8320,7 +8333,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -8407,7 +8420,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8416,7 +8429,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8425,7 +8438,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -8512,7 +8525,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8521,7 +8534,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8530,7 +8543,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -8607,7 +8620,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8616,7 +8629,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8684,7 +8697,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8693,7 +8706,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8762,7 +8775,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8831,7 +8844,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8896,7 +8909,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -8982,7 +8995,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9062,7 +9075,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9080,7 +9093,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9160,7 +9173,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9169,7 +9182,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9235,7 +9248,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9244,7 +9257,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9262,7 +9275,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9339,7 +9352,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9348,7 +9361,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9366,7 +9379,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9443,7 +9456,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9452,7 +9465,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9520,7 +9533,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9529,7 +9542,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9547,7 +9560,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9628,7 +9641,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9637,7 +9650,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9655,7 +9668,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9729,7 +9742,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9794,7 +9807,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9866,7 +9879,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9875,7 +9888,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9893,7 +9906,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -9977,7 +9990,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -9986,7 +9999,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10072,7 +10085,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10152,7 +10165,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10170,7 +10183,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10251,7 +10264,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10260,7 +10273,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10278,7 +10291,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10287,7 +10300,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description It existed and was removed. */
+            /** @description The resource existed and was removed. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -10388,7 +10401,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10457,7 +10470,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10475,7 +10488,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description The state of the service does not allow it. */
+            /** @description The current state does not allow the request. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -10561,7 +10574,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10570,7 +10583,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10636,7 +10649,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10645,7 +10658,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10734,7 +10747,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10743,7 +10756,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10813,7 +10826,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10822,7 +10835,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -10908,7 +10921,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -10917,7 +10930,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A part of the path does not exist. */
+            /** @description The path names something that does not exist. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -11000,7 +11013,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemRead"];
                 };
             };
-            /** @description A page of another site sent the request, or a client of another machine without a key. */
+            /** @description A page of another site sent the request, or the service has no key and the client is on another machine. */
             403: {
                 headers: {
                     [name: string]: unknown;

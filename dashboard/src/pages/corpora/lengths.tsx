@@ -23,8 +23,8 @@ export function DocumentLengths({ sources }: { sources: Record<string, Source> }
   return (
     <Card title="Lengths of documents, after cleaning">
       <p class="soft">
-        The number of documents by their number of words. Each bar covers a range of lengths that
-        is twice as wide as the range before it. The highest bar of each source has full height.
+        The number of documents by their number of words. Each bar covers a range of lengths that is
+        twice as wide as the range before it. The highest bar of each source has full height.
       </p>
       <div class="lengths">
         {known.map((one) => (

@@ -16,8 +16,9 @@ INTRODUCTION = """\
 calls of [api.md](api.md), so it also works from another machine.
 
 - **Which service.** `--url`, else `BABYLM_URL`, else the `babylm serve` that uses the same runs
-  folder (it writes its address to `runs/service.json`), else `BABYLM_HOST` and `BABYLM_PORT`,
-  which are `127.0.0.1:8000` by default. `BABYLM_API_KEY` is sent as a bearer token.
+  folder (it writes its address to `runs/service.json`), else `BABYLM_SOCKET`, else `BABYLM_HOST`
+  and `BABYLM_PORT`, which are `127.0.0.1:8000` by default. The Python client uses the same order.
+  `BABYLM_API_KEY` is sent as a bearer token.
 - **Which job.** An id, its beginning as `babylm jobs` shows it (four characters or more), or
   `last` for the newest.
 - **Completion.** After `babylm --install-completion` your shell completes the commands, their

@@ -146,12 +146,8 @@ def open_client(url: str | None) -> "Client":
 
 def default_address(settings: "Settings") -> str:
     """The address at which the API listens according to the settings."""
+    from babylm.client.discovery import address_of, socket_address
+
     if settings.socket is not None:
-        return f"unix:{settings.socket.absolute()}"
+        return socket_address(settings.socket)
     return address_of(settings.host, settings.port)
-
-
-def address_of(host: str, port: int) -> str:
-    """The URL at which this machine reaches a server that listens on `host` and `port`."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

@@ -14,6 +14,7 @@ from babylm.client.metrics import Metrics
 from babylm.client.plot import plot_series
 from babylm.client.view import bar_html
 from babylm.generate_sync import modules
+from babylm.options import open_client
 from core.process.program import ROOT
 from tests.babylm.stub import Answer, Stub, problem, ranged, stream
 
@@ -188,6 +189,28 @@ def test_the_client_finds_a_service_by_environment(stub, monkeypatch, tmp_path):
     with Client(stub.url) as client:
         client.presets()
     assert "authorization" not in stub.requests[-1].headers
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"BABYLM_PORT": "9000"}, "http://127.0.0.1:9000"),
+        ({"BABYLM_HOST": "::", "BABYLM_PORT": ""}, "http://[::1]:8000"),
+        ({"BABYLM_SOCKET": "/run/b.sock", "BABYLM_PORT": "9000"}, "unix:/run/b.sock"),
+        ({"BABYLM_SOCKET": "/run/b.sock", "BABYLM_URL": "http://gpu:1"}, "http://gpu:1"),
+    ],
+)
+def test_the_client_and_the_commands_find_the_same_service(
+    environment, address, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("BABYLM_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with Client() as client, open_client(os.environ.get("BABYLM_URL")) as command:
+        assert (client.url, command.url) == (address, address)
 
 
 OURS = ("core", "jobs", "api", "worker", "migrations", "dashboard", "chaos", "cli", "benchmarks")

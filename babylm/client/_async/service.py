@@ -52,7 +52,8 @@ class AsyncClient(AsyncConnection):
         Args:
             url: `http://HOST:PORT` or `unix:PATH`. Default: `BABYLM_URL`; if it is not set, the
                 address of the `babylm serve` that runs in the folder `BABYLM_RUNS_DIR` (`runs` if
-                not set); if none runs there, `http://127.0.0.1:8000`.
+                not set); if none runs there, the socket `BABYLM_SOCKET`, or else the address of
+                `BABYLM_HOST` and `BABYLM_PORT` (`http://127.0.0.1:8000` if not set).
             api_key: A key of the service. Default: no key if `url` is given, else the first key in
                 `BABYLM_API_KEY`.
             timeout_seconds: Maximum seconds to wait for an answer.

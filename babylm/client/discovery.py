@@ -1,8 +1,14 @@
-"""Finds the service by environment variables, or by the record of `babylm serve`."""
+"""Finds the service by environment variables, or by the record of `babylm serve`.
+
+The key of the environment belongs to the service that the environment names. A client sends it to
+no other address.
+"""
 
 import json
 import os
 from pathlib import Path
+
+from babylm.client.address import is_same_address
 
 SERVICE_FILE = "service.json"
 """File in the runs folder with the address of a running `babylm serve`."""
@@ -46,6 +52,14 @@ def find_key() -> str | None:
     """The first key in `BABYLM_API_KEY`; None if there is none."""
     first = os.environ.get("BABYLM_API_KEY", "").partition(",")[0].strip()
     return first or None
+
+
+def key_for(url: str, key: str | None, *, service: str) -> str | None:
+    """`key` if the address `url` is the address of `service`, to which the key belongs; else None.
+
+    A key must not reach another host, whose operator could use it.
+    """
+    return key if key and is_same_address(url, service) else None
 
 
 def running_service(runs_dir: Path) -> str | None:

@@ -185,10 +185,35 @@ def test_the_client_finds_a_service_by_environment(stub, monkeypatch, tmp_path):
     with Client() as client:
         assert client.presets() == []
     assert stub.requests[-1].headers["authorization"] == "Bearer first"
-    # The key in the environment is sent only to the service that the environment names.
-    with Client(stub.url) as client:
-        client.presets()
-    assert "authorization" not in stub.requests[-1].headers
+
+
+def test_the_key_of_the_environment_reaches_only_the_service_of_the_environment(
+    stub, monkeypatch, tmp_path
+):
+    stub.routes["GET /v1/presets"] = Answer(200, {"data": []})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BABYLM_API_KEY", "secret")
+
+    def key_at(url, **given):
+        sent = []
+        for client in (Client(url, **given), *([] if given else [open_client(url)])):
+            with client:
+                client.presets()
+            sent.append(stub.requests[-1].headers.get("authorization"))
+        (only,) = set(sent)
+        return only
+
+    monkeypatch.setenv("BABYLM_URL", "https://gpu.example.org")
+    assert key_at(stub.url) is None
+    assert key_at(stub.url, api_key="other") == "Bearer other"
+    monkeypatch.setenv("BABYLM_URL", f"{stub.url}/")
+    assert key_at(None) == key_at(stub.url) == "Bearer secret"
+    assert key_at(stub.url, api_key="") is None
+    monkeypatch.delenv("BABYLM_URL")
+    monkeypatch.setenv("BABYLM_PORT", stub.url.rpartition(":")[2])
+    assert key_at(stub.url) == "Bearer secret"
+    monkeypatch.setenv("BABYLM_PORT", "1")
+    assert key_at(stub.url) is None
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from core.archs import ARCHITECTURES
+from core.archs.base import Architecture
+from tests.docs.test_language import ROOT
 from tests.docs.walk import apply, copy_project, lint, run, run_tests
 
 
@@ -31,6 +34,13 @@ def test_qwen3_is_added_as_the_page_says(tmp_path):
         "tests/docs/test_pages.py::test_a_generated_page_is_not_stale",
     )
     assert re.search(r"^\d+ passed", output, re.MULTILINE), output
+
+
+def test_the_page_about_an_architecture_has_the_words_of_the_code():
+    page = (ROOT / "docs/tutorials/add-an-architecture.md").read_text("utf-8")
+    description = ARCHITECTURES["gemma2"].model_fields["head_dim"].description
+    assert f'description="{description}"' in page
+    assert f'"""{Architecture.layer_matrices.__doc__}"""' in page
 
 
 @pytest.mark.timeout(600)

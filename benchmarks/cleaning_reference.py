@@ -2,8 +2,9 @@
 
 Research scripts, such as those that this service replaces, work this way. Each corpus has a list of
 regular expressions, and `re.sub` runs all of them on every line, without a cheaper search for lines
-that cannot match. Most corpora have a dozen expressions. CHILDES has more than sixty, which follow the sections of the CHAT manual
-(MacWhinney 2000). The output nearly equals the output of the cleaning style `upstream`.
+that cannot match. Most corpora have a dozen expressions. CHILDES has more than sixty, which follow
+the sections of the CHAT manual (MacWhinney 2000). The output nearly equals the output of the
+cleaning style `upstream`.
 """
 
 import re

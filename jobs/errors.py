@@ -77,7 +77,7 @@ class StudyNotFound(JobsError):
 
 
 class StudyRefused(JobsError):
-    """The status of the jobs of a study does not allow the action, or a study cannot have such jobs."""
+    """A study cannot have the jobs of the request, or the status of its jobs refuses the action."""
 
     code = "study_refused"
 

@@ -1,4 +1,4 @@
-"""The ways `upstream` and `trainer` of `benchmarks.contender`, which train with Hugging Face's Trainer."""
+"""The ways `upstream` and `trainer` of `benchmarks.contender`: training with the Trainer."""
 
 import os
 import tempfile

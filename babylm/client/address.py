@@ -81,7 +81,8 @@ def parse_address(text: str) -> Address:
 def is_same_address(one: str, other: str) -> bool:
     """True if two addresses name the same server; False if one of them is not valid.
 
-    The comparison ignores how an address is written, but it does not resolve names.
+    The comparison ignores how an address is written, and takes all names of the loopback interface
+    as one. It does not resolve other names.
     """
     try:
         return _identity(parse_address(one)) == _identity(parse_address(other))
@@ -93,8 +94,9 @@ def _identity(address: Address) -> tuple[str | int | None, ...]:
     if address.socket is not None:
         return ("unix", os.path.abspath(address.socket))
     parts = urlsplit(address.url)
+    host = parts.hostname or ""
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    return (parts.scheme, parts.hostname, port, parts.path)
+    return (parts.scheme, "localhost" if is_loopback(host) else host, port, parts.path)
 
 
 def is_loopback(host: str) -> bool:

@@ -208,6 +208,7 @@ def test_the_key_of_the_environment_reaches_only_the_service_of_the_environment(
     assert key_at(stub.url, api_key="other") == "Bearer other"
     monkeypatch.setenv("BABYLM_URL", f"{stub.url}/")
     assert key_at(None) == key_at(stub.url) == "Bearer secret"
+    assert key_at(stub.url.replace("127.0.0.1", "localhost")) == "Bearer secret"
     assert key_at(stub.url, api_key="") is None
     monkeypatch.delenv("BABYLM_URL")
     monkeypatch.setenv("BABYLM_PORT", stub.url.rpartition(":")[2])

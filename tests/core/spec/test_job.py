@@ -1,11 +1,14 @@
 """The job spec: defaults, presets, and errors that name the field."""
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
 from core.archs import ARCHITECTURES
 from core.spec.job import STORED, JobSpec
 from core.spec.presets import PRESETS
+from core.spec.stored import read_stored_spec
 
 
 def refused_field(body: dict) -> tuple:
@@ -144,3 +147,15 @@ def test_null_fields_keep_the_values_with_which_a_run_began():
     assert longer.resolve(begun=begun).model.max_position_embeddings == 512
     other = JobSpec.model_validate({"model": {"architecture": "olmo2"}})
     assert other.resolve(begun=begun) == other.resolve()
+
+
+def test_a_stored_spec_may_have_a_retired_field_without_effect():
+    spec = JobSpec().resolve()
+    body = spec.model_dump(mode="json")
+    body["training"]["weight_decay_schedule"] = "constant"
+    assert read_stored_spec(body) == read_stored_spec(json.dumps(body)) == spec
+    for refused in (body | {"training": {"weight_decay_schedule": "linear"}}, [], "{"):
+        with pytest.raises(ValidationError):
+            read_stored_spec(refused if isinstance(refused, str) else json.dumps(refused))
+    with pytest.raises(ValidationError, match="weight_decay_schedule"):
+        JobSpec.model_validate(body)

@@ -15,7 +15,8 @@ from core.evaluation.classification import (
 )
 from core.evaluation.tasks import FOLDER
 from core.spec.finetune import FinetuneSpec
-from core.spec.job import STORED, JobSpec
+from core.spec.job import JobSpec
+from core.spec.stored import read_stored_spec
 from core.storage.links import link_folder
 from core.storage.rundir import RunDir
 from jobs.errors import CheckpointNotFound, JobNotFound
@@ -47,7 +48,7 @@ def complete_finetune(session: Session, settings: Settings, spec: JobSpec) -> Fi
     finetune = spec.finetune
     assert finetune is not None  # validated with the spec
     checkpoint = _checkpoint(session, finetune)
-    source = JobSpec.model_validate(get_job(session, finetune.job).spec, context=STORED)
+    source = read_stored_spec(get_job(session, finetune.job).spec)
     tasks = _tasks(settings, finetune)
     longest = source.model.max_position_embeddings
     if longest is not None and finetune.sequence_length > longest:

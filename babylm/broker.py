@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from babylm.guard import wait_gone
+from core.storage.rundir import publish_file
 
 SERVERS_ON_PATH = ("valkey-server", "redis-server")
 MAX_SOCKET_PATH_BYTES = 107
@@ -21,6 +22,8 @@ MAX_SOCKET_PATH_BYTES = 107
 
 The kernel accepts 108 bytes with the final zero (unix(7))."""
 MACOS_SOCKET_PATH_BYTES = 103
+RANDOM_FOLDER_FILE = "socket-folder"
+"""File in the folder of the server with the path of the folder that `_random_folder` created."""
 LEFTOVER_SECONDS = 5.0
 POLL_SECONDS = 0.02
 
@@ -92,7 +95,8 @@ def socket_path(folder: Path) -> Path:
     """The path of the socket: in `folder`, or in another folder if that path is too long.
 
     The name of the other folder depends only on `folder`, so a later call finds the socket of a
-    leftover server. It is random only if other users can access the folder of that name.
+    leftover server. If other users can access the folder of that name, a random name is chosen and
+    recorded in `folder` for later calls.
     """
     path = folder / "r.sock"
     limit = MAX_SOCKET_PATH_BYTES if os.uname().sysname == "Linux" else MACOS_SOCKET_PATH_BYTES
@@ -103,7 +107,7 @@ def socket_path(folder: Path) -> Path:
     parent = user_folder if os.access(user_folder, os.W_OK) else Path("/tmp")
     short = parent / f"babylm-{os.getuid()}-{digest}"
     if not _own_folder(short):
-        short = Path(tempfile.mkdtemp(prefix="babylm-", dir="/tmp"))
+        short = _random_folder(folder / RANDOM_FOLDER_FILE)
     return short / "r.sock"
 
 
@@ -164,6 +168,17 @@ def find_binary(find: Callable[[str], str | None] = shutil.which) -> str | None:
     except ValkeyBinaryNotFoundError:
         return None  # the package has no binary for this platform
     return packaged if os.access(packaged, os.X_OK) else None
+
+
+def _random_folder(record: Path) -> Path:
+    """The folder with a random name that `record` contains; creates both if there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        recorded = Path(record.read_text())
+        if recorded.is_absolute() and _own_folder(recorded):
+            return recorded
+    made = Path(tempfile.mkdtemp(prefix="babylm-", dir="/tmp"))
+    publish_file(record, os.fsencode(made))
+    return made
 
 
 def _own_folder(path: Path) -> bool:

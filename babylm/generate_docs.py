@@ -16,8 +16,11 @@ INTRODUCTION = """\
 calls of [api.md](api.md), so it also works from another machine.
 
 - **Which service.** `--url`, else `BABYLM_URL`, else the `babylm serve` that uses the same runs
-  folder (it writes its address to `runs/service.json`), else `BABYLM_HOST` and `BABYLM_PORT`,
-  which are `127.0.0.1:8000` by default. `BABYLM_API_KEY` is sent as a bearer token.
+  folder (it writes its address to `runs/service.json`), else `BABYLM_SOCKET`, else `BABYLM_HOST`
+  and `BABYLM_PORT`, which are `127.0.0.1:8000` by default. The Python client uses the same order.
+- **Which key.** The first key in `BABYLM_API_KEY` is sent as a bearer token to the service that the
+  environment names, and to no other: if `--url` names another address, no key is sent. For a
+  service with a key, set both `BABYLM_URL` and `BABYLM_API_KEY`.
 - **Which job.** An id, its beginning as `babylm jobs` shows it (four characters or more), or
   `last` for the newest.
 - **Completion.** After `babylm --install-completion` your shell completes the commands, their

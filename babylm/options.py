@@ -18,6 +18,8 @@ OTHER_VARIABLES = {"BABYLM_URL", "BABYLM_DEMO_FLAGS"}
 TEST_PREFIXES = ("BABYLM_TRY_", "BABYLM_TEST_")
 
 COMPLETED_JOBS = 50
+NO_KEY = ""
+"""Argument `api_key` of a client that sends no key, also if the environment has one."""
 
 Url = Annotated[
     str | None,
@@ -133,25 +135,27 @@ def open_client(url: str | None) -> "Client":
     """A client of the service at `url`.
 
     If `url` is None, a client of the running service of the runs folder; if none runs, of the
-    address in the settings.
+    address in the settings. The key in the settings is sent only to the service that the settings
+    and `BABYLM_URL` name, as by `Client`.
     """
     from babylm.client import Client
-    from babylm.client.discovery import running_service
+    from babylm.client.discovery import key_for, running_service
 
     settings = load_settings()
-    address = url or running_service(settings.runs_dir) or default_address(settings)
-    keys = settings.api_keys
-    return Client(address, api_key=keys[0] if keys else None)
+    service = (
+        os.environ.get("BABYLM_URL")
+        or running_service(settings.runs_dir)
+        or default_address(settings)
+    )
+    address = url or service
+    key = settings.api_keys[0] if settings.api_keys else None
+    return Client(address, api_key=key_for(address, key, service=service) or NO_KEY)
 
 
 def default_address(settings: "Settings") -> str:
     """The address at which the API listens according to the settings."""
+    from babylm.client.discovery import address_of, socket_address
+
     if settings.socket is not None:
-        return f"unix:{settings.socket.absolute()}"
+        return socket_address(settings.socket)
     return address_of(settings.host, settings.port)
-
-
-def address_of(host: str, port: int) -> str:
-    """The URL at which this machine reaches a server that listens on `host` and `port`."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"

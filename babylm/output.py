@@ -105,10 +105,12 @@ def in_bytes(count: float | None) -> str:
     """A number of bytes as text with a suitable unit."""
     if count is None:
         return ""
-    unit = 0
-    while abs(count) >= 1024 and unit < len(BINARY_UNITS) - 1:
+    unit, digits = 0, 0
+    # Rounds before the comparison: 1023.9 KiB is 1 MiB, not 1024 KiB.
+    while abs(round(count, digits)) >= 1024 and unit < len(BINARY_UNITS) - 1:
         count, unit = count / 1024, unit + 1
-    return f"{count:.{0 if unit < 3 else 1}f} {BINARY_UNITS[unit]}"
+        digits = 0 if unit < 3 else 1
+    return f"{count:.{digits}f} {BINARY_UNITS[unit]}"
 
 
 def in_time(seconds: float | None) -> str:
@@ -123,10 +125,13 @@ def in_time(seconds: float | None) -> str:
 
 def in_short(number: float) -> str:
     """A count in a short form, such as 950, 12.3k or 4.5M."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(number) >= limit:
-            return f"{number / (1e3 if unit == 'k' else limit):.1f}{unit}"
-    return f"{number:.0f}"
+    if abs(round(number)) < 10_000:
+        return f"{number:.0f}"
+    for size, unit in ((1e3, "k"), (1e6, "M")):
+        # Rounds before the comparison: 999.99k is 1.0M, not 1000.0k.
+        if abs(round(number / size, 1)) < 1000:
+            return f"{number / size:.1f}{unit}"
+    return f"{number / 1e9:.1f}G"
 
 
 def age(moment: str | None) -> str:

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 from babylm.broker import Broker, end_leftover, find_broker, remove_short_folder, wait_until_up
 from babylm.client.address import Address, parse_address
-from babylm.client.discovery import SERVICE_FILE
+from babylm.client.discovery import SERVICE_FILE, address_of, socket_address
 from babylm.errors import CommandError
-from babylm.options import address_of
 from babylm.output import print_json_line, printable
 from babylm.processes import LogTail, Program, Supervised, stop_all
 from babylm.runs_lock import RunsLock
@@ -84,7 +83,7 @@ def serve(plan: Plan) -> None:
         lock.end_leftovers(plan.say)
         port = plan.port if plan.socket else free_port(plan.host, plan.port)
         address = parse_address(
-            f"unix:{plan.socket.absolute()}" if plan.socket else address_of(plan.host, port)
+            socket_address(plan.socket) if plan.socket else address_of(plan.host, port)
         )
         service = _Service(plan, lock, address, signals)
         try:

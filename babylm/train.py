@@ -184,12 +184,12 @@ def _is_spec_of(stored: bytes, body: Body, content: bytes) -> bool:
     """Whether a run began with this spec, even if a default has changed since then."""
     from pydantic import ValidationError
 
-    from core.spec.job import STORED, JobSpec
+    from core.spec.stored import read_stored_spec
 
     if json.loads(stored) == json.loads(content):
         return True
     try:
-        begun = JobSpec.model_validate_json(stored, context=STORED)
+        begun = read_stored_spec(stored)
     except ValidationError:
         return False
     return resolve_spec(body, begun=begun) == begun

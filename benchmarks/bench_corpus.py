@@ -100,7 +100,7 @@ def raw_text(folder: Path) -> Path:
 
 def bench_clean(corpus: Corpus, folder: Path) -> None:
     size, long_size = folder_bytes(corpus.raw), folder_bytes(corpus.long)
-    reference = seconds_of(lambda: reference_clean(corpus.raw, folder / "reference.txt"))
+    reference = seconds_of(lambda: reference_clean(corpus.raw, folder / "reference"))
     figure("corpus/clean", "reference_bytes_per_second", size / reference, "byte/s")
     short = best_of(ROUNDS, lambda: clean_folder(corpus.raw, folder / "cleaned"))
     compare("corpus/clean", "bytes_per_second", size, short, "line_by_line", reference, size)
@@ -130,8 +130,10 @@ def bench_clean(corpus: Corpus, folder: Path) -> None:
 
 
 def reference_clean(raw: Path, output: Path) -> None:
+    """Cleans every file of `raw` into a file of the same name in the folder `output`."""
+    output.mkdir()
     for path in sorted(raw.iterdir()):
-        clean_file(path, output)
+        clean_file(path, output / path.name)
 
 
 def clean_folder(raw: Path, output: Path, processes: int | None = None) -> None:

@@ -228,7 +228,7 @@ async def _load(target: Target, seconds: float) -> dict[str, Answers]:
             await asyncio.sleep(max(0.0, delay))
             path = target.reads[number % len(target.reads)]
             asked.append(asyncio.create_task(_ask(target.port, kinds["read"], path)))
-            if number % (READS_PER_SECOND // SUBMITS_PER_SECOND) == 0:
+            if _submits_until(number + 1) > _submits_until(number):
                 body = json.dumps(SPEC).encode()
                 submit = _ask(target.port, kinds["submit"], "/v1/jobs", body)
                 asked.append(asyncio.create_task(submit))
@@ -236,6 +236,11 @@ async def _load(target: Target, seconds: float) -> dict[str, Answers]:
         done.set()
         await watch
     return kinds
+
+
+def _submits_until(number: int) -> int:
+    """Number of submits before read `number`: SUBMITS_PER_SECOND, at most one for each read."""
+    return -(-number * min(SUBMITS_PER_SECOND, READS_PER_SECOND) // READS_PER_SECOND)
 
 
 async def _watch_health(port: int, answers: Answers, done: asyncio.Event) -> None:

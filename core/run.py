@@ -33,7 +33,8 @@ from core.pipeline import run_pipeline
 from core.process.failures import named_failure
 from core.process.stop import DEADLINE_SHARE, LEASE_SECONDS, SILENCE_SHARE, StopSignal
 from core.spec.estimate import estimate
-from core.spec.job import STORED, JobSpec
+from core.spec.job import JobSpec
+from core.spec.stored import read_stored_spec
 from core.stages.context import Run
 from core.storage.cache import Cache
 from core.storage.rundir import RunDir, locked
@@ -142,7 +143,7 @@ def warn_of_low_disk(run: Run) -> None:
 def _read_spec(rundir: RunDir) -> JobSpec:
     try:
         content = rundir.spec.read_bytes()
-        return JobSpec.model_validate_json(content, context=STORED).resolve()
+        return read_stored_spec(content).resolve()
     except FileNotFoundError as error:
         raise SpecInvalid(f"{rundir.spec} does not exist") from error
     except ValidationError as error:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from core.evaluation.prepared import PreparedTasks
 
 Json = dict[str, Any]
-"""A JSON object. Its values may have any type."""
+"""A JSON object with values of any type."""
 PARENT_SECONDS = 0.2
 """Seconds between two checks whether the worker still runs."""
 

@@ -28,8 +28,10 @@ class Projection:
     metric_steps: dict[int, Row] = field(default_factory=dict)
     metrics: dict[tuple[str, int], Row] = field(default_factory=dict)
     checkpoints: dict[str, Row] = field(default_factory=dict)
-    """Columns of the saved checkpoints, by name; the last event about a checkpoint counts."""
+    """All columns of the checkpoints that the batch saved, by name, with the time of the removal if
+    the batch also removed them. Evaluations refer to this row."""
     removed: dict[str, Row] = field(default_factory=dict)
+    """Changed columns of the checkpoints that an earlier batch saved and this batch removed."""
 
 
 def project(
@@ -71,8 +73,10 @@ def project(
                     checkpoint_step = saved.step
                     result.job |= {"checkpoint_step": saved.step, "attempts_without_checkpoint": 0}
             case CheckpointData(action="removed") as removed:
-                result.checkpoints.pop(removed.name, None)
-                result.removed[removed.name] = {"removed_at": event.time}
+                if removed.name in result.checkpoints:  # the batch also contains its creation
+                    result.checkpoints[removed.name]["removed_at"] = event.time
+                else:
+                    result.removed[removed.name] = {"removed_at": event.time}
             case StatusData():
                 raise ValueError("a run reported a `status` event, which only the service writes")
             case _:

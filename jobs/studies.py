@@ -22,7 +22,8 @@ from core.spec.grid import (
     describe,
     member_name,
 )
-from core.spec.job import STORED, JobSpec
+from core.spec.job import JobSpec
+from core.spec.stored import read_stored_spec
 from jobs.cursors import make_cursor, read_cursor, rows_after
 from jobs.database import insert
 from jobs.errors import IdempotencyConflict, StudyNotFound, StudyRefused
@@ -142,7 +143,7 @@ def _sibling(study: str, spec: Mapping[str, Any], condition: Condition, seed: in
     body = {**spec, "name": member_name(study, condition, seed)}
     body["training"] = {**spec["training"], "seed": seed}
     try:
-        return JobSpec.model_validate_json(json.dumps(body), context=STORED)
+        return read_stored_spec(body)
     except ValidationError as error:
         raise ConditionInvalid(describe(condition), error) from error
 

@@ -29,7 +29,8 @@ from api.tar_stream import TarEntry, TarStream
 from core.errors import SubmissionInvalid
 from core.export.submission.ledger import Ledger, budget_ledger
 from core.export.submission.official import AOA, FAST, FULL, OfficialTask, find_folder
-from core.spec.job import STORED, TRACK_WORDS, JobSpec
+from core.spec.job import TRACK_WORDS
+from core.spec.stored import read_stored_spec
 from core.storage.rundir import RunDir
 from jobs.evaluations import evaluation_request
 from jobs.history import find_checkpoint, finished_stage, list_checkpoints
@@ -98,7 +99,7 @@ def show_budget(job_id: JobId, session: Reading, context: InContext) -> Ledger:
     checkpoints = list_checkpoints(session, job_id)
     seen = max((each.words_seen for each in checkpoints), default=0)
     return budget_ledger(
-        JobSpec.model_validate_json(json.dumps(job.spec), context=STORED),
+        read_stored_spec(job.spec),
         rundir=RunDir(context.settings.job_folder(job_id)),
         counts=stage.counts if stage else None,
         words_seen=max(seen, int(job.latest_metrics.get("words_seen", 0))),

@@ -4,6 +4,7 @@ Connections to this machine never go through a proxy: a proxy cannot reach the l
 interface of this machine, and it would see the API key in the request.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,25 @@ def parse_address(text: str) -> Address:
     return Address(url.rstrip("/"))
 
 
+def is_same_address(one: str, other: str) -> bool:
+    """True if two addresses name the same server; False if one of them is not valid.
+
+    The comparison ignores how an address is written, but it does not resolve names.
+    """
+    try:
+        return _identity(parse_address(one)) == _identity(parse_address(other))
+    except InvalidUsage:
+        return False
+
+
+def _identity(address: Address) -> tuple[str | int | None, ...]:
+    if address.socket is not None:
+        return ("unix", os.path.abspath(address.socket))
+    parts = urlsplit(address.url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return (parts.scheme, parts.hostname, port, parts.path)
+
+
 def is_loopback(host: str) -> bool:
     """True for the names and addresses of the loopback interface."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -130,7 +150,6 @@ def proxy_for(url: str) -> tuple[str, str] | None:
 
     Follows httpx: the variable of the scheme first, then `ALL_PROXY`; `NO_PROXY` exempts hosts.
     """
-    import os
     from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)

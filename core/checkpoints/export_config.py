@@ -10,7 +10,7 @@ from typing import Any
 from core.archs import Architecture
 
 Json = dict[str, Any]
-"""A JSON object. Its values may have any type."""
+"""A JSON object with values of any type."""
 
 
 def exported_config(config: Json, architecture: Architecture) -> Json:

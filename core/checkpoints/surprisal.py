@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from core.errors import EvaluationInvalid
 
 Json = dict[str, Any]
-"""A JSON object. Its values may have any type."""
+"""A JSON object with values of any type."""
 
 
 @torch.no_grad()

@@ -208,12 +208,14 @@ def _count_lines(path: Path, end: int) -> int:
 
 
 def _check_lines(path: Path, text: mmap.mmap, begin: int, end: int) -> None:
-    line_begin = text.rfind(b"\n", begin, min(end - 1, begin + BLOCK_BYTES)) + 1 or begin
-    if end - line_begin > LONGEST_LINE_BYTES:
-        raise CorpusEncoding(
-            f"{path} has a line of more than {LONGEST_LINE_BYTES:,} bytes, at byte {line_begin:,}",
-            hint="Break the text into lines.",
-        )
+    while end - begin > LONGEST_LINE_BYTES:
+        next_line = text.rfind(b"\n", begin, begin + LONGEST_LINE_BYTES) + 1
+        if not next_line:
+            raise CorpusEncoding(
+                f"{path} has a line of more than {LONGEST_LINE_BYTES:,} bytes, at byte {begin:,}",
+                hint="Break the text into lines.",
+            )
+        begin = next_line
 
 
 def _not_utf8(path: Path) -> CorpusEncoding:

@@ -188,7 +188,8 @@ def sketch(text: str) -> UInt64s:
     """
     words = np.array([crc32(word.encode()) for word in WORD.findall(text.lower())], np.uint64)
     if len(words) < SHINGLE_WORDS:
-        words = np.resize(words, SHINGLE_WORDS) if len(words) else np.zeros(5, np.uint64)
+        known = words if len(words) else np.zeros(1, np.uint64)
+        words = np.resize(known, SHINGLE_WORDS)
     runs = np.zeros(len(words) - SHINGLE_WORDS + 1, np.uint64)  # (S,)
     for place in range(SHINGLE_WORDS):
         runs = runs * MULTIPLIERS[0] + words[place : place + len(runs)]

@@ -63,7 +63,6 @@ class _Work(threading.Thread):
             self.error = error
 
     def _clean(self) -> Any:  # any JSON value
-
         files = find_source_files(self._dataset)
         options = CleanOptions()
 

@@ -6,7 +6,6 @@ it by cron. Slurm's answers decide only whether a pilot is submitted again, neve
 job. After a wrong answer, at most one additional pilot starts, and it ends without claiming a job.
 """
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from core.spec.job import JobSpec
+from core.spec.stored import read_stored_spec
 from jobs.database import Database
 from jobs.placements import (
     ENDED,
@@ -198,7 +197,7 @@ class Provisioner:
     def _submit(self, placement: Placement, job: Job) -> None:
         """Calls `sbatch`. The caller has already recorded that a submission has begun."""
         try:
-            spec = JobSpec.model_validate_json(json.dumps(job.spec))
+            spec = read_stored_spec(job.spec)
         except ValidationError as error:
             self._write(placement, state=REFUSED, reason=f"the spec is not valid: {error}"[:500])
             return

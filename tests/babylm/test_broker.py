@@ -126,12 +126,20 @@ def test_a_folder_too_deep_for_a_socket_gets_a_short_private_one(tmp_path):
 
 def test_a_short_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
     folder = tmp_path / ("deep" * 25)
+    folder.mkdir()
     first = socket_path(folder)
     first.parent.chmod(0o755)  # not private, like a folder of another user
     second = socket_path(folder)
     try:
         assert second.parent != first.parent
         assert Path(second.parent).stat().st_mode & 0o077 == 0
+        assert socket_path(folder) == second  # a later call finds a leftover server
+        second.parent.rmdir()  # as `remove_short_folder` or a restart of the machine
+        assert socket_path(folder) == second
+        second.parent.chmod(0o755)
+        third = socket_path(folder)
+        assert third.parent not in (first.parent, second.parent)
+        shutil.rmtree(third.parent)
     finally:
         shutil.rmtree(first.parent)
         shutil.rmtree(second.parent)

@@ -90,3 +90,10 @@ def test_figures_in_human_units():
     ]
     assert [in_time(seconds) for seconds in (0, 61, 3725)] == ["0:00", "1:01", "1:02:05"]
     assert [in_short(count) for count in (950, 12_345, 4.5e6)] == ["950", "12.3k", "4.5M"]
+
+
+def test_the_unit_is_that_of_the_rounded_number():
+    short = {9_999.6: "10.0k", 999_940: "999.9k", 999_990: "1.0M", 999_990_000: "1.0G"}
+    assert {count: in_short(count) for count in short} == short
+    sizes = {1024**2 - 1: "1 MiB", 1024**4 - 1: "1.0 TiB", 1024**3 * 1023.9: "1023.9 GiB"}
+    assert {count: in_bytes(count) for count in sizes} == sizes

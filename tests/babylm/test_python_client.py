@@ -14,6 +14,7 @@ from babylm.client.metrics import Metrics
 from babylm.client.plot import plot_series
 from babylm.client.view import bar_html
 from babylm.generate_sync import modules
+from babylm.options import open_client
 from core.process.program import ROOT
 from tests.babylm.stub import Answer, Stub, problem, ranged, stream
 
@@ -184,10 +185,57 @@ def test_the_client_finds_a_service_by_environment(stub, monkeypatch, tmp_path):
     with Client() as client:
         assert client.presets() == []
     assert stub.requests[-1].headers["authorization"] == "Bearer first"
-    # The key in the environment is sent only to the service that the environment names.
-    with Client(stub.url) as client:
-        client.presets()
-    assert "authorization" not in stub.requests[-1].headers
+
+
+def test_the_key_of_the_environment_reaches_only_the_service_of_the_environment(
+    stub, monkeypatch, tmp_path
+):
+    stub.routes["GET /v1/presets"] = Answer(200, {"data": []})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BABYLM_API_KEY", "secret")
+
+    def key_at(url, **given):
+        sent = []
+        for client in (Client(url, **given), *([] if given else [open_client(url)])):
+            with client:
+                client.presets()
+            sent.append(stub.requests[-1].headers.get("authorization"))
+        (only,) = set(sent)
+        return only
+
+    monkeypatch.setenv("BABYLM_URL", "https://gpu.example.org")
+    assert key_at(stub.url) is None
+    assert key_at(stub.url, api_key="other") == "Bearer other"
+    monkeypatch.setenv("BABYLM_URL", f"{stub.url}/")
+    assert key_at(None) == key_at(stub.url) == "Bearer secret"
+    assert key_at(stub.url, api_key="") is None
+    monkeypatch.delenv("BABYLM_URL")
+    monkeypatch.setenv("BABYLM_PORT", stub.url.rpartition(":")[2])
+    assert key_at(stub.url) == "Bearer secret"
+    monkeypatch.setenv("BABYLM_PORT", "1")
+    assert key_at(stub.url) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"BABYLM_PORT": "9000"}, "http://127.0.0.1:9000"),
+        ({"BABYLM_HOST": "::", "BABYLM_PORT": ""}, "http://[::1]:8000"),
+        ({"BABYLM_SOCKET": "/run/b.sock", "BABYLM_PORT": "9000"}, "unix:/run/b.sock"),
+        ({"BABYLM_SOCKET": "/run/b.sock", "BABYLM_URL": "http://gpu:1"}, "http://gpu:1"),
+    ],
+)
+def test_the_client_and_the_commands_find_the_same_service(
+    environment, address, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("BABYLM_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with Client() as client, open_client(os.environ.get("BABYLM_URL")) as command:
+        assert (client.url, command.url) == (address, address)
 
 
 OURS = ("core", "jobs", "api", "worker", "migrations", "dashboard", "chaos", "cli", "benchmarks")

@@ -59,6 +59,15 @@ def test_an_upload_continues_where_it_was_interrupted(tab, service, tmp_path):
     assert (service.runs_dir.parent / "data" / "resumed" / "broken.txt").read_bytes() == data
 
 
+def test_an_empty_file_is_refused_for_its_content(tab, tmp_path):
+    (tmp_path / "empty.txt").touch()
+    tab.may_complain = True  # the browser logs the answer of 422
+    page = tab.open("#/corpora")
+    page.get_by_label("Name").fill("of-nothing")
+    page.get_by_label("Files to upload").set_input_files(tmp_path / "empty.txt")
+    expect(page.get_by_role("alert")).to_have_text("empty.txt holds no text")
+
+
 def test_a_corpus_without_a_name_is_refused_in_words(tab, tmp_path):
     (tmp_path / "a.txt").write_text(TEXT)
     page = tab.open("#/corpora")

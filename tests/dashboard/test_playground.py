@@ -37,6 +37,22 @@ def test_two_checkpoints_continue_a_prompt_and_their_tokens_are_coloured(tab, fi
     expect(page.get_by_role("button", name=re.compile("^Remove"))).to_have_count(2)
 
 
+def test_checkpoints_that_cannot_be_loaded_are_reported(tab, finished):
+    tab.may_complain = True  # the browser logs the answer of 500
+    page = tab.open("#/playground")
+    names = page.get_by_role("combobox", name=re.compile("^Checkpoint"))
+    expect(names).to_have_text("choose a job first")
+    pattern = re.compile("/checkpoints$")
+    page.route(pattern, lambda route: route.fulfill(status=500, json={"detail": "disk failure"}))
+    page.get_by_role("combobox", name=re.compile("^Job")).select_option(finished[0]["id"])
+    expect(page.get_by_role("alert")).to_contain_text("could not be loaded: disk failure")
+    expect(names).to_have_text("not loaded")
+    page.unroute(pattern)
+    page.get_by_role("combobox", name=re.compile("^Job")).select_option(finished[1]["id"])
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(names).to_be_enabled()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_typed_minimal_pair_is_scored_as_the_service_scores_it(tab, service, finished, scheme):
     job = finished[0]["id"]

@@ -4,12 +4,15 @@ import re
 
 import pytest
 
+from core.archs import ARCHITECTURES
+from core.archs.base import Architecture
+from tests.docs.test_language import ROOT
 from tests.docs.walk import apply, copy_project, lint, run, run_tests
 
 
 @pytest.mark.timeout(600)
 def test_qwen3_is_added_as_the_page_says(tmp_path):
-    """Starts Python with torch once; nothing cheaper shows that no other file must change."""
+    """Slow, because it runs tests of the changed copy. They show that the page names all files."""
     copy = copy_project(tmp_path / "copy")
     touched = apply("tutorials/add-an-architecture.md", copy)
     assert touched == {
@@ -31,6 +34,13 @@ def test_qwen3_is_added_as_the_page_says(tmp_path):
         "tests/docs/test_pages.py::test_a_generated_page_is_not_stale",
     )
     assert re.search(r"^\d+ passed", output, re.MULTILINE), output
+
+
+def test_the_page_about_an_architecture_has_the_words_of_the_code():
+    page = (ROOT / "docs/tutorials/add-an-architecture.md").read_text("utf-8")
+    description = ARCHITECTURES["gemma2"].model_fields["head_dim"].description
+    assert f'description="{description}"' in page
+    assert f'"""{Architecture.layer_matrices.__doc__}"""' in page
 
 
 @pytest.mark.timeout(600)

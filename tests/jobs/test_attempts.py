@@ -8,6 +8,7 @@ from core.events.types import (
     CheckpointData,
     CheckpointFile,
     ErrorData,
+    EvaluationData,
     MetricsData,
     ProgressData,
     WarningData,
@@ -26,6 +27,7 @@ from jobs.attempts import (
 from jobs.errors import CheckpointNotFound, Fenced
 from jobs.history import events_after, find_checkpoint, list_checkpoints
 from jobs.series import metric_series
+from jobs.short_tasks import short_tasks_of_job
 from jobs.store import request_cancel
 
 
@@ -202,6 +204,25 @@ def test_checkpoints_are_added_removed_and_found_by_kind(database, new_job):
         assert find_checkpoint(session, job.id, "last").kind == "last"
         with pytest.raises(CheckpointNotFound, match="best-000001"):
             find_checkpoint(session, job.id, "step-000001")
+
+
+def test_the_evaluation_of_a_checkpoint_removed_in_the_same_batch_is_listed(database, new_job):
+    new_job()
+    job = claim(database)
+    name = "step-000003"
+    score = EvaluationData(step=3, checkpoint=name, task="blimp", scores={"score": 0.5})
+    removed = saved(name, "rolling", 3, action="removed")
+    record(database, job, [saved(name, "rolling", 3), score, removed])
+    with database.read() as session:
+        assert list_checkpoints(session, job.id) == []
+        (listed,) = short_tasks_of_job(session, job.id, "evaluate")
+        series = metric_series(session, job.id, ["evaluation/blimp"])["evaluation/blimp"]
+    assert (listed.request["checkpoint"], listed.request["step"]) == (name, 3)
+    assert (series.step, series.value) == ([3], [0.5])
+    # A checkpoint that is saved again under the name is not removed.
+    record(database, job, [removed, saved(name, "rolling", 3)])
+    with database.read() as session:
+        assert [each.name for each in list_checkpoints(session, job.id)] == [name]
 
 
 def test_a_failed_job_has_code_message_and_hint(database, new_job, job_of):

@@ -7,9 +7,10 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from core.sample import write_sample
-from core.spec.job import JobSpec
+from core.spec.job import STORED, JobSpec
 from jobs.attempts import finish, requeue
 from jobs.database import Database
 from jobs.errors import SettingsInvalid, SlurmError
@@ -20,7 +21,7 @@ from jobs.settings import Settings
 from jobs.slurm.provisioner import Provisioner
 from jobs.slurm.script import read_template
 from jobs.slurm.time_limit import time_limit_minutes
-from jobs.store import get_job, request_cancel, request_pause, resume
+from jobs.store import create_job, get_job, request_cancel, request_pause, resume
 from jobs.waiting import read_queue, waiting_for
 from jobs.workers import live_train_workers, report_worker
 from tests.jobs.slurm_cluster import (
@@ -80,6 +81,23 @@ def test_a_queued_job_is_submitted_once_with_the_resources_of_its_spec(
     assert job["script"].splitlines()[-1].startswith("exec ")
     assert f"--job {job_id} --attempt 1 --exit-when-idle 30" in job["script"]
     assert placement(database, local) is None
+
+
+def test_a_job_that_was_accepted_before_a_rule_was_added_gets_a_pilot(
+    database, provisioner, cluster
+):
+    body = {
+        "model": {"max_position_embeddings": 64},
+        "training": {"seq_length": 128},
+        "resources": {"where": "slurm"},
+    }
+    with pytest.raises(ValidationError, match="max_position_embeddings"):
+        JobSpec.model_validate(body)
+    with database.write() as session:
+        job, _ = create_job(session, JobSpec.model_validate(body, context=STORED).resolve())
+        job_id = job.id
+    provisioner.provision()
+    assert [each["name"] for each in cluster.jobs.values()] == [f"babylm-{job_id}-1"]
 
 
 def test_the_time_limit_is_the_specs_the_templates_or_the_estimates(settings, tmp_path):

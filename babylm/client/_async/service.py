@@ -19,7 +19,7 @@ from babylm.client._async.upload import (
     upload_file,
     upload_folder,
 )
-from babylm.client.discovery import find_key, find_service
+from babylm.client.discovery import find_key, find_service, key_for
 from babylm.client.errors import BabylmError, ServiceError, ServiceUnreachable
 from babylm.client.fields import not_found, with_fields
 from babylm.client.figures import SHORTEST_ID
@@ -52,16 +52,19 @@ class AsyncClient(AsyncConnection):
         Args:
             url: `http://HOST:PORT` or `unix:PATH`. Default: `BABYLM_URL`; if it is not set, the
                 address of the `babylm serve` that runs in the folder `BABYLM_RUNS_DIR` (`runs` if
-                not set); if none runs there, `http://127.0.0.1:8000`.
-            api_key: A key of the service. Default: no key if `url` is given, else the first key in
-                `BABYLM_API_KEY`.
+                not set); if none runs there, the socket `BABYLM_SOCKET`, or else the address of
+                `BABYLM_HOST` and `BABYLM_PORT` (`http://127.0.0.1:8000` if not set).
+            api_key: A key of the service; an empty text sends none. Default: the first key in
+                `BABYLM_API_KEY` if the service is the one that is used without `url`. No other
+                address receives that key.
             timeout_seconds: Maximum seconds to wait for an answer.
 
         Raises:
             InvalidUsage: If the address is not valid.
         """
-        key = find_key() if url is None and api_key is None else api_key
-        super().__init__(url or find_service(), api_key=key, timeout_seconds=timeout_seconds)
+        service = find_service()
+        key = key_for(url or service, find_key(), service=service) if api_key is None else api_key
+        super().__init__(url or service, api_key=key, timeout_seconds=timeout_seconds)
 
     async def submit(
         self,

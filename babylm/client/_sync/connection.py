@@ -166,7 +166,7 @@ def _check(answer: httpx.Response) -> None:
         problem = {"detail": str(problem)}
     hint = problem.get("hint")
     if hint is None and answer.status_code == 401:
-        hint = "Set BABYLM_API_KEY to a key of the service."
+        hint = "Set BABYLM_API_KEY to a key of the service, and BABYLM_URL to its address."
     raise ServiceError(
         answer.status_code,
         _message(answer, problem),

@@ -1,7 +1,8 @@
 """Resume points of a fine-tuning. An interrupted task continues from them with identical results.
 
-A resume point is a folder `resume/finetune-TASK-STEP/` with weights, optimizer state and, written
-last, a manifest. Batches and dropout are functions of seed and step, so no random state is saved.
+A resume point is a folder `resume/finetune-TASK-PROGRESS/` with weights, optimizer state and,
+written last, a manifest. Batches and dropout are functions of seed and step, so no random state is
+saved.
 """
 
 from collections.abc import Callable
@@ -44,6 +45,14 @@ class TaskState(BaseModel):
     """Hash of the settings, the task files and the weights. A resume point with another hash is
     removed with a warning."""
 
+    @property
+    def progress(self) -> int:
+        """Number of finished steps and validations, in the name of the resume point.
+
+        A validation finishes no step, but it is not repeated after a resume.
+        """
+        return self.step + self.validations
+
 
 def save(
     rundir: RunDir, state: TaskState, model: nn.Module, optimizer: torch.optim.Optimizer
@@ -60,7 +69,7 @@ def save(
         (folder / STATE).write_text(state.model_dump_json())
         write_manifest(folder)
 
-    publish_folder(rundir.resume / f"{PREFIX}{state.task}-{state.step:06d}", build)
+    publish_folder(rundir.resume / f"{PREFIX}{state.task}-{state.progress:06d}", build)
     for old in _newest_first(rundir, state.task)[KEPT:]:
         remove_folder(old)
 

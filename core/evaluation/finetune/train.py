@@ -2,8 +2,8 @@
 
 AdamW trains all parameters in float32 on the cross-entropy, with linear warm-up and cosine decay.
 A validation follows every epoch, and the predictions of the best epoch are the result. The official
-code keeps the weights of that epoch and predicts the same examples again at the end, with the same
-predictions.
+code instead keeps the weights of that epoch and predicts the examples again at the end. The
+predictions are the same.
 """
 
 import math
@@ -68,7 +68,8 @@ class TaskTrainer:
         """Trains to the last step; returns the state with the predictions of the best epoch.
 
         Raises:
-            Stopped: After a stop request, with a resume point of the last finished step.
+            Stopped: After a stop request, with a resume point of the last finished step or
+                validation.
             NonFiniteLoss: If the loss is not finite; the step changes nothing.
         """
         while self.state.validations < self._plan.settings.epochs:
@@ -89,7 +90,7 @@ class TaskTrainer:
         return self.state
 
     def _save(self) -> None:
-        if self.state.step > self._saved.step:
+        if self.state.progress > self._saved.progress:
             resume.save(self._rundir, self.state, self._model, self._optimizer)
             self._saved = self.state.model_copy()
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.export.submission.origins import origin_of
-from core.spec.job import STORED, TRACK_MAX_EPOCHS, TRACK_WORDS, JobSpec
+from core.spec.job import TRACK_MAX_EPOCHS, TRACK_WORDS, JobSpec
+from core.spec.stored import read_stored_spec
 from core.storage.inputs import InputRecord, read_record
 from core.storage.rundir import RunDir
 
@@ -158,7 +159,7 @@ def _tokenizer_trainer(spec: JobSpec, jobs_dir: Path) -> tuple[str | None, JobSp
         job = other
         try:
             content = RunDir(jobs_dir / other).spec.read_bytes()
-            spec = JobSpec.model_validate_json(content, context=STORED)
+            spec = read_stored_spec(content)
         except (OSError, ValidationError):
             return job, None
         if job in followed:  # only edited specs can form a cycle

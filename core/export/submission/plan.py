@@ -12,8 +12,9 @@ from core.errors import SubmissionInvalid
 from core.events.journal import events_of_types
 from core.events.types import CheckpointData
 from core.export.submission.hub_folder import MAIN, Revision
-from core.spec.job import STORED, TRACK_WORDS, JobSpec
+from core.spec.job import TRACK_WORDS, JobSpec
 from core.spec.plan import milestones
+from core.spec.stored import read_stored_spec
 from core.storage.model_files import CONFIG_FILE
 from core.storage.rundir import RunDir
 
@@ -61,7 +62,7 @@ def plan_submission(rundir: RunDir, *, checkpoint: str) -> SubmissionPlan:
         SubmissionInvalid: If the track has no milestones, the checkpoint does not exist, or a
             milestone that the run has reached has no checkpoint.
     """
-    spec = JobSpec.model_validate_json(rundir.spec.read_bytes(), context=STORED)
+    spec = read_stored_spec(rundir.spec.read_bytes())
     if spec.track not in TRACK_WORDS:
         raise SubmissionInvalid(
             f"the job is of the track {spec.track}, which has no milestones",

@@ -11,21 +11,24 @@ function isMissing(value: Maybe): value is null | undefined {
 
 export function count(value: Maybe): string {
   if (isMissing(value)) return NONE;
-  if (value >= 1e9) return `${(value / 1e9).toPrecision(3)} B`;
-  if (value >= 1e6) return `${(value / 1e6).toPrecision(3)} M`;
-  return value >= 1e4 ? `${(value / 1e3).toPrecision(3)} k` : whole.format(Math.round(value));
+  const unit = Math.round(value) < 1e4 ? undefined : unitOf(value, 3);
+  if (!unit) return whole.format(Math.round(value));
+  return `${(value / unit.size).toPrecision(3)} ${unit.name}`;
+}
+
+// The largest unit that gives at least 1 after rounding: with 3 digits, 999,990 is 1.00 M.
+function unitOf(value: number, digits: number) {
+  return [
+    { size: 1e9, name: "B" },
+    { size: 1e6, name: "M" },
+    { size: 1e3, name: "k" },
+  ].find(({ size }) => Number((Math.abs(value) / size).toPrecision(digits)) >= 1);
 }
 
 // The same as `count`, for the ticks of an axis: 1k, 2.5M.
 export function tickCount(value: number): string {
-  for (const [size, unit] of [
-    [1e9, "B"],
-    [1e6, "M"],
-    [1e3, "k"],
-  ] as const) {
-    if (Math.abs(value) >= size) return `${Number((value / size).toPrecision(4))}${unit}`;
-  }
-  return String(Number(value.toPrecision(4)));
+  const { size, name } = unitOf(value, 4) ?? { size: 1, name: "" };
+  return `${Number((value / size).toPrecision(4))}${name}`;
 }
 
 export function exact(value: Maybe): string {
@@ -41,7 +44,7 @@ export function bytes(value: Maybe): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let size = value;
   let index = 0;
-  while (size >= 1024 && index < units.length - 1) {
+  while (Math.round(size) >= 1024 && index < units.length - 1) {
     size /= 1024;
     index += 1;
   }

@@ -24,10 +24,9 @@ export async function upload(folder: string, file: File, options: Options) {
       const begin = await arrived(folder, file, signal);
       onProgress(begin);
       const end = Math.min(begin + PART_BYTES, file.size);
-      const headers = {
-        "Content-Type": "application/octet-stream",
-        "Content-Range": `bytes ${begin}-${end - 1}/${file.size}`,
-      };
+      const headers: Record<string, string> = { "Content-Type": "application/octet-stream" };
+      // No range has zero bytes (RFC 9110, 14.4), so an empty file is sent without the header.
+      if (file.size) headers["Content-Range"] = `bytes ${begin}-${end - 1}/${file.size}`;
       const body = await send<{ files: string[] }>(
         "POST",
         `${folder}/files?${query}`,

@@ -153,6 +153,17 @@ def test_an_error_names_the_file(tmp_path, content, error, message, processes):
         run(tmp_path / "data", tmp_path / "out", processes=processes)
 
 
+def test_blocks_of_any_size_are_refused_only_for_a_long_line(tmp_path):
+    path, size = tmp_path / "a.txt", 2 * LONGEST_LINE_BYTES
+    path.write_bytes(b"short\n" * (size // 6))
+    (block,) = split_blocks(path, PLAIN, block_bytes=size)
+    assert (block.begin, block.end) == (0, path.stat().st_size)
+    path.write_bytes(b"short\n" + b"x" * LONGEST_LINE_BYTES + b"\nshort\n" * 2)
+    for block_bytes in (1, size):
+        with pytest.raises(CorpusEncoding, match="at byte 6"):
+            list(split_blocks(path, PLAIN, block_bytes=block_bytes))
+
+
 def test_a_file_that_vanishes_is_an_error_that_names_it(tmp_path):
     with pytest.raises(CorpusMissing, match=r"gone\.txt cannot be read: No such file"):
         list(split_blocks(tmp_path / "gone.txt", PLAIN))

@@ -364,6 +364,16 @@ def test_sparse_experts_keep_the_names_of_the_parameters():
     assert list(fast_model(plain).state_dict()) == list(plain.state_dict())
 
 
+def test_experts_are_replaced_once():
+    model = copy.deepcopy(plain_model(MODELS["llama4"]))
+    statistics = use_sparse_experts(model)
+    replaced = [layer.feed_forward for layer in model.model.layers]
+    assert use_sparse_experts(model) is statistics
+    assert all(
+        layer.feed_forward is one for layer, one in zip(model.model.layers, replaced, strict=True)
+    )
+
+
 def test_router_statistics_count_each_pass_once():
     model = copy.deepcopy(plain_model(MODELS["llama4"]))
     statistics = use_sparse_experts(model)

@@ -177,15 +177,15 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(tiny_run):
 
 def test_a_run_that_diverges_fails_by_name_and_keeps_its_good_weights(tiny_run, monkeypatch):
     run = tiny_run()
-    found_inf = _DivergingTokens(run, at_step=7)
+    diverging = _InfiniteGradient(run, at_step=7)
     with pytest.raises(NonFiniteLoss, match="step 7"):
-        found_inf.go()
+        diverging.go()
     assert "error-000006" in run.names()
     saved = [event for event in run.of(CheckpointData) if event.kind == "error"]
     assert saved[0].step == 6
 
 
-class _DivergingTokens:
+class _InfiniteGradient:
     """A run in which the gradient of the output layer is infinite at one step."""
 
     def __init__(self, run, *, at_step: int) -> None:

@@ -115,11 +115,13 @@ class RouterStatistics:
 
 
 def use_sparse_experts(model: PreTrainedModel) -> RouterStatistics:
-    """Replaces each mixture of experts in the model by a `SparseMixture`.
+    """Replaces each mixture of experts in the model by a `SparseMixture`, if not yet done.
 
     Returns the statistics that all of them record; empty if the model has no experts.
     """
     mixed = [layer for layer in model.model.layers if getattr(layer, "is_moe_layer", False)]
+    if mixed and isinstance(mixed[0].feed_forward, SparseMixture):
+        return mixed[0].feed_forward.statistics
     experts = mixed[0].feed_forward.router.weight.shape[0] if mixed else 0
     statistics = RouterStatistics(layers=len(mixed), experts=experts)
     for layer in mixed:
@@ -138,7 +140,7 @@ class SparseMixture(nn.Module):
         self.experts, self.router = mixture.experts, mixture.router
         self.shared_expert = mixture.shared_expert
         self.top_k: int = mixture.top_k
-        self._statistics = statistics
+        self.statistics = statistics
 
     def forward(self, hidden_states: Tensor) -> tuple[Tensor, Tensor]:
         """The outputs (N, D) for hidden states (B, T, D), and the router's logits (N, E)."""
@@ -154,7 +156,7 @@ class SparseMixture(nn.Module):
 
     @outside_compilation
     def _record(self, counts: Tensor, balance: Tensor) -> None:
-        self._statistics.record(counts, balance)
+        self.statistics.record(counts, balance)
 
 
 def balance_loss(logits: Tensor, share: Tensor) -> Tensor:

@@ -55,14 +55,18 @@ function Picker({ store, chosen, add }: PickerProps) {
   const jobs = store.jobs.value ?? [];
   const [job, setJob] = useState("");
   const [name, setName] = useState("");
+  const [fault, setFault] = useState({ job: "", message: "" });
   const taken = new Set(chosen.map(keyOf));
   const known = store.checkpoints.value.get(job);
   const names = (known ?? []).filter((one) => !taken.has(keyOf({ job, name: one })));
   const picked = names.includes(name) ? name : (names[0] ?? "");
   const chooseJob = (id: string) => {
     setJob(id);
-    if (id) store.readCheckpoints(id).catch(() => {}); // the list of checkpoints stays empty
+    setFault({ job: "", message: "" });
+    if (!id) return;
+    store.readCheckpoints(id).catch(({ message }: Error) => setFault({ job: id, message }));
   };
+  const message = fault.job === job ? fault.message : "";
   return (
     <div class="task">
       <label>
@@ -83,9 +87,7 @@ function Picker({ store, chosen, add }: PickerProps) {
           disabled={!names.length}
           onChange={(event) => setName(event.currentTarget.value)}
         >
-          {!names.length && (
-            <option value="">{known ? "no other checkpoint" : "choose a job first"}</option>
-          )}
+          {!names.length && <option value="">{whyEmpty(job, Boolean(known), message)}</option>}
           {names.map((one) => (
             <option key={one} value={one}>
               {one}
@@ -96,6 +98,17 @@ function Picker({ store, chosen, add }: PickerProps) {
       <Button disabled={!picked} act={() => add({ job, name: picked })}>
         Add
       </Button>
+      {message && (
+        <p class="notice error" role="alert">
+          The checkpoints of this job could not be loaded: {message}
+        </p>
+      )}
     </div>
   );
+}
+
+function whyEmpty(job: string, isKnown: boolean, fault: string) {
+  if (!job) return "choose a job first";
+  if (isKnown) return "no other checkpoint";
+  return fault ? "not loaded" : "loading";
 }

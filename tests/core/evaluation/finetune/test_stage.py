@@ -14,6 +14,7 @@ from core.evaluation.finetune.classifier import Classifier
 from core.evaluation.finetune.data import epoch_order
 from core.evaluation.finetune.metrics import measures
 from core.events.journal import JournalWriter
+from core.events.types import MetricsData
 from core.process.stop import StopSignal
 from tests.core.evaluation.finetune.conftest import SHAPES
 
@@ -122,6 +123,24 @@ def test_a_stopped_run_continues_bit_for_bit(finetuning, monkeypatch):
     assert [event["task"] for event in stopped.events("evaluation")] == ["rte", "mnli"]
     for task in ("rte", "mnli"):
         assert stopped.predictions(task) == whole.predictions(task)
+
+
+def test_a_stop_after_a_validation_does_not_repeat_it(finetuning, monkeypatch):
+    stop = StopsAfter(1_000_000)
+
+    class StopsAtScore(JournalWriter):
+        def append(self, data):
+            super().append(data)
+            if isinstance(data, MetricsData) and "finetune/accuracy/rte" in data.values:
+                stop.calls = 0
+
+    monkeypatch.setattr(train, "SAVE_SECONDS", 0.0)
+    made = finetuning()
+    with pytest.raises(Stopped):
+        made.run(journal=StopsAtScore, stop=stop)
+    made.run()
+    scored = [each["step"] for each in made.events("metrics") if len(each["values"]) > 1]
+    assert scored == [3, 6]
 
 
 def test_each_score_is_recorded_once_whatever_the_run_is_killed_at(finetuning, monkeypatch):

@@ -131,6 +131,21 @@ def test_alerts_of_all_jobs_lead_to_their_place(tab, failed):
     expect(wanted).to_be_in_viewport()
 
 
+def test_a_failed_job_leads_to_its_missing_text_and_back(tab, service, failed, tmp_path):
+    (tmp_path / "text.txt").write_text("The dog sleeps.\n")
+    page = tab.open(f"#/jobs/{failed['id']}")
+    page.get_by_role("link", name="Add the text “one_line”").click()
+    expect(page.get_by_label("Name")).to_have_value("one_line")
+    page.get_by_label("Files to upload").set_input_files(tmp_path / "text.txt")
+    expect(page.get_by_role("heading", level=1)).to_have_text("without text")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_role("button", name="Download model")).to_be_visible()
+    page = tab.open("#/corpora/one_line")
+    page.get_by_role("link", name="Jobs on this text").click()
+    expect(page.get_by_role("row", name=failed["id"][:8])).to_be_visible()
+    service.http.delete("/v1/datasets/one_line").raise_for_status()
+
+
 def test_a_submission_is_built_and_says_what_is_missing(tab, service):
     spec = tiny_spec(max_steps=6, epochs=10, eval_steps=6, save_steps=6)
     job = service.submit(spec | {"track": "strict-small", "name": "entry"})

@@ -77,6 +77,24 @@ def test_seeds_are_one_row_with_mean_and_deviation_that_opens(tab, service, fini
     expect(page.get_by_role("list", name="Runs").get_by_role("listitem")).to_have_count(1)
 
 
+def test_the_list_shows_scores_and_seeds_as_soon_as_a_job_has_scores(tab, service, finished):
+    service.http.patch(f"/v1/jobs/{finished[0]['id']}", json={"tags": ["plain"]})
+    page = tab.open("#/?tag=plain")
+    heads = page.locator(".jobs thead th")
+    expect(heads.filter(has_text="Speed")).to_have_count(1)
+    expect(heads.filter(has_text="Seed")).to_have_count(0)
+    metrics = finished[0]["metrics"]
+    values = metrics["values"] | {"evaluation/blimp": 0.625}
+    job = copied(
+        service, finished[0]["id"], tags=["plain"], latest_metrics=metrics | {"values": values}
+    )
+    expect(page.get_by_role("row", name=job["id"][:8])).to_contain_text("62.5 %")
+    expect(heads.filter(has_text="blimp")).to_have_count(1)
+    expect(heads.filter(has_text="Seed")).to_have_count(1)
+    service.http.delete(f"/v1/jobs/{job['id']}").raise_for_status()
+    service.http.patch(f"/v1/jobs/{finished[0]['id']}", json={"tags": []})
+
+
 def test_the_progress_of_a_group_is_the_mean_of_all_its_seeds(tab, service, finished, tmp_path):
     first = finished[0]
     spec = first["spec"] | {"training": first["spec"]["training"] | {"seed": 3}}

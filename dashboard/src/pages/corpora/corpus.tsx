@@ -4,6 +4,7 @@ import { useRef, useState } from "preact/hooks";
 import { get, remove } from "../../api/client.ts";
 import { poll } from "../../api/stream.ts";
 import { bytes, count, exact, percent } from "../../lib/format.ts";
+import { isTrainingText } from "../../lib/texts.ts";
 import { navigate } from "../../router.ts";
 import { Card, type Fact, Numbers } from "../../ui/card.tsx";
 import { Button } from "../../ui/controls.tsx";
@@ -50,6 +51,7 @@ export function CorpusPage({ name }: { name: string }) {
   return (
     <>
       <PageHead title={name} note={<a href="#/corpora">All corpora</a>}>
+        <Uses name={name} />
         <Button class="danger" act={erase}>
           Delete
         </Button>
@@ -64,6 +66,23 @@ export function CorpusPage({ name }: { name: string }) {
           <UploadBox folder={path} onDone={() => look.current().catch(() => {})} />
         </Card>
       </div>
+    </>
+  );
+}
+
+// Links to the jobs that use the corpus and to the start of a new one.
+function Uses({ name }: { name: string }) {
+  const text = encodeURIComponent(name);
+  return (
+    <>
+      {isTrainingText(name) && (
+        <a class="button primary" href={`#/start?text=${text}`}>
+          Train a model
+        </a>
+      )}
+      <a class="button" href={`#/?dataset=${text}`}>
+        Jobs on this text
+      </a>
     </>
   );
 }

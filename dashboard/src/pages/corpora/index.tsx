@@ -23,9 +23,10 @@ export interface Summary {
   is_words_exact?: boolean;
 }
 
-export function CorporaPage({ parts }: PageProps) {
+export function CorporaPage({ parts, parameters }: PageProps) {
   const name = parts[0];
-  if (!name) return <AllCorpora />;
+  if (!name)
+    return <AllCorpora wanted={parameters.get("name") ?? ""} job={parameters.get("job")} />;
   // The service would refuse this name too, so the page sends no request.
   if (!isDatasetName(name))
     return <NotFound>There is no corpus “{name}”. Check the address.</NotFound>;
@@ -36,7 +37,13 @@ export function wordsOf({ words, is_words_exact: isExact }: Summary) {
   return isExact === false ? `≈ ${count(words)}` : count(words);
 }
 
-function AllCorpora() {
+interface AllProps {
+  // The name of a corpus that the address asks the user to add, and the job that needs it.
+  wanted: string;
+  job: string | null;
+}
+
+function AllCorpora({ wanted, job }: AllProps) {
   useTitle("Corpora");
   const [all, setAll] = useState<Summary[] | null>(null);
   const { error, again } = useTask(
@@ -66,7 +73,10 @@ function AllCorpora() {
       <Card title="New corpus" class="below">
         <NewCorpus
           example="my-corpus"
-          onDone={(name) => navigate(`#/corpora/${encodeURIComponent(name)}`)}
+          wanted={wanted}
+          onDone={(name) =>
+            navigate(job ? `#/jobs/${job}` : `#/corpora/${encodeURIComponent(name)}`)
+          }
         />
       </Card>
     </>

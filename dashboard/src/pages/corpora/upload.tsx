@@ -74,12 +74,14 @@ export function UploadBox({ folder, what = "corpus", onDone, children = <TextFil
 interface NewProps {
   // An example of a name.
   example: string;
+  // The name that the field has at first.
+  wanted?: string;
   onDone: (name: string) => void;
 }
 
 // Uploads files to a corpus. The user enters the name of the corpus.
-export function NewCorpus({ example, onDone }: NewProps) {
-  const [name, setName] = useState("");
+export function NewCorpus({ example, wanted = "", onDone }: NewProps) {
+  const [name, setName] = useState(wanted);
   return (
     <>
       <div class="fields wide">

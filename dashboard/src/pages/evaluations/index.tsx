@@ -46,7 +46,12 @@ export function EvaluationsPage({ parameters }: PageProps) {
     <>
       <PageHead
         title="Evaluation files"
-        note="The tasks on which you can evaluate a checkpoint, and a submission to the challenge."
+        note={
+          <>
+            The tasks on which you can evaluate a checkpoint, and a submission to the challenge. The
+            scores of your jobs are in <a href="#/">the list of jobs</a>.
+          </>
+        }
       />
       {state && (
         <div class="stack">

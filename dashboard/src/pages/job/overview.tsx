@@ -25,6 +25,7 @@ import { type Fact, Numbers } from "../../ui/card.tsx";
 import { Marked } from "../../ui/marks.tsx";
 import { ProgressBar } from "../../ui/status.tsx";
 import { Budget } from "./budget.tsx";
+import { Remedies } from "./remedies.tsx";
 import { Stages } from "./stages.tsx";
 import type { JobStore } from "./store.ts";
 
@@ -111,9 +112,11 @@ function results(store: JobStore, job: Job): Fact[] {
     ["Training loss", fixed(values["train/loss"])],
     [
       "Validation loss",
-      validation === undefined && job.status === "running"
-        ? "not measured yet"
-        : measured(job, "validation/loss", fixed),
+      validation === undefined && job.status === "running" && job.spec.data.validation ? (
+        <span class="small soft">not measured yet</span>
+      ) : (
+        measured(job, "validation/loss", fixed)
+      ),
     ],
     ["Perplexity", measured(job, "validation/perplexity", short), "exp of the validation loss"],
     ["Bits per byte", measured(job, "validation/bits_per_byte", fixed), BITS],
@@ -215,6 +218,7 @@ export function Notices({ store, wanted }: { store: JobStore; wanted: string | n
               <Marked>{job.error.hint}</Marked>
             </p>
           )}
+          <Remedies job={job} error={job.error} />
           <code class="small">{job.error.code}</code>
         </div>
       )}

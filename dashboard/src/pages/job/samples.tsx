@@ -167,6 +167,11 @@ function GenerateForm({ prompt, names, preferred, isBusy, submit }: FormProps) {
         ))}
       </div>
       <div class="bar end">
+        {isBusy && (
+          <span class="soft small" role="status">
+            The first text takes longer, because the service loads the model.
+          </span>
+        )}
         <button type="submit" class="primary" disabled={isBusy}>
           {isBusy ? "Generating…" : "Generate"}
         </button>

@@ -8,6 +8,8 @@ import { Card, Table } from "../../ui/card.tsx";
 import type { JobStore, StageState } from "./store.ts";
 
 const TICK_MILLISECONDS = 1000;
+const STARTING = { kind: "now", note: "starting" };
+
 export function Stages({ store }: { store: JobStore }) {
   const job = store.job.value!;
   const known = store.stages.value;
@@ -17,6 +19,9 @@ export function Stages({ store }: { store: JobStore }) {
   );
   const [, setTick] = useState(0);
   const isOpen = job.status === "running";
+  // A running job is between two stages while it loads the libraries of the next one.
+  const isBetween = isOpen && known.get(job.stage ?? "")?.state === "finished";
+  const next = names.find((name) => known.get(name)?.state !== "finished");
   useEffect(() => {
     if (!isOpen) return;
     const timer = setInterval(() => setTick((number) => number + 1), TICK_MILLISECONDS);
@@ -25,7 +30,8 @@ export function Stages({ store }: { store: JobStore }) {
   return (
     <ol class="stages" aria-label="Stages">
       {names.map((name) => {
-        const { kind, note } = stateOf(job, name, known.get(name));
+        const isStarting = isBetween && name === next;
+        const { kind, note } = isStarting ? STARTING : stateOf(job, name, known.get(name));
         return (
           <li key={name} class={kind} aria-current={kind === "now" ? "step" : undefined}>
             {stageTitle(name)}

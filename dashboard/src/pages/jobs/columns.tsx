@@ -209,16 +209,28 @@ export const COLUMNS: Column[] = [
   },
 ];
 
-export const DEFAULT_COLUMNS = ["status", "progress", "loss", "speed", "memory", "time"];
+const DEFAULT_COLUMNS = ["status", "progress", "loss", "speed", "memory", "time"];
+const RESULT_COLUMNS = ["status", "progress", "loss", "seed", "time"];
+const DEFAULT_SCORES = 2;
+
+// The columns that the list shows until the user chooses others. If jobs have scores, the first of
+// them and the seed take the place of speed and memory, so that the table fits a small window.
+export function defaultColumns(jobs: Job[]): string[] {
+  const scores = scoresOf(jobs).slice(0, DEFAULT_SCORES);
+  return scores.length ? [...RESULT_COLUMNS, ...scores] : DEFAULT_COLUMNS;
+}
+
+function scoresOf(jobs: Job[]): string[] {
+  const names = new Set(jobs.flatMap((job) => Object.keys(valuesOf(job))));
+  return [...names].filter((name) => name.startsWith("evaluation/")).sort();
+}
 
 // All columns, with one for each evaluation that some job has.
 export function columnsOf(jobs: Job[]): Column[] {
-  const names = new Set(jobs.flatMap((job) => Object.keys(valuesOf(job))));
-  const scores = [...names].filter((name) => name.startsWith("evaluation/")).sort();
   const last = COLUMNS.length - 1;
   return [
     ...COLUMNS.slice(0, last),
-    ...scores.map((name) => metric(name, name.slice("evaluation/".length), name, score)),
+    ...scoresOf(jobs).map((name) => metric(name, name.slice("evaluation/".length), name, score)),
     COLUMNS[last],
   ];
 }

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { type Job, STATUSES } from "../../api/types.ts";
 import { count } from "../../lib/format.ts";
 import { CheckMenu, Choices, Menu } from "../../ui/controls.tsx";
-import { type Column, DEFAULT_COLUMNS } from "./columns.tsx";
+import type { Column } from "./columns.tsx";
 import type { Query } from "./query.ts";
 import type { JobList } from "./store.ts";
 
@@ -17,11 +17,13 @@ interface Props {
   query: Query;
   change: Change;
   columns: Column[];
+  // The keys of the columns that the list shows until the user chooses others.
+  defaults: string[];
   fault: string;
   saveCsv: () => void;
 }
 
-export function Filters({ list, query, change, columns, fault, saveCsv }: Props) {
+export function Filters({ list, query, change, columns, defaults, fault, saveCsv }: Props) {
   return (
     <>
       <div class="filters">
@@ -44,7 +46,7 @@ export function Filters({ list, query, change, columns, fault, saveCsv }: Props)
             Group seeds
           </label>
           <FilterMenu list={list} query={query} change={change} fault={fault} />
-          <ColumnMenu query={query} change={change} columns={columns} />
+          <ColumnMenu {...{ query, change, columns, defaults }} />
           <button type="button" title="The rows and columns of this table" onClick={saveCsv}>
             CSV
           </button>
@@ -106,7 +108,12 @@ function Search({ label, hint, value, onChange }: SearchProps) {
   );
 }
 
-function FilterMenu({ list, query, change, fault }: Omit<Props, "columns" | "saveCsv">) {
+function FilterMenu({
+  list,
+  query,
+  change,
+  fault,
+}: Omit<Props, "columns" | "defaults" | "saveCsv">) {
   const jobs = list.jobs.value ?? [];
   const distinct = (value: (job: Job) => string | undefined, chosen: string) =>
     [...new Set([...jobs.map(value), chosen])].filter(Boolean).sort() as string[];
@@ -186,10 +193,12 @@ function Select({ label, value, names, onChange }: SelectProps) {
   );
 }
 
-function ColumnMenu({ query, change, columns }: Pick<Props, "query" | "change" | "columns">) {
+type ColumnProps = Pick<Props, "query" | "change" | "columns" | "defaults">;
+
+function ColumnMenu({ query, change, columns, defaults }: ColumnProps) {
   const choose = (keys: string[]) =>
-    change({ columns: keys.join() === DEFAULT_COLUMNS.join() ? "" : keys.join(",") || "name" });
-  const chosen = query.columns ?? DEFAULT_COLUMNS;
+    change({ columns: keys.join() === defaults.join() ? "" : keys.join(",") || "name" });
+  const chosen = query.columns ?? defaults;
   return <CheckMenu label="Columns" items={columns} chosen={chosen} choose={choose} />;
 }
 

@@ -8,7 +8,7 @@ import { setParameters } from "../../router.ts";
 import { Button } from "../../ui/controls.tsx";
 import { Failure, PageHead, useTask, useTitle } from "../../ui/page.tsx";
 import type { PageProps } from "../index.tsx";
-import { columnsOf, DEFAULT_COLUMNS } from "./columns.tsx";
+import { columnsOf, defaultColumns } from "./columns.tsx";
 import { saveTable } from "./csv.ts";
 import { Filters } from "./filters.tsx";
 import {
@@ -81,13 +81,14 @@ function Results({ list, query, change, lookAgain }: ResultsProps) {
   const { jobs, fault } = arranged(loaded ?? [], query);
   const isGrouped = Boolean(query.group);
   const groups = isGrouped ? sortGroups(seedGroups(jobs), query.sort, columns) : singleGroups(jobs);
-  const visible = columns.filter(({ key }) => (query.columns ?? DEFAULT_COLUMNS).includes(key));
+  const defaults = defaultColumns(loaded ?? []);
+  const visible = columns.filter(({ key }) => (query.columns ?? defaults).includes(key));
   const shown = groups.slice(0, needsAll(query) ? SHOWN : undefined);
   const { sort, open } = query;
   const saveCsv = () => saveTable(shown, visible, isGrouped);
   return (
     <>
-      <Filters {...{ list, query, change, columns, fault, saveCsv }} />
+      <Filters {...{ list, query, change, columns, defaults, fault, saveCsv }} />
       {loaded && shown.length > 0 && (
         <JobTable {...{ list, groups: shown, columns: visible, sort, open, change }} />
       )}

@@ -98,12 +98,12 @@ interface HeadProps {
 
 function SortHead({ label, name, sort, sortBy, kind }: HeadProps) {
   const order = sort === name ? "ascending" : sort === `-${name}` ? "descending" : undefined;
-  const arrow = order === "ascending" ? "↑" : order ? "↓" : "";
+  const arrow = order === "ascending" ? "↑" : order ? "↓" : "↕";
   return (
     <th scope="col" class={kind} aria-sort={order}>
       <button type="button" class="sort" onClick={() => sortBy(name)}>
         {label}
-        {arrow && <span aria-hidden="true">{arrow}</span>}
+        <span aria-hidden="true">{arrow}</span>
       </button>
     </th>
   );

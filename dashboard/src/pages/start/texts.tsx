@@ -20,7 +20,6 @@ interface Props {
 
 export function TextStep({ corpora, chosen, choose, again }: Props) {
   const training = corpora.filter(({ name }) => isTrainingText(name));
-  const hasOwn = training.some(({ name }) => name !== SAMPLE);
   return (
     <Card title="1. Text">
       {training.length > 0 ? (
@@ -37,7 +36,7 @@ export function TextStep({ corpora, chosen, choose, again }: Props) {
       ) : (
         <p class="soft">There is no text yet. Add one in one of these ways.</p>
       )}
-      <details class="more" open={!hasOwn}>
+      <details class="more" open={training.length === 0}>
         <summary>Add text</summary>
         <div class="ways">
           <SampleWay corpora={corpora} again={again} />

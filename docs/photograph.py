@@ -1,0 +1,56 @@
+"""Takes a picture of a page of the dashboard."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, TimeoutError
+
+SETTLE_MILLISECONDS = 900
+PATIENCE_MILLISECONDS = 15_000
+DRAWN = """() => {
+  const curves = [...document.querySelectorAll('.chart')];
+  const isDrawn = (curve) => curve.dataset.points || /^Nothing/.test(curve.textContent);
+  const isShown = document.querySelector('main h1, dialog[open]') !== null;
+  return isShown && !document.body.innerText.includes('Loading…') && curves.every(isDrawn);
+}"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a page: the name of its file, the address of the page, size and colour scheme.
+
+    `whole` takes the whole page, and not only the part that fits into `height`.
+    """
+
+    name: str
+    address: str
+    width: int = 1280
+    height: int = 860
+    scheme: str = "light"
+    whole: bool = False
+
+
+def take_all(browser: Browser, home: str, pictures: Sequence[Picture], folder: Path) -> None:
+    """Takes pictures of the dashboard at the address `home`, and prints their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        target = folder / f"{picture.name}.png"
+        _take(browser, home, picture, target)
+        sys.stdout.write(f"{target}\n")
+
+
+def _take(browser: Browser, home: str, picture: Picture, target: Path) -> None:
+    context = browser.new_context(
+        viewport={"width": picture.width, "height": picture.height},
+        color_scheme="dark" if picture.scheme == "dark" else "light",
+    )
+    page: Page = context.new_page()
+    page.goto(f"{home.rstrip('/')}/{picture.address}")
+    with suppress(TimeoutError):  # an incomplete picture is better than none
+        page.wait_for_function(DRAWN, timeout=PATIENCE_MILLISECONDS)
+    page.wait_for_timeout(SETTLE_MILLISECONDS)
+    page.screenshot(path=target, full_page=picture.whole)
+    context.close()

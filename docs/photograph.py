@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, TimeoutError
+from playwright.sync_api import Browser, BrowserContext, TimeoutError
 
 SETTLE_MILLISECONDS = 900
 PATIENCE_MILLISECONDS = 15_000
@@ -36,21 +36,26 @@ class Picture:
 def take_all(browser: Browser, home: str, pictures: Sequence[Picture], folder: Path) -> None:
     """Takes pictures of the dashboard at the address `home`, and prints their paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    contexts: dict[tuple[int, int, str], BrowserContext] = {}
     for picture in pictures:
+        screen = (picture.width, picture.height, picture.scheme)
+        if screen not in contexts:  # shared, so that the browser loads the bundle and font once
+            contexts[screen] = browser.new_context(
+                viewport={"width": picture.width, "height": picture.height},
+                color_scheme="dark" if picture.scheme == "dark" else "light",
+            )
         target = folder / f"{picture.name}.png"
-        _take(browser, home, picture, target)
+        _take(contexts[screen], home, picture, target)
         sys.stdout.write(f"{target}\n")
+    for context in contexts.values():
+        context.close()
 
 
-def _take(browser: Browser, home: str, picture: Picture, target: Path) -> None:
-    context = browser.new_context(
-        viewport={"width": picture.width, "height": picture.height},
-        color_scheme="dark" if picture.scheme == "dark" else "light",
-    )
-    page: Page = context.new_page()
+def _take(context: BrowserContext, home: str, picture: Picture, target: Path) -> None:
+    page = context.new_page()
     page.goto(f"{home.rstrip('/')}/{picture.address}")
     with suppress(TimeoutError):  # an incomplete picture is better than none
         page.wait_for_function(DRAWN, timeout=PATIENCE_MILLISECONDS)
     page.wait_for_timeout(SETTLE_MILLISECONDS)
     page.screenshot(path=target, full_page=picture.whole)
-    context.close()
+    page.close()

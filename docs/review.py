@@ -71,7 +71,7 @@ def fill(service: Service) -> dict[str, str]:
     return {
         "jobs": "",
         "jobs-grouped": "#/?group=seeds",
-        "jobs-no-match": "#/?q=nothing+has+this+name",
+        "jobs-no-match": "#/?search=nothing+has+this+name",
         **{f"job-{name}": f"#/jobs/{job}" for name, job in jobs.items()},
         "study": f"#/studies/{study}",
         "start": "#/start?text=sample&preset=sample",

@@ -11,9 +11,9 @@ function isMissing(value: Maybe): value is null | undefined {
 
 export function count(value: Maybe): string {
   if (isMissing(value)) return NONE;
-  if (value >= 1e9) return `${(value / 1e9).toPrecision(3)} B`;
-  if (value >= 1e6) return `${(value / 1e6).toPrecision(3)} M`;
-  return value >= 1e4 ? `${(value / 1e3).toPrecision(3)} k` : whole.format(Math.round(value));
+  if (value >= 1e9) return `${(value / 1e9).toPrecision(3)}B`;
+  if (value >= 1e6) return `${(value / 1e6).toPrecision(3)}M`;
+  return value >= 1e4 ? `${(value / 1e3).toPrecision(3)}k` : whole.format(Math.round(value));
 }
 
 // The same as `count`, for the ticks of an axis: 1k, 2.5M.
@@ -34,6 +34,11 @@ export function exact(value: Maybe): string {
 
 export function plural(number: number, noun: string, many = `${noun}s`): string {
   return `${exact(number)} ${number === 1 ? noun : many}`;
+}
+
+// A message of the service as a sentence: with a capital, unless it begins with a name.
+export function sentence(text: string): string {
+  return /^[a-z]+[ ,]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
 }
 
 export function bytes(value: Maybe): string {

@@ -85,13 +85,14 @@ function Results({ list, query, change, lookAgain }: ResultsProps) {
   const shown = groups.slice(0, needsAll(query) ? SHOWN : undefined);
   const { sort, open } = query;
   const saveCsv = () => saveTable(shown, visible, isGrouped);
+  if (loaded?.length === 0 && !isFiltered(query)) return <NoJobs />;
   return (
     <>
       <Filters {...{ list, query, change, columns, fault, saveCsv }} />
       {loaded && shown.length > 0 && (
         <JobTable {...{ list, groups: shown, columns: visible, sort, open, change }} />
       )}
-      {loaded && !shown.length && <Nothing query={query} />}
+      {loaded && !shown.length && <NoMatch />}
       {needsAll(query) && <Extent groups={groups} isGrouped={isGrouped} list={list} />}
       {!needsAll(query) && <Pages list={list} isSorted={Boolean(sort)} />}
       <Selection list={list} group={query.group} lookAgain={lookAgain} />
@@ -113,19 +114,24 @@ function arranged(loaded: Job[], query: Query) {
   return { jobs: [...jobs.filter(isPinned), ...jobs.filter((job) => !job.pinned)], fault };
 }
 
-function Nothing({ query }: { query: Query }) {
-  const isFiltered = needsAll({ ...query, group: "" });
-  if (query.status || query.search || query.tag || query.archived || isFiltered) {
-    return (
-      <div class="card empty">
-        <h2>No matching job</h2>
-        <p class="soft">No job matches this search and these filters.</p>
-        <a class="button" href="#/">
-          Show all jobs
-        </a>
-      </div>
-    );
-  }
+function isFiltered(query: Query) {
+  const { status, search, tag, archived } = query;
+  return Boolean(status || search || tag || archived || needsAll({ ...query, group: "" }));
+}
+
+function NoMatch() {
+  return (
+    <div class="card empty">
+      <h2>No matching job</h2>
+      <p class="soft">No job matches this search and these filters.</p>
+      <a class="button" href="#/">
+        Show all jobs
+      </a>
+    </div>
+  );
+}
+
+function NoJobs() {
   return (
     <div class="card empty">
       <h2>No jobs yet</h2>

@@ -31,7 +31,7 @@ EMPTY = {
     "empty-alerts": "#/?drawer=alerts",
     "not-there": "#/jobs/00000000-0000-0000-0000-000000000000",
 }
-LONG_NAME = "a name that somebody " + "wrote_without_a_single_space_" * 5
+LONG_NAME = "a name that a user " + "wrote_without_a_single_space_" * 5
 
 
 def review(browser: Browser, folder: Path, target: Path) -> None:
@@ -53,7 +53,7 @@ def review(browser: Browser, folder: Path, target: Path) -> None:
     with serve_api(folder / "many") as url:
         take_all(browser, url, _sheet({"jobs-5000": ""}), target)
     (folder / "key").mkdir()
-    with running_service(folder / "key", BABYLM_API_KEY="a key for the pictures") as service:
+    with running_service(folder / "key", BABYLM_API_KEY="a-key-for-the-pictures") as service:
         take_all(browser, str(service.http.base_url), _sheet({"key": ""}), target)
 
 

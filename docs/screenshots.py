@@ -82,6 +82,7 @@ def _pictures(jobs: list[str]) -> list[Picture]:
         Picture("run", f"#/jobs/{live}"),
         Picture("run-dark", f"#/jobs/{ended}", scheme="dark"),
         Picture("jobs", "", height=560),
+        Picture("start", "#/start?text=sample&preset=sample", height=980),
         Picture("new", "#/new", height=980),
         Picture("compare", f"#/compare?jobs={ended},{live}", height=980),
         Picture("corpus", "#/corpora/sample", height=980),

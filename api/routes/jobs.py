@@ -288,7 +288,11 @@ def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
     except RunError as error:
         shown = error.message.replace(f"{context.settings.data_dir / name}/", "")
         return corpus_words(chosen, report).count, [f"{shown}. {error.hint}"]
-    warnings = [] if words.is_exact else [f"the words of {name} are estimated from samples of it"]
+    warnings = (
+        []
+        if words.is_exact
+        else [f"the number of words in {name} is an estimate from a part of its text"]
+    )
     return words.count, warnings
 
 

@@ -3,6 +3,7 @@
 import { useMemo, useRef } from "preact/hooks";
 import { poll, wait } from "../../api/stream.ts";
 import type { Job } from "../../api/types.ts";
+import { exact } from "../../lib/format.ts";
 import { type SeedGroup, seedGroups, singleGroups } from "../../lib/seeds.ts";
 import { setParameters } from "../../router.ts";
 import { Button } from "../../ui/controls.tsx";
@@ -20,7 +21,7 @@ import {
   sortGroups,
 } from "./query.ts";
 import { Selection } from "./selection.tsx";
-import { JobList } from "./store.ts";
+import { JobList, PAGE } from "./store.ts";
 import { JobTable } from "./table.tsx";
 
 const SHOWN = 200;
@@ -167,8 +168,13 @@ function Pages({ list, isSorted }: { list: JobList; isSorted: boolean }) {
     list.cursors.value = values;
     await wait(0);
   };
+  const first = cursors.length * PAGE + 1;
+  const last = first + (list.jobs.value?.length ?? 0) - 1;
   return (
     <div class="bar end">
+      <span class="soft small">
+        Jobs {exact(first)} to {exact(last)}
+      </span>
       {cursors.length > 0 && (
         <Button act={() => go(cursors.slice(0, -1))}>← {isSorted ? "Previous" : "Newer"}</Button>
       )}

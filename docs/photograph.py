@@ -14,7 +14,10 @@ DRAWN = """() => {
   const curves = [...document.querySelectorAll('.chart')];
   const isDrawn = (curve) => curve.dataset.points || /^Nothing/.test(curve.textContent);
   const isShown = document.querySelector('main h1, dialog[open]') !== null;
-  return isShown && !document.body.innerText.includes('Loading…') && curves.every(isDrawn);
+  const isLoading = document.body.innerText.includes('Loading…');
+  const values = [...document.querySelectorAll('.preset .facts, .numbers dd')];
+  const isPending = values.some((value) => value.textContent === '…');
+  return isShown && !isLoading && !isPending && curves.every(isDrawn);
 }"""
 
 

@@ -26,9 +26,9 @@ SWITCH_SECONDS = 0.001
 """Seconds after which a thread yields the interpreter lock to the event loop. With Python's default
 of 5 ms for each of several threads, `/healthz` would be slow."""
 NEW_OBJECTS = 20_000
-"""Number of new objects that start a garbage collection. A request makes a few thousand objects,
-which are freed without one; with Python's 700, collections took a tenth of the event loop's time.
-"""
+"""Number of new objects that start a garbage collection. A request creates a few thousand objects,
+and nearly all of them are freed without a collection. With Python's default of 700, collections
+took a tenth of the event loop's time."""
 SHUTDOWN_SECONDS = 5
 """Seconds after which open event streams and stalled downloads are closed at a shutdown."""
 MIN_KEY_LENGTH = 16

@@ -45,6 +45,7 @@ Line = dict[str, Any]
 
 
 def run(only: str | None) -> None:
+    check_pipeline()
     with tempfile.TemporaryDirectory(prefix="babylm-bench-") as scratch:
         folder = Path(scratch)
         sample = write_sample(folder / "data")
@@ -53,6 +54,16 @@ def run(only: str | None) -> None:
         train_tokenizer(Path(data) / "train_10M" if data else sample.train, folder / "tokenizer")
         for name in wanted(NAMES, only):
             compare(name, folder, task)
+
+
+def check_pipeline() -> None:
+    """Ends the program if the official pipeline cannot be loaded, before anything is measured."""
+    if pipeline := os.environ.get("BABYLM_BENCH_PIPELINE"):
+        python = os.environ["BABYLM_BENCH_PIPELINE_PYTHON"]
+        load = "import evaluation_pipeline.sentence_zero_shot.run"
+        done = subprocess.run([python, "-c", load], cwd=pipeline, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"the official pipeline at {pipeline} cannot be loaded:\n{done.stderr}")
 
 
 def compare(name: str, folder: Path, task: Path) -> None:

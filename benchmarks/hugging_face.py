@@ -1,4 +1,4 @@
-"""The two ways of `benchmarks.contender` that train with Hugging Face's Trainer."""
+"""The ways `upstream` and `trainer` of `benchmarks.contender`: training with the Trainer."""
 
 import os
 import tempfile
@@ -22,7 +22,10 @@ Inputs = dict[str, torch.Tensor]
 
 
 class Endless(Dataset[Any]):
-    """Repeats the same rows without end, because the Trainer needs time to start an epoch."""
+    """Repeats the same rows, so that all steps are in one epoch.
+
+    The Trainer needs time to start another epoch.
+    """
 
     def __init__(self, rows: list[Any], *, length: int) -> None:
         self._rows = rows
@@ -38,8 +41,8 @@ class Endless(Dataset[Any]):
 class Paced(TrainerCallback):  # type: ignore[misc]
     """Controls the steps of the Trainer by `pace`.
 
-    The callback waits and reads the clock at the end of a step. The beginning of a step is too
-    late: the Trainer has collated the batch by then, so a window would not have one batch per step.
+    The callback waits and reads the clock at the end of a step, where the Trainer can stop at once
+    if `pace` has ended. At the beginning of a step it would take one more step first.
     """
 
     def __init__(
@@ -124,8 +127,8 @@ def careful(vocabulary: int) -> Callable[[list[list[int]]], Inputs]:
 
 def fast(rows: list[Any]) -> Inputs:
     ids = torch.stack([torch.as_tensor(row) for row in rows])  # (B, T + 1)
-    # `labels` makes the model compute a loss; its targets are `shift_labels`. From `labels` alone,
-    # the model would derive its own targets, without the last one.
+    # The model computes a loss only if it gets `labels`, but takes the targets from `shift_labels`.
+    # Without these it would shift `labels` itself, and each row would lose its last target.
     return {
         "input_ids": ids[:, :-1],
         "labels": ids[:, :-1],

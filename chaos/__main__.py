@@ -29,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     rounds = commands.add_parser("rounds", help="jobs under random faults")
-    rounds.add_argument("--rounds", default="small", help="number of jobs in all, or `small`")
+    rounds.add_argument("--rounds", default="small", help="total number of jobs, or `small`")
     rounds.add_argument("--jobs-a-seed", type=int, default=JOBS_PER_SEED, help="jobs per round")
     rounds.add_argument("--first-seed", type=int, default=0)
     rounds.add_argument("--mode", choices=("embedded", "polling", "both"), default="embedded")

@@ -84,7 +84,10 @@ class Client:
             return False
 
     def tend(self, job_id: str) -> bool:
-        """Checks a job once and restarts it if a fault paused or ended it; True if it succeeded."""
+        """Checks a job once and restarts it if a fault paused or ended it.
+
+        Returns True if the job has succeeded.
+        """
         job = self.job(job_id)
         status, error = job["status"], job["error"]
         if status == "succeeded":

@@ -42,7 +42,7 @@ class Injector(threading.Thread):
                     break
 
     def _await_trainer(self) -> None:
-        """Waits for a process that is training, because most of the time runs are only starting."""
+        """Waits for a process that is training, because a run is usually still starting."""
         deadline = time.monotonic() + TRAINER_SECONDS
         while self._target.trainer() is None and time.monotonic() < deadline:
             if self._ended.wait(TRAINER_LOOK_SECONDS):

@@ -44,7 +44,7 @@ class InvalidTransition(JobsError):
 
 
 class JobInUse(JobsError):
-    """An unfinished job needs the tokenizer or a checkpoint of the job."""
+    """Another job, which is unfinished, needs the tokenizer or a checkpoint of this job."""
 
     code = "job_in_use"
 
@@ -77,7 +77,7 @@ class StudyNotFound(JobsError):
 
 
 class StudyRefused(JobsError):
-    """The members of the study do not allow the action, or a study cannot have such members."""
+    """A study cannot have the jobs of the request, or the status of its jobs refuses the action."""
 
     code = "study_refused"
 
@@ -176,8 +176,8 @@ class PlacementTaken(JobsError):
 
     def __init__(self, job_id: str, slurm_id: str | None) -> None:
         super().__init__(
-            f"Slurm job {slurm_id} does not match the submission for job {job_id}: another Slurm "
-            "job does, or the attempt is over; this one ends without claiming the job"
+            f"Slurm job {slurm_id} ends without claiming job {job_id}: another Slurm job was "
+            "submitted for this attempt, or the attempt is already over"
         )
 
 

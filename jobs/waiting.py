@@ -33,7 +33,8 @@ class Queue:
 
     positions: dict[str, int]
     offers: tuple[Offer, ...]
-    """The distinct offers of the live train workers, and of pilots of the given jobs."""
+    """The distinct offers of the live train workers, and of pilots of the queued jobs. A pilot is a
+    worker that Slurm starts for one job."""
     has_provisioner: bool
     placements: dict[str, Placement]
     """The newest open placement of each queued job."""

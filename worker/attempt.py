@@ -66,7 +66,7 @@ class Attempt:
         publish_file(self.rundir.spec, json.dumps(self.spec, indent=2).encode())
         self._job_notifier.notify(self.job_id)
         # After a power failure the journal can be shorter than the number of bytes already copied.
-        # The run removes an incomplete last line before it appends, so that line does not count.
+        # An incomplete last line does not count, because the run removes it before it appends.
         self._offset = min(self._offset, whole_length(self.rundir.journal))
         self._copy_all()  # a checkpoint among these events resets attempts_without_checkpoint
         self.last_error = None

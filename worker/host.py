@@ -26,7 +26,10 @@ def oom_kills(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
 
 
 def host_memory_bytes(*, proc: Path = PROC, cgroups: Path = CGROUPS) -> int:
-    """Bytes that this process may use: the memory of the host, or a lower limit of its cgroups."""
+    """Bytes of memory that this process may use.
+
+    The minimum of the memory of the host and of the limits of the process's cgroups.
+    """
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for folder in cgroup_folders("memory", proc=proc, cgroups=cgroups):
         for name in ("memory.max", "memory.limit_in_bytes"):

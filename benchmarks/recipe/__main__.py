@@ -1,8 +1,9 @@
 """Runs the study: `python -m benchmarks.recipe --text PATH --work DIR --results FILE`.
 
 The command skips runs that have a line in the results file, and continues an interrupted run from
-its newest checkpoint. So you can repeat the same command until the table is complete. `--report`
-prints the table of the finished runs.
+its newest checkpoint. So you can repeat the same command until the table is complete. With
+`--pairs`, the command also scores the models on minimal pairs, including the models of finished
+runs. `--report` prints the table of the finished runs.
 """
 
 import argparse
@@ -12,12 +13,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.recipe.conditions import ARCHITECTURES, CONDITIONS, SEEDS, SHAPES, Entry, table
+from benchmarks.recipe.pairs import score
 from benchmarks.recipe.runs import Figures, RunFailed, figures, start, stop
 from benchmarks.recipe.summary import source_summary, summary
 from benchmarks.recipe.text import prepare_text
+from core.storage.rundir import publish_file
 
 POLL_SECONDS = 0.5
 TEXT_VARIABLE = "BABYLM_RECIPE_TEXT"
@@ -43,15 +47,20 @@ def main(arguments: list[str] | None = None) -> int:
     shape = SHAPES[options.shape]
     options.work.mkdir(parents=True, exist_ok=True)
     data = prepare_text(options.text, options.work, words=shape.words)
-    entries = table(
-        shape,
-        architectures=options.architectures,
-        conditions=options.conditions,
-        seeds=options.seeds,
+    entries = list(
+        table(
+            shape,
+            architectures=options.architectures,
+            conditions=options.conditions,
+            seeds=options.seeds,
+        )
     )
     names = {_name(run) for run in done}
     waiting = [entry for entry in entries if entry.name not in names]
-    return _run(waiting, data, options)
+    failed = _run(waiting, data, options)
+    if options.pairs is not None:
+        _score(entries, options)
+    return failed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--architectures", nargs="+", choices=ARCHITECTURES, default=["olmo2"])
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--pairs", type=Path, help="folder of minimal pairs, such as BLiMP")
     parser.add_argument("--parallel", type=int, default=1, help="runs at a time")
     parser.add_argument("--budget-seconds", type=float, default=float("inf"))
     parser.add_argument("--report", action="store_true", help="print the table of the results")
@@ -105,6 +115,23 @@ def _record(entry: Entry, options: argparse.Namespace) -> bool:
         file.write(json.dumps(measured) + "\n")
     print(f"recipe: {entry.name} {measured['bits_per_byte']:.4f}", file=sys.stderr, flush=True)
     return True
+
+
+def _score(entries: Iterable[Entry], options: argparse.Namespace) -> None:
+    """Adds the scores of minimal pairs to the lines of the entries that have none."""
+    by_name = {entry.name: entry for entry in entries}
+    runs = _read(options.results)
+    for run in runs:
+        entry = by_name.get(_name(run))
+        if entry is None or run.get("blimp") is not None:
+            continue
+        scores = score(entry, options.pairs, work=options.work)
+        if scores is None:
+            continue
+        run |= scores
+        lines = "".join(json.dumps(each) + "\n" for each in runs)
+        publish_file(options.results, lines.encode())
+        print(f"recipe: {entry.name} BLiMP {run['blimp']:.2f}", file=sys.stderr, flush=True)
 
 
 def _read(path: Path) -> list[Figures]:

@@ -118,6 +118,11 @@ ADAMW = {
     "adam_beta2": 0.95,
 }
 MUON = {"optimizer": "muon", "muon_learning_rate": 0.02}
+BEST: Spec = {
+    "training": ADAMW | MUON | {"weight_decay": 0.3},
+    "model": {"dropout": 0.1},
+}
+"""The best settings of the shape `cpu`; the conditions `best-*` add to them."""
 FINAL: Spec = {"training": RECIPE, "model": {"dropout": DROPOUT}}
 CONDITIONS: dict[str, Spec] = {
     "baseline": {},
@@ -126,10 +131,10 @@ CONDITIONS: dict[str, Spec] = {
     "muon-ema": {"training": ADAMW | MUON | {"ema_decay": 0.99}},
     "muon-dropout": {"training": ADAMW | MUON, "model": {"dropout": 0.1}},
     "muon-dropout-0.2": {"training": ADAMW | MUON, "model": {"dropout": 0.2}},
-    "muon-dropout-decay-0.3": {
-        "training": ADAMW | MUON | {"weight_decay": 0.3},
-        "model": {"dropout": 0.1},
-    },
+    "muon-dropout-decay-0.3": BEST,
+    "best-documents": BEST | {"training": BEST["training"] | {"shuffle": "documents"}},
+    "best-documents-ema": BEST
+    | {"training": BEST["training"] | {"shuffle": "documents", "ema_decay": 0.99}},
     "adamw-dropout": {"training": ADAMW, "model": {"dropout": 0.1}},
     "adamw-documents": {"training": ADAMW | {"shuffle": "documents"}},
     "adamw-z-loss": {"training": ADAMW | {"z_loss_coefficient": 1e-4}},

@@ -35,6 +35,17 @@ def run_study(text, tmp_path, *more: str) -> list[dict]:
     return [json.loads(line) for line in results.read_text().splitlines()]
 
 
+def write_pairs(tmp_path):
+    fields = {"field": "syntax", "linguistics_term": "agreement", "UID": "number"}
+    lines = [
+        fields | {"sentence_good": f"The {noun}s run.", "sentence_bad": f"The {noun}s runs."}
+        for noun in ("dog", "cat", "cow", "bird")
+    ]
+    (tmp_path / "blimp").mkdir()
+    (tmp_path / "blimp" / "number.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return tmp_path / "blimp"
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_run_of_the_table_is_a_valid_job(shape, architecture):
@@ -64,6 +75,11 @@ def test_a_finished_run_is_one_line_and_is_not_run_again(text, tmp_path):
     assert first[0]["device"].startswith(("CPU, 1 thread", "NVIDIA"))
     assert first[0]["words_seen"] == first[1]["words_seen"] > 0
     assert run_study(text, tmp_path, *options) == first
+    scored = run_study(text, tmp_path, *options, "--pairs", str(write_pairs(tmp_path)))
+    assert [run["blimp_pairs"] for run in scored] == [4, 4]
+    assert all(set(run["blimp_by_phenomenon"]) == {"agreement"} for run in scored)
+    added = {"blimp", "blimp_pairs", "blimp_by_phenomenon"}
+    assert [{name: run[name] for name in run.keys() - added} for run in scored] == first
     sources = first[0]["bits_per_byte_by_source"]
     assert set(sources) == {"plain", "more"}
     assert min(sources.values()) < first[0]["bits_per_byte"] < max(sources.values())

@@ -1,4 +1,4 @@
-"""The checker of `python -m chaos season`, which kills workers, reports each kind of damage."""
+"""`python -m chaos season` kills workers. Its checker reports each kind of damage."""
 
 import json
 import shutil

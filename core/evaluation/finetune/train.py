@@ -2,8 +2,8 @@
 
 AdamW trains all parameters in float32 on the cross-entropy, with linear warm-up and cosine decay.
 A validation follows every epoch, and the predictions of the best epoch are the result. The official
-code keeps the weights of that epoch and predicts the same examples again at the end, with the same
-predictions.
+code instead keeps the weights of that epoch and predicts the examples again at the end. The
+predictions are the same.
 """
 
 import math

@@ -34,7 +34,7 @@ async function anotherKey(refused: string | null): Promise<boolean> {
   if (sessionStorage.getItem(KEY) !== refused) return true;
   asking ??= ask("This service requires an API key", {
     detail:
-      "Enter one of the keys in the setting BABYLM_API_KEY. The browser keeps it until you close this tab.",
+      "The service accepts the keys that its setting BABYLM_API_KEY lists. The browser keeps the key until you close this tab.",
     fault:
       refused === null
         ? undefined

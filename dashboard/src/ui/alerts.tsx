@@ -1,4 +1,4 @@
-// The drawer with the alerts of all jobs. The address contains whether it is open.
+// The drawer with the alerts of all jobs. It is open if the address of the page has `drawer`.
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Alert } from "../api/types.ts";

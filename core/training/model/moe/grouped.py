@@ -26,7 +26,7 @@ class Groups:
     """The layout of M rows that are sorted by expert."""
 
     places: Tensor
-    """(N k,) index in the layout of each sorted row. Indices of padding rows do not occur."""
+    """(N k,) for each sorted row, its index in the layout. Indices of padding rows do not occur."""
     ends: Tensor
     """(E,) int32: index after the last row of each expert."""
     is_padded: bool
@@ -141,7 +141,7 @@ class GroupedMlp(torch.autograd.Function):
         # For each group, rows^T times upstream is one matrix (I, O). The result is (E, I, O).
         grad_down = functional.grouped_mm(product.T, upstream, offs=ends)
         grad_gate_up = functional.grouped_mm(rows.T, grad_both, offs=ends)
-        # The product of zero rows is zero, as required for an expert without tokens.
+        # The gradient of an expert without tokens is a product over no rows, which is zero.
         return grad_rows, grad_gate_up.float(), grad_down.float(), None, None
 
 

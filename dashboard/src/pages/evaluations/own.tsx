@@ -1,4 +1,4 @@
-// The other tasks in the data directory, and the minimal pairs of the sample.
+// The tasks in the data directory that are not official, and the minimal pairs of the sample.
 
 import { post } from "../../api/client.ts";
 import type { EvaluationTask, OfficialTasks } from "../../api/types.ts";

@@ -128,7 +128,7 @@ function CheckList({ job, entry, suggestions = [], id, describedBy }: ControlPro
   const { path } = entry;
   const chosen = job.values.value.get(path) ?? defaultOf(job, entry);
   const entries = Array.isArray(chosen) ? (chosen as string[]) : null;
-  // If the option can be null, such as the sources of a dataset, null means all names.
+  // In a field that can be null, such as `data.sources`, null means all names.
   const isAll = entries === null && entry.schema.mayBeNull;
   const names = [...new Set([...suggestions, ...(entries ?? [])])];
   const toggle = (name: string) => {

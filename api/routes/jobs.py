@@ -288,11 +288,8 @@ def _words(spec: JobSpec, context: Context) -> tuple[int | None, list[str]]:
     except RunError as error:
         shown = error.message.replace(f"{context.settings.data_dir / name}/", "")
         return corpus_words(chosen, report).count, [f"{shown}. {error.hint}"]
-    warnings = (
-        []
-        if words.is_exact
-        else [f"the number of words in {name} is an estimate from a part of its text"]
-    )
+    estimate = f"the number of words in {name} is an estimate from parts of the text"
+    warnings = [] if words.is_exact else [estimate]
     return words.count, warnings
 
 

@@ -108,7 +108,7 @@ endif
 dashboard/node_modules/.package-lock.json: dashboard/package-lock.json
 	cd dashboard && npm ci --no-audit --no-fund --loglevel=error
 
-# With LOOK=FOLDER: writes pictures of all pages for review, at two widths, light and dark.
+# With LOOK=FOLDER: writes pictures of all pages in each state for review.
 screenshots: $(READY)
 	$(BIN)/python -m docs.screenshots $(LOOK)
 

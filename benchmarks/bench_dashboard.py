@@ -73,9 +73,9 @@ def run(only: str | None = None) -> None:
             runs_dir.mkdir()
             upgrade(f"sqlite:///{runs_dir / 'babylm.sqlite3'}")
             database = Database(f"sqlite:///{runs_dir / 'babylm.sqlite3'}")
-            job_id = _fill_points(database) if name == NAMES[0] else _fill_jobs(database)
+            job_id = _fill_points(database) if name == NAMES[0] else fill_jobs(database)
             database.dispose()
-            with _api(runs_dir) as url:
+            with serve_api(runs_dir) as url:
                 if name == NAMES[0]:
                     _million_points(browser, f"{url}/#/jobs/{job_id}")
                 else:
@@ -135,7 +135,7 @@ def _fill_points(database: Database) -> str:
     return job.id
 
 
-def _fill_jobs(database: Database) -> str:
+def fill_jobs(database: Database) -> str:
     """Inserts 5,000 jobs. A third of them have ended, and each ended job has a loss curve."""
     now = datetime.now(UTC)
     with database.write() as session:
@@ -162,7 +162,8 @@ def _fill_jobs(database: Database) -> str:
 
 
 @contextmanager
-def _api(runs_dir: Path) -> Iterator[str]:
+def serve_api(runs_dir: Path) -> Iterator[str]:
+    """Runs only the API, without workers; yields its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -39,6 +39,8 @@ from core.stages.context import Run
 from core.storage.cache import Cache
 from core.storage.rundir import RunDir, locked
 
+GIB = 2**30
+
 log = logging.getLogger("core.run")
 
 
@@ -130,13 +132,15 @@ def _run(
 
 def warn_of_low_disk(run: Run) -> None:
     """Warns if the checkpoints of the run need more disk space than is free."""
+    if run.spec.task == "tokenizer":
+        return  # the estimate is that of the model, which this job does not train
     needed = estimate(run.spec, words=None).disk_bytes
     free = shutil.disk_usage(run.rundir.root).free
     if needed > free:
         run.warn(
             "disk_low",
-            f"the checkpoints of this run need about {needed:,} bytes and {free:,} are free: when "
-            "the disk is full, the run fails with disk_full and can be retried",
+            f"the checkpoints of this run need about {needed / GIB:,.1f} GiB and {free / GIB:,.1f} "
+            "GiB are free: when the disk is full, the run fails with disk_full and can be retried",
         )
 
 

@@ -36,6 +36,9 @@ def test_a_disk_too_small_for_the_checkpoints_is_reported_before_the_run_begins(
     large["model"] |= {"hidden_size": 8192, "num_hidden_layers": 64, "intermediate_size": 32_768}
     large["training"]["save_total_limit"] = 10_000
     assert warnings_before(tmp_path, JobSpec.model_validate(large)) == ["disk_low"]
+    (tmp_path / "alone").mkdir()
+    alone = JobSpec.model_validate(large | {"task": "tokenizer"})
+    assert warnings_before(tmp_path / "alone", alone) == []
 
 
 def test_a_spec_that_cannot_be_read_fails_by_name(tmp_path):

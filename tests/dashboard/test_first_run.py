@@ -127,7 +127,7 @@ def test_alerts_of_all_jobs_lead_to_their_place(tab, failed):
     expect(drawer).to_be_hidden()
     expect(page.get_by_role("heading", level=1)).to_have_text("without text")
     wanted = page.locator(".notice.wanted")
-    expect(wanted).to_contain_text(failed["error"]["message"])
+    expect(wanted).to_contain_text(failed["error"]["message"], ignore_case=True)
     expect(wanted).to_be_in_viewport()
 
 

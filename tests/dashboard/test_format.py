@@ -19,10 +19,10 @@ console.log(JSON.stringify(calls.map(([name, value]) => format[name](value))));
 """
 SHOWN = {
     ("count", 950): "950",
-    ("count", 9_999.6): "10.0 k",
-    ("count", 999_990): "1.00 M",
-    ("count", 999_499_999): "999 M",
-    ("count", 999_500_000): "1.00 B",
+    ("count", 9_999.6): "10.0k",
+    ("count", 999_990): "1.00M",
+    ("count", 999_499_999): "999M",
+    ("count", 999_500_000): "1.00B",
     ("tickCount", 2_500_000): "2.5M",
     ("tickCount", 999_990): "1M",
     ("tickCount", -999.99): "-1k",

@@ -22,6 +22,7 @@ const MEASURED: Record<Device, string> = { cuda: "your GPU", cpu: "your CPU" };
 // The devices that the service assumes if no worker has measured its own device.
 const ASSUMED: Record<Device, string> = { cuda: "an A100", cpu: "two CPU cores" };
 const UNITS = [
+  [86400 * 365, "year"],
   [86400, "day"],
   [3600, "hour"],
   [60, "minute"],

@@ -13,10 +13,10 @@ export function count(value: Maybe): string {
   if (isMissing(value)) return NONE;
   const unit = Math.round(value) < 1e4 ? undefined : unitOf(value, 3);
   if (!unit) return whole.format(Math.round(value));
-  return `${(value / unit.size).toPrecision(3)} ${unit.name}`;
+  return `${(value / unit.size).toPrecision(3)}${unit.name}`;
 }
 
-// The largest unit that gives at least 1 after rounding: with 3 digits, 999,990 is 1.00 M.
+// The largest unit that gives at least 1 after rounding: with 3 digits, 999,990 is 1.00M.
 function unitOf(value: number, digits: number) {
   return [
     { size: 1e9, name: "B" },
@@ -37,6 +37,11 @@ export function exact(value: Maybe): string {
 
 export function plural(number: number, noun: string, many = `${noun}s`): string {
   return `${exact(number)} ${number === 1 ? noun : many}`;
+}
+
+// A message of the service as a sentence: with a capital, unless it begins with a name.
+export function sentence(text: string): string {
+  return /^[a-z]+[ ,]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text;
 }
 
 export function bytes(value: Maybe): string {

@@ -3,7 +3,7 @@
 import { patch, post, remove } from "../api/client.ts";
 import { FINAL, type Job, type Spec, STAGES, type StageName } from "../api/types.ts";
 import { ask } from "../ui/dialog.tsx";
-import { type Maybe, plural, seconds } from "./format.ts";
+import { exact, type Maybe, plural, seconds } from "./format.ts";
 
 export type Action = "pause" | "cancel" | "resume" | "retry";
 
@@ -36,7 +36,7 @@ export function activity(job: Job): string {
 }
 
 function place(position: number) {
-  return `position ${position} in the queue`;
+  return `position ${exact(position)} in the queue`;
 }
 
 export function stageTitle(name: string) {

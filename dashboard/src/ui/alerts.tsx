@@ -11,7 +11,7 @@ import {
   readUntil,
   unread,
 } from "../lib/alerts.ts";
-import { ago } from "../lib/format.ts";
+import { ago, sentence } from "../lib/format.ts";
 import { route, setParameters } from "../router.ts";
 import { Marked } from "./marks.tsx";
 
@@ -105,7 +105,7 @@ function AlertItem({ alert, isNew }: { alert: Alert; isNew: boolean }) {
         </span>
         <span class="alert-job">{name}</span>
         <span class="alert-text">
-          <Marked hasLinks={false}>{message}</Marked>
+          <Marked hasLinks={false}>{sentence(message)}</Marked>
           {times > 1 && ` (${times} times)`}
         </span>
         {hint && (

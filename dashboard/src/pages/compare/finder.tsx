@@ -48,9 +48,19 @@ export function Finder({ ids, choose }: Props) {
             </button>
           ))}
         {isOpen && free?.length === 0 && (
-          <span class="soft">{text ? "No other run matches." : "There is no other run."}</span>
+          <span class="soft">
+            {text ? "No other run matches." : ids.length ? "There is no other run." : <NoRuns />}
+          </span>
         )}
       </div>
+    </>
+  );
+}
+
+function NoRuns() {
+  return (
+    <>
+      There are no runs yet. <a href="#/start">Train the first model</a>
     </>
   );
 }

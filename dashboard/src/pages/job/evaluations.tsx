@@ -42,7 +42,12 @@ function emptyText(store: JobStore, hasTasks: boolean) {
   if (isFinal(job) && !store.checkpoints.value?.length) {
     return "Nothing to evaluate: the job ended before it saved a checkpoint.";
   }
-  return "No evaluations yet. Tasks in evaluation.tasks of the spec run at the end of the job.";
+  return (
+    <>
+      No evaluations yet. Tasks in <code>evaluation.tasks</code> of the spec run at the end of the
+      job.
+    </>
+  );
 }
 
 function EvaluateForm({ store }: { store: JobStore }) {

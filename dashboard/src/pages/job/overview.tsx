@@ -10,6 +10,7 @@ import {
   percent,
   score,
   seconds,
+  sentence,
   short,
 } from "../../lib/format.ts";
 import {
@@ -34,6 +35,7 @@ const JOULES_PER_WH = 3600;
 const SCORE = "evaluation/";
 const MFU = "Model FLOPs utilization: the speed of training as a share of the device's peak speed";
 const STAGE_ONLY = "Time left in the current stage";
+const ALL_STAGES = "Progress over all stages, not only over the steps of the training";
 const BITS = "Validation loss per byte of text; comparable between tokenizers";
 
 export function Overview({ store }: { store: JobStore }) {
@@ -139,26 +141,37 @@ function progress(job: Job): Fact[] {
   const values = valuesOf(job);
   const speed = values["throughput/tokens_per_second"];
   const step = job.step === null ? "–" : exact(job.step);
-  const steps = job.max_steps ? `${step} / ${exact(job.max_steps)}` : step;
   const words = job.metrics?.words_seen;
   const isMeasuring = job.status === "running" && job.stage === "train" && !job.step;
   return [
     [
       "Progress",
       isMeasuring ? "first validation" : percent(job.progress),
-      isMeasuring ? "The untrained model is validated before the first step" : undefined,
+      isMeasuring ? "The untrained model is validated before the first step" : ALL_STAGES,
     ],
-    ["Step", steps],
+    [
+      "Step",
+      <Amount key="step" value={step} unit={job.max_steps && `/ ${exact(job.max_steps)}`} />,
+    ],
     [
       "Words seen",
       count(words),
       `${exact(words)} words, ${exact(job.metrics?.tokens_seen)} tokens`,
     ],
-    ["Speed", speed ? `${count(speed)} tokens/s` : "–"],
+    ["Speed", speed ? <Amount key="speed" value={count(speed)} unit="tokens/s" /> : "–"],
     ["MFU", percent(values["throughput/mfu"]), MFU],
     ["Memory", bytes(memoryOf(job))],
     time(job),
   ].map((fact) => fact as Fact);
+}
+
+// A value with its unit, which is smaller and moves to the next line if the column is narrow.
+function Amount({ value, unit }: { value: string; unit: string | 0 | null }) {
+  return (
+    <>
+      {value} {unit && <span class="unit">{unit}</span>}
+    </>
+  );
 }
 
 function Facts({ store }: { store: JobStore }) {
@@ -210,7 +223,7 @@ export function Notices({ store, wanted }: { store: JobStore; wanted: string | n
         <div class={`notice error${mark(job.error.code)}`} role="alert">
           <h2>What went wrong</h2>
           <p>
-            <Marked>{job.error.message}</Marked>
+            <Marked>{sentence(job.error.message)}</Marked>
           </p>
           {job.error.hint && (
             <p>
@@ -225,7 +238,7 @@ export function Notices({ store, wanted }: { store: JobStore; wanted: string | n
       {warnings.map(([code, { message, level, times }]) => (
         <div key={code} class={`notice bar spread ${level}${mark(code)}`}>
           <span>
-            <b>{LEVELS[level]}</b> <Marked>{message}</Marked>
+            <b>{LEVELS[level]}</b> <Marked>{sentence(message)}</Marked>
             {times > 1 && ` (${times} times)`}
           </span>
           <button

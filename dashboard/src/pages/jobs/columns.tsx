@@ -11,6 +11,7 @@ import {
   percent,
   score,
   seconds,
+  sentence,
   short,
 } from "../../lib/format.ts";
 import {
@@ -43,8 +44,6 @@ export interface Column {
   isOfAll?: boolean;
 }
 
-const ACTIVITY_LENGTH = 34;
-
 function metric(key: string, title: string, name: string, text: (value: number) => string): Column {
   return {
     key,
@@ -71,15 +70,16 @@ function Activity({ job }: { job: Job }) {
   const steps = job.max_steps ? `${count(job.step)} / ${count(job.max_steps)}` : count(job.step);
   const parts = [activity(job), job.status !== "failed" && job.step !== null && `step ${steps}`];
   const line = parts.filter(Boolean).join(" · ");
-  const isLong = line.length > ACTIVITY_LENGTH;
   const isPart = job.progress > 0 && job.progress < 1;
   return (
     <>
       <div class="bar">
         <span class={job.status === "failed" ? "bad" : "soft"} title={line}>
-          {isLong ? `${line.slice(0, ACTIVITY_LENGTH - 1)}…` : line}
+          {job.status === "failed" ? sentence(line) : line}
         </span>
-        <span class="soft nowrap">{isPart ? percent(job.progress) : ""}</span>
+        <span class="soft nowrap" title="Over all stages">
+          {isPart ? percent(job.progress) : ""}
+        </span>
       </div>
       <ProgressBar job={job} />
     </>

@@ -3,6 +3,7 @@
 import { useMemo, useRef } from "preact/hooks";
 import { poll, wait } from "../../api/stream.ts";
 import type { Job } from "../../api/types.ts";
+import { exact } from "../../lib/format.ts";
 import { type SeedGroup, seedGroups, singleGroups } from "../../lib/seeds.ts";
 import { setParameters } from "../../router.ts";
 import { Button } from "../../ui/controls.tsx";
@@ -20,7 +21,7 @@ import {
   sortGroups,
 } from "./query.ts";
 import { Selection } from "./selection.tsx";
-import { JobList } from "./store.ts";
+import { JobList, PAGE } from "./store.ts";
 import { JobTable } from "./table.tsx";
 
 const SHOWN = 200;
@@ -86,13 +87,14 @@ function Results({ list, query, change, lookAgain }: ResultsProps) {
   const shown = groups.slice(0, needsAll(query) ? SHOWN : undefined);
   const { sort, open } = query;
   const saveCsv = () => saveTable(shown, visible, isGrouped);
+  if (loaded?.length === 0 && !isFiltered(query)) return <NoJobs />;
   return (
     <>
       <Filters {...{ list, query, change, columns, defaults, fault, saveCsv }} />
       {loaded && shown.length > 0 && (
         <JobTable {...{ list, groups: shown, columns: visible, sort, open, change }} />
       )}
-      {loaded && !shown.length && <Nothing query={query} />}
+      {loaded && !shown.length && <NoMatch />}
       {needsAll(query) && <Extent groups={groups} isGrouped={isGrouped} list={list} />}
       {!needsAll(query) && <Pages list={list} isSorted={Boolean(sort)} />}
       <Selection list={list} group={query.group} lookAgain={lookAgain} />
@@ -114,19 +116,24 @@ function arranged(loaded: Job[], query: Query) {
   return { jobs: [...jobs.filter(isPinned), ...jobs.filter((job) => !job.pinned)], fault };
 }
 
-function Nothing({ query }: { query: Query }) {
-  const isFiltered = needsAll({ ...query, group: "" });
-  if (query.status || query.search || query.tag || query.archived || isFiltered) {
-    return (
-      <div class="card empty">
-        <h2>No matching job</h2>
-        <p class="soft">No job matches this search and these filters.</p>
-        <a class="button" href="#/">
-          Show all jobs
-        </a>
-      </div>
-    );
-  }
+function isFiltered(query: Query) {
+  const { status, search, tag, archived } = query;
+  return Boolean(status || search || tag || archived || needsAll({ ...query, group: "" }));
+}
+
+function NoMatch() {
+  return (
+    <div class="card empty">
+      <h2>No matching job</h2>
+      <p class="soft">No job matches this search and these filters.</p>
+      <a class="button" href="#/">
+        Show all jobs
+      </a>
+    </div>
+  );
+}
+
+function NoJobs() {
   return (
     <div class="card empty">
       <h2>No jobs yet</h2>
@@ -162,8 +169,13 @@ function Pages({ list, isSorted }: { list: JobList; isSorted: boolean }) {
     list.cursors.value = values;
     await wait(0);
   };
+  const first = cursors.length * PAGE + 1;
+  const last = first + (list.jobs.value?.length ?? 0) - 1;
   return (
     <div class="bar end">
+      <span class="soft small">
+        Jobs {exact(first)} to {exact(last)}
+      </span>
       {cursors.length > 0 && (
         <Button act={() => go(cursors.slice(0, -1))}>← {isSorted ? "Previous" : "Newer"}</Button>
       )}

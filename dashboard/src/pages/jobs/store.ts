@@ -6,7 +6,8 @@ import type { Job, JobPage, MetricsRead } from "../../api/types.ts";
 import { isFinal } from "../../lib/jobs.ts";
 import { needsAll, type Query } from "./query.ts";
 
-const PAGE = 50;
+// Number of jobs on a page of the list.
+export const PAGE = 50;
 const ALL = 1000;
 const CURVE_MILLISECONDS = 6000;
 const CURVE_JOBS = 50;

@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { type Device, deviceText, type Estimate, isMeasured } from "../../lib/estimate.ts";
-import { bytes, count, exact, plural, seconds } from "../../lib/format.ts";
+import { bytes, count, exact, plural, seconds, sentence } from "../../lib/format.ts";
 import { command, curl, python, yaml } from "../../lib/spec.ts";
 import { navigate } from "../../router.ts";
 import { Card, type Fact, Numbers } from "../../ui/card.tsx";
@@ -28,7 +28,7 @@ export function Needs({ job }: { job: NewJob }) {
           <div class="warnings">
             {estimate.warnings.map((warning) => (
               <p key={warning} class="notice">
-                {warning}
+                {sentence(warning)}
               </p>
             ))}
           </div>
@@ -109,7 +109,10 @@ function Seeds({ job }: { job: NewJob }) {
     if (Number.isInteger(number) && number >= 1) job.seeds.value = number;
   };
   return (
-    <label class="bar" title="With more than one, a study shows mean and deviation over the seeds.">
+    <label
+      class="inline seeds"
+      title="With more than one, a study shows mean and deviation over the seeds."
+    >
       Repeat with seeds
       <input type="number" min={1} max={200} value={job.seeds.value} onChange={change} />
     </label>

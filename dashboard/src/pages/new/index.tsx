@@ -40,7 +40,7 @@ function Page({ from, preset, text }: Props) {
     ]);
   }, []);
   if (error) return <Failure error={error} again={again} />;
-  if (!job) return null;
+  if (!job) return <p class="soft">Loading…</p>;
   const { earlier } = job.catalogue;
   const note = earlier ? (
     <>
@@ -85,7 +85,7 @@ function Presets({ job, times }: { job: NewJob; times: PresetTimes }) {
             choose={() => job.choosePreset(preset.name)}
           >
             {!known.includes(preset.spec.data.dataset) && (
-              <span class="warn">needs the text {preset.spec.data.dataset}</span>
+              <span class="warn">needs the dataset {preset.spec.data.dataset}</span>
             )}
           </PresetCard>
         ))}

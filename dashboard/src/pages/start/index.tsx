@@ -30,7 +30,11 @@ export function StartPage({ parameters }: PageProps) {
           </>
         }
       />
-      {catalogue && <Steps catalogue={catalogue} {...choices} again={again} />}
+      {catalogue ? (
+        <Steps catalogue={catalogue} {...choices} again={again} />
+      ) : (
+        <p class="soft">Loading…</p>
+      )}
     </>
   );
 }

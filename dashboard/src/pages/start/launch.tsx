@@ -1,7 +1,7 @@
 // The third step: a summary, the errors of the service, and the start.
 
 import { timeText } from "../../lib/estimate.ts";
-import { bytes, exact } from "../../lib/format.ts";
+import { bytes, exact, sentence } from "../../lib/format.ts";
 import { navigate } from "../../router.ts";
 import { Card, Numbers } from "../../ui/card.tsx";
 import { Button } from "../../ui/controls.tsx";
@@ -59,7 +59,7 @@ function Summary({ job, text }: { job: NewJob; text: string | undefined }) {
       />
       {estimate?.warnings.map((warning) => (
         <p key={warning} class="notice below">
-          {warning}
+          {sentence(warning)}
         </p>
       ))}
     </div>

@@ -41,8 +41,10 @@ function Loaded({ id }: { id: string }) {
   return (
     <>
       <Head study={study.value} show={show} />
-      <Conditions study={study.value} />
-      <Members study={study.value} />
+      <div class="stack">
+        <Conditions study={study.value} />
+        <Members study={study.value} />
+      </div>
     </>
   );
 }

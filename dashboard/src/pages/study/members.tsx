@@ -11,7 +11,14 @@ export function Members({ study }: { study: Study }) {
     <Card title="Jobs">
       <Table
         caption="Jobs of the study"
-        heads={["Job", "Condition", "#Seed", "Status", "#Done", ...metrics.map((one) => `#${one}`)]}
+        heads={[
+          "Job",
+          "Condition",
+          "#Seed",
+          "Status",
+          "#Progress",
+          ...metrics.map((one) => `#${one}`),
+        ]}
         keys={members.map(({ job }) => job)}
         rows={members.map((member) => [
           <a key="job" href={`#/jobs/${member.job}`}>

@@ -29,7 +29,7 @@ export function Conditions({ study }: { study: Study }) {
         <Card key={name} title={name} note={NOTE}>
           <Table
             caption={`Conditions by ${name}`}
-            heads={["Condition", "#n", "#mean ± deviation", "#best", "#difference", "Verdict"]}
+            heads={["Condition", "#Seeds", "#Mean ± deviation", "#Best", "#Difference", "Verdict"]}
             rows={study.table.map(({ condition, metrics }) => [
               conditionText(condition),
               ...cells(metrics[name]),

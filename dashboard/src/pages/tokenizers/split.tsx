@@ -120,7 +120,8 @@ function Chosen({ tokenizers, ids, choose }: ChosenProps) {
 function TokenList({ id, splits }: { id: string; splits: Splits }) {
   const { text, fault, again } = splits;
   if (fault) return <SplitFault fault={fault} again={again} />;
-  const tokens = splits.tokens.get(id) ?? [];
+  const tokens = splits.tokens.get(id);
+  if (!tokens) return <p class="soft">Loading…</p>;
   const words = text.split(/\s+/).filter(Boolean).length;
   const size = new TextEncoder().encode(text).length;
   return (

@@ -79,7 +79,10 @@ def test_an_undisturbed_run_has_no_violations(copy):
         ("DELETE FROM checkpoint WHERE name = 'last'", "no checkpoint last"),
         ("DELETE FROM checkpoint WHERE name = 'ema'", "no checkpoint ema"),
         ("DELETE FROM job", "1 jobs were accepted, 0 exist"),
-        ("UPDATE checkpoint SET name = 'step-999999' WHERE kind = 'best'", "is listed without"),
+        (
+            "UPDATE checkpoint SET name = 'step-999999' WHERE kind = 'best' AND removed_at IS NULL",
+            "is listed without",
+        ),
         (
             'UPDATE job_event SET type = \'warning\', data = \'{"code":"a","message":"b"}\' '
             "WHERE seq = 20",

@@ -20,11 +20,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.evaluated import evaluated
 from core.checkpoints.generate import load_checkpoint
 from core.checkpoints.model import quiet_transformers
-from core.evaluation.prepared import Choices, PreparedTasks
+from core.evaluation.prepared import Choices
 from core.evaluation.registry import recognise
-from core.evaluation.slices import Evaluation, prepare
 from core.events.results import EvaluationResult
 from tests.official_files import write_official_files
 
@@ -68,7 +68,7 @@ def compare(checkpoint: Path, task: Path, options: argparse.Namespace, scratch: 
     report, theirs = run_official(checkpoint, task, kind, options, scratch)
     official_seconds = time.monotonic() - began
     began = time.monotonic()
-    result, ours, margins = run_ours(checkpoint, task, scratch, options.threads)
+    result, ours, margins = run_ours(checkpoint, task, options.threads)
     line: Json = {"checkpoint": str(checkpoint), "task": task.name, "kind": kind}
     line |= {"items": result.pairs, "official": report, "ours": printed(result)}
     line |= differences(ours, theirs, margins)
@@ -125,19 +125,15 @@ def _scores_of_report(lines: list[str]) -> list[str]:
 
 
 def run_ours(
-    checkpoint: Path, task: Path, scratch: Path, threads: int
+    checkpoint: Path, task: Path, threads: int
 ) -> tuple[EvaluationResult, Json, dict[str, float]]:
     """Our result, our predictions, and for each item the margin of the best candidate in nats."""
     import torch
 
     torch.set_num_threads(threads)
     model, tokenizer = load_checkpoint(checkpoint)
-    prepared = prepare(PreparedTasks(), model, tokenizer, task)
-    evaluation = Evaluation(prepared, scratch / "partial.npz")
-    while evaluation.share < 1.0:
-        evaluation.advance(model, seconds=1e9)
+    evaluation, prepared = evaluated(model, tokenizer, task)
     summary = evaluation.finish()
-    evaluation.forget()
     margins: dict[str, float] = {}
     if isinstance(prepared.contents, Choices):
         margins = prepared.contents.margins(evaluation.sums)

@@ -14,7 +14,6 @@ other ways.
 import json
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from importlib import import_module
@@ -88,19 +87,14 @@ def plain(checkpoint: str, task: str) -> Callable[[], Json]:
 
 def ours(checkpoint: str, task: str) -> Callable[[], Json]:
     """The evaluation of this project."""
+    from benchmarks.evaluated import evaluated
     from core.checkpoints.generate import load_checkpoint
-    from core.evaluation.prepared import PreparedTasks
-    from core.evaluation.slices import Evaluation, prepare
 
     model, tokenizer = load_checkpoint(Path(checkpoint))
 
     def run() -> Json:
-        prepared = prepare(PreparedTasks(), model, tokenizer, Path(task))
-        with tempfile.TemporaryDirectory() as folder:
-            evaluation = Evaluation(prepared, Path(folder) / "partial.npz")
-            while evaluation.share < 1.0:
-                evaluation.advance(model, seconds=5.0)
-            line = _summary(evaluation.finish())
+        evaluation, prepared = evaluated(model, tokenizer, Path(task))
+        line = _summary(evaluation.finish())
         line["tokens"] = prepared.num_tokens
         line["predictions"] = sum(_num_normalized(row) for row in prepared.rows)
         return line | {"width": model.config.hidden_size}

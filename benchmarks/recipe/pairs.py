@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +44,15 @@ def evaluate(checkpoint: Path, pairs: Path, *, threads: int) -> Scores:
     """Scores a checkpoint as the service does, on a GPU if there is one."""
     import torch
 
+    from benchmarks.evaluated import evaluated
     from core.checkpoints.generate import load_checkpoint
-    from core.evaluation.prepared import PreparedTasks
-    from core.evaluation.slices import Evaluation, prepare
 
     torch.set_num_threads(threads)
     model, tokenizer = load_checkpoint(checkpoint)
     if torch.cuda.is_available():
         model = model.to("cuda")
-    with tempfile.TemporaryDirectory() as scratch:
-        evaluation = Evaluation(
-            prepare(PreparedTasks(), model, tokenizer, pairs), Path(scratch) / "partial.npz"
-        )
-        while evaluation.share < 1.0:
-            evaluation.advance(model, seconds=60.0)
-        result = evaluation.finish().result
+    evaluation, _ = evaluated(model, tokenizer, pairs)
+    result = evaluation.finish().result
     phenomena = {
         group.name: round(100.0 * group.score, 2)
         for group in result.groups

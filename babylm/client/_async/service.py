@@ -1,7 +1,7 @@
 """The client: submits jobs, finds them, and manages datasets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import httpx2 as httpx
 
-from babylm.client import wire
 from babylm.client._async.connection import TIMEOUT_SECONDS, AsyncConnection
 from babylm.client._async.job import AsyncJob
+from babylm.client._async.pages import PAGE_SIZE, id_that_begins, job_pages
 from babylm.client._async.study import AsyncStudy
 from babylm.client._async.upload import (
     Advance,
@@ -30,7 +30,6 @@ SUBMIT_TRIES = 4
 
 All these requests have the same idempotency key, so the service creates only one job."""
 RETRY_SECONDS = 0.5
-PAGE_SIZE = 100
 NO_SUCH_ID = (404, 422)
 """HTTP statuses for an unknown id (404) and for a text that is not a valid id (422)."""
 Section = Mapping[str, Any]
@@ -279,7 +278,7 @@ class AsyncClient(AsyncConnection):
             limit: Maximum number of jobs.
         """
         found: list[AsyncJob] = []
-        async for page in self._pages(status=status, sort=sort, limit=limit):
+        async for page in job_pages(self, status=status, sort=sort, limit=limit):
             found += [AsyncJob(self, each) for each in page]
         return found[:limit]
 
@@ -302,7 +301,7 @@ class AsyncClient(AsyncConnection):
         except ServiceError as error:
             if error.status_code not in NO_SUCH_ID:
                 raise
-            job_id = await self._id_that_begins(name) if len(name) >= SHORTEST_ID else None
+            job_id = await id_that_begins(self, name) if len(name) >= SHORTEST_ID else None
             if job_id is None:
                 hint = (
                     f"`babylm jobs` lists the ids; their beginning ({SHORTEST_ID} characters or "
@@ -379,35 +378,3 @@ class AsyncClient(AsyncConnection):
             advance=advance,
             leave_out=leave_out,
         )
-
-    async def _id_that_begins(self, name: str) -> str | None:
-        """The id of a job that begins with `name`; None if there is none.
-
-        Reads pages of jobs, the newest first, up to the first page with such an id.
-        """
-        async for page in self._pages():
-            found = [each["id"] for each in page if each["id"].startswith(name)]
-            if len(found) > 1:
-                some = ", ".join(found[:3])
-                raise BabylmError(
-                    f"{name} is the beginning of {len(found)} job ids: {some}",
-                    hint="Give more characters of the one that you mean.",
-                )
-            if found:
-                return found[0]
-        return None
-
-    async def _pages(
-        self, *, status: str | None = None, sort: str | None = None, limit: int | None = None
-    ) -> AsyncIterator[list[wire.Job]]:
-        given = {"status": status, "sort": sort}
-        query: dict[str, str | int] = {name: value for name, value in given.items() if value}
-        count = 0
-        while limit is None or count < limit:
-            query["limit"] = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - count)
-            page = await self.call("GET", "/v1/jobs", params=query)
-            count += len(page["data"])
-            yield page["data"]
-            if not page.get("next") or not page["data"]:
-                return
-            query["after"] = page["next"]

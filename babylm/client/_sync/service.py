@@ -2,7 +2,7 @@
 """The client: submits jobs, finds them, and manages datasets."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import httpx2 as httpx
 
-from babylm.client import wire
 from babylm.client._sync.connection import TIMEOUT_SECONDS, Connection
 from babylm.client._sync.job import Job
+from babylm.client._sync.pages import PAGE_SIZE, id_that_begins, job_pages
 from babylm.client._sync.study import Study
 from babylm.client._sync.upload import (
     Advance,
@@ -31,7 +31,6 @@ SUBMIT_TRIES = 4
 
 All these requests have the same idempotency key, so the service creates only one job."""
 RETRY_SECONDS = 0.5
-PAGE_SIZE = 100
 NO_SUCH_ID = (404, 422)
 """HTTP statuses for an unknown id (404) and for a text that is not a valid id (422)."""
 Section = Mapping[str, Any]
@@ -280,7 +279,7 @@ class Client(Connection):
             limit: Maximum number of jobs.
         """
         found: list[Job] = []
-        for page in self._pages(status=status, sort=sort, limit=limit):
+        for page in job_pages(self, status=status, sort=sort, limit=limit):
             found += [Job(self, each) for each in page]
         return found[:limit]
 
@@ -303,7 +302,7 @@ class Client(Connection):
         except ServiceError as error:
             if error.status_code not in NO_SUCH_ID:
                 raise
-            job_id = self._id_that_begins(name) if len(name) >= SHORTEST_ID else None
+            job_id = id_that_begins(self, name) if len(name) >= SHORTEST_ID else None
             if job_id is None:
                 hint = (
                     f"`babylm jobs` lists the ids; their beginning ({SHORTEST_ID} characters or "
@@ -380,35 +379,3 @@ class Client(Connection):
             advance=advance,
             leave_out=leave_out,
         )
-
-    def _id_that_begins(self, name: str) -> str | None:
-        """The id of a job that begins with `name`; None if there is none.
-
-        Reads pages of jobs, the newest first, up to the first page with such an id.
-        """
-        for page in self._pages():
-            found = [each["id"] for each in page if each["id"].startswith(name)]
-            if len(found) > 1:
-                some = ", ".join(found[:3])
-                raise BabylmError(
-                    f"{name} is the beginning of {len(found)} job ids: {some}",
-                    hint="Give more characters of the one that you mean.",
-                )
-            if found:
-                return found[0]
-        return None
-
-    def _pages(
-        self, *, status: str | None = None, sort: str | None = None, limit: int | None = None
-    ) -> Iterator[list[wire.Job]]:
-        given = {"status": status, "sort": sort}
-        query: dict[str, str | int] = {name: value for name, value in given.items() if value}
-        count = 0
-        while limit is None or count < limit:
-            query["limit"] = PAGE_SIZE if limit is None else min(PAGE_SIZE, limit - count)
-            page = self.call("GET", "/v1/jobs", params=query)
-            count += len(page["data"])
-            yield page["data"]
-            if not page.get("next") or not page["data"]:
-                return
-            query["after"] = page["next"]

@@ -43,13 +43,11 @@ def explain(
         return field_name((*location, tag)), f"must be one of {accepted}"
     if entry["type"] == "extra_forbidden":
         known = _accepted_fields(location, is_spec)
-        message = "there is no such field" + (
-            f"; accepted here: {', '.join(known)}" if known else ""
-        )
         suggestion = _suggestion(location, known) if is_spec else None
-        return field_name(location), message + (
-            f"; did you mean {suggestion}?" if suggestion else ""
-        )
+        # The guess comes first, because a section can have 40 fields.
+        guess = f"; did you mean {suggestion}?" if suggestion else ""
+        choices = f" (accepted here: {', '.join(known)})" if known else ""
+        return field_name(location), f"there is no such field{guess}{choices}"
     return field_name(location), str(entry["msg"]).removeprefix("Value error, ")
 
 

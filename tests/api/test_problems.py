@@ -11,6 +11,7 @@ from tests.api.conftest import SPEC
 from tests.api.routes import filled, routes
 
 UNKNOWN = "0" * 32
+NO_FIELD = "there is no such field"
 
 BODIES = {
     "NaN": b'{"training": {"learning_rate": NaN}}',
@@ -118,8 +119,8 @@ def test_an_error_names_the_right_section_of_a_misplaced_field(client, path):
     }
     accepted = "accepted here: name, preset, track, task, data, tokenizer, init_from, model"
     assert accepted in faults["learning_rate"]
-    assert faults["learning_rate"].endswith("did you mean training.learning_rate?")
-    assert faults["data.seed"].endswith("did you mean training.seed?")
+    assert faults["learning_rate"].startswith(f"{NO_FIELD}; did you mean training.learning_rate? (")
+    assert faults["data.seed"].startswith(f"{NO_FIELD}; did you mean training.seed? (")
     assert "did you mean" not in faults["nonsense"]
 
 
@@ -133,7 +134,7 @@ def test_an_error_names_the_right_section_of_a_misplaced_field(client, path):
 )
 def test_an_error_suggests_a_field_for_a_mistyped_one(client, body, meant):
     [fault] = client.post("/v1/jobs", json=body).json()["errors"]
-    assert fault["message"].endswith(f"; did you mean {meant}?")
+    assert fault["message"].startswith(f"{NO_FIELD}; did you mean {meant}? (")
 
 
 def test_an_unknown_corpus_is_named_with_those_that_exist(client):

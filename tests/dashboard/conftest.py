@@ -75,6 +75,20 @@ class Tab:
         if not request.url.startswith((self.home, "data:", "blob:")):
             self.complaints.append(f"a request to {request.url}")
 
+    def disconnect(self):
+        """Puts the browser offline: no request reaches the service, and open streams go on.
+
+        Chromium tells the page before its network is off. The routes also refuse the request of a
+        page that reconnects at once.
+        """
+        self.may_complain = True  # the browser logs that it is offline
+        self.page.context.route("**/*", lambda route: route.abort())
+        self.page.context.set_offline(True)
+
+    def reconnect(self):
+        self.page.context.unroute("**/*")
+        self.page.context.set_offline(False)
+
     def open(self, address):
         self.page.goto(self.home + address)
         return self.page

@@ -73,14 +73,13 @@ def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, runnin
     page = tab.open(f"#/jobs/{running['id']}")
     wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
     page.evaluate("window.wasHere = true")
-    tab.may_complain = True  # the browser logs that it is offline
-    page.context.set_offline(True)
+    tab.disconnect()
     banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()
     seen = points(page)
     service.wait_for_step(running["id"], seen + 20)
     assert points(page) < seen + 20
-    page.context.set_offline(False)
+    tab.reconnect()
     expect(banner).to_be_hidden()
     wait_for(
         lambda: points(page) > seen + 20 or page.wait_for_timeout(100),
@@ -92,30 +91,41 @@ def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, runnin
     _expect_each_event_once(page, service, running["id"])
 
 
+def test_a_stream_is_requested_again_if_the_machine_goes_offline_meanwhile(tab, running):
+    requests = []
+    tab.page.route("**/events/stream*", lambda route: requests.append(route))
+    page = tab.open(f"#/jobs/{running['id']}")
+    wait_for(lambda: requests or page.wait_for_timeout(20), what="the first request")
+    page.evaluate("dispatchEvent(new Event('offline'))")
+    wait_for(lambda: len(requests) == 2 or page.wait_for_timeout(20), what="the second request")
+    requests[1].continue_()
+    wait_for(lambda: points(page) >= 2 or page.wait_for_timeout(100), what="a curve")
+
+
 @pytest.mark.parametrize("address", ["", "#/corpora", "#/system"])
 def test_a_list_shows_a_lost_connection_and_continues(tab, address):
     page = tab.open(address)
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_be_visible()
     page.evaluate("document.querySelector('h1').wasHere = true")
-    tab.may_complain = True
-    page.context.set_offline(True)
+    tab.disconnect()
     banner = page.get_by_text("The service does not respond")
     expect(banner).to_be_visible()
-    page.context.set_offline(False)
+    tab.reconnect()
     expect(banner).to_be_hidden()
     assert page.evaluate("document.querySelector('h1').wasHere")
 
 
 def test_a_reload_shows_the_same_run(tab, finished):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
-    expect(page.locator(".samples .sample").first).to_be_visible()
+    expect(chart(page)).to_have_attribute("data-points", "13")  # 12 steps and the first validation
     status(page, "succeeded")
+    expect(page.locator(".samples .sample").first).to_be_visible()
     shown = page.locator(".samples .sample").count()
     page.reload()
     status(page, "succeeded")
     expect(page.locator(".samples .sample")).to_have_count(shown)
-    expect(chart(page)).to_have_attribute("data-points", "13")  # 12 steps and the first validation
+    expect(chart(page)).to_have_attribute("data-points", "13")
 
 
 def test_the_log_is_followed_searched_and_narrowed(tab, running):

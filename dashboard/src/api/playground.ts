@@ -33,13 +33,14 @@ export async function generate(
   onText: (text: string) => void,
   signal: AbortSignal,
 ): Promise<string> {
-  const response = await request(`${pathOf(checkpoint)}/generate/stream`, {
-    method: "POST",
-    body: JSON.stringify(body),
-    headers: { "Content-Type": "application/json" },
-    signal,
-  });
-  for await (const written of messages<Written>(response, SILENCE_MILLISECONDS)) {
+  const open = (signal: AbortSignal) =>
+    request(`${pathOf(checkpoint)}/generate/stream`, {
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "Content-Type": "application/json" },
+      signal,
+    });
+  for await (const written of messages<Written>(open, signal, SILENCE_MILLISECONDS)) {
     if (written.error) throw new Refused({ detail: written.error.message });
     onText(written.text);
     if (written.done) return written.text;

@@ -45,42 +45,44 @@ export async function poll(look: () => Promise<void>, signal: AbortSignal, milli
   }
 }
 
-// Yields the text of a response as it arrives. Fails if nothing arrives for `silence` milliseconds
-// or if the machine goes offline, because a dead connection gives no error.
-export async function* chunks(response: Response, silence: number): AsyncGenerator<string> {
-  const decoder = new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>;
-  const reader = response.body!.pipeThrough(decoder).getReader();
-  const over = new AbortController();
-  const offline = new Promise<never>((_, reject) => {
-    const fail = () => reject(new TypeError(OFFLINE));
-    addEventListener("offline", fail, { signal: over.signal });
-  });
-  offline.catch(() => {}); // the promise may be rejected between two reads, when no code awaits it
+type Open = (signal: AbortSignal) => Promise<Response>;
+
+// Yields the text of the response that `open` requests, as it arrives. Fails if nothing arrives for
+// `silence` milliseconds or if the machine goes offline, also while the request waits for its
+// response, because a dead connection gives no error.
+export async function* chunks(
+  open: Open,
+  signal: AbortSignal,
+  silence: number,
+): AsyncGenerator<string> {
+  const lost = new AbortController();
+  const fail = (reason: string) => lost.abort(new TypeError(reason));
+  addEventListener("offline", () => fail(OFFLINE), { signal: lost.signal });
   try {
+    const response = await open(AbortSignal.any([signal, lost.signal]));
+    const decoder = new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>;
+    const reader = response.body!.pipeThrough(decoder).getReader();
     for (;;) {
-      let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () => reject(new TypeError("The service sent nothing for too long.")),
-          silence,
-        );
-      });
-      const { value, done } = await Promise.race([reader.read(), late, offline]).finally(() =>
-        clearTimeout(timer),
-      );
+      const timer = setTimeout(() => fail("The service sent nothing for too long."), silence);
+      const { value, done } = await reader.read().finally(() => clearTimeout(timer));
       if (done) return;
       yield value;
     }
+  } catch (error) {
+    throw lost.signal.aborted ? lost.signal.reason : error;
   } finally {
-    over.abort();
-    reader.cancel().catch(() => {});
+    lost.abort(); // removes the listener and closes the connection
   }
 }
 
 // Yields the data of each server-sent event of a response, parsed as JSON; skips keep-alives.
-export async function* messages<T>(response: Response, silence: number): AsyncGenerator<T> {
+export async function* messages<T>(
+  open: Open,
+  signal: AbortSignal,
+  silence: number,
+): AsyncGenerator<T> {
   let buffer = "";
-  for await (const chunk of chunks(response, silence)) {
+  for await (const chunk of chunks(open, signal, silence)) {
     const parts = (buffer + chunk).split("\n\n");
     buffer = parts.pop()!;
     for (const part of parts) {
@@ -108,11 +110,14 @@ export async function follow(
   signal: AbortSignal,
 ): Promise<number> {
   let last = after;
+  const open = async (signal: AbortSignal) => {
+    const response = await request(`/v1/jobs/${job}/events/stream?after=${last}`, { signal });
+    isConnected.value = true;
+    return response;
+  };
   while (!signal.aborted) {
     try {
-      const response = await request(`/v1/jobs/${job}/events/stream?after=${last}`, { signal });
-      isConnected.value = true;
-      for await (const event of messages<JobEvent>(response, SILENCE_MILLISECONDS)) {
+      for await (const event of messages<JobEvent>(open, signal, SILENCE_MILLISECONDS)) {
         if (event.seq <= last) continue;
         last = event.seq;
         onEvent(event);
@@ -138,11 +143,14 @@ interface LogOptions {
 
 // Follows the log from its last 2,000 lines on; after a lost connection, reads these lines again.
 export async function followLog(job: string, { signal, onStart, onText }: LogOptions) {
+  const open = async (signal: AbortSignal) => {
+    const response = await request(`/v1/jobs/${job}/logs?tail=2000&follow=true`, { signal });
+    onStart();
+    return response;
+  };
   while (!signal.aborted) {
     try {
-      const response = await request(`/v1/jobs/${job}/logs?tail=2000&follow=true`, { signal });
-      onStart();
-      for await (const chunk of chunks(response, 2 ** 31 - 1)) onText(chunk);
+      for await (const chunk of chunks(open, signal, 2 ** 31 - 1)) onText(chunk);
       if (!(await isOpen(job))) return;
     } catch (error) {
       if (signal.aborted || isFinalRefusal(error)) return;

@@ -79,9 +79,11 @@ interface ResultsProps {
 function Results({ list, query, change, lookAgain }: ResultsProps) {
   const loaded = list.jobs.value;
   const columns = columnsOf(loaded ?? []);
-  const { jobs, fault } = arranged(loaded ?? [], query);
+  const { jobs, fault } = arranged(loaded ?? [], query, list.sort.value);
   const isGrouped = Boolean(query.group);
-  const groups = isGrouped ? sortGroups(seedGroups(jobs), query.sort, columns) : singleGroups(jobs);
+  const groups = isGrouped
+    ? sortGroups(seedGroups(jobs), list.sort.value, columns)
+    : singleGroups(jobs);
   const defaults = defaultColumns(loaded ?? []);
   const visible = columns.filter(({ key }) => (query.columns ?? defaults).includes(key));
   const shown = groups.slice(0, needsAll(query) ? SHOWN : undefined);
@@ -102,7 +104,7 @@ function Results({ list, query, change, lookAgain }: ResultsProps) {
   );
 }
 
-function arranged(loaded: Job[], query: Query) {
+function arranged(loaded: Job[], query: Query, sort: string) {
   let fault = "";
   let conditions: ReturnType<typeof parseConditions> = [];
   try {
@@ -111,7 +113,7 @@ function arranged(loaded: Job[], query: Query) {
     fault = (error as Error).message;
   }
   const jobs = filterJobs(loaded, query, conditions);
-  if (query.sort) return { jobs, fault };
+  if (sort) return { jobs, fault };
   const isPinned = ({ pinned }: Job) => pinned;
   return { jobs: [...jobs.filter(isPinned), ...jobs.filter((job) => !job.pinned)], fault };
 }

@@ -20,6 +20,8 @@ interface Curve {
 
 export class JobList {
   jobs = signal<Job[] | null>(null);
+  // The order of `jobs`. After a click, the order in the URL is newer until the answer arrives.
+  sort = signal("");
   counts = signal<Record<string, number>>({});
   next = signal<string | null>(null);
   cursors = signal<string[]>([]);
@@ -41,6 +43,7 @@ export class JobList {
     const answer = await get<JobPage>(`/v1/jobs?${asked}`, abort);
     if (abort.aborted || this.asked !== asked) return;
     this.jobs.value = answer.data;
+    this.sort.value = query.sort;
     this.counts.value = answer.counts;
     this.next.value = answer.next;
     this.refreshChosen(answer.data);

@@ -42,13 +42,13 @@ export function JobTable({ list, groups, columns, sort, open, change }: Props) {
                 onChange={() => list.choose(jobs, !isAll)}
               />
             </td>
-            <SortHead label="Job" name="name" sort={sort} sortBy={sortBy} />
+            <SortHead label="Job" name="name" sort={list.sort.value} sortBy={sortBy} />
             {columns.map(({ key, title, isNumber, sort: name }) => (
               <SortHead
                 key={key}
                 label={title}
                 name={name}
-                sort={sort}
+                sort={list.sort.value}
                 sortBy={sortBy}
                 kind={isNumber ? "number" : undefined}
               />

@@ -95,9 +95,9 @@ SHAPES = {
         {
             "tokenizer": {"vocab_size": 300},
             "training": {
-                "seq_length": 16,
-                "batch_size": 8,
-                "epochs": 1.0,
+                "seq_length": 32,
+                "batch_size": 4,
+                "epochs": 3.0,
                 "max_steps": 6,
                 "num_threads": 1,
                 "eval_tokens": 200,
@@ -123,6 +123,13 @@ BEST: Spec = {
     "model": {"dropout": 0.1},
 }
 """The best settings of the shape `cpu`; the conditions `best-*` add to them."""
+
+
+def _documents(**training: Any) -> Spec:  # any JSON value
+    """The best settings with shuffled documents, and with other settings of `training`."""
+    return BEST | {"training": BEST["training"] | {"shuffle": "documents"} | training}
+
+
 FINAL: Spec = {"training": RECIPE, "model": {"dropout": DROPOUT}}
 CONDITIONS: dict[str, Spec] = {
     "baseline": {},
@@ -132,16 +139,22 @@ CONDITIONS: dict[str, Spec] = {
     "muon-dropout": {"training": ADAMW | MUON, "model": {"dropout": 0.1}},
     "muon-dropout-0.2": {"training": ADAMW | MUON, "model": {"dropout": 0.2}},
     "muon-dropout-decay-0.3": BEST,
-    "best-documents": BEST | {"training": BEST["training"] | {"shuffle": "documents"}},
-    "best-documents-ema": BEST
-    | {"training": BEST["training"] | {"shuffle": "documents", "ema_decay": 0.99}},
+    "best-documents": _documents(),
+    "best-documents-ema": _documents(ema_decay=0.99),
+    "best-documents-averages": _documents(ema_decay=0.99, average_last_epochs=3),
+    "best-documents-lengths": _documents() | {"schedules": {"seq_length": ((4, 0.2), (2, 0.5))}},
+    "best-documents-batches": _documents() | {"schedules": {"batch_size": ((2, 0.3),)}},
     "adamw-dropout": {"training": ADAMW, "model": {"dropout": 0.1}},
     "adamw-documents": {"training": ADAMW | {"shuffle": "documents"}},
     "adamw-z-loss": {"training": ADAMW | {"z_loss_coefficient": 1e-4}},
     "final": FINAL,
 }
-"""`final` is the recipe of the GPU presets: `muon-dropout-decay-0.3` with a learning rate for wider
-models."""
+"""Fields of the spec, by condition.
+
+`final` is the recipe of the GPU presets: `muon-dropout-decay-0.3` with a learning rate for wider
+models. `schedules` has, for a field of `training`, pairs of a divisor and a share of the run: the
+field is divided by the divisor until that share.
+"""
 
 
 @dataclass(frozen=True)
@@ -162,13 +175,18 @@ class Entry:
         """The job spec."""
         shape, change = self.shape, CONDITIONS[self.condition]
         model = {"architecture": self.architecture, **shape.architectures[self.architecture]}
+        training = shape.spec["training"] | change.get("training", {})
+        schedules = {
+            f"{name}_schedule": [f"{training[name] // by} until {share}" for by, share in parts]
+            for name, parts in change.get("schedules", {}).items()
+        }
         fixed = {"seed": self.seed, "sample_prompts": [], "save_total_limit": 1}
         return {
             "name": self.name,
             "data": {"dataset": "train", "validation": "dev"},
             "tokenizer": shape.spec["tokenizer"],
             "model": model | change.get("model", {}),
-            "training": shape.spec["training"] | change.get("training", {}) | fixed,
+            "training": training | schedules | fixed,
             "evaluation": {"tasks": []},
         }
 

@@ -71,11 +71,8 @@ def figures(entry: Entry, *, work: Path) -> Figures:
     curve = [
         [point["words_seen"], *(point["values"][name] for name in CURVE)] for point in validated
     ]
-    averaged = [
-        [point["words_seen"], point["values"]["validation/ema_bits_per_byte"]]
-        for point in measured
-        if "validation/ema_bits_per_byte" in point["values"]
-    ]
+    averaged = _curve(measured, "validation/ema_bits_per_byte")
+    last_epochs = _curve(measured, "validation/average_bits_per_byte")
     spec = JobSpec.model_validate_json((folder / "spec.json").read_bytes())
     vocab_size = spec.tokenizer.vocab_size
     published = validated[-1]["values"]
@@ -99,6 +96,7 @@ def figures(entry: Entry, *, work: Path) -> Figures:
             if name.startswith(BY_SOURCE)
         },
         "ema_bits_per_byte": averaged[-1][1] if averaged else None,
+        "average_bits_per_byte": last_epochs[-1][1] if last_epochs else None,
         "curve": curve,
         "ema_curve": averaged,
         "train_seconds": round(stages["train"], 1),
@@ -107,6 +105,15 @@ def figures(entry: Entry, *, work: Path) -> Figures:
         "settings": json.loads(json.dumps(entry.spec()["training"])),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _curve(measured: list[dict[str, Any]], metric: str) -> list[list[float]]:
+    """The values of a metric, each after the number of words seen."""
+    return [
+        [point["words_seen"], point["values"][metric]]
+        for point in measured
+        if metric in point["values"]
+    ]
 
 
 def _device(spec: JobSpec) -> str:

@@ -14,9 +14,10 @@ BASELINE = "baseline"
 
 
 def best_bits(run: Figures) -> float:
-    """Bits per byte of the weights or of the averaged weights, whichever is lower."""
-    raw, averaged = float(run["bits_per_byte"]), run["ema_bits_per_byte"]
-    return min(raw, float(averaged)) if averaged else raw
+    """Bits per byte of the weights or of an average of the weights, whichever is lowest."""
+    kinds = ("bits_per_byte", "ema_bits_per_byte", "average_bits_per_byte")
+    # Lines of older versions lack the last of them.
+    return min(float(run[kind]) for kind in kinds if run.get(kind) is not None)
 
 
 def words_to_reach(run: Figures, target: float) -> float | None:

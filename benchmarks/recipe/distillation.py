@@ -19,11 +19,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax
+from torch.nn.functional import log_softmax, nll_loss
 from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from benchmarks.recipe.conditions import SHAPES, Entry
+from core.dataset.batches import IGNORED
 from core.dataset.phases import PhasedBatches
 from core.dataset.tokens import TokenFile
 from core.spec.job import JobSpec
@@ -147,6 +148,7 @@ def _backward(
 ) -> float:
     """Adds up the gradients of a batch (B, T); returns its mean loss in nats."""
     model, total = components.model, 0.0
+    num_targets = int((targets != IGNORED).sum())
     size = max(1, PASS_TOKENS // inputs.shape[1])
     for begin in range(0, len(inputs), size):
         part = slice(begin, begin + size)
@@ -158,13 +160,15 @@ def _backward(
             else:
                 logits = model(input_ids=inputs[part], use_cache=False).logits  # (b, T, V)
         scores = log_softmax(logits.float(), dim=-1)  # (b, T, V)
-        loss = -scores.gather(-1, targets[part][..., None]).mean()
+        loss = nll_loss(scores.flatten(0, 1), targets[part].flatten(), reduction="sum")
         if teachers:
             expected = _mean_prediction(teachers, device, inputs[part])  # (b, T, V)
-            loss = (1.0 - weight) * loss - weight * (expected * scores).sum(-1).mean()
-        fraction = len(inputs[part]) / len(inputs)
-        (loss * fraction).backward()  # type: ignore[no-untyped-call]
-        total += loss.item() * fraction
+            counted = targets[part] != IGNORED  # (b, T)
+            own = -((expected * scores).sum(-1) * counted).sum()
+            loss = (1.0 - weight) * loss + weight * own
+        mean = loss / num_targets
+        mean.backward()  # type: ignore[no-untyped-call]
+        total += mean.item()
     return total
 
 

@@ -87,7 +87,7 @@ def metric_names(members: Sequence[MemberRow]) -> list[str]:
 
 
 def is_lower_better(name: str) -> bool:
-    """Whether smaller values of a compared metric are better: losses, not scores."""
+    """Whether smaller values of a compared metric are better, as those of a loss."""
     known = BY_NAME.get(name)
     return known is not None and known.better == "lower"
 

@@ -35,7 +35,7 @@ class Slots:
         """Lock held while the worker reads the free memory, claims a job and records its memory."""
         for number in range(count):
             chosen = gpus_of_slot(devices, number, count)
-            # Slots that share no GPU have GPUs of their own.
+            # On a host with several GPUs, a slot sees only its own.
             visible = {"CUDA_VISIBLE_DEVICES": ",".join(map(str, chosen))} if gpus > 1 else {}
             shared = chosen[0] if gpus and count > gpus else None
             self._free.append(Slot(number, {**environment, **visible}, shared))
@@ -56,7 +56,10 @@ class Slots:
             self._free.append(slot)
 
     def free_bytes(self, slot: Slot) -> int | None:
-        """Bytes of the slot's GPU that no job has claimed; None if no other job uses this GPU."""
+        """Bytes of the slot's GPU that no job has claimed.
+
+        None, which means no limit, if the slot shares no GPU or if no other job uses its GPU.
+        """
         with self._lock:
             if slot.gpu is None or not self._claims_of(slot.gpu):
                 return None

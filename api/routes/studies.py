@@ -1,4 +1,4 @@
-"""Routes for studies. A study trains conditions and seeds of one spec, and compares them."""
+"""Routes for studies. A study runs a job for each condition and seed, and compares conditions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -108,8 +108,8 @@ def show(
 
     Only members that have succeeded count. `verdict` compares the mean with that of the baseline.
     It is `better` or `worse` if they differ by more than twice the pooled standard deviation, and
-    otherwise `within_noise`. It is `too_few_seeds` if the condition or the baseline has fewer than
-    two values, null if the baseline has no value, and `baseline` for the baseline itself. `format`
+    otherwise `within_noise`. It is null if the baseline has no value, `too_few_seeds` if the
+    baseline or the condition has only one value, and `baseline` for the baseline itself. `format`
     is json, or csv with a line for each member.
     """
     study = studies.get_study(session, study_id)
@@ -152,7 +152,7 @@ def add_seeds(study_id: StudyId, body: SeedsBody, context: InContext) -> StudyRe
     tokenizers = _check(members, context)
     with context.database.write() as session:
         study = studies.get_study(session, study_id, lock=True)
-        # Another request may have added seeds; the conditions of a study never change.
+        # Read again, because another request may have added seeds. The conditions cannot change.
         seeds, members = _further(session, study, body.seeds)
         members = _with_tokenizers(members, tokenizers)
         check_sources(session, [member.spec for member in members], context.settings)
@@ -230,8 +230,8 @@ def _check(members: Sequence[Member], context: Context) -> dict[int, TokenizerSp
         specs.setdefault(member.condition_number, member.spec)
     if any(spec.finetune is not None for spec in specs.values()):
         message = (
-            "is finetune, and the jobs of a study train models or tokenizers: submit each "
-            "fine-tuning job with POST /v1/jobs"
+            "is finetune, which a study does not accept: submit each fine-tuning job with "
+            "POST /v1/jobs"
         )
         fields: list[tuple[str, str, object]] = [("task", message, "finetune")]
         raise Problem(422, StudyRefused.code, f"task: {message}", fields=fields)

@@ -1,4 +1,4 @@
-"""Recognizes files with the name of a text but other content, by their first bytes."""
+"""Recognizes, by their first bytes, files that are named like a text but have other content."""
 
 import re
 from pathlib import Path

@@ -1,8 +1,9 @@
 """Reading times of eye tracking and self-paced reading (De Varda et al., 2023).
 
 A row of `reading_data.csv` is a word in its context. As in the official pipeline, a baseline
-regression predicts the reading times without surprisal; a score is the share of its residual
-variance that the word's surprisal explains. This module does not import numpy.
+regression predicts the reading times without the word's own surprisal. A score is the share of the
+residual variance of this regression that the word's surprisal explains. This module does not
+import numpy.
 """
 
 import csv

@@ -80,7 +80,10 @@ def _train_tokenizer(run: Run, reporter: StageReporter, train: Split) -> tuple[P
 
 
 def _existing_tokenizer(run: Run, path: str) -> tuple[Path, str, bool]:
-    """The tokenizer of a file, converted; from then on the run does not read the file again."""
+    """The tokenizer of a file, converted.
+
+    The run reads the file again only if the cache no longer has the converted tokenizer.
+    """
     entry = run.inputs.find("tokenizer")
     if entry is None:
         existing = read_existing(run.data_dir / path)
@@ -136,8 +139,8 @@ def _copy_tokenizer(run: Run, source: Path) -> None:
     expected = recorded.sha256 if recorded is not None else own
     if run.inputs.has_trained and expected is not None and new != expected:
         raise run.inputs.changed(
-            "the tokenizer of this run has changed: its weights belong to the one with SHA-256 "
-            f"{expected}, and the stage now gives {new}"
+            "the tokenizer of this run has changed: the weights belong to the tokenizer with "
+            f"SHA-256 {expected}, but the stage now gives the tokenizer with SHA-256 {new}"
         )
     if own == new:
         return

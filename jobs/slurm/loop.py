@@ -77,9 +77,8 @@ def _repeat(
     while not shutdown.is_set():
         try:
             provisioner.provision()
-        except (
-            SQLAlchemyError
-        ):  # the database is unavailable or full; every pass reads all state from it
+        except SQLAlchemyError:
+            # The database is unavailable or full. The next pass reads all state again.
             log.exception("the database does not answer")
         shutdown.wait(settings.slurm_seconds)
     reporter.join()

@@ -1,4 +1,4 @@
-"""Change the index of the queue to the order of claims, so that no query must sort queued jobs.
+"""Sort the index of the queue as workers claim jobs, so that queries need not sort queued jobs.
 
 Revision ID: 0007
 Revises: 0006

@@ -11,7 +11,7 @@ from tests.api.short import ShortWorker
 
 
 def make_report(settings, tmp_path):
-    """A function that answers a short task as the child of the short worker does."""
+    """A function that makes the cleaning report of a task in place of the real short worker."""
 
     def write(session, task):
         from core.corpus.sources import find_source_files
@@ -159,7 +159,7 @@ def test_a_folder_that_was_linked_in_is_only_unlinked(client, settings, tmp_path
     assert not (settings.data_dir / "linked").is_symlink()
 
 
-def test_an_estimate_uses_the_words_after_cleaning_before_and_after_they_are_reported(
+def test_an_estimate_counts_cleaned_words_with_and_without_a_report(
     client, world, settings, tmp_path
 ):
     from tests.api.conftest import SPEC
@@ -173,7 +173,7 @@ def test_an_estimate_uses_the_words_after_cleaning_before_and_after_they_are_rep
 
 
 def test_an_estimate_names_the_milestones_that_will_not_be_reached(client, settings):
-    """Cleaning drops 11 of 100 words, so ten epochs have less than ten times the raw words."""
+    """Cleaning drops 2 of the 10 words of a line, so ten epochs see only 10 million words."""
     text = "*MOT:\tone two three four five six seven eight .\n" * 125_000
     (settings.data_dir / "words" / "childes.train").write_text(text)
     spec = {

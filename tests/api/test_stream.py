@@ -37,7 +37,7 @@ def test_a_call_that_does_not_begin_in_time_is_refused():
     anyio.run(ask)
 
 
-def test_streams_that_want_the_same_share_one_query():
+def test_streams_that_wait_for_the_same_events_share_one_query():
     calls: list[int] = []
 
     def look(after: int) -> Page:

@@ -12,7 +12,7 @@ from tests.docs.walk import apply, copy_project, lint, run, run_tests
 
 @pytest.mark.timeout(600)
 def test_qwen3_is_added_as_the_page_says(tmp_path):
-    """Slow, because it runs tests of the changed copy. They show that the page names all files."""
+    """Runs tests of the changed copy, which fail if the page omits a file that must change."""
     copy = copy_project(tmp_path / "copy")
     touched = apply("tutorials/add-an-architecture.md", copy)
     assert touched == {

@@ -45,8 +45,9 @@ class SubmissionPlan:
         found = self.spec.model.compatibility_warnings()
         if completed:
             found.append(
-                f"an older version wrote {CONFIG_FILE} of {', '.join(completed)} without entries "
-                f"that transformers {OFFICIAL_TRANSFORMERS} needs; the submission has them"
+                f"{CONFIG_FILE} of {', '.join(completed)}, written by an older version of this "
+                f"service, lacks entries that transformers {OFFICIAL_TRANSFORMERS} needs; the "
+                "submission has these entries"
             )
         return found
 

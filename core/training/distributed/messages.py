@@ -2,7 +2,8 @@
 
 A rank is one process of a run on several devices. Only rank 0 reads the clock, writes files and
 makes decisions. It sends commands to the other ranks, which answer some of them. This module does
-not import torch. So another rank can already notice the exit of rank 0 before it imports torch.
+not import torch, because the other ranks must notice the exit of rank 0 also while they import
+torch.
 """
 
 import socket

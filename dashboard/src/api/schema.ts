@@ -1074,8 +1074,8 @@ export interface paths {
          *
          *     Only members that have succeeded count. `verdict` compares the mean with that of the baseline.
          *     It is `better` or `worse` if they differ by more than twice the pooled standard deviation, and
-         *     otherwise `within_noise`. It is `too_few_seeds` if the condition or the baseline has fewer than
-         *     two values, null if the baseline has no value, and `baseline` for the baseline itself. `format`
+         *     otherwise `within_noise`. It is null if the baseline has no value, `too_few_seeds` if the
+         *     baseline or the condition has only one value, and `baseline` for the baseline itself. `format`
          *     is json, or csv with a line for each member.
          */
         get: operations["show_v1_studies__study_id__get"];

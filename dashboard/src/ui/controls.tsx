@@ -38,7 +38,7 @@ async function reported(promise: Promise<unknown>) {
   }
 }
 
-// Runs an action; a dialog shows an error of the action.
+// Runs an action. If the action fails, a dialog shows the error.
 export function guarded(act: () => unknown): unknown {
   const result = act();
   return result instanceof Promise ? reported(result) : result;
@@ -70,7 +70,7 @@ type NameProps = Omit<JSX.InputHTMLAttributes<HTMLInputElement>, "onChange"> & {
   onChange: (name: string) => void;
 };
 
-// A field for a name in the data directory.
+// A text field for the name of a dataset or of an evaluation task.
 export function NameField({ label, onChange, ...rest }: NameProps) {
   return (
     <label>

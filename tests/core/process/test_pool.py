@@ -1,4 +1,4 @@
-"""The process pool. Its processes import functions by name, so these tests use builtins."""
+"""The process pool. It imports functions by name; with builtins it need not import this file."""
 
 import os
 from functools import partial

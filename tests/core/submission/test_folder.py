@@ -117,7 +117,7 @@ def test_a_configuration_of_version_0_1_gets_its_missing_entries(rundir):
     rundir.journal.write_text("".join(written))
     made = submission(rundir)
     report = build(made)
-    assert "wrote config.json of chck_1M without entries" in report["warnings"][0]
+    assert "config.json of chck_1M, written by an older version" in report["warnings"][0]
     snapshots = made.folder / report["cache"] / "snapshots"
     for revision in report["revisions"]:
         assert (snapshots / revision["commit"] / "config.json").read_bytes() == complete

@@ -151,6 +151,6 @@ def test_the_tokenizer_is_that_of_the_weights():
         ({"init_from": {"job": "../a"}}, "letters, digits"),
     ],
 )
-def test_a_warm_start_that_cannot_be_is_refused(body, message):
+def test_an_impossible_warm_start_is_refused(body, message):
     with pytest.raises(ValidationError, match=message):
         JobSpec.model_validate(body)

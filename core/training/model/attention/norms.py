@@ -29,8 +29,8 @@ class UnitNormalization(torch.autograd.Function):
         rows_fp32 = rows.float()
         inverse = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + eps)  # (..., 1)
         normal = rows_fp32 * inverse
-        # A cast to the same type would return the same tensor. In that case, torch 2.11 compiles a
-        # backward pass that gives zeros.
+        # If the type is already right, there must be no cast: torch 2.11 compiles a forward pass
+        # that ends in such a cast to a backward pass that gives zeros.
         if normal.dtype != rows.dtype:
             normal = normal.to(rows.dtype)
         ctx.save_for_backward(normal, inverse)
@@ -63,10 +63,10 @@ class RotatedUnitNormalization(torch.autograd.Function):
     """y = R x r with r = (mean(x^2) + eps)^-1/2.
 
     A rotation R preserves lengths, so r may be computed from x before the rotation. The gradient is
-    dx = R^T (dy - y mean(dy y)) r. Both means are over contiguous rows, for which torch.compile
-    generates fast kernels on a GPU. For means over rotated pairs, it generates slow kernels: with
-    separate functions, rotation and norm took 27 of the 203 ms of a step of Llama 4 100M on an
-    H200.
+    dx = R^T (dy - y mean(dy y)) r. The means of x^2 and of dy y are over contiguous rows, for which
+    torch.compile generates fast kernels on a GPU. For means over rotated pairs, it generates slow
+    kernels: with separate functions, rotation and norm took 27 of the 203 ms of a step of Llama 4
+    100M on an H200.
     """
 
     @staticmethod

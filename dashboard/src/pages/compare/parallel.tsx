@@ -45,8 +45,8 @@ export function Parallel({ choice, entries, fields, focus }: FieldsProps) {
   );
 }
 
-// The chosen fields in the order of the choice. Default: some options that differ, the loss and the
-// scores of evaluations.
+// The chosen fields in the order of the choice. Default: the first options in which the runs differ,
+// the loss and the scores of evaluations.
 function chosenAxes({ axes }: Choice, fields: Field[]): Field[] {
   if (axes) {
     return axes

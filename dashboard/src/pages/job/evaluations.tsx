@@ -35,7 +35,7 @@ function emptyText(store: JobStore, hasTasks: boolean) {
     return (
       <>
         There are no evaluation tasks. <a href="#/evaluations">Add the files of a task</a>, for
-        example of BLiMP, or the pairs of the sample.
+        example of BLiMP, or add the minimal pairs of the sample text.
       </>
     );
   }
@@ -148,7 +148,8 @@ function Score({ row }: { row: Evaluation }) {
   return <progress max={1} value={value} aria-label={`${row.task} on ${row.checkpoint}`} />;
 }
 
-// Scores that the run measured itself, except those that the table has as an evaluation.
+// Rows for the scores that the run measured itself. A score has no row here if an evaluation of the
+// same task and checkpoint has one.
 function ownScores(store: JobStore) {
   const rows = new Set(
     store.evaluations.value.map(({ task, checkpoint }) => `${task} ${checkpoint}`),

@@ -11,7 +11,7 @@ const REQUESTS = 3;
 export class PresetTimes {
   found = signal<Map<string, Estimate>>(new Map());
 
-  // Requests the estimate of each preset. `specOf` gives the spec that the card would start.
+  // Requests the estimate of each preset. `specOf` gives the spec of a job with a preset.
   async read(presets: Preset[], specOf: (preset: Preset) => Spec, abort: AbortSignal) {
     const waiting = [...presets];
     const work = async () => {

@@ -1,4 +1,4 @@
-// The choices of the guided start: the text and the preset, which the address contains.
+// The choices of the guided start: a text and a preset.
 
 import type { Spec } from "../../api/types.ts";
 import type { Device } from "../../lib/estimate.ts";
@@ -42,7 +42,7 @@ export function groupsOf(presets: Preset[], recommended: string): Groups {
   return groups;
 }
 
-// The spec that a card starts.
+// The spec of a job with a preset and a text.
 export function specOf(preset: Preset, text: string | undefined, corpora: Summary[]): Spec {
   if (!text) return { preset: preset.name };
   return {

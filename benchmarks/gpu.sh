@@ -14,6 +14,7 @@
 #
 #   OUT            output folder: results.jsonl, bench.jsonl, tests.log       (runs/gpu)
 #   TEXT           text of the study: a folder or archive with train_10M, dev (none: study skipped)
+#   PAIRS          folder of BLiMP, to score the models of the study          (none: not scored)
 #   BUDGET_SECONDS seconds for the whole script                               (540)
 #   SHAPE          shape of the study, see benchmarks/recipe/conditions.py    (gpu-10m)
 #   PARALLEL       runs of the study at a time                                (3)
@@ -23,6 +24,7 @@
 set -u
 OUT=${OUT:-runs/gpu}
 TEXT=${TEXT:-}
+PAIRS=${PAIRS:-}
 BUDGET_SECONDS=${BUDGET_SECONDS:-540}
 SHAPE=${SHAPE:-gpu-10m}
 PARALLEL=${PARALLEL:-3}
@@ -61,7 +63,7 @@ study() {
         echo "gpu.sh: no time is left for the study" >&2
         return
     fi
-    "$PYTHON" -m benchmarks.recipe ${TEXT:+--text "$TEXT"} --work "$OUT/recipe" \
+    "$PYTHON" -m benchmarks.recipe ${TEXT:+--text "$TEXT"} ${PAIRS:+--pairs "$PAIRS"} --work "$OUT/recipe" \
         --results "$OUT/results.jsonl" --shape "$SHAPE" --parallel "$PARALLEL" \
         --architectures $ARCHITECTURES --budget-seconds "$seconds" "$@" || status=1
 }

@@ -14,7 +14,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from babylm.generate_settings_docs import FOR_COMPOSE, Variable, service_variables
-from benchmarks.recipe.leaderboard import curves, leaderboard, read_results, replace_block
+from benchmarks.recipe.leaderboard import (
+    curves,
+    leaderboard,
+    phenomena,
+    read_results,
+    replace_block,
+)
 from core.archs import ARCHITECTURES
 from core.events.metrics import CATALOGUE
 from core.events.types import PAYLOADS
@@ -127,9 +133,9 @@ def settings_page() -> str:
 
 
 def recipe_page() -> str:
-    """docs/recipe.md with the curves of the study."""
-    page = (FOLDER / "recipe.md").read_text(encoding="utf-8")
-    return replace_block(page, "curves", curves(read_results()))
+    """docs/recipe.md with the curves and the BLiMP scores of the study."""
+    page, runs = (FOLDER / "recipe.md").read_text(encoding="utf-8"), read_results()
+    return replace_block(replace_block(page, "curves", curves(runs)), "blimp", phenomena(runs))
 
 
 def readme_page() -> str:

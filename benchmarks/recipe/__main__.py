@@ -57,9 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     names = {_name(run) for run in done}
     waiting = [entry for entry in entries if entry.name not in names]
-    failed = _run(waiting, data, options)
+    deadline = time.monotonic() + options.budget_seconds
+    failed = _run(waiting, data, options, deadline)
     if options.pairs is not None:
-        _score(entries, options)
+        _score(entries, options, deadline)
     return failed
 
 
@@ -80,9 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(waiting: list[Entry], data: Path, options: argparse.Namespace) -> int:
+def _run(waiting: list[Entry], data: Path, options: argparse.Namespace, deadline: float) -> int:
     """Runs the entries, `parallel` at a time, until all are done or the budget is spent."""
-    deadline = time.monotonic() + options.budget_seconds
     running: list[tuple[Entry, subprocess.Popen[bytes]]] = []
     failed = 0
     try:
@@ -117,14 +117,17 @@ def _record(entry: Entry, options: argparse.Namespace) -> bool:
     return True
 
 
-def _score(entries: Iterable[Entry], options: argparse.Namespace) -> None:
-    """Adds the scores of minimal pairs to the lines of the entries that have none."""
+def _score(entries: Iterable[Entry], options: argparse.Namespace, deadline: float) -> None:
+    """Adds the scores of minimal pairs to the lines without scores until the budget is spent."""
     by_name = {entry.name: entry for entry in entries}
     runs = _read(options.results)
     for run in runs:
         entry = by_name.get(_name(run))
         if entry is None or run.get("blimp") is not None:
             continue
+        if time.monotonic() >= deadline:
+            print("recipe: no time is left to score the other runs", file=sys.stderr)
+            return
         scores = score(entry, options.pairs, work=options.work)
         if scores is None:
             continue

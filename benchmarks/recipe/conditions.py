@@ -122,7 +122,7 @@ BEST: Spec = {
     "training": ADAMW | MUON | {"weight_decay": 0.3},
     "model": {"dropout": 0.1},
 }
-"""The best settings of the shape `cpu`; the conditions `best-*` add to them."""
+"""Settings of the condition `muon-dropout-decay-0.3`; the conditions `best-*` add to them."""
 
 
 def _documents(**training: Any) -> Spec:  # any JSON value
@@ -151,9 +151,9 @@ CONDITIONS: dict[str, Spec] = {
 }
 """Fields of the spec, by condition.
 
-`final` is the recipe of the GPU presets: `muon-dropout-decay-0.3` with a learning rate for wider
-models. `schedules` has, for a field of `training`, pairs of a divisor and a share of the run: the
-field is divided by the divisor until that share.
+`final` is the recipe of the GPU presets: `best-documents` with a learning rate for wider models.
+`schedules` has, for a field of `training`, pairs of a divisor and a share of the run: the field is
+divided by the divisor until that share.
 """
 
 

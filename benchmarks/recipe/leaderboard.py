@@ -12,9 +12,10 @@ from benchmarks.recipe.summary import BASELINE, best_bits, spread
 from core.archs import ARCHITECTURES
 
 RESULTS = Path(__file__).with_name("results.jsonl")
-CHOSEN = "muon-dropout-decay-0.3"
+CHOSEN = "best-documents"
 """The condition that gives the settings of the `best-*` presets."""
 NOT_MEASURED = "not measured"
+ALL = "all paradigms"
 
 
 def read_results(path: Path = RESULTS) -> list[Figures]:
@@ -81,6 +82,33 @@ def curves(runs: Sequence[Figures], *, shape: str = "cpu") -> str:
         found = [points[words].get(key) for key in columns]
         cells = ["" if bits is None else f"{bits:.3f}" for bits in found]
         lines.append(f"| {words:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def phenomena(runs: Sequence[Figures], *, shape: str = "cpu") -> str:
+    """A Markdown table of the BLiMP score of each phenomenon, as the mean over all runs.
+
+    It compares upstream's settings with the chosen settings over all architectures and seeds.
+    """
+    scores: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for run in runs:
+        if run["shape"] == shape and run.get("blimp") is not None:
+            scores[run["condition"]].append(run["blimp_by_phenomenon"] | {ALL: run["blimp"]})
+    before, after = scores[BASELINE], scores[CHOSEN]
+    lines = [
+        "| phenomenon | upstream's | best | difference |",
+        "| --- | --- | --- | --- |",
+    ]
+    if not before or not after:
+        return "\n".join(lines)
+    rows = []
+    for name in before[0]:
+        old, new = ([run[name] for run in group] for group in (before, after))
+        rows.append((mean(new) - mean(old), name, spread(old, digits=1), spread(new, digits=1)))
+    lines += [
+        f"| {name.replace('_', ' ')} | {old} | {new} | {change:+.1f} |"
+        for change, name, old, new in sorted(rows, reverse=True)
+    ]
     return "\n".join(lines)
 
 

@@ -16,7 +16,7 @@ BASELINE = "baseline"
 def best_bits(run: Figures) -> float:
     """Bits per byte of the weights or of an average of the weights, whichever is lowest."""
     kinds = ("bits_per_byte", "ema_bits_per_byte", "average_bits_per_byte")
-    # Lines of older versions lack the last of them.
+    # A line that an older version wrote has no `average_bits_per_byte`.
     return min(float(run[kind]) for kind in kinds if run.get(kind) is not None)
 
 
@@ -41,7 +41,7 @@ def summary(runs: Sequence[Figures]) -> str:
         groups[run["shape"], run["architecture"], run["condition"]].append(run)
     lines = [
         "| shape | architecture | condition | seeds | bits per byte | against baseline "
-        "| words to the baseline's loss | minutes |",
+        "| share of the words to the baseline's bits per byte | minutes |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for (shape, architecture, condition), group in groups.items():

@@ -15,6 +15,7 @@ RECIPE: Spec = {
     "schedule": "cosine",
     "weight_decay": 0.3,
     "adam_beta2": 0.95,
+    "shuffle": "documents",
 }
 """Training settings of the presets for a GPU. They were measured on a CPU with hidden size 96 and a
 `learning_rate` of 6e-3. `learning_rate` is the rate of embeddings and vectors. It is lower here,

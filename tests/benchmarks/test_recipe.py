@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.recipe.__main__ import main
 from benchmarks.recipe.conditions import ARCHITECTURES, CONDITIONS, SHAPES, Entry
-from benchmarks.recipe.leaderboard import CHOSEN, curves, leaderboard, replace_block
+from benchmarks.recipe.leaderboard import CHOSEN, curves, leaderboard, phenomena, replace_block
 from benchmarks.recipe.summary import source_summary, summary, words_to_reach
 from benchmarks.recipe.text import prepare_text
 from core.spec.job import JobSpec
@@ -139,6 +139,13 @@ def test_the_leaderboard_shows_pairs_and_what_was_not_measured():
     assert curves([run, chosen]).splitlines()[2:] == [
         "| 0 | 4.000 | 4.000 |",
         "| 100 | 2.000 | 2.000 |",
+    ]
+    scored = {"blimp": 60.0, "blimp_by_phenomenon": {"control_raising": 55.0}}
+    better = {"blimp": 70.0, "blimp_by_phenomenon": {"control_raising": 54.0}}
+    assert phenomena([run, chosen]).count("\n") == 1
+    assert phenomena([run | scored, chosen | better]).splitlines()[2:] == [
+        "| all paradigms | 60.0 | 70.0 | +10.0 |",
+        "| control raising | 55.0 | 54.0 | -1.0 |",
     ]
     page = "a\n<!-- x -->\nold\n<!-- end of x -->\nb\n"
     assert replace_block(page, "x", "new") == "a\n<!-- x -->\n\nnew\n\n<!-- end of x -->\nb\n"

@@ -116,6 +116,19 @@ def test_a_list_shows_a_lost_connection_and_continues(tab, address):
     assert page.evaluate("document.querySelector('h1').wasHere")
 
 
+def test_a_page_that_loads_after_a_lost_connection_no_longer_shows_it(tab, finished):
+    tab.may_complain = True  # the browser logs the failed requests
+    for path in ("**/v1/**", "**/healthz"):
+        tab.page.route(path, lambda route: route.abort())
+    page = tab.open(f"#/jobs/{finished[0]['id']}")
+    banner = page.get_by_text("The service does not respond")
+    expect(banner).to_be_visible()
+    for path in ("**/v1/**", "**/healthz"):
+        page.unroute(path)
+    status(page, "succeeded")
+    expect(banner).to_be_hidden()
+
+
 def test_a_reload_shows_the_same_run(tab, finished):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
     expect(chart(page)).to_have_attribute("data-points", "13")  # 12 steps and the first validation

@@ -178,6 +178,23 @@ def test_a_chart_is_read_and_zoomed_by_the_keyboard(tab, finished):
     expect(loss).to_be_focused()
 
 
+def test_keys_that_are_pressed_before_the_chart_is_drawn_again_all_count(tab, finished):
+    page = tab.open(f"#/jobs/{finished[0]['id']}")
+    expect(chart(page)).to_have_attribute("data-points", "13")
+    press = """async (node) => {
+      const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)));
+      for (const keys of [["+"], ["Escape", "+"], ["-"]]) {
+        for (const key of keys) {
+          node.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+          for (let turn = 0; turn < 5; turn += 1) await null;
+        }
+        await frame();
+      }
+    }"""
+    chart(page).evaluate(press)
+    expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden(timeout=5000)
+
+
 def test_the_tasks_that_exist_are_offered(tab, service):
     folder = service.runs_dir.parent / "data" / "evaluations" / "offered"
     folder.mkdir(parents=True)

@@ -1,5 +1,6 @@
 // Client of the public HTTP API: requests with the API key, downloads and uploads.
 
+import { isConnected } from "../lib/state.ts";
 import { ask } from "../ui/dialog.tsx";
 import type { Problem } from "./types.ts";
 
@@ -59,6 +60,8 @@ type Options = Omit<RequestInit, "headers"> & { headers?: Record<string, string>
 export async function request(path: string, options: Options = {}): Promise<Response> {
   const key = sessionStorage.getItem(KEY);
   const response = await fetch(path, { ...options, headers: authorized(options.headers, key) });
+  // The pages set this to false. A proxy answers with a status of 500 or more for a lost service.
+  if (response.status < 500) isConnected.value = true;
   if (response.status === 401 && (await anotherKey(key))) return request(path, options);
   if (!response.ok) throw new Refused(await problemOf(response));
   return response;

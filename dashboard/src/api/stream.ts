@@ -33,7 +33,6 @@ export async function poll(look: () => Promise<void>, signal: AbortSignal, milli
     if (!document.hidden) {
       try {
         await look();
-        if (!signal.aborted) isConnected.value = true;
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof Refused && (error.problem.status ?? 0) < 500) throw error;
@@ -110,11 +109,8 @@ export async function follow(
   signal: AbortSignal,
 ): Promise<number> {
   let last = after;
-  const open = async (signal: AbortSignal) => {
-    const response = await request(`/v1/jobs/${job}/events/stream?after=${last}`, { signal });
-    isConnected.value = true;
-    return response;
-  };
+  const open = (signal: AbortSignal) =>
+    request(`/v1/jobs/${job}/events/stream?after=${last}`, { signal });
   while (!signal.aborted) {
     try {
       for await (const event of messages<JobEvent>(open, signal, SILENCE_MILLISECONDS)) {

@@ -52,7 +52,7 @@ export function Chart({ kind, lines, marks, legend, version, isLoading, zoom, on
   }, []);
   useEffect(() => {
     if (!plot) return;
-    plot.onZoom = kind.axis ? () => {} : onZoom;
+    plot.onZoom = kind.axis ? null : onZoom;
     const drawn = kind.axis ? null : zoom;
     if (isEmpty) plot.clear();
     else plot.draw({ kind, lines, view, axis, zoom: drawn, marks, hidden, focused });

@@ -43,7 +43,8 @@ export class PlotController {
   // A number that increases with each drawing, so that components show the new values.
   version = signal(0);
   isHovered = signal(false);
-  onZoom: (zoom: Zoom) => void = () => {};
+  // Called with the new range after a zoom; null: the chart cannot be zoomed.
+  onZoom: ((zoom: Zoom) => void) | null = null;
   private plot: uPlot | null = null;
   private shape = "";
   private data: PlotData = { aligned: [[]], curves: [] };
@@ -112,7 +113,7 @@ export class PlotController {
   }
 
   private listen(plot: uPlot) {
-    plot.over.addEventListener("dblclick", () => this.onZoom(null));
+    plot.over.addEventListener("dblclick", () => this.zoomTo(null));
     plot.over.addEventListener("mouseenter", () => {
       this.isHovered.value = true;
     });
@@ -129,7 +130,7 @@ export class PlotController {
   private select(plot: uPlot) {
     const { left, width } = plot.select;
     plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-    if (width > 6) this.onZoom([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
+    if (width > 6) this.zoomTo([plot.posToVal(left, "x"), plot.posToVal(left + width, "x")]);
   }
 
   // The value of each line under the cursor, or its last value if there is no cursor.
@@ -167,7 +168,7 @@ export class PlotController {
     const acts: Record<string, () => void> = {
       ArrowLeft: () => this.move(-1),
       ArrowRight: () => this.move(1),
-      Escape: () => this.onZoom(null),
+      Escape: () => this.zoomTo(null),
       "+": () => this.scale(KEY_ZOOM),
       "=": () => this.scale(KEY_ZOOM),
       "-": () => this.scale(1 / KEY_ZOOM),
@@ -191,7 +192,7 @@ export class PlotController {
     if (x[next] < min || x[next] > max) {
       const half = (max - min) / 2;
       const by = direction > 0 ? Math.min(half, x.at(-1)! - max) : -Math.min(half, min - x[0]);
-      this.onZoom([min + by, max + by]);
+      this.zoomTo([min + by, max + by]);
     } else {
       plot.setCursor({ left: plot.valToPos(x[next], "x"), top: plot.height / 2 });
     }
@@ -210,7 +211,15 @@ export class PlotController {
     // whole range. Factors are rounded, so the widths are not compared exactly.
     const isAll = width > (high - low) * ALMOST_ALL;
     const begin = Math.min(Math.max(low, at - (at - min) * factor), high - width);
-    this.onZoom(isAll ? null : [begin, begin + width]);
+    this.zoomTo(isAll ? null : [begin, begin + width]);
+  }
+
+  // Changes the range at once, because the next key may be pressed before the page draws again.
+  private zoomTo(zoom: Zoom) {
+    if (!this.plot || !this.onZoom) return;
+    const [min, max] = zoom ?? ends(this.plot.data[0]);
+    this.plot.setScale("x", { min, max });
+    this.onZoom(zoom);
   }
 
   clear() {

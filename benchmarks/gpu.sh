@@ -63,8 +63,8 @@ study() {
         echo "gpu.sh: no time is left for the study" >&2
         return
     fi
-    "$PYTHON" -m benchmarks.recipe ${TEXT:+--text "$TEXT"} ${PAIRS:+--pairs "$PAIRS"} --work "$OUT/recipe" \
-        --results "$OUT/results.jsonl" --shape "$SHAPE" --parallel "$PARALLEL" \
+    "$PYTHON" -m benchmarks.recipe ${TEXT:+--text "$TEXT"} ${PAIRS:+--pairs "$PAIRS"} \
+        --work "$OUT/recipe" --results "$OUT/results.jsonl" --shape "$SHAPE" --parallel "$PARALLEL" \
         --architectures $ARCHITECTURES --budget-seconds "$seconds" "$@" || status=1
 }
 

@@ -7,7 +7,7 @@ teacher and its student take five epochs each, and are compared with one model o
 
 The command uses the tokens of a finished run of the study in the folder `--work`, and adds one JSON
 line per student to the results. Teachers and students have the settings of the condition
-`best-documents`. The layers of the student are compiled; the loss is torch's own.
+`best-documents`. The loss is torch's own.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from benchmarks.recipe.conditions import SHAPES, Entry
+from benchmarks.recipe.leaderboard import CHOSEN
 from core.dataset.batches import IGNORED
 from core.dataset.phases import PhasedBatches
 from core.dataset.tokens import TokenFile
@@ -37,26 +39,25 @@ from core.training.optimizers.fused_adamw import set_learning_rate
 from core.training.optimizers.schedule import learning_rate
 from core.training.validate import validate
 
-CONDITION = "best-documents"
 FIRST_TEACHER_SEED = 100
 """Teachers have other seeds than students: other initial weights and another order of the text."""
 PASS_TOKENS = 2048
 """Tokens per pass; the logits of student and teachers are complete, so passes are small."""
 
 
-def main() -> int:
-    options = _parser().parse_args()
-    torch.set_num_threads(1)
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
     train, validation = _tokens(options.work, options.shape)
-    teachers: dict[int, PreTrainedModel] = {}
     for seed in options.seeds:
         began = time.monotonic()
-        for number in range(options.teachers):
-            own = FIRST_TEACHER_SEED + options.teachers * seed + number
-            spec = _spec(options.shape, own, epochs=options.teacher_epochs)
-            teachers[own] = _train(spec, train, (), weight=0.0).eval()
+        first = FIRST_TEACHER_SEED + options.teachers * seed
+        specs = [
+            _spec(options.shape, first + number, epochs=options.teacher_epochs)
+            for number in range(options.teachers)
+        ]
+        teachers = [_train(spec, train, (), weight=0.0).eval() for spec in specs]
         spec = _spec(options.shape, seed, epochs=options.epochs)
-        student = _train(spec, train, list(teachers.values()), weight=options.weight)
+        student = _train(spec, train, teachers, weight=options.weight)
         result = validate(
             student,
             validation,
@@ -77,7 +78,6 @@ def main() -> int:
         with options.results.open("a") as file:
             file.write(json.dumps(line) + "\n")
         print(f"distillation: {json.dumps(line)}", file=sys.stderr, flush=True)
-        teachers.clear()
     return 0
 
 
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _tokens(work: Path, shape: str) -> tuple[TokenFile, TokenFile]:
     """The training and validation tokens of the finished run with seed 0."""
-    entry = Entry(SHAPES[shape], "olmo2", CONDITION, 0)
+    entry = Entry(SHAPES[shape], "olmo2", CHOSEN, 0)
     inputs = json.loads((work / "runs" / entry.name / "inputs.json").read_text())["results"]
     train, validation = (
         TokenFile.open(work / "cache" / "tokenize" / inputs[f"tokenize/{split}"])
@@ -106,7 +106,7 @@ def _tokens(work: Path, shape: str) -> tuple[TokenFile, TokenFile]:
 
 
 def _spec(shape: str, seed: int, *, epochs: float) -> JobSpec:
-    content = Entry(SHAPES[shape], "olmo2", CONDITION, seed).spec()
+    content = Entry(SHAPES[shape], "olmo2", CHOSEN, seed).spec()
     content["training"] |= {"epochs": epochs}
     return JobSpec.model_validate(content).resolve()
 
@@ -122,7 +122,8 @@ def _train(
     components = build_components(
         spec, plan, device, vocab_size=tokens.vocab_size, rank=0, warn=lambda *_: None
     )
-    compile_layers(components.model, cache=None)
+    if components.execution_plan.compile:
+        compile_layers(components.model, cache=None)
     batches = PhasedBatches(tokens, training)
     for step in range(1, plan.max_steps + 1):
         set_learning_rate(components.optimizer, learning_rate(step, plan, training))
@@ -152,13 +153,10 @@ def _backward(
     size = max(1, PASS_TOKENS // inputs.shape[1])
     for begin in range(0, len(inputs), size):
         part = slice(begin, begin + size)
+        # A pass of another size would be compiled again, so it runs uncompiled.
         is_odd = len(inputs[part]) != size
-        with device.autocast():
-            if is_odd:  # another size would be compiled again
-                with eager_mode(model):
-                    logits = model(input_ids=inputs[part], use_cache=False).logits  # (b, T, V)
-            else:
-                logits = model(input_ids=inputs[part], use_cache=False).logits  # (b, T, V)
+        with device.autocast(), eager_mode(model) if is_odd else nullcontext():
+            logits = model(input_ids=inputs[part], use_cache=False).logits  # (b, T, V)
         scores = log_softmax(logits.float(), dim=-1)  # (b, T, V)
         loss = nll_loss(scores.flatten(0, 1), targets[part].flatten(), reduction="sum")
         if teachers:

@@ -58,7 +58,6 @@ function Page({ page, parts, parameters }: Route) {
   const shown = useRef<string | null>(null);
   const path = [page, ...parts].join("/");
   useEffect(() => {
-    isConnected.value = true;
     scrollTo(0, 0);
     if (shown.current !== null) announce(document.title);
     shown.current = path;

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.recipe import distillation
 from benchmarks.recipe.__main__ import main
 from benchmarks.recipe.conditions import ARCHITECTURES, CONDITIONS, SHAPES, Entry
 from benchmarks.recipe.leaderboard import CHOSEN, curves, leaderboard, phenomena, replace_block
@@ -157,6 +158,17 @@ def test_words_to_a_loss_are_read_between_validations():
     run = {"curve": [[0, 9.0, 4.0], [100, 8.0, 3.0], [200, 7.0, 2.0]], "ema_curve": []}
     assert words_to_reach(run, 2.5) == 150
     assert words_to_reach(run, 1.0) is None
+
+
+def test_a_student_is_compared_at_the_words_of_the_study(text, tmp_path):
+    run_study(text, tmp_path, "--seeds", "0", "--conditions", CHOSEN)
+    results = tmp_path / "distillation.jsonl"
+    options = ["--work", str(tmp_path / "work"), "--results", str(results), "--shape", "tiny"]
+    epochs = ["--teacher-epochs", "1", "--epochs", "2", "--teachers", "2"]
+    assert distillation.main([*options, *epochs]) == 0
+    [line] = [json.loads(each) for each in results.read_text().splitlines()]
+    assert (line["seed"], line["teachers"], line["epochs"]) == (0, 2, 2.0)
+    assert line["bits_per_byte"] > 0
 
 
 def test_the_script_for_a_gpu_runs_on_a_cpu_with_tiny_shapes(text, tmp_path):

@@ -57,11 +57,17 @@ async function anotherKey(refused: string | null): Promise<boolean> {
 
 type Options = Omit<RequestInit, "headers"> & { headers?: Record<string, string> };
 
+// Sends a request with a key. Any response ends the message of a page about a lost connection,
+// except a status of 500 or more: a proxy sends such a status if it cannot reach the service.
+async function fetchWithKey(path: string, options: Options, key: string | null) {
+  const response = await fetch(path, { ...options, headers: authorized(options.headers, key) });
+  if (response.status < 500) isConnected.value = true;
+  return response;
+}
+
 export async function request(path: string, options: Options = {}): Promise<Response> {
   const key = sessionStorage.getItem(KEY);
-  const response = await fetch(path, { ...options, headers: authorized(options.headers, key) });
-  // The pages set this to false. A proxy answers with a status of 500 or more for a lost service.
-  if (response.status < 500) isConnected.value = true;
+  const response = await fetchWithKey(path, options, key);
   if (response.status === 401 && (await anotherKey(key))) return request(path, options);
   if (!response.ok) throw new Refused(await problemOf(response));
   return response;
@@ -87,7 +93,7 @@ export async function peek<T>(path: string, signal?: AbortSignal): Promise<T | n
   const key = sessionStorage.getItem(KEY);
   if (key === refusedKey) return null;
   try {
-    const response = await fetch(path, { signal, headers: authorized({}, key) });
+    const response = await fetchWithKey(path, { signal }, key);
     if (response.status === 401) refusedKey = key;
     return response.ok ? await response.json() : null;
   } catch {

@@ -75,7 +75,6 @@ export class PlotController {
     else this.plot.setData(aligned, false);
     this.holder.dataset.points = String(aligned[0].length);
     const plot = this.plot!;
-    const [low, high] = drawing.zoom ?? ends(aligned[0]);
     plot.batch(() => {
       lines.forEach((line, index) => {
         const show = !hidden.has(line.id);
@@ -84,7 +83,7 @@ export class PlotController {
         }
       });
       fadeOthers(plot, lines, curves, focused);
-      plot.setScale("x", { min: low, max: high > low ? high : low + 1 });
+      this.show(drawing.zoom);
     });
     this.version.value += 1;
   }
@@ -216,10 +215,16 @@ export class PlotController {
 
   // Changes the range at once, because the next key may be pressed before the page draws again.
   private zoomTo(zoom: Zoom) {
-    if (!this.plot || !this.onZoom) return;
-    const [min, max] = zoom ?? ends(this.plot.data[0]);
-    this.plot.setScale("x", { min, max });
+    if (!this.onZoom) return;
+    this.show(zoom);
     this.onZoom(zoom);
+  }
+
+  // Shows a range of the x axis; null: the whole axis.
+  private show(zoom: Zoom) {
+    const plot = this.plot!;
+    const [low, high] = zoom ?? ends(plot.data[0]);
+    plot.setScale("x", { min: low, max: high > low ? high : low + 1 });
   }
 
   clear() {

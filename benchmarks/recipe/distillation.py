@@ -42,7 +42,7 @@ from core.training.validate import validate
 FIRST_TEACHER_SEED = 100
 """Teachers have other seeds than students: other initial weights and another order of the text."""
 PASS_TOKENS = 2048
-"""Tokens per pass; the logits of student and teachers are complete, so passes are small."""
+"""Number of tokens per pass. It is small, because all logits of a pass are kept in memory."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -76,10 +76,10 @@ class Tab:
             self.complaints.append(f"a request to {request.url}")
 
     def disconnect(self):
-        """Puts the browser offline: no request reaches the service, and open streams go on.
+        """Puts the browser offline: new requests fail, but Chromium does not end open streams.
 
-        Chromium tells the page before its network is off. The routes also refuse the request of a
-        page that reconnects at once.
+        Chromium informs the page before it blocks requests, and a page reconnects at once. The
+        route fails these early requests too.
         """
         self.may_complain = True  # the browser logs that it is offline
         self.page.context.route("**/*", lambda route: route.abort())

@@ -91,7 +91,7 @@ def test_offline_is_shown_and_the_run_catches_up_afterwards(tab, service, runnin
     _expect_each_event_once(page, service, running["id"])
 
 
-def test_a_stream_is_requested_again_if_the_machine_goes_offline_meanwhile(tab, running):
+def test_a_stream_is_requested_again_if_the_machine_goes_offline_before_its_response(tab, running):
     requests = []
     tab.page.route("**/events/stream*", lambda route: requests.append(route))
     page = tab.open(f"#/jobs/{running['id']}")
@@ -116,7 +116,7 @@ def test_a_list_shows_a_lost_connection_and_continues(tab, address):
     assert page.evaluate("document.querySelector('h1').wasHere")
 
 
-def test_a_page_that_loads_after_a_lost_connection_no_longer_shows_it(tab, finished):
+def test_the_message_of_a_lost_connection_ends_when_the_page_has_loaded(tab, finished):
     tab.may_complain = True  # the browser logs the failed requests
     for path in ("**/v1/**", "**/healthz"):
         tab.page.route(path, lambda route: route.abort())

@@ -178,7 +178,7 @@ def test_a_chart_is_read_and_zoomed_by_the_keyboard(tab, finished):
     expect(loss).to_be_focused()
 
 
-def test_keys_that_are_pressed_before_the_chart_is_drawn_again_all_count(tab, finished):
+def test_each_key_zooms_from_the_range_that_the_key_before_it_set(tab, finished):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
     expect(chart(page)).to_have_attribute("data-points", "13")
     press = """async (node) => {

@@ -4,6 +4,7 @@ Loss and gradients of whole models in float64 are in test_fast_paths.py.
 """
 
 import copy
+import math
 
 import pytest
 import torch
@@ -50,6 +51,10 @@ def logits_of(model, inputs):
 def gradients(model, inputs):
     logits_of(model, inputs).float().pow(2).mean().backward()
     return {name: parameter.grad.double() for name, parameter in model.named_parameters()}
+
+
+def total(distances):
+    return math.hypot(*distances.values())
 
 
 def distances(actual, expected):
@@ -106,8 +111,11 @@ def test_gradients_in_bf16_are_no_further_off_than_those_of_transformers(use_qk_
     ours = fused(plain, blocks=blocks)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         theirs, ours = (distances(gradients(m, some_tokens()), exact) for m in (plain, ours))
+    # Which way a bf16 value is rounded depends on the vector instructions of the machine, so the
+    # ratio of one parameter varies by half. The ratio of all parameters together does not.
+    assert total(ours) < 1.1 * total(theirs)
     for name, distance in ours.items():
-        assert distance < 1.2 * theirs[name] + 0.002, name
+        assert distance < 2.0 * theirs[name] + 0.002, name
 
 
 @pytest.mark.parametrize("blocks", [True, False])

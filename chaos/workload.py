@@ -24,7 +24,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "muon": {
         "optimizer": "muon",
         "ema_decay": 0.95,
-        "average_last_epochs": 2,
         "shuffle": "documents",
     },
     "regularized": {"z_loss_coefficient": 1e-4, "ema_decay": 0.9, "early_stopping_patience": 100},
@@ -36,13 +35,12 @@ TRAINED = (
     "train/learning_rate",
     "validation/loss",
     "validation/ema_loss",
-    "validation/average_loss",
 )
 """Metrics that must equal the metrics of the undisturbed run to the bit. Other metrics depend on
 time and memory."""
-FINAL = ("last", "ema", "average")
+FINAL = ("last", "ema")
 """Names of the checkpoints that the checker compares by their weights. Every finished run has
-`last`; it has `ema` and `average` only if its settings ask for them."""
+`last`; it has `ema` only if its settings ask for it."""
 GOLDEN_SECONDS = 300.0
 
 Spec = dict[str, Any]  # any JSON value
@@ -55,7 +53,7 @@ class Golden:
 
     curves: Curves
     weights: dict[str, str]
-    """SHA-256 of `model.safetensors` of the checkpoints in `FINAL` that the run has."""
+    """SHA-256 of `model.safetensors` of the checkpoints `last` and, if there is one, `ema`."""
 
 
 def spec_of(number: int) -> Spec:

@@ -102,9 +102,9 @@ def _evaluated_tokens(run: Run, plan: Plan, *, num_words: int) -> int:
     """Approximate number of tokens that the stage `evaluate` reads, from the sizes of its files."""
     spec, folder = run.spec, run.data_dir / FOLDER
     files = [path for task in spec.evaluation.tasks for path in task_files(folder / task)]
-    checkpoints = 1 + spec.training.num_averages
+    checkpoints = 1 if spec.training.ema_decay is None else 2
     if spec.evaluation.checkpoints == "milestones":
-        words_seen = num_words * plan.epoch(plan.max_steps)
+        words_seen = num_words * plan.epochs
         checkpoints += sum(words <= words_seen for _, words in milestones(spec.track))
     return checkpoints * sum(path.stat().st_size for path in files) // BYTES_PER_TOKEN
 

@@ -1,4 +1,7 @@
-"""Rules of CONTRIBUTING for tests: they do not patch our own code and do not depend on speed."""
+"""Rules of CONTRIBUTING that a test can check.
+
+Tests do not patch our own code and do not depend on speed. Modules and functions are short.
+"""
 
 import ast
 import subprocess
@@ -26,6 +29,8 @@ PATCHED = {
 what the patch simulates."""
 ON_REQUEST = ("deploy", "compat")
 """Folders of tests that wait for images, clusters and installations, which take minutes."""
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 60
 
 
 @cache
@@ -136,6 +141,19 @@ def test_the_rules_find_what_they_forbid():
         assert list(short_waits(ast.parse(line))) == [1], line
     for line in ("process.wait(DEADLINE)", "assert time.monotonic() - began > 6", "end.wait(0.01)"):
         assert not list(short_waits(ast.parse(line))), line
+
+
+def test_modules_and_functions_are_short():
+    root = TESTS.parent
+    modules = [path for package in (*OWN, "tests") for path in (root / package).rglob("*.py")]
+    assert modules
+    for path in modules:
+        text = path.read_text()
+        assert len(text.splitlines()) <= MAX_MODULE_LINES, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                assert lines <= MAX_FUNCTION_LINES, f"{path}: {node.name}"
 
 
 def test_the_repository_holds_no_symbolic_link():

@@ -17,8 +17,6 @@ TITLES = {
     "validation/bits_per_byte": "validation bits per byte",
     "validation/ema_loss": "validation loss, averaged weights",
     "validation/ema_bits_per_byte": "bits per byte, averaged weights",
-    "validation/average_loss": "validation loss, mean of the last epochs' weights",
-    "validation/average_bits_per_byte": "bits per byte, mean of the last epochs' weights",
     "throughput/tokens_per_second": "tokens per second",
     "throughput/words_per_second": "words per second",
     "throughput/mfu": "share of the device's peak",
@@ -35,7 +33,6 @@ TITLES = {
 OF_PART = {
     "validation/bits_per_byte/": "bits per byte",
     "evaluation_ema/": "EMA of the weights",
-    "evaluation_average/": "mean of the weights of epochs",
     "finetune/loss/": "fine-tuning loss",
     "finetune/accuracy/": "fine-tuning accuracy",
     "finetune/f1/": "fine-tuning F1",
@@ -43,10 +40,7 @@ OF_PART = {
 }
 """Titles by prefix of the name; the rest of the name is a source of the corpus or a task."""
 SHARES = ("share", "mfu", "utilization")
-SHARES_OF_TASKS = (
-    *("evaluation/", "evaluation_ema/", "evaluation_average/"),
-    *("finetune/accuracy/", "finetune/f1/"),
-)
+SHARES_OF_TASKS = ("evaluation/", "evaluation_ema/", "finetune/accuracy/", "finetune/f1/")
 SHORTEST_ID = 4
 
 

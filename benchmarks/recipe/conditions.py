@@ -141,9 +141,6 @@ CONDITIONS: dict[str, Spec] = {
     "muon-dropout-decay-0.3": BEST,
     "best-documents": _documents(),
     "best-documents-ema": _documents(ema_decay=0.99),
-    "best-documents-averages": _documents(ema_decay=0.99, average_last_epochs=3),
-    "best-documents-lengths": _documents() | {"schedules": {"seq_length": ((4, 0.2), (2, 0.5))}},
-    "best-documents-batches": _documents() | {"schedules": {"batch_size": ((2, 0.3),)}},
     "adamw-dropout": {"training": ADAMW, "model": {"dropout": 0.1}},
     "adamw-documents": {"training": ADAMW | {"shuffle": "documents"}},
     "adamw-z-loss": {"training": ADAMW | {"z_loss_coefficient": 1e-4}},
@@ -152,8 +149,6 @@ CONDITIONS: dict[str, Spec] = {
 """Fields of the spec, by condition.
 
 `final` is the recipe of the GPU presets: `best-documents` with a learning rate for wider models.
-`schedules` has, for a field of `training`, pairs of a divisor and a share of the run: the field is
-divided by the divisor until that share.
 """
 
 
@@ -176,17 +171,13 @@ class Entry:
         shape, change = self.shape, CONDITIONS[self.condition]
         model = {"architecture": self.architecture, **shape.architectures[self.architecture]}
         training = shape.spec["training"] | change.get("training", {})
-        schedules = {
-            f"{name}_schedule": [f"{training[name] // by} until {share}" for by, share in parts]
-            for name, parts in change.get("schedules", {}).items()
-        }
         fixed = {"seed": self.seed, "sample_prompts": [], "save_total_limit": 1}
         return {
             "name": self.name,
             "data": {"dataset": "train", "validation": "dev"},
             "tokenizer": shape.spec["tokenizer"],
             "model": model | change.get("model", {}),
-            "training": training | schedules | fixed,
+            "training": training | fixed,
             "evaluation": {"tasks": []},
         }
 

@@ -26,8 +26,7 @@ from transformers import PreTrainedModel
 
 from benchmarks.recipe.conditions import SHAPES, Entry
 from benchmarks.recipe.leaderboard import CHOSEN
-from core.dataset.batches import IGNORED
-from core.dataset.phases import PhasedBatches
+from core.dataset.batches import IGNORED, Batches
 from core.dataset.tokens import TokenFile
 from core.spec.job import JobSpec
 from core.spec.plan import make_plan
@@ -124,7 +123,7 @@ def _train(
     )
     if components.execution_plan.compile:
         compile_layers(components.model, cache=None)
-    batches = PhasedBatches(tokens, training)
+    batches = Batches.of(tokens, training)
     for step in range(1, plan.max_steps + 1):
         set_learning_rate(components.optimizer, learning_rate(step, plan, training))
         batch = batches.batch(step)

@@ -72,7 +72,6 @@ def figures(entry: Entry, *, work: Path) -> Figures:
         [point["words_seen"], *(point["values"][name] for name in CURVE)] for point in validated
     ]
     averaged = _curve(measured, "validation/ema_bits_per_byte")
-    last_epochs = _curve(measured, "validation/average_bits_per_byte")
     spec = JobSpec.model_validate_json((folder / "spec.json").read_bytes())
     vocab_size = spec.tokenizer.vocab_size
     published = validated[-1]["values"]
@@ -96,7 +95,6 @@ def figures(entry: Entry, *, work: Path) -> Figures:
             if name.startswith(BY_SOURCE)
         },
         "ema_bits_per_byte": averaged[-1][1] if averaged else None,
-        "average_bits_per_byte": last_epochs[-1][1] if last_epochs else None,
         "curve": curve,
         "ema_curve": averaged,
         "train_seconds": round(stages["train"], 1),

@@ -15,8 +15,7 @@ BASELINE = "baseline"
 
 def best_bits(run: Figures) -> float:
     """Bits per byte of the weights or of an average of the weights, whichever is lowest."""
-    kinds = ("bits_per_byte", "ema_bits_per_byte", "average_bits_per_byte")
-    # A line that an older version wrote has no `average_bits_per_byte`.
+    kinds = ("bits_per_byte", "ema_bits_per_byte")
     return min(float(run[kind]) for kind in kinds if run.get(kind) is not None)
 
 

@@ -2,8 +2,7 @@
 
 A checkpoint appears atomically and never changes. Its name shows its kind. The names are
 `step-000500` (rolling), `best-000500`, `chck_7M` (milestone), `last`, `ema` (moving average of the
-weights), `average` (mean of the weights at the ends of the last epochs), `error-000123` and
-`interrupted-000123`. A number with six digits is the step.
+weights), `error-000123` and `interrupted-000123`. A number with six digits is the step.
 """
 
 import shutil
@@ -31,7 +30,7 @@ PREFIXES: dict[CheckpointKind, str] = {
     "interrupted": "interrupted-",
 }
 
-ONCE: tuple[CheckpointKind, ...] = ("last", "ema", "average")
+ONCE: tuple[CheckpointKind, ...] = ("last", "ema")
 """Kinds that have at most one checkpoint in a run. The name of this checkpoint is its kind."""
 
 

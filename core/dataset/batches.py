@@ -18,6 +18,7 @@ import numpy.typing as npt
 from core.dataset.document_order import DocumentOrder
 from core.dataset.tokens import TOKENS, TokenFile
 from core.errors import CorpusTooSmall, TokenOutOfVocabulary
+from core.spec.training import TrainingSpec
 from core.tokenizer.specials import END_OF_TEXT_ID, PAD_ID
 
 IGNORED = -100
@@ -68,9 +69,8 @@ class Batches:
         seed: int,
         packing: Packing = "stream",
         shuffle: Shuffle = "windows",
-        first_epoch: int = 0,
     ) -> None:
-        """Prepares the windows. `first_epoch` is the index of the epoch that begins at step 1.
+        """Prepares the windows.
 
         Raises:
             CorpusTooSmall: If the file has fewer than two tokens, so that there is no target.
@@ -78,10 +78,26 @@ class Batches:
         self._tokens, self._seq_length, self._packing = tokens, seq_length, packing
         self._windows = _Windows(tokens, seq_length, packing)
         self._batch_size = _positive("batch_size", batch_size)
-        self._seed, self._shuffle, self._first_epoch = seed, shuffle, first_epoch
+        self._seed, self._shuffle = seed, shuffle
         self._epochs: dict[int, _Epoch] = {}
         self.windows = self._windows.count
         self.steps_per_epoch = -(-self.windows // batch_size)
+
+    @classmethod
+    def of(cls, tokens: TokenFile, training: TrainingSpec) -> "Batches":
+        """The batches of all steps of a run. All ranks have equal batches.
+
+        Raises:
+            CorpusTooSmall: If the file has fewer than two tokens, so that there is no target.
+        """
+        return cls(
+            tokens,
+            seq_length=training.seq_length,
+            batch_size=training.batch_size,
+            seed=training.seed,
+            packing=training.packing,
+            shuffle=training.shuffle,
+        )
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 1. The last batch of an epoch may be smaller.
@@ -141,8 +157,7 @@ class Batches:
             windows = _Windows(
                 self._tokens, self._seq_length, self._packing, self._documents(epoch)
             )
-        number = self._first_epoch + epoch
-        order = permutation(self.windows, seed=self._seed, epoch=number)
+        order = permutation(self.windows, seed=self._seed, epoch=epoch)
         ends = np.minimum(np.arange(1, self.steps_per_epoch + 1) * self._batch_size, len(order))
         return _Epoch(
             windows=windows,
@@ -153,8 +168,7 @@ class Batches:
 
     def _documents(self, epoch: int) -> DocumentOrder:
         count = self._tokens.num_documents
-        number = self._first_epoch + epoch
-        order = permutation(count, seed=self._seed, epoch=number, stream=DOCUMENT_STREAM)
+        order = permutation(count, seed=self._seed, epoch=epoch, stream=DOCUMENT_STREAM)
         return DocumentOrder(self._tokens, order)
 
 

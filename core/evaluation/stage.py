@@ -94,7 +94,7 @@ def evaluate_checkpoints(
 
 def _pending(spec: JobSpec, rundir: RunDir) -> list[PendingEvaluation]:
     """The spec's evaluations that are not in the journal, ordered by checkpoint, then by task."""
-    kinds: tuple[CheckpointKind, ...] = ("last", "ema", "average")
+    kinds: tuple[CheckpointKind, ...] = ("last", "ema")
     if spec.evaluation.checkpoints != "last":
         kinds = ("milestone", *kinds)
     checkpoints: dict[str, CheckpointData] = {}

@@ -1,9 +1,7 @@
 """The catalogue of metrics: name, unit, meaning and which direction is better."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-from core.events.types import AverageKind
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -66,20 +64,6 @@ CATALOGUE: tuple[Metric, ...] = (
         "Validation loss with the exponential moving average of the weights, in bits per byte.",
         "lower",
     ),
-    Metric(
-        "validation/average_loss",
-        "nats per token",
-        "Mean loss on the validation text with the average of the weights at the ends of the last "
-        "epochs; only at the end of the run.",
-        "lower",
-    ),
-    Metric(
-        "validation/average_bits_per_byte",
-        "bit per byte",
-        "Validation loss with the average of the weights at the ends of the last epochs, in bits "
-        "per byte.",
-        "lower",
-    ),
     Metric("throughput/tokens_per_second", "token/s", "Training tokens per second.", "higher"),
     Metric(
         "throughput/words_per_second",
@@ -125,12 +109,6 @@ CATALOGUE: tuple[Metric, ...] = (
         "higher",
     ),
     Metric(
-        "evaluation_average/TASK",
-        "1",
-        "Score on a task with the average of the weights at the ends of the last epochs.",
-        "higher",
-    ),
-    Metric(
         "finetune/loss/TASK",
         "nats per example",
         "Mean loss over the examples of a step of fine-tuning on a task, such as boolq.",
@@ -160,5 +138,4 @@ def score_metric(task: str, checkpoint: str | None) -> str:
     A run may publish trained and averaged weights at the same step. The scores of the averaged
     weights are metrics of their own, such as `evaluation_ema/blimp`.
     """
-    is_average = checkpoint in get_args(AverageKind)
-    return f"evaluation_{checkpoint}/{task}" if is_average else f"evaluation/{task}"
+    return f"evaluation_ema/{task}" if checkpoint == "ema" else f"evaluation/{task}"

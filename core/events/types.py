@@ -16,12 +16,7 @@ StageName = Literal[
     "clean", "tokenizer", "tokenize", "compile", "train", "evaluate", "export", "finetune"
 ]
 WarningLevel = Literal["info", "warn", "error"]
-CheckpointKind = Literal[
-    "milestone", "rolling", "best", "last", "error", "interrupted", "ema", "average"
-]
-AverageKind = Literal["ema", "average"]
-"""Kinds of checkpoints with weights that are averaged over steps. The name of such a checkpoint is
-its kind."""
+CheckpointKind = Literal["milestone", "rolling", "best", "last", "error", "interrupted", "ema"]
 
 Text = Annotated[str, AfterValidator(shorten_paths)]
 """A message for clients, without absolute paths of the server."""

@@ -131,8 +131,6 @@ def step_bytes(spec: JobSpec, *, micro_batch_size: int, vocab_size: int) -> int:
     state = parameters * TRAINING_BYTES_PER_PARAMETER + state_bytes(spec, vocab_size=vocab_size)
     if _is_for_gpu(spec) and _width(spec) == 2:
         state += parameters * ROUNDED_BYTES_PER_PARAMETER
-        # Each phase after the first has a CUDA graph of its own, with gradients of its own.
-        state += (len(spec.training.phases) - 1) * parameters * FLOAT32_BYTES
     return state + activation_bytes(spec, micro_batch_size=micro_batch_size, vocab_size=vocab_size)
 
 
@@ -140,7 +138,8 @@ def state_bytes(spec: JobSpec, *, vocab_size: int) -> int:
     """Memory of the optimizer's state and of the averaged weights."""
     optimizer = OPTIMIZERS[spec.training.optimizer]
     elements = optimizer.num_state_elements(spec.model, vocab_size)
-    elements += spec.training.num_averages * spec.model.num_parameters(vocab_size=vocab_size)
+    if spec.training.ema_decay is not None:
+        elements += spec.model.num_parameters(vocab_size=vocab_size)
     return FLOAT32_BYTES * elements
 
 
@@ -222,11 +221,12 @@ def _micro_batch_size(spec: JobSpec) -> int:
 def _words_seen(plan: Plan | None, words: int | None) -> int | None:
     if plan is None or words is None:
         return None
-    return round(words * plan.epoch(plan.max_steps))
+    return round(words * plan.epochs)
 
 
 def _disk_bytes(spec: JobSpec, parameters: int, plan: Plan | None, words: int | None) -> int:
-    kept = spec.training.save_total_limit + 2 + spec.training.num_averages  # `best` and `last`
+    kept = spec.training.save_total_limit + 2  # `best` and `last`
+    kept += spec.training.ema_decay is not None
     seen = _words_seen(plan, words)
     if seen is not None:
         kept += sum(count <= seen for _, count in milestones(spec.track))
@@ -244,10 +244,6 @@ def _seconds(spec: JobSpec, plan: Plan | None, flops_per_second: float) -> float
 
 def training_flops(spec: JobSpec, plan: Plan, *, vocab_size: int) -> float:
     """Floating point operations of all training steps."""
-    return sum(
-        steps
-        * phase.batch_size
-        * phase.seq_length
-        * spec.model.flops_per_token(vocab_size=vocab_size, seq_length=phase.seq_length)
-        for phase, steps in plan.parts()
-    )
+    training = spec.training
+    per_token = spec.model.flops_per_token(vocab_size=vocab_size, seq_length=training.seq_length)
+    return plan.max_steps * training.batch_size * training.seq_length * per_token

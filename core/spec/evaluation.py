@@ -23,9 +23,8 @@ class EvaluationSpec(Section):
     )
     checkpoints: Literal["last", "milestones"] = Field(
         default="last",
-        description="last: the trained model, and the averages `ema` and `average` if there are "
-        "any; milestones: also the checkpoints that the strict tracks require at given numbers of "
-        "words seen.",
+        description="last: the trained model, and its average `ema` if there is one; milestones: "
+        "also the checkpoints that the strict tracks require at given numbers of words seen.",
     )
 
     @field_validator("tasks")

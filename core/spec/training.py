@@ -1,18 +1,10 @@
 """Training options. This module does not import torch."""
 
-from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from core.spec.optimizers import OPTIMIZERS
-from core.spec.phases import (
-    MAX_ENTRIES,
-    EpochPhase,
-    epoch_phases,
-    require_schedule,
-    values,
-)
 from core.spec.section import Section
 
 MAX_STEPS = 100_000_000
@@ -63,22 +55,6 @@ class TrainingSpec(Section):
         ge=1,
         le=MAX_STEPS,
         description="Maximum number of steps; training ends earlier if the epochs have fewer.",
-    )
-    seq_length_schedule: list[str] = Field(
-        default=[],
-        max_length=MAX_ENTRIES,
-        description='Shorter sequences in the first epochs, such as ["64 until 0.2", "128 until '
-        '0.5"]: each entry gives a number of tokens and the share of the epochs until which it '
-        "applies, rounded to whole epochs. After the last entry, sequences have seq_length tokens. "
-        "Li et al. 2022, https://arxiv.org/abs/2108.06084.",
-    )
-    batch_size_schedule: list[str] = Field(
-        default=[],
-        max_length=MAX_ENTRIES,
-        description='Other batch sizes in the first epochs, such as ["32 until 0.5"]: each entry '
-        "gives a number of sequences and the share of the epochs until which it applies, rounded "
-        "to whole epochs. After the last entry, steps have batch_size sequences. Smith et al. "
-        "2018, https://arxiv.org/abs/1711.00489.",
     )
     optimizer: str = Field(
         default="adamw",
@@ -139,14 +115,6 @@ class TrainingSpec(Section):
         description="Decay of an exponential moving average of the weights; null: no average. At "
         "step n the decay is at most (1 + n) / (10 + n). The average is validated too, and "
         "published as the checkpoint `ema`. GPT-BERT (Charpentier and Samuel 2024) uses 0.999.",
-    )
-    average_last_epochs: int | None = Field(
-        default=None,
-        ge=2,
-        le=10_000,
-        description="Number of epochs to average: the mean of the weights at the ends of the last "
-        "epochs is validated and published as the checkpoint `average`; null: no average. "
-        "Izmailov et al. 2018; qlabs-eng/slowrun.",
     )
     adam_beta1: float = Field(default=0.9, ge=0.0, lt=1.0, description="Decay of the first moment.")
     adam_beta2: float = Field(
@@ -280,77 +248,12 @@ class TrainingSpec(Section):
         """Number of sequences per step and device."""
         return self.batch_size // self.num_devices
 
-    @property
-    def phases(self) -> list[EpochPhase]:
-        """The parts of the run in which all steps have the same sequence length and batch size."""
-        return epoch_phases(
-            epochs=self.epochs,
-            seq_length=self.seq_length,
-            batch_size=self.batch_size,
-            seq_length_schedule=self.seq_length_schedule,
-            batch_size_schedule=self.batch_size_schedule,
-        )
-
-    def micro_batch_size_for(self, micro_batch_size: int, seq_length: int, batch_size: int) -> int:
-        """Number of sequences per pass and device in a phase with the given sizes.
-
-        `micro_batch_size` is the number in the last phase. In other phases, a pass has at most as
-        many tokens as in the last phase.
-        """
-        if (seq_length, batch_size) == (self.seq_length, self.batch_size):
-            return micro_batch_size
-        share = batch_size // self.num_devices
-        most = micro_batch_size * self.seq_length // seq_length
-        return next(size for size in range(min(share, most), 0, -1) if share % size == 0)
-
-    @property
-    def num_averages(self) -> int:
-        """Number of averages of the weights that the run keeps and publishes."""
-        return (self.ema_decay is not None) + (self.average_last_epochs is not None)
-
     @field_validator("optimizer")
     @classmethod
     def _optimizer_exists(cls, name: str) -> str:
         if name not in OPTIMIZERS:
             raise ValueError(f"must be one of {', '.join(OPTIMIZERS)}")
         return name
-
-    @field_validator("seq_length_schedule", "batch_size_schedule")
-    @classmethod
-    def _phases_are_epochs(cls, entries: list[str], info: ValidationInfo) -> list[str]:
-        known = info.data
-        if not entries or not {"epochs", "seq_length", "num_devices"} <= known.keys():
-            return entries
-        name = str(info.field_name)
-        require_schedule(name, entries, epochs=known["epochs"])
-        longest, devices = known["seq_length"], known["num_devices"]
-        for value in values(entries):
-            if name == "seq_length_schedule" and not 8 <= value <= longest:
-                raise ValueError(f"{value} must be between 8 and seq_length {longest}")
-            if name == "batch_size_schedule" and (value == 0 or value % devices):
-                raise ValueError(f"{value} must be a multiple of num_devices {devices}")
-        return entries
-
-    @field_validator("average_last_epochs")
-    @classmethod
-    def _has_so_many_epochs(cls, count: int | None, info: ValidationInfo) -> int | None:
-        epochs = info.data.get("epochs")
-        if count is not None and epochs is not None and count > ceil(epochs):
-            raise ValueError(
-                f"average_last_epochs is {count}, and epochs is {epochs:g}: average at most "
-                f"{ceil(epochs)} epochs"
-            )
-        return count
-
-    @field_validator("early_stopping_patience")
-    @classmethod
-    def _knows_the_last_epochs(cls, patience: int | None, info: ValidationInfo) -> int | None:
-        if patience is not None and info.data.get("average_last_epochs") is not None:
-            raise ValueError(
-                "average_last_epochs needs to know the last epochs in advance, and "
-                "early_stopping_patience may end the run before them: set one of them to null"
-            )
-        return patience
 
     @field_validator("num_devices")
     @classmethod

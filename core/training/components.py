@@ -14,7 +14,6 @@ import torch
 from transformers import PreTrainedModel
 
 from core.checkpoints.model import build_model, checkpoint_activations, load_weights
-from core.events.types import AverageKind
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
 from core.storage.model_files import WEIGHTS_FILE
@@ -24,9 +23,9 @@ from core.training.execution.micro_batch import MicroBatch
 from core.training.execution.plan import ExecutionPlan, choose
 from core.training.model.attention.select import use_blocks, use_flex
 from core.training.model.dropout import use_residual_dropout
-from core.training.model.moe.experts import use_sparse_experts
+from core.training.model.moe.experts import RouterStatistics, use_sparse_experts
 from core.training.optimizers.builders import build_optimizer
-from core.training.saving.average import WeightAverage, build_averages
+from core.training.saving.average import WeightAverage
 from core.training.saving.resume import ResumePoint, load_resume_point
 from core.training.step import Stepper
 
@@ -37,35 +36,31 @@ log = logging.getLogger(__name__)
 class Components:
     """Model, optimizer and stepper of one rank."""
 
-    plan: Plan
     model: PreTrainedModel
     execution_plan: ExecutionPlan
     optimizer: torch.optim.Optimizer
     stepper: Stepper
     reducer: GradientReducer | None
     """None if the run has one device."""
-    averages: dict[AverageKind, WeightAverage]
-    """The averages of the weights, by their kind; empty if the spec requests none."""
-
-    def begin_step(self, step: int) -> None:
-        """Prepares the stepper for the batch size and the sequence length of a step."""
-        phase = self.plan.phase(step)
-        self.stepper.use_shape(batch_size=phase.batch_size, seq_length=phase.seq_length)
+    average: WeightAverage | None
+    """The moving average of the weights; None if the spec sets no `ema_decay`."""
 
     def after_step(self, step: int) -> None:
-        """Updates the averages of the weights after a step."""
-        for average in self.averages.values():
-            average.update(step)
+        """Updates the average of the weights after a step."""
+        if self.average is not None:
+            self.average.update(step)
 
-    def averaged_weights(self, kind: AverageKind | None) -> AbstractContextManager[None]:
-        """A context in which the model has averaged weights; if `kind` is None, its own weights."""
-        return nullcontext() if kind is None else self.averages[kind].swapped()
+    def averaged_weights(self, is_wanted: bool) -> AbstractContextManager[None]:
+        """A context in which the model has its averaged weights, if wanted and if there are any."""
+        if self.average is None or not is_wanted:
+            return nullcontext()
+        return self.average.swapped()
 
     def restore(self, point: ResumePoint) -> None:
         """Restores weights, optimizer state, random states and loss scale."""
         load_resume_point(point, model=self.model, optimizer=self.optimizer)
-        for average in self.averages.values():
-            average.load(point.folder)
+        if self.average is not None:
+            self.average.load(point.folder)
         scaler, state = self.stepper.scaler, point.state
         if scaler is not None and state.loss_scale is not None:
             saved = scaler.state_dict()
@@ -108,16 +103,11 @@ def build_components(
     for code, message in execution_plan.warnings:
         warn(code, message)
     log.info("computing with %s", execution_plan.counts())
-    routers = use_sparse_experts(model)
-    if execution_plan.attention == "blocks":
-        use_blocks(model)
-    elif execution_plan.attention == "flex":
-        use_flex(model)
-    if spec.model.dropout:
-        branches = spec.model.residual_branches
-        use_residual_dropout(model, branches, probability=spec.model.dropout)
+    routers = _use_own_parts(model, spec, execution_plan)
     optimizer = build_optimizer(model, training)
-    averages = build_averages(model, training, plan)
+    average = None
+    if training.ema_decay is not None:
+        average = WeightAverage(model, decay=training.ema_decay)
     reducer = None
     if training.num_devices > 1:
         reducer = GradientReducer(
@@ -134,9 +124,23 @@ def build_components(
         device=device,
         routers=routers,
         micro_batch_size=execution_plan.micro_batch_size,
-        shapes=[(phase.batch_size, phase.seq_length) for phase in plan.phases],
         reducer=reducer,
     )
-    components = Components(plan, model, execution_plan, optimizer, stepper, reducer, averages)
+    components = Components(model, execution_plan, optimizer, stepper, reducer, average)
     components.use_micro_batch(execution_plan.micro_batch)
     return components
+
+
+def _use_own_parts(
+    model: PreTrainedModel, spec: JobSpec, execution_plan: ExecutionPlan
+) -> RouterStatistics:
+    """Replaces parts of the library's model with our own; returns the statistics of its routers."""
+    routers = use_sparse_experts(model)
+    if execution_plan.attention == "blocks":
+        use_blocks(model)
+    elif execution_plan.attention == "flex":
+        use_flex(model)
+    if spec.model.dropout:
+        branches = spec.model.residual_branches
+        use_residual_dropout(model, branches, probability=spec.model.dropout)
+    return routers

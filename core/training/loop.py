@@ -17,10 +17,10 @@ import torch
 from core.checkpoints.initial_weights import initial_folder
 from core.checkpoints.model import quiet_transformers
 from core.checkpoints.writer import Checkpoints
-from core.dataset.phases import PhasedBatches
+from core.dataset.batches import Batches
 from core.dataset.tokens import TokenFile
 from core.errors import NonFiniteLoss, OutOfMemory, Stopped
-from core.events.types import AverageKind, CheckpointKind, EventData, WarningData
+from core.events.types import CheckpointKind, EventData, WarningData
 from core.process.stop import StopSignal
 from core.spec.job import JobSpec
 from core.spec.plan import Plan, milestones
@@ -174,7 +174,7 @@ class Trainer:
             warn=self.warn,
             initial=initial_folder(spec, rundir),
         )
-        self.batches, self.model = PhasedBatches(train, self.training), self.components.model
+        self.batches, self.model = Batches.of(train, self.training), self.components.model
         self.measurements = Measurements(
             spec,
             plan,
@@ -225,7 +225,6 @@ class Trainer:
                 raise Stopped
             step, began = self.state.step + 1, time.monotonic()
             self.ranks.take(step)
-            self.components.begin_step(step)
             result = self.stepper.take(
                 self.batches.batch(step),
                 learning_rate=learning_rate(step, self.plan, self.training),
@@ -313,7 +312,13 @@ class Trainer:
         if self.validation is not None:
             result = self._validation(self.validation)
             values = result.metrics()
-            values |= self._validate_averages(self.validation)
+            if self.components.average is not None:
+                average = self._validation(self.validation, averaged=True)
+                self.state.ema_validation_loss = average.loss if isfinite(average.loss) else None
+                values |= {
+                    "validation/ema_loss": average.loss,
+                    "validation/ema_bits_per_byte": average.bits_per_byte,
+                }
             self.measurements.emit_metrics(self.state.step, values)
             log.info("step %d validation loss %.4f", self.state.step, result.loss)
             self.state.validation_loss = result.loss if isfinite(result.loss) else None
@@ -329,26 +334,8 @@ class Trainer:
                 self.emit(sample)
         self.state.validated_step = self.state.step
 
-    def _validate_averages(self, tokens: TokenFile) -> dict[str, float]:
-        """Validates the averaged weights; returns their metrics."""
-        values: dict[str, float] = {}
-        for kind, average in self.components.averages.items():
-            if not average.is_meaningful(self.state.step):
-                continue
-            result = self._validation(tokens, averaged=kind)
-            loss = result.loss if isfinite(result.loss) else None
-            if kind == "ema":
-                self.state.ema_validation_loss = loss
-            else:
-                self.state.average_validation_loss = loss
-            values |= {
-                f"validation/{kind}_loss": result.loss,
-                f"validation/{kind}_bits_per_byte": result.bits_per_byte,
-            }
-        return values
-
-    def _validation(self, tokens: TokenFile, *, averaged: AverageKind | None = None) -> Validation:
-        """Validates the weights on all ranks, or the average `averaged` of the weights."""
+    def _validation(self, tokens: TokenFile, *, averaged: bool = False) -> Validation:
+        """Validates the weights or their average on all ranks."""
         self.ranks.validate(averaged=averaged)
         with eager_mode(self.model), self.components.averaged_weights(averaged):
             return validate(
@@ -366,10 +353,10 @@ class Trainer:
         folder = self.rundir.resume / f"step-{self.state.step:06d}"
         if self.saved_step != self.state.step:
             self._save_resume_point()
+        if kind == "last" and self.components.average is not None:
+            with self.components.averaged_weights(True):
+                self.publisher.publish("ema", self.state)
         if kind == "last":
-            for averaged in self.components.averages:
-                with self.components.averaged_weights(averaged):
-                    self.publisher.publish(averaged, self.state)
             is_best = self.training.early_stopping_patience is not None
             self.publisher.publish_last(self.state, folder / WEIGHTS_FILE, is_best=is_best)
         else:
@@ -388,7 +375,7 @@ class Trainer:
             state=self.state,
             model=self.model,
             optimizer=self.optimizer,
-            averages=self.components.averages.values(),
+            average=self.components.average,
         )
         self.saved_step = self.state.step
 

@@ -3,7 +3,6 @@
 Shapes: B sequences in the batch, b in a micro-batch, T tokens in a sequence.
 """
 
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -26,11 +25,6 @@ from core.training.optimizers.fused_adamw import guarded_step, set_learning_rate
 NO_CLIPPING = float("inf")
 CLIPPING_EPSILON = 1e-6
 """Number added to the gradient norm before the division, as in `clip_grad_norm_`."""
-
-
-Shape = tuple[int, int]
-"""The number of sequences that all ranks together take in a step, and the number of tokens in a
-sequence."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +58,9 @@ class Stepper:
         device: Device,
         routers: RouterStatistics,
         micro_batch_size: int,
-        shapes: Sequence[Shape] = (),
         reducer: GradientReducer | None = None,
     ) -> None:
-        """Prepares for steps of the given shapes.
+        """Prepares for steps on `device`.
 
         Args:
             model: The model to train.
@@ -75,9 +68,7 @@ class Stepper:
             training: Training section of the spec.
             device: The device of this rank.
             routers: Statistics of the model's routers.
-            micro_batch_size: Number of sequences per pass in steps of the spec's shape. In steps of
-                other shapes, a pass has at most the same number of tokens.
-            shapes: The shapes of the run's steps; if empty, all steps have the shape of the spec.
+            micro_batch_size: Number of sequences per pass.
             reducer: Sums gradients over the ranks; None if the run has one device.
         """
         self._model = model
@@ -88,23 +79,11 @@ class Stepper:
         self._routers = routers
         self.micro_batch_size = micro_batch_size
         self._parameters = list(model.parameters())
-        self._shape: Shape = (training.batch_size, training.seq_length)
-        self._shapes = tuple(dict.fromkeys(shapes)) or (self._shape,)
-        self._cuda_graphs: dict[Shape, CudaGraph] = {}
+        self._cuda_graph: CudaGraph | None = None
         self._found_inf = torch.zeros((), device=device.torch_device)
         self.scaler: torch.amp.GradScaler | None = None
         if device.precision == "fp16":
             self.scaler = torch.amp.GradScaler(device.torch_device.type)
-
-    def use_shape(self, *, batch_size: int, seq_length: int) -> None:
-        """Sets the shape of the following steps. The last step of an epoch may be smaller."""
-        self._shape = (batch_size, seq_length)
-
-    @property
-    def _pass_size(self) -> int:
-        """Number of sequences per pass in steps of the current shape."""
-        batch_size, seq_length = self._shape
-        return self._training.micro_batch_size_for(self.micro_batch_size, seq_length, batch_size)
 
     def take(self, batch: Batch, *, learning_rate: float) -> StepResult:
         """Takes one step on a batch of B sequences.
@@ -135,9 +114,9 @@ class Stepper:
         self, inputs: Tensor, targets: Tensor, segments: Tensor | None, batch: Batch
     ) -> Tensor:
         """Runs forward and backward of all micro-batches; returns the sum of their losses."""
-        size = self._pass_size
+        size = self.micro_batch_size
         loss = torch.zeros((), device=self._device.torch_device)
-        cuda_graph = self._cuda_graphs.get(self._shape) if self._is_full(batch) else None
+        cuda_graph = self._cuda_graph if self._is_full(batch) else None
         if cuda_graph is not None:
             cuda_graph.begin_step()
         for begin in range(0, len(inputs), size):
@@ -152,58 +131,46 @@ class Stepper:
 
     def _is_full(self, batch: Batch) -> bool:
         """Whether a batch has the shape for which the CUDA graph was captured."""
-        return len(batch.inputs) == self._shape[0] and batch.num_targets == batch.inputs.size
+        return (
+            len(batch.inputs) == self._training.batch_size
+            and batch.num_targets == batch.inputs.size
+        )
 
-    def probe(self) -> None:
-        """Runs forward and backward of one full micro-batch per shape; discards the gradients.
+    def probe(self, seq_length: int) -> None:
+        """Runs forward and backward of a full micro-batch; discards the gradients.
 
         Triggers compilation and shows whether the micro-batch fits into memory.
         """
-        self._cuda_graphs.clear()
-        for batch_size, seq_length in self._shapes:
-            self.use_shape(batch_size=batch_size, seq_length=seq_length)
-            shape = (self._pass_size, seq_length)
-            ids = torch.zeros(shape, dtype=torch.int64, device=self._device.torch_device)  # (b, T)
-            segments = ids.int() if self._training.packing == "documents" else None
-            try:
-                self._micro(ids, ids, segments, ids.numel(), 1.0)
-            finally:
-                self._optimizer.zero_grad(set_to_none=True)
-                self._routers.clear()
+        self._cuda_graph = None
+        shape = (self.micro_batch_size, seq_length)
+        ids = torch.zeros(shape, dtype=torch.int64, device=self._device.torch_device)  # (b, T)
+        segments = ids.int() if self._training.packing == "documents" else None
+        try:
+            self._micro(ids, ids, segments, ids.numel(), 1.0)
+        finally:
+            self._optimizer.zero_grad(set_to_none=True)
+            self._routers.clear()
 
-    def capture(self) -> None:
-        """For each shape of steps, captures the passes of a full micro-batch as a CUDA graph.
+    def capture(self, seq_length: int) -> None:
+        """Captures the passes of a full micro-batch as a CUDA graph, which later steps launch.
 
         Raises:
-            RuntimeError: If a capture fails; steps then run without a graph.
+            RuntimeError: If the capture fails; steps then run without a graph.
         """
-        for batch_size, seq_length in self._shapes:
-            self.use_shape(batch_size=batch_size, seq_length=seq_length)
-            size, num_targets = self._pass_size, batch_size * seq_length
-            fraction = size / batch_size
-
-            def run(
-                inputs: Tensor,
-                targets: Tensor,
-                num_targets: int = num_targets,
-                fraction: float = fraction,
-            ) -> Tensor:
-                return self._micro(inputs, targets, None, num_targets, fraction)
-
-            try:
-                self._cuda_graphs[self._shape] = CudaGraph(
-                    run,
-                    parameters=self._parameters,
-                    routers=self._routers,
-                    shape=(size, seq_length),
-                    accumulates=size < batch_size,
-                )
-            except RuntimeError:
-                self._cuda_graphs.clear()
-                raise
-            finally:
-                self._optimizer.zero_grad(set_to_none=True)
-                self._routers.clear()
+        training, size = self._training, self.micro_batch_size
+        num_targets = training.batch_size * seq_length
+        fraction = size / training.batch_size
+        try:
+            self._cuda_graph = CudaGraph(
+                lambda inputs, targets: self._micro(inputs, targets, None, num_targets, fraction),
+                parameters=self._parameters,
+                routers=self._routers,
+                shape=(size, seq_length),
+                accumulates=size < training.batch_size,
+            )
+        finally:
+            self._optimizer.zero_grad(set_to_none=True)
+            self._routers.clear()
 
     @property
     def loss_scale(self) -> float | None:
@@ -235,7 +202,7 @@ class Stepper:
         number of sequences in the micro-batch divided by the number in the step.
         """
         # A micro-batch of another size would be compiled again, so it runs uncompiled.
-        is_odd = len(inputs) != self._pass_size
+        is_odd = len(inputs) != self.micro_batch_size
         with eager_mode(self._model) if is_odd else nullcontext():
             self._routers.begin_pass()
             with self._device.autocast():

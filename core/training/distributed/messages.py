@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from core.events.types import AverageKind, ErrorData
+from core.events.types import ErrorData
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
 from core.training.execution.micro_batch import MicroBatch
@@ -69,8 +69,8 @@ class Validate(Message):
     """Validate a share of the text; the ranks sum the results at the end."""
 
     kind: Literal["validate"] = "validate"
-    averaged: AverageKind | None = None
-    """The average of the weights to validate; if None, the model's own weights."""
+    averaged: bool = False
+    """Whether to validate the averaged weights instead of the model's own."""
 
 
 class End(Message):

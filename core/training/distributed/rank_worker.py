@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 
 from core.checkpoints.model import quiet_transformers
-from core.dataset.phases import PhasedBatches
+from core.dataset.batches import Batches
 from core.dataset.tokens import TokenFile
 from core.training.components import Components, build_components
 from core.training.distributed.messages import Answer, Begin, Command, Probe, Resume, Take, Validate
@@ -36,7 +36,7 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
     """
     training = begin.spec.training
     train = TokenFile.open(begin.train)
-    batches = PhasedBatches(train, training)
+    batches = Batches.of(train, training)
     device, components = _build(begin, vocab_size=train.vocab_size)
     validation = None if begin.validation is None else TokenFile.open(begin.validation)
     answer(DONE)
@@ -57,7 +57,6 @@ def run_rank(begin: Begin, commands: Iterator[Command], answer: Callable[[Answer
                 answer(_probe(components, command, begin))
             case Take(step=step):
                 seed_step(training.seed, step=step, rank=begin.rank)
-                components.begin_step(step)
                 components.stepper.take(
                     batches.batch(step),
                     learning_rate=learning_rate(step, begin.plan, training),
@@ -101,7 +100,7 @@ def _probe(components: Components, command: Probe, begin: Begin) -> Answer:
     if command.compile:
         compile_layers(components.model, cache=begin.compile_cache)
     try:
-        components.stepper.probe()
+        components.stepper.probe(begin.spec.training.seq_length)
     except torch.OutOfMemoryError:
         return Answer(state="no_memory")
     return DONE

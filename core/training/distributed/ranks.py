@@ -26,7 +26,7 @@ from torch import distributed
 
 from core.dataset.tokens import TokenFile
 from core.errors import CRASHED, ExitCode, RankDied, RunError
-from core.events.types import AverageKind, ErrorData, EventData
+from core.events.types import ErrorData, EventData
 from core.process.program import python_command
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
@@ -148,7 +148,7 @@ class Ranks:
             self._send(Take(step=step))
             seed_step(self._seed, step=step, rank=0)
 
-    def validate(self, *, averaged: AverageKind | None = None) -> None:
+    def validate(self, *, averaged: bool = False) -> None:
         """Makes the other ranks validate; rank 0 must validate next, with the same weights."""
         self._send(Validate(averaged=averaged))
 

@@ -28,9 +28,6 @@ HAS_TRITON = importlib.util.find_spec("triton") is not None
 """Whether Triton, the compiler for GPUs, is installed. The CUDA builds of torch include it."""
 COMPILERS = ("g++", "clang++", "c++")
 CPUINFO = Path("/proc/cpuinfo")
-RECOMPILE_LIMIT = 64
-"""Number of compilations of a function after which torch silently stops compiling it. The default
-of torch is 8."""
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 
 
@@ -49,11 +46,6 @@ def compile_layers(model: PreTrainedModel, *, cache: Path | None) -> None:
         folder = cache / kind_of_node()
         folder.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault(CACHE_VARIABLE, str(folder))
-    # The limit applies to all layers together. The number of compilations is the number of kinds of
-    # layers times the number of shapes of steps.
-    torch._dynamo.config.recompile_limit = max(
-        RECOMPILE_LIMIT, torch._dynamo.config.recompile_limit
-    )
     for layer in model.model.layers:
         layer.compile(dynamic=False)
 

@@ -88,7 +88,7 @@ class Probe:
             compile_layers(self._components.model, cache=compile_cache)
         while True:
             try:
-                self._components.stepper.probe()
+                self._components.stepper.probe(self._training.seq_length)
                 self._ranks.probe(
                     self.execution_plan.micro_batch, is_compiled=self.execution_plan.compile
                 )
@@ -108,7 +108,7 @@ class Probe:
 
     def _capture(self) -> None:
         try:
-            self._components.stepper.capture()
+            self._components.stepper.capture(self._training.seq_length)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:

@@ -5,7 +5,7 @@ from math import isfinite
 from pathlib import Path
 
 from core.checkpoints.model import quiet_transformers
-from core.dataset.phases import PhasedBatches
+from core.dataset.batches import Batches
 from core.dataset.tokens import TokenFile
 from core.errors import Stopped
 from core.events.types import EventData, MetricsData
@@ -54,14 +54,13 @@ def search(
     components = build_components(
         spec, plan, device, vocab_size=tokens.vocab_size, rank=0, warn=warn, initial=initial
     )
-    batches = PhasedBatches(tokens, training)
+    batches = Batches.of(tokens, training)
     points: list[Point] = []
     average = 0.0
     for step in range(1, steps + 1):
         if should_stop():
             raise Stopped
         rate = lowest * (highest / lowest) ** ((step - 1) / (steps - 1))
-        components.begin_step(step)
         result = components.stepper.take(batches.batch(step), learning_rate=rate)
         loss = result.loss.item()
         if components.stepper.found_inf or not isfinite(loss):
@@ -90,7 +89,6 @@ def _on_one_device(spec: JobSpec) -> JobSpec:
         "num_devices": 1,
         "compile": False,
         "ema_decay": None,
-        "average_last_epochs": None,
         "micro_batch_size": training.device_batch_size if size is None else size,
     }
     return spec.model_copy(update={"training": training.model_copy(update=update)})

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from math import isfinite
 
-from core.dataset.phases import PhasedBatches
+from core.dataset.batches import Batches
 from core.events.types import EventData, MetricsData, WarningData
 from core.spec.job import JobSpec
 from core.spec.plan import Plan
@@ -24,7 +24,7 @@ class Measurements:
         self,
         spec: JobSpec,
         plan: Plan,
-        batches: PhasedBatches,
+        batches: Batches,
         device: Device,
         emit: Callable[[EventData], None],
         *,
@@ -71,7 +71,7 @@ class Measurements:
         tokens = self._batches.tokens_seen(step) - self._batches.tokens_seen(since)
         words = self._batches.words_seen(step) - self._batches.words_seen(since)
         flops = self._spec.model.flops_per_token(
-            vocab_size=self._vocab_size, seq_length=self._plan.phase(step).seq_length
+            vocab_size=self._vocab_size, seq_length=self._spec.training.seq_length
         )
         values = {
             "train/loss": result.loss.item(),

@@ -5,7 +5,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from core.checkpoints.writer import Checkpoints, Position
-from core.dataset.phases import PhasedBatches
+from core.dataset.batches import Batches
 from core.events.types import CheckpointKind
 from core.training.saving.resume import LoopState
 
@@ -13,9 +13,7 @@ from core.training.saving.resume import LoopState
 class Publisher:
     """Publishes the weights of a model in training."""
 
-    def __init__(
-        self, checkpoints: Checkpoints, model: PreTrainedModel, batches: PhasedBatches
-    ) -> None:
+    def __init__(self, checkpoints: Checkpoints, model: PreTrainedModel, batches: Batches) -> None:
         self._checkpoints, self._model, self._batches = checkpoints, model, batches
 
     def publish(
@@ -68,5 +66,4 @@ def _validation_loss_of(kind: CheckpointKind, state: LoopState) -> float | None:
     """The validation loss of the weights that are published; None if they were not validated."""
     if state.validation_loss_step != state.step:
         return None
-    averaged = {"ema": state.ema_validation_loss, "average": state.average_validation_loss}
-    return averaged.get(kind, state.validation_loss)
+    return state.ema_validation_loss if kind == "ema" else state.validation_loss

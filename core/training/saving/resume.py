@@ -9,7 +9,7 @@ reading them cannot execute code.
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,8 +91,6 @@ class LoopState(BaseModel):
     """Number of validations after the one with the lowest loss."""
     ema_validation_loss: float | None = None
     """Newest validation loss of the moving average of the weights."""
-    average_validation_loss: float | None = None
-    """Validation loss of the mean of the weights at the ends of the last epochs."""
     micro_batch_size: int | None = None
     """Number of sequences per pass. If `micro_batch_size` is `auto` in the spec, a resumed run uses
     this number again, so that it sums gradients in the same order."""
@@ -119,7 +117,7 @@ def save_resume_point(
     state: LoopState,
     model: PreTrainedModel,
     optimizer: torch.optim.Optimizer,
-    averages: Iterable[WeightAverage] = (),
+    average: WeightAverage | None = None,
 ) -> Path:
     """Publishes a resume point and removes all but the newest `KEPT`.
 
@@ -133,7 +131,7 @@ def save_resume_point(
         save_weights(model, folder / WEIGHTS_FILE)
         save_file(optimizer_tensors(model, optimizer), folder / OPTIMIZER)
         save_file(_random_states(), folder / RANDOM)
-        for average in averages:
+        if average is not None:
             average.save(folder)
         (folder / STATE).write_text(state.model_dump_json())
         write_manifest(folder)

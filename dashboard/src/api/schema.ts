@@ -1964,7 +1964,7 @@ export interface components {
         EvaluationSpec: {
             /**
              * Checkpoints
-             * @description last: the trained model, and the averages `ema` and `average` if there are any; milestones: also the checkpoints that the strict tracks require at given numbers of words seen.
+             * @description last: the trained model, and its average `ema` if there is one; milestones: also the checkpoints that the strict tracks require at given numbers of words seen.
              * @default last
              * @enum {string}
              */
@@ -3560,22 +3560,11 @@ export interface components {
              */
             attention: "auto" | "blocks" | "library" | "flex";
             /**
-             * Average Last Epochs
-             * @description Number of epochs to average: the mean of the weights at the ends of the last epochs is validated and published as the checkpoint `average`; null: no average. Izmailov et al. 2018; qlabs-eng/slowrun.
-             */
-            average_last_epochs?: number | null;
-            /**
              * Batch Size
              * @description Number of sequences in a step.
              * @default 16
              */
             batch_size: number;
-            /**
-             * Batch Size Schedule
-             * @description Other batch sizes in the first epochs, such as ["32 until 0.5"]: each entry gives a number of sequences and the share of the epochs until which it applies, rounded to whole epochs. After the last entry, steps have batch_size sequences. Smith et al. 2018, https://arxiv.org/abs/1711.00489.
-             * @default []
-             */
-            batch_size_schedule: string[];
             /**
              * Compile
              * @description Fuse elementwise operations of the layers with torch.compile, and on a GPU launch steps as CUDA graphs where possible. auto: compile only runs of at least 3e15 floating-point operations, which take minutes on a GPU or hours on a CPU; shorter runs do not make up for the time to compile, 12 seconds to two minutes.
@@ -3761,12 +3750,6 @@ export interface components {
              * @default 128
              */
             seq_length: number;
-            /**
-             * Seq Length Schedule
-             * @description Shorter sequences in the first epochs, such as ["64 until 0.2", "128 until 0.5"]: each entry gives a number of tokens and the share of the epochs until which it applies, rounded to whole epochs. After the last entry, sequences have seq_length tokens. Li et al. 2022, https://arxiv.org/abs/2108.06084.
-             * @default []
-             */
-            seq_length_schedule: string[];
             /**
              * Shuffle
              * @description What gets a new random order in each epoch. windows: the sequences, which are cut from the text only once; documents: first the documents, from which new sequences are cut, and then these sequences (document-level shuffle of qlabs-eng/slowrun).

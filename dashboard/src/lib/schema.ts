@@ -47,7 +47,6 @@ const TITLES: Record<string, string> = {
   min_learning_rate_ratio: "Final learning rate (share of the peak)",
   decay_ratio: "Decay phase (share of the steps)",
   ema_decay: "Decay of the weight average",
-  average_last_epochs: "Epochs to average",
   adam_beta1: "Adam beta 1",
   adam_beta2: "Adam beta 2",
   max_grad_norm: "Gradient clipping",

@@ -2,7 +2,7 @@
 
 import torch
 
-from core.dataset.phases import PhasedBatches
+from core.dataset.batches import Batches
 from core.spec.plan import make_plan
 from core.training.execution.device import choose_device
 from core.training.monitoring.health import DIVERGED_VALUES, HealthState
@@ -17,7 +17,7 @@ def test_rising_loss_and_collapsed_experts_are_reported_after_their_metrics(tiny
     measurements = Measurements(
         run.spec,
         make_plan(training, num_tokens=run.train.num_tokens),
-        PhasedBatches(run.train, training),
+        Batches.of(run.train, training),
         choose_device(training),
         events.append,
         vocab_size=run.train.vocab_size,

@@ -193,14 +193,14 @@ def test_the_probe_tries_fewer_sequences_and_then_recomputation(tiny_run, monkey
     tried = []
     probe = Stepper.probe
 
-    def short_of_memory(stepper):
+    def short_of_memory(stepper, seq_length):
         is_again = any(
             getattr(module, "gradient_checkpointing", False) for module in stepper._model.modules()
         )
         tried.append((stepper.micro_batch_size, is_again))
         if not is_again or stepper.micro_batch_size > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        probe(stepper)
+        probe(stepper, seq_length)
 
     monkeypatch.setattr(Stepper, "probe", short_of_memory)
     monkeypatch.setattr(Probe, "is_needed", True)

@@ -1,4 +1,4 @@
-"""Averaged weights, residual dropout and the schedule of the weight decay."""
+"""Averaged weights, residual dropout, the z-loss and shuffled documents."""
 
 import copy
 
@@ -13,18 +13,12 @@ from core.errors import Stopped
 from core.events.types import CheckpointData
 from core.spec.estimate import activation_bytes, estimate, step_bytes
 from core.spec.job import JobSpec
-from core.spec.plan import make_plan
 from core.storage.file_hashes import hash_file
 from core.training.loss import summed_loss
 from core.training.model.dropout import use_residual_dropout
-from core.training.saving.average import MovingAverage
+from core.training.saving.average import WeightAverage
 
-RECIPE = {
-    "seq_length": 128,  # an epoch has eight steps; the averaged epochs end at steps 4 and 12
-    "optimizer": "muon",
-    "ema_decay": 0.9,
-    "average_last_epochs": 2,
-}
+RECIPE = {"optimizer": "muon", "ema_decay": 0.9}
 
 
 def with_dropout(run, probability=0.2):
@@ -43,11 +37,9 @@ def test_a_run_with_all_fields_resumes_to_the_last_bit(tiny_run, architecture, s
     with pytest.raises(Stopped):
         stopped.go(stop_at=step)
     stopped.go()
-    averages = ("validation/ema_loss", "validation/average_loss")
-    assert list(alone.values(averages[1])) == [12]
-    for name in ("train/loss", "validation/loss", *averages):
+    for name in ("train/loss", "validation/loss", "validation/ema_loss"):
         assert stopped.values(name) == alone.values(name), name
-    for checkpoint in ("last", "ema", "average"):
+    for checkpoint in ("last", "ema"):
         hashes = {
             hash_file(run.rundir.checkpoint(checkpoint) / "model.safetensors")
             for run in (alone, stopped)
@@ -77,44 +69,16 @@ def test_averaged_weights_are_published_next_to_the_last_ones(tiny_run):
     assert AutoModelForCausalLM.from_pretrained(ema).num_parameters() > 0
 
 
-def test_without_its_field_there_is_no_average(tiny_run):
+def test_without_a_decay_there_is_no_average(tiny_run):
     run = tiny_run()
     run.go()
-    assert not {"ema", "average"} & run.names()
-    assert run.values("validation/ema_loss") == run.values("validation/average_loss") == {}
-
-
-def test_the_weights_at_the_ends_of_the_last_epochs_are_averaged(tiny_run):
-    run = tiny_run(average_last_epochs=2, seq_length=128)
-    plan = make_plan(run.spec.training, num_tokens=run.train.num_tokens)
-    assert plan.last_epoch_ends(2) == (4, 12)
-    run.go()
-    kinds = {event.kind: event for event in run.of(CheckpointData)}
-    assert kinds["average"].validation_loss == run.values("validation/average_loss")[12]
-    parts, mean = (
-        [load_file(run.rundir.checkpoint(name) / "model.safetensors") for name in names]
-        for names in (("step-000004", "last"), ("average",))
-    )
-    for name, value in mean[0].items():
-        expected = (parts[0][name].double() + parts[1][name].double()) / 2
-        torch.testing.assert_close(value.double(), expected, rtol=1e-6, atol=1e-8)
-
-
-@pytest.mark.parametrize(
-    ("training", "message"),
-    [
-        ({"epochs": 2, "average_last_epochs": 3}, "at most 2"),
-        ({"average_last_epochs": 2, "early_stopping_patience": 3}, "set one of them to null"),
-    ],
-)
-def test_an_average_of_epochs_that_are_not_there_is_refused(training, message):
-    with pytest.raises(ValueError, match=message):
-        JobSpec.model_validate({"training": training})
+    assert "ema" not in run.names()
+    assert run.values("validation/ema_loss") == {}
 
 
 def test_the_average_is_the_recurrence_and_swapping_is_exact(tmp_path):
     model = torch.nn.Linear(3, 2)
-    average = MovingAverage(model, decay=0.5)
+    average = WeightAverage(model, decay=0.5)
     expected = model.weight.detach().clone().double()
     for step in (1, 2, 20):
         with torch.no_grad():
@@ -193,9 +157,6 @@ def test_the_estimate_counts_the_average_and_the_masks_of_dropout():
     size = 4 * plain.model.num_parameters(vocab_size=300)
     options = {"micro_batch_size": 4, "vocab_size": 300}
     assert step_bytes(averaged, **options) - step_bytes(plain, **options) == size
-    both = averaged.training.model_copy(update={"average_last_epochs": 2})
-    both = averaged.model_copy(update={"training": both})
-    assert step_bytes(both, **options) - step_bytes(plain, **options) == 2 * size
     assert estimate(averaged, words=None).disk_bytes > estimate(plain, words=None).disk_bytes
     masks = 12 * 4 * 128 * 2 * 64
     assert activation_bytes(dropped, **options) - activation_bytes(plain, **options) == masks

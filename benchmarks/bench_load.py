@@ -16,6 +16,7 @@ BABYLM_BENCH_DATABASE_URL names an empty Postgres database; the default is SQLit
 import asyncio
 import contextlib
 import json
+import multiprocessing
 import os
 import shutil
 import tempfile
@@ -23,6 +24,8 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -160,16 +163,14 @@ def _pin(service: Service) -> None:
 
 
 async def _burst(name: str, target: Target) -> None:
-    answers, health, done = Answers(), Answers(), asyncio.Event()
-    watch = asyncio.create_task(_watch_health(target.port, health, done))
+    answers = Answers()
     connections = [await asyncio.open_connection("127.0.0.1", target.port) for _ in range(BURST)]
-    began = time.perf_counter()
-    await asyncio.gather(
-        *(_ask(target.port, answers, "/v1/jobs?limit=1", on=each) for each in connections)
-    )
-    figure(name, "seconds", time.perf_counter() - began, "s")
-    done.set()
-    await watch
+    with _watched_health(target.port) as health:
+        began = time.perf_counter()
+        await asyncio.gather(
+            *(_ask(target.port, answers, "/v1/jobs?limit=1", on=each) for each in connections)
+        )
+        figure(name, "seconds", time.perf_counter() - began, "s")
     note(name, f"{dict(answers.statuses)}; health {dict(health.statuses)}")
     figure(name, "failures", answers.failures + health.failures, "1")
     figure(name, "refused_with_retry_after", answers.statuses["503 retry"], "1")
@@ -210,8 +211,7 @@ def _processor_seconds(service: Service) -> dict[str, float]:
 
 
 async def _load(target: Target, seconds: float) -> dict[str, Answers]:
-    kinds = {kind: Answers() for kind in ("read", "submit", "health", "stream", "download")}
-    done = asyncio.Event()
+    kinds = {kind: Answers() for kind in ("read", "submit", "stream", "download")}
     stream = f"/v1/jobs/{target.job_id}/events/stream"
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(STREAMS):
@@ -219,7 +219,7 @@ async def _load(target: Target, seconds: float) -> dict[str, Answers]:
         for _ in range(STALLED):
             opened = _opened(target.port, target.download, kinds["download"], False)
             await stack.enter_async_context(opened)
-        watch = asyncio.create_task(_watch_health(target.port, kinds["health"], done))
+        kinds["health"] = stack.enter_context(_watched_health(target.port))
         asked = []
         total = int(seconds * READS_PER_SECOND)
         began = time.perf_counter()
@@ -233,8 +233,6 @@ async def _load(target: Target, seconds: float) -> dict[str, Answers]:
                 submit = _ask(target.port, kinds["submit"], "/v1/jobs", body)
                 asked.append(asyncio.create_task(submit))
         await asyncio.gather(*asked)
-        done.set()
-        await watch
     return kinds
 
 
@@ -243,10 +241,33 @@ def _submits_until(number: int) -> int:
     return -(-number * min(SUBMITS_PER_SECOND, READS_PER_SECOND) // READS_PER_SECOND)
 
 
-async def _watch_health(port: int, answers: Answers, done: asyncio.Event) -> None:
-    while not done.is_set():
-        await _ask(port, answers, "/healthz")
-        await asyncio.sleep(HEALTH_SECONDS)
+@contextlib.contextmanager
+def _watched_health(port: int) -> Iterator[Answers]:
+    """Polls `/healthz` from a process of its own, as a load balancer does.
+
+    In this process, an answer would wait until the load generator has handled its other answers.
+    The yielded answers are complete after the block.
+    """
+    context = multiprocessing.get_context("spawn")
+    answers, done, ours, theirs = Answers(), context.Event(), *context.Pipe(duplex=False)
+    watch = context.Process(target=_poll_health, args=(port, done, theirs))
+    watch.start()
+    ours.recv()
+    try:
+        yield answers
+    finally:
+        done.set()
+        found: Answers = ours.recv()
+        answers.seconds, answers.statuses = found.seconds, found.statuses
+        watch.join()
+
+
+def _poll_health(port: int, done: Event, parent: Connection) -> None:
+    answers = Answers()
+    parent.send("started")
+    while not done.wait(HEALTH_SECONDS):
+        asyncio.run(_ask(port, answers, "/healthz"))
+    parent.send(answers)
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.dml import Insert
 from sqlmodel import Session, SQLModel
 
@@ -36,6 +40,10 @@ KEPT_CONNECTIONS = 16
 MAX_CONNECTIONS = 48
 """Maximum number of connections per process. A caller that holds a connection never waits for a
 second one, so a smaller number makes callers wait but cannot cause a deadlock."""
+PING_AFTER_SECONDS = 1.0
+"""Seconds without use after which a pooled connection is tested before its next use. A connection
+that breaks earlier costs one error."""
+LAST_USED = "babylm_last_used"
 READ = {"babylm": "read"}
 RELAXED = {"babylm": "relaxed"}
 
@@ -51,6 +59,10 @@ class Database:
     def __init__(self, url: str, *, max_connections: int = MAX_CONNECTIONS) -> None:
         self.engine = make_engine(url, max_connections=max_connections)
         self._readers = self.engine.execution_options(**READ)
+        if self.engine.dialect.name == "postgresql":
+            # A transaction of Postgres's default level gives its queries no common snapshot. So
+            # reads need none, and each saves the round trips of BEGIN and ROLLBACK.
+            self._readers = self._readers.execution_options(isolation_level="AUTOCOMMIT")
         self._relaxed = self.engine.execution_options(**RELAXED)
 
     @contextmanager
@@ -103,14 +115,37 @@ def make_engine(
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         options["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
     else:
-        options["pool_pre_ping"] = True
         if parsed.get_driver_name() == "psycopg":
             options["connect_args"] = dict(POSTGRES_TIMEOUTS)
     kept = min(KEPT_CONNECTIONS, max_connections)
     engine = create_engine(parsed, pool_size=kept, max_overflow=max_connections - kept, **options)
     if is_sqlite:
         _prepare_sqlite(engine, foreign_keys=foreign_keys)
+    else:
+        _ping_idle_connections(engine)
     return engine
+
+
+def _ping_idle_connections(engine: Engine) -> None:
+    """Replaces pooled connections that broke while nobody used them.
+
+    `pool_pre_ping` tests every connection that the pool hands out, which costs a round trip each.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def checkin(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        del connection
+        record.info[LAST_USED] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def checkout(connection: DBAPIConnection, record: ConnectionPoolEntry, proxy: object) -> None:
+        del proxy
+        if time.monotonic() - record.info.get(LAST_USED, inf) < PING_AFTER_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError(str(error)) from error  # the pool connects again
 
 
 def _to_json(value: object) -> str:

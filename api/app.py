@@ -108,7 +108,7 @@ def create_app(settings: Settings, *, database: Database | None = None) -> FastA
 
 
 def shared_paths() -> list[str]:
-    """The paths of the routes whose answers identical requests may share."""
+    """The paths of the routes where identical requests may share one answer."""
     routes = [route for part in PARTS for route in part.router.routes]
     shared = [each for each in routes if isinstance(each, ThreadRoute) and each.is_shared]
     return [PREFIX + route.path for route in shared]

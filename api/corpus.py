@@ -189,7 +189,7 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
         if name not in names:
             message = (
                 f"there is no dataset {name}; there are: {known}. Add it with `babylm datasets add "
-                f"{name} PATH`, or put its text files into the folder {name} of the data"
+                f"{name} PATH`, or put its text files into the folder {name} of the data directory"
             )
             faults.append((f"data.{field}", message, name))
             continue

@@ -25,8 +25,8 @@ class ThreadRoute(APIRoute):
 
     FastAPI's own route needs a thread several times per request: for dependencies, for the function
     and for the validation of its result. A request could hold a connection while it waits for a
-    thread, and all threads could wait for a connection. In a `ThreadRoute` one call in one thread
-    also closes the session, and the rest of the request needs no thread.
+    thread, and all threads could wait for a connection. A `ThreadRoute` makes a single call in one
+    thread, which runs the function and closes its session. The rest of the request needs no thread.
     """
 
     def __init__(

@@ -184,6 +184,6 @@ def _message(answer: httpx.Response, problem: Body) -> str:
         if isinstance(error, dict):
             field, message = error.get("field", "request"), error.get("message", "is not valid")
             explained = f"{field}: {message}"
-            if explained not in lines[0]:  # some details contain the explanations of all fields
+            if explained not in lines[0]:  # some `detail` texts already explain every field
                 lines.append(f"  {explained}")
     return "\n".join(lines)

@@ -188,7 +188,7 @@ async def _connection(
             have = 0
         with part.open("r+b" if have else "wb") as output:
             output.seek(have)
-            async for block in answer.aiter_raw():  # unbuffered: keeps the bytes before a break
+            async for block in answer.aiter_raw():  # unbuffered: a lost connection loses no bytes
                 output.write(block[: size - have])
                 advance(min(len(block), size - have))
                 have += min(len(block), size - have)

@@ -185,7 +185,7 @@ def _connection(
             have = 0
         with part.open("r+b" if have else "wb") as output:
             output.seek(have)
-            for block in answer.iter_raw():  # unbuffered: keeps the bytes before a break
+            for block in answer.iter_raw():  # unbuffered: a lost connection loses no bytes
                 output.write(block[: size - have])
                 advance(min(len(block), size - have))
                 have += min(len(block), size - have)

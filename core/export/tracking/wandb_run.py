@@ -71,7 +71,7 @@ class WandbRun:
     def close(self, status: Status) -> None:
         """Adds samples and checkpoints and ends the run."""
         columns = [STEP, "prompt", "text"]
-        rows: list[list[Any]] = [list(row) for row in self._samples]  # as wandb.Table has it
+        rows: list[list[Any]] = [list(row) for row in self._samples]  # Any: as in wandb.Table
         if rows:
             self._run.log({"samples": wandb.Table(columns=columns, data=rows)})
         self._run.summary["checkpoints"] = {

@@ -1,4 +1,4 @@
-"""The program of the short worker collates results of evaluations, even after it was killed."""
+"""The program of the short worker collates results. A build that was killed can be repeated."""
 
 import json
 import random

@@ -16,16 +16,14 @@ BABYLM_BENCH_DATABASE_URL names an empty Postgres database; the default is SQLit
 import asyncio
 import contextlib
 import json
-import multiprocessing
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +33,7 @@ from chaos.client import Client
 from chaos.processes import Service
 from chaos.workload import write_corpus
 from core.events.journal import read_journal
+from core.process.program import python_command
 from core.storage.rundir import RunDir
 
 NAMES = ("load/burst", "load/training")
@@ -168,7 +167,7 @@ async def _burst(name: str, target: Target) -> None:
     with _watched_health(target.port) as health:
         began = time.perf_counter()
         await asyncio.gather(
-            *(_ask(target.port, answers, "/v1/jobs?limit=1", on=each) for each in connections)
+            *(ask(target.port, answers, "/v1/jobs?limit=1", on=each) for each in connections)
         )
         figure(name, "seconds", time.perf_counter() - began, "s")
     note(name, f"{dict(answers.statuses)}; health {dict(health.statuses)}")
@@ -227,10 +226,10 @@ async def _load(target: Target, seconds: float) -> dict[str, Answers]:
             delay = began + number / READS_PER_SECOND - time.perf_counter()
             await asyncio.sleep(max(0.0, delay))
             path = target.reads[number % len(target.reads)]
-            asked.append(asyncio.create_task(_ask(target.port, kinds["read"], path)))
+            asked.append(asyncio.create_task(ask(target.port, kinds["read"], path)))
             if _submits_until(number + 1) > _submits_until(number):
                 body = json.dumps(SPEC).encode()
-                submit = _ask(target.port, kinds["submit"], "/v1/jobs", body)
+                submit = ask(target.port, kinds["submit"], "/v1/jobs", body)
                 asked.append(asyncio.create_task(submit))
         await asyncio.gather(*asked)
     return kinds
@@ -248,32 +247,22 @@ def _watched_health(port: int) -> Iterator[Answers]:
     In this process, an answer would wait until the load generator has handled its other answers.
     The yielded answers are complete after the block.
     """
-    context = multiprocessing.get_context("spawn")
-    answers, done, ours, theirs = Answers(), context.Event(), *context.Pipe(duplex=False)
-    watch = context.Process(target=_poll_health, args=(port, done, theirs))
-    watch.start()
-    ours.recv()
-    try:
-        yield answers
-    finally:
-        done.set()
-        found: Answers = ours.recv()
-        answers.seconds, answers.statuses = found.seconds, found.statuses
-        watch.join()
-
-
-def _poll_health(port: int, done: Event, parent: Connection) -> None:
     answers = Answers()
-    parent.send("started")
-    while not done.wait(HEALTH_SECONDS):
-        asyncio.run(_ask(port, answers, "/healthz"))
-    parent.send(answers)
+    command = python_command("benchmarks.health_watch", str(port))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as watch:
+        assert watch.stdout is not None
+        watch.stdout.readline()  # it has started
+        try:
+            yield answers
+        finally:
+            found = json.loads(watch.communicate()[0])
+            answers.seconds, answers.statuses = found["seconds"], Counter(found["statuses"])
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def _ask(
+async def ask(
     port: int, answers: Answers, path: str, body: bytes | None = None, on: Streams | None = None
 ) -> None:
     """Sends one request on its own socket and reads the whole answer."""

@@ -3,6 +3,7 @@ import io
 import json
 import zipfile
 
+import pytest
 import yaml
 from playwright.sync_api import expect
 
@@ -178,12 +179,19 @@ def test_a_chart_is_read_and_zoomed_by_the_keyboard(tab, finished):
     expect(loss).to_be_focused()
 
 
-def test_each_key_zooms_from_the_range_that_the_key_before_it_set(tab, finished):
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [["+"], ["Escape", "+"], ["-"]],
+        [["+", "Escape", "+"], ["-"]],  # the page has no time to draw between the first three
+    ],
+)
+def test_each_key_zooms_from_the_range_that_the_key_before_it_set(tab, finished, keys):
     page = tab.open(f"#/jobs/{finished[0]['id']}")
     expect(chart(page)).to_have_attribute("data-points", "13")
-    press = """async (node) => {
+    press = """async (node, groups) => {
       const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)));
-      for (const keys of [["+"], ["Escape", "+"], ["-"]]) {
+      for (const keys of groups) {
         for (const key of keys) {
           node.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
           for (let turn = 0; turn < 5; turn += 1) await null;
@@ -191,7 +199,7 @@ def test_each_key_zooms_from_the_range_that_the_key_before_it_set(tab, finished)
         await frame();
       }
     }"""
-    chart(page).evaluate(press)
+    chart(page).evaluate(press, keys)
     expect(page.get_by_role("button", name="Reset zoom")).to_be_hidden(timeout=5000)
 
 

@@ -1,7 +1,7 @@
 // A chart of one quantity, of one run or several: legend, drawing, tooltip, tools.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { exact, seconds } from "../lib/format.ts";
 import type { Axis } from "../lib/series.ts";
 import { announce } from "../lib/state.ts";
@@ -50,7 +50,9 @@ export function Chart({ kind, lines, marks, legend, version, isLoading, zoom, on
     setPlot(made);
     return () => made.close();
   }, []);
-  useEffect(() => {
+  // Draws at once: an effect that waits for the next frame would show the range of an older render
+  // after a key has set a newer one.
+  useLayoutEffect(() => {
     if (!plot) return;
     plot.onZoom = kind.axis ? null : onZoom;
     const drawn = kind.axis ? null : zoom;

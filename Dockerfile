@@ -29,7 +29,8 @@ COPY migrations migrations
 COPY worker worker
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel .
 
-# Writes the dependencies in pyproject.toml as lists, which change only if a dependency changes.
+# Writes the dependencies of pyproject.toml into requirements files. The files change only if a
+# dependency changes, not with every change of pyproject.toml.
 FROM base AS requirements
 WORKDIR /requirements
 COPY pyproject.toml ./

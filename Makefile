@@ -1,4 +1,5 @@
-# Each target installs what it needs, mostly into .venv. No target changes files elsewhere.
+# Each target installs what it needs, mostly into .venv. Outside the repository folder, targets write
+# only temporary files and caches.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

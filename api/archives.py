@@ -31,7 +31,7 @@ MAX_RATIO = 200
 """Maximum ratio of the size of the content to that of the archive. Compressed text has a ratio of 5
 to 10; a decompression bomb has a higher one."""
 FREE_BYTES = 16 << 20
-"""Number of bytes of content that are allowed at any ratio, for small archives."""
+"""Bytes of content that are allowed on top of MAX_RATIO, because small archives may exceed it."""
 MAX_READ_BYTES = 4 << 20
 """Maximum number of bytes that `zipfile` may read at once. It reads the whole central directory,
 which lists the members, at once."""
@@ -56,8 +56,8 @@ class Budget:
             raise Problem(
                 413,
                 "archive_too_large",
-                f"unpacked it is more than {MAX_EXPANDED_BYTES:,} bytes or than {MAX_RATIO} times "
-                "its size",
+                f"the decompressed archive is larger than {MAX_EXPANDED_BYTES:,} bytes or than "
+                f"{MAX_RATIO} times the size of the uploaded file",
             )
 
 
@@ -99,7 +99,7 @@ def members(path: Path, name: str, wanted: Callable[[PurePosixPath], bool]) -> I
 
 @contextmanager
 def _refusing(member: str | None) -> Iterator[None]:
-    """Turns every failure of a parser into a refusal; a failure of the disk stays as it is.
+    """Turns errors of the parsers into a 422 problem; errors of the disk pass unchanged.
 
     The parsers raise not only their own errors, but also ValueError, IndexError, OverflowError,
     UnicodeDecodeError, or OSError for a seek to a negative offset.
@@ -129,7 +129,7 @@ class _CappedFile(io.BufferedReader):
         if size is None or size < 0:
             size = max(0, os.fstat(self.fileno()).st_size - self.tell())
         if size > MAX_READ_BYTES:
-            raise Problem(413, "archive_too_large", "its list of members is too long")
+            raise Problem(413, "archive_too_large", "the archive's list of members is too long")
         return super().read(size)
 
 
@@ -157,7 +157,7 @@ def _zip_members(
         for entry in entries:
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _refused(f"{entry.filename!r} is no regular file")
+                raise _refused(f"{entry.filename!r} is not a regular file")
             inner = _member_path(entry.filename)
             if entry.is_dir() or not wanted(inner):
                 continue
@@ -199,7 +199,7 @@ def _tar_members(
             if entry.is_directory:
                 continue
             if not entry.is_regular:
-                raise _refused(f"{entry.name!r} is no regular file")
+                raise _refused(f"{entry.name!r} is not a regular file")
             inner = _member_path(entry.name)
             if wanted(inner):
                 yield inner, Reader(archive, entry.name)
@@ -212,7 +212,7 @@ def _member_path(name: str) -> PurePosixPath:
 
 def _check_count(count: int) -> None:
     if count > MAX_MEMBERS:
-        detail = f"it has more than {MAX_MEMBERS:,} members"
+        detail = f"the archive has more than {MAX_MEMBERS:,} members"
         raise Problem(413, "archive_too_large", detail)
 
 

@@ -25,7 +25,7 @@ class BoundedRequest(Request):
             body = json.loads(await self.body())
         except RecursionError as error:
             raise Problem(400, "json_invalid", "the body is nested too deeply") from error
-        except ValueError as error:  # also raised for invalid UTF-8 and for numbers of 5,000 digits
+        except ValueError as error:  # also for invalid UTF-8 and for integers of over 4,300 digits
             raise Problem(400, "json_invalid", f"the body is not valid JSON: {error}") from error
         _check_size(body)
         return body

@@ -125,7 +125,7 @@ def ask_for_report(database: Database, name: str, files: Sequence[SourceFile]) -
 
 
 def remove_dataset(session: Session, data_dir: Path, name: str) -> Path:
-    """Hides a dataset; returns the folder that the caller removes after the commit.
+    """Hides a dataset by renaming its folder; returns the path to delete after the commit.
 
     Raises:
         CorpusMissing: If there is no such dataset.
@@ -170,7 +170,10 @@ def refuse_in_use(session: Session, name: str) -> None:
     for job in unfinished_jobs(session):
         data = job.spec["data"]
         if job.spec.get("task") != "finetune" and name in (data["dataset"], data["validation"]):
-            detail = f"job {job.id} is {job.status} and needs {name}; cancel it first, or wait"
+            detail = (
+                f"job {job.id} is {job.status} and needs {name}: cancel the job, or wait until it "
+                "ends"
+            )
             raise Problem(409, "dataset_in_use", detail)
 
 
@@ -188,8 +191,9 @@ def check_corpus(spec: JobSpec, data_dir: Path) -> None:
             continue
         if name not in names:
             message = (
-                f"there is no dataset {name}; there are: {known}. Add it with `babylm datasets add "
-                f"{name} PATH`, or put its text files into the folder {name} of the data directory"
+                f"there is no dataset {name}; existing datasets: {known}. Add it with `babylm "
+                f"datasets add {name} PATH`, or put its text files into the folder {name} of the "
+                "data directory"
             )
             faults.append((f"data.{field}", message, name))
             continue

@@ -18,8 +18,8 @@ READ_THREADS = 2
 with each other and with the event loop for the interpreter lock: with four threads the slowest
 hundredth of the reads took several times as long. With one, a long read would delay all others."""
 WRITE_THREADS = 4
-"""Number of threads for writes. They are not the threads for reads, so that reads continue while
-writes wait for the one writer that SQLite allows at a time."""
+"""Number of threads for writes. Reads have their own threads, so they continue while writes wait:
+SQLite allows one writer at a time."""
 FOLLOW_THREADS = 2
 FILE_THREADS = 4
 MAX_WAITING_READS = 512

@@ -1,4 +1,4 @@
-"""Completes the OpenAPI document: adds all refusals, and the key that calls need.
+"""Completes the OpenAPI document: adds all error responses and the API key.
 
 FastAPI describes a refusal as a 422 response with FastAPI's own JSON body. The service sends every
 refusal as a problem (RFC 9457), and most statuses follow from the method and path of a call. A

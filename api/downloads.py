@@ -125,7 +125,11 @@ def _refusal(status: int, content_range: str | None) -> Problem:
         headers = {"Content-Range": content_range or "bytes */*"}
         detail = f"Range is outside of the file, which has {size} bytes"
         return Problem(416, "range_outside", detail, headers=headers)
-    return Problem(400, "range_invalid", "Range must be `bytes=BEGIN-LAST`, both from 0")
+    detail = (
+        "the Range header is not valid; send one range, `bytes=BEGIN-LAST`, in which both "
+        "positions count from 0"
+    )
+    return Problem(400, "range_invalid", detail)
 
 
 def _cut(blocks: Iterator[bytes], begin: int, end: int) -> Iterator[bytes]:

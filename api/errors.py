@@ -90,7 +90,7 @@ SPEC_PATHS = ("/v1/jobs", "/v1/jobs/estimate")
 
 
 class Problem(HTTPException):
-    """A refusal that is specific to HTTP.
+    """An error of the HTTP layer; STATUSES maps the errors of `core` and `jobs`.
 
     It is an HTTPException, because FastAPI turns any other exception that is raised while it reads
     a body into a 400.
@@ -223,7 +223,9 @@ def register_handlers(app: FastAPI) -> None:
         if error.status_code == 405:
             known = ", ".join(_known_methods(request))
             headers = (headers or {}) | {"Allow": known}
-            detail = f"{request.url.path} does not know {request.method}, only {known}"
+            detail = (
+                f"{request.url.path} does not support {request.method}; supported methods: {known}"
+            )
         return problem_response(Problem(error.status_code, code, detail, headers=headers))
 
     async def of_ours(request: Request, error: Exception) -> Response:
@@ -239,7 +241,7 @@ def register_handlers(app: FastAPI) -> None:
 
     async def of_bug(request: Request, error: Exception) -> Response:
         log.exception("%s %s", request.method, request.url.path, exc_info=error)
-        detail = "a fault of the service; its log has the traceback"
+        detail = "internal error; see the log of the service for the traceback"
         return problem_response(Problem(500, "internal_error", detail))
 
     handlers: dict[type[Exception], Any] = {  # Any, as in the signature of Starlette

@@ -81,7 +81,10 @@ def _unpack(whole: Path, name: str, target: Path, folder: str | None) -> list[st
     names: list[str] = []
     for inner, reader in members(whole, name, wanted):
         if inner.name in names:
-            detail = f"{name} holds {shown_name(inner.name)} in two folders: name one with ?folder="
+            detail = (
+                f"{name} contains two files named {shown_name(inner.name)}; select one "
+                "folder with ?folder=, or rename one of the files"
+            )
             raise Problem(422, "archive_ambiguous", detail)
         names.append(inner.name)
         with (target / inner.name).open("xb") as file:
@@ -102,8 +105,8 @@ def _check_together(staged: Path, task: Path) -> None:
     known = task_files(task)
     if known and known[0].suffix != new[0].suffix:
         detail = (
-            f"{task.name} has {known[0].suffix} files, and {shown_name(new[0].name)} is none: put "
-            "the files of different tasks into different folders"
+            f"{task.name} has {known[0].suffix} files, but {shown_name(new[0].name)} has another "
+            "suffix; put the files of different tasks into different folders"
         )
         raise Problem(422, "evaluation_invalid", detail)
     for path in known:

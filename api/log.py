@@ -69,6 +69,6 @@ def _read(path: Path, offset: int) -> bytes:
             data = file.read(FOLLOW_BYTES)
     except FileNotFoundError:
         return b""
-    # Returns whole lines, so that no character of several bytes is cut.
+    # Returns whole lines, so that no multi-byte character is cut.
     whole = data.rfind(b"\n") + 1
     return data[:whole] if whole else (data if len(data) == FOLLOW_BYTES else b"")

@@ -122,7 +122,7 @@ def network_fault(settings: Settings) -> str | None:
 
 
 def key_fault(keys: Sequence[str]) -> str | None:
-    """The fault of a key, without the key itself; None if all keys are valid."""
+    """The reason why a key is invalid, without the key itself; None if all keys are valid."""
     for number, key in enumerate(keys, start=1):
         which = "The key" if len(keys) == 1 else f"Key {number} of {len(keys)}"
         if not VISIBLE_ASCII.fullmatch(key):
@@ -132,7 +132,7 @@ def key_fault(keys: Sequence[str]) -> str | None:
             )
         if len(key) < MIN_KEY_LENGTH:
             return (
-                f"{which} in BABYLM_API_KEY has {len(key)} characters, which can be guessed; "
-                f"{MIN_KEY_LENGTH} are the least. {KEY_HINT}."
+                f"{which} in BABYLM_API_KEY has {len(key)} characters and can be guessed; use at "
+                f"least {MIN_KEY_LENGTH}. {KEY_HINT}."
             )
     return None

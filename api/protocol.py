@@ -1,4 +1,4 @@
-"""Limits the number of connections without a request, and the time and the size of headers."""
+"""Limits the number of connections, the size of headers, and the time to receive them."""
 
 import asyncio
 import resource
@@ -116,7 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(Problem(503, "too_many_connections", detail, headers={"Retry-After": "1"}))
 
     def _refuse(self, problem: Problem) -> None:
-        """Sends an error response without a complete request, and closes the connection."""
+        """Sends an error response before a request is complete, and closes the connection."""
         if self.transport.is_closing():
             return
         response = problem_response(problem)

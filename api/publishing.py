@@ -58,9 +58,9 @@ def file_kind(name: str) -> str:
             return "text"
     accepted = f"{ACCEPTED}; archives: {', '.join(ARCHIVE_SUFFIXES)}"
     detail = (
-        f"{shown_name(name)!r} is no name of a text or archive: it has at most {MAX_NAME_BYTES} "
-        f"bytes, no '/', no control characters, no full stop at its beginning, and one of the "
-        f"suffixes {accepted}"
+        f"{shown_name(name)!r} is not a valid name of a text file or archive: a name must have at "
+        f"most {MAX_NAME_BYTES} bytes, only printable characters, no '/' and no full stop at its "
+        f"beginning, and must end with one of {accepted}"
     )
     raise Problem(422, "file_name_invalid", detail, fields=[("name", detail, name)])
 
@@ -141,14 +141,15 @@ def check_text(source: _Readable, name: str, write: Callable[[bytes], object]) -
         except UnicodeDecodeError as error:
             raise _bad_text(name, f"is not UTF-8 near byte {position + error.start}") from error
         if b"\0" in block:
-            raise _bad_text(name, f"holds a NUL at byte {position + block.index(0)}: it is no text")
+            found_at = position + block.index(0)
+            raise _bad_text(name, f"contains a NUL at byte {found_at}, so it is not text")
         if not block:
             break
         is_empty = is_empty and not text.strip()
         position += len(block)
         write(block)
     if is_empty:
-        raise Problem(422, "corpus_empty", f"{name} holds no text")
+        raise Problem(422, "corpus_empty", f"{name} contains no text")
 
 
 def _unpack(whole: Path, name: str, staging: Path, folder: str | None) -> list[LeftOut]:
@@ -170,7 +171,8 @@ def _unpack(whole: Path, name: str, staging: Path, folder: str | None) -> list[L
             raise Problem(
                 422,
                 "archive_ambiguous",
-                f"{name} holds {first} and {second}: name the folder to take with ?folder=",
+                f"{name} contains {first} and {second}, which would be the same source; select "
+                "one folder with ?folder=, or rename one of the files",
             )
         stems[stem] = inner
         path, shown = staging / inner.name, shown_name(str(inner))

@@ -35,7 +35,8 @@ class QuietFilter(logging.Filter):
             if not is_kept:
                 self._num_dropped += 1
         if dropped:
-            record.msg, record.args = f"{message} (before it, {dropped:,} repeated lines)", ()
+            note = f"{dropped:,} messages were dropped before this one, to limit the log"
+            record.msg, record.args = f"{message} ({note})", ()
         return is_kept
 
     def _next_window(self) -> int:

@@ -34,7 +34,7 @@ def check_hash(received: Path, sha256: str | None) -> None:
     with received.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256.lower():
-        detail = f"what arrived has the SHA-256 {found}, not {sha256}; send it again"
+        detail = f"the received file has the SHA-256 {found}, not {sha256}; send it again"
         raise Problem(422, "checksum_wrong", detail)
 
 

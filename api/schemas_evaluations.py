@@ -51,11 +51,11 @@ class GroupRead(Out):
 class EvaluationRead(Out):
     """An evaluation, which is `queued`, `running`, `succeeded` or `failed`.
 
-    `score` is the score of the BabyLM evaluation, and `metric` is the kind of this score.
-    `accuracy` is the mean over the paradigms, or over the splits of entity tracking; ties count as
-    right in `score` and as wrong in `strict_score`. `spearman` is a rank correlation with human
-    judgements. `r2_gain` is the share of the baseline regression's residual variance that surprisal
-    explains. `log_probability` is the mean log probability of all words in nats.
+    `score` is the score of the BabyLM evaluation. `metric` names its kind: `accuracy` is the mean
+    over the paradigms, or over the splits of entity tracking; ties count as right in `score` and as
+    wrong in `strict_score`. `spearman` is a rank correlation with human judgements. `r2_gain` is
+    the share of the baseline regression's residual variance that surprisal explains.
+    `log_probability` is the mean log probability of all words in nats.
     """
 
     id: str

@@ -85,7 +85,11 @@ class Gate:
             detail = "without BABYLM_API_KEY this service answers clients of its own machine only"
             return Problem(403, "key_not_set", detail)
         if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
-            return Problem(400, "host_unknown", "this service is not known by that Host name")
+            detail = (
+                "the Host header does not name this service; use localhost or the address in "
+                "BABYLM_HOST, or set BABYLM_API_KEY"
+            )
+            return Problem(400, "host_unknown", detail)
         has_effect = scope["method"] not in SAFE_METHODS or CLEANED.fullmatch(scope["path"])
         if has_effect and self._is_foreign(headers):
             return Problem(403, "cross_site", "a page of another site must not change anything")

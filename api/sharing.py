@@ -11,7 +11,7 @@ Answer = TypeVar("Answer")
 
 
 class SharedReads(Generic[Answer]):
-    """Runs at most one read per key at a time; callers that wait meanwhile share the next read.
+    """Runs one read per key at a time; callers that arrive during a read share the next one.
 
     A caller never gets an answer that was read before it called. So each client still reads its own
     writes, and a hundred dashboards that show the same page cost the service one read at a time.
@@ -105,7 +105,7 @@ class SharedAnswers:
 
 
 def _copied(message: Message) -> Message:
-    """A message whose headers the middleware outside may change."""
+    """A message with its own list of headers, because the outer middleware adds headers to it."""
     if message["type"] == "http.response.start":
         return {**message, "headers": list(message["headers"])}
     return message

@@ -33,7 +33,7 @@ the database ten times per second."""
 LOOK_SECONDS = 1.0
 """Maximum seconds until an event is sent if its notification is lost."""
 GATHER_SECONDS = 0.01
-"""Seconds before a query begins, in which all streams that a notification wakes can join it."""
+"""Seconds by which a query is delayed, so that all streams that a notification wakes share it."""
 PAGE_EVENTS = 500
 PAGES_KEPT = 64
 """Number of encoded pages of past events in memory, about 10 MB."""

@@ -85,7 +85,7 @@ class Gzip:
     def _end_member(self) -> None:
         self._members += 1
         if self._members > MAX_GZIP_MEMBERS:
-            raise Damaged(f"it has more than {MAX_GZIP_MEMBERS:,} gzip members")
+            raise Damaged(f"the archive has more than {MAX_GZIP_MEMBERS:,} gzip members")
         self._stream, self._is_between = _gzip_stream(), True
 
 

@@ -51,7 +51,10 @@ async def upload_parameters(
     content_range: Annotated[str | None, Header(max_length=200)] = None,
     content_length: ContentLength = None,
 ) -> UploadParameters:
-    """Reads the parameters on the event loop; FastAPI would call a class in a thread."""
+    """Reads the parameters on the event loop.
+
+    If `UploadParameters` itself were the dependency, FastAPI would create it in a thread.
+    """
     return UploadParameters(file, sha256, folder, replace, content_range, content_length)
 
 

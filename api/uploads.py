@@ -151,7 +151,8 @@ async def _append(
         raise Problem(408, "upload_stalled", detail) from error
     except ClientDisconnect as error:
         await flush()
-        raise Problem(400, "upload_broken", "the connection broke; what arrived is kept") from error
+        detail = "the connection broke; the received bytes are kept"
+        raise Problem(400, "upload_broken", detail) from error
     await flush()
     return end
 
@@ -175,7 +176,7 @@ def _lock(target: IO[bytes], part: Path) -> None:
 def _require_space(folder: Path, count: int) -> None:
     free = shutil.disk_usage(folder).free
     if count > free:
-        detail = f"the disk has {free:,} bytes left, and {count:,} are to come"
+        detail = f"the disk has {free:,} free bytes, but the request sends {count:,} bytes"
         raise Problem(507, "disk_full", detail)
 
 

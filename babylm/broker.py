@@ -112,7 +112,7 @@ def socket_path(folder: Path) -> Path:
 
 
 def remove_short_folder(broker: Broker) -> None:
-    """Removes the short folder of the socket, if there is one."""
+    """Removes the separate folder that `socket_path` created for the socket, if any."""
     if broker.socket.parent != broker.folder:
         shutil.rmtree(broker.socket.parent, ignore_errors=True)
 
@@ -171,7 +171,11 @@ def find_binary(find: Callable[[str], str | None] = shutil.which) -> str | None:
 
 
 def _random_folder(record: Path) -> Path:
-    """The folder with a random name that `record` contains; creates both if there is none."""
+    """The folder whose path is in the file `record`; it is created again if it is missing.
+
+    If `record` has no path, or other users can access the folder, the function creates a folder
+    with a random name and writes its path to `record`.
+    """
     with contextlib.suppress(OSError, ValueError):
         recorded = Path(record.read_text())
         if recorded.is_absolute() and _own_folder(recorded):

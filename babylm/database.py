@@ -41,12 +41,12 @@ def database_errors(url: str) -> Iterator[None]:
             hint="Check that the server runs and that BABYLM_DATABASE_URL names it.",
         ) from error
     except SQLAlchemyError as error:
-        message = f"the database {shown_url(url)} refused: {_first_line(error)}"
-        raise CommandError(message) from error
+        message = f"an error occurred while using the database {shown_url(url)}"
+        raise CommandError(f"{message}: {_first_line(error)}") from error
 
 
 def check_database(url: str) -> None:
-    """Raises an error if the database does not answer or has another schema.
+    """Raises an error if the database does not answer or its schema is not that of this version.
 
     See `database_errors` for the errors.
     """

@@ -139,7 +139,10 @@ def _note(findings: Findings, event: Event) -> None:
 
 @contextmanager
 def _service(folder: Path, data_dir: Path) -> Iterator[str]:
-    """Runs the service with its embedded defaults until the block ends; yields its address."""
+    """Runs the service until the block ends; yields its address.
+
+    The service listens on a free port. All other settings except the folders have their defaults.
+    """
     runs_dir = folder / "runs"
     keep = {name: value for name, value in os.environ.items() if not name.startswith("BABYLM_")}
     own = {
@@ -148,7 +151,7 @@ def _service(folder: Path, data_dir: Path) -> Iterator[str]:
     }
     log = folder / "serve.log"
     log.unlink(missing_ok=True)
-    # A guard is the parent of the service, so the service ends whenever and however the demo ends.
+    # A guard process (`babylm.guard`) starts the service and ends it even if the demo is killed.
     service = Supervised(
         Program(
             "service",

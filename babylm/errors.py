@@ -9,7 +9,10 @@ INTERRUPTED = 130
 
 
 class Terminated(SystemExit):
-    """SIGTERM or SIGHUP arrived; `finally` blocks stop what the command started."""
+    """Ends the command after SIGTERM or SIGHUP.
+
+    Because it is an exception, `finally` blocks run and stop what the command started.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)

@@ -63,7 +63,7 @@ def fetch_file(
 
     Raises:
         UsageError: If the address is not an HTTP address.
-        CommandError: If the download fails, or the file has another checksum.
+        CommandError: If the download fails, or the hash of the file is not `sha256`.
     """
     if urlsplit(address).scheme not in ("http", "https"):
         raise UsageError(f"{address!r} is not an http:// or https:// address")
@@ -107,7 +107,7 @@ def _connection(http: httpx.Client, address: str, part: Path, note: Path, advanc
     if have and etag:
         headers |= {"Range": f"bytes={have}-", "If-Range": etag}
     with http.stream("GET", address, headers=headers) as answer:
-        if answer.status_code == 416:  # the part is not the beginning of the content
+        if answer.status_code == 416:  # the partial file is at least as long as the content
             advance(-have)
             part.unlink()
             return False

@@ -1,6 +1,6 @@
 """Writes .env.example: `python -m babylm.generate_settings_docs > .env.example`.
 
-A test fails if the file is out of date, or if a variable of docker-compose.yml is missing in it.
+A test fails if the file is out of date, or if it lacks a variable of docker-compose.yml.
 """
 
 import sys
@@ -66,8 +66,8 @@ FOR_COMPOSE = (
     Variable(
         "BABYLM_TORCH_INDEX_URL",
         "A package index to search for torch, in addition to PyPI, when the worker's image is "
-        "built. On a host without a GPU, https://download.pytorch.org/whl/cpu saves the CUDA "
-        "libraries.",
+        "built. On a host without a GPU, https://download.pytorch.org/whl/cpu avoids the "
+        "download of the CUDA libraries.",
         "",
     ),
     Variable(

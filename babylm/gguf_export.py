@@ -24,8 +24,8 @@ Exported = dict[str, Any]
 def export_job(client: Client, job: str, checkpoint: str | None, output: Path | None) -> Exported:
     """Downloads a checkpoint of a job and writes it as a GGUF file.
 
-    The downloaded files are in a folder next to the output, so that a call after an interruption
-    continues. The folder is removed at the end.
+    The files are downloaded into a folder next to the output. The folder is removed at the end.
+    After an interruption, the next call resumes the download in this folder.
 
     Raises:
         CommandError: If a package is missing, or the model cannot be exported. The architecture is

@@ -2,7 +2,7 @@
 
 The download runs in the process of the command, so the service needs no internet. The files
 stay unchanged in the cache of huggingface_hub. If the text is in a column with another name than
-`text`, the program copies this column into a file of JSON lines. The front matter of the
+`text`, the command copies this column into a file of JSON lines. The front matter of the
 repository's README gives the split of each file; without it, the names of the files give the split:
 https://huggingface.co/docs/datasets/repository_structure.
 """
@@ -137,7 +137,8 @@ def _hub_errors(repository: str, revision: str | None) -> Iterator[None]:
         yield
     except errors.GatedRepoError as error:
         raise CommandError(
-            f"the dataset {repository} asks its users to accept conditions",
+            f"the dataset {repository} is gated: you can download it only after you accept its "
+            "conditions",
             hint=f"Accept them at {constants.ENDPOINT}/datasets/{repository}, then set HF_TOKEN or "
             "run `hf auth login`.",
         ) from error
@@ -153,7 +154,7 @@ def _hub_errors(repository: str, revision: str | None) -> Iterator[None]:
         ) from error
     except errors.HFValidationError as error:
         raise CommandError(
-            f"{repository!r} is no name of a dataset on the Hub", hint="Give OWNER/NAME."
+            f"{repository!r} is not a valid name of a dataset on the Hub", hint="Give OWNER/NAME."
         ) from error
     except errors.HfHubHTTPError as error:
         raise CommandError(
@@ -265,7 +266,7 @@ def _of_split(repository: str, splits: dict[str, list[str]], split: str | None) 
 
 def _write_column(cached: Path, target: Path, column: str) -> list[str]:
     """Writes a column of a file of rows as JSON lines; returns a note about malformed rows."""
-    # The cache names its files by hash, and readers need the suffixes of the name.
+    # Files in the cache have hashes as names; the link has the suffix that selects the reader.
     target.symlink_to(cached.resolve())
     stem = text_stem(target.name)
     assert stem is not None

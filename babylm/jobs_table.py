@@ -23,7 +23,7 @@ def job_rows(
 
     Args:
         jobs: The jobs to show.
-        known: Further jobs; the short ids must also differ from the ids of these jobs.
+        known: Further jobs; the short ids are unique among `jobs` and these jobs.
         sort: The order of the jobs, see `table_columns`.
     """
     metric = _sorted_metric(sort)

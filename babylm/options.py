@@ -19,7 +19,7 @@ TEST_PREFIXES = ("BABYLM_TRY_", "BABYLM_TEST_")
 
 COMPLETED_JOBS = 50
 NO_KEY = ""
-"""Argument `api_key` of a client that sends no key, also if the environment has one."""
+"""Value of `api_key` with which a client sends no key, even if the environment has one."""
 
 Url = Annotated[
     str | None,
@@ -134,9 +134,9 @@ def _is_ours(name: str) -> bool:
 def open_client(url: str | None) -> "Client":
     """A client of the service at `url`.
 
-    If `url` is None, a client of the running service of the runs folder; if none runs, of the
-    address in the settings. The key in the settings is sent only to the service that the settings
-    and `BABYLM_URL` name, as by `Client`.
+    If `url` is None, the address is `BABYLM_URL`, or else that of the running service of the runs
+    folder, or else that in the settings. The client sends the key in the settings only to the
+    address that it uses without `url`. `Client` follows the same rules.
     """
     from babylm.client import Client
     from babylm.client.discovery import key_for, running_service

@@ -1,4 +1,7 @@
-"""Programs that `babylm serve` keeps running, each started by a guard, with its own log file."""
+"""Programs that `babylm serve` keeps running, each with its own log file.
+
+A guard process (`babylm.guard`) starts each program, and ends it when `babylm serve` ends.
+"""
 
 import contextlib
 import json

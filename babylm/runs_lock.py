@@ -56,7 +56,10 @@ class RunsLock:
         os.close(self._file)
 
     def record(self, *, url: str | None, guards: Sequence[int]) -> None:
-        """Records the address of this serve and the process ids of its guards."""
+        """Records the address of this serve and the process ids of its guards.
+
+        A guard (`babylm.guard`) is the parent process of one program of serve.
+        """
         import psutil
 
         entries = []

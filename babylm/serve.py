@@ -182,9 +182,9 @@ class _Service:
             for tail in self._tails.values():
                 tail.tick()
             time.sleep(TICK_SECONDS)
-        # Stored before the message is printed: any signal after the message is the second one.
+        # Stored before the message is printed, so that a signal after the message is the second.
         self._num_signals_at_stop = self._signals.count
-        self._plan.say("stopping (again to hurry)")
+        self._plan.say("stopping; another Ctrl-C or SIGTERM ends everything at once")
 
     def stop(self) -> None:
         """Stops all programs, the broker last, because the others use it."""
@@ -263,7 +263,7 @@ class _Service:
         publish_file(self._plan.runs_dir / SERVICE_FILE, json.dumps(entry).encode())
         if self._plan.as_json:
             print_json_line(entry)
-        broker = "Redis given" if self._plan.redis_url else "embedded Redis"
+        broker = "Redis at BABYLM_REDIS_URL" if self._plan.redis_url else "embedded Redis"
         if self._redis is None and not self._plan.redis_url:
             broker = "no broker"
         if self._address.socket is None:

@@ -1,4 +1,8 @@
-"""Builds a spec from a file, a preset, `--set` options and the flat options of upstream."""
+"""Builds a spec from a file, a preset, `--set` options and the flat options of upstream.
+
+Upstream is the research script `run.py` of BabyLM-NA2/BabyLM2025, with flat options such as
+`--batch_size`.
+"""
 
 import json
 import re
@@ -122,7 +126,7 @@ def ignored_heads(flat: Mapping[str, str | int | float | None]) -> str | None:
 
 
 def _upstream_shape(given: Mapping[str, str | int | float]) -> Body:
-    """The fields of upstream's model that no option of upstream sets.
+    """The section `model` with the sizes that no option of upstream sets (Hugging Face defaults).
 
     Upstream cannot build a model if the number of heads is missing (Llama 4) or does not fit the
     other sizes. In this case the result is empty, so that the defaults of the spec apply.

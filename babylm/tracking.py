@@ -44,9 +44,9 @@ def send(folder: Path, name: TrackerName, *, from_start: bool) -> Sent:
         count = replay(rundir, name, ADAPTERS[name])
     except RunLocked as error:
         raise CommandError(str(error)) from error
-    except Exception as error:  # a tracker's library may raise anything; the cursor is kept
+    except Exception as error:  # from the tracker's library; the cursor file keeps the position
         raise CommandError(
-            f"{name} did not take the events: {type(error).__name__}: {error}",
+            f"{name} did not accept the events: {type(error).__name__}: {error}",
             hint="The same command continues from here once the tracker answers.",
         ) from error
     at, hint = _place(rundir, name)

@@ -189,7 +189,7 @@ def _write_sample(rundir: RunDir, data_dir: Path) -> None:
     used = {data["dataset"], data["validation"]} & {SAMPLE, SAMPLE_DEV}
     if all((data_dir / name).is_dir() for name in used):
         return
-    with contextlib.suppress(OSError):  # the run then names the folder that is missing
+    with contextlib.suppress(OSError):  # the run then fails and names the missing folder
         write_sample(data_dir)
         print_note(f"wrote the sample corpus into {data_dir}")
 
@@ -223,7 +223,7 @@ def _replace_spec(rundir: RunDir, content: bytes) -> None:
     """Replaces the spec of a failed run and removes its journal and log.
 
     The order of the operations matters: if the process is killed between them, the next call still
-    accepts the folder, with the old spec and with the new one.
+    accepts the folder, both for the old spec and for the new one.
     """
     with locked(rundir):
         shutil.rmtree(rundir.tokenizer, ignore_errors=True)

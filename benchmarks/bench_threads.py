@@ -11,7 +11,8 @@ under one setting of GNU OpenMP, in four situations:
 The benchmark starts two runs for a setting and keeps both until the end; a run that does not take
 part in a window is stopped (SIGSTOP). A window lasts BABYLM_BENCH_SECONDS (default 4). Each of
 BABYLM_BENCH_ROUNDS rounds (default 3) has one window per situation, and the figure is the median of
-the rounds. Other load on the machine lowers all figures, so compare only figures of one call.
+the rounds. Other load on the machine lowers all figures, so compare only figures of one
+invocation of this benchmark.
 """
 
 import contextlib

@@ -156,7 +156,8 @@ class Contest:
         try:
             check_losses(self.name, self._losses, LOSS_TOLERANCE[self._precision])
         except AssertionError as error:
-            note(self.name, f"no figures, because not all compute the same: {error}")
+            reason = "the contenders compute different first losses"
+            note(self.name, f"no figures, because {reason}: {error}")
             return False
         rounds: list[Round] = []
         for _ in range(int(os.environ.get("BABYLM_BENCH_ROUNDS", "3"))):

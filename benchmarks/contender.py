@@ -155,7 +155,7 @@ def bench_spec(model: str, *, precision: str, batch_size: int | None) -> JobSpec
 
 
 def token_batches(spec: JobSpec) -> Batches:
-    """Random tokens with frequencies by Zipf's law, like words."""
+    """Random tokens with frequencies that follow Zipf's law, as those of words do."""
     vocabulary, training = spec.tokenizer.vocab_size, spec.training
     weights = 1.0 / np.arange(3, vocabulary)
     shape = (NUM_BATCHES, training.batch_size, training.seq_length + 1)

@@ -1,4 +1,4 @@
-"""The ways `upstream` and `trainer` of `benchmarks.contender`: training with the Trainer."""
+"""The ways `upstream` and `trainer` of `benchmarks.contender`: Hugging Face's Trainer."""
 
 import os
 import tempfile
@@ -39,10 +39,11 @@ class Endless(Dataset[Any]):
 
 
 class Paced(TrainerCallback):  # type: ignore[misc]
-    """Controls the steps of the Trainer by `pace`.
+    """Controls the steps of the Trainer by the generator `Watch.pace` of `benchmarks.contender`.
 
-    The callback waits and reads the clock at the end of a step, where the Trainer can stop at once
-    if `pace` has ended. At the beginning of a step it would take one more step first.
+    The callback resumes the generator, which waits and reads the clock, at the end of a step. There
+    the Trainer can stop at once if the generator has ended. At the beginning of a step, the Trainer
+    would take one more step first.
     """
 
     def __init__(

@@ -6,8 +6,8 @@
 checkout of babylm-org/babylm-eval. `--python` names an interpreter that has the requirements of
 that pipeline. The command runs the official `evaluation_pipeline` and our evaluation on every task
 folder of `--data`, by default on generated files. It prints a JSON line per task. It exits with 1
-if a printed digit of a score differs, or if a prediction differs although the scores of its
-candidates differ by more than ROUNDING.
+if a printed digit of a score differs, or if a prediction differs and rounding cannot explain it,
+because the scores of its candidates differ by more than ROUNDING.
 """
 
 import argparse

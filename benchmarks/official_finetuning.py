@@ -6,8 +6,8 @@
 the service and trains a small model of each of ARCHITECTURES on the sample text. For each seed it
 fine-tunes the checkpoint on a generated task, once as a job of the service and once with the
 official script, with equal settings. It prints a JSON line for each architecture with the mean and
-standard deviation of both accuracies. It exits with 1 if the means differ by more than two standard
-deviations of a seed.
+standard deviation of both accuracies. It exits with 1 if the means differ by more than twice the
+pooled standard deviation over the seeds.
 
 The official script cannot load Llama 4 with the pinned transformers 4.51.3.
 """
@@ -34,7 +34,7 @@ ARCHITECTURES = ("olmo2", "gemma2")
 SEEDS = (42, 43, 44)
 TASK = "rte"
 ITEMS = 400
-"""Number of training examples; half as many are validated."""
+"""Number of training examples; the validation file has half as many."""
 WITH_WRONG_LABELS = 3
 """Every WITH_WRONG_LABELS-th example has the other label. Without such examples, both ways classify
 every example correctly."""

@@ -100,8 +100,9 @@ class Checker:
         ]
         if not _matches(copied, journal):
             self._violated(
-                f"job {job_id}: the journal has {len(journal)} events, the database {len(copied)} "
-                "of them, or in another order"
+                f"job {job_id}: the journal has {len(journal)} events; the database has "
+                f"{len(copied)} events of the run, and they differ from the journal or are in "
+                "another order"
             )
 
     def _curves(self, database: sqlite3.Connection, job_id: str, golden: Golden) -> None:

@@ -160,6 +160,8 @@ def wipe_redis(target: Target) -> bool:
 
 
 def _calls(queue: str, task: str) -> Callable[[Target], bool]:
+    """A fault that adds CALLS messages of a Celery task to a queue, although no job needs them."""
+
     def act(target: Target) -> bool:
         broker = target.service.broker
         if broker is None:

@@ -1,8 +1,9 @@
-"""Kills workers during a study, its evaluations and a submission, and counts the recorded scores.
+"""Kills workers during a season, and checks the recorded scores.
 
-Each kill hits a worker that is busy, at a random instant. Half of the kills also hit the child
-processes of the worker, as the end of a container does. At the end, each score must be recorded
-exactly once and must equal the score of an undisturbed evaluation.
+A season is a study with its evaluations and submissions. Each kill hits a worker that is busy, at
+a random instant. Half of the kills also hit the child processes of the worker, as the end of a
+container does. At the end, each score must be recorded exactly once and must equal the score of an
+undisturbed evaluation.
 """
 
 import json

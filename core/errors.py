@@ -81,7 +81,7 @@ class CorpusEncoding(RunError):
 
 
 class CorpusNotText(RunError):
-    """A file of the corpus is not text but a pointer to a file, a web page or an archive."""
+    """A corpus file is not text but, for example, a Git LFS pointer, a web page or an archive."""
 
     code = "corpus_not_text"
     hint = "Replace the file by its text, or leave it out with data.sources."

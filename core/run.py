@@ -81,13 +81,16 @@ def folder_parser(program: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("folder", type=Path, help="run folder that contains spec.json")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of corpora")
     parser.add_argument(
-        "--cache-dir", type=Path, default=Path("runs/cache"), help="results that runs share"
+        "--cache-dir",
+        type=Path,
+        default=Path("runs/cache"),
+        help="folder of the results that runs share",
     )
     parser.add_argument(
         "--supervised",
         action="store_true",
-        help="stop if standard input closes or receives no heartbeat, because the supervisor has "
-        "exited",
+        help="stop if standard input closes or receives no heartbeats, which means that the "
+        "supervisor is lost",
     )
     parser.add_argument(
         "--lease-seconds",

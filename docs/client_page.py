@@ -1,14 +1,15 @@
 """Writes the reference page of the Python client from the docstrings of the client.
 
-griffe reads the docstrings without importing the client. The page describes the synchronous
-classes. The asyncio classes have the same methods, because the synchronous classes are generated
-from the asyncio classes.
+griffe reads the docstrings from the source files. The page describes the synchronous classes. The
+asyncio classes have the same methods, because the synchronous classes are generated from them.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import griffe
+
+from babylm.client import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 Described = griffe.Class | griffe.Function | griffe.Attribute
@@ -226,9 +227,7 @@ def _joined(text: str) -> str:
 def _error_lines(found: griffe.Class) -> Iterator[str]:
     bases = ", ".join(f"`{base}`" for base in found.bases)
     yield from (f"### {found.name}", "", f"A subclass of {bases}.", "", *_text(found), "")
-    if "code" in found.members:
-        yield from (
-            f"Its `code` is `{found.members['code'].value}` unless the service sends another code.",
-            "",
-        )
+    if "code" in found.members:  # griffe would show the assignment in `__init__`
+        code = getattr(errors, found.name).code
+        yield from (f"Its `code` is `{code!r}` unless the service sends another code.", "")
     yield from _attribute_table(list(_attribute_rows(found)))

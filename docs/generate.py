@@ -205,9 +205,10 @@ def _bounds(info: FieldInfo) -> str:
         parts.append(f"to {found['le']:,}")
     if "lt" in found:
         parts.append(f"below {found['lt']:,}")
+    bounds = [" ".join(parts)] if parts else []
     if "multiple_of" in found:
-        parts.append(f"a multiple of {found['multiple_of']}")
-    return f" ({' '.join(parts)})" if parts else ""
+        bounds.append(f"a multiple of {found['multiple_of']:g}")
+    return f" ({', '.join(bounds)})" if bounds else ""
 
 
 PAGES: dict[str, Callable[[], str]] = {

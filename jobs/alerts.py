@@ -17,7 +17,7 @@ MAX_EVENTS = 1000
 
 @dataclass(frozen=True)
 class Alert:
-    """A failure, or all equal warnings of a job."""
+    """A failed job, or all warnings of a job with the same code."""
 
     job_id: str
     job_name: str
@@ -30,7 +30,7 @@ class Alert:
     time: datetime
     """Time of the failure or of the newest warning."""
     times: int
-    """Number of equal warnings among the warnings that were read."""
+    """Number of warnings with this code, among the warnings that were read; 1 for a failure."""
 
 
 def newest_alerts(session: Session, *, limit: int) -> list[Alert]:

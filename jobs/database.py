@@ -41,8 +41,8 @@ MAX_CONNECTIONS = 48
 """Maximum number of connections per process. A caller that holds a connection never waits for a
 second one, so a smaller number makes callers wait but cannot cause a deadlock."""
 PING_AFTER_SECONDS = 1.0
-"""Seconds without use after which a pooled connection is tested before its next use. A connection
-that breaks earlier costs one error."""
+"""Seconds without use after which a pooled connection is tested before its next use. If a
+connection breaks and is used again within this time, that use raises an error."""
 LAST_USED = "babylm_last_used"
 READ = {"babylm": "read"}
 RELAXED = {"babylm": "relaxed"}
@@ -60,8 +60,9 @@ class Database:
         self.engine = make_engine(url, max_connections=max_connections)
         self._readers = self.engine.execution_options(**READ)
         if self.engine.dialect.name == "postgresql":
-            # A transaction of Postgres's default level gives its queries no common snapshot. So
-            # reads need none, and each saves the round trips of BEGIN and ROLLBACK.
+            # At Postgres's default isolation level each query sees its own snapshot, even in a
+            # transaction. So reads run without one, which saves the round trips of BEGIN and
+            # ROLLBACK.
             self._readers = self._readers.execution_options(isolation_level="AUTOCOMMIT")
         self._relaxed = self.engine.execution_options(**RELAXED)
 
@@ -127,9 +128,10 @@ def make_engine(
 
 
 def _ping_idle_connections(engine: Engine) -> None:
-    """Replaces pooled connections that broke while nobody used them.
+    """Replaces pooled connections that broke while they were idle.
 
-    `pool_pre_ping` tests every connection that the pool hands out, which costs a round trip each.
+    SQLAlchemy's option `pool_pre_ping` is not used, because it costs a round trip at every checkout
+    of a connection, even if the connection was used a moment ago.
     """
 
     @event.listens_for(engine, "checkin")
@@ -234,7 +236,9 @@ def upgrade(url: str) -> None:
     Raises:
         SchemaTooNew: If a newer version of the program has migrated the database.
     """
-    engine = make_engine(url, foreign_keys=False)  # on SQLite, batch mode copies and drops tables
+    # On SQLite, Alembic's batch mode copies a table and drops the original. With foreign keys
+    # enforced, the drop would fail or delete the rows that refer to the table.
+    engine = make_engine(url, foreign_keys=False)
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":

@@ -50,8 +50,8 @@ class JobInUse(JobsError):
 
     def __init__(self, job_id: str, user_id: str, status: str) -> None:
         super().__init__(
-            f"job {user_id} is {status} and needs the tokenizer or a checkpoint of job {job_id}; "
-            "cancel it first, or wait"
+            f"job {user_id} is {status} and needs the tokenizer or a checkpoint of job {job_id}: "
+            f"cancel job {user_id} first, or wait until it ends"
         )
 
 
@@ -77,7 +77,7 @@ class StudyNotFound(JobsError):
 
 
 class StudyRefused(JobsError):
-    """A study cannot have the jobs of the request, or the status of its jobs refuses the action."""
+    """The request makes no valid study, or the status of the jobs does not allow the action."""
 
     code = "study_refused"
 
@@ -120,7 +120,7 @@ class DeliveryNotFound(JobsError):
 
 
 class WebhooksFull(JobsError):
-    """There are as many webhooks as the service accepts."""
+    """The maximum number of webhooks already exists."""
 
     code = "webhooks_full"
 

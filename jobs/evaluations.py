@@ -48,8 +48,9 @@ def record_evaluation(session: Session, task: ShortTask, answer: Json) -> None:
 def list_evaluation(session: Session, job_id: str, evaluation: EvaluationData) -> None:
     """Adds an evaluation by the run itself to the metrics and to the list of evaluations.
 
-    Skips an evaluation of an unknown checkpoint, which remains only an event. A power failure may
-    have removed the journal line of the checkpoint, and the worker must continue to read.
+    Skips an evaluation of an unknown checkpoint; such an evaluation remains only an event. After a
+    power failure the journal may lack the line of the checkpoint. This must not raise an error,
+    because the worker must continue to read the journal.
     """
     try:
         checkpoint = _checkpoint(session, job_id, str(evaluation.checkpoint))

@@ -58,9 +58,10 @@ COLUMNS: dict[str, tuple[Kind, Column]] = {
     "architecture": ("text", _item(Job.spec, "model", "architecture").as_string()),
     "dataset": ("text", _item(Job.spec, "data", "dataset").as_string()),
 }
-"""Kind and column of each value by which jobs can be sorted, except `created`, which has an index,
-and the metrics. `time` is the time of the job's end, or of its start if it has not ended, or of its
-submission if it has not started."""
+"""Kind and column of each value by which jobs can be sorted. Two kinds of values are not listed
+here: `created`, which `jobs.store.list_jobs` handles with an index, and the metrics, see `_latest`.
+`time` is the time of the job's end, or of its start if it has not ended, or of its submission if it
+has not started."""
 CREATED = "created"
 EVALUATION = "evaluation/TASK"
 

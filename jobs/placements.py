@@ -1,10 +1,10 @@
 """Placements: the attempts of jobs that were submitted to Slurm, and their state in Slurm.
 
-The row of a placement is written before `sbatch` is called, and (job, attempt) is its key, so
-several provisioners never submit the same attempt twice. A later write changes a row only if its
-number of tries is unchanged. A pilot is the Slurm job of a placement. It writes its Slurm id into
-the row if the row has none, and ends if the row has another id: if Slurm ever starts two pilots,
-only one of them works.
+A provisioner submits a Slurm job, called a pilot, for each placement. It writes the row of the
+placement before it calls `sbatch`, and (job, attempt) is the key of the row, so several
+provisioners never submit the same attempt twice. A later write changes a row only if its number of
+tries is unchanged. A pilot writes its Slurm id into the row if the row has none, and ends if the
+row has another id. So if Slurm ever starts two pilots, only one of them runs the job.
 """
 
 from collections.abc import Sequence

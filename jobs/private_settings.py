@@ -1,4 +1,4 @@
-"""Settings in a file that only its owner can read, which passes credentials to Slurm jobs.
+"""A settings file that only its owner can read. It passes credentials to Slurm jobs.
 
 Slurm stores the environment of a job and shows it to others (`scontrol show job`, `/proc`), so the
 environment must not contain credentials.
@@ -19,7 +19,7 @@ PILOT_SETTINGS = (
     *("tick_seconds", "copy_seconds", "poll_seconds", "grace_seconds", "stall_seconds"),
     *("max_attempts", "umask", "tracking", "mlflow_uri"),
 )
-"""The settings that a pilot needs; the API key is not among them."""
+"""The settings that a pilot, a worker in a Slurm job, needs; they do not include the API key."""
 
 
 def write_private_settings(path: Path, settings: Settings) -> None:

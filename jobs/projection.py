@@ -15,7 +15,7 @@ from core.events.types import (
 )
 
 FINETUNE = "finetune/"
-"""Beginning of the names of the metrics of a fine-tuning."""
+"""Prefix of the names of the metrics that a fine-tuning job reports."""
 
 Row = dict[str, Any]  # columns of a table by name, of any type
 
@@ -28,8 +28,8 @@ class Projection:
     metric_steps: dict[int, Row] = field(default_factory=dict)
     metrics: dict[tuple[str, int], Row] = field(default_factory=dict)
     checkpoints: dict[str, Row] = field(default_factory=dict)
-    """All columns of the checkpoints that the batch saved, by name, with the time of the removal if
-    the batch also removed them. Evaluations refer to this row."""
+    """All columns of the checkpoints that the batch saved, by name. A checkpoint that the batch
+    also removed keeps its row, with the time of the removal, because evaluations refer to it."""
     removed: dict[str, Row] = field(default_factory=dict)
     """Changed columns of the checkpoints that an earlier batch saved and this batch removed."""
 

@@ -1,8 +1,9 @@
-"""The sweep: requeues jobs of lost workers, and notifies workers of queued jobs.
+"""The sweep: requeues the jobs of lost workers, and notifies workers if jobs are queued.
 
-The sweep runs in the API, in each worker that is not a pilot, and in a Slurm provisioner that runs
-continuously, so jobs are requeued while any of these processes runs. All writes of a sweep are
-guarded, so any number of sweeps may run at the same time.
+The sweep runs in the API, in each worker except pilots (workers that Slurm starts for one job), and
+in a Slurm provisioner that runs continuously. So jobs are requeued while any of these processes
+runs. Each write of a sweep checks that the row is unchanged, so any number of sweeps may run at the
+same time.
 """
 
 import logging
@@ -93,7 +94,7 @@ class Sweeper:
         self._workers = HeartbeatMonitor(max(lease_seconds, FORGET_WORKER_SECONDS), clock)
 
     def sweep(self) -> None:
-        """Requeues jobs of lost workers and notifies workers of waiting jobs."""
+        """Requeues the jobs of lost workers, and notifies workers if jobs are queued."""
         self.reap()
         self.notify()
 

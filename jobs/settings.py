@@ -89,7 +89,10 @@ class Settings(BaseSettings):
         description="Minimum time between two copies of new events of a run to the database.",
     )
     sweep_seconds: float = Field(
-        default=2.0, gt=0.0, description="Time between two searches for lost and waiting jobs."
+        default=2.0,
+        gt=0.0,
+        description="Time between two sweeps. A sweep takes jobs from lost workers and, if there "
+        "is a broker, notifies workers of queued jobs.",
     )
     poll_seconds: float = Field(
         default=0.5,
@@ -114,7 +117,7 @@ class Settings(BaseSettings):
         "ended.",
     )
     short_task_seconds: float = Field(
-        default=120.0, gt=0.0, description="Time limit of a short task, such as a generation."
+        default=120.0, gt=0.0, description="Time limit of a short task, such as generating text."
     )
     upload_bytes: int = Field(
         default=2 << 30, ge=1, description="Maximum size of an uploaded file or archive."

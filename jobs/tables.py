@@ -200,7 +200,7 @@ class JobEvent(Table, table=True):
 
 
 class MetricStep(Table, table=True):
-    """The position of the run at a step with measurements."""
+    """Time, epoch, tokens and words of a run at a step that has metrics."""
 
     __tablename__ = "metric_step"
     __table_args__: ClassVar[Any] = {"sqlite_with_rowid": False}  # Any, as in SQLAlchemy itself
@@ -318,7 +318,7 @@ class Placement(Table, table=True):
     is_open: bool = True
     """False if the provisioner no longer tracks the placement."""
     tries: int = 1
-    """Number of calls of `sbatch`; guards every write of a provisioner."""
+    """Number of calls of `sbatch`. Each write of a provisioner requires that it is unchanged."""
     state: str = _short()
     """submitting, unknown, refused, lost, or a state of Slurm, such as PENDING."""
     reason: str | None = Field(default=None, sa_type=Text)
@@ -370,7 +370,7 @@ class WebhookDelivery(Table, table=True):
     status: str = _short(default="pending")
     """`pending`, `delivered`, or, if no attempt is left, `failed`."""
     attempts: int = 0
-    """Number of attempts; guards every write of a sender."""
+    """Number of attempts. Each write of a sender requires that it is unchanged."""
     created_at: datetime = _time()
     next_attempt_at: datetime = _time()
     last_attempt_at: datetime | None = _time(default=None)

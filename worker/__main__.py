@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--settings-file", type=Path, default=None)
     options = parser.parse_args(arguments)
     if (options.job is None) != (options.exit_when_idle is None):
-        parser.error("--job and --exit-when-idle go together")
+        parser.error("--job and --exit-when-idle must be given together")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = _settings(options)

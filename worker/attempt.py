@@ -169,7 +169,7 @@ class Attempt:
                 code="not_started", message=f"the run cannot start: {error}", hint=hint
             )
             outcome = Outcome("died", data.code, data)
-            time.sleep(LOCKED_WAIT_SECONDS)  # the shortage may be temporary
+            time.sleep(LOCKED_WAIT_SECONDS)  # the cause may be temporary
         self._record(outcome)
         return outcome
 

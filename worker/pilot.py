@@ -39,8 +39,9 @@ def slurm_id_from_environment() -> str | None:
 def enter_pilot(database: Database, pilot: Pilot, worker_id: str) -> bool:
     """Records the pilot in its placement; False if the placement belongs to another Slurm job.
 
-    A placement is the record that a job was given to the cluster. After a wrong answer of Slurm,
-    one placement can have two Slurm jobs. The second pilot then ends before it claims the job.
+    A placement is the record that a job was submitted to Slurm. If a submission wrongly counts as
+    refused or lost, it is repeated, and the placement has two Slurm jobs. The second pilot then
+    ends before it claims the job.
     """
     if pilot.attempt is None or pilot.slurm_id is None:
         return True

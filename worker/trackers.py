@@ -92,7 +92,10 @@ def replays(
         if missing is None:
             names.append(name)
         else:
-            message = f"the run is not sent to {name}: {missing}, then `babylm track` sends it"
+            message = (
+                f"the run is not sent to {name}, because {missing}; after the installation, "
+                "`babylm track` sends it"
+            )
             warn(WarningData(code="tracker_missing", message=message))
     running = Replays(rundir, names, tracker_environment(settings))
     try:

@@ -80,9 +80,10 @@ def list_tasks(context: InContext) -> TaskPage:
 
 @router.get("/evaluations/official")
 def list_official_tasks(context: InContext) -> OfficialTaskPage:
-    """The tasks of the BabyLM challenge: which have files, and where the files come from.
+    """The tasks of the BabyLM challenge, and the source of their files.
 
-    Upload the files of a task with `POST /v1/evaluations/{task}/files`.
+    `folder` is the folder of the task under `evaluations` in the data directory, or null if the
+    files are missing. Upload the files of a task with `POST /v1/evaluations/{task}/files`.
     """
     data = [
         OfficialTaskRead(

@@ -126,7 +126,7 @@ def estimate_job(
 )
 async def estimate_takes_post(request: Request) -> None:
     """Answers 405, so that no other route takes `estimate` for the id of a job."""
-    detail = f"/v1/jobs/estimate does not know {request.method}, only POST"
+    detail = f"/v1/jobs/estimate does not support {request.method}; supported methods: POST"
     raise Problem(405, "method_not_allowed", detail, headers={"Allow": "POST"})
 
 
@@ -150,8 +150,8 @@ def list_jobs(
     the value come last in both directions. An unknown value is refused with the list of all values.
     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
-    jobs by a text that the name contains or with which the id begins. `counts` is the number of
-    jobs by status, without these filters.
+    jobs whose name contains the text, or whose id begins with it. `counts` is the number of jobs by
+    status, without these filters.
     """
     where = has_tags(tag or ())
     if archived is not None:

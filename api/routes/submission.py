@@ -89,7 +89,7 @@ def build(job_id: JobId, body: SubmissionBody, context: InContext) -> Submission
 
 @router.get("/jobs/{job_id}/budget")
 def show_budget(job_id: JobId, session: Reading, context: InContext) -> Ledger:
-    """The words of a job by source, and whether it keeps the rules of its track.
+    """A job's number of words for each source, and whether the job keeps the rules of its track.
 
     Words are counted before and after cleaning; `origin` and `licence` follow from the names of the
     files. `holds` of a rule is null as long as it is unknown whether the job keeps the rule.

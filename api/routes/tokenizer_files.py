@@ -32,7 +32,10 @@ TokenizerName = Annotated[
 
 @router.get("/tokenizer-files")
 def list_tokenizer_files(context: InContext) -> TokenizerFilePage:
-    """The existing tokenizers. A spec uses one with `tokenizer: {"path": "tokenizers/NAME"}`."""
+    """The tokenizers of the data directory; tokenizers that jobs trained are not listed.
+
+    A spec uses one with `tokenizer: {"path": "tokenizers/NAME"}`.
+    """
     found = tokenizer_files(context.settings.data_dir)
     return TokenizerFilePage(data=[_read(each) for each in found])
 
@@ -65,7 +68,7 @@ async def add_tokenizer_file(
 
 @router.delete("/tokenizer-files/{name}", status_code=204)
 def delete_tokenizer_file(name: TokenizerName, context: InContext) -> Response:
-    """Removes an existing tokenizer. A run that has prepared its tokenizer has its own copy."""
+    """Removes a tokenizer of the data directory. A run that has copied it keeps the copy."""
     remove_tokenizer(context.settings.data_dir, name)
     return Response(status_code=204)
 

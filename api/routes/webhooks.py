@@ -40,7 +40,10 @@ def create_webhook(body: WebhookBody, context: InContext) -> WebhookCreated:
         detail = "webhooks need a package: pip install 'babylm-service[webhooks]'"
         raise Problem(501, "webhooks_unavailable", detail)
     if body.url.startswith("http:") and not context.settings.allowed_networks:
-        message = "http is for networks in BABYLM_WEBHOOK_NETWORKS, which is empty: use https"
+        message = (
+            "http is allowed only for networks in BABYLM_WEBHOOK_NETWORKS, which is empty; use "
+            "https"
+        )
         fields = [("url", message, body.url)]
         raise Problem(422, "input_invalid", f"url: {message}", fields=fields)
     with context.database.write() as session:

@@ -81,8 +81,8 @@ def parse_address(text: str) -> Address:
 def is_same_address(one: str, other: str) -> bool:
     """True if two addresses name the same server; False if one of them is not valid.
 
-    The comparison ignores how an address is written, and takes all names of the loopback interface
-    as one. It does not resolve other names.
+    Different forms of an address are the same, such as `host` and `http://host:80/`, and so are all
+    names of the loopback interface. The function does not resolve other host names.
     """
     try:
         return _identity(parse_address(one)) == _identity(parse_address(other))

@@ -1,4 +1,4 @@
-"""Finds the service by environment variables, or by the record of `babylm serve`.
+"""Finds the service by environment variables, or by the file that `babylm serve` writes.
 
 The key of the environment belongs to the service that the environment names. A client sends it to
 no other address.
@@ -18,7 +18,7 @@ DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", "8000"
 def find_service() -> str:
     """The address of the service.
 
-    The first that exists of these: the address in `BABYLM_URL`, the address of the service that
+    The first of these that exists: the address in `BABYLM_URL`, the address of the service that
     runs in the folder `BABYLM_RUNS_DIR`, the socket `BABYLM_SOCKET`, the address of `BABYLM_HOST`
     and `BABYLM_PORT`. `babylm.options` applies the same order to the settings, which also come
     from `.env`.

@@ -107,9 +107,9 @@ def export(
 ) -> None:
     """Write a checkpoint as a GGUF file, for llama.cpp and programs that use it.
 
-    The command downloads a checkpoint of a job first. The file has the weights in float32 and the
-    tokenizer. The command supports OLMo 2 and Gemma 2, and refuses a model for which llama.cpp
-    would compute other results. It needs the extra `gguf`.
+    If JOB is a job, the command first downloads the checkpoint. The file has the weights in float32
+    and the tokenizer. The command supports OLMo 2 and Gemma 2, and refuses a model for which
+    llama.cpp would compute other results. It needs the extra `gguf`.
     """
     from babylm.gguf_export import export_folder, export_job
     from babylm.output import in_bytes, print_json

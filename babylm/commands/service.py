@@ -160,7 +160,7 @@ def worker(
     require_training()
     settings = load_service_settings()
     if (job is None) != (exit_when_idle is None):
-        raise UsageError("--job and --exit-when-idle go together")
+        raise UsageError("--job and --exit-when-idle must be given together")
     if settings_file is None:  # if given, that file has the address of the database
         check_database(settings.database_url)
     options = {

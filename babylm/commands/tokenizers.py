@@ -51,7 +51,7 @@ def tokenizer(context: typer.Context, url: Url = None, as_json: AsJson = False) 
 def train(
     dataset: Annotated[str, typer.Option("--dataset", help="Dataset to train on.")] = "train_10M",
     validation: Annotated[
-        str, typer.Option("--validation", help="Dataset for measuring the tokenizer.")
+        str, typer.Option("--validation", help="Text on which the tokenizer is measured.")
     ] = "dev",
     vocab_size: Annotated[int, typer.Option("--vocab-size", min=260)] = 32_000,
     min_frequency: Annotated[int, typer.Option("--min-frequency", min=1)] = 2,

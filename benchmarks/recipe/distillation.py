@@ -2,8 +2,9 @@
 
 A student learns from the text and from the predictions of teachers (Hinton et al. 2015,
 "Distilling the Knowledge in a Neural Network"; for BabyLM: Timiryasov and Tastet 2023, "Baby
-Llama"). Under a track, the words of the teachers count against the same budget. So by default one
-teacher and its student take five epochs each, and are compared with one model of ten epochs.
+Llama"). By the rules of a BabyLM track, the words that the teachers see count against the same
+budget. So by default one teacher and its student take five epochs each, and are compared with one
+model of ten epochs.
 
 The command uses the tokens of a finished run of the study in the folder `--work`, and adds one JSON
 line per student to the results. Teachers and students have the settings of the condition
@@ -89,7 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--teachers", type=int, default=1, help="teachers of one student")
     parser.add_argument("--teacher-epochs", type=float, default=5.0)
     parser.add_argument("--epochs", type=float, default=5.0, help="epochs of the student")
-    parser.add_argument("--weight", type=float, default=0.5, help="share of the teachers' loss")
+    parser.add_argument(
+        "--weight",
+        type=float,
+        default=0.5,
+        help="share of the teachers' predictions in the student's loss",
+    )
     return parser
 
 

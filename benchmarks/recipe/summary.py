@@ -40,7 +40,7 @@ def summary(runs: Sequence[Figures]) -> str:
         groups[run["shape"], run["architecture"], run["condition"]].append(run)
     lines = [
         "| shape | architecture | condition | seeds | bits per byte | against baseline "
-        "| share of the words to the baseline's bits per byte | minutes |",
+        "| share of the words needed to reach the baseline's bits per byte | minutes |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for (shape, architecture, condition), group in groups.items():

@@ -15,7 +15,7 @@ ARCHITECTURES: dict[str, type[Architecture]] = {
 """The architectures by name, in the order of the imports above."""
 
 DEFAULT_ARCHITECTURE = Llama4
-"""Architecture, if a spec does not name one. The BabyLM-NA2 research scripts have the same
+"""The architecture of a spec that names none. The BabyLM-NA2 research scripts have the same
 default."""
 
 if TYPE_CHECKING:

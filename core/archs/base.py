@@ -73,8 +73,8 @@ class Architecture(BaseModel):
         default=None,
         ge=1,
         le=1024,
-        description="Number of attention heads H; null: the number at which the width of a head is "
-        "the largest even divisor of hidden_size up to 64.",
+        description="Number of attention heads H; null: hidden_size / w, where w is the largest "
+        "even divisor of hidden_size up to 64.",
     )
     num_key_value_heads: int | None = Field(
         default=None,
@@ -209,7 +209,7 @@ class Architecture(BaseModel):
 
     @abstractmethod
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
+        """Weights in the matrices of a layer: total number, and number used for one token."""
 
     @abstractmethod
     def layer_vectors(self) -> int:

@@ -94,13 +94,13 @@ class Gemma2(Architecture):
         """Entries of `config.json` that replace the entries of the configuration class."""
         if self.attn_logit_softcapping is None:
             return {}
-        # The default attention of transformers 4 ignores the soft cap without a warning. Only a
-        # private entry of `config.json` chooses another attention. transformers 5 ignores this
-        # entry, and computes Gemma 2 with eager attention by default.
+        # The default attention implementation of transformers 4 ignores the soft cap without a
+        # warning. Only a private entry of `config.json` selects another implementation.
+        # transformers 5 ignores this entry, and computes Gemma 2 with eager attention by default.
         return {"_attn_implementation_internal": "eager"}
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
+        """Weights in the matrices of a layer: total number, and number used for one token."""
         del layer
         weights = self.attention_matrices() + 3 * self.hidden_size * self.mlp_width
         return weights, weights

@@ -100,8 +100,8 @@ class Llama4(Architecture):
     def exported_config(self) -> dict[str, Any]:
         """Entries of `config.json` that replace the entries of the configuration class."""
         # Without `use_cache: false`, transformers 4.51 builds a bfloat16 cache in every forward
-        # pass. Meta's checkpoints have the same entry. This does not slow generation down, because
-        # generation takes `use_cache` from generation_config.json, where it is true.
+        # pass. Meta's checkpoints have the same entry. The entry does not slow generation down,
+        # because generation takes `use_cache` from generation_config.json, where it is true.
         return {"use_cache": False}
 
     def compatibility_warnings(self) -> list[str]:
@@ -163,7 +163,7 @@ class Llama4(Architecture):
         }
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
+        """Weights in the matrices of a layer: total number, and number used for one token."""
         attention = self.attention_matrices()
         mlp = 3 * self.hidden_size * self.mlp_width
         if layer not in self.moe_layers():

@@ -30,7 +30,7 @@ class Olmo2(Architecture):
         return self.common_arguments(vocab_size=vocab_size) | {"hidden_act": self.hidden_act}
 
     def layer_matrices(self, layer: int) -> tuple[int, int]:
-        """Two numbers of weights in the matrices of a layer: all, and those used for one token."""
+        """Weights in the matrices of a layer: total number, and number used for one token."""
         del layer
         weights = self.attention_matrices() + 3 * self.hidden_size * self.mlp_width
         return weights, weights

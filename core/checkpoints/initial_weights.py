@@ -46,7 +46,8 @@ def take_initial_weights(spec: JobSpec, rundir: RunDir, data_dir: Path) -> None:
     require_same_model(spec, weights, tokenizer)
 
     def build(folder: Path) -> None:
-        # A checkpoint never changes, so a link is enough. A user may edit the files of a folder.
+        # A checkpoint never changes, so a link is enough. The weights of a folder are copied,
+        # because users may edit them.
         copy = link_or_copy if start.job is not None else shutil.copyfile
         copy(weights / WEIGHTS_FILE, folder / WEIGHTS_FILE)
         (folder / SOURCE_FILE).write_text(start.model_dump_json(), encoding="utf-8")

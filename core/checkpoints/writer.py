@@ -81,7 +81,7 @@ class Checkpoints:
             kind: Kind of the checkpoint, which decides how long it is kept.
             model: Model that gives the configuration, and the weights if `weights` is None.
             position: Training progress.
-            name: Name of a milestone; other kinds derive the name from the step.
+            name: Name of a milestone. Other kinds get their name from the kind and the step.
             weights: File with the weights to publish. It is hard-linked, or copied if it is on
                 another file system.
         """

@@ -1,4 +1,4 @@
-"""Reads a text file in blocks of whole lines, and cleans a block in any process.
+"""Splits a text file into blocks of whole lines, which several processes can clean.
 
 The module imports little, because worker processes wait for its imports.
 """
@@ -55,7 +55,7 @@ class CleanedBlock:
     content: bytes
     """The lines, joined by line breaks, with one empty line between documents."""
     begins_document: bool
-    """Whether an empty line precedes the first line. If no line is left: whether the content has an
+    """Whether an empty line precedes the first line. If cleaning left no text: whether it left an
     empty line."""
     ends_document: bool
     """Whether an empty line follows the last line."""

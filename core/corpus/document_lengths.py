@@ -32,7 +32,7 @@ class BlockLengths:
     """
 
     first: int
-    """Words before the first end of a document, or all words of the block."""
+    """Words before the first end of a document; all words if no document ends within the block."""
     last: int
     """Words after the last end of a document; 0 if no document ends within the block."""
     bins: list[int]

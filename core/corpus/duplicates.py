@@ -10,8 +10,8 @@ containment of documents"). The sketch of a document has 64 hashes of its set of
 all runs of five words. Two documents are near duplicates if at least 52 of their 64 hashes agree,
 which means a Jaccard index of about 0.8. The hashes form 16 bands of 4. A document is compared only
 with the earliest document that has the same 4 hashes in some band (Leskovec, Rajaraman, Ullman,
-"Mining of Massive Datasets", section 3.4). Two documents with an index of 0.8 have no equal band
-with probability (1 - 0.8^4)^16 = 0.0002.
+"Mining of Massive Datasets", section 3.4). For two documents with an index of 0.8, the probability
+that no band is equal is (1 - 0.8^4)^16 = 0.0002.
 
 Of equal units, the first in the order of the files is kept, so the result depends only on the text.
 
@@ -231,7 +231,7 @@ def _near(index: _Index) -> Bools:
 
 
 def _is_long(text: str) -> bool:
-    # Clean text has single spaces and breaks between its words.
+    # In clean text, exactly one space or line break separates two words of a unit.
     return text.count(" ") + text.count("\n") >= MIN_WORDS - 1
 
 

@@ -85,7 +85,7 @@ def reason_left_out(name: str) -> str:
     if name.startswith("."):
         return "is hidden: its name begins with a full stop"
     if name in DATASET_FILES:
-        return "describes a saved dataset and holds no text"
+        return "describes a saved dataset and contains no text"
     return f"has no suffix of a text ({ACCEPTED})"
 
 

@@ -3,11 +3,11 @@ r"""Cleaners and their rules, which work on blocks of whole lines.
 Every rule matches within one line, so the result does not depend on where a file is cut into
 blocks. Blocks are faster than single lines, because each step is one call into C for thousands of
 lines. A rule has a needle, a string that all its matches contain: for a block without the needle,
-the rule costs only one search for a string. The engine tries a pattern that begins with a literal
-only where that literal occurs, so look-behinds follow the first character: `\+(?<=\w\+)(?=\w)`
-equals `(?<=\w)\+(?=\w)` and is thirty times as fast.
+the rule costs only one search for a string. If a pattern begins with a literal, the regex engine
+tries it only where that literal occurs. So look-behinds come after the first character:
+`\+(?<=\w\+)(?=\w)` equals `(?<=\w)\+(?=\w)` and is thirty times as fast.
 
-Two alternatives were rejected: cleaning only the lines that contain any mark (nearly all lines of a
+Two alternatives were rejected: cleaning only the lines that contain markup (nearly all lines of a
 transcript do), and engines without look-around (RE2, Rust's regex), for which half of these
 patterns would have to be rewritten.
 """

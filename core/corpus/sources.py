@@ -97,7 +97,7 @@ def scan_folder(folder: Path) -> tuple[list[SourceFile], list[LeftOut]]:
         if path.is_dir():
             reason = "is a folder"
         elif not path.is_file():
-            reason = "is no regular file, or a link to nothing"
+            reason = "is not a regular file, or is a broken link"
         elif stem is None:
             reason = reason_left_out(path.name)
         elif stem in files:

@@ -139,7 +139,7 @@ def _clean_texts(
                 progress(min(1.0, done / total))
             writer.finish()
         if writer.words_out == 0:
-            raise CorpusEmpty(f"{file.path} holds no text after cleaning")
+            raise CorpusEmpty(f"{file.path} contains no text after cleaning")
         reports[file.stem] = writer.report(text)
     report = CleanReport(sources=reports)
     (output / "report.json").write_text(report.model_dump_json())
@@ -171,7 +171,7 @@ def require_unchanged(
 def preview(
     file: SourceFile, *, options: CleanOptions, max_lines: int = 20
 ) -> list[tuple[str, str | None]]:
-    """The first lines of a file, each raw and cleaned; for a dropped line the second is None.
+    """The first lines of a file as pairs: the raw line, and the cleaned line or None if dropped.
 
     The list is empty if the file cannot be read, or if only pyarrow can read it (`.parquet`,
     `.arrow`).

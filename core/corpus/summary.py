@@ -17,7 +17,7 @@ from core.storage.cache import Cache
 
 
 class CleanReports:
-    """Reports by dataset, each made in a thread that starts processes for the heavy part."""
+    """Makes the report of each dataset in a thread, which starts processes for the cleaning."""
 
     def __init__(self) -> None:
         self._works: dict[Path, _Work] = {}

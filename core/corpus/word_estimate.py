@@ -15,8 +15,7 @@ SAMPLES = 16
 SAMPLE_BYTES = 16 << 10
 """Number of bytes of a sample. A file is measured on SAMPLES samples at equal distances; a file
 that is smaller than all samples together is cleaned as a whole. For a corpus of 2.9M raw words, the
-estimate was wrong by 1.1 %; the number of raw words is 15.7 % higher than the number of clean
-words."""
+estimate was wrong by 1.1 %. Without cleaning, the count of words would be 15.7 % too high."""
 
 PACKED_WORDS_PER_BYTE = 0.35
 """Assumed number of words per byte of Parquet and Arrow files, which only pyarrow can read. English

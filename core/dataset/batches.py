@@ -85,7 +85,7 @@ class Batches:
 
     @classmethod
     def of(cls, tokens: TokenFile, training: TrainingSpec) -> "Batches":
-        """The batches of all steps of a run. All ranks have equal batches.
+        """The batches of all steps of a run. They are the same on all ranks.
 
         Raises:
             CorpusTooSmall: If the file has fewer than two tokens, so that there is no target.

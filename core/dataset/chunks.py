@@ -1,4 +1,4 @@
-"""Splits text files into chunks of whole lines, and encodes a chunk in any process of a pool.
+"""Splits text files into chunks of whole lines, which the processes of a pool encode.
 
 The module imports little, so that pool workers start fast.
 """

@@ -46,7 +46,7 @@ class DocumentOrder:
         sources = self._sources[places]
         ends = sources + (boundaries - self._begins[places])
         # For each boundary, counts the words of its document before the boundary. The documents may
-        # be anywhere in the file.
+        # be in any order in the file, and `TokenFile.word_counts` needs ascending positions.
         points = np.concatenate([[0], sources, ends])  # (2 K + 1,)
         by_position = np.argsort(points, kind="stable")
         before = np.empty_like(points)

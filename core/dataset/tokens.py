@@ -130,7 +130,7 @@ class TokenFile:
         words = np.zeros(len(positions), np.int64)
         before = 0
         for begin in range(0, len(self.word_starts), BLOCK_BYTES):
-            block = np.zeros(BLOCK_BYTES + 8, np.uint8)  # 8 more bytes, for the end of the file
+            block = np.zeros(BLOCK_BYTES + 8, np.uint8)  # positions may equal the block end
             part = self.word_starts[begin : begin + BLOCK_BYTES]
             block[: len(part)] = part
             bits = block.view("<u8")

@@ -1,9 +1,10 @@
 """Age of acquisition: surprisal of words in context (Chang & Bergen, TACL 10, 2022).
 
 `cdi_childes.json` is an object. Its keys are words; the value of a word is a list of objects with
-the field `context`. For each milestone, the official pipeline (AoA_word) computes the surprisal of
-each word after each of its contexts. It then compares how fast the surprisal of a word falls with
-the age at which children know the word. This module does not import numpy.
+the field `context`. For each milestone (a checkpoint after a given number of words), the official
+pipeline (AoA_word) computes the surprisal of each word after each of its contexts. It then compares
+two properties of a word: how fast its surprisal falls during training, and the age at which
+children know the word. This module does not import numpy.
 """
 
 import json

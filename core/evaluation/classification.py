@@ -57,7 +57,7 @@ FORMATS: tuple[Format, ...] = (
     Format(("sentence1",), ("sentence2",)),  # MRPC, RTE
     Format(("sentence",)),  # CoLA, SST-2
 )
-"""Known formats. A file has the first format of which all fields occur in the first line."""
+"""Known formats. The format of a file is the first one whose fields are all in the first line."""
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def _official_name(task: str, part: str, result: EvaluationResult) -> str | None
 
 
 def _by_words(points: Sequence[Point]) -> tuple[Point, ...]:
-    """One point per number of words; `last` replaces a milestone with the same number."""
+    """One point per number of words; `last` replaces a milestone with the same number of words."""
     return tuple({point.words_seen: point for point in points}.values())
 
 
@@ -191,7 +191,7 @@ def _error(metric: str, score: float, items: int) -> float:
     """Standard error of one score."""
     if metric == "accuracy":
         return sqrt(score * (1.0 - score) / items)
-    if metric == "spearman":  # error of the rank correlation of unrelated values
+    if metric == "spearman":  # standard error if the two rankings are independent
         return 1.0 / sqrt(max(1, items - 1))
     if metric == "log_probability":  # assumes a standard deviation equal to the mean
         return abs(score) / sqrt(items)

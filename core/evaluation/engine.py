@@ -44,7 +44,7 @@ def batch_tokens(model: PreTrainedModel) -> int:
 
 
 def may_pack(model: PreTrainedModel, width: int) -> bool:
-    """Whether the branches of a shared row give the same results as separate rows.
+    """Whether a row with several sequences gives the same results as one row per sequence.
 
     In Llama 4 the results differ from index `floor_scale` on, because the model scales queries by
     their index in the row instead of by `position_ids`.
@@ -54,9 +54,9 @@ def may_pack(model: PreTrainedModel, width: int) -> bool:
 
 
 def batches(rows: Sequence[Row], *, begin: int, tokens: int) -> Iterator[Sequence[Row]]:
-    """Batches of consecutive rows with at most `tokens` tokens, padding included, or a single row.
+    """Batches of consecutive rows with at most `tokens` tokens, padding included.
 
-    The rows must be in ascending order of length.
+    A row with more tokens is a batch of its own. The rows must be in ascending order of length.
     """
     while begin < len(rows):
         end = begin + 1
@@ -137,8 +137,8 @@ def _layout(rows: Sequence[Row], device: torch.device) -> Layout:
 def _masks(model: PreTrainedModel, layout: Layout) -> Any:
     """Attention masks in the form that the model expects: one mask, or one for each type of layer.
 
-    A token attends to the earlier tokens of its path; sliding-window and chunked layers restrict
-    this further.
+    A token attends to itself and to the earlier tokens of its own sequence. Sliding-window and
+    chunked layers restrict this further.
     """
     config = model.config
     query, key = layout.positions[:, :, None], layout.positions[:, None, :]

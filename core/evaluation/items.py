@@ -1,4 +1,4 @@
-"""Test items, and the interface of the kinds of tasks. Imports neither torch nor numpy."""
+"""Test items, and the interface that each kind of task implements. No torch, no numpy."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol

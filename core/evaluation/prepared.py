@@ -1,7 +1,7 @@
 """Converts tasks to rows of tokens, once for all checkpoints with the same tokenizer.
 
-A slot is a number to which log-probabilities are added, such as the sum of one candidate. A row
-names the slots to which its log-probabilities belong (`core.evaluation.rows`).
+A slot is an accumulator for log-probabilities, for example for the sum of one candidate. Each row
+lists the slots to which its log-probabilities are added (`core.evaluation.rows`).
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from core.evaluation.rows import Chain, Row, candidate_chains, encode, pack_rows
 from core.evaluation.summary import Summary, summarise_items, summarise_reading, summarise_words
 
 KEPT_TOKENS = 5_000_000
-"""Maximum number of tokens of all cached tasks together. A token with its share of the texts takes
-about 80 bytes. The newest task is kept even if it alone has more tokens."""
+"""Maximum number of tokens of all cached tasks together. A token takes about 80 bytes, including
+its part of the text. The newest task is kept even if it alone has more tokens."""
 ROWS_VERSION = 2
-"""Increase it if a change of the code gives other rows for the same task. Saved sums belong to the
-earlier rows and must not be used."""
+"""Increase it if a change of the code gives other rows for the same task. Sums that were saved for
+the earlier rows are then ignored."""
 TEXTS_AT_ONCE = 4096
 
 

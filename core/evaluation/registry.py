@@ -20,8 +20,8 @@ ITEM_KINDS: tuple[ItemKind, ...] = (MinimalPairs(), Ewok(), EntityTracking(), Wu
 READING = Reading()
 AOA = Aoa()
 SUFFIXES = (".jsonl", ".csv", ".json")
-"""Suffixes of task files. A task consists of the files with the first of these suffixes that occurs
-in its folder."""
+"""Suffixes of task files. All files of a task have the same suffix: the first of these suffixes
+that occurs in the folder of the task."""
 
 Kind = ItemKind | Reading | Aoa
 

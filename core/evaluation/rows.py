@@ -1,8 +1,8 @@
 """Packs token sequences into rows, in which sequences share their first tokens. No torch.
 
-Test items repeat many beginnings: the candidates of an item begin with the same tokens, and so do
-different items. A row is a set of trees in depth-first order. Each sequence is a path from a root,
-and the attention mask lets a token attend only to its path (`core.evaluation.engine`).
+Many texts begin with the same tokens: the candidates of an item, and also different items. A row is
+a set of trees in depth-first order. Each sequence is a path from a root, and the attention mask
+lets a token attend only to its path (`core.evaluation.engine`).
 """
 
 from array import array
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 KEYS_PER_TOKEN = 128
-"""Number of tokens to which a token can attend in the time that the layers need for one token.
-Every token of a row is compared with every other token, so long rows take more time per token.
-BLiMP has 1,208,000 tokens without packing; values from 64 to 1024 leave 811,000 to 745,000
-tokens."""
+"""The constant K of the cost model: a row of n tokens takes a time proportional to n (K + n). K
+stands for the work per token that does not depend on the length of the row, and n for attention,
+which compares each token with all tokens of the row. BLiMP has 1,208,000 tokens without packing.
+With packing, it has 811,000 tokens for K = 64 and 745,000 tokens for K = 1024."""
 LONGEST_ROW = 4096
 """Maximum number of tokens of a row with branches. An attention mask has the square of this number
 of entries."""
@@ -30,8 +30,9 @@ class Chain:
     slot: int
     """Index of the sum (the slot) to which the log-probabilities of the scored tokens are added."""
     is_relative: bool = False
-    """Whether the logit of the first scored token is enough, because its log-probability is only
-    compared with those of other tokens after the same tokens."""
+    """Whether the logit of the first scored token replaces its log-probability. This is possible if
+    the value is only compared with values of other tokens after the same prefix, because all of
+    them have the same softmax normalizer."""
 
 
 @dataclass(slots=True)
@@ -42,8 +43,8 @@ class Row:
     positions: "array[int]" = field(default_factory=lambda: array("i"))
     """Position of each token in its sequence."""
     ends: "array[int]" = field(default_factory=lambda: array("i"))
-    """For each token: the index after the last token that attends to it. All tokens between the two
-    also attend to it."""
+    """For each token i: the index after the last token that attends to it. The tokens from i to
+    `ends[i] - 1` attend to token i."""
     indices: "array[int]" = field(default_factory=lambda: array("i"))
     """Indices of the tokens after which a prediction is read."""
     targets: "array[int]" = field(default_factory=lambda: array("i"))
@@ -51,7 +52,7 @@ class Row:
     slots: "array[int]" = field(default_factory=lambda: array("i"))
     """For each of the `indices`: the slot to which the log-probability is added."""
     relative: "array[int]" = field(default_factory=lambda: array("b"))
-    """For each of the `indices`: 1 if the logit is enough, see `Chain.is_relative`."""
+    """For each of the `indices`: 1 if the logit is used, see `Chain.is_relative`."""
 
     @property
     def is_chain(self) -> bool:
@@ -94,11 +95,11 @@ def encode(tokenizer: object, texts: Sequence[str], lengths: Sequence[int]) -> l
 
 
 def candidate_chains(candidates: Sequence[Encoded], *, slot: int) -> list[Chain]:
-    """The chains of an item. The candidates have consecutive slots; their sums omit a constant.
+    """The chains of an item. The candidates have consecutive slots.
 
-    The log-probability of a shared token is the same for all candidates, and so is the normalizer
-    of the first tokens in which they differ. The sums omit both values, because only differences
-    between candidates matter.
+    The sums omit values that are equal for all candidates, because only differences between
+    candidates matter. These values are the log-probabilities of the first tokens that all
+    candidates share, and the softmax normalizer of the first token in which they differ.
 
     Args:
         candidates: Candidates of one item.

@@ -48,7 +48,7 @@ def evaluate_checkpoints(
     should_stop: Callable[[], bool],
     progress: Callable[[float], None],
 ) -> dict[str, float]:
-    """Runs all pending evaluations on the device of the run; returns the scores of `last`.
+    """Runs all pending evaluations on the run's device; returns the scores of checkpoint `last`.
 
     A task or checkpoint that cannot be read causes a warning and does not fail the run.
 

@@ -1,8 +1,8 @@
 """WUG: nonce words in adjective nominalisation (Hofmann 2024) and past tense (Weissweiler 2023).
 
-A line has `sentences`, texts separated by a tab, and `ratio`, the share of people who chose the
-first text. The score is Spearman's rank correlation between that share and the model's probability
-of the first text (softmax over the texts).
+A line has two fields: `sentences` contains texts separated by tabs, and `ratio` is the share of
+people who chose the first text. The score is Spearman's rank correlation between that share and the
+model's probability of the first text (softmax over the texts).
 """
 
 from core.evaluation.items import Item, Json, Metric, text_field, whole
@@ -20,7 +20,7 @@ class Wug:
     expected = "a JSON object with sentences (texts separated by a tab) and ratio (a number)"
 
     def parse(self, entry: Json, stem: str) -> Item:
-        """The item of a line; the subset is the past tense if the file name contains `past`."""
+        """The item of a line; the subset is `wug_past` if the file name contains `past`."""
         ratio = entry["ratio"]
         if isinstance(ratio, bool) or not isinstance(ratio, int | float):
             raise TypeError("ratio must be a number")

@@ -1,1 +1,1 @@
-"""Events, the journal that stores them, and the catalogue of metrics. No torch."""
+"""Events, their journal, and the catalogue of metrics. The package does not import torch."""

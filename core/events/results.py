@@ -1,4 +1,4 @@
-"""Results of evaluations. No torch."""
+"""Results of evaluations. This module does not import torch."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Found(BaseModel):
-    """A part of a result."""
+    """Base of the results and their parts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,7 +38,7 @@ class EvaluationResult(Found):
     """The scores of a whole task.
 
     `accuracy` ranges from 0 to 1, and `spearman` from -1 to 1. `r2_gain` also ranges from 0 to 1:
-    it is the share that surprisal explains of the residual variance of a baseline regression.
+    it is the share of a baseline regression's residual variance that surprisal explains.
     `log_probability` is a mean in nats, 0 at most.
     """
 

@@ -1,1 +1,1 @@
-"""The check of a run's last checkpoint, submissions to the challenge, and experiment trackers."""
+"""Export check, GGUF files, submissions to the BabyLM challenge, and experiment trackers."""

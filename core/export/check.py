@@ -102,12 +102,14 @@ def load_plain(folder: Path) -> tuple[PreTrainedModel, int]:
         ) from error
     wrong = {kind: sorted(map(str, names)) for kind, names in found.items() if names}
     if wrong:
-        raise ExportInvalid(f"transformers loads the checkpoint {folder.name} with {wrong}")
+        raise ExportInvalid(
+            f"transformers reports problems when it loads the checkpoint {folder.name}: {wrong}"
+        )
     return model.eval(), len(tokenizer)
 
 
 def is_unchanged(folder: Path, file: CheckpointFile) -> bool:
-    """Whether a file of a checkpoint is what the run wrote."""
+    """Whether a file of a checkpoint still has the content that the run wrote."""
     path = folder / file.path
     return path.is_file() and path.stat().st_size == file.size and hash_file(path) == file.sha256
 

@@ -2,8 +2,8 @@
 
     python -m core.process.pool_main SOCKET MEMORY
 
-The program is not part of `core.process.pool_worker`. Pickled objects refer to that module by its
-name, and a module that Python runs as a program has the name `__main__`.
+The program is separate from `core.process.pool_worker`, because pickled objects refer to that
+module by its name. A module that Python runs as a program has the name `__main__` instead.
 """
 
 import sys

@@ -18,8 +18,9 @@ RECIPE: Spec = {
     "shuffle": "documents",
 }
 """Training settings of the presets for a GPU. They were measured on a CPU with hidden size 96 and a
-`learning_rate` of 6e-3. `learning_rate` is the rate of embeddings and vectors. It is lower here,
-because it should fall with the square root of the hidden size."""
+`learning_rate` of 6e-3. With Muon, `learning_rate` applies only to embeddings, output layer and
+vectors. These larger models use a lower value, because it should fall with the square root of the
+hidden size."""
 CPU_RECIPE = RECIPE | {"learning_rate": 6e-3}
 DROPOUT = 0.1
 """Dropout probability, measured together with `RECIPE`."""

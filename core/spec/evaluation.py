@@ -33,8 +33,8 @@ class EvaluationSpec(Section):
         for task in tasks:
             if not TASK_NAME.match(task):
                 raise ValueError(
-                    f"{task!r} must be 1 to 40 letters, digits, '.', '_' or '-', starting with one "
-                    "of the first two"
+                    f"{task!r} must be 1 to 40 ASCII letters, digits, '.', '_' or '-', and must "
+                    "start with a letter or digit"
                 )
         twice = sorted({task for task in tasks if tasks.count(task) > 1})
         if twice:

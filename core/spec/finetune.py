@@ -37,7 +37,7 @@ OFFICIAL: dict[str, TaskSettings] = {
     "mrpc": TaskSettings(metric="f1"),
     "qqp": TaskSettings(metric="f1"),
 }
-"""Official settings of each task for which they are not the defaults of `TaskSettings`."""
+"""Official settings of the tasks that do not use the defaults of `TaskSettings`."""
 
 
 class FinetuneSpec(Section):
@@ -101,7 +101,10 @@ class FinetuneSpec(Section):
         default=0.01, ge=0.0, le=1.0, description="Weight decay of AdamW on all parameters."
     )
     warmup_ratio: float = Field(
-        default=0.06, ge=0.0, le=1.0, description="Share of the steps in which the rate rises."
+        default=0.06,
+        ge=0.0,
+        le=1.0,
+        description="Fraction of the steps that are warm-up, in which the learning rate rises.",
     )
     min_learning_rate_ratio: float = Field(
         default=0.1, ge=0.0, le=1.0, description="Final learning rate as a fraction of the peak."
@@ -119,7 +122,8 @@ class FinetuneSpec(Section):
     def _folder_names(cls, name: str) -> str:
         if not FOLDER_NAME.match(name):
             raise ValueError(
-                "must be letters, digits, '.', '_' or '-', starting with one of the first two"
+                "must be ASCII letters, digits, '.', '_' or '-', and must start with a letter or "
+                "digit"
             )
         return name
 
@@ -133,8 +137,8 @@ class FinetuneSpec(Section):
         for task in tasks:
             if not TASK_NAME.match(task):
                 raise ValueError(
-                    f"{task!r} must be 1 to 40 letters, digits, '.', '_' or '-', starting with one "
-                    "of the first two"
+                    f"{task!r} must be 1 to 40 ASCII letters, digits, '.', '_' or '-', and must "
+                    "start with a letter or digit"
                 )
         twice = sorted({task for task in tasks if tasks.count(task) > 1})
         if twice:

@@ -27,7 +27,7 @@ RESERVED = {
     SEED: "list the seeds in `seeds`",
     "name": "the service names the members",
 }
-"""Fields that a grid must not have. Each value says what the user can do instead."""
+"""Fields that a grid must not have, each with an explanation for the user."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ security, the name of a source is only compared with names of files, and is neve
 def _folder_name(name: str | None) -> str | None:
     if name is not None and not NAME.match(name):
         raise ValueError(
-            "must be 1 to 64 letters, digits, '.', '_' or '-', starting with one of the first two"
+            "must be 1 to 64 ASCII letters, digits, '.', '_' or '-', and must start with a letter "
+            "or digit"
         )
     return name
 
@@ -246,8 +247,8 @@ class JobSpec(Section):
     tracking: list[TrackerName] = Field(
         default_factory=list,
         max_length=3,
-        description="Experiment trackers that get a copy of the run, in addition to those of "
-        "BABYLM_TRACKING: tensorboard, wandb, mlflow.",
+        description="Experiment trackers (tensorboard, wandb, mlflow) that get a copy of the run, "
+        "in addition to those in BABYLM_TRACKING.",
     )
 
     @model_validator(mode="before")

@@ -38,9 +38,9 @@ class Plan:
 def make_plan(training: TrainingSpec, *, num_tokens: int) -> Plan:
     """The plan for a training file of `num_tokens` tokens.
 
-    A window is a sequence of `seq_length` tokens. For each of these tokens, it predicts the token
-    that follows. So every token of the file but the first is predicted once per epoch. The last
-    batch of an epoch may be smaller.
+    A window is a sequence of `seq_length` tokens. For each of these tokens, the model predicts the
+    token that follows. So every token of the file but the first is predicted once per epoch. The
+    last batch of an epoch may be smaller.
     """
     windows = max(1, ceil((num_tokens - 1) / training.seq_length))
     steps_per_epoch = ceil(windows / training.batch_size)

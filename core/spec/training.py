@@ -139,8 +139,8 @@ class TrainingSpec(Section):
     )
     attention: Literal["auto", "blocks", "library", "flex"] = Field(
         default="auto",
-        description="blocks: attention that this project computes block by block, so that all "
-        "scores are never in memory at once, or torch's fused kernel where that gives the same "
+        description="blocks: attention that this project computes block by block, so that "
+        "memory never holds all scores at once, or torch's fused kernel where that gives the same "
         "result faster; library: the attention that transformers chooses; flex: torch's flex "
         "attention, GPU only. auto uses the first of these rules that applies. Llama 4 with "
         "packing documents and seq_length 8192 or more: blocks (attention dropout is then an "

@@ -1,1 +1,1 @@
-"""Folders on disk: run folder, cache, file hashes. No torch."""
+"""Folders on disk: run folder, cache, file hashes. The package does not import torch."""

@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 SHOWN_NAMES = 10
 UNTRAINED_HINT = (
-    "Restore the files and retry. This job has not trained yet: a second retry, or a new job, uses "
-    "the current text."
+    "Restore the files and retry. This job has not trained yet: if you do not restore the files, a "
+    "retry or a new job uses the current text."
 )
 
 

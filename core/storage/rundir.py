@@ -194,8 +194,8 @@ def publish_folder(final: Path, build: Callable[[Path], None], *, resume: bool =
     Args:
         final: The folder to publish.
         build: Called with an empty folder, which it fills.
-        resume: Whether `build` may instead receive the folder of an earlier call for `final` that
-            was killed or raised `Stopped`.
+        resume: Whether `build` may receive, instead of an empty folder, the folder of an earlier
+            call for `final` that was killed or raised `Stopped`.
 
     Returns:
         False if `final` already exists. The new folder is then removed, because both folders have
@@ -281,7 +281,7 @@ def remove_abandoned(folder: Path, *, young_seconds: float = YOUNG_SECONDS) -> N
     """Removes the temporary folders in `folder` that no running process uses.
 
     `publish_folder` keeps its temporary folder locked. Folders that changed less than
-    `young_seconds` ago are kept, because a folder is locked only a moment after its creation.
+    `young_seconds` ago are kept, because `publish_folder` locks a folder shortly after creating it.
     """
     for path in folder.glob(f"*{STAGING_SUFFIX}"):
         try:

@@ -123,7 +123,10 @@ def _converted(found: Json, model: Json, name: str) -> ExistingTokenizer:
 
 def _reason_unusable(found: Json, model: Json) -> str | None:
     """Why a tokenizer of this kind cannot be used; None if it can."""
-    only = "only byte-level BPE with GPT-2's splitting can be used, because words are counted in it"
+    only = (
+        "only byte-level BPE with GPT-2's splitting can be used, because the service counts words "
+        "from the token ids"
+    )
     if model.get("type") != "BPE":
         return f"is a {model.get('type')} tokenizer; {only}"
     splitting = found.get("pre_tokenizer") or {}
@@ -132,7 +135,10 @@ def _reason_unusable(found: Json, model: Json) -> str | None:
     if splitting.get("type") != "ByteLevel" or not splitting.get("use_regex", True):
         return f"splits text with {splitting.get('type', 'nothing')}; {only}"
     if splitting.get("add_prefix_space"):
-        return "adds a space before each text (add_prefix_space), so it does not give texts back"
+        return (
+            "adds a space before each text (add_prefix_space), so decoding does not reproduce the "
+            "text"
+        )
     if found.get("normalizer") is not None:
         return f"changes text before it is split ({found['normalizer'].get('type')}); {only}"
     for field in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
@@ -165,7 +171,10 @@ def _reason_invalid(
             return f"has the entry {text[:40]!r}, in which two words may start"
     for left, right in merges:
         if not known.issuperset((left, right, left + right)):
-            return f"merges {left!r} and {right!r}, which are not all in its vocabulary"
+            return (
+                f"merges {left!r} and {right!r}, but one of them or their result is not in its "
+                "vocabulary"
+            )
     return None
 
 

@@ -1,4 +1,4 @@
-"""The special tokens and their ids. No imports, so that batches need no tokenizer library."""
+"""The special tokens and their ids. No imports: code that needs only ids loads no tokenizer."""
 
 END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"

@@ -6,8 +6,8 @@ GPT-2's splitting cuts text into pieces with the expression
 
 and byte-pair merges never cross pieces. Clean text has no white space except single ' ' and single
 '\n' between words. In such text a piece begins at every ' ', because each alternative that matches
-a space also matches the characters after it. '\n' is a piece of its own, because no other
-alternative matches it. So the text consists of units. A unit is either "\n", or a word with an
+a space also matches the characters after it. '\n' is a piece of its own, because only the last
+two alternatives match it. So the text consists of units. A unit is either "\n", or a word with an
 optional space before it. The pieces of a unit do not depend on the text around it, so the ids of a
 document are the concatenated ids of its units. A text has few distinct words. `tokenizers` encodes
 each word once (or twice, with and without the space, if the word also begins a line), and later
@@ -115,7 +115,10 @@ class UnitEncoder:
         self._forget()
 
     def encode(self, text: str) -> Encoded:
-        r"""Tokens of whole lines. A document ends at '\n\n'; a single '\n' at the end continues it.
+        r"""Tokens of whole lines.
+
+        A document ends at '\n\n'. If the text ends with a single '\n', its last document continues
+        in the next text.
 
         Raises:
             TextNotClean: If the text has other white space than single ' ' and '\n' between words.
@@ -154,7 +157,7 @@ class UnitEncoder:
                 self._forget()  # an invalid word must not stay in the tables
                 raise TextNotClean(f"not one word with single white space around it: {word!r}")
         self._make_room()
-        breaks = codes < 2  # (U,) here `codes` still has the numbers of the words
+        breaks = codes < 2  # (U,) at this point, `codes` has the numbers of words
         codes *= 2
         codes[1:] += breaks[:-1]
         codes[:1] += 1  # the first unit of a text begins a line

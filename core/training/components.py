@@ -51,7 +51,10 @@ class Components:
             self.average.update(step)
 
     def averaged_weights(self, is_wanted: bool) -> AbstractContextManager[None]:
-        """A context in which the model has its averaged weights, if wanted and if there are any."""
+        """A context in which the model has its averaged weights.
+
+        Changes nothing if `is_wanted` is False or the run keeps no average.
+        """
         if self.average is None or not is_wanted:
             return nullcontext()
         return self.average.swapped()

@@ -40,13 +40,15 @@ class StepResult:
 
 
 class Stepper:
-    """Takes training steps. From the first non-finite loss or gradient on, updates no weights.
+    """Takes training steps; stops updating the weights after the first non-finite value.
 
-    A flag on the device (`found_inf`) records non-finite values. An optimizer that applies
-    `found_inf` itself then leaves weights and state unchanged, without a device synchronization.
-    The training loop reads the flag after logged steps, and on a CPU after every step. With loss
-    scaling, a non-finite gradient prevents only the update of its own step. A non-finite loss
-    still prevents this update and all later updates.
+    A non-finite loss or gradient norm sets a flag on the device (`found_inf`). Once the flag is
+    set, steps leave weights and optimizer state unchanged. An optimizer that applies `found_inf`
+    itself needs no device synchronization for this. The training loop reads the flag after logged
+    steps, and on a CPU after every step.
+
+    With loss scaling, only a non-finite loss sets the flag. After a non-finite gradient, only the
+    update of the same step is skipped.
     """
 
     def __init__(

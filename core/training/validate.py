@@ -16,7 +16,7 @@ from core.training.execution.device import Device
 from core.training.loss import token_losses
 
 LARGEST_EXPONENT = 700.0
-"""Loss from which on the perplexity is null, because exp overflows float64 above about 709."""
+"""From this loss on, the perplexity is null, because exp overflows float64 above about 709."""
 BITS_PER_BYTE = "validation/bits_per_byte"
 MAX_NAME_LENGTH = 64
 """Maximum number of characters in the name of a metric, as in the database."""

@@ -14,7 +14,8 @@
 #module load cuda/12.4
 #source /shared/babylm/.venv/bin/activate
 
-# The last line replaces the shell by the pilot. Slurm sends a signal before the time limit expires
-# (--signal=B:TERM@...), but only to the process of this shell. In a container:
+# Slurm sends a signal before the time limit expires (--signal=B:TERM@...), but only to the process
+# of this shell. So the last line must use `exec`, which replaces the shell by the pilot. To run the
+# pilot in a container, use for example:
 #exec apptainer exec --nv /shared/babylm-worker.sif python3 -m worker {arguments}
 exec {python} -m worker {arguments}

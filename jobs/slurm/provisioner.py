@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 SETTINGS_FILE = "settings.env"
 MISSES = 3
-"""Number of consecutive complete listings without the Slurm job, after which it counts as lost."""
+"""A Slurm job counts as lost if it is missing in this number of consecutive complete listings."""
 CANCEL_GRACE_SECONDS = 60.0
 """Seconds that a pilot has to obey a cancel request, in addition to the grace period and the lease.
 Then `scancel` ends the pilot."""
@@ -64,7 +64,7 @@ class Pace:
 
 
 class Provisioner:
-    """One provisioner."""
+    """Submits and tracks the pilots; `provision` makes one pass."""
 
     def __init__(
         self, database: Database, settings: Settings, slurm: Slurm, *, pace: Pace | None = None

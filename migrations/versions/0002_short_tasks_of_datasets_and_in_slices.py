@@ -1,4 +1,4 @@
-"""Short tasks of a dataset, and short tasks that run in slices.
+"""Add short tasks of datasets, and the progress and state of short tasks that run in slices.
 
 Revision ID: 0002
 Revises: 0001

@@ -1,4 +1,4 @@
-"""Sort the index of the queue as workers claim jobs, so that queries need not sort queued jobs.
+"""Give the queue index the order in which jobs are claimed, so that queries need no sort.
 
 Revision ID: 0007
 Revises: 0006

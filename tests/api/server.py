@@ -1,4 +1,4 @@
-"""The app on a real uvicorn in a thread, with the service's own HTTP protocol."""
+"""Runs the app on a real uvicorn server in a thread, with a protocol class of the service."""
 
 import socket
 import threading

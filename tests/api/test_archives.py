@@ -155,7 +155,7 @@ def test_a_damaged_tar_is_refused(tmp_path, name, compressed):
     content = (DAMAGED | NOT_REGULAR)[name]
     problem = refusal(gzip.compress(content) if compressed else content, "a.tar.gz", tmp_path)
     assert (problem.status, problem.code) == (422, "archive_invalid")
-    assert ("is no regular file" in problem.detail) == (name in NOT_REGULAR)
+    assert ("is not a regular file" in problem.detail) == (name in NOT_REGULAR)
 
 
 def test_the_refusal_names_the_member_before_the_damage(tmp_path):

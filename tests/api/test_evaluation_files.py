@@ -105,7 +105,7 @@ def test_an_archive_gives_one_folder(client, settings):
         ("b.txt", LINE, 422, "'b.txt' is not the name of an evaluation file"),
         ("../b.jsonl", LINE, 422, "is not the name of an evaluation file"),
         ("a.jsonl", LINE, 409, "mine has a.jsonl already"),
-        ("b.csv", "item,word\n", 422, "mine has .jsonl files, and b.csv is none"),
+        ("b.csv", "item,word\n", 422, "mine has .jsonl files, but b.csv has another suffix"),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_and_changes_nothing(

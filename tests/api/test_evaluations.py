@@ -168,7 +168,7 @@ def test_an_evaluation_of_an_unknown_checkpoint_does_not_stop_reading(client, wo
     [
         (["missing"], "the evaluation task 'missing' does not exist; existing tasks: blimp, odd"),
         (["blimp", "odd"], "task 'odd' cannot be read: b.jsonl, line 1 is of no known kind"),
-        (["../blimp"], "'../blimp' must be 1 to 40 letters, digits, '.', '_' or '-'"),
+        (["../blimp"], "'../blimp' must be 1 to 40 ASCII letters, digits, '.', '_' or '-'"),
         (["blimp", "blimp"], "must name each task once; blimp is named twice"),
     ],
 )

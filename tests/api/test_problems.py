@@ -200,13 +200,14 @@ def test_a_method_that_a_route_does_not_know_is_405(raw, route):
     assert is_problem(answer)
     known = answer.headers["allow"]
     assert route.method in known.split(", ")
-    assert answer.json()["detail"].endswith(f"does not know PUT, only {known}")
+    assert answer.json()["detail"].endswith(f"does not support PUT; supported methods: {known}")
 
 
 def test_a_file_of_the_dashboard_cannot_be_written(raw):
     answer = raw.send("POST", "/static/index.html", b"x")
     assert answer.status == 405
-    assert answer.json()["detail"] == "/static/index.html does not know POST, only GET, HEAD"
+    expected = "/static/index.html does not support POST; supported methods: GET, HEAD"
+    assert answer.json()["detail"] == expected
 
 
 @pytest.mark.parametrize("route", [each for each in routes() if "{job" in each.path], ids=str)

@@ -150,8 +150,8 @@ def test_waiting_for_a_disconnect_has_no_time_limit():
 
     async def call() -> None:
         receive_in_time = timed(receive, seconds=0.0)
-        # The time limit has already passed. It ends a wait for the body, as the next two lines
-        # check, but not a wait after the whole body was received.
+        # The limit of 0 s has already passed. A wait for the body fails. The wait for a disconnect,
+        # which follows the whole body, does not fail.
         with pytest.raises(Problem):
             await timed(anyio.sleep_forever, seconds=0.0)()
         assert (await receive_in_time())["type"] == "http.request"
@@ -193,7 +193,8 @@ def test_the_same_line_is_not_logged_a_thousand_times():
     first = record("something else")
     assert quiet.filter(first)
     dropped = 1000 - MAX_SAME + 1000 - MAX_ALIKE
-    assert first.getMessage() == f"something else (before it, {dropped:,} repeated lines)"
+    note = f"{dropped:,} messages were dropped before this one, to limit the log"
+    assert first.getMessage() == f"something else ({note})"
     again = record("something else")
     assert quiet.filter(again)
     assert again.getMessage() == "something else"

@@ -1,4 +1,4 @@
-"""Simultaneous identical requests share one read, which begins after each of them has begun."""
+"""Identical requests that wait at the same time share one read, which begins after they arrive."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -118,7 +118,7 @@ async def test_a_running_read_that_is_cancelled_lets_the_next_begin(shared, sour
 
 
 def test_simultaneous_requests_get_whole_answers_and_share_reads(settings, database):
-    """Sends 100 equal requests, and two requests with other headers or another query."""
+    """Sends 100 identical requests and two with other queries, one of which is invalid."""
     app, transactions = create_app(settings, database=database), []
     event.listen(database.engine, "begin", transactions.append)
 

@@ -95,7 +95,7 @@ def test_the_same_key_and_body_return_the_first_study(client):
     ],
 )
 def test_a_study_is_refused_as_a_whole(client, change, field, message):
-    body = json.dumps(STUDY | change)  # not by the client, which refuses to encode NaN
+    body = json.dumps(STUDY | change)  # encoded here, because the client refuses NaN
     headers = {"Content-Type": "application/json"}
     answer = client.post("/v1/studies", content=body, headers=headers)
     assert answer.status_code == 422, answer.text

@@ -1,4 +1,4 @@
-"""Uploads of compressed files and files of rows, and jobs with them."""
+"""Uploads of compressed files and of rows (JSON lines, CSV, Parquet), and jobs that use them."""
 
 import gzip
 import io
@@ -47,7 +47,12 @@ def test_rows_and_compressed_files_are_taken_alone_and_in_an_archive(client, set
         ("a.parquet", b"no table", "corpus_damaged", "a.parquet does not begin as a .parquet"),
         ("a.txt.gz", b"plain", "corpus_damaged", "a.txt.gz cannot be read as .gz"),
         ("a.txt.gz", gzip.compress(b"words" * 99, mtime=0)[:-9], "corpus_damaged", "ended before"),
-        ("a.txt.gz", gzip.compress(bytes(99), mtime=0), "corpus_encoding", "a.txt.gz holds a NUL"),
+        (
+            "a.txt.gz",
+            gzip.compress(bytes(99), mtime=0),
+            "corpus_encoding",
+            "a.txt.gz contains a NUL at byte 0, so it is not text",
+        ),
         (
             "a.txt.gz",
             gzip.compress(b"a " * (4 << 20), mtime=0),

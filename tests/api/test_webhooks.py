@@ -97,7 +97,7 @@ def receiver():
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Lets the API's thread sleep for longer than a test, because the tests deliver messages."""
+    """Keeps the API's thread idle during a test, because the tests deliver the messages."""
     return settings.model_copy(update={"webhook_networks": "127.0.0.0/8", "sweep_seconds": 3600.0})
 
 

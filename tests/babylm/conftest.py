@@ -43,7 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Address and data folder of an API without other services."""
+    """Address and data folder of an API that runs without Redis and workers."""
     settings = Settings(_env_file=None, data_dir=tmp_path / "data", runs_dir=tmp_path / "runs")
     upgrade(settings.database_url)
     config = uvicorn.Config(create_app(settings), port=0, log_level="error")

@@ -70,8 +70,8 @@ def api(_: list[str]) -> None:
 def worker(words: list[str]) -> None:
     if "--stubborn" in words:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Like a training process, the child has its own session and, without arguments of the worker,
-    # ends when its standard input closes.
+    # Like a training process, the child has its own session and ends when its standard input
+    # closes. The child of a stubborn worker ignores its standard input.
     code = "import time; time.sleep(600)" if words else "import sys; sys.stdin.read()"
     grandchild = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, start_new_session=True

@@ -134,7 +134,7 @@ def test_a_short_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
         assert second.parent != first.parent
         assert Path(second.parent).stat().st_mode & 0o077 == 0
         assert socket_path(folder) == second  # a later call finds a leftover server
-        second.parent.rmdir()  # as `remove_short_folder` or a restart of the machine
+        second.parent.rmdir()  # as `remove_short_folder` or a restart of the machine does
         assert socket_path(folder) == second
         second.parent.chmod(0o755)
         third = socket_path(folder)

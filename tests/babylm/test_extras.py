@@ -66,7 +66,7 @@ LIGHT = (
     *("babylm.gguf_export", "babylm.hub_dataset", "babylm.hub_push", "babylm.client._sync.service"),
     "core.export.tracking.__main__",
 )
-"""Modules that start the service and its programs, or a command, without training."""
+"""Modules that start the service, its programs or a command. They import no training code."""
 TRAINING = ("core.run", "core.short")
 IMPORTED_BY_OTHERS = {"huggingface_hub", "numpy", "safetensors"}
 """Packages of extras that transformers imports too. Training needs transformers."""

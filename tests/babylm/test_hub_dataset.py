@@ -113,7 +113,7 @@ def test_malformed_rows_of_a_column_are_skipped_or_refuse_the_file(run, service,
     ("words", "message"),
     [
         (("--hub", "babylm/none"), "the Hub has no dataset babylm/none, or it is private"),
-        (("--hub", "a/b/c"), "'a/b/c' is no name of a dataset on the Hub"),
+        (("--hub", "a/b/c"), "'a/b/c' is not a valid name of a dataset on the Hub"),
         (("--hub", "babylm/corpus"), "several splits: train \\(2 files\\), validation"),
         (("--hub", "babylm/corpus", "--split", "x"), "has no split x; it has: train"),
         (("--hub", "babylm/corpus", "--revision", "x"), "has no branch, tag or commit x"),

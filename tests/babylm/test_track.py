@@ -44,5 +44,5 @@ def test_a_tracker_that_does_not_exist_or_does_not_take_the_events_is_named(run,
     )
     rundir.tensorboard.write_text("a file in the place of the folder")
     refused = error_of(run("track", str(rundir.root), "--to", "tensorboard"))
-    assert "tensorboard did not take the events: FileExistsError" in refused.message
+    assert "tensorboard did not accept the events: FileExistsError" in refused.message
     assert "continues from here" in refused.hint

@@ -159,7 +159,7 @@ CALLER = """
 import signal
 import sys
 from pathlib import Path
-# A shell that runs the tests in the background has them ignore it.
+# If a shell runs the tests in the background, their processes ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.babylm.test_train import WAIT, train
 from babylm.errors import CommandError

@@ -34,7 +34,7 @@ def main(request_path: str, answer_path: str) -> None:
 
 
 def probe(folder: Path, case: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
-    """Logits, losses, generated ids, ids and offsets of one checkpoint."""
+    """Logits, loss and generated ids of a checkpoint; ids and offsets from its tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     encoded = [tokenizer(text, return_offsets_mapping=True) for text in request["texts"]]
     answer: dict[str, Any] = {
@@ -50,7 +50,7 @@ def probe(folder: Path, case: dict[str, Any], request: dict[str, Any]) -> dict[s
     inputs = torch.tensor(request["inputs"])  # (B, T)
     mask = torch.ones_like(inputs)
     with torch.no_grad():
-        # As an evaluation calls it: with a mask and labels, and the cache setting of config.json.
+        # As an evaluation calls the model: with mask, labels, and the cache setting of config.json.
         output = model(input_ids=inputs, attention_mask=mask, labels=inputs)
         padded_mask = mask.clone()
         padded_mask[1, -request["padding"] :] = 0

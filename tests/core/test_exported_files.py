@@ -99,7 +99,8 @@ def test_the_model_card_warns_of_what_the_official_release_cannot_compute(export
     ("model", "fields"),
     [
         (Llama4(), []),
-        (Llama4(num_hidden_layers=3, no_rope_layer_interval=8), []),  # 3 layers: 4 and 8 are equal
+        # With 3 layers, the intervals 4 and 8 give the same model.
+        (Llama4(num_hidden_layers=3, no_rope_layer_interval=8), []),
         (Llama4(no_rope_layer_interval=8), ["no_rope_layer_interval is 8"]),
         (Llama4(attention_chunk_size=1024), ["attention_chunk_size is 1024"]),
         (Llama4(attention_chunk_size=1024, max_position_embeddings=1024), []),

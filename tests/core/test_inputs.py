@@ -227,7 +227,7 @@ def test_before_anything_is_trained_a_second_retry_takes_the_new_text(folder, un
     folder.change("edited")
     with pytest.raises(CorpusChanged) as raised:
         folder.go()
-    assert "second retry" in raised.value.hint
+    assert "a retry or a new job uses the current text" in raised.value.hint
     folder.go()
     assert folder.result != undisturbed
 

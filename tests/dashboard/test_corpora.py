@@ -65,7 +65,7 @@ def test_an_empty_file_is_refused_for_its_content(tab, tmp_path):
     page = tab.open("#/corpora")
     page.get_by_label("Name").fill("of-nothing")
     page.get_by_label("Files to upload").set_input_files(tmp_path / "empty.txt")
-    expect(page.get_by_role("alert")).to_have_text("empty.txt holds no text")
+    expect(page.get_by_role("alert")).to_have_text("empty.txt contains no text")
 
 
 def test_a_corpus_without_a_name_is_refused_in_words(tab, tmp_path):

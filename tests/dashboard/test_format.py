@@ -1,4 +1,4 @@
-"""Numbers as the dashboard shows them: the sources, run by Node."""
+"""The number formats of the dashboard, computed by its TypeScript source in Node."""
 
 import json
 import shutil

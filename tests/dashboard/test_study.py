@@ -57,7 +57,7 @@ def test_a_job_is_repeated_with_seeds_and_the_study_is_compared_and_deleted(
 def _expect_recovery_from_a_failed_request(tab, page):
     tab.may_complain = True  # the browser logs the answer
     problem = {"title": "Service Unavailable", "status": 503, "detail": "busy"}
-    # Every path, because an answer to any request, such as that for the alerts, hides the banner.
+    # Fails every request: any answer of the service, such as the alerts, would hide the banner.
     path = "**/v1/**"
     page.route(path, lambda route: route.fulfill(status=503, json=problem))
     banner = page.get_by_text("The service does not respond")

@@ -1,4 +1,4 @@
-"""A simulated Slurm, and functions that do in the database what a pilot does: start, and claim."""
+"""A simulated Slurm, and functions that write to the database what a pilot writes."""
 
 import json
 import os

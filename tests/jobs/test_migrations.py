@@ -45,8 +45,8 @@ for fatal in range(1, 200):
     for file in folder.glob("killed.sqlite3*"):
         (folder / f"{fatal:03d}-{file.name}").write_bytes(file.read_bytes())
 """
-"""A program that forks a child for each statement at which the upgrade is killed. A new process for
-each would spend most of its time on starting Python and importing SQLAlchemy."""
+"""A program that forks a child for each statement at which the upgrade is killed. A new interpreter
+for each would spend most of its time on starting Python and importing SQLAlchemy."""
 
 
 def run(program: str, *arguments: str) -> subprocess.Popen:

@@ -1,4 +1,4 @@
-"""A state machine of supervisors, two sweepers and their clocks tests claims, leases and fencing.
+"""Tests claims, leases and fencing by a state machine of supervisors, sweepers and their clocks.
 
 `BABYLM_PROTOCOL_EXAMPLES=2000` runs 2,000 sequences of actions instead of 150.
 """

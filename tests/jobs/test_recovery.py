@@ -1,4 +1,4 @@
-"""The sweep requeues lost jobs, by its own clock, and sends notifications of waiting jobs."""
+"""The sweep requeues lost jobs, by its own clock, and notifies workers if jobs wait."""
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError

@@ -112,7 +112,7 @@ def test_the_time_limit_is_the_specs_the_templates_or_the_estimates(settings, tm
         return time_limit_minutes(spec, settings=settings, template=template, rates=rates)
 
     of_a_fast_node = minutes()
-    assert of_a_fast_node == 31  # half an hour and a training of seconds, in whole minutes
+    assert of_a_fast_node == 31  # half an hour plus some seconds of training, rounded up
     assert minutes(rate=1e8) > 2 * of_a_fast_node
     assert minutes(rate=1.0) == 24 * 60
     assert minutes(resources={"time_limit": 3601}) == 61

@@ -55,8 +55,9 @@ for work in (create, add):
         if status != -signal.SIGKILL:
             break
 """
-"""A program that forks for each statement, because most of the time is needed to start Python and
-import SQLAlchemy. Each process does the same work again, like a client that got no answer."""
+"""A program that forks a child for each statement at which the work is killed. A new interpreter
+for each would spend most of its time on starting Python and importing SQLAlchemy. Each child
+repeats the same work, like a client that got no answer."""
 
 
 def test_a_study_killed_at_any_statement_has_each_member_once(database, url):
@@ -77,7 +78,7 @@ def test_a_study_killed_at_any_statement_has_each_member_once(database, url):
         places = [(member.condition_number, member.seed) for member in members]
         assert places == [(number, seed) for number in (0, 1) for seed in (0, 1, 2)]
         assert len(session.exec(select(Job)).all()) == len(places)
-        # The one event of each member says that it is queued.
+        # Each member has exactly one event, with the status `queued`.
         events = session.exec(select(JobEvent)).all()
         assert sorted(event.job_id for event in events) == sorted(m.job_id for m in members)
         assert study.seeds == [0, 1, 2]

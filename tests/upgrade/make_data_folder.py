@@ -5,7 +5,7 @@ Run it in a checkout of version 0.1 (commit 52c77b4), with that version installe
     python make_data_folder.py version-0.1.tar.xz
 
 The folder holds a finished, a failed, a cancelled, a paused, a running and a queued job. The
-finished, paused and running ones have the same settings and seed, so the same weights at the end.
+finished, paused and running jobs have the same settings and seed, so they end with equal weights.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A data folder of version 0.1, killed while it worked, continues under this version."""
+"""This version continues the jobs of a version 0.1 service that was killed while it worked."""
 
 import hashlib
 import tarfile

@@ -1,4 +1,4 @@
-"""The pipe to a child, its group, and its log."""
+"""Child processes: heartbeat pipe, environment, log file and OOM count."""
 
 import signal
 import sys

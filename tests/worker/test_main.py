@@ -1,4 +1,4 @@
-"""The worker as a process, on a broker that is frozen."""
+"""A worker process whose broker does not answer because it is stopped with SIGSTOP."""
 
 import os
 import signal

@@ -85,7 +85,7 @@ def test_a_pilot_without_work_ends_after_the_idle_time(settings, database):
 
 
 def test_the_end_of_a_time_limit_is_a_shutdown_that_is_not_counted(settings, database, tmp_path):
-    """Slurm sends SIGTERM to the batch shell, which the pilot has replaced.
+    """The pilot replaces the batch shell (`exec`), so it receives the SIGTERM that Slurm sends.
 
     The job has 10,000 epochs, so on any machine it still runs when the signal arrives."""
     write_sample(settings.data_dir, target_bytes=60_000)

@@ -1,7 +1,7 @@
 """The worker for short tasks.
 
-In the tests of a `stage`, a small program replaces the process that answers the tasks. In the test
-with the program `WORKER`, this program replaces the worker.
+In tests with the fixture `stage`, a small program replaces the process that answers the tasks. In
+the test that runs the program `WORKER`, the program replaces the worker.
 """
 
 import os

@@ -179,7 +179,7 @@ def test_a_supervisor_that_was_fenced_ends_its_own_run_and_writes_nothing(stage)
 
 
 def test_a_long_lock_of_the_database_ends_no_run(stage):
-    """The run ends after six seconds without a heartbeat."""
+    """The script of this test ends with status 77 after six seconds without a heartbeat."""
     play = stage()
     thread = play.in_background(
         """

@@ -114,7 +114,7 @@ def test_a_replay_that_dies_before_its_cursor_is_saved_leaves_the_same_bytes(run
     cursor = cursor_file(rundir, "tensorboard").read_bytes()
     rundir.journal.write_bytes(journal)
     replay(rundir, "tensorboard", ADAPTERS["tensorboard"])
-    cursor_file(rundir, "tensorboard").write_bytes(cursor)  # that replay did not save it
+    cursor_file(rundir, "tensorboard").write_bytes(cursor)  # as if the new cursor was not saved
     file.write_bytes(file.read_bytes() + b"half a record")
     replay(rundir, "tensorboard", ADAPTERS["tensorboard"])
     assert file.read_bytes() == whole

@@ -91,7 +91,7 @@ class AsyncCheckpoint:
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError as error:
             raise BabylmError(
-                f"a checkpoint is loaded by transformers: {error}",
+                f"the package transformers, which loads checkpoints, cannot be imported: {error}",
                 hint="pip install transformers torch",
             ) from error
         folder = await self.download(output)

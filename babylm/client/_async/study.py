@@ -1,4 +1,4 @@
-"""A study of the service: a group of jobs over conditions and seeds."""
+"""A study of the service: a job for each condition (a combination of grid values) and seed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

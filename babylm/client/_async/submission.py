@@ -111,7 +111,9 @@ def _write_links(folder: Path, manifest: wire.Body) -> None:
         path = folder / inside(link["path"])
         # Compared as text, because the target of a link does not always exist yet.
         if not os.path.normpath(path.parent / link["target"]).startswith(root):
-            raise TransferFailed(f"the service names a link out of the folder: {link['path']!r}")
+            raise TransferFailed(
+                f"the service lists a link that does not lead into the folder: {link['path']!r}"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.symlink_to(link["target"])

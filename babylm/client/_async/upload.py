@@ -49,7 +49,7 @@ def files_to_send(path: Path, folder: str | None = None) -> dict[Path, str]:
     if folder is None and (path / SPLITS_FILE).is_file():
         splits = ", ".join(sorted(each.name for each in path.iterdir() if each.is_dir()))
         raise InvalidUsage(
-            f"{path} is a saved dataset with several splits ({splits}): name the one to send with "
+            f"{path} is a saved dataset with a folder for each split ({splits}); choose one with "
             "--folder"
         )
     files = [each for each in sorted(path.rglob("*")) if each.is_file() and _is_visible(each, path)]
@@ -108,7 +108,8 @@ async def upload_folder(
             leave_out(name, f"is not accepted: {error.message}")
             advance(file.stat().st_size)
     if refused == len(files):
-        raise InvalidUsage(f"{path} has no file that the service accepts as text or archive")
+        where = f" in a folder {folder!r}" if is_split else ""
+        raise InvalidUsage(f"{path} has no text file or archive{where} that the service accepts")
     return published
 
 

@@ -92,7 +92,7 @@ class Checkpoint:
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError as error:
             raise BabylmError(
-                f"a checkpoint is loaded by transformers: {error}",
+                f"the package transformers, which loads checkpoints, cannot be imported: {error}",
                 hint="pip install transformers torch",
             ) from error
         folder = self.download(output)

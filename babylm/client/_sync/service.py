@@ -55,8 +55,8 @@ class Client(Connection):
                 not set); if none runs there, the socket `BABYLM_SOCKET`, or else the address of
                 `BABYLM_HOST` and `BABYLM_PORT` (`http://127.0.0.1:8000` if not set).
             api_key: A key of the service; an empty text sends none. Default: the first key in
-                `BABYLM_API_KEY` if the service is the one that is used without `url`. No other
-                address receives that key.
+                `BABYLM_API_KEY`. That key is sent only if `url` is missing or names the default
+                service.
             timeout_seconds: Maximum seconds to wait for an answer.
 
         Raises:

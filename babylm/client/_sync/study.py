@@ -1,5 +1,5 @@
 # Generated from babylm/client/_async by `python -m babylm.generate_sync`. Do not edit.
-"""A study of the service: a group of jobs over conditions and seeds."""
+"""A study of the service: a job for each condition (a combination of grid values) and seed."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -64,7 +64,9 @@ def read_jsonl(stream: Stream, path: Path, column: str) -> Iterator[Row]:
 def json_rows(
     stream: Stream, path: Path
 ) -> Iterator[tuple[str, dict[str, Any] | BadRow]]:  # any JSON value
-    """The place, such as `line 12`, and the object of each line of a file of JSON lines.
+    """Each line of a JSON lines file: its place, such as `line 12`, and its object or a `BadRow`.
+
+    Skips blank lines.
 
     Raises:
         CorpusEncoding: If a line is too long.

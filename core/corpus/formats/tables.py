@@ -127,7 +127,7 @@ def _is_text(kind: "DataType") -> bool:
     return any(test(kind) for test in (types.is_string, types.is_large_string, types.is_null))
 
 
-def _require_small_groups(metadata: Any, name: Path, column: str) -> None:  # pyarrow's
+def _require_small_groups(metadata: Any, name: Path, column: str) -> None:  # FileMetaData
     total = 0
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)

@@ -1,4 +1,4 @@
-"""Estimates the memory, disk space and time of a fine-tuning. No torch."""
+"""Estimates the memory, disk space and time of a fine-tuning job. No torch."""
 
 from collections.abc import Mapping, Sequence
 

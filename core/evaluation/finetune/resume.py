@@ -1,4 +1,4 @@
-"""Resume points of a fine-tuning. An interrupted task continues from them with identical results.
+"""Resume points of fine-tuning. An interrupted task continues from them with identical results.
 
 A resume point is a folder `resume/finetune-TASK-PROGRESS/` with weights, optimizer state and,
 written last, a manifest. Batches and dropout are functions of seed and step, so no random state is
@@ -47,9 +47,10 @@ class TaskState(BaseModel):
 
     @property
     def progress(self) -> int:
-        """Number of finished steps and validations, in the name of the resume point.
+        """Number of finished steps plus validations; part of the name of the resume point.
 
-        A validation finishes no step, but it is not repeated after a resume.
+        Validations count, so that a run can save a resume point directly after a validation and
+        does not repeat this validation when it resumes.
         """
         return self.step + self.validations
 

@@ -89,7 +89,7 @@ def finetune(run: Run, reporter: StageReporter) -> None:
 
 
 def _source(rundir: RunDir, spec: FinetuneSpec) -> Path:
-    """The checkpoint as links in the run folder: removing the original does not harm this run."""
+    """A folder of links to the checkpoint's files, which stay valid if the original is removed."""
     original = RunDir(rundir.root.parent / spec.job).checkpoint(spec.checkpoint)
     try:
         link_folder(original, rundir.source)

@@ -19,8 +19,8 @@ ALWAYS_REFUSED = {
     "the export does not write",
 }
 GEMMA2_27B_LAYERS = 46
-"""With this number of layers llama.cpp takes the model for Gemma 2 27B and scales its queries by
-the width hidden_size / num_attention_heads instead of head_dim."""
+"""llama.cpp treats a Gemma 2 model with this number of layers as Gemma 2 27B. It then scales the
+queries by the width hidden_size / num_attention_heads instead of head_dim."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Writes a checkpoint as one GGUF file in float32, with writer and names of the package gguf."""
+"""Writes a checkpoint as one GGUF file in float32, with the writer and names of package gguf."""
 
 import json
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """The model card of a submission.
 
-It extends the card of the final checkpoint by the data and budget, the milestones and the scores.
+It is the card of the final checkpoint with added sections: data and budget, milestones, scores.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from core.export.submission.plan import SubmissionPlan
 
 CARD_FILE = "README.md"
 PLACEHOLDER = '"PATH"'
-"""Text that the name of the repository replaces in the model card of the checkpoint."""
+"""Placeholder in the model card of the checkpoint for the name of the repository."""
 
 
 def submission_card(

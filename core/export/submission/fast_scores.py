@@ -1,4 +1,8 @@
-"""Scores predictions by subset, as `collate_preds.py` does for the fast tasks."""
+"""Scores the predictions for the fast tasks by subset, as the official `collate_preds.py` does.
+
+The fast tasks are the tasks on which each milestone is evaluated. Most of them are small parts of
+the tasks for the final model.
+"""
 
 import math
 from dataclasses import dataclass

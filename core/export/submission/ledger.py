@@ -1,4 +1,4 @@
-"""The budget ledger of a job: its words by source, and whether it keeps the rules of its track.
+"""The budget ledger of a job: its number of words for each source, and the rules of its track.
 
 The rules are those of the BabyLM guidelines of 2025 and 2026. Words are separated by white space
 and counted in the cleaned text, which training and the tokenizer read. No torch.
@@ -143,15 +143,19 @@ def _tokenizer_rule(spec: JobSpec, rundir: RunDir, record: InputRecord | None) -
     ours, used = known
     foreign = sorted(name for name, digest in used.items() if digest not in ours.values())
     detail = f"the tokenizer of job {other[:8]} was trained on "
-    detail += f"text outside: {', '.join(foreign)}" if foreign else "files of the training text"
+    detail += (
+        f"files that are not in the training text: {', '.join(foreign)}"
+        if foreign
+        else "files of the training text"
+    )
     return Rule(name="tokenizer_corpus", holds=not foreign, detail=detail)
 
 
 def _tokenizer_trainer(spec: JobSpec, jobs_dir: Path) -> tuple[str | None, JobSpec | None]:
-    """The id of the other job that made the tokenizer, and the spec of the job that made it.
+    """Finds the job that made the tokenizer; returns its id and its spec.
 
     Follows `tokenizer.from_job` from job to job. If the job of `spec` made its own tokenizer, the
-    id is None and the spec is `spec`. The spec is None if it cannot be read.
+    id is None and the spec is `spec`. The returned spec is None if it cannot be read.
     """
     job: str | None = None
     followed: set[str] = set()

@@ -2,7 +2,7 @@
 
 A rank is one process of a run on several devices. Only rank 0 reads the clock, writes files and
 makes decisions. It sends commands to the other ranks, which answer some of them. This module does
-not import torch, because the other ranks must notice the exit of rank 0 also while they import
+not import torch, so that the other ranks can notice the exit of rank 0 while they still import
 torch.
 """
 

@@ -128,7 +128,10 @@ class Ranks:
         self._remove_folder()
 
     def resume(self, folder: Path | None, micro_batch: MicroBatch) -> None:
-        """Makes the other ranks restore the resume point in `folder`; with None, stay at step 0."""
+        """Makes the other ranks restore the resume point in `folder`.
+
+        If `folder` is None, the ranks stay at step 0.
+        """
         self._send(Resume(folder=folder, micro_batch=micro_batch))
         self._await_answers()
 
@@ -250,7 +253,7 @@ class Peer:
 
     @property
     def priority(self) -> int:
-        """A number. Of several failed ranks, the one with the highest number is the root cause."""
+        """Priority of the failure. The failed rank with the highest priority is the root cause."""
         if self._failed is not None and self._failed.error is not None:
             return 2
         return int((self._process.returncode or 0) < 0)

@@ -113,7 +113,8 @@ class Probe:
             raise
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
-            self._warn("not_captured", f"CUDA graphs are not used, the capture failed: {reason}")
+            message = f"CUDA graphs are not used, because the capture failed: {reason}"
+            self._warn("not_captured", message)
             self.execution_plan = replace(self.execution_plan, cuda_graph=False)
 
     def _smaller(self) -> MicroBatch | None:

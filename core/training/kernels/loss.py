@@ -22,7 +22,10 @@ WARPS = 8
 
 @triton.jit
 def _capped(part, TWO_CAP: tl.constexpr):
-    """The scores of float32 logits, and the sigmoid from which the soft cap is computed."""
+    """The scores, and the sigmoid from which the soft cap is computed.
+
+    The scores are the capped logits plus the cap. Without a cap, they are the float32 logits.
+    """
     sigmoid = part
     if TWO_CAP > 0.0:
         sigmoid = 1.0 / (1.0 + tl.exp(-part))

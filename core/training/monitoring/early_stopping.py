@@ -33,8 +33,8 @@ def message(state: LoopState, plan: Plan) -> str:
     best = "no validation loss was finite"
     if state.best_validation_loss is not None:
         best = (
-            f"the lowest was {state.best_validation_loss:.4f} at step {state.best_step:,}, whose "
-            "weights the checkpoint `last` has"
+            f"the lowest was {state.best_validation_loss:.4f} at step {state.best_step:,}, and the "
+            "checkpoint `last` has the weights of that step"
         )
     return (
         f"the run ended at step {state.step:,} of {plan.max_steps:,}, because the validation loss "

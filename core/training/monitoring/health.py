@@ -22,8 +22,8 @@ DIVERGED_NATS = 1.0
 """A loss counts as diverged if it exceeds the lowest moving mean by more than this number of
 nats."""
 DIVERGED_FACTOR = 1.25
-"""A loss also counts as diverged if it exceeds this factor times ln(vocab_size), the loss of a
-random guess, and the lowest moving mean."""
+"""A loss also counts as diverged if it exceeds both the lowest moving mean and this factor times
+the loss of a random guess, ln(vocab_size)."""
 DIVERGED_VALUES = 10
 """Number of consecutive diverged losses that cause a warning. A spike is shorter."""
 PLATEAU_SHARE, PLATEAU_VALUES = 0.2, 50
@@ -122,9 +122,9 @@ class HealthMonitor:
         )  # the loss of an untrained model may exceed the bound
         state.num_diverged = state.num_diverged + 1 if is_high else 0
         message = (
-            f"at step {step:,} the training loss is {loss:.3f} after a lowest mean of "
-            f"{state.lowest:.3f}: the run has diverged; cancel it and start one with a lower "
-            "training.learning_rate or more training.warmup_steps"
+            f"at step {step:,} the training loss is {loss:.3f}, and its mean was "
+            f"{state.lowest:.3f} at step {state.lowest_step:,}: the run has diverged; cancel it "
+            "and start one with a lower training.learning_rate or more training.warmup_steps"
         )
         return self._report(
             "loss_diverged",

@@ -111,4 +111,5 @@ class Measurements:
             )
         )
         for name in [name for name, value in finite.items() if value is None]:
-            self._emit(WarningData(code="not_finite", message=f"{name} at step {step}"))
+            message = f"the metric {name} is not finite at step {step}"
+            self._emit(WarningData(code="not_finite", message=message))

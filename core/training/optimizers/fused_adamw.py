@@ -1,4 +1,4 @@
-"""AdamW, an optimizer step that skips bad gradients, and optimizer state for resume points."""
+"""The AdamW optimizer; steps that skip non-finite gradients; optimizer state in resume points."""
 
 from collections.abc import Sequence
 from typing import Any

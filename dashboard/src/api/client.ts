@@ -29,8 +29,8 @@ function authorized(
   return key ? { Authorization: `Bearer ${key}`, ...extra } : extra;
 }
 
-// Returns whether there is a key other than `refused`, the key of the refused request (null: the
-// request had no key). If several requests are refused at the same time, asks the user only once.
+// Asks the user for another key; returns whether there is one now. `refused` is the key of the
+// refused request (null: it had none). If several requests are refused at the same time, asks once.
 async function anotherKey(refused: string | null): Promise<boolean> {
   if (sessionStorage.getItem(KEY) !== refused) return true;
   asking ??= ask("This service requires an API key", {
@@ -57,8 +57,8 @@ async function anotherKey(refused: string | null): Promise<boolean> {
 
 type Options = Omit<RequestInit, "headers"> & { headers?: Record<string, string> };
 
-// Sends a request with a key. Any response ends the message of a page about a lost connection,
-// except a status of 500 or more: a proxy sends such a status if it cannot reach the service.
+// Sends a request with a key. A response hides the banner of a lost connection, unless its status
+// is 500 or more: a proxy sends such a status if it cannot reach the service.
 async function fetchWithKey(path: string, options: Options, key: string | null) {
   const response = await fetch(path, { ...options, headers: authorized(options.headers, key) });
   if (response.status < 500) isConnected.value = true;

@@ -280,9 +280,10 @@ export interface paths {
         };
         /**
          * List Official Tasks
-         * @description The tasks of the BabyLM challenge: which have files, and where the files come from.
+         * @description The tasks of the BabyLM challenge, and the source of their files.
          *
-         *     Upload the files of a task with `POST /v1/evaluations/{task}/files`.
+         *     `folder` is the folder of the task under `evaluations` in the data directory, or null if the
+         *     files are missing. Upload the files of a task with `POST /v1/evaluations/{task}/files`.
          */
         get: operations["list_official_tasks_v1_evaluations_official_get"];
         put?: never;
@@ -353,8 +354,8 @@ export interface paths {
          *     the value come last in both directions. An unknown value is refused with the list of all values.
          *     `tag` selects jobs that have all given tags. `archived` and `pinned` select jobs by these
          *     labels; by default all jobs are listed. `study` selects the members of a study. `search` selects
-         *     jobs by a text that the name contains or with which the id begins. `counts` is the number of
-         *     jobs by status, without these filters.
+         *     jobs whose name contains the text, or whose id begins with it. `counts` is the number of jobs by
+         *     status, without these filters.
          */
         get: operations["list_jobs_v1_jobs_get"];
         put?: never;
@@ -431,7 +432,7 @@ export interface paths {
         };
         /**
          * Show Budget
-         * @description The words of a job by source, and whether it keeps the rules of its track.
+         * @description A job's number of words for each source, and whether the job keeps the rules of its track.
          *
          *     Words are counted before and after cleaning; `origin` and `licence` follow from the names of the
          *     files. `holds` of a rule is null as long as it is unknown whether the job keeps the rule.
@@ -1203,7 +1204,9 @@ export interface paths {
         };
         /**
          * List Tokenizer Files
-         * @description The existing tokenizers. A spec uses one with `tokenizer: {"path": "tokenizers/NAME"}`.
+         * @description The tokenizers of the data directory; tokenizers that jobs trained are not listed.
+         *
+         *     A spec uses one with `tokenizer: {"path": "tokenizers/NAME"}`.
          */
         get: operations["list_tokenizer_files_v1_tokenizer_files_get"];
         put?: never;
@@ -1233,7 +1236,7 @@ export interface paths {
         post: operations["add_tokenizer_file_v1_tokenizer_files__name__post"];
         /**
          * Delete Tokenizer File
-         * @description Removes an existing tokenizer. A run that has prepared its tokenizer has its own copy.
+         * @description Removes a tokenizer of the data directory. A run that has copied it keeps the copy.
          */
         delete: operations["delete_tokenizer_file_v1_tokenizer_files__name__delete"];
         options?: never;
@@ -1894,11 +1897,11 @@ export interface components {
          * EvaluationRead
          * @description An evaluation, which is `queued`, `running`, `succeeded` or `failed`.
          *
-         *     `score` is the score of the BabyLM evaluation, and `metric` is the kind of this score.
-         *     `accuracy` is the mean over the paradigms, or over the splits of entity tracking; ties count as
-         *     right in `score` and as wrong in `strict_score`. `spearman` is a rank correlation with human
-         *     judgements. `r2_gain` is the share of the baseline regression's residual variance that surprisal
-         *     explains. `log_probability` is the mean log probability of all words in nats.
+         *     `score` is the score of the BabyLM evaluation. `metric` names its kind: `accuracy` is the mean
+         *     over the paradigms, or over the splits of entity tracking; ties count as right in `score` and as
+         *     wrong in `strict_score`. `spearman` is a rank correlation with human judgements. `r2_gain` is
+         *     the share of the baseline regression's residual variance that surprisal explains.
+         *     `log_probability` is the mean log probability of all words in nats.
          */
         EvaluationRead: {
             /** Chance */
@@ -2101,7 +2104,7 @@ export interface components {
             tasks?: string[] | null;
             /**
              * Warmup Ratio
-             * @description Share of the steps in which the rate rises.
+             * @description Fraction of the steps that are warm-up, in which the learning rate rises.
              * @default 0.06
              */
             warmup_ratio: number;
@@ -2188,7 +2191,7 @@ export interface components {
             max_position_embeddings?: number | null;
             /**
              * Num Attention Heads
-             * @description Number of attention heads H; null: the number at which the width of a head is the largest even divisor of hidden_size up to 64.
+             * @description Number of attention heads H; null: hidden_size / w, where w is the largest even divisor of hidden_size up to 64.
              */
             num_attention_heads?: number | null;
             /**
@@ -2465,7 +2468,7 @@ export interface components {
             track: "free" | "strict-small" | "strict";
             /**
              * Tracking
-             * @description Experiment trackers that get a copy of the run, in addition to those of BABYLM_TRACKING: tensorboard, wandb, mlflow.
+             * @description Experiment trackers (tensorboard, wandb, mlflow) that get a copy of the run, in addition to those in BABYLM_TRACKING.
              */
             tracking?: ("tensorboard" | "wandb" | "mlflow")[];
             training?: components["schemas"]["TrainingSpec"];
@@ -2594,7 +2597,7 @@ export interface components {
             no_rope_layer_interval: number;
             /**
              * Num Attention Heads
-             * @description Number of attention heads H; null: the number at which the width of a head is the largest even divisor of hidden_size up to 64.
+             * @description Number of attention heads H; null: hidden_size / w, where w is the largest even divisor of hidden_size up to 64.
              */
             num_attention_heads?: number | null;
             /**
@@ -2797,7 +2800,7 @@ export interface components {
             max_position_embeddings?: number | null;
             /**
              * Num Attention Heads
-             * @description Number of attention heads H; null: the number at which the width of a head is the largest even divisor of hidden_size up to 64.
+             * @description Number of attention heads H; null: hidden_size / w, where w is the largest even divisor of hidden_size up to 64.
              */
             num_attention_heads?: number | null;
             /**
@@ -3554,7 +3557,7 @@ export interface components {
             adam_epsilon: number;
             /**
              * Attention
-             * @description blocks: attention that this project computes block by block, so that all scores are never in memory at once, or torch's fused kernel where that gives the same result faster; library: the attention that transformers chooses; flex: torch's flex attention, GPU only. auto uses the first of these rules that applies. Llama 4 with packing documents and seq_length 8192 or more: blocks (attention dropout is then an error). A model with attention dropout: library. A CPU: blocks. Soft-capped scores and heads at least 16 wide: flex. Packing documents: library. Otherwise: blocks.
+             * @description blocks: attention that this project computes block by block, so that memory never holds all scores at once, or torch's fused kernel where that gives the same result faster; library: the attention that transformers chooses; flex: torch's flex attention, GPU only. auto uses the first of these rules that applies. Llama 4 with packing documents and seq_length 8192 or more: blocks (attention dropout is then an error). A model with attention dropout: library. A CPU: blocks. Soft-capped scores and heads at least 16 wide: flex. Packing documents: library. Otherwise: blocks.
              * @default auto
              * @enum {string}
              */

@@ -46,9 +46,9 @@ export async function poll(look: () => Promise<void>, signal: AbortSignal, milli
 
 type Open = (signal: AbortSignal) => Promise<Response>;
 
-// Yields the text of the response that `open` requests, as it arrives. Fails if nothing arrives for
-// `silence` milliseconds or if the machine goes offline, also while the request waits for its
-// response, because a dead connection gives no error.
+// Yields the text of the response that `open` requests, as it arrives. A dead connection gives no
+// error, so this fails if the response brings no text for `silence` milliseconds. It also fails as
+// soon as the machine goes offline, even while the request still waits for its response.
 export async function* chunks(
   open: Open,
   signal: AbortSignal,

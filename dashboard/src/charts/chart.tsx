@@ -50,8 +50,8 @@ export function Chart({ kind, lines, marks, legend, version, isLoading, zoom, on
     setPlot(made);
     return () => made.close();
   }, []);
-  // Draws at once: an effect that waits for the next frame would show the range of an older render
-  // after a key has set a newer one.
+  // A layout effect, because `useEffect` runs only after the next frame. If a key sets a new range
+  // before that frame, `useEffect` would bring back the range of the older render.
   useLayoutEffect(() => {
     if (!plot) return;
     plot.onZoom = kind.axis ? null : onZoom;
@@ -106,7 +106,7 @@ function Holder(props: HolderProps) {
     ? { role: "application", tabIndex: 0, "aria-label": summary() }
     : { role: undefined, tabIndex: undefined, "aria-label": undefined };
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: an application once it is drawn
+    // biome-ignore lint/a11y/noStaticElementInteractions: its role is application once it is drawn
     // biome-ignore lint/a11y/useAriaPropsSupportedByRole: as above
     <div
       ref={host}

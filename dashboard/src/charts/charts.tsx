@@ -1,4 +1,4 @@
-// The charts of one run, or of several runs in the same charts, and their tools.
+// The charts of one run, or of several runs together, and the controls above the charts.
 
 import { useSignal } from "@preact/signals";
 import { useCallback, useEffect } from "preact/hooks";

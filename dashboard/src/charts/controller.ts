@@ -206,8 +206,8 @@ export class PlotController {
     const at = index === null || index === undefined ? (min + max) / 2 : plot.data[0][index];
     const width = (max - min) * factor;
     if (width < (high - low) * NARROWEST) return;
-    // The cursor may have moved since the last zoom, so only the width shows whether this is the
-    // whole range. Factors are rounded, so the widths are not compared exactly.
+    // Only the width shows whether this is the whole range: the edges also depend on the cursor,
+    // which may have moved since the last zoom. The comparison allows for rounding errors.
     const isAll = width > (high - low) * ALMOST_ALL;
     const begin = Math.min(Math.max(low, at - (at - min) * factor), high - width);
     this.zoomTo(isAll ? null : [begin, begin + width]);

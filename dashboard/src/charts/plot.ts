@@ -189,7 +189,7 @@ function seriesOf(line: Line): uPlot.Series[] {
   const points = { show: line.showsPoints, size: 5, fill: stroke, stroke };
   const edge: uPlot.Series = { width: 0, spanGaps: true, points: { show: false } };
   const common = { spanGaps: true, points: { show: false } };
-  // The measured values of a mean have the width 0, because they would hide the band of the mean.
+  // The unsmoothed line of a mean has the width 0, because it would hide the band of the mean.
   const width = line.band ? 0 : 1;
   return [
     ...(line.band ? [edge, edge] : []).map((one) => ({ ...one })),

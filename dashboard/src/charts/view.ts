@@ -7,7 +7,7 @@ import { route, setParameters } from "../router.ts";
 
 const SAVED = "chart-view";
 // Minimum time between two changes of the address. Browsers limit the number of changes, and
-// without this time dragging the slider would exceed the limit.
+// dragging the slider would otherwise exceed the limit.
 const ADDRESS_MILLISECONDS = 300;
 const AXES: readonly Axis[] = ["step", "words_seen", "time"];
 const FLAGS = ["log", "cut", "marks"] as const;

@@ -16,7 +16,7 @@ export function valuesOf(job: Job): Record<string, number | null> {
   return job.metrics?.values ?? {};
 }
 
-// The step at which a value was measured; null if it is unknown or the newest measured step.
+// The step at which a value was measured; null if the step is unknown or is the newest one.
 export function olderStepOf(job: Job, name: string): number | null {
   const step = job.metrics?.steps?.[name];
   return step === undefined || step === job.metrics?.step ? null : step;

@@ -20,8 +20,8 @@ export function countsText(counts: Record<string, number>): string {
   return parts.join(", ") || "no jobs";
 }
 
-// Creates a study that repeats a spec with several seeds. Because of the key, a repeated request
-// creates no second study.
+// Creates a study that repeats a spec with several seeds. Because of the idempotency key, a request
+// that is sent twice creates only one study.
 export function createStudy(spec: Spec, seeds: number, name?: string): Promise<Study> {
   const key = crypto.randomUUID?.() ?? String(Math.random());
   return post("/v1/studies", { spec, seeds, ...(name ? { name } : {}) }, undefined, {
@@ -29,7 +29,7 @@ export function createStudy(spec: Spec, seeds: number, name?: string): Promise<S
   });
 }
 
-// Asks for a number of seeds; null if the question was cancelled or the text is no number.
+// Asks for a number of seeds; null if the user cancels or enters no whole number from 1 to 200.
 export async function askSeeds(
   title: string,
   detail: string,

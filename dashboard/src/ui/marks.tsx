@@ -1,4 +1,4 @@
-// Texts of the service with their marks: code is between backticks, and addresses are links.
+// Texts of the service: shows the parts between backticks as code, and addresses as links.
 
 const MARKS = /(https:\/\/[^\s,]+|`[^`]+`)/;
 const CODE = /(`[^`]+`)/;

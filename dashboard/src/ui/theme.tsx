@@ -1,4 +1,4 @@
-// The colour scheme: that of the system, light or dark.
+// The colour scheme: light, dark, or the scheme of the system (`auto`).
 
 import { signal } from "@preact/signals";
 

@@ -1,4 +1,4 @@
-"""Schemathesis checks on a real server that the service does what its OpenAPI document says."""
+"""Checks with Schemathesis, on a real server, that the service follows its OpenAPI document."""
 
 import os
 import subprocess

@@ -62,7 +62,8 @@ def test_lines_of_the_validation_text_are_taken_out_of_documents(run):
 def test_report_counts_the_same_and_writes_no_text(run):
     report, left = run([f"{STORY}\n\n{STORY}\n\n{OTHER}"], [OTHER], mode="report")
     assert left == []
-    assert (report.exact.count, report.leaked.count) == (2, 0)  # OTHER repeats the validation text
+    # The second STORY repeats the first, and OTHER repeats the validation text.
+    assert (report.exact.count, report.leaked.count) == (2, 0)
 
 
 def test_near_documents_are_found_and_taken_out_only_where_asked(run, tmp_path):

@@ -1,4 +1,4 @@
-"""File names: any name that a file system permits is shown, usable, and reported if left out."""
+"""File names: any name that a file system permits can be used. Files left out are reported."""
 
 import json
 import os

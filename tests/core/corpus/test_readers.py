@@ -1,4 +1,4 @@
-"""Files of rows and compressed files give the text of the plain file, in bounded memory."""
+"""Files of rows and compressed files give the same text as a plain file, in bounded memory."""
 
 import csv
 import gzip
@@ -242,4 +242,4 @@ def test_the_preview_of_rows_is_their_text_and_of_tables_empty(tmp_path):
     assert preview(files["b"], options=CleanOptions()) == []
     assert preview(files["c"], options=CleanOptions()) == []
     _, left_out = scan_folder(tmp_path)
-    assert [each.reason for each in left_out] == ["describes a saved dataset and holds no text"]
+    assert [each.reason for each in left_out] == ["describes a saved dataset and contains no text"]

@@ -130,8 +130,8 @@ def test_a_cleaned_corpus_cleaned_again_is_the_same(sample, tmp_path):
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
-        (b"", CorpusEmpty, r"bad\.txt holds no text"),
-        (b" \n\t\n\x00\n", CorpusEmpty, r"bad\.txt holds no text"),
+        (b"", CorpusEmpty, r"bad\.txt contains no text"),
+        (b" \n\t\n\x00\n", CorpusEmpty, r"bad\.txt contains no text"),
         (
             b"good\nbad \xff byte\n",
             CorpusEncoding,

@@ -164,7 +164,7 @@ def test_seeds_and_epochs_have_orders_of_their_own() -> None:
 
 
 def test_the_order_never_changes() -> None:
-    # With another version of numpy, a resumed run must keep its order.
+    # A run that resumes with another version of numpy must keep its order.
     assert permutation(8, seed=0, epoch=0).tolist() == [3, 2, 1, 6, 0, 7, 4, 5]
 
 

@@ -100,5 +100,5 @@ def test_one_document_has_one_order(encode: Encode) -> None:
 
 
 def test_the_order_of_the_documents_never_changes() -> None:
-    # With another version of numpy, a resumed run must keep its order.
+    # A run that resumes with another version of numpy must keep its order.
     assert permutation(8, seed=0, epoch=0, stream=1).tolist() == [7, 6, 4, 5, 3, 1, 0, 2]

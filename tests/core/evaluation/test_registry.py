@@ -1,4 +1,7 @@
-"""Each kind of task is recognised by content, scored by its rules, and refused with a reason."""
+"""Each kind of task is recognised by its content and scored by its rules.
+
+Files that are not valid are refused with a reason.
+"""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The process pool. It imports functions by name; with builtins it need not import this file."""
+"""The process pool. Its workers import functions by name, so the tests pass builtins as work."""
 
 import os
 from functools import partial

@@ -25,7 +25,7 @@ STARTERS = {"multiprocessing", "concurrent.futures.process", "ProcessPoolExecuto
 
 @pytest.fixture
 def shadows(tmp_path, monkeypatch) -> Shadows:
-    """The working folder of the test."""
+    """A folder with files that have the names of modules; the test runs in this folder."""
     made = Shadows(tmp_path / "shadows")
     monkeypatch.chdir(made.folder)
     return made

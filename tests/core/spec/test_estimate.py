@@ -49,7 +49,9 @@ HEADS_OF_48 = {"num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 
 def test_the_estimated_memory_of_the_presets_is_near_the_measured_memory(
     preset: str, measured: int
 ) -> None:
-    """`memory_peak_bytes` of `make bench ONLY=train` on an H200; see benchmarks/README.md."""
+    """The measured values are `memory_peak_bytes` of `make bench ONLY=train` on an H200; see
+    benchmarks/README.md.
+    """
     body = {"preset": preset, "model": HEADS_OF_48 if preset == "gemma2-100m" else {}}
     spec = JobSpec.model_validate(body).resolve()
     assert estimate(spec, words=None).device_memory_bytes == pytest.approx(measured, rel=0.15)

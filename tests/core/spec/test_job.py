@@ -142,7 +142,7 @@ def test_null_fields_keep_the_values_with_which_a_run_began():
         update={"model": model.model_copy(update={"attn_logit_softcapping": 50.0})}
     )
     assert given.resolve(begun=capped).model.attn_logit_softcapping is None
-    # Values of the user take precedence, and another architecture gets no values of the preset.
+    # Values of the user take precedence. Another architecture gets no values of the old run.
     longer = JobSpec.model_validate({"model": body["model"] | {"max_position_embeddings": 512}})
     assert longer.resolve(begun=begun).model.max_position_embeddings == 512
     other = JobSpec.model_validate({"model": {"architecture": "olmo2"}})

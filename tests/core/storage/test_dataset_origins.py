@@ -18,6 +18,6 @@ def test_no_record_remains_of_files_that_are_gone(tmp_path):
     assert read_origins(tmp_path) == [origin]
     forget_files(tmp_path, ["a.txt"])
     assert [each.files for each in read_origins(tmp_path)] == [["b.txt"]]
-    (tmp_path / "b.txt").unlink()  # without the service
+    (tmp_path / "b.txt").unlink()  # by hand, not through the service
     forget_files(tmp_path, ["own.txt"])
     assert not (tmp_path / ORIGINS_FILE).exists()

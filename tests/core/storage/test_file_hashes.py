@@ -47,7 +47,7 @@ def test_a_settled_file_is_remembered_until_it_changes(hashes, file):
     assert hashes.of(file) == sha(b"one")
     plant(hashes, file, "remembered")
     assert hashes.of(file) == "remembered"
-    write(file, b"two")  # with the same size and mtime, as some copies have them
+    write(file, b"two")  # the same size and mtime, as after a copy that preserves mtimes
     assert hashes.of(file) == sha(b"two")
 
 

@@ -101,7 +101,7 @@ def test_the_same_run_gives_the_same_commits(rundir):
 
 
 def test_a_configuration_of_version_0_1_gets_its_missing_entries(rundir):
-    # Version 0.1 wrote what transformers 5 writes.
+    # Version 0.1 wrote the entries of transformers 5, without those that transformers 4 needs.
     file = rundir.checkpoint("chck_1M") / "config.json"
     complete = file.read_bytes()
     content = json.loads(complete)

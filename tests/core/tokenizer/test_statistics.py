@@ -33,7 +33,7 @@ def test_words_tokens_and_unused_entries_are_counted(tokenizer: Path) -> None:
     assert statistics.words == 10
     assert statistics.characters == 2 * len("the dog é\nthe dog")
     assert statistics.bytes == statistics.characters + 2
-    # the, dog with its space, a space, two bytes of the accented letter, a line break
+    # The tokens are: `the`, ` dog`; ` `, two bytes of `é`; a line break; `the`, ` dog`.
     assert statistics.tokens == 2 * (2 + 3 + 1 + 2)
     assert statistics.tokens_per_word == 1.6
     assert statistics.unused_entries == 264 - 6

@@ -1,4 +1,4 @@
-"""Small models with other settings of attention, experts and soft caps, by name."""
+"""Small models with various settings of attention, experts and soft caps, by name."""
 
 from core.archs import Gemma2, Llama4, Olmo2
 

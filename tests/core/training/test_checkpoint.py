@@ -1,4 +1,4 @@
-"""Checkpoints: loadable by plain transformers, kept by rule, free of pickle."""
+"""Checkpoints: plain transformers loads them, old ones are removed, and no file is a pickle."""
 
 import json
 

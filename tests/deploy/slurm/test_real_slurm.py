@@ -133,7 +133,7 @@ class Site:
         raise AssertionError("no training process")
 
     def shorten_time_limit(self, job_id: str) -> None:
-        """Sets a time limit that leaves the job less time than Slurm's warning needs."""
+        """Sets a time limit less than `WARNING_SECONDS` away, so that Slurm sends its signal."""
         slurm_id = self.placement(job_id).slurm_id
 
         def used() -> int:

@@ -98,8 +98,8 @@ class _Block:
     values: Tensor
     """(b K, N, d)"""
     mask: Tensor
-    """Additive mask (1 or b, 1, 1, Q, N). A mask with fewer columns belongs to the last keys;
-    all earlier keys are not masked."""
+    """Additive mask (1 or b, 1, 1, Q, N). If it has fewer than N columns, they belong to the last
+    keys, and no earlier key is masked."""
     scaling: float
     softcap: float | None
     shape: tuple[int, int, int, int, int]

@@ -29,8 +29,8 @@ class UnitNormalization(torch.autograd.Function):
         rows_fp32 = rows.float()
         inverse = torch.rsqrt(rows_fp32.pow(2).mean(-1, keepdim=True) + eps)  # (..., 1)
         normal = rows_fp32 * inverse
-        # If the type is already right, there must be no cast: torch 2.11 compiles a forward pass
-        # that ends in such a cast to a backward pass that gives zeros.
+        # Casts only to another dtype. If the forward pass ends in a cast to the same dtype, the
+        # backward pass that torch 2.11 compiles returns zeros.
         if normal.dtype != rows.dtype:
             normal = normal.to(rows.dtype)
         ctx.save_for_backward(normal, inverse)

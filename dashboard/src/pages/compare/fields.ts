@@ -8,7 +8,7 @@ import { shownValue, titleOf } from "../../lib/schema.ts";
 import type { CompareStore } from "./store.ts";
 
 const SCORE = "evaluation/";
-const HEADED = "name"; // no option in the table, because each run shows its name
+const HEADED = "name"; // not an option to compare, because the name heads each run
 const SEED = "training.seed";
 export const LOWEST = "lowest/validation/loss";
 

@@ -70,7 +70,7 @@ export function CorpusPage({ name }: { name: string }) {
   );
 }
 
-// Links to the jobs that use the corpus and to the start of a new one.
+// Links to the start of a new job with the corpus and to the jobs that use it.
 function Uses({ name }: { name: string }) {
   const text = encodeURIComponent(name);
   return (

@@ -48,7 +48,7 @@ export function EvaluationsPage({ parameters }: PageProps) {
         title="Evaluation files"
         note={
           <>
-            The tasks on which you can evaluate a checkpoint, and a submission to the challenge. The
+            The tasks on which you can evaluate a checkpoint or a submission to the challenge. The
             scores of your jobs are in <a href="#/">the list of jobs</a>.
           </>
         }

@@ -38,9 +38,9 @@ export function OwnTasks({ tasks, official, again }: Props) {
       />
       {!tasks.some(({ name }) => name === SAMPLE_PAIRS) && (
         <div class="bar below">
-          <Button act={add}>Add the pairs of the sample</Button>
+          <Button act={add}>Add the minimal pairs of the sample text</Button>
           <span class="soft small">
-            1,000 minimal pairs of the toy English of the sample, in five phenomena.
+            1,000 minimal pairs in the toy English of the sample text; they cover five phenomena.
           </span>
         </div>
       )}

@@ -100,7 +100,7 @@ function Parts({ label, title, head, parts, metric }: PartsProps) {
     ...(isAccuracy ? [percent(strict, 1)] : []),
     exact(pairs),
   ]);
-  const heads = [head, "#Score", ...(isAccuracy ? ["#Ties as wrong"] : []), "#Items"];
+  const heads = [head, "#Score", ...(isAccuracy ? ["#Score, ties wrong"] : []), "#Items"];
   return (
     <>
       <h3>{title}</h3>

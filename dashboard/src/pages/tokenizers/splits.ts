@@ -70,9 +70,9 @@ export function wordsIn(text: string): Word[] {
   return words;
 }
 
-// The tokens of each word: all tokens that end after the end of the previous word and not after the
-// end of this word. They include the space before the word, because it is a token of its own or a
-// part of the first token of the word.
+// The tokens of each word: all tokens that end after the end of the previous word, up to the end of
+// this word. They include the space before the word, because it is a token of its own or a part of
+// the first token of the word.
 export function tokensByWord(words: Word[], tokens: Token[]): Token[][] {
   return words.map(({ end }, at) => {
     const before = at ? words[at - 1].end : 0;

@@ -54,7 +54,7 @@ def dying_journal(appends, *, writes):
 
 
 def test_the_order_of_the_examples_never_changes():
-    # With another version of numpy, a resumed run must keep its order.
+    # A run that resumes with another version of numpy must keep its order.
     assert epoch_order(8, seed=0, epoch=0) == (3, 2, 1, 6, 0, 7, 4, 5)
     assert epoch_order(8, seed=0, epoch=0) is epoch_order(8, seed=0, epoch=0)
     assert sorted(epoch_order(8, seed=0, epoch=1)) == list(range(8))
@@ -62,7 +62,9 @@ def test_the_order_of_the_examples_never_changes():
 
 @pytest.mark.parametrize("architecture", SHAPES)
 def test_the_head_reads_what_the_official_code_reads(shared, architecture):
-    """The official flags `--take_final --padding_side left` pad and mask, with the same logits."""
+    """With `--take_final --padding_side left`, the official code pads on the left and reads the
+    last token. The logits are the same.
+    """
     folder = shared / "jobs" / architecture / "checkpoints" / "last"
     model, tokenizer = load_checkpoint(folder)
     options = {"num_labels": 3, "dropout": 0.1, "seed": 7}
